@@ -1,0 +1,25 @@
+"""OpenAI functions over tables as Dagster assets.
+
+Example:
+    ```python
+    import dagster as dg
+    from pxt_assets import ColumnStore, OpenAIResource, Table
+    from pxt_assets.functions import chat_completions
+
+    tbl = Table(tickets, key="id")
+    tbl.add_computed_column(
+        response=chat_completions([{"role": "user", "content": tbl.body}], model="gpt-6-luna")
+    )
+    defs = dg.Definitions(
+        assets=[tickets, *tbl.assets],
+        resources={"openai": OpenAIResource(), "columns": ColumnStore(base_path="data")},
+    )
+    ```
+"""
+
+from pxt_assets.resource import OpenAIResource
+from pxt_assets.store import ColumnStore
+from pxt_assets.table import Table
+
+__all__ = ["ColumnStore", "OpenAIResource", "Table"]
+__version__ = "0.1.0"

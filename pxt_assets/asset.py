@@ -1,0 +1,229 @@
+"""The factory: a computed column as a Dagster asset."""
+
+import asyncio
+import hashlib
+import re
+from collections.abc import Callable, Coroutine, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Literal, TypeVar
+
+import dagster as dg
+from pydantic import Field
+
+from pxt_assets.errors import FatalApiError, RunError
+from pxt_assets.expr import calls, code, references
+from pxt_assets.store import LAZY, ColumnStore
+from pxt_assets.types import ColumnType
+
+if TYPE_CHECKING:
+    from pxt_assets.compute.column import Column, Options, Outcome
+    from pxt_assets.resource import OpenAIResource
+    from pxt_assets.rows import Rows
+
+T = TypeVar("T")
+
+
+class ColumnConfig(dg.Config):
+    """The run config of a computed column, as the launchpad shows it."""
+
+    limit: int | None = Field(
+        default=None, ge=1, description="Only the first rows: a trial that leaves the stored column as it is."
+    )
+    refresh: bool = Field(default=False, description="Compute every row anew, and pay for it.")
+    retry_errors: bool = Field(default=True, description="Try rows again that failed in an earlier run.")
+
+
+@dataclass(frozen=True)
+class ColumnSpec:
+    """A computed column as it was declared."""
+
+    key: dg.AssetKey
+    name: str
+    expr: object
+    column_type: type[ColumnType] | None
+    table: dg.AssetKey
+    row_key: tuple[str, ...]
+    schema: Mapping[str, type[ColumnType]]
+    """Declared types of the table's upstream columns."""
+    partitions_def: dg.PartitionsDefinition[Any] | None
+    backfill_policy: dg.BackfillPolicy | None
+    on_error: Literal["abort", "ignore"] = "abort"
+    partition_mapping: dg.PartitionMapping | None = None
+    attributes: Mapping[str, Any] = field(default_factory=dict)
+    """Further attributes of the asset: owners, tags, group_name, ..."""
+
+    @property
+    def inputs(self) -> dict[str, dg.AssetKey]:
+        """The assets that are read, by input name; the first gives the rows.
+
+        A column that reads computed columns alone depends on these alone: they hold the keys too.
+        """
+        assets = list(dict.fromkeys(ref._asset for ref in references(self.expr))) or [self.table]
+        if self.table in assets:
+            assets = [self.table, *(a for a in assets if a != self.table)]
+        return {_identifier(asset): asset for asset in assets}
+
+    @property
+    def code_version(self) -> str:
+        """Changes with what the column computes, not with how it is described, throttled or scheduled."""
+        text = f"{code(self.expr)}\n{sorted(self.row_key)}"
+        return hashlib.blake2b(text.encode("utf-8", "surrogatepass"), digest_size=8).hexdigest()
+
+
+def column_asset(spec: ColumnSpec) -> dg.AssetsDefinition:
+    """The asset that materializes a computed column, partition by partition."""
+    asks = bool(calls(spec.expr))
+    mapping = {spec.table: spec.partition_mapping}
+    inputs = spec.inputs
+    asset_spec = dg.AssetSpec(
+        spec.key,
+        deps=[dg.AssetDep(asset, partition_mapping=mapping.get(asset)) for asset in inputs.values()],
+        partitions_def=spec.partitions_def,
+        code_version=spec.code_version,
+        kinds={"openai", "parquet"} if asks else {"parquet"},
+        skippable=True,  # a trial materializes nothing
+        **spec.attributes,
+    ).with_io_manager_key("columns")
+
+    @dg.multi_asset(
+        name=_identifier(spec.key),
+        specs=[asset_spec],
+        ins={name: dg.AssetIn(asset) for name, asset in inputs.items()},
+        op_tags={LAZY: "true"},
+        backfill_policy=spec.backfill_policy,
+        required_resource_keys={"openai", "columns"} if asks else {"columns"},
+    )
+    def column(
+        context: dg.AssetExecutionContext, config: ColumnConfig, **loaded: Any
+    ) -> Iterator[dg.MaterializeResult[Any]]:
+        yield from _materialize(spec, context, config, loaded)
+
+    return column
+
+
+def _materialize(
+    spec: ColumnSpec, context: dg.AssetExecutionContext, config: ColumnConfig, loaded: Mapping[str, Any]
+) -> Iterator[dg.MaterializeResult[Any]]:
+    from pxt_assets.compute.column import CellsFailedError, Options
+    from pxt_assets.metadata import (
+        column_lineage,
+        failure_metadata,
+        materialization_metadata,
+        outcome_metadata,
+    )
+
+    partitioned = context.has_partition_key or context.has_partition_key_range
+    keys: Sequence[str | None] = list(context.partition_keys) if partitioned else [None]
+    store: ColumnStore = context.resources.columns
+    options = Options(
+        on_error=spec.on_error, limit=config.limit, refresh=config.refresh, retry_errors=config.retry_errors
+    )
+    lineage = column_lineage(spec.expr, spec.name, spec.row_key, next(iter(spec.inputs.values())))
+
+    def report(partition: str | None, outcome: "Outcome") -> None:
+        context.log.info(_summary(spec, partition, outcome))
+        if outcome.trial:
+            context.log_event(
+                dg.AssetObservation(spec.key, partition=partition, metadata=outcome_metadata(outcome))
+            )
+            return
+        file = store.file(spec.key, partition)
+        metadata = materialization_metadata(outcome, file, lineage, partitioned=partitioned)
+        context.add_asset_metadata(metadata, asset_key=spec.key, partition_key=partition)
+
+    columns = _columns(spec, context, loaded, keys, store, options)
+    resource = context.resources.openai if "openai" in context.op_def.required_resource_keys else None
+    try:
+        run_async(_compute_all(columns, resource, context.log.info, report))
+    except CellsFailedError as e:
+        raise dg.Failure(str(e), metadata=failure_metadata(e), allow_retries=True) from e
+    except RunError as e:
+        raise dg.Failure(
+            f"{spec.key.to_user_string()}: {e}", allow_retries=not isinstance(e, FatalApiError)
+        ) from e
+    if config.limit is None:
+        yield dg.MaterializeResult(asset_key=spec.key)
+
+
+def _columns(
+    spec: ColumnSpec,
+    context: dg.AssetExecutionContext,
+    loaded: Mapping[str, Any],
+    keys: Sequence[str | None],
+    store: ColumnStore,
+    options: "Options",
+) -> Iterator[tuple[str | None, "Column"]]:
+    """The partitions to compute, one after the other; a partition's rows are opened when its turn comes."""
+    from pxt_assets.compute.column import Column
+    from pxt_assets.compute.inputs import Inputs
+    from pxt_assets.compute.plan import Plan
+    from pxt_assets.upstream import upstream_rows
+
+    plan = Plan(spec.expr, spec.column_type)
+    declared = {(spec.table, name): column_type for name, column_type in spec.schema.items()}
+    for key in keys:
+        rows: dict[dg.AssetKey, Rows] = {
+            asset: upstream_rows(context, name, asset, loaded[name], key)
+            for name, asset in spec.inputs.items()
+        }
+        label = f"{spec.key.to_user_string()}{f'[{key}]' if key else ''}"
+        yield (
+            key,
+            Column(
+                label=label,
+                name=spec.name,
+                plan=plan,
+                column_type=spec.column_type,
+                inputs=Inputs(rows, spec.row_key, plan.columns, declared),
+                file=store.file(spec.key, key),
+                options=options,
+                file_metadata={"asset": spec.key.path, "partition": key, "code_version": spec.code_version},
+            ),
+        )
+
+
+async def _compute_all(
+    columns: Iterator[tuple[str | None, "Column"]],
+    resource: "OpenAIResource | None",
+    log: Callable[[str], None],
+    report: Callable[[str | None, "Outcome"], None],
+) -> None:
+    from pxt_assets.compute.run import compute
+
+    if resource is None:
+        for partition, column in columns:
+            report(partition, await compute(column, None, log))
+        return
+    async with resource.client() as client:
+        for partition, column in columns:
+            report(partition, await compute(column, client, log))
+
+
+def run_async(coroutine: Coroutine[Any, Any, T]) -> T:
+    """Runs a coroutine to its end, in a thread of its own where a loop is running already, as in a notebook."""
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        return asyncio.run(coroutine)
+    with ThreadPoolExecutor(1) as pool:
+        return pool.submit(asyncio.run, coroutine).result()
+
+
+def _summary(spec: ColumnSpec, partition: str | None, outcome: "Outcome") -> str:
+    cost = "cost unknown" if outcome.meter.cost_usd is None else f"${outcome.meter.cost_usd:.4f}"
+    return (
+        f"{spec.key.to_user_string()}{f'[{partition}]' if partition else ''}: {outcome.rows} rows, "
+        f"{outcome.computed} computed, {outcome.reused} reused, {outcome.failed} failed; "
+        f"{outcome.meter.requests} requests, {cost}, {outcome.seconds:.1f} s"
+        f"{' (simulated)' if outcome.simulated else ''}{' (trial, not stored)' if outcome.trial else ''}"
+    )
+
+
+def _identifier(key: dg.AssetKey) -> str:
+    """An asset's key as a Python identifier, told apart from others that would read the same."""
+    plain = "__".join(key.path)
+    if re.fullmatch(r"[A-Za-z0-9_]+", plain):
+        return plain
+    suffix = hashlib.blake2b("\0".join(key.path).encode(), digest_size=4).hexdigest()
+    return f"{re.sub(r'[^A-Za-z0-9_]', '_', plain)}_{suffix}"

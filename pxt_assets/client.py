@@ -1,0 +1,242 @@
+"""The client: sends requests through the limiter, retries what may be retried, counts everything."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from pxt_assets.errors import CellError, FatalApiError, RunError
+from pxt_assets.meter import Meter
+from pxt_assets.request import Parsed, Request
+from pxt_assets.throttle import Kind, Limiter, Pool, RequestTooLarge, backoff, classify
+
+if TYPE_CHECKING:
+    import httpx2
+    import openai
+
+SIMULATED_HEADER = "x-pxt-simulated"
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """An answer to a request, with the values of its cells."""
+
+    parsed: Parsed
+    request_id: str | None
+
+
+class Client:
+    """Sends requests to one account of the API, within one event loop.
+
+    `api` is an AsyncOpenAI whose own retries are off; `pool_of(request)` gives the state of the limits that the
+    request falls under; `secrets` are replaced in whatever an error message quotes.
+    """
+
+    def __init__(
+        self,
+        api: openai.AsyncOpenAI,
+        pool_of: Callable[[Request], Pool],
+        *,
+        max_in_flight: int,
+        max_retries: int,
+        secrets: tuple[str, ...] = (),
+        rng: random.Random | None = None,
+    ) -> None:
+        self._api = api
+        self._pool_of = pool_of
+        self._limiters: dict[int, Limiter] = {}
+        self._slots = asyncio.Semaphore(max_in_flight)
+        self._max_retries = max_retries
+        self._secrets = secrets
+        self._random = rng or random.Random()  # noqa: S311  (jitter)
+        self._answered = False
+        self.simulated: bool | None = None
+        """Whether the server is a simulator, None before its first answer."""
+        self.max_in_flight = max_in_flight
+
+    async def send(self, request: Request, meter: Meter, cells: int = 1) -> Answer:
+        """The answer to a request that carries `cells` cells.
+
+        Raises CellError when this request cannot be answered, FatalApiError when no request can, RunError when the
+        server cannot be reached at all.
+        """
+        task = asyncio.current_task()
+        assert task is not None
+        meter.unsent.add(task)
+        try:
+            async with self._slots:
+                return await self._send(request, meter, cells, task)
+        finally:
+            meter.unsent.discard(task)
+
+    async def _send(self, request: Request, meter: Meter, cells: int, task: asyncio.Task[object]) -> Answer:
+        limiter = self._limiter(request)
+        loop = asyncio.get_running_loop()
+        costs = {"requests": 1.0, "tokens": request.tokens}
+        faults = 0
+        requeued = False
+        while True:
+            queued = loop.time()
+            try:
+                permit = await limiter.acquire(costs, requeued=requeued)
+            except RequestTooLarge as e:
+                raise CellError("RequestTooLarge", str(e), divisible=True) from e
+            meter.unsent.discard(task)
+            sent = loop.time()
+            meter.seconds_throttled += sent - queued
+            meter.requests += 1
+            failure: Failure
+            try:
+                response = await self._post(request)
+            except asyncio.CancelledError:
+                permit.lost()
+                raise
+            except Exception as e:
+                failure = self._failure(e)
+            else:
+                permit.answered(response.headers)
+                return self._answer(request, response, cells, loop.time() - sent, meter)
+            verdict = classify(failure.status, failure.type, failure.code, failure.headers)
+            if verdict.kind is Kind.RATE_LIMITED:
+                permit.rejected(failure.headers)
+                meter.rate_limited += 1
+                meter.unsent.add(task)
+                requeued = True
+                continue
+            if failure.status is None:
+                permit.lost()
+            else:
+                permit.answered(failure.headers)
+            if verdict.kind is Kind.FATAL:
+                raise FatalApiError(self._fatal_message(failure))
+            if verdict.kind is Kind.CELL or faults >= self._max_retries:
+                self._check_reached(failure)
+                refused = verdict.kind is Kind.CELL
+                raise CellError(failure.name, failure.message, failure.request_id, divisible=refused)
+            meter.unsent.add(task)
+            await asyncio.sleep(backoff(faults, self._random.random, verdict.retry_after))
+            faults += 1
+            meter.retries += 1
+
+    async def is_simulated(self) -> bool:
+        """Whether the server is a simulator, as its answers say; asks for the list of models if none came yet."""
+        if self.simulated is None:
+            import httpx2
+
+            self.simulated = False
+            with suppress(Exception):  # a server without that list is no simulator
+                response = await self._api.get("/models", cast_to=httpx2.Response)
+                self.simulated = response.headers.get(SIMULATED_HEADER) == "true"
+        return self.simulated
+
+    def utilization(self) -> float | None:
+        """Share, 0 to 1, of what the limits allowed that was used; None where no limit is known."""
+        shares = [limiter.statistics().utilization for limiter in self._limiters.values()]
+        return max((share for share in shares if share is not None), default=None)
+
+    def _limiter(self, request: Request) -> Limiter:
+        pool = self._pool_of(request)
+        limiter = self._limiters.get(id(pool))
+        if limiter is None:
+            limiter = self._limiters[id(pool)] = Limiter(pool)
+        return limiter
+
+    async def _post(self, request: Request) -> httpx2.Response:
+        """One attempt. Headers and bytes as they come: parsing into the client's models would double the cost."""
+        import httpx2
+        import openai
+
+        path = request.endpoint.path
+        if isinstance(self._api, openai.AsyncAzureOpenAI):  # its URLs are made from the model in a JSON body
+            return await self._api.post(path, body=dict(request.body), cast_to=httpx2.Response)
+        return await self._api.post(path, content=request.payload, cast_to=httpx2.Response)
+
+    def _answer(
+        self, request: Request, response: httpx2.Response, cells: int, latency: float, meter: Meter
+    ) -> Answer:
+        simulated = response.headers.get(SIMULATED_HEADER) == "true"
+        request_id = response.headers.get("x-request-id")
+        self._answered = True
+        self.simulated = simulated
+        try:
+            parsed = request.endpoint.parse(response.content, cells)
+        except (ValueError, KeyError, TypeError, AttributeError) as e:
+            meter.simulated = meter.simulated or simulated
+            msg = f"{request.endpoint.path} answered with something else than documented: {e}"
+            raise CellError("InvalidAnswer", msg, request_id) from e
+        meter.answered(parsed.model or request.model, parsed.usage, latency, simulated=simulated)
+        return Answer(parsed, request_id)
+
+    def _failure(self, error: Exception) -> Failure:
+        import openai
+
+        name = type(error).__name__
+        if isinstance(error, openai.APIStatusError):
+            self._answered = True
+            body = error.body if isinstance(error.body, Mapping) else {}
+            text = body.get("message") or error.message
+            return Failure(
+                name=name,
+                message=self._scrubbed(str(text)),
+                status=error.status_code,
+                type=_text(body.get("type")),
+                code=_text(body.get("code")),
+                headers=error.response.headers,
+                request_id=error.response.headers.get("x-request-id"),
+            )
+        if isinstance(error, openai.APIConnectionError):  # a timeout is one too
+            cause = error.__cause__
+            detail = f" ({type(cause).__name__}: {cause})" if cause else ""
+            return Failure(name=name, message=self._scrubbed(f"{error.message}{detail}"))
+        raise error
+
+    def _scrubbed(self, text: str) -> str:
+        for secret in self._secrets:
+            text = text.replace(secret, "***")
+        return text
+
+    def _fatal_message(self, failure: Failure) -> str:
+        what = f"{failure.name} {failure.status}: {failure.message}"
+        hint = _HINTS.get(failure.status or 0, "")
+        asked = f" (request {failure.request_id})" if failure.request_id else ""
+        return f"the API at {self._api.base_url} refuses all requests of this kind: {what}{asked}.{hint}"
+
+    def _check_reached(self, failure: Failure) -> None:
+        """A server that never answered at all is no row's fault."""
+        if failure.status is None and not self._answered:
+            msg = (
+                f"cannot reach the API at {self._api.base_url}: {failure.name}: {failure.message}. "
+                "Check base_url of the OpenAIResource, the network and the proxy settings."
+            )
+            raise RunError(msg)
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """A request that was not answered with a result."""
+
+    name: str
+    """The client's error class."""
+    message: str
+    status: int | None = None
+    """HTTP status, None when no answer came."""
+    type: str | None = None
+    code: str | None = None
+    headers: Mapping[str, str] = field(default_factory=dict)
+    request_id: str | None = None
+
+
+_HINTS: dict[int, str] = {
+    401: " Check api_key of the OpenAIResource (by default the environment variable OPENAI_API_KEY).",
+    403: " The key has no access to this; check organization, project and the key's permissions.",
+    404: " Check the model's name and base_url.",
+    429: " The account has no credit or has reached its spending limit; see its billing page.",
+}
+
+
+def _text(value: Any) -> str | None:
+    return value if isinstance(value, str) else None

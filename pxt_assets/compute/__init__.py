@@ -1,0 +1,1 @@
+"""One partition of one column: rows become requests, answers become cells, cells become a file."""

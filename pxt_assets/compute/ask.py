@@ -1,0 +1,211 @@
+"""Asks the API for every cell of a partition that is not finished yet, and journals the answers as they come."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+from pxt_assets.client import Client
+from pxt_assets.compute.cells import Cells
+from pxt_assets.compute.column import CellsFailedError, Column
+from pxt_assets.compute.journal import Cell, Journal
+from pxt_assets.compute.pack import Packer
+from pxt_assets.compute.plan import cell_digest
+from pxt_assets.compute.progress import Progress, report
+from pxt_assets.errors import CellError
+from pxt_assets.meter import Meter
+from pxt_assets.request import DIGEST_BYTES, simulated_digest
+
+if TYPE_CHECKING:
+    from pxt_assets.compute.digests import Digests
+
+_BATCH = 4_096
+_CELLS_OUTSTANDING = 16_384
+_LOG_SECONDS = 10.0
+_REPORT_SECONDS = 0.2
+_FAILURES_KEPT = 20
+NO_DIGEST = b"\0" * DIGEST_BYTES
+"""Stands for the digest of a cell that has none: a null, or a row that makes no request."""
+
+
+class Asker:
+    """The asking of one partition. `await run()` returns when every cell is finished or has failed.
+
+    Raises CellsFailedError under on_error="abort", FatalApiError and RunError as the client does. Whatever was
+    finished or in flight by then is in the journal: what was sent has been paid for, and is waited for.
+    """
+
+    def __init__(
+        self, column: Column, cells: Cells, journal: Journal, client: Client, log: Callable[[str], None]
+    ) -> None:
+        self.meter = Meter()
+        self.asked_rows = 0
+        """Rows whose cell was not finished before."""
+        self.null_rows = 0
+        """Rows that are null because a required input is: they make no request."""
+        self.refused: dict[int, CellError] = {}
+        """Rows that make no request, because a function cannot take their values."""
+        self._column = column
+        self._cells = cells
+        self._journal = journal
+        self._client = client
+        self._log = log
+        self._packer = Packer(client, self.meter)
+        self._digests = bytearray()
+        self._asked: set[bytes] = set()
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._room = asyncio.Event()
+        self._stop: BaseException | None = None
+        self._failures: list[tuple[int, CellError]] = []
+        self._failed = 0
+        self._failed_names: set[bytes] = set()
+        self._done = 0
+        self._started = time.monotonic()
+
+    @property
+    def digests(self) -> Digests:
+        """Each row's digest, `S16[rows]`; `NO_DIGEST` where it has none."""
+        import numpy as np
+
+        return np.frombuffer(bytes(self._digests), "S16")
+
+    @property
+    def failed_rows(self) -> int:
+        """Rows that were asked for and failed."""
+        import numpy as np
+
+        if not self._failed_names:
+            return 0
+        return int(np.isin(self.digests, np.array(list(self._failed_names), "S16")).sum())
+
+    async def run(self) -> None:
+        """Asks for all that is missing."""
+        background = [asyncio.create_task(self._journal.keep_flushing()), asyncio.create_task(self._watch())]
+        for task in background:
+            task.add_done_callback(self._note_end)
+        try:
+            await self._admit()
+            while self._tasks:
+                await asyncio.wait(list(self._tasks), return_when=asyncio.FIRST_COMPLETED)
+            if self._stop is not None:
+                raise self._stop
+        finally:
+            rest = [*background, *self._tasks]
+            for task in rest:
+                task.cancel()
+            await asyncio.gather(*rest, return_exceptions=True)
+            self._journal.flush()
+            self.meter.limit_utilization = self._client.utilization()
+            report(self._progress())
+        if self._aborting:
+            raise self._cells_failed()
+
+    @property
+    def _aborting(self) -> bool:
+        return self._failed > 0 and self._column.options.on_error == "abort"
+
+    async def _admit(self) -> None:
+        import numpy as np
+
+        first = 0
+        for rows in self._column.inputs.batches(_BATCH, self._column.total):
+            prepared = [self._prepare(first + i, row) for i, row in enumerate(rows)]
+            names = [NO_DIGEST if cell is None else cell_digest(cell) for cell in prepared]
+            joined = b"".join(names)
+            self._digests += joined
+            missing = self._cells.missing(np.frombuffer(joined, "S16"))
+            for i, (cell, name) in enumerate(zip(prepared, names, strict=True)):
+                if cell is None or not missing[i]:
+                    self.null_rows += cell is None and first + i not in self.refused
+                    self._done += 1
+                    continue
+                self.asked_rows += 1
+                if name in self._asked:
+                    self._done += 1
+                    continue
+                while len(self._tasks) >= _CELLS_OUTSTANDING and not self._stopping:
+                    self._room.clear()
+                    await self._room.wait()
+                if self._stopping:
+                    return
+                self._asked.add(name)
+                self._start(first + i, name, cell)
+            first += len(rows)
+            await asyncio.sleep(0)
+
+    @property
+    def _stopping(self) -> bool:
+        return self._stop is not None or self._aborting
+
+    def _prepare(self, row: int, values: Any) -> Any:
+        try:
+            return self._column.plan.prepare(values)
+        except CellError as e:
+            self.refused[row] = e
+            self._note_failure(row, e)
+            return None
+
+    def _start(self, row: int, name: bytes, cell: Any) -> None:
+        task = asyncio.get_running_loop().create_task(self._finish(row, name, cell))
+        self._tasks.add(task)
+        task.add_done_callback(self._note_end)
+
+    async def _finish(self, row: int, name: bytes, cell: Any) -> None:
+        value = errortype = errormsg = None
+        try:
+            value = await self._column.plan.finish(cell, self._packer.ask)
+        except CellError as e:
+            self._note_failure(row, e)
+            self._failed_names.add(name)
+            errortype, errormsg = e.errortype, e.message
+        simulated = bool(self._client.simulated)
+        stored_name = simulated_digest(name) if simulated else name
+        self._journal.append(Cell(stored_name, value, errortype, errormsg, simulated))
+        self._done += 1
+
+    def _note_end(self, task: asyncio.Task[None]) -> None:
+        """Makes room; an error that is no cell's stops everything, a fault of this program included."""
+        self._tasks.discard(task)
+        if not task.cancelled() and task.exception() is not None and self._stop is None:
+            self._stop = task.exception()
+        if self._stopping:
+            self._cancel_unsent()
+        self._room.set()
+
+    def _note_failure(self, row: int, error: CellError) -> None:
+        self._failed += 1
+        if len(self._failures) < _FAILURES_KEPT:
+            self._failures.append((row, error))
+        if self._aborting:
+            self._cancel_unsent()
+
+    def _cancel_unsent(self) -> None:
+        for task in list(self.meter.unsent):
+            task.cancel()
+
+    async def _watch(self) -> None:
+        logged = time.monotonic()
+        while True:
+            await asyncio.sleep(_REPORT_SECONDS)
+            progress = self._progress()
+            report(progress)
+            if time.monotonic() - logged >= _LOG_SECONDS:
+                logged = time.monotonic()
+                self._log(progress.line())
+
+    def _progress(self) -> Progress:
+        seconds = time.monotonic() - self._started
+        return Progress(self._column.label, self._done, self._column.total, seconds, self.meter)
+
+    def _cells_failed(self) -> CellsFailedError:
+        failures = [(self._column.inputs.key_of(row), error) for row, error in self._failures]
+        shown = "; ".join(f"{key}: {error.errortype}: {error.message}" for key, error in failures[:3])
+        more = f"; and {self._failed - 3} more" if self._failed > 3 else ""
+        msg = (
+            f"{self._column.label}: {self._failed} of {self._column.total} rows failed: {shown}{more}. "
+            "What is finished is kept and will not be computed again. Correct the rows upstream, or give the column "
+            'on_error="ignore" to store errors beside the rows; then materialize again.'
+        )
+        return CellsFailedError(msg, failures)

@@ -1,0 +1,212 @@
+"""Assembles a column's file: keys, values, errors and digests, in row order, replaced in one step."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from pxt_assets.compute.ask import NO_DIGEST
+from pxt_assets.compute.cells import Cells
+from pxt_assets.compute.column import Column
+from pxt_assets.compute.digests import digests_of
+from pxt_assets.compute.plan import cell_digest
+from pxt_assets.errors import CellError
+from pxt_assets.request import DIGEST_BYTES, simulated_digest
+from pxt_assets.types import Json, is_json, to_arrow
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+    from pxt_assets.compute.digests import Digests
+
+_ROWS_A_GROUP = 8_192
+_SAMPLE_ROWS = 8
+
+Results = Callable[[], Iterator["pa.Table"]]
+"""Gives the rows' cells in order, as tables of digest, value, errortype, errormsg; can be called again."""
+
+
+@dataclass
+class Assembly:
+    """What was assembled."""
+
+    schema: pa.Schema
+    sample: pa.Table
+    rows: int = 0
+    errors: Counter[str] = field(default_factory=Counter)
+
+    def count(self, values: pa.Array | pa.ChunkedArray, errortypes: pa.Array | pa.ChunkedArray) -> None:
+        """Counts some rows."""
+        self.rows += len(values)
+        for entry in errortypes.drop_null().value_counts().to_pylist():
+            self.errors[entry["values"]] += entry["counts"]
+
+
+def finished_cells(
+    column: Column, cells: Cells, digests: Digests, refused: Mapping[int, CellError]
+) -> Results:
+    """The cells of rows with these digests, from wherever they are finished."""
+
+    def results() -> Iterator[pa.Table]:
+        import numpy as np
+        import pyarrow as pa
+
+        assert column.column_type is not None
+        none = np.bytes_(NO_DIGEST)
+        for start in range(0, len(digests), _ROWS_A_GROUP):
+            names = digests[start : start + _ROWS_A_GROUP]
+            asked = np.flatnonzero(names != none)
+            absent = np.flatnonzero(names == none)
+            parts = [cells.take(names[asked])] if len(asked) else []
+            if len(absent):
+                errors = [refused.get(start + int(i)) for i in absent]
+                parts.append(
+                    pa.table(
+                        {
+                            "digest": pa.nulls(len(absent), pa.binary(16)),
+                            "value": to_arrow([None] * len(absent), column.column_type),
+                            "errortype": pa.array([e and e.errortype for e in errors], pa.string()),
+                            "errormsg": pa.array([e and e.message for e in errors], pa.string()),
+                        }
+                    )
+                )
+            back = np.argsort(np.concatenate([asked, absent]), kind="stable")
+            yield pa.concat_tables(parts).take(pa.array(back))
+
+    return results
+
+
+def derived_cells(column: Column) -> Results:
+    """The cells of a column that calls no API: paths and templates alone."""
+
+    def results() -> Iterator[pa.Table]:
+        import pyarrow as pa
+
+        for rows in column.inputs.batches(_ROWS_A_GROUP, column.total):
+            values: list[Any] = []
+            errors: list[CellError | None] = []
+            for row in rows:
+                try:
+                    values.append(column.plan.settle(column.plan.prepare(row)))
+                    errors.append(None)
+                except CellError as e:
+                    values.append(None)
+                    errors.append(e)
+            yield pa.table(
+                {
+                    "digest": pa.array(
+                        [None if v is None else cell_digest(v) for v in values], pa.binary(16)
+                    ),
+                    "value": _values(column, values),
+                    "errortype": pa.array([e and e.errortype for e in errors], pa.string()),
+                    "errormsg": pa.array([e and e.message for e in errors], pa.string()),
+                }
+            )
+
+    return results
+
+
+def _values(column: Column, values: list[Any]) -> pa.Array:
+    if column.column_type is not None:
+        return to_arrow(values, column.column_type)
+    import pyarrow as pa
+
+    ref = column.plan.columns[0]
+    source = column.inputs.rows[ref._asset].schema.field(ref._column).type
+    return to_arrow(values, Json) if is_json(source) else pa.array(values, source)
+
+
+def assemble(column: Column, results: Results, *, simulated: bool) -> Assembly:
+    """Writes the column's file from its cells; of a trial (`limit`) only looks at them."""
+    import pyarrow as pa
+
+    value = next((part.schema.field("value").type for part in results()), None)
+    if value is None:
+        value = column.column_type.arrow() if column.column_type else pa.null()
+    length = _common_length(value, results())
+    if length is not None:
+        value = pa.list_(value.value_type, length)
+    name = column.name
+    schema = pa.schema(
+        [
+            *(column.inputs.keys.schema if column.inputs.key else []),
+            (name, value),
+            (f"{name}_errortype", pa.string()),
+            (f"{name}_errormsg", pa.string()),
+            ("_digest", pa.binary(DIGEST_BYTES)),
+        ]
+    )
+    assembly = Assembly(schema, schema.empty_table())
+    batches = _rows(column, results(), schema, assembly)
+    if column.options.limit is None:
+        column.file.write(schema, batches, {**column.file_metadata, "simulated": simulated})
+    else:
+        for _ in batches:
+            pass
+    return assembly
+
+
+def already_stored(column: Column, digests: Digests) -> Assembly | None:
+    """What is stored, if it is just these rows with these keys: then there is nothing to write."""
+    import numpy as np
+    import pyarrow as pa
+
+    file, name = column.file, column.name
+    if not file.exists() or {"_digest", name, *column.inputs.key} - set(file.schema.names):
+        return None
+    rows = file.rows()
+    if rows.num_rows != len(digests) or column.inputs.keys != rows.table(column.inputs.key):
+        return None
+    stored = rows.table(["_digest"])["_digest"].fill_null(NO_DIGEST)
+    names = digests_of(stored)
+    for i in np.flatnonzero(names != digests):
+        if names[i] != np.bytes_(simulated_digest(bytes(digests[i]).ljust(DIGEST_BYTES, b"\0"))):
+            return None
+    assembly = Assembly(file.schema, file.schema.empty_table())
+    for part in rows.batches([name, f"{name}_errortype"], _ROWS_A_GROUP):
+        assembly.count(part[0], part[1])
+    head = next(rows.batches(rows.schema.names, _SAMPLE_ROWS), None)
+    if head is not None:
+        assembly.sample = pa.Table.from_batches([head])
+    return assembly
+
+
+def _rows(
+    column: Column, results: Iterable[pa.Table], schema: pa.Schema, assembly: Assembly
+) -> Iterator[pa.Table]:
+    """The rows of the file, counted on the way."""
+    import pyarrow as pa
+
+    start = 0
+    for part in results:
+        keys = column.inputs.keys.slice(start, part.num_rows).columns if column.inputs.key else []
+        cells = [part[name] for name in ("value", "errortype", "errormsg", "digest")]
+        columns = [
+            c if c.type == f.type else c.cast(f.type) for c, f in zip([*keys, *cells], schema, strict=True)
+        ]
+        rows = pa.table(columns, schema=schema)
+        start += part.num_rows
+        assembly.count(part["value"], part["errortype"])
+        if assembly.sample.num_rows < _SAMPLE_ROWS:
+            assembly.sample = pa.concat_tables([assembly.sample, rows.slice(0, _SAMPLE_ROWS)]).slice(
+                0, _SAMPLE_ROWS
+            )
+        yield rows
+
+
+def _common_length(value: pa.DataType, results: Iterable[pa.Table]) -> int | None:
+    """The length that all vectors share, None if they differ or there is none."""
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    if not pa.types.is_list(value):
+        return None
+    lengths: set[int] = set()
+    for part in results:
+        bounds = pc.min_max(pc.list_value_length(part["value"])).as_py()
+        lengths |= {n for n in bounds.values() if n is not None}
+        if len(lengths) > 1:
+            return None
+    return lengths.pop() if lengths else None

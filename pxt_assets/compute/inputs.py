@@ -1,0 +1,155 @@
+"""The inputs of a column's partition: the columns it reads, of one or more assets, row by row in step."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+from pxt_assets.errors import RunError
+from pxt_assets.expr import ColumnRef
+from pxt_assets.rows import Rows
+from pxt_assets.types import ColumnType, to_python
+
+if TYPE_CHECKING:
+    import dagster as dg
+    import pyarrow as pa
+
+_SHOWN = 5
+
+
+@dataclass(frozen=True)
+class Inputs:
+    """The rows of one partition, from the assets in `rows`; the first of them gives the keys and the order.
+
+    Every method raises RunError where the rows are not what the column needs; the message names the asset, the
+    column and the offending values.
+    """
+
+    rows: Mapping[dg.AssetKey, Rows]
+    key: Sequence[str]
+    columns: Sequence[ColumnRef]
+    declared: Mapping[tuple[dg.AssetKey, str], type[ColumnType]]
+
+    @property
+    def num_rows(self) -> int:
+        """Number of rows."""
+        return self._base.num_rows
+
+    @property
+    def simulated(self) -> bool:
+        """Whether any of the rows was made by a simulator."""
+        return any(rows.simulated for rows in self.rows.values())
+
+    @cached_property
+    def keys(self) -> pa.Table:
+        """The key columns of all rows."""
+        return self._base.table(self.key)
+
+    def check(self) -> None:
+        """Refuses missing columns, null or repeated keys, and assets whose rows do not correspond."""
+        for asset, rows in self.rows.items():
+            wanted = [*self.key, *(ref._column for ref in self.columns if ref._asset == asset)]
+            _check_columns(asset, rows, wanted)
+        self._check_keys()
+        base = next(iter(self.rows))
+        for asset, rows in self.rows.items():
+            if asset == base:
+                continue
+            same = rows.num_rows == self.num_rows
+            if same and self.key:
+                same = _same_values(self.keys, rows.table(self.key))
+            if not same:
+                msg = (
+                    f"the rows of {_named(asset)} ({rows.num_rows}) are not those of {_named(base)} "
+                    f"({self.num_rows}), which has changed since: materialize {_named(asset)} first "
+                    "(rows that did not change cost nothing)"
+                )
+                raise RunError(msg)
+
+    def batches(self, size: int, limit: int) -> Iterator[list[Sequence[Any]]]:
+        """The values of `columns`, a tuple a row, in lists of `size` rows; `limit` rows at most."""
+        positions = {(ref._asset, ref._column): i for i, ref in enumerate(self.columns)}
+        streams = []
+        for asset, rows in self.rows.items():
+            names = [ref._column for ref in self.columns if ref._asset == asset]
+            if names and rows.schema.names:
+                streams.append((asset, names, rows.batches(names, size)))
+        done = 0
+        while done < limit:
+            count = min(size, limit - done)
+            values: list[Sequence[Any]] = [()] * len(self.columns)
+            for asset, names, stream in streams:
+                batch = next(stream)
+                for name, column in zip(names, batch.columns, strict=True):
+                    declared = self.declared.get((asset, name))
+                    values[positions[asset, name]] = to_python(column, declared)[:count]
+            yield list(zip(*values, strict=True)) if values else [()] * count
+            done += count
+
+    def key_of(self, row: int) -> str:
+        """A row's key as a message shows it: `id=17`, or `row 3` in a table without a key."""
+        if not self.key:
+            return f"row {row}"
+        return ", ".join(f"{name}={self.keys[name][row].as_py()!r}" for name in self.key)
+
+    @property
+    def _base(self) -> Rows:
+        return next(iter(self.rows.values()))
+
+    def _check_keys(self) -> None:
+        import pyarrow.compute as pc
+
+        if not self.key or not self.num_rows:
+            return
+        asset = _named(next(iter(self.rows)))
+        for name in self.key:
+            nulls = self.keys[name].null_count
+            if nulls:
+                first = pc.index(self.keys[name].is_null(), value=True).as_py()
+                msg = f"{asset}: the key column {name!r} is null in {nulls} rows (first in row {first}, counted from 0)"
+                raise RunError(msg)
+        counted = self.keys.group_by(list(self.key)).aggregate([([], "count_all")])
+        repeated = counted.filter(pc.greater(counted["count_all"], 1))
+        if repeated.num_rows:
+            shown = [
+                ", ".join(repr(row[name]) for name in self.key)
+                for row in repeated.slice(0, _SHOWN).to_pylist()
+            ]
+            more = f" and {repeated.num_rows - _SHOWN} more" if repeated.num_rows > _SHOWN else ""
+            msg = (
+                f"{asset}: the key {', '.join(self.key)} is not unique in this partition: {'; '.join(shown)}{more}; "
+                "remove the repeated rows upstream or name more key columns"
+            )
+            raise RunError(msg)
+
+
+def _check_columns(asset: dg.AssetKey, rows: Rows, wanted: Sequence[str]) -> None:
+    names = rows.schema.names
+    if not names and not rows.num_rows:
+        return
+    for name in wanted:
+        if name not in names:
+            near = difflib.get_close_matches(name, names, n=1)
+            hint = f"; did you mean {near[0]!r}?" if near else ""
+            msg = f"{_named(asset)} has no column {name!r}; it has {', '.join(names)}{hint}"
+            raise RunError(msg)
+        if names.count(name) > 1:
+            msg = f"{_named(asset)} has two columns named {name!r}; rename one upstream"
+            raise RunError(msg)
+
+
+def _same_values(ours: pa.Table, theirs: pa.Table) -> bool:
+    for name in ours.column_names:
+        column = theirs[name]
+        if column.type != ours[name].type:
+            column = column.cast(ours[name].type)
+        if not column.equals(ours[name]):
+            return False
+    return True
+
+
+def _named(asset: dg.AssetKey) -> str:
+    return asset.to_user_string()

@@ -1,0 +1,192 @@
+"""The journal: finished cells on disk before their partition is complete, in segments that are written once.
+
+A segment is an Arrow IPC file; its name sorts by the time at which it was written. A cell is found by its digest; of
+several cells with one digest the last one counts. A segment that a crash cut short is dropped with a warning.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import shutil
+import tempfile
+import threading
+import time
+import uuid
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from pxt_assets.compute.digests import DigestIndex, digests_of
+from pxt_assets.parquet import is_local, replacing
+from pxt_assets.types import Array, ColumnType, to_arrow
+
+if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
+    import pyarrow as pa
+    from upath import UPath
+
+FLUSH_SECONDS = 1.0
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Cell:
+    """A finished cell: its value, or the error that the row met."""
+
+    digest: bytes
+    value: Any
+    errortype: str | None = None
+    errormsg: str | None = None
+    simulated: bool = False
+
+
+class Journal:
+    """The finished cells of one column and partition, in the folder `directory`.
+
+    `clock_ns` gives the wall-clock time in nanoseconds that orders segments.
+    """
+
+    def __init__(
+        self, directory: UPath, column_type: type[ColumnType], *, clock_ns: Callable[[], int] = time.time_ns
+    ) -> None:
+        self.directory = directory
+        self.simulated = False
+        """Whether any cell in it was made by a simulator."""
+        self._type = Array if issubclass(column_type, Array) else column_type  # vectors of any length
+        self._clock_ns = clock_ns
+        self._pending: list[Cell] = []
+        self._writing = threading.Lock()
+        self._own: set[str] = set()
+        self._segments: list[pa.Table] = []
+        self._fetched: str | None = None
+
+    def append(self, cell: Cell) -> None:
+        """Takes a finished cell; it is on disk after the next `flush`."""
+        self._pending.append(cell)
+
+    def flush(self) -> None:
+        """Writes what was appended since the last flush as one segment. Cells stay pending if writing fails."""
+        import pyarrow as pa
+
+        with self._writing:
+            cells = self._pending[:]
+            if not cells:
+                return
+            segment = self._segment(cells)
+            path = self.directory / f"{self._clock_ns():020d}-{uuid.uuid4().hex[:8]}.arrow"
+            with replacing(path) as staged, pa.OSFile(str(staged), "wb") as sink:
+                with pa.ipc.new_file(sink, segment.schema) as writer:
+                    writer.write_table(segment)
+            self._own.add(path.name)
+            del self._pending[: len(cells)]
+
+    async def keep_flushing(self) -> None:
+        """Flushes every FLUSH_SECONDS, off the event loop, until cancelled."""
+        while True:
+            await asyncio.sleep(FLUSH_SECONDS)
+            await asyncio.to_thread(self.flush)
+
+    def _segment(self, cells: list[Cell]) -> pa.Table:
+        import pyarrow as pa
+
+        return pa.table(
+            {
+                "digest": pa.array([c.digest for c in cells], pa.binary(16)),
+                "value": to_arrow([c.value for c in cells], self._type),
+                "errortype": pa.array([c.errortype for c in cells], pa.string()),
+                "errormsg": pa.array([c.errormsg for c in cells], pa.string()),
+                "simulated": pa.array([c.simulated for c in cells], pa.bool_()),
+            }
+        )
+
+    def load(self, *, errors: bool) -> tuple[DigestIndex, DigestIndex]:
+        """Which cells the segments hold: those with a result, and those that failed.
+
+        Failures of earlier attempts are left out unless `errors`. Positions are those of `take`.
+        """
+        import numpy as np
+        import pyarrow.compute as pc
+
+        self.close()
+        done, failed = DigestIndex(), DigestIndex()
+        start = 0
+        for path in self._paths():
+            segment = self._open(path)
+            if segment is None:
+                continue
+            self._segments.append(segment)
+            self.simulated = self.simulated or bool(pc.any(segment["simulated"]).as_py())
+            positions = np.arange(start, start + segment.num_rows, dtype=np.int64)
+            digests = digests_of(segment["digest"])
+            good = segment["errortype"].is_null().to_numpy()
+            done.add(digests[good], positions[good])
+            if errors or path.name in self._own:
+                failed.add(digests[~good], positions[~good])
+            start += segment.num_rows
+        return done, failed
+
+    def take(self, positions: npt.NDArray[np.int64]) -> pa.Table:
+        """The cells at `int64[n]` positions, in that order: columns digest, value, errortype, errormsg."""
+        import numpy as np
+        import pyarrow as pa
+
+        ends = np.cumsum([segment.num_rows for segment in self._segments])
+        which = np.searchsorted(ends, positions, side="right")
+        parts, order = [], []
+        for i in np.unique(which):
+            here = np.flatnonzero(which == i)
+            start = ends[i] - self._segments[i].num_rows
+            parts.append(self._segments[i].take(pa.array(positions[here] - start)))
+            order.append(here)
+        back = np.argsort(np.concatenate(order), kind="stable")
+        return pa.concat_tables(parts).take(pa.array(back)).drop_columns(["simulated"])
+
+    def close(self) -> None:
+        """Lets go of the segments that are open for reading."""
+        self._segments = []
+        if self._fetched is not None:
+            shutil.rmtree(self._fetched, ignore_errors=True)
+            self._fetched = None
+
+    def remove(self) -> None:
+        """Removes the journal; what it held is in the column's file."""
+        self.close()
+        with suppress(FileNotFoundError):
+            self.directory.fs.rm(self.directory.path, recursive=True)
+
+    def _paths(self) -> Iterator[UPath]:
+        if self.directory.exists():
+            yield from sorted(
+                (
+                    p
+                    for p in self.directory.iterdir()
+                    if p.name.endswith(".arrow") and not p.name.startswith(".")
+                ),
+                key=lambda p: p.name,
+            )
+
+    def _open(self, path: UPath) -> pa.Table | None:
+        """A segment's table, mapped into memory; None for one that is torn or of another type."""
+        import pyarrow as pa
+
+        try:
+            segment = pa.ipc.open_file(pa.memory_map(str(self._local(path)))).read_all()
+        except (pa.ArrowInvalid, OSError) as e:
+            _log.warning(
+                "Dropped the journal segment %s: it was cut short (%s); its cells are computed anew.", path, e
+            )
+            return None
+        return segment if segment.schema.field("value").type == self._type.arrow() else None
+
+    def _local(self, path: UPath) -> Path:
+        if is_local(path):
+            return Path(path.path)
+        if self._fetched is None:
+            self._fetched = tempfile.mkdtemp(prefix="pxt-journal-")
+        fetched = Path(self._fetched) / path.name
+        path.fs.get_file(path.path, str(fetched))
+        return fetched

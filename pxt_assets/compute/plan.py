@@ -1,0 +1,196 @@
+"""The plan of a column: its expression, compiled once, applied to each row."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from pxt_assets.errors import CellError
+from pxt_assets.expr import Call, ColumnRef, Path, Step, calls, follow, references
+from pxt_assets.request import Request, digest
+from pxt_assets.types import ColumnType, checked, dumps
+from pxt_assets.udf import Function
+
+Row = Sequence[Any]
+"""One row's values, in the order of `Plan.columns`."""
+Caller = Callable[[Request], Awaitable[Any]]
+"""Sends a request and gives the value of its one cell. Raises CellError."""
+Compiled = Callable[[Row], Any]
+
+
+class NullInputError(Exception):
+    """A null reached an input that is required: the cell is null."""
+
+
+@dataclass(frozen=True, slots=True)
+class Ask:
+    """A call whose arguments are known."""
+
+    request: Request
+
+
+@dataclass(frozen=True, slots=True)
+class Later:
+    """A call some of whose arguments are answers of other calls."""
+
+    function: Function[Any]
+    arguments: dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Along:
+    """A path into an answer."""
+
+    base: Any
+    steps: tuple[Step, ...]
+
+
+class Plan:
+    """A column's expression over rows whose values stand in the order of `columns`.
+
+    `prepare(row)` gives the cell to compute, plain values where no call is left; raises CellError for arguments that
+    a function cannot take. A null in a required input makes the call null, without a request.
+    """
+
+    def __init__(self, expr: object, column_type: type[ColumnType] | None) -> None:
+        self.columns: list[ColumnRef] = references(expr)
+        self.asks = bool(calls(expr))
+        self._type = column_type
+        self._positions = {(ref._asset, ref._column): i for i, ref in enumerate(self.columns)}
+        self._compiled = self._compile(expr, required=False)
+
+    def prepare(self, row: Row) -> Any:
+        """The row's cell: a plain value, or the calls that lead to it."""
+        return self._compiled(row)
+
+    async def finish(self, prepared: Any, call: Caller) -> Any:
+        """The cell's value, its calls made. Raises CellError."""
+        value = prepared
+        if isinstance(prepared, Ask):
+            value = await call(prepared.request)
+        elif self.asks:
+            value = await _finished(prepared, call)
+        return self.settle(value)
+
+    def settle(self, value: Any) -> Any:
+        """A value without any call left, if the column can hold it. Raises CellError."""
+        return value if self._type is None else checked(value, self._type)
+
+    def _compile(self, expr: object, *, required: bool) -> Compiled:
+        """A function of a row. Where `required`, it raises NullInputError for the null of a column."""
+        if isinstance(expr, ColumnRef):
+            return _column(self._positions[expr._asset, expr._column], required=required)
+        if isinstance(expr, Path):
+            return _path(self._compile(expr._base, required=required), expr._steps, required=required)
+        if isinstance(expr, Call):
+            return self._call(expr)
+        if isinstance(expr, Mapping):
+            items = {str(k): self._compile(v, required=required) for k, v in expr.items()}
+            return lambda row: {k: f(row) for k, f in items.items()}
+        if isinstance(expr, list | tuple):
+            elements = [self._compile(v, required=required) for v in expr]
+            return lambda row: [f(row) for f in elements]
+        return lambda _row: expr
+
+    def _call(self, expr: Call) -> Compiled:
+        function = expr._function
+        arguments = {
+            name: self._compile(value, required=name in function.required)
+            for name, value in expr._arguments.items()
+        }
+        nested = bool(calls(expr._arguments))
+
+        def call(row: Row) -> Any:
+            try:
+                resolved = {name: f(row) for name, f in arguments.items()}
+            except NullInputError:
+                return None
+            if nested and any(_pending(value) for value in resolved.values()):
+                return Later(function, resolved)
+            return Ask(function.request(resolved))
+
+        return call
+
+
+def _column(position: int, *, required: bool) -> Compiled:
+    def column(row: Row) -> Any:
+        value = row[position]
+        if value is None and required:
+            raise NullInputError
+        if isinstance(value, CellError):
+            raise value
+        return value
+
+    return column
+
+
+def _path(base: Compiled, steps: tuple[Step, ...], *, required: bool) -> Compiled:
+    def path(row: Row) -> Any:
+        value = base(row)
+        if isinstance(value, Ask | Later):
+            return Along(value, steps)
+        value = follow(value, steps)
+        if value is None and required:
+            raise NullInputError
+        return value
+
+    return path
+
+
+def _pending(value: Any) -> bool:
+    if isinstance(value, dict):
+        return any(_pending(v) for v in value.values())
+    if isinstance(value, list):
+        return any(_pending(v) for v in value)
+    return isinstance(value, Ask | Later | Along)
+
+
+async def _finished(value: Any, call: Caller) -> Any:
+    if isinstance(value, Ask):
+        return await call(value.request)
+    if isinstance(value, Along):
+        return follow(await _finished(value.base, call), value.steps)
+    if isinstance(value, Later):
+        answers = await _finished(value.arguments, call)
+        if any(_lost(value.arguments[name], answers[name]) for name in value.function.required):
+            return None
+        return await call(value.function.request(answers))
+    if isinstance(value, dict):
+        done = await asyncio.gather(*(_finished(v, call) for v in value.values()))
+        return dict(zip(value, done, strict=True))
+    if isinstance(value, list):
+        return list(await asyncio.gather(*(_finished(v, call) for v in value)))
+    return value
+
+
+def _lost(asked: Any, answer: Any) -> bool:
+    """Whether a call that a required argument waited for came back null."""
+    if isinstance(asked, dict):
+        return any(_lost(v, answer[k]) for k, v in asked.items())
+    if isinstance(asked, list):
+        return any(_lost(v, a) for v, a in zip(asked, answer, strict=True))
+    return answer is None and isinstance(asked, Ask | Later | Along)
+
+
+def cell_digest(prepared: Any) -> bytes:
+    """The digest that names a cell: its request's, or that of the expression with each call named by its own."""
+    if isinstance(prepared, Ask):
+        return prepared.request.digest
+    return digest(b"cell", dumps(_form(prepared)).encode("utf-8", "surrogatepass"))
+
+
+def _form(value: Any) -> Any:
+    if isinstance(value, Ask):
+        return {"$request": value.request.digest.hex()}
+    if isinstance(value, Along):
+        steps = [[s.start, s.stop, s.step] if isinstance(s, slice) else s for s in value.steps]
+        return {"$path": steps, "of": _form(value.base)}
+    if isinstance(value, Later):
+        return {"$call": value.function.version, "arguments": _form(value.arguments)}
+    if isinstance(value, dict):
+        return {k: _form(v) for k, v in value.items()}
+    if isinstance(value, bytes):
+        return {"$bytes": digest(value).hex()}
+    return [_form(v) for v in value] if isinstance(value, list) else value

@@ -1,0 +1,57 @@
+"""What can go wrong, by who has to act.
+
+PxtError
+├── DefinitionError         a mistake in the definitions; raised while they load
+│   └── UnknownColumnError  a name that the table is known not to have
+├── SourceError             a file or a table that cannot be read as rows
+├── CellError               one row's failure; stored beside the row under on_error="ignore"
+└── RunError                stops the run, whatever on_error says
+    └── FatalApiError       the API refuses every request (key, billing, unknown model)
+"""
+
+import dagster as dg
+
+
+class PxtError(Exception):
+    """Base of everything that this package raises on purpose."""
+
+
+class DefinitionError(PxtError, dg.DagsterInvalidDefinitionError, ValueError):
+    """A mistake in a table, a column or an expression, found while definitions load."""
+
+
+class UnknownColumnError(DefinitionError, AttributeError, KeyError):
+    """A column name that the table is known not to have; the message lists those that it has."""
+
+    def __str__(self) -> str:
+        return str(self.args[0])
+
+
+class SourceError(PxtError):
+    """A file or an upstream value that is not a table; the message names the file and the line."""
+
+
+class CellError(PxtError):
+    """One row's failure.
+
+    `errortype` is the API's error class (`BadRequestError`) or Python's (`TypeError`), `message` the text that is
+    stored in `<column>_errormsg`, `request_id` the API's id of the request, where there was one. `divisible` says
+    that a request of many cells may fail for one of them only: it is worth halving.
+    """
+
+    def __init__(
+        self, errortype: str, message: str, request_id: str | None = None, *, divisible: bool = False
+    ) -> None:
+        super().__init__(message)
+        self.errortype = errortype
+        self.divisible = divisible
+        self.message = f"{message} (request {request_id})" if request_id else message
+        self.request_id = request_id
+
+
+class RunError(PxtError):
+    """Stops the run: what is finished is kept, nothing new is sent."""
+
+
+class FatalApiError(RunError):
+    """The API refuses whatever is sent: a wrong key, no credit, no such model, no access."""

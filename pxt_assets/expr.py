@@ -1,0 +1,240 @@
+"""Column expressions: references, JSON paths, function calls, and dict and list templates of them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import TYPE_CHECKING, Any, NoReturn
+
+from pxt_assets.errors import DefinitionError
+from pxt_assets.types import Bool, ColumnType, Float, Int, Json, String, dumps
+
+if TYPE_CHECKING:
+    import dagster as dg
+
+    from pxt_assets.udf import Function
+
+ALL = slice(None)
+"""The step that maps the rest of a path over a list: `tbl.response.choices["*"].message.content`."""
+
+Step = str | int | slice
+Shape = Mapping[str, Any]
+"""What is known of a JSON value: the part of a JSON Schema that `properties` and `items` walk through."""
+
+
+class Expr:
+    """A value that is computed for each row. Attributes and items extend it to a path into its JSON value.
+
+    Example:
+        `tbl.response.choices[0].message.content`, `tbl.response["usage"]`, `tbl.response.choices["*"].index`
+    """
+
+    __slots__ = ("_shape", "_type")
+
+    _type: type[ColumnType] | None
+    """The column type, where it is known while definitions load."""
+    _shape: Shape
+    """What is known of the JSON value inside, `{}` where nothing is."""
+
+    def __getattr__(self, name: str) -> Path:
+        if name.startswith("_"):
+            msg = f"{self!r} has no attribute {name!r}; a JSON key that begins with _ is written [{name!r}]"
+            raise AttributeError(msg)
+        return Path(self, name)
+
+    def __getitem__(self, step: Step) -> Path:
+        if isinstance(step, bool) or not isinstance(step, str | int | slice):
+            msg = f"got {self!r}[{step!r}]; a path step is a key, an index, a slice, or '*' for all"
+            raise DefinitionError(msg)
+        return Path(self, ALL if step == "*" else step)
+
+    def _refuse(self, what: str, instead: str) -> NoReturn:
+        msg = (
+            f"{self!r} {what}: it stands for a value of each row, not known while definitions load; {instead}"
+        )
+        raise DefinitionError(msg)
+
+    def __iter__(self) -> NoReturn:
+        self._refuse("cannot be iterated", 'to map over a list write ["*"]')
+
+    def __contains__(self, item: object) -> NoReturn:
+        self._refuse("cannot be searched with `in`", "use a computed column of its own")
+
+    def __bool__(self) -> NoReturn:
+        self._refuse("has no truth value", "use a computed column of its own")
+
+    def __len__(self) -> NoReturn:
+        self._refuse("has no length", "use a computed column of its own")
+
+    def __format__(self, spec: str) -> NoReturn:
+        self._refuse(
+            "cannot be put into an f-string or format()",
+            "give the text and the column as separate messages, or as separate parts of one message's content",
+        )
+
+    def __str__(self) -> str:
+        self._refuse("cannot be turned into text", "give the column itself")
+
+    def __add__(self, other: object) -> NoReturn:
+        self._refuse(
+            "cannot be added to", "give the text and the column as separate messages or content parts"
+        )
+
+    __radd__ = __add__
+
+
+class ColumnRef(Expr):
+    """A column of a table: of its upstream rows, or computed."""
+
+    __slots__ = ("_asset", "_column", "_table")
+
+    def __init__(
+        self,
+        table: dg.AssetKey,
+        asset: dg.AssetKey,
+        column: str,
+        column_type: type[ColumnType] | None = None,
+        shape: Shape | None = None,
+    ) -> None:
+        self._table = table
+        self._asset = asset
+        self._column = column
+        self._type = column_type
+        self._shape = shape or {}
+
+    def __repr__(self) -> str:
+        return f"{'.'.join(self._table.path)}.{self._column}"
+
+
+class Path(Expr):
+    """A path into the JSON value of another expression; null where a row lacks it."""
+
+    __slots__ = ("_base", "_steps")
+
+    def __init__(self, base: Expr, step: Step) -> None:
+        self._base: Expr = base._base if isinstance(base, Path) else base
+        self._steps: tuple[Step, ...] = (*base._steps, step) if isinstance(base, Path) else (step,)
+        self._shape = _narrow(base._shape, step)
+        self._type = _PRIMITIVES.get(str(self._shape.get("type")), Json)
+
+    def __repr__(self) -> str:
+        return repr(self._base) + "".join(_written(step) for step in self._steps)
+
+
+class Call(Expr):
+    """A function applied to arguments, any of which may hold expressions."""
+
+    __slots__ = ("_arguments", "_function")
+
+    def __init__(self, function: Function[Any], arguments: Mapping[str, Any]) -> None:
+        self._function = function
+        self._arguments = arguments
+        self._type = function.returns
+        self._shape = function.shape
+
+    def __repr__(self) -> str:
+        return f"{self._function.name}({', '.join(f'{k}={v!r}' for k, v in self._arguments.items())})"
+
+
+_PRIMITIVES: dict[str, type[ColumnType]] = {
+    "string": String,
+    "integer": Int,
+    "number": Float,
+    "boolean": Bool,
+}
+
+
+def _narrow(shape: Shape, step: Step) -> Shape:
+    if isinstance(step, slice):
+        return {}
+    if isinstance(step, int):
+        return shape.get("items") or {}
+    inner = shape.get("properties", {}).get(step)
+    if inner is None:
+        extra = shape.get("additionalProperties")
+        inner = extra if isinstance(extra, Mapping) else {}
+    return inner  # type: ignore[no-any-return]
+
+
+def _written(step: Step) -> str:
+    if isinstance(step, slice):
+        bounds = ":".join("" if b is None else str(b) for b in (step.start, step.stop))
+        return "['*']" if step == ALL else f"[{bounds}]"
+    return f".{step}" if isinstance(step, str) and step.isidentifier() else f"[{step!r}]"
+
+
+def follow(value: Any, steps: tuple[Step, ...]) -> Any:
+    """The value at the end of a path, None where the value lacks it. A slice maps the rest over a list's elements."""
+    for i, step in enumerate(steps):
+        if isinstance(step, slice):
+            return [follow(v, steps[i + 1 :]) for v in value[step]] if isinstance(value, list) else None
+        if isinstance(step, int):
+            fits = isinstance(value, list) and -len(value) <= step < len(value)
+            value = value[step] if fits else None
+        else:
+            value = value.get(step) if isinstance(value, dict) else None
+        if value is None:
+            return None
+    return value
+
+
+def nodes(expr: object) -> Iterator[Expr]:
+    """All references, paths and calls inside an expression or a template of dicts and lists, outermost first."""
+    if isinstance(expr, Expr):
+        yield expr
+        if isinstance(expr, Path):
+            yield from nodes(expr._base)
+        elif isinstance(expr, Call):
+            yield from nodes(expr._arguments)
+    elif isinstance(expr, Mapping):
+        for value in expr.values():
+            yield from nodes(value)
+    elif isinstance(expr, list | tuple):
+        for value in expr:
+            yield from nodes(value)
+
+
+def references(expr: object) -> list[ColumnRef]:
+    """The distinct columns that an expression reads, in the order of first use."""
+    found = {(ref._asset, ref._column): ref for ref in nodes(expr) if isinstance(ref, ColumnRef)}
+    return list(found.values())
+
+
+def calls(expr: object) -> list[Call]:
+    """All function calls inside an expression, outermost first."""
+    return [node for node in nodes(expr) if isinstance(node, Call)]
+
+
+def type_of(expr: object) -> tuple[type[ColumnType] | None, Shape]:
+    """The column type of an expression, None where only the rows tell, and what is known of its JSON value."""
+    if isinstance(expr, Expr):
+        return expr._type, expr._shape
+    if isinstance(expr, Mapping):
+        return Json, {"properties": {k: _schema(v) for k, v in expr.items()}}
+    return Json, {}
+
+
+def _schema(expr: object) -> Shape:
+    column_type, shape = type_of(expr)
+    names = {t: name for name, t in _PRIMITIVES.items()}
+    return {"type": names[column_type]} if column_type in names else shape
+
+
+def code(expr: object) -> str:
+    """A text that is the same as long as the expression computes the same: what a code version is made of."""
+    return dumps(_coded(expr))
+
+
+def _coded(expr: object) -> object:
+    if isinstance(expr, ColumnRef):
+        return {"$column": [*expr._asset.path, expr._column]}
+    if isinstance(expr, Path):
+        steps = [[s.start, s.stop, s.step] if isinstance(s, slice) else s for s in expr._steps]
+        return {"$path": steps, "of": _coded(expr._base)}
+    if isinstance(expr, Call):
+        arguments = {k: _coded(v) for k, v in expr._arguments.items()}
+        return {"$call": expr._function.version, "arguments": arguments}
+    if isinstance(expr, Mapping):
+        return {k: _coded(v) for k, v in expr.items()}
+    if isinstance(expr, list | tuple):
+        return [_coded(v) for v in expr]
+    return expr

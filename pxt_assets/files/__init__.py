@@ -1,0 +1,72 @@
+"""Files as rows: CSV, JSON Lines, Parquet and Arrow files, local or on any fsspec URL, streamed in batches.
+
+pattern -> files (location) -> rows (csv | jsonl | columnar)
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from pxt_assets.files.pattern import check_pattern, format_of
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    import pyarrow as pa
+
+    from pxt_assets.types import ColumnType
+
+__all__ = ["check_pattern", "read_files"]
+
+
+def read_files(
+    pattern: str,
+    *,
+    partition_key: str | None = None,
+    dimensions: Mapping[str, str] | None = None,
+    schema: Mapping[str, type[ColumnType]] | None = None,
+    encoding: str = "utf-8",
+    storage_options: Mapping[str, Any] | None = None,
+) -> pa.RecordBatchReader:
+    """The rows of the files that a pattern names, in sorted path order, streamed in batches of a few MB.
+
+    Args:
+        pattern: a path or fsspec URL; `{partition_key}` (or a dimension's name, `{region}`) stands for the
+            partition, `*`, `?`, `[..]` and `**` match as in a shell.
+        partition_key: the partition to read; None for an unpartitioned table.
+        dimensions: for multi-dimensional partitions, each dimension's part of the key.
+        schema: types of columns that must not be left to the first rows to decide. CSV has text, Int, Float
+            and Bool columns, whatever else is declared stays text; Parquet and Arrow files keep the types
+            that they have unless String, Int, Float or Bool is declared.
+        encoding: of CSV and JSON Lines files, any that Python knows.
+        storage_options: for the fsspec file system; none of them ever appears in a message.
+
+    Raises:
+        DefinitionError: the pattern does not suit the partitions (see `check_pattern`), or the encoding is
+            unknown.
+        SourceError: no file, or one that cannot be read as rows; names the file and, where it has lines, the
+            line. Raised here for what the first rows show, and while the reader is read for the rest.
+    """
+    import pyarrow as pa
+
+    from pxt_assets.files import columnar, csv, jsonl
+    from pxt_assets.files.location import find
+
+    values = dict(dimensions or {})
+    check_pattern(pattern, partition_key is not None or bool(values), list(values))
+    if partition_key is not None:
+        values.setdefault("partition_key", partition_key)
+    files = find(pattern, values, partition_key, storage_options or {})
+    declared = dict(schema or {})
+    match format_of(pattern)[0]:
+        case "csv":
+            arrow_schema, batches = csv.read(files, declared, encoding, ",")
+        case "tsv":
+            arrow_schema, batches = csv.read(files, declared, encoding, "\t")
+        case "jsonl":
+            arrow_schema, batches = jsonl.read(files, declared, encoding)
+        case "parquet":
+            arrow_schema, batches = columnar.read(files, declared, columnar.open_parquet)
+        case "arrow":
+            arrow_schema, batches = columnar.read(files, declared, columnar.open_arrow)
+    return pa.RecordBatchReader.from_batches(arrow_schema, batches)

@@ -1,0 +1,310 @@
+"""CSV and TSV files: read as text, then typed column by column, exactly or not at all.
+
+A column is Int, Float or Bool only if its text can be had back from the values, and text otherwise; dates
+stay text, so that a prompt shows what the file shows.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass
+from itertools import chain
+from typing import TYPE_CHECKING, BinaryIO
+
+from pxt_assets.errors import SourceError
+from pxt_assets.files.csv_lines import OpenQuoteError, line_of, malformed, open_quote, records
+from pxt_assets.files.text import codec, open_text, undecodable
+from pxt_assets.types import Bool, ColumnType, Float, Int, String, type_name
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+
+    import pyarrow as pa
+
+    from pxt_assets.files.location import File
+
+_BLOCK_SIZES = (4 << 20, 1 << 26)
+"""Bytes to parse at a time, and as many for a file with a record that is longer."""
+
+_INFERRED: dict[type[ColumnType], str] = {
+    Int: r"\A(0|-?[1-9][0-9]{0,18})\z",
+    # At most 15 digits before the point: a longer number is an identifier, which a float would change.
+    Float: r"\A-?((0|[1-9][0-9]{0,14})(\.[0-9]+)?|\.[0-9]+)([eE][+-]?[0-9]+)?\z",
+    Bool: r"\A(?i:true|false)\z",
+}
+"""What the text of a column must look like for its type to be chosen."""
+_DECLARED: dict[type[ColumnType], str] = {
+    Int: r"\A[+-]?[0-9]+\z",
+    Float: r"\A[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?\z",
+    Bool: _INFERRED[Bool],
+}
+"""What it may look like where the type is asked for."""
+
+
+@dataclass(frozen=True)
+class _Rows:
+    """Some rows of a file, all of text, in the columns of the first file."""
+
+    file: File
+    first: int
+    """The number of the first of them within the file, from 0."""
+    batch: pa.RecordBatch
+
+
+def read(
+    files: Sequence[File], declared: Mapping[str, type[ColumnType]], encoding: str, delimiter: str
+) -> tuple[pa.Schema, Iterator[pa.RecordBatch]]:
+    """The schema, and the rows of the files one after the other; the first block with rows decides the types.
+
+    Raises SourceError, here or from the iterator, naming the file and the line.
+    """
+    import pyarrow as pa
+
+    encoding = codec(encoding)
+    rows = _texts(files, declared, encoding, delimiter)
+    head: list[_Rows] = []
+    for some in rows:
+        head.append(some)
+        if some.batch.num_rows:
+            break
+    if head:
+        sample = head[-1].batch
+        types = {name: _decided(sample.column(name), declared.get(name)) for name in sample.schema.names}
+    else:  # only files of 0 bytes
+        types = {name: _readable(kind) for name, kind in declared.items()}
+    schema = pa.schema([(name, kind.arrow()) for name, kind in types.items()])
+
+    def typed() -> Iterator[pa.RecordBatch]:
+        for some in chain(head, rows):
+            if some.batch.num_rows:
+                columns = [
+                    _typed(some, name, types[name], declared, encoding=encoding, delimiter=delimiter)
+                    for name in types
+                ]
+                yield pa.RecordBatch.from_arrays(columns, schema=schema)
+
+    return schema, typed()
+
+
+def _texts(
+    files: Sequence[File], declared: Mapping[str, type[ColumnType]], encoding: str, delimiter: str
+) -> Iterator[_Rows]:
+    """All rows as text; of each file that is not of 0 bytes at least one batch, be it empty."""
+    import pyarrow as pa
+
+    first: tuple[File, list[str]] | None = None
+    for file in files:
+        names, has_rows = _header(file, declared, encoding, delimiter)
+        if not names:
+            continue
+        if missing := [name for name in declared if name not in names]:
+            msg = f"{file.name}: lacks the columns {missing} of the schema; it has {names}"
+            raise SourceError(msg)
+        if first is None:
+            first = (file, names)
+        elif set(names) != set(first[1]):
+            lacks, more = sorted(set(first[1]) - set(names)), sorted(set(names) - set(first[1]))
+            msg = (
+                f"{file.name} and {first[0].name} must have the same columns; the former lacks {lacks} "
+                f"and has {more} that the latter has not"
+            )
+            raise SourceError(msg)
+        if has_rows:
+            yield from _blocks(file, names, first[1], encoding, delimiter)
+        else:
+            nothing = pa.schema([(name, pa.string()) for name in first[1]])
+            yield _Rows(file, 0, pa.RecordBatch.from_pylist([], nothing))
+
+
+def _header(
+    file: File, declared: Mapping[str, type[ColumnType]], encoding: str, delimiter: str
+) -> tuple[list[str], bool]:
+    """The column names, none for an empty file if a schema is given, and whether anything stands below."""
+    with open_text(file, encoding, "") as text:
+        try:
+            _, names = next(records(text, delimiter), (0, []))
+        except OpenQuoteError as e:
+            raise open_quote(file, e) from None
+        has_rows = any(line.strip("\r\n") for line in text)
+    if not names and not declared:
+        msg = (
+            f"{file.name}: is empty, it has no header line; write the column names in its first "
+            "line, or declare them with schema= so that it is a table without rows"
+        )
+        raise SourceError(msg)
+    if any("\0" in name for name in names):
+        msg = (
+            f"{file.name}, line 1: has NUL bytes, so that it is not a text file, or one in UTF-16; "
+            "for the latter write encoding='utf-16-le'"
+        )
+        raise SourceError(msg)
+    twice = [name for name, count in Counter(names).items() if count > 1]
+    if twice or "" in names:
+        what = (
+            f"names the columns {twice} more than once"
+            if twice
+            else f"has no name for column {names.index('') + 1}"
+        )
+        msg = f"{file.name}: the header {what}; got {names}. Give every column a name of its own"
+        raise SourceError(msg)
+    return names, has_rows
+
+
+def _blocks(
+    file: File, names: Sequence[str], order: Sequence[str], encoding: str, delimiter: str
+) -> Iterator[_Rows]:
+    """The rows of a file that has some, in the given order of columns."""
+    import pyarrow as pa
+    from pyarrow.csv import ConvertOptions, ParseOptions, ReadOptions, open_csv
+
+    parse = ParseOptions(delimiter=delimiter, newlines_in_values=True)
+    convert = ConvertOptions(column_types=dict.fromkeys(names, pa.string()), include_columns=list(order))
+    done = 0
+    for block_size in _BLOCK_SIZES:
+        with file.reading(), file.open() as raw:
+            tail = _Tail(raw)
+            # One thread: text needs no conversion, and more would each hold blocks of their own.
+            options = ReadOptions(block_size=block_size, encoding=encoding, use_threads=False)
+            seen, last = 0, ""
+            try:
+                for batch in open_csv(tail, options, parse, convert):
+                    new = batch.slice(
+                        max(done - seen, 0)
+                    )  # what a smaller block size has read is not read twice
+                    seen += batch.num_rows
+                    if batch.num_rows:
+                        last = batch.column(names[-1])[-1].as_py()
+                    if new.num_rows:
+                        yield _Rows(file, done, new)
+                        done += new.num_rows
+            except UnicodeDecodeError:
+                raise undecodable(file, encoding) from None
+            except pa.ArrowInvalid as e:
+                if "straddling" in str(e) and block_size != _BLOCK_SIZES[-1]:
+                    continue
+                raise (malformed(file, encoding, delimiter) or _unexplained(file, e)) from None
+        if tail.may_leave_open(last, delimiter) and (error := malformed(file, encoding, delimiter)):
+            raise error
+        return
+
+
+def _unexplained(file: File, error: Exception) -> SourceError:
+    if "straddling" in str(error):
+        return SourceError(
+            f"{file.name}: has a row of more than {_BLOCK_SIZES[-1] >> 20} MB, the most that is read"
+        )
+    return SourceError(f"{file.name}: is not CSV as it should be: {error}")
+
+
+class _Tail:
+    """A file that remembers its end, as Arrow takes a quote that is never closed to be closed there."""
+
+    _LENGTH = 1 << 16
+
+    def __init__(self, raw: BinaryIO) -> None:
+        self._raw = raw
+        self._tail = b""
+        self.closed = False
+
+    def read(self, size: int = -1) -> bytes:
+        data = self._raw.read(size)
+        self._tail = (
+            (self._tail + data)[-self._LENGTH :] if len(data) < self._LENGTH else data[-self._LENGTH :]
+        )
+        return data
+
+    def readable(self) -> bool:
+        return True
+
+    def close(self) -> None:
+        self.closed = True
+
+    def may_leave_open(self, last: str, delimiter: str) -> bool:
+        """Whether the file's last value, as it was read, may come of an open quote: worth a closer look."""
+        tail = self._tail.replace(b"\0", b"")  # of UTF-16
+        quoted = tail.rstrip(b"\r\n").endswith(b'"')
+        if "\n" in last or "\r" in last:
+            return not quoted or last.rstrip("\r\n").endswith('"')
+        if tail.endswith((b"\n", b"\r")):
+            return False
+        plain = tuple((before + last).encode() for before in (delimiter, "\n", "\r"))
+        return not tail.endswith(plain) and (not quoted or not last or last.endswith('"'))
+
+
+def _decided(sample: pa.Array, declared: type[ColumnType] | None) -> type[ColumnType]:
+    """The type of a column by its first values, unless it is declared."""
+    import pyarrow.compute as pc
+
+    if declared is not None:
+        return _readable(declared)
+    filled = sample.filter(pc.not_equal(sample, ""))
+    for kind, form in _INFERRED.items():
+        if len(filled) and pc.all(pc.match_substring_regex(filled[:100], form)).as_py():
+            try:
+                _cast(sample, kind, form)
+            except _MisfitError:
+                continue
+            return kind
+    return String
+
+
+def _readable(declared: type[ColumnType]) -> type[ColumnType]:
+    """Declared types that have no form of their own in CSV stay text, to be cast by whoever uses them."""
+    return declared if declared in _DECLARED else String
+
+
+class _MisfitError(Exception):
+    def __init__(self, index: int) -> None:
+        super().__init__(index)
+        self.index = index
+
+
+def _cast(text: pa.Array, kind: type[ColumnType], form: str) -> pa.Array:
+    """The values of a column of text, empty ones null. Raises _MisfitError for the first that does not fit."""
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    empty = pc.equal(text, "")
+    fits = pc.or_(empty, pc.match_substring_regex(text, form))
+    values = pc.if_else(pc.and_(fits, pc.invert(empty)), text, pa.scalar(None, pa.string()))
+    if kind is Bool:
+        values = pc.equal(pc.ascii_lower(values), "true")
+    elif kind is Float:
+        values = pc.cast(pc.ascii_ltrim(values, "+"), pa.float64())
+        fits = pc.and_(fits, pc.fill_null(pc.is_finite(values), True))
+    else:
+        values = pc.ascii_ltrim(values, "+")
+        try:
+            values = pc.cast(values, pa.int64())
+        except pa.ArrowInvalid:  # beyond 64 bits
+            inside = [v is None or -(2**63) <= int(v) < 2**63 for v in values.to_pylist()]
+            fits = pc.and_(fits, pa.array(inside))
+    if (index := pc.index(fits, False).as_py()) >= 0:
+        raise _MisfitError(index)
+    return values
+
+
+def _typed(
+    rows: _Rows,
+    name: str,
+    kind: type[ColumnType],
+    declared: Mapping[str, type[ColumnType]],
+    *,
+    encoding: str,
+    delimiter: str,
+) -> pa.Array:
+    text = rows.batch.column(name)
+    if kind is String:
+        return text
+    try:
+        return _cast(text, kind, (_DECLARED if name in declared else _INFERRED)[kind])
+    except _MisfitError as e:
+        value = text[e.index].as_py()
+        line = line_of(rows.file, encoding, delimiter, rows.first + e.index)
+        so_far = "declared" if name in declared else "so far"
+        msg = (
+            f"{rows.file.name}, line {line}, column {name!r}: got {value[:80]!r}, but the column is "
+            f"{so_far} {type_name(kind)}; correct the value, or read the column as text with "
+            f"schema={{{name!r}: String}}"
+        )
+        raise SourceError(msg) from None

@@ -1,0 +1,103 @@
+"""Lines of a CSV file: a slow second reader that says where the fast one met what it could not read.
+
+A record may span several lines (quoted newlines), so that a row's number does not tell its line.
+"""
+
+from __future__ import annotations
+
+import csv
+import itertools
+import threading
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+from pxt_assets.errors import SourceError
+from pxt_assets.files.text import open_text
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+    from pxt_assets.files.location import File
+
+_LONGEST_FIELD = 1 << 26
+_limit = threading.Lock()
+
+
+class OpenQuoteError(Exception):
+    """A quoted value is not closed before the file ends, or in 64 MB; its record begins on `line`."""
+
+    def __init__(self, line: int) -> None:
+        super().__init__(line)
+        self.line = line
+
+
+def records(lines: Iterable[str], delimiter: str) -> Iterator[tuple[int, list[str]]]:
+    """Each record with the 1-based line that it begins on; blank lines left out. Raises OpenQuoteError."""
+    ended = False
+
+    def and_one_more() -> Iterator[str]:
+        nonlocal ended
+        yield from lines
+        ended = True
+        yield "end"  # becomes a record of its own, or the rest of one whose quote is open
+
+    reader = csv.reader(and_one_more(), delimiter=delimiter)
+    begin = 1
+    try:
+        for row in reader:
+            if ended:
+                if reader.line_num > begin:
+                    raise OpenQuoteError(begin)
+                return
+            if row:
+                yield begin, row
+            begin = reader.line_num + 1
+    except csv.Error:  # a field beyond the limit
+        raise OpenQuoteError(begin) from None
+
+
+def malformed(file: File, encoding: str, delimiter: str) -> SourceError | None:
+    """The error, if there is one, for the first record not as wide as the header, or for a quote left open."""
+    width = 0
+    with _long_fields(), open_text(file, encoding, "") as text:
+        try:
+            for line, row in records(text, delimiter):
+                width = width or len(row)
+                if len(row) != width:
+                    hint = (
+                        "put values that contain commas in quotes"
+                        if len(row) > width
+                        else "fill the missing columns"
+                    )
+                    msg = (
+                        f"{file.name}, line {line}: expected {width} columns, as in the header, got "
+                        f"{len(row)}; {hint}"
+                    )
+                    return SourceError(msg)
+        except OpenQuoteError as e:
+            return open_quote(file, e)
+    return None
+
+
+def open_quote(file: File, error: OpenQuoteError) -> SourceError:
+    """The error for a quote left open."""
+    msg = f'{file.name}, line {error.line}: a quoted value that begins here has no closing "; '
+        'close it, and write a quote inside a value as ""'
+    return SourceError(msg)
+
+
+def line_of(file: File, encoding: str, delimiter: str, row: int) -> int | None:
+    """The line that the data row with this 0-based number begins on; None if the file is not that long."""
+    with _long_fields(), open_text(file, encoding, "") as text:
+        found = next(itertools.islice(records(text, delimiter), row + 1, None), None)
+    return found[0] if found else None
+
+
+@contextmanager
+def _long_fields() -> Iterator[None]:
+    with _limit:  # the csv module has one limit for the process
+        before = csv.field_size_limit(_LONGEST_FIELD)
+        try:
+            yield
+        finally:
+            csv.field_size_limit(before)

@@ -1,0 +1,165 @@
+"""Where files are: a pattern and a partition become the list of files to read."""
+
+from __future__ import annotations
+
+import glob
+import posixpath
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass, field
+from typing import Any, BinaryIO, cast
+from urllib.parse import quote, unquote, urlsplit
+
+from pxt_assets.errors import PxtError, SourceError
+from pxt_assets.files.pattern import filled, format_of, shown, without_placeholders
+
+
+@dataclass(frozen=True)
+class File:
+    """One file of a pattern."""
+
+    fs: Any
+    """The fsspec file system that holds it."""
+    path: str
+    """Its path there."""
+    gzipped: bool
+    secrets: Sequence[str] = field(repr=False)
+    """What must not appear in a message."""
+
+    @property
+    def name(self) -> str:
+        """What messages call it: the path of a local file, the URL of any other, without credentials."""
+        return _name(self.fs, self.path)
+
+    def open(self) -> AbstractContextManager[BinaryIO]:
+        """The file's bytes, decompressed."""
+        from fsspec.core import OpenFile
+
+        compression = "gzip" if self.gzipped else None
+        return cast(
+            "AbstractContextManager[BinaryIO]", OpenFile(self.fs, self.path, "rb", compression=compression)
+        )
+
+    def reading(self) -> AbstractContextManager[None]:
+        """Turn whatever a storage or a format raises inside the block into a SourceError that names the file."""
+        return _naming(self.name, self.secrets)
+
+
+def find(
+    pattern: str, values: Mapping[str, str], partition_key: str | None, storage_options: Mapping[str, Any]
+) -> list[File]:
+    """The files that a pattern names once its placeholders have the given values, in sorted path order.
+
+    Raises SourceError if there is none, if the storage fails, or if a value would lead out of the pattern's
+    folder.
+    """
+    from fsspec.core import url_to_fs
+
+    gzipped = format_of(pattern)[1]
+    secrets = _secrets(pattern, storage_options)
+    with _naming(shown(pattern), secrets):
+        # The key goes in only after the URL is taken apart: nothing in it can name another protocol or host.
+        fs, path = url_to_fs(pattern, **storage_options)
+        if without_placeholders(path) == path and without_placeholders(pattern) != pattern:
+            msg = (
+                f"{shown(pattern)}: placeholders must stand in the path, not in the host or in a later "
+                "link of a chain"
+            )
+            raise SourceError(msg)
+        http = pattern.startswith(("http://", "https://"))
+        magic = "[*[]" if http else "[*?[]"  # a query string makes no glob
+        if re.search(magic, without_placeholders(pattern)):
+            folder = path.removesuffix(pattern.removeprefix("./"))  # what a relative path is relative to
+            path = glob.escape(folder) + path[len(folder) :] if folder != path else path
+            path = filled(path, values, glob.escape)
+            fs.invalidate_cache()
+            paths = sorted(p for p, info in fs.glob(path, detail=True).items() if info["type"] != "directory")
+            folder = re.split(magic, path)[0].rpartition("/")[0]
+        else:
+            path = filled(path, values, lambda value: quote(value, safe="") if http else value)
+            paths = [path] if _is_file(fs, path, shown(pattern)) else []
+            folder = posixpath.dirname(path)
+        if not paths:
+            where = f" in partition {partition_key!r}" if partition_key is not None else ""
+            msg = (
+                f"no file matches {shown(pattern)}{where} (looked for {_name(fs, path)}); "
+                f"{_listing(fs, folder)}"
+            )
+            raise SourceError(msg)
+    return [File(fs, p, gzipped, secrets) for p in paths]
+
+
+def _is_file(fs: Any, path: str, pattern: str) -> bool:
+    fs.invalidate_cache()
+    try:
+        info = fs.info(path)
+    except FileNotFoundError:
+        return False
+    if info["type"] == "directory":
+        msg = (
+            f"{_name(fs, path)} is a folder; to read the files in it, write a pattern such as "
+            f"{pattern + '/*.parquet'!r}"
+        )
+        raise SourceError(msg)
+    return True
+
+
+def _listing(fs: Any, folder: str) -> str:
+    """What the folder holds instead, as far as it can be known."""
+    name = _name(fs, folder)
+    try:
+        names = sorted(
+            posixpath.basename(i["name"]) for i in fs.ls(folder, detail=True) if i["type"] != "directory"
+        )
+    except FileNotFoundError:
+        return f"there is no folder {name}"
+    except Exception:  # a listing is a courtesy: not every storage has one, nor every user the right to it
+        return f"the folder {name} cannot be listed"
+    if not names:
+        return f"the folder {name} holds no files"
+    more = f" and {len(names) - 5} more" if len(names) > 5 else ""
+    return f"the folder {name} holds {', '.join(names[:5])}{more}"
+
+
+def _name(fs: Any, path: str) -> str:
+    protocols = (fs.protocol,) if isinstance(fs.protocol, str) else fs.protocol
+    return path if "file" in protocols else shown(fs.unstrip_protocol(path))
+
+
+@contextmanager
+def _naming(name: str, secrets: Sequence[str]) -> Iterator[None]:
+    try:
+        yield
+    except (PxtError, MemoryError):
+        raise
+    except Exception as e:  # every storage has errors of its own
+        text = str(e)
+        for secret in secrets:
+            text = text.replace(secret, "***")
+        msg = f"{name} cannot be read: {type(e).__name__}: {shown(text)}"
+        # Without its cause: that would show up beside it, secrets and all.
+        raise SourceError(msg) from None
+
+
+def _secrets(pattern: str, storage_options: Mapping[str, Any]) -> list[str]:
+    found: list[str] = []
+
+    def collect(value: object) -> None:
+        if isinstance(value, Mapping):
+            for inner in value.values():
+                collect(inner)
+        elif isinstance(value, list | tuple | set):
+            for inner in value:
+                collect(inner)
+        elif isinstance(value, bytes):
+            found.append(value.decode("utf-8", "replace"))
+        elif isinstance(value, str | int | float) and not isinstance(value, bool):
+            found.append(str(value))
+
+    collect(storage_options)
+    for link in pattern.split("::"):
+        userinfo = urlsplit(link).netloc.rpartition("@")[0]
+        password = userinfo.partition(":")[2]
+        found += [userinfo, password, unquote(password)]
+    return sorted({text for text in found if len(text) >= 4}, key=len, reverse=True)

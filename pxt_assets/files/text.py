@@ -1,0 +1,90 @@
+"""The text of a file: its encoding checked, its first undecodable byte found."""
+
+from __future__ import annotations
+
+import codecs
+import io
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, TextIO, cast
+
+from pxt_assets.errors import DefinitionError, SourceError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from pxt_assets.files.location import File
+
+_MARKS = {
+    codecs.BOM_UTF8: "utf-8",
+    codecs.BOM_UTF32_LE: "utf-32",  # before UTF-16, whose mark its own begins with
+    codecs.BOM_UTF32_BE: "utf-32",
+    codecs.BOM_UTF16_LE: "utf-16",
+    codecs.BOM_UTF16_BE: "utf-16",
+}
+_BUFFER = 1 << 20
+
+
+def codec(encoding: str) -> str:
+    """The codec's own name; `utf-8` for any spelling of it, with a byte order mark or without.
+
+    Raises DefinitionError for an encoding that Python does not have.
+    """
+    try:
+        "".encode(encoding)  # refuses codecs that are not for text, such as base64
+        name = codecs.lookup(encoding).name
+    except (LookupError, ValueError):
+        msg = (
+            f"got encoding={encoding!r}; allowed is any text encoding of Python, such as 'utf-8', "
+            "'utf-16' or 'cp1252'"
+        )
+        raise DefinitionError(msg) from None
+    return "utf-8" if name == "utf-8-sig" else name
+
+
+@contextmanager
+def open_text(file: File, encoding: str, newline: str) -> Iterator[TextIO]:
+    """The file's text without its byte order mark; `newline` as for `open`, `encoding` as `codec` names it.
+
+    Raises SourceError if the file's byte order mark tells of another encoding, and, where the block meets
+    bytes that the encoding does not have, with the line of the first of them.
+    """
+    with file.reading(), file.open() as raw:
+        buffered = io.BufferedReader(cast("io.RawIOBase", raw), _BUFFER)
+        head = buffered.peek(4)
+        mark = next((m for m in _MARKS if head.startswith(m)), b"")
+        if mark and not encoding.startswith(_MARKS[mark]):
+            actual = _MARKS[mark]
+            msg = (
+                f"{file.name}: begins with the byte order mark of {actual.upper()}, but was to be read "
+                f"as {encoding}; write encoding={actual!r}"
+            )
+            raise SourceError(msg)
+        if encoding not in {"utf-16", "utf-32"}:  # those two need it, and drop it themselves
+            buffered.read(len(mark))
+        text = io.TextIOWrapper(buffered, encoding, newline=newline)
+        try:
+            yield text
+        except UnicodeDecodeError:
+            raise undecodable(file, encoding) from None
+        finally:
+            text.close()
+
+
+def undecodable(file: File, encoding: str) -> SourceError:
+    """The error that names the line of the first byte that the encoding lacks; reads the file again."""
+    decoder = io.IncrementalNewlineDecoder(codecs.getincrementaldecoder(encoding)(), translate=True)
+    line = 1
+    where, what = "", "some bytes"
+    with file.reading(), file.open() as raw:
+        try:
+            while chunk := raw.read(_BUFFER):
+                line += decoder.decode(chunk).count("\n")
+            decoder.decode(b"", final=True)
+        except UnicodeDecodeError as e:
+            before = e.object[: e.start].decode(encoding, "replace")
+            line += before.replace("\r\n", "\n").replace("\r", "\n").count("\n")
+            where, what = f", line {line}", f"the byte 0x{e.object[e.start]:02x}"
+    other = "'cp1252' (Windows, Western European)" if encoding == "utf-8" else "'utf-8'"
+    return SourceError(
+        f"{file.name}{where}: {what} cannot be read as {encoding}; write encoding={other} or the right one"
+    )

@@ -1,0 +1,65 @@
+"""`moderations`: whether a row's text is potentially harmful."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+from pxt_assets.functions.declare import api_function, text_of, usage_of, with_kwargs
+from pxt_assets.request import Endpoint, Parsed
+from pxt_assets.throttle import estimate_tokens
+from pxt_assets.types import Json
+
+_SHAPE = {
+    "properties": {
+        "id": {"type": "string"},
+        "model": {"type": "string"},
+        "results": {
+            "items": {
+                "properties": {
+                    "flagged": {"type": "boolean"},
+                    "categories": {"additionalProperties": {"type": "boolean"}},
+                    "category_scores": {"additionalProperties": {"type": "number"}},
+                }
+            }
+        },
+    }
+}
+
+
+def _parse(body: bytes, cells: int) -> Parsed:
+    answer = json.loads(body)
+    if not isinstance(answer, dict) or not isinstance(answer.get("results"), list):
+        msg = "the answer has no `results`"
+        raise ValueError(msg)
+    return Parsed([answer], usage_of(answer.get("usage")), answer.get("model"))
+
+
+def _tokens(body: Mapping[str, Any]) -> float:
+    return estimate_tokens(len(body["input"]))
+
+
+_ENDPOINT = Endpoint("/moderations", parse=_parse, tokens=_tokens, sends_limits=False)
+
+
+@api_function(_ENDPOINT, returns=Json, shape=_SHAPE)
+def moderations(input: Any, *, model: Any = "omni-moderation-latest", **kwargs: Any) -> Mapping[str, Any]:
+    """Whether a text is potentially harmful, and how: the API's `moderations`, as Json with `results`.
+
+    Paced at the requests a minute that `OpenAIResource(rate_limits={model: rpm})` gives, 600 where it gives none.
+
+    Args:
+        input: the text.
+        model: the moderation model's name.
+        kwargs: other arguments of the API.
+
+    Example:
+        ```python
+        tbl.add_computed_column(moderation=moderations(tbl.body))
+        tbl.add_computed_column(flagged=tbl.moderation.results[0].flagged)
+        ```
+
+    Source: https://platform.openai.com/docs/api-reference/moderations
+    """
+    return with_kwargs({"input": text_of(input, "input"), "model": model}, None, kwargs)

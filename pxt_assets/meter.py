@@ -1,0 +1,49 @@
+"""What one partition's computation used: requests, tokens, money, time."""
+
+from __future__ import annotations
+
+import asyncio
+from array import array
+from dataclasses import dataclass, field
+
+from pxt_assets.pricing import cost_usd
+from pxt_assets.request import Usage
+
+
+@dataclass
+class Meter:
+    """Counts what a computation used. All of it is counted when it happens, failures included."""
+
+    requests: int = 0
+    """Requests sent, retries included."""
+    retries: int = 0
+    """Requests sent again after a fault (5xx, timeout, dropped connection)."""
+    rate_limited: int = 0
+    """429 answers met."""
+    seconds_throttled: float = 0.0
+    """Time that requests waited for the limiter, added up over the requests in flight."""
+    usage: Usage = field(default_factory=Usage)
+    """Tokens that the answers state."""
+    cost_usd: float | None = 0.0
+    """US dollars, None as soon as one answer's price is unknown."""
+    simulated: bool = False
+    """Whether any answer came from a simulator."""
+    limit_utilization: float | None = None
+    """Share of what the limits allowed that was used, 0 to 1, None where no limit is known."""
+    latencies: array[float] = field(default_factory=lambda: array("d"))
+    """Seconds from sending a request to its answer, one for each answer."""
+    unsent: set[asyncio.Task[object]] = field(default_factory=set)
+    """Tasks that wait to send: those which a stop may cancel at no cost."""
+
+    def answered(self, model: str, usage: Usage, latency: float, *, simulated: bool) -> None:
+        """Counts one answer."""
+        self.usage += usage
+        self.latencies.append(latency)
+        self.simulated = self.simulated or simulated
+        cost = cost_usd(model, usage)
+        self.cost_usd = None if cost is None or self.cost_usd is None else self.cost_usd + cost
+
+    def latency(self, share: float) -> float | None:
+        """The latency in seconds below which that share of answers came, None without an answer."""
+        ordered = sorted(self.latencies)
+        return ordered[min(len(ordered) - 1, int(share * len(ordered)))] if ordered else None

@@ -1,0 +1,53 @@
+"""What answers cost, by the offline price table of `genai-prices`. What it does not know is unknown, never 0."""
+
+from __future__ import annotations
+
+import logging
+from functools import cache
+
+from pxt_assets.request import Usage
+
+_LINEAR_TOKENS = 100_000
+"""Up to here a price is so much a token; beyond, models may charge long contexts at another rate."""
+_log = logging.getLogger(__name__)
+
+
+def cost_usd(model: str, usage: Usage) -> float | None:
+    """The price of one answer in US dollars; None where the table knows no price of the model."""
+    if usage.input_tokens > _LINEAR_TOKENS:
+        return _price(model, usage)
+    rates = _rates(model)
+    if rates is None:
+        return None
+    fresh, cached, output = rates
+    paid = usage.input_tokens - usage.cached_tokens
+    return paid * fresh + usage.cached_tokens * cached + usage.output_tokens * output
+
+
+@cache
+def _rates(model: str) -> tuple[float, float, float] | None:
+    """Dollars a fresh input token, a cached one, an output token. (A look-up takes 100 µs: once a model.)"""
+    thousand = [
+        _price(model, Usage(1_000)),
+        _price(model, Usage(1_000, output_tokens=1_000)),
+        _price(model, Usage(1_000, cached_tokens=1_000)),
+    ]
+    if any(price is None for price in thousand):
+        _log.warning("No price is known for the model %r: its cost is shown as unknown.", model)
+        return None
+    fresh, output, cached = (price / 1_000 for price in thousand if price is not None)
+    return fresh, cached, output - fresh
+
+
+def _price(model: str, usage: Usage) -> float | None:
+    import genai_prices
+
+    tokens = genai_prices.Usage(
+        input_tokens=usage.input_tokens,
+        output_tokens=usage.output_tokens or None,
+        cache_read_tokens=usage.cached_tokens or None,
+    )
+    try:
+        return float(genai_prices.calc_price(tokens, model, provider_id="openai").total_price)
+    except (LookupError, ValueError):
+        return None

@@ -1,0 +1,179 @@
+"""OpenAIResource: the one shared way to the API, throttled by what its answers say."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import threading
+from collections.abc import AsyncIterator, Mapping
+from typing import TYPE_CHECKING, Any
+
+import dagster as dg
+from pydantic import Field, PrivateAttr, field_validator
+
+from pxt_assets.client import Client
+from pxt_assets.simulator import SimulatorOptions
+from pxt_assets.throttle import Pool, model_group, pools
+
+if TYPE_CHECKING:
+    import openai
+
+    from pxt_assets.request import Request
+    from pxt_assets.simulator import SimulatorServer
+
+_CONNECT_SECONDS = 30.0
+"""Hundreds of connections opened at once take longer than the client's own 5 s."""
+
+
+class OpenAIResource(dg.ConfigurableResource[Any]):
+    """The OpenAI API, or any server that speaks it, for all computed columns.
+
+    Example:
+        ```python
+        dg.Definitions(assets=[...], resources={"openai": OpenAIResource()})
+        OpenAIResource(rate_limits={"omni-moderation-latest": 1_000})
+        OpenAIResource(base_url="http://localhost:8000/v1", api_key="unused")
+        OpenAIResource(base_url="https://NAME.openai.azure.com/openai", api_version="2025-04-01-preview")
+        OpenAIResource.simulated(rpm=500, tpm=200_000)
+        ```
+
+    Chat and embeddings follow the rate-limit headers of the API's answers. Endpoints whose answers carry none
+    (moderations) are paced evenly at `rate_limits[model]` requests/minute, `default_rpm` where none is given.
+    """
+
+    api_key: str = Field(default=dg.EnvVar("OPENAI_API_KEY"), description="The API key.")
+    base_url: str | None = Field(default=None, description="Another server than api.openai.com.")
+    organization: str | None = Field(
+        default=None, description="The organization that requests are counted for."
+    )
+    project: str | None = Field(default=None, description="The project that requests are counted for.")
+    api_version: str | None = Field(
+        default=None, description="Azure's API version; makes this an Azure client."
+    )
+    rate_limits: dict[str, float] = Field(
+        default={}, description="Requests/minute of models whose answers carry no rate-limit headers."
+    )
+    default_rpm: float = Field(
+        default=600, gt=0, description="Requests/minute of such models not in rate_limits."
+    )
+    max_in_flight: int = Field(default=1_000, ge=1, description="Requests in flight at once, at most.")
+    timeout: float = Field(default=600, gt=0, description="Seconds to wait for an answer.")
+    max_retries: int = Field(
+        default=5,
+        ge=0,
+        description="How often a fault (5xx, timeout, dropped connection) is retried; 429s do not count.",
+    )
+    ledger: str | None = Field(default=None, description="Database URL of a budget shared between processes.")
+    simulator: dict[str, Any] | None = Field(
+        default=None, description="Options of the embedded simulator; set by OpenAIResource.simulated()."
+    )
+
+    _server: SimulatorServer | None = PrivateAttr(default=None)
+    _starting: threading.Lock = PrivateAttr(default_factory=threading.Lock)
+
+    @field_validator("rate_limits")
+    @classmethod
+    def _positive(cls, limits: dict[str, float]) -> dict[str, float]:
+        for model, rpm in limits.items():
+            if not rpm > 0:
+                msg = f"rate_limits[{model!r}]: got {rpm}, allowed: more than 0 requests/minute"
+                raise ValueError(msg)
+        return limits
+
+    @classmethod
+    def _is_dagster_maintained(cls) -> bool:
+        return False
+
+    @classmethod
+    def simulated(
+        cls,
+        *,
+        rate_limits: Mapping[str, float] | None = None,
+        default_rpm: float = 600,
+        max_in_flight: int = 1_000,
+        max_retries: int = 5,
+        timeout: float = 600,
+        **options: Any,
+    ) -> OpenAIResource:
+        """A resource that starts a simulator on loopback when it is first used: no key, no cost, no network.
+
+        `options` are those of `SimulatorOptions`: `rpm`, `tpm`, `latency` (seconds), `fault_rate`, `seed`, ...
+        What it produces is marked: `pxt/simulated` is true, and it never passes for an answer of the API.
+        """
+        SimulatorOptions(**options)  # refuses what is wrong now, not in the run
+        return cls(
+            api_key="simulated",
+            rate_limits=dict(rate_limits or {}),
+            default_rpm=default_rpm,
+            max_in_flight=max_in_flight,
+            max_retries=max_retries,
+            timeout=timeout,
+            simulator=options,
+        )
+
+    @contextlib.asynccontextmanager
+    async def client(self) -> AsyncIterator[Client]:
+        """The client, for use within the running event loop."""
+        api = self._api()
+        try:
+            yield Client(
+                api,
+                self._pool_of,
+                max_in_flight=self.max_in_flight,
+                max_retries=self.max_retries,
+                secrets=(self.api_key,) if self.api_key else (),
+            )
+        finally:
+            await api.close()
+
+    def teardown_after_execution(self, context: dg.InitResourceContext) -> None:  # noqa: ARG002
+        """Stops the embedded simulator, if this process started one."""
+        with self._starting:
+            server, self._server = self._server, None
+        if server is not None:
+            server.stop()
+
+    def _api(self) -> openai.AsyncOpenAI:
+        import httpx2
+        import openai
+
+        timeout = httpx2.Timeout(self.timeout, connect=min(self.timeout, _CONNECT_SECONDS))
+        limits = httpx2.Limits(
+            max_connections=self.max_in_flight, max_keepalive_connections=self.max_in_flight
+        )
+        common: dict[str, Any] = {
+            "api_key": self.api_key,
+            "base_url": self._base_url(),
+            "organization": self.organization,
+            "max_retries": 0,
+            "timeout": timeout,
+            "http_client": openai.DefaultAioHttpClient(timeout=timeout, limits=limits),
+        }
+        if self.api_version is not None:
+            return openai.AsyncAzureOpenAI(api_version=self.api_version, **common)
+        return openai.AsyncOpenAI(project=self.project, **common)
+
+    def _base_url(self) -> str | None:
+        if self.simulator is None:
+            return self.base_url
+        from pxt_assets.simulator import SimulatorServer
+
+        with self._starting:
+            if self._server is None:
+                server = SimulatorServer(SimulatorOptions(**self.simulator))
+                server.start()
+                self._server = server
+            return self._server.base_url
+
+    def _pool_of(self, request: Request) -> Pool:
+        group = model_group(request.model)
+        rpm = None
+        if not request.endpoint.sends_limits:
+            rpm = self.rate_limits.get(request.model, self.rate_limits.get(group, self.default_rpm))
+        return pools.get((self._account(), group), rpm=rpm)
+
+    def _account(self) -> str:
+        """Names the account whose limits are shared, without its key."""
+        where = self._server.base_url if self._server else self.base_url or ""
+        parts = (where, self.api_key, self.organization or "", self.project or "")
+        return hashlib.blake2b("\0".join(parts).encode(), digest_size=16).hexdigest()

@@ -1,0 +1,186 @@
+"""Rows: a partition of a table, read in record batches, whatever it was handed over as."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from pxt_assets.errors import SourceError
+from pxt_assets.types import Json, to_arrow
+
+if TYPE_CHECKING:
+    import pandas as pd
+    import pyarrow as pa
+
+Reader = Callable[[Sequence[str], int], Iterable["pa.RecordBatch"]]
+
+
+class Rows:
+    """Rows that can be read again and again, some columns at a time, in order.
+
+    `read(columns, batch_size)` gives batches of at most about `batch_size` rows with those columns.
+    """
+
+    def __init__(self, schema: pa.Schema, num_rows: int, read: Reader, *, simulated: bool = False) -> None:
+        self.schema = schema
+        self.num_rows = num_rows
+        self.simulated = simulated
+        """Whether any of it was made by a simulator."""
+        self._read = read
+
+    def batches(self, columns: Sequence[str], size: int) -> Iterator[pa.RecordBatch]:
+        """Batches of exactly `size` rows, the last one of what is left."""
+        return exact_batches(self._read(columns, size), size)
+
+    def table(self, columns: Sequence[str]) -> pa.Table:
+        """Some columns as one table."""
+        import pyarrow as pa
+
+        schema = pa.schema([self.schema.field(name) for name in columns])
+        return pa.Table.from_batches(self._read(columns, 65_536), schema)
+
+
+def exact_batches(batches: Iterable[pa.RecordBatch], size: int) -> Iterator[pa.RecordBatch]:
+    """The same rows in batches of exactly `size`, the last one of what is left."""
+    import pyarrow as pa
+
+    kept: list[pa.RecordBatch] = []
+    rows = 0
+    for batch in batches:
+        kept.append(batch)
+        rows += batch.num_rows
+        while rows >= size:
+            joined = pa.concat_batches(kept) if len(kept) > 1 else kept[0]
+            yield joined.slice(0, size)
+            kept, rows = [joined.slice(size)], rows - size
+    if rows:
+        yield pa.concat_batches(kept)
+
+
+def chained(parts: Sequence[Rows]) -> Rows:
+    """Several partitions' rows, one after the other. Raises SourceError if their columns differ."""
+    if len(parts) == 1:
+        return parts[0]
+    import pyarrow as pa
+
+    schema = parts[0].schema if parts else pa.schema([])
+    for part in parts[1:]:
+        if part.schema.names != schema.names:
+            msg = f"the partitions differ in columns: {schema.names} and {part.schema.names}; materialize them again"
+            raise SourceError(msg)
+
+    def read(columns: Sequence[str], size: int) -> Iterator[pa.RecordBatch]:
+        wanted = pa.schema([schema.field(name) for name in columns])
+        for part in parts:
+            for batch in part.batches(columns, size):
+                yield batch.cast(wanted) if batch.schema != wanted else batch
+
+    return Rows(schema, sum(p.num_rows for p in parts), read, simulated=any(p.simulated for p in parts))
+
+
+def rows_of(value: object) -> Rows:
+    """The rows of a pa.Table, pandas.DataFrame, list of dicts, dataset, or anything that exports an Arrow stream.
+
+    Raises SourceError for anything else, and for a column whose values are of no one type.
+    """
+    import pyarrow.dataset as ds
+
+    if isinstance(value, Rows):
+        return value
+    if isinstance(value, ds.Dataset):
+        dataset = value
+
+        def read(columns: Sequence[str], size: int) -> Iterator[pa.RecordBatch]:
+            for batch in dataset.scanner(
+                columns=list(columns), batch_size=size, batch_readahead=2
+            ).to_batches():
+                yield batch
+
+        return Rows(dataset.schema, dataset.count_rows(), read)
+    table = table_of(value)
+
+    def slices(columns: Sequence[str], size: int) -> list[pa.RecordBatch]:
+        return table.select(list(columns)).to_batches(max_chunksize=size)  # type: ignore[no-any-return]
+
+    return Rows(table.schema, table.num_rows, slices)
+
+
+def table_of(value: object) -> pa.Table:
+    """A value in memory as one Arrow table. Raises SourceError, which says what was got and what is allowed."""
+    import pyarrow as pa
+
+    if isinstance(value, pa.Table):
+        return value
+    if isinstance(value, pa.RecordBatch):
+        return pa.Table.from_batches([value])
+    if isinstance(value, Mapping) and any(isinstance(v, Mapping) for v in value.values()):
+        msg = "got a dict of dicts, allowed: a table, a DataFrame or a list of dicts, one a row"
+        raise SourceError(msg)
+    if isinstance(value, list | tuple):
+        return _table_of_dicts(value)
+    if _is_pandas(value):
+        return _table_of_frame(value)
+    if hasattr(value, "__arrow_c_stream__"):
+        return pa.table(value)
+    msg = (
+        f"got {type(value).__name__}, allowed: pa.Table, pandas.DataFrame, list of dicts, or an Arrow stream"
+    )
+    raise SourceError(msg)
+
+
+def _is_pandas(value: object) -> bool:
+    return type(value).__module__.partition(".")[0] == "pandas" and hasattr(value, "columns")
+
+
+def _table_of_dicts(rows: Sequence[object]) -> pa.Table:
+    import pyarrow as pa
+
+    for i, row in enumerate(rows):
+        if not isinstance(row, Mapping):
+            msg = f"row {i}: got {type(row).__name__}, allowed: a dict of column values"
+            raise SourceError(msg)
+    names = dict.fromkeys(str(name) for row in rows for name in row)  # type: ignore[attr-defined]
+    return pa.table({name: column_of(name, [row.get(name) for row in rows]) for name in names})  # type: ignore[attr-defined]
+
+
+def _table_of_frame(frame: pd.DataFrame | Any) -> pa.Table:
+    import pyarrow as pa
+
+    columns = {}
+    for i, name in enumerate(frame.columns):
+        series = frame.iloc[:, i]
+        if str(name) in columns:
+            msg = f"the DataFrame has two columns named {name!r}; rename one"
+            raise SourceError(msg)
+        if series.dtype == object:
+            missing = series.isna()
+            values = [
+                None if gone is True else v for v, gone in zip(series.tolist(), missing.tolist(), strict=True)
+            ]
+            columns[str(name)] = column_of(str(name), values)
+        else:
+            columns[str(name)] = pa.array(series, from_pandas=True)
+    return pa.table(columns) if columns else pa.table({})
+
+
+def column_of(name: str, values: Sequence[Any]) -> pa.Array:
+    """Python values as an Arrow column: dicts, and lists that hold anything but numbers, become Json.
+
+    Arrow's own inference would add to each object the keys of all others.
+    """
+    import pyarrow as pa
+
+    try:
+        if any(_is_json(v) for v in values):
+            return to_arrow(values, Json)
+        return pa.array(values, from_pandas=True)
+    except (pa.ArrowException, TypeError, ValueError, OverflowError) as e:
+        kinds = sorted({type(v).__name__ for v in values if v is not None})
+        msg = f"column {name!r} holds {' and '.join(kinds)}, which make no one column ({e}); convert it upstream"
+        raise SourceError(msg) from e
+
+
+def _is_json(value: object) -> bool:
+    if isinstance(value, Mapping):
+        return True
+    return isinstance(value, list | tuple) and not all(isinstance(v, float | int) for v in value)

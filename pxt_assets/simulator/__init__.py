@@ -1,0 +1,28 @@
+"""An OpenAI-compatible server on the loopback interface, with real limits and with faults on demand.
+
+It answers `chat/completions`, `embeddings`, `moderations` and `models` in the shapes of the API, so that a
+pipeline and its rate limits can be rehearsed at no cost. Everything it answers is marked: the header
+`x-pxt-simulated: true`, ids that start with `sim-`, and chat replies that start with `[simulated]`.
+
+Importing this package loads neither Starlette, nor uvicorn, nor NumPy; the names that need them are
+resolved at first use.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+from pxt_assets.simulator.options import SimulatorOptions
+
+if TYPE_CHECKING:
+    from pxt_assets.simulator.app import create_app
+    from pxt_assets.simulator.server import SimulatorServer, serve
+
+__all__ = ["SimulatorOptions", "SimulatorServer", "create_app", "serve"]
+
+_LAZY = {"SimulatorServer": "server", "create_app": "app", "serve": "server"}
+
+
+def __getattr__(name: str) -> Any:
+    if name in _LAZY:
+        return getattr(import_module(f"{__name__}.{_LAZY[name]}"), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -1,0 +1,114 @@
+"""Checks of single arguments, with the messages and codes of the API. An absent or null argument passes."""
+
+from collections.abc import Collection, Iterable
+from typing import Any
+
+from pxt_assets.simulator.errors import bad_request, missing, wrong_type, wrong_value
+
+
+def refuse_unknown(body: dict[str, Any], known: Collection[str]) -> None:
+    """Raise a 400 that names every top-level argument the API does not know."""
+    unknown = sorted(body.keys() - known)
+    if unknown:
+        plural = "s" if len(unknown) > 1 else ""
+        raise bad_request(f"Unrecognized request argument{plural} supplied: {', '.join(unknown)}")
+
+
+def read_model(body: dict[str, Any], default: str | None = None) -> str:
+    """The model's name; raises a 400 where there is none."""
+    model = body.get("model", default)
+    if not isinstance(model, str) or not model:
+        raise bad_request("you must provide a model parameter", param="model" if "model" in body else None)
+    return model
+
+
+def read_integer(
+    body: dict[str, Any], name: str, low: int | None = None, high: int | None = None
+) -> int | None:
+    """An integer from `low` to `high`."""
+    value = body.get(name)
+    if value is None:
+        return None
+    if isinstance(value, bool) or not isinstance(value, int):
+        raise wrong_type(name, "an integer", value)
+    _check_range(name, value, low, high, "integer")
+    return value
+
+
+def check_number(body: dict[str, Any], name: str, low: float, high: float) -> None:
+    """A number from `low` to `high`."""
+    value = body.get(name)
+    if value is None:
+        return
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        raise wrong_type(name, "a decimal", value)
+    _check_range(name, value, low, high, "decimal")
+
+
+def _check_range(name: str, value: float, low: float | None, high: float | None, kind: str) -> None:
+    for limit, beyond, word, code in (
+        (low, low is not None and not value >= low, "below minimum value. Expected a value >=", "below_min"),
+        (
+            high,
+            high is not None and not value <= high,
+            "above maximum value. Expected a value <=",
+            "above_max",
+        ),
+    ):
+        if beyond:
+            raise bad_request(
+                f"Invalid '{name}': {kind} {word} {limit}, but got {value} instead.",
+                code=f"{kind}_{code}_value",
+                param=name,
+            )
+
+
+def read_boolean(body: dict[str, Any], name: str) -> bool:
+    """A boolean; False where absent."""
+    value = body.get(name)
+    if value is not None and not isinstance(value, bool):
+        raise wrong_type(name, "a boolean", value)
+    return bool(value)
+
+
+def check_word(body: dict[str, Any], name: str, allowed: Iterable[str]) -> None:
+    """One of the `allowed` strings."""
+    value = body.get(name)
+    if value is None:
+        return
+    if not isinstance(value, str):
+        raise wrong_type(name, "a string", value)
+    if value not in allowed:
+        raise wrong_value(name, value, allowed)
+
+
+def check_string(body: dict[str, Any], name: str, longest: int | None = None) -> None:
+    """A string of at most `longest` characters."""
+    value = body.get(name)
+    if value is None:
+        return
+    if not isinstance(value, str):
+        raise wrong_type(name, "a string", value)
+    if longest is not None and len(value) > longest:
+        raise bad_request(
+            f"Invalid '{name}': string too long. Expected a string with maximum length {longest}, "
+            f"but got a string with length {len(value)} instead.",
+            code="string_above_max_length",
+            param=name,
+        )
+
+
+def read_object(value: Any, param: str) -> dict[str, Any]:
+    """`value`, which must be an object; `param` is its path in the request."""
+    if not isinstance(value, dict):
+        raise wrong_type(param, "an object", value)
+    return value
+
+
+def read_string_at(value: dict[str, Any], key: str, param: str) -> str:
+    """The required string `value[key]`; `param` is the path of `value` in the request."""
+    if key not in value:
+        raise missing(f"{param}.{key}")
+    if not isinstance(value[key], str):
+        raise wrong_type(f"{param}.{key}", "a string", value[key])
+    return str(value[key])

@@ -1,0 +1,100 @@
+"""The tools of a chat request, and which of them its `tool_choice` allows or demands."""
+
+import re
+from dataclasses import dataclass
+from typing import Any
+
+from pxt_assets.simulator import arguments
+from pxt_assets.simulator.errors import bad_request, empty_array, missing, not_simulated, wrong_value
+from pxt_assets.simulator.strict import check_strict
+
+_NAME = re.compile(r"[a-zA-Z0-9_-]{1,64}")
+
+
+@dataclass(frozen=True, slots=True)
+class Tool:
+    """A function that may be called."""
+
+    name: str
+    description: str
+    parameters: dict[str, Any]
+
+
+def read_name(value: dict[str, Any], place: str) -> str:
+    """The required `name` of a function or a schema; `place` is its path in the request."""
+    name = arguments.read_string_at(value, "name", place)
+    if not _NAME.fullmatch(name):
+        raise bad_request(
+            f"Invalid '{place}.name': string does not match pattern. Expected a string that matches the "
+            "pattern '^[a-zA-Z0-9_-]{1,64}$'.",
+            code="invalid_value",
+            param=f"{place}.name",
+        )
+    return name
+
+
+def read_tools(body: dict[str, Any]) -> tuple[list[Tool], bool]:
+    """The tools that may be called, and whether one must be."""
+    choice = body.get("tool_choice")
+    if body.get("tools") is None:
+        if choice is not None:
+            raise bad_request(
+                "Invalid value for 'tool_choice': 'tool_choice' is only allowed when 'tools' are specified.",
+                param="tool_choice",
+            )
+        return [], False
+    if not isinstance(body["tools"], list) or not body["tools"]:
+        raise empty_array("tools")
+    tools = [_read_tool(tool, f"tools[{index}]") for index, tool in enumerate(body["tools"])]
+    if choice is None or choice == "auto":
+        return tools, False
+    if choice == "none":
+        return [], False
+    if choice == "required":
+        return tools, True
+    names, must_call = _read_named_choice(choice)
+    unknown = names - {tool.name for tool in tools}
+    if unknown:
+        raise bad_request(
+            f"Tool choice '{min(unknown)}' not found in 'tools' parameter.", param="tool_choice"
+        )
+    return [tool for tool in tools if tool.name in names], must_call
+
+
+def _read_named_choice(choice: Any) -> tuple[set[str], bool]:
+    if isinstance(choice, str):
+        raise wrong_value("tool_choice", choice, ("none", "auto", "required"))
+    kind = arguments.read_object(choice, "tool_choice").get("type")
+    if kind == "function":
+        function = arguments.read_object(choice.get("function"), "tool_choice.function")
+        return {arguments.read_string_at(function, "name", "tool_choice.function")}, True
+    if kind == "allowed_tools":
+        place = "tool_choice.allowed_tools"
+        allowed = arguments.read_object(choice.get("allowed_tools"), place)
+        functions = [
+            arguments.read_object(tool, f"{place}.tools").get("function")
+            for tool in allowed.get("tools") or []
+        ]
+        names = {
+            arguments.read_string_at(arguments.read_object(f, f"{place}.tools"), "name", place)
+            for f in functions
+        }
+        return names, allowed.get("mode") == "required"
+    raise wrong_value("tool_choice.type", kind, ("function", "allowed_tools"))
+
+
+def _read_tool(value: Any, place: str) -> Tool:
+    kind = arguments.read_string_at(arguments.read_object(value, place), "type", place)
+    if kind == "custom":
+        raise not_simulated(place, "A custom tool")
+    if kind != "function":
+        raise wrong_value(f"{place}.type", kind, ("function", "custom"))
+    if "function" not in value:
+        raise missing(f"{place}.function")
+    function = arguments.read_object(value["function"], f"{place}.function")
+    name = read_name(function, f"{place}.function")
+    arguments.check_string(function, "description")
+    parameters = arguments.read_object(function.get("parameters") or {}, f"{place}.function.parameters")
+    if function.get("strict"):
+        check_strict(parameters, f"function '{name}'", f"{place}.function.parameters")
+    return Tool(name, function.get("description") or "", parameters)

@@ -1,0 +1,69 @@
+"""What the simulator has seen and done, for `GET /simulator/counters`."""
+
+from collections import Counter
+from dataclasses import dataclass, field
+from typing import Any
+
+FAULTS = ("500", "503", "dropped", "slow")
+"""The kinds of fault, as they are counted."""
+
+
+@dataclass
+class Counters:
+    """Totals since the start or the last reset; only POSTs to the API's endpoints count."""
+
+    requests: int = 0
+    answered: int = 0
+    """Requests answered 200 in full; a dropped one is not among them."""
+    rate_limited: int = 0
+    client_errors: int = 0
+    """Requests refused with 400, 401, 404, or 429 for want of quota."""
+    input_tokens: int = 0
+    """Prompt tokens of the answered requests, as their `usage` states them."""
+    output_tokens: int = 0
+    inputs: int = 0
+    """Texts embedded and inputs moderated."""
+    in_flight: int = 0
+    max_in_flight: int = 0
+    faults: Counter[str] = field(default_factory=Counter)
+    by_endpoint: Counter[str] = field(default_factory=Counter)
+
+    def arrive(self, endpoint: str) -> None:
+        """Count a request in; `leave` must follow."""
+        self.requests += 1
+        self.by_endpoint[endpoint] += 1
+        self.in_flight += 1
+        self.max_in_flight = max(self.max_in_flight, self.in_flight)
+
+    def leave(self) -> None:
+        """A request that `arrive` counted has been answered, or its client is gone."""
+        self.in_flight -= 1
+
+    def answer(self, *, input_tokens: int, output_tokens: int, inputs: int) -> None:
+        """Count a 200."""
+        self.answered += 1
+        self.input_tokens += input_tokens
+        self.output_tokens += output_tokens
+        self.inputs += inputs
+
+    def reset(self) -> None:
+        """Zero all totals. Requests in flight stay counted as such, since they will leave."""
+        in_flight = self.in_flight
+        self.__init__()  # type: ignore[misc]
+        self.in_flight = self.max_in_flight = in_flight
+
+    def as_dict(self) -> dict[str, Any]:
+        """The totals as JSON-able values."""
+        return {
+            "requests": self.requests,
+            "answered": self.answered,
+            "rate_limited": self.rate_limited,
+            "faults": {kind: self.faults[kind] for kind in FAULTS},
+            "client_errors": self.client_errors,
+            "input_tokens": self.input_tokens,
+            "output_tokens": self.output_tokens,
+            "inputs": self.inputs,
+            "in_flight": self.in_flight,
+            "max_in_flight": self.max_in_flight,
+            "by_endpoint": dict(self.by_endpoint),
+        }

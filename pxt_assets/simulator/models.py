@@ -1,0 +1,85 @@
+"""The models that the simulator knows: their endpoints, their families, and the list of `GET /v1/models`."""
+
+import re
+from collections.abc import Callable
+from functools import lru_cache
+from typing import Any
+
+_CHAT = re.compile(r"(ft:)?(gpt-|chatgpt-|o\d)")
+_NOT_CHAT = re.compile(r"(chat)?gpt-image|gpt-realtime|gpt-transcribe|.*-(transcribe|tts|realtime)\b")
+_ENDPOINTS: dict[str, Callable[[str], bool]] = {
+    "chat/completions": lambda model: bool(_CHAT.match(model)) and not _NOT_CHAT.match(model),
+    "embeddings": lambda model: model.startswith("text-embedding-"),
+    "moderations": lambda model: model.startswith(("omni-moderation-", "text-moderation-")),
+}
+_SNAPSHOT = re.compile(r"-(\d{4}-\d{2}-\d{2}|\d{4})$")
+
+_CREATED = 1_735_689_600
+"""Unix time stated for every model: an arbitrary fixed one."""
+
+# Model -> announced shutdown date; None where none is announced (November 2026).
+_MODELS: dict[str, str | None] = {
+    "gpt-6.2-astra": None,
+    "gpt-6-astra": None,
+    "gpt-6.2-sol": None,
+    "gpt-6.1-sol": None,
+    "gpt-6-sol": None,
+    "gpt-6.1-terra": None,
+    "gpt-6-luna": None,
+    "gpt-5.6-sol": None,
+    "gpt-5.6-terra": None,
+    "gpt-5.6-luna": None,
+    "gpt-5.5": None,
+    "gpt-5.4": None,
+    "gpt-5.4-mini": None,
+    "gpt-5.4-nano": "2027-04-01",
+    "gpt-5.2": None,
+    "gpt-5.1": "2027-04-01",
+    "gpt-5": "2026-12-11",
+    "gpt-5-mini": "2026-12-11",
+    "gpt-5-nano": "2026-12-11",
+    "o3": "2026-12-11",
+    "gpt-4.1": "2027-01-14",
+    "gpt-4.1-mini": "2027-01-14",
+    "gpt-4o": "2027-01-14",
+    "gpt-4o-mini": "2027-01-14",
+    "gpt-4o-mini-2024-07-18": "2027-01-14",
+    "text-embedding-3-small": None,
+    "text-embedding-3-large": None,
+    "text-embedding-ada-002": None,
+    "omni-moderation-latest": None,
+    "omni-moderation-2024-09-26": None,
+}
+
+
+def serves(endpoint: str, model: str) -> bool:
+    """Whether `model` is of a family that the API serves at `endpoint`, such as "chat/completions"."""
+    return _ENDPOINTS[endpoint](model)
+
+
+@lru_cache(maxsize=1024)
+def family(model: str) -> str:
+    """The group that shares a limit with `model`: its name without the date of a snapshot.
+
+    >>> family("gpt-4o-mini-2024-07-18"), family("gpt-3.5-turbo-0125")
+    ('gpt-4o-mini', 'gpt-3.5-turbo')
+    """
+    return _SNAPSHOT.sub("", model)
+
+
+def describe(model: str) -> dict[str, Any] | None:
+    """The answer of `GET /v1/models/{model}`, or None for a model that is not listed."""
+    if model not in _MODELS:
+        return None
+    return {
+        "id": model,
+        "object": "model",
+        "created": _CREATED,
+        "owned_by": "pxt-simulator",
+        "shutdown_date": _MODELS[model],
+    }
+
+
+def list_all() -> dict[str, Any]:
+    """The answer of `GET /v1/models`."""
+    return {"object": "list", "data": [describe(model) for model in _MODELS]}

@@ -1,0 +1,132 @@
+"""POST /v1/moderations: flags from a small table of words, and scores that depend on the text alone."""
+
+import json
+import re
+from dataclasses import dataclass
+from hashlib import blake2b
+from typing import Any
+
+from pxt_assets.simulator import arguments
+from pxt_assets.simulator.endpoint import Answer, estimate_tokens
+from pxt_assets.simulator.errors import bad_request, missing, wrong_type, wrong_value
+
+KNOWN = frozenset(("model", "input"))
+"""Every top-level argument of the API."""
+
+_OF_IMAGES_TOO = frozenset(
+    ("self-harm", "self-harm/intent", "self-harm/instructions", "sexual", "violence", "violence/graphic")
+)
+_OMNI_ONLY = frozenset(("illicit", "illicit/violent"))
+
+# Category -> the words (stems, in fact) that flag it. Mild ones: a rehearsal needs rows of either kind, not
+# a filter.
+_STEMS: dict[str, tuple[str, ...]] = {
+    "harassment": ("idiot", "moron", "stupid", "loser"),
+    "harassment/threatening": ("threaten",),
+    "hate": ("hateful", "bigot", "racis"),
+    "hate/threatening": ("exterminat",),
+    "illicit": ("counterfeit", "steal", "shoplift", "smuggl"),
+    "illicit/violent": ("explosive", "bomb"),
+    "self-harm": ("suicid", "self-harm"),
+    "self-harm/intent": ("hurt myself", "harm myself"),
+    "self-harm/instructions": ("how to hurt yourself",),
+    "sexual": ("erotic", "nude"),
+    "sexual/minors": (),
+    "violence": ("kill", "murder", "attack", "stab"),
+    "violence/graphic": ("gore", "blood-soaked"),
+}
+_FLAGS = {
+    category: re.compile(rf"\b(?:{'|'.join(map(re.escape, stems))})", re.IGNORECASE)
+    for category, stems in _STEMS.items()
+    if stems
+}
+
+
+@dataclass(frozen=True, slots=True)
+class _Item:
+    """One thing to judge: a text, and whether images come with it."""
+
+    text: str
+    kinds: frozenset[str]
+
+
+@dataclass(frozen=True, slots=True)
+class ModerationCall:
+    """A valid request for moderation."""
+
+    model: str
+    items: list[_Item]
+
+    def charge(self, *, count_max_tokens: bool) -> int:  # noqa: ARG002 - there is no max_tokens here
+        """Tokens of the texts; the simulator limits moderations by requests only."""
+        return sum(estimate_tokens(len(item.text)) for item in self.items)
+
+    def answer(self, digest: str) -> Answer:
+        """One result per text, or one for a list of parts."""
+        omni = self.model.startswith("omni-")
+        body = {
+            "id": f"sim-modr-{digest}",
+            "model": self.model,
+            "results": [_judge(item, omni=omni) for item in self.items],
+        }
+        return Answer(json.dumps(body).encode(), self.charge(count_max_tokens=False), inputs=len(self.items))
+
+
+def read_moderation_call(body: dict[str, Any]) -> ModerationCall:
+    """The call that `body` asks for. Raises a 400 `SimulatedError` for one that the API would refuse."""
+    arguments.refuse_unknown(body, KNOWN)
+    model = arguments.read_model(body, default="omni-moderation-latest")
+    given = body.get("input")
+    if given is None:
+        raise missing("input")
+    if isinstance(given, str):
+        given = [given]
+    if not isinstance(given, list):
+        raise wrong_type("input", "a string or an array", given)
+    if not given:
+        raise bad_request("Invalid 'input': empty array.", code="empty_array", param="input")
+    if all(isinstance(text, str) for text in given):
+        return ModerationCall(model, [_Item(text, frozenset(("text",))) for text in given])
+    return ModerationCall(model, [_read_parts(given, model)])
+
+
+def _read_parts(parts: list[Any], model: str) -> _Item:
+    texts, kinds = [], set()
+    for index, part in enumerate(parts):
+        place = f"input[{index}]"
+        kind = arguments.read_string_at(arguments.read_object(part, place), "type", place)
+        if kind == "text":
+            texts.append(arguments.read_string_at(part, "text", place))
+            kinds.add("text")
+        elif kind == "image_url":
+            if not model.startswith("omni-"):
+                raise bad_request(f"The model `{model}` does not take images.", param=place)
+            image = arguments.read_object(part.get("image_url"), f"{place}.image_url")
+            arguments.read_string_at(image, "url", f"{place}.image_url")
+            kinds.add("image")
+        else:
+            raise wrong_value(f"{place}.type", kind, ("text", "image_url"))
+    return _Item("\n".join(texts), frozenset(kinds))
+
+
+def _judge(item: _Item, *, omni: bool) -> dict[str, Any]:
+    """The result for one item, with the 13 categories of omni-moderation or the 11 of its predecessor."""
+    noise = blake2b(item.text.encode(errors="replace"), digest_size=2 * len(_STEMS)).digest()
+    categories, scores, applied = {}, {}, {}
+    for index, category in enumerate(_STEMS):
+        if category in _OMNI_ONLY and not omni:
+            continue
+        kinds = [
+            kind
+            for kind in ("text", "image")
+            if kind in item.kinds and (kind == "text" or category in _OF_IMAGES_TOO)
+        ]
+        share = int.from_bytes(noise[2 * index : 2 * index + 2], "big") / 65535
+        hits = len(_FLAGS[category].findall(item.text)) if category in _FLAGS else 0
+        # Clear of 0.5 on either side, as the scores of the API mostly are.
+        score = 1 - (0.3 + 0.05 * share) / hits if hits else 1e-6 + 0.001 * share**3
+        categories[category] = hits > 0
+        scores[category] = score if kinds else 0.0
+        applied[category] = kinds
+    result = {"flagged": any(categories.values()), "categories": categories, "category_scores": scores}
+    return {**result, "category_applied_input_types": applied} if omni else result

@@ -1,0 +1,70 @@
+"""What a simulator is told: limits, latency, faults."""
+
+import math
+from dataclasses import dataclass
+
+UNLIMITED_REQUESTS = 10_000_000.0
+"""Requests/minute that stand for "no limit": the API's highest tiers still send limits in their headers."""
+
+UNLIMITED_TOKENS = 1_000_000_000.0
+"""Tokens/minute that stand for "no limit"."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class SimulatorOptions:
+    """The behaviour of one simulator. Raises ValueError for a value out of range."""
+
+    rpm: float | None = None
+    """Requests/minute of each key and model family; None for no limit."""
+
+    tpm: float | None = None
+    """Tokens/minute of each key and model family; None for no limit."""
+
+    moderation_rpm: float | None = None
+    """Requests/minute of the moderation models, which announce no limits; None for `rpm`."""
+
+    latency: float = 0.0
+    """Median seconds from a request's arrival to its answer."""
+
+    latency_sigma: float = 0.0
+    """Sigma of the log-normal distribution of the latency; 0 for a constant one."""
+
+    fault_rate: float = 0.0
+    """Share of the admitted requests that meet a fault: a third each 5xx, dropped connection, slow answer."""
+
+    slow_seconds: float = 5.0
+    """Seconds that a slow answer takes beyond its latency."""
+
+    initial_level: float = 1.0
+    """Share of each bucket that is full when a key first uses a model family."""
+
+    count_max_tokens: bool = False
+    """Whether a chat request is charged its `max_tokens` too, as the API did until the end of 2024."""
+
+    seed: int = 0
+    """Seed of the latencies, the faults and the ids."""
+
+    headers: bool = True
+    """Whether answers carry `x-ratelimit-*` headers; False for the many servers that send none."""
+
+    def __post_init__(self) -> None:
+        for name in ("rpm", "tpm", "moderation_rpm"):
+            value = getattr(self, name)
+            if value is not None and not (_is_number(value) and value > 0):
+                raise ValueError(
+                    f"{name} must be a number > 0 per minute, or None for no limit, got {value!r}"
+                )
+        for name in ("latency", "latency_sigma", "slow_seconds"):
+            value = getattr(self, name)
+            if not (_is_number(value) and value >= 0):
+                raise ValueError(f"{name} must be a finite number >= 0, got {value!r}")
+        for name in ("fault_rate", "initial_level"):
+            value = getattr(self, name)
+            if not (_is_number(value) and 0 <= value <= 1):
+                raise ValueError(f"{name} is a share and must be from 0 to 1, got {value!r}")
+        if isinstance(self.seed, bool) or not isinstance(self.seed, int):
+            raise ValueError(f"seed must be an int, got {self.seed!r}")
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)

@@ -1,0 +1,208 @@
+"""ColumnStore: one Parquet file per asset and partition, as a Dagster IO manager."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+import typing
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import dagster as dg
+from pydantic import Field
+
+from pxt_assets.errors import SourceError
+from pxt_assets.parquet import ParquetFile
+from pxt_assets.rows import Rows, chained, rows_of
+from pxt_assets.types import is_json, schema_entries, to_python
+
+if TYPE_CHECKING:
+    import pandas as pd
+    import pyarrow as pa
+    import pyarrow.dataset as ds
+
+LAZY = "pxt_assets/lazy"
+"""Op tag by which a computed column asks for its upstreams' partitions unread: `{partition key: Rows}`."""
+
+_ROWS_A_GROUP = 10_000
+_MAX_NAME = 150
+
+
+def file_name(text: str) -> str:
+    """A partition key or asset name as a file name: other characters than letters, digits, - and _ as %XX.
+
+    Names over 150 characters are cut and told apart by a digest, since file systems allow 255 bytes.
+    """
+    quoted = re.sub(r"[^A-Za-z0-9_-]", lambda m: "".join(f"%{b:02X}" for b in m[0].encode()), text)
+    if len(quoted) <= _MAX_NAME:
+        return quoted
+    return f"{quoted[:_MAX_NAME]}%{hashlib.blake2b(text.encode(), digest_size=16).hexdigest()}"
+
+
+class ColumnStore(dg.ConfigurableIOManager):
+    """Stores tables and computed columns as Parquet, one file per asset and partition.
+
+    Example:
+        ```python
+        dg.Definitions(assets=[...], resources={"columns": ColumnStore(base_path="data")})
+        ```
+
+    Stores pa.Table, pandas.DataFrame, a list of dicts, a RecordBatchReader or a pyarrow dataset; for several
+    partitions at once a dict of these by partition key. Loads as whichever of pa.Table (the default),
+    pandas.DataFrame, pyarrow.dataset.Dataset (lazy) or list the downstream parameter is annotated with; several
+    partitions load as one table in partition order.
+
+    Raises SourceError for a value that is no table, and for a partition that was never materialized.
+    """
+
+    base_path: str = Field(description="Folder or fsspec URL (s3://, gs://, memory://) that holds all files.")
+    storage_options: dict[str, Any] | None = Field(
+        default=None, description="Options of the fsspec file system, such as credentials."
+    )
+
+    @classmethod
+    def _is_dagster_maintained(cls) -> bool:
+        return False
+
+    def file(self, key: dg.AssetKey, partition_key: str | None = None) -> ParquetFile:
+        """The file of an asset, or of one of its partitions, whether it exists or not.
+
+        Each asset has a folder of its own, so that no partition's name can collide with another asset's.
+        """
+        from upath import UPath
+
+        folder = UPath(self.base_path, **(self.storage_options or {}))
+        for part in key.path:
+            folder /= file_name(part)
+        return ParquetFile(folder / f"{file_name(partition_key or key.path[-1])}.parquet")
+
+    def handle_output(self, context: dg.OutputContext, obj: object) -> None:
+        """Stores a table, one file per partition."""
+        keys: Sequence[str | None] = context.asset_partition_keys if context.has_asset_partitions else [None]
+        if len(keys) > 1:
+            tables = obj if isinstance(obj, Mapping) else {}
+            if set(tables) != set(keys):
+                msg = (
+                    f"{context.asset_key.to_user_string()}: got {_described(obj)} for {len(keys)} partitions, "
+                    "allowed: a dict of tables by partition key"
+                )
+                raise SourceError(msg)
+        else:
+            tables = obj if isinstance(obj, Mapping) and set(obj) == set(keys) else {keys[0]: obj}
+        stored = {key: self._store(context.asset_key, key, tables[key]) for key in keys}
+        for key, (file, rows) in stored.items():
+            described = _file_metadata(file, rows, partitioned=key is not None)
+            if len(keys) == 1:
+                context.add_output_metadata(described)
+            else:
+                context.step_context.add_asset_metadata(  # one event a partition, each with its own figures
+                    asset_key=context.asset_key, partition_key=key, metadata=described
+                )
+
+    def _store(self, key: dg.AssetKey, partition_key: str | None, table: object) -> tuple[ParquetFile, int]:
+        import pyarrow as pa
+
+        file = self.file(key, partition_key)
+        try:
+            if isinstance(table, pa.RecordBatchReader):
+                return file, file.write(table.schema, table, {})
+            rows = rows_of(table)
+        except SourceError as e:
+            where = f"{key.to_user_string()}{f'[{partition_key}]' if partition_key else ''}"
+            msg = f"{where}: {e}"
+            raise SourceError(msg) from e
+        return file, file.write(rows.schema, rows.batches(rows.schema.names, _ROWS_A_GROUP), {})
+
+    def load_input(self, context: dg.InputContext) -> object:
+        """Loads a table as what the parameter is annotated with."""
+        upstream = context.asset_key
+        keys: list[str | None] = [*context.asset_partition_keys] if context.has_asset_partitions else [None]
+        files = {key: self.file(upstream, key) for key in keys}
+        for key, file in files.items():
+            if not file.exists():
+                where = f"{upstream.to_user_string()}{f'[{key}]' if key else ''}"
+                msg = f"{where} is not stored at {file.uri}; materialize it first"
+                raise SourceError(msg)
+        if context.op_def is not None and LAZY in context.op_def.tags:
+            return {key: file.rows() for key, file in files.items()}
+        wanted = context.dagster_type.typing_type
+        return load_as(wanted, [*files.values()])
+
+
+def load_as(wanted: object, files: Sequence[ParquetFile]) -> object:
+    """Files as one pa.Table, pandas.DataFrame, dataset or list of dicts, by the type that is asked for."""
+    name = getattr(typing.get_origin(wanted) or wanted, "__name__", "")
+    module = getattr(wanted, "__module__", "").partition(".")[0]
+    if name == "DataFrame" and module == "pandas":
+        return to_pandas(_table(files))
+    if name == "Dataset":
+        return _dataset(files)
+    if name == "list":
+        table = _table(files)
+        columns = [to_python(column) for column in table.columns]
+        return [dict(zip(table.column_names, row, strict=True)) for row in zip(*columns, strict=True)]
+    return _table(files)
+
+
+def _table(files: Sequence[ParquetFile]) -> pa.Table:
+    rows = chained(_alike([file.rows() for file in files]))
+    return rows.table(rows.schema.names)
+
+
+def _alike(parts: list[Rows]) -> list[Rows]:
+    """The partitions with the most general of their types first: vectors may be of fixed length in some only."""
+    import pyarrow as pa
+
+    merged = pa.unify_schemas(
+        [_loose(p.schema) if len(parts) > 1 else p.schema for p in parts], promote_options="permissive"
+    )
+    if len(parts) == 1 or all(p.schema.equals(parts[0].schema) for p in parts):
+        return parts
+    return [Rows(merged, 0, lambda _columns, _size: iter(()), simulated=False), *parts]
+
+
+def _loose(schema: pa.Schema) -> pa.Schema:
+    import pyarrow as pa
+
+    return pa.schema(
+        [
+            f.with_type(pa.list_(f.type.value_type)) if pa.types.is_fixed_size_list(f.type) else f
+            for f in schema
+        ]
+    )
+
+
+def _dataset(files: Sequence[ParquetFile]) -> ds.Dataset:
+    import pyarrow.dataset as ds
+
+    paths = [file.path for file in files]
+    return ds.dataset([path.path for path in paths], filesystem=paths[0].fs, format="parquet")
+
+
+def to_pandas(table: pa.Table) -> pd.DataFrame:
+    """A table as a DataFrame: Json cells as Python objects, vectors as numpy arrays, the rest as pandas has it."""
+    import pandas as pd
+
+    parsed = {i: to_python(c) for i, c in enumerate(table.columns) if is_json(c.type)}
+    frame: pd.DataFrame = table.drop_columns([table.column_names[i] for i in parsed]).to_pandas()
+    for i, values in parsed.items():
+        frame.insert(i, table.column_names[i], pd.Series(values, dtype=object, index=frame.index))
+    return frame
+
+
+def _file_metadata(file: ParquetFile, rows: int, *, partitioned: bool) -> dict[str, Any]:
+    count = "dagster/partition_row_count" if partitioned else "dagster/row_count"
+    return {
+        count: rows,
+        "dagster/uri": file.uri,
+        "dagster/size_bytes": file.size_bytes,
+        "dagster/column_schema": dg.TableSchema(
+            columns=[dg.TableColumn(name, kind) for name, kind in schema_entries(file.schema)]
+        ),
+    }
+
+
+def _described(value: object) -> str:
+    if isinstance(value, Mapping):
+        return f"a dict with the keys {sorted(map(str, value))[:5]}"
+    return type(value).__name__

@@ -1,0 +1,36 @@
+"""Rate limits: a copy of the server's token buckets, and the queue before it. Standard library only."""
+
+from pxt_assets.throttle.bucket import Bucket, Grant
+from pxt_assets.throttle.cost import estimate_tokens
+from pxt_assets.throttle.groups import model_group
+from pxt_assets.throttle.headers import Reading, parse_duration, read_rate_limits, retry_after
+from pxt_assets.throttle.limiter import Limiter, Permit, Statistics
+from pxt_assets.throttle.pace import Pace
+from pxt_assets.throttle.pool import Pool, PoolRegistry, RequestTooLarge
+from pxt_assets.throttle.retry import Kind, Verdict, backoff, classify
+
+pools = PoolRegistry()
+"""The pools of this process."""
+
+__all__ = [
+    "Bucket",
+    "Grant",
+    "Kind",
+    "Limiter",
+    "Pace",
+    "Permit",
+    "Pool",
+    "PoolRegistry",
+    "Reading",
+    "RequestTooLarge",
+    "Statistics",
+    "Verdict",
+    "backoff",
+    "classify",
+    "estimate_tokens",
+    "model_group",
+    "parse_duration",
+    "pools",
+    "read_rate_limits",
+    "retry_after",
+]

@@ -1,0 +1,231 @@
+"""A running copy of one of the server's token buckets.
+
+The API keeps a continuous token bucket for every dimension of a limit: it holds up to `limit` units, fills
+at `limit / window` a second, and is charged when a request arrives. An answer tells what was left at that
+moment, however long the answer then took. So the copy charges a request when it is granted, remembers the
+level it had then, and compares that with what the answer reports. The difference is a correction of the
+level now. Requests in flight, other users of the key, misjudged costs, lost requests and a changed limit
+all come out as a correction, so none of them is tracked.
+
+Every time is in seconds on one monotonic clock, which the caller passes in.
+"""
+
+import math
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+from pxt_assets.throttle.headers import Reading
+
+BURST_SECONDS = 0.1
+"""Requests granted within this time of each other may arrive in any order."""
+RESERVE_SECONDS = 0.3
+"""Refill, in seconds of it, that is left in the bucket: what jitter on the way to the server may cost."""
+MINUTE = 60.0
+WINDOWS = (MINUTE, 86_400.0, 2_592_000.0)
+"""Seconds in which a limit fills: a minute, a day, or 30 days. All of OpenAI's limits are one of these."""
+
+_INSTANT = 1e-6  # a wait of less than this many seconds is none: clocks and floats are no finer
+
+
+@dataclass(slots=True)
+class Burst:
+    """Requests granted so close together that they may arrive in any order."""
+
+    start: float
+    """Time of the first."""
+    cost: float = 0.0
+    """Units taken by all of them."""
+
+
+class Grant(NamedTuple):
+    """What a bucket remembers of one request it granted."""
+
+    sequence: int
+    """1 for the bucket's first grant, one more for each."""
+    level: float
+    """The bucket's level right after this grant."""
+    corrections: float
+    """Sum of all corrections until this grant."""
+    cost: float
+    """Units that were taken."""
+    burst: Burst
+    """The requests granted at about the same time, this one among them."""
+    earlier: float
+    """Units that those of the burst took that were granted before this one."""
+
+    @property
+    def later(self) -> float:
+        """Units that those of the burst took that were granted after this one."""
+        return self.burst.cost - self.earlier - self.cost
+
+
+@dataclass(slots=True)
+class Bucket:
+    """The copy of one dimension: a level that fills at `rate` up to `limit`.
+
+    A bucket made without arguments knows no limit. It grants everything and still counts what it grants,
+    so that its first reading is a correction like any other.
+    """
+
+    limit: float = math.inf
+    """Units the full bucket holds; infinite while not known."""
+    level: float = 0.0
+    """Units in the bucket at `updated`; below zero when more was taken than was there."""
+    rate: float = 0.0
+    """Units a second that flow in."""
+    updated: float = 0.0
+    """Time of `level`."""
+    corrections: float = 0.0
+    """Sum of all corrections."""
+    granted: int = 0
+    """Sequence number of the latest grant."""
+    seen: int = 0
+    """Sequence number of the latest grant whose reading was taken in."""
+    seen_burst: Burst | None = None
+    """The burst of that grant."""
+    burst: Burst = field(default_factory=lambda: Burst(-math.inf))
+    """The burst of the latest grant."""
+    taken: float = 0.0
+    """Units taken altogether and not given back."""
+    spilled: float = 0.0
+    """Units that flowed in while the bucket was full, and were lost."""
+
+    @property
+    def known(self) -> bool:
+        """Whether the limit is known."""
+        return self.limit < math.inf
+
+    def wait(self, cost: float, now: float) -> float:
+        """Return the seconds until `cost` can be taken: exact, 0 for now, infinite if it exceeds the limit.
+
+        A reserve stays in the bucket, unless the cost is so near the limit that there is no room for one.
+        """
+        if cost <= 0 or self.limit == math.inf:
+            return 0.0
+        if cost > self.limit:
+            return math.inf
+        self.advance(now)
+        missing = min(cost + RESERVE_SECONDS * self.rate, self.limit) - self.level
+        return missing / self.rate if missing > _INSTANT * self.rate else 0.0
+
+    def take(self, cost: float, now: float) -> Grant:
+        """Take `cost` at once, whether or not it is there, and return what to `observe` the answer with."""
+        self.advance(now)
+        burst = self.burst
+        if now - burst.start > BURST_SECONDS:
+            burst = self.burst = Burst(now)
+        earlier = burst.cost
+        burst.cost += cost
+        self.granted += 1
+        self.level -= cost
+        self.taken += cost
+        return Grant(self.granted, self.level, self.corrections, cost, burst, earlier)
+
+    def observe(self, grant: Grant, reading: Reading, now: float, *, charged: bool = True) -> bool:
+        """Correct the level by what the answer to `grant` reported; return whether the limit changed.
+
+        Readings come in any order; one is ignored when that of a later burst has been seen, since that
+        one has measured this request too. `charged` is false for a 429: the server did not charge the
+        request, and its reading is the level without it.
+
+        When the server measured, it may not have seen all of the burst that were granted before this
+        request, and may have seen some of those granted after. The level is therefore known only within
+        bounds, and corrected as little as they demand; the first and the last of a burst make them tight.
+        """
+        if not charged:
+            self.taken -= grant.cost
+        if self._superseded(grant):
+            return False
+        if reading.limit <= 0 and charged:  # a request was let in, so this is no limit
+            return False
+        self.advance(now)
+        if grant.sequence > self.seen:
+            self.seen, self.seen_burst = grant.sequence, grant.burst
+        # The copy may have reached its limit since, and thereby lost a part of a correction.
+        expected = min(grant.level + self.corrections - grant.corrections, self.limit - grant.cost)
+        if not charged:
+            expected += grant.cost
+        window = window_of(reading, self.limit / self.rate if self.rate else MINUTE)
+        error = level_of(reading, window) - expected
+        correction = error - grant.earlier
+        if correction < 0 and self.known:
+            correction = max(correction, min(0.0, error + grant.later))
+        if not charged:
+            # Given back as a correction, so that the grants made since, whose levels it lowered, rise too.
+            correction += grant.cost
+        self.corrections += correction
+        changed = self.limit != reading.limit
+        self.limit, self.rate = reading.limit, reading.limit / window
+        self.level = min(self.limit, self.level + correction)
+        return changed
+
+    def give_back(self, grant: Grant, now: float) -> None:
+        """Return the cost of a grant that never reached the server, or was rejected without a reading."""
+        self.taken -= grant.cost
+        if self._superseded(grant):
+            return
+        self.advance(now)
+        self.level = min(self.limit, self.level + grant.cost)
+        if grant.sequence < self.granted:  # grants made since are raised by it
+            self.corrections += grant.cost
+
+    def advance(self, now: float) -> None:
+        """Let flow in what has come since `updated`."""
+        elapsed = now - self.updated
+        if elapsed <= 0:
+            return
+        self.updated = now
+        level = self.level + self.rate * elapsed
+        if level > self.limit:
+            self.spilled += level - self.limit
+            level = self.limit
+        self.level = level
+
+    def _superseded(self, grant: Grant) -> bool:
+        """Whether the reading of a later burst has been seen, which has corrected for this grant too."""
+        return grant.sequence <= self.seen and grant.burst is not self.seen_burst
+
+
+def window_of(reading: Reading, present: float = MINUTE) -> float:
+    """Return the seconds in which the limit of `reading` fills; `present` where the reading cannot tell.
+
+    An OpenAI server reports `remaining = floor(level)` and `reset = (limit - level) / limit * window`, so
+    the two bound the window: loosely near a full bucket, since one request may have taken anything up to
+    one unit, and loosely where `reset` is rounded. Of the windows within the bounds `present` is kept, or
+    the shortest chosen. Where none fits (fixed windows, one of another length), it is the nearest, or what
+    the numbers give when they are far from all; never less than a minute, as servers that count by the
+    second still state their limits by the minute.
+    """
+    used = reading.limit - reading.remaining
+    if not reading.reset or used <= 0:
+        return present
+    rounding = _rounding(reading.reset)
+    shortest = (reading.reset - rounding) * reading.limit / used
+    longest = (reading.reset + rounding) * reading.limit / (used - 1) if used > 1 else math.inf
+    if shortest <= present <= longest:
+        return present
+    for window in WINDOWS:
+        if shortest <= window <= longest:
+            return window
+    implied = reading.reset * reading.limit / used
+    for window in WINDOWS:
+        if window / 4 <= implied <= window * 4:
+            return window
+    return present if implied > WINDOWS[-1] else max(MINUTE, implied)
+
+
+def level_of(reading: Reading, window: float) -> float:
+    """Return the level that a reading stands for: `remaining`, and the fraction of a unit that `reset` tells.
+
+    `remaining` is rounded down to whole units, and where units are scarce most of one is worth a wait.
+    """
+    whole = min(reading.remaining, reading.limit)
+    if reading.reset is None:
+        return whole
+    level = reading.limit - (reading.reset + _rounding(reading.reset)) * reading.limit / window
+    return whole if level <= whole else min(level, whole + 1, reading.limit)
+
+
+def _rounding(reset: float) -> float:
+    """Return by how many seconds a reset may be off: some servers send whole seconds."""
+    return 1.0 if reset.is_integer() else 0.01

@@ -1,0 +1,212 @@
+"""The queue before a pool: who may send a request, and when.
+
+permit = await limiter.acquire({"requests": 1, "tokens": 250})
+response = await send()
+if response.status_code == 429:
+    permit.rejected(response.headers)
+    permit = await limiter.acquire(costs, requeued=True)
+else:
+    permit.answered(response.headers)
+"""
+
+import asyncio
+import math
+from collections import OrderedDict
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+from pxt_assets.throttle.headers import read_rate_limits, retry_after
+from pxt_assets.throttle.pool import Admission, Pool, RequestTooLarge
+
+
+@dataclass(frozen=True, slots=True)
+class Statistics:
+    """What a limiter has seen so far."""
+
+    rate_limited: int
+    """Requests rejected with a 429."""
+    seconds_throttled: float
+    """Sum over all requests of the seconds they waited for the limit."""
+    utilization: float | None
+    """Share, 0 to 1, of what the limit allowed between the first and the last grant that was taken, for
+    the dimension used most; what others took on the same account was not allowed. None while no limit is
+    known."""
+
+
+class Permit:
+    """Leave to send one request. What became of it is told by exactly one of its methods.
+
+    Once told, further calls do nothing, so that `cancel` may stand in a `finally`.
+    """
+
+    __slots__ = ("_admission", "_limiter", "_settled")
+
+    def __init__(self, limiter: "Limiter", admission: Admission) -> None:
+        self._limiter = limiter
+        self._admission = admission
+        self._settled = False
+
+    @property
+    def costs(self) -> Mapping[str, float]:
+        """What was asked for, by dimension."""
+        return self._admission.costs
+
+    def answered(self, headers: Mapping[str, str]) -> None:
+        """Take in the headers of an answer, of any status but 429."""
+        if self._settle():
+            self._limiter._answered(self._admission, headers)
+
+    def rejected(self, headers: Mapping[str, str]) -> None:
+        """Take in the headers of a 429, which was not charged, and hold the pool until its retry-after."""
+        if self._settle():
+            self._limiter._rejected(self._admission, headers)
+
+    def lost(self) -> None:
+        """Tell that nobody knows what became of the request: it may have been charged."""
+        if self._settle():
+            self._limiter._lost()
+
+    def cancel(self) -> None:
+        """Tell that the request was never sent, and return what it took."""
+        if self._settle():
+            self._limiter._cancelled(self._admission)
+
+    def _settle(self) -> bool:
+        unsettled, self._settled = not self._settled, True
+        return unsettled
+
+
+class Limiter:
+    """Grants the requests of one event loop in the order they came, as a pool allows.
+
+    To be made in a running event loop, and used in that one only; the pool outlives it. `clock` returns
+    seconds and must agree with the clock of other users of the pool; it is the loop's own by default,
+    which is `time.monotonic`.
+    """
+
+    def __init__(self, pool: Pool, clock: Callable[[], float] | None = None) -> None:
+        self.pool = pool
+        self._loop = asyncio.get_running_loop()
+        self._clock = clock or self._loop.time
+        self._requeued: OrderedDict[asyncio.Future[Permit], Mapping[str, float]] = OrderedDict()
+        self._waiting: OrderedDict[asyncio.Future[Permit], Mapping[str, float]] = OrderedDict()
+        self._timer: asyncio.TimerHandle | None = None
+        self._in_flight = 0
+        self._rate_limited = 0
+        self._seconds_throttled = 0.0
+        self._totals: dict[str, tuple[float, float]] | None = None
+        self._granted_at = 0.0
+
+    async def acquire(self, costs: Mapping[str, float], *, requeued: bool = False) -> Permit:
+        """Wait until a request may be sent that takes `costs`, by dimension, and return the leave to.
+
+        Requests are granted strictly in the order they came, those that are `requeued` (sent before, and
+        rejected) before all others. Raises `RequestTooLarge` as soon as it is known that the request can
+        never pass. A cancelled wait takes nothing.
+        """
+        start = self._clock()
+        if self._totals is None:
+            self._totals = self.pool.totals(start)
+        if not self._requeued and (requeued or not self._waiting):
+            permit = self._try(costs, start)
+            if isinstance(permit, Permit):
+                return permit
+            self._set_timer(permit)
+        elif error := self.pool.too_large(costs):
+            raise error
+        queue = self._requeued if requeued else self._waiting
+        granted: asyncio.Future[Permit] = self._loop.create_future()
+        queue[granted] = costs
+        try:
+            return await granted
+        except asyncio.CancelledError:
+            if granted.cancelled():
+                queue.pop(granted, None)
+                self._serve()
+            elif granted.exception() is None:  # cancelled in the moment between the grant and here
+                granted.result().cancel()
+            raise
+        finally:
+            self._seconds_throttled += self._clock() - start
+
+    def statistics(self) -> Statistics:
+        """Return what this limiter has seen since it was made."""
+        utilization = None
+        if self._totals is not None:
+            utilization = self.pool.utilization(self._totals, self._granted_at, self._clock())
+        return Statistics(self._rate_limited, self._seconds_throttled, utilization)
+
+    def _answered(self, admission: Admission, headers: Mapping[str, str]) -> None:
+        self._in_flight -= 1
+        if self.pool.answered(admission, read_rate_limits(headers), self._clock()):
+            self._refuse_too_large()
+        self._serve()
+
+    def _rejected(self, admission: Admission, headers: Mapping[str, str]) -> None:
+        self._in_flight -= 1
+        self._rate_limited += 1
+        readings = read_rate_limits(headers)
+        if self.pool.rejected(admission, readings, retry_after(headers), self._clock()):
+            self._refuse_too_large()
+        self._serve()
+
+    def _lost(self) -> None:
+        self._in_flight -= 1
+        self._serve()
+
+    def _cancelled(self, admission: Admission) -> None:
+        self._in_flight -= 1
+        self.pool.cancelled(admission, self._clock())
+        self._serve()
+
+    def _try(self, costs: Mapping[str, float], now: float) -> Permit | float:
+        admission = self.pool.admit(costs, now, self._in_flight)
+        if not isinstance(admission, Admission):
+            return admission
+        self._in_flight += 1
+        self._granted_at = now
+        return Permit(self, admission)
+
+    def _serve(self) -> None:
+        """Grant from the head of the queue for as long as the pool allows, and set the timer for the next."""
+        while queue := self._requeued or self._waiting:
+            granted, costs = next(iter(queue.items()))
+            if not granted.done():  # else cancelled just now
+                try:
+                    permit = self._try(costs, self._clock())
+                except RequestTooLarge as error:
+                    granted.set_exception(error)
+                else:
+                    if not isinstance(permit, Permit):
+                        self._set_timer(permit)
+                        return
+                    granted.set_result(permit)
+            del queue[granted]
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+
+    def _set_timer(self, delay: float) -> None:
+        """Serve in `delay` seconds, or before if the timer is set so: it is set anew when it fires."""
+        when = self._loop.time() + delay
+        if self._timer is not None:
+            if self._timer.when() <= when:
+                return
+            self._timer.cancel()
+            self._timer = None
+        if delay < math.inf:
+            self._timer = self._loop.call_at(when, self._on_timer)
+
+    def _on_timer(self) -> None:
+        self._timer = None
+        self._serve()
+
+    def _refuse_too_large(self) -> None:
+        """Fail the waiting requests that a limit, now that it is known, will never let pass."""
+        for queue in (self._requeued, self._waiting):
+            for granted, costs in list(queue.items()):
+                error = self.pool.too_large(costs)
+                if error is not None:
+                    del queue[granted]
+                    if not granted.done():
+                        granted.set_exception(error)

@@ -1,0 +1,284 @@
+"""A rate-limit pool: the requests that draw on one set of limits, and what is known of those limits.
+
+A pool is one account's limits for one kind of endpoint and one group of models. Its state is plain numbers
+and belongs to no event loop, so that one loop after another, or several at once, continue from the same
+levels.
+"""
+
+import dataclasses
+import math
+import threading
+from collections.abc import Mapping
+from typing import NamedTuple
+
+from pxt_assets.throttle.bucket import Bucket, Grant
+from pxt_assets.throttle.headers import Reading
+from pxt_assets.throttle.pace import Pace
+
+PROBES = 16
+"""Requests that may be under way before the first answer, and answers without a reading after which an
+endpoint is taken to report no limits."""
+PROBES_PER_ANSWER = 2
+"""How many more may be under way for each answer that brought no reading."""
+FIRST_PAUSE_SECONDS = 1.0
+LONGEST_PAUSE_SECONDS = 60.0
+
+
+class RequestTooLarge(Exception):  # noqa: N818
+    """A request that takes more than the whole limit of a dimension: no waiting would let it pass."""
+
+    def __init__(self, dimension: str, cost: float, limit: float) -> None:
+        super().__init__(dimension, cost, limit)
+        self.dimension = dimension
+        self.cost = cost
+        """Units of the dimension that the request takes."""
+        self.limit = limit
+        """Units of the dimension that a full bucket holds."""
+
+    def __str__(self) -> str:
+        return (
+            f"A request takes about {self.cost:,.0f} {self.dimension}, and the limit is {self.limit:,.0f}. "
+            "Make the request smaller, or have the limit of the account raised."
+        )
+
+
+class Admission(NamedTuple):
+    """What a pool remembers of a request it let pass."""
+
+    costs: Mapping[str, float]
+    """Units asked for, by dimension."""
+    grants: Mapping[str, Grant]
+    """What each of the pool's buckets granted, by dimension."""
+    at: float
+    """Time of the grant."""
+
+
+class Pool:
+    """The buckets of one pool, and until when it is held.
+
+    `rpm` is the rate, in requests/minute, that is kept as long as the endpoint reports no limit of
+    requests; None to go by the headers alone. Until a header or a rate is known, the pool probes: a few
+    requests may be under way, and more with each answer. An endpoint that turns out to report no limits
+    is not throttled, but paused when it rejects a request.
+
+    Times are seconds on one monotonic clock. The methods are thread-safe.
+    """
+
+    def __init__(self, *, rpm: float | None = None) -> None:
+        self._lock = threading.Lock()
+        self._buckets: dict[str, Bucket] = {}
+        self._pace = None if rpm is None else Pace(rpm)
+        self._rpm = rpm
+        self._measured = False
+        self._unmeasured = 0  # answers without a reading
+        self._held_until = -math.inf
+        self._pauses = 0  # in a row
+        self._paused_at = -math.inf
+
+    @property
+    def buckets(self) -> Mapping[str, Bucket]:
+        """The buckets by dimension. For looking at; those whose limit is not `known` let all pass."""
+        return self._buckets
+
+    @property
+    def rpm(self) -> float | None:
+        """The configured rate, requests/minute."""
+        return self._rpm
+
+    @rpm.setter
+    def rpm(self, rpm: float | None) -> None:
+        with self._lock:
+            if rpm != self._rpm:
+                bucket = self._buckets.get("requests")
+                by_header = bucket is not None and bucket.known
+                self._rpm, self._pace = rpm, None if rpm is None or by_header else Pace(rpm)
+
+    def admit(self, costs: Mapping[str, float], now: float, in_flight: int) -> Admission | float:
+        """Let a request pass, or return the seconds until it may (infinite: not before another answer).
+
+        `costs` is what the request takes, by dimension; `in_flight` the number of requests of the caller
+        that are under way. Raises `RequestTooLarge` if it can never pass.
+        """
+        with self._lock:
+            for dimension in costs:
+                if dimension not in self._buckets:
+                    self._buckets[dimension] = Bucket(updated=now)
+            wait = max(0.0, self._held_until - now)
+            charges = []
+            for dimension, bucket in self._buckets.items():
+                cost = costs.get(dimension)
+                if cost is None and (cost := costs.get(_base(dimension))) is None:
+                    continue
+                delay = bucket.wait(cost, now)
+                if delay == math.inf:
+                    raise RequestTooLarge(dimension, cost, bucket.limit)
+                wait = max(wait, delay)
+                charges.append((dimension, bucket, cost))
+            requests = costs.get("requests", 1.0)
+            if self._pace is not None:
+                wait = max(wait, self._pace.wait(requests, now))
+            elif self._probing and in_flight >= PROBES + PROBES_PER_ANSWER * self._unmeasured:
+                return math.inf
+            if wait > 0:
+                return wait
+            if self._pace is not None:
+                self._pace.take(requests, now)
+            grants = {dimension: bucket.take(cost, now) for dimension, bucket, cost in charges}
+            return Admission(costs, grants, now)
+
+    def too_large(self, costs: Mapping[str, float]) -> RequestTooLarge | None:
+        """Return the error of a request that can never pass, or None if it can for all that is known."""
+        with self._lock:
+            for dimension, bucket in self._buckets.items():
+                cost = _cost(dimension, costs)
+                if cost is not None and cost > bucket.limit:
+                    return RequestTooLarge(dimension, cost, bucket.limit)
+            return None
+
+    def answered(self, admission: Admission, readings: Mapping[str, Reading], now: float) -> bool:
+        """Take in what an answer reported; return whether a limit changed or became known."""
+        with self._lock:
+            if admission.at >= self._paused_at:
+                self._pauses = 0
+            changed = self._observe(admission, readings, now, charged=True)
+            if not self._measured:
+                self._unmeasured += 1
+            return changed
+
+    def rejected(
+        self, admission: Admission, readings: Mapping[str, Reading], retry_after: float | None, now: float
+    ) -> bool:
+        """Take in what a 429 reported, and hold the pool; return whether a limit changed or became known.
+
+        The hold lasts `retry_after` seconds. Without that, and if the readings do not show the request to
+        be more than what was left, the cause is one that no number tells: then the pool pauses, twice as
+        long each time, up to a minute, that it is rejected again.
+        """
+        with self._lock:
+            changed = self._observe(admission, readings, now, charged=False)
+            for dimension, grant in admission.grants.items():
+                if dimension not in readings:
+                    self._buckets[dimension].give_back(grant, now)
+            if self._pace is not None:
+                self._pace.reject(admission.at, now)
+            if not retry_after and not self._pace and not _explained(admission, readings):
+                retry_after = self._next_pause(admission, now)
+            self._held_until = max(self._held_until, now + (retry_after or 0.0))
+            return changed
+
+    def cancelled(self, admission: Admission, now: float) -> None:
+        """Return what was taken for a request that was never sent."""
+        with self._lock:
+            for dimension, grant in admission.grants.items():
+                self._buckets[dimension].give_back(grant, now)
+            if self._pace is not None:
+                self._pace.give_back(admission.costs.get("requests", 1.0))
+
+    def totals(self, now: float) -> dict[str, tuple[float, float]]:
+        """Return the units taken, and those lost because the bucket was full, by dimension, up to now."""
+        with self._lock:
+            return {name: (gauge.taken, gauge.spilled) for name, gauge in self._gauges(now)}
+
+    def utilization(self, since: Mapping[str, tuple[float, float]], until: float, now: float) -> float | None:
+        """Return the share, 0 to 1, that was taken of what the limit allowed: of the dimension used most.
+
+        Allowed is what the bucket held at `since` (an earlier answer of `totals`) and what flowed in from
+        then to the time `until`, less what others took. That is: what was taken, what was lost
+        because the bucket was full, and what was left at `until`. None while no limit is known.
+        """
+        shares = []
+        with self._lock:
+            for name, gauge in self._gauges(now):
+                taken, spilled = since.get(name) or since.get(_base(name)) or (0.0, 0.0)
+                taken = gauge.taken - taken
+                if taken > 0 and gauge.rate > 0:
+                    # What flowed in since `until` is in the bucket or was lost: no matter which.
+                    unused = gauge.level + gauge.spilled - spilled - gauge.rate * max(0.0, now - until)
+                    shares.append(taken / (taken + max(0.0, unused)))
+        return max(shares, default=None)
+
+    @property
+    def _probing(self) -> bool:
+        return not self._measured and self._unmeasured < PROBES
+
+    def _gauges(self, now: float) -> list[tuple[str, Bucket | Pace]]:
+        """Return the buckets and the pace by name, with their numbers up to now."""
+        gauges: list[tuple[str, Bucket | Pace]] = [*self._buckets.items()]
+        if self._pace is not None:
+            gauges.append(("pace", self._pace))
+        for _, gauge in gauges:
+            gauge.advance(now)
+        return gauges
+
+    def _observe(
+        self, admission: Admission, readings: Mapping[str, Reading], now: float, *, charged: bool
+    ) -> bool:
+        for dimension in readings:
+            if dimension not in self._buckets and (base := _base(dimension)) in self._buckets:
+                self._buckets[dimension] = _sibling(self._buckets[base], now)
+        changed = False
+        for dimension, reading in readings.items():
+            grant = admission.grants.get(dimension) or admission.grants.get(_base(dimension))
+            if grant is not None:
+                bucket = self._buckets[dimension]
+                if bucket.observe(grant, reading, now, charged=charged):
+                    changed = self._measured = True
+                    if dimension == "requests":
+                        self._pace = None
+        return changed
+
+    def _next_pause(self, admission: Admission, now: float) -> float | None:
+        """Return the seconds of the next pause; None if the request was under way when the last began."""
+        if admission.at <= self._paused_at:
+            return None
+        self._paused_at = now
+        self._pauses += 1
+        return min(LONGEST_PAUSE_SECONDS, FIRST_PAUSE_SECONDS * 2.0 ** (self._pauses - 1))
+
+
+class PoolRegistry:
+    """The pools of a process, by key. Thread-safe."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._pools: dict[tuple[str, ...], Pool] = {}
+
+    def get(self, key: tuple[str, ...], *, rpm: float | None = None) -> Pool:
+        """Return the pool of `key`, the same one each time; its configured rate is now `rpm`.
+
+        The key names everything that makes limits separate: a fingerprint of the account, and the kind of
+        endpoint and group of models.
+        """
+        with self._lock:
+            if key not in self._pools:
+                self._pools[key] = Pool(rpm=rpm)
+            pool = self._pools[key]
+        pool.rpm = rpm
+        return pool
+
+
+def _base(dimension: str) -> str:
+    """Return what a dimension counts: `project-tokens` and `tokens_usage_based` count `tokens`."""
+    return dimension.rpartition("-")[2].removesuffix("_usage_based")
+
+
+def _cost(dimension: str, costs: Mapping[str, float]) -> float | None:
+    cost = costs.get(dimension)
+    return costs.get(_base(dimension)) if cost is None else cost
+
+
+def _sibling(bucket: Bucket, now: float) -> Bucket:
+    """Return a bucket of unknown limit that has granted the same requests as `bucket`.
+
+    Grants are compared by differences only, so those of `bucket` serve to observe the sibling with.
+    """
+    bucket.advance(now)
+    return dataclasses.replace(bucket, limit=math.inf, rate=0.0)
+
+
+def _explained(admission: Admission, readings: Mapping[str, Reading]) -> bool:
+    """Whether the readings of a 429 show that less was left than the request takes."""
+    return any(
+        (cost := _cost(dimension, admission.costs)) is not None and cost > reading.remaining
+        for dimension, reading in readings.items()
+    )

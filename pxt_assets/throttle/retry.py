@@ -1,0 +1,106 @@
+"""What to do about a failed request.
+
+The codes are those of OpenAI's error guide (https://platform.openai.com/docs/guides/error-codes):
+`insufficient_quota` and its like come as a 429 that no waiting cures.
+"""
+
+import random as random_module
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from enum import Enum
+
+from pxt_assets.throttle.headers import retry_after
+
+BACKOFF_FIRST_SECONDS = 0.5
+BACKOFF_LONGEST_SECONDS = 30.0
+
+BILLING_CODES = frozenset(
+    {
+        "account_deactivated",
+        "billing_hard_limit_reached",
+        "billing_not_active",
+        "credit_balance_exhausted",
+        "insufficient_quota",
+        "organization_spend_limit_exceeded",
+        "organization_usage_limit_exceeded",
+        "project_spend_limit_exceeded",
+    }
+)
+"""Codes (or types) of errors that stand until somebody pays or lifts a limit, whatever their status."""
+
+
+class Kind(Enum):
+    """What a failure means for the request and for the run."""
+
+    RATE_LIMITED = "rate limited"
+    """The server measured the rate: send the request again as soon as the limit allows. Uses no retry."""
+    TRANSIENT = "transient"
+    """A fault that may pass: send the request again after a backoff, a limited number of times."""
+    FATAL = "fatal"
+    """Every request would fail the same way: stop the run."""
+    CELL = "cell"
+    """This request fails, and would again: the error of its row."""
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """What `classify` made of a failure."""
+
+    kind: Kind
+    retry_after: float | None = None
+    """Seconds the server asks to wait before the next try, where it is to be tried again."""
+
+
+def classify(
+    status: int | None, error_type: str | None, code: str | None, headers: Mapping[str, str]
+) -> Verdict:
+    """Say what to do about a failed request.
+
+    `status` is the HTTP status, None for a timeout or a connection that failed; `error_type` and `code`
+    are those of the body's `error` object. `x-should-retry` overrules the status either way, as it does
+    in OpenAI's own client, except for errors that would meet every request.
+    """
+    kind = _kind(status, error_type, code)
+    if kind is Kind.FATAL:
+        return Verdict(kind)
+    match _should_retry(headers):
+        case False:
+            return Verdict(Kind.CELL)
+        case True if kind is Kind.CELL:
+            kind = Kind.TRANSIENT
+    return Verdict(kind) if kind is Kind.CELL else Verdict(kind, retry_after(headers))
+
+
+def backoff(
+    attempt: int, random: Callable[[], float] = random_module.random, retry_after: float | None = None
+) -> float:
+    """Return the seconds to wait before a retry: doubled each time, jittered, never under `retry_after`.
+
+    `attempt` is 0 for the first retry; `random` gives a number in [0, 1), which picks the delay from the
+    upper half of 0.5 s, 1 s, 2 s, … 30 s.
+    """
+    doubled = BACKOFF_FIRST_SECONDS * 2.0 ** min(attempt, 16)
+    delay = min(BACKOFF_LONGEST_SECONDS, doubled) * (1 + random()) / 2
+    return delay if retry_after is None else max(delay, retry_after)
+
+
+def _kind(status: int | None, error_type: str | None, code: str | None) -> Kind:
+    if code in BILLING_CODES or error_type in BILLING_CODES:
+        return Kind.FATAL
+    match status:
+        case None | 408 | 409:
+            return Kind.TRANSIENT
+        case 429:
+            return Kind.RATE_LIMITED
+        case 401 | 402 | 403 | 404:
+            return Kind.FATAL
+        case 400 if code == "model_not_found":  # so says /responses; other endpoints answer 404
+            return Kind.FATAL
+    return Kind.TRANSIENT if status >= 500 else Kind.CELL
+
+
+def _should_retry(headers: Mapping[str, str]) -> bool | None:
+    for name, value in headers.items():
+        if name.lower() == "x-should-retry":
+            return {"true": True, "false": False}.get(value.strip().lower())
+    return None

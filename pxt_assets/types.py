@@ -1,0 +1,268 @@
+"""Column types: the names users write, and the Arrow types that store them."""
+
+from __future__ import annotations
+
+import datetime
+import decimal
+import json
+from collections.abc import Sequence
+from functools import cache
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from pxt_assets.errors import CellError
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+
+class ColumnType:
+    """Base of the column types. The subclasses themselves are the types; they are never instantiated.
+
+    Example:
+        `Table(pictures, key="id", schema={"image": Image, "caption": String})`
+    """
+
+    @classmethod
+    def arrow(cls) -> pa.DataType:
+        """The Arrow type that stores such a column."""
+        raise NotImplementedError
+
+
+class String(ColumnType):
+    """Text: Arrow `string`."""
+
+    @classmethod
+    def arrow(cls) -> pa.DataType:
+        import pyarrow as pa
+
+        return pa.string()
+
+
+class Int(ColumnType):
+    """A 64-bit integer: Arrow `int64`."""
+
+    @classmethod
+    def arrow(cls) -> pa.DataType:
+        import pyarrow as pa
+
+        return pa.int64()
+
+
+class Float(ColumnType):
+    """A 64-bit float: Arrow `double`."""
+
+    @classmethod
+    def arrow(cls) -> pa.DataType:
+        import pyarrow as pa
+
+        return pa.float64()
+
+
+class Bool(ColumnType):
+    """True or false: Arrow `bool`."""
+
+    @classmethod
+    def arrow(cls) -> pa.DataType:
+        import pyarrow as pa
+
+        return pa.bool_()
+
+
+class Json(ColumnType):
+    """Any JSON value: Arrow's canonical extension type `arrow.json` over `string`."""
+
+    @classmethod
+    def arrow(cls) -> pa.DataType:
+        import pyarrow as pa
+
+        return pa.json_(pa.string())
+
+
+class Array(ColumnType):
+    """A vector of float32; `Array[(1536,), "float32"]` fixes its length, `Array[(None,), "float32"]` does not."""
+
+    dim: ClassVar[int | None] = None
+
+    def __class_getitem__(cls, item: object) -> type[Array]:
+        shape = item[0] if isinstance(item, tuple) and item and isinstance(item[0], tuple) else item
+        if (
+            not isinstance(shape, tuple)
+            or len(shape) != 1
+            or not (shape[0] is None or isinstance(shape[0], int))
+        ):
+            msg = f"got Array[{item!r}]; a vector's type is Array[(length,), 'float32'] or Array[(None,), 'float32']"
+            raise TypeError(msg)
+        return _array(shape[0])
+
+    @classmethod
+    def arrow(cls) -> pa.DataType:
+        import pyarrow as pa
+
+        return pa.list_(pa.float32()) if cls.dim is None else pa.list_(pa.float32(), cls.dim)
+
+
+@cache
+def _array(dim: int | None) -> type[Array]:
+    return Array if dim is None else type("Array", (Array,), {"dim": dim, "__doc__": Array.__doc__})
+
+
+class _Media(ColumnType):
+    @classmethod
+    def arrow(cls) -> pa.DataType:
+        import pyarrow as pa
+
+        return pa.struct([("bytes", pa.binary()), ("path", pa.string())])
+
+
+class Image(_Media):
+    """A picture: `struct<bytes: binary, path: string>`, as Hugging Face `datasets` stores it."""
+
+
+class Audio(_Media):
+    """A sound: `struct<bytes: binary, path: string>`, as Hugging Face `datasets` stores it."""
+
+
+def type_name(column_type: type[ColumnType]) -> str:
+    """The name as users write it: `String`, `Array[(1536,), float32]`."""
+    if issubclass(column_type, Array):
+        return f"Array[({column_type.dim},), float32]"
+    return column_type.__name__
+
+
+def is_json(arrow_type: pa.DataType) -> bool:
+    """Whether an Arrow type is the JSON extension type."""
+    return getattr(arrow_type, "extension_name", None) == "arrow.json"
+
+
+def dumps(value: object) -> str:
+    """Compact JSON text of a value, keys sorted, text unescaped: the form that is stored, hashed and sent.
+
+    Dates and times become ISO 8601 text, decimals their digits. Raises TypeError or ValueError for what JSON cannot
+    hold (bytes, NaN).
+    """
+    return _encoder.encode(value)
+
+
+def _default(value: object) -> object:
+    if isinstance(value, datetime.date | datetime.time):
+        return value.isoformat()
+    if isinstance(value, decimal.Decimal):
+        return str(value)
+    if hasattr(value, "tolist"):  # numpy scalars and arrays
+        return value.tolist()
+    if isinstance(value, bytes | bytearray | memoryview):
+        msg = "got bytes where JSON is needed; declare the column as Image or Audio in the table's schema"
+        raise TypeError(msg)
+    msg = f"got {type(value).__name__} where JSON is needed; allowed: text, numbers, booleans, lists, dicts, dates"
+    raise TypeError(msg)
+
+
+_encoder = json.JSONEncoder(
+    sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False, default=_default
+)
+
+
+def encodable(text: str) -> str:
+    """The text with lone surrogates, which UTF-8 cannot hold, replaced by U+FFFD."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+    return text
+
+
+def to_arrow(values: Sequence[Any], column_type: type[ColumnType]) -> pa.Array:
+    """Python values (None is null) as an Arrow array of the column's type.
+
+    Json values are any JSON-able objects; Array values are float32 vectors `float32[dim]`. When all vectors of an
+    `Array` without a fixed length share one, the caller may fix it with `fix_length`.
+    """
+    import pyarrow as pa
+
+    if column_type is Json:
+        storage = pa.array([None if v is None else encodable(dumps(v)) for v in values], pa.string())
+        return pa.ExtensionArray.from_storage(Json.arrow(), storage)
+    if column_type is String:
+        return pa.array([None if v is None else encodable(v) for v in values], pa.string())
+    if issubclass(column_type, Array):
+        return _vectors(values)
+    return pa.array(values, column_type.arrow())
+
+
+def _vectors(values: Sequence[Any]) -> pa.Array:
+    import numpy as np
+    import pyarrow as pa
+
+    lengths = np.fromiter((0 if v is None else len(v) for v in values), np.int64, len(values))
+    flat = np.concatenate(
+        [np.asarray(v, np.float32) for v in values if v is not None] or [np.empty(0, np.float32)]
+    )
+    offsets = np.concatenate([[0], np.cumsum(lengths)]).astype(np.int32)
+    mask = np.fromiter((v is None for v in values), bool, len(values))
+    return pa.ListArray.from_arrays(offsets, flat, mask=pa.array(mask) if mask.any() else None)
+
+
+def to_python(column: pa.ChunkedArray | pa.Array, declared: type[ColumnType] | None = None) -> list[Any]:
+    """A column's values as Python objects: JSON parsed, media as `{"bytes", "path"}`, nulls as None.
+
+    A value that does not hold what the column is declared to hold is returned as the CellError that whoever uses it
+    has to raise, so that one bad row does not fail the others.
+    """
+    if is_json(column.type):
+        return [None if text is None else json.loads(text) for text in _storage(column).to_pylist()]
+    values: list[Any] = column.to_pylist()
+    if declared is Json and values:
+        return [_parsed(v) if isinstance(v, str) else v for v in values]
+    return values
+
+
+def _storage(column: pa.ChunkedArray | pa.Array) -> pa.ChunkedArray | pa.Array:
+    import pyarrow as pa
+
+    return column.cast(column.type.storage_type) if isinstance(column, pa.ChunkedArray) else column.storage
+
+
+def _parsed(text: str) -> object:
+    try:
+        return json.loads(text)
+    except ValueError as e:
+        return CellError("TypeError", f"got text that is not JSON ({e}): {text[:80]!r}")
+
+
+def checked(value: object, column_type: type[ColumnType]) -> object:
+    """The value, if a column of this type can hold it.
+
+    Raises CellError("TypeError"), which says what was got and what is allowed.
+    """
+    if value is None or column_type is Json:
+        return value
+    if column_type is Int and isinstance(value, int) and not -(2**63) <= value < 2**63:
+        msg = f"got the integer {value}, allowed: 64 bits; keep it as text"
+        raise CellError("OverflowError", msg)
+    allowed = _PYTHON[column_type] if column_type in _PYTHON else None
+    if allowed is None or (
+        isinstance(value, allowed) and not (isinstance(value, bool) and column_type is not Bool)
+    ):
+        return float(value) if column_type is Float else value  # type: ignore[arg-type]
+    msg = f"got {type(value).__name__} {str(value)[:80]!r}, allowed: {type_name(column_type)} or null"
+    raise CellError("TypeError", msg)
+
+
+_PYTHON: dict[type[ColumnType], tuple[type, ...]] = {
+    String: (str,),
+    Int: (int,),
+    Float: (float, int),
+    Bool: (bool,),
+}
+
+
+def schema_entries(schema: pa.Schema) -> list[tuple[str, str]]:
+    """Each column's name and type as the UI shows them: `("response", "json")`."""
+    return [(field.name, "json" if is_json(field.type) else str(field.type)) for field in schema]
+
+
+def plain_type(arrow_type: pa.DataType) -> pa.DataType:
+    """The type with a vector's length left open: what cells of different files have in common."""
+    import pyarrow as pa
+
+    return pa.list_(arrow_type.value_type) if pa.types.is_fixed_size_list(arrow_type) else arrow_type

@@ -1,0 +1,59 @@
+"""The upstream rows of one partition, out of what Dagster loaded for the whole run."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import dagster as dg
+from dagster._core.definitions.partitions.context import partition_loading_context
+from dagster._core.definitions.partitions.utils import infer_partition_mapping
+
+from pxt_assets.errors import RunError, SourceError
+from pxt_assets.rows import Rows, chained, rows_of
+
+
+def upstream_rows(
+    context: dg.AssetExecutionContext, name: str, asset: dg.AssetKey, loaded: Any, partition: str | None
+) -> Rows:
+    """The rows of an input that belong to one partition of the asset that is being computed.
+
+    `loaded` is what the upstream's IO manager gave for the run: rows unread by partition key (ColumnStore), a dict of
+    values by partition key (IO managers, for several partitions), or a value. Raises RunError for what is no table.
+    """
+    keys = upstream_partitions(context, name, asset, partition)
+    try:
+        if keys is None:
+            value = loaded[None] if isinstance(loaded, Mapping) and set(loaded) == {None} else loaded
+            return rows_of(value)
+        if isinstance(loaded, Mapping) and (len(keys) != 1 or keys[0] in loaded):
+            return chained([rows_of(loaded[key]) for key in keys])
+        return rows_of(loaded)
+    except SourceError as e:
+        msg = f"the input {asset.to_user_string()}: {e}"
+        raise RunError(msg) from e
+
+
+def upstream_partitions(
+    context: dg.AssetExecutionContext, name: str, asset: dg.AssetKey, partition: str | None
+) -> Sequence[str] | None:
+    """The upstream's partitions that one partition of ours reads, in their order; None if it has none."""
+    layer = context.job_def.asset_layer
+    theirs = layer.get(asset).partitions_def if layer.has(asset) else None
+    if theirs is None:
+        return None
+    ours = context.assets_def.partitions_def
+    if (
+        partition is not None
+        and ours == theirs
+        and context.assets_def.get_partition_mapping_for_dep(asset) is None
+    ):
+        return [partition]
+    mapping = infer_partition_mapping(context.assets_def.get_partition_mapping_for_dep(asset), ours, theirs)
+    with partition_loading_context(dynamic_partitions_store=context.instance):
+        subset = None
+        if ours is not None and partition is not None:
+            subset = ours.empty_subset().with_partition_keys([partition])
+        mapped = mapping.get_upstream_mapped_partitions_result_for_partitions(subset, ours, theirs)
+        keys = set(mapped.partitions_subset.get_partition_keys())
+        return [key for key in theirs.get_partition_keys() if key in keys]
