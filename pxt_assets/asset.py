@@ -164,8 +164,7 @@ def _columns(
     declared = {(spec.table, name): column_type for name, column_type in spec.schema.items()}
     for key in keys:
         rows: dict[dg.AssetKey, Rows] = {
-            asset: upstream_rows(context, name, asset, loaded[name], key)
-            for name, asset in spec.inputs.items()
+            asset: upstream_rows(context, asset, loaded[name], key) for name, asset in spec.inputs.items()
         }
         label = f"{spec.key.to_user_string()}{f'[{key}]' if key else ''}"
         yield (

@@ -91,10 +91,8 @@ def rows_of(value: object) -> Rows:
         dataset = value
 
         def read(columns: Sequence[str], size: int) -> Iterator[pa.RecordBatch]:
-            for batch in dataset.scanner(
-                columns=list(columns), batch_size=size, batch_readahead=2
-            ).to_batches():
-                yield batch
+            scanner = dataset.scanner(columns=list(columns), batch_size=size, batch_readahead=2)
+            yield from scanner.to_batches()
 
         return Rows(dataset.schema, dataset.count_rows(), read)
     table = table_of(value)

@@ -11,6 +11,7 @@ import dagster as dg
 from pxt_assets.asset import ColumnSpec, column_asset
 from pxt_assets.errors import DefinitionError, UnknownColumnError
 from pxt_assets.expr import ColumnRef, Expr, nodes, references, type_of
+from pxt_assets.source import files_asset
 from pxt_assets.types import ColumnType
 
 Source = dg.AssetsDefinition | dg.AssetSpec | dg.AssetKey | str
@@ -65,6 +66,61 @@ class Table:
             if self._upstream is not None and name not in self._upstream:
                 raise self._unknown(name)
 
+    @classmethod
+    def from_files(
+        cls,
+        name: str,
+        path: str,
+        *,
+        key: str | Sequence[str] | None = None,
+        schema: Mapping[str, type[ColumnType]] | None = None,
+        partitions_def: dg.PartitionsDefinition[Any] | None = None,
+        encoding: str = "utf-8",
+        storage_options: Mapping[str, Any] | None = None,
+        group_name: str | None = None,
+        description: str | None = None,
+    ) -> Table:
+        """A table of CSV, JSON Lines, Parquet or Arrow files; its source asset is the first of `assets`.
+
+        Example:
+            ```python
+            tbl = Table.from_files(
+                "tickets",
+                "data/tickets/{partition_key}.csv",
+                key="id",
+                partitions_def=dg.DailyPartitionsDefinition("2027-03-01"),
+            )
+            ```
+
+        Args:
+            name: the asset's key, as text.
+            path: a path, glob or fsspec URL. `{partition_key}` stands for the partition, or the name of a dimension
+                in braces for its part of a multi-dimensional one.
+            key: as for `Table`.
+            schema: types of columns; a type that is not given is decided by the first rows.
+            partitions_def: the partitions, each of its own files.
+            encoding: of text files.
+            storage_options: options of the fsspec file system.
+            group_name: group of the source asset and, unless they say otherwise, of the columns.
+            description: of the source asset.
+
+        Raises DefinitionError for a path that does not suit the partitions; reading raises SourceError, which names
+        the file and the line.
+        """
+        given = {"group_name": group_name, "description": description}
+        source = files_asset(
+            _spec_of(name).key,
+            path,
+            schema=_checked_schema(schema or {}),
+            partitions_def=partitions_def,
+            encoding=encoding,
+            storage_options=storage_options,
+            attributes={k: v for k, v in given.items() if v is not None},
+        )
+        table = cls(source, key=key, schema=schema)
+        table._assets.append(source)
+        return table
+
     @property
     def assets(self) -> list[dg.AssetsDefinition]:
         """All assets added so far, for `dg.Definitions(assets=[...])`."""
@@ -79,7 +135,7 @@ class Table:
             raise AttributeError(msg)
         return self[name]
 
-    def __getitem__(self, name: str) -> ColumnRef:
+    def __getitem__(self, name: object) -> ColumnRef:
         if not isinstance(name, str):
             msg = f"{self!r}: got the column {name!r}; a column is named by text, tbl['body']"
             raise DefinitionError(msg)
@@ -201,7 +257,7 @@ _RESERVED = frozenset(n for n in dir(Table) if not n.startswith("_"))
 """Names that `tbl.name` gives another meaning."""
 
 
-def _spec_of(asset: Source) -> dg.AssetSpec:
+def _spec_of(asset: object) -> dg.AssetSpec:
     if isinstance(asset, dg.AssetsDefinition):
         specs = list(asset.specs)
         if len(specs) != 1:
@@ -227,7 +283,7 @@ def _names(key: str | Sequence[str] | None) -> tuple[str, ...]:
     return names
 
 
-def _checked_schema(schema: Mapping[str, type[ColumnType]]) -> dict[str, type[ColumnType]]:
+def _checked_schema(schema: Mapping[str, Any]) -> dict[str, type[ColumnType]]:
     for name, column_type in schema.items():
         if not (isinstance(column_type, type) and issubclass(column_type, ColumnType)):
             msg = f"schema[{name!r}]: got {column_type!r}, allowed: a type of pxt_assets.types, such as String or Json"

@@ -239,7 +239,7 @@ def checked(value: object, column_type: type[ColumnType]) -> object:
     if column_type is Int and isinstance(value, int) and not -(2**63) <= value < 2**63:
         msg = f"got the integer {value}, allowed: 64 bits; keep it as text"
         raise CellError("OverflowError", msg)
-    allowed = _PYTHON[column_type] if column_type in _PYTHON else None
+    allowed = _PYTHON.get(column_type)
     if allowed is None or (
         isinstance(value, allowed) and not (isinstance(value, bool) and column_type is not Bool)
     ):

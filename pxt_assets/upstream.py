@@ -14,14 +14,14 @@ from pxt_assets.rows import Rows, chained, rows_of
 
 
 def upstream_rows(
-    context: dg.AssetExecutionContext, name: str, asset: dg.AssetKey, loaded: Any, partition: str | None
+    context: dg.AssetExecutionContext, asset: dg.AssetKey, loaded: Any, partition: str | None
 ) -> Rows:
     """The rows of an input that belong to one partition of the asset that is being computed.
 
     `loaded` is what the upstream's IO manager gave for the run: rows unread by partition key (ColumnStore), a dict of
     values by partition key (IO managers, for several partitions), or a value. Raises RunError for what is no table.
     """
-    keys = upstream_partitions(context, name, asset, partition)
+    keys = upstream_partitions(context, asset, partition)
     try:
         if keys is None:
             value = loaded[None] if isinstance(loaded, Mapping) and set(loaded) == {None} else loaded
@@ -35,7 +35,7 @@ def upstream_rows(
 
 
 def upstream_partitions(
-    context: dg.AssetExecutionContext, name: str, asset: dg.AssetKey, partition: str | None
+    context: dg.AssetExecutionContext, asset: dg.AssetKey, partition: str | None
 ) -> Sequence[str] | None:
     """The upstream's partitions that one partition of ours reads, in their order; None if it has none."""
     layer = context.job_def.asset_layer

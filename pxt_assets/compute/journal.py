@@ -78,9 +78,12 @@ class Journal:
                 return
             segment = self._segment(cells)
             path = self.directory / f"{self._clock_ns():020d}-{uuid.uuid4().hex[:8]}.arrow"
-            with replacing(path) as staged, pa.OSFile(str(staged), "wb") as sink:
-                with pa.ipc.new_file(sink, segment.schema) as writer:
-                    writer.write_table(segment)
+            with (
+                replacing(path) as staged,
+                pa.OSFile(str(staged), "wb") as sink,
+                pa.ipc.new_file(sink, segment.schema) as writer,
+            ):
+                writer.write_table(segment)
             self._own.add(path.name)
             del self._pending[: len(cells)]
 

@@ -94,7 +94,7 @@ class Packer:
             if isinstance(e, asyncio.CancelledError):
                 raise
         else:
-            for (request, future), value in zip(wanted, answer.parsed.values, strict=True):
+            for (_, future), value in zip(wanted, answer.parsed.values, strict=True):
                 if not future.done():
                     future.set_result(value)
 

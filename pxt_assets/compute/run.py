@@ -17,6 +17,7 @@ from pxt_assets.compute.assemble import Assembly, already_stored, assemble, deri
 from pxt_assets.compute.cells import Cells, EarlierFile
 from pxt_assets.compute.column import Column, Outcome
 from pxt_assets.compute.journal import Journal
+from pxt_assets.compute.progress import Progress, report
 from pxt_assets.meter import Meter
 
 
@@ -69,6 +70,8 @@ def _derive(column: Column, started: float) -> Outcome:
     simulated = column.inputs.simulated
     assembly = assemble(column, derived_cells(column), simulated=simulated)
     failed = sum(assembly.errors.values())
+    meter = Meter()
+    report(Progress(column.label, assembly.rows, column.total, time.monotonic() - started, meter))
     return Outcome(
         rows=assembly.rows,
         computed=assembly.rows - failed,
@@ -76,7 +79,7 @@ def _derive(column: Column, started: float) -> Outcome:
         failed=failed,
         errors=assembly.errors,
         seconds=time.monotonic() - started,
-        meter=Meter(),
+        meter=meter,
         simulated=simulated,
         schema=assembly.schema,
         sample=assembly.sample,

@@ -260,7 +260,7 @@ class _MisfitError(Exception):
 
 
 def _cast(text: pa.Array, kind: type[ColumnType], form: str) -> pa.Array:
-    """The values of a column of text, empty ones null. Raises _MisfitError for the first that does not fit."""
+    """The values of a column of text, empty ones null. Raises _MisfitError for the first misfit."""
     import pyarrow as pa
     import pyarrow.compute as pc
 
@@ -301,10 +301,10 @@ def _typed(
     except _MisfitError as e:
         value = text[e.index].as_py()
         line = line_of(rows.file, encoding, delimiter, rows.first + e.index)
-        so_far = "declared" if name in declared else "so far"
+        known = "is declared" if name in declared else "has so far been"
         msg = (
-            f"{rows.file.name}, line {line}, column {name!r}: got {value[:80]!r}, but the column is "
-            f"{so_far} {type_name(kind)}; correct the value, or read the column as text with "
-            f"schema={{{name!r}: String}}"
+            f"{rows.file.name}, line {line}, column {name!r}: got {value[:80]!r}, but the column "
+            f"{known} {type_name(kind)}; correct the value, or read the column as text with "
+            f'schema={{"{name}": String}}'
         )
         raise SourceError(msg) from None

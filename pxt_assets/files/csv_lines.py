@@ -15,7 +15,8 @@ from pxt_assets.errors import SourceError
 from pxt_assets.files.text import open_text
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterator
+    from typing import TextIO
 
     from pxt_assets.files.location import File
 
@@ -31,13 +32,13 @@ class OpenQuoteError(Exception):
         self.line = line
 
 
-def records(lines: Iterable[str], delimiter: str) -> Iterator[tuple[int, list[str]]]:
+def records(text: TextIO, delimiter: str) -> Iterator[tuple[int, list[str]]]:
     """Each record with the 1-based line that it begins on; blank lines left out. Raises OpenQuoteError."""
     ended = False
 
     def and_one_more() -> Iterator[str]:
         nonlocal ended
-        yield from lines
+        yield from iter(text.readline, "")
         ended = True
         yield "end"  # becomes a record of its own, or the rest of one whose quote is open
 
@@ -64,11 +65,8 @@ def malformed(file: File, encoding: str, delimiter: str) -> SourceError | None:
             for line, row in records(text, delimiter):
                 width = width or len(row)
                 if len(row) != width:
-                    hint = (
-                        "put values that contain commas in quotes"
-                        if len(row) > width
-                        else "fill the missing columns"
-                    )
+                    more = len(row) > width
+                    hint = f"quote values that contain {delimiter!r}" if more else "add the missing ones"
                     msg = (
                         f"{file.name}, line {line}: expected {width} columns, as in the header, got "
                         f"{len(row)}; {hint}"
@@ -81,8 +79,10 @@ def malformed(file: File, encoding: str, delimiter: str) -> SourceError | None:
 
 def open_quote(file: File, error: OpenQuoteError) -> SourceError:
     """The error for a quote left open."""
-    msg = f'{file.name}, line {error.line}: a quoted value that begins here has no closing "; '
+    msg = (
+        f'{file.name}, line {error.line}: a quoted value that begins here has no closing "; '
         'close it, and write a quote inside a value as ""'
+    )
     return SourceError(msg)
 
 

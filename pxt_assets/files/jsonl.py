@@ -87,8 +87,10 @@ def _objects(file: File, encoding: str) -> Iterator[tuple[int, int, dict[str, An
                 msg = f"{file.name}, line {number}: is not JSON ({what}): {line[:80].rstrip()!r}"
                 raise SourceError(msg) from None
             if type(value) is not dict:
-                msg = f'{file.name}, line {number}: got {type(value).__name__} {line[:80].rstrip()!r}; '
+                msg = (
+                    f"{file.name}, line {number}: got {type(value).__name__} {line[:80].rstrip()!r}; "
                     'every line must be an object, such as {"id": 1}'
+                )
                 raise SourceError(msg)
             yield number, len(line), value
 
@@ -193,11 +195,22 @@ def _batch(
         values = [row.get(name) for _, row in rows]
         if name in to_check:
             values = [_fitting(file, line, name, row.get(name), kind) for line, row in rows]
-        with file.reading():
-            columns.append(
-                to_arrow(values, kind) if kind in {String, Json} else pa.array(values, kind.arrow())
-            )
+        text = kind in {String, Json}
+        try:
+            columns.append(to_arrow(values, kind) if text else pa.array(values, kind.arrow()))
+        except (ValueError, TypeError, RecursionError):
+            raise _unstorable(file, rows, name) from None
     return pa.RecordBatch.from_arrays(columns, schema=schema)
+
+
+def _unstorable(file: File, rows: _Rows, name: str) -> SourceError:
+    """The error for the first value of a column that Python could read, but that JSON cannot hold: 1e999."""
+    for line, row in rows:
+        try:
+            dumps(row.get(name))
+        except (ValueError, TypeError, RecursionError) as e:
+            return SourceError(f"{file.name}, line {line}, column {name!r}: cannot be stored: {e}")
+    return SourceError(f"{file.name}, column {name!r}: cannot be stored as a column")
 
 
 def _fitting(file: File, line: int, name: str, value: Any, kind: type[ColumnType]) -> object:
@@ -212,14 +225,14 @@ def _fitting(file: File, line: int, name: str, value: Any, kind: type[ColumnType
     else:
         try:
             value = checked(value, kind)
-            fits = kind is not Int or -(2**63) <= value < 2**63
+            fits = -(2**63) <= value < 2**63 if kind is Int else kind is not Float or math.isfinite(value)
         except (CellError, OverflowError):
             fits = False
     if not fits:
         msg = (
             f"{file.name}, line {line}, column {name!r}: got {str(value)[:80]!r}, but the column is "
             f"declared {type_name(kind)}; correct the value, or take any with "
-            f"schema={{{name!r}: Json}}"
+            f'schema={{"{name}": Json}}'
         )
         raise SourceError(msg)
     return value

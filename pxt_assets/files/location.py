@@ -8,6 +8,7 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any, BinaryIO, cast
 from urllib.parse import quote, unquote, urlsplit
 
@@ -42,7 +43,7 @@ class File:
         )
 
     def reading(self) -> AbstractContextManager[None]:
-        """Turn whatever a storage or a format raises inside the block into a SourceError that names the file."""
+        """Turn what a storage or a format raises inside the block into a SourceError that names the file."""
         return _naming(self.name, self.secrets)
 
 
@@ -68,16 +69,17 @@ def find(
             )
             raise SourceError(msg)
         http = pattern.startswith(("http://", "https://"))
+        quoted = partial(quote, safe="") if http else None
         magic = "[*[]" if http else "[*?[]"  # a query string makes no glob
         if re.search(magic, without_placeholders(pattern)):
             folder = path.removesuffix(pattern.removeprefix("./"))  # what a relative path is relative to
             path = glob.escape(folder) + path[len(folder) :] if folder != path else path
-            path = filled(path, values, glob.escape)
+            path = filled(path, values, quoted or glob.escape)
             fs.invalidate_cache()
             paths = sorted(p for p, info in fs.glob(path, detail=True).items() if info["type"] != "directory")
             folder = re.split(magic, path)[0].rpartition("/")[0]
         else:
-            path = filled(path, values, lambda value: quote(value, safe="") if http else value)
+            path = filled(path, values, quoted or str)
             paths = [path] if _is_file(fs, path, shown(pattern)) else []
             folder = posixpath.dirname(path)
         if not paths:

@@ -92,7 +92,11 @@ def filled(text: str, values: Mapping[str, str], escape: Callable[[str], str]) -
     Partition keys are untrusted: raises SourceError for one that would lead out of the folder that the
     pattern names.
     """
-    for name in _PLACEHOLDER.findall(text):
+
+    def put(found: re.Match[str]) -> str:
+        return values.get(found[1], found[0])
+
+    for name in values.keys() & set(_PLACEHOLDER.findall(text)):
         if not values[name] or any(c in values[name] for c in "/\\\0"):
             msg = (
                 f"got {values[name]!r} for {{{name}}}; allowed as a part of a path is text without / \\ "
@@ -100,14 +104,14 @@ def filled(text: str, values: Mapping[str, str], escape: Callable[[str], str]) -
             )
             raise SourceError(msg)
     for part in text.split("/"):
-        bare = _PLACEHOLDER.sub(lambda found: values[found[1]], part)
+        bare = _PLACEHOLDER.sub(put, part)
         if bare != part and bare in {".", ".."}:
             msg = (
                 f"got a partition key that makes the folder {bare!r} of {part!r}, which leads out of "
                 "the pattern's"
             )
             raise SourceError(msg)
-    return _PLACEHOLDER.sub(lambda found: escape(values[found[1]]), text)
+    return _PLACEHOLDER.sub(lambda found: escape(put(found)) if found[1] in values else found[0], text)
 
 
 def without_placeholders(pattern: str) -> str:

@@ -36,7 +36,7 @@ _SHAPE = {
 }
 
 
-def _parse(body: bytes, cells: int) -> Parsed:
+def _parse(body: bytes, _cells: int) -> Parsed:
     answer = json.loads(body)
     if not isinstance(answer, dict) or not isinstance(answer.get("choices"), list):
         msg = "the answer has no `choices`"

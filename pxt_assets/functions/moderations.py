@@ -28,7 +28,7 @@ _SHAPE = {
 }
 
 
-def _parse(body: bytes, cells: int) -> Parsed:
+def _parse(body: bytes, _cells: int) -> Parsed:
     answer = json.loads(body)
     if not isinstance(answer, dict) or not isinstance(answer.get("results"), list):
         msg = "the answer has no `results`"

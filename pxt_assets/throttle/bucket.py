@@ -141,8 +141,7 @@ class Bucket:
         self.advance(now)
         if grant.sequence > self.seen:
             self.seen, self.seen_burst = grant.sequence, grant.burst
-        # The copy may have reached its limit since, and thereby lost a part of a correction.
-        expected = min(grant.level + self.corrections - grant.corrections, self.limit - grant.cost)
+        expected = grant.level + self.corrections - grant.corrections
         if not charged:
             expected += grant.cost
         window = window_of(reading, self.limit / self.rate if self.rate else MINUTE)

@@ -11,7 +11,7 @@ import threading
 from collections.abc import Mapping
 from typing import NamedTuple
 
-from pxt_assets.throttle.bucket import Bucket, Grant
+from pxt_assets.throttle.bucket import Bucket, Burst, Grant
 from pxt_assets.throttle.headers import Reading
 from pxt_assets.throttle.pace import Pace
 
@@ -273,7 +273,7 @@ def _sibling(bucket: Bucket, now: float) -> Bucket:
     Grants are compared by differences only, so those of `bucket` serve to observe the sibling with.
     """
     bucket.advance(now)
-    return dataclasses.replace(bucket, limit=math.inf, rate=0.0)
+    return dataclasses.replace(bucket, limit=math.inf, rate=0.0, burst=Burst(-math.inf))
 
 
 def _explained(admission: Admission, readings: Mapping[str, Reading]) -> bool:

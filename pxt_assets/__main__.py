@@ -1,0 +1,6 @@
+"""`python -m pxt_assets` is `pxt-assets`."""
+
+from pxt_assets.cli import main
+
+if __name__ == "__main__":
+    main()

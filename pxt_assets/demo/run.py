@@ -1,0 +1,176 @@
+"""Runs the demo: every asset, every partition, with progress on the terminal and a table at the end."""
+
+from __future__ import annotations
+
+import os
+import shlex
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import dagster as dg
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
+from rich.table import Table as Grid
+
+from pxt_assets.compute import progress
+from pxt_assets.demo.graph import OWN_DAYS, OWN_FILES, demo_definitions, demo_table
+from pxt_assets.demo.own_files import own_files, own_partitions
+
+_INSTANCE_CONFIG = "telemetry:\n  enabled: false\nnux:\n  enabled: false\n"
+_QUIET = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
+
+
+class DemoFailedError(Exception):
+    """The run failed; the message is its cause."""
+
+
+@dataclass
+class _Figures:
+    """What one asset's partitions add up to."""
+
+    rows: int = 0
+    failed: int = 0
+    requests: int = 0
+    tokens: int = 0
+    cost: float | None = 0.0
+    seconds: float = 0.0
+    computed: bool = False
+    simulated: bool = False
+
+
+def run_demo(*, data: Path | None, key: str, text: str, out: Path, live: bool) -> None:
+    """Materializes the whole graph and prints what it took. Raises DemoFailedError, SourceError, DefinitionError."""
+    console = Console(highlight=False)
+    files, partitions = OWN_FILES, list(OWN_DAYS.get_partition_keys())
+    partitions_def: dg.PartitionsDefinition[Any] = OWN_DAYS
+    if data is not None:
+        files, partitions = own_files(data)
+        partitions_def = own_partitions(files)
+    store = str((out / "columns").resolve())
+    table = demo_table(files, partitions_def, key=key, text=text)
+    definitions = demo_definitions(table, live=live, store=store)
+    home = _dagster_home(out)
+    console.print(
+        f"Materializing {len(table.assets)} assets, {len(partitions)} partitions, "
+        f"with {'the OpenAI API' if live else 'the simulator: no key, no cost, invented answers'}."
+    )
+    started = time.monotonic()
+    with dg.DagsterInstance.get() as instance:
+        if isinstance(partitions_def, dg.DynamicPartitionsDefinition):
+            _register(instance, str(partitions_def.name), partitions)
+        with _progress(console) as observer, progress.observed(observer):
+            result = definitions.resolve_implicit_global_asset_job_def().execute_in_process(
+                instance=instance,
+                raise_on_error=False,
+                run_config=_QUIET,
+                tags={
+                    "dagster/asset_partition_range_start": partitions[0],
+                    "dagster/asset_partition_range_end": partitions[-1],
+                },
+            )
+        console.print(_summary(result, store))
+        failures = [e for e in result.all_events if e.is_step_failure]
+    if failures:
+        raise DemoFailedError("; ".join(_cause(e) for e in failures))
+    console.print(f"Done in {time.monotonic() - started:.1f} s. Parquet files: {store}", soft_wrap=True)
+    settings = {"DAGSTER_HOME": home, "PXT_DEMO_STORE": store}
+    if data is not None:
+        settings |= {"PXT_DEMO_FILES": files, "PXT_DEMO_KEY": key, "PXT_DEMO_TEXT": text}
+    if live:
+        settings["PXT_LIVE"] = "1"
+    env = " ".join(f"{name}={shlex.quote(value)}" for name, value in settings.items())
+    console.print("To look at it in the browser (needs the extra [bold]dev[/]):", soft_wrap=True)
+    console.print(f"  {env} dagster dev -m pxt_assets.demo.definitions", soft_wrap=True, markup=False)
+
+
+def _dagster_home(out: Path) -> str:
+    """The folder of the Dagster instance: DAGSTER_HOME if it is set, one beside the results otherwise."""
+    if not os.environ.get("DAGSTER_HOME"):
+        home = (out / "dagster").resolve()
+        home.mkdir(parents=True, exist_ok=True)
+        config = home / "dagster.yaml"
+        if not config.exists():
+            config.write_text(_INSTANCE_CONFIG)
+        os.environ["DAGSTER_HOME"] = str(home)
+    return os.environ["DAGSTER_HOME"]
+
+
+def _register(instance: dg.DagsterInstance, name: str, partitions: list[str]) -> None:
+    """Makes the instance's partitions just these, in this order."""
+    known = list(instance.get_dynamic_partitions(name))
+    if known != partitions:
+        for partition in known:
+            instance.delete_dynamic_partition(name, partition)
+        instance.add_dynamic_partitions(name, partitions)
+
+
+@contextmanager
+def _progress(console: Console) -> Iterator[Callable[[progress.Progress], None]]:
+    """Draws bars on a terminal; elsewhere prints a line for each finished partition."""
+    if not console.is_terminal:
+        yield lambda p: console.print(p.line(), soft_wrap=True, markup=False) if p.done == p.total else None
+        return
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+    with Progress(*columns, console=console) as bars:
+        tasks: dict[str, TaskID] = {}
+
+        def draw(p: progress.Progress) -> None:
+            if p.label not in tasks:
+                tasks[p.label] = bars.add_task(p.label, total=p.total)
+            bars.update(tasks[p.label], completed=p.done)
+
+        yield draw
+
+
+def _summary(result: dg.ExecuteInProcessResult, store: str) -> Grid:
+    figures: dict[str, _Figures] = {}
+    for event in result.get_asset_materialization_events():
+        metadata = {k: v.value for k, v in event.materialization.metadata.items()}
+        _add(figures.setdefault(event.materialization.asset_key.to_user_string(), _Figures()), metadata)
+    grid = Grid(box=None, pad_edge=False)
+    grid.add_column("asset")
+    for name in ("rows", "failed", "requests", "tokens", "cost", "seconds"):
+        grid.add_column(name, justify="right")
+    grid.add_column("files", overflow="fold")
+    for asset, f in figures.items():
+        cost = (
+            "unknown"
+            if f.cost is None
+            else f"${f.cost:.6f}" + (" (simulated)" if f.simulated and f.cost else "")
+        )
+        work = (
+            [str(f.failed), str(f.requests), str(f.tokens), cost, f"{f.seconds:.2f}"]
+            if f.computed
+            else [""] * 5
+        )
+        grid.add_row(asset, str(f.rows), *work, os.path.relpath(Path(store) / asset))
+    return grid
+
+
+def _add(figures: _Figures, metadata: dict[str, Any]) -> None:
+    figures.rows += metadata.get("dagster/partition_row_count", 0)
+    if "pxt/requests" not in metadata:
+        return
+    figures.computed = True
+    figures.failed += metadata["pxt/rows_failed"]
+    figures.requests += metadata["pxt/requests"]
+    figures.tokens += metadata["pxt/input_tokens"] + metadata["pxt/output_tokens"]
+    figures.seconds += metadata["pxt/seconds"]
+    figures.simulated = figures.simulated or metadata["pxt/simulated"]
+    cost = metadata["pxt/cost_usd"]
+    figures.cost = None if figures.cost is None or isinstance(cost, str) else figures.cost + cost
+
+
+def _cause(event: dg.DagsterEvent) -> str:
+    """What failed, without the stack."""
+    data = event.step_failure_data
+    if data.user_failure_data is not None and data.user_failure_data.description:
+        return data.user_failure_data.description
+    error = data.error
+    while error is not None and error.cause is not None:
+        error = error.cause
+    return error.message.strip() if error else "unknown"
