@@ -13,6 +13,7 @@ from pydantic import Field
 
 from pxt_assets.errors import FatalApiError, RunError
 from pxt_assets.expr import calls, code, references
+from pxt_assets.meter import dollars
 from pxt_assets.store import LAZY, ColumnStore
 from pxt_assets.types import ColumnType
 
@@ -139,9 +140,7 @@ def _materialize(
     except CellsFailedError as e:
         raise dg.Failure(str(e), metadata=failure_metadata(e), allow_retries=True) from e
     except RunError as e:
-        raise dg.Failure(
-            f"{spec.key.to_user_string()}: {e}", allow_retries=not isinstance(e, FatalApiError)
-        ) from e
+        raise dg.Failure(str(e), allow_retries=not isinstance(e, FatalApiError)) from e
     if config.limit is None:
         yield dg.MaterializeResult(asset_key=spec.key)
 
@@ -210,11 +209,10 @@ def run_async(coroutine: Coroutine[Any, Any, T]) -> T:
 
 
 def _summary(spec: ColumnSpec, partition: str | None, outcome: "Outcome") -> str:
-    cost = "cost unknown" if outcome.meter.cost_usd is None else f"${outcome.meter.cost_usd:.4f}"
     return (
         f"{spec.key.to_user_string()}{f'[{partition}]' if partition else ''}: {outcome.rows} rows, "
         f"{outcome.computed} computed, {outcome.reused} reused, {outcome.failed} failed; "
-        f"{outcome.meter.requests} requests, {cost}, {outcome.seconds:.1f} s"
+        f"{outcome.meter.requests} requests, {dollars(outcome.meter.cost_usd)}, {outcome.seconds:.1f} s"
         f"{' (simulated)' if outcome.simulated else ''}{' (trial, not stored)' if outcome.trial else ''}"
     )
 

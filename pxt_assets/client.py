@@ -101,6 +101,9 @@ class Client:
                 permit.answered(response.headers)
                 return self._answer(request, response, cells, loop.time() - sent, meter)
             verdict = classify(failure.status, failure.type, failure.code, failure.headers)
+            if verdict.kind is Kind.RATE_LIMITED and failure.too_large:
+                permit.cancel()
+                raise CellError("RequestTooLarge", failure.message, failure.request_id, divisible=True)
             if verdict.kind is Kind.RATE_LIMITED:
                 permit.rejected(failure.headers)
                 meter.rate_limited += 1
@@ -228,6 +231,11 @@ class Failure:
     code: str | None = None
     headers: Mapping[str, str] = field(default_factory=dict)
     request_id: str | None = None
+
+    @property
+    def too_large(self) -> bool:
+        """Whether this 429 means that the request would not fit into an empty bucket: waiting would not help."""
+        return self.status == 429 and self.message.lower().startswith("request too large")
 
 
 _HINTS: dict[int, str] = {

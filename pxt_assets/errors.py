@@ -52,6 +52,11 @@ class CellError(PxtError):
 class RunError(PxtError):
     """Stops the run: what is finished is kept, nothing new is sent."""
 
+    def locate(self, where: str) -> None:
+        """Puts the asset and partition before the message, unless it names them already."""
+        if not str(self).startswith(where):
+            self.args = (f"{where}: {self}",)
+
 
 class FatalApiError(RunError):
     """The API refuses whatever is sent: a wrong key, no credit, no such model, no access."""

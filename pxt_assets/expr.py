@@ -36,14 +36,18 @@ class Expr:
     """What is known of the JSON value inside, `{}` where nothing is."""
 
     def __getattr__(self, name: str) -> Path:
+        if name.startswith("__") or name in _SLOTS:  # asked for by copy and pickle, before there is a repr
+            raise AttributeError(name)
         if name.startswith("_"):
             msg = f"{self!r} has no attribute {name!r}; a JSON key that begins with _ is written [{name!r}]"
             raise AttributeError(msg)
         return Path(self, name)
 
     def __getitem__(self, step: Step) -> Path:
-        if isinstance(step, bool) or not isinstance(step, str | int | slice):
-            msg = f"got {self!r}[{step!r}]; a path step is a key, an index, a slice, or '*' for all"
+        if not _is_step(step):
+            msg = (
+                f"got {self!r}[{step!r}]; a path step is a key, an index, a slice of indexes, or '*' for all"
+            )
             raise DefinitionError(msg)
         return Path(self, ALL if step == "*" else step)
 
@@ -61,6 +65,11 @@ class Expr:
 
     def __bool__(self) -> NoReturn:
         self._refuse("has no truth value", "use a computed column of its own")
+
+    def __eq__(self, other: object) -> NoReturn:
+        self._refuse("cannot be compared", "use a computed column of its own")
+
+    __hash__ = object.__hash__
 
     def __len__(self) -> NoReturn:
         self._refuse("has no length", "use a computed column of its own")
@@ -135,12 +144,21 @@ class Call(Expr):
         return f"{self._function.name}({', '.join(f'{k}={v!r}' for k, v in self._arguments.items())})"
 
 
+_SLOTS = frozenset(slot for cls in (Expr, ColumnRef, Path, Call) for slot in cls.__slots__)
+
 _PRIMITIVES: dict[str, type[ColumnType]] = {
     "string": String,
     "integer": Int,
     "number": Float,
     "boolean": Bool,
 }
+
+
+def _is_step(step: object) -> bool:
+    if isinstance(step, slice):
+        bounds = (step.start, step.stop, step.step)
+        return all(b is None or type(b) is int for b in bounds) and step.step != 0
+    return isinstance(step, str | int) and not isinstance(step, bool)
 
 
 def _narrow(shape: Shape, step: Step) -> Shape:
@@ -158,7 +176,8 @@ def _narrow(shape: Shape, step: Step) -> Shape:
 def _written(step: Step) -> str:
     if isinstance(step, slice):
         bounds = ":".join("" if b is None else str(b) for b in (step.start, step.stop))
-        return "['*']" if step == ALL else f"[{bounds}]"
+        stride = "" if step.step is None else f":{step.step}"
+        return "['*']" if step == ALL else f"[{bounds}{stride}]"
     return f".{step}" if isinstance(step, str) and step.isidentifier() else f"[{step!r}]"
 
 

@@ -47,3 +47,10 @@ class Meter:
         """The latency in seconds below which that share of answers came, None without an answer."""
         ordered = sorted(self.latencies)
         return ordered[min(len(ordered) - 1, int(share * len(ordered)))] if ordered else None
+
+
+def dollars(cost: float | None) -> str:
+    """A cost for people: `$12.34`, `$0.000062`, `cost unknown`."""
+    if cost is None:
+        return "cost unknown"
+    return f"${cost:.2f}" if cost >= 1 or cost == 0 else f"${cost:.6f}"

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from pxt_assets.errors import SourceError
-from pxt_assets.types import Json, to_arrow
+from pxt_assets.types import Json, plain_type, to_arrow
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -58,16 +58,15 @@ def exact_batches(batches: Iterable[pa.RecordBatch], size: int) -> Iterator[pa.R
 
 
 def chained(parts: Sequence[Rows]) -> Rows:
-    """Several partitions' rows, one after the other. Raises SourceError if their columns differ."""
+    """Several partitions' rows, one after the other, in the most general of their types.
+
+    Raises SourceError if they differ in columns, or in types that have none in common.
+    """
     if len(parts) == 1:
         return parts[0]
     import pyarrow as pa
 
-    schema = parts[0].schema if parts else pa.schema([])
-    for part in parts[1:]:
-        if part.schema.names != schema.names:
-            msg = f"the partitions differ in columns: {schema.names} and {part.schema.names}; materialize them again"
-            raise SourceError(msg)
+    schema = _common_schema([part.schema for part in parts]) if parts else pa.schema([])
 
     def read(columns: Sequence[str], size: int) -> Iterator[pa.RecordBatch]:
         wanted = pa.schema([schema.field(name) for name in columns])
@@ -76,6 +75,31 @@ def chained(parts: Sequence[Rows]) -> Rows:
                 yield batch.cast(wanted) if batch.schema != wanted else batch
 
     return Rows(schema, sum(p.num_rows for p in parts), read, simulated=any(p.simulated for p in parts))
+
+
+def _common_schema(schemas: Sequence[pa.Schema]) -> pa.Schema:
+    """What a column of nulls, or vectors of another length, have in common with the other partitions'."""
+    import pyarrow as pa
+
+    first = schemas[0]
+    for other in schemas[1:]:
+        if sorted(other.names) != sorted(first.names):
+            msg = f"the partitions differ in columns: {first.names} and {other.names}; materialize them again"
+            raise SourceError(msg)
+    if all(other.equals(first) for other in schemas):
+        return first
+    plain = [pa.schema([f.with_type(_general(f.type)) for f in schema]) for schema in schemas]
+    try:
+        return pa.unify_schemas(plain, promote_options="permissive")
+    except (pa.ArrowInvalid, pa.ArrowTypeError) as e:
+        msg = f"the partitions differ in types ({e}); materialize them again"
+        raise SourceError(msg) from e
+
+
+def _general(arrow_type: pa.DataType) -> pa.DataType:
+    import pyarrow as pa
+
+    return arrow_type.value_type if pa.types.is_dictionary(arrow_type) else plain_type(arrow_type)
 
 
 def rows_of(value: object) -> Rows:
@@ -137,8 +161,14 @@ def _table_of_dicts(rows: Sequence[object]) -> pa.Table:
         if not isinstance(row, Mapping):
             msg = f"row {i}: got {type(row).__name__}, allowed: a dict of column values"
             raise SourceError(msg)
-    names = dict.fromkeys(str(name) for row in rows for name in row)  # type: ignore[attr-defined]
-    return pa.table({name: column_of(name, [row.get(name) for row in rows]) for name in names})  # type: ignore[attr-defined]
+    names = dict.fromkeys(name for row in rows for name in row)  # type: ignore[attr-defined]
+    columns: dict[str, pa.Array] = {}
+    for name in names:
+        if str(name) in columns:
+            msg = f"the rows have two columns named {str(name)!r}; rename one"
+            raise SourceError(msg)
+        columns[str(name)] = column_of(str(name), [row.get(name) for row in rows])  # type: ignore[attr-defined]
+    return pa.table(columns)
 
 
 def _table_of_frame(frame: pd.DataFrame | Any) -> pa.Table:
@@ -157,8 +187,18 @@ def _table_of_frame(frame: pd.DataFrame | Any) -> pa.Table:
             ]
             columns[str(name)] = column_of(str(name), values)
         else:
-            columns[str(name)] = pa.array(series, from_pandas=True)
+            columns[str(name)] = _column_of_series(str(name), series)
     return pa.table(columns) if columns else pa.table({})
+
+
+def _column_of_series(name: str, series: pd.Series[Any]) -> pa.Array | pa.ChunkedArray:
+    import pyarrow as pa
+
+    try:
+        return pa.array(series, from_pandas=True)
+    except (pa.ArrowException, TypeError, ValueError) as e:
+        msg = f"column {name!r} is of the type {series.dtype}, which Arrow cannot hold ({e}); convert it upstream"
+        raise SourceError(msg) from e
 
 
 def column_of(name: str, values: Sequence[Any]) -> pa.Array:

@@ -135,7 +135,7 @@ def load_as(wanted: object, files: Sequence[ParquetFile]) -> object:
     module = getattr(wanted, "__module__", "").partition(".")[0]
     if name == "DataFrame" and module == "pandas":
         return to_pandas(_table(files))
-    if name == "Dataset":
+    if name == "Dataset" and module == "pyarrow":
         return _dataset(files)
     if name == "list":
         table = _table(files)

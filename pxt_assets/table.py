@@ -10,7 +10,7 @@ import dagster as dg
 
 from pxt_assets.asset import ColumnSpec, column_asset
 from pxt_assets.errors import DefinitionError, UnknownColumnError
-from pxt_assets.expr import ColumnRef, Expr, nodes, references, type_of
+from pxt_assets.expr import ColumnRef, Expr, code, nodes, references, type_of
 from pxt_assets.source import files_asset
 from pxt_assets.types import ColumnType
 
@@ -62,7 +62,7 @@ class Table:
         self._columns: dict[str, ColumnRef] = {}
         self._assets: list[dg.AssetsDefinition] = []
         self._referenced: set[str] = set()
-        for name in self._row_key:
+        for name in (*self._row_key, *self._schema):
             if self._upstream is not None and name not in self._upstream:
                 raise self._unknown(name)
 
@@ -243,6 +243,11 @@ class Table:
                     "that gives both as rows"
                 )
                 raise DefinitionError(msg)
+        try:
+            code(expr)
+        except (TypeError, ValueError) as e:
+            msg = f"{self!r}.{name}: {e}"
+            raise DefinitionError(msg) from e
         return name, expr
 
     def _unknown(self, name: str) -> UnknownColumnError:
@@ -276,8 +281,10 @@ def _spec_of(asset: object) -> dg.AssetSpec:
 
 
 def _names(key: str | Sequence[str] | None) -> tuple[str, ...]:
-    names = () if key is None else (key,) if isinstance(key, str) else tuple(key)
-    if len(set(names)) != len(names) or not all(isinstance(n, str) and n for n in names):
+    names = (
+        () if key is None else (key,) if isinstance(key, str) or not isinstance(key, Sequence) else tuple(key)
+    )
+    if not all(isinstance(n, str) and n for n in names) or len(set(names)) != len(names):
         msg = f"got key={key!r}, allowed: a column name, or several different ones"
         raise DefinitionError(msg)
     return names

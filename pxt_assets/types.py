@@ -5,9 +5,10 @@ from __future__ import annotations
 import datetime
 import decimal
 import json
+import sys
 from collections.abc import Sequence
 from functools import cache
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, TypeGuard
 
 from pxt_assets.errors import CellError
 
@@ -84,12 +85,10 @@ class Array(ColumnType):
     dim: ClassVar[int | None] = None
 
     def __class_getitem__(cls, item: object) -> type[Array]:
-        shape = item[0] if isinstance(item, tuple) and item and isinstance(item[0], tuple) else item
-        if (
-            not isinstance(shape, tuple)
-            or len(shape) != 1
-            or not (shape[0] is None or isinstance(shape[0], int))
-        ):
+        shape, dtype = item, "float32"
+        if isinstance(item, tuple) and len(item) == 2:
+            shape, dtype = item[0], getattr(item[1], "__name__", str(item[1]))
+        if not _is_vector(shape) or dtype != "float32":
             msg = f"got Array[{item!r}]; a vector's type is Array[(length,), 'float32'] or Array[(None,), 'float32']"
             raise TypeError(msg)
         return _array(shape[0])
@@ -99,6 +98,12 @@ class Array(ColumnType):
         import pyarrow as pa
 
         return pa.list_(pa.float32()) if cls.dim is None else pa.list_(pa.float32(), cls.dim)
+
+
+def _is_vector(shape: object) -> TypeGuard[tuple[int | None]]:
+    if not isinstance(shape, tuple) or len(shape) != 1:
+        return False
+    return shape[0] is None or (type(shape[0]) is int and shape[0] > 0)
 
 
 @cache
@@ -174,8 +179,7 @@ def encodable(text: str) -> str:
 def to_arrow(values: Sequence[Any], column_type: type[ColumnType]) -> pa.Array:
     """Python values (None is null) as an Arrow array of the column's type.
 
-    Json values are any JSON-able objects; Array values are float32 vectors `float32[dim]`. When all vectors of an
-    `Array` without a fixed length share one, the caller may fix it with `fix_length`.
+    Json values are any JSON-able objects; Array values are vectors `float32[dim]`.
     """
     import pyarrow as pa
 
@@ -185,7 +189,8 @@ def to_arrow(values: Sequence[Any], column_type: type[ColumnType]) -> pa.Array:
     if column_type is String:
         return pa.array([None if v is None else encodable(v) for v in values], pa.string())
     if issubclass(column_type, Array):
-        return _vectors(values)
+        vectors = _vectors(values)
+        return vectors if column_type.dim is None else vectors.cast(column_type.arrow())
     return pa.array(values, column_type.arrow())
 
 
@@ -209,7 +214,7 @@ def to_python(column: pa.ChunkedArray | pa.Array, declared: type[ColumnType] | N
     has to raise, so that one bad row does not fail the others.
     """
     if is_json(column.type):
-        return [None if text is None else json.loads(text) for text in _storage(column).to_pylist()]
+        return [None if text is None else _parsed(text) for text in _storage(column).to_pylist()]
     values: list[Any] = column.to_pylist()
     if declared is Json and values:
         return [_parsed(v) if isinstance(v, str) else v for v in values]
@@ -234,10 +239,17 @@ def checked(value: object, column_type: type[ColumnType]) -> object:
 
     Raises CellError("TypeError"), which says what was got and what is allowed.
     """
-    if value is None or column_type is Json:
+    if value is None:
         return value
+    if column_type is Json:
+        return _checked_json(value)
+    if issubclass(column_type, Array):
+        return _checked_vector(value, column_type)
     if column_type is Int and isinstance(value, int) and not -(2**63) <= value < 2**63:
         msg = f"got the integer {value}, allowed: 64 bits; keep it as text"
+        raise CellError("OverflowError", msg)
+    if column_type is Float and isinstance(value, int) and abs(value) > sys.float_info.max:
+        msg = f"got an integer of {value.bit_length()} bits, allowed: what a 64-bit float can hold; keep it as text"
         raise CellError("OverflowError", msg)
     allowed = _PYTHON.get(column_type)
     if allowed is None or (
@@ -246,6 +258,28 @@ def checked(value: object, column_type: type[ColumnType]) -> object:
         return float(value) if column_type is Float else value  # type: ignore[arg-type]
     msg = f"got {type(value).__name__} {str(value)[:80]!r}, allowed: {type_name(column_type)} or null"
     raise CellError("TypeError", msg)
+
+
+def _checked_json(value: object) -> object:
+    try:
+        dumps(value)
+    except (TypeError, ValueError) as e:
+        msg = f"got a value that JSON cannot hold ({e}); convert it upstream"
+        raise CellError(type(e).__name__, msg) from e
+    return value
+
+
+def _checked_vector(value: object, column_type: type[Array]) -> object:
+    import numpy as np
+
+    try:
+        shape = np.asarray(value, np.float32).shape
+    except (TypeError, ValueError):
+        shape = ()
+    if len(shape) != 1 or column_type.dim not in (None, shape[0]):
+        msg = f"got {type(value).__name__} {str(value)[:80]!r}, allowed: {type_name(column_type)} or null"
+        raise CellError("TypeError", msg)
+    return value
 
 
 _PYTHON: dict[type[ColumnType], tuple[type, ...]] = {

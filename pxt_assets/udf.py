@@ -91,7 +91,7 @@ class Function(Generic[P]):
 
     def using(self, **arguments: Any) -> Function[...]:
         """The function with some arguments fixed."""
-        fixed = {**self._fixed, **arguments}
+        fixed = {**self._fixed, **self._distinct(arguments)}
         self._check_twice(fixed)
         return Function(
             self._build, endpoint=self.endpoint, returns=self.returns, shape=self.shape, fixed=fixed
@@ -162,7 +162,11 @@ class Function(Generic[P]):
                 )
                 raise DefinitionError(msg)
             return
-        both = sorted(k for k in model_kwargs if k in arguments or k in names)
+        own = sorted(k for k in model_kwargs if k in names and k not in arguments)
+        if own:
+            msg = f"{self.name}: {', '.join(own)} is an argument of its own; give it as a keyword, not in model_kwargs"
+            raise DefinitionError(msg)
+        both = sorted(k for k in model_kwargs if k in arguments)
         if both:
             msg = (
                 f"{self.name}: {', '.join(both)} is given both as a keyword and in model_kwargs; give it once"

@@ -109,13 +109,21 @@ def derived_cells(column: Column) -> Results:
 
 
 def _values(column: Column, values: list[Any]) -> pa.Array:
+    import pyarrow as pa
+
     if column.column_type is not None:
         return to_arrow(values, column.column_type)
+    source = _source_type(column)
+    return to_arrow(values, Json) if is_json(source) else pa.array(values, source)
+
+
+def _source_type(column: Column) -> pa.DataType:
+    """The type of the column that is copied; null in a table that has no rows and hence no columns."""
     import pyarrow as pa
 
     ref = column.plan.columns[0]
-    source = column.inputs.rows[ref._asset].schema.field(ref._column).type
-    return to_arrow(values, Json) if is_json(source) else pa.array(values, source)
+    schema = column.inputs.rows[ref._asset].schema
+    return schema.field(ref._column).type if ref._column in schema.names else pa.null()
 
 
 def assemble(column: Column, results: Results, *, simulated: bool) -> Assembly:
@@ -124,7 +132,7 @@ def assemble(column: Column, results: Results, *, simulated: bool) -> Assembly:
 
     value = next((part.schema.field("value").type for part in results()), None)
     if value is None:
-        value = column.column_type.arrow() if column.column_type else pa.null()
+        value = column.column_type.arrow() if column.column_type else _source_type(column)
     length = _common_length(value, results())
     if length is not None:
         value = pa.list_(value.value_type, length)

@@ -46,6 +46,10 @@ class Inputs:
     @cached_property
     def keys(self) -> pa.Table:
         """The key columns of all rows."""
+        import pyarrow as pa
+
+        if not self._base.schema.names:  # no rows, of whatever columns
+            return pa.table({name: pa.nulls(0) for name in self.key})
         return self._base.table(self.key)
 
     def check(self) -> None:
@@ -77,7 +81,7 @@ class Inputs:
             names = [ref._column for ref in self.columns if ref._asset == asset]
             if names and rows.schema.names:
                 streams.append((asset, names, rows.batches(names, size)))
-        done = 0
+        done, limit = 0, min(limit, self.num_rows)
         while done < limit:
             count = min(size, limit - done)
             values: list[Sequence[Any]] = [()] * len(self.columns)
@@ -100,6 +104,7 @@ class Inputs:
         return next(iter(self.rows.values()))
 
     def _check_keys(self) -> None:
+        import pyarrow as pa
         import pyarrow.compute as pc
 
         if not self.key or not self.num_rows:
@@ -111,7 +116,11 @@ class Inputs:
                 first = pc.index(self.keys[name].is_null(), value=True).as_py()
                 msg = f"{asset}: the key column {name!r} is null in {nulls} rows (first in row {first}, counted from 0)"
                 raise RunError(msg)
-        counted = self.keys.group_by(list(self.key)).aggregate([([], "count_all")])
+        try:
+            counted = _decoded(self.keys).group_by(list(self.key)).aggregate([([], "count_all")])
+        except pa.ArrowNotImplementedError as e:
+            msg = f"{asset}: the key {', '.join(self.key)} cannot identify rows ({e}); allowed: text, numbers, dates"
+            raise RunError(msg) from e
         repeated = counted.filter(pc.greater(counted["count_all"], 1))
         if repeated.num_rows:
             shown = [
@@ -141,12 +150,24 @@ def _check_columns(asset: dg.AssetKey, rows: Rows, wanted: Sequence[str]) -> Non
             raise RunError(msg)
 
 
+def _decoded(keys: pa.Table) -> pa.Table:
+    """The keys with the values of dictionary columns in place of their codes, which mean another in each chunk."""
+    import pyarrow as pa
+
+    types = [f.type.value_type if pa.types.is_dictionary(f.type) else f.type for f in keys.schema]
+    return keys.cast(pa.schema(zip(keys.column_names, types, strict=True)))
+
+
 def _same_values(ours: pa.Table, theirs: pa.Table) -> bool:
+    import pyarrow as pa
+
     for name in ours.column_names:
         column = theirs[name]
-        if column.type != ours[name].type:
-            column = column.cast(ours[name].type)
-        if not column.equals(ours[name]):
+        try:
+            same = column.cast(ours[name].type) if column.type != ours[name].type else column
+        except (pa.ArrowInvalid, pa.ArrowNotImplementedError):
+            return False
+        if not same.equals(ours[name]):
             return False
     return True
 

@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any
 
 from pxt_assets.compute.digests import DigestIndex, digests_of
 from pxt_assets.parquet import is_local, replacing
-from pxt_assets.types import Array, ColumnType, to_arrow
+from pxt_assets.types import Array, ColumnType, String, to_arrow
 
 if TYPE_CHECKING:
     import numpy as np
@@ -58,6 +58,7 @@ class Journal:
         """Whether any cell in it was made by a simulator."""
         self._type = Array if issubclass(column_type, Array) else column_type  # vectors of any length
         self._clock_ns = clock_ns
+        self._last_ns = 0
         self._pending: list[Cell] = []
         self._writing = threading.Lock()
         self._own: set[str] = set()
@@ -77,7 +78,8 @@ class Journal:
             if not cells:
                 return
             segment = self._segment(cells)
-            path = self.directory / f"{self._clock_ns():020d}-{uuid.uuid4().hex[:8]}.arrow"
+            self._last_ns = max(self._clock_ns(), self._last_ns + 1)
+            path = self.directory / f"{self._last_ns:020d}-{uuid.uuid4().hex[:8]}.arrow"
             with (
                 replacing(path) as staged,
                 pa.OSFile(str(staged), "wb") as sink,
@@ -101,7 +103,7 @@ class Journal:
                 "digest": pa.array([c.digest for c in cells], pa.binary(16)),
                 "value": to_arrow([c.value for c in cells], self._type),
                 "errortype": pa.array([c.errortype for c in cells], pa.string()),
-                "errormsg": pa.array([c.errormsg for c in cells], pa.string()),
+                "errormsg": to_arrow([c.errormsg for c in cells], String),
                 "simulated": pa.array([c.simulated for c in cells], pa.bool_()),
             }
         )

@@ -85,7 +85,7 @@ class Plan:
         if isinstance(expr, Path):
             return _path(self._compile(expr._base, required=required), expr._steps, required=required)
         if isinstance(expr, Call):
-            return self._call(expr)
+            return self._call(expr, required=required)
         if isinstance(expr, Mapping):
             items = {str(k): self._compile(v, required=required) for k, v in expr.items()}
             return lambda row: {k: f(row) for k, f in items.items()}
@@ -94,7 +94,7 @@ class Plan:
             return lambda row: [f(row) for f in elements]
         return lambda _row: expr
 
-    def _call(self, expr: Call) -> Compiled:
+    def _call(self, expr: Call, *, required: bool) -> Compiled:
         function = expr._function
         arguments = {
             name: self._compile(value, required=name in function.required)
@@ -106,6 +106,8 @@ class Plan:
             try:
                 resolved = {name: f(row) for name, f in arguments.items()}
             except NullInputError:
+                if required:
+                    raise
                 return None
             if nested and any(_pending(value) for value in resolved.values()):
                 return Later(function, resolved)
@@ -188,9 +190,23 @@ def _form(value: Any) -> Any:
         steps = [[s.start, s.stop, s.step] if isinstance(s, slice) else s for s in value.steps]
         return {"$path": steps, "of": _form(value.base)}
     if isinstance(value, Later):
-        return {"$call": value.function.version, "arguments": _form(value.arguments)}
+        given = {k: _form(v) for k, v in value.arguments.items() if v is not None}
+        return {"$call": value.function.version, "arguments": given}
     if isinstance(value, dict):
         return {k: _form(v) for k, v in value.items()}
     if isinstance(value, bytes):
         return {"$bytes": digest(value).hex()}
-    return [_form(v) for v in value] if isinstance(value, list) else value
+    if isinstance(value, list | tuple):
+        return [_form(v) for v in value]
+    return value if _is_json(value) else {"$value": repr(value)}
+
+
+def _is_json(value: Any) -> bool:
+    """Whether JSON can hold a single value: it has no NaN, and no durations."""
+    if value is None or isinstance(value, str | int):
+        return True
+    try:
+        dumps(value)
+    except (TypeError, ValueError):
+        return False
+    return True

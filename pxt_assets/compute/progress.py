@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
 
-from pxt_assets.meter import Meter
+from pxt_assets.meter import Meter, dollars
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,11 +28,8 @@ class Progress:
         left = (
             f", about {(self.total - self.done) / rate:.0f} s left" if rate and self.done < self.total else ""
         )
-        cost = "cost unknown" if self.meter.cost_usd is None else f"${self.meter.cost_usd:.4f}"
         limited = f", {self.meter.rate_limited} times rate-limited" if self.meter.rate_limited else ""
-        return (
-            f"{self.label}: {self.done:,} of {self.total:,} rows, {rate:,.0f} rows/s, {cost}{limited}{left}"
-        )
+        return f"{self.label}: {self.done:,} of {self.total:,} rows, {rate:,.0f} rows/s, {dollars(self.meter.cost_usd)}{limited}{left}"
 
 
 Observer = Callable[[Progress], None]

@@ -18,6 +18,7 @@ from pxt_assets.compute.cells import Cells, EarlierFile
 from pxt_assets.compute.column import Column, Outcome
 from pxt_assets.compute.journal import Journal
 from pxt_assets.compute.progress import Progress, report
+from pxt_assets.errors import RunError
 from pxt_assets.meter import Meter
 
 
@@ -26,6 +27,14 @@ async def compute(column: Column, client: Client | None, log: Callable[[str], No
 
     Raises RunError; whatever was finished by then is on disk, and the stored column is as it was.
     """
+    try:
+        return await _compute(column, client, log)
+    except RunError as e:
+        e.locate(column.label)
+        raise
+
+
+async def _compute(column: Column, client: Client | None, log: Callable[[str], None]) -> Outcome:
     column.inputs.check()
     started = time.monotonic()
     if not column.plan.asks:

@@ -19,6 +19,7 @@ from rich.table import Table as Grid
 from pxt_assets.compute import progress
 from pxt_assets.demo.graph import OWN_DAYS, OWN_FILES, demo_definitions, demo_table
 from pxt_assets.demo.own_files import own_files, own_partitions
+from pxt_assets.meter import dollars
 
 _INSTANCE_CONFIG = "telemetry:\n  enabled: false\nnux:\n  enabled: false\n"
 _QUIET = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
@@ -72,11 +73,19 @@ def run_demo(*, data: Path | None, key: str, text: str, out: Path, live: bool) -
                     "dagster/asset_partition_range_end": partitions[-1],
                 },
             )
-        console.print(_summary(result, store))
+        console.print(_summary(result))
         failures = [e for e in result.all_events if e.is_step_failure]
     if failures:
-        raise DemoFailedError("; ".join(_cause(e) for e in failures))
-    console.print(f"Done in {time.monotonic() - started:.1f} s. Parquet files: {store}", soft_wrap=True)
+        hint = (
+            []
+            if data is None
+            else [f"(--key names the key column, now {key!r}, --text the text column, now {text!r})"]
+        )
+        raise DemoFailedError("\n       ".join([*dict.fromkeys(_cause(e) for e in failures), *hint]))
+    console.print(
+        f"Done in {time.monotonic() - started:.1f} s. Parquet files, one a partition, in {store}/",
+        soft_wrap=True,
+    )
     settings = {"DAGSTER_HOME": home, "PXT_DEMO_STORE": store}
     if data is not None:
         settings |= {"PXT_DEMO_FILES": files, "PXT_DEMO_KEY": key, "PXT_DEMO_TEXT": text}
@@ -126,28 +135,28 @@ def _progress(console: Console) -> Iterator[Callable[[progress.Progress], None]]
         yield draw
 
 
-def _summary(result: dg.ExecuteInProcessResult, store: str) -> Grid:
+def _summary(result: dg.ExecuteInProcessResult) -> Grid:
     figures: dict[str, _Figures] = {}
     for event in result.get_asset_materialization_events():
         metadata = {k: v.value for k, v in event.materialization.metadata.items()}
         _add(figures.setdefault(event.materialization.asset_key.to_user_string(), _Figures()), metadata)
+    simulated = any(f.simulated for f in figures.values())
     grid = Grid(box=None, pad_edge=False)
-    grid.add_column("asset")
-    for name in ("rows", "failed", "requests", "tokens", "cost", "seconds"):
-        grid.add_column(name, justify="right")
-    grid.add_column("files", overflow="fold")
+    grid.add_column("asset, and its folder", no_wrap=True)
+    for name in (
+        "rows",
+        "failed",
+        "requests",
+        "tokens",
+        "simulated cost" if simulated else "cost",
+        "seconds",
+    ):
+        grid.add_column(name, justify="right", no_wrap=True)
     for asset, f in figures.items():
-        cost = (
-            "unknown"
-            if f.cost is None
-            else f"${f.cost:.6f}" + (" (simulated)" if f.simulated and f.cost else "")
-        )
         work = (
-            [str(f.failed), str(f.requests), str(f.tokens), cost, f"{f.seconds:.2f}"]
-            if f.computed
-            else [""] * 5
+            [f.failed, f.requests, f.tokens, dollars(f.cost), f"{f.seconds:.2f}"] if f.computed else [""] * 5
         )
-        grid.add_row(asset, str(f.rows), *work, os.path.relpath(Path(store) / asset))
+        grid.add_row(asset, str(f.rows), *map(str, work))
     return grid
 
 
@@ -173,4 +182,4 @@ def _cause(event: dg.DagsterEvent) -> str:
     error = data.error
     while error is not None and error.cause is not None:
         error = error.cause
-    return error.message.strip() if error else "unknown"
+    return error.message.strip().removeprefix(f"pxt_assets.errors.{error.cls_name}: ") if error else "unknown"

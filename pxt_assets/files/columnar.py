@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
     from pxt_assets.files.location import File
 
-_BATCH = 4 << 20
+_BATCH = 2 << 20
 """Bytes in a batch."""
 _MOST_ROWS = 1 << 16
 
@@ -62,12 +62,12 @@ def open_parquet(file: File) -> Iterator[Opened]:
     import pyarrow.parquet as pq
 
     with file.reading(), file.open() as raw:
-        # Buffered, so that a row group's columns are not read whole.
-        parquet = pq.ParquetFile(raw, buffer_size=_BATCH // 4)
+        # Buffered and in one thread, so that a row group's columns are not read whole, nor all at once.
+        parquet = pq.ParquetFile(raw, buffer_size=1 << 20, pre_buffer=False)
         groups = [parquet.metadata.row_group(i) for i in range(parquet.num_row_groups)]
         row = max((group.total_byte_size / max(group.num_rows, 1) for group in groups), default=0)
         rows = int(min(_MOST_ROWS, max(1, _BATCH / max(row, 1))))
-        yield _unique(file, parquet.schema_arrow), parquet.iter_batches(batch_size=rows)
+        yield _unique(file, parquet.schema_arrow), parquet.iter_batches(batch_size=rows, use_threads=False)
 
 
 @contextmanager

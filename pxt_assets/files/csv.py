@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     from pxt_assets.files.location import File
 
-_BLOCK_SIZES = (4 << 20, 1 << 26)
+_BLOCK_SIZES = (2 << 20, 1 << 26)
 """Bytes to parse at a time, and as many for a file with a record that is longer."""
 
 _INFERRED: dict[type[ColumnType], str] = {

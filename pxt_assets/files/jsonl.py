@@ -31,19 +31,19 @@ from pxt_assets.types import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Collection, Iterator, Mapping, Sequence
 
     import pyarrow as pa
 
     from pxt_assets.files.location import File
 
-_BATCH = 4 << 20
+_BATCH = 2 << 20
 """Characters of lines in a batch."""
 _EXACT = 1 << 53
 """Up to here a float holds every integer."""
 
-_Rows = list[tuple[int, dict[str, Any]]]
-"""Objects, each with the 1-based line that it stands on."""
+_Rows = tuple[list[int], dict[str, list[Any]]]
+"""Some objects, by key: the 1-based lines that they stand on, and each key's values."""
 
 
 def read(
@@ -67,7 +67,7 @@ def read(
 
     def batches() -> Iterator[pa.RecordBatch]:
         for file in files:
-            for rows in _batched(_objects(file, encoding)):
+            for rows in _batched(file, encoding, types):
                 yield _batch(file, rows, schema, types, to_check)
 
     return schema, batches()
@@ -75,20 +75,23 @@ def read(
 
 def _objects(file: File, encoding: str) -> Iterator[tuple[int, int, dict[str, Any]]]:
     """Line number, length of the line in characters, and object. Blank lines are left out."""
-    decode = json.JSONDecoder(parse_constant=_refuse).decode
+    decode = json.JSONDecoder(parse_constant=_refuse).raw_decode
     with open_text(file, encoding, "\n") as text:
-        for number, line in enumerate(text, 1):
+        for number, padded in enumerate(text, 1):
+            line = padded.strip(" \t\r\n")
+            if not line:
+                continue
             try:
-                value = decode(line)
+                value, end = decode(line)
+                if end < len(line):
+                    raise json.JSONDecodeError("Extra data", line, end)
             except (ValueError, RecursionError) as e:
-                if not line.strip():
-                    continue
                 what = f"column {e.colno}: {e.msg}" if isinstance(e, json.JSONDecodeError) else str(e)
-                msg = f"{file.name}, line {number}: is not JSON ({what}): {line[:80].rstrip()!r}"
+                msg = f"{file.name}, line {number}: is not JSON ({what}): {line[:80]!r}"
                 raise SourceError(msg) from None
             if type(value) is not dict:
                 msg = (
-                    f"{file.name}, line {number}: got {type(value).__name__} {line[:80].rstrip()!r}; "
+                    f"{file.name}, line {number}: got {type(value).__name__} {line[:80]!r}; "
                     'every line must be an object, such as {"id": 1}'
                 )
                 raise SourceError(msg)
@@ -110,15 +113,17 @@ def _types(
         for line, _, row in _objects(file, encoding):
             lines += 1
             for name, value in row.items():
-                if name not in kinds:
+                kind = type(value)
+                seen = kinds.get(name)
+                if seen is None:
                     if not name or name != encodable(name):
                         msg = (
                             f"{file.name}, line {line}: got the key {name!r}; a column's name is "
                             "non-empty Unicode text"
                         )
                         raise SourceError(msg)
-                    kinds[name] = set()
-                kinds[name].add(_kind(value))
+                    seen = kinds[name] = set()
+                seen.add(_range(value) if kind is int or kind is float else kind)
     if lines and not kinds:
         msg = f"{files[0].name}: every line is an object without keys; a table has at least one column"
         raise SourceError(msg)
@@ -133,14 +138,13 @@ def _types(
     }
 
 
-def _kind(value: object) -> object:
-    """A value's type; for integers also whether a float, and 64 bits, hold them."""
-    kind = type(value)
-    if kind is int and not -_EXACT <= value <= _EXACT:  # type: ignore[operator]
-        return "long" if -(2**63) <= value < 2**63 else "longer"  # type: ignore[operator]
-    if kind is float and not math.isfinite(value):  # type: ignore[arg-type]
-        return "longer"  # 1e999
-    return kind
+def _range(number: float) -> object:
+    """A number's type, or a name for what no float, or no 64-bit integer, holds exactly."""
+    if isinstance(number, int):
+        if -_EXACT <= number <= _EXACT:
+            return int
+        return "long" if -(2**63) <= number < 2**63 else "longer"
+    return float if math.isfinite(number) else "longer"  # 1e999
 
 
 def _unified(kinds: set[object]) -> type[ColumnType]:
@@ -161,17 +165,26 @@ _UNIONS: list[tuple[set[object], type[ColumnType]]] = [
 ]
 
 
-def _batched(objects: Iterator[tuple[int, int, dict[str, Any]]]) -> Iterator[_Rows]:
-    rows: _Rows = []
+def _batched(file: File, encoding: str, names: Collection[str]) -> Iterator[_Rows]:
+    lines: list[int] = []
+    columns: dict[str, list[Any]] = {name: [] for name in names}
     size = 0
-    for line, length, row in objects:
-        rows.append((line, row))
+    for line, length, row in _objects(file, encoding):
+        if not row.keys() <= columns.keys():
+            msg = (
+                f"{file.name}, line {line}: has keys that were not there a moment ago; it is being "
+                "written to. Read it when it is complete"
+            )
+            raise SourceError(msg)
+        lines.append(line)
+        for name, values in columns.items():
+            values.append(row.get(name))
         size += length
         if size >= _BATCH:
-            yield rows
-            rows, size = [], 0
-    if rows:
-        yield rows
+            yield lines, columns
+            lines, columns, size = [], {name: [] for name in names}, 0
+    if lines:
+        yield lines, columns
 
 
 def _batch(
@@ -183,31 +196,24 @@ def _batch(
 ) -> pa.RecordBatch:
     import pyarrow as pa
 
-    for line, row in rows:
-        if not row.keys() <= types.keys():
-            msg = (
-                f"{file.name}, line {line}: has keys that were not there a moment ago; it is being "
-                "written to. Read it when it is complete"
-            )
-            raise SourceError(msg)
     columns = []
     for name, kind in types.items():
-        values = [row.get(name) for _, row in rows]
+        lines, values = rows[0], rows[1][name]
         if name in to_check:
-            values = [_fitting(file, line, name, row.get(name), kind) for line, row in rows]
+            values = [_fitting(file, line, name, v, kind) for line, v in zip(lines, values, strict=True)]
         text = kind in {String, Json}
         try:
             columns.append(to_arrow(values, kind) if text else pa.array(values, kind.arrow()))
         except (ValueError, TypeError, RecursionError):
-            raise _unstorable(file, rows, name) from None
+            raise _unstorable(file, lines, name, values) from None
     return pa.RecordBatch.from_arrays(columns, schema=schema)
 
 
-def _unstorable(file: File, rows: _Rows, name: str) -> SourceError:
+def _unstorable(file: File, lines: Sequence[int], name: str, values: Sequence[Any]) -> SourceError:
     """The error for the first value of a column that Python could read, but that JSON cannot hold: 1e999."""
-    for line, row in rows:
+    for line, value in zip(lines, values, strict=True):
         try:
-            dumps(row.get(name))
+            dumps(value)
         except (ValueError, TypeError, RecursionError) as e:
             return SourceError(f"{file.name}, line {line}, column {name!r}: cannot be stored: {e}")
     return SourceError(f"{file.name}, column {name!r}: cannot be stored as a column")

@@ -7,7 +7,7 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from pxt_assets.functions.declare import api_function, text_of, usage_of, with_kwargs
+from pxt_assets.functions.declare import api_function, shown, text_of, usage_of, with_kwargs
 from pxt_assets.request import Endpoint, Parsed
 from pxt_assets.throttle import estimate_tokens
 from pxt_assets.types import Array
@@ -39,8 +39,13 @@ def _vector(embedding: str | list[float]) -> Any:
     import numpy as np
 
     if isinstance(embedding, str):
-        return np.frombuffer(base64.b64decode(embedding), "<f4")
-    return np.asarray(embedding, np.float32)
+        vector = np.frombuffer(base64.b64decode(embedding), "<f4")
+    else:
+        vector = np.asarray(embedding, np.float32)
+    if vector.ndim != 1 or not len(vector):
+        msg = f"the answer holds {shown(embedding)} in place of a vector"
+        raise ValueError(msg)
+    return vector
 
 
 def _tokens(body: Mapping[str, Any]) -> float:

@@ -11,6 +11,7 @@ from pxt_assets.request import Endpoint, Parsed
 from pxt_assets.throttle import estimate_tokens
 from pxt_assets.types import Json
 
+_MODEL = "omni-moderation-latest"
 _SHAPE = {
     "properties": {
         "id": {"type": "string"},
@@ -44,7 +45,7 @@ _ENDPOINT = Endpoint("/moderations", parse=_parse, tokens=_tokens, sends_limits=
 
 
 @api_function(_ENDPOINT, returns=Json, shape=_SHAPE)
-def moderations(input: Any, *, model: Any = "omni-moderation-latest", **kwargs: Any) -> Mapping[str, Any]:
+def moderations(input: Any, *, model: Any = _MODEL, **kwargs: Any) -> Mapping[str, Any]:
     """Whether a text is potentially harmful, and how: the API's `moderations`, as Json with `results`.
 
     Paced at the requests a minute that `OpenAIResource(rate_limits={model: rpm})` gives, 600 where it gives none.
@@ -62,4 +63,5 @@ def moderations(input: Any, *, model: Any = "omni-moderation-latest", **kwargs: 
 
     Source: https://platform.openai.com/docs/api-reference/moderations
     """
-    return with_kwargs({"input": text_of(input, "input"), "model": model}, None, kwargs)
+    body = {"input": text_of(input, "input"), "model": _MODEL if model is None else model}
+    return with_kwargs(body, None, kwargs)

@@ -1,12 +1,13 @@
 """The queue before a pool: who may send a request, and when.
 
-permit = await limiter.acquire({"requests": 1, "tokens": 250})
-response = await send()
-if response.status_code == 429:
-    permit.rejected(response.headers)
-    permit = await limiter.acquire(costs, requeued=True)
-else:
-    permit.answered(response.headers)
+A request asks for leave, and tells what became of it:
+
+    permit = await limiter.acquire({"requests": 1, "tokens": 250})
+    response = await send()
+    if response.status_code == 429:
+        permit.rejected(response.headers)  # and acquire anew, with requeued=True
+    else:
+        permit.answered(response.headers)
 """
 
 import asyncio
@@ -45,11 +46,6 @@ class Permit:
         self._limiter = limiter
         self._admission = admission
         self._settled = False
-
-    @property
-    def costs(self) -> Mapping[str, float]:
-        """What was asked for, by dimension."""
-        return self._admission.costs
 
     def answered(self, headers: Mapping[str, str]) -> None:
         """Take in the headers of an answer, of any status but 429."""

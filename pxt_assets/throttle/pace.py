@@ -1,4 +1,4 @@
-"""A configured rate, spread evenly, for endpoints that report no limits."""
+"""A rate, spread evenly, for endpoints that report no limits."""
 
 import math
 
@@ -8,6 +8,8 @@ DECREASE = 0.5
 """Factor on the rate when the server rejects a request."""
 RECOVERY_SECONDS = 300.0
 """Time in which the rate would climb from nothing to the configured one."""
+GUESSED_RECOVERY_SECONDS = 60.0
+"""The same for a rate that is guessed: what was too much a minute ago may not be now."""
 LOWEST_RPM = 1.0
 
 _INSTANT = 1e-6  # a wait of less than this many seconds is none: clocks and floats are no finer
@@ -15,6 +17,9 @@ _INSTANT = 1e-6  # a wait of less than this many seconds is none: clocks and flo
 
 class Pace:
     """Lets requests pass at an even rate: halved on a 429, then raised steadily to the configured rate.
+
+    A rate that is `guessed` is not the configured one but the highest that was not rejected so far: a 429
+    lowers it, and once it has been regained it is doubled.
 
     It has the `wait` and `take` of a bucket, one that holds the next request and 0.1 s of the rate.
     Times are seconds on one monotonic clock, rates requests a second.
@@ -25,6 +30,7 @@ class Pace:
         "_updated",
         "capacity",
         "configured",
+        "guessed",
         "level",
         "lowest",
         "rate",
@@ -32,17 +38,17 @@ class Pace:
         "taken",
     )
 
-    def __init__(self, rpm: float) -> None:
+    def __init__(self, rpm: float, *, guessed: bool = False) -> None:
         if not 0 < rpm < math.inf:
             raise ValueError(
                 f"The rate must be a number of requests/minute above 0, got {rpm!r}. "
                 "Use None to follow the server's headers alone."
             )
-        self.configured = rpm / 60
+        self.guessed = guessed
         self.lowest = min(rpm, LOWEST_RPM) / 60
-        self.rate = self.configured
-        self.capacity = 1 + BURST_SECONDS * self.configured
-        self.level = self.capacity
+        self.rate = rpm / 60
+        self.level = math.inf
+        self._aim_for(self.rate)
         self.taken = 0.0
         self.spilled = 0.0
         self._updated = -math.inf
@@ -77,14 +83,19 @@ class Pace:
             return
         self.advance(now)
         self._cut_at = now
+        if self.guessed:
+            self._aim_for(self.rate)
         self.rate = max(self.lowest, self.rate * DECREASE)
+
+    def accept(self) -> None:
+        """Take note of a request that was not rejected: a guessed rate that is in full use is doubled."""
+        if self.guessed and self.rate >= self.configured:
+            self._aim_for(self.configured * 2)
 
     def advance(self, now: float) -> None:
         """Let flow in, and let the rate climb, for the time since the last call."""
         elapsed, self._updated = now - self._updated, max(now, self._updated)
-        if elapsed <= 0:
-            return
-        if elapsed == math.inf:  # the first call
+        if not 0 < elapsed < math.inf:  # infinite at the first call
             return
         climb, climbing = self._climb()
         climbing = min(climbing, elapsed)
@@ -95,7 +106,13 @@ class Pace:
             self.spilled += self.level - self.capacity
             self.level = self.capacity
 
+    def _aim_for(self, rate: float) -> None:
+        """Climb to `rate` from now on, and hold what belongs to it."""
+        self.configured = rate
+        self.capacity = 1 + BURST_SECONDS * rate
+        self.level = min(self.level, self.capacity)
+
     def _climb(self) -> tuple[float, float]:
         """Return the climb of the rate, in requests/second², and the seconds for which it lasts."""
-        climb = self.configured / RECOVERY_SECONDS
+        climb = self.configured / (GUESSED_RECOVERY_SECONDS if self.guessed else RECOVERY_SECONDS)
         return climb, (self.configured - self.rate) / climb

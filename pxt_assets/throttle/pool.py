@@ -59,7 +59,7 @@ class Pool:
     `rpm` is the rate, in requests/minute, that is kept as long as the endpoint reports no limit of
     requests; None to go by the headers alone. Until a header or a rate is known, the pool probes: a few
     requests may be under way, and more with each answer. An endpoint that turns out to report no limits
-    is not throttled, but paused when it rejects a request.
+    is not throttled until it rejects a request; then it is held, and a rate that it allows is sought.
 
     Times are seconds on one monotonic clock. The methods are thread-safe.
     """
@@ -71,6 +71,7 @@ class Pool:
         self._rpm = rpm
         self._measured = False
         self._unmeasured = 0  # answers without a reading
+        self._first_at: float | None = None
         self._held_until = -math.inf
         self._pauses = 0  # in a row
         self._paused_at = -math.inf
@@ -123,6 +124,8 @@ class Pool:
                 return wait
             if self._pace is not None:
                 self._pace.take(requests, now)
+            if self._first_at is None:
+                self._first_at = now
             grants = {dimension: bucket.take(cost, now) for dimension, bucket, cost in charges}
             return Admission(costs, grants, now)
 
@@ -143,6 +146,8 @@ class Pool:
             changed = self._observe(admission, readings, now, charged=True)
             if not self._measured:
                 self._unmeasured += 1
+            if self._pace is not None:
+                self._pace.accept()
             return changed
 
     def rejected(
@@ -159,9 +164,12 @@ class Pool:
             for dimension, grant in admission.grants.items():
                 if dimension not in readings:
                     self._buckets[dimension].give_back(grant, now)
+            if self._pace is None and not self._measured:
+                self._pace = Pace(60 * self._answers_per_second(now), guessed=True)
+            paced = self._pace is not None and not self._pace.guessed
             if self._pace is not None:
                 self._pace.reject(admission.at, now)
-            if not retry_after and not self._pace and not _explained(admission, readings):
+            if not retry_after and not paced and not _explained(admission, readings):
                 retry_after = self._next_pause(admission, now)
             self._held_until = max(self._held_until, now + (retry_after or 0.0))
             return changed
@@ -204,7 +212,7 @@ class Pool:
     def _gauges(self, now: float) -> list[tuple[str, Bucket | Pace]]:
         """Return the buckets and the pace by name, with their numbers up to now."""
         gauges: list[tuple[str, Bucket | Pace]] = [*self._buckets.items()]
-        if self._pace is not None:
+        if self._pace is not None and not self._pace.guessed:
             gauges.append(("pace", self._pace))
         for _, gauge in gauges:
             gauge.advance(now)
@@ -223,9 +231,14 @@ class Pool:
                 bucket = self._buckets[dimension]
                 if bucket.observe(grant, reading, now, charged=charged):
                     changed = self._measured = True
-                    if dimension == "requests":
+                    if dimension == "requests" or (self._pace is not None and self._pace.guessed):
                         self._pace = None
         return changed
+
+    def _answers_per_second(self, now: float) -> float:
+        """Return the rate of answers since the first request, at least one a second."""
+        seconds = 0.0 if self._first_at is None else now - self._first_at
+        return max(1.0, self._unmeasured / max(1.0, seconds))
 
     def _next_pause(self, admission: Admission, now: float) -> float | None:
         """Return the seconds of the next pause; None if the request was under way when the last began."""

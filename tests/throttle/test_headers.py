@@ -41,7 +41,8 @@ def test_durations_are_read_as_go_prints_them(text, seconds):
 
 
 @pytest.mark.parametrize(
-    "text", ["", "s", "ms", "-1", "-1s", "-6m0s", "1d", "6m 0s", "soon", "nan", "nans", "infs", "1e999", "1.2.3s"]
+    "text",
+    ["", "s", "ms", "-1", "-1s", "-6m0s", "1d", "6m 0s", "soon", "nan", "nans", "infs", "1e999", "1.2.3s"],
 )
 def test_what_is_no_duration_is_none(text):
     """Malformed, negative and infinite durations are absent, never an error."""

@@ -73,6 +73,22 @@ def test_the_rate_climbs_back_to_the_configured_one():
     assert pace.rate == 10
 
 
+def test_a_guessed_rate_falls_and_rises_without_bound():
+    """What was rejected is the new top to climb back to, and is doubled once it has been regained."""
+    pace = Pace(600, guessed=True)
+    pace.take(1, 0.0)
+    pace.reject(granted_at=0.0, now=1.0)
+    pace.reject(granted_at=1.5, now=1.5)
+    assert pace.configured == pytest.approx(5, rel=0.02)
+    assert pace.rate == pytest.approx(2.5, rel=0.02)
+    pace.accept()
+    assert pace.configured == pytest.approx(5, rel=0.02)
+    pace.advance(1000.0)
+    assert pace.rate == pace.configured
+    pace.accept()
+    assert pace.configured == pytest.approx(10, rel=0.02)
+
+
 @given(
     rpm=st.floats(0.5, 30_000),
     rejections=st.integers(0, 12),
@@ -104,5 +120,5 @@ def test_what_was_not_sent_is_given_back():
 @pytest.mark.parametrize("rpm", [0, -1, float("nan"), float("inf")])
 def test_a_rate_that_is_none_is_refused(rpm):
     """The message says what was got and what to use instead."""
-    with pytest.raises(ValueError, match="above 0, got .* Use None"):
+    with pytest.raises(ValueError, match=r"above 0, got .* Use None"):
         Pace(rpm)

@@ -1,0 +1,127 @@
+"""Rows/s of materializing a chat column, beside a bare `gather` of the client's typed calls, in one run.
+
+    python tests/benchmarks/chat_rows.py [--rows 5000] [--latency 0.3] [--rounds 3]
+
+The simulator runs without limits in a process of its own. Both sides use the same transport (aiohttp) and 500 requests
+in flight; ours includes reading the upstream, the journal and the Parquet file. Rounds alternate, so that the ratio
+holds where the machine's speed drifts.
+"""
+
+import argparse
+import asyncio
+import contextlib
+import re
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+
+import dagster as dg
+import openai
+import pyarrow as pa
+
+from pxt_assets import ColumnStore, OpenAIResource, Table
+from pxt_assets.demo.models import CHAT_MODEL
+from pxt_assets.functions import chat_completions
+
+IN_FLIGHT = 500
+QUIET = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
+
+
+@contextlib.contextmanager
+def simulator(latency: float) -> Iterator[str]:
+    """The base URL of a simulator in a process of its own."""
+    command = [sys.executable, "-m", "pxt_assets", "simulate", "--port", "0", "--latency", str(latency)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        try:
+            found = None
+            while found is None:
+                found = re.search(r"http://127\.0\.0\.1:\d+/v1", process.stdout.readline())
+            yield found[0]
+        finally:
+            process.terminate()
+
+
+def body(row: int, round_number: int) -> str:
+    """A text of some 270 characters, different in every row and round."""
+    return (
+        f"Ticket {round_number}-{row}. The zip of my jacket broke after two days. I would like a new one. "
+        * 3
+    )
+
+
+def ours(base_url: str, rows: int, round_number: int) -> float:
+    """Seconds to materialize the column, storage included."""
+
+    @dg.asset(io_manager_key="columns")
+    def tickets() -> pa.Table:
+        return pa.table({"id": range(rows), "body": [body(i, round_number) for i in range(rows)]})
+
+    tbl = Table(tickets, key="id")
+    messages = [{"role": "user", "content": tbl.body}]
+    response = tbl.add_computed_column(response=chat_completions(messages, model=CHAT_MODEL))
+    with tempfile.TemporaryDirectory() as folder:
+        resources = {
+            "openai": OpenAIResource(api_key="sk-benchmark", base_url=base_url, max_in_flight=IN_FLIGHT),
+            "columns": ColumnStore(base_path=folder),
+        }
+        instance = dg.DagsterInstance.ephemeral()
+        dg.materialize([tickets], resources=resources, instance=instance, run_config=QUIET)
+        started = time.perf_counter()
+        dg.materialize(
+            [response, tickets],
+            selection=[response],
+            resources=resources,
+            instance=instance,
+            run_config=QUIET,
+        )
+        return time.perf_counter() - started
+
+
+async def _bare(base_url: str, rows: int, round_number: int) -> float:
+    slots = asyncio.Semaphore(IN_FLIGHT)
+    async with openai.AsyncOpenAI(
+        api_key="sk-benchmark", base_url=base_url, http_client=openai.DefaultAioHttpClient(timeout=60)
+    ) as client:
+
+        async def ask(row: int) -> str | None:
+            async with slots:
+                answer = await client.chat.completions.create(
+                    model=CHAT_MODEL, messages=[{"role": "user", "content": body(row, round_number)}]
+                )
+            return answer.choices[0].message.content
+
+        started = time.perf_counter()
+        await asyncio.gather(*(ask(row) for row in range(rows)))
+        return time.perf_counter() - started
+
+
+def main() -> None:
+    """Prints each round's rows/s and the ratio of the medians."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--rows", type=int, default=5_000)
+    parser.add_argument("--latency", type=float, default=0.3)
+    parser.add_argument("--rounds", type=int, default=3)
+    options = parser.parse_args()
+    rates: dict[str, list[float]] = {"materialization": [], "bare gather": []}
+    with simulator(options.latency) as base_url:
+        ours(base_url, 50, 99)  # imports and caches are warm on both sides
+        asyncio.run(_bare(base_url, 50, 98))
+        for number in range(options.rounds):
+            rates["materialization"].append(options.rows / ours(base_url, options.rows, 2 * number))
+            rates["bare gather"].append(
+                options.rows / asyncio.run(_bare(base_url, options.rows, 2 * number + 1))
+            )
+    for name, values in rates.items():
+        print(
+            f"{name:16} {' '.join(f'{v:7.0f}' for v in values)}  rows/s, median {statistics.median(values):.0f}"
+        )
+    ours_rate, bare_rate = (statistics.median(values) for values in rates.values())
+    print(f"ratio            {ours_rate / bare_rate:.2f}")
+
+
+if __name__ == "__main__":
+    main()

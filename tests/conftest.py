@@ -1,0 +1,45 @@
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from pathlib import Path
+
+import pytest
+
+from pxt_assets import ColumnStore, OpenAIResource
+from pxt_assets.simulator import SimulatorOptions, SimulatorServer
+from tests.scripted_server import ScriptedServer, chat, resource_of
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> ColumnStore:
+    return ColumnStore(base_path=str(tmp_path / "columns"))
+
+
+@pytest.fixture(scope="session")
+def _simulator() -> Iterator[SimulatorServer]:
+    with SimulatorServer(SimulatorOptions()) as server:
+        yield server
+
+
+@pytest.fixture
+def simulated(_simulator: SimulatorServer) -> OpenAIResource:
+    """A resource whose server is one simulator for all tests: starting one takes longer than most of them."""
+    return OpenAIResource(base_url=_simulator.base_url, api_key="sk-test")
+
+
+@pytest.fixture
+def serve() -> Iterator[Callable[..., ScriptedServer]]:
+    """Starts servers that answer as they are told, by default to any chat."""
+    with ExitStack() as stack:
+        yield lambda script=chat: stack.enter_context(ScriptedServer(script).running())
+
+
+@pytest.fixture
+def server(serve: Callable[..., ScriptedServer]) -> ScriptedServer:
+    """A server that answers any chat."""
+    return serve()
+
+
+@pytest.fixture
+def openai(server: ScriptedServer) -> OpenAIResource:
+    """A resource that asks `server`."""
+    return resource_of(server)
