@@ -1,17 +1,16 @@
 """The factory: a computed column as a Dagster asset."""
 
-import asyncio
 import hashlib
 import re
-from collections.abc import Callable, Coroutine, Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Literal, TypeVar
+from typing import TYPE_CHECKING, Any, Literal
 
 import dagster as dg
 from pydantic import Field
 
 from pxt_assets.errors import FatalApiError, RunError
+from pxt_assets.event_loop import run_to_end
 from pxt_assets.expr import calls, code, references
 from pxt_assets.meter import dollars
 from pxt_assets.store import LAZY, ColumnStore
@@ -21,8 +20,6 @@ if TYPE_CHECKING:
     from pxt_assets.compute.column import Column, Options, Outcome
     from pxt_assets.resource import OpenAIResource
     from pxt_assets.rows import Rows
-
-T = TypeVar("T")
 
 
 class ColumnConfig(dg.Config):
@@ -136,7 +133,7 @@ def _materialize(
     columns = _columns(spec, context, loaded, keys, store, options)
     resource = context.resources.openai if "openai" in context.op_def.required_resource_keys else None
     try:
-        run_async(_compute_all(columns, resource, context.log.info, report))
+        run_to_end(_compute_all(columns, resource, context.log.info, report))
     except CellsFailedError as e:
         raise dg.Failure(str(e), metadata=failure_metadata(e), allow_retries=True) from e
     except RunError as e:
@@ -196,16 +193,6 @@ async def _compute_all(
     async with resource.client() as client:
         for partition, column in columns:
             report(partition, await compute(column, client, log))
-
-
-def run_async(coroutine: Coroutine[Any, Any, T]) -> T:
-    """Runs a coroutine to its end, in a thread of its own where a loop is running already, as in a notebook."""
-    try:
-        asyncio.get_running_loop()
-    except RuntimeError:
-        return asyncio.run(coroutine)
-    with ThreadPoolExecutor(1) as pool:
-        return pool.submit(asyncio.run, coroutine).result()
 
 
 def _summary(spec: ColumnSpec, partition: str | None, outcome: "Outcome") -> str:

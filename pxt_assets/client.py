@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     import openai
 
 SIMULATED_HEADER = "x-pxt-simulated"
+_PAGE_CHARACTERS = 500
 
 
 @dataclass(frozen=True, slots=True)
@@ -181,7 +182,7 @@ class Client:
         if isinstance(error, openai.APIStatusError):
             self._answered = True
             body = error.body if isinstance(error.body, Mapping) else {}
-            text = body.get("message") or error.message
+            text = body.get("message") or _page(error)
             return Failure(
                 name=name,
                 message=self._scrubbed(str(text)),
@@ -244,6 +245,12 @@ _HINTS: dict[int, str] = {
     404: " Check the model's name and base_url.",
     429: " The account has no credit or has reached its spending limit; see its billing page.",
 }
+
+
+def _page(error: openai.APIStatusError) -> str:
+    """What an answer said that is no error of the API: a proxy's page, another server's JSON."""
+    said = " ".join(error.response.text.split())
+    return f"{error.message}: {said[:_PAGE_CHARACTERS]}" if said else error.message
 
 
 def _text(value: Any) -> str | None:

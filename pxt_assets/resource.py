@@ -121,7 +121,7 @@ class OpenAIResource(dg.ConfigurableResource[Any]):
                 self._pool_of,
                 max_in_flight=self.max_in_flight,
                 max_retries=self.max_retries,
-                secrets=(self.api_key,) if self.api_key else (),
+                secrets=(self.api_key,) if self.api_key and self.simulator is None else (),
             )
         finally:
             await api.close()

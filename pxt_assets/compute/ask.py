@@ -56,7 +56,7 @@ class Asker:
         self._digests = bytearray()
         self._asked: set[bytes] = set()
         self._tasks: set[asyncio.Task[None]] = set()
-        self._room = asyncio.Event()
+        self._ended = asyncio.Event()
         self._stop: BaseException | None = None
         self._failures: list[tuple[int, CellError]] = []
         self._failed = 0
@@ -88,7 +88,7 @@ class Asker:
         try:
             await self._admit()
             while self._tasks:
-                await asyncio.wait(list(self._tasks), return_when=asyncio.FIRST_COMPLETED)
+                await self._task_ends()
             if self._stop is not None:
                 raise self._stop
         finally:
@@ -126,8 +126,7 @@ class Asker:
                     self._done += 1
                     continue
                 while len(self._tasks) >= _CELLS_OUTSTANDING and not self._stopping:
-                    self._room.clear()
-                    await self._room.wait()
+                    await self._task_ends()
                 if self._stopping:
                     return
                 self._asked.add(name)
@@ -172,7 +171,11 @@ class Asker:
             self._stop = task.exception()
         if self._stopping:
             self._cancel_unsent()
-        self._room.set()
+        self._ended.set()
+
+    async def _task_ends(self) -> None:
+        self._ended.clear()
+        await self._ended.wait()
 
     def _note_failure(self, row: int, error: CellError) -> None:
         self._failed += 1

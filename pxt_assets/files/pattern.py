@@ -107,8 +107,8 @@ def filled(text: str, values: Mapping[str, str], escape: Callable[[str], str]) -
         bare = _PLACEHOLDER.sub(put, part)
         if bare != part and bare in {".", ".."}:
             msg = (
-                f"got a partition key that makes the folder {bare!r} of {part!r}, which leads out of "
-                "the pattern's"
+                f"got a partition key that makes {part!r} the folder {bare!r}, which leads out of the "
+                "pattern's folder; allowed is any other text"
             )
             raise SourceError(msg)
     return _PLACEHOLDER.sub(lambda found: escape(put(found)) if found[1] in values else found[0], text)

@@ -1,0 +1,244 @@
+import os
+import socket
+import subprocess
+import sys
+import threading
+from pathlib import Path
+from typing import Any
+
+import dagster as dg
+import pydantic
+import pytest
+
+from pxt_assets import ColumnStore, OpenAIResource, Table
+from tests.runs import ask, failure, materialize, message, metadata, rows_asset, values
+from tests.scripted_server import ScriptedServer, chat, resource_of
+
+ROWS = {"id": [1, 2], "body": ["a", "b"]}
+
+
+def table_assets(model: str = "gpt-4o-mini") -> list[Any]:
+    """A table of two rows with a column `c` that asks, and `d`, what was answered."""
+    upstream = rows_asset(ROWS)
+    table = Table(upstream, key="id")
+    table.add_computed_column(c=ask(table.body, model=model))
+    table.add_computed_column(d=table.c.choices[0].message.content)
+    return [upstream, *table.assets]
+
+
+def test_the_key_comes_from_the_environment(
+    store: ColumnStore, server: ScriptedServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Without an api_key, OPENAI_API_KEY is read when the run starts, not when definitions load."""
+    monkeypatch.delenv("OPENAI_API_KEY", raising=False)
+    openai = OpenAIResource(base_url=server.base_url)
+    monkeypatch.setenv("OPENAI_API_KEY", "sk-from-env")
+    materialize(table_assets(), store, openai)
+    assert server.asked[0].headers["authorization"] == "Bearer sk-from-env"
+
+
+def test_a_missing_key_is_named(
+    store: ColumnStore, server: ScriptedServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Without the environment variable, the run fails and says which one is missing; nothing is asked."""
+    monkeypatch.delenv("OPENAI_API_KEY", raising=False)
+    with pytest.raises(dg.DagsterInvalidConfigError, match="OPENAI_API_KEY"):
+        materialize(table_assets(), store, OpenAIResource(base_url=server.base_url))
+    assert not server.asked
+
+
+def test_an_empty_key_is_named(
+    store: ColumnStore, server: ScriptedServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An empty key is a missing one: the run fails before anything is sent, and says what to set."""
+    monkeypatch.setenv("OPENAI_API_KEY", "")
+    result = materialize(table_assets(), store, OpenAIResource(base_url=server.base_url), fails=True)
+    assert "OPENAI_API_KEY" in message(result)
+    assert not server.asked
+
+
+def test_definitions_load_without_a_connection(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Loading definitions opens no socket, starts no thread and needs no key."""
+    monkeypatch.delenv("OPENAI_API_KEY", raising=False)
+    threads = threading.active_count()
+
+    def refuse(*_: object) -> None:
+        raise AssertionError("a connection while definitions load")
+
+    monkeypatch.setattr(socket.socket, "connect", refuse)
+    monkeypatch.setattr(socket.socket, "bind", refuse)
+    for openai in (OpenAIResource(), OpenAIResource.simulated()):
+        definitions = dg.Definitions(
+            assets=table_assets(),
+            resources={"openai": openai, "columns": ColumnStore(base_path=str(tmp_path))},
+        )
+        dg.Definitions.validate_loadable(definitions)
+    assert threading.active_count() == threads
+    assert not list(tmp_path.iterdir())
+
+
+def test_loading_definitions_imports_no_client(tmp_path: Path) -> None:
+    """Definitions load without the OpenAI client, pandas or pyarrow: code locations start fast."""
+    code = """
+import sys, dagster
+before = set(sys.modules)
+from pxt_assets import ColumnStore, OpenAIResource, Table
+from pxt_assets.functions import chat_completions
+table = Table("tickets")
+table.add_computed_column(c=chat_completions([{"role": "user", "content": table.body}], model="m"))
+loaded = {name.partition(".")[0] for name in set(sys.modules) - before}
+print(sorted(loaded & {"openai", "pandas", "pyarrow", "numpy", "httpx2", "starlette", "uvicorn", "genai_prices"}))
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=tmp_path)
+    assert done.stdout.strip() == "[]"
+
+
+@pytest.mark.parametrize("rpm", [0, -1, float("nan")])
+def test_rate_limits_are_checked(rpm: float) -> None:
+    """A rate that is not above 0 is refused where it is written, with the model's name."""
+    with pytest.raises(pydantic.ValidationError, match=r"rate_limits\['m'\]: got .*, allowed: more than 0"):
+        OpenAIResource(rate_limits={"m": rpm})
+
+
+@pytest.mark.parametrize(
+    "wrong", [{"default_rpm": 0}, {"max_in_flight": 0}, {"timeout": 0}, {"max_retries": -1}], ids=str
+)
+def test_limits_are_checked(wrong: dict[str, Any]) -> None:
+    """Numbers that make no sense are refused where they are written."""
+    with pytest.raises(pydantic.ValidationError, match=next(iter(wrong))):
+        OpenAIResource(**wrong)
+
+
+@pytest.mark.parametrize(
+    ("wrong", "error"),
+    [({"rpm": 0}, ValueError), ({"fault_rate": 2}, ValueError), ({"speed": 9}, TypeError)],
+    ids=["zero", "share", "unknown"],
+)
+def test_simulated_refuses_wrong_options(wrong: dict[str, Any], error: type[Exception]) -> None:
+    """Options that the simulator does not take are refused where the resource is made."""
+    with pytest.raises(error, match=next(iter(wrong))):
+        OpenAIResource.simulated(**wrong)
+
+
+def test_a_simulated_resource_needs_nothing(store: ColumnStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A simulated resource starts its own server for the run, and stops it after."""
+    monkeypatch.delenv("OPENAI_API_KEY", raising=False)
+    result = materialize(table_assets(), store, OpenAIResource.simulated(seed=3))
+    assert metadata(result, "tickets/c")["pxt/simulated"] is True
+    assert all(text.startswith("[simulated]") for text in values(store, "tickets/d"))
+    assert not [thread for thread in threading.enumerate() if thread.name.startswith("pxt-simulator")]
+
+
+def test_messages_of_the_simulator_are_whole(store: ColumnStore) -> None:
+    """The stand-in for a key has no part in what is hidden in messages."""
+    said = failure(
+        materialize(table_assets("no-such-model"), store, OpenAIResource.simulated(), fails=True)
+    ).description
+    assert "***" not in said
+    assert "no-such-model" in said
+
+
+def test_organization_and_project_are_sent(store: ColumnStore, server: ScriptedServer) -> None:
+    """The organization and the project that requests are counted for stand in their headers."""
+    materialize(table_assets(), store, resource_of(server, organization="org-1", project="proj-2"))
+    assert server.asked[0].headers["openai-organization"] == "org-1"
+    assert server.asked[0].headers["openai-project"] == "proj-2"
+
+
+@pytest.mark.parametrize("end", ["", "/"])
+def test_a_base_url_may_end_with_a_slash(end: str, store: ColumnStore, server: ScriptedServer) -> None:
+    """With or without a slash at its end, a base URL is the same."""
+    materialize(table_assets(), store, resource_of(server, base_url=server.base_url + end))
+    assert {asked.path for asked in server.asked} == {"/v1/chat/completions"}
+
+
+def test_azure(store: ColumnStore, server: ScriptedServer) -> None:
+    """With an api_version, requests go to the deployment that the model names, with Azure's key header."""
+    root = server.base_url.removesuffix("/v1")
+    openai = resource_of(server, base_url=f"{root}/openai", api_version="2025-04-01-preview")
+    materialize(table_assets("my-deployment"), store, openai)
+    asked = server.asked[0]
+    assert asked.path == "/openai/deployments/my-deployment/chat/completions?api-version=2025-04-01-preview"
+    assert asked.headers["api-key"] == "sk-secret-4711"
+    assert asked.body["messages"][0]["content"] in {"a", "b"}
+    assert values(store, "tickets/d") == ["re: a", "re: b"]
+
+
+def test_what_is_sent(store: ColumnStore, server: ScriptedServer) -> None:
+    """A request is the model and the arguments, as JSON, and none of those that were not given."""
+    upstream = rows_asset({"id": [1], "body": ["ü \ud83d\ude00".encode("utf-16", "surrogatepass").decode("utf-16")]})
+    table = Table(upstream, key="id")
+    table.add_computed_column(c=ask(table.body, temperature=0, model_kwargs={"seed": 7}))
+    materialize([upstream, *table.assets], store, resource_of(server))
+    (asked,) = server.asked
+    assert asked.headers["content-type"] == "application/json"
+    assert asked.body == {
+        "model": "gpt-4o-mini",
+        "messages": [{"role": "user", "content": "ü 😀"}],
+        "temperature": 0,
+        "seed": 7,
+    }
+
+
+def test_no_more_than_max_in_flight(store: ColumnStore, serve: Any) -> None:
+    """No more requests than allowed are under way at once."""
+    lock, under_way, most = threading.Lock(), [0], [0]
+
+    def answer(asked: Any) -> Any:
+        with lock:
+            under_way[0] += 1
+            most[0] = max(most[0], under_way[0])
+        threading.Event().wait(0.005)
+        with lock:
+            under_way[0] -= 1
+        return chat(asked)
+
+    upstream = rows_asset({"id": range(20), "body": [f"t{i}" for i in range(20)]})
+    table = Table(upstream, key="id")
+    table.add_computed_column(c=ask(table.body))
+    materialize([upstream, *table.assets], store, resource_of(serve(answer), max_in_flight=3))
+    assert most[0] == 3
+
+
+def test_in_a_running_loop(store: ColumnStore, openai: OpenAIResource) -> None:
+    """A run works inside a running event loop too, as in a notebook."""
+    import asyncio
+
+    async def notebook() -> None:
+        materialize(table_assets(), store, openai)
+
+    asyncio.run(notebook())
+    assert values(store, "tickets/d") == ["re: a", "re: b"]
+
+
+def test_steps_in_processes_of_their_own(tmp_path: Path) -> None:
+    """Dagster's multiprocess executor runs each column in its own process, and leaves none behind."""
+    from tests import multiprocess_job
+
+    (tmp_path / "home").mkdir()
+    os.environ["PXT_TEST_STORE"] = str(tmp_path / "columns")
+    try:
+        with (
+            dg.DagsterInstance.local_temp(str(tmp_path / "home")) as instance,
+            dg.execute_job(dg.reconstructable(multiprocess_job.job), instance, raise_on_error=True) as result,
+        ):
+            assert result.success
+    finally:
+        del os.environ["PXT_TEST_STORE"]
+    store = ColumnStore(base_path=str(tmp_path / "columns"))
+    assert all(text.startswith("[simulated]") for text in values(store, "tickets/d"))
+    assert _children() == []
+
+
+def _children() -> list[str]:
+    """The commands of this process's children that still run."""
+    found = []
+    for status in Path("/proc").glob("[0-9]*/status"):
+        try:
+            lines = dict(line.split(":\t", 1) for line in status.read_text().splitlines() if ":\t" in line)
+            if lines["PPid"].strip() == str(os.getpid()) and "Z" not in lines["State"]:
+                command = status.with_name("cmdline").read_bytes().decode()
+                found += [command] if "resource_tracker" not in command else []
+        except OSError:
+            continue
+    return found
