@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from typing import TYPE_CHECKING, Any, NoReturn
+from collections.abc import Iterator, Mapping, Set
+from typing import TYPE_CHECKING, Any, NoReturn, Protocol
 
 from pxt_assets.errors import DefinitionError
 from pxt_assets.types import Bool, ColumnType, Float, Int, Json, String, dumps
@@ -11,7 +11,7 @@ from pxt_assets.types import Bool, ColumnType, Float, Int, Json, String, dumps
 if TYPE_CHECKING:
     import dagster as dg
 
-    from pxt_assets.udf import Function
+    from pxt_assets.request import Request
 
 ALL = slice(None)
 """The step that maps the rest of a path over a list: `tbl.response.choices["*"].message.content`."""
@@ -129,12 +129,29 @@ class Path(Expr):
         return repr(self._base) + "".join(_written(step) for step in self._steps)
 
 
+class Applied(Protocol):
+    """What an expression knows of the function that it applies."""
+
+    name: str
+    returns: type[ColumnType]
+    shape: Shape
+    required: Set[str]
+    """The arguments that must not be null."""
+
+    @property
+    def version(self) -> str:
+        """What a code version says of the function."""
+
+    def request(self, arguments: Mapping[str, Any]) -> Request:
+        """The request of one row. Raises CellError for arguments that the function cannot take."""
+
+
 class Call(Expr):
     """A function applied to arguments, any of which may hold expressions."""
 
     __slots__ = ("_arguments", "_function")
 
-    def __init__(self, function: Function[Any], arguments: Mapping[str, Any]) -> None:
+    def __init__(self, function: Applied, arguments: Mapping[str, Any]) -> None:
         self._function = function
         self._arguments = arguments
         self._type = function.returns

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, Any, Generic, ParamSpec
+from collections.abc import Callable, Mapping, Set
+from typing import TYPE_CHECKING, Any, Generic, ParamSpec, Protocol
 
 from pxt_assets.errors import CellError, DefinitionError
 from pxt_assets.expr import Call, Shape
@@ -13,8 +13,6 @@ from pxt_assets.types import ColumnType, encodable
 
 if TYPE_CHECKING:
     import dagster as dg
-
-    from pxt_assets.table import Table
 
 P = ParamSpec("P")
 
@@ -31,6 +29,13 @@ ASSET_OPTIONS = frozenset(
     }
 )
 """The keywords of `.asset(...)` that are options of the asset; all others are arguments of the function."""
+
+
+class Columns(Protocol):
+    """What takes computed columns: a Table."""
+
+    def add_computed_column(self, **column_and_options: Any) -> dg.AssetsDefinition:
+        """Adds one column."""
 
 
 class Function(Generic[P]):
@@ -66,7 +71,7 @@ class Function(Generic[P]):
         self._fixed = dict(fixed or {})
         self._parameters = inspect.signature(build).parameters
         self._named = [p for p in self._parameters.values() if p.kind is not p.VAR_KEYWORD]
-        self.required = {p.name for p in self._named if p.default is p.empty}
+        self.required: Set[str] = {p.name for p in self._named if p.default is p.empty}
 
     @property
     def __signature__(self) -> inspect.Signature:
@@ -97,7 +102,7 @@ class Function(Generic[P]):
             self._build, endpoint=self.endpoint, returns=self.returns, shape=self.shape, fixed=fixed
         )
 
-    def asset(self, *, name: str, table: Table, **kwargs: Any) -> dg.AssetsDefinition:
+    def asset(self, *, name: str, table: Columns, **kwargs: Any) -> dg.AssetsDefinition:
         """A computed column of the table as a Dagster asset: the same as `table.add_computed_column(name=...)`.
 
         Keywords are arguments of the function, and options of the asset (`on_error`, `group_name`, `owners`, ...).

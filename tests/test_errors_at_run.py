@@ -15,7 +15,9 @@ from tests.runs import ask, failure, materialize, message, metadata, rows_asset,
 from tests.scripted_server import Asked, Reply, ScriptedServer, at_first, chat, refusal, resource_of, vectors
 
 SECRET = "sk-secret-4711"
-LIMITED = refusal(429, "slow down", code="rate_limit_exceeded", type="requests", headers={"retry-after-ms": "1"})
+LIMITED = refusal(
+    429, "slow down", code="rate_limit_exceeded", type="requests", headers={"retry-after-ms": "1"}
+)
 SOON = {"retry-after-ms": "1"}
 
 
@@ -84,7 +86,8 @@ def test_a_fault_that_stays_is_the_rows_error(store: ColumnStore, serve: Any) ->
 
 
 @pytest.mark.parametrize(
-    ("status", "errortype"), [(400, "BadRequestError"), (413, "APIStatusError"), (422, "UnprocessableEntityError")]
+    ("status", "errortype"),
+    [(400, "BadRequestError"), (413, "APIStatusError"), (422, "UnprocessableEntityError")],
 )
 def test_a_refused_request_is_the_rows_error(
     status: int, errortype: str, store: ColumnStore, serve: Any
@@ -100,13 +103,17 @@ FATAL = {
     "401": refusal(401, f"Incorrect API key provided: {SECRET}.", code="invalid_api_key"),
     "403": refusal(403, f"The key {SECRET} may not do this.", code="forbidden"),
     "404": refusal(404, "The model `x` does not exist.", code="model_not_found"),
-    "quota": refusal(429, "You exceeded your current quota.", code="insufficient_quota", type="insufficient_quota"),
+    "quota": refusal(
+        429, "You exceeded your current quota.", code="insufficient_quota", type="insufficient_quota"
+    ),
 }
 
 
 @pytest.mark.parametrize("reason", FATAL)
 @pytest.mark.parametrize("on_error", ["abort", "ignore"])
-def test_what_fails_every_row_stops_the_run(reason: str, on_error: str, store: ColumnStore, serve: Any) -> None:
+def test_what_fails_every_row_stops_the_run(
+    reason: str, on_error: str, store: ColumnStore, serve: Any
+) -> None:
     """A wrong key, no credit or an unknown model stop the run at once, whatever on_error says, for good."""
     server = serve(lambda _: FATAL[reason])
     rows = {i: f"row {i}" for i in range(200)}
@@ -123,7 +130,9 @@ def test_what_fails_every_row_stops_the_run(reason: str, on_error: str, store: C
 
 def test_a_fatal_error_keeps_what_was_answered(store: ColumnStore, serve: Any) -> None:
     """Credit that runs out halfway costs nothing that was answered before."""
-    server: ScriptedServer = serve(at_first([chat(Asked("", {}, {"input": "x"}))] * 5, lambda _: FATAL["quota"]))
+    server: ScriptedServer = serve(
+        at_first([chat(Asked("", {}, {"input": "x"}))] * 5, lambda _: FATAL["quota"])
+    )
     rows = {i: f"row {i}" for i in range(20)}
     run(store, resource_of(server, max_in_flight=1), rows, fails=True)
     assert 6 <= len(server.asked) <= 7
@@ -143,9 +152,7 @@ def test_the_key_is_nowhere(
     fails = reason != "500"
     with instance_in(tmp_path / "instance") as instance:
         openai = resource_of(server, max_retries=0)
-        result = run(
-            store, openai, {1: "good", 2: "x"}, fails=fails, instance=instance, on_error="ignore"
-        )
+        result = run(store, openai, {1: "good", 2: "x"}, fails=fails, instance=instance, on_error="ignore")
         assert SECRET not in message(result)
         records = instance.all_logs(result.run_id)
         assert records
@@ -210,10 +217,14 @@ def test_an_error_in_other_words(body: bytes, said: str, store: ColumnStore, ser
 
 def test_one_bad_input_among_many(store: ColumnStore, serve: Any) -> None:
     """A batch that is refused for one input is halved until that input stands alone."""
-    server = serve(lambda asked: refusal(400, "bad input") if "bad" in asked.body["input"] else vectors(asked))
+    server = serve(
+        lambda asked: refusal(400, "bad input") if "bad" in asked.body["input"] else vectors(asked)
+    )
     rows = {i: f"row {i}" for i in range(64)} | {99: "bad"}
     result = run(store, resource_of(server), rows, embed, on_error="ignore")
-    failed = stored(store, "tickets/c").filter(~stored(store, "tickets/c")["c_errortype"].is_null().to_numpy())
+    failed = stored(store, "tickets/c").filter(
+        ~stored(store, "tickets/c")["c_errortype"].is_null().to_numpy()
+    )
     assert failed["id"].to_pylist() == [99]
     assert failed["c_errormsg"].to_pylist() == ["bad input (request req-7)"]
     assert metadata(result, "tickets/c")["pxt/rows_computed"] == 64

@@ -87,8 +87,9 @@ class TestFollow:
     @given(
         value=st.recursive(
             st.none() | st.integers() | st.text(max_size=3),
-            lambda inner: st.lists(inner, max_size=3)
-            | st.dictionaries(st.sampled_from("abc"), inner, max_size=3),
+            lambda inner: (
+                st.lists(inner, max_size=3) | st.dictionaries(st.sampled_from("abc"), inner, max_size=3)
+            ),
         ),
         path=st.lists(
             st.sampled_from(["a", "b", 0, 1, -1, ALL, slice(1, None), slice(None, None, -1)]), max_size=5
@@ -137,7 +138,9 @@ class TestPaths:
         """Messages quote an expression in the user's own notation."""
         assert repr(path(tbl.r)) == written
 
-    @pytest.mark.parametrize("step", [True, 1.5, None, (0, 1), slice("a", "b"), slice(0, 2.0), slice(0, 5, 0)])
+    @pytest.mark.parametrize(
+        "step", [True, 1.5, None, (0, 1), slice("a", "b"), slice(0, 2.0), slice(0, 5, 0)]
+    )
     def test_other_steps_are_refused(self, tbl, step):
         """Only keys, indexes and slices of indexes are steps."""
         with pytest.raises(DefinitionError, match="a path step is a key, an index"):

@@ -263,7 +263,9 @@ def test_abort_fails_the_run(tickets: Tickets, server: ScriptedServer) -> None:
     server.script = broken
     result = tickets.run({1: "a", 2: "bad"}, fails=True)
     said = failure(result)
-    assert "tickets/c: 1 of 2 rows failed: id=2: BadRequestError: too rude (request req-7)" in said.description
+    assert (
+        "tickets/c: 1 of 2 rows failed: id=2: BadRequestError: too rude (request req-7)" in said.description
+    )
     (record,) = said.metadata["pxt/failed_rows"].records
     assert record.data == {"row": "id=2", "error": "BadRequestError", "message": "too rude (request req-7)"}
     assert not tickets.path.exists()
@@ -418,7 +420,9 @@ def test_a_second_run_after_two_partitions(store: ColumnStore, server: ScriptedS
 
     @dg.asset(partitions_def=partitions_def, io_manager_key="columns")
     def tickets(context: dg.AssetExecutionContext) -> list[dict[str, Any]]:
-        return [{"id": 1, "body": context.partition_key}, {"id": 2, "body": "bad"}][: 1 + (context.partition_key == "b")]
+        return [{"id": 1, "body": context.partition_key}, {"id": 2, "body": "bad"}][
+            : 1 + (context.partition_key == "b")
+        ]
 
     table = Table(tickets, key="id")
     table.add_computed_column(c=ask(table.body))

@@ -108,9 +108,7 @@ def test_several_partitions_stored_by_dagster_itself(
     for key in LETTERS.get_partition_keys():
         materialize([tickets], store, partition=key, resources=resources)
     columns = ["tickets/said", "tickets/answer"]
-    materialize(
-        [tickets, *table.assets], store, openai, span=("b", "c"), only=columns, resources=resources
-    )
+    materialize([tickets, *table.assets], store, openai, span=("b", "c"), only=columns, resources=resources)
     assert {key: values(store, "tickets/answer", key) for key in "abc"} == {
         key: [f"re: {key}"] for key in "abc"
     }
@@ -205,13 +203,17 @@ def loaded(wanted: Any, column: str, assets: list[Any], store: ColumnStore) -> A
     seen = []
     if wanted is None:
 
-        @dg.asset(name="downstream", ins={"rows": dg.AssetIn(["tickets", column], input_manager_key="columns")})
+        @dg.asset(
+            name="downstream", ins={"rows": dg.AssetIn(["tickets", column], input_manager_key="columns")}
+        )
         def downstream(rows) -> None:  # type: ignore[no-untyped-def]
             seen.append(rows)
 
     else:
 
-        @dg.asset(name="downstream", ins={"rows": dg.AssetIn(["tickets", column], input_manager_key="columns")})
+        @dg.asset(
+            name="downstream", ins={"rows": dg.AssetIn(["tickets", column], input_manager_key="columns")}
+        )
         def downstream(rows: wanted) -> None:  # type: ignore[valid-type]
             seen.append(rows.to_table() if isinstance(rows, ds.Dataset) else rows)
 

@@ -1,3 +1,4 @@
+import hashlib
 import os
 import subprocess
 import sys
@@ -131,6 +132,12 @@ class TestDigest:
     def test_different_requests_have_different_digests(self):
         """Endpoint, model, arguments, and int versus float count."""
         assert len({frozen for _, _, frozen in FROZEN.values()}) == len(FROZEN)
+
+    def test_it_is_made_of_endpoint_and_canonical_json(self):
+        """BLAKE2b over the path and the body, each preceded by its length: nothing else plays a part."""
+        body = '{"messages":[{"content":"Hello","role":"user"}],"model":"gpt-4o-mini"}'
+        named = hashlib.blake2b(f"17:/chat/completions{len(body)}:{body}".encode(), digest_size=16)
+        assert FROZEN["chat"][2] == named.hexdigest()
 
     def test_it_has_128_bits(self):
         """16 bytes name a cell."""

@@ -89,7 +89,9 @@ table.add_computed_column(c=chat_completions([{"role": "user", "content": table.
 loaded = {name.partition(".")[0] for name in set(sys.modules) - before}
 print(sorted(loaded & {"openai", "pandas", "pyarrow", "numpy", "httpx2", "starlette", "uvicorn", "genai_prices"}))
 """
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=tmp_path)
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=tmp_path
+    )
     assert done.stdout.strip() == "[]"
 
 
@@ -166,7 +168,9 @@ def test_azure(store: ColumnStore, server: ScriptedServer) -> None:
 
 def test_what_is_sent(store: ColumnStore, server: ScriptedServer) -> None:
     """A request is the model and the arguments, as JSON, and none of those that were not given."""
-    upstream = rows_asset({"id": [1], "body": ["ü \ud83d\ude00".encode("utf-16", "surrogatepass").decode("utf-16")]})
+    upstream = rows_asset(
+        {"id": [1], "body": ["ü \ud83d\ude00".encode("utf-16", "surrogatepass").decode("utf-16")]}
+    )
     table = Table(upstream, key="id")
     table.add_computed_column(c=ask(table.body, temperature=0, model_kwargs={"seed": 7}))
     materialize([upstream, *table.assets], store, resource_of(server))

@@ -35,8 +35,10 @@ JSON = st.recursive(
     | st.integers()
     | st.floats(allow_nan=False, allow_infinity=False)
     | st.text(st.characters(exclude_categories=["Cs"])),
-    lambda inner: st.lists(inner, max_size=4)
-    | st.dictionaries(st.text(st.characters(exclude_categories=["Cs"])), inner, max_size=4),
+    lambda inner: (
+        st.lists(inner, max_size=4)
+        | st.dictionaries(st.text(st.characters(exclude_categories=["Cs"])), inner, max_size=4)
+    ),
     max_leaves=20,
 )
 
@@ -249,7 +251,11 @@ def test_media_are_stored_as_hugging_face_does(media):
 
 @pytest.mark.parametrize(
     ("column_type", "name"),
-    [(String, "String"), (Array[(3,), "float32"], "Array[(3,), float32]"), (Array, "Array[(None,), float32]")],
+    [
+        (String, "String"),
+        (Array[(3,), "float32"], "Array[(3,), float32]"),
+        (Array, "Array[(None,), float32]"),
+    ],
 )
 def test_types_are_named_as_they_are_written(column_type, name):
     """Messages name a type in the user's notation."""

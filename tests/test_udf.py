@@ -74,11 +74,17 @@ class TestCalling:
     @pytest.mark.parametrize(
         ("call", "message"),
         [
-            (lambda t: embeddings(t.body), "missing a required argument: 'model'; its arguments are input, model"),
+            (
+                lambda t: embeddings(t.body),
+                "missing a required argument: 'model'; its arguments are input, model",
+            ),
             (lambda t: embeddings(model="m"), "missing a required argument: 'input'"),
             (lambda t: embeddings(t.body, "m"), "too many positional arguments"),
             (lambda t: embeddings(t.body, input=t.x, model="m"), "multiple values for argument 'input'"),
-            (lambda t: embeddings(None, model="m"), "input is None; it is required, give a value or a column"),
+            (
+                lambda t: embeddings(None, model="m"),
+                "input is None; it is required, give a value or a column",
+            ),
             (lambda t: embeddings(t.body, model=None), "model is None; it is required"),
             (
                 lambda t: embeddings(t.body, model="m", dimensions=8, model_kwargs={"dimensions": 8}),
@@ -185,7 +191,13 @@ class TestRequest:
     def test_null_optional_arguments_are_left_out(self):
         """A null asks for the API's own default."""
         request = chat_completions.request(
-            {"messages": [], "model": "m", "tools": None, "temperature": None, "model_kwargs": {"top_p": None}}
+            {
+                "messages": [],
+                "model": "m",
+                "tools": None,
+                "temperature": None,
+                "model_kwargs": {"top_p": None},
+            }
         )
         assert request.body == {"messages": [], "model": "m"}
 

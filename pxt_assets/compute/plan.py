@@ -8,10 +8,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from pxt_assets.errors import CellError
-from pxt_assets.expr import Call, ColumnRef, Path, Step, calls, follow, references
+from pxt_assets.expr import Applied, Call, ColumnRef, Path, Step, calls, follow, references
 from pxt_assets.request import Request, digest
 from pxt_assets.types import ColumnType, checked, dumps
-from pxt_assets.udf import Function
 
 Row = Sequence[Any]
 """One row's values, in the order of `Plan.columns`."""
@@ -35,7 +34,7 @@ class Ask:
 class Later:
     """A call some of whose arguments are answers of other calls."""
 
-    function: Function[Any]
+    function: Applied
     arguments: dict[str, Any]
 
 

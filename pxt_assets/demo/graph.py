@@ -48,9 +48,10 @@ def demo_table(
 
 def demo_definitions(table: Table, *, live: bool, store: str) -> dg.Definitions:
     """The table's assets with the real API, or with the simulator, which needs no key and costs nothing."""
-    simulator = {"rpm": 6_000, "tpm": 2_000_000, "latency": 0.3, "latency_sigma": 0.3}
-    limits = {MODERATION_MODEL: 3_000.0}
-    openai = OpenAIResource() if live else OpenAIResource.simulated(rate_limits=limits, **simulator)
+    simulated = OpenAIResource.simulated(
+        rpm=6_000, tpm=2_000_000, latency=0.3, latency_sigma=0.3, rate_limits={MODERATION_MODEL: 3_000}
+    )
+    openai = OpenAIResource() if live else simulated
     return dg.Definitions(
         assets=table.assets, resources={"openai": openai, "columns": ColumnStore(base_path=store)}
     )
