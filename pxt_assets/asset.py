@@ -29,7 +29,10 @@ class ColumnConfig(dg.Config):
         default=None, ge=1, description="Only the first rows: a trial that leaves the stored column as it is."
     )
     refresh: bool = Field(default=False, description="Compute every row anew, and pay for it.")
-    retry_errors: bool = Field(default=True, description="Try rows again that failed in an earlier run.")
+    retry_errors: bool = Field(
+        default=True,
+        description="Try rows again that failed in an earlier run; with on_error='abort' they always are.",
+    )
 
 
 @dataclass(frozen=True)
@@ -137,6 +140,7 @@ def _materialize(
     except CellsFailedError as e:
         raise dg.Failure(str(e), metadata=failure_metadata(e), allow_retries=True) from e
     except RunError as e:
+        e.locate(spec.key.to_user_string())
         raise dg.Failure(str(e), allow_retries=not isinstance(e, FatalApiError)) from e
     if config.limit is None:
         yield dg.MaterializeResult(asset_key=spec.key)

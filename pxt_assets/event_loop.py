@@ -19,12 +19,18 @@ def run_to_end(coroutine: Coroutine[Any, Any, T]) -> T:
     SIGINT and SIGTERM cancel the coroutine, so that it can clean up, and are then raised again for whoever handled
     them before: an exception that a handler raises inside a running loop may be lost there.
     """
-    try:
-        asyncio.get_running_loop()
-    except RuntimeError:
+    if not _loop_is_running():
         return _run(coroutine)
     with ThreadPoolExecutor(1) as pool:
         return pool.submit(_run, coroutine).result()
+
+
+def _loop_is_running() -> bool:
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        return False
+    return True
 
 
 def _run(coroutine: Coroutine[Any, Any, T]) -> T:

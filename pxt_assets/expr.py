@@ -6,7 +6,8 @@ from collections.abc import Iterator, Mapping, Set
 from typing import TYPE_CHECKING, Any, NoReturn, Protocol
 
 from pxt_assets.errors import DefinitionError
-from pxt_assets.types import Bool, ColumnType, Float, Int, Json, String, dumps
+from pxt_assets.request import ORDERED_ARGUMENTS
+from pxt_assets.types import Bool, ColumnType, Float, Int, Json, String, canonical
 
 if TYPE_CHECKING:
     import dagster as dg
@@ -257,20 +258,22 @@ def _schema(expr: object) -> Shape:
 
 def code(expr: object) -> str:
     """A text that is the same as long as the expression computes the same: what a code version is made of."""
-    return dumps(_coded(expr))
+    return canonical(_coded(expr))
 
 
-def _coded(expr: object) -> object:
+def _coded(expr: object, *, ordered: bool = False) -> object:
+    """An expression as JSON; where `ordered`, in a way that tells the order of a dict's keys."""
     if isinstance(expr, ColumnRef):
         return {"$column": [*expr._asset.path, expr._column]}
     if isinstance(expr, Path):
         steps = [[s.start, s.stop, s.step] if isinstance(s, slice) else s for s in expr._steps]
         return {"$path": steps, "of": _coded(expr._base)}
     if isinstance(expr, Call):
-        arguments = {k: _coded(v) for k, v in expr._arguments.items()}
+        arguments = _coded(expr._arguments)
         return {"$call": expr._function.version, "arguments": arguments}
     if isinstance(expr, Mapping):
-        return {k: _coded(v) for k, v in expr.items()}
+        items = {k: _coded(v, ordered=ordered or k in ORDERED_ARGUMENTS) for k, v in expr.items()}
+        return {"$keys": list(items), "items": items} if ordered else items
     if isinstance(expr, list | tuple):
-        return [_coded(v) for v in expr]
+        return [_coded(v, ordered=ordered) for v in expr]
     return expr

@@ -8,9 +8,12 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
-from pxt_assets.types import dumps
+from pxt_assets.types import canonical, dumps
 
 DIGEST_BYTES = 16
+ORDERED_ARGUMENTS = ("response_format", "text", "tools")
+"""Arguments that hold schemas, in which the order of keys has a meaning.
+Source: https://platform.openai.com/docs/guides/structured-outputs"""
 
 
 def digest(*parts: bytes) -> bytes:
@@ -82,13 +85,20 @@ class Request:
 
     @cached_property
     def payload(self) -> bytes:
-        """The body as canonical JSON, UTF-8. Raises TypeError or ValueError for what JSON cannot hold."""
+        """The body as JSON, UTF-8, as it is sent. Raises TypeError or ValueError for what JSON cannot hold."""
         return dumps(self.body).encode()
 
     @cached_property
     def digest(self) -> bytes:
-        """Names the answer: endpoint, model and every argument; no credentials, no throttling, no base URL."""
-        return digest(self.endpoint.path.encode(), self.payload)
+        """Names the answer: endpoint, model and every argument; no credentials, no throttling, no base URL.
+
+        The order of a dict's keys plays no part, except in schemas: a model fills them in in their order.
+        """
+        parts = [self.endpoint.path.encode(), canonical(self.body).encode()]
+        schemas = [self.body[name] for name in ORDERED_ARGUMENTS if name in self.body]
+        if schemas:
+            parts.append(dumps(schemas).encode())
+        return digest(*parts)
 
     @cached_property
     def tokens(self) -> float:
@@ -103,7 +113,7 @@ class Request:
     @cached_property
     def packed_with(self) -> bytes:
         """Equal for requests that can be sent as one: all but their input is the same."""
-        return dumps({k: v for k, v in self.body.items() if k != "input"}).encode()
+        return canonical({k: v for k, v in self.body.items() if k != "input"}).encode()
 
 
 def pack(requests: Sequence[Request]) -> Request:

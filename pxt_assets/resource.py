@@ -7,11 +7,13 @@ import hashlib
 import threading
 from collections.abc import AsyncIterator, Mapping
 from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
 
 import dagster as dg
 from pydantic import Field, PrivateAttr, field_validator
 
 from pxt_assets.client import Client
+from pxt_assets.errors import FatalApiError
 from pxt_assets.simulator import SimulatorOptions
 from pxt_assets.throttle import Pool, model_group, pools
 
@@ -113,7 +115,13 @@ class OpenAIResource(dg.ConfigurableResource[Any]):
 
     @contextlib.asynccontextmanager
     async def client(self) -> AsyncIterator[Client]:
-        """The client, for use within the running event loop."""
+        """The client, for use within the running event loop. Raises FatalApiError without a key."""
+        if not self.api_key:
+            msg = (
+                "api_key of the OpenAIResource is empty: set the environment variable OPENAI_API_KEY, or give any text "
+                "for a server that wants no key"
+            )
+            raise FatalApiError(msg)
         api = self._api()
         try:
             yield Client(
@@ -121,7 +129,7 @@ class OpenAIResource(dg.ConfigurableResource[Any]):
                 self._pool_of,
                 max_in_flight=self.max_in_flight,
                 max_retries=self.max_retries,
-                secrets=(self.api_key,) if self.api_key and self.simulator is None else (),
+                secrets=self._secrets(),
             )
         finally:
             await api.close()
@@ -152,6 +160,12 @@ class OpenAIResource(dg.ConfigurableResource[Any]):
         if self.api_version is not None:
             return openai.AsyncAzureOpenAI(api_version=self.api_version, **common)
         return openai.AsyncOpenAI(project=self.project, **common)
+
+    def _secrets(self) -> tuple[str, ...]:
+        if self.simulator is not None:
+            return ()
+        password = urlsplit(self.base_url or "").password
+        return (self.api_key, password) if password else (self.api_key,)
 
     def _base_url(self) -> str | None:
         if self.simulator is None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import datetime
+import numbers
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -211,11 +213,27 @@ def column_of(name: str, values: Sequence[Any]) -> pa.Array:
     try:
         if any(_is_json(v) for v in values):
             return to_arrow(values, Json)
-        return pa.array(values, from_pandas=True)
+        column = pa.array(values, from_pandas=True)
+        held = zip(values, column.is_valid().to_pylist(), strict=True)
+        if len({_family(v) for v, valid in held if valid}) > 1:
+            msg = f"as {column.type}, some would change"
+            raise TypeError(msg)
+        return column
     except (pa.ArrowException, TypeError, ValueError, OverflowError) as e:
         kinds = sorted({type(v).__name__ for v in values if v is not None})
         msg = f"column {name!r} holds {' and '.join(kinds)}, which make no one column ({e}); convert it upstream"
         raise SourceError(msg) from e
+
+
+def _family(value: object) -> object:
+    """What Arrow may not mix, though it does: it reads a number among dates as a date, and cuts the time off others."""
+    if isinstance(value, datetime.datetime):
+        return "datetime", value.tzinfo is None
+    if isinstance(value, bool | str | bytes):
+        return next(t for t in (bool, str, bytes) if isinstance(value, t))
+    if isinstance(value, numbers.Number):
+        return numbers.Number
+    return Iterable if isinstance(value, Iterable) else type(value)
 
 
 def _is_json(value: object) -> bool:

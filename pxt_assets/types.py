@@ -140,12 +140,17 @@ def is_json(arrow_type: pa.DataType) -> bool:
 
 
 def dumps(value: object) -> str:
-    """Compact JSON text of a value, keys sorted, text unescaped: the form that is stored, hashed and sent.
+    """Compact JSON text of a value, keys as they come, text unescaped: the form that is stored and sent.
 
     Dates and times become ISO 8601 text, decimals their digits. Raises TypeError or ValueError for what JSON cannot
     hold (bytes, NaN).
     """
     return _encoder.encode(value)
+
+
+def canonical(value: object) -> str:
+    """The same with keys sorted: the form that is hashed. Equal for dicts that differ in order alone."""
+    return _canonical_encoder.encode(value)
 
 
 def _default(value: object) -> object:
@@ -162,8 +167,11 @@ def _default(value: object) -> object:
     raise TypeError(msg)
 
 
-_encoder = json.JSONEncoder(
-    sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False, default=_default
+_encoder, _canonical_encoder = (
+    json.JSONEncoder(
+        sort_keys=sort_keys, separators=(",", ":"), ensure_ascii=False, allow_nan=False, default=_default
+    )
+    for sort_keys in (False, True)
 )
 
 

@@ -19,7 +19,8 @@ def upstream_rows(
     """The rows of an input that belong to one partition of the asset that is being computed.
 
     `loaded` is what the upstream's IO manager gave for the run: rows unread by partition key (ColumnStore), a dict of
-    values by partition key (IO managers, for several partitions), or a value. Raises RunError for what is no table.
+    values by partition key (IO managers, for several partitions), or a value. Raises RunError for what is no table,
+    and for a partition that is not there.
     """
     keys = upstream_partitions(context, asset, partition)
     try:
@@ -27,10 +28,15 @@ def upstream_rows(
             value = loaded[None] if isinstance(loaded, Mapping) and set(loaded) == {None} else loaded
             return rows_of(value)
         if isinstance(loaded, Mapping) and (len(keys) != 1 or keys[0] in loaded):
+            absent = [key for key in keys if key not in loaded]
+            if absent:
+                msg = f"its IO manager gave no partition {absent[0]!r}; materialize it first"
+                raise SourceError(msg)
             return chained([rows_of(loaded[key]) for key in keys])
         return rows_of(loaded)
     except SourceError as e:
-        msg = f"the input {asset.to_user_string()}: {e}"
+        which = f"[{keys[0]}]" if keys and len(keys) == 1 else ""
+        msg = f"the input {asset.to_user_string()}{which}: {e}"
         raise RunError(msg) from e
 
 

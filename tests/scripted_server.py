@@ -141,7 +141,9 @@ class ScriptedServer:
 
 def resource_of(server: ScriptedServer, **options: Any) -> OpenAIResource:
     """A resource that asks `server`, and retries a fault once."""
-    return OpenAIResource(**{"base_url": server.base_url, "api_key": "sk-secret-4711", "max_retries": 1, **options})
+    return OpenAIResource(
+        **{"base_url": server.base_url, "api_key": "sk-secret-4711", "max_retries": 1, **options}
+    )
 
 
 def _handler(server: ScriptedServer) -> type[BaseHTTPRequestHandler]:

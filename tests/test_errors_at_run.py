@@ -163,6 +163,15 @@ def test_the_key_is_nowhere(
             assert SECRET.encode() not in path.read_bytes(), path
 
 
+def test_the_password_of_a_server_is_not_shown(store: ColumnStore, serve: Any) -> None:
+    """A password in base_url is hidden where a message names the server."""
+    server = serve(lambda _: FATAL["404"])
+    openai = resource_of(server, base_url=server.base_url.replace("//", "//joe:hunter2@"))
+    said = message(run(store, openai, {1: "a"}, fails=True))
+    assert "hunter2" not in said
+    assert "//joe:***@127.0.0.1" in said
+
+
 def test_a_server_that_is_not_there(store: ColumnStore) -> None:
     """Where nobody listens, the run fails and names the address; no row is blamed."""
     with socket.socket() as taken:
@@ -294,6 +303,17 @@ def test_headerless_endpoints_are_paced(store: ColumnStore, serve: Any) -> None:
     openai = resource_of(server, rate_limits={"omni-moderation-latest": 600.0})
     result = run(store, openai, {i: f"row {i}" for i in range(4)}, lambda t: moderations(t.body))
     assert metadata(result, "tickets/c")["pxt/seconds"] >= 0.2
+
+
+def test_a_failure_has_no_other_cause(store: ColumnStore, serve: Any) -> None:
+    """The stack of a failure shows what failed, and nothing of how the run was started."""
+    result = run(store, resource_of(serve(lambda _: FATAL["401"])), {1: "a"}, fails=True)
+    (event,) = [event for event in result.all_events if event.is_step_failure]
+    error, kinds = event.step_failure_data.error, []
+    while error is not None:
+        kinds.append(error.cls_name)
+        error = error.cause or error.context
+    assert kinds == ["Failure", "FatalApiError"]
 
 
 def test_keys_that_repeat(store: ColumnStore, openai: OpenAIResource, server: ScriptedServer) -> None:

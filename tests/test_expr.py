@@ -1,4 +1,5 @@
 import copy
+import operator
 import pickle
 import re
 from typing import Any
@@ -160,18 +161,18 @@ class TestRefusals:
             (lambda c: f"{c:>10}", "separate messages"),
             (lambda c: "Say {}".format(c), "separate messages"),  # noqa: UP032
             (lambda c: "Say %s" % c, "give the column itself"),  # noqa: UP031
-            (lambda c: str(c), "give the column itself"),
+            (str, "give the column itself"),
             (lambda c: "Say " + c, "separate messages"),
             (lambda c: c + "!", "separate messages"),
             (lambda c: [{"role": "user"}] + c, "separate messages"),  # noqa: RUF005
             (lambda c: 1 if c else 0, "computed column of its own"),
-            (lambda c: not c, "computed column of its own"),
+            (operator.not_, "computed column of its own"),
             (lambda c: c == "x", "computed column of its own"),
             (lambda c: c != "x", "computed column of its own"),
             (lambda c: "x" in c, "computed column of its own"),
-            (lambda c: list(c), '["*"]'),
-            (lambda c: [*c], '["*"]'),
-            (lambda c: len(c), "computed column of its own"),
+            (list, '["*"]'),
+            (lambda c: dict(rows=[*c]), '["*"]'),
+            (len, "computed column of its own"),
         ],
     )
     @pytest.mark.parametrize("make", [lambda t: t.body, lambda t: t.body.x[0], chat])

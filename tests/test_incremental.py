@@ -1,4 +1,5 @@
 import json
+import threading
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -7,8 +8,10 @@ import dagster as dg
 import pytest
 
 from pxt_assets import ColumnStore, OpenAIResource, Table
+from pxt_assets.compute.plan import Plan
 from pxt_assets.functions import embeddings
 from pxt_assets.functions.chat import _ENDPOINT
+from pxt_assets.types import Json
 from tests.runs import ask, failure, materialize, message, metadata, rows_asset, stored
 from tests.scripted_server import Asked, Reply, ScriptedServer, chat, refusal, resource_of, vectors
 
@@ -437,3 +440,66 @@ def test_a_second_run_after_two_partitions(store: ColumnStore, server: ScriptedS
     materialize(assets, store, openai, span=("a", "b"), only=["tickets/c"])
     assert "a" not in server.texts
     assert "bad" in server.texts
+
+
+def test_errors_cannot_be_kept_under_abort(tickets: Tickets, server: ScriptedServer) -> None:
+    """A column with on_error="abort" never stores an error: `retry_errors` off does not turn failure into success."""
+    server.script = broken
+    tickets.run({1: "a", 2: "bad"}, fails=True)
+    tickets.run({1: "a", 2: "bad"}, config={"retry_errors": False}, fails=True)
+    assert not tickets.path.exists()
+
+
+def test_abort_without_any_request(store: ColumnStore) -> None:
+    """A column that calls no API fails the run too when a row's value does not fit, and keeps what is stored."""
+    rows: dict[str, Any] = {"id": [1, 2], "meta": ['{"tone": "polite"}', '{"tone": "rude"}']}
+    upstream = rows_asset(rows)
+    table = Table(upstream, key="id", schema={"meta": Json})
+    table.add_computed_column(c=table.meta.tone)
+    materialize([upstream, *table.assets], store)
+    rows["meta"] = ['{"tone": "polite"}', "{"]
+    result = materialize([upstream, *table.assets], store, fails=True)
+    said = failure(result)
+    assert "tickets/c: 1 of 2 rows failed: id=2: TypeError: got text that is not JSON" in said.description
+    assert len(said.metadata["pxt/failed_rows"].records) == 1
+    assert stored(store, "tickets/c")["c"].to_pylist() == ['"polite"', '"rude"']
+
+
+def test_ignored_errors_without_any_request(store: ColumnStore) -> None:
+    """Under on_error="ignore" a column that calls no API stores the error beside the other rows."""
+    upstream = rows_asset({"id": [1, 2], "meta": ['{"tone": "polite"}', "{"]})
+    table = Table(upstream, key="id", schema={"meta": Json})
+    table.add_computed_column(c=table.meta.tone, on_error="ignore")
+    result = materialize([upstream, *table.assets], store)
+    assert stored(store, "tickets/c")["c_errortype"].to_pylist() == [None, "TypeError"]
+    assert figures(result) == (1, 0, 1)
+
+
+def test_a_fault_while_rows_are_read_keeps_what_was_sent(
+    tickets: Tickets, server: ScriptedServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """If the rows to come cannot be read, what is in flight is waited for: it has been paid for."""
+    monkeypatch.setattr("pxt_assets.compute.ask._BATCH", 4)
+    monkeypatch.setattr("pxt_assets.compute.ask._CELLS_OUTSTANDING", 4)
+    prepare = Plan.prepare
+
+    def buggy(plan: Plan, row: Any) -> Any:
+        if row == ("row 9",):
+            raise RuntimeError("a bug in prepare")
+        return prepare(plan, row)
+
+    def slowly(asked: Asked) -> Reply:
+        if asked.text >= "row 4":
+            threading.Event().wait(0.2)
+        return chat(asked)
+
+    server.script = slowly
+    rows = {i: f"row {i}" for i in range(12)}
+    with monkeypatch.context() as patched:
+        patched.setattr(Plan, "prepare", buggy)
+        assert "a bug in prepare" in message(tickets.run(rows, fails=True))
+    answered = set(server.texts)
+    assert len(answered) >= 7
+    server.forget()
+    tickets.run(rows)
+    assert set(server.texts) == set(rows.values()) - answered

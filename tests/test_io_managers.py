@@ -12,7 +12,7 @@ import pytest
 from pxt_assets import ColumnStore, OpenAIResource, Table
 from pxt_assets.functions import embeddings
 from pxt_assets.types import Json
-from tests.runs import ask, materialize, message, rows_asset, stored, values
+from tests.runs import ask, failure, materialize, message, rows_asset, stored, values
 from tests.scripted_server import ScriptedServer, chat, resource_of, vectors
 
 ROWS = [{"id": 1, "body": "one"}, {"id": 2, "body": None}, {"id": 3, "body": "three"}]
@@ -162,6 +162,58 @@ def test_an_upstream_value_that_is_no_table(value: Any, got: str, store: ColumnS
     said = message(result)
     assert f"tickets/copy: the input tickets: {got}" in said
     assert "allowed: " in said
+
+
+class Given(dg.IOManager):
+    """Loads what it is given."""
+
+    def __init__(self, value: Any) -> None:
+        self.value = value
+
+    def handle_output(self, context: dg.OutputContext, obj: object) -> None:
+        raise AssertionError
+
+    def load_input(self, context: dg.InputContext) -> Any:
+        return self.value
+
+
+@pytest.mark.parametrize(
+    ("value", "said"),
+    [
+        (
+            {"b": [{"body": "b"}], "c": [{"body": "c"}]},
+            "tickets/copy: the input tickets: its IO manager gave no ",
+        ),
+        ({"b": [{"body": "b"}], "a": 5, "c": []}, "tickets/copy: the input tickets: got int"),
+        ({"b": [{"body": "b"}], "a": [{"text": 5}], "c": []}, "the partitions differ in columns"),
+    ],
+    ids=["absent", "no table", "other columns"],
+)
+def test_partitions_that_do_not_fit(value: Any, said: str, store: ColumnStore) -> None:
+    """A partition that an IO manager does not give, or that is no table like the others, fails the run."""
+    upstream = dg.AssetSpec("tickets", partitions_def=LETTERS).with_io_manager_key("given")
+    table = Table("tickets")
+    table.add_computed_column(copy={"text": table.body}, partition_mapping=dg.AllPartitionMapping())
+    result = materialize(
+        [upstream, *table.assets], store, fails=True, only=["tickets/copy"], resources={"given": Given(value)}
+    )
+    assert said in failure(result).description
+
+
+def test_a_partition_that_is_no_table_is_named(store: ColumnStore) -> None:
+    """Of several partitions, the failure names the one whose value is no table."""
+    upstream = dg.AssetSpec("tickets", partitions_def=LETTERS).with_io_manager_key("given")
+    table = Table(upstream)
+    table.add_computed_column(copy={"text": table.body})
+    result = materialize(
+        [upstream, *table.assets],
+        store,
+        span=("b", "c"),
+        fails=True,
+        only=["tickets/copy"],
+        resources={"given": Given({"b": [{"body": "b"}], "a": 5, "c": []})},
+    )
+    assert "the input tickets[a]: got int" in failure(result).description
 
 
 def test_a_value_that_the_store_cannot_take(store: ColumnStore) -> None:

@@ -26,7 +26,7 @@ def table(*ids: int) -> pa.Table:
     return pa.table({"id": pa.array(ids, pa.int64()), "r": to_arrow([{"n": i} for i in ids], Json)})
 
 
-class Boom(Exception):
+class WriteError(Exception):
     pass
 
 
@@ -46,18 +46,23 @@ class TestReplacing:
         with replacing(path) as staged:
             staged.write_bytes(b"old")
         seen: list[Path] = []
-        with pytest.raises(Boom), replacing(path) as staged:
-            seen.append(staged)
-            staged.write_bytes(b"half")
-            raise Boom
+
+        def broken_off() -> None:
+            with replacing(path) as staged:
+                seen.append(staged)
+                staged.write_bytes(b"half")
+                raise WriteError
+
+        with pytest.raises(WriteError):
+            broken_off()
         assert path.read_bytes() == b"old"
         assert names(folder) == ["a.bin"]
         assert not seen[0].exists()
 
     def test_an_error_before_anything_was_written_is_the_error(self, folder):
         """The first write may fail as well as the last."""
-        with pytest.raises(Boom), replacing(folder / "a.bin"):
-            raise Boom
+        with pytest.raises(WriteError), replacing(folder / "a.bin"):
+            raise WriteError
         assert names(folder) == []
 
     def test_readers_of_the_old_file_are_not_disturbed(self, tmp_path):
@@ -119,9 +124,9 @@ class TestParquetFile:
 
         def broken():
             yield table(2)
-            raise Boom
+            raise WriteError
 
-        with pytest.raises(Boom):
+        with pytest.raises(WriteError):
             file.write(table().schema, broken(), {"version": 2})
         for reader in (file, ParquetFile(folder / "a.parquet")):
             assert reader.rows().table(["id"])["id"].to_pylist() == [1]

@@ -6,7 +6,7 @@ import pyarrow as pa
 import pytest
 
 from pxt_assets import ColumnStore, OpenAIResource, Table
-from tests.runs import ask, failure, materialize, metadata, stored, values
+from tests.runs import ask, failure, materialize, message, metadata, stored, values
 from tests.scripted_server import ScriptedServer, chat, refusal, resource_of
 
 DAYS = dg.DailyPartitionsDefinition("2026-03-02", end_date="2026-03-16")
@@ -141,6 +141,20 @@ def test_a_range_is_one_run_with_figures_of_each_partition(
         if event.asset_key == dg.AssetKey(["tickets", "response"])
     ]
     assert sorted(str(key) for key in done) == ["a", "b", "c"]
+
+
+def test_one_table_for_several_partitions(store: ColumnStore) -> None:
+    """An asset that returns one table in a run of several partitions is told to return one for each."""
+
+    @dg.multi_asset(
+        specs=[dg.AssetSpec("tickets", partitions_def=LETTERS).with_io_manager_key("columns")],
+        backfill_policy=dg.BackfillPolicy.single_run(),
+    )
+    def tickets() -> Any:
+        return dg.MaterializeResult(value=pa.table({"id": [1]}))
+
+    said = message(materialize([tickets], store, span=("b", "c"), fails=True))
+    assert "tickets: got Table for 3 partitions, allowed: a dict of tables by partition key" in said
 
 
 def test_partitions_of_an_earlier_run_stay(store: ColumnStore, openai: OpenAIResource) -> None:

@@ -82,7 +82,7 @@ FROZEN: dict[str, tuple[str, dict[str, Any], str]] = {
                 "response_format": {"type": "json_schema", "json_schema": {"b": [1, None], "a": {}}}
             },
         },
-        "fd4192b23d7c274ca498054c42a215b4",
+        "c6f1896f35e27dee4aa7875b58f976cc",
     ),
     "chat, tools": (
         "chat_completions",
@@ -92,7 +92,7 @@ FROZEN: dict[str, tuple[str, dict[str, Any], str]] = {
             "tools": [{"type": "function", "function": {"name": "f", "parameters": {}}}],
             "tool_choice": "auto",
         },
-        "78c3b8ffe9cd969cd4f1c2039e340a0d",
+        "c66f13be202ac1795e42436e2f62b17b",
     ),
     "embeddings": (
         "embeddings",
@@ -207,6 +207,19 @@ class TestDigest:
         shuffled = list(fields.items())
         random.shuffle(shuffled)
         assert chat(metadata=dict(shuffled)) == chat(metadata=fields)
+
+    @pytest.mark.parametrize("argument", ["response_format", "tools"])
+    def test_the_order_of_keys_counts_in_schemas(self, argument):
+        """A model fills in a schema's properties in their order, so another order is another request."""
+        schemas = [
+            {"properties": {key: {} for key in names}} for names in (["why", "answer"], ["answer", "why"])
+        ]
+        assert chat(**{argument: [schemas[0]]}) != chat(**{argument: [schemas[1]]})
+
+    def test_what_is_sent_keeps_the_order_of_keys(self):
+        """The body is sent as it was written."""
+        sent = request("chat_completions", {"messages": HELLO, "model": "m", "metadata": {"b": 1, "a": 2}})
+        assert b'{"b":1,"a":2}' in sent.payload
 
     def test_parts_are_told_apart(self):
         """Text does not move from one part to the next."""

@@ -1,4 +1,5 @@
 import datetime
+import itertools
 from collections.abc import Mapping
 from typing import Any
 
@@ -23,6 +24,9 @@ def read(rows: Rows) -> dict[str, list[Any]]:
     return values(rows.table(rows.schema.names))
 
 
+NOON = datetime.datetime.fromisoformat("2027-01-01T12:00:00")
+
+
 class Stream:
     """Exports an Arrow stream, as polars and duckdb do."""
 
@@ -42,8 +46,7 @@ class TestExactBatches:
         """However the rows come, they leave in order, in batches of one size."""
         ends = np.cumsum([0, *lengths])
         batches = [
-            pa.record_batch({"n": pa.array(range(a, b), pa.int64())})
-            for a, b in zip(ends, ends[1:], strict=False)
+            pa.record_batch({"n": pa.array(range(a, b), pa.int64())}) for a, b in itertools.pairwise(ends)
         ]
         got = [batch["n"].to_pylist() for batch in exact_batches(batches, size)]
         assert [n for batch in got for n in batch] == list(range(sum(lengths)))
@@ -162,6 +165,10 @@ class TestDicts:
             ([1, "a"], "int and str"),
             (["a", 2.5], "float and str"),
             ([datetime.date(2027, 1, 1), 3], "date and int"),
+            ([datetime.date(2027, 1, 1), NOON], "date and datetime"),
+            ([NOON.replace(tzinfo=datetime.UTC), NOON], "datetime"),
+            ([b"a", "a"], "bytes and str"),
+            ([0.5, True], "bool and float"),
             ([10**30, 1], "int"),
             ([{"a": 1}, {1, 2}], "dict and set"),
             ([{"a": float("nan")}, None], "dict"),
@@ -275,7 +282,7 @@ class TestChained:
     @pytest.mark.parametrize("other", ["x", {"a": 1}])
     def test_types_with_nothing_in_common_are_refused(self, other):
         """The message names the column."""
-        with pytest.raises(SourceError, match="differ in types .*Field a"):
+        with pytest.raises(SourceError, match=r"differ in types .*Field a"):
             chained([self.part([{"a": 1}]), self.part([{"a": other}])])
 
     def test_one_simulated_partition_makes_all_simulated(self):

@@ -175,6 +175,20 @@ def test_the_file_says_what_made_it(store: ColumnStore, openai: OpenAIResource) 
     assert len(made["code_version"]) == 16
 
 
+@pytest.mark.parametrize("path", [["raw-data", "x.y z"], ["..", "/etc"], ["a__b"], ["ü"]], ids="/".join)
+def test_any_asset_key_names_a_folder(path: list[str], store: ColumnStore, openai: OpenAIResource) -> None:
+    """Whatever characters an asset's key has, its columns work and are stored below the base path."""
+    upstream = dg.AssetSpec(path).with_io_manager_key("columns")
+    table = Table(upstream)
+    table.add_computed_column(c=ask(table.body))
+    rows = pa.table({"body": ["a"]})
+    store.file(upstream.key).write(rows.schema, rows.to_batches(), {})
+    materialize([upstream, *table.assets], store, openai)
+    file = Path(store.file(dg.AssetKey([*path, "c"])).path.path)
+    assert pq.read_table(file).num_rows == 1
+    assert file.resolve().is_relative_to(Path(store.base_path).resolve())
+
+
 def test_texts_that_are_hard_to_store(store: ColumnStore, serve: Any) -> None:
     """Emoji, quotes, NUL, line breaks and lone surrogates go to the API and into the file."""
     texts = ["ü 😀", '"\\"', "a\0b", "x\r\ny", "", " "]

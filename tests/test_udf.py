@@ -210,7 +210,7 @@ class TestRequest:
     @pytest.mark.parametrize("value", [float("nan"), b"bytes", object()])
     def test_what_json_cannot_hold_is_the_rows_error(self, value):
         """One row's value fails that row, not the run."""
-        with pytest.raises(CellError, match="^chat_completions: "):
+        with pytest.raises(CellError, match=r"^chat_completions: "):
             chat_completions.request({"messages": [{"content": value}], "model": "m"})
 
     def test_lone_surrogates_are_sent_as_replacement_characters(self):

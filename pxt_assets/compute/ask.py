@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from pxt_assets.client import Client
 from pxt_assets.compute.cells import Cells
-from pxt_assets.compute.column import CellsFailedError, Column
+from pxt_assets.compute.column import FAILURES_KEPT, Column, cells_failed
 from pxt_assets.compute.journal import Cell, Journal
 from pxt_assets.compute.pack import Packer
 from pxt_assets.compute.plan import cell_digest
@@ -25,7 +25,6 @@ _BATCH = 4_096
 _CELLS_OUTSTANDING = 16_384
 _LOG_SECONDS = 10.0
 _REPORT_SECONDS = 0.2
-_FAILURES_KEPT = 20
 NO_DIGEST = b"\0" * DIGEST_BYTES
 """Stands for the digest of a cell that has none: a null, or a row that makes no request."""
 
@@ -82,11 +81,12 @@ class Asker:
 
     async def run(self) -> None:
         """Asks for all that is missing."""
+        admission = asyncio.create_task(self._admit())
+        self._tasks.add(admission)
         background = [asyncio.create_task(self._journal.keep_flushing()), asyncio.create_task(self._watch())]
-        for task in background:
+        for task in (admission, *background):
             task.add_done_callback(self._note_end)
         try:
-            await self._admit()
             while self._tasks:
                 await self._task_ends()
             if self._stop is not None:
@@ -100,7 +100,7 @@ class Asker:
             self.meter.limit_utilization = self._client.utilization()
             report(self._progress())
         if self._aborting:
-            raise self._cells_failed()
+            raise cells_failed(self._column, self._failures, self._failed)
 
     @property
     def _aborting(self) -> bool:
@@ -125,7 +125,7 @@ class Asker:
                 if name in self._asked:
                     self._done += 1
                     continue
-                while len(self._tasks) >= _CELLS_OUTSTANDING and not self._stopping:
+                while len(self._tasks) > _CELLS_OUTSTANDING and not self._stopping:
                     await self._task_ends()
                 if self._stopping:
                     return
@@ -179,7 +179,7 @@ class Asker:
 
     def _note_failure(self, row: int, error: CellError) -> None:
         self._failed += 1
-        if len(self._failures) < _FAILURES_KEPT:
+        if len(self._failures) < FAILURES_KEPT:
             self._failures.append((row, error))
         if self._aborting:
             self._cancel_unsent()
@@ -201,14 +201,3 @@ class Asker:
     def _progress(self) -> Progress:
         seconds = time.monotonic() - self._started
         return Progress(self._column.label, self._done, self._column.total, seconds, self.meter)
-
-    def _cells_failed(self) -> CellsFailedError:
-        failures = [(self._column.inputs.key_of(row), error) for row, error in self._failures]
-        shown = "; ".join(f"{key}: {error.errortype}: {error.message}" for key, error in failures[:3])
-        more = f"; and {self._failed - 3} more" if self._failed > 3 else ""
-        msg = (
-            f"{self._column.label}: {self._failed} of {self._column.total} rows failed: {shown}{more}. "
-            "What is finished is kept and will not be computed again. Correct the rows upstream, or give the column "
-            'on_error="ignore" to store errors beside the rows; then materialize again.'
-        )
-        return CellsFailedError(msg, failures)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from pxt_assets.compute.ask import NO_DIGEST
 from pxt_assets.compute.cells import Cells
-from pxt_assets.compute.column import Column
+from pxt_assets.compute.column import FAILURES_KEPT, Column, cells_failed
 from pxt_assets.compute.digests import digests_of
 from pxt_assets.compute.plan import cell_digest
 from pxt_assets.errors import CellError
@@ -79,11 +79,16 @@ def finished_cells(
 
 
 def derived_cells(column: Column) -> Results:
-    """The cells of a column that calls no API: paths and templates alone."""
+    """The cells of a column that calls no API: paths and templates alone.
+
+    Under on_error="abort" reading them to the end raises CellsFailedError if any failed.
+    """
 
     def results() -> Iterator[pa.Table]:
         import pyarrow as pa
 
+        failures: list[tuple[int, CellError]] = []
+        first = failed = 0
         for rows in column.inputs.batches(_ROWS_A_GROUP, column.total):
             values: list[Any] = []
             errors: list[CellError | None] = []
@@ -92,8 +97,12 @@ def derived_cells(column: Column) -> Results:
                     values.append(column.plan.settle(column.plan.prepare(row)))
                     errors.append(None)
                 except CellError as e:
+                    if failed < FAILURES_KEPT:
+                        failures.append((first + len(values), e))
+                    failed += 1
                     values.append(None)
                     errors.append(e)
+            first += len(rows)
             yield pa.table(
                 {
                     "digest": pa.array(
@@ -104,6 +113,8 @@ def derived_cells(column: Column) -> Results:
                     "errormsg": pa.array([e and e.message for e in errors], pa.string()),
                 }
             )
+        if failed and column.options.on_error == "abort":
+            raise cells_failed(column, failures, failed)
 
     return results
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -15,6 +15,9 @@ from pxt_assets.types import ColumnType
 
 if TYPE_CHECKING:
     import pyarrow as pa
+
+FAILURES_KEPT = 20
+"""Failed rows that a failure tells of."""
 
 
 @dataclass(frozen=True)
@@ -81,3 +84,16 @@ class CellsFailedError(RunError):
         super().__init__(message)
         self.failures = failures
         """(row key, error) of the first ones."""
+
+
+def cells_failed(column: Column, failures: Sequence[tuple[int, CellError]], failed: int) -> CellsFailedError:
+    """The error of a column with on_error="abort" of which `failed` rows failed, `failures` (by row number) first."""
+    named = [(column.inputs.key_of(row), error) for row, error in failures]
+    shown = "; ".join(f"{key}: {error.errortype}: {error.message}" for key, error in named[:3])
+    more = f"; and {failed - 3} more" if failed > 3 else ""
+    msg = (
+        f"{column.label}: {failed} of {column.total} rows failed: {shown}{more}. "
+        "What is finished is kept and will not be computed again. Correct the rows upstream, or give the column "
+        'on_error="ignore" to store errors beside the rows; then materialize again.'
+    )
+    return CellsFailedError(msg, named)

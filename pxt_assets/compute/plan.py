@@ -10,7 +10,7 @@ from typing import Any
 from pxt_assets.errors import CellError
 from pxt_assets.expr import Applied, Call, ColumnRef, Path, Step, calls, follow, references
 from pxt_assets.request import Request, digest
-from pxt_assets.types import ColumnType, checked, dumps
+from pxt_assets.types import ColumnType, canonical, checked, dumps
 
 Row = Sequence[Any]
 """One row's values, in the order of `Plan.columns`."""
@@ -179,7 +179,7 @@ def cell_digest(prepared: Any) -> bytes:
     """The digest that names a cell: its request's, or that of the expression with each call named by its own."""
     if isinstance(prepared, Ask):
         return prepared.request.digest
-    return digest(b"cell", dumps(_form(prepared)).encode("utf-8", "surrogatepass"))
+    return digest(b"cell", canonical(_form(prepared)).encode("utf-8", "surrogatepass"))
 
 
 def _form(value: Any) -> Any:

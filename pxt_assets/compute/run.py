@@ -45,7 +45,9 @@ async def _compute(column: Column, client: Client | None, log: Callable[[str], N
     try:
         options = column.options
         earlier = EarlierFile(column.file, column.name, column.column_type)
-        cells = Cells(earlier, journal, refresh=options.refresh, retry_errors=options.retry_errors)
+        # under "abort" no error may be stored, so none is kept
+        retry_errors = options.retry_errors or options.on_error == "abort"
+        cells = Cells(earlier, journal, refresh=options.refresh, retry_errors=retry_errors)
         if cells.any_simulated:
             cells.simulated = await client.is_simulated()
         asker = Asker(column, cells, journal, client, log)

@@ -201,9 +201,7 @@ def test_limits_can_be_lifted(simulate):
     assert simulator.chat().headers["x-ratelimit-limit-requests"] == "10000000"
 
 
-@pytest.mark.parametrize(
-    "body", [{}, {"model": "gpt-4o"}, {"rpm": 0}, {"tpm": "9"}, {"rps": 1, "rpm": 1}]
-)
+@pytest.mark.parametrize("body", [{}, {"model": "gpt-4o"}, {"rpm": 0}, {"tpm": "9"}, {"rps": 1, "rpm": 1}])
 def test_a_senseless_change_of_limits_is_refused(simulator, body):
     """The message shows what is allowed."""
     response = simulator.post("/simulator/limits", body, key=None)
