@@ -53,7 +53,6 @@ class Client:
         self._slots = asyncio.Semaphore(max_in_flight)
         self._max_retries = max_retries
         self._secrets = secrets
-        self._where = self._scrubbed(str(api.base_url))
         self._random = rng or random.Random()  # noqa: S311  (jitter)
         self._answered = False
         self.simulated: bool | None = None
@@ -208,13 +207,13 @@ class Client:
         what = f"{failure.name} {failure.status}: {failure.message}"
         hint = _HINTS.get(failure.status or 0, "")
         asked = f" (request {failure.request_id})" if failure.request_id else ""
-        return f"the API at {self._where} refuses all requests of this kind: {what}{asked}.{hint}"
+        return f"the API at {self._api.base_url} refuses all requests of this kind: {what}{asked}.{hint}"
 
     def _check_reached(self, failure: Failure) -> None:
         """A server that never answered at all is no row's fault."""
         if failure.status is None and not self._answered:
             msg = (
-                f"cannot reach the API at {self._where}: {failure.name}: {failure.message}. "
+                f"cannot reach the API at {self._api.base_url}: {failure.name}: {failure.message}. "
                 "Check base_url of the OpenAIResource, the network and the proxy settings."
             )
             raise RunError(msg)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, NoReturn, Protocol
 
 from pxt_assets.errors import DefinitionError
 from pxt_assets.request import ORDERED_ARGUMENTS
-from pxt_assets.types import Bool, ColumnType, Float, Int, Json, String, canonical
+from pxt_assets.types import Bool, ColumnType, Float, Int, Json, String, canonical, type_name
 
 if TYPE_CHECKING:
     import dagster as dg
@@ -121,6 +121,9 @@ class Path(Expr):
     __slots__ = ("_base", "_steps")
 
     def __init__(self, base: Expr, step: Step) -> None:
+        if base._type is not None and base._type in _PRIMITIVES.values():
+            msg = f"{base!r}{_written(step)}: {base!r} is {type_name(base._type)}, which has nothing inside"
+            raise DefinitionError(msg)
         self._base: Expr = base._base if isinstance(base, Path) else base
         self._steps: tuple[Step, ...] = (*base._steps, step) if isinstance(base, Path) else (step,)
         self._shape = _narrow(base._shape, step)

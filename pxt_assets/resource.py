@@ -7,7 +7,6 @@ import hashlib
 import threading
 from collections.abc import AsyncIterator, Mapping
 from typing import TYPE_CHECKING, Any
-from urllib.parse import urlsplit
 
 import dagster as dg
 from pydantic import Field, PrivateAttr, field_validator
@@ -129,7 +128,7 @@ class OpenAIResource(dg.ConfigurableResource[Any]):
                 self._pool_of,
                 max_in_flight=self.max_in_flight,
                 max_retries=self.max_retries,
-                secrets=self._secrets(),
+                secrets=(self.api_key,) if self.simulator is None else (),
             )
         finally:
             await api.close()
@@ -160,12 +159,6 @@ class OpenAIResource(dg.ConfigurableResource[Any]):
         if self.api_version is not None:
             return openai.AsyncAzureOpenAI(api_version=self.api_version, **common)
         return openai.AsyncOpenAI(project=self.project, **common)
-
-    def _secrets(self) -> tuple[str, ...]:
-        if self.simulator is not None:
-            return ()
-        password = urlsplit(self.base_url or "").password
-        return (self.api_key, password) if password else (self.api_key,)
 
     def _base_url(self) -> str | None:
         if self.simulator is None:

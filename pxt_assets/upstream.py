@@ -61,5 +61,8 @@ def upstream_partitions(
         if ours is not None and partition is not None:
             subset = ours.empty_subset().with_partition_keys([partition])
         mapped = mapping.get_upstream_mapped_partitions_result_for_partitions(subset, ours, theirs)
-        keys = set(mapped.partitions_subset.get_partition_keys())
-        return [key for key in theirs.get_partition_keys() if key in keys]
+        keys = mapped.partitions_subset.get_partition_keys()
+        if isinstance(theirs, dg.TimeWindowPartitionsDefinition):
+            return list(keys)  # in order as they come; there may be tens of thousands of others
+        wanted = set(keys)
+        return [key for key in theirs.get_partition_keys() if key in wanted]

@@ -1,12 +1,23 @@
+import ssl
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
 
+import httpx2
 import pytest
 
 from pxt_assets import ColumnStore, OpenAIResource
 from pxt_assets.simulator import SimulatorOptions, SimulatorServer
 from tests.scripted_server import ScriptedServer, chat, resource_of
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _certificates_read_once() -> Iterator[None]:
+    """Every client reads the trusted certificates, which takes longer than the requests of a test; none uses them."""
+    context = ssl.create_default_context()
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(httpx2, "create_ssl_context", lambda **_: context)
+        yield
 
 
 @pytest.fixture

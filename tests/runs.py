@@ -8,7 +8,7 @@ import dagster as dg
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from pxt_assets import ColumnStore, OpenAIResource, Table
+from pxt_assets import ColumnStore, OpenAIResource
 from pxt_assets.functions import chat_completions
 
 MODEL = "gpt-4o-mini"

@@ -105,14 +105,20 @@ def at_first(replies: Sequence[Reply | None], then: Script = chat) -> Script:
     return script
 
 
+class _Http(ThreadingHTTPServer):
+    daemon_threads = True
+    request_queue_size = (
+        256  # connections opened at once; one that is not queued is tried again a second later
+    )
+
+
 class ScriptedServer:
     """The server, and what it was asked; `script` may be changed while it runs."""
 
     def __init__(self, script: Script) -> None:
         self.script = script
         self.asked: list[Asked] = []
-        self._http = ThreadingHTTPServer(("127.0.0.1", 0), _handler(self))
-        self._http.daemon_threads = True
+        self._http = _Http(("127.0.0.1", 0), _handler(self))
 
     @property
     def base_url(self) -> str:

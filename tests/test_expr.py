@@ -154,12 +154,18 @@ class TestPaths:
 
 
 class TestRefusals:
+    def test_a_path_into_text_is_refused(self, tbl):
+        """What is known to be text, a number or a truth value has nothing inside."""
+        content = chat(tbl).choices[0].message.content
+        with pytest.raises(DefinitionError, match="String, which has nothing inside"):
+            _ = content.text
+
     @pytest.mark.parametrize(
         ("use", "instead"),
         [
             (lambda c: f"Say {c}", "separate messages"),
             (lambda c: f"{c:>10}", "separate messages"),
-            (lambda c: "Say {}".format(c), "separate messages"),  # noqa: UP032
+            (lambda c: "Say {}".format(c), "separate messages"),  # noqa: PLW0108, UP032
             (lambda c: "Say %s" % c, "give the column itself"),  # noqa: UP031
             (str, "give the column itself"),
             (lambda c: "Say " + c, "separate messages"),
@@ -171,7 +177,7 @@ class TestRefusals:
             (lambda c: c != "x", "computed column of its own"),
             (lambda c: "x" in c, "computed column of its own"),
             (list, '["*"]'),
-            (lambda c: dict(rows=[*c]), '["*"]'),
+            (lambda c: {"rows": [*c]}, '["*"]'),
             (len, "computed column of its own"),
         ],
     )

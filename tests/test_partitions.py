@@ -229,7 +229,7 @@ def test_several_partitions_load_in_partition_order(
     wanted: Any, store: ColumnStore, openai: OpenAIResource
 ) -> None:
     """A downstream asset that reads all partitions gets one table, in the order of the partitions."""
-    table, assets = with_answer(partitioned(LETTERS, rows=1))
+    _, assets = with_answer(partitioned(LETTERS, rows=1))
     seen = []
 
     @dg.asset(ins={"answer": dg.AssetIn(["tickets", "answer"])})

@@ -150,6 +150,11 @@ class TestUsing:
         with pytest.raises(DefinitionError, match="dimensions is given both"):
             embeddings.using(model="m", dimensions=8)(tbl.body, model_kwargs={"dimensions": 8})
 
+    def test_a_clash_is_found_where_it_is_written(self):
+        """Not only when the function is called."""
+        with pytest.raises(DefinitionError, match="dimensions is given both"):
+            embeddings.using(dimensions=8, model_kwargs={"dimensions": 8})
+
 
 class TestAsset:
     def test_it_is_the_same_as_a_computed_column(self):

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from pxt_assets.errors import CellError
 from pxt_assets.expr import Applied, Call, ColumnRef, Path, Step, calls, follow, references
-from pxt_assets.request import Request, digest
+from pxt_assets.request import ORDERED_ARGUMENTS, Request, digest
 from pxt_assets.types import ColumnType, canonical, checked, dumps
 
 Row = Sequence[Any]
@@ -159,11 +159,19 @@ async def _finished(value: Any, call: Caller) -> Any:
             return None
         return await call(value.function.request(answers))
     if isinstance(value, dict):
-        done = await asyncio.gather(*(_finished(v, call) for v in value.values()))
-        return dict(zip(value, done, strict=True))
+        return dict(zip(value, await _all_finished(value.values(), call), strict=True))
     if isinstance(value, list):
-        return list(await asyncio.gather(*(_finished(v, call) for v in value)))
+        return await _all_finished(value, call)
     return value
+
+
+async def _all_finished(values: Iterable[Any], call: Caller) -> list[Any]:
+    """The values, their calls made at once. Raises the first error when all have ended: none is left running."""
+    done = await asyncio.gather(*(_finished(v, call) for v in values), return_exceptions=True)
+    for value in done:
+        if isinstance(value, BaseException):
+            raise value
+    return done
 
 
 def _lost(asked: Any, answer: Any) -> bool:
@@ -182,21 +190,23 @@ def cell_digest(prepared: Any) -> bytes:
     return digest(b"cell", canonical(_form(prepared)).encode("utf-8", "surrogatepass"))
 
 
-def _form(value: Any) -> Any:
+def _form(value: Any, *, ordered: bool = False) -> Any:
+    """A cell as JSON; where `ordered`, as in schemas, in a way that tells the order of a dict's keys."""
     if isinstance(value, Ask):
         return {"$request": value.request.digest.hex()}
     if isinstance(value, Along):
         steps = [[s.start, s.stop, s.step] if isinstance(s, slice) else s for s in value.steps]
         return {"$path": steps, "of": _form(value.base)}
     if isinstance(value, Later):
-        given = {k: _form(v) for k, v in value.arguments.items() if v is not None}
-        return {"$call": value.function.version, "arguments": given}
+        given = {k: v for k, v in value.arguments.items() if v is not None}
+        return {"$call": value.function.version, "arguments": _form(given)}
     if isinstance(value, dict):
-        return {k: _form(v) for k, v in value.items()}
+        items = {k: _form(v, ordered=ordered or k in ORDERED_ARGUMENTS) for k, v in value.items()}
+        return {"$keys": list(items), "items": items} if ordered else items
     if isinstance(value, bytes):
         return {"$bytes": digest(value).hex()}
     if isinstance(value, list | tuple):
-        return [_form(v) for v in value]
+        return [_form(v, ordered=ordered) for v in value]
     return value if _is_json(value) else {"$value": repr(value)}
 
 

@@ -305,6 +305,17 @@ class TestDigests:
         ]
         assert len(set(cells)) == len(cells)
 
+    @pytest.mark.parametrize(
+        "given", [lambda s: {"response_format": s}, lambda s: {"model_kwargs": {"response_format": s}}]
+    )
+    def test_the_order_of_keys_counts_in_schemas(self, given):
+        """A model fills in a schema's properties in their order, in an outer call too."""
+        one, other = (
+            self.of(chat(chat().x, **given({"properties": {key: {} for key in keys}})), "x")
+            for keys in ("ab", "ba")
+        )
+        assert one != other
+
     def test_null_arguments_of_an_outer_call_are_as_if_left_out(self):
         """As they are in its request."""
         plain = self.of(embeddings(chat().x, model="e"), "x")

@@ -85,6 +85,13 @@ class TestTokens:
         assert long.tokens == pytest.approx(1_000, rel=0.01)
         assert two.tokens == pytest.approx(1_000, rel=0.01)
 
+    def test_every_message_counts_a_little(self):
+        """The same text in more messages takes more tokens."""
+        one, two = (
+            request(messages=[{"role": "user", "content": "x" * (400 // n)}] * n).tokens for n in (1, 2)
+        )
+        assert one < two < one + 10
+
     def test_parts_count_and_images_count_flat(self):
         """A picture's text, a URL of megabytes, counts for nothing."""
         text = {"type": "text", "text": "x" * 4_000}

@@ -1,0 +1,91 @@
+"""The package as a whole: what importing it does, what it exports, what its README promises."""
+
+import inspect
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import dagster as dg
+import pytest
+
+import pxt_assets
+from pxt_assets import functions
+
+ROOT = Path(__file__).parents[1]
+README = (ROOT / "README.md").read_text()
+HEAVY = (
+    "aiohttp",
+    "fsspec",
+    "genai_prices",
+    "numpy",
+    "openai",
+    "pandas",
+    "pyarrow",
+    "rich",
+    "starlette",
+    "upath",
+    "uvicorn",
+)
+
+
+def loaded(statement: str) -> tuple[set[str], int]:
+    """The modules that a statement imports beyond Dagster's own, and the threads that run after it."""
+    program = (
+        "import sys, threading, dagster\n"
+        "before = set(sys.modules)\n"
+        f"{statement}\n"
+        "print(*(set(sys.modules) - before))\n"
+        "print(threading.active_count())"
+    )
+    command = [sys.executable, "-c", program]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
+    modules, threads = done.stdout.splitlines()[-2:]
+    return set(modules.split()), int(threads)
+
+
+def test_importing_the_package_is_light():
+    """`import pxt_assets` loads none of the libraries that only a run needs, and starts no thread."""
+    modules, threads = loaded("import pxt_assets")
+    assert "pxt_assets.table" in modules
+    assert modules.isdisjoint(HEAVY)
+    assert threads == 1
+
+
+def test_loading_the_demos_definitions_connects_to_nothing():
+    """Definitions load without the client, the simulator's server, or a table being read."""
+    modules, threads = loaded("from pxt_assets.demo.definitions import defs; defs()")
+    assert modules.isdisjoint({"openai", "aiohttp", "starlette", "uvicorn", "pyarrow", "pandas"})
+    assert threads == 1
+
+
+@pytest.mark.parametrize("module", [pxt_assets, functions])
+def test_every_public_name_is_documented_with_an_example(module):
+    """What is exported says what it is, and shows how it is used."""
+    assert module.__all__ == sorted(module.__all__)
+    for name in module.__all__:
+        assert "Example:" in (inspect.getdoc(getattr(module, name)) or ""), name
+
+
+@pytest.mark.parametrize("ending", ["pxt-assets demo", "pytest"])
+def test_the_readme_has_the_two_commands(ending):
+    """One line sets up and runs the demo, one sets up and passes the tests."""
+    assert len(re.findall(rf"^python3 -m venv .*&& {ending}$", README, re.MULTILINE)) == 1
+
+
+@pytest.mark.parametrize("block", re.findall(r"```python\n(.*?)```", README, re.DOTALL))
+def test_the_readmes_python_runs_as_it_stands(block):
+    """Each Python block of the README can be pasted into a file; its definitions load."""
+    namespace: dict[str, object] = {}
+    exec(compile(block, "README.md", "exec"), namespace)  # noqa: S102
+    definitions = namespace.get("defs")
+    if isinstance(definitions, dg.Definitions):
+        dg.Definitions.validate_loadable(definitions)
+
+
+def test_no_model_of_the_readme_is_named_elsewhere():
+    """The models that the README and the demo use are those that the demo sets in one place."""
+    from pxt_assets.demo import models
+
+    used = set(re.findall(r"model=\"([^\"]+)\"", README))
+    assert used <= {models.CHAT_MODEL, models.EMBEDDING_MODEL, models.MODERATION_MODEL}
