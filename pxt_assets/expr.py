@@ -6,8 +6,9 @@ from collections.abc import Iterator, Mapping, Set
 from typing import TYPE_CHECKING, Any, NoReturn, Protocol
 
 from pxt_assets.errors import DefinitionError
+from pxt_assets.json_text import canonical
 from pxt_assets.request import ORDERED_ARGUMENTS
-from pxt_assets.types import Bool, ColumnType, Float, Int, Json, String, canonical, type_name
+from pxt_assets.types import Bool, ColumnType, Float, Int, Json, String, type_name
 
 if TYPE_CHECKING:
     import dagster as dg

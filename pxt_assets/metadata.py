@@ -12,7 +12,8 @@ import dagster as dg
 from pxt_assets.compute.column import CellsFailedError, Outcome
 from pxt_assets.expr import references
 from pxt_assets.parquet import ParquetFile
-from pxt_assets.types import schema_entries, to_python
+from pxt_assets.types import schema_entries
+from pxt_assets.values import to_python
 
 if TYPE_CHECKING:
     import pyarrow as pa

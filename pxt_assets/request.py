@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
-from pxt_assets.types import canonical, dumps
+from pxt_assets.json_text import canonical, dumps
 
 DIGEST_BYTES = 16
 ORDERED_ARGUMENTS = ("response_format", "text", "tools")

@@ -8,7 +8,8 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from pxt_assets.errors import SourceError
-from pxt_assets.types import Json, plain_type, to_arrow
+from pxt_assets.types import Json, plain_type
+from pxt_assets.values import to_arrow
 
 if TYPE_CHECKING:
     import pandas as pd

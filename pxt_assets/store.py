@@ -14,7 +14,8 @@ from pydantic import Field
 from pxt_assets.errors import SourceError
 from pxt_assets.parquet import ParquetFile
 from pxt_assets.rows import Rows, chained, rows_of
-from pxt_assets.types import is_json, schema_entries, to_python
+from pxt_assets.types import is_json, schema_entries
+from pxt_assets.values import to_python
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Any, Generic, ParamSpec, Protocol
 
 from pxt_assets.errors import CellError, DefinitionError
 from pxt_assets.expr import Call, Shape
+from pxt_assets.json_text import encodable
 from pxt_assets.request import Endpoint, Request
-from pxt_assets.types import ColumnType, encodable
+from pxt_assets.types import ColumnType
 
 if TYPE_CHECKING:
     import dagster as dg

@@ -77,7 +77,7 @@ def test_the_readme_has_the_two_commands(ending):
 def test_the_readmes_python_runs_as_it_stands(block):
     """Each Python block of the README can be pasted into a file; its definitions load."""
     namespace: dict[str, object] = {}
-    exec(compile(block, "README.md", "exec"), namespace)  # noqa: S102
+    exec(compile(block, "README.md", "exec"), namespace)
     definitions = namespace.get("defs")
     if isinstance(definitions, dg.Definitions):
         dg.Definitions.validate_loadable(definitions)

@@ -7,7 +7,8 @@ import pytest
 from upath import UPath
 
 from pxt_assets.parquet import ParquetFile, is_local, remove, replacing
-from pxt_assets.types import Json, to_arrow, to_python
+from pxt_assets.types import Json
+from pxt_assets.values import to_arrow, to_python
 
 
 @pytest.fixture(params=["local", "file", "memory"])

@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 
 from pxt_assets.errors import SourceError
 from pxt_assets.rows import Rows, chained, exact_batches, rows_of, table_of
-from pxt_assets.types import Json, to_arrow, to_python
+from pxt_assets.types import Json
+from pxt_assets.values import to_arrow, to_python
 
 
 def values(table: pa.Table) -> dict[str, list[Any]]:

@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pxt_assets.errors import CellError
+from pxt_assets.json_text import canonical, dumps, encodable
 from pxt_assets.types import (
     Array,
     Audio,
@@ -19,16 +20,11 @@ from pxt_assets.types import (
     Int,
     Json,
     String,
-    canonical,
-    checked,
-    dumps,
-    encodable,
     plain_type,
     schema_entries,
-    to_arrow,
-    to_python,
     type_name,
 )
+from pxt_assets.values import checked, to_arrow, to_python
 
 JSON = st.recursive(
     st.none()

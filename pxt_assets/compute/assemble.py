@@ -14,7 +14,8 @@ from pxt_assets.compute.digests import digests_of
 from pxt_assets.compute.plan import cell_digest
 from pxt_assets.errors import CellError
 from pxt_assets.request import DIGEST_BYTES, simulated_digest
-from pxt_assets.types import Json, is_json, to_arrow
+from pxt_assets.types import Json, is_json
+from pxt_assets.values import to_arrow
 
 if TYPE_CHECKING:
     import pyarrow as pa

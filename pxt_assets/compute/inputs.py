@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any
 from pxt_assets.errors import RunError
 from pxt_assets.expr import ColumnRef
 from pxt_assets.rows import Rows
-from pxt_assets.types import ColumnType, to_python
+from pxt_assets.types import ColumnType
+from pxt_assets.values import to_python
 
 if TYPE_CHECKING:
     import dagster as dg

@@ -21,7 +21,8 @@ from typing import TYPE_CHECKING, Any
 
 from pxt_assets.compute.digests import DigestIndex, digests_of
 from pxt_assets.parquet import is_local, replacing
-from pxt_assets.types import Array, ColumnType, String, to_arrow
+from pxt_assets.types import Array, ColumnType, String
+from pxt_assets.values import to_arrow
 
 if TYPE_CHECKING:
     import numpy as np

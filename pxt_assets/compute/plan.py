@@ -9,8 +9,10 @@ from typing import Any
 
 from pxt_assets.errors import CellError
 from pxt_assets.expr import Applied, Call, ColumnRef, Path, Step, calls, follow, references
+from pxt_assets.json_text import canonical, dumps
 from pxt_assets.request import ORDERED_ARGUMENTS, Request, digest
-from pxt_assets.types import ColumnType, canonical, checked, dumps
+from pxt_assets.types import ColumnType
+from pxt_assets.values import checked
 
 Row = Sequence[Any]
 """One row's values, in the order of `Plan.columns`."""

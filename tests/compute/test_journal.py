@@ -10,7 +10,8 @@ from upath import UPath
 
 from pxt_assets.compute import journal as journal_module
 from pxt_assets.compute.journal import Cell, Journal
-from pxt_assets.types import Array, ColumnType, Json, String, to_python
+from pxt_assets.types import Array, ColumnType, Json, String
+from pxt_assets.values import to_python
 
 
 class Clock:
