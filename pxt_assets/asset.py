@@ -106,13 +106,8 @@ def column_asset(spec: ColumnSpec) -> dg.AssetsDefinition:
 def _materialize(
     spec: ColumnSpec, context: dg.AssetExecutionContext, config: ColumnConfig, loaded: Mapping[str, Any]
 ) -> Iterator[dg.MaterializeResult[Any]]:
-    from pxt_assets.compute.column import CellsFailedError, Options
-    from pxt_assets.metadata import (
-        column_lineage,
-        failure_metadata,
-        materialization_metadata,
-        outcome_metadata,
-    )
+    from pxt_assets.compute.column import Options
+    from pxt_assets.metadata import column_lineage, materialization_metadata, outcome_metadata
 
     partitioned = context.has_partition_key or context.has_partition_key_range
     keys: Sequence[str | None] = list(context.partition_keys) if partitioned else [None]
@@ -122,6 +117,8 @@ def _materialize(
     )
     lineage = column_lineage(spec.expr, spec.name, spec.row_key, next(iter(spec.inputs.values())))
 
+    stored: dict[str | None, Mapping[str, Any]] = {}
+
     def report(partition: str | None, outcome: "Outcome") -> None:
         context.log.info(_summary(spec, partition, outcome))
         if outcome.trial:
@@ -130,20 +127,48 @@ def _materialize(
             )
             return
         file = store.file(spec.key, partition)
-        metadata = materialization_metadata(outcome, file, lineage, partitioned=partitioned)
-        context.add_asset_metadata(metadata, asset_key=spec.key, partition_key=partition)
+        stored[partition] = materialization_metadata(outcome, file, lineage, partitioned=partitioned)
 
     columns = _columns(spec, context, loaded, keys, store, options)
     resource = context.resources.openai if "openai" in context.op_def.required_resource_keys else None
     try:
         run_to_end(_compute_all(columns, resource, context.log.info, report))
-    except CellsFailedError as e:
-        raise dg.Failure(str(e), metadata=failure_metadata(e), allow_retries=True) from e
-    except RunError as e:
-        e.locate(spec.key.to_user_string())
-        raise dg.Failure(str(e), allow_retries=not isinstance(e, FatalApiError)) from e
+    except BaseException as e:
+        _record_stored(spec, context, stored)
+        if isinstance(e, RunError):
+            raise _failure(spec, e) from e
+        raise
+    for partition, metadata in stored.items():
+        context.add_asset_metadata(metadata, asset_key=spec.key, partition_key=partition)
     if config.limit is None:
         yield dg.MaterializeResult(asset_key=spec.key)
+
+
+def _failure(spec: ColumnSpec, error: RunError) -> dg.Failure:
+    from pxt_assets.compute.column import CellsFailedError
+    from pxt_assets.metadata import failure_metadata
+
+    error.locate(spec.key.to_user_string())
+    return dg.Failure(
+        str(error),
+        metadata=failure_metadata(error) if isinstance(error, CellsFailedError) else None,
+        allow_retries=not isinstance(error, FatalApiError),
+    )
+
+
+def _record_stored(
+    spec: ColumnSpec, context: dg.AssetExecutionContext, stored: Mapping[str | None, Mapping[str, Any]]
+) -> None:
+    """Records the partitions that were stored before the run failed: its step will report none of them."""
+    for partition, metadata in stored.items():
+        context.log_event(
+            dg.AssetMaterialization(
+                spec.key,
+                partition=partition,
+                metadata=metadata,
+                tags={"dagster/code_version": spec.code_version},
+            )
+        )
 
 
 def _columns(

@@ -7,6 +7,7 @@ import hashlib
 import threading
 from collections.abc import AsyncIterator, Mapping
 from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
 
 import dagster as dg
 from pydantic import Field, PrivateAttr, field_validator
@@ -64,13 +65,31 @@ class OpenAIResource(dg.ConfigurableResource[Any]):
         ge=0,
         description="How often a fault (5xx, timeout, dropped connection) is retried; 429s do not count.",
     )
-    ledger: str | None = Field(default=None, description="Database URL of a budget shared between processes.")
+    ledger: str | None = Field(
+        default=None, description="Where the budget is kept: None or 'memory' for one of this process alone."
+    )
     simulator: dict[str, Any] | None = Field(
         default=None, description="Options of the embedded simulator; set by OpenAIResource.simulated()."
     )
 
     _server: SimulatorServer | None = PrivateAttr(default=None)
     _starting: threading.Lock = PrivateAttr(default_factory=threading.Lock)
+
+    @field_validator("base_url")
+    @classmethod
+    def _without_credentials(cls, base_url: str | None) -> str | None:
+        if base_url and not isinstance(base_url, dg.EnvVar) and urlsplit(base_url).username is not None:
+            msg = "base_url holds credentials, which would be shown wherever it is; give them as api_key"
+            raise ValueError(msg)
+        return base_url
+
+    @field_validator("ledger")
+    @classmethod
+    def _in_memory(cls, ledger: str | None) -> str | None:
+        if ledger not in (None, "memory"):
+            msg = f"ledger: got a {str(ledger).partition(':')[0]} URL, allowed: None or 'memory', a budget of this process"
+            raise ValueError(msg)
+        return ledger
 
     @field_validator("rate_limits")
     @classmethod

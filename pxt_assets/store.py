@@ -13,7 +13,7 @@ from pydantic import Field
 
 from pxt_assets.errors import SourceError
 from pxt_assets.parquet import ParquetFile
-from pxt_assets.rows import Rows, chained, rows_of
+from pxt_assets.rows import chained, rows_of
 from pxt_assets.types import is_json, schema_entries
 from pxt_assets.values import to_python
 
@@ -146,31 +146,8 @@ def load_as(wanted: object, files: Sequence[ParquetFile]) -> object:
 
 
 def _table(files: Sequence[ParquetFile]) -> pa.Table:
-    rows = chained(_alike([file.rows() for file in files]))
+    rows = chained([file.rows() for file in files])
     return rows.table(rows.schema.names)
-
-
-def _alike(parts: list[Rows]) -> list[Rows]:
-    """The partitions with the most general of their types first: vectors may be of fixed length in some only."""
-    import pyarrow as pa
-
-    merged = pa.unify_schemas(
-        [_loose(p.schema) if len(parts) > 1 else p.schema for p in parts], promote_options="permissive"
-    )
-    if len(parts) == 1 or all(p.schema.equals(parts[0].schema) for p in parts):
-        return parts
-    return [Rows(merged, 0, lambda _columns, _size: iter(()), simulated=False), *parts]
-
-
-def _loose(schema: pa.Schema) -> pa.Schema:
-    import pyarrow as pa
-
-    return pa.schema(
-        [
-            f.with_type(pa.list_(f.type.value_type)) if pa.types.is_fixed_size_list(f.type) else f
-            for f in schema
-        ]
-    )
 
 
 def _dataset(files: Sequence[ParquetFile]) -> ds.Dataset:

@@ -180,6 +180,13 @@ class Table:
         if on_error not in get_args(OnError):
             msg = f"{self!r}.{name}: got on_error={on_error!r}, allowed: 'abort' or 'ignore'"
             raise DefinitionError(msg)
+        read = references(expr)
+        if partition_mapping is not None and read and all(ref._asset != self._asset_key for ref in read):
+            msg = (
+                f"{self!r}.{name}: partition_mapping maps to the upstream asset's partitions, but this column reads "
+                "computed columns alone, whose partitions are its own; leave it out"
+            )
+            raise DefinitionError(msg)
         column_type, shape = type_of(expr)
         key = dg.AssetKey([*self._asset_key.path, name])
         given = {

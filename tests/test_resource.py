@@ -248,3 +248,16 @@ def _children() -> list[str]:
         except OSError:
             continue
     return found
+
+
+@pytest.mark.parametrize(
+    ("wrong", "message"),
+    [
+        ({"base_url": "https://user:hunter2@proxy.example/v1"}, "give them as api_key"),
+        ({"ledger": "postgresql://user:hunter2@host/db"}, "allowed: None or 'memory'"),
+    ],
+)
+def test_what_cannot_be_kept_secret_or_served_is_refused(wrong: dict[str, str], message: str) -> None:
+    """Credentials in a URL would be shown with it; a ledger that is not there would not be shared."""
+    with pytest.raises(ValueError, match=message):
+        OpenAIResource(api_key="sk-test", **wrong)

@@ -309,6 +309,13 @@ class TestAttributes:
         """A table and its columns stand together."""
         assert spec(tbl.add_computed_column(c=moderations(tbl.body))).group_name == "support"
 
+    def test_a_partition_mapping_to_nothing_of_the_table_is_refused(self):
+        """A column that reads computed columns alone has their partitions: there is nothing to map."""
+        table = Table("tickets")
+        table.add_computed_column(a=moderations(table.body))
+        with pytest.raises(DefinitionError, match="leave it out"):
+            table.add_computed_column(b=table.a.id, partition_mapping=dg.AllPartitionMapping())
+
     def test_the_partition_mapping_is_that_of_the_table(self):
         """It says which of the table's partitions one of ours reads."""
         days = dg.DailyPartitionsDefinition("2027-01-01")
