@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 import dagster as dg
-from pydantic import Field, PrivateAttr, field_validator
+from pydantic import ConfigDict, Field, PrivateAttr, field_validator
 
 from pxt_assets.client import Client
 from pxt_assets.errors import FatalApiError
@@ -42,6 +42,8 @@ class OpenAIResource(dg.ConfigurableResource[Any]):
     Chat and embeddings follow the rate-limit headers of the API's answers. Endpoints whose answers carry none
     (moderations) are paced evenly at `rate_limits[model]` requests/minute, `default_rpm` where none is given.
     """
+
+    model_config = ConfigDict(hide_input_in_errors=True)  # secrets are among it
 
     api_key: str = Field(default=dg.EnvVar("OPENAI_API_KEY"), description="The API key.")
     base_url: str | None = Field(default=None, description="Another server than api.openai.com.")

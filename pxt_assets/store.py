@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import dagster as dg
-from pydantic import Field
+from pydantic import ConfigDict, Field
 
 from pxt_assets.errors import SourceError
 from pxt_assets.parquet import ParquetFile
@@ -55,6 +55,8 @@ class ColumnStore(dg.ConfigurableIOManager):
 
     Raises SourceError for a value that is no table, and for a partition that was never materialized.
     """
+
+    model_config = ConfigDict(hide_input_in_errors=True)  # storage_options may hold secrets
 
     base_path: str = Field(description="Folder or fsspec URL (s3://, gs://, memory://) that holds all files.")
     storage_options: dict[str, Any] | None = Field(

@@ -259,5 +259,6 @@ def _children() -> list[str]:
 )
 def test_what_cannot_be_kept_secret_or_served_is_refused(wrong: dict[str, str], message: str) -> None:
     """Credentials in a URL would be shown with it; a ledger that is not there would not be shared."""
-    with pytest.raises(ValueError, match=message):
+    with pytest.raises(ValueError, match=message) as refused:
         OpenAIResource(api_key="sk-test", **wrong)
+    assert "hunter2" not in str(refused.value)
