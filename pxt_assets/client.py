@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from pxt_assets.errors import CellError, FatalApiError, RunError
+from pxt_assets.failure import Failure, failure_of
 from pxt_assets.meter import Meter
 from pxt_assets.request import Parsed, Request
 from pxt_assets.throttle import Kind, Limiter, Pool, RequestTooLarge, backoff, classify
@@ -19,7 +20,8 @@ if TYPE_CHECKING:
     import openai
 
 SIMULATED_HEADER = "x-pxt-simulated"
-_PAGE_CHARACTERS = 500
+UNREACHED_IN_A_ROW = 20
+"""Requests that failed without an answer, all their retries included, with none answered between: an outage."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +35,7 @@ class Answer:
 class Client:
     """Sends requests to one account of the API, within one event loop.
 
-    `api` is an AsyncOpenAI whose own retries are off; `pool_of(request)` gives the state of the limits that the
+    `api` is an AsyncOpenAI whose own retries are off; `timeout` is in seconds, for a whole answer; `pool_of(request)` gives the state of the limits that the
     request falls under; `secrets` are replaced in whatever an error message quotes.
     """
 
@@ -44,6 +46,7 @@ class Client:
         *,
         max_in_flight: int,
         max_retries: int,
+        timeout: float,
         secrets: tuple[str, ...] = (),
         rng: random.Random | None = None,
     ) -> None:
@@ -54,7 +57,9 @@ class Client:
         self._max_retries = max_retries
         self._secrets = secrets
         self._random = rng or random.Random()  # noqa: S311  (jitter)
+        self._timeout = timeout
         self._answered = False
+        self._unreached = 0
         self.simulated: bool | None = None
         """Whether the server is a simulator, None before its first answer."""
         self.max_in_flight = max_in_flight
@@ -90,14 +95,14 @@ class Client:
             sent = loop.time()
             meter.seconds_throttled += sent - queued
             meter.requests += 1
-            failure: Failure
             try:
-                response = await self._post(request)
-            except asyncio.CancelledError:
-                permit.lost()
-                raise
-            except Exception as e:
-                failure = self._failure(e)
+                async with asyncio.timeout(self._timeout):
+                    response = await self._post(request)
+            except BaseException as e:
+                failure = self._failure(e) if isinstance(e, Exception) else None
+                if failure is None:
+                    permit.lost()
+                    raise
             else:
                 permit.answered(response.headers)
                 return self._answer(request, response, cells, loop.time() - sent, meter)
@@ -162,96 +167,45 @@ class Client:
     def _answer(
         self, request: Request, response: httpx2.Response, cells: int, latency: float, meter: Meter
     ) -> Answer:
-        simulated = response.headers.get(SIMULATED_HEADER) == "true"
         request_id = response.headers.get("x-request-id")
         self._answered = True
-        self.simulated = simulated
+        self._unreached = 0
+        self.simulated = response.headers.get(SIMULATED_HEADER) == "true"
         try:
             parsed = request.endpoint.parse(response.content, cells)
-        except (ValueError, KeyError, TypeError, AttributeError) as e:
-            meter.simulated = meter.simulated or simulated
+        except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as e:
             msg = f"{request.endpoint.path} answered with something else than documented: {e}"
             raise CellError("InvalidAnswer", msg, request_id) from e
-        meter.answered(parsed.model or request.model, parsed.usage, latency, simulated=simulated)
+        meter.answered(parsed.model or request.model, parsed.usage, latency)
         return Answer(parsed, request_id)
 
-    def _failure(self, error: Exception) -> Failure:
-        import openai
-
-        name = type(error).__name__
-        if isinstance(error, openai.APIStatusError):
+    def _failure(self, error: Exception) -> Failure | None:
+        failure = failure_of(error, self._secrets)
+        if failure is not None and failure.status is not None:
+            self.simulated = failure.headers.get(SIMULATED_HEADER) == "true"
+            self._unreached = 0
             self._answered = True
-            body = error.body if isinstance(error.body, Mapping) else {}
-            text = body.get("message") or _page(error)
-            return Failure(
-                name=name,
-                message=self._scrubbed(str(text)),
-                status=error.status_code,
-                type=_text(body.get("type")),
-                code=_text(body.get("code")),
-                headers=error.response.headers,
-                request_id=error.response.headers.get("x-request-id"),
-            )
-        if isinstance(error, openai.APIConnectionError):  # a timeout is one too
-            cause = error.__cause__
-            detail = f" ({type(cause).__name__}: {cause})" if cause else ""
-            return Failure(name=name, message=self._scrubbed(f"{error.message}{detail}"))
-        raise error
-
-    def _scrubbed(self, text: str) -> str:
-        for secret in self._secrets:
-            text = text.replace(secret, "***")
-        return text
+        return failure
 
     def _fatal_message(self, failure: Failure) -> str:
         what = f"{failure.name} {failure.status}: {failure.message}"
-        hint = _HINTS.get(failure.status or 0, "")
         asked = f" (request {failure.request_id})" if failure.request_id else ""
-        return f"the API at {self._api.base_url} refuses all requests of this kind: {what}{asked}.{hint}"
-
-    def _check_reached(self, failure: Failure) -> None:
-        """A server that never answered at all is no row's fault."""
-        if failure.status is None and not self._answered:
-            msg = (
-                f"cannot reach the API at {self._api.base_url}: {failure.name}: {failure.message}. "
-                "Check base_url of the OpenAIResource, the network and the proxy settings."
-            )
-            raise RunError(msg)
-
-
-@dataclass(frozen=True, slots=True)
-class Failure:
-    """A request that was not answered with a result."""
-
-    name: str
-    """The client's error class."""
-    message: str
-    status: int | None = None
-    """HTTP status, None when no answer came."""
-    type: str | None = None
-    code: str | None = None
-    headers: Mapping[str, str] = field(default_factory=dict)
-    request_id: str | None = None
+        return f"the API at {self._where} refuses all requests of this kind: {what}{asked}.{failure.advice}"
 
     @property
-    def too_large(self) -> bool:
-        """Whether this 429 means that the request would not fit into an empty bucket: waiting would not help."""
-        return self.status == 429 and self.message.lower().startswith("request too large")
+    def _where(self) -> str:
+        url = self._api.base_url
+        return f"{url.scheme}://{url.netloc.decode().rpartition('@')[2]}{url.path}"
 
-
-_HINTS: dict[int, str] = {
-    401: " Check api_key of the OpenAIResource (by default the environment variable OPENAI_API_KEY).",
-    403: " The key has no access to this; check organization, project and the key's permissions.",
-    404: " Check the model's name and base_url.",
-    429: " The account has no credit or has reached its spending limit; see its billing page.",
-}
-
-
-def _page(error: openai.APIStatusError) -> str:
-    """What an answer said that is no error of the API: a proxy's page, another server's JSON."""
-    said = " ".join(error.response.text.split())
-    return f"{error.message}: {said[:_PAGE_CHARACTERS]}" if said else error.message
-
-
-def _text(value: Any) -> str | None:
-    return value if isinstance(value, str) else None
+    def _check_reached(self, failure: Failure) -> None:
+        """A server that never answered, or no longer does, is no row's fault. Raises RunError."""
+        if failure.status is not None:
+            return
+        self._unreached += 1
+        if self._answered and self._unreached < UNREACHED_IN_A_ROW:
+            return
+        msg = (
+            f"cannot reach the API at {self._where}: {failure.name}: {failure.message}. "
+            "Check base_url of the OpenAIResource, the network and the proxy settings."
+        )
+        raise RunError(msg)

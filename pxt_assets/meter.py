@@ -26,8 +26,6 @@ class Meter:
     """Tokens that the answers state."""
     cost_usd: float | None = 0.0
     """US dollars, None as soon as one answer's price is unknown."""
-    simulated: bool = False
-    """Whether any answer came from a simulator."""
     limit_utilization: float | None = None
     """Share of what the limits allowed that was used, 0 to 1, None where no limit is known."""
     latencies: array[float] = field(default_factory=lambda: array("d"))
@@ -35,11 +33,10 @@ class Meter:
     unsent: set[asyncio.Task[object]] = field(default_factory=set)
     """Tasks that wait to send: those which a stop may cancel at no cost."""
 
-    def answered(self, model: str, usage: Usage, latency: float, *, simulated: bool) -> None:
-        """Counts one answer."""
-        self.usage += usage
+    def answered(self, model: str, usage: Usage | None, latency: float) -> None:
+        """Counts one answer; `usage` is None where it states none."""
+        self.usage += usage or Usage()
         self.latencies.append(latency)
-        self.simulated = self.simulated or simulated
         cost = cost_usd(model, usage)
         self.cost_usd = None if cost is None or self.cost_usd is None else self.cost_usd + cost
 

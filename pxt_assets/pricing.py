@@ -12,8 +12,13 @@ _LINEAR_TOKENS = 100_000
 _log = logging.getLogger(__name__)
 
 
-def cost_usd(model: str, usage: Usage) -> float | None:
-    """The price of one answer in US dollars; None where the table knows no price of the model."""
+def cost_usd(model: str, usage: Usage | None) -> float | None:
+    """The price of one answer in US dollars; None where the table knows no price of the model.
+
+    Without a `usage` it is unknown too, unless the model is free.
+    """
+    if usage is None:
+        return 0.0 if _rates(model) == (0.0, 0.0, 0.0) else None
     if usage.input_tokens > _LINEAR_TOKENS:
         return _price(model, usage)
     rates = _rates(model)

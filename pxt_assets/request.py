@@ -51,7 +51,8 @@ class Parsed:
     """An answer's body: a value for each cell that was asked for, and what they used."""
 
     values: Sequence[Any]
-    usage: Usage
+    usage: Usage | None
+    """None where the answer states none."""
     model: str | None = None
     """The model snapshot that answered."""
 

@@ -149,6 +149,7 @@ class OpenAIResource(dg.ConfigurableResource[Any]):
                 self._pool_of,
                 max_in_flight=self.max_in_flight,
                 max_retries=self.max_retries,
+                timeout=self.timeout,
                 secrets=(self.api_key,) if self.simulator is None else (),
             )
         finally:
@@ -195,9 +196,8 @@ class OpenAIResource(dg.ConfigurableResource[Any]):
 
     def _pool_of(self, request: Request) -> Pool:
         group = model_group(request.model)
-        rpm = None
-        if not request.endpoint.sends_limits:
-            rpm = self.rate_limits.get(request.model, self.rate_limits.get(group, self.default_rpm))
+        unset = None if request.endpoint.sends_limits else self.default_rpm
+        rpm = self.rate_limits.get(request.model, self.rate_limits.get(group, unset))
         return pools.get((self._account(), group), rpm=rpm)
 
     def _account(self) -> str:

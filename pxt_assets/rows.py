@@ -69,13 +69,14 @@ def chained(parts: Sequence[Rows]) -> Rows:
         return parts[0]
     import pyarrow as pa
 
-    schema = _common_schema([part.schema for part in parts]) if parts else pa.schema([])
+    telling = [part for part in parts if part.num_rows] or parts  # no rows have no say in types
+    schema = _common_schema([part.schema for part in telling]) if parts else pa.schema([])
 
     def read(columns: Sequence[str], size: int) -> Iterator[pa.RecordBatch]:
         wanted = pa.schema([schema.field(name) for name in columns])
-        for part in parts:
+        for part in telling:
             for batch in part.batches(columns, size):
-                yield batch.cast(wanted) if batch.schema != wanted else batch
+                yield _cast(batch, wanted)
 
     return Rows(schema, sum(p.num_rows for p in parts), read, simulated=any(p.simulated for p in parts))
 
@@ -95,7 +96,19 @@ def _common_schema(schemas: Sequence[pa.Schema]) -> pa.Schema:
     try:
         return pa.unify_schemas(plain, promote_options="permissive")
     except (pa.ArrowInvalid, pa.ArrowTypeError) as e:
-        msg = f"the partitions differ in types ({e}); materialize them again"
+        msg = (
+            f"the partitions differ in types ({e}); declare the column in schema=, and materialize them again"
+        )
+        raise SourceError(msg) from e
+
+
+def _cast(batch: pa.RecordBatch, schema: pa.Schema) -> pa.RecordBatch:
+    import pyarrow as pa
+
+    try:
+        return batch if batch.schema == schema else batch.cast(schema)
+    except pa.ArrowInvalid as e:
+        msg = f"the partitions differ in types, and a value does not fit the one they have in common ({e})"
         raise SourceError(msg) from e
 
 

@@ -156,7 +156,8 @@ def _dataset(files: Sequence[ParquetFile]) -> ds.Dataset:
     import pyarrow.dataset as ds
 
     paths = [file.path for file in files]
-    return ds.dataset([path.path for path in paths], filesystem=paths[0].fs, format="parquet")
+    schema = chained([file.rows() for file in files]).schema
+    return ds.dataset([path.path for path in paths], schema, format="parquet", filesystem=paths[0].fs)
 
 
 def to_pandas(table: pa.Table) -> pd.DataFrame:

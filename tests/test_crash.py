@@ -56,7 +56,7 @@ def start(server: SimulatorServer, folder: Path) -> subprocess.Popen[bytes]:
 def journaled(folder: Path) -> int:
     """Cells in the journal's complete segments."""
     total = 0
-    for segment in (folder / "tickets" / "response" / "response.journal").glob("[!.]*.arrow"):
+    for segment in (folder / "tickets" / "response" / ".response.journal").glob("[!.]*.arrow"):
         with pa.memory_map(str(segment)) as source:
             total += pa.ipc.open_file(source).read_all().num_rows
     return total
@@ -83,4 +83,4 @@ def test_a_killed_run_is_resumed_from_its_journal_and_pays_for_nothing_in_it_aga
     assert counters(server)["requests"] - asked == ROWS - kept
     assert pq.read_table(column)["response"].null_count == 0
     assert pq.read_table(column)["id"].to_pylist() == list(range(ROWS))
-    assert not column.with_name("response.journal").exists()
+    assert not column.with_name(".response.journal").exists()

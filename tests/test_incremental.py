@@ -53,7 +53,7 @@ class Tickets:
 
     @property
     def journal(self) -> Path:
-        return self.path.with_name("c.journal")
+        return self.path.with_name(".c.journal")
 
     @property
     def said(self) -> dict[Any, Any]:

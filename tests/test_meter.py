@@ -8,27 +8,27 @@ def test_answers_add_up():
     """Tokens, cost and latencies are those of all answers."""
     meter = Meter()
     for latency in (1.0, 2.0):
-        meter.answered("gpt-4o-mini", Usage(1_000, 1_000, 100), latency, simulated=False)
+        meter.answered("gpt-4o-mini", Usage(1_000, 1_000, 100), latency)
     assert meter.usage == Usage(2_000, 2_000, 200)
     assert meter.cost_usd == pytest.approx(2 * (0.9 * 0.00015 + 0.1 * 0.000075 + 0.0006))
     assert list(meter.latencies) == [1.0, 2.0]
-    assert not meter.simulated
 
 
 def test_one_unknown_price_makes_the_sum_unknown():
     """A sum that leaves something out would be taken for the cost."""
     meter = Meter()
-    meter.answered("a-model-nobody-sells", Usage(1), 1.0, simulated=False)
-    meter.answered("gpt-4o-mini", Usage(1), 1.0, simulated=False)
+    meter.answered("a-model-nobody-sells", Usage(1), 1.0)
+    meter.answered("gpt-4o-mini", Usage(1), 1.0)
     assert meter.cost_usd is None
 
 
-def test_one_simulated_answer_marks_all():
-    """What a simulator made never passes for a result."""
+def test_an_answer_without_usage_makes_the_cost_unknown():
+    """What states no tokens may have cost anything; only a free model's answer surely did not."""
     meter = Meter()
-    meter.answered("gpt-4o-mini", Usage(1), 1.0, simulated=True)
-    meter.answered("gpt-4o-mini", Usage(1), 1.0, simulated=False)
-    assert meter.simulated
+    meter.answered("omni-moderation-latest", None, 1.0)
+    assert meter.cost_usd == 0.0
+    meter.answered("gpt-4o-mini", None, 1.0)
+    assert meter.cost_usd is None
 
 
 @pytest.mark.parametrize(("share", "seconds"), [(0.0, 1.0), (0.5, 51.0), (0.95, 96.0), (1.0, 100.0)])

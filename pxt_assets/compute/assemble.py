@@ -14,7 +14,7 @@ from pxt_assets.compute.digests import digests_of
 from pxt_assets.compute.plan import cell_digest
 from pxt_assets.errors import CellError
 from pxt_assets.request import DIGEST_BYTES, simulated_digest
-from pxt_assets.types import Json, is_json
+from pxt_assets.types import Array, Json, is_json
 from pxt_assets.values import to_arrow
 
 if TYPE_CHECKING:
@@ -145,7 +145,8 @@ def assemble(column: Column, results: Results, *, simulated: bool) -> Assembly:
     value = next((part.schema.field("value").type for part in results()), None)
     if value is None:
         value = column.column_type.arrow() if column.column_type else _source_type(column)
-    length = _common_length(value, results())
+    is_vector = column.column_type is not None and issubclass(column.column_type, Array)
+    length = _common_length(results()) if is_vector else None
     if length is not None:
         value = pa.list_(value.value_type, length)
     name = column.name
@@ -216,13 +217,10 @@ def _rows(
         yield rows
 
 
-def _common_length(value: pa.DataType, results: Iterable[pa.Table]) -> int | None:
+def _common_length(results: Iterable[pa.Table]) -> int | None:
     """The length that all vectors share, None if they differ or there is none."""
-    import pyarrow as pa
     import pyarrow.compute as pc
 
-    if not pa.types.is_list(value):
-        return None
     lengths: set[int] = set()
     for part in results:
         bounds = pc.min_max(pc.list_value_length(part["value"])).as_py()

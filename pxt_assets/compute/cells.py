@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from pxt_assets.compute.digests import DigestIndex, digests_of
 from pxt_assets.compute.journal import Journal
+from pxt_assets.errors import RunError
 from pxt_assets.parquet import ParquetFile
 from pxt_assets.request import simulated_digest
 from pxt_assets.types import ColumnType, plain_type
@@ -24,6 +26,7 @@ class EarlierFile:
     """The column's stored file as a source of cells, found by `_digest`."""
 
     def __init__(self, file: ParquetFile, name: str, column_type: type[ColumnType]) -> None:
+        file = ParquetFile(file.path)  # as it is now
         self.simulated = False
         self.num_rows = 0
         self._file = file
@@ -89,21 +92,31 @@ class Cells:
     """
 
     def __init__(
-        self, earlier: EarlierFile, journal: Journal, *, refresh: bool = False, retry_errors: bool = True
+        self,
+        earlier: Callable[[], EarlierFile],
+        journal: Journal,
+        *,
+        refresh: bool = False,
+        retry_errors: bool = True,
     ) -> None:
         self.simulated = False
-        self._earlier = earlier
+        self._open_earlier = earlier
+        self._earlier = earlier()
         self._journal = journal
         self._errors = not retry_errors
-        self._in_file = DigestIndex() if refresh else earlier.load(errors=self._errors)
+        self._in_file = DigestIndex() if refresh else self._earlier.load(errors=self._errors)
         done, failed = journal.load(errors=self._errors)
         self._done, self._failed = (DigestIndex(), DigestIndex()) if refresh else (done, failed)
-        self.any_simulated = earlier.simulated or journal.simulated
+        self.any_simulated = self._earlier.simulated or journal.simulated
         self.used_simulated = False
         """Whether any cell that was looked up is a simulator's."""
 
     def reload(self) -> None:
-        """Takes in what this attempt journaled. Where a refresh failed, the earlier result stands."""
+        """Takes in what this attempt journaled, and what another run may have stored since it began.
+
+        Where a refresh failed, the earlier result stands.
+        """
+        self._earlier = self._open_earlier()
         self._in_file = self._earlier.load(errors=self._errors)
         self._done, self._failed = self._journal.load(errors=self._errors)
 
@@ -114,11 +127,20 @@ class Cells:
         return missing
 
     def take(self, digests: Digests) -> pa.Table:
-        """The finished cells `S16[n]` in that order: digest (as it is stored), value, errortype, errormsg."""
+        """The finished cells `S16[n]` in that order: digest (as it is stored), value, errortype, errormsg.
+
+        Raises RunError if one is gone, which only another run of the same partition can have brought about.
+        """
         import numpy as np
         import pyarrow as pa
 
         in_journal, in_file = self._find(digests)
+        if bool(((in_journal < 0) & (in_file < 0)).any()):
+            msg = (
+                "another run computes this partition at the same time and has taken over finished cells; "
+                "materialize again when it has ended: what is finished is not computed again"
+            )
+            raise RunError(msg)
         from_journal = np.flatnonzero(in_journal >= 0)
         from_file = np.flatnonzero((in_journal < 0) & (in_file >= 0))
         parts = []

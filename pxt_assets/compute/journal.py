@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pxt_assets.compute.digests import DigestIndex, digests_of
-from pxt_assets.parquet import is_local, replacing
+from pxt_assets.parquet import is_local, remove, replacing
 from pxt_assets.types import Array, ColumnType, String
 from pxt_assets.values import to_arrow
 
@@ -63,6 +63,7 @@ class Journal:
         self._pending: list[Cell] = []
         self._writing = threading.Lock()
         self._own: set[str] = set()
+        self._loaded: list[UPath] = []
         self._segments: list[pa.Table] = []
         self._fetched: str | None = None
 
@@ -118,10 +119,12 @@ class Journal:
         import pyarrow.compute as pc
 
         self.close()
+        self._loaded = []
         done, failed = DigestIndex(), DigestIndex()
         start = 0
         for path in self._paths():
             segment = self._open(path)
+            self._loaded.append(path)
             if segment is None:
                 continue
             self._segments.append(segment)
@@ -159,10 +162,12 @@ class Journal:
             self._fetched = None
 
     def remove(self) -> None:
-        """Removes the journal; what it held is in the column's file."""
+        """Removes what was loaded: it is in the column's file. Segments that another run wrote since then stay."""
         self.close()
-        with suppress(FileNotFoundError):
-            self.directory.fs.rm(self.directory.path, recursive=True)
+        for path in self._loaded:
+            remove(path)
+        with suppress(OSError):  # not empty
+            self.directory.fs.rmdir(self.directory.path)
 
     def _paths(self) -> Iterator[UPath]:
         if self.directory.exists():

@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable
+from functools import partial
 
 from pxt_assets.client import Client
 from pxt_assets.compute.ask import Asker
@@ -41,10 +42,12 @@ async def _compute(column: Column, client: Client | None, log: Callable[[str], N
         return _derive(column, started)
     assert client is not None
     assert column.column_type is not None
-    journal = Journal(column.file.path.with_name(f"{column.file.path.stem}.journal"), column.column_type)
+    # hidden, as readers of a whole folder expect of what is no data
+    folder = column.file.path.with_name(f".{column.file.path.stem}.journal")
+    journal = Journal(folder, column.column_type)
     try:
         options = column.options
-        earlier = EarlierFile(column.file, column.name, column.column_type)
+        earlier = partial(EarlierFile, column.file, column.name, column.column_type)
         # under "abort" no error may be stored, so none is kept
         retry_errors = options.retry_errors or options.on_error == "abort"
         cells = Cells(earlier, journal, refresh=options.refresh, retry_errors=retry_errors)

@@ -6,7 +6,7 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-from pxt_assets.functions.declare import api_function, shown, usage_of, with_kwargs
+from pxt_assets.functions.declare import api_function, model_of, shown, usage_of, with_kwargs
 from pxt_assets.request import Endpoint, Parsed
 from pxt_assets.throttle import estimate_tokens
 from pxt_assets.types import Json
@@ -41,7 +41,7 @@ def _parse(body: bytes, _cells: int) -> Parsed:
     if not isinstance(answer, dict) or not isinstance(answer.get("choices"), list):
         msg = "the answer has no `choices`"
         raise ValueError(msg)
-    return Parsed([answer], usage_of(answer.get("usage")), answer.get("model"))
+    return Parsed([answer], usage_of(answer), model_of(answer))
 
 
 def _tokens(body: Mapping[str, Any]) -> float:

@@ -52,13 +52,22 @@ def text_of(value: object, argument: str) -> str:
     return value
 
 
-def usage_of(usage: Mapping[str, Any] | None) -> Usage:
-    """The tokens that an answer's `usage` states; zeros where it states none."""
-    if not isinstance(usage, Mapping):
-        return Usage()
-    details = usage.get("prompt_tokens_details") or {}
-    return Usage(
-        int(usage.get("prompt_tokens") or 0),
-        int(usage.get("completion_tokens") or 0),
-        int(details.get("cached_tokens") or 0),
-    )
+def usage_of(answer: Mapping[str, Any]) -> Usage | None:
+    """The tokens that an answer states, None where it states none: a missing bill is no reason to lose the answer."""
+    usage = answer.get("usage")
+    if not isinstance(usage, Mapping) or not isinstance(usage.get("prompt_tokens"), int):
+        return None
+    details = usage.get("prompt_tokens_details")
+    cached = _count(details.get("cached_tokens")) if isinstance(details, Mapping) else 0
+    read = _count(usage["prompt_tokens"])
+    return Usage(read, _count(usage.get("completion_tokens")), min(cached, read))
+
+
+def model_of(answer: Mapping[str, Any]) -> str | None:
+    """The model snapshot that an answer states."""
+    model = answer.get("model")
+    return model if isinstance(model, str) else None
+
+
+def _count(value: object) -> int:
+    return max(value, 0) if isinstance(value, int) else 0

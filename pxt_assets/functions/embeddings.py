@@ -7,7 +7,7 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from pxt_assets.functions.declare import api_function, shown, text_of, usage_of, with_kwargs
+from pxt_assets.functions.declare import api_function, model_of, shown, text_of, usage_of, with_kwargs
 from pxt_assets.request import Endpoint, Parsed
 from pxt_assets.throttle import estimate_tokens
 from pxt_assets.types import Array
@@ -31,7 +31,7 @@ def _parse(body: bytes, cells: int) -> Parsed:
         msg = f"the answer does not hold the {cells} vectors asked for"
         raise ValueError(msg)
     vectors = [_vector(item["embedding"]) for item in sorted(data, key=lambda item: int(item["index"]))]
-    return Parsed(vectors, usage_of(answer.get("usage")), answer.get("model"))
+    return Parsed(vectors, usage_of(answer), model_of(answer))
 
 
 def _vector(embedding: str | list[float]) -> Any:

@@ -152,7 +152,8 @@ class _EndpointApp:
             elif exc.status < 500:
                 counters.client_errors += 1
             response = _respond(exc.status, exc.body(), [*simulator.standard_headers(arrived), *exc.headers])
-        except DroppedConnectionError:
+        except (DroppedConnectionError, asyncio.CancelledError):
+            # A server that stops cancels what still sleeps, and would answer in its own name.
             await _begin_answer(send, simulator.standard_headers(arrived))
             raise
         except ClientDisconnect:

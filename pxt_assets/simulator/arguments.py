@@ -46,21 +46,18 @@ def check_number(body: dict[str, Any], name: str, low: float, high: float) -> No
 
 
 def _check_range(name: str, value: float, low: float | None, high: float | None, kind: str) -> None:
-    for limit, beyond, word, code in (
-        (low, low is not None and not value >= low, "below minimum value. Expected a value >=", "below_min"),
-        (
-            high,
-            high is not None and not value <= high,
-            "above maximum value. Expected a value <=",
-            "above_max",
-        ),
-    ):
-        if beyond:
-            raise bad_request(
-                f"Invalid '{name}': {kind} {word} {limit}, but got {value} instead.",
-                code=f"{kind}_{code}_value",
-                param=name,
-            )
+    if low is not None and value < low:
+        raise bad_request(
+            f"Invalid '{name}': {kind} below minimum value. Expected a value >= {low}, but got {value} instead.",
+            code=f"{kind}_below_min_value",
+            param=name,
+        )
+    if high is not None and value > high:
+        raise bad_request(
+            f"Invalid '{name}': {kind} above maximum value. Expected a value <= {high}, but got {value} instead.",
+            code=f"{kind}_above_max_value",
+            param=name,
+        )
 
 
 def read_boolean(body: dict[str, Any], name: str) -> bool:
@@ -96,6 +93,13 @@ def check_string(body: dict[str, Any], name: str, longest: int | None = None) ->
             code="string_above_max_length",
             param=name,
         )
+
+
+def read_array(value: Any, param: str) -> list[Any]:
+    """`value`, which must be an array; `param` is its path in the request."""
+    if not isinstance(value, list):
+        raise wrong_type(param, "an array", value)
+    return value
 
 
 def read_object(value: Any, param: str) -> dict[str, Any]:

@@ -126,7 +126,7 @@ def _instance(schema: dict[str, Any], request: ChatRequest, index: int) -> Any:
         return make_instance(schema, request.conversation.question, index)
     except NoInstanceError as exc:
         raise bad_request(f"Invalid schema: {exc}.", code="invalid_json_schema") from exc
-    except (TypeError, AttributeError, ValueError, OverflowError, RecursionError) as exc:
+    except (ArithmeticError, AttributeError, LookupError, RecursionError, TypeError, ValueError) as exc:
         # Keywords whose values have the wrong type, or numbers beyond floats: too many ways to check each.
         raise bad_request(f"Invalid schema: it is malformed ({exc}).", code="invalid_json_schema") from exc
 

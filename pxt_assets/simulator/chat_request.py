@@ -5,7 +5,7 @@ from typing import Any
 
 from pxt_assets.simulator import arguments
 from pxt_assets.simulator.chat_tools import Tool, read_name, read_tools
-from pxt_assets.simulator.endpoint import MESSAGE_OVERHEAD, estimate_tokens
+from pxt_assets.simulator.endpoint import estimate_tokens
 from pxt_assets.simulator.errors import (
     bad_request,
     empty_array,
@@ -58,6 +58,9 @@ KNOWN = frozenset(
     )
 )
 """Every top-level argument of the API."""
+
+MESSAGE_OVERHEAD = 3
+"""Tokens that the limit is charged beyond the texts, and that `usage` states for each message."""
 
 IMAGE_TOKENS = 765
 """Tokens that the limit is charged for an image, whatever its size."""
@@ -150,7 +153,9 @@ def _refuse_unsimulated(body: dict[str, Any]) -> None:
     for name, feature in (("stream", "Streaming"), ("logprobs", "Log probabilities")):
         if arguments.read_boolean(body, name):
             raise not_simulated(name, feature)
-    if "audio" in (body.get("modalities") or ()):
+    if body.get("modalities") is not None and "audio" in arguments.read_array(
+        body["modalities"], "modalities"
+    ):
         raise not_simulated("modalities", "Spoken output")
     for name in ("functions", "function_call"):
         if body.get(name) is not None:
@@ -238,14 +243,12 @@ def _read_content(message: dict[str, Any], role: str, path: str) -> tuple[str, i
     if content is None:
         if role in ("assistant", "function"):
             return "", 0
-        raise (
-            missing(param)
-            if "content" not in message
-            else bad_request(
-                f"Invalid value for 'content': expected a string, got null. - '{param}'",
-                code="invalid_type",
-                param=param,
-            )
+        if "content" not in message:
+            raise missing(param)
+        raise bad_request(
+            f"Invalid value for 'content': expected a string, got null. - '{param}'",
+            code="invalid_type",
+            param=param,
         )
     if not isinstance(content, list):
         raise wrong_type(param, "one of a string or array of objects", content)

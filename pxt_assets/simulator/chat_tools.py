@@ -71,14 +71,11 @@ def _read_named_choice(choice: Any) -> tuple[set[str], bool]:
     if kind == "allowed_tools":
         place = "tool_choice.allowed_tools"
         allowed = arguments.read_object(choice.get("allowed_tools"), place)
-        functions = [
-            arguments.read_object(tool, f"{place}.tools").get("function")
-            for tool in allowed.get("tools") or []
-        ]
-        names = {
-            arguments.read_string_at(arguments.read_object(f, f"{place}.tools"), "name", place)
-            for f in functions
-        }
+        names = set()
+        for index, tool in enumerate(arguments.read_array(allowed.get("tools"), f"{place}.tools")):
+            path = f"{place}.tools[{index}].function"
+            function = arguments.read_object(arguments.read_object(tool, path).get("function"), path)
+            names.add(arguments.read_string_at(function, "name", path))
         return names, allowed.get("mode") == "required"
     raise wrong_value("tool_choice.type", kind, ("function", "allowed_tools"))
 

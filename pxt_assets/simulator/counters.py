@@ -48,22 +48,9 @@ class Counters:
 
     def reset(self) -> None:
         """Zero all totals. Requests in flight stay counted as such, since they will leave."""
-        in_flight = self.in_flight
-        self.__init__()  # type: ignore[misc]
-        self.in_flight = self.max_in_flight = in_flight
+        vars(self).update(vars(Counters(in_flight=self.in_flight, max_in_flight=self.in_flight)))
 
     def as_dict(self) -> dict[str, Any]:
         """The totals as JSON-able values."""
-        return {
-            "requests": self.requests,
-            "answered": self.answered,
-            "rate_limited": self.rate_limited,
-            "faults": {kind: self.faults[kind] for kind in FAULTS},
-            "client_errors": self.client_errors,
-            "input_tokens": self.input_tokens,
-            "output_tokens": self.output_tokens,
-            "inputs": self.inputs,
-            "in_flight": self.in_flight,
-            "max_in_flight": self.max_in_flight,
-            "by_endpoint": dict(self.by_endpoint),
-        }
+        faults = {kind: self.faults[kind] for kind in FAULTS}
+        return {**vars(self), "faults": faults, "by_endpoint": dict(self.by_endpoint)}

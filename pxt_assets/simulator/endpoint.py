@@ -1,10 +1,8 @@
 """What the three endpoints have in common: a parsed call, its charge, and its answer."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Protocol
-
-MESSAGE_OVERHEAD = 3
-"""Tokens that the API adds to the text of a chat request."""
 
 
 def estimate_tokens(characters: int) -> int:
@@ -36,8 +34,5 @@ class Call(Protocol):
         """The answer; `digest` names the request, and the answer's id is made from it."""
 
 
-class Endpoint(Protocol):
-    """Reads a body; raises `SimulatedError` for one that the API would refuse."""
-
-    def __call__(self, body: dict[str, Any]) -> Call:
-        """The call that `body` asks for."""
+Endpoint = Callable[[dict[str, Any]], Call]
+"""Reads a body; raises `SimulatedError` for one that the API would refuse."""

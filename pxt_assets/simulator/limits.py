@@ -7,7 +7,7 @@ from typing import Any
 
 from pxt_assets.simulator.bucket import Bucket, format_duration
 from pxt_assets.simulator.errors import DOCS, SimulatedError, bad_request
-from pxt_assets.simulator.models import family
+from pxt_assets.simulator.models import family, is_moderation
 from pxt_assets.simulator.options import UNLIMITED_REQUESTS, UNLIMITED_TOKENS, SimulatorOptions
 
 Headers = list[tuple[bytes, bytes]]
@@ -50,7 +50,7 @@ class RateLimits:
         if buckets is None:
             buckets = self._groups[(key, group)] = self._fill(group, now)
         requests_bucket, tokens_bucket = buckets
-        silent = not self._options.headers or _is_moderation(group)
+        silent = not self._options.headers or is_moderation(group)
         for unit, bucket, amount in (("requests", requests_bucket, 1), ("tokens", tokens_bucket, tokens)):
             wait = bucket.wait(amount, now)
             if wait > 0:
@@ -76,7 +76,7 @@ class RateLimits:
             if self._options.moderation_rpm is None:
                 self._moderations = _changed(self._moderations, rpm, None)
             self._by_family = {
-                name: _changed(own, rpm, None if _is_moderation(name) else tpm)
+                name: _changed(own, rpm, None if is_moderation(name) else tpm)
                 for name, own in self._by_family.items()
             }
         for (_, group), (requests_bucket, tokens_bucket) in self._groups.items():
@@ -86,7 +86,7 @@ class RateLimits:
         return {"model": model, "rpm": limits.rpm, "tpm": limits.tpm}
 
     def _limits(self, group: str) -> _Limits:
-        default = self._moderations if _is_moderation(group) else self._chat_and_embeddings
+        default = self._moderations if is_moderation(group) else self._chat_and_embeddings
         return self._by_family.get(group, default)
 
     def _fill(self, group: str, now: float) -> tuple[Bucket, Bucket]:
@@ -96,10 +96,6 @@ class RateLimits:
             Bucket(limits.rpm, level=limits.rpm * level, now=now),
             Bucket(limits.tpm, level=limits.tpm * level, now=now),
         )
-
-
-def _is_moderation(group: str) -> bool:
-    return "-moderation" in group
 
 
 def _changed(limits: _Limits, rpm: float | None, tpm: float | None) -> _Limits:

@@ -5,14 +5,20 @@ from collections.abc import Callable
 from functools import lru_cache
 from typing import Any
 
+
+def is_moderation(model: str) -> bool:
+    """Whether `model`, or the family of that name, moderates."""
+    return model.startswith(("omni-moderation", "text-moderation"))
+
+
 _CHAT = re.compile(r"(ft:)?(gpt-|chatgpt-|o\d)")
 _NOT_CHAT = re.compile(r"(chat)?gpt-image|gpt-realtime|gpt-transcribe|.*-(transcribe|tts|realtime)\b")
 _ENDPOINTS: dict[str, Callable[[str], bool]] = {
     "chat/completions": lambda model: bool(_CHAT.match(model)) and not _NOT_CHAT.match(model),
     "embeddings": lambda model: model.startswith("text-embedding-"),
-    "moderations": lambda model: model.startswith(("omni-moderation-", "text-moderation-")),
+    "moderations": is_moderation,
 }
-_SNAPSHOT = re.compile(r"-(\d{4}-\d{2}-\d{2}|\d{4})$")
+_SNAPSHOT = re.compile(r"-(\d{4}-\d{2}-\d{2}|\d{4}|latest)$")
 
 _CREATED = 1_735_689_600
 """Unix time stated for every model: an arbitrary fixed one."""
@@ -59,10 +65,10 @@ def serves(endpoint: str, model: str) -> bool:
 
 @lru_cache(maxsize=1024)
 def family(model: str) -> str:
-    """The group that shares a limit with `model`: its name without the date of a snapshot.
+    """The group that shares a limit with `model`: its name without the date of a snapshot, or "latest".
 
-    >>> family("gpt-4o-mini-2024-07-18"), family("gpt-3.5-turbo-0125")
-    ('gpt-4o-mini', 'gpt-3.5-turbo')
+    >>> family("gpt-4o-mini-2024-07-18"), family("gpt-3.5-turbo-0125"), family("chatgpt-4o-latest")
+    ('gpt-4o-mini', 'gpt-3.5-turbo', 'chatgpt-4o')
     """
     return _SNAPSHOT.sub("", model)
 

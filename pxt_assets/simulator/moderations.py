@@ -8,7 +8,7 @@ from typing import Any
 
 from pxt_assets.simulator import arguments
 from pxt_assets.simulator.endpoint import Answer, estimate_tokens
-from pxt_assets.simulator.errors import bad_request, missing, wrong_type, wrong_value
+from pxt_assets.simulator.errors import bad_request, empty_array, missing, wrong_type, wrong_value
 
 KNOWN = frozenset(("model", "input"))
 """Every top-level argument of the API."""
@@ -84,7 +84,7 @@ def read_moderation_call(body: dict[str, Any]) -> ModerationCall:
     if not isinstance(given, list):
         raise wrong_type("input", "a string or an array", given)
     if not given:
-        raise bad_request("Invalid 'input': empty array.", code="empty_array", param="input")
+        raise empty_array("input")
     if all(isinstance(text, str) for text in given):
         return ModerationCall(model, [_Item(text, frozenset(("text",))) for text in given])
     return ModerationCall(model, [_read_parts(given, model)])

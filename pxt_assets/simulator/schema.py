@@ -5,12 +5,14 @@ enum takes the one value that the text names, numbers are those of the text wher
 drawn from a hash of the text. Covered is what the API's structured outputs allow, and the rest of the
 common keywords: type (lists too), enum, const, anyOf, oneOf, allOf, $ref (recursive ones too), bounds,
 lengths, multipleOf, format, pattern, items, prefixItems, uniqueItems, properties, required,
-additionalProperties. `not`, `if`, `contains` and `dependentRequired` are ignored.
+additionalProperties. `oneOf` is read as `anyOf`; `not`, `if`, `contains` and `dependentRequired` are ignored.
 """
 
 import json
 import math
 import re
+from fractions import Fraction
+from functools import partial
 from hashlib import blake2b
 from typing import Any
 
@@ -23,6 +25,10 @@ _DEEPEST = 6
 """Levels of containers below which only what must be there is made."""
 _MOST_NODES = 300
 """Values after which only what must be there is made."""
+_TOO_MANY_NODES = 20_000
+"""Values after which a schema is refused: it demands more than any answer holds."""
+_LONGEST = 100_000
+"""Characters that a `minLength` may demand."""
 _NUMBER = re.compile(r"-?\d{1,15}(?:\.\d{1,6})?")
 _SCALARS = ("null", "boolean", "integer", "number", "string")
 
@@ -47,6 +53,7 @@ class _Maker:
         self.numbers = [float(number) for number in _NUMBER.findall(text[:8000])]
         self.key = blake2b(f"{salt}:{text}".encode(errors="replace"), digest_size=16).digest()
         self.nodes = 0
+        self.drawn = 0
 
     def draw(self, path: str, below: int) -> int:
         """A number from 0 to `below` - 1 that depends on the text and the place in the instance."""
@@ -55,6 +62,8 @@ class _Maker:
 
     def make(self, schema: Schema, path: str, depth: int) -> Any:
         self.nodes += 1
+        if self.nodes > _TOO_MANY_NODES:
+            raise NoInstanceError(f"its instances hold more than {_TOO_MANY_NODES} values")
         minimal = depth >= _DEEPEST or self.nodes > _MOST_NODES
         flat = self._flatten(schema, path, minimal)
         if isinstance(flat, bool):
@@ -133,50 +142,66 @@ class _Maker:
 
     def _number(self, schema: dict[str, Any], path: str, *, whole: bool) -> int | float:
         step = schema.get("multipleOf") or (1 if whole else None)
-        if whole and step is not None and step != int(step):
-            step = int(step) if step > 1 else 1
-        low, high, open_low, open_high = _bounds(schema)
         if step is not None:
-            first = math.floor(low / step) + 1 if open_low else math.ceil(low / step)
-            last = math.ceil(high / step) - 1 if open_high else math.floor(high / step)
-            if first > last:
-                raise NoInstanceError(f"no multiple of {step} lies within the bounds at {path}")
-            fitting = [n for n in self.numbers if first <= n / step <= last and n % step == 0]
-            number = fitting[self.draw(path, len(fitting))] if fitting else None
-            if number is None:
-                number = (first + self.draw(path, min(last - first, 10**9) + 1)) * step
-            return int(number) if whole or number == int(number) else number
+            return self._multiple(_exact(step), schema, path, whole=whole)
+        low, high, open_low, open_high = _bounds(schema)
         if low > high or (low == high and (open_low or open_high)):
             raise NoInstanceError(f"no number lies within the bounds at {path}")
-        fitting = [n for n in self.numbers if low < n < high]
-        if fitting:
-            return fitting[self.draw(path, len(fitting))]
+        inside = [n for n in self.numbers if low < n < high]
+        if inside:
+            return inside[self.draw(path, len(inside))]
         exact = low + (high - low) * (1 + self.draw(path, 98)) / 100
         rounded = round(exact, 4)
         return rounded if low < rounded < high else exact
+
+    def _multiple(self, step: Fraction, schema: dict[str, Any], path: str, *, whole: bool) -> int | float:
+        if whole:
+            step = Fraction(step.numerator)  # the whole multiples of 3/2 are those of 3
+        low, high, open_low, open_high = _bounds(schema)
+        lowest, highest = _exact(low) / step, _exact(high) / step
+        first = math.floor(lowest) + 1 if open_low else math.ceil(lowest)
+        last = math.ceil(highest) - 1 if open_high else math.floor(highest)
+        if first > last:
+            raise NoInstanceError(f"no multiple of {step} lies within the bounds at {path}")
+        multiples = [_exact(number) / step for number in self.numbers]
+        fitting = [n.numerator for n in multiples if n.denominator == 1 and first <= n <= last]
+        if fitting:
+            multiple = fitting[self.draw(path, len(fitting))]
+        else:
+            multiple = first + self.draw(path, min(last - first, 10**9) + 1)
+        product = multiple * step
+        return product.numerator if product.denominator == 1 else float(product)
 
     def _string(self, schema: dict[str, Any], path: str) -> str:
         shortest, longest = schema.get("minLength", 0), schema.get("maxLength")
         if longest is not None and shortest > longest:
             raise NoInstanceError(f"minLength {shortest} exceeds maxLength {longest} at {path}")
+        if shortest > _LONGEST:
+            raise NoInstanceError(f"minLength {shortest} exceeds {_LONGEST} at {path}")
+        draw = partial(self._next_draw, path)
         if isinstance(schema.get("pattern"), str):
-            made = matching_string(
-                schema["pattern"], shortest, longest, lambda below: self._next_draw(path, below)
-            )
-            if made is not None:
-                return made
+            made = matching_string(schema["pattern"], shortest, longest, draw)
+            if made is None:
+                raise NoInstanceError(f"no string found for the pattern {schema['pattern']!r} at {path}")
+            return made
         if isinstance(schema.get("format"), str):
-            made = formatted_string(schema["format"], self.words, lambda below: self._next_draw(path, below))
-            if made is not None:
-                return made
+            # Where a word of the text makes it too long, one letter may do.
+            for words_of in (self.words, ["a"]):
+                made = formatted_string(schema["format"], words_of, draw)
+                if made is None:
+                    break
+                if shortest <= len(made) and (longest is None or len(made) <= longest):
+                    return made
+            else:
+                raise NoInstanceError(f"no {schema['format']} found within the lengths at {path}")
         phrase = self._phrase(path)
         if len(phrase) < shortest:
             phrase = f"{phrase} " * (shortest // (len(phrase) + 1) + 1)
         return phrase if longest is None else phrase[:longest]
 
     def _next_draw(self, path: str, below: int) -> int:
-        self.nodes += 1
-        return self.draw(f"{path}#{self.nodes}", below)
+        self.drawn += 1
+        return self.draw(f"{path}#{self.drawn}", below)
 
     def _phrase(self, path: str) -> str:
         """One to five consecutive words of the text."""
@@ -253,6 +278,11 @@ def _kinds(schema: dict[str, Any]) -> list[str]:
         if any(keyword in schema for keyword in keywords):
             return [kind]
     return ["string"]
+
+
+def _exact(number: float) -> Fraction:
+    """The number as it is written: 0.1 is a tenth, though no float is."""
+    return Fraction(str(number))
 
 
 def _conforms(value: Any, schema: dict[str, Any], kinds: list[str]) -> bool:

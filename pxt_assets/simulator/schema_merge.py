@@ -6,19 +6,23 @@ from typing import Any
 
 Schema = dict[str, Any] | bool
 
-_LARGER_WINS = frozenset({"minimum", "exclusiveMinimum", "minLength", "minItems", "minProperties"})
+_LARGER_WINS = frozenset(
+    {"minimum", "exclusiveMinimum", "minLength", "minItems", "minProperties", "uniqueItems"}
+)
 _SMALLER_WINS = frozenset({"maximum", "exclusiveMaximum", "maxLength", "maxItems", "maxProperties"})
 _BOTH_HOLD = frozenset({"items", "additionalProperties", "propertyNames"})
+_NEVER_BOTH = frozenset({"pattern", "format", "multipleOf", "prefixItems"})
+"""Keywords of which two different values are not combined."""
 
 
 class NoInstanceError(Exception):
     """No (finite) value conforms to the schema, or none that can be found."""
 
 
-def resolve_ref(root: Schema, ref: Any) -> Schema:
+def resolve_ref(root: Schema, ref: str) -> Schema:
     """The schema that a `$ref` such as "#/$defs/Node" names in `root`. Raises NoInstanceError if none."""
     node: Any = root
-    if not isinstance(ref, str) or not ref.startswith("#"):
+    if not ref.startswith("#"):
         raise NoInstanceError(f"only references into the schema itself are followed, got {ref!r}")
     for step in ref[1:].split("/")[1:]:
         name = step.replace("~1", "/").replace("~0", "~")
@@ -45,6 +49,11 @@ def merge(first: Schema, second: Schema) -> Schema:
             _combine(merged, key, value)
         else:
             merged[key] = value
+    for closed, other in ((first, second), (second, first)):
+        if closed.get("additionalProperties") is False and "patternProperties" not in closed:
+            excluded = (other.get("properties") or {}).keys() - (closed.get("properties") or {}).keys()
+            if excluded:
+                merged["properties"] = {**merged["properties"], **dict.fromkeys(excluded, False)}
     return merged
 
 
@@ -58,6 +67,8 @@ def _combine(merged: dict[str, Any], key: str, value: Any) -> None:
         merged[key] = _common_types(own, value)
     elif key == "enum":
         merged[key] = [item for item in own if item in value]
+    elif key in _NEVER_BOTH:
+        raise NoInstanceError(f"two different values of {key!r} are not combined")
     elif key == "const":
         merged["enum"] = []
     elif key == "required":
@@ -92,16 +103,12 @@ class Heights:
     """
 
     def __init__(self, root: Schema) -> None:
-        self._targets: dict[str, Schema] = {}
-        for ref in set(_refs(root)):
-            try:
-                self._targets[ref] = resolve_ref(root, ref)
-            except NoInstanceError:
-                continue
+        """Raises NoInstanceError for a reference in `root` that leads to no schema in it."""
+        targets = {ref: resolve_ref(root, ref) for ref in _refs(root)}
         # References may be circular: start from "none has an instance" and repeat until nothing changes.
         self._known: dict[str, float] = {}
-        for _ in range(len(self._targets) + 1):
-            found = {ref: self.of(target) for ref, target in self._targets.items()}
+        for _ in range(len(targets) + 1):
+            found = {ref: self.of(target) for ref, target in targets.items()}
             if found == self._known:
                 break
             self._known = found
@@ -114,8 +121,7 @@ class Heights:
             return 0
         needed = [self._structure(schema)]
         if "$ref" in schema:
-            ref = schema["$ref"]
-            needed.append(self._known.get(ref, math.inf) if isinstance(ref, str) else math.inf)
+            needed.append(self._known.get(schema["$ref"], math.inf))
         needed.extend(map(self.of, schema.get("allOf") or ()))
         for keyword in ("anyOf", "oneOf"):
             if keyword in schema:

@@ -127,8 +127,8 @@ class _Server(uvicorn.Server):
         super().__init__(
             uvicorn.Config(
                 create_app(options),
-                http="auto",
                 ws="none",
+                proxy_headers=False,
                 lifespan="off",
                 log_config=None,  # the process's own logging stays as it is
                 log_level="warning",

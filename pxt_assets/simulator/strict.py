@@ -19,7 +19,10 @@ def check_strict(schema: dict[str, Any], subject: str, param: str) -> None:
             subject,
             param,
         )
-    _walk(schema, (), subject, param)
+    try:
+        _walk(schema, (), subject, param)
+    except RecursionError:
+        raise _refusal("it is nested too deeply.", subject, param) from None
 
 
 def _walk(schema: Any, context: tuple[str, ...], subject: str, param: str) -> None:

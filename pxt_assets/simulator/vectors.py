@@ -12,7 +12,8 @@ from zlib import crc32
 import numpy as np
 import numpy.typing as npt
 
-_TOKEN = re.compile(r"\w+|[^\w\s]")
+# Long words (base64, scripts without spaces) come in pieces, so that the cache of features stays small.
+_TOKEN = re.compile(r"\w{1,32}|[^\w\s]")
 _FEATURE = np.dtype([("hash", "<u4"), ("weight", "<f4")])
 _SHORT_WORD = 0.3
 """Weight of words up to three letters and of signs: they say little about what a text is about."""
@@ -56,9 +57,8 @@ def _sum_features(texts: Sequence[Sequence[str]], dimensions: int) -> npt.NDArra
 @lru_cache(maxsize=65536)
 def _features(word: str) -> bytes:
     """The features of a word, packed; joining bytes is what makes a batch of 2,048 texts cheap."""
-    spelled = f"<{word}>".encode(errors="replace")
-    hashes = [crc32(spelled)]
     letters = f"<{word}>"
+    hashes = [crc32(letters.encode(errors="replace"))]
     hashes += [crc32(b"3" + letters[i : i + 3].encode(errors="replace")) for i in range(len(letters) - 2)]
     weights = np.full(len(hashes), _TRIGRAM if len(word) > 3 else _TRIGRAM * _SHORT_WORD)
     weights[0] = 1.0 if len(word) > 3 else _SHORT_WORD

@@ -1,3 +1,5 @@
+from functools import partial
+
 import numpy as np
 import pyarrow as pa
 import pytest
@@ -52,7 +54,7 @@ class Bench:
         return Journal(self._folder, column_type)
 
     def cells(self, column_type: type[ColumnType] = Json, **options: bool) -> Cells:
-        earlier = EarlierFile(ParquetFile(self.file.path), "r", column_type)
+        earlier = partial(EarlierFile, self.file, "r", column_type)
         return Cells(earlier, self.journal(column_type=column_type), **options)
 
 
@@ -107,7 +109,7 @@ def test_a_refresh_finds_nothing_until_it_reloads(bench):
     """Every row is asked for anew; what this attempt journaled is taken in afterwards."""
     bench.store([Cell(name(1), "old"), Cell(name(2), "old")])
     journal = Journal(bench.file.path.with_name("r.journal"), Json)
-    cells = Cells(EarlierFile(bench.file, "r", Json), journal, refresh=True)
+    cells = Cells(partial(EarlierFile, bench.file, "r", Json), journal, refresh=True)
     assert cells.missing(names(1, 2)).all()
     journal.append(Cell(name(1), "new"))
     journal.flush()

@@ -67,8 +67,16 @@ class TestAnswer:
 
     @pytest.mark.parametrize("usage", [None, {}, {"prompt_tokens": None, "prompt_tokens_details": None}])
     def test_usage_may_be_missing(self, usage):
-        """Some servers state none, or a part of it."""
-        assert parse({**ANSWER, "usage": usage}).usage == Usage()
+        """Some servers state none, or a part of it: then it is unknown, not zero."""
+        assert parse({**ANSWER, "usage": usage}).usage is None
+
+    def test_what_an_answer_says_of_itself_cannot_lose_it(self):
+        """Odd figures and an odd model name are left aside; cached tokens are never more than those read."""
+        odd = {"prompt_tokens": 10, "completion_tokens": "x", "prompt_tokens_details": {"cached_tokens": 50}}
+        parsed = parse({**ANSWER, "usage": odd, "model": ["x"]})
+        assert parsed.usage == Usage(10, 0, 10)
+        assert parsed.model is None
+        assert parse({**ANSWER, "usage": {"prompt_tokens": "abc"}}).usage is None
 
     @pytest.mark.parametrize("answer", [{}, [], "x", {"choices": None}, {"error": {"message": "no"}}])
     def test_another_body_is_no_answer(self, answer):

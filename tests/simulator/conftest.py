@@ -1,6 +1,6 @@
 import asyncio
 import json
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 import httpx2
@@ -30,9 +30,11 @@ class FakeTime:
 class InProcess:
     """A simulator without a socket, and blocking calls to it."""
 
-    def __init__(self, options: SimulatorOptions) -> None:
+    def __init__(
+        self, options: SimulatorOptions, sleep: Callable[[float], Awaitable[None]] | None = None
+    ) -> None:
         self.time = FakeTime()
-        self.app = create_app(options, clock=self.time.clock, sleep=self.time.sleep)
+        self.app = create_app(options, clock=self.time.clock, sleep=sleep or self.time.sleep)
 
     def client(self) -> httpx2.AsyncClient:
         return httpx2.AsyncClient(transport=httpx2.ASGITransport(self.app), base_url="http://simulator")
@@ -69,8 +71,8 @@ class InProcess:
 
 @pytest.fixture
 def simulate() -> Callable[..., InProcess]:
-    """Simulators by their options."""
-    return lambda **options: InProcess(SimulatorOptions(**options))
+    """Simulators by their options, and by how they sleep, if not on a fake clock."""
+    return lambda sleep=None, **options: InProcess(SimulatorOptions(**options), sleep)
 
 
 @pytest.fixture

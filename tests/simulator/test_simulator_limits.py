@@ -143,6 +143,20 @@ def test_moderations_are_limited_without_a_word_in_the_headers(simulate):
     assert second.headers["retry-after"] == "60"
 
 
+def test_the_aliases_of_a_model_share_its_limit(simulate):
+    """The "latest" is a snapshot too."""
+    simulator = simulate(moderation_rpm=1)
+    assert simulator.moderate("a", model="omni-moderation-latest").status_code == 200
+    assert simulator.moderate("a", model="omni-moderation-2024-09-26").status_code == 429
+
+
+def test_a_fine_tuned_chat_model_may_be_named_for_moderation(simulate):
+    """Its limits are those of chats, and stated as such."""
+    simulator = simulate(rpm=10, moderation_rpm=1)
+    response = simulator.chat(model="ft:gpt-4o-mini:me:my-moderation:1")
+    assert response.headers["x-ratelimit-limit-requests"] == "10"
+
+
 def test_moderations_fall_back_to_the_common_limit(simulate):
     """Without a limit of their own, `rpm` is theirs too."""
     simulator = simulate(rpm=1)

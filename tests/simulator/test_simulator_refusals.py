@@ -1,7 +1,19 @@
 import json
 
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
+from pxt_assets.simulator.chat_request import KNOWN as CHAT_ARGUMENTS
+from pxt_assets.simulator.embeddings import KNOWN as EMBEDDING_ARGUMENTS
+from pxt_assets.simulator.moderations import KNOWN as MODERATION_ARGUMENTS
+
+KEYWORDS = st.sampled_from(
+    (
+        "type enum const $ref anyOf allOf properties required items minItems minLength maximum multipleOf "
+        "format pattern function name content role text image_url"
+    ).split()
+)
 CHAT = "/v1/chat/completions"
 
 
@@ -138,6 +150,8 @@ def test_a_body_that_is_no_json_object_is_refused(simulator, content):
         ({"safety_identifier": "x" * 65}, "string_above_max_length", "64"),
         ({"stream": True}, "not_simulated", "not simulated"),
         ({"logprobs": True}, "not_simulated", "not simulated"),
+        ({"modalities": ["text", "audio"]}, "not_simulated", "not simulated"),
+        ({"modalities": True}, "invalid_type", "'modalities'"),
         ({"response_format": {"type": "xml"}}, "invalid_value", "'xml'"),
         ({"response_format": {"type": "json_object"}}, None, "the word 'json'"),
         ({"response_format": {"type": "json_schema"}}, "missing_required_parameter", "json_schema"),
@@ -244,6 +258,57 @@ def test_a_malformed_embedding_request_is_refused(simulator, changes, code, tell
 def test_a_malformed_moderation_request_is_refused(simulator, given, code):
     """400 with the API's code."""
     expect(simulator.moderate(given), 400, code)
+
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text(),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(KEYWORDS | st.text(), inner, max_size=3),
+    max_leaves=10,
+)
+ARGUMENTS = st.one_of(
+    st.fixed_dictionaries({}, optional=dict.fromkeys(known, JSON)).map(
+        lambda arguments, path=path, valid=valid: (path, {**valid, **arguments})
+    )
+    for path, known, valid in (
+        (CHAT, CHAT_ARGUMENTS, chat_body()),
+        ("/v1/embeddings", EMBEDDING_ARGUMENTS, {"model": "text-embedding-3-small", "input": "a"}),
+        ("/v1/moderations", MODERATION_ARGUMENTS, {"input": "a"}),
+    )
+)
+SCHEMA_BODIES = st.dictionaries(KEYWORDS, JSON, max_size=4).map(
+    lambda schema: (
+        CHAT,
+        chat_body(
+            response_format={"type": "json_schema", "json_schema": {"name": "answer", "schema": schema}}
+        ),
+    )
+)
+
+
+@settings(max_examples=6000, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(request=ARGUMENTS | SCHEMA_BODIES)
+def test_whatever_is_asked_is_answered_or_refused(simulator, request):
+    """Arguments and schemas of any type and shape are never an error of the server."""
+    path, body = request
+    response = simulator.post(path, body)
+    assert response.status_code in (200, 400, 404)
+    assert response.headers["x-pxt-simulated"] == "true"
+
+
+@pytest.mark.parametrize("strict", [True, False])
+def test_a_schema_nested_very_deeply_is_refused(simulator, strict):
+    """400 rather than a stack that overflows."""
+    nested = b'{"type": "array", "minItems": 1, "items": ' * 5000 + b"true" + b"}" * 5000
+    schema = {
+        "type": "object",
+        "properties": {"a": "nested"},
+        "required": ["a"],
+        "additionalProperties": False,
+    }
+    wrapper = {"name": "answer", "strict": strict, "schema": schema}
+    body = chat_body(response_format={"type": "json_schema", "json_schema": wrapper})
+    response = simulator.request("POST", CHAT, json.dumps(body).encode().replace(b'"nested"', nested))
+    assert response.status_code == 400
 
 
 def test_refusals_are_counted_apart(simulator):

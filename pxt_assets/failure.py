@@ -1,0 +1,92 @@
+"""A request that was not answered with a result: what was said instead, by whomever."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+_LONGEST_MESSAGE = 2_000
+_LONGEST_PAGE = 500
+_SHORTEST_SECRET = 8
+"""Shorter keys are those of servers that want none; taking them out of texts would garble these."""
+
+_HINTS: dict[int, str] = {
+    401: " Check api_key of the OpenAIResource (by default the environment variable OPENAI_API_KEY).",
+    403: " The key has no access to this; check organization, project and the key's permissions.",
+    404: " Check the model's name and base_url.",
+    429: " The account has no credit or has reached its spending limit; see its billing page.",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """A request that was not answered with a result."""
+
+    name: str
+    """The error's class: the client's for an answer of the API, whoever raised it for a connection."""
+    message: str
+    status: int | None = None
+    """HTTP status, None when no answer came."""
+    type: str | None = None
+    code: str | None = None
+    headers: Mapping[str, str] = field(default_factory=dict)
+    request_id: str | None = None
+
+    @property
+    def too_large(self) -> bool:
+        """Whether this 429 means that the request would not fit into an empty bucket: waiting would not help."""
+        return self.status == 429 and self.message.lower().startswith("request too large")
+
+    @property
+    def advice(self) -> str:
+        """What a user can do about it, where that is known."""
+        return _HINTS.get(self.status or 0, "")
+
+
+def failure_of(error: Exception, secrets: tuple[str, ...]) -> Failure | None:
+    """What an exception of the client or its transport says; None for one that is a fault of this program.
+
+    `secrets` are replaced in what is quoted.
+    """
+    import aiohttp
+    import httpx2
+    import openai
+
+    name = type(error).__name__
+    if isinstance(error, openai.APIStatusError):
+        body = error.body if isinstance(error.body, Mapping) else {}
+        return Failure(
+            name=name,
+            message=_scrubbed(str(body.get("message") or _page(error)), secrets),
+            status=error.status_code,
+            type=_text(body.get("type")),
+            code=_text(body.get("code")),
+            headers=error.response.headers,
+            request_id=error.response.headers.get("x-request-id"),
+        )
+    if isinstance(error, openai.APIConnectionError):  # a timeout is one too
+        cause = error.__cause__
+        detail = f" ({type(cause).__name__}: {cause})" if cause else ""
+        return Failure(name, _scrubbed(f"{error.message}{detail}", secrets))
+    transport = (aiohttp.ClientError, aiohttp.http_exceptions.HttpProcessingError, httpx2.HTTPError, OSError)
+    if isinstance(error, transport):  # a timeout of ours, or an answer that is no HTTP
+        return Failure(name, _scrubbed(f"{error}" or "no answer in time", secrets))
+    return None
+
+
+def _scrubbed(text: str, secrets: tuple[str, ...]) -> str:
+    for secret in secrets:
+        if len(secret) >= _SHORTEST_SECRET:
+            text = text.replace(secret, "***")
+    return text if len(text) <= _LONGEST_MESSAGE else f"{text[:_LONGEST_MESSAGE]}…"
+
+
+def _page(error: Any) -> str:
+    """What an answer said that is no error of the API: a proxy's page, another server's JSON."""
+    said = " ".join(error.response.text.split())
+    return f"{error.message}: {said[:_LONGEST_PAGE]}" if said else str(error.message)
+
+
+def _text(value: object) -> str | None:
+    return value if isinstance(value, str) else None
