@@ -1,7 +1,6 @@
 """The factory: a computed column as a Dagster asset."""
 
 import hashlib
-import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
@@ -13,6 +12,7 @@ from pxt_assets.errors import FatalApiError, RunError
 from pxt_assets.event_loop import run_to_end
 from pxt_assets.expr import calls, code, references
 from pxt_assets.meter import dollars
+from pxt_assets.names import identifier
 from pxt_assets.store import LAZY, ColumnStore
 from pxt_assets.types import ColumnType
 
@@ -63,7 +63,7 @@ class ColumnSpec:
         assets = list(dict.fromkeys(ref._asset for ref in references(self.expr))) or [self.table]
         if self.table in assets:
             assets = [self.table, *(a for a in assets if a != self.table)]
-        return {_identifier(asset): asset for asset in assets}
+        return {f"rows_of__{identifier(asset)}": asset for asset in assets}
 
     @property
     def code_version(self) -> str:
@@ -88,7 +88,7 @@ def column_asset(spec: ColumnSpec) -> dg.AssetsDefinition:
     ).with_io_manager_key("columns")
 
     @dg.multi_asset(
-        name=_identifier(spec.key),
+        name=identifier(spec.key),
         specs=[asset_spec],
         ins={name: dg.AssetIn(asset) for name, asset in inputs.items()},
         op_tags={LAZY: "true"},
@@ -231,12 +231,3 @@ def _summary(spec: ColumnSpec, partition: str | None, outcome: "Outcome") -> str
         f"{outcome.meter.requests} requests, {dollars(outcome.meter.cost_usd)}, {outcome.seconds:.1f} s"
         f"{' (simulated)' if outcome.simulated else ''}{' (trial, not stored)' if outcome.trial else ''}"
     )
-
-
-def _identifier(key: dg.AssetKey) -> str:
-    """An asset's key as a Python identifier, told apart from others that would read the same."""
-    plain = "__".join(key.path)
-    if re.fullmatch(r"[A-Za-z0-9_]+", plain):
-        return plain
-    suffix = hashlib.blake2b("\0".join(key.path).encode(), digest_size=4).hexdigest()
-    return f"{re.sub(r'[^A-Za-z0-9_]', '_', plain)}_{suffix}"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import re
 import tempfile
 import uuid
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -81,7 +82,9 @@ class ParquetFile:
     @property
     def uri(self) -> str:
         """An absolute path or URL, without the credentials of the store."""
-        return str(Path(self.path.path).absolute()) if is_local(self.path) else self.path.as_uri()
+        if is_local(self.path):
+            return str(Path(self.path.path).absolute())
+        return re.sub(r"://[^/@]*:[^/@]*@", "://", self.path.as_uri())
 
     @property
     def size_bytes(self) -> int:

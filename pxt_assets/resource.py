@@ -43,7 +43,7 @@ class OpenAIResource(dg.ConfigurableResource[Any]):
     (moderations) are paced evenly at `rate_limits[model]` requests/minute, `default_rpm` where none is given.
     """
 
-    model_config = ConfigDict(hide_input_in_errors=True)  # secrets are among it
+    model_config = ConfigDict(hide_input_in_errors=True, extra="forbid")  # secrets are among the inputs
 
     api_key: str = Field(default=dg.EnvVar("OPENAI_API_KEY"), description="The API key.")
     base_url: str | None = Field(default=None, description="Another server than api.openai.com.")
@@ -79,8 +79,13 @@ class OpenAIResource(dg.ConfigurableResource[Any]):
 
     @field_validator("base_url")
     @classmethod
-    def _without_credentials(cls, base_url: str | None) -> str | None:
-        if base_url and not isinstance(base_url, dg.EnvVar) and urlsplit(base_url).username is not None:
+    def _whole_and_without_credentials(cls, base_url: str | None) -> str | None:
+        if base_url is None or isinstance(base_url, dg.EnvVar):
+            return base_url
+        if urlsplit(base_url).scheme not in ("http", "https"):
+            msg = "base_url must be a whole URL, such as http://localhost:8000/v1"
+            raise ValueError(msg)
+        if urlsplit(base_url).username is not None:
             msg = "base_url holds credentials, which would be shown wherever it is; give them as api_key"
             raise ValueError(msg)
         return base_url
@@ -136,10 +141,10 @@ class OpenAIResource(dg.ConfigurableResource[Any]):
     @contextlib.asynccontextmanager
     async def client(self) -> AsyncIterator[Client]:
         """The client, for use within the running event loop. Raises FatalApiError without a key."""
-        if not self.api_key:
+        if not self.api_key.strip() or not (self.api_key.isascii() and self.api_key.strip().isprintable()):
             msg = (
-                "api_key of the OpenAIResource is empty: set the environment variable OPENAI_API_KEY, or give any text "
-                "for a server that wants no key"
+                "api_key of the OpenAIResource is empty, or holds characters that no key has: set the environment variable "
+                "OPENAI_API_KEY, or give any text for a server that wants no key"
             )
             raise FatalApiError(msg)
         api = self._api()
@@ -171,7 +176,7 @@ class OpenAIResource(dg.ConfigurableResource[Any]):
             max_connections=self.max_in_flight, max_keepalive_connections=self.max_in_flight
         )
         common: dict[str, Any] = {
-            "api_key": self.api_key,
+            "api_key": self.api_key.strip(),
             "base_url": self._base_url(),
             "organization": self.organization,
             "max_retries": 0,

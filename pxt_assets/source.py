@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 import dagster as dg
 
 from pxt_assets.files import check_pattern, read_files
+from pxt_assets.names import identifier
 from pxt_assets.types import ColumnType
 
 if TYPE_CHECKING:
@@ -53,7 +54,7 @@ def files_asset(
     spec = dg.AssetSpec(key, partitions_def=partitions_def, kinds={"file"}, **attributes)
 
     @dg.multi_asset(
-        name="__".join(key.path),
+        name=identifier(key),
         specs=[spec.with_io_manager_key("columns")],
         backfill_policy=dg.BackfillPolicy.single_run() if partitions_def else None,
     )

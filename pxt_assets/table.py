@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Literal, get_args
 
@@ -230,6 +231,9 @@ class Table:
         }
         if name in taken:
             msg = f"{self!r}: {name!r} is {taken[name]}; choose another name"
+            raise DefinitionError(msg)
+        if not re.fullmatch(r"[A-Za-z0-9_]+", name):
+            msg = f"{self!r}: {name!r} is no column name; write it with letters, digits and _"
             raise DefinitionError(msg)
         if name.startswith("_") or name.endswith(("_errortype", "_errormsg")) or name in _RESERVED:
             msg = (

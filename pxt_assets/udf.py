@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping, Set
 from typing import TYPE_CHECKING, Any, Generic, ParamSpec, Protocol
 
 from pxt_assets.errors import CellError, DefinitionError
-from pxt_assets.expr import Call, Shape
+from pxt_assets.expr import Call, Expr, Shape, nodes
 from pxt_assets.json_text import encodable
 from pxt_assets.request import Endpoint, Request
 from pxt_assets.types import ColumnType
@@ -149,7 +149,24 @@ class Function(Generic[P]):
             if arguments.get(name) is None:
                 msg = f"{self.name}: {name} is None; it is required, give a value or a column"
                 raise DefinitionError(msg)
+        self._check_constants(arguments)
         return arguments
+
+    def _check_constants(self, arguments: Mapping[str, Any]) -> None:
+        """Refuses what would fail every row: a wrong constant need not wait for the run."""
+        model_kwargs = arguments.get("model_kwargs")
+        if "stream" in arguments or (isinstance(model_kwargs, Mapping) and "stream" in model_kwargs):
+            msg = f"{self.name}: stream is not for cells, which hold whole answers; leave it out"
+            raise DefinitionError(msg)
+        model = arguments.get("model")
+        if not isinstance(model, str | Expr | None):
+            msg = f"{self.name}: got model={model!r}, allowed: a model's name or a column of names"
+            raise DefinitionError(msg)
+        if not any(True for _ in nodes(arguments)):
+            try:
+                self.request(arguments)
+            except CellError as e:
+                raise DefinitionError(e.message) from e
 
     def _check_twice(self, arguments: Mapping[str, Any]) -> None:
         """Refuses a keyword that stands in `model_kwargs` too: which one counts would be a guess."""

@@ -13,7 +13,8 @@ from typing import Any
 
 import dagster as dg
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
+from rich.progress import BarColumn, MofNCompleteColumn, TaskID, TextColumn, TimeElapsedColumn
+from rich.progress import Progress as Bars
 from rich.table import Table as Grid
 
 from pxt_assets.compute import progress
@@ -22,6 +23,7 @@ from pxt_assets.demo.own_files import own_files, own_partitions
 from pxt_assets.meter import dollars
 
 _INSTANCE_CONFIG = "telemetry:\n  enabled: false\nnux:\n  enabled: false\n"
+_LINE_SECONDS = 10.0
 _QUIET = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
 
 
@@ -57,13 +59,14 @@ def run_demo(*, data: Path | None, key: str, text: str, out: Path, live: bool) -
     home = _dagster_home(out)
     console.print(
         f"Materializing {len(table.assets)} assets, {len(partitions)} partitions, "
-        f"with {'the OpenAI API' if live else 'the simulator: no key, no cost, invented answers'}."
+        f"with {'the OpenAI API' if live else 'the simulator: no key, no cost, invented answers'}.",
+        soft_wrap=True,
     )
     started = time.monotonic()
     with dg.DagsterInstance.get() as instance:
         if isinstance(partitions_def, dg.DynamicPartitionsDefinition):
             _register(instance, str(partitions_def.name), partitions)
-        with _progress(console) as observer, progress.observed(observer):
+        with _progress(console, len(partitions)) as observer, progress.observed(observer):
             result = definitions.resolve_implicit_global_asset_job_def().execute_in_process(
                 instance=instance,
                 raise_on_error=False,
@@ -118,19 +121,31 @@ def _register(instance: dg.DagsterInstance, name: str, partitions: list[str]) ->
 
 
 @contextmanager
-def _progress(console: Console) -> Iterator[Callable[[progress.Progress], None]]:
-    """Draws bars on a terminal; elsewhere prints a line for each finished partition."""
+def _progress(console: Console, partitions: int) -> Iterator[Callable[[progress.Progress], None]]:
+    """Draws a bar for each asset on a terminal; elsewhere prints a line for each partition, and every 10 s."""
     if not console.is_terminal:
-        yield lambda p: console.print(p.line(), soft_wrap=True, markup=False) if p.done == p.total else None
+        printed = time.monotonic()
+
+        def tell(p: progress.Progress) -> None:
+            nonlocal printed
+            if p.done == p.total or time.monotonic() - printed >= _LINE_SECONDS:
+                printed = time.monotonic()
+                console.print(p.line(), soft_wrap=True, markup=False)
+
+        yield tell
         return
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
-    with Progress(*columns, console=console) as bars:
+    with Bars(*columns, console=console) as bars:
         tasks: dict[str, TaskID] = {}
+        shares: dict[str, dict[str, float]] = {}
 
         def draw(p: progress.Progress) -> None:
-            if p.label not in tasks:
-                tasks[p.label] = bars.add_task(p.label, total=p.total)
-            bars.update(tasks[p.label], completed=p.done)
+            asset = p.label.partition("[")[0]
+            if asset not in tasks:
+                tasks[asset] = bars.add_task(asset, total=partitions)
+            done = shares.setdefault(asset, {})
+            done[p.label] = p.done / p.total if p.total else 1.0
+            bars.update(tasks[asset], completed=round(sum(done.values()), 2))
 
         yield draw
 
