@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import dagster as dg
+import pandas as pd
 import pytest
 
 from pxt_assets import ColumnStore, OpenAIResource, Table
@@ -505,3 +506,28 @@ def test_a_fault_while_rows_are_read_keeps_what_was_sent(
     server.forget()
     tickets.run(rows)
     assert set(server.texts) == set(rows.values()) - answered
+
+
+def test_what_a_simulator_refuses_is_marked_and_asked_of_the_api_again(
+    tickets: Tickets, server: ScriptedServer
+) -> None:
+    """An error that a simulator made is no error of the API: it is not kept for one."""
+    simulated = OpenAIResource.simulated()
+
+    def column(table: Table) -> Any:
+        return ask(table.body, temperature=99)
+
+    first = tickets.run({1: "a"}, column, openai=simulated, on_error="ignore")
+    assert metadata(first, "tickets/c")["pxt/rows_failed"] == 1
+    assert metadata(first, "tickets/c")["pxt/simulated"] is True
+    tickets.run({1: "a"}, column, config={"retry_errors": False}, on_error="ignore")
+    assert server.texts == ["a"]
+
+
+def test_a_journal_does_not_disturb_readers_of_the_folder(tickets: Tickets, server: ScriptedServer) -> None:
+    """What an aborted run left beside the column's file is hidden from who reads the whole folder."""
+    tickets.run({1: "a"})
+    server.script = broken
+    tickets.run({1: "a", 2: "b", 3: "bad"}, fails=True)
+    assert tickets.journal.exists()
+    assert len(pd.read_parquet(tickets.path.parent)) == 1

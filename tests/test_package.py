@@ -89,3 +89,10 @@ def test_no_model_of_the_readme_is_named_elsewhere():
 
     used = set(re.findall(r"model=\"([^\"]+)\"", README))
     assert used <= {models.CHAT_MODEL, models.EMBEDDING_MODEL, models.MODERATION_MODEL}
+
+
+def test_the_readmes_figures_are_figures():
+    """Each row of the table of figures says a number that was measured."""
+    table = re.search(r"\| what \| measured \| by \|\n(?:\|.*\n)+", README)
+    for row in table[0].splitlines()[2:]:
+        assert re.search(r"\d", row.split("|")[2]), row

@@ -12,6 +12,7 @@ import pydantic
 import pytest
 
 from pxt_assets import ColumnStore, OpenAIResource, Table
+from pxt_assets.functions import chat_completions, moderations
 from tests.runs import ask, failure, materialize, metadata, rows_asset, values
 from tests.scripted_server import ScriptedServer, chat, resource_of
 
@@ -260,3 +261,22 @@ def test_what_cannot_be_kept_secret_or_served_is_refused(wrong: dict[str, str], 
     with pytest.raises(ValueError, match=message) as refused:
         OpenAIResource(api_key="sk-test", **wrong)
     assert "hunter2" not in str(refused.value)
+
+
+def test_a_configured_rate_counts_for_any_endpoint_without_headers() -> None:
+    """`rate_limits` is kept for chat too, until an answer's headers say a limit."""
+    resource = OpenAIResource(api_key="sk-rates", rate_limits={"gpt-4o-mini": 120}, default_rpm=77)
+    message = {"messages": [{"role": "user", "content": "x"}]}
+    pools = [
+        resource._pool_of(chat_completions.request({**message, "model": model})).rpm
+        for model in ("gpt-4o-mini", "gpt-4o-mini-2024-07-18", "gpt-4o")
+    ]
+    assert pools == [120, 120, None]
+    assert resource._pool_of(moderations.request({"input": "x"})).rpm == 77
+
+
+@pytest.mark.parametrize("wrong", [{"base_url": "localhost:8000"}, {"base_url": ""}, {"ledgr": "x"}])
+def test_settings_that_cannot_be_meant_are_refused(wrong: dict[str, str]) -> None:
+    """Half a URL and a misspelt name are errors when the resource is made."""
+    with pytest.raises(ValueError, match=next(iter(wrong))):
+        OpenAIResource(api_key="sk-test", **wrong)

@@ -292,3 +292,18 @@ class TestChained:
         marked = Rows(table.schema, 1, lambda names, _size: table.select(names).to_batches(), simulated=True)
         assert chained([rows_of(table), marked]).simulated
         assert not chained([rows_of(table), rows_of(table)]).simulated
+
+
+def test_a_partition_without_rows_has_no_say_in_types():
+    """An empty DataFrame's columns are of no type; large integers of the others stay what they are."""
+    empty = rows_of(pa.table({"id": pa.array([], pa.float64()), "t": pa.array([], pa.null())}))
+    full = rows_of(pa.table({"id": [2**53 + 1], "t": ["a"]}))
+    for parts in ([empty, full], [full, empty]):
+        assert chained(parts).table(["id", "t"]).to_pylist() == [{"id": 2**53 + 1, "t": "a"}]
+
+
+def test_values_that_no_common_type_holds_are_told():
+    """An integer too large for a float beside floats is an error of this package, not a rounded number."""
+    parts = [rows_of(pa.table({"id": [2**53 + 1]})), rows_of(pa.table({"id": [0.5]}))]
+    with pytest.raises(SourceError, match="differ in types"):
+        chained(parts).table(["id"])

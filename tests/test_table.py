@@ -373,3 +373,20 @@ class TestCodeVersion:
         """Rows that are told apart otherwise are other rows."""
         expr = moderations(unknown.body)
         assert version(expr, Table("tickets", key=["id", "day"])) != version(expr)
+
+
+@pytest.mark.parametrize("name", ["", "a b", "a/b", "é"])
+def test_column_names_are_identifiers(name):
+    """A column's name is part of an asset's name."""
+    table = Table("tickets")
+    with pytest.raises(DefinitionError, match="letters, digits and _"):
+        table.add_computed_column(**{name: moderations(table.body)})
+
+
+def test_tables_that_read_alike_do_not_collide():
+    """Assets have names of their own, whatever underscores their keys hold."""
+    first, second = Table(dg.AssetKey(["x__y"])), Table(dg.AssetKey(["x"]))
+    first.add_computed_column(z=moderations(first.body))
+    second.add_computed_column(y__z=moderations(second.body))
+    ops = [asset.op.name for table in (first, second) for asset in table.assets]
+    assert len(set(ops)) == 2

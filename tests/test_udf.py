@@ -223,3 +223,20 @@ class TestRequest:
         request = chat_completions.request({"messages": [{"content": "a\ud800b"}], "model": "m"})
         assert request.body["messages"][0]["content"] == "a\ufffdb"
         assert "a\ufffdb".encode() in request.payload
+
+
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        (lambda t: chat_completions([{"role": "user", "content": t.body}], model="m", stream=True), "stream"),
+        (lambda t: chat_completions([], model="m", model_kwargs={"stream": False}), "stream"),
+        (lambda t: chat_completions("hello", model="m"), "a list of dicts"),
+        (lambda t: chat_completions([{"role": "user", "content": t.body}], model=5), "got model=5"),
+        (lambda t: embeddings(5, model="m"), "allowed: text"),
+        (lambda t: embeddings("", model="m"), "empty text"),
+    ],
+)
+def test_constants_that_would_fail_every_row_are_refused_at_once(call, message):
+    """What is wrong whatever the rows hold is an error when definitions load."""
+    with pytest.raises(DefinitionError, match=message):
+        call(Table("tickets"))

@@ -7,6 +7,7 @@ from upath import UPath
 
 from pxt_assets.compute.cells import Cells, EarlierFile
 from pxt_assets.compute.journal import Cell, Journal
+from pxt_assets.errors import RunError
 from pxt_assets.parquet import ParquetFile
 from pxt_assets.request import simulated_digest
 from pxt_assets.types import Array, ColumnType, Json
@@ -170,3 +171,19 @@ class TestSimulated:
         cells = bench.cells()
         cells.simulated = True
         assert to_python(cells.take(np.array([digest], "S16"))["value"]) == ["rehearsed"]
+
+
+def test_a_file_that_another_run_stored_meanwhile_is_taken_in(bench):
+    """After asking, the column's file is looked at as it is then."""
+    cells = bench.cells()
+    assert cells.missing(names(1)).all()
+    bench.store([Cell(name(1), "stored meanwhile")])
+    cells.reload()
+    assert values(cells, 1) == ["stored meanwhile"]
+
+
+def test_a_cell_that_is_gone_is_told(bench):
+    """Cells that another run took over are not guessed at: the run fails and says why."""
+    cells = bench.cells()
+    with pytest.raises(RunError, match="another run computes this partition"):
+        cells.take(names(1))

@@ -260,6 +260,15 @@ class TestLife:
         asyncio.run(run())
         assert found(open_journal(folder), 1) == [1]
 
+    def test_what_another_run_wrote_since_is_not_removed(self, folder):
+        """Only segments that were loaded are removed: they are in the column's file."""
+        ours, theirs = open_journal(folder), open_journal(folder)
+        write(ours, Cell(name(1), "ours"))
+        ours.load(errors=False)
+        write(theirs, Cell(name(2), "theirs"))
+        ours.remove()
+        assert found(open_journal(folder), 1, 2) == ["absent", "theirs"]
+
     def test_a_removed_journal_is_gone(self, folder):
         """What it held is in the column's file; removing it again is no error."""
         journal = open_journal(folder)
