@@ -105,6 +105,8 @@ class Table:
             group_name: group of the source asset and, unless they say otherwise, of the columns.
             description: of the source asset.
 
+        An empty cell of a CSV file is null; `""` is an empty text.
+
         Raises DefinitionError for a path that does not suit the partitions; reading raises SourceError, which names
         the file and the line.
         """

@@ -158,7 +158,13 @@ def _blocks(
     from pyarrow.csv import ConvertOptions, ParseOptions, ReadOptions, open_csv
 
     parse = ParseOptions(delimiter=delimiter, newlines_in_values=True)
-    convert = ConvertOptions(column_types=dict.fromkeys(names, pa.string()), include_columns=list(order))
+    convert = ConvertOptions(
+        column_types=dict.fromkeys(names, pa.string()),
+        include_columns=list(order),
+        null_values=[""],
+        strings_can_be_null=True,
+        quoted_strings_can_be_null=False,  # `""` is an empty text, nothing at all is no value
+    )
     done = 0
     for block_size in _BLOCK_SIZES:
         with file.reading(), file.open() as raw:
@@ -183,7 +189,7 @@ def _blocks(
                 if "straddling" in str(e) and block_size != _BLOCK_SIZES[-1]:
                     continue
                 raise (malformed(file, encoding, delimiter) or _unexplained(file, e)) from None
-        if tail.may_leave_open(last, delimiter) and (error := malformed(file, encoding, delimiter)):
+        if tail.may_leave_open(last or "", delimiter) and (error := malformed(file, encoding, delimiter)):
             raise error
         return
 
@@ -260,7 +266,7 @@ class _MisfitError(Exception):
 
 
 def _cast(text: pa.Array, kind: type[ColumnType], form: str) -> pa.Array:
-    """The values of a column of text, empty ones null. Raises _MisfitError for the first misfit."""
+    """The values of a column of text; none, or an empty text, is null. Raises _MisfitError for the first misfit."""
     import pyarrow as pa
     import pyarrow.compute as pc
 

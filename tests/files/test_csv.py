@@ -220,7 +220,16 @@ def test_a_file_that_ends_in_quotes_is_not_mistaken_for_an_open_one(table, data)
     """What Python's csv module reads is read alike."""
     rows = [row for row in csv.reader(io.StringIO(data, newline="")) if row]
     got = table(data, schema=dict.fromkeys(rows[0], String))
-    assert [list(row.values()) for row in got.to_pylist()] == rows[1:]
+    assert [[v or "" for v in row.values()] for row in got.to_pylist()] == rows[1:]
+
+
+def test_nothing_is_null_and_quotes_around_nothing_are_an_empty_text(table):
+    """An empty cell is no value, so that it is no key and no prompt; `""` says that there is a text, an empty one."""
+    assert table('a,b\nx,\n,y\nz,""\n').to_pylist() == [
+        {"a": "x", "b": None},
+        {"a": None, "b": "y"},
+        {"a": "z", "b": ""},
+    ]
 
 
 def test_an_empty_file_is_a_table_without_rows_if_its_columns_are_known(table, refusal):
