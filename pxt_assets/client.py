@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from pxt_assets.errors import CellError, FatalApiError, RunError
-from pxt_assets.failure import Failure, failure_of
+from pxt_assets.failure import Failure, failure_of, plain
 from pxt_assets.meter import Meter
 from pxt_assets.request import Parsed, Request
 from pxt_assets.throttle import Kind, Limiter, Pool, RequestTooLarge, backoff, classify
@@ -53,6 +53,7 @@ class Client:
         self._api = api
         self._pool_of = pool_of
         self._limiters: dict[int, Limiter] = {}
+        self._asked: dict[tuple[str, str], Limiter] = {}
         self._slots = asyncio.Semaphore(max_in_flight)
         self._max_retries = max_retries
         self._secrets = secrets
@@ -104,8 +105,9 @@ class Client:
                     permit.lost()
                     raise
             else:
-                permit.answered(response.headers)
-                return self._answer(request, response, cells, loop.time() - sent, meter)
+                headers = plain(response.headers)
+                permit.answered(headers)
+                return self._answer(request, response.content, headers, cells, loop.time() - sent, meter)
             verdict = classify(failure.status, failure.type, failure.code, failure.headers)
             if verdict.kind is Kind.RATE_LIMITED and failure.too_large:
                 permit.cancel()
@@ -148,11 +150,11 @@ class Client:
         return max((share for share in shares if share is not None), default=None)
 
     def _limiter(self, request: Request) -> Limiter:
-        pool = self._pool_of(request)
-        limiter = self._limiters.get(id(pool))
-        if limiter is None:
-            limiter = self._limiters[id(pool)] = Limiter(pool)
-        return limiter
+        asked = (request.endpoint.path, request.model)
+        if asked not in self._asked:
+            pool = self._pool_of(request)
+            self._asked[asked] = self._limiters.setdefault(id(pool), Limiter(pool))
+        return self._asked[asked]
 
     async def _post(self, request: Request) -> httpx2.Response:
         """One attempt. Headers and bytes as they come: parsing into the client's models would double the cost."""
@@ -165,14 +167,20 @@ class Client:
         return await self._api.post(path, content=request.payload, cast_to=httpx2.Response)
 
     def _answer(
-        self, request: Request, response: httpx2.Response, cells: int, latency: float, meter: Meter
+        self,
+        request: Request,
+        body: bytes,
+        headers: Mapping[str, str],
+        cells: int,
+        latency: float,
+        meter: Meter,
     ) -> Answer:
-        request_id = response.headers.get("x-request-id")
+        request_id = headers.get("x-request-id")
         self._answered = True
         self._unreached = 0
-        self.simulated = response.headers.get(SIMULATED_HEADER) == "true"
+        self.simulated = headers.get(SIMULATED_HEADER) == "true"
         try:
-            parsed = request.endpoint.parse(response.content, cells)
+            parsed = request.endpoint.parse(body, cells)
         except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as e:
             msg = f"{request.endpoint.path} answered with something else than documented: {e}"
             raise CellError("InvalidAnswer", msg, request_id) from e

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    import httpx2
 
 _LONGEST_MESSAGE = 2_000
 _LONGEST_PAGE = 500
@@ -62,8 +65,8 @@ def failure_of(error: Exception, secrets: tuple[str, ...]) -> Failure | None:
             status=error.status_code,
             type=_text(body.get("type")),
             code=_text(body.get("code")),
-            headers=error.response.headers,
-            request_id=error.response.headers.get("x-request-id"),
+            headers=(headers := plain(error.response.headers)),
+            request_id=headers.get("x-request-id"),
         )
     if isinstance(error, openai.APIConnectionError):  # a timeout is one too
         cause = error.__cause__
@@ -73,6 +76,11 @@ def failure_of(error: Exception, secrets: tuple[str, ...]) -> Failure | None:
     if isinstance(error, transport):  # a timeout of ours, or an answer that is no HTTP
         return Failure(name, _scrubbed(f"{error}" or "no answer in time", secrets))
     return None
+
+
+def plain(headers: httpx2.Headers) -> dict[str, str]:
+    """An answer's headers by lower-case name, decoded once: the client's own mapping decodes at every look-up."""
+    return {name.decode("latin-1").lower(): value.decode("latin-1") for name, value in headers.raw}
 
 
 def _scrubbed(text: str, secrets: tuple[str, ...]) -> str:
