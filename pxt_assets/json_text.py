@@ -29,7 +29,7 @@ def _default(value: object) -> object:
     if hasattr(value, "tolist"):  # numpy scalars and arrays
         return value.tolist()
     if isinstance(value, bytes | bytearray | memoryview):
-        msg = "got bytes where JSON is needed; declare the column as Image or Audio in the table's schema"
+        msg = "got bytes where JSON is needed; give text instead, such as base64, from upstream"
         raise TypeError(msg)
     msg = f"got {type(value).__name__} where JSON is needed; allowed: text, numbers, booleans, lists, dicts, dates"
     raise TypeError(msg)

@@ -14,6 +14,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from pxt_assets.errors import SourceError
 from pxt_assets.rows import Rows
 
 if TYPE_CHECKING:
@@ -93,15 +94,22 @@ class ParquetFile:
 
     @contextlib.contextmanager
     def open(self) -> Iterator[pq.ParquetFile]:
-        """The open file. Raises FileNotFoundError."""
+        """The open file. Raises FileNotFoundError, and SourceError for one that is broken."""
+        with contextlib.ExitStack() as stack:
+            source: Any = self.path.path
+            if not is_local(self.path):
+                source = stack.enter_context(self.path.fs.open(self.path.path, "rb"))
+            yield stack.enter_context(self._parquet(source))
+
+    def _parquet(self, source: Any) -> pq.ParquetFile:
+        import pyarrow as pa
         import pyarrow.parquet as pq
 
-        if is_local(self.path):
-            with pq.ParquetFile(self.path.path, memory_map=True) as opened:
-                yield opened
-        else:
-            with self.path.fs.open(self.path.path, "rb") as stream, pq.ParquetFile(stream) as opened:
-                yield opened
+        try:
+            return pq.ParquetFile(source, memory_map=is_local(self.path))
+        except pa.ArrowInvalid as e:
+            msg = f"{self.uri} is no Parquet file that can be read ({e}); remove it and materialize again"
+            raise SourceError(msg) from e
 
     @cached_property
     def _head(self) -> tuple[pa.Schema, int]:

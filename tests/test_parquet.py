@@ -6,6 +6,7 @@ import pyarrow.parquet as pq
 import pytest
 from upath import UPath
 
+from pxt_assets.errors import SourceError
 from pxt_assets.parquet import ParquetFile, is_local, remove, replacing
 from pxt_assets.types import Json
 from pxt_assets.values import to_arrow, to_python
@@ -183,3 +184,11 @@ class TestParquetFile:
         path = UPath("memory://bucket/a.parquet", token="secret")
         assert not is_local(path)
         assert ParquetFile(path).uri == "memory://bucket/a.parquet"
+
+
+def test_a_broken_file_is_named(tmp_path):
+    """What is no Parquet file, or cut short, is told with its path and what to do."""
+    path = tmp_path / "c.parquet"
+    path.write_bytes(b"PAR1 and then nothing of use")
+    with pytest.raises(SourceError, match=r"c\.parquet is no Parquet file .* remove it"):
+        ParquetFile(UPath(path)).rows()
