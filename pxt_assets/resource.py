@@ -155,7 +155,7 @@ class OpenAIResource(dg.ConfigurableResource[Any]):
                 max_in_flight=self.max_in_flight,
                 max_retries=self.max_retries,
                 timeout=self.timeout,
-                secrets=(self.api_key,) if self.simulator is None else (),
+                secrets=(self.api_key.strip(),) if self.simulator is None else (),
             )
         finally:
             await api.close()
