@@ -280,3 +280,21 @@ def test_settings_that_cannot_be_meant_are_refused(wrong: dict[str, str]) -> Non
     """Half a URL and a misspelt name are errors when the resource is made."""
     with pytest.raises(ValueError, match=next(iter(wrong))):
         OpenAIResource(api_key="sk-test", **wrong)
+
+
+def test_accounts_are_told_apart_by_all_that_separates_their_limits() -> None:
+    """Key, server, organization and project have budgets of their own; equal settings share one."""
+    settings = {"api_key": "sk-a"}
+    accounts = [
+        OpenAIResource(**{**settings, **more})._account()
+        for more in (
+            {},
+            {"api_key": "sk-b"},
+            {"base_url": "http://127.0.0.1:9/v1"},
+            {"organization": "o"},
+            {"project": "o"},
+        )
+    ]
+    assert len(set(accounts)) == 5
+    assert OpenAIResource(**settings)._account() == accounts[0]
+    assert "sk-a" not in accounts[0]
