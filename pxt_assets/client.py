@@ -6,7 +6,6 @@ import asyncio
 import random
 from collections.abc import Callable, Mapping
 from contextlib import suppress
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from pxt_assets.errors import CellError, FatalApiError, RunError
@@ -24,19 +23,12 @@ UNREACHED_IN_A_ROW = 20
 """Requests that failed without an answer, all their retries included, with none answered between: an outage."""
 
 
-@dataclass(frozen=True, slots=True)
-class Answer:
-    """An answer to a request, with the values of its cells."""
-
-    parsed: Parsed
-    request_id: str | None
-
-
 class Client:
     """Sends requests to one account of the API, within one event loop.
 
-    `api` is an AsyncOpenAI whose own retries are off; `timeout` is in seconds, for a whole answer; `pool_of(request)` gives the state of the limits that the
-    request falls under; `secrets` are replaced in whatever an error message quotes.
+    `api` is an AsyncOpenAI whose own retries are off; `pool_of(request)` gives the state of the limits that the
+    request falls under; `timeout` is in seconds, for a whole answer; `secrets` are replaced in whatever an error
+    message quotes.
     """
 
     def __init__(
@@ -63,9 +55,8 @@ class Client:
         self._unreached = 0
         self.simulated: bool | None = None
         """Whether the server is a simulator, None before its first answer."""
-        self.max_in_flight = max_in_flight
 
-    async def send(self, request: Request, meter: Meter, cells: int = 1) -> Answer:
+    async def send(self, request: Request, meter: Meter, cells: int = 1) -> Parsed:
         """The answer to a request that carries `cells` cells.
 
         Raises CellError when this request cannot be answered, FatalApiError when no request can, RunError when the
@@ -80,7 +71,7 @@ class Client:
         finally:
             meter.unsent.discard(task)
 
-    async def _send(self, request: Request, meter: Meter, cells: int, task: asyncio.Task[object]) -> Answer:
+    async def _send(self, request: Request, meter: Meter, cells: int, task: asyncio.Task[object]) -> Parsed:
         limiter = self._limiter(request)
         loop = asyncio.get_running_loop()
         costs = {"requests": 1.0, "tokens": request.tokens}
@@ -174,7 +165,7 @@ class Client:
         cells: int,
         latency: float,
         meter: Meter,
-    ) -> Answer:
+    ) -> Parsed:
         request_id = headers.get("x-request-id")
         self._answered = True
         self._unreached = 0
@@ -185,7 +176,7 @@ class Client:
             msg = f"{request.endpoint.path} answered with something else than documented: {e}"
             raise CellError("InvalidAnswer", msg, request_id) from e
         meter.answered(parsed.model or request.model, parsed.usage, latency)
-        return Answer(parsed, request_id)
+        return parsed
 
     def _failure(self, error: Exception) -> Failure | None:
         failure = failure_of(error, self._secrets)

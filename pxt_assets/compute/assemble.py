@@ -11,6 +11,7 @@ from pxt_assets.compute.ask import NO_DIGEST
 from pxt_assets.compute.cells import Cells
 from pxt_assets.compute.column import FAILURES_KEPT, Column, cells_failed
 from pxt_assets.compute.digests import digests_of
+from pxt_assets.compute.gather import interleaved
 from pxt_assets.compute.plan import cell_digest
 from pxt_assets.errors import CellError
 from pxt_assets.request import DIGEST_BYTES, simulated_digest
@@ -38,9 +39,9 @@ class Assembly:
     rows: int = 0
     errors: Counter[str] = field(default_factory=Counter)
 
-    def count(self, values: pa.Array | pa.ChunkedArray, errortypes: pa.Array | pa.ChunkedArray) -> None:
-        """Counts some rows."""
-        self.rows += len(values)
+    def count(self, errortypes: pa.Array | pa.ChunkedArray) -> None:
+        """Counts some rows by their `<name>_errortype`."""
+        self.rows += len(errortypes)
         for entry in errortypes.drop_null().value_counts().to_pylist():
             self.errors[entry["values"]] += entry["counts"]
 
@@ -73,8 +74,7 @@ def finished_cells(
                         }
                     )
                 )
-            back = np.argsort(np.concatenate([asked, absent]), kind="stable")
-            yield pa.concat_tables(parts).take(pa.array(back))
+            yield interleaved(parts, [asked, absent])
 
     return results
 
@@ -135,20 +135,18 @@ def _source_type(column: Column) -> pa.DataType:
 
     ref = column.plan.columns[0]
     schema = column.inputs.rows[ref._asset].schema
-    return schema.field(ref._column).type if ref._column in schema.names else pa.null()
+    source = schema.field(ref._column).type if ref._column in schema.names else pa.null()
+    return Json.arrow() if is_json(source) else source
 
 
 def assemble(column: Column, results: Results, *, simulated: bool) -> Assembly:
     """Writes the column's file from its cells; of a trial (`limit`) only looks at them."""
     import pyarrow as pa
 
-    value = next((part.schema.field("value").type for part in results()), None)
-    if value is None:
-        value = column.column_type.arrow() if column.column_type else _source_type(column)
-    is_vector = column.column_type is not None and issubclass(column.column_type, Array)
-    length = _common_length(results()) if is_vector else None
-    if length is not None:
-        value = pa.list_(value.value_type, length)
+    value = column.column_type.arrow() if column.column_type else _source_type(column)
+    if column.column_type is not None and issubclass(column.column_type, Array):
+        length = _common_length(results())
+        value = pa.list_(pa.float32(), -1 if length is None else length)
     name = column.name
     schema = pa.schema(
         [
@@ -186,8 +184,8 @@ def already_stored(column: Column, digests: Digests) -> Assembly | None:
         if names[i] != np.bytes_(simulated_digest(bytes(digests[i]).ljust(DIGEST_BYTES, b"\0"))):
             return None
     assembly = Assembly(file.schema, file.schema.empty_table())
-    for part in rows.batches([name, f"{name}_errortype"], _ROWS_A_GROUP):
-        assembly.count(part[0], part[1])
+    for part in rows.batches([f"{name}_errortype"], _ROWS_A_GROUP):
+        assembly.count(part[0])
     head = next(rows.batches(rows.schema.names, _SAMPLE_ROWS), None)
     if head is not None:
         assembly.sample = pa.Table.from_batches([head])
@@ -209,7 +207,7 @@ def _rows(
         ]
         rows = pa.table(columns, schema=schema)
         start += part.num_rows
-        assembly.count(part["value"], part["errortype"])
+        assembly.count(part["errortype"])
         if assembly.sample.num_rows < _SAMPLE_ROWS:
             assembly.sample = pa.concat_tables([assembly.sample, rows.slice(0, _SAMPLE_ROWS)]).slice(
                 0, _SAMPLE_ROWS

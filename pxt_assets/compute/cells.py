@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from pxt_assets.compute.digests import DigestIndex, digests_of
+from pxt_assets.compute.gather import gathered, interleaved
 from pxt_assets.compute.journal import Journal
 from pxt_assets.errors import RunError
 from pxt_assets.parquet import ParquetFile
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
     import numpy as np
     import numpy.typing as npt
     import pyarrow as pa
+    import pyarrow.parquet as pq
 
     from pxt_assets.compute.digests import Digests
 
@@ -28,14 +30,12 @@ class EarlierFile:
     def __init__(self, file: ParquetFile, name: str, column_type: type[ColumnType]) -> None:
         file = ParquetFile(file.path)  # as it is now
         self.simulated = False
-        self.num_rows = 0
         self._file = file
         self._columns = ["_digest", name, f"{name}_errortype", f"{name}_errormsg"]
         self._groups: dict[int, pa.Table] = {}
         self._usable = file.exists() and _holds(file.schema, self._columns, name, column_type)
         if self._usable:
             self.simulated = bool(file.metadata.get("simulated"))
-            self.num_rows = file.rows().num_rows
 
     def load(self, *, errors: bool) -> DigestIndex:
         """Which cells it holds; failed ones only if `errors`. Positions are row numbers."""
@@ -54,28 +54,19 @@ class EarlierFile:
 
     def take(self, positions: npt.NDArray[np.int64]) -> pa.Table:
         """The cells at row numbers `int64[n]`, in that order: columns digest, value, errortype, errormsg."""
-        import numpy as np
-        import pyarrow as pa
-
         with self._file.open() as opened:
-            sizes = [opened.metadata.row_group(i).num_rows for i in range(opened.metadata.num_row_groups)]
-            ends = np.cumsum(sizes)
-            which = np.searchsorted(ends, positions, side="right")
-            parts, order = [], []
-            for i in np.unique(which):
-                here = np.flatnonzero(which == i)
-                group = self._groups.get(int(i))
-                if group is None:
-                    group = opened.read_row_group(int(i), columns=self._columns).rename_columns(
-                        ["digest", "value", "errortype", "errormsg"]
-                    )
-                    while len(self._groups) >= _ROW_GROUPS_KEPT:
-                        del self._groups[next(iter(self._groups))]
-                    self._groups[int(i)] = group
-                parts.append(group.take(pa.array(positions[here] - (ends[i] - sizes[i]))))
-                order.append(here)
-        back = np.argsort(np.concatenate(order), kind="stable")
-        return pa.concat_tables(parts).take(pa.array(back))
+            groups = range(opened.metadata.num_row_groups)
+            sizes = [opened.metadata.row_group(i).num_rows for i in groups]
+            return gathered(positions, sizes, lambda i: self._group(opened, i))
+
+    def _group(self, opened: pq.ParquetFile, i: int) -> pa.Table:
+        """A row group; the last few are kept, as neighbouring rows mostly want the same."""
+        if i not in self._groups:
+            while len(self._groups) >= _ROW_GROUPS_KEPT:
+                del self._groups[next(iter(self._groups))]
+            group = opened.read_row_group(i, columns=self._columns)
+            self._groups[i] = group.rename_columns(["digest", "value", "errortype", "errormsg"])
+        return self._groups[i]
 
 
 def _holds(schema: pa.Schema, names: list[str], name: str, column_type: type[ColumnType]) -> bool:
@@ -132,7 +123,6 @@ class Cells:
         Raises RunError if one is gone, which only another run of the same partition can have brought about.
         """
         import numpy as np
-        import pyarrow as pa
 
         in_journal, in_file = self._find(digests)
         if bool(((in_journal < 0) & (in_file < 0)).any()):
@@ -148,8 +138,12 @@ class Cells:
             parts.append(_plain(self._journal.take(in_journal[from_journal])))
         if len(from_file):
             parts.append(_plain(self._earlier.take(in_file[from_file])))
-        back = np.argsort(np.concatenate([from_journal, from_file]), kind="stable")
-        return pa.concat_tables(parts).take(pa.array(back))
+        return interleaved(parts, [p for p in (from_journal, from_file) if len(p)])
+
+    def any_of_simulator(self, digests: Digests) -> bool:
+        """Whether any of the cells `S16[n]`, or of those looked up before, is a simulator's."""
+        self._find(digests)
+        return self.used_simulated
 
     def _find(self, digests: Digests) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
         """Positions in the journal and in the file, -1 where it is in neither."""

@@ -35,24 +35,32 @@ class DigestIndex:
 
         self._digests: Digests = np.empty(0, "S16")
         self._positions: Positions = np.empty(0, np.int64)
+        self._added: list[tuple[Digests, Positions]] = []
+        """What is not sorted in yet: sorting waits for the first look-up, however many segments there are."""
 
     def __len__(self) -> int:
-        return len(self._digests)
+        return len(self._digests) + sum(len(digests) for digests, _ in self._added)
 
     def add(self, digests: Digests, positions: Positions) -> None:
         """Adds `S16[n]` digests at `int64[n]` positions."""
-        import numpy as np
-
-        every = np.concatenate([self._digests, digests])
-        order = np.argsort(every, kind="stable")
-        self._digests = every[order]
-        self._positions = np.concatenate([self._positions, positions])[order]
+        self._added.append((digests, positions))
 
     def find(self, digests: Digests) -> Positions:
         """The position of each digest, -1 where there is none."""
         import numpy as np
 
+        if self._added:
+            self._sort_in()
         if not len(self._digests):
             return np.full(len(digests), -1, np.int64)
         at = np.maximum(np.searchsorted(self._digests, digests, side="right") - 1, 0)
         return np.where(self._digests[at] == digests, self._positions[at], -1)
+
+    def _sort_in(self) -> None:
+        import numpy as np
+
+        every = np.concatenate([self._digests, *(digests for digests, _ in self._added)])
+        order = np.argsort(every, kind="stable")
+        self._digests = every[order]
+        self._positions = np.concatenate([self._positions, *(at for _, at in self._added)])[order]
+        self._added = []

@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pxt_assets.compute.digests import DigestIndex, digests_of
+from pxt_assets.compute.gather import gathered
 from pxt_assets.parquet import is_local, remove, replacing
 from pxt_assets.types import Array, ColumnType, String
 from pxt_assets.values import to_arrow
@@ -140,19 +141,8 @@ class Journal:
 
     def take(self, positions: npt.NDArray[np.int64]) -> pa.Table:
         """The cells at `int64[n]` positions, in that order: columns digest, value, errortype, errormsg."""
-        import numpy as np
-        import pyarrow as pa
-
-        ends = np.cumsum([segment.num_rows for segment in self._segments])
-        which = np.searchsorted(ends, positions, side="right")
-        parts, order = [], []
-        for i in np.unique(which):
-            here = np.flatnonzero(which == i)
-            start = ends[i] - self._segments[i].num_rows
-            parts.append(self._segments[i].take(pa.array(positions[here] - start)))
-            order.append(here)
-        back = np.argsort(np.concatenate(order), kind="stable")
-        return pa.concat_tables(parts).take(pa.array(back)).drop_columns(["simulated"])
+        sizes = [segment.num_rows for segment in self._segments]
+        return gathered(positions, sizes, self._segments.__getitem__).drop_columns(["simulated"])
 
     def close(self) -> None:
         """Lets go of the segments that are open for reading."""

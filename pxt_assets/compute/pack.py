@@ -43,7 +43,7 @@ class Packer:
         """The value of the one cell that a request names."""
         if request.endpoint.max_cells == 1:
             answer = await self._client.send(request, self._meter)
-            return answer.parsed.values[0]
+            return answer.values[0]
         return await self._add(request)
 
     def _add(self, request: Request) -> asyncio.Future[Any]:
@@ -94,7 +94,7 @@ class Packer:
             if isinstance(e, asyncio.CancelledError):
                 raise
         else:
-            for (_, future), value in zip(wanted, answer.parsed.values, strict=True):
+            for (_, future), value in zip(wanted, answer.values, strict=True):
                 if not future.done():
                     future.set_result(value)
 

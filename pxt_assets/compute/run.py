@@ -108,6 +108,5 @@ def _commit(column: Column, cells: Cells, asker: Asker) -> Assembly:
         stored = already_stored(column, digests)
         if stored is not None:
             return stored
-    cells.missing(digests)  # tells which of them a simulator made
-    simulated = cells.used_simulated or column.inputs.simulated
+    simulated = cells.any_of_simulator(digests) or column.inputs.simulated
     return assemble(column, finished_cells(column, cells, digests, asker.refused), simulated=simulated)

@@ -52,5 +52,7 @@ def test_no_digests_are_an_empty_array():
 def test_an_index_takes_24_bytes_a_cell():
     """A hundred million rows have to fit into memory."""
     index = DigestIndex()
-    index.add(array([os.urandom(16) for _ in range(1_000)]), np.arange(1_000))
+    digests = array([os.urandom(16) for _ in range(1_000)])
+    index.add(digests, np.arange(1_000))
+    index.find(digests)
     assert index._digests.nbytes + index._positions.nbytes == 24_000
