@@ -20,6 +20,8 @@ Example:
 from pxt_assets.resource import OpenAIResource
 from pxt_assets.store import ColumnStore
 from pxt_assets.table import Table
+from pxt_assets.tools import tool, tools
+from pxt_assets.udf import udf
 
-__all__ = ["ColumnStore", "OpenAIResource", "Table"]
+__all__ = ["ColumnStore", "OpenAIResource", "Table", "tool", "tools", "udf"]
 __version__ = "0.1.0"

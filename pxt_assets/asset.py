@@ -45,12 +45,12 @@ class ColumnSpec:
     column_type: type[ColumnType] | None
     table: dg.AssetKey
     row_key: tuple[str, ...]
-    schema: Mapping[str, type[ColumnType]]
-    """Declared types of the table's upstream columns."""
     partitions_def: dg.PartitionsDefinition[Any] | None
     backfill_policy: dg.BackfillPolicy | None
     on_error: Literal["abort", "ignore"] = "abort"
     partition_mapping: dg.PartitionMapping | None = None
+    storage_options: Mapping[str, Any] = field(default_factory=dict, repr=False)
+    """Of the file systems that hold the table's images and sounds."""
     attributes: Mapping[str, Any] = field(default_factory=dict)
     """Further attributes of the asset: owners, tags, group_name, ..."""
 
@@ -74,7 +74,7 @@ class ColumnSpec:
 
 def column_asset(spec: ColumnSpec) -> dg.AssetsDefinition:
     """The asset that materializes a computed column, partition by partition."""
-    asks = bool(calls(spec.expr))
+    asks = any(not call._function.local for call in calls(spec.expr))
     mapping = {spec.table: spec.partition_mapping}
     inputs = spec.inputs
     asset_spec = dg.AssetSpec(
@@ -186,7 +186,6 @@ def _columns(
     from pxt_assets.upstream import upstream_rows
 
     plan = Plan(spec.expr, spec.column_type)
-    declared = {(spec.table, name): column_type for name, column_type in spec.schema.items()}
     for key in keys:
         rows: dict[dg.AssetKey, Rows] = {
             asset: upstream_rows(context, asset, loaded[name], key) for name, asset in spec.inputs.items()
@@ -199,7 +198,7 @@ def _columns(
                 name=spec.name,
                 plan=plan,
                 column_type=spec.column_type,
-                inputs=Inputs(rows, spec.row_key, plan.columns, declared),
+                inputs=Inputs(rows, spec.row_key, plan.columns, spec.storage_options),
                 file=store.file(spec.key, key),
                 options=options,
                 file_metadata={"asset": spec.key.path, "partition": key, "code_version": spec.code_version},

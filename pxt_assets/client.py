@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import random
 from collections.abc import Callable, Mapping
 from contextlib import suppress
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from pxt_assets.download import download
 from pxt_assets.errors import CellError, FatalApiError, RunError
 from pxt_assets.failure import Failure, failure_of, plain
+from pxt_assets.form import form_of
 from pxt_assets.meter import Meter
 from pxt_assets.request import Parsed, Request
 from pxt_assets.throttle import Kind, Limiter, Pool, RequestTooLarge, backoff, classify
@@ -27,8 +31,8 @@ class Client:
     """Sends requests to one account of the API, within one event loop.
 
     `api` is an AsyncOpenAI whose own retries are off; `pool_of(request)` gives the state of the limits that the
-    request falls under; `timeout` is in seconds, for a whole answer; `secrets` are replaced in whatever an error
-    message quotes.
+    request falls under; `timeout` is in seconds, for a whole answer; `http` downloads what answers link to; `secrets`
+    are replaced in whatever an error message quotes.
     """
 
     def __init__(
@@ -39,10 +43,12 @@ class Client:
         max_in_flight: int,
         max_retries: int,
         timeout: float,
+        http: httpx2.AsyncClient | None = None,
         secrets: tuple[str, ...] = (),
         rng: random.Random | None = None,
     ) -> None:
         self._api = api
+        self._http = http
         self._pool_of = pool_of
         self._limiters: dict[int, Limiter] = {}
         self._asked: dict[tuple[str, str], Limiter] = {}
@@ -56,8 +62,8 @@ class Client:
         self.simulated: bool | None = None
         """Whether the server is a simulator, None before its first answer."""
 
-    async def send(self, request: Request, meter: Meter, cells: int = 1) -> Parsed:
-        """The answer to a request that carries `cells` cells.
+    async def send(self, request: Request, meter: Meter) -> Parsed:
+        """The answer to a request.
 
         Raises CellError when this request cannot be answered, FatalApiError when no request can, RunError when the
         server cannot be reached at all.
@@ -67,11 +73,11 @@ class Client:
         meter.unsent.add(task)
         try:
             async with self._slots:
-                return await self._send(request, meter, cells, task)
+                return await self._send(request, meter, task)
         finally:
             meter.unsent.discard(task)
 
-    async def _send(self, request: Request, meter: Meter, cells: int, task: asyncio.Task[object]) -> Parsed:
+    async def _send(self, request: Request, meter: Meter, task: asyncio.Task[object]) -> Parsed:
         limiter = self._limiter(request)
         loop = asyncio.get_running_loop()
         costs = {"requests": 1.0, "tokens": request.tokens}
@@ -98,7 +104,7 @@ class Client:
             else:
                 headers = plain(response.headers)
                 permit.answered(headers)
-                return self._answer(request, response.content, headers, cells, loop.time() - sent, meter)
+                return await self._answer(request, response.content, headers, loop.time() - sent, meter)
             verdict = classify(failure.status, failure.type, failure.code, failure.headers)
             if verdict.kind is Kind.RATE_LIMITED and failure.too_large:
                 permit.cancel()
@@ -153,16 +159,24 @@ class Client:
         import openai
 
         path = request.endpoint.path
+        if request.endpoint.uploads:
+            fields, files = form_of(request)
+            return await self._api.post(
+                path,
+                body=fields,
+                files=files,
+                options={"headers": {"Content-Type": "multipart/form-data"}},
+                cast_to=httpx2.Response,
+            )
         if isinstance(self._api, openai.AsyncAzureOpenAI):  # its URLs are made from the model in a JSON body
-            return await self._api.post(path, body=dict(request.body), cast_to=httpx2.Response)
+            return await self._api.post(path, body=json.loads(request.payload), cast_to=httpx2.Response)
         return await self._api.post(path, content=request.payload, cast_to=httpx2.Response)
 
-    def _answer(
+    async def _answer(
         self,
         request: Request,
         body: bytes,
         headers: Mapping[str, str],
-        cells: int,
         latency: float,
         meter: Meter,
     ) -> Parsed:
@@ -171,12 +185,24 @@ class Client:
         self._unreached = 0
         self.simulated = headers.get(SIMULATED_HEADER) == "true"
         try:
-            parsed = request.endpoint.parse(body, cells)
+            parsed = request.endpoint.parse(body, request.body)
         except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as e:
             msg = f"{request.endpoint.path} answered with something else than documented: {e}"
             raise CellError("InvalidAnswer", msg, request_id) from e
         meter.answered(parsed.model or request.model, parsed.usage, latency)
-        return parsed
+        return parsed if parsed.completed is None else await self._completed(request, parsed, request_id)
+
+    async def _completed(self, request: Request, parsed: Parsed, request_id: str | None) -> Parsed:
+        """The answer with what it links to: paid for already, so the links are all that is tried again."""
+        assert parsed.completed is not None
+        assert self._http is not None
+        host = self._api.base_url.host
+        contents = await asyncio.gather(*(download(self._http, url, host) for url in parsed.urls))
+        try:
+            return replace(parsed, values=parsed.completed(contents))
+        except ValueError as e:
+            msg = f"{request.endpoint.path} links to something else than documented: {e}"
+            raise CellError("InvalidAnswer", msg, request_id) from e
 
     def _failure(self, error: Exception) -> Failure | None:
         failure = failure_of(error, self._secrets)

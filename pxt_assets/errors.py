@@ -9,6 +9,8 @@ PxtError
     └── FatalApiError       the API refuses every request (key, billing, unknown model)
 """
 
+from typing import Any
+
 import dagster as dg
 
 
@@ -36,15 +38,23 @@ class CellError(PxtError):
 
     `errortype` is the API's error class (`BadRequestError`) or Python's (`TypeError`), `message` the text that is
     stored in `<column>_errormsg`, `request_id` the API's id of the request, where there was one. `divisible` says
-    that a request of many cells may fail for one of them only: it is worth halving.
+    that a request of many cells may fail for one of them only: it is worth halving. `value` is what there is of the
+    cell's value all the same, None for nothing.
     """
 
     def __init__(
-        self, errortype: str, message: str, request_id: str | None = None, *, divisible: bool = False
+        self,
+        errortype: str,
+        message: str,
+        request_id: str | None = None,
+        *,
+        divisible: bool = False,
+        value: Any = None,
     ) -> None:
         super().__init__(message)
         self.errortype = errortype
         self.divisible = divisible
+        self.value = value
         self.message = f"{message} (request {request_id})" if request_id else message
         self.request_id = request_id
 

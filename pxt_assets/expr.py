@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Set
+from pathlib import PurePath
 from typing import TYPE_CHECKING, Any, NoReturn, Protocol
 
 from pxt_assets.errors import DefinitionError
 from pxt_assets.json_text import canonical
+from pxt_assets.media import Media
 from pxt_assets.request import ORDERED_ARGUMENTS
-from pxt_assets.types import Bool, ColumnType, Float, Int, Json, String, type_name
+from pxt_assets.types import Bool, ColumnType, Float, Image, Int, Json, String, type_name
 
 if TYPE_CHECKING:
     import dagster as dg
 
-    from pxt_assets.request import Request
+    from pxt_assets.request import Asked
 
 ALL = slice(None)
 """The step that maps the rest of a path over a list: `tbl.response.choices["*"].message.content`."""
@@ -142,13 +144,15 @@ class Applied(Protocol):
     shape: Shape
     required: Set[str]
     """The arguments that must not be null."""
+    local: bool
+    """Whether it runs in this process, without any request to the API."""
 
     @property
     def version(self) -> str:
         """What a code version says of the function."""
 
-    def request(self, arguments: Mapping[str, Any]) -> Request:
-        """The request of one row. Raises CellError for arguments that the function cannot take."""
+    def ask(self, arguments: Mapping[str, Any]) -> Asked:
+        """What one row's value is had by. Raises CellError for arguments that the function cannot take."""
 
 
 class Call(Expr):
@@ -173,6 +177,7 @@ _PRIMITIVES: dict[str, type[ColumnType]] = {
     "integer": Int,
     "number": Float,
     "boolean": Bool,
+    "image": Image,  # no type of JSON Schema: what a result that holds images says of them
 }
 
 
@@ -280,4 +285,6 @@ def _coded(expr: object, *, ordered: bool = False) -> object:
         return {"$keys": list(items), "items": items} if ordered else items
     if isinstance(expr, list | tuple):
         return [_coded(v, ordered=ordered) for v in expr]
-    return expr
+    if isinstance(expr, Media):
+        return {"$media": expr.digest}
+    return {"$file": str(expr)} if isinstance(expr, PurePath) else expr

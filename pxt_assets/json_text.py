@@ -5,20 +5,25 @@ from __future__ import annotations
 import datetime
 import decimal
 import json
+from collections.abc import Callable
+from typing import Any
+
+Media = Any
+"""An image or a sound that is sent: what has a `data_url`. This module knows no more of it."""
 
 
-def dumps(value: object) -> str:
+def dumps(value: object, media: Callable[[Media], object] | None = None) -> str:
     """Compact JSON text of a value, keys as they come, text unescaped: the form that is stored and sent.
 
-    Dates and times become ISO 8601 text, decimals their digits. Raises TypeError or ValueError for what JSON cannot
-    hold (bytes, NaN).
+    Dates and times become ISO 8601 text, decimals their digits, images and sounds what `media` makes of them. Raises
+    TypeError or ValueError for what JSON cannot hold (bytes, NaN).
     """
-    return _encoder.encode(value)
+    return (_encoder if media is None else _made(media, sort_keys=False)).encode(value)
 
 
-def canonical(value: object) -> str:
+def canonical(value: object, media: Callable[[Media], object] | None = None) -> str:
     """The same with keys sorted: the form that is hashed. Equal for dicts that differ in order alone."""
-    return _canonical_encoder.encode(value)
+    return (_canonical_encoder if media is None else _made(media, sort_keys=True)).encode(value)
 
 
 def _default(value: object) -> object:
@@ -31,16 +36,28 @@ def _default(value: object) -> object:
     if isinstance(value, bytes | bytearray | memoryview):
         msg = "got bytes where JSON is needed; give text instead, such as base64, from upstream"
         raise TypeError(msg)
-    msg = f"got {type(value).__name__} where JSON is needed; allowed: text, numbers, booleans, lists, dicts, dates"
+    allowed = (
+        "text, numbers, booleans, lists, dicts, dates; an image only where the API takes one, at image_url"
+    )
+    msg = f"got {type(value).__name__} where JSON is needed; allowed: {allowed}"
     raise TypeError(msg)
 
 
-_encoder, _canonical_encoder = (
-    json.JSONEncoder(
-        sort_keys=sort_keys, separators=(",", ":"), ensure_ascii=False, allow_nan=False, default=_default
+def _made(media: Callable[[Media], object], *, sort_keys: bool) -> json.JSONEncoder:
+    return _new_encoder(lambda value: media(value) if _is_media(value) else _default(value), sort_keys)
+
+
+def _is_media(value: object) -> bool:
+    return hasattr(type(value), "data_url")
+
+
+def _new_encoder(default: Callable[[object], object], sort_keys: bool) -> json.JSONEncoder:
+    return json.JSONEncoder(
+        sort_keys=sort_keys, separators=(",", ":"), ensure_ascii=False, allow_nan=False, default=default
     )
-    for sort_keys in (False, True)
-)
+
+
+_encoder, _canonical_encoder = _new_encoder(_default, sort_keys=False), _new_encoder(_default, sort_keys=True)
 
 
 def encodable(text: str) -> str:

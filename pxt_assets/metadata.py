@@ -2,23 +2,16 @@
 
 from __future__ import annotations
 
-import html
-import re
-from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from collections.abc import Sequence
+from typing import Any
 
 import dagster as dg
 
 from pxt_assets.compute.column import CellsFailedError, Outcome
 from pxt_assets.expr import references
 from pxt_assets.parquet import ParquetFile
+from pxt_assets.preview import preview
 from pxt_assets.types import schema_entries
-from pxt_assets.values import to_python
-
-if TYPE_CHECKING:
-    import pyarrow as pa
-
-_CELL_CHARACTERS = 160
 
 
 def materialization_metadata(
@@ -82,44 +75,3 @@ def failure_metadata(error: CellsFailedError) -> dict[str, Any]:
         dg.TableRecord({"row": key, "error": e.errortype, "message": e.message}) for key, e in error.failures
     ]
     return {"pxt/failed_rows": dg.MetadataValue.table(records)}
-
-
-def preview(rows: pa.Table) -> str:
-    """A Markdown table of some rows. Their text is untrusted: nothing of it is markup."""
-    shown = [name for name in rows.column_names if name != "_digest"]
-    hidden = {
-        n for n in shown if n.endswith(("_errortype", "_errormsg")) and rows[n].null_count == rows.num_rows
-    }
-    shown = [name for name in shown if name not in hidden]
-    lines = ["| " + " | ".join(map(escaped, shown)) + " |", "|" + " --- |" * len(shown)]
-    columns = [to_python(rows[name]) for name in shown]
-    lines += ["| " + " | ".join(map(_cell, row)) + " |" for row in zip(*columns, strict=True)]
-    return "\n".join(lines)
-
-
-def _cell(value: object) -> str:
-    if value is None:
-        return "*null*"
-    if isinstance(value, list) and len(value) > 8 and all(isinstance(v, float) for v in value):
-        head = ", ".join(f"{v:.3f}" for v in value[:4])
-        return escaped(f"[{head}, … {len(value)} numbers]")
-    text = value if isinstance(value, str) else _brief(value)
-    return escaped(text if len(text) <= _CELL_CHARACTERS else text[:_CELL_CHARACTERS] + "…")
-
-
-def _brief(value: object) -> str:
-    """A JSON value as text; of a chat answer what it says."""
-    if isinstance(value, Mapping):
-        choices = value.get("choices")
-        if isinstance(choices, list) and choices and isinstance(choices[0], Mapping):
-            message = choices[0].get("message") or {}
-            return str(message.get("content") if message.get("content") is not None else message)
-    return str(value)
-
-
-def escaped(text: str) -> str:
-    """Text as Markdown that shows it as it is: no HTML, links, images, emphasis, or table columns of its own."""
-    flat = re.sub(r"\s+", " ", text).strip()
-    return re.sub(
-        r"([\\`*_{}\[\]()#+\-.!|~:@/])", lambda m: f"&#{ord(m[1])};", html.escape(flat, quote=False)
-    )

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pxt_assets.errors import SourceError
+from pxt_assets.huggingface import with_features
 from pxt_assets.rows import Rows
 
 if TYPE_CHECKING:
@@ -145,9 +146,8 @@ class ParquetFile:
         """
         import pyarrow.parquet as pq
 
-        described = schema.with_metadata(
-            {**(schema.metadata or {}), _METADATA_KEY: json.dumps(dict(metadata), sort_keys=True).encode()}
-        )
+        said = {_METADATA_KEY: json.dumps(dict(metadata), sort_keys=True).encode()}
+        described = with_features(schema.with_metadata({**(schema.metadata or {}), **said}))
         rows = 0
         with (
             replacing(self.path) as staged,

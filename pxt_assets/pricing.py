@@ -19,7 +19,7 @@ def cost_usd(model: str, usage: Usage | None) -> float | None:
     """
     if usage is None:
         return 0.0 if _rates(model) == (0.0, 0.0, 0.0) else None
-    if usage.input_tokens > _LINEAR_TOKENS:
+    if usage.input_tokens > _LINEAR_TOKENS or not _is_text(usage):
         return _price(model, usage)
     rates = _rates(model)
     if rates is None:
@@ -44,15 +44,32 @@ def _rates(model: str) -> tuple[float, float, float] | None:
     return fresh, cached, output - fresh
 
 
+def _is_text(usage: Usage) -> bool:
+    return not (usage.image_tokens or usage.audio_tokens or usage.characters or usage.seconds)
+
+
 def _price(model: str, usage: Usage) -> float | None:
     import genai_prices
 
-    tokens = genai_prices.Usage(
+    used = genai_prices.Usage(
         input_tokens=usage.input_tokens,
         output_tokens=usage.output_tokens or None,
         cache_read_tokens=usage.cached_tokens or None,
+        input_image_tokens=usage.image_tokens or None,
+        input_audio_tokens=usage.audio_tokens or None,
+        input_characters=usage.characters or None,
+        audio_seconds=usage.seconds or None,
     )
     try:
-        return float(genai_prices.calc_price(tokens, model, provider_id="openai").total_price)
+        found = genai_prices.calc_price(used, model, provider_id="openai")
     except (LookupError, ValueError):
         return None
+    priced = {unit for unit, price in vars(found.model_price).items() if price is not None}
+    charged = {
+        "input_mtok": usage.input_tokens,
+        "input_mchars": usage.characters,
+        "audio_hours": usage.seconds,
+    }
+    if priced and any(amount and unit not in priced for unit, amount in charged.items()):
+        return None  # charged by another unit than the one that is known
+    return float(found.total_price)

@@ -2,48 +2,38 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from functools import cached_property
-from typing import Any
+from typing import Any, Protocol
 
+from pxt_assets.digest import digest
 from pxt_assets.json_text import canonical, dumps
+from pxt_assets.media import Sent
 
-DIGEST_BYTES = 16
 ORDERED_ARGUMENTS = ("response_format", "text", "tools")
 """Arguments that hold schemas, in which the order of keys has a meaning.
 Source: https://platform.openai.com/docs/guides/structured-outputs"""
 
 
-def digest(*parts: bytes) -> bytes:
-    """The 128-bit BLAKE2b digest of the parts, each told apart from the next by its length."""
-    h = hashlib.blake2b(digest_size=DIGEST_BYTES)
-    for part in parts:
-        h.update(b"%d:" % len(part))
-        h.update(part)
-    return h.digest()
-
-
-def simulated_digest(real: bytes) -> bytes:
-    """The name of a simulator's answer to the request that `real` names: never the name of the API's answer."""
-    return digest(b"simulated", real)
-
-
 @dataclass(frozen=True)
 class Usage:
-    """Tokens of one or more answers, as the API's `usage` states them."""
+    """What one or more answers used, as the API's `usage` states it, or as the request itself tells."""
 
     input_tokens: int = 0
     output_tokens: int = 0
     cached_tokens: int = 0
+    image_tokens: int = 0
+    """Input tokens that were images, where these have a price of their own."""
+    audio_tokens: int = 0
+    """Input tokens that were sound, where these have a price of their own."""
+    characters: int = 0
+    """Characters read aloud by a model that charges for these."""
+    seconds: float = 0.0
+    """Seconds of sound heard by a model that charges for these."""
 
     def __add__(self, other: Usage) -> Usage:
-        return Usage(
-            self.input_tokens + other.input_tokens,
-            self.output_tokens + other.output_tokens,
-            self.cached_tokens + other.cached_tokens,
-        )
+        return Usage(*(getattr(self, f.name) + getattr(other, f.name) for f in fields(self)))
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +45,10 @@ class Parsed:
     """None where the answer states none."""
     model: str | None = None
     """The model snapshot that answered."""
+    urls: Sequence[str] = ()
+    """Where the rest of the answer is to be had from."""
+    completed: Callable[[Sequence[bytes]], Sequence[Any]] | None = None
+    """The values, once the contents of `urls` are there."""
 
 
 @dataclass(frozen=True)
@@ -63,12 +57,14 @@ class Endpoint:
 
     path: str
     """`/chat/completions`: below the base URL."""
-    parse: Callable[[bytes, int], Parsed]
-    """(body, number of cells) -> values. Raises ValueError for a body that is not such an answer."""
-    tokens: Callable[[Mapping[str, Any]], float]
+    parse: Callable[[bytes, Mapping[str, Any]], Parsed]
+    """(the answer's body, the request's) -> values. Raises ValueError for a body that is not such an answer."""
+    tokens: Callable[[Mapping[str, Any]], float] = field(default=lambda _body: 0.0)
     """Estimate, as the API's limiter makes it, of the tokens that a body takes from the token bucket."""
     sends_limits: bool = True
     """Whether answers carry rate-limit headers; if not, requests are paced at a configured rate."""
+    uploads: bool = False
+    """Whether bodies are forms that upload files; if not, they are JSON."""
     max_cells: int = 1
     """How many cells one request can carry."""
     max_tokens: float = float("inf")
@@ -77,17 +73,68 @@ class Endpoint:
     """The bodies of single cells as the body that is sent; they differ in their `input` alone."""
 
 
+class Asked(Protocol):
+    """What names a cell and leads to its value: a request to the API, or the call of a local function."""
+
+    @property
+    def digest(self) -> bytes:
+        """Names the value."""
+
+    @property
+    def held(self) -> int:
+        """Bytes of images and sounds that it keeps in memory."""
+
+    @property
+    def max_cells(self) -> int:
+        """How many such cells can be asked for at once."""
+
+    @property
+    def max_tokens(self) -> float:
+        """How many tokens (estimated) can be asked for at once."""
+
+    @property
+    def tokens(self) -> float:
+        """The estimate of what it takes from the token bucket."""
+
+    @property
+    def packed_with(self) -> bytes:
+        """Equal for those that can be asked for at once."""
+
+    def settled(self, value: Any) -> Any:
+        """The cell's value, made of the answer's. Raises CellError for an answer that is no result."""
+
+
 @dataclass(frozen=True)
 class Request:
-    """One fully resolved request: what names a cell."""
+    """One fully resolved request: what names a cell. Images and sounds stand in its body as Sent."""
 
     endpoint: Endpoint
     body: Mapping[str, Any]
+    settle: Callable[[Any], Any] | None = field(default=None, compare=False)
+    """What is made of the answer's value: its parsed form, where one was asked for."""
 
     @cached_property
+    def _plain(self) -> tuple[bytes, int, bool]:
+        """The body as JSON with gaps for its media, the bytes that these hold, and whether there are any."""
+        found: list[Sent] = []
+
+        def gap(media: Sent) -> str:
+            found.append(media)
+            return ""
+
+        text = dumps(self.body, gap).encode()
+        return text, sum(media.size for media in found), bool(found)
+
+    @property
     def payload(self) -> bytes:
         """The body as JSON, UTF-8, as it is sent. Raises TypeError or ValueError for what JSON cannot hold."""
-        return dumps(self.body).encode()
+        text, _, has_media = self._plain
+        return text if not has_media else dumps(self.body, lambda media: media.data_url).encode()
+
+    @property
+    def held(self) -> int:
+        """Bytes of images and sounds that it keeps in memory."""
+        return self._plain[1]
 
     @cached_property
     def digest(self) -> bytes:
@@ -95,7 +142,7 @@ class Request:
 
         The order of a dict's keys plays no part, except in schemas: a model fills them in in their order.
         """
-        parts = [self.endpoint.path.encode(), canonical(self.body).encode()]
+        parts = [self.endpoint.path.encode(), canonical(self.body, _named).encode()]
         schemas = [self.body[name] for name in ORDERED_ARGUMENTS if name in self.body]
         if schemas:
             parts.append(dumps(schemas).encode())
@@ -111,10 +158,33 @@ class Request:
         """The model asked for."""
         return str(self.body["model"])
 
+    @property
+    def max_cells(self) -> int:
+        """How many such cells one request can carry."""
+        return self.endpoint.max_cells
+
+    @property
+    def max_tokens(self) -> float:
+        """How many tokens one request can carry."""
+        return self.endpoint.max_tokens
+
     @cached_property
     def packed_with(self) -> bytes:
         """Equal for requests that can be sent as one: all but their input is the same."""
-        return canonical({k: v for k, v in self.body.items() if k != "input"}).encode()
+        rest = {k: v for k, v in self.body.items() if k != "input"}
+        return self.endpoint.path.encode() + canonical(rest).encode()
+
+    def settled(self, value: Any) -> Any:
+        """The cell's value, made of the answer's. Raises CellError for an answer that is no result."""
+        return value if self.settle is None else self.settle(value)
+
+    def check(self) -> None:
+        """Raises TypeError or ValueError for a body that JSON cannot hold."""
+        self._plain  # noqa: B018
+
+
+def _named(media: Sent) -> object:
+    return {"$media": media.digest}
 
 
 def pack(requests: Sequence[Request]) -> Request:

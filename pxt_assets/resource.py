@@ -18,6 +18,7 @@ from pxt_assets.simulator import SimulatorOptions
 from pxt_assets.throttle import Pool, model_group, pools
 
 if TYPE_CHECKING:
+    import httpx2
     import openai
 
     from pxt_assets.request import Request
@@ -147,11 +148,13 @@ class OpenAIResource(dg.ConfigurableResource[Any]):
                 "OPENAI_API_KEY, or give any text for a server that wants no key"
             )
             raise FatalApiError(msg)
-        api = self._api()
+        http = self._http()
+        api = self._api(http)
         try:
             yield Client(
                 api,
                 self._pool_of,
+                http=http,
                 max_in_flight=self.max_in_flight,
                 max_retries=self.max_retries,
                 timeout=self.timeout,
@@ -167,21 +170,30 @@ class OpenAIResource(dg.ConfigurableResource[Any]):
         if server is not None:
             server.stop()
 
-    def _api(self) -> openai.AsyncOpenAI:
+    def _timeout(self) -> httpx2.Timeout:
+        import httpx2
+
+        return httpx2.Timeout(self.timeout, connect=min(self.timeout, _CONNECT_SECONDS))
+
+    def _http(self) -> httpx2.AsyncClient:
         import httpx2
         import openai
 
-        timeout = httpx2.Timeout(self.timeout, connect=min(self.timeout, _CONNECT_SECONDS))
         limits = httpx2.Limits(
             max_connections=self.max_in_flight, max_keepalive_connections=self.max_in_flight
         )
+        return openai.DefaultAioHttpClient(timeout=self._timeout(), limits=limits)
+
+    def _api(self, http: httpx2.AsyncClient) -> openai.AsyncOpenAI:
+        import openai
+
         common: dict[str, Any] = {
             "api_key": self.api_key.strip(),
             "base_url": self._base_url(),
             "organization": self.organization,
             "max_retries": 0,
-            "timeout": timeout,
-            "http_client": openai.DefaultAioHttpClient(timeout=timeout, limits=limits),
+            "timeout": self._timeout(),
+            "http_client": http,
         }
         if self.api_version is not None:
             return openai.AsyncAzureOpenAI(api_version=self.api_version, **common)

@@ -7,8 +7,9 @@ import numbers
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from pxt_assets.errors import SourceError
-from pxt_assets.types import Json, plain_type
+from pxt_assets.errors import CellError, SourceError
+from pxt_assets.media import is_image, media_of
+from pxt_assets.types import Image, Json, plain_type
 from pxt_assets.values import to_arrow
 
 if TYPE_CHECKING:
@@ -225,6 +226,8 @@ def column_of(name: str, values: Sequence[Any]) -> pa.Array:
     import pyarrow as pa
 
     try:
+        if any(is_image(v) for v in values):
+            return to_arrow([None if v is None else media_of(v, Image) for v in values], Image)
         if any(_is_json(v) for v in values):
             return to_arrow(values, Json)
         column = pa.array(values, from_pandas=True)
@@ -233,7 +236,7 @@ def column_of(name: str, values: Sequence[Any]) -> pa.Array:
             msg = f"as {column.type}, some would change"
             raise TypeError(msg)
         return column
-    except (pa.ArrowException, TypeError, ValueError, OverflowError) as e:
+    except (pa.ArrowException, CellError, TypeError, ValueError, OverflowError) as e:
         kinds = sorted({type(v).__name__ for v in values if v is not None})
         msg = f"column {name!r} holds {' and '.join(kinds)}, which make no one column ({e}); convert it upstream"
         raise SourceError(msg) from e

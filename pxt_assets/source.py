@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 import dagster as dg
 
-from pxt_assets.files import check_pattern, read_files
+from pxt_assets.files import check_pattern, media_columns, media_schema, read_files
 from pxt_assets.names import identifier
 from pxt_assets.types import ColumnType
 
@@ -25,9 +25,10 @@ def files_asset(
 ) -> dg.AssetsDefinition:
     """An asset whose value is the rows of the files that `path` names, each partition's of its own files.
 
-    Raises DefinitionError for a path that does not suit the partitions.
+    Raises DefinitionError for a path that does not suit the partitions, and for a schema that does not suit the files.
     """
-    check_pattern(path, partitions_def is not None, _dimensions(partitions_def))
+    check_pattern(path, partitions_def is not None, _dimensions(partitions_def), schema)
+    media_schema(path, schema)
 
     class Partitions(Mapping[str | None, "pa.RecordBatchReader"]):
         """Each partition's rows, its files opened when its turn comes."""
@@ -51,7 +52,11 @@ def files_asset(
         def __len__(self) -> int:
             return len(self._keys)
 
-    spec = dg.AssetSpec(key, partitions_def=partitions_def, kinds={"file"}, **attributes)
+    metadata = {}
+    if columns := media_columns(path, schema):
+        known = [dg.TableColumn(name, arrow_type) for name, arrow_type in columns]
+        metadata["dagster/column_schema"] = dg.TableSchema(known)
+    spec = dg.AssetSpec(key, partitions_def=partitions_def, kinds={"file"}, metadata=metadata, **attributes)
 
     @dg.multi_asset(
         name=identifier(key),

@@ -11,11 +11,11 @@ from typing import TYPE_CHECKING, Any
 import dagster as dg
 from pydantic import ConfigDict, Field
 
-from pxt_assets.errors import SourceError
+from pxt_assets.errors import CellError, SourceError
 from pxt_assets.parquet import ParquetFile
 from pxt_assets.rows import chained, rows_of
-from pxt_assets.types import is_json, schema_entries
-from pxt_assets.values import to_python
+from pxt_assets.types import schema_entries
+from pxt_assets.values import loaded
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -142,7 +142,10 @@ def load_as(wanted: object, files: Sequence[ParquetFile]) -> object:
         return _dataset(files)
     if name == "list":
         table = _table(files)
-        columns = [to_python(column) for column in table.columns]
+        columns = [
+            column.to_pylist() if (values := _loaded(table, i)) is None else values
+            for i, column in enumerate(table.columns)
+        ]
         return [dict(zip(table.column_names, row, strict=True)) for row in zip(*columns, strict=True)]
     return _table(files)
 
@@ -161,14 +164,23 @@ def _dataset(files: Sequence[ParquetFile]) -> ds.Dataset:
 
 
 def to_pandas(table: pa.Table) -> pd.DataFrame:
-    """A table as a DataFrame: Json cells as Python objects, vectors as numpy arrays, the rest as pandas has it."""
+    """A table as a DataFrame: Json cells as Python objects, images as PIL images, the rest as pandas has it."""
     import pandas as pd
 
-    parsed = {i: to_python(c) for i, c in enumerate(table.columns) if is_json(c.type)}
+    every = {i: _loaded(table, i) for i in range(table.num_columns)}
+    parsed = {i: values for i, values in every.items() if values is not None}
     frame: pd.DataFrame = table.drop_columns([table.column_names[i] for i in parsed]).to_pandas()
     for i, values in parsed.items():
         frame.insert(i, table.column_names[i], pd.Series(values, dtype=object, index=frame.index))
     return frame
+
+
+def _loaded(table: pa.Table, i: int) -> list[Any] | None:
+    try:
+        return loaded(table.column(i), table.schema.field(i))
+    except CellError as e:
+        msg = f"column {table.column_names[i]!r}: {e.message}"
+        raise SourceError(msg) from e
 
 
 def _file_metadata(file: ParquetFile, rows: int, *, partitioned: bool) -> dict[str, Any]:

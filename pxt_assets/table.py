@@ -12,8 +12,9 @@ import dagster as dg
 from pxt_assets.asset import ColumnSpec, column_asset
 from pxt_assets.errors import DefinitionError, UnknownColumnError
 from pxt_assets.expr import ColumnRef, Expr, code, nodes, references, type_of
+from pxt_assets.files import media_schema
 from pxt_assets.source import files_asset
-from pxt_assets.types import ColumnType
+from pxt_assets.types import Audio, ColumnType, Image
 
 Source = dg.AssetsDefinition | dg.AssetSpec | dg.AssetKey | str
 OnError = Literal["abort", "ignore"]
@@ -60,6 +61,7 @@ class Table:
         self._backfill_policy = policy or dg.BackfillPolicy.single_run()
         self._group_name = spec.group_name
         self._upstream = _known_columns(spec)
+        self._storage_options: dict[str, Any] = {}
         self._columns: dict[str, ColumnRef] = {}
         self._assets: list[dg.AssetsDefinition] = []
         self._referenced: set[str] = set()
@@ -81,7 +83,9 @@ class Table:
         group_name: str | None = None,
         description: str | None = None,
     ) -> Table:
-        """A table of CSV, JSON Lines, Parquet or Arrow files; its source asset is the first of `assets`.
+        """A table of CSV, JSON Lines, Parquet or Arrow files, or of images or audio files, one a row.
+
+        Its source asset is the first of `assets`.
 
         Example:
             ```python
@@ -91,6 +95,8 @@ class Table:
                 key="id",
                 partitions_def=dg.DailyPartitionsDefinition("2027-03-01"),
             )
+            pics = Table.from_files("pics", "data/pics/*.jpg", key="path")
+            calls = Table.from_files("calls", "s3://bucket/calls/", key="path", schema={"audio": Audio})
             ```
 
         Args:
@@ -107,21 +113,42 @@ class Table:
 
         An empty cell of a CSV file is null; `""` is an empty text.
 
+        Images (jpg, jpeg, png, webp, gif, bmp, tif, tiff) and audio files (mp3, wav, flac, ogg, m4a, mp4, mpeg, mpga,
+        oga, webm, opus, aac; in any case) are listed, not opened: a computed column reads those that it needs. Their
+        table has a row for each file, in the order of their paths, and the columns
+
+        - `image` or `audio`, the file itself,
+        - `path`, absolute, or its URL without credentials,
+        - `size` in bytes, null where the storage does not tell,
+        - `format`, such as "jpeg", by the suffix.
+
+        `schema` says of a path without a suffix what it holds: {"image": Image} or {"audio": Audio}. A folder
+        ("data/pics/", "data/pics/{partition_key}") then means the files of that kind directly in it, whatever else is
+        there. What a glob matches ("data/pics/2027*") must be of that kind. Hidden files, and what the storage lists
+        as a link, are no rows unless `path` names them. Web servers list no files: give a table of URLs instead.
+
         Raises DefinitionError for a path that does not suit the partitions; reading raises SourceError, which names
         the file and the line.
         """
         given = {"group_name": group_name, "description": description}
+        declared = _checked_schema(schema or {})
         source = files_asset(
             _spec_of(name).key,
             path,
-            schema=_checked_schema(schema or {}),
+            schema=declared,
             partitions_def=partitions_def,
             encoding=encoding,
             storage_options=storage_options,
             attributes={k: v for k, v in given.items() if v is not None},
         )
-        table = cls(source, key=key, schema=schema)
+        typed = media_schema(path, declared)
+        for column in _names(key):
+            if typed is not declared and typed.get(column) in (Image, Audio):  # of other files it may be text
+                msg = f"got key={key!r}; the {column} itself cannot identify a row, but its file can: key='path'"
+                raise DefinitionError(msg)
+        table = cls(source, key=key, schema=typed)
         table._assets.append(source)
+        table._storage_options = dict(storage_options or {})
         return table
 
     @property
@@ -207,11 +234,11 @@ class Table:
             column_type=column_type,
             table=self._asset_key,
             row_key=self._row_key,
-            schema=self._schema,
             partitions_def=self._partitions_def,
             backfill_policy=self._backfill_policy if self._partitions_def else None,
             on_error=on_error,
             partition_mapping=partition_mapping,
+            storage_options=self._storage_options,
             attributes={k: v for k, v in given.items() if v is not None},
         )
         asset = column_asset(spec)

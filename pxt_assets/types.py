@@ -120,11 +120,64 @@ class Audio(_Media):
     """A sound: `struct<bytes: binary, path: string>`, as Hugging Face `datasets` stores it."""
 
 
+MEDIA_KEY = b"pxt_assets.type"
+"""The metadata of an Arrow field by which it says `Image` or `Audio`."""
+
+
+class ImageData(Json):
+    """The Json of the image functions, `{"created", "data": [Image, ...], "usage"}`: its images are no JSON.
+
+    `usage` is JSON text: Arrow cannot yet pick rows out of a struct that holds its JSON type.
+    """
+
+    @classmethod
+    def arrow(cls) -> pa.DataType:
+        import pyarrow as pa
+
+        return pa.struct([("created", pa.int64()), ("data", pa.list_(Image.arrow())), ("usage", pa.string())])
+
+
+def is_media(column_type: type[ColumnType] | None) -> bool:
+    """Whether a column of this type holds images or sounds, and nothing else."""
+    return column_type is not None and issubclass(column_type, _Media)
+
+
+def is_media_struct(arrow_type: pa.DataType) -> bool:
+    """Whether an Arrow type is that of images and sounds."""
+    import pyarrow as pa
+
+    if not pa.types.is_struct(arrow_type) or {f.name for f in arrow_type} != {"bytes", "path"}:
+        return False
+    held = arrow_type.field("bytes").type
+    return bool(pa.types.is_binary(held) or pa.types.is_large_binary(held) or pa.types.is_null(held))
+
+
+def has_media(arrow_type: pa.DataType) -> bool:
+    """Whether values of an Arrow type hold images or sounds at any depth, or bytes, which may be some."""
+    import pyarrow as pa
+
+    if is_media_struct(arrow_type) or pa.types.is_binary(arrow_type) or pa.types.is_large_binary(arrow_type):
+        return True
+    return any(has_media(arrow_type.field(i).type) for i in range(arrow_type.num_fields))
+
+
+def media_field(name: str, column_type: type[ColumnType]) -> pa.Field:
+    """An Arrow field of images or sounds; its metadata tells which of the two, as their Arrow type does not."""
+    import pyarrow as pa
+
+    return pa.field(name, column_type.arrow(), metadata={MEDIA_KEY: column_type.__name__.encode()})
+
+
+def media_type(field: pa.Field) -> type[ColumnType] | None:
+    """What a field says that it holds: Image or Audio, None where it says neither."""
+    return {b"Image": Image, b"Audio": Audio}.get((field.metadata or {}).get(MEDIA_KEY, b""))
+
+
 def type_name(column_type: type[ColumnType]) -> str:
     """The name as users write it: `String`, `Array[(1536,), float32]`."""
     if issubclass(column_type, Array):
         return f"Array[({column_type.dim},), float32]"
-    return column_type.__name__
+    return "Json" if column_type is ImageData else column_type.__name__
 
 
 def is_json(arrow_type: pa.DataType) -> bool:

@@ -4,12 +4,30 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
+from pathlib import PurePath
 from typing import TYPE_CHECKING, Any
 
 from pxt_assets.errors import CellError
 from pxt_assets.json_text import dumps, encodable
-from pxt_assets.types import Array, Bool, ColumnType, Float, Int, Json, String, is_json, type_name
+from pxt_assets.media import Media, is_image, media_of, opened
+from pxt_assets.sniff import IMAGE_FORMATS
+from pxt_assets.types import (
+    Array,
+    Bool,
+    ColumnType,
+    Float,
+    ImageData,
+    Int,
+    Json,
+    String,
+    is_json,
+    is_media,
+    is_media_struct,
+    media_type,
+    type_name,
+)
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -18,7 +36,7 @@ if TYPE_CHECKING:
 def to_arrow(values: Sequence[Any], column_type: type[ColumnType]) -> pa.Array:
     """Python values (None is null) as an Arrow array of the column's type.
 
-    Json values are any JSON-able objects; Array values are vectors `float32[dim]`.
+    Json values are any JSON-able objects, Array values vectors `float32[dim]`, Image and Audio values Media.
     """
     import pyarrow as pa
 
@@ -30,7 +48,41 @@ def to_arrow(values: Sequence[Any], column_type: type[ColumnType]) -> pa.Array:
     if issubclass(column_type, Array):
         vectors = _vectors(values)
         return vectors if column_type.dim is None else vectors.cast(column_type.arrow())
+    if is_media(column_type):
+        return pa.array([None if v is None else _struct(v) for v in values], column_type.arrow())
+    if column_type is ImageData:
+        return _image_data(values)
     return pa.array(values, column_type.arrow())
+
+
+def copied(values: Sequence[Any], arrow_type: pa.DataType) -> pa.Array:
+    """Values that `to_python` gave, as an Arrow array of the type that they had."""
+    import pyarrow as pa
+
+    if is_json(arrow_type):
+        return to_arrow(values, Json)
+    return pa.array([_struct(v) if isinstance(v, Media) else v for v in values], arrow_type)
+
+
+def _struct(media: Media) -> dict[str, Any]:
+    return {"bytes": media.content, "path": media.path or media.url}
+
+
+def _image_data(values: Sequence[Any]) -> pa.Array:
+    import pyarrow as pa
+
+    wanted = ImageData.arrow()
+    present = [v or {} for v in values]
+    data = [None if v is None else [_struct(image) for image in v["data"]] for v in values]
+    return pa.StructArray.from_arrays(
+        [
+            pa.array([v.get("created") for v in present], pa.int64()),
+            pa.array(data, wanted.field("data").type),
+            to_arrow([v.get("usage") for v in present], Json).storage,
+        ],
+        fields=list(wanted),
+        mask=pa.array([v is None for v in values], pa.bool_()),
+    )
 
 
 def _vectors(values: Sequence[Any]) -> pa.Array:
@@ -46,18 +98,89 @@ def _vectors(values: Sequence[Any]) -> pa.Array:
     return pa.ListArray.from_arrays(offsets, flat, mask=pa.array(mask) if mask.any() else None)
 
 
-def to_python(column: pa.ChunkedArray | pa.Array, declared: type[ColumnType] | None = None) -> list[Any]:
-    """A column's values as Python objects: JSON parsed, media as `{"bytes", "path"}`, nulls as None.
+def to_python(
+    column: pa.ChunkedArray | pa.Array,
+    declared: type[ColumnType] | None = None,
+    storage_options: Mapping[str, Any] | None = None,
+) -> list[Any]:
+    """A column's values as Python objects: JSON parsed, images and sounds as Media, nulls as None.
 
-    A value that does not hold what the column is declared to hold is returned as the CellError that whoever uses it
-    has to raise, so that one bad row does not fail the others.
+    Where the column is declared Image or Audio, paths are read. A value that does not hold what the column is declared
+    to hold is returned as the CellError that whoever uses it has to raise, so that one bad row does not fail the others.
     """
     if is_json(column.type):
         return [None if text is None else _parsed(text) for text in _storage(column).to_pylist()]
     values: list[Any] = column.to_pylist()
     if declared is Json and values:
         return [_parsed(v) if isinstance(v, str) else v for v in values]
-    return values
+    if is_media(declared):
+        return [_media(v, declared, storage_options) for v in values]
+    convert = _converter(column.type)
+    return values if convert is None else [None if v is None else convert(v) for v in values]
+
+
+def loaded(column: pa.ChunkedArray | pa.Array, field: pa.Field) -> list[Any] | None:
+    """A column's values for people: JSON parsed, images as PIL images, sounds as `{"bytes", "path"}`.
+
+    None where Arrow's own conversion does. Raises CellError for an image that is not there or cannot be opened.
+    """
+    declared = media_type(field)
+    if declared is None and _converter(field.type) is None:
+        return None
+    return [_shown(value) for value in to_python(column, declared)]
+
+
+def _shown(value: Any) -> Any:
+    if isinstance(value, CellError):
+        raise value
+    if isinstance(value, Media):
+        if value.content is not None and value.format in IMAGE_FORMATS:
+            return opened(value.content)
+        return _struct(value)
+    if isinstance(value, dict):
+        return {k: _shown(v) for k, v in value.items()}
+    return [_shown(v) for v in value] if isinstance(value, list) else value
+
+
+def _media(
+    value: Any, declared: type[ColumnType] | None, storage_options: Any = None
+) -> Media | CellError | None:
+    if value is None or (
+        isinstance(value, Mapping) and value.get("bytes") is None and value.get("path") is None
+    ):
+        return None
+    try:
+        return media_of(value, declared, storage_options)
+    except CellError as e:
+        return e
+
+
+def _converter(arrow_type: pa.DataType) -> Callable[[Any], Any] | None:
+    """What makes Python values of those that Arrow gives; None if these are as they should be."""
+    import pyarrow as pa
+
+    if is_media_struct(arrow_type):
+        return partial(_media, declared=None)
+    if is_json(arrow_type):
+        return _parsed
+    if pa.types.is_struct(arrow_type):
+        inner = {f.name: _converter(f.type) for f in arrow_type}
+        if arrow_type == ImageData.arrow():
+            inner["usage"] = _parsed
+        changed = {name: convert for name, convert in inner.items() if convert is not None}
+        return partial(_converted_struct, changed) if changed else None
+    if pa.types.is_list(arrow_type) or pa.types.is_large_list(arrow_type):
+        convert = _converter(arrow_type.value_type)
+        return None if convert is None else partial(_converted_list, convert)
+    return None
+
+
+def _converted_struct(converters: Mapping[str, Callable[[Any], Any]], value: Mapping[str, Any]) -> Any:
+    return {k: v if v is None or k not in converters else converters[k](v) for k, v in value.items()}
+
+
+def _converted_list(convert: Callable[[Any], Any], value: Sequence[Any]) -> Any:
+    return [None if v is None else convert(v) for v in value]
 
 
 def _storage(column: pa.ChunkedArray | pa.Array) -> pa.ChunkedArray | pa.Array:
@@ -82,6 +205,8 @@ def checked(value: object, column_type: type[ColumnType]) -> object:
         return value
     if column_type is Json:
         return _checked_json(value)
+    if is_media(column_type):
+        return _checked_media(value, column_type)
     if issubclass(column_type, Array):
         return _checked_vector(value, column_type)
     if column_type is Int and isinstance(value, int) and not -(2**63) <= value < 2**63:
@@ -106,6 +231,13 @@ def _checked_json(value: object) -> object:
         msg = f"got a value that JSON cannot hold ({e}); convert it upstream"
         raise CellError(type(e).__name__, msg) from e
     return value
+
+
+def _checked_media(value: object, column_type: type[ColumnType]) -> Media:
+    if isinstance(value, bytes | PurePath | Media) or is_image(value):
+        return media_of(value, column_type)
+    msg = f"got {type(value).__name__} {str(value)[:80]!r}, allowed: {type_name(column_type)} (bytes, a PIL image or a pathlib.Path) or null"
+    raise CellError("TypeError", msg)
 
 
 def _checked_vector(value: object, column_type: type[Array]) -> object:

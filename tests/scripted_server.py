@@ -1,6 +1,8 @@
 """A small HTTP server on loopback that speaks the API as a test scripts it, and remembers what it was asked."""
 
 import base64
+import email.message
+import email.policy
 import json
 import struct
 import threading
@@ -22,11 +24,24 @@ class Asked:
     headers: Mapping[str, str]
     """Names in lower case."""
     body: Mapping[str, Any]
+    """A JSON body's object; of a form its fields as text and its files, a list of them where one name has several."""
+    method: str = "POST"
 
     @property
     def text(self) -> str:
-        """What the last message says, or the input of a request that has one."""
-        return str(self.body["messages"][-1]["content"] if "messages" in self.body else self.body["input"])
+        """What the last message says, or the input or prompt of a request that has one."""
+        if "messages" in self.body:
+            return str(self.body["messages"][-1]["content"])
+        return str(self.body.get("input", self.body.get("prompt")))
+
+
+@dataclass(frozen=True)
+class Uploaded:
+    """A file of a form."""
+
+    filename: str
+    content_type: str
+    content: bytes
 
 
 @dataclass(frozen=True)
@@ -40,6 +55,23 @@ class Reply:
 
 Script = Callable[[Asked], Reply | None]
 """Gives the answer to a request; None drops the connection without one."""
+
+
+def form(content_type: str, raw: bytes) -> dict[str, Any]:
+    """The fields and files of a multipart body."""
+    head = f"Content-Type: {content_type}\r\nMIME-Version: 1.0\r\n\r\n".encode()
+    found: dict[str, Any] = {}
+    for part in email.message_from_bytes(head + raw, policy=email.policy.HTTP).iter_parts():
+        name = part.get_param("name", header="content-disposition")
+        content = part.get_payload(decode=True)
+        filename = part.get_filename()
+        value = content.decode() if filename is None else Uploaded(filename, part.get_content_type(), content)
+        if name in found:
+            earlier = found[name] if isinstance(found[name], list) else [found[name]]
+            found[name] = [*earlier, value]
+        else:
+            found[name] = value
+    return found
 
 
 def chat(asked: Asked, content: str | None = None, **more: Any) -> Reply:
@@ -118,6 +150,9 @@ class ScriptedServer:
     def __init__(self, script: Script) -> None:
         self.script = script
         self.asked: list[Asked] = []
+        self.pages: dict[str, Reply] = {}
+        """What a GET of a path gives; 404 for any other."""
+        self.fetched: list[Asked] = []
         self._http = _Http(("127.0.0.1", 0), _handler(self))
 
     @property
@@ -159,12 +194,18 @@ def _handler(server: ScriptedServer) -> type[BaseHTTPRequestHandler]:
         def do_POST(self) -> None:
             raw = self.rfile.read(int(self.headers.get("content-length", 0)))
             headers = {name.lower(): value for name, value in self.headers.items()}
-            asked = Asked(self.path, headers, json.loads(raw))
+            is_form = headers.get("content-type", "").startswith("multipart/form-data")
+            asked = Asked(
+                self.path, headers, form(headers["content-type"], raw) if is_form else json.loads(raw)
+            )
             server.asked.append(asked)
             self._answer(server.script(asked))
 
         def do_GET(self) -> None:
-            self._answer(refusal(404, "no such page"))
+            headers = {name.lower(): value for name, value in self.headers.items()}
+            page = server.pages.get(self.path)
+            server.fetched.append(Asked(self.path, headers, {}, "GET"))
+            self._answer(refusal(404, "no such page") if page is None else page)
 
         def _answer(self, reply: Reply | None) -> None:
             if reply is None:

@@ -331,10 +331,10 @@ def test_a_fault_of_the_program_is_no_rows_error(
     """A bug surfaces as itself, whatever on_error says, and what was answered by then is kept."""
     parse = _ENDPOINT.parse
 
-    def buggy(body: bytes, cells: int) -> Any:
+    def buggy(body: bytes, asked: Any) -> Any:
         if b"re: bug" in body:
             raise RuntimeError("a bug in parse")
-        return parse(body, cells)
+        return parse(body, asked)
 
     rows = {i: f"row {i}" for i in range(5)} | {99: "bug"}
     with monkeypatch.context() as patched:
@@ -482,7 +482,7 @@ def test_a_fault_while_rows_are_read_keeps_what_was_sent(
     tickets: Tickets, server: ScriptedServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """If the rows to come cannot be read, what is in flight is waited for: it has been paid for."""
-    monkeypatch.setattr("pxt_assets.compute.ask._BATCH", 4)
+    monkeypatch.setattr("pxt_assets.compute.inputs._BATCH", 4)
     monkeypatch.setattr("pxt_assets.compute.ask._CELLS_OUTSTANDING", 4)
     prepare = Plan.prepare
 

@@ -8,7 +8,7 @@ import pytest
 
 from pxt_assets import ColumnStore, OpenAIResource, Table
 from pxt_assets.functions import embeddings
-from pxt_assets.metadata import escaped, preview
+from pxt_assets.preview import escaped, preview
 from tests.runs import ask, materialize, metadata, rows_asset
 from tests.scripted_server import ScriptedServer, chat, refusal, resource_of, vectors
 

@@ -9,7 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pxt_assets.functions import chat_completions, embeddings, moderations
-from pxt_assets.request import DIGEST_BYTES, Request, Usage, digest, pack, simulated_digest
+from pxt_assets.digest import DIGEST_BYTES, digest, simulated_digest
+from pxt_assets.request import Request, Usage, pack
 
 FUNCTIONS = {f.name: f for f in (chat_completions, embeddings, moderations)}
 
@@ -116,7 +117,7 @@ again by them, whichever release, process or machine asks."""
 
 
 def request(function: str, arguments: dict[str, Any]) -> Request:
-    return FUNCTIONS[function].request(arguments)
+    return FUNCTIONS[function].ask(arguments)
 
 
 def chat(**arguments: Any) -> bytes:

@@ -268,11 +268,11 @@ def test_a_configured_rate_counts_for_any_endpoint_without_headers() -> None:
     resource = OpenAIResource(api_key="sk-rates", rate_limits={"gpt-4o-mini": 120}, default_rpm=77)
     message = {"messages": [{"role": "user", "content": "x"}]}
     pools = [
-        resource._pool_of(chat_completions.request({**message, "model": model})).rpm
+        resource._pool_of(chat_completions.ask({**message, "model": model})).rpm
         for model in ("gpt-4o-mini", "gpt-4o-mini-2024-07-18", "gpt-4o")
     ]
     assert pools == [120, 120, None]
-    assert resource._pool_of(moderations.request({"input": "x"})).rpm == 77
+    assert resource._pool_of(moderations.ask({"input": "x"})).rpm == 77
 
 
 @pytest.mark.parametrize("wrong", [{"base_url": "localhost:8000"}, {"base_url": ""}, {"ledgr": "x"}])

@@ -242,7 +242,7 @@ class TestColumns:
             (3, "got int 3"),
             (None, "got NoneType None"),
             ({"a": [1, "x"]}, "got dict {'a': [1, 'x']}"),
-            (embeddings, "got Function embeddings"),
+            (embeddings, "got ApiFunction embeddings"),
             (len, "got builtin_function_or_method"),
         ],
     )

@@ -1,10 +1,11 @@
-"""Asks the API for every cell of a partition that is not finished yet, and journals the answers as they come."""
+"""Asks for every cell of a partition that is not finished yet, and journals the values as they come."""
 
 from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
 
 from pxt_assets.client import Client
@@ -12,17 +13,21 @@ from pxt_assets.compute.cells import Cells
 from pxt_assets.compute.column import FAILURES_KEPT, Column, cells_failed
 from pxt_assets.compute.journal import Cell, Journal
 from pxt_assets.compute.pack import Packer
-from pxt_assets.compute.plan import cell_digest
+from pxt_assets.compute.plan import cell_digest, held
 from pxt_assets.compute.progress import Progress, report
+from pxt_assets.digest import DIGEST_BYTES, simulated_digest
 from pxt_assets.errors import CellError
+from pxt_assets.local import IN_FLIGHT, LocalCall
 from pxt_assets.meter import Meter
-from pxt_assets.request import DIGEST_BYTES, simulated_digest
+from pxt_assets.request import Asked, Request, pack
+from pxt_assets.types import ImageData, is_media
 
 if TYPE_CHECKING:
     from pxt_assets.compute.digests import Digests
 
-_BATCH = 4_096
 _CELLS_OUTSTANDING = 16_384
+_BYTES_OUTSTANDING = 64 * 2**20
+"""Images and sounds of cells that are asked for, which each takes several times while it is on its way."""
 _LOG_SECONDS = 10.0
 _REPORT_SECONDS = 0.2
 NO_DIGEST = b"\0" * DIGEST_BYTES
@@ -37,7 +42,12 @@ class Asker:
     """
 
     def __init__(
-        self, column: Column, cells: Cells, journal: Journal, client: Client, log: Callable[[str], None]
+        self,
+        column: Column,
+        cells: Cells,
+        journal: Journal,
+        client: Client | None,
+        log: Callable[[str], None],
     ) -> None:
         self.meter = Meter()
         self.asked_rows = 0
@@ -51,7 +61,11 @@ class Asker:
         self._journal = journal
         self._client = client
         self._log = log
-        self._packer = Packer(client, self.meter)
+        self._api = Packer(self._send)
+        self._local = Packer(self._run)
+        self._local_slots = asyncio.Semaphore(IN_FLIGHT)
+        self._threads = ThreadPoolExecutor(thread_name_prefix="pxt-local")
+        self._held = 0
         self._digests = bytearray()
         self._asked: set[bytes] = set()
         self._tasks: set[asyncio.Task[None]] = set()
@@ -96,8 +110,10 @@ class Asker:
             for task in rest:
                 task.cancel()
             await asyncio.gather(*rest, return_exceptions=True)
+            self._threads.shutdown(wait=False, cancel_futures=True)
             self._journal.flush()
-            self.meter.limit_utilization = self._client.utilization()
+            if self._client is not None:
+                self.meter.limit_utilization = self._client.utilization()
             report(self._progress())
         if self._aborting:
             raise cells_failed(self._column, self._failures, self._failed)
@@ -110,7 +126,9 @@ class Asker:
         import numpy as np
 
         first = 0
-        for rows in self._column.inputs.batches(_BATCH, self._column.total):
+        inputs = self._column.inputs
+        batches = inputs.batches(inputs.batch_rows, self._column.total)
+        while (rows := await self._next(batches)) is not None:
             prepared = [self._prepare(first + i, row) for i, row in enumerate(rows)]
             names = [NO_DIGEST if cell is None else cell_digest(cell) for cell in prepared]
             joined = b"".join(names)
@@ -125,7 +143,7 @@ class Asker:
                 if name in self._asked:
                     self._done += 1
                     continue
-                while len(self._tasks) > _CELLS_OUTSTANDING and not self._stopping:
+                while self._full and not self._stopping:
                     await self._task_ends()
                 if self._stopping:
                     return
@@ -133,6 +151,16 @@ class Asker:
                 self._start(first + i, name, cell)
             first += len(rows)
             await asyncio.sleep(0)
+
+    async def _next(self, batches: Iterator[list[Sequence[Any]]]) -> list[Sequence[Any]] | None:
+        """The next rows; where these are read from as many files, off the event loop."""
+        if self._column.inputs.holds_media:
+            return await asyncio.to_thread(next, batches, None)
+        return next(batches, None)
+
+    @property
+    def _full(self) -> bool:
+        return len(self._tasks) > _CELLS_OUTSTANDING or self._held > _BYTES_OUTSTANDING
 
     @property
     def _stopping(self) -> bool:
@@ -147,22 +175,50 @@ class Asker:
             return None
 
     def _start(self, row: int, name: bytes, cell: Any) -> None:
-        task = asyncio.get_running_loop().create_task(self._finish(row, name, cell))
+        size = held(cell) if self._column.inputs.holds_media else 0
+        self._held += size
+        task = asyncio.get_running_loop().create_task(self._finish(row, name, cell, size))
         self._tasks.add(task)
         task.add_done_callback(self._note_end)
 
-    async def _finish(self, row: int, name: bytes, cell: Any) -> None:
+    async def _finish(self, row: int, name: bytes, cell: Any, size: int) -> None:
         value = errortype = errormsg = None
         try:
-            value = await self._column.plan.finish(cell, self._packer.ask)
+            value = await self._column.plan.finish(cell, self._ask)
         except CellError as e:
             self._note_failure(row, e)
             self._failed_names.add(name)
-            errortype, errormsg = e.errortype, e.message
-        simulated = bool(self._client.simulated)
+            value, errortype, errormsg = e.value, e.errortype, e.message
+        finally:
+            self._held -= size
+        simulated = self._client is not None and bool(self._client.simulated)
         stored_name = simulated_digest(name) if simulated else name
-        self._journal.append(Cell(stored_name, value, errortype, errormsg, simulated))
+        self._journal.append(Cell(stored_name, value, errortype, errormsg, simulated, self._held_by(value)))
         self._done += 1
+
+    def _held_by(self, value: Any) -> int:
+        column_type = self._column.column_type
+        return held(value) if column_type is ImageData or is_media(column_type) else 0
+
+    async def _ask(self, asked: Asked) -> Any:
+        packer = self._local if isinstance(asked, LocalCall) else self._api
+        return asked.settled(await packer.ask(asked))
+
+    async def _send(self, requests: Sequence[Request]) -> Sequence[Any]:
+        assert self._client is not None
+        request = requests[0] if requests[0].max_cells == 1 else pack(requests)
+        return (await self._client.send(request, self.meter)).values
+
+    async def _run(self, calls: Sequence[LocalCall]) -> Sequence[Any]:
+        task = asyncio.current_task()
+        assert task is not None
+        self.meter.unsent.add(task)
+        try:
+            async with self._local_slots:
+                self.meter.unsent.discard(task)
+                return await calls[0].function.run([call.arguments for call in calls], self._threads)
+        finally:
+            self.meter.unsent.discard(task)
 
     def _note_end(self, task: asyncio.Task[None]) -> None:
         """Makes room; an error that is no cell's stops everything, a fault of this program included."""

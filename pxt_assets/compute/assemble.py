@@ -13,10 +13,10 @@ from pxt_assets.compute.column import FAILURES_KEPT, Column, cells_failed
 from pxt_assets.compute.digests import digests_of
 from pxt_assets.compute.gather import interleaved
 from pxt_assets.compute.plan import cell_digest
+from pxt_assets.digest import DIGEST_BYTES, simulated_digest
 from pxt_assets.errors import CellError
-from pxt_assets.request import DIGEST_BYTES, simulated_digest
-from pxt_assets.types import Array, Json, is_json
-from pxt_assets.values import to_arrow
+from pxt_assets.types import Array, Json, has_media, is_json, is_media, media_field
+from pxt_assets.values import copied, to_arrow
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -24,6 +24,9 @@ if TYPE_CHECKING:
     from pxt_assets.compute.digests import Digests
 
 _ROWS_A_GROUP = 8_192
+_BYTES_A_GROUP = 32 * 2**20
+_MEDIA_ROWS = 16
+"""Rows of images or sounds to take at once: each may be megabytes."""
 _SAMPLE_ROWS = 8
 
 Results = Callable[[], Iterator["pa.Table"]]
@@ -57,8 +60,9 @@ def finished_cells(
 
         assert column.column_type is not None
         none = np.bytes_(NO_DIGEST)
-        for start in range(0, len(digests), _ROWS_A_GROUP):
-            names = digests[start : start + _ROWS_A_GROUP]
+        step = _MEDIA_ROWS if has_media(column.column_type.arrow()) else _ROWS_A_GROUP
+        for start in range(0, len(digests), step):
+            names = digests[start : start + step]
             asked = np.flatnonzero(names != none)
             absent = np.flatnonzero(names == none)
             parts = [cells.take(names[asked])] if len(asked) else []
@@ -90,7 +94,8 @@ def derived_cells(column: Column) -> Results:
 
         failures: list[tuple[int, CellError]] = []
         first = failed = 0
-        for rows in column.inputs.batches(_ROWS_A_GROUP, column.total):
+        size = column.inputs.batch_rows if column.inputs.holds_media else _ROWS_A_GROUP
+        for rows in column.inputs.batches(size, column.total):
             values: list[Any] = []
             errors: list[CellError | None] = []
             for row in rows:
@@ -121,12 +126,9 @@ def derived_cells(column: Column) -> Results:
 
 
 def _values(column: Column, values: list[Any]) -> pa.Array:
-    import pyarrow as pa
-
     if column.column_type is not None:
         return to_arrow(values, column.column_type)
-    source = _source_type(column)
-    return to_arrow(values, Json) if is_json(source) else pa.array(values, source)
+    return copied(values, _source_type(column))
 
 
 def _source_type(column: Column) -> pa.DataType:
@@ -151,20 +153,29 @@ def assemble(column: Column, results: Results, *, simulated: bool) -> Assembly:
     schema = pa.schema(
         [
             *(column.inputs.keys.schema if column.inputs.key else []),
-            (name, value),
+            _field(column, value),
             (f"{name}_errortype", pa.string()),
             (f"{name}_errormsg", pa.string()),
             ("_digest", pa.binary(DIGEST_BYTES)),
         ]
     )
     assembly = Assembly(schema, schema.empty_table())
-    batches = _rows(column, results(), schema, assembly)
+    batches = _regrouped(_rows(column, results(), schema, assembly))
     if column.options.limit is None:
         column.file.write(schema, batches, {**column.file_metadata, "simulated": simulated})
     else:
         for _ in batches:
             pass
     return assembly
+
+
+def _field(column: Column, arrow_type: pa.DataType) -> pa.Field:
+    import pyarrow as pa
+
+    column_type = column.column_type
+    if column_type is not None and is_media(column_type):
+        return media_field(column.name, column_type)
+    return pa.field(column.name, arrow_type)
 
 
 def already_stored(column: Column, digests: Digests) -> Assembly | None:
@@ -213,6 +224,23 @@ def _rows(
                 0, _SAMPLE_ROWS
             )
         yield rows
+
+
+def _regrouped(parts: Iterable[pa.Table]) -> Iterator[pa.Table]:
+    """The same rows in tables of about _ROWS_A_GROUP rows or _BYTES_A_GROUP bytes, whichever is less."""
+    import pyarrow as pa
+
+    kept: list[pa.Table] = []
+    rows = size = 0
+    for part in parts:
+        if kept and (rows + part.num_rows > _ROWS_A_GROUP or size + part.nbytes > _BYTES_A_GROUP):
+            yield pa.concat_tables(kept)
+            kept, rows, size = [], 0, 0
+        kept.append(part)
+        rows += part.num_rows
+        size += part.nbytes
+    if kept:
+        yield pa.concat_tables(kept)
 
 
 def _common_length(results: Iterable[pa.Table]) -> int | None:

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING
 from pxt_assets.compute.digests import DigestIndex, digests_of
 from pxt_assets.compute.gather import gathered, interleaved
 from pxt_assets.compute.journal import Journal
+from pxt_assets.digest import simulated_digest
 from pxt_assets.errors import RunError
 from pxt_assets.parquet import ParquetFile
-from pxt_assets.request import simulated_digest
 from pxt_assets.types import ColumnType, plain_type
 
 if TYPE_CHECKING:

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from pxt_assets.errors import RunError
 from pxt_assets.expr import ColumnRef
 from pxt_assets.rows import Rows
-from pxt_assets.types import ColumnType
+from pxt_assets.types import has_media, is_media
 from pxt_assets.values import to_python
 
 if TYPE_CHECKING:
@@ -19,6 +19,9 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 _SHOWN = 5
+_BATCH = 4_096
+_MEDIA_BATCH = 16
+"""Rows of images or sounds, which may be megabytes each."""
 
 
 @dataclass(frozen=True)
@@ -32,7 +35,8 @@ class Inputs:
     rows: Mapping[dg.AssetKey, Rows]
     key: Sequence[str]
     columns: Sequence[ColumnRef]
-    declared: Mapping[tuple[dg.AssetKey, str], type[ColumnType]]
+    storage_options: Mapping[str, Any] = field(default_factory=dict, repr=False)
+    """Of the file systems that hold images and sounds which columns name by their paths."""
 
     @property
     def num_rows(self) -> int:
@@ -52,6 +56,21 @@ class Inputs:
         if not self._base.schema.names:  # no rows, of whatever columns
             return pa.table({name: pa.nulls(0) for name in self.key})
         return self._base.table(self.key)
+
+    @cached_property
+    def holds_media(self) -> bool:
+        """Whether any of the columns holds images or sounds."""
+        for ref in self.columns:
+            schema = self.rows[ref._asset].schema
+            known = ref._column in schema.names
+            if is_media(ref._type) or (known and has_media(schema.field(ref._column).type)):
+                return True
+        return False
+
+    @property
+    def batch_rows(self) -> int:
+        """How many rows to read at once."""
+        return _MEDIA_BATCH if self.holds_media else _BATCH
 
     def check(self) -> None:
         """Refuses missing columns, null or repeated keys, and assets whose rows do not correspond."""
@@ -89,8 +108,8 @@ class Inputs:
             for asset, names, stream in streams:
                 batch = next(stream)
                 for name, column in zip(names, batch.columns, strict=True):
-                    declared = self.declared.get((asset, name))
-                    values[positions[asset, name]] = to_python(column, declared)[:count]
+                    i = positions[asset, name]
+                    values[i] = to_python(column[:count], self.columns[i]._type, self.storage_options)
             yield list(zip(*values, strict=True)) if values else [()] * count
             done += count
 

@@ -32,6 +32,8 @@ if TYPE_CHECKING:
     from upath import UPath
 
 FLUSH_SECONDS = 1.0
+_BYTES_A_SEGMENT = 32 * 2**20
+"""Images and sounds that are written at once, and that may wait in memory to be."""
 _log = logging.getLogger(__name__)
 
 
@@ -44,6 +46,21 @@ class Cell:
     errortype: str | None = None
     errormsg: str | None = None
     simulated: bool = False
+    size: int = 0
+    """Bytes of the images and sounds in its value."""
+
+
+def _parts(cells: list[Cell]) -> Iterator[int]:
+    """The cells in parts of about _BYTES_A_SEGMENT, as the number of cells in each."""
+    count = size = 0
+    for cell in cells:
+        count += 1
+        size += cell.size
+        if size >= _BYTES_A_SEGMENT:
+            yield count
+            count = size = 0
+    if count:
+        yield count
 
 
 class Journal:
@@ -62,6 +79,9 @@ class Journal:
         self._clock_ns = clock_ns
         self._last_ns = 0
         self._pending: list[Cell] = []
+        self._pending_bytes = 0
+        """Of what was appended since the last flush began."""
+        self._full = asyncio.Event()
         self._writing = threading.Lock()
         self._own: set[str] = set()
         self._loaded: list[UPath] = []
@@ -71,31 +91,42 @@ class Journal:
     def append(self, cell: Cell) -> None:
         """Takes a finished cell; it is on disk after the next `flush`."""
         self._pending.append(cell)
+        self._pending_bytes += cell.size
+        if self._pending_bytes >= _BYTES_A_SEGMENT:
+            self._full.set()
 
     def flush(self) -> None:
-        """Writes what was appended since the last flush as one segment. Cells stay pending if writing fails."""
+        """Writes what was appended since the last flush as a segment, large values as several.
+
+        Cells stay pending if writing fails.
+        """
+        with self._writing:
+            for count in _parts(self._pending[:]):
+                self._write(self._pending[:count])
+                del self._pending[:count]
+
+    def _write(self, cells: list[Cell]) -> None:
         import pyarrow as pa
 
-        with self._writing:
-            cells = self._pending[:]
-            if not cells:
-                return
-            segment = self._segment(cells)
-            self._last_ns = max(self._clock_ns(), self._last_ns + 1)
-            path = self.directory / f"{self._last_ns:020d}-{uuid.uuid4().hex[:8]}.arrow"
-            with (
-                replacing(path) as staged,
-                pa.OSFile(str(staged), "wb") as sink,
-                pa.ipc.new_file(sink, segment.schema) as writer,
-            ):
-                writer.write_table(segment)
-            self._own.add(path.name)
-            del self._pending[: len(cells)]
+        segment = self._segment(cells)
+        self._last_ns = max(self._clock_ns(), self._last_ns + 1)
+        path = self.directory / f"{self._last_ns:020d}-{uuid.uuid4().hex[:8]}.arrow"
+        with (
+            replacing(path) as staged,
+            pa.OSFile(str(staged), "wb") as sink,
+            pa.ipc.new_file(sink, segment.schema) as writer,
+        ):
+            writer.write_table(segment)
+        self._own.add(path.name)
 
     async def keep_flushing(self) -> None:
-        """Flushes every FLUSH_SECONDS, off the event loop, until cancelled."""
+        """Flushes every FLUSH_SECONDS, or as soon as much waits, off the event loop, until cancelled."""
         while True:
-            await asyncio.sleep(FLUSH_SECONDS)
+            with suppress(TimeoutError):
+                async with asyncio.timeout(FLUSH_SECONDS):
+                    await self._full.wait()
+            self._full.clear()
+            self._pending_bytes = 0
             await asyncio.to_thread(self.flush)
 
     def _segment(self, cells: list[Cell]) -> pa.Table:

@@ -7,17 +7,20 @@ from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from pxt_assets.digest import digest
 from pxt_assets.errors import CellError
 from pxt_assets.expr import Applied, Call, ColumnRef, Path, Step, calls, follow, references
-from pxt_assets.json_text import canonical, dumps
-from pxt_assets.request import ORDERED_ARGUMENTS, Request, digest
+from pxt_assets.json_text import canonical
+from pxt_assets.local import leaf_form
+from pxt_assets.media import Media
+from pxt_assets.request import ORDERED_ARGUMENTS, Asked
 from pxt_assets.types import ColumnType
 from pxt_assets.values import checked
 
 Row = Sequence[Any]
 """One row's values, in the order of `Plan.columns`."""
-Caller = Callable[[Request], Awaitable[Any]]
-"""Sends a request and gives the value of its one cell. Raises CellError."""
+Caller = Callable[[Asked], Awaitable[Any]]
+"""Gives the value of the one cell that is asked for. Raises CellError."""
 Compiled = Callable[[Row], Any]
 
 
@@ -29,7 +32,7 @@ class NullInputError(Exception):
 class Ask:
     """A call whose arguments are known."""
 
-    request: Request
+    asked: Asked
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +61,7 @@ class Plan:
     def __init__(self, expr: object, column_type: type[ColumnType] | None) -> None:
         self.columns: list[ColumnRef] = references(expr)
         self.asks = bool(calls(expr))
+        """Whether it calls any function: if not, there is nothing worth keeping."""
         self._type = column_type
         self._positions = {(ref._asset, ref._column): i for i, ref in enumerate(self.columns)}
         self._compiled = self._compile(expr, required=False)
@@ -70,9 +74,13 @@ class Plan:
         """The cell's value, its calls made. Raises CellError."""
         value = prepared
         if isinstance(prepared, Ask):
-            value = await call(prepared.request)
+            value = await call(prepared.asked)
         elif self.asks:
-            value = await _finished(prepared, call)
+            try:
+                value = await _finished(prepared, call)
+            except CellError as e:
+                e.value = None  # it is not of this cell
+                raise
         return self.settle(value)
 
     def settle(self, value: Any) -> Any:
@@ -112,7 +120,7 @@ class Plan:
                 return None
             if nested and any(_pending(value) for value in resolved.values()):
                 return Later(function, resolved)
-            return Ask(function.request(resolved))
+            return Ask(function.ask(resolved))
 
         return call
 
@@ -152,14 +160,14 @@ def _pending(value: Any) -> bool:
 
 async def _finished(value: Any, call: Caller) -> Any:
     if isinstance(value, Ask):
-        return await call(value.request)
+        return await call(value.asked)
     if isinstance(value, Along):
         return follow(await _finished(value.base, call), value.steps)
     if isinstance(value, Later):
         answers = await _finished(value.arguments, call)
         if any(_lost(value.arguments[name], answers[name]) for name in value.function.required):
             return None
-        return await call(value.function.request(answers))
+        return await call(value.function.ask(answers))
     if isinstance(value, dict):
         return dict(zip(value, await _all_finished(value.values(), call), strict=True))
     if isinstance(value, list):
@@ -185,17 +193,32 @@ def _lost(asked: Any, answer: Any) -> bool:
     return answer is None and isinstance(asked, Ask | Later | Along)
 
 
+def held(prepared: Any) -> int:
+    """Bytes of images and sounds that a prepared cell keeps in memory."""
+    if isinstance(prepared, Ask):
+        return prepared.asked.held
+    if isinstance(prepared, Along):
+        return held(prepared.base)
+    if isinstance(prepared, Later):
+        return held(prepared.arguments)
+    if isinstance(prepared, dict):
+        return sum(held(v) for v in prepared.values())
+    if isinstance(prepared, list):
+        return sum(held(v) for v in prepared)
+    return prepared.size if isinstance(prepared, Media) else 0
+
+
 def cell_digest(prepared: Any) -> bytes:
     """The digest that names a cell: its request's, or that of the expression with each call named by its own."""
     if isinstance(prepared, Ask):
-        return prepared.request.digest
+        return prepared.asked.digest
     return digest(b"cell", canonical(_form(prepared)).encode("utf-8", "surrogatepass"))
 
 
 def _form(value: Any, *, ordered: bool = False) -> Any:
     """A cell as JSON; where `ordered`, as in schemas, in a way that tells the order of a dict's keys."""
     if isinstance(value, Ask):
-        return {"$request": value.request.digest.hex()}
+        return {"$request": value.asked.digest.hex()}
     if isinstance(value, Along):
         steps = [[s.start, s.stop, s.step] if isinstance(s, slice) else s for s in value.steps]
         return {"$path": steps, "of": _form(value.base)}
@@ -205,19 +228,6 @@ def _form(value: Any, *, ordered: bool = False) -> Any:
     if isinstance(value, dict):
         items = {k: _form(v, ordered=ordered or k in ORDERED_ARGUMENTS) for k, v in value.items()}
         return {"$keys": list(items), "items": items} if ordered else items
-    if isinstance(value, bytes):
-        return {"$bytes": digest(value).hex()}
     if isinstance(value, list | tuple):
         return [_form(v, ordered=ordered) for v in value]
-    return value if _is_json(value) else {"$value": repr(value)}
-
-
-def _is_json(value: Any) -> bool:
-    """Whether JSON can hold a single value: it has no NaN, and no durations."""
-    if value is None or isinstance(value, str | int):
-        return True
-    try:
-        dumps(value)
-    except (TypeError, ValueError):
-        return False
-    return True
+    return leaf_form(value)

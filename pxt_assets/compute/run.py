@@ -40,7 +40,6 @@ async def _compute(column: Column, client: Client | None, log: Callable[[str], N
     started = time.monotonic()
     if not column.plan.asks:
         return _derive(column, started)
-    assert client is not None
     assert column.column_type is not None
     # hidden, as readers of a whole folder expect of what is no data
     folder = column.file.path.with_name(f".{column.file.path.stem}.journal")
@@ -52,10 +51,10 @@ async def _compute(column: Column, client: Client | None, log: Callable[[str], N
         retry_errors = options.retry_errors or options.on_error == "abort"
         cells = Cells(earlier, journal, refresh=options.refresh, retry_errors=retry_errors)
         if cells.any_simulated:
-            cells.simulated = await client.is_simulated()
+            cells.simulated = client is not None and await client.is_simulated()
         asker = Asker(column, cells, journal, client, log)
         await asker.run()
-        cells.simulated = cells.simulated or bool(client.simulated)
+        cells.simulated = cells.simulated or (client is not None and bool(client.simulated))
         cells.reload()
         assembly = await asyncio.to_thread(_commit, column, cells, asker)
         if options.limit is None:

@@ -1,12 +1,16 @@
 """Files as rows: CSV, JSON Lines, Parquet and Arrow files, local or on any fsspec URL, streamed in batches.
 
-pattern -> files (location) -> rows (csv | jsonl | columnar)
+Of images and audio files each is a row itself.
+
+pattern -> files (location) -> rows (csv | jsonl | columnar | media)
 """
 
 from __future__ import annotations
 
+import posixpath
 from typing import TYPE_CHECKING, Any
 
+from pxt_assets.files.media import media_columns, media_schema
 from pxt_assets.files.pattern import check_pattern, format_of
 
 if TYPE_CHECKING:
@@ -16,7 +20,7 @@ if TYPE_CHECKING:
 
     from pxt_assets.types import ColumnType
 
-__all__ = ["check_pattern", "read_files"]
+__all__ = ["check_pattern", "media_columns", "media_schema", "read_files"]
 
 
 def read_files(
@@ -37,7 +41,8 @@ def read_files(
         dimensions: for multi-dimensional partitions, each dimension's part of the key.
         schema: types of columns that must not be left to the first rows to decide. CSV has text, Int, Float
             and Bool columns, whatever else is declared stays text; Parquet and Arrow files keep the types
-            that they have unless String, Int, Float or Bool is declared.
+            that they have unless String, Int, Float or Bool is declared. For a folder, `image` or `audio`
+            says what files it is read for.
         encoding: of CSV and JSON Lines files, any that Python knows.
         storage_options: for the fsspec file system; none of them ever appears in a message.
 
@@ -49,16 +54,19 @@ def read_files(
     """
     import pyarrow as pa
 
-    from pxt_assets.files import columnar, csv, jsonl
+    from pxt_assets.files import columnar, csv, jsonl, media
     from pxt_assets.files.location import find
 
     values = dict(dimensions or {})
-    check_pattern(pattern, partition_key is not None or bool(values), list(values))
+    check_pattern(pattern, partition_key is not None or bool(values), list(values), schema)
+    declared = dict(media_schema(pattern, schema or {}))
     if partition_key is not None:
         values.setdefault("partition_key", partition_key)
-    files = find(pattern, values, partition_key, storage_options or {})
-    declared = dict(schema or {})
-    match format_of(pattern)[0]:
+    file_format, gzipped = format_of(pattern, declared)
+    folder = media.is_folder(pattern, file_format)
+    paths = posixpath.join(pattern, "*") if folder else pattern
+    files = find(paths, values, partition_key, storage_options or {}, gzipped=gzipped)
+    match file_format:
         case "csv":
             arrow_schema, batches = csv.read(files, declared, encoding, ",")
         case "tsv":
@@ -69,4 +77,6 @@ def read_files(
             arrow_schema, batches = columnar.read(files, declared, columnar.open_parquet)
         case "arrow":
             arrow_schema, batches = columnar.read(files, declared, columnar.open_arrow)
+        case "image" | "audio":
+            arrow_schema, batches = media.read(files, file_format, pattern)
     return pa.RecordBatchReader.from_batches(arrow_schema, batches)

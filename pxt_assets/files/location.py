@@ -13,7 +13,7 @@ from typing import Any, BinaryIO, cast
 from urllib.parse import quote, unquote, urlsplit
 
 from pxt_assets.errors import PxtError, SourceError
-from pxt_assets.files.pattern import filled, format_of, shown, without_placeholders
+from pxt_assets.files.pattern import filled, shown, without_placeholders
 
 
 @dataclass(frozen=True)
@@ -27,11 +27,21 @@ class File:
     gzipped: bool
     secrets: Sequence[str] = field(repr=False)
     """What must not appear in a message."""
+    size: int | None = None
+    """Its bytes as they are stored, where the file system's listing says so."""
+    regular: bool = True
+    """Whether the listing reports a file, rather than a link or a device."""
 
     @property
     def name(self) -> str:
         """What messages call it: the path of a local file, the URL of any other, without credentials."""
         return _name(self.fs, self.path)
+
+    @property
+    def address(self) -> str:
+        """What opens it again with the same storage options: its absolute path, or its URL without credentials."""
+        url = _unstripped(self.fs, self.path)
+        return url if url == self.path else re.sub(r"\A([^:/]+://)[^/]*@", r"\1", url)
 
     def open(self) -> AbstractContextManager[BinaryIO]:
         """The file's bytes, decompressed."""
@@ -48,7 +58,12 @@ class File:
 
 
 def find(
-    pattern: str, values: Mapping[str, str], partition_key: str | None, storage_options: Mapping[str, Any]
+    pattern: str,
+    values: Mapping[str, str],
+    partition_key: str | None,
+    storage_options: Mapping[str, Any],
+    *,
+    gzipped: bool = False,
 ) -> list[File]:
     """The files that a pattern names once its placeholders have the given values, in sorted path order.
 
@@ -57,7 +72,6 @@ def find(
     """
     from fsspec.core import url_to_fs
 
-    gzipped = format_of(pattern)[1]
     secrets = _secrets(pattern, storage_options)
     with _naming(shown(pattern), secrets):
         # The key goes in only after the URL is taken apart: nothing in it can name another protocol or host.
@@ -76,57 +90,72 @@ def find(
             path = glob.escape(folder) + path[len(folder) :] if folder != path else path
             path = filled(path, values, quoted or glob.escape)
             fs.invalidate_cache()
-            paths = sorted(p for p, info in fs.glob(path, detail=True).items() if info["type"] != "directory")
+            found = {p: i for p, i in fs.glob(path, detail=True).items() if i["type"] != "directory"}
             folder = re.split(magic, path)[0].rpartition("/")[0]
         else:
             path = filled(path, values, quoted or str)
-            paths = [path] if _is_file(fs, path, shown(pattern)) else []
+            found = _file_info(fs, path, shown(pattern))
             folder = posixpath.dirname(path)
-        if not paths:
+        if not found:
             where = f" in partition {partition_key!r}" if partition_key is not None else ""
             msg = (
                 f"no file matches {shown(pattern)}{where} (looked for {_name(fs, path)}); "
                 f"{_listing(fs, folder)}"
             )
             raise SourceError(msg)
-    return [File(fs, p, gzipped, secrets) for p in paths]
+    return [
+        File(fs, p, gzipped, secrets, found[p].get("size"), found[p]["type"] == "file") for p in sorted(found)
+    ]
 
 
-def _is_file(fs: Any, path: str, pattern: str) -> bool:
+def _file_info(fs: Any, path: str, pattern: str) -> dict[str, dict[str, Any]]:
+    """What the storage says of the file, by its path; nothing if there is no such file."""
     fs.invalidate_cache()
     try:
         info = fs.info(path)
     except FileNotFoundError:
-        return False
+        return {}
     if info["type"] == "directory":
         msg = (
             f"{_name(fs, path)} is a folder; to read the files in it, write a pattern such as "
-            f"{pattern + '/*.parquet'!r}"
+            f"{pattern + '/*' + posixpath.splitext(pattern)[1]!r}"
         )
         raise SourceError(msg)
-    return True
+    return {path: info}
 
 
 def _listing(fs: Any, folder: str) -> str:
     """What the folder holds instead, as far as it can be known."""
     name = _name(fs, folder)
     try:
-        names = sorted(
-            posixpath.basename(i["name"]) for i in fs.ls(folder, detail=True) if i["type"] != "directory"
-        )
+        entries = fs.ls(folder, detail=True)
     except FileNotFoundError:
         return f"there is no folder {name}"
     except Exception:  # a listing is a courtesy: not every storage has one, nor every user the right to it
         return f"the folder {name} cannot be listed"
+    names = [posixpath.basename(e["name"].rstrip("/")) for e in entries if e["type"] != "directory"]
+    folders = [posixpath.basename(e["name"].rstrip("/")) for e in entries if e["type"] == "directory"]
     if not names:
-        return f"the folder {name} holds no files"
+        below = f", but the folders {first_few(folders)}" if folders else ""
+        return f"the folder {name} holds no files{below}"
+    return f"the folder {name} holds {first_few(names)}"
+
+
+def first_few(names: Sequence[str]) -> str:
+    """The first five names in sorted order, and how many more there are."""
     more = f" and {len(names) - 5} more" if len(names) > 5 else ""
-    return f"the folder {name} holds {', '.join(names[:5])}{more}"
+    return ", ".join(sorted(names)[:5]) + more
 
 
 def _name(fs: Any, path: str) -> str:
+    url = _unstripped(fs, path)
+    return path if url == path else shown(url)
+
+
+def _unstripped(fs: Any, path: str) -> str:
+    """The URL of a path, of a local one the path itself."""
     protocols = (fs.protocol,) if isinstance(fs.protocol, str) else fs.protocol
-    return path if "file" in protocols else shown(fs.unstrip_protocol(path))
+    return path if "file" in protocols else str(fs.unstrip_protocol(path))
 
 
 @contextmanager

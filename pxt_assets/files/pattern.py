@@ -6,11 +6,15 @@ import re
 from typing import TYPE_CHECKING, Literal
 
 from pxt_assets.errors import DefinitionError, SourceError
+from pxt_assets.types import Audio, Image
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
-Format = Literal["csv", "tsv", "jsonl", "parquet", "arrow"]
+    from pxt_assets.types import ColumnType
+
+Kind = Literal["image", "audio"]
+Format = Literal["csv", "tsv", "jsonl", "parquet", "arrow"] | Kind
 
 FORMATS: dict[str, Format] = {
     ".csv": "csv",
@@ -23,17 +27,47 @@ FORMATS: dict[str, Format] = {
     ".feather": "arrow",
     ".ipc": "arrow",
 }
+KINDS: dict[Kind, type[Image | Audio]] = {"image": Image, "audio": Audio}
+"""What media files hold: the name of the column and its type."""
+MEDIA: dict[Kind, dict[str, str]] = {
+    "image": {
+        ".jpg": "jpeg",
+        ".tif": "tiff",
+        **{f".{name}": name for name in ("jpeg", "png", "webp", "gif", "bmp", "tiff")},
+    },
+    "audio": {
+        f".{name}": name
+        for name in (
+            *("mp3", "wav", "flac", "ogg", "m4a", "mp4"),
+            *("mpeg", "mpga", "oga", "webm", "opus", "aac"),
+        )
+    },
+}
+"""The suffixes of media files, and the format that each stands for."""
 _TEXT = (".csv", ".tsv", ".jsonl", ".ndjson")
-_SUFFIXES = ", ".join([*_TEXT, *(f"{s}.gz" for s in _TEXT), *(s for s in FORMATS if s not in _TEXT)])
+_SUFFIXES = ", ".join(
+    [
+        *_TEXT,
+        *(f"{s}.gz" for s in _TEXT),
+        *(s for s in FORMATS if s not in _TEXT),
+        *(s for suffixes in MEDIA.values() for s in suffixes),
+    ]
+)
+_SUFFIX = re.compile(r"(\.[a-z][a-z0-9]*)(\.gz)?\Z")
 _PLACEHOLDER = re.compile(r"\{([^{}]*)\}")
 
 
-def check_pattern(pattern: str, partitioned: bool, dimensions: Sequence[str] = ()) -> None:
+def check_pattern(
+    pattern: str,
+    partitioned: bool,
+    dimensions: Sequence[str] = (),
+    schema: Mapping[str, type[ColumnType]] | None = None,
+) -> None:
     """Check, from the text alone, that a pattern suits a table's partitions.
 
     `dimensions` are the names of multi-dimensional partitions, empty for any other. Such a pattern names the
     whole key with `{partition_key}`, or every dimension, as without one of them several partitions would be
-    the same rows.
+    the same rows. `schema` says what a folder's files are, see `format_of`.
 
     Raises DefinitionError for a placeholder that is unknown or that has no partition to stand for, for a
     missing one, for a suffix of no known format, and for a `**` that is not a whole folder.
@@ -64,11 +98,13 @@ def check_pattern(pattern: str, partitioned: bool, dimensions: Sequence[str] = (
             "'data/**/*.csv'"
         )
         raise DefinitionError(msg)
-    format_of(pattern)
+    format_of(pattern, schema)
 
 
-def format_of(pattern: str) -> tuple[Format, bool]:
+def format_of(pattern: str, schema: Mapping[str, type[ColumnType]] | None = None) -> tuple[Format, bool]:
     """A pattern's format by its suffix, and whether it is gzipped.
+
+    Without a suffix it names a folder, or some of its files, of the kind whose column `schema` declares.
 
     Raises DefinitionError that lists the suffixes there are.
     """
@@ -76,14 +112,24 @@ def format_of(pattern: str) -> tuple[Format, bool]:
     path = next((link for link in links if "://" in link), links[-1])
     if path.startswith(("http://", "https://")):
         path = path.partition("?")[0].partition("#")[0]
-    found = re.search(r"(\.[a-z]+)(\.gz)?$", path.lower())
-    if found is None or found[1] not in FORMATS or (found[2] and found[1] not in _TEXT):
+    got = f"got the file pattern {shown(pattern)!r}, whose suffix names no known format"
+    found = _SUFFIX.search(path.lower())
+    if found is None and path:
+        told = [kind for kind, held in KINDS.items() if schema and schema.get(kind) is held]
+        if len(told) == 1:
+            return told[0], False
         msg = (
-            f"got the file pattern {shown(pattern)!r}, whose suffix names no known format; allowed: "
-            f"{_SUFFIXES}"
+            f'{got}; to read a folder of images or of audio files, say which: schema={{"image": Image}} or '
+            f'schema={{"audio": Audio}}, one of the two. The suffixes there are: {_SUFFIXES}'
         )
         raise DefinitionError(msg)
-    return FORMATS[found[1]], bool(found[2])
+    if found is not None and found[1] in FORMATS and (not found[2] or found[1] in _TEXT):
+        return FORMATS[found[1]], bool(found[2])
+    for kind, suffixes in MEDIA.items():
+        if found is not None and found[1] in suffixes and not found[2]:
+            return kind, False
+    msg = f"{got}; allowed: {_SUFFIXES}, and / after the name of a folder of media files"
+    raise DefinitionError(msg)
 
 
 def filled(text: str, values: Mapping[str, str], escape: Callable[[str], str]) -> str:

@@ -6,8 +6,24 @@ Example:
     ```
 """
 
+from pxt_assets.functions.audio import speech, transcriptions, translations
 from pxt_assets.functions.chat import chat_completions
 from pxt_assets.functions.embeddings import embeddings
+from pxt_assets.functions.images import image_edits, image_generations, image_variations
+from pxt_assets.functions.invoke import invoke_tools
 from pxt_assets.functions.moderations import moderations
+from pxt_assets.functions.responses import responses
 
-__all__ = ["chat_completions", "embeddings", "moderations"]
+__all__ = [
+    "chat_completions",
+    "embeddings",
+    "image_edits",
+    "image_generations",
+    "image_variations",
+    "invoke_tools",
+    "moderations",
+    "responses",
+    "speech",
+    "transcriptions",
+    "translations",
+]

@@ -3,10 +3,19 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
-from pxt_assets.functions.declare import api_function, model_of, shown, usage_of, with_kwargs
+from pxt_assets.functions.declare import Adapted, api_function, model_of, shown, usage_of, with_kwargs
+from pxt_assets.functions.messages import with_files, with_images
+from pxt_assets.functions.structured import (
+    parsed,
+    refused,
+    structured,
+    tool_arguments,
+    truncated,
+    with_parsed,
+)
 from pxt_assets.request import Endpoint, Parsed
 from pxt_assets.throttle import estimate_tokens
 from pxt_assets.types import Json
@@ -36,7 +45,7 @@ _SHAPE = {
 }
 
 
-def _parse(body: bytes, _cells: int) -> Parsed:
+def _parse(body: bytes, _asked: Mapping[str, Any]) -> Parsed:
     answer = json.loads(body)
     if not isinstance(answer, dict) or not isinstance(answer.get("choices"), list):
         msg = "the answer has no `choices`"
@@ -61,7 +70,42 @@ def _tokens(body: Mapping[str, Any]) -> float:
 _ENDPOINT = Endpoint("/chat/completions", parse=_parse, tokens=_tokens)
 
 
-@api_function(_ENDPOINT, returns=Json, shape=_SHAPE)
+def _adapt(arguments: dict[str, Any]) -> Adapted:
+    arguments = tool_arguments(arguments, "chat")
+    arguments["messages"] = with_files(arguments["messages"])
+    model_kwargs = arguments.get("model_kwargs")
+    where = arguments if "response_format" in arguments else model_kwargs
+    if not isinstance(where, Mapping):
+        return Adapted(arguments)
+    form = structured("chat_completions", "response_format", where.get("response_format"))
+    if form is None:
+        return Adapted(arguments)
+    placed = {**where, "response_format": form.chat}
+    arguments = placed if where is arguments else {**arguments, "model_kwargs": placed}
+    if form.check is None:
+        return Adapted(arguments)
+    check = form.check
+    return Adapted(arguments, with_parsed(_SHAPE, form), lambda answer: _parsed(answer, check))
+
+
+def _parsed(answer: Any, check: Callable[[str], Any]) -> Any:
+    choice = answer["choices"][0] if answer["choices"] else {}
+    message = choice.get("message") or {}
+    if message.get("refusal"):
+        raise refused(str(message["refusal"]))
+    if choice.get("finish_reason") in ("length", "content_filter"):
+        raise truncated(str(choice["finish_reason"]), "max_completion_tokens")
+    text = message.get("content")
+    if text is None and not message.get("tool_calls"):
+        raise refused("it gave neither text nor tool calls")
+    return parsed(answer, text, check)
+
+
+def _image_url(image: Any) -> Any:
+    return image if isinstance(image, Mapping) else {"url": image}
+
+
+@api_function(_ENDPOINT, returns=Json, shape=_SHAPE, adapt=_adapt)
 def chat_completions(
     messages: Any,
     *,
@@ -76,17 +120,28 @@ def chat_completions(
     Throttled by the rate-limit headers of the API; no configuration is needed.
 
     Args:
-        messages: a list of messages, `[{"role": "user", "content": tbl.body}]`; columns may stand anywhere in it.
+        messages: a list of messages, `[{"role": "user", "content": tbl.body}]`; columns may stand anywhere in it. An
+            image (a column of them, a PIL image, bytes, a pathlib.Path) stands at `image_url` of a content part.
         model: the model's name.
         model_kwargs: other arguments of the API, as a dict.
-        tools: tool definitions of the API.
-        tool_choice: which tool to call.
-        kwargs: other arguments of the API, one by one: `temperature=0`.
+        tools: `tools(f, g)` of Python functions, or tool definitions of the API.
+        tool_choice: which tool to call: `my_tools.choice(required=True)`, or the API's own form.
+        kwargs: other arguments of the API, one by one: `temperature=0`. A `response_format` that is a pydantic model
+            or a JSON schema puts the validated object at `parsed`; a refusal and a truncated answer are then errors of
+            their rows.
 
     Example:
         ```python
         messages = [{"role": "user", "content": tbl.prompt}]
         tbl.add_computed_column(response=chat_completions(messages, model="gpt-6-luna"))
+
+        class Ticket(pydantic.BaseModel):
+            topic: str
+
+        tbl.add_computed_column(
+            ticket=chat_completions(messages, model="gpt-6-luna", response_format=Ticket)
+        )
+        tbl.add_computed_column(topic=tbl.ticket.parsed.topic)
         ```
 
     Source: https://platform.openai.com/docs/api-reference/chat/create
@@ -94,5 +149,6 @@ def chat_completions(
     if not isinstance(messages, list | tuple) or not all(isinstance(m, Mapping) for m in messages):
         msg = f"messages: got {shown(messages)}, allowed: a list of dicts with `role` and `content`"
         raise TypeError(msg)
+    messages = with_images(messages, _image_url)
     body = {"messages": messages, "model": model, "tools": tools, "tool_choice": tool_choice}
     return with_kwargs(body, model_kwargs, kwargs)

@@ -1,27 +1,121 @@
-"""How a function of the API is declared: the decorator, and what all their bodies share."""
+"""How a function of the API is declared: the class, its decorator, and what all their bodies share."""
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from typing import Any, ParamSpec
 
-from pxt_assets.expr import Shape
-from pxt_assets.request import Endpoint, Usage
+from pxt_assets.errors import CellError, DefinitionError
+from pxt_assets.expr import Call, Expr, Shape
+from pxt_assets.function import Function
+from pxt_assets.json_text import encodable
+from pxt_assets.media import Media, encoded, is_image
+from pxt_assets.request import Endpoint, Request, Usage
 from pxt_assets.types import ColumnType
-from pxt_assets.udf import Function
 
 P = ParamSpec("P")
 
 
+@dataclass(frozen=True)
+class Adapted:
+    """A call's arguments as JSON, where a user gave objects: tools, models of answers."""
+
+    arguments: dict[str, Any]
+    shape: Shape | None = None
+    """What is known of the value, where the arguments tell more than the function."""
+    settle: Callable[[Any], Any] | None = None
+    """What is made of each answer's value."""
+
+
+class ApiFunction(Function[P]):
+    """A function of the API. `build` takes the resolved arguments of one row and gives the request's body.
+
+    `build` raises CellError, TypeError or ValueError for values that the function cannot take. `adapt` is applied to
+    the arguments once, while definitions load.
+    """
+
+    def __init__(
+        self,
+        build: Callable[P, Mapping[str, Any]],
+        *,
+        endpoint: Endpoint,
+        returns: type[ColumnType],
+        shape: Shape | None = None,
+        adapt: Callable[[dict[str, Any]], Adapted] | None = None,
+    ) -> None:
+        super().__init__(build, returns=returns, shape=shape)
+        self.endpoint = endpoint
+        self._build = build
+        self._adapt = adapt
+        self._settle: Callable[[Any], Any] | None = None
+
+    @property
+    def version(self) -> str:
+        """What a code version says of the function."""
+        return self.endpoint.path
+
+    def ask(self, arguments: Mapping[str, Any]) -> Request:
+        """The request of one row. Raises CellError for arguments that the function cannot take."""
+        try:
+            body = self._build(**arguments)  # type: ignore[call-arg]
+            request = Request(self.endpoint, {k: v for k, v in body.items() if v is not None}, self._settle)
+            request.check()
+        except UnicodeEncodeError:
+            return self.ask(_encodable(arguments))
+        except CellError as e:
+            raise CellError(e.errortype, f"{self.name}: {e.message}") from e
+        except (TypeError, ValueError) as e:
+            raise CellError(type(e).__name__, f"{self.name}: {e}") from e
+        return request
+
+    def _call(self, arguments: dict[str, Any]) -> Call:
+        model_kwargs = arguments.get("model_kwargs")
+        if "stream" in arguments or (isinstance(model_kwargs, Mapping) and "stream" in model_kwargs):
+            msg = f"{self.name}: stream is not for cells, which hold whole answers; leave it out"
+            raise DefinitionError(msg)
+        model = arguments.get("model")
+        if not isinstance(model, str | Expr | None):
+            msg = f"{self.name}: got model={model!r}, allowed: a model's name or a column of names"
+            raise DefinitionError(msg)
+        if self._adapt is None:
+            return Call(self, arguments)
+        adapted = self._adapt(arguments)
+        function = copy.copy(self)
+        function.shape = adapted.shape or self.shape
+        function._settle = adapted.settle
+        return Call(function, adapted.arguments)
+
+
 def api_function(
-    endpoint: Endpoint, returns: type[ColumnType], shape: Shape | None = None
-) -> Callable[[Callable[P, Mapping[str, Any]]], Function[P]]:
+    endpoint: Endpoint,
+    returns: type[ColumnType],
+    shape: Shape | None = None,
+    adapt: Callable[[dict[str, Any]], Adapted] | None = None,
+) -> Callable[[Callable[P, Mapping[str, Any]]], ApiFunction[P]]:
     """Makes a function of the API out of a plain function that builds its request's body."""
 
-    def declare(build: Callable[P, Mapping[str, Any]]) -> Function[P]:
-        return Function(build, endpoint=endpoint, returns=returns, shape=shape)
+    def declare(build: Callable[P, Mapping[str, Any]]) -> ApiFunction[P]:
+        return ApiFunction(build, endpoint=endpoint, returns=returns, shape=shape, adapt=adapt)
 
     return declare
+
+
+def constant_media(value: Any) -> Any:
+    """A constant that is given where an image or a sound stands, PIL images and bytes as Media."""
+    if isinstance(value, bytes | bytearray):
+        return Media(bytes(value))
+    return Media(encoded(value)) if is_image(value) else value
+
+
+def _encodable(value: Any) -> Any:
+    """The value with lone surrogates replaced in all its text."""
+    if isinstance(value, str):
+        return encodable(value)
+    if isinstance(value, Mapping):
+        return {_encodable(k): _encodable(v) for k, v in value.items()}
+    return [_encodable(v) for v in value] if isinstance(value, list | tuple) else value
 
 
 def shown(value: object) -> str:
@@ -55,12 +149,23 @@ def text_of(value: object, argument: str) -> str:
 def usage_of(answer: Mapping[str, Any]) -> Usage | None:
     """The tokens that an answer states, None where it states none: a missing bill is no reason to lose the answer."""
     usage = answer.get("usage")
-    if not isinstance(usage, Mapping) or not isinstance(usage.get("prompt_tokens"), int):
+    if not isinstance(usage, Mapping):
         return None
+    if isinstance(usage.get("seconds"), int | float):
+        return Usage(seconds=max(float(usage["seconds"]), 0.0))
+    read, written = usage.get("prompt_tokens"), usage.get("completion_tokens")
     details = usage.get("prompt_tokens_details")
-    cached = _count(details.get("cached_tokens")) if isinstance(details, Mapping) else 0
-    read = _count(usage["prompt_tokens"])
-    return Usage(read, _count(usage.get("completion_tokens")), min(cached, read))
+    if "prompt_tokens" not in usage:
+        read, written = usage.get("input_tokens"), usage.get("output_tokens")
+        details = usage.get("input_tokens_details") or usage.get("input_token_details")
+    if not isinstance(read, int):
+        return None
+    details = details if isinstance(details, Mapping) else {}
+    cached, images, sound = (
+        min(_count(details.get(name)), _count(read))
+        for name in ("cached_tokens", "image_tokens", "audio_tokens")
+    )
+    return Usage(_count(read), _count(written), cached, images, sound)
 
 
 def model_of(answer: Mapping[str, Any]) -> str | None:

@@ -24,8 +24,9 @@ def _pack(bodies: Sequence[Mapping[str, Any]]) -> Mapping[str, Any]:
     return {**bodies[0], "input": inputs, "encoding_format": "base64"}
 
 
-def _parse(body: bytes, cells: int) -> Parsed:
+def _parse(body: bytes, asked: Mapping[str, Any]) -> Parsed:
     answer = json.loads(body)
+    cells = len(asked["input"])
     data = answer.get("data") if isinstance(answer, dict) else None
     if not isinstance(data, list) or sorted(item["index"] for item in data) != list(range(cells)):
         msg = f"the answer does not hold the {cells} vectors asked for"

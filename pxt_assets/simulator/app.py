@@ -11,6 +11,7 @@ import math
 import random
 import time
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
 from hashlib import blake2b
 from typing import Any
 
@@ -22,21 +23,37 @@ from starlette.routing import Route
 from starlette.types import Receive, Scope, Send
 
 from pxt_assets.simulator import errors, models
+from pxt_assets.simulator.audio_speech import read_speech_call
+from pxt_assets.simulator.audio_transcriptions import read_transcription_call
+from pxt_assets.simulator.audio_translations import read_translation_call
 from pxt_assets.simulator.chat import read_chat_call
 from pxt_assets.simulator.counters import Counters
 from pxt_assets.simulator.embeddings import read_embedding_call
-from pxt_assets.simulator.endpoint import Answer, Endpoint
+from pxt_assets.simulator.endpoint import FORM, JSON, OWN_URL, Answer, Endpoint
 from pxt_assets.simulator.errors import SimulatedError
+from pxt_assets.simulator.form import digest_of_form, read_form
+from pxt_assets.simulator.images import read_edit_call, read_generation_call, read_variation_call
+from pxt_assets.simulator.images_files import PATH as FILES_PATH
+from pxt_assets.simulator.images_files import PublishedFiles
 from pxt_assets.simulator.limits import Headers, RateLimits
 from pxt_assets.simulator.moderations import read_moderation_call
 from pxt_assets.simulator.options import SimulatorOptions
+from pxt_assets.simulator.responses import ResponseCall, read_response_call
+from pxt_assets.simulator.responses_store import StoredResponses
 
 ENDPOINTS: dict[str, Endpoint] = {
-    "chat/completions": read_chat_call,
-    "embeddings": read_embedding_call,
-    "moderations": read_moderation_call,
+    "chat/completions": Endpoint(read_chat_call, announces=("requests", "tokens")),
+    "responses": Endpoint(read_response_call, announces=("requests", "tokens")),
+    "embeddings": Endpoint(read_embedding_call, announces=("requests", "tokens")),
+    "moderations": Endpoint(read_moderation_call),
+    "images/generations": Endpoint(read_generation_call, in_thread=True),
+    "images/edits": Endpoint(read_edit_call, takes=(FORM, JSON), in_thread=True),
+    "images/variations": Endpoint(read_variation_call, takes=(FORM,), in_thread=True),
+    "audio/speech": Endpoint(read_speech_call),
+    "audio/transcriptions": Endpoint(read_transcription_call, takes=(FORM,), announces=("requests",)),
+    "audio/translations": Endpoint(read_translation_call, takes=(FORM,)),
 }
-"""Path below /v1 -> what reads the body of a request to it."""
+"""Path below /v1 -> what takes the requests to it."""
 
 _DROPPED_LENGTH = 65536
 
@@ -59,16 +76,18 @@ class Simulator:
         self.sleep = sleep
         self.limits = RateLimits(options)
         self.counters = Counters()
+        self.files = PublishedFiles()
+        self.responses = StoredResponses()
         # One source each, so that another latency does not move the faults to other requests.
         self._latencies = random.Random(f"latency {options.seed}")  # noqa: S311
         self._faults = random.Random(f"fault {options.seed}")  # noqa: S311
         self._served = 0
 
-    def standard_headers(self, arrived: float) -> Headers:
+    def standard_headers(self, arrived: float, content_type: str = JSON) -> Headers:
         """The headers of every answer; `arrived` is the clock's time at which its request came."""
         self._served += 1
         return [
-            (b"content-type", b"application/json"),
+            (b"content-type", content_type.encode()),
             (b"x-pxt-simulated", b"true"),
             (b"x-request-id", b"sim-req-%x-%08x" % (self.options.seed & 0xFFFFFFFF, self._served)),
             (b"openai-processing-ms", b"%d" % ((self.clock() - arrived) * 1000)),
@@ -82,14 +101,17 @@ class Simulator:
         Raises SimulatedError for every answer that is not 200, DroppedConnectionError for a dropped one.
         """
         key = _read_key(request)
-        raw = await request.body()
-        call = ENDPOINTS[endpoint](_read_json(raw))
+        how = ENDPOINTS[endpoint]
+        body, named_by = await _read_body(request, how.takes)
+        call = await asyncio.to_thread(how.read, body) if how.in_thread else how.read(body)
         if not models.serves(endpoint, call.model):
             raise errors.unknown_model(call.model)
+        if isinstance(call, ResponseCall):
+            call = call.after(self.responses.of(key))
         if key.startswith("sk-no-quota"):
             raise errors.no_quota()
         tokens = call.charge(count_max_tokens=self.options.count_max_tokens)
-        headers = self.limits.admit(key, call.model, tokens, arrived)
+        headers = self.limits.admit(key, call.model, tokens, arrived, announced=how.announces)
         fault = self._draw_fault()
         try:
             await self._wait_until(
@@ -99,12 +121,21 @@ class Simulator:
                 raise DroppedConnectionError("the simulator drops this connection")
             if fault in ("500", "503"):
                 raise errors.server_error() if fault == "500" else errors.overloaded()
-            digest = blake2b(b"%d %b" % (self.options.seed, raw), digest_size=12).hexdigest()
-            return call.answer(digest), headers
+            digest = blake2b(b"%d %b" % (self.options.seed, named_by), digest_size=12).hexdigest()
+            answer = await asyncio.to_thread(call.answer, digest) if how.in_thread else call.answer(digest)
+            return self._publish(answer, request), headers
         except SimulatedError as exc:
             # Once admitted, an error states the limits too.
             exc.headers.extend(headers)
             raise
+
+    def _publish(self, answer: Answer, request: Request) -> Answer:
+        """`answer` with its files being served, and with URLs that lead to them."""
+        if not answer.files:
+            return answer
+        self.files.publish(answer.files, self.clock())
+        root = json.dumps(str(request.base_url).rstrip("/"))[1:-1]
+        return replace(answer, body=answer.body.replace(OWN_URL.encode(), root.encode()))
 
     def _draw_latency(self) -> float:
         if self.options.latency_sigma == 0:
@@ -145,7 +176,8 @@ class _EndpointApp:
             counters.answer(
                 input_tokens=answer.input_tokens, output_tokens=answer.output_tokens, inputs=answer.inputs
             )
-            response = _respond(200, answer.body, [*simulator.standard_headers(arrived), *headers])
+            standard = simulator.standard_headers(arrived, answer.content_type)
+            response = _respond(200, answer.body, [*standard, *headers])
         except SimulatedError as exc:
             if exc.code == "rate_limit_exceeded":
                 counters.rate_limited += 1
@@ -212,6 +244,13 @@ def create_app(
         except SimulatedError as exc:
             return answer_error(exc)
 
+    async def show_file(request: Request) -> Response:
+        now = simulator.clock()
+        file = simulator.files.find(request.path_params["name"], now)
+        if file is None:
+            return answer_error(errors.unknown_file(request.path_params["name"]))
+        return _respond(200, file.content, simulator.standard_headers(now, file.content_type))
+
     async def refuse_route(request: Request, exc: Exception) -> Response:
         wrong = errors.unknown_url if _status(exc) == 404 else errors.wrong_method
         return answer_error(wrong(request.method, request.url.path))
@@ -224,6 +263,7 @@ def create_app(
             ),
             Route("/v1/models", list_models),
             Route("/v1/models/{model:path}", show_model),
+            Route(f"{FILES_PATH}{{name}}", show_file),
             Route("/simulator/counters", show_counters),
             Route("/simulator/reset", reset_counters, methods=["POST"]),
             Route("/simulator/limits", change_limits, methods=["POST"]),
@@ -247,6 +287,22 @@ def _read_key(request: Request) -> str:
     if key.startswith("sk-invalid"):
         raise errors.refused_key(key)
     return key
+
+
+async def _read_body(request: Request, takes: tuple[str, ...]) -> tuple[dict[str, Any], bytes]:
+    """The body as an object, and the bytes that name the request: equal ones for equal requests.
+
+    Raises a 400 for a body that is broken, or of a content type that the endpoint does not take.
+    """
+    header = request.headers.get("content-type", JSON)
+    kind = header.partition(";")[0].strip().lower()
+    if kind not in takes:
+        raise errors.wrong_content_type(header, takes)
+    if kind == FORM:
+        body = await read_form(request)
+        return body, digest_of_form(body)
+    raw = await request.body()
+    return _read_json(raw), raw
 
 
 def _read_json(raw: bytes) -> dict[str, Any]:

@@ -1,4 +1,7 @@
-"""Checks of single arguments, with the messages and codes of the API. An absent or null argument passes."""
+"""Checks of single arguments, with the messages and codes of the API. An absent or null argument passes.
+
+`at` is the path, in the request, of an object within the body; it is empty for the body itself.
+"""
 
 from collections.abc import Collection, Iterable
 from typing import Any
@@ -12,6 +15,18 @@ def refuse_unknown(body: dict[str, Any], known: Collection[str]) -> None:
     if unknown:
         plural = "s" if len(unknown) > 1 else ""
         raise bad_request(f"Unrecognized request argument{plural} supplied: {', '.join(unknown)}")
+
+
+def refuse_unknown_at(value: dict[str, Any], known: Collection[str], at: str = "") -> None:
+    """Raise a 400 for the first key of `value` that the API does not know, as the newer endpoints do."""
+    for name in value:
+        if name not in known:
+            param = _path(at, name)
+            raise bad_request(f"Unknown parameter: '{param}'.", code="unknown_parameter", param=param)
+
+
+def _path(at: str, name: str) -> str:
+    return f"{at}.{name}" if at else name
 
 
 def read_model(body: dict[str, Any], default: str | None = None) -> str:
@@ -60,39 +75,64 @@ def _check_range(name: str, value: float, low: float | None, high: float | None,
         )
 
 
-def read_boolean(body: dict[str, Any], name: str) -> bool:
+def read_boolean(body: dict[str, Any], name: str, *, at: str = "") -> bool:
     """A boolean; False where absent."""
     value = body.get(name)
     if value is not None and not isinstance(value, bool):
-        raise wrong_type(name, "a boolean", value)
+        raise wrong_type(_path(at, name), "a boolean", value)
     return bool(value)
 
 
-def check_word(body: dict[str, Any], name: str, allowed: Iterable[str]) -> None:
+def check_word(body: dict[str, Any], name: str, allowed: Iterable[str], *, at: str = "") -> None:
     """One of the `allowed` strings."""
     value = body.get(name)
     if value is None:
         return
     if not isinstance(value, str):
-        raise wrong_type(name, "a string", value)
+        raise wrong_type(_path(at, name), "a string", value)
     if value not in allowed:
-        raise wrong_value(name, value, allowed)
+        raise wrong_value(_path(at, name), value, allowed)
 
 
-def check_string(body: dict[str, Any], name: str, longest: int | None = None) -> None:
+def check_string(body: dict[str, Any], name: str, longest: int | None = None, *, at: str = "") -> None:
     """A string of at most `longest` characters."""
     value = body.get(name)
     if value is None:
         return
+    param = _path(at, name)
     if not isinstance(value, str):
-        raise wrong_type(name, "a string", value)
+        raise wrong_type(param, "a string", value)
     if longest is not None and len(value) > longest:
         raise bad_request(
-            f"Invalid '{name}': string too long. Expected a string with maximum length {longest}, "
+            f"Invalid '{param}': string too long. Expected a string with maximum length {longest}, "
             f"but got a string with length {len(value)} instead.",
             code="string_above_max_length",
-            param=name,
+            param=param,
         )
+
+
+def check_metadata(body: dict[str, Any]) -> None:
+    """`metadata`: at most 16 strings of at most 512 characters, with keys of at most 64."""
+    if body.get("metadata") is None:
+        return
+    metadata = read_object(body["metadata"], "metadata")
+    if len(metadata) > 16:
+        raise bad_request(
+            "Invalid 'metadata': object has too many properties. Expected an object with maximum 16 properties, "
+            f"but got an object with {len(metadata)} properties instead.",
+            code="object_above_max_properties",
+            param="metadata",
+        )
+    for key in metadata:
+        if len(key) > 64:
+            raise bad_request(
+                "Invalid 'metadata': a key is too long. Expected keys with maximum length 64, but got a key with "
+                f"length {len(key)} instead.",
+                code="string_above_max_length",
+                param="metadata",
+            )
+        read_string_at(metadata, key, "metadata")
+        check_string(metadata, key, 512, at="metadata")
 
 
 def read_array(value: Any, param: str) -> list[Any]:

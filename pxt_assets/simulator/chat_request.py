@@ -1,10 +1,12 @@
 """The body of POST /v1/chat/completions: what is read from it, and what is refused as the API refuses it."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 from pxt_assets.simulator import arguments
-from pxt_assets.simulator.chat_tools import Tool, read_name, read_tools
+from pxt_assets.simulator.answer_schema import read_answer_schema
+from pxt_assets.simulator.chat_tools import read_tools
+from pxt_assets.simulator.conversation import IMAGE_TOKENS, MESSAGE_OVERHEAD, Conversation
 from pxt_assets.simulator.endpoint import estimate_tokens
 from pxt_assets.simulator.errors import (
     bad_request,
@@ -14,7 +16,8 @@ from pxt_assets.simulator.errors import (
     wrong_type,
     wrong_value,
 )
-from pxt_assets.simulator.strict import check_strict
+from pxt_assets.simulator.picture_url import describe_picture
+from pxt_assets.simulator.reply import Prompt
 
 KNOWN = frozenset(
     (
@@ -59,30 +62,8 @@ KNOWN = frozenset(
 )
 """Every top-level argument of the API."""
 
-MESSAGE_OVERHEAD = 3
-"""Tokens that the limit is charged beyond the texts, and that `usage` states for each message."""
-
-IMAGE_TOKENS = 765
-"""Tokens that the limit is charged for an image, whatever its size."""
-
 _ROLES = ("system", "assistant", "user", "function", "tool", "developer")
 _PARTS = ("text", "image_url", "input_audio", "refusal", "audio", "file")
-
-
-@dataclass(slots=True)
-class Conversation:
-    """What the messages amount to."""
-
-    count: int = 0
-    characters: int = 0
-    images: int = 0
-    """Images in all messages."""
-    question: str = ""
-    """Text of the last user message, or of the last message where no user speaks."""
-    question_images: int = 0
-    answered_by_tool: bool = False
-    """Whether a tool has spoken since the last user message."""
-    mentions_json: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,29 +71,16 @@ class ChatRequest:
     """A valid request for a chat completion."""
 
     model: str
-    conversation: Conversation
+    prompt: Prompt
     n: int
-    max_tokens: int | None
-    stop: tuple[str, ...]
-    json_schema: dict[str, Any] | bool | None
-    """The schema to answer by; True for any JSON object, None for text."""
-    tools: list[Tool] = field(default_factory=list)
-    """The tools to choose from; none where the request forbids calls."""
-    must_call: bool = False
-
-    def prompt_tokens(self) -> int:
-        """Tokens of the prompt, as `usage` states them."""
-        conversation = self.conversation
-        overhead = MESSAGE_OVERHEAD * (conversation.count + 1)
-        return estimate_tokens(conversation.characters) + overhead + IMAGE_TOKENS * conversation.images
 
     def charge(self, *, count_max_tokens: bool) -> int:
         """Tokens that the limit is charged: those of the message texts, 3 more, 765 an image."""
-        conversation = self.conversation
+        conversation = self.prompt.conversation
         charge = (
             estimate_tokens(conversation.characters) + MESSAGE_OVERHEAD + IMAGE_TOKENS * conversation.images
         )
-        return charge + (self.max_tokens or 0) if count_max_tokens else charge
+        return charge + (self.prompt.max_tokens or 0) if count_max_tokens else charge
 
 
 def read_chat_request(body: dict[str, Any]) -> ChatRequest:
@@ -137,16 +105,16 @@ def read_chat_request(body: dict[str, Any]) -> ChatRequest:
     _check_words(body)
     tools, must_call = read_tools(body)
     conversation = _read_messages(body)
-    return ChatRequest(
-        model=model,
+    n = arguments.read_integer(body, "n", 1, 128) or 1
+    prompt = Prompt(
         conversation=conversation,
-        n=arguments.read_integer(body, "n", 1, 128) or 1,
         max_tokens=_read_max_tokens(body),
         stop=_read_stop(body.get("stop")),
         json_schema=_read_response_format(body.get("response_format"), conversation),
-        tools=tools,
+        tools=tuple(tools),
         must_call=must_call,
     )
+    return ChatRequest(model, prompt, n)
 
 
 def _refuse_unsimulated(body: dict[str, Any]) -> None:
@@ -171,9 +139,9 @@ def _check_words(body: dict[str, Any]) -> None:
     arguments.check_string(body, "safety_identifier", 64)
     for name in ("store", "parallel_tool_calls"):
         arguments.read_boolean(body, name)
-    for name in ("metadata", "logit_bias"):
-        if body.get(name) is not None:
-            arguments.read_object(body[name], name)
+    arguments.check_metadata(body)
+    if body.get("logit_bias") is not None:
+        arguments.read_object(body["logit_bias"], "logit_bias")
 
 
 def _read_max_tokens(body: dict[str, Any]) -> int | None:
@@ -209,19 +177,12 @@ def _read_messages(body: dict[str, Any]) -> Conversation:
         raise wrong_type("messages", "an array of objects", messages)
     if not messages:
         raise empty_array("messages")
-    conversation = Conversation(count=len(messages))
-    user_has_spoken = False
+    conversation = Conversation()
     for index, message in enumerate(messages):
         path = f"messages[{index}]"
         role = _read_role(arguments.read_object(message, path), path)
         text, images = _read_content(message, role, path)
-        conversation.characters += len(text)
-        conversation.images += images
-        conversation.mentions_json = conversation.mentions_json or "json" in text.lower()
-        conversation.answered_by_tool = role == "tool" or (conversation.answered_by_tool and role != "user")
-        if role == "user" or not user_has_spoken:
-            conversation.question, conversation.question_images = text, images
-            user_has_spoken = role == "user"
+        conversation.hear(role, text, tuple(images), images=len(images))
     return conversation
 
 
@@ -234,15 +195,15 @@ def _read_role(message: dict[str, Any], path: str) -> str:
     return role
 
 
-def _read_content(message: dict[str, Any], role: str, path: str) -> tuple[str, int]:
-    """The text of a message and the number of its images."""
+def _read_content(message: dict[str, Any], role: str, path: str) -> tuple[str, list[str]]:
+    """The text of a message, and a phrase for each of its images."""
     content = message.get("content")
     if isinstance(content, str):
-        return content, 0
+        return content, []
     param = f"{path}.content"
     if content is None:
         if role in ("assistant", "function"):
-            return "", 0
+            return "", []
         if "content" not in message:
             raise missing(param)
         raise bad_request(
@@ -254,21 +215,21 @@ def _read_content(message: dict[str, Any], role: str, path: str) -> tuple[str, i
         raise wrong_type(param, "one of a string or array of objects", content)
     if not content:
         raise empty_array(param)
-    texts, images = [], 0
+    texts, images = [], []
     for index, part in enumerate(content):
         place = f"{param}[{index}]"
         kind = arguments.read_string_at(arguments.read_object(part, place), "type", place)
         if kind not in _PARTS:
             raise wrong_value(f"{place}.type", kind, _PARTS)
         if kind == "image_url":
-            _check_image(part, role, place)
-            images += 1
+            images.append(_read_image(part, role, place))
         elif kind in ("text", "refusal"):
             texts.append(arguments.read_string_at(part, kind, place))
     return "\n".join(texts), images
 
 
-def _check_image(part: dict[str, Any], role: str, place: str) -> None:
+def _read_image(part: dict[str, Any], role: str, place: str) -> str:
+    """A phrase for the image of a content part."""
     if role != "user":
         raise bad_request(
             f"Invalid '{place}'. Image URLs are only allowed for messages with role 'user', but this message "
@@ -278,15 +239,10 @@ def _check_image(part: dict[str, Any], role: str, place: str) -> None:
         )
     if "image_url" not in part:
         raise missing(f"{place}.image_url")
-    image = arguments.read_object(part["image_url"], f"{place}.image_url")
-    url = arguments.read_string_at(image, "url", f"{place}.image_url")
-    if not url.startswith(("data:image/", "http://", "https://")):
-        raise bad_request(
-            f"Invalid '{place}.image_url.url'. Expected a base64-encoded data URL with an image MIME type "
-            f"(e.g. 'data:image/png;base64,aW1nIGJ5dGVzIGhlcmU='), or an http(s) URL, but got {url[:40]!r}.",
-            code="invalid_image_url",
-            param=f"{place}.image_url.url",
-        )
+    param = f"{place}.image_url"
+    image = arguments.read_object(part["image_url"], param)
+    arguments.check_word(image, "detail", ("low", "high", "auto"), at=param)
+    return describe_picture(arguments.read_string_at(image, "url", param), f"{param}.url")
 
 
 def _read_response_format(value: Any, conversation: Conversation) -> dict[str, Any] | bool | None:
@@ -311,8 +267,4 @@ def _read_response_format(value: Any, conversation: Conversation) -> dict[str, A
     if "json_schema" not in value:
         raise missing(place)
     wrapper = arguments.read_object(value["json_schema"], place)
-    name = read_name(wrapper, place)
-    schema = arguments.read_object(wrapper.get("schema", {}), f"{place}.schema")
-    if wrapper.get("strict"):
-        check_strict(schema, f"response_format '{name}'", "response_format")
-    return schema
+    return read_answer_schema(wrapper, place, strict_param="response_format")

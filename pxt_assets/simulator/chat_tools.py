@@ -1,36 +1,10 @@
 """The tools of a chat request, and which of them its `tool_choice` allows or demands."""
 
-import re
-from dataclasses import dataclass
 from typing import Any
 
 from pxt_assets.simulator import arguments
 from pxt_assets.simulator.errors import bad_request, empty_array, missing, not_simulated, wrong_value
-from pxt_assets.simulator.strict import check_strict
-
-_NAME = re.compile(r"[a-zA-Z0-9_-]{1,64}")
-
-
-@dataclass(frozen=True, slots=True)
-class Tool:
-    """A function that may be called."""
-
-    name: str
-    description: str
-    parameters: dict[str, Any]
-
-
-def read_name(value: dict[str, Any], place: str) -> str:
-    """The required `name` of a function or a schema; `place` is its path in the request."""
-    name = arguments.read_string_at(value, "name", place)
-    if not _NAME.fullmatch(name):
-        raise bad_request(
-            f"Invalid '{place}.name': string does not match pattern. Expected a string that matches the "
-            "pattern '^[a-zA-Z0-9_-]{1,64}$'.",
-            code="invalid_value",
-            param=f"{place}.name",
-        )
-    return name
+from pxt_assets.simulator.tools import Tool, read_function
 
 
 def read_tools(body: dict[str, Any]) -> tuple[list[Tool], bool]:
@@ -88,10 +62,4 @@ def _read_tool(value: Any, place: str) -> Tool:
         raise wrong_value(f"{place}.type", kind, ("function", "custom"))
     if "function" not in value:
         raise missing(f"{place}.function")
-    function = arguments.read_object(value["function"], f"{place}.function")
-    name = read_name(function, f"{place}.function")
-    arguments.check_string(function, "description")
-    parameters = arguments.read_object(function.get("parameters") or {}, f"{place}.function.parameters")
-    if function.get("strict"):
-        check_strict(parameters, f"function '{name}'", f"{place}.function.parameters")
-    return Tool(name, function.get("description") or "", parameters)
+    return read_function(arguments.read_object(value["function"], f"{place}.function"), f"{place}.function")

@@ -17,12 +17,12 @@ class Counters:
     """Requests answered 200 in full; a dropped one is not among them."""
     rate_limited: int = 0
     client_errors: int = 0
-    """Requests refused with 400, 401, 404, or 429 for want of quota."""
+    """Requests refused with 400, 401, 404, 413, or 429 for want of quota."""
     input_tokens: int = 0
     """Prompt tokens of the answered requests, as their `usage` states them."""
     output_tokens: int = 0
     inputs: int = 0
-    """Texts embedded and inputs moderated."""
+    """Texts embedded, inputs moderated, sounds made or heard."""
     in_flight: int = 0
     max_in_flight: int = 0
     faults: Counter[str] = field(default_factory=Counter)

@@ -1,8 +1,20 @@
-"""What the three endpoints have in common: a parsed call, its charge, and its answer."""
+"""What all endpoints have in common: how they take a request, a parsed call, its charge, and its answer."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Protocol
+
+JSON = "application/json"
+FORM = "multipart/form-data"
+
+CREATED = 1_767_225_600
+"""Unix time of every answer: a fixed one, so that equal requests have equal answers."""
+
+MARK = "[simulated] "
+"""What every reply in text starts with."""
+
+OWN_URL = "http://simulator.invalid"
+"""Stands, in an answer that has files, for the root of the URL to which its request came."""
 
 
 def estimate_tokens(characters: int) -> int:
@@ -11,13 +23,25 @@ def estimate_tokens(characters: int) -> int:
 
 
 @dataclass(frozen=True, slots=True)
+class Upload:
+    """A file: one that a form holds, or one that an answer points to."""
+
+    filename: str
+    content_type: str
+    content: bytes
+
+
+@dataclass(frozen=True, slots=True)
 class Answer:
-    """A 200: the JSON body, and what the counters add up."""
+    """A 200: its body, and what the counters add up."""
 
     body: bytes
     input_tokens: int
     output_tokens: int = 0
     inputs: int = 0
+    content_type: str = JSON
+    files: tuple[Upload, ...] = ()
+    """To be served for an hour at `OWN_URL`/simulator/files/<filename>, to which the body points."""
 
 
 class Call(Protocol):
@@ -34,5 +58,21 @@ class Call(Protocol):
         """The answer; `digest` names the request, and the answer's id is made from it."""
 
 
-Endpoint = Callable[[dict[str, Any]], Call]
-"""Reads a body; raises `SimulatedError` for one that the API would refuse."""
+@dataclass(frozen=True, slots=True)
+class Endpoint:
+    """How requests to one path are read, limited and answered."""
+
+    read: Callable[[dict[str, Any]], Call]
+    """Reads a body; raises `SimulatedError` for one that the API would refuse.
+
+    Of a form, a text field is a string, a file an `Upload`, and `name[]` or a repeated field a list at `name`.
+    """
+
+    takes: tuple[str, ...] = (JSON,)
+    """The content types of the bodies it takes: `JSON`, `FORM`."""
+
+    announces: tuple[str, ...] = ()
+    """The limits that its answers state in headers: "requests", "tokens"."""
+
+    in_thread: bool = False
+    """Whether reading and answering take so long (from a few ms) that other requests must not wait for it."""

@@ -60,10 +60,8 @@ def wrong_type(param: str, expected: str, got: Any) -> SimulatedError:
 
 def wrong_value(param: str, got: Any, allowed: Iterable[str]) -> SimulatedError:
     """400: an argument is none of the `allowed` words."""
-    *most, last = (f"'{value}'" for value in allowed)
-    listed = f"{', '.join(most)}, and {last}" if most else last
     return bad_request(
-        f"Invalid value: '{got}'. Supported values are: {listed}.", code="invalid_value", param=param
+        f"Invalid value: '{got}'. Supported values are: {listed(allowed)}.", code="invalid_value", param=param
     )
 
 
@@ -73,6 +71,15 @@ def empty_array(param: str) -> SimulatedError:
         f"Invalid '{param}': empty array. Expected an array with minimum length 1, but got an empty array "
         "instead.",
         code="empty_array",
+        param=param,
+    )
+
+
+def unsupported_by_model(param: str, model: str) -> SimulatedError:
+    """400: other models of the endpoint have this argument."""
+    return bad_request(
+        f"Unsupported parameter: '{param}' is not supported with the model '{model}'.",
+        code="unsupported_parameter",
         param=param,
     )
 
@@ -89,6 +96,21 @@ def not_json() -> SimulatedError:
         "HTTP library correctly. The OpenAI API expects a JSON payload, but what was sent was not valid "
         "JSON.)"
     )
+
+
+def wrong_content_type(header: str, taken: Iterable[str]) -> SimulatedError:
+    """400: a body of a content type that the endpoint does not take."""
+    kind = header.partition(";")[0].strip()
+    return bad_request(
+        f"Unsupported content type: '{kind}'. This API method only accepts {listed(taken)} requests, but you "
+        f"specified the header 'Content-Type: {header}'. Please try again with a supported content type.",
+        code="unsupported_content_type",
+    )
+
+
+def too_large(most: int) -> SimulatedError:
+    """413: the body, or a file in it, has more than `most` bytes."""
+    return SimulatedError(413, f"Maximum content size limit ({most}) exceeded")
 
 
 def missing_key() -> SimulatedError:
@@ -136,6 +158,16 @@ def unknown_url(method: str, path: str) -> SimulatedError:
     return SimulatedError(404, f"Invalid URL ({method} {path})", code="unknown_url")
 
 
+def unknown_file(name: str) -> SimulatedError:
+    """404: a picture that is no longer served, or never was."""
+    return SimulatedError(
+        404,
+        f"There is no file `{name}`: a picture is served for an hour after its answer, or until newer ones "
+        "need its room.",
+        code="file_not_found",
+    )
+
+
 def wrong_method(method: str, path: str) -> SimulatedError:
     """405: the path exists for another method."""
     return SimulatedError(
@@ -164,6 +196,12 @@ def overloaded() -> SimulatedError:
         type="service_unavailable_error",
         code="server_is_overloaded",
     )
+
+
+def listed(words: Iterable[str]) -> str:
+    """At least one word, quoted, as error messages list them: "'a'", "'a' and 'b'", "'a', 'b', and 'c'"."""
+    *most, last = (f"'{word}'" for word in words)
+    return f"{', '.join(most)}{',' * (len(most) > 1)} and {last}" if most else last
 
 
 def json_type(value: Any) -> str:

@@ -1,7 +1,7 @@
 """Admission: which request the limits let in, what the headers state, and how a 429 reads."""
 
 import math
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -39,26 +39,31 @@ class RateLimits:
         self._by_family: dict[str, _Limits] = {}
         self._groups: dict[tuple[str, str], tuple[Bucket, Bucket]] = {}
 
-    def admit(self, key: str, model: str, tokens: int, now: float) -> Headers:
+    def admit(self, key: str, model: str, tokens: int, now: float, *, announced: Collection[str]) -> Headers:
         """Charge one request of `tokens` tokens at `now`, in seconds.
 
-        Returns the `x-ratelimit-*` headers that state what is left; none for moderations, and none where the
-        options switch them off. Raises a 429 `SimulatedError`, and charges nothing, if a bucket falls short.
+        Returns the `x-ratelimit-*` headers that state what is left of the `announced` limits, "requests" and
+        "tokens"; none where the options switch them off. Raises a 429 `SimulatedError`, and charges nothing,
+        if a bucket falls short, announced or not.
         """
         group = family(model)
         buckets = self._groups.get((key, group))
         if buckets is None:
             buckets = self._groups[(key, group)] = self._fill(group, now)
         requests_bucket, tokens_bucket = buckets
-        silent = not self._options.headers or is_moderation(group)
+        stated = [
+            (unit, bucket)
+            for unit, bucket in (("requests", requests_bucket), ("tokens", tokens_bucket))
+            if unit in announced and self._options.headers
+        ]
         for unit, bucket, amount in (("requests", requests_bucket, 1), ("tokens", tokens_bucket, tokens)):
             wait = bucket.wait(amount, now)
             if wait > 0:
-                headers = [] if silent else _headers(requests_bucket, tokens_bucket, now)
+                headers = _headers(stated, now)
                 raise _too_many(unit, bucket, amount, wait=wait, model=model, headers=headers, now=now)
         requests_bucket.take(min(1.0, requests_bucket.limit), now)
         tokens_bucket.take(tokens, now)
-        return [] if silent else _headers(requests_bucket, tokens_bucket, now)
+        return _headers(stated, now)
 
     def change(self, body: Any, now: float) -> dict[str, Any]:
         """Change limits in mid-run; the body of `POST /simulator/limits`.
@@ -127,15 +132,16 @@ def _read_change(body: Any) -> tuple[float | None, float | None, str | None]:
     return limits[0], limits[1], model
 
 
-def _headers(requests_bucket: Bucket, tokens_bucket: Bucket, now: float) -> Headers:
-    return [
-        (b"x-ratelimit-limit-requests", b"%d" % requests_bucket.limit),
-        (b"x-ratelimit-limit-tokens", b"%d" % tokens_bucket.limit),
-        (b"x-ratelimit-remaining-requests", b"%d" % requests_bucket.remaining(now)),
-        (b"x-ratelimit-remaining-tokens", b"%d" % tokens_bucket.remaining(now)),
-        (b"x-ratelimit-reset-requests", format_duration(requests_bucket.seconds_to_full(now)).encode()),
-        (b"x-ratelimit-reset-tokens", format_duration(tokens_bucket.seconds_to_full(now)).encode()),
-    ]
+def _headers(stated: list[tuple[str, Bucket]], now: float) -> Headers:
+    headers: Headers = []
+    for unit, bucket in stated:
+        name = unit.encode()
+        headers += [
+            (b"x-ratelimit-limit-" + name, b"%d" % bucket.limit),
+            (b"x-ratelimit-remaining-" + name, b"%d" % bucket.remaining(now)),
+            (b"x-ratelimit-reset-" + name, format_duration(bucket.seconds_to_full(now)).encode()),
+        ]
+    return headers
 
 
 def _too_many(

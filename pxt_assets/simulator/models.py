@@ -11,12 +11,33 @@ def is_moderation(model: str) -> bool:
     return model.startswith(("omni-moderation", "text-moderation"))
 
 
+def is_gpt_image(model: str) -> bool:
+    """Whether `model` is one of the GPT models that draw."""
+    return bool(_GPT_IMAGE.match(model))
+
+
 _CHAT = re.compile(r"(ft:)?(gpt-|chatgpt-|o\d)")
 _NOT_CHAT = re.compile(r"(chat)?gpt-image|gpt-realtime|gpt-transcribe|.*-(transcribe|tts|realtime)\b")
+_SPEECH = re.compile(r"tts-1\b|gpt-\w.*-tts\b")
+_TRANSCRIPTION = re.compile(r"whisper-1$|gpt-(.+-)?transcribe\b")
+_GPT_IMAGE = re.compile(r"gpt-image-\d|chatgpt-image-")
+
+
+def _is_chat(model: str) -> bool:
+    return bool(_CHAT.match(model)) and not _NOT_CHAT.match(model)
+
+
 _ENDPOINTS: dict[str, Callable[[str], bool]] = {
-    "chat/completions": lambda model: bool(_CHAT.match(model)) and not _NOT_CHAT.match(model),
+    "chat/completions": _is_chat,
+    "responses": _is_chat,
     "embeddings": lambda model: model.startswith("text-embedding-"),
     "moderations": is_moderation,
+    "images/generations": lambda model: model in ("dall-e-2", "dall-e-3") or is_gpt_image(model),
+    "images/edits": lambda model: model == "dall-e-2" or is_gpt_image(model),
+    "images/variations": lambda model: model == "dall-e-2",
+    "audio/speech": lambda model: bool(_SPEECH.match(model)),
+    "audio/transcriptions": lambda model: bool(_TRANSCRIPTION.match(model)),
+    "audio/translations": lambda model: model == "whisper-1",
 }
 _SNAPSHOT = re.compile(r"-(\d{4}-\d{2}-\d{2}|\d{4}|latest)$")
 
@@ -55,6 +76,25 @@ _MODELS: dict[str, str | None] = {
     "text-embedding-ada-002": None,
     "omni-moderation-latest": None,
     "omni-moderation-2024-09-26": None,
+    "gpt-image-2.6-sunburst": None,
+    "gpt-image-2.6-flare": None,
+    "gpt-image-2.5-sunburst": None,
+    "gpt-image-2.5-flare": None,
+    "gpt-image-2": None,
+    "gpt-image-2-2026-04-21": None,
+    "gpt-image-1.5": "2026-12-01",
+    "gpt-image-1-mini": "2026-12-01",
+    "chatgpt-image-latest": "2026-12-01",
+    "tts-1": "2027-01-06",
+    "tts-1-hd": "2027-01-06",
+    "gpt-4o-mini-tts": "2027-01-06",
+    "gpt-4o-mini-tts-2025-12-15": "2027-01-06",
+    "gpt-transcribe": None,
+    "gpt-4o-transcribe": "2027-02-26",
+    "gpt-4o-mini-transcribe": "2027-02-26",
+    "gpt-4o-mini-transcribe-2025-12-15": "2027-02-26",
+    "gpt-4o-transcribe-diarize": "2027-02-26",
+    "whisper-1": "2027-02-26",
 }
 
 

@@ -9,14 +9,8 @@ holds where the machine's speed drifts.
 
 import argparse
 import asyncio
-import contextlib
-import re
-import statistics
-import subprocess
-import sys
 import tempfile
 import time
-from collections.abc import Iterator
 
 import dagster as dg
 import openai
@@ -25,25 +19,9 @@ import pyarrow as pa
 from pxt_assets import ColumnStore, OpenAIResource, Table
 from pxt_assets.demo.models import CHAT_MODEL
 from pxt_assets.functions import chat_completions
+from versus import QUIET, compare, simulator
 
 IN_FLIGHT = 500
-QUIET = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
-
-
-@contextlib.contextmanager
-def simulator(latency: float) -> Iterator[str]:
-    """The base URL of a simulator in a process of its own."""
-    command = [sys.executable, "-m", "pxt_assets", "simulate", "--port", "0", "--latency", str(latency)]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
-        assert process.stdout is not None
-        try:
-            found = None
-            while found is None:
-                found = re.search(r"http://127\.0\.0\.1:\d+/v1", process.stdout.readline())
-            yield found[0]
-        finally:
-            process.terminate()
-
 
 def body(row: int, round_number: int) -> str:
     """A text of some 270 characters, different in every row and round."""
@@ -115,12 +93,7 @@ def main() -> None:
             rates["bare gather"].append(
                 options.rows / asyncio.run(_bare(base_url, options.rows, 2 * number + 1))
             )
-    for name, values in rates.items():
-        print(
-            f"{name:16} {' '.join(f'{v:7.0f}' for v in values)}  rows/s, median {statistics.median(values):.0f}"
-        )
-    ours_rate, bare_rate = (statistics.median(values) for values in rates.values())
-    print(f"ratio            {ours_rate / bare_rate:.2f}")
+    compare(rates)
 
 
 if __name__ == "__main__":

@@ -16,11 +16,11 @@ TBL = Table("tickets")
 ANSWER = ColumnRef(TICKETS, ANSWERS, "answer")
 
 
-def inputs(value, *columns, key=("id",), declared=None, answers=None):
+def inputs(value, *columns, key=("id",), answers=None):
     rows = {TICKETS: rows_of(value)}
     if answers is not None:
         rows[ANSWERS] = rows_of(answers)
-    return Inputs(rows, key, columns, declared or {})
+    return Inputs(rows, key, columns)
 
 
 def ids(*values):
@@ -55,7 +55,7 @@ class TestBatches:
     def test_json_kept_as_text_is_parsed(self):
         """Where the schema says so; a text that is no JSON is its row's error."""
         value = [{"id": 1, "r": '{"a": 1}'}, {"id": 2, "r": "{"}, {"id": 3, "r": None}]
-        ((good, bad, null),) = inputs(value, TBL.r, declared={(TICKETS, "r"): Json}).batches(10, 3)
+        ((good, bad, null),) = inputs(value, Table("tickets", schema={"r": Json}).r).batches(10, 3)
         assert good == ({"a": 1},)
         assert isinstance(bad[0], CellError)
         assert null == (None,)

@@ -55,7 +55,7 @@ class TestPrepare:
         """A row's values stand where the columns stood; nothing is sent yet."""
         prepared = plan(chat(temperature=TBL.heat)).prepare(("Hello", 0.5))
         assert isinstance(prepared, Ask)
-        assert prepared.request.body == {
+        assert prepared.asked.body == {
             "messages": [{"role": "user", "content": "Hello"}],
             "model": "m",
             "temperature": 0.5,
@@ -108,19 +108,19 @@ class TestNulls:
     def test_a_null_in_an_optional_input_is_left_out(self):
         """The API's default is asked for."""
         expr = chat(temperature=TBL.heat, model_kwargs={"seed": TBL.seed}, tools=TBL.tools)
-        assert plan(expr).prepare(("x", None, None, None)).request.body.keys() == {"messages", "model"}
+        assert plan(expr).prepare(("x", None, None, None)).asked.body.keys() == {"messages", "model"}
 
     def test_literal_nulls_are_kept(self):
         """An assistant's message that calls a tool has no content, and the row is no null."""
         messages = [{"role": "assistant", "content": None}, {"role": "user", "content": TBL.body}]
         prepared = plan(chat_completions(messages, model="m")).prepare(("x",))
-        assert prepared.request.body["messages"][0] == {"role": "assistant", "content": None}
+        assert prepared.asked.body["messages"][0] == {"role": "assistant", "content": None}
 
     def test_nulls_inside_a_json_value_are_kept(self):
         """Messages may come whole from a column; a null inside them is the data's own."""
         messages = [{"role": "assistant", "content": None, "tool_calls": []}]
         prepared = plan(chat_completions(TBL.messages, model="m")).prepare((messages,))
-        assert prepared.request.body["messages"] == messages
+        assert prepared.asked.body["messages"] == messages
 
     def test_nulls_in_a_template_are_kept(self):
         """A template of columns is a value, not a call."""
@@ -266,7 +266,7 @@ class TestDigests:
 
     def test_a_call_is_named_by_its_request(self):
         """Whichever column's values it was made of."""
-        assert self.of(chat(), "x") == self.of(chat("x")) == plan(chat("x")).prepare(()).request.digest
+        assert self.of(chat(), "x") == self.of(chat("x")) == plan(chat("x")).prepare(()).asked.digest
 
     @pytest.mark.parametrize(
         ("expr", "row", "frozen"),

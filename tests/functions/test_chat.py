@@ -14,13 +14,13 @@ ANSWER = {
 
 
 def request(**arguments):
-    return chat_completions.request(
+    return chat_completions.ask(
         {"messages": [{"role": "user", "content": "Hello"}], "model": "m", **arguments}
     )
 
 
 def parse(answer):
-    return chat_completions.endpoint.parse(json.dumps(answer).encode(), 1)
+    return chat_completions.endpoint.parse(json.dumps(answer).encode(), {})
 
 
 class TestBody:

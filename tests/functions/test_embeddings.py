@@ -11,7 +11,7 @@ from pxt_assets.types import Array
 
 
 def request(text="Hello", **arguments):
-    return embeddings.request({"input": text, "model": "m", **arguments})
+    return embeddings.ask({"input": text, "model": "m", **arguments})
 
 
 def item(index, vector):
@@ -20,7 +20,7 @@ def item(index, vector):
 
 def parse(data, cells):
     answer = {"data": data, "model": "m-1", "usage": {"prompt_tokens": 5}}
-    return embeddings.endpoint.parse(json.dumps(answer).encode(), cells)
+    return embeddings.endpoint.parse(json.dumps(answer).encode(), {"input": ["x"] * cells})
 
 
 def packed(*numbers):

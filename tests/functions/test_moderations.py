@@ -9,20 +9,20 @@ ANSWER = {"id": "modr-1", "model": "omni-moderation-latest", "results": [{"flagg
 
 
 def parse(answer):
-    return moderations.endpoint.parse(json.dumps(answer).encode(), 1)
+    return moderations.endpoint.parse(json.dumps(answer).encode(), {})
 
 
 @pytest.mark.parametrize("arguments", [{}, {"model": None}])
 def test_the_default_model_is_the_documented_one(arguments):
     """Not given, or null in a row, it is the default."""
-    got = moderations.request({"input": "x", **arguments})
+    got = moderations.ask({"input": "x", **arguments})
     assert got.body == {"input": "x", "model": "omni-moderation-latest"}
     assert got.model == "omni-moderation-latest"
 
 
 def test_other_keywords_are_sent():
     """They are the API's."""
-    assert moderations.request({"input": "x", "model": "m", "user": "u"}).body == {
+    assert moderations.ask({"input": "x", "model": "m", "user": "u"}).body == {
         "input": "x",
         "model": "m",
         "user": "u",
@@ -33,7 +33,7 @@ def test_other_keywords_are_sent():
 def test_other_than_text_is_the_rows_error(text):
     """The message says what was got and what is allowed."""
     with pytest.raises(CellError, match=r"moderations: input: got .*allowed: text or null"):
-        moderations.request({"input": text})
+        moderations.ask({"input": text})
 
 
 def test_the_value_is_the_whole_answer():

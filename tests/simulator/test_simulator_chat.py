@@ -14,7 +14,7 @@ def content(response, index=0):
     return choices(response)[index]["message"]["content"]
 
 
-def image(url="data:image/png;base64,AAAA"):
+def image(url):
     return {"type": "image_url", "image_url": {"url": url}}
 
 
@@ -53,16 +53,32 @@ def test_the_last_message_is_the_question_where_no_user_speaks(simulator):
     assert content(simulator.chat(messages=messages)) == "[simulated] Second."
 
 
-def test_images_are_mentioned_and_not_looked_at(simulator):
-    """The reply says how many came, alone or beside a text."""
-    parts = [{"type": "text", "text": "What is this?"}, image(), image("https://example.com/a.png")]
-    note = "(2 images received; images are not looked at.)"
+def test_images_are_mentioned_and_not_fetched(simulator):
+    """By their URLs, alone or beside a text."""
+    cat, dog = image("https://example.com/cat.png"), image("https://example.com/dog.png")
+    parts = [{"type": "text", "text": "What is this?"}, cat, dog]
     assert content(simulator.chat(messages=[{"role": "user", "content": parts}])) == (
-        f"[simulated] What is this? {note}"
+        "[simulated] What is this? (image at https://example.com/cat.png, not fetched; "
+        "image at https://example.com/dog.png, not fetched.)"
     )
-    assert content(simulator.chat(messages=[{"role": "user", "content": [image()]}])) == (
-        "[simulated] (1 image received; images are not looked at.)"
+    assert content(simulator.chat(messages=[{"role": "user", "content": [dog]}])) == (
+        "[simulated] (image at https://example.com/dog.png, not fetched.)"
     )
+
+
+@pytest.mark.parametrize("arguments", [{}, {"response_format": {"type": "json_object"}}, {"n": 2}])
+def test_a_refusal_can_be_rehearsed(simulator, arguments):
+    """A question with the marker has a refusal in place of a content, whatever form is asked for."""
+    for choice in choices(simulator.chat("As JSON, please. [refuse]", **arguments)):
+        assert choice["message"]["content"] is None
+        assert choice["message"]["refusal"] == "[simulated] I'm sorry, but I can't help with that."
+        assert choice["finish_reason"] == "stop"
+
+
+def test_only_the_question_asks_for_a_refusal(simulator):
+    """Not what was said before it."""
+    messages = [{"role": "user", "content": "[refuse]"}, {"role": "user", "content": "New."}]
+    assert content(simulator.chat(messages=messages)) == "[simulated] New."
 
 
 def test_choices_are_numbered_and_differ_while_there_are_sentences(simulator):

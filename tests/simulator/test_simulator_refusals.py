@@ -130,8 +130,18 @@ def test_a_body_that_is_no_json_object_is_refused(simulator, content):
         ({"messages": user([{"type": "image_url"}])}, "missing_required_parameter", "image_url"),
         (
             {"messages": user([{"type": "image_url", "image_url": {"url": "file:///etc/passwd"}}])},
-            "invalid_image_url",
+            "invalid_value",
             "data URL",
+        ),
+        (
+            {"messages": user([{"type": "image_url", "image_url": "https://example.com/a.png"}])},
+            "invalid_type",
+            "'messages[0].content[0].image_url': expected an object, but got a string",
+        ),
+        (
+            {"messages": user([{"type": "image_url", "image_url": {"url": "https://a.b", "detail": "all"}}])},
+            "invalid_value",
+            "'high'",
         ),
         ({"messages": [{"role": "tool", "content": "4"}]}, "missing_required_parameter", "tool_call_id"),
         ({"foo": 1}, None, "Unrecognized request argument supplied: foo"),
@@ -147,6 +157,7 @@ def test_a_body_that_is_no_json_object_is_refused(simulator, content):
         ({"stop": ["a"] * 5}, "invalid_value", "1 to 4"),
         ({"reasoning_effort": "huge"}, "invalid_value", "'huge'"),
         ({"safety_identifier": "x" * 65}, "string_above_max_length", "64"),
+        ({"metadata": {"row": 1}}, "invalid_type", "'metadata.row': expected a string"),
         ({"stream": True}, "not_simulated", "not simulated"),
         ({"logprobs": True}, "not_simulated", "not simulated"),
         ({"modalities": ["text", "audio"]}, "not_simulated", "not simulated"),

@@ -1,0 +1,69 @@
+"""Downloads what an answer of the API points to, instead of holding it."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
+
+from pxt_assets.errors import CellError
+
+if TYPE_CHECKING:
+    import httpx2
+
+MAX_BYTES = 64 * 2**20
+"""Larger than any image that the API makes."""
+SECONDS = 60.0
+ATTEMPTS = 4
+_PAUSE_SECONDS = 1.0
+
+
+async def download(http: httpx2.AsyncClient, url: str, api_host: str) -> bytes:
+    """The content of a URL out of an answer of the API, without the key, without redirects.
+
+    `api_host` may be spoken to in plain HTTP, as a server on the same machine is; any other host only in HTTPS. Raises
+    CellError, whose message does not quote the URL: such links are signed.
+    """
+    parts = urlsplit(url)
+    if parts.scheme != "https" and not (parts.scheme == "http" and parts.hostname == api_host):
+        msg = f"the answer links to a result at {parts.scheme}://{parts.hostname}, allowed: https"
+        raise CellError("DownloadError", msg)
+    for attempt in range(1, ATTEMPTS + 1):
+        try:
+            async with asyncio.timeout(SECONDS):
+                return await _content(http, url)
+        except (_PassingError, TimeoutError) as e:
+            if attempt == ATTEMPTS:
+                said = str(e) or f"no answer within {SECONDS:.0f} s"
+                msg = (
+                    f"the result could not be downloaded from {parts.hostname} in {ATTEMPTS} attempts: {said}"
+                )
+                raise CellError("DownloadError", msg) from e
+        await asyncio.sleep(_PAUSE_SECONDS * 2 ** (attempt - 1))
+    raise AssertionError
+
+
+class _PassingError(Exception):
+    """What another attempt may not meet."""
+
+
+async def _content(http: httpx2.AsyncClient, url: str) -> bytes:
+    import aiohttp
+    import httpx2
+
+    content = bytearray()
+    try:
+        async with http.stream("GET", url, follow_redirects=False) as response:
+            if response.status_code >= 500 or response.status_code in (408, 429):
+                raise _PassingError(f"HTTP {response.status_code}")
+            if response.status_code != 200:
+                msg = f"the result could not be downloaded: HTTP {response.status_code}"
+                raise CellError("DownloadError", msg)
+            async for chunk in response.aiter_bytes():
+                content += chunk
+                if len(content) > MAX_BYTES:
+                    msg = f"the result that the answer links to is larger than {MAX_BYTES:,} bytes"
+                    raise CellError("DownloadError", msg)
+    except (httpx2.HTTPError, aiohttp.ClientError, OSError) as e:  # a timeout among them
+        raise _PassingError(type(e).__name__) from e
+    return bytes(content)

@@ -1,0 +1,173 @@
+"""Images and audio files: one row a file, with what the file system's listing says of it. No file is opened."""
+
+from __future__ import annotations
+
+import posixpath
+import re
+from typing import TYPE_CHECKING
+
+from pxt_assets.errors import DefinitionError, SourceError, UnknownColumnError
+from pxt_assets.files.location import first_few
+from pxt_assets.files.pattern import KINDS, MEDIA, format_of, shown, without_placeholders
+from pxt_assets.types import Int, String, media_field, type_name
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+
+    import pyarrow as pa
+
+    from pxt_assets.files.location import File
+    from pxt_assets.files.pattern import Format, Kind
+    from pxt_assets.types import ColumnType
+
+_ROWS = 10_000
+"""Rows in a batch."""
+
+
+def media_schema(pattern: str, schema: Mapping[str, type[ColumnType]]) -> Mapping[str, type[ColumnType]]:
+    """The schema of a table of files; where these are media, with the type of `image` or `audio`.
+
+    Raises DefinitionError for a pattern that names no list of files, for a column that such a table does not have,
+    and for a type that its column does not have.
+    """
+    kind = format_of(pattern, schema)[0]
+    if kind not in MEDIA:
+        return schema
+    got = f"got the file pattern {shown(pattern)!r}"
+    if pattern.startswith(("http://", "https://")):
+        msg = (
+            f"{got} for a table of {kind} files; a web server does not list its files. Write the URLs into a "
+            f"CSV file and declare their column {KINDS[kind].__name__}"
+        )
+        raise DefinitionError(msg)
+    if "::" in pattern:
+        msg = (
+            f"{got} for a table of {kind} files; each of them is opened by its own path later on, which a chain "
+            "of URLs does not give it. Write the URL of the storage itself, and unpack archives"
+        )
+        raise DefinitionError(msg)
+    columns: dict[str, type[ColumnType]] = {
+        kind: KINDS[kind],
+        "path": String,
+        "size": Int,
+        "format": String,
+    }
+    for name, column_type in schema.items():
+        if name not in columns:
+            msg = f"{got}: a table of {kind} files has no column {name!r}; it has {', '.join(columns)}"
+            raise UnknownColumnError(msg)
+        if column_type is not columns[name]:
+            msg = (
+                f"{got}: schema[{name!r}] of a table of {kind} files is {type_name(columns[name])}, got "
+                f"{type_name(column_type)}"
+            )
+            raise DefinitionError(msg)
+    return {kind: KINDS[kind], **schema}
+
+
+def media_columns(
+    pattern: str, schema: Mapping[str, type[ColumnType]] | None = None
+) -> list[tuple[str, str]] | None:
+    """The columns of a table of media files and their Arrow types, as the UI shows them; None for other files."""
+    kind = format_of(pattern, schema)[0]
+    if kind not in MEDIA:
+        return None
+    media = "struct<bytes: binary, path: string>"
+    return [(kind, media), ("path", "string"), ("size", "int64"), ("format", "string")]
+
+
+def is_folder(pattern: str, file_format: Format) -> bool:
+    """Whether a pattern stands for all the media files that are directly in a folder."""
+    if file_format not in MEDIA:
+        return False
+    last = pattern.rpartition("/")[2]
+    return not last or (not _globs(last) and _suffix(last) not in MEDIA[file_format])
+
+
+def read(files: Sequence[File], kind: Kind, pattern: str) -> tuple[pa.Schema, Iterator[pa.RecordBatch]]:
+    """The schema, and one row for each file of that kind.
+
+    As in a shell, `*` does not match hidden files. In a folder, files that are something else are left out.
+
+    Raises SourceError if no file is left, for one that a glob matches though it is of another kind, and for a name
+    that is not Unicode.
+    """
+    import pyarrow as pa
+
+    suffixes = MEDIA[kind]
+    folder = is_folder(pattern, kind)
+    last = pattern.rpartition("/")[2]
+    if folder or (_globs(last) and not last.startswith(".")):
+        kept = [file for file in files if not posixpath.basename(file.path).startswith(".")]
+    else:
+        kept = list(files)
+    kept = [file for file in kept if file.regular]
+    of_kind = [file for file in kept if _suffix(file.path) in suffixes]
+    if not folder and len(of_kind) < len(kept):
+        other = next(file for file in kept if _suffix(file.path) not in suffixes)
+        msg = (
+            f"{_printable(other.name)}: is no {kind} file by its suffix, but matches {shown(pattern)}; allowed: "
+            f"{', '.join(suffixes)}. Write a suffix into the pattern, as in '*{next(iter(suffixes))}', or the "
+            "folder alone, in which other files are left out"
+        )
+        raise SourceError(msg)
+    if not of_kind:
+        raise SourceError(_nothing(files, kind, pattern))
+    addresses = [_text(file.address) for file in of_kind]
+    struct = KINDS[kind].arrow()
+    schema = pa.schema(
+        [
+            media_field(kind, KINDS[kind]),
+            pa.field("path", pa.string()),
+            pa.field("size", pa.int64()),
+            pa.field("format", pa.string()),
+        ]
+    )
+
+    def batches() -> Iterator[pa.RecordBatch]:
+        for start in range(0, len(of_kind), _ROWS):
+            part = of_kind[start : start + _ROWS]
+            paths = pa.array(addresses[start : start + _ROWS], pa.string())
+            unread = pa.nulls(len(part), pa.binary())
+            columns = [
+                pa.StructArray.from_arrays([unread, paths], fields=list(struct)),
+                paths,
+                pa.array([file.size for file in part], pa.int64()),
+                pa.array([suffixes[_suffix(file.path)] for file in part], pa.string()),
+            ]
+            yield pa.RecordBatch.from_arrays(columns, schema=schema)
+
+    return schema, batches()
+
+
+def _globs(part: str) -> bool:
+    return re.search(r"[*?[]", without_placeholders(part)) is not None
+
+
+def _suffix(path: str) -> str:
+    """A file's suffix in lower case, its dot included; empty if it has none."""
+    dot, suffix = path.rpartition("/")[2].lower().rpartition(".")[1:]
+    return dot + suffix if dot else ""
+
+
+def _text(address: str) -> str:
+    try:
+        address.encode()
+    except UnicodeEncodeError:
+        msg = f"{_printable(address)}: its name is not Unicode text, which a column could hold; rename it"
+        raise SourceError(msg) from None
+    return address
+
+
+def _nothing(files: Sequence[File], kind: Kind, pattern: str) -> str:
+    """What the message says where files were found, but none that counts."""
+    folders = sorted({posixpath.dirname(file.name) for file in files})
+    names = [posixpath.basename(f.path) + ("" if f.regular else " (a link)") for f in files]
+    return _printable(
+        f"no {kind} file matches {shown(pattern)}; in {first_few(folders)} there is {first_few(names)}. Read are "
+        f"files with a suffix of {', '.join(MEDIA[kind])} that are neither hidden nor links"
+    )
+
+
+def _printable(text: str) -> str:
+    return text.encode(errors="backslashreplace").decode()

@@ -1,0 +1,152 @@
+"""`speech`, `transcriptions`, `translations`: from text to sound and back."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+from pxt_assets.functions.declare import api_function, model_of, shown, text_of, usage_of, with_kwargs
+from pxt_assets.functions.uploads import audio_upload, reading_files
+from pxt_assets.media import Media
+from pxt_assets.request import Endpoint, Parsed, Usage
+from pxt_assets.sniff import AUDIO_FORMATS
+from pxt_assets.types import Audio, Json
+
+_RAW = "pcm"
+"""The one format of speech that has no header to tell it by."""
+_CHARGED_BY_CHARACTER = "tts-1"
+"""Source: https://platform.openai.com/docs/pricing; no answer states what a text read aloud costs."""
+_TEXTS = ("text", "srt", "vtt")
+"""Formats of transcripts whose answers are no JSON."""
+_TEXT = {"type": "string"}
+_NUMBER = {"type": "number"}
+_SHAPE = {
+    "properties": {
+        "text": _TEXT,
+        "srt": _TEXT,
+        "vtt": _TEXT,
+        "language": _TEXT,
+        "task": _TEXT,
+        "duration": _NUMBER,
+        "segments": {
+            "items": {"properties": {"start": _NUMBER, "end": _NUMBER, "text": _TEXT, "speaker": _TEXT}}
+        },
+        "words": {"items": {"properties": {"start": _NUMBER, "end": _NUMBER, "word": _TEXT}}},
+    }
+}
+
+
+def _parse_sound(body: bytes, asked: Mapping[str, Any]) -> Parsed:
+    wanted = str(asked.get("response_format") or "mp3")
+    sound = Media(body)
+    if not body or (wanted != _RAW and sound.format not in AUDIO_FORMATS):
+        msg = f"the answer holds no {wanted}"
+        raise ValueError(msg)
+    model = str(asked["model"])
+    usage = Usage(characters=len(asked["input"])) if model.startswith(_CHARGED_BY_CHARACTER) else None
+    return Parsed([Media(body, f"speech.{wanted}")], usage, model)
+
+
+def _parse_transcript(body: bytes, asked: Mapping[str, Any]) -> Parsed:
+    wanted = asked.get("response_format")
+    if wanted in _TEXTS:
+        text = body.decode()
+        return Parsed(
+            [{wanted: text.removesuffix("\n") if wanted == "text" else text}], None, str(asked["model"])
+        )
+    answer = json.loads(body)
+    if not isinstance(answer, dict) or not isinstance(answer.get("text"), str):
+        msg = "the answer has no `text`"
+        raise ValueError(msg)
+    return Parsed([answer], usage_of(answer), model_of(answer) or str(asked["model"]))
+
+
+_SPEECH = Endpoint("/audio/speech", parse=_parse_sound, sends_limits=False)
+_TRANSCRIPTIONS = Endpoint("/audio/transcriptions", parse=_parse_transcript, sends_limits=False, uploads=True)
+_TRANSLATIONS = Endpoint("/audio/translations", parse=_parse_transcript, sends_limits=False, uploads=True)
+
+
+@api_function(_SPEECH, returns=Audio)
+def speech(
+    input: Any, *, model: Any, voice: Any, model_kwargs: Any = None, **kwargs: Any
+) -> Mapping[str, Any]:
+    """A text read aloud: the API's `audio/speech`, as Audio, mp3 unless `response_format` says otherwise.
+
+    Paced at the requests a minute that `OpenAIResource(rate_limits={model: rpm})` gives, 600 where it gives none.
+
+    Args:
+        input: the text; at most 4,096 characters, not empty (the API refuses both, which is that row's error).
+        model: the model's name.
+        voice: the voice's name: `alloy`, `echo`, `fable`, `onyx`, `nova`, `shimmer`, ...
+        model_kwargs: other arguments of the API, as a dict: `{"response_format": "flac"}` (`pcm` is 16 bits, 24 kHz,
+            mono, without a header, which few readers take).
+        kwargs: other arguments of the API, one by one: `speed=1.2`.
+
+    Example:
+        ```python
+        tbl.add_computed_column(spoken=speech(tbl.text, model="gpt-4o-mini-tts", voice="nova"))
+        ```
+
+    Source: https://platform.openai.com/docs/api-reference/audio/createSpeech
+    """
+    body = with_kwargs(
+        {"input": text_of(input, "input"), "model": model, "voice": voice}, model_kwargs, kwargs
+    )
+    if body.get("stream_format") not in (None, "audio"):
+        msg = f"stream_format: got {shown(body['stream_format'])}, allowed: 'audio', since cells hold whole answers"
+        raise ValueError(msg)
+    return body
+
+
+@api_function(_TRANSCRIPTIONS, returns=Json, shape=_SHAPE, adapt=reading_files("audio"))
+def transcriptions(audio: Any, *, model: Any, model_kwargs: Any = None, **kwargs: Any) -> Mapping[str, Any]:
+    """What is said in a recording: the API's `audio/transcriptions`, as Json with `text`.
+
+    With `response_format` "srt" or "vtt" the subtitles are at `srt` or `vtt`; "verbose_json" and "diarized_json" add
+    `segments`, `duration`, ... Paced at the requests a minute that `OpenAIResource(rate_limits={model: rpm})` gives, 600
+    where it gives none.
+
+    Args:
+        audio: the recording: flac, m4a, mp3, mp4, mpeg, ogg, wav or webm of at most 25 MB; a larger one is its row's
+            error before anything is sent.
+        model: the model's name.
+        model_kwargs: other arguments of the API, as a dict: `{"response_format": "verbose_json"}`.
+        kwargs: other arguments of the API, one by one: `language="en"`.
+
+    Example:
+        ```python
+        tbl.add_computed_column(heard=transcriptions(tbl.audio, model="gpt-transcribe", language="en"))
+        tbl.add_computed_column(text=tbl.heard.text)
+        ```
+
+    Source: https://platform.openai.com/docs/api-reference/audio/createTranscription
+    """
+    return with_kwargs({"file": audio_upload(audio), "model": model}, model_kwargs, kwargs)
+
+
+@api_function(_TRANSLATIONS, returns=Json, shape=_SHAPE, adapt=reading_files("audio"))
+def translations(audio: Any, *, model: Any, model_kwargs: Any = None, **kwargs: Any) -> Mapping[str, Any]:
+    """What is said in a recording, in English: the API's `audio/translations`, as Json with `text`.
+
+    `response_format`, pacing and limits are as in `transcriptions`. The API translates into English alone and has no
+    `language`: "en" is accepted, and not sent.
+
+    Args:
+        audio: the recording, as in `transcriptions`.
+        model: the model's name; whisper-1 is the only one.
+        model_kwargs: other arguments of the API, as a dict.
+        kwargs: other arguments of the API, one by one: `prompt="..."`.
+
+    Example:
+        ```python
+        tbl.add_computed_column(english=translations(tbl.audio, model="whisper-1"))
+        ```
+
+    Source: https://platform.openai.com/docs/api-reference/audio/createTranslation
+    """
+    body = with_kwargs({"file": audio_upload(audio), "model": model}, model_kwargs, kwargs)
+    if body.get("language") not in (None, "en"):
+        msg = f"language: got {shown(body['language'])}, allowed: 'en': the API translates into English alone"
+        raise ValueError(msg)
+    return {k: v for k, v in body.items() if k != "language"}

@@ -1,0 +1,173 @@
+"""`image_generations`, `image_edits`, `image_variations`: pictures of a prompt, or of another picture."""
+
+from __future__ import annotations
+
+import base64
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from pxt_assets.functions.declare import api_function, model_of, text_of, usage_of, with_kwargs
+from pxt_assets.functions.uploads import image_upload, mask_upload, reading_files, square_upload
+from pxt_assets.media import Media
+from pxt_assets.request import Endpoint, Parsed
+from pxt_assets.sniff import IMAGE_FORMATS
+from pxt_assets.throttle import estimate_tokens
+from pxt_assets.types import ImageData
+
+MAX_IMAGES = 16
+"""Images of one edit. Source: https://platform.openai.com/docs/api-reference/images/createEdit"""
+_SHAPE = {
+    "properties": {
+        "created": {"type": "integer"},
+        "data": {"items": {"type": "image"}},
+        "usage": {
+            "properties": {
+                "input_tokens": {"type": "integer"},
+                "output_tokens": {"type": "integer"},
+                "total_tokens": {"type": "integer"},
+            }
+        },
+    }
+}
+
+
+def _parse(body: bytes, asked: Mapping[str, Any]) -> Parsed:
+    answer = json.loads(body)
+    items = answer.get("data") if isinstance(answer, dict) else None
+    if not isinstance(items, list) or not items:
+        msg = "the answer holds no images"
+        raise ValueError(msg)
+    urls = [item["url"] for item in items if not item.get("b64_json")]
+
+    def value(fetched: Sequence[bytes]) -> Sequence[Any]:
+        rest = iter(fetched)
+        images = [
+            _image(base64.b64decode(item["b64_json"]) if item.get("b64_json") else next(rest), i)
+            for i, item in enumerate(items)
+        ]
+        return [{"created": answer.get("created"), "data": images, "usage": answer.get("usage")}]
+
+    usage, model = usage_of(answer), model_of(answer) or str(asked["model"])
+    if urls:
+        return Parsed((), usage, model, urls=urls, completed=value)
+    return Parsed(value(()), usage, model)
+
+
+def _image(content: bytes, i: int) -> Media:
+    image = Media(content)
+    if image.format not in IMAGE_FORMATS:
+        msg = "the answer holds something else than an image"
+        raise ValueError(msg)
+    return Media(content, f"image-{i}.{image.format}")
+
+
+def _tokens(body: Mapping[str, Any]) -> float:
+    return estimate_tokens(len(body.get("prompt", "")))
+
+
+def _in_bytes(body: Mapping[str, Any]) -> Mapping[str, Any]:
+    """The body with `response_format` for the models that have one: links to images last an hour, bytes do."""
+    model = str(body["model"])
+    if model.startswith(("gpt-image", "chatgpt-image")):
+        return {k: v for k, v in body.items() if k != "response_format"}
+    if model.startswith("dall-e") and body.get("response_format") is None:
+        return {**body, "response_format": "b64_json"}
+    return body
+
+
+_GENERATIONS = Endpoint("/images/generations", parse=_parse, tokens=_tokens, sends_limits=False)
+_EDITS = Endpoint("/images/edits", parse=_parse, tokens=_tokens, sends_limits=False, uploads=True)
+_VARIATIONS = Endpoint("/images/variations", parse=_parse, tokens=_tokens, sends_limits=False, uploads=True)
+
+
+@api_function(_GENERATIONS, returns=ImageData, shape=_SHAPE)
+def image_generations(
+    prompt: Any, *, model: Any, model_kwargs: Any = None, **kwargs: Any
+) -> Mapping[str, Any]:
+    """Images of a prompt: the API's `images/generations`, as `{"created", "data": [image, ...], "usage"}`.
+
+    Paced at the requests a minute that `OpenAIResource(rate_limits={model: rpm})` gives, 600 where it gives none.
+
+    Args:
+        prompt: the text.
+        model: the model's name.
+        model_kwargs: other arguments of the API, as a dict: `{"n": 2, "size": "1024x1024"}`. GPT image models know no
+            `response_format`, so it is not sent to them; whatever comes, bytes or links, is stored as bytes.
+        kwargs: other arguments of the API, one by one: `output_format="webp"`.
+
+    Example:
+        ```python
+        tbl.add_computed_column(drawn=image_generations(tbl.text, model="gpt-image-2"))
+        tbl.add_computed_column(picture=tbl.drawn.data[0])
+        ```
+
+    Source: https://platform.openai.com/docs/api-reference/images/create
+    """
+    body = {"prompt": text_of(prompt, "prompt"), "model": model}
+    return _in_bytes(with_kwargs(body, model_kwargs, kwargs))
+
+
+@api_function(_EDITS, returns=ImageData, shape=_SHAPE, adapt=reading_files("image", "mask"))
+def image_edits(
+    image: Any, *, prompt: Any, model: Any, mask: Any = None, model_kwargs: Any = None, **kwargs: Any
+) -> Mapping[str, Any]:
+    """An image changed as a prompt says: the API's `images/edits`, as `{"created", "data": [image, ...], "usage"}`.
+
+    Paced at the requests a minute that `OpenAIResource(rate_limits={model: rpm})` gives, 600 where it gives none.
+
+    Args:
+        image: the image, or a list of up to 16; under 50 MB each (dall-e-2: one, square, under 4 MB). PNG, JPEG and
+            WebP are sent as they are, other formats as PNG.
+        prompt: the text.
+        model: the model's name.
+        mask: an image of the same size with an alpha channel, transparent where to edit; under 4 MB.
+        model_kwargs: other arguments of the API, as a dict.
+        kwargs: other arguments of the API, one by one: `quality="high"`.
+
+    Example:
+        ```python
+        tbl.add_computed_column(
+            edited=image_edits(tbl.image, prompt="Add a sunset background", model="gpt-image-2")
+        )
+        ```
+
+    Source: https://platform.openai.com/docs/api-reference/images/createEdit
+    """
+    upload = square_upload if model == "dall-e-2" else image_upload
+    given = image if isinstance(image, list | tuple) else [image]
+    if not 0 < len(given) <= (1 if model == "dall-e-2" else MAX_IMAGES):
+        msg = f"image: got {len(given)} images, allowed: 1 to {MAX_IMAGES}, by dall-e-2: 1"
+        raise ValueError(msg)
+    images = [upload(one) for one in given]
+    body: dict[str, Any] = {
+        "image": images if isinstance(image, list | tuple) else images[0],
+        "prompt": text_of(prompt, "prompt"),
+        "model": model,
+    }
+    if mask is not None:
+        body["mask"] = mask_upload(mask, images[0])
+    return _in_bytes(with_kwargs(body, model_kwargs, kwargs))
+
+
+@api_function(_VARIATIONS, returns=ImageData, shape=_SHAPE, adapt=reading_files("image"))
+def image_variations(image: Any, *, model: Any, model_kwargs: Any = None, **kwargs: Any) -> Mapping[str, Any]:
+    """Variations of an image: the API's `images/variations`, as `{"created", "data": [image, ...], "usage"}`.
+
+    Only dall-e-2 has them, which OpenAI retired in May 2026; other servers may still offer them. Paced at the requests
+    a minute that `OpenAIResource(rate_limits={model: rpm})` gives, 600 where it gives none.
+
+    Args:
+        image: the image: square, under 4 MB as PNG, which is what it is sent as.
+        model: the model's name.
+        model_kwargs: other arguments of the API, as a dict.
+        kwargs: other arguments of the API, one by one: `n=2`.
+
+    Example:
+        ```python
+        tbl.add_computed_column(variation=image_variations(tbl.image, model="dall-e-2"))
+        ```
+
+    Source: https://platform.openai.com/docs/api-reference/images/createVariation
+    """
+    return _in_bytes(with_kwargs({"image": square_upload(image), "model": model}, model_kwargs, kwargs))

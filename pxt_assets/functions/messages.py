@@ -1,0 +1,101 @@
+"""Images inside the messages of `chat_completions` and the input of `responses`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import PurePath
+from typing import Any
+from urllib.parse import urlsplit
+
+from pxt_assets.errors import CellError, DefinitionError
+from pxt_assets.functions.declare import constant_media, shown
+from pxt_assets.media import Media, Sent, encoded, media_of, opened
+from pxt_assets.types import Image
+
+MAX_IMAGE_BYTES = 50 * 2**20
+"""An image. Source: https://platform.openai.com/docs/guides/images-vision (50 MB a request until April 2026, and
+still enforced; the page has said 512 MB since)."""
+MAX_IMAGES = 1_500
+"""Images a request. Source: the same page."""
+SENT_AS_THEY_ARE = ("gif", "jpeg", "png", "webp")
+"""Formats that the API takes; others are sent as PNG."""
+
+
+def with_images(
+    items: Sequence[Mapping[str, Any]], placed: Callable[[Any], Any]
+) -> Sequence[Mapping[str, Any]]:
+    """Messages whose content parts have their images as the API takes them.
+
+    `placed` makes of an image, or the URL of one, what stands at `image_url`. Raises CellError, TypeError.
+    """
+    if not any(isinstance(item.get("content"), list | tuple) for item in items):
+        return items
+    images = 0
+
+    def part_of(part: Any) -> Any:
+        nonlocal images
+        if not isinstance(part, Mapping) or part.get("image_url") is None:
+            return part
+        images += 1
+        given = part["image_url"]
+        image = {**given, "url": _image(given.get("url"))} if isinstance(given, Mapping) else _image(given)
+        return {**part, "image_url": placed(image)}
+
+    sent = [
+        {**item, "content": [part_of(part) for part in item["content"]]}
+        if isinstance(item.get("content"), list | tuple)
+        else item
+        for item in items
+    ]
+    if images > MAX_IMAGES:
+        raise CellError("TooManyImages", f"got {images:,} images, allowed: {MAX_IMAGES:,} a request")
+    return sent
+
+
+def _image(value: Any) -> Any:
+    """An image as it is sent: a URL as it is, anything else by its content."""
+    if isinstance(value, str):
+        if not urlsplit(value).scheme:
+            msg = (
+                f"image_url: got the text {shown(value)}, allowed: a URL; a path is read from a column that schema= "
+                "declares as Image"
+            )
+            raise TypeError(msg)
+        return value
+    media = media_of(value, Image)
+    return Sent(media if media.content is None else sendable(media))
+
+
+def sendable(media: Media) -> Media:
+    """The image in a format that the API reads: as it is wherever possible, PNG otherwise. Raises CellError."""
+    assert media.content is not None
+    if media.size > MAX_IMAGE_BYTES:
+        msg = f"got an image of {media.size:,} bytes, allowed: {MAX_IMAGE_BYTES:,}; make it smaller upstream"
+        raise CellError("ImageTooLarge", msg)
+    if media.format not in SENT_AS_THEY_ARE:
+        return sendable(Media(encoded(opened(media.content), "PNG"), media.path))
+    if media.format == "gif" and getattr(opened(media.content), "is_animated", False):
+        msg = "got an animated GIF, which the API does not take; take out one frame upstream"
+        raise CellError("ImageError", msg)
+    return media
+
+
+def with_files(value: Any) -> Any:
+    """Arguments in which constants at `image_url` are images or, if they are paths, files to read.
+
+    A path in code is none of a table's texts, which are never read as paths. Raises DefinitionError for a path anywhere
+    else: it would fail every row.
+    """
+    if isinstance(value, PurePath):
+        msg = f"got the path {str(value)!r} outside of image_url, where only JSON can stand"
+        raise DefinitionError(msg)
+    if isinstance(value, Mapping):
+        return {k: _file(v) if k == "image_url" else with_files(v) for k, v in value.items()}
+    return [with_files(v) for v in value] if isinstance(value, list | tuple) else value
+
+
+def _file(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return {k: _file(v) if k == "url" else v for k, v in value.items()}
+    is_path = isinstance(value, str) and value and not urlsplit(value).scheme
+    return PurePath(value) if is_path else constant_media(value)

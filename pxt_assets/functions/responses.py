@@ -1,0 +1,185 @@
+"""`responses`: one answer of a chat model for each row, by the Responses API."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from pxt_assets.errors import CellError, DefinitionError
+from pxt_assets.functions.declare import Adapted, api_function, model_of, shown, usage_of, with_kwargs
+from pxt_assets.functions.messages import with_files, with_images
+from pxt_assets.functions.structured import (
+    parsed,
+    refused,
+    structured,
+    tool_arguments,
+    truncated,
+    with_parsed,
+)
+from pxt_assets.request import Endpoint, Parsed
+from pxt_assets.throttle import estimate_tokens
+from pxt_assets.types import Json
+
+_TEXT = {"type": "string"}
+_COUNT = {"type": "integer"}
+_SHAPE = {
+    "properties": {
+        "id": _TEXT,
+        "model": _TEXT,
+        "created_at": {"type": "number"},
+        "status": _TEXT,
+        "output_text": _TEXT,
+        "previous_response_id": _TEXT,
+        "service_tier": _TEXT,
+        "output": {
+            "items": {
+                "properties": {
+                    "id": _TEXT,
+                    "type": _TEXT,
+                    "status": _TEXT,
+                    "role": _TEXT,
+                    "content": {"items": {"properties": {"type": _TEXT, "text": _TEXT, "refusal": _TEXT}}},
+                    "name": _TEXT,
+                    "arguments": _TEXT,
+                    "call_id": _TEXT,
+                }
+            }
+        },
+        "usage": {"properties": {"input_tokens": _COUNT, "output_tokens": _COUNT, "total_tokens": _COUNT}},
+    }
+}
+
+
+def _parse(body: bytes, _asked: Mapping[str, Any]) -> Parsed:
+    answer = json.loads(body)
+    if not isinstance(answer, dict) or not isinstance(answer.get("output"), list):
+        msg = "the answer has no `output`"
+        raise ValueError(msg)
+    if answer.get("status") not in (None, "completed", "incomplete"):
+        raise _unfinished(answer)
+    answer["output_text"] = "".join(str(p["text"]) for p in _parts(answer, "output_text"))
+    return Parsed([answer], usage_of(answer), model_of(answer))
+
+
+def _unfinished(answer: Mapping[str, Any]) -> CellError:
+    error = answer.get("error") or {}
+    said = error.get("message") or "cells hold whole answers, so leave out background=True"
+    return CellError(
+        str(error.get("code") or "UnfinishedAnswer"), f"the answer's status is {answer['status']}: {said}"
+    )
+
+
+def _parts(answer: Mapping[str, Any], kind: str) -> list[Mapping[str, Any]]:
+    """The parts of that kind of all messages in an answer."""
+    contents = [
+        item.get("content") or [] for item in answer["output"] if item and item.get("type") == "message"
+    ]
+    return [part for content in contents for part in content if part.get("type") == kind]
+
+
+def _tokens(body: Mapping[str, Any]) -> float:
+    given = body["input"]
+    characters = len(body["instructions"]) if isinstance(body.get("instructions"), str) else 0
+    if isinstance(given, str):
+        return estimate_tokens(characters + len(given), messages=1)
+    images = 0
+    for item in given:
+        content = item.get("content")
+        if isinstance(content, str):
+            characters += len(content)
+        elif isinstance(content, list):
+            for part in content:
+                characters += len(str(part.get("text", ""))) if isinstance(part, dict) else 0
+                images += isinstance(part, dict) and part.get("type") == "input_image"
+        elif isinstance(item.get("output"), str):  # of a tool
+            characters += len(item["output"])
+    return estimate_tokens(characters, messages=len(given), images=images)
+
+
+_ENDPOINT = Endpoint("/responses", parse=_parse, tokens=_tokens)
+
+
+def _adapt(arguments: dict[str, Any]) -> Adapted:
+    arguments = tool_arguments(arguments, "responses")
+    arguments["input"] = with_files(arguments["input"])
+    model_kwargs = arguments.get("model_kwargs")
+    where = arguments if "text" in arguments else model_kwargs
+    if not isinstance(where, Mapping) or where.get("text") is None:
+        return Adapted(arguments)
+    text = where["text"]
+    if isinstance(text, type) or (isinstance(text, Mapping) and not text.keys() <= {"format", "verbosity"}):
+        text = {"format": text}  # the form itself
+    if not isinstance(text, Mapping):
+        msg = f'responses: text: got {shown(text)}, allowed: {{"format": a pydantic model or a JSON schema}}'
+        raise DefinitionError(msg)
+    form = structured("responses", "text", text.get("format"))
+    if form is None:
+        return Adapted(arguments)
+    placed = {**where, "text": {**text, "format": form.responses}}
+    arguments = placed if where is arguments else {**arguments, "model_kwargs": placed}
+    if form.check is None:
+        return Adapted(arguments)
+    check = form.check
+    return Adapted(arguments, with_parsed(_SHAPE, form), lambda answer: _parsed(answer, check))
+
+
+def _parsed(answer: Any, check: Callable[[str], Any]) -> Any:
+    refusals = _parts(answer, "refusal")
+    if refusals:
+        raise refused(str(refusals[0].get("refusal")))
+    if answer.get("status") == "incomplete":
+        details = answer.get("incomplete_details") or {}
+        raise truncated(str(details.get("reason") or "incomplete"), "max_output_tokens")
+    called = any(item.get("type") == "function_call" for item in answer["output"])
+    if not answer["output_text"] and not called:
+        raise refused("it gave neither text nor tool calls")
+    return parsed(answer, answer["output_text"] or None, check)
+
+
+@api_function(_ENDPOINT, returns=Json, shape=_SHAPE, adapt=_adapt)
+def responses(
+    input: Any,
+    *,
+    model: Any,
+    model_kwargs: Any = None,
+    tools: Any = None,
+    tool_choice: Any = None,
+    **kwargs: Any,
+) -> Mapping[str, Any]:
+    """The answer of a chat model by the Responses API, as Json with `output_text`, `output`, `usage`, ...
+
+    Throttled by the rate-limit headers of the API; no configuration is needed.
+
+    Args:
+        input: a text, or a list of input items, `[{"role": "user", "content": tbl.body}]`; columns may stand anywhere
+            in it. An image (a column of them, a PIL image, bytes, a pathlib.Path) stands at `image_url` of a part of
+            type `input_image`.
+        model: the model's name.
+        model_kwargs: other arguments of the API, as a dict: `instructions`, `temperature`, `max_output_tokens`,
+            `reasoning`, `previous_response_id`, `store`, ... `{"text": {"format": X}}`, where X is a pydantic model or
+            a JSON schema, puts the validated object at `parsed`; a refusal and a truncated answer are then errors of
+            their rows.
+        tools: `tools(f, g)` of Python functions, or tool definitions of the API.
+        tool_choice: which tool to call: `my_tools.choice(required=True)`, or the API's own form.
+        kwargs: other arguments of the API, one by one: `instructions="Be brief."`.
+
+    Example:
+        ```python
+        tbl.add_computed_column(response=responses(tbl.prompt, model="gpt-6-luna", instructions="Be brief."))
+        tbl.add_computed_column(answer=tbl.response.output_text)
+        ```
+
+    Source: https://platform.openai.com/docs/api-reference/responses/create
+    """
+    if isinstance(input, list | tuple) and all(isinstance(item, Mapping) for item in input):
+        input = with_images(input, _image_url)
+    elif not isinstance(input, str):
+        msg = f"input: got {shown(input)}, allowed: text, or a list of dicts, such as messages with `role` and `content`"
+        raise TypeError(msg)
+    body = {"input": input, "model": model, "tools": tools, "tool_choice": tool_choice}
+    return with_kwargs(body, model_kwargs, kwargs)
+
+
+def _image_url(image: Any) -> Any:
+    return image["url"] if isinstance(image, Mapping) else image

@@ -1,0 +1,76 @@
+"""What a chat model is asked with as Python objects: tools, choices of tools, models of the answer."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from pxt_assets.errors import CellError, DefinitionError
+from pxt_assets.expr import Shape, nodes
+from pxt_assets.schema import Structured, response_schema
+from pxt_assets.tools import Tool, ToolChoice, Tools, tool
+
+
+def tool_arguments(arguments: Mapping[str, Any], form: str) -> dict[str, Any]:
+    """The arguments with `tools` and `tool_choice` in one of the API's two forms, "chat" or "responses"."""
+    adapted = dict(arguments)
+    given = arguments.get("tools")
+    if isinstance(given, Tools):
+        adapted["tools"] = getattr(given, form)
+    elif isinstance(given, Tool) or callable(given):
+        adapted["tools"] = getattr(Tools((_tool(given),)), form)
+    elif isinstance(given, list | tuple):
+        adapted["tools"] = [definition for one in given for definition in _definitions(one, form)]
+    choice = arguments.get("tool_choice")
+    if isinstance(choice, ToolChoice):
+        adapted["tool_choice"] = getattr(choice, form)
+        if not choice.parallel_tool_calls:
+            adapted.setdefault("parallel_tool_calls", False)
+    return adapted
+
+
+def _definitions(one: Any, form: str) -> Sequence[Any]:
+    if isinstance(one, Tool) or callable(one):
+        definitions: Sequence[Any] = getattr(Tools((_tool(one),)), form)
+        return definitions
+    return [one]
+
+
+def _tool(one: Any) -> Tool:
+    return one if isinstance(one, Tool) else tool(one)
+
+
+def structured(function: str, argument: str, wanted: Any) -> Structured | None:
+    """The form of the answers that is asked for, None if none is. Raises DefinitionError."""
+    if wanted is None:
+        return None
+    if any(True for _ in nodes(wanted)):
+        msg = f"{function}: {argument} holds a column; it must be the same for all rows, since it is the column's type"
+        raise DefinitionError(msg)
+    return response_schema(wanted)
+
+
+def with_parsed(shape: Shape, form: Structured) -> Shape:
+    """What is known of an answer beside which its parsed form stands."""
+    return {**shape, "properties": {**shape["properties"], "parsed": form.shape}}
+
+
+def parsed(answer: Mapping[str, Any], text: str | None, check: Callable[[str], Any]) -> Mapping[str, Any]:
+    """The answer with what its text holds at `parsed`, null where there is no text. Raises CellError."""
+    if text is None:
+        return {**answer, "parsed": None}
+    try:
+        return {**answer, "parsed": check(text)}
+    except ValueError as e:
+        raise CellError("InvalidStructuredOutput", f"the answer is not of the form asked for: {e}") from e
+
+
+def refused(said: str) -> CellError:
+    """The error of a model that refused to answer."""
+    return CellError("RefusalError", f"the model refused to answer: {said[:500]}")
+
+
+def truncated(reason: str, argument: str) -> CellError:
+    """The error of an answer that was cut short, so that what it holds cannot be parsed."""
+    msg = f"the answer was cut short ({reason}), so it cannot be parsed; raise {argument} or ask for less"
+    return CellError("TruncatedAnswer", msg)

@@ -1,0 +1,124 @@
+"""Images and recordings as the API's upload endpoints take them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import PurePath
+from typing import Any
+
+from pxt_assets.errors import CellError
+from pxt_assets.functions.declare import Adapted, constant_media, shown
+from pxt_assets.media import Media, Sent, encoded, media_of, opened
+from pxt_assets.types import ColumnType, Image
+
+MAX_AUDIO_BYTES = 25 * 2**20
+"""A recording. Source: https://platform.openai.com/docs/guides/speech-to-text"""
+AUDIO_TAKEN = ("flac", "m4a", "mp3", "mp4", "mpeg", "ogg", "wav", "webm")
+MAX_IMAGE_BYTES = 50 * 2**20
+"""An image for GPT image models. Source: https://platform.openai.com/docs/api-reference/images/createEdit"""
+MAX_SQUARE_BYTES = 4 * 2**20
+"""A mask, and an image for dall-e-2. Source: the same page, and .../images/createVariation"""
+IMAGES_TAKEN = ("jpeg", "png", "webp")
+
+
+def reading_files(*names: str) -> Any:
+    """An `adapt` for functions whose arguments `names` are media: constant texts there are paths of files to read."""
+
+    def adapt(arguments: dict[str, Any]) -> Adapted:
+        return Adapted({k: _file(v) if k in names else v for k, v in arguments.items()})
+
+    return adapt
+
+
+def _file(value: Any) -> Any:
+    if isinstance(value, list | tuple):
+        return [_file(v) for v in value]
+    return PurePath(value) if isinstance(value, str) else constant_media(value)
+
+
+def audio_upload(value: Any) -> Sent:
+    """A recording as a file to upload. Raises CellError, TypeError."""
+    from pxt_assets.types import Audio
+
+    media = _media(value, "audio", Audio)
+    if media.size > MAX_AUDIO_BYTES:
+        msg = f"audio: got {media.size:,} bytes, allowed: {MAX_AUDIO_BYTES:,}; split the recording upstream"
+        raise CellError("AudioTooLarge", msg)
+    if media.format not in AUDIO_TAKEN:
+        got = media.format or "no recording of a known format"
+        msg = f"audio: got {got}, allowed: {', '.join(AUDIO_TAKEN)}; convert it upstream"
+        raise CellError("UnsupportedFormat", msg)
+    return Sent(media)
+
+
+def image_upload(value: Any, argument: str = "image") -> Sent:
+    """An image for a GPT image model as a file to upload. Raises CellError, TypeError."""
+    media = _media(value, argument, Image)
+    if media.format not in IMAGES_TAKEN:
+        media = _as_png(media)
+    _check_size(media, argument, MAX_IMAGE_BYTES)
+    return Sent(media)
+
+
+def square_upload(value: Any) -> Sent:
+    """An image for dall-e-2 as a file to upload: a square PNG. Raises CellError, TypeError."""
+    media = _media(value, "image", Image)
+    if media.format != "png":
+        media = _as_png(media)
+    _check_size(media, "image", MAX_SQUARE_BYTES)
+    width, height = opened(_content(media)).size
+    if width != height:
+        msg = f"image: got {width}x{height} pixels, allowed by dall-e-2: a square; crop or pad it upstream"
+        raise CellError("ImageError", msg)
+    return Sent(media)
+
+
+def mask_upload(value: Any, image: Sent) -> Sent:
+    """A mask as a file to upload: a PNG of the image's size with an alpha channel. Raises CellError, TypeError."""
+    media = _media(value, "mask", Image)
+    mask, base = opened(_content(media)), opened(_content(image.media))
+    if not mask.has_transparency_data:
+        msg = f"mask: got an image of mode {mask.mode}, allowed: one with an alpha channel, transparent where to edit"
+        raise CellError("ImageError", msg)
+    if mask.size != base.size:
+        msg = f"mask: got {_pixels(mask.size)} pixels, allowed: those of the image, {_pixels(base.size)}"
+        raise CellError("ImageError", msg)
+    if media.format != "png" or mask.mode not in ("RGBA", "LA"):
+        media = Media(encoded(mask.convert("RGBA"), "PNG"))
+    _check_size(media, "mask", MAX_SQUARE_BYTES)
+    return Sent(media)
+
+
+def _pixels(size: Sequence[int]) -> str:
+    return f"{size[0]}x{size[1]}"
+
+
+def _media(value: Any, argument: str, column_type: type[ColumnType]) -> Media:
+    if isinstance(value, str) or (isinstance(value, Mapping) and value.get("bytes") is None):
+        msg = (
+            f"{argument}: got {shown(value)}, allowed: bytes, a PIL image, or a column that schema= declares as "
+            f"{column_type.__name__}; text is never read as a path"
+        )
+        raise TypeError(msg)
+    media = media_of(value, column_type)
+    if media.content is None:
+        msg = f"{argument}: got a URL, allowed: the file itself, since URLs out of tables are not fetched; fetch it upstream"
+        raise CellError("UrlNotFetched", msg)
+    if not media.content:
+        raise CellError("EmptyFile", f"{argument}: got a file of 0 bytes")
+    return media
+
+
+def _content(media: Media) -> bytes:
+    assert media.content is not None
+    return media.content
+
+
+def _as_png(media: Media) -> Media:
+    return Media(encoded(opened(_content(media)), "PNG"), media.path)
+
+
+def _check_size(media: Media, argument: str, most: int) -> None:
+    if media.size > most:
+        msg = f"{argument}: got {media.size:,} bytes as {media.format}, allowed: {most:,}; make it smaller upstream"
+        raise CellError("ImageTooLarge", msg)

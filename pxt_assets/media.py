@@ -1,0 +1,222 @@
+"""Images and sounds: where they come from, what they are, how they are sent."""
+
+from __future__ import annotations
+
+import base64
+import io
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import PurePath
+from typing import TYPE_CHECKING, Any, TypeGuard
+from urllib.parse import urlsplit
+
+from pxt_assets.digest import digest
+from pxt_assets.errors import CellError
+from pxt_assets.sniff import AUDIO_FORMATS, IMAGE_FORMATS, MIME_TYPES, sniffed
+from pxt_assets.types import Audio, ColumnType
+
+if TYPE_CHECKING:
+    import PIL.Image
+
+MAX_READ_BYTES = 512 * 2**20
+"""A file that is larger is no image and no recording that any endpoint takes."""
+_LOCAL = ("", "file", "local")
+_STORES = ("memory", "s3", "s3a", "gs", "gcs", "az", "abfs", "abfss", "adl")
+"""Protocols that a path may have: storages, nothing that asks another host in this machine's name."""
+_KEPT_BY_PILLOW = ("jpeg", "png", "webp", "gif", "bmp", "tiff")
+
+
+@dataclass(frozen=True)
+class Media:
+    """An image or a sound: its bytes, or for an image its URL, which the API fetches by itself.
+
+    `path` says where it came from, or would be saved as; it is never read after this has been made.
+    """
+
+    content: bytes | None = field(repr=False)
+    path: str | None = None
+    url: str | None = None
+
+    @cached_property
+    def format(self) -> str | None:
+        """What the bytes are: `jpeg`, `png`, `mp3`, ...; None if they are nothing known."""
+        return None if self.content is None else sniffed(self.content)
+
+    @cached_property
+    def digest(self) -> str:
+        """Names the content, in hex; of a URL the URL."""
+        return (
+            digest(b"url", (self.url or "").encode()).hex()
+            if self.content is None
+            else digest(self.content).hex()
+        )
+
+    @property
+    def size(self) -> int:
+        """Bytes held in memory."""
+        return len(self.content or b"")
+
+
+@dataclass(frozen=True)
+class Sent:
+    """An image or a sound where the API takes one: in a JSON body as a data URL, in a form as a file."""
+
+    media: Media
+
+    @property
+    def data_url(self) -> str:
+        """The content as a data URL; of a URL the URL itself."""
+        if self.media.content is None:
+            return str(self.media.url)
+        return f"data:{self.mime_type};base64,{base64.b64encode(self.media.content).decode()}"
+
+    @property
+    def mime_type(self) -> str:
+        """What the content is, for the server."""
+        return MIME_TYPES[str(self.media.format)]
+
+    @property
+    def digest(self) -> str:
+        """Names the content."""
+        return self.media.digest
+
+    @property
+    def size(self) -> int:
+        """Bytes held in memory."""
+        return self.media.size
+
+
+def is_image(value: object) -> TypeGuard[PIL.Image.Image]:
+    """Whether a value is a PIL image. Does not import Pillow: without it there can be none."""
+    return type(value).__module__.partition(".")[0] == "PIL" or any(
+        c.__module__ == "PIL.Image" for c in type(value).__mro__[:-1]
+    )
+
+
+def media_of(
+    value: object, column_type: type[ColumnType] | None, storage_options: Mapping[str, Any] | None = None
+) -> Media:
+    """The image or sound that a value of an Image or Audio column stands for.
+
+    Takes bytes, a PIL image, a path or URL as text, a data URL, or `{"bytes", "path"}`. A path is read, and must hold
+    what `column_type` says; None stands for a column that was not declared, of which nothing is read. Raises
+    CellError, which never quotes what a file holds.
+    """
+    if isinstance(value, Media):
+        return value
+    if isinstance(value, bytes | bytearray | memoryview):
+        return Media(bytes(value))
+    if isinstance(value, Mapping):
+        content, path = value.get("bytes"), value.get("path")
+        if content is not None:
+            return Media(bytes(content), path)
+        value = path
+    if is_image(value):
+        return Media(encoded(value))
+    if isinstance(value, PurePath):
+        value = str(value)
+    if not isinstance(value, str):
+        msg = f"got {type(value).__name__}, allowed: bytes, a path, a URL, or a PIL image"
+        raise CellError("TypeError", msg)
+    if value.startswith("data:"):
+        return Media(_of_data_url(value))
+    if urlsplit(value).scheme in ("http", "https"):
+        return Media(None, url=value)
+    if column_type is None:
+        msg = "got a path in a column that was not declared; declare it in schema= as Image or Audio to have it read"
+        raise CellError("UndeclaredPath", msg)
+    return _read(value, column_type, storage_options or {})
+
+
+def _of_data_url(url: str) -> bytes:
+    header, _, data = url.partition(",")
+    if not header.endswith(";base64"):
+        msg = "got a data URL that is not base64, allowed: data:image/...;base64,..."
+        raise CellError("ValueError", msg)
+    try:
+        return base64.b64decode(data, validate=True)
+    except ValueError as e:
+        msg = f"got a data URL whose base64 cannot be decoded ({e})"
+        raise CellError("ValueError", msg) from e
+
+
+def _read(path: str, column_type: type[ColumnType], storage_options: Mapping[str, Any]) -> Media:
+    content = _content(path, storage_options)
+    wanted = AUDIO_FORMATS if issubclass(column_type, Audio) else IMAGE_FORMATS
+    media = Media(content, path)
+    if media.format not in wanted:
+        kind = "audio" if issubclass(column_type, Audio) else "image"
+        msg = f"{path!r} holds no {kind} of a known format ({', '.join(sorted(wanted))})"
+        raise CellError("NotMedia", msg)
+    return media
+
+
+def _content(path: str, storage_options: Mapping[str, Any]) -> bytes:
+    protocol = urlsplit(path).scheme if "://" in path else ""
+    if protocol not in (*_LOCAL, *_STORES) or (protocol not in _LOCAL and "::" in path):
+        msg = f"{path[:200]!r} is no path of a storage; allowed: a local path, or a URL with {', '.join(_STORES)}"
+        raise CellError("ValueError", msg)
+    try:
+        if protocol in _LOCAL:
+            from pathlib import Path
+
+            local = Path(path.removeprefix(f"{protocol}://") if protocol else path)
+            if not local.is_file():  # a device or a pipe would never end
+                msg = f"{path!r} is no file"
+                raise CellError("FileNotFoundError", msg)
+            _check_size(path, local.stat().st_size)
+            return local.read_bytes()
+        from fsspec.core import url_to_fs
+
+        fs, inner = url_to_fs(path, **storage_options)
+        _check_size(path, fs.size(inner) or 0)
+        content: bytes = fs.cat_file(inner)
+        return content
+    except CellError:
+        raise
+    except Exception as e:  # every storage has errors of its own, which may quote credentials
+        msg = f"{path!r} cannot be read"
+        raise CellError(type(e).__name__, msg) from None
+
+
+def _check_size(path: str, size: int) -> None:
+    if size > MAX_READ_BYTES:
+        msg = f"{path!r} has {size:,} bytes, allowed: {MAX_READ_BYTES:,}"
+        raise CellError("FileTooLarge", msg)
+
+
+def encoded(image: PIL.Image.Image, format: str | None = None) -> bytes:
+    """A PIL image as a file: in the format it was opened from, so that a JPEG stays one; PNG otherwise.
+
+    Raises CellError for one that cannot be decoded or encoded.
+    """
+    wanted = (format or image.format or "PNG").upper()
+    if wanted.lower() not in _KEPT_BY_PILLOW:
+        wanted = "PNG"
+    options: dict[str, Any] = {"quality": "keep"} if wanted == "JPEG" and image.format == "JPEG" else {}
+    if wanted == "WEBP":
+        options = {"lossless": True}
+    target = io.BytesIO()
+    try:
+        if wanted == "PNG" and image.mode not in _PNG_MODES:
+            image = image.convert("RGBA" if "A" in image.mode else "RGB")
+        image.save(target, wanted, **options)
+    except Exception as e:  # Pillow's plugins raise what they like for a broken image
+        msg = f"the image cannot be encoded as {wanted} ({type(e).__name__})"
+        raise CellError("ImageError", msg) from e
+    return target.getvalue()
+
+
+_PNG_MODES = ("1", "L", "LA", "I", "I;16", "P", "RGB", "RGBA")
+
+
+def opened(content: bytes) -> PIL.Image.Image:
+    """The bytes as a PIL image, decoded when its pixels are asked for. Raises CellError if they are none."""
+    import PIL.Image
+
+    try:
+        return PIL.Image.open(io.BytesIO(content))
+    except Exception as e:  # as above; a decompression bomb is among them
+        msg = f"the bytes are no image that can be opened ({type(e).__name__})"
+        raise CellError("ImageError", msg) from e

@@ -1,0 +1,215 @@
+"""JSON schemas in the API's strict form: what it allows, and how other schemas are brought into it."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
+from urllib.parse import unquote
+
+from pxt_assets.errors import DefinitionError
+
+Schema = Mapping[str, Any]
+
+_NAMED = ("properties", "$defs", "definitions", "patternProperties", "dependentSchemas")
+_LISTED = ("anyOf", "oneOf", "allOf", "prefixItems")
+_SINGLE = ("items", "additionalProperties", "not", "if", "then", "else", "contains", "propertyNames")
+_DEFINITIONS = ("$defs", "definitions")
+
+_DROPPED = ("default", "examples", "deprecated", "readOnly", "writeOnly")
+"""What the strict form has no place for, and an answer can be had without."""
+_NOTED = ("minLength", "maxLength", "uniqueItems", "minProperties", "maxProperties")
+"""What the strict form cannot enforce: a model is told of it in the description."""
+_FORMATS = ("date-time", "time", "date", "duration", "email", "hostname", "ipv4", "ipv6", "uuid")
+_LOOKAROUND = re.compile(r"\(\?<?[=!]")
+_KEYWORDS = frozenset(
+    {
+        "$defs",
+        "$ref",
+        "$schema",
+        "additionalProperties",
+        "anyOf",
+        "const",
+        "definitions",
+        "description",
+        "enum",
+        "exclusiveMaximum",
+        "exclusiveMinimum",
+        "format",
+        "items",
+        "maxItems",
+        "maximum",
+        "minItems",
+        "minimum",
+        "multipleOf",
+        "pattern",
+        "properties",
+        "required",
+        "title",
+        "type",
+    }
+)
+"""Source: https://platform.openai.com/docs/guides/structured-outputs#supported-schemas"""
+
+_TYPES = {str: "string", bool: "boolean", int: "integer", float: "number", type(None): "null"}
+
+
+def is_strict(schema: Schema) -> bool:
+    """Whether a schema fulfils the API's rules for `strict: true`, but for those of its size.
+
+    An object at its root that is no union; all objects closed, with all their properties required; a type everywhere;
+    and no keyword that the API does not know.
+    """
+    if schema.get("type") != "object" or "anyOf" in schema:
+        return False
+    return all(_is_strict_node(node) for node in nodes(schema))
+
+
+def _is_strict_node(node: Schema) -> bool:
+    if "$ref" in node:
+        return len(node) == 1 and str(node["$ref"]).startswith("#")
+    if not node.keys() <= _KEYWORDS or ("type" not in node and "anyOf" not in node):
+        return False
+    if any(_is_noted(key, value) for key, value in node.items()):
+        return False
+    types = node.get("type", ())
+    if "array" in types and "items" not in node:
+        return False
+    if "object" in types or "properties" in node:
+        properties, required = node.get("properties", {}), node.get("required", ())
+        if node.get("additionalProperties") is not False or set(required) != set(properties):
+            return False
+    return all(isinstance(inner, Mapping) or inner is False for inner in _inner(node))
+
+
+def strict_form(schema: Schema) -> dict[str, Any]:
+    """A schema of pydantic's in the API's strict form, as far as that can express it."""
+    return rewritten(schema, _strict)
+
+
+def _strict(node: dict[str, Any]) -> dict[str, Any]:
+    node = normal(node)
+    if "properties" in node:
+        node["required"] = list(node["properties"])
+    noted = {key: value for key, value in node.items() if _is_noted(key, value)}
+    if noted:
+        notes = ", ".join(f"{key}: {value}" for key, value in noted.items())
+        node["description"] = f"{node.get('description', '')} ({notes})".strip()
+    return {key: value for key, value in node.items() if key not in noted and key not in _DROPPED}
+
+
+def _is_noted(key: str, value: Any) -> bool:
+    if key == "pattern":  # pydantic's for Decimal looks around
+        return bool(_LOOKAROUND.search(value))
+    return value not in _FORMATS if key == "format" else key in _NOTED
+
+
+def normal(node: dict[str, Any]) -> dict[str, Any]:
+    """A schema of pydantic's as the API prefers it: closed unless it says otherwise, its enum typed, `anyOf` alone."""
+    if "properties" in node:
+        node.setdefault("additionalProperties", False)
+    if "type" not in node and node.get("enum"):
+        types = types_of(node)
+        node["type"] = types[0] if len(types) == 1 else types
+    if "oneOf" in node and "anyOf" not in node:
+        node = {"anyOf" if key == "oneOf" else key: value for key, value in node.items()}
+        node.pop("discriminator", None)
+    return node
+
+
+def types_of(node: Schema) -> list[str]:
+    """The types that a schema allows, as it names them or as those of its enum or const; [] if it names none."""
+    if "type" in node:
+        return [node["type"]] if isinstance(node["type"], str) else list(node["type"])
+    values = node["enum"] if "enum" in node else [node["const"]] if "const" in node else []
+    return list(dict.fromkeys(_TYPES.get(type(value), "object") for value in values))
+
+
+def rewritten(schema: Schema, change: Callable[[dict[str, Any]], dict[str, Any]]) -> dict[str, Any]:
+    """The schema with `change` applied to it and to each schema inside, and with nothing beside any `$ref`.
+
+    What stands beside a `$ref` is merged into a copy of what that refers to, since the API refuses it there.
+    """
+
+    def walk(node: Any, inside: tuple[str, ...]) -> Any:
+        if not isinstance(node, Mapping):  # true or false
+            return node
+        while "$ref" in node and len(node) > 1:
+            ref = node["$ref"]
+            if ref in inside:  # a copy inside its own copy would never end
+                return {"$ref": ref}
+            inside = (*inside, ref)
+            node = {**resolved(schema, ref), **{key: value for key, value in node.items() if key != "$ref"}}
+        node = change(dict(node))
+        for key, value in node.items():
+            if key in _NAMED:
+                node[key] = {name: walk(inner, inside) for name, inner in value.items()}
+            elif key in _LISTED:
+                node[key] = [walk(inner, inside) for inner in value]
+            elif key in _SINGLE:
+                node[key] = walk(value, inside)
+        return node
+
+    return _without_unused(walk(schema, ()))
+
+
+def _without_unused(schema: dict[str, Any]) -> dict[str, Any]:
+    """The schema without definitions that nothing refers to."""
+    used: set[str] = set()
+    found = references({key: value for key, value in schema.items() if key not in _DEFINITIONS})
+    while found:
+        ref = found.pop()
+        if ref not in used:
+            used.add(ref)
+            found += references(resolved(schema, ref))
+    kept = {tuple(_steps(ref)[:2]) for ref in used}
+    trimmed: dict[str, Any] = {}
+    for key, value in schema.items():
+        if key in _DEFINITIONS:
+            named = {name: inner for name, inner in value.items() if (key, name) in kept}
+            trimmed |= {key: named} if named else {}
+        else:
+            trimmed[key] = value
+    return trimmed
+
+
+def nodes(schema: object) -> Iterator[Schema]:
+    """A schema and all schemas inside."""
+    if isinstance(schema, Mapping):
+        yield schema
+        for inner in _inner(schema):
+            yield from nodes(inner)
+
+
+def _inner(node: Schema) -> Iterator[object]:
+    for key, value in node.items():
+        if key in _NAMED and isinstance(value, Mapping):
+            yield from value.values()
+        elif key in _LISTED and isinstance(value, list):
+            yield from value
+        elif key in _SINGLE:
+            yield value
+
+
+def references(schema: Schema) -> list[str]:
+    """What the schemas inside refer to."""
+    return [node["$ref"] for node in nodes(schema) if "$ref" in node]
+
+
+def resolved(schema: Schema, ref: str) -> Schema:
+    """What a `$ref` refers to, `{}` if that is not a dict. Raises DefinitionError if it is not in the schema."""
+    found: Any = schema
+    try:
+        for key in _steps(ref):
+            found = found[int(key)] if isinstance(found, list) else found[key]
+    except (KeyError, IndexError, TypeError, ValueError) as e:
+        msg = f"JSON schema: got $ref {ref!r}, allowed: what the schema itself holds, such as #/$defs/Name"
+        raise DefinitionError(msg) from e
+    return found if isinstance(found, Mapping) else {}
+
+
+def _steps(ref: str) -> list[str]:
+    """The keys that a reference goes through. Raises ValueError for one out of its schema."""
+    if ref != "#" and not ref.startswith("#/"):
+        raise ValueError(ref)
+    return [unquote(step).replace("~1", "/").replace("~0", "~") for step in ref.split("/")[1:]]
