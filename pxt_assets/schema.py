@@ -24,8 +24,8 @@ _ALLOWED = (
     '{"type": "json_schema", ...}, {"type": "json_object"} or {"type": "text"}'
 )
 _API_NAME = re.compile(r"[a-zA-Z0-9_-]{1,64}")
-_SHAPE_DEPTH = 10
-"""References that a shape follows from one to the next: as many levels as the API allows in a strict schema."""
+_SHAPE_DEPTH = 6
+"""References that a shape follows from one to the next: a recursive schema has no end."""
 
 
 @dataclass(frozen=True)
@@ -38,7 +38,7 @@ class Structured:
     """What the Responses API takes as `text.format`."""
     schema: Schema | None
     """The JSON schema that is sent, None where none is."""
-    shape: Schema
+    shape: Schema = field(repr=False)
     """What is known of the checked value."""
     check: Callable[[str], Any] | None = field(repr=False)
     """The value of an answer's text, None for plain text. Raises ValueError that names the place of the fault."""
@@ -149,7 +149,7 @@ def _valid_name(name: str) -> str:
 def shape_of(schema: Schema) -> Schema:
     """What is known of values of a schema: `type`, `properties` and `items` without references and nulls.
 
-    References are followed ten times from one to the next; what is deeper is `{}`, as is what may be of several types.
+    References are followed six deep; what lies deeper is `{}`, as is what may be of several types.
     """
     known: dict[tuple[str, int], Schema] = {}
 
@@ -230,11 +230,8 @@ def faults(error: pydantic.ValidationError) -> str:
 
 
 def _fault(error: jsonschema.ValidationError) -> str:
-    place, got, asked = (
-        _cut(_path(error.absolute_path), 80) or "the whole",
-        error.instance,
-        error.validator_value,
-    )
+    place = _cut(_path(error.absolute_path), 80) or "the whole"
+    got, asked = cast(Any, error.instance), cast(Any, error.validator_value)
     if error.validator == "required":
         return f"{place}: {', '.join(name for name in asked if name not in got)} is missing"
     if error.validator == "additionalProperties" and asked is False and isinstance(error.schema, Mapping):

@@ -200,7 +200,7 @@ class Tools:
         """
         by_name = {t.name: t for t in self}
         calls = calls_of(response)
-        outcomes = await asyncio.gather(*(_outcome(by_name.get(call.name), call) for call in calls))
+        outcomes = await asyncio.gather(*(self._outcome(by_name.get(call.name), call) for call in calls))
         invoked = Invoked(dict.fromkeys(by_name), [])
         for call, (result, error) in zip(calls, outcomes, strict=True):
             if error is not None:
@@ -212,15 +212,14 @@ class Tools:
                 invoked.results[call.name] = [*(invoked.results[call.name] or []), result]
         return invoked
 
-
-async def _outcome(called: Tool | None, call: ToolCall) -> tuple[Any, str | None]:
-    """A call's result, and what went wrong with it."""
-    if called is None:
-        return None, "there is no such tool"
-    try:
-        return await called.call(call.arguments_text), None
-    except Exception as e:
-        return None, f"{type(e).__name__}: {e}".removesuffix(": ")
+    async def _outcome(self, called: Tool | None, call: ToolCall) -> tuple[Any, str | None]:
+        """A call's result, and what went wrong with it."""
+        if called is None:
+            return None, f"there is no such tool, only {', '.join(t.name for t in self)}"
+        try:
+            return await called.call(call.arguments_text), None
+        except Exception as e:
+            return None, f"{type(e).__name__}: {e}".removesuffix(": ")
 
 
 def _called(function: Callable[..., Any], arguments: Mapping[str, Any]) -> Any:
@@ -255,16 +254,24 @@ def calls_of(response: Mapping[str, Any]) -> list[ToolCall]:
         )
         msg = f"got {got[:100]}, allowed: an answer of chat_completions, with choices, or of responses, with output"
         raise ValueError(msg)
-    if "choices" in response:
-        message = ((response["choices"] or [{}])[0] or {}).get("message") or {}
-        items = [item for item in message.get("tool_calls") or [] if item and item.get("function")]
-        return [_call(item["function"], item.get("id")) for item in items]
-    items = [item for item in response["output"] or [] if item and item.get("type") == "function_call"]
-    return [_call(item, item.get("call_id")) for item in items]
+    if "choices" not in response:
+        items = [item for item in _dicts(response["output"]) if item.get("type") == "function_call"]
+        return [_call(item, item.get("call_id")) for item in items]
+    messages = _dicts([choice.get("message") for choice in _dicts(response["choices"])[:1]])
+    items = [item for message in messages for item in _dicts(message.get("tool_calls"))]
+    return [
+        _call(item["function"], item.get("id")) for item in items if isinstance(item.get("function"), dict)
+    ]
+
+
+def _dicts(values: Any) -> list[Any]:
+    return [value for value in values or () if isinstance(value, Mapping)]
 
 
 def _call(function: Mapping[str, Any], call_id: str | None) -> ToolCall:
-    return ToolCall(str(function.get("name") or ""), function.get("arguments") or "", call_id)
+    arguments = function.get("arguments")
+    text = arguments if isinstance(arguments, str) else dumps(arguments or {})  # some servers send it parsed
+    return ToolCall(str(function.get("name")), text, call_id)
 
 
 def tools(*functions: Callable[..., Any] | Tool) -> Tools:

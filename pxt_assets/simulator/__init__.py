@@ -1,8 +1,9 @@
 """An OpenAI-compatible server on the loopback interface, with real limits and with faults on demand.
 
-It answers `chat/completions`, `embeddings`, `moderations` and `models` in the shapes of the API, so that a
-pipeline and its rate limits can be rehearsed at no cost. Everything it answers is marked: the header
-`x-pxt-simulated: true`, ids that start with `sim-`, and chat replies that start with `[simulated]`.
+It answers `chat/completions`, `responses`, `embeddings`, `moderations` and `models` in the shapes of the
+API, so that a pipeline and its rate limits can be rehearsed at no cost. Everything it answers is marked: the
+header `x-pxt-simulated: true`, ids that start with `sim-`, and replies in text that start with `[simulated]`.
+A question that contains `[refuse]` is answered by a refusal.
 
 Importing this package loads neither Starlette, nor uvicorn, nor NumPy; the names that need them are
 resolved at first use.

@@ -39,7 +39,8 @@ class SimulatorOptions:
     """Share of each bucket that is full when a key first uses a model family."""
 
     count_max_tokens: bool = False
-    """Whether a chat request is charged its `max_tokens` too, as the API did until the end of 2024."""
+    """Whether a chat request is charged its `max_tokens` too, as the API did until the end of 2024; and a
+    request for a response its `max_output_tokens`."""
 
     seed: int = 0
     """Seed of the latencies, the faults and the ids."""

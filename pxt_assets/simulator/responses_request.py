@@ -101,7 +101,7 @@ def read_response_request(body: dict[str, Any]) -> ResponseRequest:
     arguments.check_number(body, "temperature", 0, 2)
     arguments.check_number(body, "top_p", 0, 1)
     arguments.read_integer(body, "top_logprobs", 0, 20)
-    arguments.read_integer(body, "max_tool_calls", 1)
+    arguments.read_integer(body, "max_tool_calls")
     max_output_tokens = arguments.read_integer(body, "max_output_tokens", 16)
     _check_words(body)
     _check_include(body)

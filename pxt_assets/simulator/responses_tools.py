@@ -39,10 +39,22 @@ _BUILT_IN: dict[str, tuple[str, ...]] = {
     "web_search_preview_2025_03_11": (),
 }
 _MODES = ("none", "auto", "required")
-# These may be offered, and be among the allowed ones, but not be chosen by themselves.
-_NEVER_CHOSEN = frozenset(
-    ("local_shell", "namespace", "tool_search", "web_search", "web_search_2025_08_26", "web_search_preview_2025_03_11")
-) - {"web_search_preview_2025_03_11"}
+_NAMEABLE = ("function", *_BUILT_IN)
+_CHOOSABLE = (
+    "function",
+    "apply_patch",
+    "code_interpreter",
+    "computer",
+    "computer_use_preview",
+    "file_search",
+    "image_generation",
+    "mcp",
+    "programmatic_tool_calling",
+    "shell",
+    "web_search_preview",
+    "web_search_preview_2025_03_11",
+)
+"""The types of a `tool_choice` by itself: fewer than may be among its `allowed_tools`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,6 +117,8 @@ def _read_choice(choice: Any, tools: tuple[dict[str, Any], ...]) -> tuple[set[st
         raise wrong_value("tool_choice", choice, _MODES)
     kind = arguments.read_string_at(arguments.read_object(choice, "tool_choice"), "type", "tool_choice")
     if kind != "allowed_tools":
+        if kind not in _CHOOSABLE:
+            raise wrong_value("tool_choice.type", kind, (*_CHOOSABLE, "allowed_tools"))
         return _read_named(choice, "tool_choice", tools), True
     arguments.read_string_at(choice, "mode", "tool_choice")
     arguments.check_word(choice, "mode", ("auto", "required"), at="tool_choice")
@@ -119,8 +133,10 @@ def _read_choice(choice: Any, tools: tuple[dict[str, Any], ...]) -> tuple[set[st
 def _read_named(value: Any, place: str, tools: tuple[dict[str, Any], ...]) -> set[str]:
     """The name of the function that is named, if it is one; a 400 for a tool that is not offered."""
     kind = arguments.read_string_at(arguments.read_object(value, place), "type", place)
-    if kind not in ("function", *_BUILT_IN):
-        raise wrong_value(f"{place}.type", kind, ("function", "allowed_tools", *_BUILT_IN))
+    if kind not in _NAMEABLE:
+        raise wrong_value(f"{place}.type", kind, _NAMEABLE)
+    if kind == "mcp":
+        arguments.read_string_at(value, "server_label", place)
     name = arguments.read_string_at(value, "name", place) if kind == "function" else None
     if not any(tool["type"] == kind and (name is None or tool["name"] == name) for tool in tools):
         raise bad_request(

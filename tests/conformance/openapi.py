@@ -45,7 +45,9 @@ def _is_uri(value: object) -> bool:
 def problems(asked: Asked) -> list[str]:
     """What is wrong with a request by the description, an entry for each fault; none if it conforms."""
     path, _, query = asked.path.partition("?")
-    methods = _description()["paths"].get(path.removeprefix(BASE_PATH)) if path.startswith(BASE_PATH) else None
+    methods = (
+        _description()["paths"].get(path.removeprefix(BASE_PATH)) if path.startswith(BASE_PATH) else None
+    )
     if methods is None:
         return [f"path: got {path}, which the API does not have"]
     operation = methods.get(asked.method.lower())
@@ -102,7 +104,10 @@ def _validator(ref: str, family: str) -> Draft202012Validator:
             "bytes": {"type": "integer", "minimum": 1},
         },
     }
-    root = {**_place({"$ref": ref}), "components": {"schemas": {**_description()["components"], "$file": file}}}
+    root = {
+        **_place({"$ref": ref}),
+        "components": {"schemas": {**_description()["components"], "$file": file}},
+    }
     return Draft202012Validator(root, format_checker=_formats)
 
 
@@ -162,7 +167,9 @@ def _inside(schema: Schema, name: str | None) -> Schema:
     """What is said of a field of a value, or of its items."""
     if name is None:
         return {"anyOf": [part["items"] for part in _parts(schema) if "items" in part]}
-    return {"anyOf": [part["properties"][name] for part in _parts(schema) if name in part.get("properties", ())]}
+    return {
+        "anyOf": [part["properties"][name] for part in _parts(schema) if name in part.get("properties", ())]
+    }
 
 
 def _parts(schema: Schema) -> Iterator[Schema]:

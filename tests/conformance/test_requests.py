@@ -7,10 +7,8 @@ The description is `openai-2.3.0-subset.json`: OpenAI's own, title "OpenAI API",
 import asyncio
 import base64
 from collections.abc import Iterator, Mapping
-from pathlib import Path
 from typing import Any
 
-import pyarrow as pa
 import pytest
 
 from pxt_assets import Table
@@ -26,20 +24,14 @@ from pxt_assets.functions import (
 from pxt_assets.meter import Meter
 from pxt_assets.request import pack
 from pxt_assets.types import Audio, Image
-from tests.conformance.calls import (
-    CALLS,
-    CHAT_MODEL,
-    HELLO,
-    MASK,
-    asking,
-    chat_image,
-    picture,
-    recording,
-)
+from tests.conformance.media_calls import MASK, MEDIA_CALLS
 from tests.conformance.openapi import fields, problems
+from tests.conformance.samples import picture, recording
+from tests.conformance.text_calls import CHAT_MODEL, HELLO, TEXT_CALLS, asking, chat_image
 from tests.runs import materialize, rows_asset
-from tests.scripted_server import Asked, Reply, ScriptedServer, Uploaded, chat, resource_of, vectors
+from tests.scripted_server import Asked, Reply, ScriptedServer, chat, resource_of, vectors
 
+CALLS = {**TEXT_CALLS, **MEDIA_CALLS}
 NOT_FOR_CELLS = {
     "/chat/completions": {"stream", "stream_options", "functions", "function_call"},
     "/responses": {"stream", "stream_options"},
@@ -116,12 +108,29 @@ def test_requests_conform(api, path, more):
     assert problems(asked) == []
 
 
+@pytest.mark.xfail(
+    strict=True, reason="the description requires `detail`, which nothing adds where it is left out"
+)
+def test_images_of_responses_may_leave_out_detail(api):
+    """As in the documented example; the API takes it for "auto"."""
+    parts = [{"type": "input_text", "text": "?"}, {"type": "input_image", "image_url": picture()}]
+    assert problems(sent(api, responses, {"input": asking(*parts), "model": CHAT_MODEL})) == []
+
+
 @pytest.mark.parametrize("path", CALLS)
 def test_all_arguments_are_tried(path):
     """Each argument that an endpoint has is in one of the calls above."""
     function, least, matrix = CALLS[path]
     tried = {name for more in matrix.values() for name in request_of(function, {**least, **more}).body}
     assert fields(path) - NOT_FOR_CELLS.get(path, set()) == tried
+
+
+def test_what_is_wrong_is_found_on_this_way(api):
+    """Other keywords are sent as they are given, in JSON and in forms, so a mistaken one arrives and is found."""
+    misspelt = {"messages": HELLO, "model": CHAT_MODEL, "temprature": 1}
+    assert problems(sent(api, chat_completions, misspelt)) != []
+    mistyped = {"audio": recording(), "model": "whisper-1", "temperature": "warm"}
+    assert problems(sent(api, transcriptions, mistyped)) != []
 
 
 class TestColumns:
@@ -199,134 +208,3 @@ def test_translations_are_asked_for_no_language(api):
     """The API has none, though the documented example gives one."""
     arguments = {"audio": recording(), "model": "whisper-1", "language": "en"}
     assert sent(api, translations, arguments).body.keys() == {"file", "model"}
-
-
-JSON = {"content-type": "application/json"}
-FORM = {"content-type": "multipart/form-data; boundary=x"}
-CHAT = Asked("/v1/chat/completions", JSON, {"model": "m", "messages": HELLO})
-SOUND = Uploaded("file.wav", "audio/wav", b"RIFF")
-HEARD = Asked("/v1/audio/transcriptions", FORM, {"file": SOUND, "model": "m"})
-
-
-def changed(asked: Asked, **more: Any) -> Asked:
-    """The request with other fields; those that are None are left out."""
-    body = {**asked.body, **more}
-    return Asked(asked.path, asked.headers, {k: v for k, v in body.items() if v is not None}, asked.method)
-
-
-class TestDescription:
-    """The description finds what is wrong, so that a request in which it finds nothing is right."""
-
-    @pytest.mark.parametrize("right", [CHAT, HEARD], ids=["JSON", "form"])
-    def test_nothing_is_wrong_with_these(self, right):
-        """What the tests below change conforms."""
-        assert problems(right) == []
-
-    @pytest.mark.parametrize(
-        ("asked", "problem"),
-        [
-            (changed(CHAT, temprature=1), "'temprature' was unexpected"),
-            (changed(CHAT, messages=[{**HELLO[0], "nme": "x"}]), "'nme' was unexpected"),
-            (changed(CHAT, response_format={"type": "json_object", "strict": True}), "'strict' was unexpected"),
-            (changed(CHAT, tools=[{"type": "function", "name": "f"}]), "$.tools[0]"),
-            (changed(HEARD, langauge="en"), "'langauge' was unexpected"),
-            (changed(HEARD, **{"chunking_strategy[kind]": "server_vad"}), "$.chunking_strategy"),
-        ],
-    )
-    def test_unknown_fields(self, asked, problem):
-        """At any depth, also of objects that the description leaves open."""
-        assert problem in " ".join(problems(asked))
-
-    @pytest.mark.parametrize(
-        ("asked", "problem"),
-        [
-            (changed(CHAT, temperature="1"), "$.temperature: '1' is not of type 'number'"),
-            (changed(CHAT, n=1.5), "$.n: 1.5 is not of type 'integer'"),
-            (changed(CHAT, store=0), "$.store: 0 is not of type 'boolean'"),
-            (changed(CHAT, messages="Hello"), "$.messages: 'Hello' is not of type 'array'"),
-            (changed(CHAT, messages=[]), "$.messages: [] should be non-empty"),
-            (changed(HEARD, temperature="warm"), "$.temperature: 'warm' is not of type 'number'"),
-            (changed(HEARD, stream="True"), "$.stream: 'True' is not of type 'boolean'"),
-            (changed(HEARD, include="logprobs"), "$.include: 'logprobs' is not of type 'array'"),
-            (changed(HEARD, file="file.wav"), "$.file: 'file.wav' is not of type 'object'"),
-        ],
-    )
-    def test_wrong_types(self, asked, problem):
-        """Text of a form counts as what it says, nothing else is converted."""
-        (found,) = problems(asked)
-        assert problem in found
-
-    @pytest.mark.parametrize(
-        ("asked", "problem"),
-        [
-            (changed(CHAT, service_tier="cheap"), "'cheap' is not one of ['auto', "),
-            (changed(CHAT, messages=[{"role": "robot", "content": "x"}]), "'robot' is not one of"),
-            (changed(CHAT, temperature=3), "3 is greater than the maximum of 2"),
-            (changed(CHAT, n=0), "0 is less than the minimum of 1"),
-            (changed(CHAT, stop=list("abcde")), "['a', 'b', 'c', 'd', 'e'] is too long"),
-            (changed(CHAT, messages=chat_image("a cat.png")), "$.messages[0].content"),
-            (changed(HEARD, response_format="xml"), "'xml' is not one of"),
-            (changed(HEARD, **{"include[]": "all"}), "$.include[0]: 'all' is not one of"),
-        ],
-    )
-    def test_wrong_values(self, asked, problem):
-        """Out of an enumeration or a range, or no URL."""
-        assert problem in " ".join(problems(asked))
-
-    @pytest.mark.parametrize(
-        ("asked", "missing"),
-        [
-            (changed(CHAT, model=None), "model"),
-            (changed(CHAT, messages=None), "messages"),
-            (changed(CHAT, messages=asking({"type": "text"})), "text"),
-            (changed(HEARD, file=None), "file"),
-            (changed(HEARD, **{"chunking_strategy[threshold]": "0.5"}), "type"),
-        ],
-    )
-    def test_missing_fields(self, asked, missing):
-        """Those that are required."""
-        assert f"'{missing}' is a required property" in " ".join(problems(asked))
-
-    @pytest.mark.parametrize(
-        ("upload", "problem"),
-        [
-            (Uploaded("file", "audio/wav", b"RIFF"), "$.file.filename: 'file' does not match"),
-            (Uploaded("file.wav", "application/octet-stream", b"RIFF"), "$.file.content_type"),
-            (Uploaded("file.png", "image/png", b"RIFF"), "$.file.content_type"),
-            (Uploaded("file.wav", "audio/wav", b""), "$.file.bytes: 0 is less than the minimum of 1"),
-        ],
-    )
-    def test_wrong_files(self, upload, problem):
-        """A name without an extension, another content type than sound's, no content."""
-        (found,) = problems(changed(HEARD, file=upload))
-        assert found.startswith(problem)
-
-    @pytest.mark.parametrize(
-        ("asked", "problem"),
-        [
-            (Asked("/v1/audio/transcriptions", JSON, {"model": "m"}), "content type: got 'application/json'"),
-            (Asked(CHAT.path, FORM, CHAT.body), "content type: got 'multipart/form-data'"),
-            (Asked(CHAT.path, {}, CHAT.body), "content type: got ''"),
-            (Asked(CHAT.path, JSON, CHAT.body, "PUT"), "method: got PUT /v1/chat/completions"),
-            (Asked("/v1/chat", JSON, CHAT.body), "path: got /v1/chat, which the API does not have"),
-            (Asked("/chat/completions", JSON, CHAT.body), "path: got /chat/completions"),
-            (Asked(f"{CHAT.path}?a=1", JSON, CHAT.body), "query: got a=1"),
-        ],
-    )
-    def test_wrong_requests(self, asked, problem):
-        """Another content type, method, path, or a query."""
-        (found,) = problems(asked)
-        assert found.startswith(problem)
-
-    def test_any_model_is_right(self):
-        """Where the description has text beside the names that it knows."""
-        assert problems(changed(CHAT, model="llama")) == []
-
-    def test_null_is_right_where_it_is_said(self):
-        """In the way of OpenAPI 3.0, too."""
-        body = {"model": "dall-e-2", "prompt": "x", "size": None, "n": None, "quality": None}
-        path = "/v1/images/generations"
-        assert problems(Asked(path, JSON, body)) == []
-        assert problems(Asked(path, JSON, {**body, "prompt": None})) == [
-            "$.prompt: None is not of type 'string'"
-        ]

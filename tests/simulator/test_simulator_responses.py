@@ -44,6 +44,16 @@ ANSWERS = [
     {"input": QUESTION, "text": {"format": SCHEMA}},
     {"input": QUESTION, "text": {"format": {**SCHEMA, "strict": None, "description": None}}},
     {"input": "[refuse]", "metadata": {"row": "1"}, "service_tier": "flex", "truncation": "auto"},
+    {"input": "a", "tools": [{"type": "image_generation"}], "tool_choice": {"type": "image_generation"}},
+    {
+        "input": "a",
+        "tools": TOOLS,
+        "tool_choice": {
+            "type": "allowed_tools",
+            "mode": "auto",
+            "tools": [{"type": "function", "name": "send_invoice"}],
+        },
+    },
     {"input": "a", "reasoning": {"effort": "low", "summary": "auto"}, "store": False, "background": False},
 ]
 
@@ -223,7 +233,7 @@ def test_a_call_beyond_the_token_limit_is_incomplete(simulator):
         ("required", "get_weather"),
         ("none", None),
         ({"type": "function", "name": "send_invoice"}, "send_invoice"),
-        ({"type": "web_search"}, None),
+        ({"type": "image_generation"}, None),
         ({"type": "allowed_tools", "mode": "auto", "tools": [{"type": "function", "name": "send_invoice"}]}, None),
         (
             {"type": "allowed_tools", "mode": "required", "tools": [{"type": "function", "name": "send_invoice"}]},
@@ -234,7 +244,7 @@ def test_a_call_beyond_the_token_limit_is_incomplete(simulator):
 )  # fmt: skip
 def test_the_choice_of_a_tool_is_obeyed(simulator, choice, name):
     """Built-in tools may be offered and chosen, but are never called."""
-    tools = [*TOOLS, {"type": "web_search"}]
+    tools = [*TOOLS, {"type": "web_search"}, {"type": "image_generation"}]
     response = respond(simulator, "The weather?", tools=tools, tool_choice=choice)
     assert item(response).get("name") == name
     assert body_of(response)["tool_choice"] == (choice or "auto")
