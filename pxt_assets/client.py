@@ -3,24 +3,20 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import random
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from pxt_assets.download import download
 from pxt_assets.errors import CellError, FatalApiError, RunError
 from pxt_assets.failure import Failure, failure_of, plain
-from pxt_assets.form import form_of
 from pxt_assets.meter import Meter
 from pxt_assets.request import Parsed, Request
 from pxt_assets.throttle import Kind, Limiter, Pool, RequestTooLarge, backoff, classify
 
 if TYPE_CHECKING:
-    import httpx2
-    import openai
+    from pxt_assets.wire import Wire
 
 SIMULATED_HEADER = "x-pxt-simulated"
 UNREACHED_IN_A_ROW = 20
@@ -30,25 +26,22 @@ UNREACHED_IN_A_ROW = 20
 class Client:
     """Sends requests to one account of the API, within one event loop.
 
-    `api` is an AsyncOpenAI whose own retries are off; `pool_of(request)` gives the state of the limits that the
-    request falls under; `timeout` is in seconds, for a whole answer; `http` downloads what answers link to; `secrets`
-    are replaced in whatever an error message quotes.
+    `wire` makes one attempt; `pool_of(request)` gives the state of the limits that the request falls under; `timeout`
+    is in seconds, for a whole answer; `secrets` are replaced in whatever an error message quotes.
     """
 
     def __init__(
         self,
-        api: openai.AsyncOpenAI,
+        wire: Wire,
         pool_of: Callable[[Request], Pool],
         *,
         max_in_flight: int,
         max_retries: int,
         timeout: float,
-        http: httpx2.AsyncClient | None = None,
         secrets: tuple[str, ...] = (),
         rng: random.Random | None = None,
     ) -> None:
-        self._api = api
-        self._http = http
+        self._wire = wire
         self._pool_of = pool_of
         self._limiters: dict[int, Limiter] = {}
         self._asked: dict[tuple[str, str], Limiter] = {}
@@ -95,7 +88,7 @@ class Client:
             meter.requests += 1
             try:
                 async with asyncio.timeout(self._timeout):
-                    response = await self._post(request)
+                    response = await self._wire.post(request)
             except BaseException as e:
                 failure = self._failure(e) if isinstance(e, Exception) else None
                 if failure is None:
@@ -133,11 +126,9 @@ class Client:
     async def is_simulated(self) -> bool:
         """Whether the server is a simulator, as its answers say; asks for the list of models if none came yet."""
         if self.simulated is None:
-            import httpx2
-
             self.simulated = False
             with suppress(Exception):  # a server without that list is no simulator
-                response = await self._api.get("/models", cast_to=httpx2.Response)
+                response = await self._wire.get("/models")
                 self.simulated = response.headers.get(SIMULATED_HEADER) == "true"
         return self.simulated
 
@@ -152,25 +143,6 @@ class Client:
             pool = self._pool_of(request)
             self._asked[asked] = self._limiters.setdefault(id(pool), Limiter(pool))
         return self._asked[asked]
-
-    async def _post(self, request: Request) -> httpx2.Response:
-        """One attempt. Headers and bytes as they come: parsing into the client's models would double the cost."""
-        import httpx2
-        import openai
-
-        path = request.endpoint.path
-        if request.endpoint.uploads:
-            fields, files = form_of(request)
-            return await self._api.post(
-                path,
-                body=fields,
-                files=files,
-                options={"headers": {"Content-Type": "multipart/form-data"}},
-                cast_to=httpx2.Response,
-            )
-        if isinstance(self._api, openai.AsyncAzureOpenAI):  # its URLs are made from the model in a JSON body
-            return await self._api.post(path, body=json.loads(request.payload), cast_to=httpx2.Response)
-        return await self._api.post(path, content=request.payload, cast_to=httpx2.Response)
 
     async def _answer(
         self,
@@ -195,9 +167,7 @@ class Client:
     async def _completed(self, request: Request, parsed: Parsed, request_id: str | None) -> Parsed:
         """The answer with what it links to: paid for already, so the links are all that is tried again."""
         assert parsed.completed is not None
-        assert self._http is not None
-        host = self._api.base_url.host
-        contents = await asyncio.gather(*(download(self._http, url, host) for url in parsed.urls))
+        contents = await asyncio.gather(*(self._wire.download(url) for url in parsed.urls))
         try:
             return replace(parsed, values=parsed.completed(contents))
         except ValueError as e:
@@ -219,7 +189,7 @@ class Client:
 
     @property
     def _where(self) -> str:
-        url = self._api.base_url
+        url = self._wire.base_url
         return f"{url.scheme}://{url.netloc.decode().rpartition('@')[2]}{url.path}"
 
     def _check_reached(self, failure: Failure) -> None:

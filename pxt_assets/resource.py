@@ -16,6 +16,7 @@ from pxt_assets.client import Client
 from pxt_assets.errors import FatalApiError
 from pxt_assets.simulator import SimulatorOptions
 from pxt_assets.throttle import Pool, model_group, pools
+from pxt_assets.wire import Wire
 
 if TYPE_CHECKING:
     import httpx2
@@ -152,9 +153,8 @@ class OpenAIResource(dg.ConfigurableResource[Any]):
         api = self._api(http)
         try:
             yield Client(
-                api,
+                Wire(api, http),
                 self._pool_of,
-                http=http,
                 max_in_flight=self.max_in_flight,
                 max_retries=self.max_retries,
                 timeout=self.timeout,

@@ -24,8 +24,8 @@ ANSWER = {"choices": [{"message": {"content": "Hello"}}], "usage": {"prompt_toke
 ASKED = httpx2.Request("POST", "http://127.0.0.1/v1/chat/completions")
 
 
-class Api:
-    """Stands for AsyncOpenAI: each request is answered by the next of `steps`, the last one for ever."""
+class Scripted:
+    """Stands for the wire: each request is answered by the next of `steps`, the last one for ever."""
 
     base_url = httpx2.URL("http://127.0.0.1/v1/")
 
@@ -33,7 +33,7 @@ class Api:
         self.steps = list(steps)
         self.times: list[float] = []
 
-    async def post(self, *_: Any, **__: Any) -> Any:
+    async def post(self, _: Any) -> Any:
         self.times.append(asyncio.get_running_loop().time())
         step = self.steps.pop(0) if len(self.steps) > 1 else self.steps[0]
         return await step()
@@ -62,13 +62,13 @@ def broken(error: Exception) -> Callable[[], Awaitable[Any]]:
     return answer
 
 
-def client(api: Api, pool: Pool | None = None, **options: Any) -> Client:
+def client(api: Scripted, pool: Pool | None = None, **options: Any) -> Client:
     settings = {"max_in_flight": 10, "max_retries": 2, "timeout": 60.0, "rng": random.Random(0), **options}
     pool = pool or Pool()
     return Client(api, lambda _: pool, **settings)  # type: ignore[arg-type]
 
 
-def send(api: Api, meter: Meter | None = None, **options: Any) -> Any:
+def send(api: Scripted, meter: Meter | None = None, **options: Any) -> Any:
     async def sent() -> Any:
         return await client(api, **options).send(REQUEST, meter or Meter())
 
@@ -77,7 +77,7 @@ def send(api: Api, meter: Meter | None = None, **options: Any) -> Any:
 
 def test_a_server_that_never_finishes_its_answer_is_given_up():
     """The timeout is for a whole answer, however its bytes drip; then the request is sent again."""
-    api, meter = Api(never, well), Meter()
+    api, meter = Scripted(never, well), Meter()
     assert send(api, meter).values[0]["choices"]
     assert api.times[1] - api.times[0] >= 60
     assert (meter.requests, meter.retries) == (2, 1)
@@ -85,7 +85,7 @@ def test_a_server_that_never_finishes_its_answer_is_given_up():
 
 def test_a_retry_waits_longer_each_time():
     """Faults are retried after half a second, then about twice as long, jittered."""
-    api = Api(status(500), status(500), well)
+    api = Scripted(status(500), status(500), well)
     send(api)
     first, second = api.times[1] - api.times[0], api.times[2] - api.times[1]
     assert 0.25 <= first <= 0.5
@@ -94,7 +94,7 @@ def test_a_retry_waits_longer_each_time():
 
 def test_a_retry_waits_as_long_as_the_server_asks():
     """`retry-after` of a fault is obeyed."""
-    api = Api(status(503, {"retry-after": "7"}), well)
+    api = Scripted(status(503, {"retry-after": "7"}), well)
     send(api)
     assert api.times[1] - api.times[0] >= 7
 
@@ -112,7 +112,7 @@ def test_a_rejected_request_is_sent_before_those_that_wait():
         await status(429, {"retry-after-ms": "1"})()
 
     async def both() -> None:
-        sender = client(Api(rejecting, well), Pool(rpm=60))
+        sender = client(Scripted(rejecting, well), Pool(rpm=60))
         rejected = asyncio.create_task(ask("rejected", sender))
         await asyncio.sleep(0.01)
         waiting = asyncio.create_task(ask("waiting", sender))
@@ -135,13 +135,13 @@ def test_a_rejected_request_is_sent_before_those_that_wait():
 def test_an_answer_that_is_no_http_is_a_fault_like_any_other(error):
     """Whatever the transport raises for a broken answer is retried."""
     meter = Meter()
-    assert send(Api(broken(error), well), meter).values
+    assert send(Scripted(broken(error), well), meter).values
     assert meter.retries == 1
 
 
 def test_a_fault_of_this_program_is_not_retried():
     """An error that no server can cause stops at once."""
-    api = Api(broken(ZeroDivisionError()), well)
+    api = Scripted(broken(ZeroDivisionError()), well)
     with pytest.raises(ZeroDivisionError):
         send(api)
     assert len(api.times) == 1
@@ -151,7 +151,7 @@ def test_a_server_that_is_gone_stops_the_run():
     """After many requests in a row without any answer it is an outage, and no row's fault."""
 
     async def outlast() -> tuple[int, str]:
-        sender = client(Api(well, broken(ConnectionResetError())), max_retries=0)
+        sender = client(Scripted(well, broken(ConnectionResetError())), max_retries=0)
         await sender.send(REQUEST, Meter())
         failed = 0
         while True:
@@ -171,7 +171,7 @@ def test_a_refusal_of_a_simulator_is_marked_too():
     """What a simulator refuses is as little the API's word as what it answers."""
 
     async def refused() -> bool | None:
-        sender = client(Api(status(400, {"x-pxt-simulated": "true"})))
+        sender = client(Scripted(status(400, {"x-pxt-simulated": "true"})))
         with pytest.raises(CellError):
             await sender.send(REQUEST, Meter())
         return sender.simulated

@@ -211,8 +211,10 @@ class TestReferences:
         assert resolved(schema, "#/$defs/a~1b%20c/anyOf/1") == {"type": "string"}
         assert resolved(schema, "#") == schema
 
-    @pytest.mark.parametrize("ref", ["#/$defs/b", "https://example.com/schema", "other.json#/a", "#/$defs/a/0"])
+    @pytest.mark.parametrize(
+        "ref", ["#/$defs/b", "https://example.com/schema", "other.json#/a", "#/$defs/a/0"]
+    )
     def test_one_out_of_the_schema_is_refused(self, ref):
         """Nothing is fetched."""
-        with pytest.raises(DefinitionError, match="got \\$ref .*allowed: what the schema itself holds"):
+        with pytest.raises(DefinitionError, match=r"got \$ref .*allowed: what the schema itself holds"):
             resolved({"$defs": {"a": {}}}, ref)

@@ -55,7 +55,7 @@ def problems(asked: Asked) -> list[str]:
         return [f"method: got {asked.method} {path}, allowed: {', '.join(methods)}"]
     if query:
         return [f"query: got {query}, allowed: none"]
-    contents = operation["requestBody"]["content"]
+    contents = operation.get("requestBody", {"content": {}})["content"]
     content_type = asked.headers.get("content-type", "").partition(";")[0]
     if content_type not in contents:
         return [f"content type: got {content_type!r}, allowed: {', '.join(contents)}"]

@@ -1,6 +1,6 @@
 """The functions' signatures are those that Pixeltable documents.
 
-Source: https://docs.pixeltable.com/sdk/latest/openai
+Source: https://github.com/pixeltable/pixeltable/blob/main/pixeltable/functions/openai.py
 """
 
 import inspect
