@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import Executor
 from contextvars import copy_context
 from dataclasses import dataclass
 from functools import cached_property, partial
@@ -32,7 +32,7 @@ class Runs(Protocol):
     def shared(self, arguments: Mapping[str, Any]) -> Mapping[str, Any]:
         """The arguments that are the same for all rows of a call."""
 
-    async def run(self, rows: Sequence[Mapping[str, Any]], threads: ThreadPoolExecutor) -> Sequence[Any]:
+    async def run(self, rows: Sequence[Mapping[str, Any]], threads: Executor) -> Sequence[Any]:
         """The values of some rows. Raises CellError."""
 
 
@@ -105,7 +105,17 @@ def leaf_form(value: Any) -> Any:
     return value
 
 
-async def in_thread(threads: ThreadPoolExecutor, function: Any, /, *args: Any, **kwargs: Any) -> Any:
-    """The result of a function that blocks, run in one of the threads with the caller's context variables."""
-    call = partial(copy_context().run, function, *args, **kwargs)
+async def in_thread(
+    threads: Executor | None, function: Callable[..., Any], arguments: Mapping[str, Any]
+) -> Any:
+    """The result of a function that may block, run in one of the threads with the caller's context variables."""
+    call = partial(copy_context().run, _called, function, arguments)
     return await asyncio.get_running_loop().run_in_executor(threads, call)
+
+
+def _called(function: Callable[..., Any], arguments: Mapping[str, Any]) -> Any:
+    try:
+        return function(**arguments)
+    except StopIteration as e:  # which cannot leave a thread: who waits for it would wait forever
+        msg = "it raised StopIteration"
+        raise RuntimeError(msg) from e

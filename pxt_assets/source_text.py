@@ -16,7 +16,8 @@ def version_of(function: Callable[..., Any], version: str | None = None) -> str:
     """A text that changes with a function's source, the constants that it closes over, and `version`."""
     name = f"{getattr(function, '__qualname__', type(function).__qualname__)}"
     parts = [name, _source(function), _closure(function), version or ""]
-    return f"{getattr(function, '__name__', name)}:{digest(*(part.encode() for part in parts)).hex()}"
+    named = digest(*(part.encode(errors="surrogatepass") for part in parts))
+    return f"{getattr(function, '__name__', name)}:{named.hex()}"
 
 
 def _source(function: Callable[..., Any]) -> str:

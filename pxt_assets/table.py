@@ -256,6 +256,7 @@ class Table:
             **dict.fromkeys(self._columns, "a computed column added before"),
             **dict.fromkeys(self._upstream or (), "a column of the upstream asset"),
             **dict.fromkeys(self._referenced, "a column of the upstream asset, referred to before"),
+            **dict.fromkeys(self._schema, "a column of the upstream asset, declared in schema="),
             **dict.fromkeys(self._row_key, "a key column"),
         }
         if name in taken:

@@ -9,12 +9,14 @@ import inspect
 import json
 import re
 from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import Executor
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from pxt_assets.digest import digest
 from pxt_assets.errors import DefinitionError
 from pxt_assets.json_text import dumps, encodable
+from pxt_assets.local import in_thread
 from pxt_assets.schema import faults
 from pxt_assets.signature import signature_of
 from pxt_assets.source_text import version_of
@@ -66,13 +68,13 @@ class Tool:
         """Changes with its definition and with what its function computes."""
         return f"{self.name}:{digest(dumps(self.definition).encode(), self.function_version.encode()).hex()}"
 
-    async def call(self, arguments_text: str) -> Any:
+    async def call(self, arguments_text: str, threads: Executor | None = None) -> Any:
         """The function's result as JSON. Raises what the function raises, and ValueError for what is no JSON."""
         arguments = self._parsed(arguments_text)
         if inspect.iscoroutinefunction(self.function):
             result = await self.function(**arguments)
         else:
-            result = await asyncio.to_thread(_called, self.function, arguments)
+            result = await in_thread(threads, self.function, arguments)
             if inspect.isawaitable(result):  # of a plain function around an async one
                 result = await result
         return _as_json(result)
@@ -192,15 +194,17 @@ class Tools:
             raise DefinitionError(msg)
         return found[0]
 
-    async def invoke(self, response: Mapping[str, Any]) -> Invoked:
-        """Runs all calls that an answer of either API asks for, at once. Sync functions run in threads.
+    async def invoke(self, response: Mapping[str, Any], threads: Executor | None = None) -> Invoked:
+        """Runs all calls that an answer of either API asks for, at once. Sync functions run in `threads`.
 
         Whatever goes wrong with a call is told in `errors`, and leaves the other calls as they are. Raises ValueError
         for what is no answer.
         """
         by_name = {t.name: t for t in self}
         calls = calls_of(response)
-        outcomes = await asyncio.gather(*(self._outcome(by_name.get(call.name), call) for call in calls))
+        outcomes = await asyncio.gather(
+            *(self._outcome(by_name.get(call.name), call, threads) for call in calls)
+        )
         invoked = Invoked(dict.fromkeys(by_name), [])
         for call, (result, error) in zip(calls, outcomes, strict=True):
             if error is not None:
@@ -212,22 +216,16 @@ class Tools:
                 invoked.results[call.name] = [*(invoked.results[call.name] or []), result]
         return invoked
 
-    async def _outcome(self, called: Tool | None, call: ToolCall) -> tuple[Any, str | None]:
+    async def _outcome(
+        self, called: Tool | None, call: ToolCall, threads: Executor | None
+    ) -> tuple[Any, str | None]:
         """A call's result, and what went wrong with it."""
         if called is None:
             return None, f"there is no such tool, only {', '.join(t.name for t in self)}"
         try:
-            return await called.call(call.arguments_text), None
+            return await called.call(call.arguments_text, threads), None
         except Exception as e:
             return None, f"{type(e).__name__}: {e}".removesuffix(": ")
-
-
-def _called(function: Callable[..., Any], arguments: Mapping[str, Any]) -> Any:
-    try:
-        return function(**arguments)
-    except StopIteration as e:  # which cannot leave a thread: who waits for it would wait forever
-        msg = "it raised StopIteration"
-        raise RuntimeError(msg) from e
 
 
 def _as_json(value: Any) -> Any:

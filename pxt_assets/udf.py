@@ -7,7 +7,7 @@ import inspect
 import types
 import typing
 from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Executor
 from functools import partial
 from typing import Annotated, Any, ParamSpec, overload
 
@@ -21,6 +21,8 @@ from pxt_assets.types import Array, Audio, Bool, ColumnType, Float, Image, Int, 
 from pxt_assets.values import checked
 
 P = ParamSpec("P")
+
+
 @overload
 def udf(function: Callable[P, Any], /) -> LocalFunction[P]: ...
 
@@ -89,9 +91,7 @@ class LocalFunction(Function[P]):
         if batch_size is not None:
             self._batched = {p for p, hint in hints.items() if _unwrapped_batch(hint) is not None}
             if not self._batched or _unwrapped_batch(returned) is None:
-                msg = (
-                    f"udf {name}: with a batch_size it takes and returns lists of rows' values; write list[...] in its hints"
-                )
+                msg = f"udf {name}: with a batch_size it takes and returns lists of rows' values; write list[...] in its hints"
                 raise DefinitionError(msg)
             returned = _unwrapped_batch(returned)
         column_type, shape = _column_type(returned, name)
@@ -130,7 +130,7 @@ class LocalFunction(Function[P]):
         """The arguments that are the same for all rows of a call."""
         return {k: v for k, v in arguments.items() if k not in self._batched}
 
-    async def run(self, rows: Sequence[Mapping[str, Any]], threads: ThreadPoolExecutor) -> Sequence[Any]:
+    async def run(self, rows: Sequence[Mapping[str, Any]], threads: Executor) -> Sequence[Any]:
         """The values of some rows. Raises CellError for what the function raises."""
         try:
             given = [{k: _given(v, self._hints.get(k)) for k, v in row.items()} for row in rows]
@@ -149,7 +149,7 @@ class LocalFunction(Function[P]):
         except Exception as e:
             raise CellError(type(e).__name__, f"{self.name}: {e}", divisible=True) from e
 
-    async def _called(self, given: Sequence[Mapping[str, Any]], threads: ThreadPoolExecutor) -> Any:
+    async def _called(self, given: Sequence[Mapping[str, Any]], threads: Executor) -> Any:
         arguments = dict(given[0])
         if self._is_batched:
             arguments |= {
@@ -157,7 +157,7 @@ class LocalFunction(Function[P]):
             }
         if inspect.iscoroutinefunction(self.function):
             return await self.function(**arguments)  # type: ignore[call-arg]
-        value = await in_thread(threads, self.function, **arguments)
+        value = await in_thread(threads, self.function, arguments)
         return await value if asyncio.iscoroutine(value) else value
 
     def _checked(self, value: Any) -> Any:

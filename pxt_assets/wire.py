@@ -28,6 +28,7 @@ class Wire:
 
         self._api = api
         self._http = http
+        self._urls: dict[str, httpx2.URL] = {}
         self._is_azure = isinstance(api, openai.AsyncAzureOpenAI)
 
     @property
@@ -67,9 +68,10 @@ class Wire:
         import httpx2
         import openai
 
-        url = f"{str(self.base_url).rstrip('/')}{path}"
+        if path not in self._urls:
+            self._urls[path] = httpx2.URL(f"{str(self.base_url).rstrip('/')}{path}")
         request = httpx2.Request(
-            "POST", url, headers=self._headers, content=content, extensions=self._extensions
+            "POST", self._urls[path], headers=self._headers, content=content, extensions=self._extensions
         )
         try:
             response = await self._http.send(request)

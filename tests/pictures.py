@@ -7,7 +7,9 @@ from typing import Any
 import PIL.Image
 
 
-def picture(color: Any = "red", size: tuple[int, int] = (64, 64), format: str = "PNG", mode: str = "RGB") -> bytes:
+def picture(
+    color: Any = "red", size: tuple[int, int] = (64, 64), format: str = "PNG", mode: str = "RGB"
+) -> bytes:
     """A picture of one colour as a file."""
     target = io.BytesIO()
     PIL.Image.new(mode, size, color).save(target, format)

@@ -24,7 +24,11 @@ class TestMediaOf:
         """From a column that is declared, as text or as the struct's path."""
         file = tmp_path / "ä b#1.png"
         file.write_bytes(picture())
-        for value in (str(file), file, file.as_uri().replace("%23", "#").replace("%20", " ").replace("%C3%A4", "ä")):
+        for value in (
+            str(file),
+            file,
+            file.as_uri().replace("%23", "#").replace("%20", " ").replace("%C3%A4", "ä"),
+        ):
             assert media_of(value, Image) == Media(picture(), str(value))
         assert media_of({"bytes": None, "path": str(file)}, Image).format == "png"
 
@@ -70,7 +74,13 @@ class TestMediaOf:
 
     @pytest.mark.parametrize(
         "path",
-        ["ftp://h/a.png", "github://o:r@/a.png", "simplecache::s3://b/a.png", "zip://a.png::/tmp/x.zip", "javascript:1"],
+        [
+            "ftp://h/a.png",
+            "github://o:r@/a.png",
+            "simplecache::s3://b/a.png",
+            "zip://a.png::/tmp/x.zip",
+            "javascript:1",
+        ],
     )
     def test_only_storages_are_read(self, path):
         """No protocol that asks another host in this machine's name."""
@@ -155,4 +165,8 @@ class TestDigest:
 
     def test_a_url_is_named_by_itself(self):
         """It is not fetched, so what it gives is not known."""
-        assert Media(None, url="https://a").digest != Media(None, url="https://b").digest != Media(b"https://b").digest
+        assert (
+            Media(None, url="https://a").digest
+            != Media(None, url="https://b").digest
+            != Media(b"https://b").digest
+        )

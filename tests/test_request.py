@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pxt_assets.functions import chat_completions, embeddings, moderations
 from pxt_assets.digest import DIGEST_BYTES, digest, simulated_digest
+from pxt_assets.functions import chat_completions, embeddings, moderations
 from pxt_assets.request import Request, Usage, pack
 
 FUNCTIONS = {f.name: f for f in (chat_completions, embeddings, moderations)}

@@ -40,7 +40,16 @@ def test_a_wave_file_is_a_sound_and_no_image():
 
 @pytest.mark.parametrize(
     "content",
-    [b"", b"R", b"RIFF", b"root:x:0:0:root:/root:/bin/bash", b"\xff\xff\xff\xff", b"BM", b"<html>", b"%PDF-1.7"],
+    [
+        b"",
+        b"R",
+        b"RIFF",
+        b"root:x:0:0:root:/root:/bin/bash",
+        b"\xff\xff\xff\xff",
+        b"BM",
+        b"<html>",
+        b"%PDF-1.7",
+    ],
 )
 def test_anything_else_is_nothing_known(content):
     """A text file, an empty one, and signatures that are cut short."""

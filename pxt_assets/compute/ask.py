@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from pxt_assets.compute.digests import Digests
 
 _CELLS_OUTSTANDING = 16_384
-_BYTES_OUTSTANDING = 64 * 2**20
+_BYTES_OUTSTANDING = 32 * 2**20
 """Images and sounds of cells that are asked for, which each takes several times while it is on its way."""
 _LOG_SECONDS = 10.0
 _REPORT_SECONDS = 0.2

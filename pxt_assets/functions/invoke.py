@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Executor
 from typing import Any
 
 from pxt_assets.errors import CellError, DefinitionError
@@ -75,7 +75,7 @@ class InvokeTools(Function[[Tools, Any]]):
         """All arguments: each row is a call of its own."""
         return arguments
 
-    async def run(self, rows: Sequence[Mapping[str, Any]], threads: ThreadPoolExecutor) -> Sequence[Any]:
+    async def run(self, rows: Sequence[Mapping[str, Any]], threads: Executor) -> Sequence[Any]:
         """The results of one answer's calls. Raises CellError, with what there is of them."""
         assert self._tools is not None
         (row,) = rows

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import PurePath
+from types import MappingProxyType
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -22,11 +23,14 @@ SENT_AS_THEY_ARE = ("gif", "jpeg", "png", "webp")
 
 
 def with_images(
-    items: Sequence[Mapping[str, Any]], placed: Callable[[Any], Any]
+    items: Sequence[Mapping[str, Any]],
+    placed: Callable[[Any], Any],
+    defaults: Mapping[str, Any] = MappingProxyType({}),
 ) -> Sequence[Mapping[str, Any]]:
     """Messages whose content parts have their images as the API takes them.
 
-    `placed` makes of an image, or the URL of one, what stands at `image_url`. Raises CellError, TypeError.
+    `placed` makes of an image, or the URL of one, what stands at `image_url`; `defaults` are what the API requires of
+    such a part besides. Raises CellError, TypeError.
     """
     if not any(isinstance(item.get("content"), list | tuple) for item in items):
         return items
@@ -39,7 +43,7 @@ def with_images(
         images += 1
         given = part["image_url"]
         image = {**given, "url": _image(given.get("url"))} if isinstance(given, Mapping) else _image(given)
-        return {**part, "image_url": placed(image)}
+        return {**defaults, **part, "image_url": placed(image)}
 
     sent = [
         {**item, "content": [part_of(part) for part in item["content"]]}

@@ -154,7 +154,7 @@ def responses(
     Args:
         input: a text, or a list of input items, `[{"role": "user", "content": tbl.body}]`; columns may stand anywhere
             in it. An image (a column of them, a PIL image, bytes, a pathlib.Path) stands at `image_url` of a part of
-            type `input_image`.
+            type `input_image`, whose `detail` is "auto" unless it is given.
         model: the model's name.
         model_kwargs: other arguments of the API, as a dict: `instructions`, `temperature`, `max_output_tokens`,
             `reasoning`, `previous_response_id`, `store`, ... `{"text": {"format": X}}`, where X is a pydantic model or
@@ -173,7 +173,7 @@ def responses(
     Source: https://platform.openai.com/docs/api-reference/responses/create
     """
     if isinstance(input, list | tuple) and all(isinstance(item, Mapping) for item in input):
-        input = with_images(input, _image_url)
+        input = with_images(input, _image_url, {"detail": "auto"})
     elif not isinstance(input, str):
         msg = f"input: got {shown(input)}, allowed: text, or a list of dicts, such as messages with `role` and `content`"
         raise TypeError(msg)

@@ -15,13 +15,14 @@ import time
 import dagster as dg
 import openai
 import pyarrow as pa
+from versus import QUIET, compare, simulator
 
 from pxt_assets import ColumnStore, OpenAIResource, Table
 from pxt_assets.demo.models import CHAT_MODEL
 from pxt_assets.functions import chat_completions
-from versus import QUIET, compare, simulator
 
 IN_FLIGHT = 500
+
 
 def body(row: int, round_number: int) -> str:
     """A text of some 270 characters, different in every row and round."""

@@ -28,11 +28,11 @@ import openai
 import PIL.Image
 import pyarrow as pa
 import pyarrow.parquet as pq
+from versus import QUIET, compare, simulator
 
 from pxt_assets import ColumnStore, OpenAIResource, Table
 from pxt_assets.functions import chat_completions, moderations, speech
 from pxt_assets.types import Image
-from versus import QUIET, compare, simulator
 
 IN_FLIGHT = 200
 ROWS = {"moderations": 10_000, "captions": 1_000, "speech": 1_000}
@@ -49,7 +49,9 @@ def picture(row: int, number: int) -> bytes:
     """A 512 x 512 JPEG of some 60 KB, different in every row and round."""
     coarse = np.random.default_rng((number, row)).integers(0, 256, (128, 128, 3), np.uint8)
     target = io.BytesIO()
-    PIL.Image.fromarray(coarse).resize((512, 512), PIL.Image.Resampling.BICUBIC).save(target, "JPEG", quality=85)
+    PIL.Image.fromarray(coarse).resize((512, 512), PIL.Image.Resampling.BICUBIC).save(
+        target, "JPEG", quality=85
+    )
     return target.getvalue()
 
 
@@ -131,8 +133,21 @@ def measure(job: str, side: str, base_url: str, number: int) -> tuple[float, flo
     with tempfile.TemporaryDirectory() as name:
         write_rows(job, Path(name), "few", 99, 10)
         write_rows(job, Path(name), "rows", number, ROWS[job])
-        command = [sys.executable, __file__, "--job", job, "--side", side, "--base-url", base_url, "--folder", name]
-        said = json.loads(subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout.splitlines()[-1])
+        command = [
+            sys.executable,
+            __file__,
+            "--job",
+            job,
+            "--side",
+            side,
+            "--base-url",
+            base_url,
+            "--folder",
+            name,
+        ]
+        said = json.loads(
+            subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout.splitlines()[-1]
+        )
     return ROWS[job] / said["seconds"], said["megabytes"]
 
 

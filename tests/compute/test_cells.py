@@ -7,9 +7,9 @@ from upath import UPath
 
 from pxt_assets.compute.cells import Cells, EarlierFile
 from pxt_assets.compute.journal import Cell, Journal
+from pxt_assets.digest import simulated_digest
 from pxt_assets.errors import RunError
 from pxt_assets.parquet import ParquetFile
-from pxt_assets.digest import simulated_digest
 from pxt_assets.types import Array, ColumnType, Json
 from pxt_assets.values import to_arrow, to_python
 

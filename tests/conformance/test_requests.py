@@ -108,11 +108,8 @@ def test_requests_conform(api, path, more):
     assert problems(asked) == []
 
 
-@pytest.mark.xfail(
-    strict=True, reason="the description requires `detail`, which nothing adds where it is left out"
-)
 def test_images_of_responses_may_leave_out_detail(api):
-    """As in the documented example; the API takes it for "auto"."""
+    """As in the documented example; the description requires it, so it is sent as "auto"."""
     parts = [{"type": "input_text", "text": "?"}, {"type": "input_image", "image_url": picture()}]
     assert problems(sent(api, responses, {"input": asking(*parts), "model": CHAT_MODEL})) == []
 
