@@ -8,15 +8,9 @@ from typing import Any
 
 from pxt_assets.functions.declare import Adapted, api_function, model_of, shown, usage_of, with_kwargs
 from pxt_assets.functions.messages import with_files, with_images
-from pxt_assets.functions.structured import (
-    parsed,
-    refused,
-    structured,
-    tool_arguments,
-    truncated,
-    with_parsed,
-)
+from pxt_assets.functions.structured import parsed, refused, tool_arguments, truncated, with_structured
 from pxt_assets.request import Endpoint, Parsed
+from pxt_assets.schema import Structured, response_schema
 from pxt_assets.throttle import estimate_tokens
 from pxt_assets.types import Json
 
@@ -73,19 +67,12 @@ _ENDPOINT = Endpoint("/chat/completions", parse=_parse, tokens=_tokens)
 def _adapt(arguments: dict[str, Any]) -> Adapted:
     arguments = tool_arguments(arguments, "chat")
     arguments["messages"] = with_files(arguments["messages"])
-    model_kwargs = arguments.get("model_kwargs")
-    where = arguments if "response_format" in arguments else model_kwargs
-    if not isinstance(where, Mapping):
-        return Adapted(arguments)
-    form = structured("chat_completions", "response_format", where.get("response_format"))
-    if form is None:
-        return Adapted(arguments)
-    placed = {**where, "response_format": form.chat}
-    arguments = placed if where is arguments else {**arguments, "model_kwargs": placed}
-    if form.check is None:
-        return Adapted(arguments)
-    check = form.check
-    return Adapted(arguments, with_parsed(_SHAPE, form), lambda answer: _parsed(answer, check))
+    return with_structured(arguments, "response_format", _placed, _SHAPE, _parsed)
+
+
+def _placed(wanted: Any) -> tuple[Structured, Any]:
+    form = response_schema(wanted)
+    return form, form.chat
 
 
 def _parsed(answer: Any, check: Callable[[str], Any]) -> Any:

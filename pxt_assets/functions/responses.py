@@ -9,15 +9,9 @@ from typing import Any
 from pxt_assets.errors import CellError, DefinitionError
 from pxt_assets.functions.declare import Adapted, api_function, model_of, shown, usage_of, with_kwargs
 from pxt_assets.functions.messages import with_files, with_images
-from pxt_assets.functions.structured import (
-    parsed,
-    refused,
-    structured,
-    tool_arguments,
-    truncated,
-    with_parsed,
-)
+from pxt_assets.functions.structured import parsed, refused, tool_arguments, truncated, with_structured
 from pxt_assets.request import Endpoint, Parsed
+from pxt_assets.schema import Structured, response_schema
 from pxt_assets.throttle import estimate_tokens
 from pxt_assets.types import Json
 
@@ -103,25 +97,21 @@ _ENDPOINT = Endpoint("/responses", parse=_parse, tokens=_tokens)
 def _adapt(arguments: dict[str, Any]) -> Adapted:
     arguments = tool_arguments(arguments, "responses")
     arguments["input"] = with_files(arguments["input"])
-    model_kwargs = arguments.get("model_kwargs")
-    where = arguments if "text" in arguments else model_kwargs
-    if not isinstance(where, Mapping) or where.get("text") is None:
-        return Adapted(arguments)
-    text = where["text"]
-    if isinstance(text, type) or (isinstance(text, Mapping) and not text.keys() <= {"format", "verbosity"}):
-        text = {"format": text}  # the form itself
-    if not isinstance(text, Mapping):
-        msg = f'responses: text: got {shown(text)}, allowed: {{"format": a pydantic model or a JSON schema}}'
+    return with_structured(arguments, "text", _placed, _SHAPE, _parsed)
+
+
+def _placed(wanted: Any) -> tuple[Structured, Any]:
+    if isinstance(wanted, type) or (
+        isinstance(wanted, Mapping) and not wanted.keys() <= {"format", "verbosity"}
+    ):
+        wanted = {"format": wanted}  # the form itself
+    if not isinstance(wanted, Mapping):
+        msg = (
+            f'responses: text: got {shown(wanted)}, allowed: {{"format": a pydantic model or a JSON schema}}'
+        )
         raise DefinitionError(msg)
-    form = structured("responses", "text", text.get("format"))
-    if form is None:
-        return Adapted(arguments)
-    placed = {**where, "text": {**text, "format": form.responses}}
-    arguments = placed if where is arguments else {**arguments, "model_kwargs": placed}
-    if form.check is None:
-        return Adapted(arguments)
-    check = form.check
-    return Adapted(arguments, with_parsed(_SHAPE, form), lambda answer: _parsed(answer, check))
+    form = response_schema(wanted.get("format") or {"type": "text"})
+    return form, ({**wanted, "format": form.responses} if "format" in wanted else wanted)
 
 
 def _parsed(answer: Any, check: Callable[[str], Any]) -> Any:

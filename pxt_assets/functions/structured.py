@@ -7,7 +7,8 @@ from typing import Any
 
 from pxt_assets.errors import CellError, DefinitionError
 from pxt_assets.expr import Shape, nodes
-from pxt_assets.schema import Structured, response_schema
+from pxt_assets.functions.declare import Adapted
+from pxt_assets.schema import Structured
 from pxt_assets.tools import Tool, ToolChoice, Tools, tool
 
 
@@ -40,19 +41,33 @@ def _tool(one: Any) -> Tool:
     return one if isinstance(one, Tool) else tool(one)
 
 
-def structured(function: str, argument: str, wanted: Any) -> Structured | None:
-    """The form of the answers that is asked for, None if none is. Raises DefinitionError."""
-    if wanted is None:
-        return None
+def with_structured(
+    arguments: dict[str, Any],
+    argument: str,
+    placed: Callable[[Any], tuple[Structured, Any]],
+    shape: Shape,
+    settle: Callable[[Any, Callable[[str], Any]], Any],
+) -> Adapted:
+    """A call that asks for answers of a form, if `argument` says so, among the keywords or in `model_kwargs`.
+
+    `placed` gives the form that the argument asks for, and what is sent in its place; `settle` makes of an answer and
+    the check of its text the cell's value. Raises DefinitionError.
+    """
+    where = arguments if argument in arguments else arguments.get("model_kwargs")
+    if not isinstance(where, Mapping) or where.get(argument) is None:
+        return Adapted(arguments)
+    wanted = where[argument]
     if any(True for _ in nodes(wanted)):
-        msg = f"{function}: {argument} holds a column; it must be the same for all rows, since it is the column's type"
+        msg = f"{argument} holds a column; it must be the same for all rows, since it is the column's type"
         raise DefinitionError(msg)
-    return response_schema(wanted)
-
-
-def with_parsed(shape: Shape, form: Structured) -> Shape:
-    """What is known of an answer beside which its parsed form stands."""
-    return {**shape, "properties": {**shape["properties"], "parsed": form.shape}}
+    form, sent = placed(wanted)
+    changed = {**where, argument: sent}
+    arguments = changed if where is arguments else {**arguments, "model_kwargs": changed}
+    check = form.check
+    if check is None:
+        return Adapted(arguments)
+    known = {**shape, "properties": {**shape["properties"], "parsed": form.shape}}
+    return Adapted(arguments, known, lambda answer: settle(answer, check))
 
 
 def parsed(answer: Mapping[str, Any], text: str | None, check: Callable[[str], Any]) -> Mapping[str, Any]:
