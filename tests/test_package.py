@@ -15,9 +15,12 @@ from pxt_assets import functions
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text()
 HEAVY = (
+    "PIL",
     "aiohttp",
+    "docstring_parser",
     "fsspec",
     "genai_prices",
+    "jsonschema",
     "numpy",
     "openai",
     "pandas",
