@@ -1,33 +1,54 @@
-"""The demo's asset graph: support tickets, summarized, embedded, moderated."""
+"""The demo's asset graph: support tickets, and the photos that came with them."""
 
 from __future__ import annotations
 
 import glob
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import dagster as dg
 
-from pxt_assets.demo.models import CHAT_MODEL, EMBEDDING_MODEL, MODERATION_MODEL
-from pxt_assets.functions import chat_completions, embeddings, moderations
+from pxt_assets.demo.models import (
+    CHAT_MODEL,
+    EMBEDDING_MODEL,
+    IMAGE_MODEL,
+    MODERATION_MODEL,
+    SPEECH_MODEL,
+    TRANSCRIPTION_MODEL,
+)
+from pxt_assets.functions import (
+    chat_completions,
+    embeddings,
+    image_edits,
+    moderations,
+    speech,
+    transcriptions,
+)
 from pxt_assets.resource import OpenAIResource
 from pxt_assets.store import ColumnStore
 from pxt_assets.table import Table
 from pxt_assets.types import String
 
-OWN_FILES = f"{glob.escape(str(Path(__file__).parent / 'data' / 'tickets'))}/{{partition_key}}.csv"
+_DATA = glob.escape(str(Path(__file__).parent / "data"))
+OWN_FILES = f"{_DATA}/tickets/{{partition_key}}.csv"
+OWN_PHOTOS = f"{_DATA}/photos/{{partition_key}}/*.jpg"
 OWN_DAYS = dg.DailyPartitionsDefinition("2026-03-02", end_date="2026-03-07")
 INSTRUCTION = "Say in one English sentence what the customer wants. Answer with that sentence alone."
+QUESTION = "Say in one English sentence what the picture shows. Answer with that sentence alone."
+BACKDROP = "Replace the background with a plain light grey studio backdrop"
+_RPM = 6_000
+"""Requests/minute of each model of the simulator."""
 
 
-def demo_table(
+def tickets_table(
     files: str = OWN_FILES,
     partitions_def: dg.PartitionsDefinition[Any] = OWN_DAYS,
     *,
     key: str = "id",
     text: str = "body",
 ) -> Table:
-    """The tickets and their computed columns; `key` and `text` name the columns that the files must have."""
+    """Texts: summarized, embedded, moderated. `key` and `text` name the columns that the files must have."""
     tbl = Table.from_files(
         "tickets",
         files,
@@ -46,12 +67,41 @@ def demo_table(
     return tbl
 
 
-def demo_definitions(table: Table, *, live: bool, store: str) -> dg.Definitions:
-    """The table's assets with the real API, or with the simulator, which needs no key and costs nothing."""
+def photos_table() -> Table:
+    """Pictures: captioned, the captions spoken and heard again; and edited."""
+    tbl = Table.from_files(
+        "photos",
+        OWN_PHOTOS,
+        key="path",
+        partitions_def=OWN_DAYS,
+        group_name="photos",
+        description="Photos that customers sent with their tickets, a folder a day.",
+    )
+    content = [{"type": "text", "text": QUESTION}, {"type": "image_url", "image_url": tbl.image}]
+    messages = [{"role": "user", "content": content}]
+    tbl.add_computed_column(seen=chat_completions(messages, model=CHAT_MODEL), on_error="ignore")
+    tbl.add_computed_column(caption=tbl.seen.choices[0].message.content)
+    tbl.add_computed_column(reply=speech(tbl.caption, model=SPEECH_MODEL, voice="nova"), on_error="ignore")
+    tbl.add_computed_column(heard=transcriptions(tbl.reply, model=TRANSCRIPTION_MODEL), on_error="ignore")
+    tbl.add_computed_column(transcript=tbl.heard.text)
+    edit = image_edits(tbl.image, prompt=BACKDROP, model=IMAGE_MODEL, quality="low")
+    tbl.add_computed_column(edit=edit, on_error="ignore")
+    tbl.add_computed_column(edited=tbl.edit.data[0])
+    return tbl
+
+
+def demo_definitions(tables: Sequence[Table], *, live: bool, store: str) -> dg.Definitions:
+    """The tables' assets with the real API, or with the simulator, which needs no key and costs nothing."""
+    without_headers = (IMAGE_MODEL, MODERATION_MODEL, SPEECH_MODEL, TRANSCRIPTION_MODEL)
     simulated = OpenAIResource.simulated(
-        rpm=6_000, tpm=2_000_000, latency=0.3, latency_sigma=0.3, rate_limits={MODERATION_MODEL: 3_000}
+        rpm=_RPM,
+        tpm=2_000_000,
+        latency=0.1,
+        latency_sigma=0.3,
+        rate_limits=dict.fromkeys(without_headers, _RPM),
     )
     openai = OpenAIResource() if live else simulated
     return dg.Definitions(
-        assets=table.assets, resources={"openai": openai, "columns": ColumnStore(base_path=store)}
+        assets=[asset for table in tables for asset in table.assets],
+        resources={"openai": openai, "columns": ColumnStore(base_path=store)},
     )

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import shlex
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,9 +18,10 @@ from rich.progress import Progress as Bars
 from rich.table import Table as Grid
 
 from pxt_assets.compute import progress
-from pxt_assets.demo.graph import OWN_DAYS, OWN_FILES, demo_definitions, demo_table
+from pxt_assets.demo.graph import OWN_DAYS, demo_definitions, photos_table, tickets_table
 from pxt_assets.demo.own_files import own_files, own_partitions
 from pxt_assets.meter import dollars
+from pxt_assets.table import Table
 
 _INSTANCE_CONFIG = "telemetry:\n  enabled: false\nnux:\n  enabled: false\n"
 _LINE_SECONDS = 10.0
@@ -48,24 +49,28 @@ class _Figures:
 def run_demo(*, data: Path | None, key: str, text: str, out: Path, live: bool) -> None:
     """Materializes the whole graph and prints what it took. Raises DemoFailedError, SourceError, DefinitionError."""
     console = Console(highlight=False)
-    files, partitions = OWN_FILES, list(OWN_DAYS.get_partition_keys())
-    partitions_def: dg.PartitionsDefinition[Any] = OWN_DAYS
-    if data is not None:
+    dynamic: dg.DynamicPartitionsDefinition | None = None
+    settings: dict[str, str] = {}
+    if data is None:
+        partitions = list(OWN_DAYS.get_partition_keys())
+        tables = [tickets_table(), photos_table()]
+    else:
         files, partitions = own_files(data)
-        partitions_def = own_partitions(files)
+        dynamic = own_partitions(files)
+        tables = [tickets_table(files, dynamic, key=key, text=text)]
+        settings = {"PXT_DEMO_FILES": files, "PXT_DEMO_KEY": key, "PXT_DEMO_TEXT": text}
     store = str((out / "columns").resolve())
-    table = demo_table(files, partitions_def, key=key, text=text)
-    definitions = demo_definitions(table, live=live, store=store)
+    definitions = demo_definitions(tables, live=live, store=store)
     home = _dagster_home(out)
     console.print(
-        f"Materializing {len(table.assets)} assets, {len(partitions)} partitions, "
+        f"Materializing {sum(len(table.assets) for table in tables)} assets, {len(partitions)} partitions, "
         f"with {'the OpenAI API' if live else 'the simulator: no key, no cost, invented answers'}.",
         soft_wrap=True,
     )
     started = time.monotonic()
     with dg.DagsterInstance.get() as instance:
-        if isinstance(partitions_def, dg.DynamicPartitionsDefinition):
-            _register(instance, str(partitions_def.name), partitions)
+        if dynamic is not None:
+            _register(instance, str(dynamic.name), partitions)
         with _progress(console, len(partitions)) as observer, progress.observed(observer):
             result = definitions.resolve_implicit_global_asset_job_def().execute_in_process(
                 instance=instance,
@@ -76,7 +81,7 @@ def run_demo(*, data: Path | None, key: str, text: str, out: Path, live: bool) -
                     "dagster/asset_partition_range_end": partitions[-1],
                 },
             )
-        console.print(_summary(result))
+        console.print(_summary(result, tables))
         failures = [e for e in result.all_events if e.is_step_failure]
     if failures:
         hint = (
@@ -89,9 +94,7 @@ def run_demo(*, data: Path | None, key: str, text: str, out: Path, live: bool) -
         f"Done in {time.monotonic() - started:.1f} s. Parquet files, one a partition, in {store}/",
         soft_wrap=True,
     )
-    settings = {"DAGSTER_HOME": home, "PXT_DEMO_STORE": store}
-    if data is not None:
-        settings |= {"PXT_DEMO_FILES": files, "PXT_DEMO_KEY": key, "PXT_DEMO_TEXT": text}
+    settings = {"DAGSTER_HOME": home, "PXT_DEMO_STORE": store, **settings}
     if live:
         settings["PXT_LIVE"] = "1"
     env = " ".join(f"{name}={shlex.quote(value)}" for name, value in settings.items())
@@ -150,7 +153,8 @@ def _progress(console: Console, partitions: int) -> Iterator[Callable[[progress.
         yield draw
 
 
-def _summary(result: dg.ExecuteInProcessResult) -> Grid:
+def _summary(result: dg.ExecuteInProcessResult, tables: Sequence[Table]) -> Grid:
+    """What each asset took: table by table, the columns in the order in which they were added."""
     figures: dict[str, _Figures] = {}
     for event in result.get_asset_materialization_events():
         metadata = {k: v.value for k, v in event.materialization.metadata.items()}
@@ -167,12 +171,20 @@ def _summary(result: dg.ExecuteInProcessResult) -> Grid:
         "seconds",
     ):
         grid.add_column(name, justify="right", no_wrap=True)
-    for asset, f in figures.items():
-        work = (
-            [f.failed, f.requests, f.tokens, dollars(f.cost), f"{f.seconds:.2f}"] if f.computed else [""] * 5
-        )
-        grid.add_row(asset, str(f.rows), *map(str, work))
+    for table in tables:
+        if grid.row_count:
+            grid.add_row()
+        for asset in (definition.key.to_user_string() for definition in table.assets):
+            if asset in figures:
+                grid.add_row(asset, *_cells(figures[asset]))
     return grid
+
+
+def _cells(figures: _Figures) -> list[str]:
+    f = figures
+    if not f.computed:
+        return [str(f.rows)]
+    return [*map(str, (f.rows, f.failed, f.requests, f.tokens)), dollars(f.cost), f"{f.seconds:.2f}"]
 
 
 def _add(figures: _Figures, metadata: dict[str, Any]) -> None:

@@ -10,13 +10,23 @@ from pathlib import Path
 
 import pytest
 
-ASSETS = (
+TICKETS = (
     "tickets",
     "tickets/response",
     "tickets/summary",
     "tickets/embed",
     "tickets/moderation",
     "tickets/flagged",
+)
+PHOTOS = (
+    "photos",
+    "photos/seen",
+    "photos/caption",
+    "photos/reply",
+    "photos/heard",
+    "photos/transcript",
+    "photos/edit",
+    "photos/edited",
 )
 
 
@@ -37,12 +47,16 @@ def test_the_demo_materializes_all_assets_and_says_what_it_took(tmp_path):
     """`pxt-assets demo` prints per asset its figures, where the files are, and how to open them in the browser."""
     done = pxt_assets(tmp_path, "demo")
     assert done.returncode == 0, done.stderr
-    assert {asset: figures(done.stdout, asset)[0] for asset in ASSETS} == dict.fromkeys(ASSETS, "80")
+    assert re.findall(r"^((?:tickets|photos)\S*) {2,}\d", done.stdout, re.MULTILINE) == [*TICKETS, *PHOTOS]
+    assert {figures(done.stdout, asset)[0] for asset in TICKETS} == {"80"}
+    assert {figures(done.stdout, asset)[0] for asset in PHOTOS} == {"10"}
     assert figures(done.stdout, "tickets/response")[2] == "79"  # two tickets have the same text
     assert figures(done.stdout, "tickets/embed")[1] == "2"  # the empty text, and the one that is too long
+    assert {figures(done.stdout, asset)[1] for asset in PHOTOS[1:]} == {"0"}
+    assert "simulated cost" in done.stdout
     store = tmp_path / ".pxt-demo" / "columns"
     assert str(store) in done.stdout
-    assert len(list(store.rglob("*.parquet"))) == len(ASSETS) * 5
+    assert len(list(store.rglob("*.parquet"))) == len(TICKETS + PHOTOS) * 5
     assert not list(store.rglob("*.journal"))
     assert f"DAGSTER_HOME={tmp_path}/.pxt-demo/dagster" in done.stdout
     assert "dagster dev -m pxt_assets.demo.definitions" in done.stdout
@@ -52,6 +66,7 @@ def test_the_demo_materializes_all_assets_and_says_what_it_took(tmp_path):
     assert again.returncode == 0, again.stderr
     assert figures(again.stdout, "tickets/response")[2] == "0"
     assert figures(again.stdout, "tickets/moderation")[2] == "0"
+    assert {figures(again.stdout, asset)[2] for asset in PHOTOS[1:]} == {"0"}
 
 
 @pytest.fixture
@@ -64,11 +79,12 @@ def own(tmp_path):
 
 
 def test_the_demo_runs_on_files_of_ones_own(tmp_path, own):
-    """`--data DIR` makes each file of the folder a partition; `--key` and `--text` name its columns."""
+    """`--data DIR` makes each file of the folder a partition, without photos; `--key` and `--text` name its columns."""
     done = pxt_assets(tmp_path, "demo", "--data", str(own), "--key", "nr", "--text", "text")
     assert done.returncode == 0, done.stderr
     assert figures(done.stdout, "tickets/summary")[0] == "3"
     assert "PXT_DEMO_FILES=" in done.stdout
+    assert "photos" not in done.stdout
 
 
 def test_a_mistake_in_ones_own_files_is_told_in_a_line(tmp_path, own):

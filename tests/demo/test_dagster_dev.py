@@ -22,6 +22,14 @@ ASSETS = {
     "tickets/embed",
     "tickets/moderation",
     "tickets/flagged",
+    "photos",
+    "photos/seen",
+    "photos/caption",
+    "photos/reply",
+    "photos/heard",
+    "photos/transcript",
+    "photos/edit",
+    "photos/edited",
 }
 QUERY = "{ assetNodes { assetKey { path } partitionKeys dependencyKeys { path } } }"
 
@@ -109,4 +117,6 @@ def test_dagster_dev_serves_the_demos_assets(home):
     by_name = {"/".join(node["assetKey"]["path"]): node for node in nodes}
     assert set(by_name) == ASSETS
     assert by_name["tickets/embed"]["partitionKeys"] == [f"2026-03-0{day}" for day in range(2, 7)]
+    assert by_name["photos/edit"]["partitionKeys"] == by_name["tickets/embed"]["partitionKeys"]
+    assert by_name["photos/heard"]["dependencyKeys"] == [{"path": ["photos", "reply"]}]
     assert by_name["tickets/summary"]["dependencyKeys"] == [{"path": ["tickets", "response"]}]
