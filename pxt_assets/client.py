@@ -170,7 +170,7 @@ class Client:
         contents = await asyncio.gather(*(self._wire.download(url) for url in parsed.urls))
         try:
             return replace(parsed, values=parsed.completed(contents))
-        except ValueError as e:
+        except (ValueError, TypeError) as e:
             msg = f"{request.endpoint.path} links to something else than documented: {e}"
             raise CellError("InvalidAnswer", msg, request_id) from e
 

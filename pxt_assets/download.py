@@ -16,6 +16,7 @@ MAX_BYTES = 64 * 2**20
 SECONDS = 60.0
 ATTEMPTS = 4
 _PAUSE_SECONDS = 1.0
+_NO_URL = "the answer links to a result at what is no URL"
 
 
 async def download(http: httpx2.AsyncClient, url: str, api_host: str) -> bytes:
@@ -24,7 +25,12 @@ async def download(http: httpx2.AsyncClient, url: str, api_host: str) -> bytes:
     `api_host` may be spoken to in plain HTTP, as a server on the same machine is; any other host only in HTTPS. Raises
     CellError, whose message does not quote the URL: such links are signed.
     """
-    parts = urlsplit(url)
+    try:
+        parts = urlsplit(url)
+    except ValueError as e:
+        raise CellError("DownloadError", _NO_URL) from e
+    if not parts.hostname:
+        raise CellError("DownloadError", _NO_URL)
     if parts.scheme != "https" and not (parts.scheme == "http" and parts.hostname == api_host):
         msg = f"the answer links to a result at {parts.scheme}://{parts.hostname}, allowed: https"
         raise CellError("DownloadError", msg)
@@ -64,6 +70,8 @@ async def _content(http: httpx2.AsyncClient, url: str) -> bytes:
                 if len(content) > MAX_BYTES:
                     msg = f"the result that the answer links to is larger than {MAX_BYTES:,} bytes"
                     raise CellError("DownloadError", msg)
+    except (httpx2.InvalidURL, aiohttp.InvalidURL) as e:
+        raise CellError("DownloadError", _NO_URL) from e
     except (httpx2.HTTPError, aiohttp.ClientError, OSError) as e:  # a timeout among them
         raise _PassingError(type(e).__name__) from e
     return bytes(content)

@@ -58,6 +58,10 @@ class CellError(PxtError):
         self.message = f"{message} (request {request_id})" if request_id else message
         self.request_id = request_id
 
+    def to_keep(self) -> "CellError":
+        """The same without the frames in which it arose: these would keep alive the images that they held."""
+        return CellError(self.errortype, self.message, divisible=self.divisible)
+
 
 class RunError(PxtError):
     """Stops the run: what is finished is kept, nothing new is sent."""

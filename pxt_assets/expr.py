@@ -10,7 +10,7 @@ from pxt_assets.errors import DefinitionError
 from pxt_assets.json_text import canonical
 from pxt_assets.media import Media
 from pxt_assets.request import ORDERED_ARGUMENTS
-from pxt_assets.types import Bool, ColumnType, Float, Image, Int, Json, String, type_name
+from pxt_assets.types import Bool, ColumnType, Float, Image, ImageList, Int, Json, String, type_name
 
 if TYPE_CHECKING:
     import dagster as dg
@@ -131,6 +131,8 @@ class Path(Expr):
         self._steps: tuple[Step, ...] = (*base._steps, step) if isinstance(base, Path) else (step,)
         self._shape = _narrow(base._shape, step)
         self._type = _PRIMITIVES.get(str(self._shape.get("type")), Json)
+        if _IMAGES in (self._shape, base._shape if isinstance(step, slice) else None):
+            self._type = ImageList
 
     def __repr__(self) -> str:
         return repr(self._base) + "".join(_written(step) for step in self._steps)
@@ -179,6 +181,9 @@ _PRIMITIVES: dict[str, type[ColumnType]] = {
     "boolean": Bool,
     "image": Image,  # no type of JSON Schema: what a result that holds images says of them
 }
+
+
+_IMAGES: Shape = {"items": {"type": "image"}}
 
 
 def _is_step(step: object) -> bool:
@@ -253,7 +258,7 @@ def calls(expr: object) -> list[Call]:
 def type_of(expr: object) -> tuple[type[ColumnType] | None, Shape]:
     """The column type of an expression, None where only the rows tell, and what is known of its JSON value."""
     if isinstance(expr, Expr):
-        return expr._type, expr._shape
+        return expr._type, _IMAGES if expr._type is ImageList else expr._shape
     if isinstance(expr, Mapping):
         return Json, {"properties": {k: _schema(v) for k, v in expr.items()}}
     return Json, {}

@@ -5,15 +5,16 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any
 
-from pxt_assets.types import MEDIA_KEY, ImageData
+from pxt_assets.types import MEDIA_KEY, ImageData, ImageList
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
 _KEY = b"huggingface"
+_IMAGE_LIST = {"feature": {"_type": "Image"}, "_type": "List"}
 _IMAGE_DATA = {
     "created": {"dtype": "int64", "_type": "Value"},
-    "data": {"feature": {"_type": "Image"}, "_type": "List"},
+    "data": _IMAGE_LIST,
     "usage": {"dtype": "string", "_type": "Value"},
 }
 
@@ -27,6 +28,8 @@ def with_features(schema: pa.Schema) -> pa.Schema:
             features[field.name] = {"_type": told.decode()}
         elif field.type == ImageData.arrow():
             features[field.name] = _IMAGE_DATA
+        elif field.type == ImageList.arrow():
+            features[field.name] = _IMAGE_LIST
     if not features:
         return schema
     note = json.dumps({"info": {"features": features}}).encode()

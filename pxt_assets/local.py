@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping, Sequence
+import inspect
+import json
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from concurrent.futures import Executor
+from contextlib import suppress
 from contextvars import copy_context
 from dataclasses import dataclass
 from functools import cached_property, partial
 from typing import Any, Protocol
 
 from pxt_assets.digest import digest
-from pxt_assets.json_text import canonical, dumps
+from pxt_assets.errors import CellError
+from pxt_assets.json_text import canonical, dumps, encodable
 from pxt_assets.media import Media
 
 IN_FLIGHT = 100
@@ -33,7 +37,7 @@ class Runs(Protocol):
         """The arguments that are the same for all rows of a call."""
 
     async def run(self, rows: Sequence[Mapping[str, Any]], threads: Executor) -> Sequence[Any]:
-        """The values of some rows. Raises CellError."""
+        """The values of some rows, a CellError in place of one that is no result. Raises CellError."""
 
 
 @dataclass(frozen=True)
@@ -71,10 +75,13 @@ class LocalCall:
     @cached_property
     def packed_with(self) -> bytes:
         """Equal for rows that one call can take."""
-        return self.function.version.encode() + _canonical(self.function.shared(self.arguments))
+        # two functions of one version may close over different objects
+        return f"{id(self.function)}:".encode() + _canonical(self.function.shared(self.arguments))
 
     def settled(self, value: Any) -> Any:
-        """The value as it is."""
+        """The value as it is. Raises it if it is an error."""
+        if isinstance(value, CellError):
+            raise value
         return value
 
 
@@ -105,17 +112,70 @@ def leaf_form(value: Any) -> Any:
     return value
 
 
-async def in_thread(
-    threads: Executor | None, function: Callable[..., Any], arguments: Mapping[str, Any]
+async def called(
+    function: Callable[..., Any], arguments: Mapping[str, Any], threads: Executor | None = None
 ) -> Any:
-    """The result of a function that may block, run in one of the threads with the caller's context variables."""
-    call = partial(copy_context().run, _called, function, arguments)
-    return await asyncio.get_running_loop().run_in_executor(threads, call)
+    """The result of a user's function, a sync one run in one of the threads with the caller's context variables.
+
+    Whatever it raises comes as an Exception: what would end a program, such as SystemExit, is an error of one call.
+    """
+    if inspect.iscoroutinefunction(function):
+        return await _awaited(function(**arguments))
+    call = partial(copy_context().run, _returned, function, arguments)
+    value = await asyncio.get_running_loop().run_in_executor(threads, call)
+    return await _awaited(value) if inspect.isawaitable(value) else value
 
 
-def _called(function: Callable[..., Any], arguments: Mapping[str, Any]) -> Any:
+async def _awaited(value: Awaitable[Any]) -> Any:
+    try:
+        return await value
+    except (Exception, GeneratorExit):
+        raise
+    except BaseException as e:
+        task = asyncio.current_task()
+        if isinstance(e, asyncio.CancelledError) and task is not None and task.cancelling():
+            raise
+        raise _as_exception(e) from e
+
+
+def _returned(function: Callable[..., Any], arguments: Mapping[str, Any]) -> Any:
     try:
         return function(**arguments)
     except StopIteration as e:  # which cannot leave a thread: who waits for it would wait forever
-        msg = "it raised StopIteration"
-        raise RuntimeError(msg) from e
+        raise _as_exception(e) from e
+    except Exception:
+        raise
+    except BaseException as e:
+        raise _as_exception(e) from e
+
+
+def _as_exception(error: BaseException) -> RuntimeError:
+    return RuntimeError(f"it raised {type(error).__name__}: {said(error)}".removesuffix(": "))
+
+
+def said(error: BaseException, length: int = 2_000) -> str:
+    """What an exception says, cut to `length` characters; of one that can say nothing nothing."""
+    try:
+        text = str(error)
+    except Exception:  # whatever a user's exception raises in its turn
+        return ""
+    return text if len(text) <= length else f"{text[: length - 1]}…"
+
+
+def as_json(value: Any) -> Any:
+    """What a user's function returned as JSON holds it, read back: models, enums, dates, arrays among it as JSON.
+
+    Raises TypeError or ValueError for what JSON cannot hold.
+    """
+    from pydantic_core import to_jsonable_python
+
+    with suppress(UnicodeEncodeError):  # lone surrogates, which are replaced below
+        value = to_jsonable_python(value, by_alias=False, fallback=_plain)
+    return json.loads(encodable(dumps(value)))
+
+
+def _plain(value: Any) -> Any:
+    if hasattr(value, "tolist"):  # numpy scalars and arrays
+        return value.tolist()
+    msg = f"it returned {type(value).__name__}, which is no JSON"
+    raise TypeError(msg)

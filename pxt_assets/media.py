@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import base64
 import io
+import re
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import cached_property
-from pathlib import PurePath
+from pathlib import Path, PurePath
 from typing import TYPE_CHECKING, Any, TypeGuard
-from urllib.parse import urlsplit
+from urllib.parse import unquote
 
 from pxt_assets.digest import digest
 from pxt_assets.errors import CellError
@@ -24,7 +26,8 @@ MAX_READ_BYTES = 512 * 2**20
 _LOCAL = ("", "file", "local")
 _STORES = ("memory", "s3", "s3a", "gs", "gcs", "az", "abfs", "abfss", "adl")
 """Protocols that a path may have: storages, nothing that asks another host in this machine's name."""
-_KEPT_BY_PILLOW = ("jpeg", "png", "webp", "gif", "bmp", "tiff")
+_PROTOCOL = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*)://")
+_KEPT_BY_PILLOW = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF")
 
 
 @dataclass(frozen=True)
@@ -109,9 +112,9 @@ def media_of(
         return Media(bytes(value))
     if isinstance(value, Mapping):
         content, path = value.get("bytes"), value.get("path")
-        if content is not None:
-            return Media(bytes(content), path)
-        value = path
+        if isinstance(content, bytes | bytearray | memoryview):
+            return Media(bytes(content), path if isinstance(path, str) else None)
+        value = path if content is None and path is not None else value
     if is_image(value):
         return Media(encoded(value))
     if isinstance(value, PurePath):
@@ -121,12 +124,18 @@ def media_of(
         raise CellError("TypeError", msg)
     if value.startswith("data:"):
         return Media(_of_data_url(value))
-    if urlsplit(value).scheme in ("http", "https"):
+    if _protocol(value) in ("http", "https"):
         return Media(None, url=value)
     if column_type is None:
         msg = "got a path in a column that was not declared; declare it in schema= as Image or Audio to have it read"
         raise CellError("UndeclaredPath", msg)
     return _read(value, column_type, storage_options or {})
+
+
+def _protocol(text: str) -> str:
+    """`s3` of `s3://...`, "" of a local path. A text out of a table may be any: urllib refuses some with ValueError."""
+    found = _PROTOCOL.match(text)
+    return found[1].lower() if found else ""
 
 
 def _of_data_url(url: str) -> bytes:
@@ -147,23 +156,21 @@ def _read(path: str, column_type: type[ColumnType], storage_options: Mapping[str
     media = Media(content, path)
     if media.format not in wanted:
         kind = "audio" if issubclass(column_type, Audio) else "image"
-        msg = f"{path!r} holds no {kind} of a known format ({', '.join(sorted(wanted))})"
+        msg = f"{_shown(path)} holds no {kind} of a known format ({', '.join(sorted(wanted))})"
         raise CellError("NotMedia", msg)
     return media
 
 
 def _content(path: str, storage_options: Mapping[str, Any]) -> bytes:
-    protocol = urlsplit(path).scheme if "://" in path else ""
+    protocol = _protocol(path)
     if protocol not in (*_LOCAL, *_STORES) or (protocol not in _LOCAL and "::" in path):
-        msg = f"{path[:200]!r} is no path of a storage; allowed: a local path, or a URL with {', '.join(_STORES)}"
+        msg = f"{_shown(path)} is no path of a storage; allowed: a local path, or a URL with {', '.join(_STORES)}"
         raise CellError("ValueError", msg)
     try:
         if protocol in _LOCAL:
-            from pathlib import Path
-
-            local = Path(path.removeprefix(f"{protocol}://") if protocol else path)
+            local = _local(path, protocol)
             if not local.is_file():  # a device or a pipe would never end
-                msg = f"{path!r} is no file"
+                msg = f"{_shown(path)} is no file"
                 raise CellError("FileNotFoundError", msg)
             _check_size(path, local.stat().st_size)
             return local.read_bytes()
@@ -176,39 +183,84 @@ def _content(path: str, storage_options: Mapping[str, Any]) -> bytes:
     except CellError:
         raise
     except Exception as e:  # every storage has errors of its own, which may quote credentials
-        msg = f"{path!r} cannot be read"
+        msg = f"{_shown(path)} cannot be read"
         raise CellError(type(e).__name__, msg) from None
+
+
+def _local(path: str, protocol: str) -> Path:
+    """The file of a path, or of a URL as fsspec writes it (unquoted) or as the standard has it (quoted)."""
+    if not protocol:
+        return Path(path)
+    name = path[len(protocol) + len("://") :]
+    return Path(name) if "%" not in name or Path(name).is_file() else Path(unquote(name))
+
+
+def _shown(path: str) -> str:
+    """A path as a message quotes it: what a table has in a path's place may be megabytes."""
+    return repr(path if len(path) <= 200 else f"{path[:200]}…")
 
 
 def _check_size(path: str, size: int) -> None:
     if size > MAX_READ_BYTES:
-        msg = f"{path!r} has {size:,} bytes, allowed: {MAX_READ_BYTES:,}"
+        msg = f"{_shown(path)} has {size:,} bytes, allowed: {MAX_READ_BYTES:,}"
         raise CellError("FileTooLarge", msg)
 
 
-def encoded(image: PIL.Image.Image, format: str | None = None) -> bytes:
+def encoded(image: PIL.Image.Image, format: str | None = None, mode: str | None = None) -> bytes:
     """A PIL image as a file: in the format it was opened from, so that a JPEG stays one; PNG otherwise.
 
-    Raises CellError for one that cannot be decoded or encoded.
+    Which way up it is told to be is kept, or where the format changes carried out. `mode` is Pillow's, None for that of
+    the image. Raises CellError for one that cannot be decoded or encoded.
     """
-    wanted = (format or image.format or "PNG").upper()
-    if wanted.lower() not in _KEPT_BY_PILLOW:
+    own = "JPEG" if image.format == "MPO" else image.format  # what telephones call their JPEGs with a preview
+    wanted = (format or own or "PNG").upper()
+    if wanted not in _KEPT_BY_PILLOW:
         wanted = "PNG"
-    options: dict[str, Any] = {"quality": "keep"} if wanted == "JPEG" and image.format == "JPEG" else {}
-    if wanted == "WEBP":
-        options = {"lossless": True}
     target = io.BytesIO()
     try:
-        if wanted == "PNG" and image.mode not in _PNG_MODES:
-            image = image.convert("RGBA" if "A" in image.mode else "RGB")
-        image.save(target, wanted, **options)
+        if own is not None and own != wanted:
+            from PIL.ImageOps import exif_transpose
+
+            image = exif_transpose(image)
+        if mode is not None:
+            image = image.convert(mode)
+        if wanted == "PNG":
+            image = _in_png_mode(image)
+        image.save(target, wanted, **_options(image, wanted))
     except Exception as e:  # Pillow's plugins raise what they like for a broken image
         msg = f"the image cannot be encoded as {wanted} ({type(e).__name__})"
         raise CellError("ImageError", msg) from e
     return target.getvalue()
 
 
-_PNG_MODES = ("1", "L", "LA", "I", "I;16", "P", "RGB", "RGBA")
+def _options(image: PIL.Image.Image, format: str) -> dict[str, Any]:
+    """How to save an image so that it stays as it is."""
+    from PIL.JpegImagePlugin import JpegImageFile, get_sampling
+
+    options: dict[str, Any] = {}
+    if format == "WEBP":
+        options["lossless"] = True
+    if format == "JPEG" and isinstance(image, JpegImageFile):
+        options |= {"qtables": image.quantization, "subsampling": get_sampling(image)}
+    if format in ("JPEG", "PNG", "WEBP") and image.format is not None:
+        with suppress(Exception):  # one that is broken tells nothing
+            if exif := image.getexif():
+                options["exif"] = exif.tobytes()
+    if format == "JPEG" and image.info.get("icc_profile"):
+        options["icc_profile"] = image.info["icc_profile"]
+    return options
+
+
+_PNG_MODES = ("1", "L", "LA", "I;16", "P", "RGB", "RGBA")
+_PNG_MODE_OF = {"La": "LA", "RGBa": "RGBA", "PA": "RGBA"}
+
+
+def _in_png_mode(image: PIL.Image.Image) -> PIL.Image.Image:
+    if image.mode in _PNG_MODES:
+        return image
+    if image.mode.startswith("I"):  # integers of 16 or 32 bits
+        return image.convert("I").convert("I;16")
+    return image.convert(_PNG_MODE_OF.get(image.mode, "RGB"))
 
 
 def opened(content: bytes) -> PIL.Image.Image:

@@ -7,9 +7,8 @@ import html
 import io
 import re
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeGuard
 
-from pxt_assets.errors import CellError
 from pxt_assets.media import Media, opened
 from pxt_assets.sniff import IMAGE_FORMATS
 from pxt_assets.values import to_python
@@ -20,6 +19,8 @@ if TYPE_CHECKING:
 _CELL_CHARACTERS = 160
 _THUMBNAIL_PIXELS = 96
 _THUMBNAILS_A_CELL = 3
+_DECODED_PIXELS = 50_000_000
+"""A few KB may claim to be billions."""
 _THUMBNAIL_BYTES = 40_000
 """Of all thumbnails of a preview: it is stored in Dagster's event log."""
 
@@ -44,8 +45,8 @@ def _cell(value: object, thumbnails: _Thumbnails) -> str:
         return "*null*"
     if isinstance(value, Media):
         return thumbnails.of(value)
-    if isinstance(value, Mapping) and _is_media_list(value.get("data")):
-        images = value["data"]
+    images = value.get("data") if isinstance(value, Mapping) else value
+    if _is_media_list(images):
         more = f" and {len(images) - _THUMBNAILS_A_CELL} more" if len(images) > _THUMBNAILS_A_CELL else ""
         return " ".join(map(thumbnails.of, images[:_THUMBNAILS_A_CELL])) + more
     if isinstance(value, list) and len(value) > 8 and all(isinstance(v, float) for v in value):
@@ -55,7 +56,7 @@ def _cell(value: object, thumbnails: _Thumbnails) -> str:
     return escaped(text if len(text) <= _CELL_CHARACTERS else text[:_CELL_CHARACTERS] + "…")
 
 
-def _is_media_list(value: object) -> bool:
+def _is_media_list(value: object) -> TypeGuard[list[Media]]:
     return isinstance(value, list) and bool(value) and all(isinstance(v, Media) for v in value)
 
 
@@ -84,7 +85,7 @@ class _Thumbnails:
         if media.format in IMAGE_FORMATS and media.content is not None and self._left > 0:
             try:
                 small = _thumbnail(media.content)
-            except (CellError, OSError, ValueError, SyntaxError):  # broken further in
+            except Exception:  # Pillow's plugins raise what they like for what is broken further in
                 return escaped(_described(media))
             self._left -= len(small)
             return f"![{media.format}](data:image/jpeg;base64,{base64.b64encode(small).decode()})"
@@ -98,11 +99,14 @@ def _described(media: Media) -> str:
 
 
 def _thumbnail(content: bytes) -> bytes:
-    """A JPEG of at most _THUMBNAIL_PIXELS a side, transparent parts white."""
+    """A JPEG of at most _THUMBNAIL_PIXELS a side, transparent parts white. Raises whatever Pillow does."""
     import PIL.Image
 
     image: Any = opened(content)
     image.draft("RGB", (_THUMBNAIL_PIXELS * 2, _THUMBNAIL_PIXELS * 2))  # a JPEG is decoded at about that size
+    if image.width * image.height > _DECODED_PIXELS:
+        msg = "it would take too much memory"
+        raise ValueError(msg)
     image.thumbnail((_THUMBNAIL_PIXELS, _THUMBNAIL_PIXELS))
     if image.has_transparency_data:
         image = image.convert("RGBA")

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import datetime
+import math
 import numbers
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from pxt_assets.errors import CellError, SourceError
-from pxt_assets.media import is_image, media_of
+from pxt_assets.media import Media, is_image, media_of
 from pxt_assets.types import Image, Json, plain_type
 from pxt_assets.values import to_arrow
 
@@ -226,8 +227,8 @@ def column_of(name: str, values: Sequence[Any]) -> pa.Array:
     import pyarrow as pa
 
     try:
-        if any(is_image(v) for v in values):
-            return to_arrow([None if v is None else media_of(v, Image) for v in values], Image)
+        if any(is_image(v) or _is_stored_media(v) for v in values):
+            return to_arrow([_media(v) for v in values], Image)
         if any(_is_json(v) for v in values):
             return to_arrow(values, Json)
         column = pa.array(values, from_pandas=True)
@@ -240,6 +241,25 @@ def column_of(name: str, values: Sequence[Any]) -> pa.Array:
         kinds = sorted({type(v).__name__ for v in values if v is not None})
         msg = f"column {name!r} holds {' and '.join(kinds)}, which make no one column ({e}); convert it upstream"
         raise SourceError(msg) from e
+
+
+def _is_stored_media(value: object) -> bool:
+    """Whether a value is an image or a sound as a stored column is loaded."""
+    return isinstance(value, Mapping) and value.keys() == {"bytes", "path"} and _is_bytes(value["bytes"])
+
+
+def _is_bytes(value: object) -> bool:
+    return isinstance(value, bytes | bytearray | memoryview)
+
+
+def _media(value: Any) -> Media | None:
+    """An image or a sound, of which nothing is read: the column is not declared. Raises CellError."""
+    if value is None or (isinstance(value, float) and math.isnan(value)):
+        return None
+    if isinstance(value, Mapping) and value.keys() == {"bytes", "path"} and value["bytes"] is None:
+        path = value["path"]
+        return None if path is None else Media(None, str(path))
+    return media_of(value, None)
 
 
 def _family(value: object) -> object:

@@ -42,8 +42,12 @@ _BRANDS = {
     b"avif": "avif",
     b"avis": "avif",
     b"heic": "heic",
+    b"heim": "heic",
+    b"heis": "heic",
     b"heix": "heic",
+    b"hevc": "heic",
     b"mif1": "heic",
+    b"msf1": "heic",
     b"M4A ": "m4a",
     b"M4B ": "m4a",
 }

@@ -44,6 +44,14 @@ def _constant(value: object) -> str:
 
 
 def _closure(function: Callable[..., Any]) -> str:
+    """The constants that a function, and what it wraps, close over."""
+    chain = [function]
+    while (wrapped := getattr(chain[-1], "__wrapped__", None)) is not None:
+        chain.append(wrapped)
+    return dumps([_cells(one) for one in chain])
+
+
+def _cells(function: Callable[..., Any]) -> dict[str, str]:
     code, cells = getattr(function, "__code__", None), getattr(function, "__closure__", None) or ()
     held = {}
     for name, cell in zip(code.co_freevars if code else (), cells, strict=True):
@@ -51,4 +59,4 @@ def _closure(function: Callable[..., Any]) -> str:
             held[name] = dumps(cell.cell_contents)
         except (TypeError, ValueError):  # no JSON, or not assigned yet
             continue
-    return dumps(held)
+    return held

@@ -6,7 +6,6 @@ import asyncio
 import copy
 import dataclasses
 import inspect
-import json
 import re
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import Executor
@@ -15,8 +14,8 @@ from typing import TYPE_CHECKING, Any
 
 from pxt_assets.digest import digest
 from pxt_assets.errors import DefinitionError
-from pxt_assets.json_text import dumps, encodable
-from pxt_assets.local import in_thread
+from pxt_assets.json_text import dumps
+from pxt_assets.local import as_json, called, said
 from pxt_assets.schema import faults
 from pxt_assets.signature import signature_of
 from pxt_assets.source_text import version_of
@@ -71,13 +70,7 @@ class Tool:
     async def call(self, arguments_text: str, threads: Executor | None = None) -> Any:
         """The function's result as JSON. Raises what the function raises, and ValueError for what is no JSON."""
         arguments = self._parsed(arguments_text)
-        if inspect.iscoroutinefunction(self.function):
-            result = await self.function(**arguments)
-        else:
-            result = await in_thread(threads, self.function, arguments)
-            if inspect.isawaitable(result):  # of a plain function around an async one
-                result = await result
-        return _as_json(result)
+        return as_json(await called(self.function, arguments, threads))
 
     def _parsed(self, text: str) -> dict[str, Any]:
         """The arguments as the function's hints say, without those that are left out. Raises ValueError."""
@@ -217,28 +210,15 @@ class Tools:
         return invoked
 
     async def _outcome(
-        self, called: Tool | None, call: ToolCall, threads: Executor | None
+        self, wanted: Tool | None, call: ToolCall, threads: Executor | None
     ) -> tuple[Any, str | None]:
         """A call's result, and what went wrong with it."""
-        if called is None:
+        if wanted is None:
             return None, f"there is no such tool, only {', '.join(t.name for t in self)}"
         try:
-            return await called.call(call.arguments_text, threads), None
+            return await wanted.call(call.arguments_text, threads), None
         except Exception as e:
-            return None, f"{type(e).__name__}: {e}".removesuffix(": ")
-
-
-def _as_json(value: Any) -> Any:
-    from pydantic_core import to_jsonable_python
-
-    return json.loads(encodable(dumps(to_jsonable_python(value, fallback=_plain))))
-
-
-def _plain(value: Any) -> Any:
-    if hasattr(value, "tolist"):  # numpy scalars and arrays
-        return value.tolist()
-    msg = f"it returned {type(value).__name__}, which is no JSON"
-    raise TypeError(msg)
+            return None, f"{type(e).__name__}: {said(e)}".removesuffix(": ")
 
 
 def calls_of(response: Mapping[str, Any]) -> list[ToolCall]:
@@ -263,7 +243,7 @@ def calls_of(response: Mapping[str, Any]) -> list[ToolCall]:
 
 
 def _dicts(values: Any) -> list[Any]:
-    return [value for value in values or () if isinstance(value, Mapping)]
+    return [value for value in values if isinstance(value, Mapping)] if isinstance(values, list) else []
 
 
 def _call(function: Mapping[str, Any], call_id: str | None) -> ToolCall:
@@ -324,6 +304,10 @@ def tool(
         msg = f"tool: got {function!r}, allowed: a Python function, sync or async, or a @udf"
         raise DefinitionError(msg)
     is_udf = plain is not given
+    fixed = getattr(given, "_fixed", None)
+    if fixed:
+        msg = f"tool: got {given!r} with {', '.join(fixed)} fixed by using(...), which no model could be held to; write a function that calls it"
+        raise DefinitionError(msg)
     name = name or str(given.name if is_udf else plain.__name__)
     signature = signature_of(plain, f"tool {name}")
     return Tool(

@@ -137,6 +137,16 @@ class ImageData(Json):
         return pa.struct([("created", pa.int64()), ("data", pa.list_(Image.arrow())), ("usage", pa.string())])
 
 
+class ImageList(Json):
+    """A list of images out of such a result: `tbl.drawn.data`, `tbl.drawn.data["*"]`."""
+
+    @classmethod
+    def arrow(cls) -> pa.DataType:
+        import pyarrow as pa
+
+        return pa.list_(Image.arrow())
+
+
 def is_media(column_type: type[ColumnType] | None) -> bool:
     """Whether a column of this type holds images or sounds, and nothing else."""
     return column_type is not None and issubclass(column_type, _Media)
@@ -149,14 +159,25 @@ def is_media_struct(arrow_type: pa.DataType) -> bool:
     if not pa.types.is_struct(arrow_type) or {f.name for f in arrow_type} != {"bytes", "path"}:
         return False
     held = arrow_type.field("bytes").type
-    return bool(pa.types.is_binary(held) or pa.types.is_large_binary(held) or pa.types.is_null(held))
+    return _is_bytes(held) or bool(pa.types.is_null(held))
+
+
+def _is_bytes(arrow_type: pa.DataType) -> bool:
+    """Of any length. Other programs hand over views, and repeated values as a dictionary."""
+    import pyarrow as pa
+
+    if pa.types.is_dictionary(arrow_type):
+        return _is_bytes(arrow_type.value_type)
+    return bool(
+        pa.types.is_binary(arrow_type)
+        or pa.types.is_large_binary(arrow_type)
+        or pa.types.is_binary_view(arrow_type)
+    )
 
 
 def has_media(arrow_type: pa.DataType) -> bool:
     """Whether values of an Arrow type hold images or sounds at any depth, or bytes, which may be some."""
-    import pyarrow as pa
-
-    if is_media_struct(arrow_type) or pa.types.is_binary(arrow_type) or pa.types.is_large_binary(arrow_type):
+    if is_media_struct(arrow_type) or _is_bytes(arrow_type):
         return True
     return any(has_media(arrow_type.field(i).type) for i in range(arrow_type.num_fields))
 
@@ -177,7 +198,7 @@ def type_name(column_type: type[ColumnType]) -> str:
     """The name as users write it: `String`, `Array[(1536,), float32]`."""
     if issubclass(column_type, Array):
         return f"Array[({column_type.dim},), float32]"
-    return "Json" if column_type is ImageData else column_type.__name__
+    return "Json" if column_type in (ImageData, ImageList) else column_type.__name__
 
 
 def is_json(arrow_type: pa.DataType) -> bool:

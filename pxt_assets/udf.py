@@ -3,21 +3,25 @@
 from __future__ import annotations
 
 import asyncio
+import dataclasses
+import enum
 import inspect
 import types
 import typing
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence, Set
 from concurrent.futures import Executor
 from functools import partial
-from typing import Annotated, Any, ParamSpec, overload
+from typing import Annotated, Any, Literal, ParamSpec, overload
 
 from pxt_assets.errors import CellError, DefinitionError
 from pxt_assets.expr import Call
 from pxt_assets.function import Function
-from pxt_assets.local import LocalCall, in_thread
+from pxt_assets.json_text import dumps
+from pxt_assets.local import LocalCall, as_json, called, said
 from pxt_assets.media import Media, opened
+from pxt_assets.schema import faults, shape_of
 from pxt_assets.source_text import version_of
-from pxt_assets.types import Array, Audio, Bool, ColumnType, Float, Image, Int, Json, String
+from pxt_assets.types import Array, Audio, Bool, ColumnType, Float, Image, Int, Json, String, is_media
 from pxt_assets.values import checked
 
 P = ParamSpec("P")
@@ -38,8 +42,8 @@ def udf(
 ) -> Any:
     """Makes a Python function, sync or async, one that a computed column can apply to its inputs.
 
-    Its return hint is the column's type: str, int, float, bool, dict, list, a pydantic model (Json), numpy.ndarray or
-    `Array[(n,), "float32"]`, `PIL.Image.Image` or Image, bytes or Audio. A null in a parameter whose hint does not
+    Its return hint is the column's type: str, int, float, bool, an Enum or Literal of these, dict, list, a pydantic
+    model (Json), numpy.ndarray or `Array[(n,), "float32"]`, `PIL.Image.Image` or Image, bytes or Audio. A null in a parameter whose hint does not
     allow None makes the cell null, and the function is not called. What it raises is its row's error.
 
     Results are kept: a row is computed again when its inputs, the function's source or `version` change, but not when
@@ -82,6 +86,12 @@ class LocalFunction(Function[P]):
         self, function: Callable[P, Any], *, batch_size: int | None = None, version: str | None = None
     ) -> None:
         name = getattr(function, "__name__", type(function).__name__)
+        if not inspect.isroutine(function):
+            msg = f"udf: got {function!r}, allowed: a Python function, sync or async; write one that calls it"
+            raise DefinitionError(msg)
+        if inspect.isgeneratorfunction(function) or inspect.isasyncgenfunction(function):
+            msg = f"udf {name}: it yields its values one by one; return a list of them"
+            raise DefinitionError(msg)
         hints = _hints(function, name)
         returned = hints.pop("return", None)
         if returned is None:
@@ -119,7 +129,7 @@ class LocalFunction(Function[P]):
         return self._version
 
     def _call(self, arguments: dict[str, Any]) -> Call:
-        defaults = {p.name: p.default for p in self._named if p.default is not p.empty}
+        defaults = {p.name: p.default for p in self._named if _is_json(p.default)}
         return Call(self, {**defaults, **arguments})
 
     def ask(self, arguments: Mapping[str, Any]) -> LocalCall:
@@ -131,41 +141,79 @@ class LocalFunction(Function[P]):
         return {k: v for k, v in arguments.items() if k not in self._batched}
 
     async def run(self, rows: Sequence[Mapping[str, Any]], threads: Executor) -> Sequence[Any]:
-        """The values of some rows. Raises CellError for what the function raises."""
-        try:
-            given = [{k: _given(v, self._hints.get(k)) for k, v in row.items()} for row in rows]
-            values = await self._called(given, threads)
-            if not self._is_batched:
-                return [self._checked(values)]
-            if not isinstance(values, list | tuple) and not hasattr(values, "__len__"):
-                msg = f"got {type(values).__name__}, allowed: a list with a value for each row"
-                raise TypeError(msg)
-            if len(values) != len(rows):
-                msg = f"got {len(values)} values for {len(rows)} rows"
-                raise ValueError(msg)
-            return [self._checked(value) for value in values]
-        except CellError as e:
-            raise CellError(e.errortype, f"{self.name}: {e.message}", divisible=True) from e
-        except Exception as e:
-            raise CellError(type(e).__name__, f"{self.name}: {e}", divisible=True) from e
+        """The values of some rows, a CellError in place of one that the column cannot hold.
 
-    async def _called(self, given: Sequence[Mapping[str, Any]], threads: Executor) -> Any:
-        arguments = dict(given[0])
-        if self._is_batched:
-            arguments |= {
-                name: [row.get(name) for row in given] for name in self._batched if name in arguments
-            }
-        if inspect.iscoroutinefunction(self.function):
-            return await self.function(**arguments)  # type: ignore[call-arg]
-        value = await in_thread(threads, self.function, arguments)
-        return await value if asyncio.iscoroutine(value) else value
+        Raises CellError for what the function raises.
+        """
+        try:
+            given = [{k: self._given(k, v) for k, v in row.items()} for row in rows]
+            values = await called(self.function, self._arguments(given), threads)
+        except Exception as e:
+            raise self._error(e) from e
+        if not self._is_batched:
+            values = [values]
+        elif not _is_list(values):
+            msg = f"{self.name}: got {type(values).__name__}, allowed: a list with a value for each row"
+            raise CellError("TypeError", msg)
+        values = list(values)
+        if len(values) != len(rows):
+            msg = f"{self.name}: got {len(values)} values for {len(rows)} rows"
+            raise CellError("ValueError", msg, divisible=True)
+        if is_media(self.returns):  # encoding an image takes a while
+            return await asyncio.get_running_loop().run_in_executor(threads, self._all_checked, values)
+        return self._all_checked(values)
+
+    def _arguments(self, given: Sequence[Mapping[str, Any]]) -> Mapping[str, Any]:
+        """The arguments of one call for these rows."""
+        first = given[0]
+        lists = {name: [row.get(name) for row in given] for name in self._batched if name in first}
+        return {**first, **lists}
+
+    def _given(self, parameter: str, value: Any) -> Any:
+        import pydantic
+
+        try:
+            return _given(value, self._hints.get(parameter))
+        except pydantic.ValidationError as e:  # which quotes the value
+            msg = f"{parameter}: {faults(e)}"
+            raise CellError("ValidationError", msg) from e
+
+    def _all_checked(self, values: Sequence[Any]) -> list[Any]:
+        return [self._checked(value) for value in values]
 
     def _checked(self, value: Any) -> Any:
-        if hasattr(value, "model_dump"):
-            value = value.model_dump(mode="json")
-        if getattr(value, "ndim", None) == 0 and hasattr(value, "item"):
-            value = value.item()  # a scalar of numpy's
-        return checked(value, self.returns)
+        """The value as the column holds it, or the CellError that says why it cannot."""
+        try:
+            if value is None:
+                return None
+            if isinstance(value, enum.Enum):
+                value = value.value
+            if getattr(value, "ndim", None) == 0 and hasattr(value, "item"):
+                value = value.item()  # a scalar of numpy's
+            return as_json(value) if self.returns is Json else checked(value, self.returns)
+        except Exception as e:
+            return self._error(e)
+
+    def _error(self, error: Exception) -> CellError:
+        text = f"{self.name}: {said(error) or type(error).__name__}"
+        errortype = error.errortype if isinstance(error, CellError) else type(error).__name__
+        return CellError(errortype, text, divisible=True)
+
+
+def _is_list(values: object) -> bool:
+    """Whether values stand in an order, an array of numpy's included."""
+    if isinstance(values, str | bytes | Mapping | Set) or getattr(values, "ndim", 1) == 0:
+        return False
+    return isinstance(values, Collection)
+
+
+def _is_json(default: object) -> bool:
+    """Whether a default can be given, and be named; if not, it is left to the function."""
+    try:
+        dumps(None if default is inspect.Parameter.empty else default)
+    except (TypeError, ValueError, RecursionError):
+        return False
+    return default is not inspect.Parameter.empty
 
 
 def _hints(function: Callable[..., Any], name: str) -> dict[str, Any]:
@@ -177,9 +225,11 @@ def _hints(function: Callable[..., Any], name: str) -> dict[str, Any]:
 
 
 def _unwrapped(hint: Any) -> Any:
-    """A hint without `| None`, and without what Annotated adds."""
+    """A hint without `| None`, and without what Annotated and NewType add."""
+    if isinstance(hint, typing.NewType):
+        return _unwrapped(hint.__supertype__)
     if typing.get_origin(hint) is Annotated:
-        hint = typing.get_args(hint)[0]
+        return _unwrapped(typing.get_args(hint)[0])
     if typing.get_origin(hint) in (typing.Union, types.UnionType):
         rest = [arg for arg in typing.get_args(hint) if arg is not type(None)]
         return _unwrapped(rest[0]) if len(rest) == 1 else hint
@@ -219,6 +269,10 @@ def _column_type(hint: Any, name: str) -> tuple[type[ColumnType], Mapping[str, A
     hint = _unwrapped(hint)
     if isinstance(hint, type) and issubclass(hint, ColumnType):
         return hint, {}
+    if typing.get_origin(hint) is Literal:
+        return _common_type(typing.get_args(hint)), {}
+    if isinstance(hint, type) and issubclass(hint, enum.Enum):
+        return _common_type([member.value for member in hint]), {}
     found = _COLUMN_TYPES.get(hint) or _COLUMN_TYPES.get(typing.get_origin(hint))
     if found is not None:
         return found, {}
@@ -227,16 +281,32 @@ def _column_type(hint: Any, name: str) -> tuple[type[ColumnType], Mapping[str, A
     if _is_numpy(hint):
         return Array, {}
     if hasattr(hint, "model_json_schema"):
-        from pxt_assets.schema import shape_of
-
-        return Json, shape_of(hint.model_json_schema())
-    if typing.is_typeddict(hint) or typing.get_origin(hint) is not None:
+        return Json, shape_of(_dumped_schema(hint, name))
+    if typing.is_typeddict(hint) or dataclasses.is_dataclass(hint) or typing.get_origin(hint) is not None:
         return Json, {}
     msg = (
         f"udf {name}: the return hint {hint!r} names no column type; allowed: str, int, float, bool, dict, list, a "
         "pydantic model, numpy.ndarray, PIL.Image.Image, bytes, or a type of pxt_assets.types"
     )
     raise DefinitionError(msg)
+
+
+def _common_type(values: Iterable[Any]) -> type[ColumnType]:
+    """The column type of a choice of values, Json if they are of several types."""
+    types_ = {type(value) for value in values if value is not None}
+    return _COLUMN_TYPES.get(types_.pop(), Json) if len(types_) == 1 else Json
+
+
+def _dumped_schema(model: Any, name: str) -> Mapping[str, Any]:
+    """The JSON schema of what a pydantic model is stored as."""
+    from pydantic.errors import PydanticUserError
+
+    try:
+        schema: Mapping[str, Any] = model.model_json_schema(mode="serialization", by_alias=False)
+    except PydanticUserError as e:
+        msg = f"udf {name}: {model.__name__} has no JSON schema: {e.message}"
+        raise DefinitionError(msg) from e
+    return schema
 
 
 def _is_pil(hint: Any) -> bool:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from functools import partial
 from pathlib import PurePath
 from typing import TYPE_CHECKING, Any
@@ -19,6 +20,7 @@ from pxt_assets.types import (
     ColumnType,
     Float,
     ImageData,
+    ImageList,
     Int,
     Json,
     String,
@@ -52,6 +54,8 @@ def to_arrow(values: Sequence[Any], column_type: type[ColumnType]) -> pa.Array:
         return pa.array([None if v is None else _struct(v) for v in values], column_type.arrow())
     if column_type is ImageData:
         return _image_data(values)
+    if column_type is ImageList:
+        return copied(values, column_type.arrow())
     return pa.array(values, column_type.arrow())
 
 
@@ -61,7 +65,13 @@ def copied(values: Sequence[Any], arrow_type: pa.DataType) -> pa.Array:
 
     if is_json(arrow_type):
         return to_arrow(values, Json)
-    return pa.array([_struct(v) if isinstance(v, Media) else v for v in values], arrow_type)
+    return pa.array([_arrow_form(v) for v in values], arrow_type)
+
+
+def _arrow_form(value: Any) -> Any:
+    if isinstance(value, list):
+        return [_arrow_form(v) for v in value]
+    return _struct(value) if isinstance(value, Media) else value
 
 
 def _struct(media: Media) -> dict[str, Any]:
@@ -109,8 +119,9 @@ def to_python(
     to hold is returned as the CellError that whoever uses it has to raise, so that one bad row does not fail the others.
     """
     if is_json(column.type):
-        return [None if text is None else _parsed(text) for text in _storage(column).to_pylist()]
-    values: list[Any] = column.to_pylist()
+        values = [None if text is None else _parsed(text) for text in _storage(column).to_pylist()]
+        return [_media(v, declared, storage_options) for v in values] if is_media(declared) else values
+    values = column.to_pylist()
     if declared is Json and values:
         return [_parsed(v) if isinstance(v, str) else v for v in values]
     if is_media(declared):
@@ -122,7 +133,8 @@ def to_python(
 def loaded(column: pa.ChunkedArray | pa.Array, field: pa.Field) -> list[Any] | None:
     """A column's values for people: JSON parsed, images as PIL images, sounds as `{"bytes", "path"}`.
 
-    None where Arrow's own conversion does. Raises CellError for an image that is not there or cannot be opened.
+    So is an image that Pillow does not open: one such photo is no reason to withhold the others. None where Arrow's own
+    conversion does. Raises CellError for a file that is not there.
     """
     declared = media_type(field)
     if declared is None and _converter(field.type) is None:
@@ -135,7 +147,8 @@ def _shown(value: Any) -> Any:
         raise value
     if isinstance(value, Media):
         if value.content is not None and value.format in IMAGE_FORMATS:
-            return opened(value.content)
+            with suppress(CellError):
+                return opened(value.content)
         return _struct(value)
     if isinstance(value, dict):
         return {k: _shown(v) for k, v in value.items()}
@@ -145,14 +158,18 @@ def _shown(value: Any) -> Any:
 def _media(
     value: Any, declared: type[ColumnType] | None, storage_options: Any = None
 ) -> Media | CellError | None:
-    if value is None or (
-        isinstance(value, Mapping) and value.get("bytes") is None and value.get("path") is None
+    if value is None or isinstance(value, CellError):
+        return value
+    if (
+        isinstance(value, Mapping)
+        and value.keys() == {"bytes", "path"}
+        and list(value.values()) == [None, None]
     ):
         return None
     try:
         return media_of(value, declared, storage_options)
     except CellError as e:
-        return e
+        return e.to_keep()
 
 
 def _converter(arrow_type: pa.DataType) -> Callable[[Any], Any] | None:
@@ -207,6 +224,8 @@ def checked(value: object, column_type: type[ColumnType]) -> object:
         return _checked_json(value)
     if is_media(column_type):
         return _checked_media(value, column_type)
+    if column_type is ImageList:
+        return _checked_images(value)
     if issubclass(column_type, Array):
         return _checked_vector(value, column_type)
     if column_type is Int and isinstance(value, int) and not -(2**63) <= value < 2**63:
@@ -237,6 +256,13 @@ def _checked_media(value: object, column_type: type[ColumnType]) -> Media:
     if isinstance(value, bytes | PurePath | Media) or is_image(value):
         return media_of(value, column_type)
     msg = f"got {type(value).__name__} {str(value)[:80]!r}, allowed: {type_name(column_type)} (bytes, a PIL image or a pathlib.Path) or null"
+    raise CellError("TypeError", msg)
+
+
+def _checked_images(value: object) -> object:
+    if isinstance(value, list) and all(v is None or isinstance(v, Media) for v in value):
+        return value
+    msg = f"got {type(value).__name__} {str(value)[:80]!r}, allowed: a list of images or null"
     raise CellError("TypeError", msg)
 
 

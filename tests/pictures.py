@@ -28,7 +28,7 @@ def mask(size: tuple[int, int] = (64, 64), format: str = "PNG") -> bytes:
 def animation() -> bytes:
     """A GIF of two pictures."""
     target = io.BytesIO()
-    frames = [PIL.Image.new("P", (8, 8), color) for color in (1, 2)]
+    frames = [PIL.Image.new("RGB", (8, 8), color) for color in ("red", "blue")]
     frames[0].save(target, "GIF", save_all=True, append_images=frames[1:])
     return target.getvalue()
 

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import time
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
 
 from pxt_assets.client import Client
@@ -20,7 +20,8 @@ from pxt_assets.errors import CellError
 from pxt_assets.local import IN_FLIGHT, LocalCall
 from pxt_assets.meter import Meter
 from pxt_assets.request import Asked, Request, pack
-from pxt_assets.types import ImageData, is_media
+from pxt_assets.threads import Threads
+from pxt_assets.types import ImageData, ImageList, is_media
 
 if TYPE_CHECKING:
     from pxt_assets.compute.digests import Digests
@@ -30,6 +31,8 @@ _BYTES_OUTSTANDING = 32 * 2**20
 """Images and sounds of cells that are asked for, which each takes several times while it is on its way."""
 _LOG_SECONDS = 10.0
 _REPORT_SECONDS = 0.2
+_THREADS = min(32, (os.cpu_count() or 1) + 4)
+"""Sync functions that run at once."""
 NO_DIGEST = b"\0" * DIGEST_BYTES
 """Stands for the digest of a cell that has none: a null, or a row that makes no request."""
 
@@ -64,7 +67,7 @@ class Asker:
         self._api = Packer(self._send)
         self._local = Packer(self._run)
         self._local_slots = asyncio.Semaphore(IN_FLIGHT)
-        self._threads = ThreadPoolExecutor(thread_name_prefix="pxt-local")
+        self._threads = Threads(_THREADS)
         self._held = 0
         self._digests = bytearray()
         self._asked: set[bytes] = set()
@@ -170,12 +173,12 @@ class Asker:
         try:
             return self._column.plan.prepare(values)
         except CellError as e:
-            self.refused[row] = e
+            self.refused[row] = e.to_keep()
             self._note_failure(row, e)
             return None
 
     def _start(self, row: int, name: bytes, cell: Any) -> None:
-        size = held(cell) if self._column.inputs.holds_media else 0
+        size = held(cell)
         self._held += size
         task = asyncio.get_running_loop().create_task(self._finish(row, name, cell, size))
         self._tasks.add(task)
@@ -198,7 +201,7 @@ class Asker:
 
     def _held_by(self, value: Any) -> int:
         column_type = self._column.column_type
-        return held(value) if column_type is ImageData or is_media(column_type) else 0
+        return held(value) if column_type in (ImageData, ImageList) or is_media(column_type) else 0
 
     async def _ask(self, asked: Asked) -> Any:
         packer = self._local if isinstance(asked, LocalCall) else self._api
@@ -236,7 +239,7 @@ class Asker:
     def _note_failure(self, row: int, error: CellError) -> None:
         self._failed += 1
         if len(self._failures) < FAILURES_KEPT:
-            self._failures.append((row, error))
+            self._failures.append((row, error.to_keep()))
         if self._aborting:
             self._cancel_unsent()
 

@@ -25,8 +25,10 @@ if TYPE_CHECKING:
 
 _ROWS_A_GROUP = 8_192
 _BYTES_A_GROUP = 32 * 2**20
-_MEDIA_ROWS = 16
-"""Rows of images or sounds to take at once: each may be megabytes."""
+_MEDIA_ROWS = (4, 64)
+"""Rows of images or sounds to take at once, at first and at most: each may be megabytes."""
+_MEDIA_BYTES = 8 * 2**20
+"""What they should come to, as the last ones did."""
 _SAMPLE_ROWS = 8
 
 Results = Callable[[], Iterator["pa.Table"]]
@@ -60,8 +62,10 @@ def finished_cells(
 
         assert column.column_type is not None
         none = np.bytes_(NO_DIGEST)
-        step = _MEDIA_ROWS if has_media(column.column_type.arrow()) else _ROWS_A_GROUP
-        for start in range(0, len(digests), step):
+        is_large = has_media(column.column_type.arrow())
+        step = _MEDIA_ROWS[0] if is_large else _ROWS_A_GROUP
+        start = 0
+        while start < len(digests):
             names = digests[start : start + step]
             asked = np.flatnonzero(names != none)
             absent = np.flatnonzero(names == none)
@@ -78,7 +82,11 @@ def finished_cells(
                         }
                     )
                 )
-            yield interleaved(parts, [asked, absent])
+            part = interleaved(parts, [asked, absent])
+            start += len(names)
+            if is_large:
+                step = min(2 * step, _MEDIA_ROWS[1], max(1, step * _MEDIA_BYTES // max(part.nbytes, 1)))
+            yield part
 
     return results
 
@@ -104,10 +112,10 @@ def derived_cells(column: Column) -> Results:
                     errors.append(None)
                 except CellError as e:
                     if failed < FAILURES_KEPT:
-                        failures.append((first + len(values), e))
+                        failures.append((first + len(values), e.to_keep()))
                     failed += 1
                     values.append(None)
-                    errors.append(e)
+                    errors.append(e.to_keep())
             first += len(rows)
             yield pa.table(
                 {
@@ -232,7 +240,7 @@ def _regrouped(parts: Iterable[pa.Table]) -> Iterator[pa.Table]:
 
     kept: list[pa.Table] = []
     rows = size = 0
-    for part in parts:
+    for part in (piece for whole in parts for piece in _pieces(whole)):
         if kept and (rows + part.num_rows > _ROWS_A_GROUP or size + part.nbytes > _BYTES_A_GROUP):
             yield pa.concat_tables(kept)
             kept, rows, size = [], 0, 0
@@ -241,6 +249,16 @@ def _regrouped(parts: Iterable[pa.Table]) -> Iterator[pa.Table]:
         size += part.nbytes
     if kept:
         yield pa.concat_tables(kept)
+
+
+def _pieces(part: pa.Table) -> Iterator[pa.Table]:
+    """The same rows in tables of at most _BYTES_A_GROUP bytes, or of one row that is larger."""
+    if part.num_rows <= 1 or part.nbytes <= _BYTES_A_GROUP:
+        yield part
+        return
+    middle = part.num_rows // 2
+    yield from _pieces(part.slice(0, middle))
+    yield from _pieces(part.slice(middle))
 
 
 def _common_length(results: Iterable[pa.Table]) -> int | None:

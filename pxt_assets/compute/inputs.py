@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from pxt_assets.errors import RunError
 from pxt_assets.expr import ColumnRef
+from pxt_assets.media import Media
 from pxt_assets.rows import Rows
 from pxt_assets.types import has_media, is_media
 from pxt_assets.values import to_python
@@ -22,6 +23,8 @@ _SHOWN = 5
 _BATCH = 4_096
 _MEDIA_BATCH = 16
 """Rows of images or sounds, which may be megabytes each."""
+_MEDIA_BYTES = 8 * 2**20
+"""Of images and sounds to read at once, however few rows these are."""
 
 
 @dataclass(frozen=True)
@@ -94,7 +97,10 @@ class Inputs:
                 raise RunError(msg)
 
     def batches(self, size: int, limit: int) -> Iterator[list[Sequence[Any]]]:
-        """The values of `columns`, a tuple a row, in lists of `size` rows; `limit` rows at most."""
+        """The values of `columns`, a tuple a row, in lists of `size` rows; `limit` rows at most.
+
+        Of images and sounds fewer rows, as soon as they have _MEDIA_BYTES.
+        """
         positions = {(ref._asset, ref._column): i for i, ref in enumerate(self.columns)}
         streams = []
         for asset, rows in self.rows.items():
@@ -104,14 +110,33 @@ class Inputs:
         done, limit = 0, min(limit, self.num_rows)
         while done < limit:
             count = min(size, limit - done)
-            values: list[Sequence[Any]] = [()] * len(self.columns)
+            arrays: list[Any] = [None] * len(self.columns)
             for asset, names, stream in streams:
                 batch = next(stream)
                 for name, column in zip(names, batch.columns, strict=True):
-                    i = positions[asset, name]
-                    values[i] = to_python(column[:count], self.columns[i]._type, self.storage_options)
-            yield list(zip(*values, strict=True)) if values else [()] * count
+                    arrays[positions[asset, name]] = column[:count]
+            yield from self._values(arrays, count)
             done += count
+
+    def _values(self, arrays: Sequence[pa.Array], count: int) -> Iterator[list[Sequence[Any]]]:
+        if not arrays:
+            yield [()] * count
+            return
+        step = 1 if self.holds_media else count  # files are read here: a few hundred MB each, some of them
+        rows: list[Sequence[Any]] = []
+        size = 0
+        for start in range(0, count, step):
+            values = [
+                to_python(array[start : start + step], ref._type, self.storage_options)
+                for array, ref in zip(arrays, self.columns, strict=True)
+            ]
+            rows += zip(*values, strict=True)
+            size += sum(v.size for column in values for v in column if isinstance(v, Media))
+            if size >= _MEDIA_BYTES:
+                yield rows
+                rows, size = [], 0
+        if rows:
+            yield rows
 
     def key_of(self, row: int) -> str:
         """A row's key as a message shows it: `id=17`, or `row 3` in a table without a key."""

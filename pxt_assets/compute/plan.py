@@ -165,7 +165,8 @@ async def _finished(value: Any, call: Caller) -> Any:
         return follow(await _finished(value.base, call), value.steps)
     if isinstance(value, Later):
         answers = await _finished(value.arguments, call)
-        if any(_lost(value.arguments[name], answers[name]) for name in value.function.required):
+        required = value.function.required & answers.keys()  # the others are the function's own defaults
+        if any(_lost(value.arguments[name], answers[name]) for name in required):
             return None
         return await call(value.function.ask(answers))
     if isinstance(value, dict):

@@ -15,6 +15,8 @@ from pxt_assets.types import Audio, Json
 
 _RAW = "pcm"
 """The one format of speech that has no header to tell it by."""
+_CONTAINERS = {"opus": "ogg"}
+"""Formats of speech by what they are told to be by their first bytes, where that is another name."""
 _CHARGED_BY_CHARACTER = "tts-1"
 """Source: https://platform.openai.com/docs/pricing; no answer states what a text read aloud costs."""
 _TEXTS = ("text", "srt", "vtt")
@@ -40,26 +42,47 @@ _SHAPE = {
 def _parse_sound(body: bytes, asked: Mapping[str, Any]) -> Parsed:
     wanted = str(asked.get("response_format") or "mp3")
     sound = Media(body)
-    if not body or (wanted != _RAW and sound.format not in AUDIO_FORMATS):
+    if not body or (sound.format not in AUDIO_FORMATS and (wanted != _RAW or _is_json(body))):
         msg = f"the answer holds no {wanted}"
         raise ValueError(msg)
+    told = _CONTAINERS.get(wanted, wanted)
+    suffix = wanted if sound.format in (None, told) else sound.format  # some servers know one format alone
     model = str(asked["model"])
     usage = Usage(characters=len(asked["input"])) if model.startswith(_CHARGED_BY_CHARACTER) else None
-    return Parsed([Media(body, f"speech.{wanted}")], usage, model)
+    return Parsed([Media(body, f"speech.{suffix}")], usage, model)
+
+
+def _is_json(body: bytes) -> bool:
+    try:
+        json.loads(body)
+    except (ValueError, RecursionError):
+        return False
+    return True
 
 
 def _parse_transcript(body: bytes, asked: Mapping[str, Any]) -> Parsed:
     wanted = asked.get("response_format")
     if wanted in _TEXTS:
-        text = body.decode()
-        return Parsed(
-            [{wanted: text.removesuffix("\n") if wanted == "text" else text}], None, str(asked["model"])
-        )
+        text = _text_of(body, str(wanted))
+        return Parsed([{wanted: text}], None, str(asked["model"]))
     answer = json.loads(body)
     if not isinstance(answer, dict) or not isinstance(answer.get("text"), str):
         msg = "the answer has no `text`"
         raise ValueError(msg)
     return Parsed([answer], usage_of(answer), model_of(answer) or str(asked["model"]))
+
+
+def _text_of(body: bytes, wanted: str) -> str:
+    """A transcript that is no JSON. Raises ValueError for a page, which a proxy may answer with."""
+    text = body.decode("utf-8-sig")
+    is_page = text.lstrip()[:14].lower().startswith(("<!doctype html", "<html"))
+    is_other = (wanted == "vtt" and not text.startswith("WEBVTT")) or (
+        wanted == "srt" and bool(text.strip()) and "-->" not in text
+    )
+    if is_page or is_other:
+        msg = f"the answer holds no {wanted}"
+        raise ValueError(msg)
+    return text.removesuffix("\n").removesuffix("\r") if wanted == "text" else text
 
 
 _SPEECH = Endpoint("/audio/speech", parse=_parse_sound, sends_limits=False)

@@ -8,7 +8,7 @@ from typing import Any
 
 from pxt_assets.functions.declare import Adapted, api_function, model_of, shown, usage_of, with_kwargs
 from pxt_assets.functions.messages import with_files, with_images
-from pxt_assets.functions.structured import parsed, refused, tool_arguments, truncated, with_structured
+from pxt_assets.functions.structured import empty, parsed, refused, tool_arguments, truncated, with_structured
 from pxt_assets.request import Endpoint, Parsed
 from pxt_assets.schema import Structured, response_schema
 from pxt_assets.throttle import estimate_tokens
@@ -84,7 +84,7 @@ def _parsed(answer: Any, check: Callable[[str], Any]) -> Any:
         raise truncated(str(choice["finish_reason"]), "max_completion_tokens")
     text = message.get("content")
     if text is None and not message.get("tool_calls"):
-        raise refused("it gave neither text nor tool calls")
+        raise empty()
     return parsed(answer, text, check)
 
 
@@ -114,7 +114,7 @@ def chat_completions(
         tools: `tools(f, g)` of Python functions, or tool definitions of the API.
         tool_choice: which tool to call: `my_tools.choice(required=True)`, or the API's own form.
         kwargs: other arguments of the API, one by one: `temperature=0`. A `response_format` that is a pydantic model
-            or a JSON schema puts the validated object at `parsed`; a refusal and a truncated answer are then errors of
+            or a JSON schema puts the validated object of the first choice at `parsed`; a refusal and a truncated answer are then errors of
             their rows.
 
     Example:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import base64
 import json
+import math
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -17,6 +19,7 @@ from pxt_assets.types import ImageData
 
 MAX_IMAGES = 16
 """Images of one edit. Source: https://platform.openai.com/docs/api-reference/images/createEdit"""
+_INLINE = re.compile(r"data:image/[a-z+.-]+;base64,")
 _SHAPE = {
     "properties": {
         "created": {"type": "integer"},
@@ -33,25 +36,48 @@ _SHAPE = {
 
 
 def _parse(body: bytes, asked: Mapping[str, Any]) -> Parsed:
-    answer = json.loads(body)
+    answer = json.loads(body, parse_constant=lambda _: None, parse_float=_finite)
     items = answer.get("data") if isinstance(answer, dict) else None
     if not isinstance(items, list) or not items:
         msg = "the answer holds no images"
         raise ValueError(msg)
-    urls = [item["url"] for item in items if not item.get("b64_json")]
+    held = [_held(item) for item in items]
+    urls = [one for one in held if isinstance(one, str)]
 
     def value(fetched: Sequence[bytes]) -> Sequence[Any]:
         rest = iter(fetched)
-        images = [
-            _image(base64.b64decode(item["b64_json"]) if item.get("b64_json") else next(rest), i)
-            for i, item in enumerate(items)
-        ]
-        return [{"created": answer.get("created"), "data": images, "usage": answer.get("usage")}]
+        contents = [one if isinstance(one, bytes) else next(rest) for one in held]
+        images = [_image(content, i) for i, content in enumerate(contents)]
+        return [{"created": _created(answer), "data": images, "usage": answer.get("usage")}]
 
     usage, model = usage_of(answer), model_of(answer) or str(asked["model"])
     if urls:
         return Parsed((), usage, model, urls=urls, completed=value)
     return Parsed(value(()), usage, model)
+
+
+def _finite(text: str) -> float | None:
+    """A number, None for one that no column holds."""
+    number = float(text)
+    return number if math.isfinite(number) else None
+
+
+def _held(item: Mapping[str, Any]) -> bytes | str:
+    """An image's bytes, or where they are to be had from. Raises ValueError, KeyError, TypeError."""
+    if item.get("b64_json"):
+        return base64.b64decode(item["b64_json"])
+    url = item["url"]
+    if not isinstance(url, str):
+        msg = f"got a URL that is {type(url).__name__}"
+        raise TypeError(msg)
+    inline = _INLINE.match(url)
+    return base64.b64decode(url[inline.end() :]) if inline else url
+
+
+def _created(answer: Mapping[str, Any]) -> int | None:
+    """Seconds since 1970, None where other servers say something else: no reason to lose the images."""
+    created = answer.get("created")
+    return int(created) if isinstance(created, int | float) and abs(created) < 2**62 else None
 
 
 def _image(content: bytes, i: int) -> Media:

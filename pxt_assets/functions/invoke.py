@@ -51,6 +51,8 @@ class InvokeTools(Function[[Tools, Any]]):
         super().__init__(_invoke_tools, returns=Json, shape=shape)
         self.local = True
         self._tools = tools
+        if tools is not None:
+            self.required = {"response"}  # the tools are no argument of its calls
 
     @property
     def version(self) -> str:

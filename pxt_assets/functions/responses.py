@@ -9,7 +9,7 @@ from typing import Any
 from pxt_assets.errors import CellError, DefinitionError
 from pxt_assets.functions.declare import Adapted, api_function, model_of, shown, usage_of, with_kwargs
 from pxt_assets.functions.messages import with_files, with_images
-from pxt_assets.functions.structured import parsed, refused, tool_arguments, truncated, with_structured
+from pxt_assets.functions.structured import empty, parsed, refused, tool_arguments, truncated, with_structured
 from pxt_assets.request import Endpoint, Parsed
 from pxt_assets.schema import Structured, response_schema
 from pxt_assets.throttle import estimate_tokens
@@ -52,7 +52,7 @@ def _parse(body: bytes, _asked: Mapping[str, Any]) -> Parsed:
         raise ValueError(msg)
     if answer.get("status") not in (None, "completed", "incomplete"):
         raise _unfinished(answer)
-    answer["output_text"] = "".join(str(p["text"]) for p in _parts(answer, "output_text"))
+    answer["output_text"] = "".join(p["text"] or "" for p in _parts(answer, "output_text"))
     return Parsed([answer], usage_of(answer), model_of(answer))
 
 
@@ -123,7 +123,7 @@ def _parsed(answer: Any, check: Callable[[str], Any]) -> Any:
         raise truncated(str(details.get("reason") or "incomplete"), "max_output_tokens")
     called = any(item.get("type") == "function_call" for item in answer["output"])
     if not answer["output_text"] and not called:
-        raise refused("it gave neither text nor tool calls")
+        raise empty()
     return parsed(answer, answer["output_text"] or None, check)
 
 

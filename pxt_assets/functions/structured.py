@@ -31,6 +31,8 @@ def tool_arguments(arguments: Mapping[str, Any], form: str) -> dict[str, Any]:
 
 
 def _definitions(one: Any, form: str) -> Sequence[Any]:
+    if isinstance(one, Tools):
+        return list(getattr(one, form))
     if isinstance(one, Tool) or callable(one):
         definitions: Sequence[Any] = getattr(Tools((_tool(one),)), form)
         return definitions
@@ -67,7 +69,15 @@ def with_structured(
     if check is None:
         return Adapted(arguments)
     known = {**shape, "properties": {**shape["properties"], "parsed": form.shape}}
-    return Adapted(arguments, known, lambda answer: settle(answer, check))
+
+    def settled(answer: Any) -> Any:
+        try:
+            return settle(answer, check)
+        except (AttributeError, KeyError, TypeError) as e:  # some servers answer in forms of their own
+            msg = f"the answer is of another form than documented, so it cannot be parsed: {e}"
+            raise CellError("InvalidAnswer", msg) from e
+
+    return Adapted(arguments, known, settled)
 
 
 def parsed(answer: Mapping[str, Any], text: str | None, check: Callable[[str], Any]) -> Mapping[str, Any]:
@@ -87,5 +97,13 @@ def refused(said: str) -> CellError:
 
 def truncated(reason: str, argument: str) -> CellError:
     """The error of an answer that was cut short, so that what it holds cannot be parsed."""
-    msg = f"the answer was cut short ({reason}), so it cannot be parsed; raise {argument} or ask for less"
-    return CellError("TruncatedAnswer", msg)
+    filtered = reason == "content_filter"
+    advice = "the API's filter took out the rest" if filtered else f"raise {argument} or ask for less"
+    return CellError(
+        "TruncatedAnswer", f"the answer was cut short ({reason}), so it cannot be parsed; {advice}"
+    )
+
+
+def empty() -> CellError:
+    """The error of an answer that holds nothing to parse."""
+    return CellError("EmptyAnswer", "the answer holds neither text nor tool calls")

@@ -84,7 +84,7 @@ def mask_upload(value: Any, image: Sent) -> Sent:
         msg = f"mask: got {_pixels(mask.size)} pixels, allowed: those of the image, {_pixels(base.size)}"
         raise CellError("ImageError", msg)
     if media.format != "png" or mask.mode not in ("RGBA", "LA"):
-        media = Media(encoded(mask.convert("RGBA"), "PNG"))
+        media = _as_png(media, "RGBA")
     _check_size(media, "mask", MAX_SQUARE_BYTES)
     return Sent(media)
 
@@ -100,7 +100,10 @@ def _media(value: Any, argument: str, column_type: type[ColumnType]) -> Media:
             f"{column_type.__name__}; text is never read as a path"
         )
         raise TypeError(msg)
-    media = media_of(value, column_type)
+    try:
+        media = media_of(value, column_type)
+    except CellError as e:
+        raise CellError(e.errortype, f"{argument}: {e.message}") from e
     if media.content is None:
         msg = f"{argument}: got a URL, allowed: the file itself, since URLs out of tables are not fetched; fetch it upstream"
         raise CellError("UrlNotFetched", msg)
@@ -114,8 +117,8 @@ def _content(media: Media) -> bytes:
     return media.content
 
 
-def _as_png(media: Media) -> Media:
-    return Media(encoded(opened(_content(media)), "PNG"), media.path)
+def _as_png(media: Media, mode: str | None = None) -> Media:
+    return Media(encoded(opened(_content(media)), "PNG", mode), media.path)
 
 
 def _check_size(media: Media, argument: str, most: int) -> None:

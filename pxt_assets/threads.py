@@ -1,0 +1,61 @@
+"""Threads for what may block, which hold up neither the event loop nor the end of the program."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from concurrent.futures import Executor, Future
+from contextlib import suppress
+from functools import partial
+from queue import Empty, SimpleQueue
+from threading import Semaphore, Thread
+from typing import Any, ParamSpec, TypeVar
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+
+class Threads(Executor):
+    """At most `count` threads, started as they are needed.
+
+    Python waits for those of `concurrent.futures` before it ends, so that one function that hangs would keep a
+    cancelled run's process for ever; these end with it.
+    """
+
+    def __init__(self, count: int) -> None:
+        self._count = count
+        self._work: SimpleQueue[tuple[Future[Any], Callable[[], Any]] | None] = SimpleQueue()
+        self._idle = Semaphore(0)
+        self._threads: list[Thread] = []
+
+    def submit(self, fn: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> Future[T]:
+        """Runs a function as soon as a thread is free."""
+        future: Future[T] = Future()
+        self._work.put((future, partial(fn, *args, **kwargs)))
+        if not self._idle.acquire(blocking=False) and len(self._threads) < self._count:
+            thread = Thread(target=self._run, name=f"pxt-local-{len(self._threads)}", daemon=True)
+            self._threads.append(thread)
+            thread.start()
+        return future
+
+    def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
+        """Ends the threads when they have done what was submitted, or with `cancel_futures` what they have begun."""
+        with suppress(Empty):
+            while cancel_futures:
+                waiting = self._work.get_nowait()
+                if waiting is not None:
+                    waiting[0].cancel()
+        for _ in self._threads:
+            self._work.put(None)
+        for thread in self._threads if wait else ():
+            thread.join()
+
+    def _run(self) -> None:
+        while (work := self._work.get()) is not None:
+            future, call = work
+            if future.set_running_or_notify_cancel():
+                try:
+                    future.set_result(call())
+                except BaseException as e:
+                    future.set_exception(e)
+            del work, future, call  # or they would be kept until the next comes
+            self._idle.release()
