@@ -10,7 +10,19 @@ from pxt_assets.errors import DefinitionError
 from pxt_assets.json_text import canonical
 from pxt_assets.media import Media
 from pxt_assets.request import ORDERED_ARGUMENTS
-from pxt_assets.types import Bool, ColumnType, Float, Image, ImageList, Int, Json, String, type_name
+from pxt_assets.types import (
+    Bool,
+    ColumnType,
+    Float,
+    Image,
+    ImageData,
+    ImageList,
+    Int,
+    Json,
+    String,
+    is_media,
+    type_name,
+)
 
 if TYPE_CHECKING:
     import dagster as dg
@@ -253,6 +265,19 @@ def references(expr: object) -> list[ColumnRef]:
 def calls(expr: object) -> list[Call]:
     """All function calls inside an expression, outermost first."""
     return [node for node in nodes(expr) if isinstance(node, Call)]
+
+
+def has_images(expr: object) -> bool:
+    """Whether a template of dicts and lists has images or sounds among its values: what it makes is JSON."""
+    if isinstance(expr, Mapping):
+        return any(_is_or_has_images(v) for v in expr.values())
+    return isinstance(expr, list | tuple) and any(_is_or_has_images(v) for v in expr)
+
+
+def _is_or_has_images(expr: object) -> bool:
+    if isinstance(expr, Expr):
+        return is_media(expr._type) or expr._type in (ImageData, ImageList)
+    return has_images(expr)
 
 
 def type_of(expr: object) -> tuple[type[ColumnType] | None, Shape]:

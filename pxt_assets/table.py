@@ -11,7 +11,7 @@ import dagster as dg
 
 from pxt_assets.asset import ColumnSpec, column_asset
 from pxt_assets.errors import DefinitionError, UnknownColumnError
-from pxt_assets.expr import ColumnRef, Expr, code, nodes, references, type_of
+from pxt_assets.expr import ColumnRef, Expr, code, has_images, nodes, references, type_of
 from pxt_assets.files import media_schema
 from pxt_assets.source import files_asset
 from pxt_assets.types import Audio, ColumnType, Image
@@ -275,6 +275,12 @@ class Table:
             msg = (
                 f"{self!r}.{name}: got {type(expr).__name__} {expr!r:.60}, allowed: a function call, a column reference, "
                 "or a dict or list of these"
+            )
+            raise DefinitionError(msg)
+        if has_images(expr):
+            msg = (
+                f"{self!r}.{name}: a dict or list is stored as JSON, which holds no images or sounds; give each of "
+                "them a column of its own"
             )
             raise DefinitionError(msg)
         for ref in references(expr):

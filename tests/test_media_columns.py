@@ -15,6 +15,7 @@ import pytest
 
 from pxt_assets import ColumnStore, OpenAIResource, Table, client
 from pxt_assets.compute import ask, assemble, inputs, journal, run
+from pxt_assets.errors import DefinitionError
 from pxt_assets.functions import (
     chat_completions,
     image_edits,
@@ -357,6 +358,22 @@ class TestDerived:
             run(c=lambda t: image_edits(drawn, prompt=t.p, model="gpt-image-2"))
         assert values(store, "tickets/c")[0]["data"][1]["bytes"] == picture("blue")
         assert len(server.asked) == 3
+
+    @pytest.mark.parametrize(
+        "template",
+        [
+            lambda t: {"x": t.image},
+            lambda t: [{"y": [t.image]}],
+            lambda t: {"x": image_generations(t.p, model="gpt-image-2")},
+            lambda t: [image_generations(t.p, model="gpt-image-2").data[0]],
+            lambda t: {"x": speech(t.p, model="tts-1", voice="nova")},
+        ],
+    )
+    def test_images_inside_a_template_are_refused_at_once(self, template):
+        """JSON holds none: every row would be paid for, and then fail."""
+        tbl = Table("tickets", schema=PICTURE)
+        with pytest.raises(DefinitionError, match="give each of them a column of its own"):
+            tbl.add_computed_column(c=template(tbl))
 
     def test_a_preview_shows_them(self, run):
         """As thumbnails, in the materialization's metadata."""

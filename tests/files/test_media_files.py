@@ -426,7 +426,7 @@ class TestDefinition:
     def test_definitions_load_without_the_folder(self, tmp_path):
         """It may be made by another asset, or be on another host."""
         tbl = Table.from_files("pics", f"{tmp_path}/nowhere/", key="path", schema=PICTURES)
-        column = tbl.add_computed_column(c={"path": tbl.path, "picture": tbl.image})
+        column = tbl.add_computed_column(c={"path": tbl.path, "size": tbl.size})
         assert [dep.asset_key for dep in next(iter(column.specs)).deps] == [dg.AssetKey("pics")]
 
 
