@@ -15,7 +15,7 @@ from pxt_assets.compute.gather import interleaved
 from pxt_assets.compute.plan import cell_digest
 from pxt_assets.digest import DIGEST_BYTES, simulated_digest
 from pxt_assets.errors import CellError
-from pxt_assets.types import Array, Json, has_media, is_json, is_media, media_field
+from pxt_assets.types import Array, Json, String, has_media, is_json, is_media, media_field
 from pxt_assets.values import copied, to_arrow
 
 if TYPE_CHECKING:
@@ -78,7 +78,7 @@ def finished_cells(
                             "digest": pa.nulls(len(absent), pa.binary(16)),
                             "value": to_arrow([None] * len(absent), column.column_type),
                             "errortype": pa.array([e and e.errortype for e in errors], pa.string()),
-                            "errormsg": pa.array([e and e.message for e in errors], pa.string()),
+                            "errormsg": to_arrow([e and e.message for e in errors], String),
                         }
                     )
                 )
@@ -124,7 +124,7 @@ def derived_cells(column: Column) -> Results:
                     ),
                     "value": _values(column, values),
                     "errortype": pa.array([e and e.errortype for e in errors], pa.string()),
-                    "errormsg": pa.array([e and e.message for e in errors], pa.string()),
+                    "errormsg": to_arrow([e and e.message for e in errors], String),
                 }
             )
         if failed and column.options.on_error == "abort":
