@@ -8,7 +8,7 @@ import re
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import cached_property, lru_cache
 from pathlib import Path, PurePath
 from typing import TYPE_CHECKING, Any, TypeGuard
 from urllib.parse import unquote
@@ -118,6 +118,9 @@ def media_of(
     if is_image(value):
         return Media(encoded(value))
     if isinstance(value, PurePath):
+        if column_type is not None and (file := Path(value)).is_file():
+            told = file.stat()
+            return _constant(str(value), column_type, told.st_mtime_ns, told.st_size)
         value = str(value)
     if not isinstance(value, str):
         msg = f"got {type(value).__name__}, allowed: bytes, a path, a URL, or a PIL image"
@@ -130,6 +133,12 @@ def media_of(
         msg = "got a path in a column that was not declared; declare it in schema= as Image or Audio to have it read"
         raise CellError("UndeclaredPath", msg)
     return _read(value, column_type, storage_options or {})
+
+
+@lru_cache(maxsize=16)
+def _constant(path: str, column_type: type[ColumnType], _mtime_ns: int, _size: int) -> Media:
+    """A file that code names, and that all rows share: read once for as long as it stays as it is."""
+    return _read(path, column_type, {})
 
 
 def _protocol(text: str) -> str:

@@ -118,6 +118,17 @@ class TestMediaOf:
             media_of(value, Image)
 
 
+class TestConstants:
+    def test_a_file_that_code_names_is_read_once_for_all_rows(self, tmp_path):
+        """Until it changes."""
+        file = tmp_path / "a.png"
+        file.write_bytes(picture("red"))
+        first = media_of(file, Image)
+        assert media_of(file, Image) is first
+        file.write_bytes(picture("blue", size=(99, 99)))
+        assert media_of(file, Image).content == picture("blue", size=(99, 99))
+
+
 class TestEncoding:
     def test_a_jpeg_stays_a_jpeg(self):
         """Of a PIL image that was opened from one, with its own quality."""
