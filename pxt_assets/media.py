@@ -16,7 +16,7 @@ from urllib.parse import unquote
 from pxt_assets.digest import digest
 from pxt_assets.errors import CellError
 from pxt_assets.sniff import AUDIO_FORMATS, IMAGE_FORMATS, MIME_TYPES, sniffed
-from pxt_assets.types import Audio, ColumnType
+from pxt_assets.types import Audio, ColumnType, Image
 
 if TYPE_CHECKING:
     import PIL.Image
@@ -120,7 +120,7 @@ def media_of(
     if isinstance(value, PurePath):
         if column_type is not None and (file := Path(value)).is_file():
             told = file.stat()
-            return _constant(str(value), column_type, told.st_mtime_ns, told.st_size)
+            return _constant(str(value), issubclass(column_type, Audio), told.st_mtime_ns, told.st_size)
         value = str(value)
     if not isinstance(value, str):
         msg = f"got {type(value).__name__}, allowed: bytes, a path, a URL, or a PIL image"
@@ -136,9 +136,9 @@ def media_of(
 
 
 @lru_cache(maxsize=16)
-def _constant(path: str, column_type: type[ColumnType], _mtime_ns: int, _size: int) -> Media:
+def _constant(path: str, is_audio: bool, _mtime_ns: int, _size: int) -> Media:
     """A file that code names, and that all rows share: read once for as long as it stays as it is."""
-    return _read(path, column_type, {})
+    return _read(path, Audio if is_audio else Image, {})
 
 
 def _protocol(text: str) -> str:
