@@ -183,9 +183,13 @@ def _columns(
     from pxt_assets.compute.column import Column
     from pxt_assets.compute.inputs import Inputs
     from pxt_assets.compute.plan import Plan
+    from pxt_assets.media import Reading
     from pxt_assets.upstream import upstream_rows
 
     plan = Plan(spec.expr, spec.column_type)
+    called = calls(spec.expr)
+    for_api = bool(called) and not any(call._function.local for call in called)
+    reading = Reading(spec.storage_options, for_api=for_api)
     for key in keys:
         rows: dict[dg.AssetKey, Rows] = {
             asset: upstream_rows(context, asset, loaded[name], key) for name, asset in spec.inputs.items()
@@ -198,7 +202,7 @@ def _columns(
                 name=spec.name,
                 plan=plan,
                 column_type=spec.column_type,
-                inputs=Inputs(rows, spec.row_key, plan.columns, spec.storage_options),
+                inputs=Inputs(rows, spec.row_key, plan.columns, reading),
                 file=store.file(spec.key, key),
                 options=options,
                 file_metadata={"asset": spec.key.path, "partition": key, "code_version": spec.code_version},

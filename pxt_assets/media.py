@@ -22,7 +22,12 @@ if TYPE_CHECKING:
     import PIL.Image
 
 MAX_READ_BYTES = 512 * 2**20
-"""A file that is larger is no image and no recording that any endpoint takes."""
+"""A file that is larger is not read, whoever asks."""
+MAX_AUDIO_BYTES = 25 * 2**20
+"""A recording that is uploaded. Source: https://platform.openai.com/docs/guides/speech-to-text"""
+MAX_IMAGE_BYTES = 50 * 2**20
+"""An image that is sent or uploaded. Source: https://platform.openai.com/docs/api-reference/images/createEdit; in a
+message it is what a whole request could hold until April 2026, and what single images are still refused beyond."""
 _LOCAL = ("", "file", "local")
 _STORES = ("memory", "s3", "s3a", "gs", "gcs", "az", "abfs", "abfss", "adl")
 """Protocols that a path may have: storages, nothing that asks another host in this machine's name."""
@@ -97,9 +102,29 @@ def is_image(value: object) -> TypeGuard[PIL.Image.Image]:
     )
 
 
-def media_of(
-    value: object, column_type: type[ColumnType] | None, storage_options: Mapping[str, Any] | None = None
-) -> Media:
+@dataclass(frozen=True)
+class Reading:
+    """How the files that columns name are read."""
+
+    storage_options: Mapping[str, Any] = field(default_factory=dict, repr=False)
+    """Of the file systems that hold them."""
+    for_api: bool = False
+    """Whether they are read for the API alone: then none that is over its limits."""
+
+    def check(self, path: str, size: int, column_type: type[ColumnType]) -> None:
+        """Raises CellError for a file that is too large to be read."""
+        is_audio = issubclass(column_type, Audio)
+        most = (MAX_AUDIO_BYTES if is_audio else MAX_IMAGE_BYTES) if self.for_api else MAX_READ_BYTES
+        if size > most:
+            what = "Audio" if is_audio else "Image"
+            msg = f"{_shown(path)} has {size:,} bytes, allowed: {most:,}; make it smaller upstream"
+            raise CellError(f"{what}TooLarge", msg)
+
+
+_PLAIN = Reading()
+
+
+def media_of(value: object, column_type: type[ColumnType] | None, reading: Reading = _PLAIN) -> Media:
     """The image or sound that a value of an Image or Audio column stands for.
 
     Takes bytes, a PIL image, a path or URL as text, a data URL, or `{"bytes", "path"}`. A path is read, and must hold
@@ -132,13 +157,13 @@ def media_of(
     if column_type is None:
         msg = "got a path in a column that was not declared; declare it in schema= as Image or Audio to have it read"
         raise CellError("UndeclaredPath", msg)
-    return _read(value, column_type, storage_options or {})
+    return _read(value, column_type, reading)
 
 
 @lru_cache(maxsize=16)
 def _constant(path: str, is_audio: bool, _mtime_ns: int, _size: int) -> Media:
     """A file that code names, and that all rows share: read once for as long as it stays as it is."""
-    return _read(path, Audio if is_audio else Image, {})
+    return _read(path, Audio if is_audio else Image, Reading(for_api=True))
 
 
 def _protocol(text: str) -> str:
@@ -159,8 +184,8 @@ def _of_data_url(url: str) -> bytes:
         raise CellError("ValueError", msg) from e
 
 
-def _read(path: str, column_type: type[ColumnType], storage_options: Mapping[str, Any]) -> Media:
-    content = _content(path, storage_options)
+def _read(path: str, column_type: type[ColumnType], reading: Reading) -> Media:
+    content = _content(path, column_type, reading)
     wanted = AUDIO_FORMATS if issubclass(column_type, Audio) else IMAGE_FORMATS
     media = Media(content, path)
     if media.format not in wanted:
@@ -170,7 +195,7 @@ def _read(path: str, column_type: type[ColumnType], storage_options: Mapping[str
     return media
 
 
-def _content(path: str, storage_options: Mapping[str, Any]) -> bytes:
+def _content(path: str, column_type: type[ColumnType], reading: Reading) -> bytes:
     protocol = _protocol(path)
     if protocol not in (*_LOCAL, *_STORES) or (protocol not in _LOCAL and "::" in path):
         msg = f"{_shown(path)} is no path of a storage; allowed: a local path, or a URL with {', '.join(_STORES)}"
@@ -181,12 +206,12 @@ def _content(path: str, storage_options: Mapping[str, Any]) -> bytes:
             if not local.is_file():  # a device or a pipe would never end
                 msg = f"{_shown(path)} is no file"
                 raise CellError("FileNotFoundError", msg)
-            _check_size(path, local.stat().st_size)
+            reading.check(path, local.stat().st_size, column_type)
             return local.read_bytes()
         from fsspec.core import url_to_fs
 
-        fs, inner = url_to_fs(path, **storage_options)
-        _check_size(path, fs.size(inner) or 0)
+        fs, inner = url_to_fs(path, **reading.storage_options)
+        reading.check(path, fs.size(inner) or 0, column_type)
         content: bytes = fs.cat_file(inner)
         return content
     except CellError:
@@ -207,12 +232,6 @@ def _local(path: str, protocol: str) -> Path:
 def _shown(path: str) -> str:
     """A path as a message quotes it: what a table has in a path's place may be megabytes."""
     return repr(path if len(path) <= 200 else f"{path[:200]}…")
-
-
-def _check_size(path: str, size: int) -> None:
-    if size > MAX_READ_BYTES:
-        msg = f"{_shown(path)} has {size:,} bytes, allowed: {MAX_READ_BYTES:,}"
-        raise CellError("FileTooLarge", msg)
 
 
 def encoded(image: PIL.Image.Image, format: str | None = None, mode: str | None = None) -> bytes:
@@ -249,8 +268,10 @@ def _options(image: PIL.Image.Image, format: str) -> dict[str, Any]:
     options: dict[str, Any] = {}
     if format == "WEBP":
         options["lossless"] = True
-    if format == "JPEG" and isinstance(image, JpegImageFile):
-        options |= {"qtables": image.quantization, "subsampling": get_sampling(image)}
+    if format == "JPEG":
+        tables = getattr(image, "quantization", None)  # lost by pickling
+        is_file = isinstance(image, JpegImageFile) and tables
+        options |= {"qtables": tables, "subsampling": get_sampling(image)} if is_file else {"quality": 95}
     if format in ("JPEG", "PNG", "WEBP") and image.format is not None:
         with suppress(Exception):  # one that is broken tells nothing
             if exif := image.getexif():

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from pxt_assets.errors import CellError
 from pxt_assets.json_text import dumps, encodable
-from pxt_assets.media import Media, is_image, media_of, opened
+from pxt_assets.media import Media, Reading, is_image, media_of, opened
 from pxt_assets.sniff import IMAGE_FORMATS
 from pxt_assets.types import (
     Array,
@@ -111,7 +111,7 @@ def _vectors(values: Sequence[Any]) -> pa.Array:
 def to_python(
     column: pa.ChunkedArray | pa.Array,
     declared: type[ColumnType] | None = None,
-    storage_options: Mapping[str, Any] | None = None,
+    reading: Reading | None = None,
 ) -> list[Any]:
     """A column's values as Python objects: JSON parsed, images and sounds as Media, nulls as None.
 
@@ -120,12 +120,12 @@ def to_python(
     """
     if is_json(column.type):
         values = [None if text is None else _parsed(text) for text in _storage(column).to_pylist()]
-        return [_media(v, declared, storage_options) for v in values] if is_media(declared) else values
+        return [_media(v, declared, reading) for v in values] if is_media(declared) else values
     values = column.to_pylist()
     if declared is Json and values:
         return [_parsed(v) if isinstance(v, str) else v for v in values]
     if is_media(declared):
-        return [_media(v, declared, storage_options) for v in values]
+        return [_media(v, declared, reading) for v in values]
     convert = _converter(column.type)
     return values if convert is None else [None if v is None else convert(v) for v in values]
 
@@ -133,13 +133,17 @@ def to_python(
 def loaded(column: pa.ChunkedArray | pa.Array, field: pa.Field) -> list[Any] | None:
     """A column's values for people: JSON parsed, images as PIL images, sounds as `{"bytes", "path"}`.
 
-    So is an image that Pillow does not open: one such photo is no reason to withhold the others. None where Arrow's own
-    conversion does. Raises CellError for a file that is not there.
+    So is an image that cannot be opened, or is not there: one such photo is no reason to withhold the others. None
+    where Arrow's own conversion does. Raises CellError for text that is not JSON.
     """
     declared = media_type(field)
     if declared is None and _converter(field.type) is None:
         return None
-    return [_shown(value) for value in to_python(column, declared)]
+    values = to_python(column, declared)
+    if declared is not None and any(isinstance(value, CellError) for value in values):
+        stored = column.to_pylist()
+        values = [s if isinstance(v, CellError) else v for v, s in zip(values, stored, strict=True)]
+    return [_shown(value) for value in values]
 
 
 def _shown(value: Any) -> Any:
@@ -156,7 +160,7 @@ def _shown(value: Any) -> Any:
 
 
 def _media(
-    value: Any, declared: type[ColumnType] | None, storage_options: Any = None
+    value: Any, declared: type[ColumnType] | None, reading: Reading | None = None
 ) -> Media | CellError | None:
     if value is None or isinstance(value, CellError):
         return value
@@ -167,7 +171,7 @@ def _media(
     ):
         return None
     try:
-        return media_of(value, declared, storage_options)
+        return media_of(value, declared, reading or Reading())
     except CellError as e:
         return e.to_keep()
 

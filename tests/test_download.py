@@ -145,6 +145,7 @@ def test_other_than_https_is_not_asked_for(url):
 def test_the_apis_own_host_may_speak_plain_http():
     """A server on the same machine has no certificate."""
     assert fetch(Web(Page(200, b"x")), "http://127.0.0.1:8000/a.png", "127.0.0.1") == b"x"
+    assert fetch(Web(Page(200, b"x")), "http://localhost:8000/a.png", "127.0.0.1") == b"x"
 
 
 @pytest.mark.parametrize("url", ["https://x\n/a.png", "https://\ud800/"])

@@ -1,6 +1,7 @@
 import base64
 import io
 import os
+import pickle
 from pathlib import Path
 
 import PIL.Image
@@ -8,7 +9,7 @@ import pytest
 
 from pxt_assets import media as media_module
 from pxt_assets.errors import CellError
-from pxt_assets.media import Media, Sent, encoded, is_image, media_of, opened
+from pxt_assets.media import Media, Reading, Sent, encoded, is_image, media_of, opened
 from pxt_assets.types import Audio, Image
 from tests.pictures import picture, sound
 
@@ -181,3 +182,23 @@ class TestDigest:
             != Media(None, url="https://b").digest
             != Media(b"https://b").digest
         )
+
+
+class TestLimits:
+    @pytest.mark.parametrize(("column_type", "most"), [(Audio, 25 * 2**20), (Image, 50 * 2**20)])
+    def test_what_the_api_would_not_take_is_not_read(self, tmp_path, column_type, most):
+        """Its size tells; a function of the user's own may take larger ones."""
+        file = tmp_path / "large"
+        with file.open("wb") as target:
+            target.truncate(most + 1)
+        with pytest.raises(CellError, match=f"allowed: {most:,}") as e:
+            media_of(str(file), column_type, Reading(for_api=True))
+        assert e.value.errortype == f"{column_type.__name__}TooLarge"
+        with pytest.raises(CellError, match="of a known format"):
+            media_of(str(file), column_type)
+
+
+def test_a_jpeg_that_was_pickled_is_encoded_all_the_same():
+    """As Dagster's own IO manager stores a list of images; what it was quantized by is lost on the way."""
+    again = pickle.loads(pickle.dumps(opened(picture(format="JPEG"))))
+    assert Media(encoded(again)).format == "jpeg"

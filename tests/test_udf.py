@@ -396,6 +396,13 @@ class TestNulls:
         """The function is not called."""
         assert tickets.cells(lambda t: shout(t.body), body=["a", None]) == ["A", None]
 
+    @pytest.mark.parametrize("body", [["a", None], [None, None]])
+    def test_vectors_of_a_fixed_length_may_be_null(self, body, tickets):
+        """Some of them, or all."""
+        vector = returning([1.0, 2.0], Array[(2,), "float32"])
+        want = [None if text is None else [1.0, 2.0] for text in body]
+        assert tickets.cells(lambda t: vector(t.body), body=pa.array(body, pa.string())) == want
+
     def test_a_null_that_the_hint_allows_is_passed(self, tickets):
         """Also by a default of None, or without a hint."""
 

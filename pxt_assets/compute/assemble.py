@@ -62,6 +62,7 @@ def finished_cells(
 
         assert column.column_type is not None
         none = np.bytes_(NO_DIGEST)
+        free = Array if issubclass(column.column_type, Array) else column.column_type  # vectors of any length
         is_large = has_media(column.column_type.arrow())
         step = _MEDIA_ROWS[0] if is_large else _ROWS_A_GROUP
         start = 0
@@ -76,7 +77,7 @@ def finished_cells(
                     pa.table(
                         {
                             "digest": pa.nulls(len(absent), pa.binary(16)),
-                            "value": to_arrow([None] * len(absent), column.column_type),
+                            "value": to_arrow([None] * len(absent), free),
                             "errortype": pa.array([e and e.errortype for e in errors], pa.string()),
                             "errormsg": to_arrow([e and e.message for e in errors], String),
                         }

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from pxt_assets.errors import RunError
 from pxt_assets.expr import ColumnRef
-from pxt_assets.media import Media
+from pxt_assets.media import Media, Reading
 from pxt_assets.rows import Rows
 from pxt_assets.types import has_media, is_media
 from pxt_assets.values import to_python
@@ -38,8 +38,8 @@ class Inputs:
     rows: Mapping[dg.AssetKey, Rows]
     key: Sequence[str]
     columns: Sequence[ColumnRef]
-    storage_options: Mapping[str, Any] = field(default_factory=dict, repr=False)
-    """Of the file systems that hold images and sounds which columns name by their paths."""
+    reading: Reading = field(default_factory=Reading)
+    """How the files are read that columns of images and sounds name by their paths."""
 
     @property
     def num_rows(self) -> int:
@@ -127,7 +127,7 @@ class Inputs:
         size = 0
         for start in range(0, count, step):
             values = [
-                to_python(array[start : start + step], ref._type, self.storage_options)
+                to_python(array[start : start + step], ref._type, self.reading)
                 for array, ref in zip(arrays, self.columns, strict=True)
             ]
             rows += zip(*values, strict=True)

@@ -2,7 +2,7 @@
 
 Example:
     ```python
-    from pxt_assets.functions import chat_completions, embeddings, moderations
+    from pxt_assets.functions import chat_completions, embeddings, speech
     ```
 """
 

@@ -10,14 +10,14 @@ from urllib.parse import urlsplit
 
 from pxt_assets.errors import CellError, DefinitionError
 from pxt_assets.functions.declare import constant_media, shown
-from pxt_assets.media import Media, Sent, encoded, media_of, opened
+from pxt_assets.media import MAX_IMAGE_BYTES, Media, Sent, encoded, media_of, opened
 from pxt_assets.types import Image
 
-MAX_IMAGE_BYTES = 50 * 2**20
-"""An image. Source: https://platform.openai.com/docs/guides/images-vision (50 MB a request until April 2026, and
-still enforced; the page has said 512 MB since)."""
+MAX_PAYLOAD_BYTES = 512 * 2**20
+"""All images of a request, as base64. Source: https://platform.openai.com/docs/guides/images-vision"""
 MAX_IMAGES = 1_500
 """Images a request. Source: the same page."""
+_URLS = ("http://", "https://", "data:")
 SENT_AS_THEY_ARE = ("gif", "jpeg", "png", "webp")
 """Formats that the API takes; others are sent as PNG."""
 
@@ -34,15 +34,17 @@ def with_images(
     """
     if not any(isinstance(item.get("content"), list | tuple) for item in items):
         return items
-    images = 0
+    images = size = 0
 
     def part_of(part: Any) -> Any:
-        nonlocal images
+        nonlocal images, size
         if not isinstance(part, Mapping) or part.get("image_url") is None:
             return part
         images += 1
         given = part["image_url"]
         image = {**given, "url": _image(given.get("url"))} if isinstance(given, Mapping) else _image(given)
+        sent = image["url"] if isinstance(image, Mapping) else image
+        size += sent.size if isinstance(sent, Sent) else 0
         return {**defaults, **part, "image_url": placed(image)}
 
     sent = [
@@ -53,20 +55,24 @@ def with_images(
     ]
     if images > MAX_IMAGES:
         raise CellError("TooManyImages", f"got {images:,} images, allowed: {MAX_IMAGES:,} a request")
+    if size * 4 / 3 > MAX_PAYLOAD_BYTES:
+        msg = f"got images of {size * 4 // 3:,} bytes as base64, allowed: {MAX_PAYLOAD_BYTES:,} a request"
+        raise CellError("ImageTooLarge", msg)
     return sent
 
 
 def _image(value: Any) -> Any:
     """An image as it is sent: a URL as it is, anything else by its content."""
     if isinstance(value, str):
-        if not urlsplit(value).scheme:
+        if not value[:8].lower().startswith(_URLS):
             msg = (
-                f"image_url: got the text {shown(value)}, allowed: a URL; a path is read from a column that schema= "
-                "declares as Image"
+                f"image_url: got the text {shown(value)}, allowed: an http(s) or data URL; a path is read from a column "
+                "that schema= declares as Image"
             )
             raise TypeError(msg)
         return value
-    media = media_of(value, Image)
+    # no mapping out of a table has its path read: only what the code itself names is a path here
+    media = media_of(value, Image if isinstance(value, PurePath) else None)
     return Sent(media if media.content is None else sendable(media))
 
 

@@ -8,16 +8,12 @@ from typing import Any
 
 from pxt_assets.errors import CellError
 from pxt_assets.functions.declare import Adapted, constant_media, shown
-from pxt_assets.media import Media, Sent, encoded, media_of, opened
+from pxt_assets.media import MAX_AUDIO_BYTES, MAX_IMAGE_BYTES, Media, Sent, encoded, media_of, opened
 from pxt_assets.types import ColumnType, Image
 
-MAX_AUDIO_BYTES = 25 * 2**20
-"""A recording. Source: https://platform.openai.com/docs/guides/speech-to-text"""
 AUDIO_TAKEN = ("flac", "m4a", "mp3", "mp4", "mpeg", "ogg", "wav", "webm")
-MAX_IMAGE_BYTES = 50 * 2**20
-"""An image for GPT image models. Source: https://platform.openai.com/docs/api-reference/images/createEdit"""
 MAX_SQUARE_BYTES = 4 * 2**20
-"""A mask, and an image for dall-e-2. Source: the same page, and .../images/createVariation"""
+"""A mask, and an image for dall-e-2. Source: https://platform.openai.com/docs/api-reference/images/createEdit"""
 IMAGES_TAKEN = ("jpeg", "png", "webp")
 
 

@@ -225,3 +225,25 @@ def _arguments(image: Any) -> dict[str, Any]:
 
 def _digest(image: Any) -> bytes:
     return chat_completions.ask(_arguments(image)).digest
+
+
+class TestPathsOutOfTables:
+    @pytest.mark.parametrize(
+        "image",
+        [
+            {"url": {"path": "PRIVATE"}},
+            {"url": {"bytes": None, "path": "PRIVATE"}},
+            {"bytes": None, "path": "PRIVATE"},
+            {"url": {"path": "file://PRIVATE"}},
+            "PRIVATE",
+            "file://PRIVATE",
+        ],
+    )
+    def test_no_path_of_undeclared_data_is_read(self, tmp_path, image):
+        """A whole message may come out of a column of JSON: nothing in it chooses what is read here."""
+        private = tmp_path / "private.png"
+        private.write_bytes(picture())
+        given = json.loads(json.dumps(image).replace("PRIVATE", str(private)))
+        part = {"type": "image_url", "image_url": given}
+        with pytest.raises(CellError, match=r"not declared|allowed: an http|allowed: bytes"):
+            chat_completions.ask({"messages": [{"role": "user", "content": [part]}], "model": "m"})
