@@ -115,12 +115,9 @@ class Table:
 
         Images (jpg, jpeg, png, webp, gif, bmp, tif, tiff) and audio files (mp3, wav, flac, ogg, m4a, mp4, mpeg, mpga,
         oga, webm, opus, aac; in any case) are listed, not opened: a computed column reads those that it needs. Their
-        table has a row for each file, in the order of their paths, and the columns
-
-        - `image` or `audio`, the file itself,
-        - `path`, absolute, or its URL without credentials,
-        - `size` in bytes, null where the storage does not tell,
-        - `format`, such as "jpeg", by the suffix.
+        table has a row for each file, in the order of their paths, and the columns `image` or `audio` (the file itself),
+        `path` (absolute, or its URL without credentials), `size` (bytes, null where the storage does not tell) and
+        `format` (such as "jpeg", by the suffix).
 
         `schema` says of a path without a suffix what it holds: {"image": Image} or {"audio": Audio}. A folder
         ("data/pics/", "data/pics/{partition_key}") then means the files of that kind directly in it, whatever else is
