@@ -229,7 +229,7 @@ class TestRequest:
     ("call", "message"),
     [
         (lambda t: chat_completions([{"role": "user", "content": t.body}], model="m", stream=True), "stream"),
-        (lambda t: chat_completions([], model="m", model_kwargs={"stream": True}), "stream"),
+        (lambda t: chat_completions([], model="m", model_kwargs={"stream": False}), "stream"),
         (lambda t: chat_completions("hello", model="m"), "a list of dicts"),
         (lambda t: chat_completions([{"role": "user", "content": t.body}], model=5), "got model=5"),
         (lambda t: embeddings(5, model="m"), "allowed: text"),

@@ -72,8 +72,7 @@ class ApiFunction(Function[P]):
 
     def _call(self, arguments: dict[str, Any]) -> Call:
         model_kwargs = arguments.get("model_kwargs")
-        others = model_kwargs if isinstance(model_kwargs, Mapping) else {}
-        if arguments.get("stream", others.get("stream")) not in (None, False):
+        if "stream" in arguments or (isinstance(model_kwargs, Mapping) and "stream" in model_kwargs):
             msg = f"{self.name}: stream is not for cells, which hold whole answers; leave it out"
             raise DefinitionError(msg)
         model = arguments.get("model")
