@@ -13,10 +13,13 @@ from pxt_assets.throttle import model_group
         ("omni-moderation-latest", "omni-moderation"),
         ("omni-moderation-2024-09-26", "omni-moderation"),
         ("chatgpt-image-latest", "chatgpt-image"),
+        ("claude-sonnet-4-20250514", "claude-sonnet-4"),
+        ("ft:gpt-4o-mini-2024-07-18:acme::abc123", "gpt-4o-mini"),
+        ("ft:gpt-4.1:acme:tickets:abc123:ckpt-step-80", "gpt-4.1"),
     ],
 )
 def test_snapshots_and_aliases_share_the_pool_of_their_family(model, group):
-    """A date or `-latest` at the end of a name does not make a family."""
+    """Neither a date nor `-latest` at the end of a name makes a family, nor does fine-tuning."""
     assert model_group(model) == group
 
 
@@ -31,7 +34,9 @@ def test_snapshots_and_aliases_share_the_pool_of_their_family(model, group):
         "text-embedding-3-small",
         "llama-3-8192",
         "whisper-1",
+        "llama-3-20009999",
         "-latest",
+        "ft:",
         "",
     ],
 )
