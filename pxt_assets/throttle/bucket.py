@@ -7,6 +7,9 @@ level it had then, and compares that with what the answer reports. The differenc
 level now. Requests in flight, other users of the key, misjudged costs, lost requests and a changed limit
 all come out as a correction, so none of them is tracked.
 
+Corrections that go on in one direction are the traffic of others. Answers that take half a minute would tell
+of it half a minute late, so its rate is averaged, and taken off what flows in.
+
 Every time is in seconds on one monotonic clock, which the caller passes in.
 """
 
@@ -23,6 +26,13 @@ RESERVE_SECONDS = 0.3
 MINUTE = 60.0
 WINDOWS = (MINUTE, 86_400.0, 2_592_000.0)
 """Seconds in which a limit fills: a minute, a day, or 30 days. All of OpenAI's limits are one of these."""
+
+DRAIN_SECONDS = 10.0
+"""Time over which the traffic of others is averaged."""
+COMPARED_SECONDS = 1.0
+"""Corrections are added up over this time before they tell of the traffic of others."""
+LARGEST_DRAIN = 0.9
+"""Share of the rate that others can at most be thought to take, so that ours never comes to a stop."""
 
 _INSTANT = 1e-6  # a wait of less than this many seconds is none: clocks and floats are no finer
 
@@ -52,6 +62,10 @@ class Grant(NamedTuple):
     """The requests granted at about the same time, this one among them."""
     earlier: float
     """Units that those of the burst took that were granted before this one."""
+    at: float
+    """Time of the grant."""
+    drained: float
+    """Units that others were thought to take until this grant."""
 
     @property
     def later(self) -> float:
@@ -89,6 +103,14 @@ class Bucket:
     """Units taken altogether and not given back."""
     spilled: float = 0.0
     """Units that flowed in while the bucket was full, and were lost."""
+    drain: float = 0.0
+    """Units a second that others take, as the corrections of late tell."""
+    drained: float = 0.0
+    """Sum of what others were thought to take."""
+    compared: Grant | None = None
+    """The grant since whose reading the corrections are added up."""
+    surprise: float = 0.0
+    """Sum of the corrections since."""
 
     @property
     def known(self) -> bool:
@@ -106,7 +128,7 @@ class Bucket:
             return math.inf
         self.advance(now)
         missing = min(cost + RESERVE_SECONDS * self.rate, self.limit) - self.level
-        return missing / self.rate if missing > _INSTANT * self.rate else 0.0
+        return missing / (self.rate - self.drain) if missing > _INSTANT * self.rate else 0.0
 
     def take(self, cost: float, now: float) -> Grant:
         """Take `cost` at once, whether or not it is there, and return what to `observe` the answer with."""
@@ -119,7 +141,7 @@ class Bucket:
         self.granted += 1
         self.level -= cost
         self.taken += cost
-        return Grant(self.granted, self.level, self.corrections, cost, burst, earlier)
+        return Grant(self.granted, self.level, self.corrections, cost, burst, earlier, now, self.drained)
 
     def observe(self, grant: Grant, reading: Reading, now: float, *, charged: bool = True) -> bool:
         """Correct the level by what the answer to `grant` reported; return whether the limit changed.
@@ -149,12 +171,16 @@ class Bucket:
         correction = error - grant.earlier
         if correction < 0 and self.known:
             correction = max(correction, min(0.0, error + grant.later))
+        changed = self.limit != reading.limit
+        if changed:
+            self.compared = None
+        self._follow_drain(grant, correction)
         if not charged:
             # Given back as a correction, so that the grants made since, whose levels it lowered, rise too.
             correction += grant.cost
         self.corrections += correction
-        changed = self.limit != reading.limit
         self.limit, self.rate = reading.limit, reading.limit / window
+        self.drain = min(self.drain, LARGEST_DRAIN * self.rate)
         self.level = min(self.limit, self.level + correction)
         return changed
 
@@ -174,11 +200,28 @@ class Bucket:
         if elapsed <= 0:
             return
         self.updated = now
-        level = self.level + self.rate * elapsed
+        self.drained += self.drain * elapsed
+        level = self.level + (self.rate - self.drain) * elapsed
         if level > self.limit:
             self.spilled += level - self.limit
             level = self.limit
         self.level = level
+
+    def _follow_drain(self, grant: Grant, correction: float) -> None:
+        """Average what others take, second by second: what they were thought to take, less the corrections."""
+        if self.compared is None:
+            self.compared, self.surprise = grant, 0.0
+            return
+        self.surprise += correction
+        seconds = grant.at - self.compared.at
+        if seconds < COMPARED_SECONDS:
+            return
+        taken = grant.drained - self.compared.drained - self.surprise
+        self.compared, self.surprise = grant, 0.0
+        if abs(taken) <= self.rate * seconds:  # more than flows in is no traffic, but a fault or a new limit
+            weight = -math.expm1(-seconds / DRAIN_SECONDS)
+            self.drain += weight * (taken / seconds - self.drain)
+            self.drain = min(max(0.0, self.drain), LARGEST_DRAIN * self.rate)
 
     def _superseded(self, grant: Grant) -> bool:
         """Whether the reading of a later burst has been seen, which has corrected for this grant too."""

@@ -352,3 +352,14 @@ def test_the_copy_follows_the_server(steps, level):
             reading = Reading(600, math.floor(server.level), None)
             bucket.observe(grant, reading, now, charged=charged)
             assert server.level - 1 <= bucket.level <= server.level + 1e-6
+
+
+def test_a_smaller_limit_leaves_a_share_of_it_whatever_others_took():
+    """What others took of a larger limit never brings a smaller one to a stop."""
+    bucket = Bucket()
+    for second in range(60):
+        grant = bucket.take(1, now=second)
+        bucket.observe(grant, Reading(600, 300), now=second)
+    assert bucket.drain > 6
+    bucket.observe(bucket.take(1, now=60), Reading(60, 0), now=60)
+    assert 0 < bucket.wait(1, now=60) < 60
