@@ -10,6 +10,7 @@ from typing import Any, Protocol
 from pxt_assets.digest import digest
 from pxt_assets.json_text import canonical, dumps
 from pxt_assets.media import Sent
+from pxt_assets.throttle.cost import Size
 
 ORDERED_ARGUMENTS = ("response_format", "text", "tools")
 """Arguments that hold schemas, in which the order of keys has a meaning.
@@ -59,8 +60,8 @@ class Endpoint:
     """`/chat/completions`: below the base URL."""
     parse: Callable[[bytes, Mapping[str, Any]], Parsed]
     """(the answer's body, the request's) -> values. Raises ValueError for a body that is not such an answer."""
-    tokens: Callable[[Mapping[str, Any]], float] = field(default=lambda _body: 0.0)
-    """Estimate, as the API's limiter makes it, of the tokens that a body takes from the token bucket."""
+    size: Callable[[Mapping[str, Any]], Size] = field(default=lambda _body: Size())
+    """What a body holds that the API's limiter may charge for."""
     sends_limits: bool = True
     """Whether answers carry rate-limit headers; if not, requests are paced at a configured rate."""
     uploads: bool = False
@@ -149,9 +150,14 @@ class Request:
         return digest(*parts)
 
     @cached_property
+    def size(self) -> Size:
+        """What it holds that the API's limiter may charge for."""
+        return self.endpoint.size(self.body)
+
+    @property
     def tokens(self) -> float:
-        """The estimate of what it takes from the token bucket."""
-        return self.endpoint.tokens(self.body)
+        """The least that it takes from the token bucket, as estimated."""
+        return self.size.least
 
     @property
     def model(self) -> str:
@@ -181,6 +187,11 @@ class Request:
     def check(self) -> None:
         """Raises TypeError or ValueError for a body that JSON cannot hold."""
         self._plain  # noqa: B018
+
+
+def characters_of_schemas(body: Mapping[str, Any]) -> int:
+    """How long the schemas in a body are as JSON: of tools, and of what an answer must look like."""
+    return sum(len(dumps(body[name])) for name in ORDERED_ARGUMENTS if name in body)
 
 
 def _named(media: Sent) -> object:

@@ -62,6 +62,10 @@ class OpenAIResource(dg.ConfigurableResource[Any]):
     default_rpm: float = Field(
         default=600, gt=0, description="Requests/minute of such models not in rate_limits."
     )
+    model_groups: dict[str, str] = Field(
+        default={},
+        description="Models that share a rate limit although their names do not tell: {model: group}.",
+    )
     max_in_flight: int = Field(default=1_000, ge=1, description="Requests in flight at once, at most.")
     timeout: float = Field(default=600, gt=0, description="Seconds to wait for an answer.")
     max_retries: int = Field(
@@ -212,10 +216,14 @@ class OpenAIResource(dg.ConfigurableResource[Any]):
             return self._server.base_url
 
     def _pool_of(self, request: Request) -> Pool:
-        group = model_group(request.model)
+        group = self._group(request.model)
         unset = None if request.endpoint.sends_limits else self.default_rpm
         rpm = self.rate_limits.get(request.model, self.rate_limits.get(group, unset))
         return pools.get((self._account(), group), rpm=rpm)
+
+    def _group(self, model: str) -> str:
+        family = model_group(model)
+        return self.model_groups.get(model, self.model_groups.get(family, family))
 
     def _account(self) -> str:
         """Names the account whose limits are shared, without its key."""

@@ -6,12 +6,19 @@ import json
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from pxt_assets.functions.declare import Adapted, api_function, model_of, shown, usage_of, with_kwargs
+from pxt_assets.functions.declare import (
+    Adapted,
+    api_function,
+    model_of,
+    shown,
+    usage_of,
+    with_kwargs,
+)
 from pxt_assets.functions.messages import with_files, with_images
 from pxt_assets.functions.structured import empty, parsed, refused, tool_arguments, truncated, with_structured
-from pxt_assets.request import Endpoint, Parsed
+from pxt_assets.request import Endpoint, Parsed, characters_of_schemas
 from pxt_assets.schema import Structured, response_schema
-from pxt_assets.throttle import estimate_tokens
+from pxt_assets.throttle import Size, size_of
 from pxt_assets.types import Json
 
 _TEXT = {"type": "string"}
@@ -47,7 +54,7 @@ def _parse(body: bytes, _asked: Mapping[str, Any]) -> Parsed:
     return Parsed([answer], usage_of(answer), model_of(answer))
 
 
-def _tokens(body: Mapping[str, Any]) -> float:
+def _size(body: Mapping[str, Any]) -> Size:
     characters = images = 0
     for message in body["messages"]:
         content = message.get("content")
@@ -58,10 +65,16 @@ def _tokens(body: Mapping[str, Any]) -> float:
                 is_part = isinstance(part, dict)
                 characters += len(str(part.get("text", ""))) if is_part else 0
                 images += is_part and part.get("type") == "image_url"
-    return estimate_tokens(characters, messages=len(body["messages"]), images=images)
+    return size_of(
+        characters,
+        messages=len(body["messages"]),
+        images=images,
+        outputs=body.get("max_completion_tokens", body.get("max_tokens")),
+        tools=characters_of_schemas(body),
+    )
 
 
-_ENDPOINT = Endpoint("/chat/completions", parse=_parse, tokens=_tokens)
+_ENDPOINT = Endpoint("/chat/completions", parse=_parse, size=_size)
 
 
 def _adapt(arguments: dict[str, Any]) -> Adapted:

@@ -9,7 +9,7 @@ from typing import Any
 
 from pxt_assets.functions.declare import api_function, model_of, shown, text_of, usage_of, with_kwargs
 from pxt_assets.request import Endpoint, Parsed
-from pxt_assets.throttle import estimate_tokens
+from pxt_assets.throttle import Size, size_of
 from pxt_assets.types import Array
 
 MAX_INPUTS = 2_048
@@ -49,13 +49,13 @@ def _vector(embedding: str | list[float]) -> Any:
     return vector
 
 
-def _tokens(body: Mapping[str, Any]) -> float:
-    inputs = body["input"]
-    return sum(estimate_tokens(len(text)) for text in ([inputs] if isinstance(inputs, str) else inputs))
+def _size(body: Mapping[str, Any]) -> Size:
+    inputs = [body["input"]] if isinstance(body["input"], str) else body["input"]
+    return Size(text=float(sum(size_of(len(text)).text for text in inputs)))
 
 
 _ENDPOINT = Endpoint(
-    "/embeddings", parse=_parse, tokens=_tokens, max_cells=MAX_INPUTS, max_tokens=MAX_TOKENS, pack=_pack
+    "/embeddings", parse=_parse, size=_size, max_cells=MAX_INPUTS, max_tokens=MAX_TOKENS, pack=_pack
 )
 
 

@@ -14,7 +14,7 @@ from pxt_assets.functions.uploads import image_upload, mask_upload, reading_file
 from pxt_assets.media import Media
 from pxt_assets.request import Endpoint, Parsed
 from pxt_assets.sniff import IMAGE_FORMATS
-from pxt_assets.throttle import estimate_tokens
+from pxt_assets.throttle import Size, size_of
 from pxt_assets.types import ImageData
 
 MAX_IMAGES = 16
@@ -88,8 +88,8 @@ def _image(content: bytes, i: int) -> Media:
     return Media(content, f"image-{i}.{image.format}")
 
 
-def _tokens(body: Mapping[str, Any]) -> float:
-    return estimate_tokens(len(body.get("prompt", "")))
+def _size(body: Mapping[str, Any]) -> Size:
+    return size_of(len(body.get("prompt", "")))
 
 
 def _in_bytes(body: Mapping[str, Any]) -> Mapping[str, Any]:
@@ -102,9 +102,9 @@ def _in_bytes(body: Mapping[str, Any]) -> Mapping[str, Any]:
     return body
 
 
-_GENERATIONS = Endpoint("/images/generations", parse=_parse, tokens=_tokens, sends_limits=False)
-_EDITS = Endpoint("/images/edits", parse=_parse, tokens=_tokens, sends_limits=False, uploads=True)
-_VARIATIONS = Endpoint("/images/variations", parse=_parse, tokens=_tokens, sends_limits=False, uploads=True)
+_GENERATIONS = Endpoint("/images/generations", parse=_parse, size=_size, sends_limits=False)
+_EDITS = Endpoint("/images/edits", parse=_parse, size=_size, sends_limits=False, uploads=True)
+_VARIATIONS = Endpoint("/images/variations", parse=_parse, size=_size, sends_limits=False, uploads=True)
 
 
 @api_function(_GENERATIONS, returns=ImageData, shape=_SHAPE)

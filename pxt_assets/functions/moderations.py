@@ -8,7 +8,7 @@ from typing import Any
 
 from pxt_assets.functions.declare import api_function, model_of, text_of, usage_of, with_kwargs
 from pxt_assets.request import Endpoint, Parsed
-from pxt_assets.throttle import estimate_tokens
+from pxt_assets.throttle import Size, size_of
 from pxt_assets.types import Json
 
 _MODEL = "omni-moderation-latest"
@@ -37,11 +37,11 @@ def _parse(body: bytes, _asked: Mapping[str, Any]) -> Parsed:
     return Parsed([answer], usage_of(answer), model_of(answer))
 
 
-def _tokens(body: Mapping[str, Any]) -> float:
-    return estimate_tokens(len(body["input"]))
+def _size(body: Mapping[str, Any]) -> Size:
+    return size_of(len(body["input"]))
 
 
-_ENDPOINT = Endpoint("/moderations", parse=_parse, tokens=_tokens, sends_limits=False)
+_ENDPOINT = Endpoint("/moderations", parse=_parse, size=_size, sends_limits=False)
 
 
 @api_function(_ENDPOINT, returns=Json, shape=_SHAPE)

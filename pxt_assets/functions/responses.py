@@ -10,9 +10,9 @@ from pxt_assets.errors import CellError, DefinitionError
 from pxt_assets.functions.declare import Adapted, api_function, model_of, shown, usage_of, with_kwargs
 from pxt_assets.functions.messages import with_files, with_images
 from pxt_assets.functions.structured import empty, parsed, refused, tool_arguments, truncated, with_structured
-from pxt_assets.request import Endpoint, Parsed
+from pxt_assets.request import Endpoint, Parsed, characters_of_schemas
 from pxt_assets.schema import Structured, response_schema
-from pxt_assets.throttle import estimate_tokens
+from pxt_assets.throttle import Size, size_of
 from pxt_assets.types import Json
 
 _TEXT = {"type": "string"}
@@ -72,11 +72,12 @@ def _parts(answer: Mapping[str, Any], kind: str) -> list[Mapping[str, Any]]:
     return [part for content in contents for part in content if part.get("type") == kind]
 
 
-def _tokens(body: Mapping[str, Any]) -> float:
+def _size(body: Mapping[str, Any]) -> Size:
     given = body["input"]
     characters = len(body["instructions"]) if isinstance(body.get("instructions"), str) else 0
     if isinstance(given, str):
-        return estimate_tokens(characters + len(given), messages=1)
+        characters += len(given)
+        given = []
     images = 0
     for item in given:
         content = item.get("content")
@@ -88,10 +89,16 @@ def _tokens(body: Mapping[str, Any]) -> float:
                 images += isinstance(part, dict) and part.get("type") == "input_image"
         elif isinstance(item.get("output"), str):  # of a tool
             characters += len(item["output"])
-    return estimate_tokens(characters, messages=len(given), images=images)
+    return size_of(
+        characters,
+        messages=len(given) or 1,
+        images=images,
+        outputs=body.get("max_output_tokens"),
+        tools=characters_of_schemas(body),
+    )
 
 
-_ENDPOINT = Endpoint("/responses", parse=_parse, tokens=_tokens)
+_ENDPOINT = Endpoint("/responses", parse=_parse, size=_size)
 
 
 def _adapt(arguments: dict[str, Any]) -> Adapted:

@@ -1,9 +1,10 @@
 """Rate limits: a copy of the server's token buckets, and the queue before it. Standard library only."""
 
 from pxt_assets.throttle.bucket import Bucket, Grant
-from pxt_assets.throttle.cost import estimate_tokens
+from pxt_assets.throttle.cost import Size, size_of
 from pxt_assets.throttle.groups import model_group
 from pxt_assets.throttle.headers import Reading, parse_duration, read_rate_limits, retry_after
+from pxt_assets.throttle.learned import LearnedCost
 from pxt_assets.throttle.limiter import Limiter, Permit, Statistics
 from pxt_assets.throttle.pace import Pace
 from pxt_assets.throttle.pool import Pool, PoolRegistry, RequestTooLarge
@@ -16,6 +17,7 @@ __all__ = [
     "Bucket",
     "Grant",
     "Kind",
+    "LearnedCost",
     "Limiter",
     "Pace",
     "Permit",
@@ -23,14 +25,15 @@ __all__ = [
     "PoolRegistry",
     "Reading",
     "RequestTooLarge",
+    "Size",
     "Statistics",
     "Verdict",
     "backoff",
     "classify",
-    "estimate_tokens",
     "model_group",
     "parse_duration",
     "pools",
     "read_rate_limits",
     "retry_after",
+    "size_of",
 ]

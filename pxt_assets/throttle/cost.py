@@ -1,6 +1,7 @@
-"""What a request takes from the token limit, as the server estimates it when the request arrives."""
+"""What a request holds that a server may charge for, as it counts before it admits the request."""
 
 import math
+from typing import NamedTuple
 
 CHARACTERS_PER_TOKEN = 4
 """The server counts characters, not tokens, before it admits a request."""
@@ -10,12 +11,33 @@ TOKENS_PER_IMAGE = 765
 """Flat charge of an image part, whatever its size: that of a 1024 x 1024 image at high detail."""
 
 
-def estimate_tokens(characters: int, messages: int = 0, images: int = 0) -> float:
-    """Return the tokens that a request takes from the token limit.
+class Size(NamedTuple):
+    """What a request holds, by what a server may charge it for. Sizes add up to that of a request that holds both."""
+
+    text: float = 0.0
+    """Tokens of its text, by its characters."""
+    outputs: float = 0.0
+    """Tokens that it allows the answer, 0 where it sets no limit."""
+    images: float = 0.0
+    """Image parts."""
+    tools: float = 0.0
+    """Tokens of the schemas of its tools, by their characters."""
+
+    @property
+    def least(self) -> float:
+        """The tokens that any server charges: those of its text and images."""
+        return self.text + self.images * TOKENS_PER_IMAGE
+
+
+def size_of(
+    characters: int, *, messages: int = 0, images: int = 0, outputs: object = None, tools: int = 0
+) -> Size:
+    """Return the size of a request.
 
     `characters` is the length of all its text, `messages` the number of messages or inputs (the server
-    rounds each up to a whole token), `images` the number of image parts. Neither `max_tokens` nor the
-    schema of tools shows in the limits that current models report, so neither is counted.
+    rounds each up to a whole token), `images` the number of image parts, `outputs` its `max_tokens` or the
+    like, and `tools` the length of the schemas of its tools.
     """
-    text = math.ceil(characters / CHARACTERS_PER_TOKEN) + messages
-    return float(text + TOKENS_PER_REQUEST + images * TOKENS_PER_IMAGE)
+    text = math.ceil(characters / CHARACTERS_PER_TOKEN) + messages + TOKENS_PER_REQUEST
+    allowed = float(outputs) if isinstance(outputs, int | float) and 0 < outputs < math.inf else 0.0
+    return Size(float(text), allowed, float(images), tools / CHARACTERS_PER_TOKEN)

@@ -1,19 +1,25 @@
 import pytest
 
-from pxt_assets.throttle import estimate_tokens
+from pxt_assets.throttle import Size, size_of
+from pxt_assets.throttle.cost import TOKENS_PER_IMAGE, TOKENS_PER_REQUEST
 
 
 @pytest.mark.parametrize(
-    ("characters", "messages", "images", "charged"),
-    [(660, 1, 0, 168), (7_240, 1, 0, 1_814), (94_967, 22, 0, 23_749), (400, 1, 2, 103 + 2 * 765)],
+    ("characters", "messages", "tokens"), [(660, 0, 165), (660, 1, 166), (661, 2, 168), (94_967, 22, 23_764)]
 )
-def test_estimate_is_near_what_the_api_charges(characters, messages, images, charged):
-    """Within 1 % of charges observed on the API, and not below one."""
-    estimate = estimate_tokens(characters, messages, images)
-    assert charged <= estimate <= charged * 1.01
-    assert isinstance(estimate, float)
+def test_text_is_counted_by_characters(characters, messages, tokens):
+    """A token for every four characters begun, one for each message, and a few for the request."""
+    assert size_of(characters, messages=messages).text == tokens + TOKENS_PER_REQUEST
 
 
-def test_estimate_grows_with_each_part():
-    """More text, more messages and more images never cost less."""
-    assert estimate_tokens(0) < estimate_tokens(4) < estimate_tokens(4, 1) < estimate_tokens(4, 1, 1)
+@pytest.mark.parametrize(
+    ("outputs", "counted"), [(None, 0), (500, 500), (-1, 0), ("many", 0), (float("inf"), 0)]
+)
+def test_what_an_answer_may_hold_is_counted_where_it_is_limited(outputs, counted):
+    """An unset limit counts as nothing, and so does what is none."""
+    assert size_of(40, outputs=outputs).outputs == counted
+
+
+def test_the_least_is_text_and_images():
+    """Whether outputs and tools are charged differs between servers, so that they are no part of the least."""
+    assert Size(text=10, outputs=500, images=2, tools=90).least == 10 + 2 * TOKENS_PER_IMAGE
