@@ -31,8 +31,8 @@ DRAIN_SECONDS = 10.0
 """Time over which the traffic of others is averaged."""
 COMPARED_SECONDS = 1.0
 """Corrections are added up over this time before they tell of the traffic of others."""
-LARGEST_DRAIN = 0.9
-"""Share of the rate that others can at most be thought to take, so that ours never comes to a stop."""
+LARGEST_DRAIN = 0.5
+"""Share of the rate that is at most left to others: to one who takes all he can get, no more than half."""
 
 _INSTANT = 1e-6  # a wait of less than this many seconds is none: clocks and floats are no finer
 

@@ -14,6 +14,7 @@ import asyncio
 import math
 from collections import OrderedDict
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 
 from pxt_assets.throttle.headers import read_rate_limits, retry_after
@@ -92,6 +93,17 @@ class Limiter:
         self._seconds_throttled = 0.0
         self._totals: dict[str, tuple[float, float]] | None = None
         self._granted_at = 0.0
+        pool.join(self)
+
+    @property
+    def waiting(self) -> int:
+        """Requests that wait for leave."""
+        return len(self._requeued) + len(self._waiting)
+
+    def wake(self) -> None:
+        """Serve the queue, since the pool may allow more now. May be called from any thread."""
+        with suppress(RuntimeError):  # the loop is closed, and nobody waits
+            self._loop.call_soon_threadsafe(self._serve)
 
     async def acquire(self, costs: Mapping[str, float], *, requeued: bool = False) -> Permit:
         """Wait until a request may be sent that takes `costs`, by dimension, and return the leave to.

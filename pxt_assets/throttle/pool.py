@@ -5,23 +5,29 @@ and belongs to no event loop, so that one loop after another, or several at once
 levels.
 """
 
-import dataclasses
 import math
 import threading
-from collections.abc import Mapping
-from typing import NamedTuple
+import weakref
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple, Protocol, TypeVar
 
-from pxt_assets.throttle.bucket import Bucket, Burst, Grant
 from pxt_assets.throttle.headers import Reading
 from pxt_assets.throttle.pace import Pace
+from pxt_assets.throttle.share import Gauge, Share, SharedBucket, SharedPace, Unshared
 
 PROBES = 16
 """Requests that may be under way before the first answer, and answers without a reading after which an
 endpoint is taken to report no limits."""
+PROBING_SECONDS = 1.0
+"""Time without an answer after which the probes that may be under way begin to double each second: a 429
+comes at once, however long answers take, so that none by then is a sign that there is room."""
 PROBES_PER_ANSWER = 2
 """How many more may be under way for each answer that brought no reading."""
 FIRST_PAUSE_SECONDS = 1.0
 LONGEST_PAUSE_SECONDS = 60.0
+
+
+Result = TypeVar("Result")
 
 
 class RequestTooLarge(Exception):  # noqa: N818
@@ -47,10 +53,21 @@ class Admission(NamedTuple):
 
     costs: Mapping[str, float]
     """Units asked for, by dimension."""
-    grants: Mapping[str, Grant]
+    grants: Mapping[str, Any]
     """What each of the pool's buckets granted, by dimension."""
     at: float
     """Time of the grant."""
+
+
+class Queue(Protocol):
+    """Whoever waits for a pool."""
+
+    @property
+    def waiting(self) -> int:
+        """Requests that wait."""
+
+    def wake(self) -> None:
+        """See whether the pool allows more now. May be called from any thread."""
 
 
 class Pool:
@@ -58,26 +75,50 @@ class Pool:
 
     `rpm` is the rate, in requests/minute, that is kept as long as the endpoint reports no limit of
     requests; None to go by the headers alone. Until a header or a rate is known, the pool probes: a few
-    requests may be under way, and more with each answer. An endpoint that turns out to report no limits
+    requests may be under way, and more with each answer and each second. An endpoint that turns out to report no limits
     is not throttled until it rejects a request; then it is held, and a rate that it allows is sought.
+
+    `share` is what keeps the buckets: this process alone by default, or a ledger.
 
     Times are seconds on one monotonic clock. The methods are thread-safe.
     """
 
-    def __init__(self, *, rpm: float | None = None) -> None:
-        self._lock = threading.Lock()
-        self._buckets: dict[str, Bucket] = {}
-        self._pace = None if rpm is None else Pace(rpm)
+    def __init__(self, *, rpm: float | None = None, share: Share | None = None) -> None:
+        self._share = share or Unshared()
+        self._lock = self._share.lock
+        self._buckets: dict[str, SharedBucket] = self._share.buckets
+        self._pace: SharedPace | None = None if rpm is None else self._share.pace(rpm)
         self._rpm = rpm
         self._measured = False
         self._unmeasured = 0  # answers without a reading
         self._first_at: float | None = None
-        self._held_until = -math.inf
+        self._probing_since = -math.inf
         self._pauses = 0  # in a row
         self._paused_at = -math.inf
+        self._queues: weakref.WeakSet[Queue] = weakref.WeakSet()
+        self._share.join(_weak(self.wake, None), _weak(self._waiting, 0))
+
+    def join(self, queue: Queue) -> None:
+        """Wake `queue`, for as long as there is one, when others leave more to take."""
+        with self._lock:
+            self._queues.add(queue)
+
+    def wake(self) -> None:
+        """Let all who wait see whether more may go now: the share has news."""
+        with self._lock:
+            self._measured = self._measured or any(bucket.known for bucket in self._buckets.values())
+            requests = self._buckets.get("requests")
+            if requests is not None and requests.known:
+                self._pace = None
+            queues = list(self._queues)
+        for queue in queues:
+            queue.wake()
+
+    def _waiting(self) -> int:
+        return sum(queue.waiting for queue in list(self._queues))
 
     @property
-    def buckets(self) -> Mapping[str, Bucket]:
+    def buckets(self) -> Mapping[str, Any]:
         """The buckets by dimension. For looking at; those whose limit is not `known` let all pass."""
         return self._buckets
 
@@ -92,7 +133,7 @@ class Pool:
             if rpm != self._rpm:
                 bucket = self._buckets.get("requests")
                 by_header = bucket is not None and bucket.known
-                self._rpm, self._pace = rpm, None if rpm is None or by_header else Pace(rpm)
+                self._rpm, self._pace = rpm, None if rpm is None or by_header else self._share.pace(rpm)
 
     def admit(self, costs: Mapping[str, float], now: float, in_flight: int) -> Admission | float:
         """Let a request pass, or return the seconds until it may (infinite: not before another answer).
@@ -103,23 +144,22 @@ class Pool:
         with self._lock:
             for dimension in costs:
                 if dimension not in self._buckets:
-                    self._buckets[dimension] = Bucket(updated=now)
-            wait = max(0.0, self._held_until - now)
+                    self._buckets[dimension] = self._share.bucket(now)
+            wait = max(0.0, self._share.held_until - now, self._share.wait(now))
             charges = []
             for dimension, bucket in self._buckets.items():
                 cost = costs.get(dimension)
                 if cost is None and (cost := costs.get(_base(dimension))) is None:
                     continue
-                delay = bucket.wait(cost, now)
-                if delay == math.inf:
+                if cost > bucket.limit:
                     raise RequestTooLarge(dimension, cost, bucket.limit)
-                wait = max(wait, delay)
+                wait = max(wait, bucket.wait(cost, now))
                 charges.append((dimension, bucket, cost))
             requests = costs.get("requests", 1.0)
             if self._pace is not None:
                 wait = max(wait, self._pace.wait(requests, now))
-            elif self._probing and in_flight >= PROBES + PROBES_PER_ANSWER * self._unmeasured:
-                return math.inf
+            elif self._probing:
+                wait = max(wait, self._probing_wait(now, in_flight))
             if wait > 0:
                 return wait
             if self._pace is not None:
@@ -171,7 +211,7 @@ class Pool:
                 self._pace.reject(admission.at, now)
             if not retry_after and not paced and not _explained(admission, readings):
                 retry_after = self._next_pause(admission, now)
-            self._held_until = max(self._held_until, now + (retry_after or 0.0))
+            self._share.rejected(now + (retry_after or 0.0), now)
             return changed
 
     def cancelled(self, admission: Admission, now: float) -> None:
@@ -209,9 +249,20 @@ class Pool:
     def _probing(self) -> bool:
         return not self._measured and self._unmeasured < PROBES
 
-    def _gauges(self, now: float) -> list[tuple[str, Bucket | Pace]]:
+    def _probing_wait(self, now: float, in_flight: int) -> float:
+        """Return the seconds until one more than `in_flight` may be under way."""
+        if in_flight == 0:
+            self._probing_since = now
+        probes = max(1, PROBES // self._share.processes)
+        answered = PROBES_PER_ANSWER * self._unmeasured
+        if in_flight < probes + answered:
+            return 0.0
+        doublings = math.log2((in_flight + 1 - answered) / probes)
+        return max(0.0, self._probing_since + PROBING_SECONDS + doublings - now)
+
+    def _gauges(self, now: float) -> list[tuple[str, Gauge]]:
         """Return the buckets and the pace by name, with their numbers up to now."""
-        gauges: list[tuple[str, Bucket | Pace]] = [*self._buckets.items()]
+        gauges: list[tuple[str, Gauge]] = [*self._buckets.items()]
         if self._pace is not None and not self._pace.guessed:
             gauges.append(("pace", self._pace))
         for _, gauge in gauges:
@@ -223,7 +274,7 @@ class Pool:
     ) -> bool:
         for dimension in readings:
             if dimension not in self._buckets and (base := _base(dimension)) in self._buckets:
-                self._buckets[dimension] = _sibling(self._buckets[base], now)
+                self._buckets[dimension] = self._share.sibling(self._buckets[base], now)
         changed = False
         for dimension, reading in readings.items():
             grant = admission.grants.get(dimension) or admission.grants.get(_base(dimension))
@@ -280,13 +331,15 @@ def _cost(dimension: str, costs: Mapping[str, float]) -> float | None:
     return costs.get(_base(dimension)) if cost is None else cost
 
 
-def _sibling(bucket: Bucket, now: float) -> Bucket:
-    """Return a bucket of unknown limit that has granted the same requests as `bucket`.
+def _weak(method: Callable[[], Result], otherwise: Result) -> Callable[[], Result]:
+    """Return a function that calls a bound method, and returns `otherwise` once its object is gone."""
+    reference = weakref.WeakMethod(method)
 
-    Grants are compared by differences only, so those of `bucket` serve to observe the sibling with.
-    """
-    bucket.advance(now)
-    return dataclasses.replace(bucket, limit=math.inf, rate=0.0, burst=Burst(-math.inf))
+    def call() -> Result:
+        bound = reference()
+        return otherwise if bound is None else bound()
+
+    return call
 
 
 def _explained(admission: Admission, readings: Mapping[str, Reading]) -> bool:

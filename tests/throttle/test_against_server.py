@@ -114,9 +114,10 @@ def test_misjudged_costs_cost_no_time(factor, ideal):
 
 
 def test_slow_answers_delay_nothing():
-    """With answers after 30 s the same 1,200 requests take the same 54 s."""
+    """With answers after 30 s the same 1,200 requests take the same 54 s; the probes that find the limit
+    are all that is rejected."""
     outcome = play(tight(log_normal(30, 0.2, random.Random(1))), [ROW] * 1200)
-    assert outcome.rejections == 0
+    assert outcome.rejections <= 4
     assert outcome.seconds <= 54 / 0.985
     assert outcome.utilization > 0.985
 

@@ -70,7 +70,7 @@ class TestDimensions:
         """A reading of a dimension without costs changes nothing, and leaves the pool probing."""
         pool = Pool()
         assert not pool.answered(admit(pool), {"audio-megabytes": Reading(10, 0)}, 0.0)
-        assert pool.admit(COSTS, 0.0, PROBES + 2) == math.inf
+        assert pool.admit(COSTS, 0.0, PROBES + 2) == pytest.approx(1 + math.log2(17 / 16))
         admit(pool, in_flight=PROBES + 1)
 
     def test_more_than_a_limit_is_an_error(self):
@@ -86,18 +86,35 @@ class TestDimensions:
 
 class TestProbing:
     def test_few_requests_go_before_the_first_answer(self):
-        """With as many under way as may probe, the next waits for an answer, not for a time."""
+        """With as many under way as may probe, the next waits for an answer, or for more than a second."""
         pool = Pool()
         for under_way in range(PROBES):
             admit(pool, in_flight=under_way)
-        assert pool.admit(COSTS, 0.0, PROBES) == math.inf
+        assert pool.admit(COSTS, 0.0, PROBES) == pytest.approx(1 + math.log2(17 / 16))
+
+    @pytest.mark.parametrize(("seconds", "under_way"), [(1, 16), (2, 32), (3, 64), (9, 4096)])
+    def test_time_without_an_answer_lets_more_go(self, seconds, under_way):
+        """After a second the probes that may be under way double each second, since a 429 would have come."""
+        pool = Pool()
+        admit(pool)
+        admit(pool, now=seconds, in_flight=under_way - 1)
+        wait = pool.admit(COSTS, seconds, under_way)
+        assert wait == pytest.approx(math.log2((under_way + 1) / under_way))
+        admit(pool, now=seconds + wait, in_flight=under_way)
+
+    def test_probing_begins_anew_when_nothing_is_under_way(self):
+        """Time in which no request was out tells nothing."""
+        pool = Pool()
+        admit(pool)
+        admit(pool, now=100.0, in_flight=0)
+        assert pool.admit(COSTS, 100.0, PROBES) == pytest.approx(1 + math.log2(17 / 16))
 
     def test_answers_without_readings_let_more_go(self):
         """Each adds two."""
         pool = Pool()
         pool.answered(admit(pool), {}, 0.0)
         admit(pool, in_flight=PROBES + 1)
-        assert pool.admit(COSTS, 0.0, PROBES + 2) == math.inf
+        assert pool.admit(COSTS, 0.0, PROBES + 2) == pytest.approx(1 + math.log2(17 / 16))
 
     def test_an_endpoint_without_readings_is_not_throttled(self):
         """After the first few answers that name no limit, all may go."""

@@ -1,0 +1,35 @@
+"""One budget for all processes on one API key: buckets in a database, leased in small slices.
+
+SQLAlchemy is imported when a ledger is opened.
+"""
+
+from __future__ import annotations
+
+import threading
+from typing import TYPE_CHECKING
+
+from pxt_assets.throttle.ledger.report import PoolReport
+from pxt_assets.throttle.ledger.terms import LedgerUnavailable
+
+if TYPE_CHECKING:
+    from pxt_assets.throttle.ledger.sql import SqlLedger
+
+_lock = threading.Lock()
+_ledgers: dict[str, SqlLedger] = {}
+
+
+def open_ledger(url: str) -> SqlLedger:
+    """Return the ledger at a SQLAlchemy URL of SQLite or PostgreSQL, the same one each time.
+
+    It connects when it is first asked; one that cannot be reached then delays nothing. Raises ValueError for
+    a URL of another database, or if the database's driver is not installed.
+    """
+    from pxt_assets.throttle.ledger.sql import SqlLedger
+
+    with _lock:
+        if url not in _ledgers:
+            _ledgers[url] = SqlLedger(url)
+        return _ledgers[url]
+
+
+__all__ = ["LedgerUnavailable", "PoolReport", "open_ledger"]

@@ -1,0 +1,64 @@
+"""What the ledger tells of its pools to those who look."""
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from pxt_assets.throttle.ledger.book import RECALL_SECONDS, PoolRows, advance
+
+RATE_SECONDS = 10
+"""Time over which the rate in use is told."""
+
+
+@dataclass(frozen=True, slots=True)
+class PoolReport:
+    """One dimension of one pool, as it is now."""
+
+    key: tuple[str, ...]
+    """Key of the pool: a fingerprint of the account, and the group of models."""
+    dimension: str
+    limit: float | None
+    """Units the full bucket holds; None while not known."""
+    remaining: float | None
+    """Units there now, leased or not; None while the limit is not known."""
+    per_minute: float
+    """Rate in use, units a minute, over the last 10 s."""
+    processes: int
+    """Processes that draw on the pool."""
+    rejected: int
+    """429s that the pool met in the last minute."""
+
+    @property
+    def group(self) -> str:
+        """The group of models."""
+        return self.key[-1]
+
+
+def report(key: tuple[str, ...], pool: PoolRows, now: float) -> Iterator[PoolReport]:
+    """Yield a report of each dimension of a pool."""
+    processes = pool.active(now)
+    rejected = sum(
+        count
+        for holding in pool.holdings.values()
+        for second, count in holding.rejected.items()
+        if second > now - RECALL_SECONDS
+    )
+    for dimension, row in sorted(pool.rows.items()):
+        outstanding = pool.outstanding(dimension)
+        advance(row, outstanding, now)
+        known = row.limit < math.inf
+        taken = sum(
+            units
+            for holding in pool.holdings.values()
+            for second, units in holding.taken.get(dimension, {}).items()
+            if second > now - 1 - RATE_SECONDS
+        )
+        yield PoolReport(
+            key,
+            dimension,
+            row.limit if known else None,
+            min(row.limit, max(0.0, row.level + outstanding)) if known else None,
+            taken * 60 / RATE_SECONDS,
+            processes,
+            rejected,
+        )

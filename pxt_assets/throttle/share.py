@@ -1,0 +1,150 @@
+"""What a pool asks of whoever keeps its buckets: this process alone, or a ledger that several share."""
+
+import dataclasses
+import math
+import threading
+from collections.abc import Callable
+from typing import Any, Protocol
+
+from pxt_assets.throttle.bucket import Bucket, Burst
+from pxt_assets.throttle.headers import Reading
+from pxt_assets.throttle.pace import Pace
+
+
+class Gauge(Protocol):
+    """What is counted of a bucket or a pace."""
+
+    @property
+    def level(self) -> float:
+        """Units there at the last `advance`."""
+
+    @property
+    def rate(self) -> float:
+        """Units a second that flow in."""
+
+    @property
+    def taken(self) -> float:
+        """Units taken altogether and not given back."""
+
+    @property
+    def spilled(self) -> float:
+        """Units that flowed in while it was full, and were lost."""
+
+    def advance(self, now: float) -> None:
+        """Let flow in what has come since the last call."""
+
+
+class SharedBucket(Gauge, Protocol):
+    """A bucket, as `Bucket` has it; its grants are nobody else's to look into."""
+
+    @property
+    def limit(self) -> float:
+        """Units the full bucket holds; infinite while not known."""
+
+    @property
+    def known(self) -> bool:
+        """Whether the limit is known."""
+
+    def wait(self, cost: float, now: float) -> float:
+        """Return the seconds until `cost` can be taken, infinite where only the share's word will tell."""
+
+    def take(self, cost: float, now: float) -> Any:
+        """Take `cost`, and return what to `observe` the answer with."""
+
+    def observe(self, grant: Any, reading: Reading, now: float, *, charged: bool = True) -> bool:
+        """Take in what the answer to `grant` reported; return whether the limit changed."""
+
+    def give_back(self, grant: Any, now: float) -> None:
+        """Return the cost of a grant that was not charged."""
+
+
+class SharedPace(Gauge, Protocol):
+    """A pace, as `Pace` has it."""
+
+    @property
+    def guessed(self) -> bool:
+        """Whether the rate is not the configured one but the highest that was not rejected so far."""
+
+    def wait(self, cost: float, now: float) -> float:
+        """Return the seconds until `cost` requests can pass, infinite where only the share's word will tell."""
+
+    def take(self, cost: float, now: float) -> None:
+        """Let `cost` requests pass now."""
+
+    def give_back(self, cost: float) -> None:
+        """Return what was taken for a request that was never sent."""
+
+    def reject(self, granted_at: float, now: float) -> None:
+        """Lower the rate for a 429."""
+
+    def accept(self) -> None:
+        """Take note of a request that was not rejected."""
+
+
+class Share(Protocol):
+    """A pool's buckets, and the word of the other processes that draw on the same limits."""
+
+    lock: threading.Lock
+    """Guards everything in here, and the pool's own state."""
+    buckets: dict[str, Any]
+    """The `SharedBucket`s by dimension; those the ledger knows of appear in it."""
+    held_until: float
+    """Until when the pool is held by whoever draws on it."""
+    processes: int
+    """Processes that draw on it, this one included."""
+
+    def join(self, wake: Callable[[], None], waiting: Callable[[], int]) -> None:
+        """Tell whom to `wake` when more may be taken, and how to learn how many requests are `waiting`."""
+
+    def wait(self, now: float) -> float:
+        """Return 0, or infinity while nothing is known and the ledger is being asked."""
+
+    def bucket(self, now: float) -> SharedBucket:
+        """Return a bucket of unknown limit, for the dimension it will be put under in `buckets`."""
+
+    def sibling(self, bucket: Any, now: float) -> SharedBucket:
+        """Return a bucket of unknown limit that has granted the same requests as `bucket`."""
+
+    def pace(self, rpm: float) -> SharedPace:
+        """Return the pace of `rpm` requests/minute."""
+
+    def rejected(self, held_until: float, now: float) -> None:
+        """Tell of a 429, and until when it holds the pool."""
+
+
+class Unshared:
+    """The share of a process that is alone: plain buckets, and nobody to ask."""
+
+    def __init__(self) -> None:
+        self.lock = threading.Lock()
+        self.buckets: dict[str, Any] = {}
+        self.held_until = -math.inf
+        self.processes = 1
+
+    def join(self, wake: Callable[[], None], waiting: Callable[[], int]) -> None:
+        """Nobody else will have a word."""
+
+    def wait(self, now: float) -> float:  # noqa: ARG002
+        """Return 0: there is nothing to ask."""
+        return 0.0
+
+    def bucket(self, now: float) -> Bucket:
+        """Return a bucket of unknown limit."""
+        return Bucket(updated=now)
+
+    def sibling(self, bucket: Any, now: float) -> Bucket:
+        """Return a bucket of unknown limit that has granted the same requests as `bucket`.
+
+        Grants are compared by differences only, so those of `bucket` serve to observe the sibling with.
+        """
+        bucket.advance(now)
+        sibling: Bucket = dataclasses.replace(bucket, limit=math.inf, rate=0.0, burst=Burst(-math.inf))
+        return sibling
+
+    def pace(self, rpm: float) -> Pace:
+        """Return the pace of `rpm` requests/minute."""
+        return Pace(rpm)
+
+    def rejected(self, held_until: float, now: float) -> None:  # noqa: ARG002
+        """Hold the pool."""
+        self.held_until = max(self.held_until, held_until)
