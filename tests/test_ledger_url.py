@@ -17,7 +17,9 @@ def temporary(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def test_the_ledger_lies_in_the_storage_of_the_instance(tmp_path: Path) -> None:
     """Processes of one Dagster instance find the same file, whose folder is made if need be."""
-    assert default_ledger_url(tmp_path / "storage") == f"sqlite:///{tmp_path}/storage/pxt_assets_ledger.sqlite"
+    assert (
+        default_ledger_url(tmp_path / "storage") == f"sqlite:///{tmp_path}/storage/pxt_assets_ledger.sqlite"
+    )
     assert (tmp_path / "storage").is_dir()
 
 

@@ -1,5 +1,6 @@
 """Rate limits: a copy of the server's token buckets, and the queue before it. Standard library only."""
 
+from pxt_assets.throttle.admission import RequestTooLarge, Sized
 from pxt_assets.throttle.bucket import Bucket, Grant
 from pxt_assets.throttle.cost import Size, size_of
 from pxt_assets.throttle.groups import model_group
@@ -7,7 +8,7 @@ from pxt_assets.throttle.headers import Reading, parse_duration, read_rate_limit
 from pxt_assets.throttle.learned import LearnedCost
 from pxt_assets.throttle.limiter import Limiter, Permit, Statistics
 from pxt_assets.throttle.pace import Pace
-from pxt_assets.throttle.pool import Pool, PoolRegistry, RequestTooLarge
+from pxt_assets.throttle.pool import Pool, PoolRegistry
 from pxt_assets.throttle.retry import Kind, Verdict, backoff, classify
 
 pools = PoolRegistry()
@@ -26,6 +27,7 @@ __all__ = [
     "Reading",
     "RequestTooLarge",
     "Size",
+    "Sized",
     "Statistics",
     "Verdict",
     "backoff",

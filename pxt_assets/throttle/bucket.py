@@ -113,6 +113,11 @@ class Bucket:
     """Sum of the corrections since."""
 
     @property
+    def others(self) -> float:
+        """Units that other processes are known to have taken: none, since they are not known."""
+        return 0.0
+
+    @property
     def known(self) -> bool:
         """Whether the limit is known."""
         return self.limit < math.inf
@@ -143,12 +148,15 @@ class Bucket:
         self.taken += cost
         return Grant(self.granted, self.level, self.corrections, cost, burst, earlier, now, self.drained)
 
-    def observe(self, grant: Grant, reading: Reading, now: float, *, charged: bool = True) -> bool:
+    def observe(
+        self, grant: Grant, reading: Reading, now: float, *, charged: bool = True, part: float = 1.0
+    ) -> bool:
         """Correct the level by what the answer to `grant` reported; return whether the limit changed.
 
         Readings come in any order; one is ignored when that of a later burst has been seen, since that
         one has measured this request too. `charged` is false for a 429: the server did not charge the
-        request, and its reading is the level without it.
+        request, and its reading is the level without it. `part` is what such requests are known to cost by
+        now, as a part of what the grant took.
 
         When the server measured, it may not have seen all of the burst that were granted before this
         request, and may have seen some of those granted after. The level is therefore known only within
@@ -168,9 +176,10 @@ class Bucket:
             expected += grant.cost
         window = window_of(reading, self.limit / self.rate if self.rate else MINUTE)
         error = level_of(reading, window) - expected
-        correction = error - grant.earlier
+        highest = error + grant.later
+        correction = highest - part * (grant.earlier + grant.later)
         if correction < 0 and self.known:
-            correction = max(correction, min(0.0, error + grant.later))
+            correction = max(correction, min(0.0, highest))
         changed = self.limit != reading.limit
         if changed:
             self.compared = None

@@ -16,9 +16,11 @@ from collections import OrderedDict
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
+from typing import NamedTuple
 
+from pxt_assets.throttle.admission import Admission, RequestTooLarge, Sized
 from pxt_assets.throttle.headers import read_rate_limits, retry_after
-from pxt_assets.throttle.pool import Admission, Pool, RequestTooLarge
+from pxt_assets.throttle.pool import Pool
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +35,11 @@ class Statistics:
     """Share, 0 to 1, of what the limit allowed between the first and the last grant that was taken, for
     the dimension used most; what others took on the same account was not allowed. None while no limit is
     known."""
+
+
+class _Asked(NamedTuple):
+    costs: Mapping[str, float]
+    sized: Sized | None
 
 
 class Permit:
@@ -85,8 +92,8 @@ class Limiter:
         self.pool = pool
         self._loop = asyncio.get_running_loop()
         self._clock = clock or self._loop.time
-        self._requeued: OrderedDict[asyncio.Future[Permit], Mapping[str, float]] = OrderedDict()
-        self._waiting: OrderedDict[asyncio.Future[Permit], Mapping[str, float]] = OrderedDict()
+        self._requeued: OrderedDict[asyncio.Future[Permit], _Asked] = OrderedDict()
+        self._waiting: OrderedDict[asyncio.Future[Permit], _Asked] = OrderedDict()
         self._timer: asyncio.TimerHandle | None = None
         self._in_flight = 0
         self._rate_limited = 0
@@ -105,9 +112,12 @@ class Limiter:
         with suppress(RuntimeError):  # the loop is closed, and nobody waits
             self._loop.call_soon_threadsafe(self._serve)
 
-    async def acquire(self, costs: Mapping[str, float], *, requeued: bool = False) -> Permit:
+    async def acquire(
+        self, costs: Mapping[str, float], *, sized: Sized | None = None, requeued: bool = False
+    ) -> Permit:
         """Wait until a request may be sent that takes `costs`, by dimension, and return the leave to.
 
+        What its size `sized` costs in tokens, or in images, is learned, and judged when it is granted.
         Requests are granted strictly in the order they came, those that are `requeued` (sent before, and
         rejected) before all others. Raises `RequestTooLarge` as soon as it is known that the request can
         never pass. A cancelled wait takes nothing.
@@ -115,16 +125,17 @@ class Limiter:
         start = self._clock()
         if self._totals is None:
             self._totals = self.pool.totals(start)
+        asked = _Asked(costs, sized)
         if not self._requeued and (requeued or not self._waiting):
-            permit = self._try(costs, start)
+            permit = self._try(asked, start)
             if isinstance(permit, Permit):
                 return permit
             self._set_timer(permit)
-        elif error := self.pool.too_large(costs):
+        elif error := self.pool.too_large(costs, sized):
             raise error
         queue = self._requeued if requeued else self._waiting
         granted: asyncio.Future[Permit] = self._loop.create_future()
-        queue[granted] = costs
+        queue[granted] = asked
         try:
             return await granted
         except asyncio.CancelledError:
@@ -167,8 +178,8 @@ class Limiter:
         self.pool.cancelled(admission, self._clock())
         self._serve()
 
-    def _try(self, costs: Mapping[str, float], now: float) -> Permit | float:
-        admission = self.pool.admit(costs, now, self._in_flight)
+    def _try(self, asked: "_Asked", now: float) -> Permit | float:
+        admission = self.pool.admit(asked.costs, now, self._in_flight, asked.sized)
         if not isinstance(admission, Admission):
             return admission
         self._in_flight += 1
@@ -178,10 +189,10 @@ class Limiter:
     def _serve(self) -> None:
         """Grant from the head of the queue for as long as the pool allows, and set the timer for the next."""
         while queue := self._requeued or self._waiting:
-            granted, costs = next(iter(queue.items()))
+            granted, asked = next(iter(queue.items()))
             if not granted.done():  # else cancelled just now
                 try:
-                    permit = self._try(costs, self._clock())
+                    permit = self._try(asked, self._clock())
                 except RequestTooLarge as error:
                     granted.set_exception(error)
                 else:
@@ -212,8 +223,8 @@ class Limiter:
     def _refuse_too_large(self) -> None:
         """Fail the waiting requests that a limit, now that it is known, will never let pass."""
         for queue in (self._requeued, self._waiting):
-            for granted, costs in list(queue.items()):
-                error = self.pool.too_large(costs)
+            for granted, asked in list(queue.items()):
+                error = self.pool.too_large(asked.costs, asked.sized)
                 if error is not None:
                     del queue[granted]
                     if not granted.done():

@@ -9,54 +9,20 @@ import math
 import threading
 import weakref
 from collections.abc import Callable, Mapping
-from typing import Any, NamedTuple, Protocol, TypeVar
+from typing import Any, Protocol, TypeVar
 
+from pxt_assets.throttle.admission import Admission, RequestTooLarge, Sized, counted
 from pxt_assets.throttle.headers import Reading
 from pxt_assets.throttle.pace import Pace
+from pxt_assets.throttle.probe import Probe
 from pxt_assets.throttle.share import Gauge, Share, SharedBucket, SharedPace, Unshared
+from pxt_assets.throttle.tariff import Tariff
 
-PROBES = 16
-"""Requests that may be under way before the first answer, and answers without a reading after which an
-endpoint is taken to report no limits."""
-PROBING_SECONDS = 1.0
-"""Time without an answer after which the probes that may be under way begin to double each second: a 429
-comes at once, however long answers take, so that none by then is a sign that there is room."""
-PROBES_PER_ANSWER = 2
-"""How many more may be under way for each answer that brought no reading."""
 FIRST_PAUSE_SECONDS = 1.0
 LONGEST_PAUSE_SECONDS = 60.0
 
 
 Result = TypeVar("Result")
-
-
-class RequestTooLarge(Exception):  # noqa: N818
-    """A request that takes more than the whole limit of a dimension: no waiting would let it pass."""
-
-    def __init__(self, dimension: str, cost: float, limit: float) -> None:
-        super().__init__(dimension, cost, limit)
-        self.dimension = dimension
-        self.cost = cost
-        """Units of the dimension that the request takes."""
-        self.limit = limit
-        """Units of the dimension that a full bucket holds."""
-
-    def __str__(self) -> str:
-        return (
-            f"A request takes about {self.cost:,.0f} {self.dimension}, and the limit is {self.limit:,.0f}. "
-            "Make the request smaller, or have the limit of the account raised."
-        )
-
-
-class Admission(NamedTuple):
-    """What a pool remembers of a request it let pass."""
-
-    costs: Mapping[str, float]
-    """Units asked for, by dimension."""
-    grants: Mapping[str, Any]
-    """What each of the pool's buckets granted, by dimension."""
-    at: float
-    """Time of the grant."""
 
 
 class Queue(Protocol):
@@ -89,10 +55,8 @@ class Pool:
         self._buckets: dict[str, SharedBucket] = self._share.buckets
         self._pace: SharedPace | None = None if rpm is None else self._share.pace(rpm)
         self._rpm = rpm
-        self._measured = False
-        self._unmeasured = 0  # answers without a reading
-        self._first_at: float | None = None
-        self._probing_since = -math.inf
+        self._tariff = Tariff()
+        self._probe = Probe()
         self._pauses = 0  # in a row
         self._paused_at = -math.inf
         self._queues: weakref.WeakSet[Queue] = weakref.WeakSet()
@@ -106,7 +70,7 @@ class Pool:
     def wake(self) -> None:
         """Let all who wait see whether more may go now: the share has news."""
         with self._lock:
-            self._measured = self._measured or any(bucket.known for bucket in self._buckets.values())
+            self._probe.measured |= any(bucket.known for bucket in self._buckets.values())
             requests = self._buckets.get("requests")
             if requests is not None and requests.known:
                 self._pace = None
@@ -135,47 +99,48 @@ class Pool:
                 by_header = bucket is not None and bucket.known
                 self._rpm, self._pace = rpm, None if rpm is None or by_header else self._share.pace(rpm)
 
-    def admit(self, costs: Mapping[str, float], now: float, in_flight: int) -> Admission | float:
+    def admit(
+        self, costs: Mapping[str, float], now: float, in_flight: int, sized: Sized | None = None
+    ) -> Admission | float:
         """Let a request pass, or return the seconds until it may (infinite: not before another answer).
 
-        `costs` is what the request takes, by dimension; `in_flight` the number of requests of the caller
-        that are under way. Raises `RequestTooLarge` if it can never pass.
+        `costs` is what the request takes, by dimension; what it takes of the others that its size `sized` tells
+        of is learned. `in_flight` is the number of requests of the caller that are under way. Raises
+        `RequestTooLarge` if it can never pass.
         """
         with self._lock:
-            for dimension in costs:
+            for dimension in (*costs, "tokens") if sized else costs:
                 if dimension not in self._buckets:
                     self._buckets[dimension] = self._share.bucket(now)
             wait = max(0.0, self._share.held_until - now, self._share.wait(now))
-            charges = []
-            for dimension, bucket in self._buckets.items():
-                cost = costs.get(dimension)
-                if cost is None and (cost := costs.get(_base(dimension))) is None:
-                    continue
-                if cost > bucket.limit:
-                    raise RequestTooLarge(dimension, cost, bucket.limit)
-                wait = max(wait, bucket.wait(cost, now))
-                charges.append((dimension, bucket, cost))
+            taken = self._costs(costs, sized)
+            for dimension, cost in taken.items():
+                wait = max(wait, self._buckets[dimension].wait(cost, now))
             requests = costs.get("requests", 1.0)
             if self._pace is not None:
                 wait = max(wait, self._pace.wait(requests, now))
-            elif self._probing:
-                wait = max(wait, self._probing_wait(now, in_flight))
+            elif not self._probe.over:
+                wait = max(wait, self._probe.wait(in_flight, self._share.processes, now))
             if wait > 0:
                 return wait
             if self._pace is not None:
                 self._pace.take(requests, now)
-            if self._first_at is None:
-                self._first_at = now
-            grants = {dimension: bucket.take(cost, now) for dimension, bucket, cost in charges}
-            return Admission(costs, grants, now)
+            self._probe.granted(now)
+            grants, marks = {}, {}
+            for dimension, cost in taken.items():
+                bucket = self._buckets[dimension]
+                grants[dimension] = bucket.take(cost, now)
+                if mark := self._tariff.granted(dimension, cost, sized, now, bucket.others):
+                    marks[dimension] = mark
+            return Admission(taken, grants, now, sized, marks)
 
-    def too_large(self, costs: Mapping[str, float]) -> RequestTooLarge | None:
+    def too_large(self, costs: Mapping[str, float], sized: Sized | None = None) -> RequestTooLarge | None:
         """Return the error of a request that can never pass, or None if it can for all that is known."""
         with self._lock:
-            for dimension, bucket in self._buckets.items():
-                cost = _cost(dimension, costs)
-                if cost is not None and cost > bucket.limit:
-                    return RequestTooLarge(dimension, cost, bucket.limit)
+            try:
+                self._costs(costs, sized)
+            except RequestTooLarge as error:
+                return error
             return None
 
     def answered(self, admission: Admission, readings: Mapping[str, Reading], now: float) -> bool:
@@ -184,8 +149,7 @@ class Pool:
             if admission.at >= self._paused_at:
                 self._pauses = 0
             changed = self._observe(admission, readings, now, charged=True)
-            if not self._measured:
-                self._unmeasured += 1
+            self._probe.answered()
             if self._pace is not None:
                 self._pace.accept()
             return changed
@@ -200,12 +164,13 @@ class Pool:
         long each time, up to a minute, that it is rejected again.
         """
         with self._lock:
+            self._tariff.not_charged(admission)
             changed = self._observe(admission, readings, now, charged=False)
             for dimension, grant in admission.grants.items():
                 if dimension not in readings:
                     self._buckets[dimension].give_back(grant, now)
-            if self._pace is None and not self._measured:
-                self._pace = Pace(60 * self._answers_per_second(now), guessed=True)
+            if self._pace is None and not self._probe.measured:
+                self._pace = Pace(60 * self._probe.answers_per_second(now), guessed=True)
             paced = self._pace is not None and not self._pace.guessed
             if self._pace is not None:
                 self._pace.reject(admission.at, now)
@@ -217,6 +182,7 @@ class Pool:
     def cancelled(self, admission: Admission, now: float) -> None:
         """Return what was taken for a request that was never sent."""
         with self._lock:
+            self._tariff.not_charged(admission)
             for dimension, grant in admission.grants.items():
                 self._buckets[dimension].give_back(grant, now)
             if self._pace is not None:
@@ -237,7 +203,7 @@ class Pool:
         shares = []
         with self._lock:
             for name, gauge in self._gauges(now):
-                taken, spilled = since.get(name) or since.get(_base(name)) or (0.0, 0.0)
+                taken, spilled = since.get(name) or since.get(counted(name)) or (0.0, 0.0)
                 taken = gauge.taken - taken
                 if taken > 0 and gauge.rate > 0:
                     # What flowed in since `until` is in the bucket or was lost: no matter which.
@@ -245,20 +211,20 @@ class Pool:
                     shares.append(taken / (taken + max(0.0, unused)))
         return max(shares, default=None)
 
-    @property
-    def _probing(self) -> bool:
-        return not self._measured and self._unmeasured < PROBES
-
-    def _probing_wait(self, now: float, in_flight: int) -> float:
-        """Return the seconds until one more than `in_flight` may be under way."""
-        if in_flight == 0:
-            self._probing_since = now
-        probes = max(1, PROBES // self._share.processes)
-        answered = PROBES_PER_ANSWER * self._unmeasured
-        if in_flight < probes + answered:
-            return 0.0
-        doublings = math.log2((in_flight + 1 - answered) / probes)
-        return max(0.0, self._probing_since + PROBING_SECONDS + doublings - now)
+    def _costs(self, costs: Mapping[str, float], sized: Sized | None) -> dict[str, float]:
+        """Return what a request takes of each dimension, no more than there can be. Raises `RequestTooLarge`."""
+        taken = {}
+        for dimension, bucket in self._buckets.items():
+            cost = self._tariff.cost(dimension, costs, sized)
+            if cost is None:
+                continue
+            if cost > bucket.limit:
+                least = self._tariff.least(dimension, cost, sized)
+                if least > bucket.limit:
+                    raise RequestTooLarge(dimension, least, bucket.limit)
+                cost = bucket.limit
+            taken[dimension] = cost
+        return taken
 
     def _gauges(self, now: float) -> list[tuple[str, Gauge]]:
         """Return the buckets and the pace by name, with their numbers up to now."""
@@ -273,23 +239,18 @@ class Pool:
         self, admission: Admission, readings: Mapping[str, Reading], now: float, *, charged: bool
     ) -> bool:
         for dimension in readings:
-            if dimension not in self._buckets and (base := _base(dimension)) in self._buckets:
+            if dimension not in self._buckets and (base := counted(dimension)) in self._buckets:
                 self._buckets[dimension] = self._share.sibling(self._buckets[base], now)
         changed = False
         for dimension, reading in readings.items():
-            grant = admission.grants.get(dimension) or admission.grants.get(_base(dimension))
+            grant = admission.grants.get(dimension) or admission.grants.get(counted(dimension))
             if grant is not None:
-                bucket = self._buckets[dimension]
-                if bucket.observe(grant, reading, now, charged=charged):
-                    changed = self._measured = True
+                part = self._tariff.answered(dimension, admission, reading) if charged else 1.0
+                if self._buckets[dimension].observe(grant, reading, now, charged=charged, part=part):
+                    changed = self._probe.measured = True
                     if dimension == "requests" or (self._pace is not None and self._pace.guessed):
                         self._pace = None
         return changed
-
-    def _answers_per_second(self, now: float) -> float:
-        """Return the rate of answers since the first request, at least one a second."""
-        seconds = 0.0 if self._first_at is None else now - self._first_at
-        return max(1.0, self._unmeasured / max(1.0, seconds))
 
     def _next_pause(self, admission: Admission, now: float) -> float | None:
         """Return the seconds of the next pause; None if the request was under way when the last began."""
@@ -321,16 +282,6 @@ class PoolRegistry:
         return pool
 
 
-def _base(dimension: str) -> str:
-    """Return what a dimension counts: `project-tokens` and `tokens_usage_based` count `tokens`."""
-    return dimension.rpartition("-")[2].removesuffix("_usage_based")
-
-
-def _cost(dimension: str, costs: Mapping[str, float]) -> float | None:
-    cost = costs.get(dimension)
-    return costs.get(_base(dimension)) if cost is None else cost
-
-
 def _weak(method: Callable[[], Result], otherwise: Result) -> Callable[[], Result]:
     """Return a function that calls a bound method, and returns `otherwise` once its object is gone."""
     reference = weakref.WeakMethod(method)
@@ -345,6 +296,6 @@ def _weak(method: Callable[[], Result], otherwise: Result) -> Callable[[], Resul
 def _explained(admission: Admission, readings: Mapping[str, Reading]) -> bool:
     """Whether the readings of a 429 show that less was left than the request takes."""
     return any(
-        (cost := _cost(dimension, admission.costs)) is not None and cost > reading.remaining
+        admission.costs.get(dimension, admission.costs.get(counted(dimension), 0.0)) > reading.remaining
         for dimension, reading in readings.items()
     )

@@ -42,6 +42,10 @@ class SharedBucket(Gauge, Protocol):
         """Units the full bucket holds; infinite while not known."""
 
     @property
+    def others(self) -> float:
+        """Units that other processes are known to have taken."""
+
+    @property
     def known(self) -> bool:
         """Whether the limit is known."""
 
@@ -51,7 +55,9 @@ class SharedBucket(Gauge, Protocol):
     def take(self, cost: float, now: float) -> Any:
         """Take `cost`, and return what to `observe` the answer with."""
 
-    def observe(self, grant: Any, reading: Reading, now: float, *, charged: bool = True) -> bool:
+    def observe(
+        self, grant: Any, reading: Reading, now: float, *, charged: bool = True, part: float = 1.0
+    ) -> bool:
         """Take in what the answer to `grant` reported; return whether the limit changed."""
 
     def give_back(self, grant: Any, now: float) -> None:

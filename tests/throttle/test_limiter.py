@@ -5,7 +5,7 @@ import weakref
 import pytest
 
 from pxt_assets.throttle import Limiter, Permit, Pool, RequestTooLarge
-from pxt_assets.throttle.pool import PROBES
+from pxt_assets.throttle.probe import PROBES
 from tests.virtual_time import run
 
 ONE = {"requests": 1.0}

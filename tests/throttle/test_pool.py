@@ -5,7 +5,8 @@ import threading
 import pytest
 
 from pxt_assets.throttle import Pool, PoolRegistry, Reading, RequestTooLarge, pools
-from pxt_assets.throttle.pool import PROBES, Admission
+from pxt_assets.throttle.admission import Admission
+from pxt_assets.throttle.probe import PROBES
 
 COSTS = {"requests": 1.0, "tokens": 100.0}
 

@@ -6,7 +6,8 @@ import threading
 from collections.abc import Callable
 from typing import Protocol
 
-from pxt_assets.throttle.ledger.leased import LeasedBucket, LeasedPace
+from pxt_assets.throttle.ledger.leased_bucket import LeasedBucket
+from pxt_assets.throttle.ledger.leased_pace import LeasedPace
 from pxt_assets.throttle.ledger.terms import Answer, Request
 
 REPORT_SECONDS = 0.25

@@ -46,15 +46,15 @@ class LoopClerk:
     def _begin(self, share: LedgerShare) -> None:
         if self.alive:
             loop = asyncio.get_running_loop()
-            loop.call_later(self.seconds() / 2, self._exchange, share, share.request(loop.time()), loop.time())
+            loop.call_later(
+                self.seconds() / 2, self._exchange, share, share.request(loop.time()), loop.time()
+            )
 
     def _exchange(self, share: LedgerShare, request: Request, sent: float) -> None:
         loop = asyncio.get_running_loop()
         if self.book.reachable:
             answer = self.book.exchange(self.process, request)
-            loop.call_later(
-                self.seconds() / 2, lambda: share.settle(request, answer, sent, loop.time())
-            )
+            loop.call_later(self.seconds() / 2, lambda: share.settle(request, answer, sent, loop.time()))
         else:
             share.fail("not reachable", loop.time())
 

@@ -1,0 +1,55 @@
+"""The first requests of a pool, before anybody has said what its limits are."""
+
+import math
+
+PROBES = 16
+"""Requests that may be under way before the first answer, and answers without a reading after which an
+endpoint is taken to report no limits."""
+PROBING_SECONDS = 1.0
+"""Time without an answer after which the probes that may be under way begin to double each second: a 429
+comes at once, however long answers take, so that none by then is a sign that there is room."""
+PROBES_PER_ANSWER = 2
+"""How many more may be under way for each answer that brought no reading."""
+
+
+class Probe:
+    """How many requests may be under way while nothing is known. Times are in seconds."""
+
+    def __init__(self) -> None:
+        self.measured = False
+        """Whether a limit is known."""
+        self.unmeasured = 0
+        """Answers without a reading."""
+        self._since = -math.inf
+        self._first_at: float | None = None
+
+    @property
+    def over(self) -> bool:
+        """Whether there is no more to find out."""
+        return self.measured or self.unmeasured >= PROBES
+
+    def wait(self, in_flight: int, processes: int, now: float) -> float:
+        """Return the seconds until one more than `in_flight` may be under way, of `processes` that probe."""
+        if in_flight == 0:
+            self._since = now
+        probes = max(1, PROBES // processes)
+        answered = PROBES_PER_ANSWER * self.unmeasured
+        if in_flight < probes + answered:
+            return 0.0
+        doublings = math.log2((in_flight + 1 - answered) / probes)
+        return max(0.0, self._since + PROBING_SECONDS + doublings - now)
+
+    def granted(self, now: float) -> None:
+        """Take note of a request that is sent."""
+        if self._first_at is None:
+            self._first_at = now
+
+    def answered(self) -> None:
+        """Take note of an answer."""
+        if not self.measured:
+            self.unmeasured += 1
+
+    def answers_per_second(self, now: float) -> float:
+        """Return the rate of answers since the first request, at least one a second."""
+        seconds = 0.0 if self._first_at is None else now - self._first_at
+        return max(1.0, self.unmeasured / max(1.0, seconds))
