@@ -27,6 +27,9 @@ MINUTE = 60.0
 WINDOWS = (MINUTE, 86_400.0, 2_592_000.0)
 """Seconds in which a limit fills: a minute, a day, or 30 days. All of OpenAI's limits are one of these."""
 
+SETTLED_SECONDS = 2.0
+"""Time after which a request that was granted has arrived. The server lets none in that it has no units for, so
+that a level below zero is then known to be too low: costs were overestimated."""
 DRAIN_SECONDS = 10.0
 """Time over which the traffic of others is averaged."""
 COMPARED_SECONDS = 1.0
@@ -132,8 +135,13 @@ class Bucket:
         if cost > self.limit:
             return math.inf
         self.advance(now)
-        missing = min(cost + RESERVE_SECONDS * self.rate, self.limit) - self.level
-        return missing / (self.rate - self.drain) if missing > _INSTANT * self.rate else 0.0
+        needed = min(cost + RESERVE_SECONDS * self.rate, self.limit)
+        missing = needed - self.level
+        if missing <= _INSTANT * self.rate:
+            return 0.0
+        net = self.rate - self.drain
+        settles = self._settles_at - now
+        return min(missing, needed + net * settles) / net if settles > 0 else missing / net
 
     def take(self, cost: float, now: float) -> Grant:
         """Take `cost` at once, whether or not it is there, and return what to `observe` the answer with."""
@@ -208,9 +216,14 @@ class Bucket:
         elapsed = now - self.updated
         if elapsed <= 0:
             return
+        settled = now - self._settles_at
+        net = self.rate - self.drain
         self.updated = now
         self.drained += self.drain * elapsed
-        level = self.level + (self.rate - self.drain) * elapsed
+        level = self.level + net * elapsed
+        if level < net * settled and settled < elapsed and self.known:
+            self.corrections += net * settled - level
+            level = net * settled
         if level > self.limit:
             self.spilled += level - self.limit
             level = self.limit
@@ -231,6 +244,11 @@ class Bucket:
             weight = -math.expm1(-seconds / DRAIN_SECONDS)
             self.drain += weight * (taken / seconds - self.drain)
             self.drain = min(max(0.0, self.drain), LARGEST_DRAIN * self.rate)
+
+    @property
+    def _settles_at(self) -> float:
+        """Time at which all that was granted has arrived."""
+        return self.burst.start + BURST_SECONDS + SETTLED_SECONDS
 
     def _superseded(self, grant: Grant) -> bool:
         """Whether the reading of a later burst has been seen, which has corrected for this grant too."""

@@ -10,7 +10,7 @@ the price of each part of a size, and the level that the server has.
 import math
 from typing import NamedTuple
 
-from pxt_assets.throttle.bucket import BURST_SECONDS
+from pxt_assets.throttle.bucket import BURST_SECONDS, Burst
 from pxt_assets.throttle.cost import TOKENS_PER_IMAGE, Size
 
 _SEED = (0.0, 1.0, 1.0, float(TOKENS_PER_IMAGE), 1.0)
@@ -20,6 +20,8 @@ _SEED_SPREAD = (20.0, 0.3, 1.0, 500.0, 1.0)
 _DRIFT = 1e-4
 """Part of that spread, squared, by which prices may change from one answer to the next."""
 _N = len(_SEED)
+_DISORDER = 0.4
+"""Spread of the level an answer tells of, as a part of what the burst of its request costs."""
 _OUTLIER = 5.0
 """Standard deviations beyond which an answer tells of something else than prices."""
 _OUTLIERS = 8
@@ -43,10 +45,8 @@ class Mark(NamedTuple):
     """Sizes of all requests until this one, with it: requests, text, outputs, images, tools."""
     others: float
     """Units that others are known to have taken until then."""
-    cost: float
-    """Units that this request was thought to take."""
-    behind: float
-    """Units of the requests granted at about the same time, which may have arrived before or after it."""
+    burst: Burst
+    """The requests granted at about the same time, which may have arrived in any order."""
 
 
 class LearnedCost:
@@ -72,8 +72,7 @@ class LearnedCost:
         self._counted = [0.0] * _N
         self._active = [0]  # the parts of sizes that have been seen
         self._sequence = 0
-        self._burst_start = -math.inf
-        self._burst_cost = 0.0
+        self._burst = Burst(-math.inf)
         self._ignored = 0
         self._outliers = 0
         self._well = False
@@ -86,6 +85,13 @@ class LearnedCost:
             cost += images * size.images + tools * size.tools
         return cost if cost > 1.0 else 1.0
 
+    def highest(self, size: Size) -> float:
+        """Return the units that a request takes at most, as far as is known: two standard deviations more."""
+        held = (1.0, *size)
+        active = [i for i in range(_N) if held[i]]
+        variance = sum(held[i] * held[j] * self._spread[i][j] for i in active for j in active)
+        return self.estimate(size) + 2 * math.sqrt(max(0.0, variance))
+
     def granted(self, size: Size, now: float, others: float = 0.0) -> Mark:
         """Count a request; `others` are the units that others are known to have taken until now."""
         counted = self._counted
@@ -95,13 +101,26 @@ class LearnedCost:
                 counted[part] += amount
                 if part not in self._active:
                     self._active.append(part)
-        cost = self.estimate(size)
-        if now - self._burst_start > BURST_SECONDS:
-            self._burst_start, self._burst_cost = now, 0.0
-        mark = Mark(self._sequence + 1, now, tuple(counted), others, cost, self._burst_cost)
+        if now - self._burst.start > BURST_SECONDS:
+            self._burst = Burst(now)
+        # Between the least it may be and what is expected, which at first is the most: by magnitude.
+        self._burst.cost += math.sqrt(max(1.0, size.least) * self.estimate(size))
         self._sequence += 1
-        self._burst_cost += cost
-        return mark
+        return Mark(self._sequence, now, tuple(counted), others, self._burst)
+
+    def charged(self, size: Size, cost: float, error: float) -> None:
+        """Learn from a server that says what a request costs, give or take `error`."""
+        held = (1.0, *size)
+        active = [i for i in range(_N) if held[i]]
+        moved = [sum(self._spread[i][j] * held[j] for j in active) for i in range(_N)]
+        variance = sum(held[i] * moved[i] for i in active) + error * error
+        gain = (cost - sum(held[i] * self.prices[i] for i in active)) / variance
+        for i in range(_N):
+            self.prices[i] = max(0.0, self.prices[i] + moved[i] * gain)
+            for j in range(_N):
+                self._spread[i][j] -= moved[i] * moved[j] / variance
+        self._active = sorted({*self._active, *active})
+        self._compared = None
 
     def not_charged(self) -> None:
         """Tell that the server did not charge a request: what has been granted so far is compared no more."""
@@ -113,7 +132,7 @@ class LearnedCost:
         compared = self._compared
         if mark.sequence <= self._ignored or not math.isfinite(level):
             return
-        noise = (0.5 * mark.cost + 0.25 * mark.behind + 1.0) ** 2
+        noise = (_DISORDER * mark.burst.cost + 1.0) ** 2
         if compared is None:
             self._restart(mark, level, noise)
             return

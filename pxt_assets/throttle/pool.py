@@ -164,7 +164,7 @@ class Pool:
         long each time, up to a minute, that it is rejected again.
         """
         with self._lock:
-            self._tariff.not_charged(admission)
+            self._tariff.rejected(admission, readings, retry_after)
             changed = self._observe(admission, readings, now, charged=False)
             for dimension, grant in admission.grants.items():
                 if dimension not in readings:

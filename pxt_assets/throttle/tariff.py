@@ -44,7 +44,7 @@ class Tariff:
         return self._learned[dimension][sized.kind].granted(sized.size, now, others + rest)
 
     def answered(self, dimension: str, admission: Admission, reading: Reading) -> float:
-        """Learn from what was left when a request arrived; return what it costs by now, as a share of what it took."""
+        """Learn from what was left when a request arrived; return what it costs at most, as a part of what it took."""
         mark, sized = admission.marks.get(dimension), admission.sized
         if mark is None or sized is None or reading.limit <= 0:
             return 1.0
@@ -52,7 +52,29 @@ class Tariff:
         window = window_of(reading, MINUTE)
         level = level_of(reading, window)
         learned.observed(mark, level, limit=reading.limit, rate=reading.limit / window)
-        return learned.estimate(sized.size) / max(1.0, admission.costs[dimension])
+        taken = max(1.0, admission.costs[dimension])
+        return min(1.0, learned.highest(sized.size) / taken) if learned.estimate(sized.size) < taken / 2 else 1.0
+
+    def rejected(
+        self, admission: Admission, readings: Mapping[str, Reading], retry_after: float | None
+    ) -> None:
+        """Learn from a 429: where one dimension fell short, what was left and comes in the wait is what it costs."""
+        self.not_charged(admission)
+        sized = admission.sized
+        short = [
+            dimension
+            for dimension, reading in readings.items()
+            if dimension in admission.marks or admission.costs.get(dimension, 0.0) > reading.remaining
+        ]
+        if sized is None or not retry_after or len(short) != 1 or short[0] not in admission.marks:
+            return
+        reading = readings[short[0]]
+        window = window_of(reading, MINUTE)
+        rate = reading.limit / window
+        cost = level_of(reading, window) + rate * retry_after
+        if 0 < cost <= reading.limit:
+            error = rate * (1.0 if float(retry_after).is_integer() else 0.002) + 1.0
+            self._learned[short[0]][sized.kind].charged(sized.size, cost, error)
 
     def not_charged(self, admission: Admission) -> None:
         """Tell of a request that the server did not charge."""

@@ -8,7 +8,7 @@ So processes that want more than there is queue in the order they asked, and non
 import math
 from dataclasses import dataclass, field
 
-from pxt_assets.throttle.bucket import BURST_SECONDS, RESERVE_SECONDS
+from pxt_assets.throttle.bucket import BURST_SECONDS, RESERVE_SECONDS, SETTLED_SECONDS
 from pxt_assets.throttle.ledger.terms import Answer, Ask, Measurement, Request, Standing
 from pxt_assets.throttle.pace import DECREASE, LOWEST_RPM, RECOVERY_SECONDS
 
@@ -79,6 +79,15 @@ class PoolRows:
         """Units of a dimension leased to anybody and not known to be taken."""
         return sum(holding.outstanding.get(dimension, 0.0) for holding in self.holdings.values())
 
+    def taken(self, dimension: str, since: float) -> float:
+        """Units of a dimension that all processes together have told of taking since a time."""
+        return sum(
+            units
+            for holding in self.holdings.values()
+            for second, units in holding.taken.get(dimension, {}).items()
+            if second > since
+        )
+
     def active(self, now: float) -> int:
         """The number of processes that draw on the pool."""
         return sum(
@@ -126,6 +135,10 @@ def _settle(pool: PoolRows, row: Row, holding: Holding, ask: Ask, processes: int
         own = holding.outstanding[ask.dimension]
         _measure(row, ask.measured, before, own, pool.outstanding(ask.dimension) - own, now)
     row.level = min(row.level, row.limit - pool.outstanding(ask.dimension))
+    lowest = -pool.outstanding(ask.dimension) - pool.taken(ask.dimension, now - SETTLED_SECONDS - 1)
+    if row.level < lowest and row.limit < math.inf:
+        row.corrections += lowest - row.level
+        row.level = lowest
     lease, reserve = 0.0, _reserve(row, processes)
     if row.limit < math.inf and ask.cost <= row.limit:
         lease = _lease(row, ask, reserve, processes)

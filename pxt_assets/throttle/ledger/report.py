@@ -47,12 +47,7 @@ def report(key: tuple[str, ...], pool: PoolRows, now: float) -> Iterator[PoolRep
         outstanding = pool.outstanding(dimension)
         advance(row, outstanding, now)
         known = row.limit < math.inf
-        taken = sum(
-            units
-            for holding in pool.holdings.values()
-            for second, units in holding.taken.get(dimension, {}).items()
-            if second > now - 1 - RATE_SECONDS
-        )
+        taken = pool.taken(dimension, now - 1 - RATE_SECONDS)
         yield PoolReport(
             key,
             dimension,
