@@ -13,11 +13,12 @@ from pxt_assets.errors import CellError, FatalApiError, RunError
 from pxt_assets.failure import Failure, failure_of, plain
 from pxt_assets.meter import Meter
 from pxt_assets.request import Parsed, Request
-from pxt_assets.throttle import Kind, Limiter, Pool, RequestTooLarge, backoff, classify
+from pxt_assets.throttle import Kind, Limiter, Pool, RequestTooLarge, Sized, backoff, classify
 
 if TYPE_CHECKING:
     from pxt_assets.wire import Wire
 
+_ONE_REQUEST = {"requests": 1.0}
 SIMULATED_HEADER = "x-pxt-simulated"
 UNREACHED_IN_A_ROW = 20
 """Requests that failed without an answer, all their retries included, with none answered between: an outage."""
@@ -73,13 +74,13 @@ class Client:
     async def _send(self, request: Request, meter: Meter, task: asyncio.Task[object]) -> Parsed:
         limiter = self._limiter(request)
         loop = asyncio.get_running_loop()
-        costs = {"requests": 1.0, "tokens": request.tokens}
+        sized = Sized(request.endpoint.path, request.size)
         faults = 0
         requeued = False
         while True:
             queued = loop.time()
             try:
-                permit = await limiter.acquire(costs, requeued=requeued)
+                permit = await limiter.acquire(_ONE_REQUEST, sized=sized, requeued=requeued)
             except RequestTooLarge as e:
                 raise CellError("RequestTooLarge", str(e), divisible=True) from e
             meter.unsent.discard(task)

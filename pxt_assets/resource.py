@@ -6,6 +6,8 @@ import contextlib
 import hashlib
 import threading
 from collections.abc import AsyncIterator, Mapping
+from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
@@ -13,9 +15,10 @@ import dagster as dg
 from pydantic import ConfigDict, Field, PrivateAttr, field_validator
 
 from pxt_assets.client import Client
-from pxt_assets.errors import FatalApiError
+from pxt_assets.errors import FatalApiError, RunError
+from pxt_assets.ledger_url import MEMORY, default_ledger_url
 from pxt_assets.simulator import SimulatorOptions
-from pxt_assets.throttle import Pool, model_group, pools
+from pxt_assets.throttle import Pool, PoolRegistry, model_group, pools
 from pxt_assets.wire import Wire
 
 if TYPE_CHECKING:
@@ -74,13 +77,16 @@ class OpenAIResource(dg.ConfigurableResource[Any]):
         description="How often a fault (5xx, timeout, dropped connection) is retried; 429s do not count.",
     )
     ledger: str | None = Field(
-        default=None, description="Where the budget is kept: None or 'memory' for one of this process alone."
+        default=None,
+        description="Where the budget is kept that processes share: a SQLAlchemy URL of SQLite or PostgreSQL, "
+        "'memory' for one of this process alone. By default a SQLite file in the instance's storage directory.",
     )
     simulator: dict[str, Any] | None = Field(
         default=None, description="Options of the embedded simulator; set by OpenAIResource.simulated()."
     )
 
     _server: SimulatorServer | None = PrivateAttr(default=None)
+    _storage: Path | None = PrivateAttr(default=None)
     _starting: threading.Lock = PrivateAttr(default_factory=threading.Lock)
 
     @field_validator("base_url")
@@ -95,14 +101,6 @@ class OpenAIResource(dg.ConfigurableResource[Any]):
             msg = "base_url holds credentials, which would be shown wherever it is; give them as api_key"
             raise ValueError(msg)
         return base_url
-
-    @field_validator("ledger")
-    @classmethod
-    def _in_memory(cls, ledger: str | None) -> str | None:
-        if ledger not in (None, "memory"):
-            msg = f"ledger: got a {str(ledger).partition(':')[0]} URL, allowed: None or 'memory', a budget of this process"
-            raise ValueError(msg)
-        return ledger
 
     @field_validator("rate_limits")
     @classmethod
@@ -153,12 +151,13 @@ class OpenAIResource(dg.ConfigurableResource[Any]):
                 "OPENAI_API_KEY, or give any text for a server that wants no key"
             )
             raise FatalApiError(msg)
+        registry = self._registry()
         http = self._http()
         api = self._api(http)
         try:
             yield Client(
                 Wire(api, http),
-                self._pool_of,
+                partial(self._pool_of, registry),
                 max_in_flight=self.max_in_flight,
                 max_retries=self.max_retries,
                 timeout=self.timeout,
@@ -166,6 +165,11 @@ class OpenAIResource(dg.ConfigurableResource[Any]):
             )
         finally:
             await api.close()
+
+    def setup_for_execution(self, context: dg.InitResourceContext) -> None:
+        """Notes where the Dagster instance keeps its files; touches nothing."""
+        if context.instance is not None and not context.instance.is_ephemeral:
+            self._storage = Path(context.instance.storage_directory())
 
     def teardown_after_execution(self, context: dg.InitResourceContext) -> None:  # noqa: ARG002
         """Stops the embedded simulator, if this process started one."""
@@ -215,11 +219,23 @@ class OpenAIResource(dg.ConfigurableResource[Any]):
                 self._server = server
             return self._server.base_url
 
-    def _pool_of(self, request: Request) -> Pool:
+    def _registry(self) -> PoolRegistry:
+        """The pools that requests draw on. Raises RunError where the ledger cannot be one."""
+        if self.ledger == MEMORY or (self.ledger is None and self.simulator is not None):
+            return pools
+        from pxt_assets.throttle.ledger import ledger_pools
+
+        try:
+            return ledger_pools(self.ledger or default_ledger_url(self._storage))
+        except (ValueError, OSError) as e:
+            msg = f"ledger of the OpenAIResource: {e}"
+            raise RunError(msg) from e
+
+    def _pool_of(self, registry: PoolRegistry, request: Request) -> Pool:
         group = self._group(request.model)
         unset = None if request.endpoint.sends_limits else self.default_rpm
         rpm = self.rate_limits.get(request.model, self.rate_limits.get(group, unset))
-        return pools.get((self._account(), group), rpm=rpm)
+        return registry.get((self._account(), group), rpm=rpm)
 
     def _group(self, model: str) -> str:
         family = model_group(model)

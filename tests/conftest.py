@@ -1,4 +1,5 @@
 import ssl
+import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
@@ -17,6 +18,14 @@ def _certificates_read_once() -> Iterator[None]:
     context = ssl.create_default_context()
     with pytest.MonkeyPatch.context() as patched:
         patched.setattr(httpx2, "create_ssl_context", lambda **_: context)
+        yield
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _own_ledger(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """The ledger of runs without a Dagster instance lies in a folder of the tests, not in the user's."""
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(tempfile, "tempdir", str(tmp_path_factory.mktemp("system")))
         yield
 
 

@@ -24,6 +24,7 @@ from pxt_assets.functions import (
     transcriptions,
 )
 from pxt_assets.media import opened
+from pxt_assets.throttle import pools
 from pxt_assets.types import Audio, Image, Json
 from tests.pictures import mask, picture, sound
 from tests.runs import failure, materialize, message, metadata, rows_asset, stored, values
@@ -451,7 +452,7 @@ class TestImages:
         paced = OpenAIResource(api_key="sk-paced", rate_limits={"gpt-image-2": 120})
         request = image_generations.ask({"prompt": "x", "model": "gpt-image-2"})
         other = speech.ask({"input": "x", "model": "tts-1", "voice": "nova"})
-        assert (paced._pool_of(request).rpm, paced._pool_of(other).rpm) == (120, 600)
+        assert (paced._pool_of(pools, request).rpm, paced._pool_of(pools, other).rpm) == (120, 600)
 
 
 class TestUploads:

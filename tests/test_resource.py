@@ -13,6 +13,7 @@ import pytest
 
 from pxt_assets import ColumnStore, OpenAIResource, Table
 from pxt_assets.functions import chat_completions, moderations
+from pxt_assets.throttle import PoolRegistry
 from tests.runs import ask, failure, materialize, metadata, rows_asset, values
 from tests.scripted_server import ScriptedServer, chat, resource_of
 
@@ -253,11 +254,10 @@ def _children() -> list[str]:
     ("wrong", "message"),
     [
         ({"base_url": "https://user:hunter2@proxy.example/v1"}, "give them as api_key"),
-        ({"ledger": "postgresql://user:hunter2@host/db"}, "allowed: None or 'memory'"),
     ],
 )
 def test_what_cannot_be_kept_secret_or_served_is_refused(wrong: dict[str, str], message: str) -> None:
-    """Credentials in a URL would be shown with it; a ledger that is not there would not be shared."""
+    """Credentials in the URL of the API would be shown with it."""
     with pytest.raises(ValueError, match=message) as refused:
         OpenAIResource(api_key="sk-test", **wrong)
     assert "hunter2" not in str(refused.value)
@@ -266,13 +266,14 @@ def test_what_cannot_be_kept_secret_or_served_is_refused(wrong: dict[str, str], 
 def test_a_configured_rate_counts_for_any_endpoint_without_headers() -> None:
     """`rate_limits` is kept for chat too, until an answer's headers say a limit."""
     resource = OpenAIResource(api_key="sk-rates", rate_limits={"gpt-4o-mini": 120}, default_rpm=77)
+    registry = PoolRegistry()
     message = {"messages": [{"role": "user", "content": "x"}]}
-    pools = [
-        resource._pool_of(chat_completions.ask({**message, "model": model})).rpm
+    rates = [
+        resource._pool_of(registry, chat_completions.ask({**message, "model": model})).rpm
         for model in ("gpt-4o-mini", "gpt-4o-mini-2024-07-18", "gpt-4o")
     ]
-    assert pools == [120, 120, None]
-    assert resource._pool_of(moderations.ask({"input": "x"})).rpm == 77
+    assert rates == [120, 120, None]
+    assert resource._pool_of(registry, moderations.ask({"input": "x"})).rpm == 77
 
 
 @pytest.mark.parametrize("wrong", [{"base_url": "localhost:8000"}, {"base_url": ""}, {"ledgr": "x"}])

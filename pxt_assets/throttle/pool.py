@@ -262,9 +262,10 @@ class Pool:
 
 
 class PoolRegistry:
-    """The pools of a process, by key. Thread-safe."""
+    """The pools of a process, by key: its own, or its `share` in those of a ledger. Thread-safe."""
 
-    def __init__(self) -> None:
+    def __init__(self, share: Callable[[tuple[str, ...]], Share] | None = None) -> None:
+        self._share = share
         self._lock = threading.Lock()
         self._pools: dict[tuple[str, ...], Pool] = {}
 
@@ -276,7 +277,7 @@ class PoolRegistry:
         """
         with self._lock:
             if key not in self._pools:
-                self._pools[key] = Pool(rpm=rpm)
+                self._pools[key] = Pool(rpm=rpm, share=self._share and self._share(key))
             pool = self._pools[key]
         pool.rpm = rpm
         return pool

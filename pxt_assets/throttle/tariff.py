@@ -53,7 +53,9 @@ class Tariff:
         level = level_of(reading, window)
         learned.observed(mark, level, limit=reading.limit, rate=reading.limit / window)
         taken = max(1.0, admission.costs[dimension])
-        return min(1.0, learned.highest(sized.size) / taken) if learned.estimate(sized.size) < taken / 2 else 1.0
+        return (
+            min(1.0, learned.highest(sized.size) / taken) if learned.estimate(sized.size) < taken / 2 else 1.0
+        )
 
     def rejected(
         self, admission: Admission, readings: Mapping[str, Reading], retry_after: float | None

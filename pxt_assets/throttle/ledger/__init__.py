@@ -10,12 +10,14 @@ from typing import TYPE_CHECKING
 
 from pxt_assets.throttle.ledger.report import PoolReport
 from pxt_assets.throttle.ledger.terms import LedgerUnavailable
+from pxt_assets.throttle.pool import PoolRegistry
 
 if TYPE_CHECKING:
     from pxt_assets.throttle.ledger.sql import SqlLedger
 
 _lock = threading.Lock()
 _ledgers: dict[str, SqlLedger] = {}
+_pools: dict[str, PoolRegistry] = {}
 
 
 def open_ledger(url: str) -> SqlLedger:
@@ -32,4 +34,11 @@ def open_ledger(url: str) -> SqlLedger:
         return _ledgers[url]
 
 
-__all__ = ["LedgerUnavailable", "PoolReport", "open_ledger"]
+def ledger_pools(url: str) -> PoolRegistry:
+    """Return this process's pools of the ledger at a URL. Raises ValueError as `open_ledger` does."""
+    ledger = open_ledger(url)
+    with _lock:
+        return _pools.setdefault(url, PoolRegistry(ledger.share))
+
+
+__all__ = ["LedgerUnavailable", "PoolReport", "ledger_pools", "open_ledger"]
