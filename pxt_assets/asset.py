@@ -222,7 +222,7 @@ async def _compute_all(
         for partition, column in columns:
             report(partition, await compute(column, None, log))
         return
-    async with resource.client() as client:
+    async with resource.client(log) as client:
         for partition, column in columns:
             report(partition, await compute(column, client, log))
 

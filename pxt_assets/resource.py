@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import logging
 import threading
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
     from pxt_assets.request import Request
     from pxt_assets.simulator import SimulatorServer
 
+_log = logging.getLogger("pxt_assets")
 _CONNECT_SECONDS = 30.0
 """Hundreds of connections opened at once take longer than the client's own 5 s."""
 
@@ -75,6 +77,11 @@ class OpenAIResource(dg.ConfigurableResource[Any]):
         default=5,
         ge=0,
         description="How often a fault (5xx, timeout, dropped connection) is retried; 429s do not count.",
+    )
+    outage_timeout: float = Field(
+        default=300,
+        gt=0,
+        description="Seconds for which a server that answers nothing but faults is waited for before the run fails.",
     )
     ledger: str | None = Field(
         default=None,
@@ -143,8 +150,11 @@ class OpenAIResource(dg.ConfigurableResource[Any]):
         )
 
     @contextlib.asynccontextmanager
-    async def client(self) -> AsyncIterator[Client]:
-        """The client, for use within the running event loop. Raises FatalApiError without a key."""
+    async def client(self, say: Callable[[str], None] | None = None) -> AsyncIterator[Client]:
+        """The client, for use within the running event loop; `say` is told of outages, by default the log.
+
+        Raises FatalApiError without a key, RunError where the ledger's URL is none.
+        """
         if not self.api_key.strip() or not (self.api_key.isascii() and self.api_key.strip().isprintable()):
             msg = (
                 "api_key of the OpenAIResource is empty, or holds characters that no key has: set the environment variable "
@@ -161,6 +171,8 @@ class OpenAIResource(dg.ConfigurableResource[Any]):
                 max_in_flight=self.max_in_flight,
                 max_retries=self.max_retries,
                 timeout=self.timeout,
+                outage_timeout=self.outage_timeout,
+                say=say or _log.warning,
                 secrets=(self.api_key.strip(),) if self.simulator is None else (),
             )
         finally:

@@ -11,12 +11,13 @@ import httpx2
 import openai
 import pytest
 
-from pxt_assets.client import UNREACHED_IN_A_ROW, Client
+from pxt_assets.client import Client
 from pxt_assets.errors import CellError, RunError
 from pxt_assets.failure import failure_of
 from pxt_assets.functions import chat_completions
 from pxt_assets.meter import Meter
 from pxt_assets.throttle import Pool
+from pxt_assets.throttle.breaker import FAULTS
 from tests.virtual_time import run
 
 REQUEST = chat_completions.ask({"messages": [{"role": "user", "content": "Hi"}], "model": "gpt-4o-mini"})
@@ -63,7 +64,14 @@ def broken(error: Exception) -> Callable[[], Awaitable[Any]]:
 
 
 def client(api: Scripted, pool: Pool | None = None, **options: Any) -> Client:
-    settings = {"max_in_flight": 10, "max_retries": 2, "timeout": 60.0, "rng": random.Random(0), **options}
+    settings = {
+        "max_in_flight": 10,
+        "max_retries": 2,
+        "timeout": 60.0,
+        "outage_timeout": 300.0,
+        "rng": random.Random(0),
+        **options,
+    }
     pool = pool or Pool()
     return Client(api, lambda _: pool, **settings)  # type: ignore[arg-type]
 
@@ -148,7 +156,7 @@ def test_a_fault_of_this_program_is_not_retried():
 
 
 def test_a_server_that_is_gone_stops_the_run():
-    """After many requests in a row without any answer it is an outage, and no row's fault."""
+    """After many requests in a row without any answer it is an outage: it is waited for, and is no row's fault."""
 
     async def outlast() -> tuple[int, str]:
         sender = client(Scripted(well, broken(ConnectionResetError())), max_retries=0)
@@ -163,8 +171,8 @@ def test_a_server_that_is_gone_stops_the_run():
                 return failed, str(e)
 
     failed, message = run(outlast())
-    assert failed == UNREACHED_IN_A_ROW - 1
-    assert "cannot reach the API at http://127.0.0.1/v1/" in message
+    assert failed == FAULTS - 1
+    assert "the API at http://127.0.0.1/v1/ has not answered for 3" in message
 
 
 def test_a_refusal_of_a_simulator_is_marked_too():

@@ -60,10 +60,24 @@ class Permit:
         if self._settle():
             self._limiter._answered(self._admission, headers)
 
-    def rejected(self, headers: Mapping[str, str]) -> None:
-        """Take in the headers of a 429, which was not charged, and hold the pool until its retry-after."""
+    def rejected(
+        self, headers: Mapping[str, str], short: str | None = None, *, slow_down: bool = False
+    ) -> None:
+        """Take in the headers of a 429, which was not charged, and hold the pool until its retry-after.
+
+        `short` is the dimension that fell short, where the error says so; with `slow_down` it asked for
+        slower growth, and the rate is cut.
+        """
         if self._settle():
-            self._limiter._rejected(self._admission, headers)
+            if slow_down:
+                self._limiter.pool.slowed(self._admission, self._limiter._clock())
+            self._limiter._rejected(self._admission, headers, short)
+
+    def overloaded(self, headers: Mapping[str, str]) -> None:
+        """Take in the headers of an answer that says the server is overloaded."""
+        if self._settle():
+            self._limiter.pool.overloaded(self._admission, self._limiter._clock())
+            self._limiter._answered(self._admission, headers)
 
     def lost(self) -> None:
         """Tell that nobody knows what became of the request: it may have been charged."""
@@ -161,11 +175,11 @@ class Limiter:
             self._refuse_too_large()
         self._serve()
 
-    def _rejected(self, admission: Admission, headers: Mapping[str, str]) -> None:
+    def _rejected(self, admission: Admission, headers: Mapping[str, str], short: str | None) -> None:
         self._in_flight -= 1
         self._rate_limited += 1
         readings = read_rate_limits(headers)
-        if self.pool.rejected(admission, readings, retry_after(headers), self._clock()):
+        if self.pool.rejected(admission, readings, retry_after(headers), self._clock(), short):
             self._refuse_too_large()
         self._serve()
 

@@ -15,11 +15,15 @@ from pxt_assets.throttle.admission import Admission, RequestTooLarge, Sized, cou
 from pxt_assets.throttle.headers import Reading
 from pxt_assets.throttle.pace import Pace
 from pxt_assets.throttle.probe import Probe
+from pxt_assets.throttle.ramp import Growth, Ramp
 from pxt_assets.throttle.share import Gauge, Share, SharedBucket, SharedPace, Unshared
 from pxt_assets.throttle.tariff import Tariff
 
 FIRST_PAUSE_SECONDS = 1.0
 LONGEST_PAUSE_SECONDS = 60.0
+ANSWERS_REMEMBERED = 20
+OVERLOADED_SHARE = 0.15
+"""Share of the answers remembered that say the server is overloaded, above which the rate is cut: four of 20."""
 
 
 Result = TypeVar("Result")
@@ -57,6 +61,8 @@ class Pool:
         self._rpm = rpm
         self._tariff = Tariff()
         self._probe = Probe()
+        self._ramp = Ramp()
+        self._overloaded = 0.0  # share of the latest answers
         self._pauses = 0  # in a row
         self._paused_at = -math.inf
         self._queues: weakref.WeakSet[Queue] = weakref.WeakSet()
@@ -117,6 +123,7 @@ class Pool:
             for dimension, cost in taken.items():
                 wait = max(wait, self._buckets[dimension].wait(cost, now))
             requests = costs.get("requests", 1.0)
+            wait = max(wait, self._ramp.wait(requests, now))
             if self._pace is not None:
                 wait = max(wait, self._pace.wait(requests, now))
             elif not self._probe.over:
@@ -126,6 +133,7 @@ class Pool:
             if self._pace is not None:
                 self._pace.take(requests, now)
             self._probe.granted(now)
+            self._ramp.take(requests, now)
             grants, marks = {}, {}
             for dimension, cost in taken.items():
                 bucket = self._buckets[dimension]
@@ -150,21 +158,39 @@ class Pool:
                 self._pauses = 0
             changed = self._observe(admission, readings, now, charged=True)
             self._probe.answered()
+            self._overloaded *= 1 - 1 / ANSWERS_REMEMBERED
             if self._pace is not None:
                 self._pace.accept()
             return changed
 
+    def overloaded(self, admission: Admission, now: float) -> None:
+        """Take note of an answer that says the server is overloaded; more than a stray one cut the rate."""
+        with self._lock:
+            self._overloaded += (1 - self._overloaded) / ANSWERS_REMEMBERED
+            if self._overloaded > OVERLOADED_SHARE:
+                self._ramp.cut(admission.at, now, Growth.OVERLOADED)
+
+    def slowed(self, admission: Admission, now: float) -> None:
+        """Take note of a 429 that asks for slower growth: cut the rate at once."""
+        with self._lock:
+            self._ramp.cut(admission.at, now, Growth.SLOW_DOWN)
+
     def rejected(
-        self, admission: Admission, readings: Mapping[str, Reading], retry_after: float | None, now: float
+        self,
+        admission: Admission,
+        readings: Mapping[str, Reading],
+        retry_after: float | None,
+        now: float,
+        short: str | None = None,
     ) -> bool:
         """Take in what a 429 reported, and hold the pool; return whether a limit changed or became known.
 
-        The hold lasts `retry_after` seconds. Without that, and if the readings do not show the request to
+        `short` is the dimension that fell short, where the server says so. The hold lasts `retry_after` seconds. Without that, and if the readings do not show the request to
         be more than what was left, the cause is one that no number tells: then the pool pauses, twice as
         long each time, up to a minute, that it is rejected again.
         """
         with self._lock:
-            self._tariff.rejected(admission, readings, retry_after)
+            self._tariff.rejected(admission, readings, retry_after, short)
             changed = self._observe(admission, readings, now, charged=False)
             for dimension, grant in admission.grants.items():
                 if dimension not in readings:

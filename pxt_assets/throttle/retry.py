@@ -28,12 +28,20 @@ BILLING_CODES = frozenset(
 )
 """Codes (or types) of errors that stand until somebody pays or lifts a limit, whatever their status."""
 
+RATE_LIMIT_CODE = "rate_limit_exceeded"
+SLOW_DOWN_CODE = "slow_down"
+OVERLOAD_CODES = frozenset({"server_is_overloaded", "service_unavailable_error"})
+
 
 class Kind(Enum):
     """What a failure means for the request and for the run."""
 
     RATE_LIMITED = "rate limited"
     """The server measured the rate: send the request again as soon as the limit allows. Uses no retry."""
+    SLOW_DOWN = "slow down"
+    """The server follows no faster growth, though the limits allow it: the same, and the rate is cut."""
+    OVERLOADED = "overloaded"
+    """The server has more than it can do: a fault that may pass, and more than a stray one cut the rate."""
     TRANSIENT = "transient"
     """A fault that may pass: send the request again after a backoff, a limited number of times."""
     FATAL = "fatal"
@@ -58,13 +66,14 @@ def classify(
 
     `status` is the HTTP status, None for a timeout or a connection that failed; `error_type` and `code`
     are those of the body's `error` object. `x-should-retry` overrules the status either way, as it does
-    in OpenAI's own client, except for errors that would meet every request.
+    in OpenAI's own client, except for errors that would meet every request, and for a plain rate limit,
+    which is no failure of the request.
     """
     kind = _kind(status, error_type, code)
     if kind is Kind.FATAL:
         return Verdict(kind)
     match _should_retry(headers):
-        case False:
+        case False if not (kind is Kind.SLOW_DOWN or code == RATE_LIMIT_CODE):
             return Verdict(Kind.CELL)
         case True if kind is Kind.CELL:
             kind = Kind.TRANSIENT
@@ -90,8 +99,12 @@ def _kind(status: int | None, error_type: str | None, code: str | None) -> Kind:
     match status:
         case None | 408 | 409:
             return Kind.TRANSIENT
+        case 429 | 503 if SLOW_DOWN_CODE in (code, error_type):
+            return Kind.SLOW_DOWN
         case 429:
             return Kind.RATE_LIMITED
+        case 503 if code in OVERLOAD_CODES or error_type in OVERLOAD_CODES:
+            return Kind.OVERLOADED
         case 401 | 402 | 403 | 404:
             return Kind.FATAL
         case 400 if code == "model_not_found":  # so says /responses; other endpoints answer 404

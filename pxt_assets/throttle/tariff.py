@@ -58,25 +58,30 @@ class Tariff:
         )
 
     def rejected(
-        self, admission: Admission, readings: Mapping[str, Reading], retry_after: float | None
+        self,
+        admission: Admission,
+        readings: Mapping[str, Reading],
+        retry_after: float | None,
+        short: str | None,
     ) -> None:
-        """Learn from a 429: where one dimension fell short, what was left and comes in the wait is what it costs."""
+        """Learn from a 429: of the dimension that fell `short`, what was left and comes in the wait is what it costs."""
         self.not_charged(admission)
         sized = admission.sized
-        short = [
-            dimension
-            for dimension, reading in readings.items()
-            if dimension in admission.marks or admission.costs.get(dimension, 0.0) > reading.remaining
-        ]
-        if sized is None or not retry_after or len(short) != 1 or short[0] not in admission.marks:
+        if (
+            sized is None
+            or not retry_after
+            or short is None
+            or short not in admission.marks
+            or short not in readings
+        ):
             return
-        reading = readings[short[0]]
+        reading = readings[short]
         window = window_of(reading, MINUTE)
         rate = reading.limit / window
         cost = level_of(reading, window) + rate * retry_after
         if 0 < cost <= reading.limit:
             error = rate * (1.0 if float(retry_after).is_integer() else 0.002) + 1.0
-            self._learned[short[0]][sized.kind].charged(sized.size, cost, error)
+            self._learned[short][sized.kind].charged(sized.size, cost, error)
 
     def not_charged(self, admission: Admission) -> None:
         """Tell of a request that the server did not charge."""

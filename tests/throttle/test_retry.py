@@ -11,7 +11,7 @@ from pxt_assets.throttle import Kind, Verdict, backoff, classify
         (429, "tokens", "rate_limit_exceeded", Kind.RATE_LIMITED),
         (429, "requests", "rate_limit_exceeded", Kind.RATE_LIMITED),
         (429, "input-images", "rate_limit_exceeded", Kind.RATE_LIMITED),
-        (429, "rate_limit_error", "slow_down", Kind.RATE_LIMITED),
+        (429, "rate_limit_error", "slow_down", Kind.SLOW_DOWN),
         (429, None, None, Kind.RATE_LIMITED),
         (429, "insufficient_quota", None, Kind.FATAL),
         (429, "insufficient_quota", "insufficient_quota", Kind.FATAL),
@@ -35,8 +35,9 @@ from pxt_assets.throttle import Kind, Verdict, backoff, classify
         (409, None, None, Kind.TRANSIENT),
         (500, "server_error", None, Kind.TRANSIENT),
         (502, None, None, Kind.TRANSIENT),
-        (503, "service_unavailable_error", "server_is_overloaded", Kind.TRANSIENT),
-        (503, None, "slow_down", Kind.TRANSIENT),
+        (503, "service_unavailable_error", "server_is_overloaded", Kind.OVERLOADED),
+        (503, None, "slow_down", Kind.SLOW_DOWN),
+        (503, None, None, Kind.TRANSIENT),
         (504, None, None, Kind.TRANSIENT),
         (None, None, None, Kind.TRANSIENT),
     ],
@@ -47,9 +48,11 @@ def test_failures_are_told_apart(status, error_type, code, kind):
 
 
 def test_the_server_may_forbid_a_retry():
-    """`x-should-retry: false` makes a fault, or a 429, the error of its row."""
+    """`x-should-retry: false` makes a fault, or a 429 without a cause, the error of its row; a limit is waited for."""
     assert classify(500, None, None, {"X-Should-Retry": "false"}) == Verdict(Kind.CELL)
-    assert classify(429, "tokens", "rate_limit_exceeded", {"x-should-retry": "false"}) == Verdict(Kind.CELL)
+    assert classify(429, None, None, {"x-should-retry": "false"}) == Verdict(Kind.CELL)
+    limited = classify(429, "tokens", "rate_limit_exceeded", {"x-should-retry": "false"})
+    assert limited == Verdict(Kind.RATE_LIMITED)
 
 
 def test_the_server_may_ask_for_a_retry():
