@@ -56,6 +56,13 @@ def demo(data: Path | None, key: str, text: str, out: Path, live: bool) -> None:
 @click.option(
     "--fault-rate", type=float, default=0.0, show_default=True, help="Share of requests that meet a fault."
 )
+@click.option(
+    "--initial-level",
+    type=float,
+    default=1.0,
+    show_default=True,
+    help="Share of each limit that is there at first.",
+)
 @click.option("--seed", type=int, default=0, show_default=True, help="Seed of latencies and faults.")
 def simulate(port: int, **options: Any) -> None:
     """Serve a simulated API on loopback: real limits and faults, no key of worth, no cost."""

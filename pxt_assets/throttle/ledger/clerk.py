@@ -41,6 +41,8 @@ class Clerk:
                 answer = self._exchange(share.key, request)
             except LedgerUnavailable as error:
                 share.fail(str(error), self.time())
+            except Exception as error:  # whatever it is, requests must not wait for ever for a thread that died
+                share.fail(f"{type(error).__name__}: {error}", self.time())
             else:
                 share.settle(request, answer, sent, self.time())
 

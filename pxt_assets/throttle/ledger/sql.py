@@ -5,6 +5,7 @@ import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import partial
+from importlib.util import find_spec
 
 from sqlalchemy import Connection, Engine, create_engine, event, make_url, text
 from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError, SQLAlchemyError
@@ -29,6 +30,7 @@ WAIT_SECONDS = 2.0
 SEPARATOR = "\x1f"
 """Between the parts of a pool's key. No part has it in it."""
 _CREATION_LOCK = 0x707874  # any number that others do not lock by
+_DRIVERS = ("psycopg", "psycopg2")
 _ALLOWED = "Give sqlite:///path/to/file, postgresql://user@host/database, or 'memory'."
 
 
@@ -115,6 +117,8 @@ def _engine(url: str) -> Engine:
         raise ValueError(f"The ledger cannot be kept in {dialect!r}. {_ALLOWED}")
     if dialect == "sqlite" and parsed.database in (None, "", ":memory:"):
         raise ValueError(f"A SQLite database in memory is shared with no other process. {_ALLOWED}")
+    if parsed.drivername == "postgresql" and (driver := _installed_driver()):
+        parsed = parsed.set(drivername=f"postgresql+{driver}")
     try:
         arguments = {"timeout": WAIT_SECONDS} if dialect == "sqlite" else {}
         if parsed.get_driver_name().startswith("psycopg"):
@@ -128,6 +132,11 @@ def _engine(url: str) -> Engine:
     if dialect == "sqlite":
         event.listen(engine, "begin", lambda connection: connection.exec_driver_sql("BEGIN IMMEDIATE"))
     return engine
+
+
+def _installed_driver() -> str | None:
+    """Return the driver of PostgreSQL that is there, of those whose URLs name none; None where there is none."""
+    return next((driver for driver in _DRIVERS if find_spec(driver)), None)
 
 
 def _set_up(dialect: str, connection: object, _record: object) -> None:
