@@ -23,6 +23,8 @@ ACTIVE_SECONDS = 2.0
 """A process that has not been heard of for this long draws on the pool no more, unless it waits for a lease."""
 EXPIRY_SECONDS = 5.0
 """Time after which the leases of a process that is not heard of are void."""
+SPENT_SECONDS = 1.0
+"""Time in which what was leased at a rate that has been cut since is spent."""
 RECALL_SECONDS = 60
 """Time for which it is remembered what a process took."""
 
@@ -49,6 +51,11 @@ class Row:
     """Time of the latest grant whose measurement was taken in."""
     configured: float | None = None
     """For a pace, the rate it climbs to; `measured` is then the time of the latest cut."""
+
+
+    def most(self, outstanding: float) -> float:
+        """Return the level at which it is full: the server holds what is leased and not taken, a pace does not."""
+        return self.limit if self.configured is not None else self.limit - outstanding
 
 
 @dataclass(slots=True)
@@ -134,7 +141,7 @@ def _settle(pool: PoolRows, row: Row, holding: Holding, ask: Ask, processes: int
     if ask.measured is not None:
         own = holding.outstanding[ask.dimension]
         _measure(row, ask.measured, before, own, pool.outstanding(ask.dimension) - own, now)
-    row.level = min(row.level, row.limit - pool.outstanding(ask.dimension))
+    row.level = min(row.level, row.most(pool.outstanding(ask.dimension)))
     lowest = -pool.outstanding(ask.dimension) - pool.taken(ask.dimension, now - SETTLED_SECONDS - 1)
     if row.level < lowest and row.limit < math.inf:
         row.corrections += lowest - row.level
@@ -191,7 +198,7 @@ def _pace(row: Row, ask: Ask, now: float) -> None:
         row.rate, row.configured = ask.configured or 0.0, ask.configured
         if row.limit == math.inf:
             row.level = 1.0
-    if ask.rejected_age is not None and now - ask.rejected_age > row.measured:
+    if ask.rejected_age is not None and now - ask.rejected_age > row.measured + SPENT_SECONDS:
         row.measured = now
         row.rate = max(min(row.rate, LOWEST_RPM / 60), row.rate * DECREASE)
     row.limit = 1 + BURST_SECONDS * row.rate
@@ -211,7 +218,7 @@ def advance(row: Row, outstanding: float, now: float) -> None:
         climbed = min(row.configured, row.rate + row.configured / RECOVERY_SECONDS * elapsed)
         level += (climbed - row.rate) / 2 * elapsed
         row.rate, row.limit = climbed, 1 + BURST_SECONDS * climbed
-    most = max(row.level, row.limit - outstanding)
+    most = max(row.level, row.most(outstanding))
     if level > most:
         row.spilled += level - most
         level = most
