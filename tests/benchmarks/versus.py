@@ -13,7 +13,17 @@ QUIET = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
 @contextlib.contextmanager
 def simulator(latency: float, *options: str) -> Iterator[str]:
     """The base URL of a simulator in a process of its own; `options` are those of the command line."""
-    command = [sys.executable, "-m", "pxt_assets", "simulate", "--port", "0", "--latency", str(latency), *options]
+    command = [
+        sys.executable,
+        "-m",
+        "pxt_assets",
+        "simulate",
+        "--port",
+        "0",
+        "--latency",
+        str(latency),
+        *options,
+    ]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
         try:

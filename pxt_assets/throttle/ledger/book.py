@@ -52,7 +52,6 @@ class Row:
     configured: float | None = None
     """For a pace, the rate it climbs to; `measured` is then the time of the latest cut."""
 
-
     def most(self, outstanding: float) -> float:
         """Return the level at which it is full: the server holds what is leased and not taken, a pace does not."""
         return self.limit if self.configured is not None else self.limit - outstanding

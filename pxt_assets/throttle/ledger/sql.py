@@ -71,7 +71,8 @@ class SqlLedger:
             ]
 
     def close(self) -> None:
-        """Close the connections that are not in use; more may be opened."""
+        """Give back what is leased and not taken, and close the connections. More may be opened."""
+        self.clerk.close()
         self._engine.dispose()
 
     @contextmanager

@@ -41,10 +41,10 @@ def play(
         loop = asyncio.get_running_loop()
         for when, event in events:
             loop.call_at(when, event)
-        foreign = loop.create_task(server.others({"requests": 1.0}, others, random.Random(1))) if others else None
-        started = [
-            Process.start(book, str(number), seconds=seconds, rpm=rpm) for number in range(processes)
-        ]
+        foreign = (
+            loop.create_task(server.others({"requests": 1.0}, others, random.Random(1))) if others else None
+        )
+        started = [Process.start(book, str(number), seconds=seconds, rpm=rpm) for number in range(processes)]
         try:
             return await send_shared(started, server, requests, lost=lost)
         finally:
@@ -251,9 +251,7 @@ def test_every_request_is_served_in_time(
 def test_no_more_is_leased_than_there_is(rpm, processes, requests, seed):
     """At no exchange is more leased for now than the row holds, and what is leased is what it lost."""
     book = MemoryBook()
-    server = Server(
-        {"requests": Meter(rpm, rpm / 2)}, log_normal(0.3, 0.5, random.Random(seed))
-    )
+    server = Server({"requests": Meter(rpm, rpm / 2)}, log_normal(0.3, 0.5, random.Random(seed)))
     exchange, seen = book.exchange, []
 
     def watched(process, request):
