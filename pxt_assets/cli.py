@@ -46,6 +46,24 @@ def demo(data: Path | None, key: str, text: str, out: Path, live: bool) -> None:
 
 
 @main.command()
+@click.option("--ledger", help="Its database URL; by default that of the Dagster instance's processes.")
+@click.option("--once", is_flag=True, help="Print the limits once, in place of following them.")
+def limits(ledger: str | None, once: bool) -> None:
+    """Show every rate limit in the ledger: what is left, the rate in use, who draws on it."""
+    from pxt_assets.limits_view import LedgerUnavailable, follow_limits, instance_ledger, print_limits
+
+    try:
+        url = ledger or instance_ledger()
+        if once or not sys.stdout.isatty():
+            print_limits(url)
+        else:
+            follow_limits(url)
+    except (ValueError, OSError, LedgerUnavailable) as e:
+        click.echo(f"Error: {e}", err=True)
+        sys.exit(1)
+
+
+@main.command()
 @click.option(
     "--port", type=click.IntRange(0, 65_535), default=8_080, show_default=True, help="0 picks a free one."
 )

@@ -35,7 +35,7 @@ from pxt_assets.simulator.app import ENDPOINTS
 
 sys.path.insert(0, str(Path(__file__).parents[2]))
 
-from tests.throttle.ledger.postgres import postgres_server  # noqa: E402
+from tests.throttle.ledger.postgres import postgres_server
 
 LATENCY = 0.3
 SIGMA = "0.4"

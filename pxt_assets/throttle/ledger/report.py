@@ -19,6 +19,8 @@ class PoolReport:
     dimension: str
     limit: float | None
     """Units the full bucket holds; None while not known."""
+    limit_per_minute: float | None
+    """Units that flow in a minute; None while not known."""
     remaining: float | None
     """Units there now, leased or not; None while the limit is not known."""
     per_minute: float
@@ -52,6 +54,7 @@ def report(key: tuple[str, ...], pool: PoolRows, now: float) -> Iterator[PoolRep
             key,
             dimension,
             row.limit if known else None,
+            row.rate * 60 if known else None,
             min(row.limit, max(0.0, row.level + outstanding)) if known else None,
             taken * 60 / RATE_SECONDS,
             processes,
