@@ -17,17 +17,7 @@ from pxt_assets.ledger_url import default_ledger_url
 from pxt_assets.throttle.ledger import LedgerUnavailable, PoolReport, open_ledger
 
 REFRESH_SECONDS = 1.0
-_COLUMNS = (
-    "model group",
-    "account",
-    "limit of",
-    "limit/min",
-    "left",
-    "rate/min",
-    "in use",
-    "processes",
-    "429s",
-)
+_COLUMNS = ("account", "models", "limit of", "per min", "left", "in use", "share", "processes", "429s")
 _ACCOUNT_LETTERS = 8
 
 
@@ -65,20 +55,23 @@ def limits_table(pools: Sequence[PoolReport]) -> Table | Text:
     if not pools:
         return Text("No limits yet: no process has sent a request through this ledger.")
     table = Table(title="Rate limits", title_justify="left")
-    for number, column in enumerate(_COLUMNS):
-        table.add_column(column, justify="left" if number < 3 else "right", no_wrap=number > 2)
+    one_account = len({pool.key[0] for pool in pools}) == 1
+    for number, column in enumerate(_COLUMNS[one_account:], one_account):
+        table.add_column(column, justify="left" if number < 3 else "right", no_wrap=True)
     for pool in sorted(pools, key=lambda pool: (-pool.processes, pool.key, pool.dimension)):
-        table.add_row(
-            escape(pool.group),
+        limit = pool.limit_per_minute
+        cells = (
             escape(pool.key[0][:_ACCOUNT_LETTERS]),
+            escape(pool.group),
             escape(pool.dimension),
-            _number(pool.limit_per_minute),
+            _number(limit),
             _number(pool.remaining),
             _number(pool.per_minute),
-            "?" if not pool.limit_per_minute else f"{pool.per_minute / pool.limit_per_minute:.0%}",
+            f"{pool.per_minute / limit:.0%}" if limit else "?",
             str(pool.processes),
             str(pool.rejected),
         )
+        table.add_row(*cells[one_account:])
     return table
 
 

@@ -26,9 +26,10 @@ def shown(*pools: PoolReport) -> str:
 
 def test_every_pool_has_a_line_with_its_numbers() -> None:
     """Limit, what is left, the rate in use and its share, processes, and 429s of the last minute."""
-    (line,) = [line for line in shown(report()).splitlines() if "gpt-4o-mini" in line]
+    other = PoolReport(("fedcba987654", "other"), "requests", None, None, None, 0.0, 0, 0)
+    (line,) = [line for line in shown(report(), other).splitlines() if "gpt-4o-mini" in line]
     cells = [cell.strip() for cell in line.strip("│┃ ").split("│")]
-    assert cells == ["gpt-4o-mini", "01234567", "requests", "1,200", "37", "600", "50%", "2", "3"]
+    assert cells == ["01234567", "gpt-4o-mini", "requests", "1,200", "37", "600", "50%", "2", "3"]
 
 
 def test_a_limit_that_is_not_known_is_said_to_be() -> None:
