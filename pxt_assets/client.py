@@ -197,8 +197,10 @@ class Client:
         return self.simulated
 
     def utilization(self) -> float | None:
-        """Share, 0 to 1, of what the limits allowed that was used; None where no limit is known."""
+        """Share, 0 to 1, of what the limits allowed that was used since this was last asked; None where no limit is known."""
         shares = [limiter.statistics().utilization for limiter in self._limiters.values()]
+        for limiter in self._limiters.values():
+            limiter.restart()
         return max((share for share in shares if share is not None), default=None)
 
     def _limiter(self, request: Request) -> Limiter:

@@ -94,6 +94,7 @@ class OpenAIResource(dg.ConfigurableResource[Any]):
 
     _server: SimulatorServer | None = PrivateAttr(default=None)
     _storage: Path | None = PrivateAttr(default=None)
+    _ledger_url: str | None = PrivateAttr(default=None)
     _starting: threading.Lock = PrivateAttr(default_factory=threading.Lock)
 
     @field_validator("base_url")
@@ -184,9 +185,14 @@ class OpenAIResource(dg.ConfigurableResource[Any]):
             self._storage = Path(context.instance.storage_directory())
 
     def teardown_after_execution(self, context: dg.InitResourceContext) -> None:  # noqa: ARG002
-        """Stops the embedded simulator, if this process started one."""
+        """Stops the embedded simulator, if this process started one, and gives back what is leased."""
         with self._starting:
             server, self._server = self._server, None
+            ledger, self._ledger_url = self._ledger_url, None
+        if ledger is not None:
+            from pxt_assets.throttle.ledger import open_ledger
+
+            open_ledger(ledger).close()
         if server is not None:
             server.stop()
 
@@ -238,10 +244,13 @@ class OpenAIResource(dg.ConfigurableResource[Any]):
         from pxt_assets.throttle.ledger import ledger_pools
 
         try:
-            return ledger_pools(self.ledger or default_ledger_url(self._storage))
+            url = self.ledger or default_ledger_url(self._storage)
+            registry = ledger_pools(url)
         except (ValueError, OSError) as e:
             msg = f"ledger of the OpenAIResource: {e}"
             raise RunError(msg) from e
+        self._ledger_url = url
+        return registry
 
     def _pool_of(self, registry: PoolRegistry, request: Request) -> Pool:
         group = self._group(request.model)

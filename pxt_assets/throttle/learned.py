@@ -30,6 +30,7 @@ _OTHERS_SHARE = 0.02
 """Part of what flows in that others may take unseen: the spread of the level, grown with the square root of time."""
 _SPACING_SECONDS = 0.02
 """Answers to requests granted closer together are not compared once the prices are known well."""
+_JUDGED_EVERY = 8
 _KNOWN_WELL = 0.02
 """Relative spread of a request's cost that is good enough."""
 
@@ -139,18 +140,16 @@ class LearnedCost:
         seconds = mark.at - compared.at
         if mark.sequence <= compared.sequence or (self._well and seconds < _SPACING_SECONDS):
             return
-        self._compared = mark
-        active, prices, spread, cross = self._active, self.prices, self._spread, self._cross
         refilled = self._level + rate * max(0.0, seconds)
-        counted = [mark.counted[i] - compared.counted[i] for i in active]
         if refilled >= limit:
             # The bucket was full on the way, and what flowed in then was lost.
             if mark.sequence > compared.sequence + 1:
                 self._restart(mark, level, noise)
                 return
-            refilled, self._level_spread = limit, 1.0
-            for i in active:
-                cross[i] = 0.0
+            refilled, self._level_spread, self._cross = limit, 1.0, [0.0] * _N
+        self._compared = mark
+        active, prices, spread, cross = self._active, self.prices, self._spread, self._cross
+        counted = [mark.counted[i] - compared.counted[i] for i in active]
         # Bring the level forward to the present grant ...
         predicted = refilled - (mark.others - compared.others)
         moved = [0.0] * len(active)
@@ -203,6 +202,8 @@ class LearnedCost:
 
     def _judge(self, mark: Mark) -> None:
         """Note whether the cost of requests like those of late is known well."""
+        if mark.sequence % _JUDGED_EVERY:
+            return
         active = self._active
         mean = [mark.counted[i] / mark.counted[0] for i in active]
         variance = sum(

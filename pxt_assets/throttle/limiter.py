@@ -169,6 +169,10 @@ class Limiter:
             utilization = self.pool.utilization(self._totals, self._granted_at, self._clock())
         return Statistics(self._rate_limited, self._seconds_throttled, utilization)
 
+    def restart(self) -> None:
+        """Count utilization anew, from the next request on."""
+        self._totals = None
+
     def _answered(self, admission: Admission, headers: Mapping[str, str]) -> None:
         self._in_flight -= 1
         if self.pool.answered(admission, read_rate_limits(headers), self._clock()):

@@ -459,3 +459,22 @@ class TestStatistics:
             return limiter.statistics().utilization
 
         assert run(main()) is None
+
+
+def test_utilization_is_counted_anew_after_a_restart():
+    """What was left unused before a restart is no part of what comes after it."""
+
+    async def main() -> tuple[float | None, float | None]:
+        limiter = await measured(limit=600, remaining=600)
+        for _ in range(10):
+            (await limiter.acquire({"requests": 1.0})).lost()
+        before = limiter.statistics().utilization
+        limiter.restart()
+        for _ in range(585):
+            (await limiter.acquire({"requests": 1.0})).lost()
+        return before, limiter.statistics().utilization
+
+    before, after = run(main())
+    assert before is not None
+    assert after is not None
+    assert before < 0.05 < 0.95 < after
