@@ -240,10 +240,7 @@ class Bucket:
             return
         taken = grant.drained - self.compared.drained - self.surprise
         self.compared, self.surprise = grant, 0.0
-        if abs(taken) <= self.rate * seconds:  # more than flows in is no traffic, but a fault or a new limit
-            weight = -math.expm1(-seconds / DRAIN_SECONDS)
-            self.drain += weight * (taken / seconds - self.drain)
-            self.drain = min(max(0.0, self.drain), LARGEST_DRAIN * self.rate)
+        self.drain = followed(self.drain, taken, seconds, self.rate)
 
     @property
     def _settles_at(self) -> float:
@@ -253,6 +250,17 @@ class Bucket:
     def _superseded(self, grant: Grant) -> bool:
         """Whether the reading of a later burst has been seen, which has corrected for this grant too."""
         return grant.sequence <= self.seen and grant.burst is not self.seen_burst
+
+
+def followed(drain: float, taken: float, seconds: float, rate: float) -> float:
+    """Return the average of what others take a second, once they took `taken` units in some `seconds` more.
+
+    `rate` is what flows in. More than that is no traffic, but a fault or a new limit, and does not count.
+    """
+    if abs(taken) > rate * seconds:
+        return drain
+    weight = -math.expm1(-seconds / DRAIN_SECONDS)
+    return min(max(0.0, drain + weight * (taken / seconds - drain)), LARGEST_DRAIN * rate)
 
 
 def window_of(reading: Reading, present: float = MINUTE) -> float:

@@ -8,7 +8,14 @@ So processes that want more than there is queue in the order they asked, and non
 import math
 from dataclasses import dataclass, field
 
-from pxt_assets.throttle.bucket import BURST_SECONDS, RESERVE_SECONDS, SETTLED_SECONDS
+from pxt_assets.throttle.bucket import (
+    BURST_SECONDS,
+    COMPARED_SECONDS,
+    LARGEST_DRAIN,
+    RESERVE_SECONDS,
+    SETTLED_SECONDS,
+    followed,
+)
 from pxt_assets.throttle.ledger.terms import Answer, Ask, Measurement, Request, Standing
 from pxt_assets.throttle.pace import DECREASE, LOWEST_RPM, RECOVERY_SECONDS
 
@@ -49,6 +56,12 @@ class Row:
     """Units lost in all because the bucket was full."""
     measured: float = -math.inf
     """Time of the latest grant whose measurement was taken in."""
+    drain: float = 0.0
+    """Units a second that others take who do not share the ledger, as the corrections of late tell."""
+    foreign: float = 0.0
+    """Units that they took since `compared`."""
+    compared: float = -math.inf
+    """Time of the grant since whose measurement that is added up."""
     configured: float | None = None
     """For a pace, the rate it climbs to; `measured` is then the time of the latest cut."""
 
@@ -188,7 +201,22 @@ def _measure(
         correction = min(max(present, low), max(low, high)) - present
         row.corrections += correction
         row.level += correction
+        row.foreign -= correction
+    if row.limit != measured.limit:
+        row.compared = -math.inf
     row.limit, row.rate = measured.limit, measured.rate
+    _follow_drain(row, granted)
+
+
+def _follow_drain(row: Row, granted: float) -> None:
+    """Average what others take, second by second, as a bucket of one process does."""
+    seconds = granted - row.compared
+    if seconds == math.inf:
+        row.compared, row.foreign = granted, 0.0
+    elif seconds >= COMPARED_SECONDS:
+        row.drain = followed(row.drain, row.foreign, seconds, row.rate)
+        row.compared, row.foreign = granted, 0.0
+    row.drain = min(row.drain, LARGEST_DRAIN * row.rate)
 
 
 def _pace(row: Row, ask: Ask, now: float) -> None:
@@ -212,7 +240,8 @@ def advance(row: Row, outstanding: float, now: float) -> None:
     if elapsed <= 0:
         return
     row.updated = now
-    level = row.level + row.rate * elapsed
+    row.foreign += row.drain * elapsed
+    level = row.level + (row.rate - row.drain) * elapsed
     if row.configured is not None and row.rate < row.configured:
         climbed = min(row.configured, row.rate + row.configured / RECOVERY_SECONDS * elapsed)
         level += (climbed - row.rate) / 2 * elapsed
@@ -252,6 +281,7 @@ def _standing(
     return Standing(
         limit=row.limit,
         rate=row.rate,
+        drain=row.drain,
         level=row.level,
         corrections=row.corrections,
         others=others,
@@ -271,4 +301,4 @@ def _reserve(row: Row, processes: int) -> float:
 
 def _clear_in(row: Row, reserve: float) -> float:
     """Return the seconds until all that is leased has flowed in, and the reserve."""
-    return max(0.0, reserve - row.level) / row.rate if row.rate else 0.0
+    return max(0.0, reserve - row.level) / (row.rate - row.drain) if row.rate else 0.0

@@ -36,7 +36,7 @@ class Span:
     def level(self, now: float) -> float:
         """Return the level of the row if nobody leases."""
         standing = self.standing
-        level = standing.level + standing.rate * (now - self.at)
+        level = standing.level + (standing.rate - standing.drain) * (now - self.at)
         return min(level, max(standing.level, standing.limit - standing.others - self.leased_now))
 
 
@@ -106,7 +106,8 @@ class Leased:
             self._reported, self._since = self._announced, now
             self.wallet.units += overspent
             self.wallet.clear(now + standing.clear_in, now)
-            self.wallet.add(standing.lease, now + standing.clear_in, standing.rate, now)
+            net = standing.rate - standing.drain
+            self.wallet.add(standing.lease, now + standing.clear_in, net, now)
         self.span = Span(standing, sent, now, self._leased, self.wallet.units)
 
     def _spend(self, cost: float) -> None:

@@ -27,13 +27,15 @@ _TABLES = (
         pool TEXT NOT NULL, dimension TEXT NOT NULL, capacity DOUBLE PRECISION, rate DOUBLE PRECISION NOT NULL,
         level DOUBLE PRECISION NOT NULL, updated DOUBLE PRECISION NOT NULL, corrections DOUBLE PRECISION NOT NULL,
         leased DOUBLE PRECISION NOT NULL, spilled DOUBLE PRECISION NOT NULL, measured DOUBLE PRECISION,
+        drain DOUBLE PRECISION NOT NULL, taken_by_others DOUBLE PRECISION NOT NULL, compared DOUBLE PRECISION,
         configured DOUBLE PRECISION, PRIMARY KEY (pool, dimension))""",
     """CREATE TABLE IF NOT EXISTS pxt_processes (
         pool TEXT NOT NULL, process TEXT NOT NULL, seen DOUBLE PRECISION NOT NULL, until DOUBLE PRECISION,
         holding TEXT NOT NULL, PRIMARY KEY (pool, process))""",
 )
 _SELECT_BUCKETS = text(
-    "SELECT dimension, capacity, rate, level, updated, corrections, leased, spilled, measured, configured "
+    "SELECT dimension, capacity, rate, level, updated, corrections, leased, spilled, measured, "
+    "drain, taken_by_others, compared, configured "
     "FROM pxt_buckets WHERE pool = :pool"
 )
 _SELECT_PROCESSES = text("SELECT process, seen, until, holding FROM pxt_processes WHERE pool = :pool")
@@ -41,10 +43,11 @@ _INSERT_POOL = text("INSERT INTO pxt_pools (pool) VALUES (:pool) ON CONFLICT DO 
 _UPDATE_POOL = text("UPDATE pxt_pools SET held_until = :held_until WHERE pool = :pool")
 _WRITE_BUCKET = text(
     "INSERT INTO pxt_buckets (pool, dimension, capacity, rate, level, updated, corrections, leased, spilled, "
-    "measured, configured) VALUES (:pool, :dimension, :capacity, :rate, :level, :updated, :corrections, :leased, "
-    ":spilled, :measured, :configured) ON CONFLICT (pool, dimension) DO UPDATE SET capacity = :capacity, "
+    "measured, drain, taken_by_others, compared, configured) VALUES (:pool, :dimension, :capacity, :rate, :level, "
+    ":updated, :corrections, :leased, :spilled, :measured, :drain, :foreign, :compared, :configured) ON CONFLICT (pool, dimension) DO UPDATE SET capacity = :capacity, "
     "rate = :rate, level = :level, updated = :updated, corrections = :corrections, leased = :leased, "
-    "spilled = :spilled, measured = :measured, configured = :configured"
+    "spilled = :spilled, measured = :measured, drain = :drain, taken_by_others = :foreign, compared = :compared, "
+    "configured = :configured"
 )
 _WRITE_PROCESS = text(
     "INSERT INTO pxt_processes (pool, process, seen, until, holding) VALUES (:pool, :process, :seen, :until, "
@@ -101,6 +104,9 @@ def read_pool(connection: Connection, pool: str, held_until: float) -> PoolRows:
         leased,
         spilled,
         measured,
+        drain,
+        foreign,
+        compared,
         configured,
     ) in connection.execute(_SELECT_BUCKETS, {"pool": pool}):
         rows.rows[dimension] = Row(
@@ -112,6 +118,9 @@ def read_pool(connection: Connection, pool: str, held_until: float) -> PoolRows:
             leased=leased,
             spilled=spilled,
             measured=_time(measured),
+            drain=drain,
+            foreign=foreign,
+            compared=_time(compared),
             configured=configured,
         )
     for process, seen, until, holding in connection.execute(_SELECT_PROCESSES, {"pool": pool}):
@@ -144,6 +153,9 @@ def write_pool(
             "leased": row.leased,
             "spilled": row.spilled,
             "measured": _null(row.measured),
+            "drain": row.drain,
+            "foreign": row.foreign,
+            "compared": _null(row.compared),
             "configured": row.configured,
         }
         for dimension, row in rows.rows.items()

@@ -75,6 +75,8 @@ class Standing(NamedTuple):
     limit: float
     """Infinite while not known."""
     rate: float
+    drain: float
+    """Units a second that others take who do not share the ledger."""
     level: float
     """Units in the row, without what is leased; below the reserve while leases begin in the future."""
     corrections: float
