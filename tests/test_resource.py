@@ -14,6 +14,7 @@ import pytest
 from pxt_assets import ColumnStore, OpenAIResource, Table
 from pxt_assets.functions import chat_completions, moderations
 from pxt_assets.throttle import PoolRegistry
+from pxt_assets.throttle.ledger import open_ledger
 from tests.runs import ask, failure, materialize, metadata, rows_asset, values
 from tests.scripted_server import ScriptedServer, chat, resource_of
 
@@ -299,3 +300,43 @@ def test_accounts_are_told_apart_by_all_that_separates_their_limits() -> None:
     assert len(set(accounts)) == 5
     assert OpenAIResource(**settings)._account() == accounts[0]
     assert "sk-a" not in accounts[0]
+
+
+def test_models_are_grouped_by_hand_where_names_do_not_tell() -> None:
+    """Models of one `model_groups` entry share a pool, snapshots of them too; others do not."""
+    resource = OpenAIResource(
+        api_key="sk-groups", model_groups={"my-deployment": "gpt-4o", "gpt-x": "gpt-4o"}
+    )
+    registry = PoolRegistry()
+    message = {"messages": [{"role": "user", "content": "x"}]}
+    pools = [
+        resource._pool_of(registry, chat_completions.ask({**message, "model": model}))
+        for model in ("gpt-4o", "gpt-4o-2024-08-06", "my-deployment", "gpt-x-2026-01-01", "gpt-4o-mini")
+    ]
+    assert [pool is pools[0] for pool in pools] == [True, True, True, True, False]
+
+
+def test_runs_share_their_budget_by_a_ledger(
+    store: ColumnStore, server: ScriptedServer, tmp_path: Path
+) -> None:
+    """Whatever a run sends is in the ledger's account, under the model's group, without a word of the key."""
+    url = f"sqlite:///{tmp_path / 'ledger.sqlite'}"
+    materialize(table_assets(), store, resource_of(server, ledger=url, api_key="sk-very-secret-4711"))
+    lines = open_ledger(url).pools()
+    assert {(line.group, line.dimension) for line in lines} >= {("gpt-4o-mini", "requests")}
+    assert sum(line.per_minute for line in lines if line.dimension == "requests") > 0
+    open_ledger(url).close()
+    assert b"4711" not in b"".join(path.read_bytes() for path in tmp_path.glob("ledger.sqlite*"))
+
+
+def test_no_ledger_thread_is_left(store: ColumnStore, server: ScriptedServer) -> None:
+    """A run that shares its budget ends its threads with it."""
+    materialize(table_assets(), store, resource_of(server))
+    assert not [thread.name for thread in threading.enumerate() if thread.name == "pxt-ledger"]
+
+
+def test_a_ledger_that_is_none_stops_the_run(store: ColumnStore, server: ScriptedServer) -> None:
+    """A URL that no ledger can be at is said before anything is sent."""
+    said = failure(materialize(table_assets(), store, resource_of(server, ledger="mysql://h/db"), fails=True))
+    assert "ledger of the OpenAIResource: The ledger cannot be kept in 'mysql'" in said.description
+    assert not server.asked

@@ -1,5 +1,6 @@
 """The thread that asks a ledger for all the pools of a process."""
 
+import math
 import threading
 import time
 from collections.abc import Callable
@@ -19,7 +20,8 @@ class Clerk:
         self._condition = threading.Condition()
         self._shares: set[LedgerShare] = set()
         self._thread: threading.Thread | None = None
-        self._closing: set[LedgerShare] | None = None  # those to run before the thread ends
+        self._closing: set[LedgerShare] = set()  # those to run at once
+        self._closed: list[threading.Event] = []  # of those who wait for that
 
     def time(self) -> float:
         """Return the seconds of the clock by which shares are due: that of event loops."""
@@ -34,40 +36,55 @@ class Clerk:
                 self._thread.start()
             self._condition.notify()
 
-    def close(self) -> None:
-        """Run the exchanges that are outstanding at once, so that leases are given back, and end the thread.
+    def close(self) -> bool:
+        """Run the exchanges that are outstanding at once, so that leases are given back.
 
-        A share that is due later starts it again.
+        The thread ends then, unless somebody goes on to draw on a pool. Returns whether it has ended.
         """
+        closed = threading.Event()
         with self._condition:
-            thread, self._closing = self._thread, set(self._shares)
+            thread = self._thread
+            if thread is None or not thread.is_alive():  # no thread lives on in a forked process
+                return True
+            self._closing = set(self._shares)
+            self._closed.append(closed)
             self._condition.notify()
-        if thread is not None and thread is not threading.current_thread():
+        closed.wait()
+        with self._condition:
+            ended = self._thread is not thread
+        if ended:
             thread.join()
+        return ended
 
     def _run(self) -> None:
         while (share := self._next()) is not None:
-            sent = self.time()
-            request = share.request(sent)
+            sent, closing = self.time(), bool(self._closed)
             try:
-                answer = self._exchange(share.key, request)
+                request = share.request(sent, closing=closing)
+                share.settle(request, self._exchange(share.key, request), sent, self.time())
             except LedgerUnavailable as error:
-                share.fail(str(error), self.time())
-            except (
-                Exception
-            ) as error:  # whatever it is, requests must not wait for ever for a thread that died
-                share.fail(f"{type(error).__name__}: {error}", self.time())
-            else:
-                share.settle(request, answer, sent, self.time())
+                share.fail(str(error), self.time(), closing=closing)
+            except Exception as error:
+                # Whatever it is, requests must not wait for ever for a thread that died.
+                share.fail(f"{type(error).__name__}: {error}", self.time(), closing=closing)
 
     def _next(self) -> LedgerShare | None:
         """Wait for the share that is due first; None when there has been none for a while, or on closing."""
         idle_since = self.time()
         with self._condition:
             while True:
-                if self._closing is not None:
-                    return self._next_to_close(self._closing)
+                if self._closing:
+                    outstanding = self._closing.pop()
+                    self._shares.discard(outstanding)
+                    return outstanding
+                if self._closed:
+                    while self._closed:
+                        self._closed.pop().set()
+                    if not self._shares:
+                        self._thread = None
+                        return None
                 now = self.time()
+                self._shares = {share for share in self._shares if share.due < math.inf}
                 share = min(self._shares, key=lambda share: share.due, default=None)
                 if share is not None and share.due <= now:
                     self._shares.discard(share)
@@ -79,11 +96,3 @@ class Clerk:
                     self._thread = None
                     return None
                 self._condition.wait(end - now)
-
-    def _next_to_close(self, shares: set[LedgerShare]) -> LedgerShare | None:
-        if shares:
-            share = shares.pop()
-            self._shares.discard(share)
-            return share
-        self._closing = self._thread = None
-        return None

@@ -150,7 +150,7 @@ class LeasedBucket(Leased):
         self._alone = None
         if self._pending is self._telling:
             self._pending = None
-        if standing.limit < math.inf and self._pending is None:
+        if self._pending is None:  # infinite again where somebody emptied the ledger
             self.limit = standing.limit
 
     def stand_alone(self, now: float) -> None:

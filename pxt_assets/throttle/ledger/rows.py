@@ -11,7 +11,7 @@ from sqlalchemy import Connection, text
 
 from pxt_assets.throttle.ledger.book import Holding, PoolRows, Row
 
-VERSION = 1
+VERSION = 2
 """Changes with the tables or with what their columns mean."""
 
 CLOCK = {

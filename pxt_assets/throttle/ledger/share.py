@@ -102,12 +102,16 @@ class LedgerShare:
             self.due = when
             self._clerk.notify(self)
 
-    def request(self, now: float) -> Request:
-        """Return what to ask the ledger, and have nothing due until `settle` or `fail`."""
+    def request(self, now: float, *, closing: bool = False) -> Request:
+        """Return what to ask the ledger, and have nothing due until `settle` or `fail`.
+
+        When `closing`, all that is leased is given back unless somebody waits.
+        """
         with self.lock:
             self.due, self._again, self._exchanging = math.inf, math.inf, True
             waiting = self._waiting()
-            keep = waiting > 0 or not all(leased.idle() for leased in self._leased().values())
+            idle = closing or all(leased.idle() for leased in self._leased().values())
+            keep = waiting > 0 or not idle
             asks = tuple(
                 leased.request(dimension, now, max(1, waiting), keep=keep)
                 for dimension, leased in self._leased().items()
@@ -137,8 +141,8 @@ class LedgerShare:
             self._resume()
         self._wake()
 
-    def fail(self, reason: str, now: float) -> None:
-        """Go on without the ledger, and try again after a pause, longer each time."""
+    def fail(self, reason: str, now: float, *, closing: bool = False) -> None:
+        """Go on without the ledger, and try again after a pause, longer each time; when `closing`, when it is needed."""
         with self.lock:
             if not self._pauses:
                 _log.warning(
@@ -150,6 +154,9 @@ class LedgerShare:
             self._open, self._exchanging = True, False
             for leased in self._leased().values():
                 leased.stand_alone(now)
+            if closing and not self._waiting():
+                self._pauses = 0
+                return
             pause = min(LONGEST_PAUSE_SECONDS, FIRST_PAUSE_SECONDS * 2.0**self._pauses)
             self._pauses += 1
             self.due, self._again = now + pause, math.inf

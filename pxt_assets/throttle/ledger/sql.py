@@ -72,8 +72,8 @@ class SqlLedger:
 
     def close(self) -> None:
         """Give back what is leased and not taken, and close the connections. More may be opened."""
-        self.clerk.close()
-        self._engine.dispose()
+        if self.clerk.close():
+            self._engine.dispose()
 
     @contextmanager
     def _transaction(self) -> Iterator[Connection]:

@@ -14,6 +14,7 @@ from sqlalchemy import create_engine, text
 from pxt_assets.throttle import Limiter, Pool
 from pxt_assets.throttle.ledger import LedgerUnavailable, ledger_pools, open_ledger
 from pxt_assets.throttle.ledger.book import PoolRows, exchange
+from pxt_assets.throttle.ledger.rows import VERSION
 from pxt_assets.throttle.ledger.sql import SqlLedger
 from pxt_assets.throttle.ledger.terms import Ask, Measurement, Request
 
@@ -154,7 +155,7 @@ def test_an_older_ledger_is_refused(ledger_url: str, tmp_path: Path) -> None:
             SqlLedger(url).pools()
     finally:
         with engine.begin() as connection:
-            connection.execute(text("UPDATE pxt_version SET version = 1"))
+            connection.execute(text(f"UPDATE pxt_version SET version = {VERSION}"))
         engine.dispose()
 
 
@@ -210,6 +211,29 @@ def test_a_url_that_is_none_is_refused(url: str, message: str) -> None:
 def test_the_pools_of_a_ledger_are_the_same_each_time(ledger_url: str, key: tuple[str, str]) -> None:
     """All columns of a process draw on the same pool of a ledger."""
     assert ledger_pools(ledger_url).get(key) is ledger_pools(ledger_url).get(key)
+
+
+def test_a_ledger_that_is_closed_is_opened_again_by_use(ledger_url: str, key: tuple[str, str]) -> None:
+    """Closing it before, between and while requests wait holds none of them up."""
+    ledger = open_ledger(ledger_url)
+    ledger.close()
+
+    async def main() -> None:
+        limiter = Limiter(Pool(share=ledger.share(key)))
+
+        async def send() -> None:
+            permit = await limiter.acquire({"requests": 1.0})
+            await asyncio.sleep(0.001)
+            permit.answered(HEADERS)
+
+        async with asyncio.timeout(20):
+            for _ in range(20):
+                sending = asyncio.gather(*(send() for _ in range(20)))
+                await asyncio.to_thread(ledger.close)
+                await sending
+                ledger.close()
+
+    asyncio.run(main())
 
 
 def test_a_closed_ledger_leaves_no_thread(ledger_url: str, key: tuple[str, str]) -> None:
