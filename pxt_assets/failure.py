@@ -11,6 +11,7 @@ if TYPE_CHECKING:
 
 _LONGEST_MESSAGE = 2_000
 _LONGEST_PAGE = 500
+_USEFUL = frozenset({b"x-", b"X-", b"re", b"Re", b"RE"})
 _SHORTEST_SECRET = 8
 """Shorter keys are those of servers that want none; taking them out of texts would garble these."""
 
@@ -79,8 +80,15 @@ def failure_of(error: Exception, secrets: tuple[str, ...]) -> Failure | None:
 
 
 def plain(headers: httpx2.Headers) -> dict[str, str]:
-    """An answer's headers by lower-case name, decoded once: the client's own mapping decodes at every look-up."""
-    return {name.decode("latin-1").lower(): value.decode("latin-1") for name, value in headers.raw}
+    """Those of an answer's headers that are of use, `x-…` and `retry-after…`, by lower-case name.
+
+    Decoded once, since the client's own mapping decodes at every look-up.
+    """
+    return {
+        name.decode("latin-1").lower(): value.decode("latin-1")
+        for name, value in headers.raw
+        if name[:2] in _USEFUL
+    }
 
 
 def _scrubbed(text: str, secrets: tuple[str, ...]) -> str:

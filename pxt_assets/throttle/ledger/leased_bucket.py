@@ -219,7 +219,7 @@ class LeasedBucket(Leased):
                 grant, newest, measured, bounds = newest, grant, bounds, measured
             if grant.span is newest.span and grant.burst is newest.burst:
                 low, high = max(measured.low, bounds.low), min(measured.high, bounds.high)
-                if low <= high:
+                if low <= high and (low, high) != (measured.low, measured.high):
                     measured = dataclasses.replace(measured, low=low, high=high)
         self._pending = grant, measured
 
