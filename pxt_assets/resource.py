@@ -245,8 +245,12 @@ class OpenAIResource(dg.ConfigurableResource[Any]):
 
         try:
             url = self.ledger or default_ledger_url(self._storage)
+        except OSError as e:
+            _log.warning("Rate limits are not shared with other processes: %s", e)
+            return pools
+        try:
             registry = ledger_pools(url)
-        except (ValueError, OSError) as e:
+        except ValueError as e:
             msg = f"ledger of the OpenAIResource: {e}"
             raise RunError(msg) from e
         self._ledger_url = url

@@ -340,3 +340,22 @@ def test_a_ledger_that_is_none_stops_the_run(store: ColumnStore, server: Scripte
     said = failure(materialize(table_assets(), store, resource_of(server, ledger="mysql://h/db"), fails=True))
     assert "ledger of the OpenAIResource: The ledger cannot be kept in 'mysql'" in said.description
     assert not server.asked
+
+
+def test_where_no_ledger_can_be_the_run_goes_on_alone(
+    store: ColumnStore,
+    server: ScriptedServer,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """A storage directory that cannot be written costs the sharing, not the run, and is said."""
+
+    def unwritable(_: Path | None) -> str:
+        raise PermissionError(13, "Permission denied", "/storage")
+
+    monkeypatch.setattr("pxt_assets.resource.default_ledger_url", unwritable)
+    with caplog.at_level("WARNING", logger="pxt_assets"):
+        materialize(table_assets(), store, resource_of(server))
+    assert len(server.asked) == 2
+    assert "not shared with other processes" in caplog.text
+    assert "/storage" in caplog.text

@@ -5,9 +5,11 @@ import math
 PROBES = 16
 """Requests that may be under way before the first answer, and answers without a reading after which an
 endpoint is taken to report no limits."""
-PROBING_SECONDS = 1.0
-"""Time without an answer after which the probes that may be under way begin to double each second: a 429
-comes at once, however long answers take, so that none by then is a sign that there is room."""
+MORE_A_SECOND = 20.0
+"""How many more may be under way for each second without an answer: a 429 comes at once, however long answers
+take, so that none by then is a sign that there is room."""
+STEADY_SECONDS = 1.0
+"""Time without an answer after which they double each second."""
 PROBES_PER_ANSWER = 2
 """How many more may be under way for each answer that brought no reading."""
 
@@ -32,12 +34,15 @@ class Probe:
         """Return the seconds until one more than `in_flight` may be under way, of `processes` that probe."""
         if in_flight == 0:
             self._since = now
-        probes = max(1, PROBES // processes)
-        answered = PROBES_PER_ANSWER * self.unmeasured
-        if in_flight < probes + answered:
+        probes, more = max(1, PROBES // processes), MORE_A_SECOND / processes
+        steady = probes + more * STEADY_SECONDS
+        wanted = in_flight + 1 - PROBES_PER_ANSWER * self.unmeasured
+        if wanted <= probes:
             return 0.0
-        doublings = math.log2((in_flight + 1 - answered) / probes)
-        return max(0.0, self._since + PROBING_SECONDS + doublings - now)
+        seconds = (wanted - probes) / more
+        if wanted > steady:
+            seconds = STEADY_SECONDS + math.log2(wanted / steady)
+        return max(0.0, self._since + seconds - now)
 
     def granted(self, now: float) -> None:
         """Take note of a request that is sent."""

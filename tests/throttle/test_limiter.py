@@ -5,7 +5,7 @@ import weakref
 import pytest
 
 from pxt_assets.throttle import Limiter, Permit, Pool, RequestTooLarge
-from pxt_assets.throttle.probe import PROBES
+from pxt_assets.throttle.probe import MORE_A_SECOND, PROBES
 from tests.virtual_time import run
 
 ONE = {"requests": 1.0}
@@ -190,7 +190,7 @@ class TestProbing:
                 await limiter.acquire(ONE)
             return now()
 
-        assert run(main()) > 1
+        assert run(main()) == pytest.approx(1 / MORE_A_SECOND)
 
 
 class TestRejection:

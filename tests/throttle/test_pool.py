@@ -6,7 +6,7 @@ import pytest
 
 from pxt_assets.throttle import Pool, PoolRegistry, Reading, RequestTooLarge, pools
 from pxt_assets.throttle.admission import Admission
-from pxt_assets.throttle.probe import PROBES
+from pxt_assets.throttle.probe import MORE_A_SECOND, PROBES
 
 COSTS = {"requests": 1.0, "tokens": 100.0}
 
@@ -71,7 +71,7 @@ class TestDimensions:
         """A reading of a dimension without costs changes nothing, and leaves the pool probing."""
         pool = Pool()
         assert not pool.answered(admit(pool), {"audio-megabytes": Reading(10, 0)}, 0.0)
-        assert pool.admit(COSTS, 0.0, PROBES + 2) == pytest.approx(1 + math.log2(17 / 16))
+        assert pool.admit(COSTS, 0.0, PROBES + 2) == pytest.approx(1 / MORE_A_SECOND)
         admit(pool, in_flight=PROBES + 1)
 
     def test_more_than_a_limit_is_an_error(self):
@@ -91,11 +91,11 @@ class TestProbing:
         pool = Pool()
         for under_way in range(PROBES):
             admit(pool, in_flight=under_way)
-        assert pool.admit(COSTS, 0.0, PROBES) == pytest.approx(1 + math.log2(17 / 16))
+        assert pool.admit(COSTS, 0.0, PROBES) == pytest.approx(1 / MORE_A_SECOND)
 
-    @pytest.mark.parametrize(("seconds", "under_way"), [(1, 16), (2, 32), (3, 64), (9, 4096)])
+    @pytest.mark.parametrize(("seconds", "under_way"), [(1, 36), (2, 72), (3, 144), (9, 9_216)])
     def test_time_without_an_answer_lets_more_go(self, seconds, under_way):
-        """After a second the probes that may be under way double each second, since a 429 would have come."""
+        """Twenty more a second may be under way, and after a second twice as many each second: a 429 would have come."""
         pool = Pool()
         admit(pool)
         admit(pool, now=seconds, in_flight=under_way - 1)
@@ -108,14 +108,14 @@ class TestProbing:
         pool = Pool()
         admit(pool)
         admit(pool, now=100.0, in_flight=0)
-        assert pool.admit(COSTS, 100.0, PROBES) == pytest.approx(1 + math.log2(17 / 16))
+        assert pool.admit(COSTS, 100.0, PROBES) == pytest.approx(1 / MORE_A_SECOND)
 
     def test_answers_without_readings_let_more_go(self):
         """Each adds two."""
         pool = Pool()
         pool.answered(admit(pool), {}, 0.0)
         admit(pool, in_flight=PROBES + 1)
-        assert pool.admit(COSTS, 0.0, PROBES + 2) == pytest.approx(1 + math.log2(17 / 16))
+        assert pool.admit(COSTS, 0.0, PROBES + 2) == pytest.approx(1 / MORE_A_SECOND)
 
     def test_an_endpoint_without_readings_is_not_throttled(self):
         """After the first few answers that name no limit, all may go."""
