@@ -19,6 +19,7 @@ from pxt_assets.throttle.ledger import LedgerUnavailable, PoolReport, open_ledge
 REFRESH_SECONDS = 1.0
 _COLUMNS = ("account", "models", "limit of", "per min", "left", "in use", "share", "processes", "429s")
 _ACCOUNT_LETTERS = 8
+_MILLION = 1e6
 
 
 def instance_ledger() -> str:
@@ -80,7 +81,9 @@ def _pools(url: str) -> list[PoolReport]:
 
 
 def _number(value: float | None) -> str:
-    return "unknown" if value is None else f"{value:,.0f}"
+    if value is None:
+        return "unknown"
+    return f"{value:,.0f}" if value < _MILLION else f"{value / _MILLION:,.1f}M"
 
 
 __all__ = ["LedgerUnavailable", "follow_limits", "instance_ledger", "limits_table", "print_limits"]

@@ -37,6 +37,16 @@ def test_a_limit_that_is_not_known_is_said_to_be() -> None:
     assert shown(report(limit=None)).count("unknown") == 2
 
 
+def test_large_numbers_fit_a_terminal() -> None:
+    """Limits of hundreds of millions leave room for all columns in 80 characters."""
+    console = Console(width=80)
+    with console.capture() as captured:
+        console.print(limits_table([report("gpt-4o-mini", limit=180e6)]))
+    assert "180.0M" in captured.get()
+    assert "gpt-4o-mini" in captured.get()
+    assert "…" not in captured.get()
+
+
 def test_pools_in_use_come_first() -> None:
     """What processes draw on now stands above what they did once."""
     text = shown(report("idle", processes=0), report("busy"))
