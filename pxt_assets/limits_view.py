@@ -7,6 +7,7 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
+from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.live import Live
 from rich.markup import escape
@@ -55,7 +56,7 @@ def limits_table(pools: Sequence[PoolReport]) -> Table | Text:
     """The pools as a table, those in use first."""
     if not pools:
         return Text("No limits yet: no process has sent a request through this ledger.")
-    table = Table(title="Rate limits", title_justify="left")
+    table = Table(title="Rate limits", title_justify="left", box=SIMPLE_HEAD, pad_edge=False)
     one_account = len({pool.key[0] for pool in pools}) == 1
     for number, column in enumerate(_COLUMNS[one_account:], one_account):
         table.add_column(column, justify="left" if number < 3 else "right", no_wrap=True)
