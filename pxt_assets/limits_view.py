@@ -56,7 +56,7 @@ def limits_table(pools: Sequence[PoolReport]) -> Table | Text:
     """The pools as a table, those in use first."""
     if not pools:
         return Text("No limits yet: no process has sent a request through this ledger.")
-    table = Table(title="Rate limits", title_justify="left", box=SIMPLE_HEAD, pad_edge=False)
+    table = Table(title="Rate limits", title_justify="left", box=SIMPLE_HEAD, padding=(0, 1, 0, 0))
     one_account = len({pool.key[0] for pool in pools}) == 1
     for number, column in enumerate(_COLUMNS[one_account:], one_account):
         table.add_column(column, justify="left" if number < 3 else "right", no_wrap=True)
