@@ -9,15 +9,14 @@ holds where the machine's speed drifts.
 
 import argparse
 import asyncio
-import tempfile
 import time
 
 import dagster as dg
 import openai
 import pyarrow as pa
-from versus import QUIET, compare, simulator
+from versus import materialization, simulator, take_turns
 
-from pxt_assets import ColumnStore, OpenAIResource, Table
+from pxt_assets import OpenAIResource, Table
 from pxt_assets.demo.models import CHAT_MODEL
 from pxt_assets.functions import chat_completions
 
@@ -42,22 +41,8 @@ def ours(base_url: str, rows: int, round_number: int) -> float:
     tbl = Table(tickets, key="id")
     messages = [{"role": "user", "content": tbl.body}]
     response = tbl.add_computed_column(response=chat_completions(messages, model=CHAT_MODEL))
-    with tempfile.TemporaryDirectory() as folder:
-        resources = {
-            "openai": OpenAIResource(api_key="sk-benchmark", base_url=base_url, max_in_flight=IN_FLIGHT),
-            "columns": ColumnStore(base_path=folder),
-        }
-        instance = dg.DagsterInstance.ephemeral()
-        dg.materialize([tickets], resources=resources, instance=instance, run_config=QUIET)
-        started = time.perf_counter()
-        dg.materialize(
-            [response, tickets],
-            selection=[response],
-            resources=resources,
-            instance=instance,
-            run_config=QUIET,
-        )
-        return time.perf_counter() - started
+    openai_resource = OpenAIResource(api_key="sk-benchmark", base_url=base_url, max_in_flight=IN_FLIGHT)
+    return materialization(tickets, response, openai_resource)
 
 
 async def _bare(base_url: str, rows: int, round_number: int) -> float:
@@ -85,16 +70,12 @@ def main() -> None:
     parser.add_argument("--latency", type=float, default=0.3)
     parser.add_argument("--rounds", type=int, default=3)
     options = parser.parse_args()
-    rates: dict[str, list[float]] = {"materialization": [], "bare gather": []}
+    sides = {
+        "materialization": ours,
+        "bare gather": lambda *given: asyncio.run(_bare(*given)),
+    }
     with simulator(options.latency) as base_url:
-        ours(base_url, 50, 99)  # imports and caches are warm on both sides
-        asyncio.run(_bare(base_url, 50, 98))
-        for number in range(options.rounds):
-            rates["materialization"].append(options.rows / ours(base_url, options.rows, 2 * number))
-            rates["bare gather"].append(
-                options.rows / asyncio.run(_bare(base_url, options.rows, 2 * number + 1))
-            )
-    compare(rates)
+        take_turns(base_url, options.rows, options.rounds, sides)
 
 
 if __name__ == "__main__":

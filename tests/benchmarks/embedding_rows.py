@@ -9,15 +9,14 @@ and the Parquet file.
 
 import argparse
 import asyncio
-import tempfile
 import time
 
 import dagster as dg
 import openai
 import pyarrow as pa
-from versus import QUIET, compare, simulator
+from versus import materialization, simulator, take_turns
 
-from pxt_assets import ColumnStore, OpenAIResource, Table
+from pxt_assets import OpenAIResource, Table
 from pxt_assets.functions import embeddings
 
 IN_FLIGHT = 64
@@ -42,18 +41,8 @@ def ours(base_url: str, rows: int, round_number: int) -> float:
 
     tbl = Table(tickets, key="id")
     column = tbl.add_computed_column(vector=embeddings(tbl.body, model=MODEL))
-    with tempfile.TemporaryDirectory() as folder:
-        resources = {
-            "openai": OpenAIResource(api_key="sk-benchmark", base_url=base_url, max_in_flight=IN_FLIGHT),
-            "columns": ColumnStore(base_path=folder),
-        }
-        instance = dg.DagsterInstance.ephemeral()
-        dg.materialize([tickets], resources=resources, instance=instance, run_config=QUIET)
-        started = time.perf_counter()
-        dg.materialize(
-            [column, tickets], selection=[column], resources=resources, instance=instance, run_config=QUIET
-        )
-        return time.perf_counter() - started
+    openai_resource = OpenAIResource(api_key="sk-benchmark", base_url=base_url, max_in_flight=IN_FLIGHT)
+    return materialization(tickets, column, openai_resource)
 
 
 async def _plain(base_url: str, rows: int, round_number: int) -> float:
@@ -81,16 +70,12 @@ def main() -> None:
     parser.add_argument("--rows", type=int, default=50_000)
     parser.add_argument("--rounds", type=int, default=1)
     options = parser.parse_args()
-    rates: dict[str, list[float]] = {"materialization": [], "32 inputs, JSON": []}
+    sides = {
+        "materialization": ours,
+        "32 inputs, JSON": lambda *given: asyncio.run(_plain(*given)),
+    }
     with simulator(0.0) as base_url:
-        ours(base_url, 50, 99)  # imports and caches are warm on both sides
-        asyncio.run(_plain(base_url, 50, 98))
-        for number in range(options.rounds):
-            rates["materialization"].append(options.rows / ours(base_url, options.rows, 2 * number))
-            rates["32 inputs, JSON"].append(
-                options.rows / asyncio.run(_plain(base_url, options.rows, 2 * number + 1))
-            )
-    compare(rates)
+        take_turns(base_url, options.rows, options.rounds, sides)
 
 
 if __name__ == "__main__":

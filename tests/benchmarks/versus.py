@@ -5,7 +5,13 @@ import re
 import statistics
 import subprocess
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+
+import dagster as dg
+
+from pxt_assets import ColumnStore, OpenAIResource
 
 QUIET = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
 
@@ -33,6 +39,34 @@ def simulator(latency: float, *options: str) -> Iterator[str]:
             yield found[0]
         finally:
             process.terminate()
+
+
+def materialization(
+    upstream: dg.AssetsDefinition, column: dg.AssetsDefinition, openai: OpenAIResource
+) -> float:
+    """Seconds to materialize a column, storage included, its upstream not."""
+    with tempfile.TemporaryDirectory() as folder:
+        resources = {"openai": openai, "columns": ColumnStore(base_path=folder)}
+        instance = dg.DagsterInstance.ephemeral()
+        dg.materialize([upstream], resources=resources, instance=instance, run_config=QUIET)
+        started = time.perf_counter()
+        dg.materialize(
+            [column, upstream], selection=[column], resources=resources, instance=instance, run_config=QUIET
+        )
+        return time.perf_counter() - started
+
+
+def take_turns(
+    base_url: str, rows: int, rounds: int, sides: Mapping[str, Callable[[str, int, int], float]]
+) -> None:
+    """Runs the sides in turns and compares them; each is given the URL, rows and a number, and returns its seconds."""
+    for side in sides.values():
+        side(base_url, 50, 99)  # imports and caches are warm on both sides
+    rates: dict[str, list[float]] = {name: [] for name in sides}
+    for number in range(rounds):
+        for turn, (name, side) in enumerate(sides.items()):
+            rates[name].append(rows / side(base_url, rows, len(sides) * number + turn))
+    compare(rates)
 
 
 def compare(rates: Mapping[str, Sequence[float]]) -> float:
