@@ -3,36 +3,39 @@
 from __future__ import annotations
 
 import asyncio
-import os
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from pxt_assets.client import Client
+from pxt_assets.compute.calls import Calls
+from pxt_assets.compute.cell import Cell
 from pxt_assets.compute.cells import Cells
 from pxt_assets.compute.column import FAILURES_KEPT, Column, cells_failed
-from pxt_assets.compute.journal import Cell, Journal
-from pxt_assets.compute.pack import Packer
-from pxt_assets.compute.plan import cell_digest, held
-from pxt_assets.compute.progress import Progress, report
+from pxt_assets.compute.digests import DigestSet
+from pxt_assets.compute.journal import Journal
+from pxt_assets.compute.plan import Ask, cell_digest, held
+from pxt_assets.compute.progress import Progress
+from pxt_assets.compute.refused import Refused
+from pxt_assets.compute.shared import Shared
 from pxt_assets.digest import DIGEST_BYTES, simulated_digest
-from pxt_assets.errors import CellError
-from pxt_assets.local import IN_FLIGHT, LocalCall
+from pxt_assets.errors import CellError, RunError
 from pxt_assets.meter import Meter
-from pxt_assets.request import Asked, Request, pack
-from pxt_assets.threads import Threads
+from pxt_assets.provenance import Provenance
+from pxt_assets.request import Asked
+from pxt_assets.threads import in_thread, to_its_end
 from pxt_assets.types import ImageData, ImageList, is_media
 
 if TYPE_CHECKING:
     from pxt_assets.compute.digests import Digests
 
-_CELLS_OUTSTANDING = 16_384
-_BYTES_OUTSTANDING = 32 * 2**20
-"""Images and sounds of cells that are asked for, which each takes several times while it is on its way."""
-_LOG_SECONDS = 10.0
-_REPORT_SECONDS = 0.2
-_THREADS = min(32, (os.cpu_count() or 1) + 4)
-"""Sync functions that run at once."""
+_GRACE_SECONDS = 2.0
+"""How long an interrupted run waits for what it has sent, most of which is paid for; Dagster's step processes take some
+seconds more to end, of five in all."""
+_LAST_ATTEMPTS = 3
+"""How often what waits at the end is tried to be written: it is paid for."""
 NO_DIGEST = b"\0" * DIGEST_BYTES
 """Stands for the digest of a cell that has none: a null, or a row that makes no request."""
 
@@ -41,7 +44,8 @@ class Asker:
     """The asking of one partition. `await run()` returns when every cell is finished or has failed.
 
     Raises CellsFailedError under on_error="abort", FatalApiError and RunError as the client does. Whatever was
-    finished or in flight by then is in the journal: what was sent has been paid for, and is waited for.
+    finished or in flight by then is in the journal: what was sent has been paid for, and is waited for. `admitted` is
+    called when no more rows will be asked for: the next partition may begin.
     """
 
     def __init__(
@@ -49,35 +53,35 @@ class Asker:
         column: Column,
         cells: Cells,
         journal: Journal,
-        client: Client | None,
-        log: Callable[[str], None],
+        shared: Shared,
+        admitted: Callable[[], None],
     ) -> None:
-        self.meter = Meter()
+        self.meter = Meter(budget=column.budget)
         self.asked_rows = 0
         """Rows whose cell was not finished before."""
         self.null_rows = 0
         """Rows that are null because a required input is: they make no request."""
-        self.refused: dict[int, CellError] = {}
+        self.refused = Refused()
         """Rows that make no request, because a function cannot take their values."""
         self._column = column
         self._cells = cells
         self._journal = journal
-        self._client = client
-        self._log = log
-        self._api = Packer(self._send)
-        self._local = Packer(self._run)
-        self._local_slots = asyncio.Semaphore(IN_FLIGHT)
-        self._threads = Threads(_THREADS)
-        self._held = 0
+        self._shared = shared
+        self._room = shared.room
+        self._all_admitted = admitted
+        self._client = shared.client
+        self._calls = Calls(shared.client, self.meter)
         self._digests = bytearray()
-        self._asked: set[bytes] = set()
+        self._asked = DigestSet()
         self._tasks: set[asyncio.Task[None]] = set()
         self._ended = asyncio.Event()
         self._stop: BaseException | None = None
         self._failures: list[tuple[int, CellError]] = []
-        self._failed = 0
-        self._failed_names: set[bytes] = set()
+        self._failed_names = bytearray()
+        self._failed_types: list[str] = []
         self._done = 0
+        self._admitted = False
+        """Whether every row's cell is finished or asked for."""
         self._started = time.monotonic()
 
     @property
@@ -90,40 +94,89 @@ class Asker:
     @property
     def failed_rows(self) -> int:
         """Rows that were asked for and failed."""
+        return self._errors_of_asked().total()
+
+    @property
+    def errors(self) -> Counter[str]:
+        """Rows that failed by error type, those that were refused included."""
+        return self._errors_of_asked() + self.refused.errors
+
+    def _errors_of_asked(self) -> Counter[str]:
         import numpy as np
 
+        found: Counter[str] = Counter()
         if not self._failed_names:
-            return 0
-        return int(np.isin(self.digests, np.array(list(self._failed_names), "S16")).sum())
+            return found
+        names, of_name = np.unique(np.frombuffer(bytes(self._failed_names), "S16"), return_index=True)
+        digests = self.digests
+        at = np.minimum(np.searchsorted(names, digests), len(names) - 1)
+        for i, rows in enumerate(np.bincount(at[names[at] == digests], minlength=len(names)).tolist()):
+            found[self._failed_types[of_name[i]]] += rows
+        return found
 
     async def run(self) -> None:
         """Asks for all that is missing."""
+        with (
+            self._shared.stoppable(self._stop_for),
+            self._shared.board.showing(self._column.label, self.progress),
+        ):
+            await self._run()
+        if self._aborting:
+            raise cells_failed(self._column, self._failures, self.errors, all_tried=self._admitted)
+
+    async def _run(self) -> None:
         admission = asyncio.create_task(self._admit())
+        admission.add_done_callback(lambda _: self._all_admitted())
         self._tasks.add(admission)
-        background = [asyncio.create_task(self._journal.keep_flushing()), asyncio.create_task(self._watch())]
-        for task in (admission, *background):
+        flushing = asyncio.create_task(self._journal.keep_flushing())
+        for task in (admission, flushing):
             task.add_done_callback(self._note_end)
         try:
             while self._tasks:
                 await self._task_ends()
             if self._stop is not None:
                 raise self._stop
+        except asyncio.CancelledError:
+            self.meter.stopped = True
+            admission.cancel()
+            self._cancel_unsent()
+            if self._tasks:
+                await asyncio.wait(self._tasks, timeout=_GRACE_SECONDS)
+            raise
         finally:
-            rest = [*background, *self._tasks]
+            rest = [flushing, *self._tasks]
             for task in rest:
                 task.cancel()
-            await asyncio.gather(*rest, return_exceptions=True)
-            self._threads.shutdown(wait=False, cancel_futures=True)
-            self._journal.flush()
-            if self._client is not None:
-                self.meter.limit_utilization = self._client.utilization()
-            report(self._progress())
-        if self._aborting:
-            raise cells_failed(self._column, self._failures, self._failed)
+            try:
+                await asyncio.gather(*rest, return_exceptions=True)
+            finally:  # whatever interrupts that
+                self._calls.close()
+                await to_its_end(in_thread(self._flush_rest))
+            self.meter.limit_utilization = self.meter.used.share
+
+    def _flush_rest(self) -> None:
+        """Writes what waits in memory. Raises RunError; of two errors the first is told with the other."""
+        for attempt in range(_LAST_ATTEMPTS):
+            try:
+                self._journal.flush()
+            except RunError as e:
+                if attempt + 1 < _LAST_ATTEMPTS:
+                    continue
+                if isinstance(self._stop, RunError) and str(self._stop) != str(e):
+                    self._stop.args = (f"{self._stop} Besides, {e}",)
+                    raise self._stop from e
+                raise
+            return
+
+    @property
+    def done(self) -> int:
+        """Rows that are finished, reused ones included."""
+        return self._done
 
     @property
     def _aborting(self) -> bool:
-        return self._failed > 0 and self._column.options.on_error == "abort"
+        failed = bool(self._failed_types) or bool(self.refused)
+        return failed and self._column.options.on_error == "abort"
 
     async def _admit(self) -> None:
         import numpy as np
@@ -132,38 +185,35 @@ class Asker:
         inputs = self._column.inputs
         batches = inputs.batches(inputs.batch_rows, self._column.total)
         while (rows := await self._next(batches)) is not None:
+            refused = len(self.refused)
             prepared = [self._prepare(first + i, row) for i, row in enumerate(rows)]
             names = [NO_DIGEST if cell is None else cell_digest(cell) for cell in prepared]
             joined = b"".join(names)
             self._digests += joined
             missing = self._cells.missing(np.frombuffer(joined, "S16"))
-            for i, (cell, name) in enumerate(zip(prepared, names, strict=True)):
-                if cell is None or not missing[i]:
-                    self.null_rows += cell is None and first + i not in self.refused
-                    self._done += 1
-                    continue
-                self.asked_rows += 1
-                if name in self._asked:
-                    self._done += 1
-                    continue
-                while self._full and not self._stopping:
-                    await self._task_ends()
+            missing &= np.fromiter((cell is not None for cell in prepared), bool, len(prepared))
+            self.null_rows += prepared.count(None) - (len(self.refused) - refused)
+            wanted = np.flatnonzero(missing)
+            first_of_name = wanted[self._asked.add(np.frombuffer(joined, "S16")[wanted])]
+            self.asked_rows += len(wanted)
+            self._done += len(prepared) - len(first_of_name)
+            for i in first_of_name.tolist():
+                together = cell.asked.max_cells if isinstance(cell := prepared[i], Ask) else 1
+                while self._room.is_full(together) and not self._stopping:
+                    await self._room.changes()
                 if self._stopping:
                     return
-                self._asked.add(name)
-                self._start(first + i, name, cell)
+                self._start(first + i, names[i], cell)
+                prepared[i] = cell = None
             first += len(rows)
             await asyncio.sleep(0)
+        self._admitted = True
 
     async def _next(self, batches: Iterator[list[Sequence[Any]]]) -> list[Sequence[Any]] | None:
         """The next rows; where these are read from as many files, off the event loop."""
         if self._column.inputs.holds_media:
-            return await asyncio.to_thread(next, batches, None)
+            return await in_thread(next, batches, None)
         return next(batches, None)
-
-    @property
-    def _full(self) -> bool:
-        return len(self._tasks) > _CELLS_OUTSTANDING or self._held > _BYTES_OUTSTANDING
 
     @property
     def _stopping(self) -> bool:
@@ -173,90 +223,91 @@ class Asker:
         try:
             return self._column.plan.prepare(values)
         except CellError as e:
-            self.refused[row] = e.to_keep()
+            self.refused.note(row, e)
             self._note_failure(row, e)
             return None
 
     def _start(self, row: int, name: bytes, cell: Any) -> None:
         size = held(cell)
-        self._held += size
-        task = asyncio.get_running_loop().create_task(self._finish(row, name, cell, size))
+        self._room.take(size)
+        task = asyncio.get_running_loop().create_task(self._finish(row, name, cell))
         self._tasks.add(task)
-        task.add_done_callback(self._note_end)
+        task.add_done_callback(partial(self._note_cell, size))
 
-    async def _finish(self, row: int, name: bytes, cell: Any, size: int) -> None:
+    async def _finish(self, row: int, name: bytes, cell: Any) -> None:
         value = errortype = errormsg = None
+        provenance = Provenance()
+
+        async def ask(asked: Asked) -> Any:
+            nonlocal provenance
+            value, taken = await self._calls.answer(asked, is_cell=isinstance(cell, Ask))
+            provenance += taken
+            return asked.settled(value)
+
         try:
-            value = await self._column.plan.finish(cell, self._ask)
+            value = await self._column.plan.finish(cell, ask)
         except CellError as e:
+            self._failed_names += name
+            self._failed_types.append(e.errortype)
             self._note_failure(row, e)
-            self._failed_names.add(name)
             value, errortype, errormsg = e.value, e.errortype, e.message
-        finally:
-            self._held -= size
+            if provenance.request_id is None:
+                provenance = replace(provenance, request_id=e.request_id)
         simulated = self._client is not None and bool(self._client.simulated)
         stored_name = simulated_digest(name) if simulated else name
-        self._journal.append(Cell(stored_name, value, errortype, errormsg, simulated, self._held_by(value)))
+        held = self._held_by(value)
+        self._journal.append(
+            Cell(stored_name, value, errortype, errormsg, simulated, held, provenance, time.time_ns())
+        )
         self._done += 1
 
     def _held_by(self, value: Any) -> int:
         column_type = self._column.column_type
-        return held(value) if column_type in (ImageData, ImageList) or is_media(column_type) else 0
+        if column_type in (ImageData, ImageList) or is_media(column_type):
+            return held(value)
+        return int(getattr(value, "nbytes", 0))
 
-    async def _ask(self, asked: Asked) -> Any:
-        packer = self._local if isinstance(asked, LocalCall) else self._api
-        return asked.settled(await packer.ask(asked))
-
-    async def _send(self, requests: Sequence[Request]) -> Sequence[Any]:
-        assert self._client is not None
-        request = requests[0] if requests[0].max_cells == 1 else pack(requests)
-        return (await self._client.send(request, self.meter)).values
-
-    async def _run(self, calls: Sequence[LocalCall]) -> Sequence[Any]:
-        task = asyncio.current_task()
-        assert task is not None
-        self.meter.unsent.add(task)
-        try:
-            async with self._local_slots:
-                self.meter.unsent.discard(task)
-                return await calls[0].function.run([call.arguments for call in calls], self._threads)
-        finally:
-            self.meter.unsent.discard(task)
+    def _note_cell(self, size: int, task: asyncio.Task[None]) -> None:
+        self._room.give_back(size)
+        self._note_end(task)
 
     def _note_end(self, task: asyncio.Task[None]) -> None:
-        """Makes room; an error that is no cell's stops everything, a fault of this program included."""
+        """An error that is no cell's stops everything, a fault of this program included."""
         self._tasks.discard(task)
         if not task.cancelled() and task.exception() is not None and self._stop is None:
             self._stop = task.exception()
         if self._stopping:
             self._cancel_unsent()
+            self._room.change()
         self._ended.set()
+
+    def _stop_for(self, reason: BaseException) -> None:
+        """Ends the asking, once what is in flight is finished, with that error if there is no other.
+
+        If all that is missing is in flight, there is nothing to end: the partition will be complete.
+        """
+        if self._admitted and not self.meter.unsent:
+            return
+        self._stop = self._stop or reason
+        self._cancel_unsent()
+        self._room.change()
 
     async def _task_ends(self) -> None:
         self._ended.clear()
         await self._ended.wait()
 
     def _note_failure(self, row: int, error: CellError) -> None:
-        self._failed += 1
         if len(self._failures) < FAILURES_KEPT:
             self._failures.append((row, error.to_keep()))
         if self._aborting:
             self._cancel_unsent()
+            self._room.change()
 
     def _cancel_unsent(self) -> None:
         for task in list(self.meter.unsent):
             task.cancel()
 
-    async def _watch(self) -> None:
-        logged = time.monotonic()
-        while True:
-            await asyncio.sleep(_REPORT_SECONDS)
-            progress = self._progress()
-            report(progress)
-            if time.monotonic() - logged >= _LOG_SECONDS:
-                logged = time.monotonic()
-                self._log(progress.line())
-
-    def _progress(self) -> Progress:
+    def progress(self) -> Progress:
+        """How far it is."""
         seconds = time.monotonic() - self._started
         return Progress(self._column.label, self._done, self._column.total, seconds, self.meter)

@@ -2,20 +2,25 @@
 
 from __future__ import annotations
 
+import threading
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from pxt_assets.batches import pieces
 from pxt_assets.compute.ask import NO_DIGEST
 from pxt_assets.compute.cells import Cells
 from pxt_assets.compute.column import FAILURES_KEPT, Column, cells_failed
-from pxt_assets.compute.digests import digests_of
+from pxt_assets.compute.digests import DigestSet, digests_of
+from pxt_assets.compute.findings import FINDINGS, Findings, findings_of
 from pxt_assets.compute.gather import interleaved
 from pxt_assets.compute.plan import cell_digest
+from pxt_assets.compute.refused import Refused
+from pxt_assets.contents import Contents
 from pxt_assets.digest import DIGEST_BYTES, simulated_digest
 from pxt_assets.errors import CellError
-from pxt_assets.types import Array, Json, String, has_media, is_json, is_media, media_field
+from pxt_assets.types import Array, Json, String, has_media, is_json, is_media, media_field, plain_type
 from pxt_assets.values import copied, to_arrow
 
 if TYPE_CHECKING:
@@ -25,11 +30,13 @@ if TYPE_CHECKING:
 
 _ROWS_A_GROUP = 8_192
 _BYTES_A_GROUP = 32 * 2**20
+_ROWS_AT_FIRST = 256
 _MEDIA_ROWS = (4, 64)
 """Rows of images or sounds to take at once, at first and at most: each may be megabytes."""
-_MEDIA_BYTES = 8 * 2**20
-"""What they should come to, as the last ones did."""
+_BYTES_AT_ONCE = 8 * 2**20
+"""What the rows that are taken at once should come to, as the last ones did: each is copied several times."""
 _SAMPLE_ROWS = 8
+_DATA_VERSION = "data_version"
 
 Results = Callable[[], Iterator["pa.Table"]]
 """Gives the rows' cells in order, as tables of digest, value, errortype, errormsg; can be called again."""
@@ -41,88 +48,121 @@ class Assembly:
 
     schema: pa.Schema
     sample: pa.Table
-    rows: int = 0
-    errors: Counter[str] = field(default_factory=Counter)
-
-    def count(self, errortypes: pa.Array | pa.ChunkedArray) -> None:
-        """Counts some rows by their `<name>_errortype`."""
-        self.rows += len(errortypes)
-        for entry in errortypes.drop_null().value_counts().to_pylist():
-            self.errors[entry["values"]] += entry["counts"]
+    data_version: str = ""
+    """Changes with the rows' keys, values and error types."""
+    findings: Findings = field(default_factory=Findings)
 
 
 def finished_cells(
-    column: Column, cells: Cells, digests: Digests, refused: Mapping[int, CellError]
+    column: Column,
+    cells: Cells,
+    digests: Digests,
+    refused: Refused,
+    interrupted: threading.Event,
 ) -> Results:
-    """The cells of rows with these digests, from wherever they are finished."""
+    """The cells of rows with these digests, from wherever they are finished.
+
+    Reading them raises InterruptedError once `interrupted` is set.
+    """
 
     def results() -> Iterator[pa.Table]:
         import numpy as np
         import pyarrow as pa
+        import pyarrow.compute as pc
 
         assert column.column_type is not None
         none = np.bytes_(NO_DIGEST)
         free = Array if issubclass(column.column_type, Array) else column.column_type  # vectors of any length
-        is_large = has_media(column.column_type.arrow())
-        step = _MEDIA_ROWS[0] if is_large else _ROWS_A_GROUP
+        step, most = _ROWS_AT_FIRST, _ROWS_A_GROUP
+        if has_media(column.column_type.arrow()):
+            step, most = _MEDIA_ROWS
         start = 0
-        while start < len(digests):
-            names = digests[start : start + step]
-            asked = np.flatnonzero(names != none)
-            absent = np.flatnonzero(names == none)
-            parts = [cells.take(names[asked])] if len(asked) else []
-            if len(absent):
-                errors = [refused.get(start + int(i)) for i in absent]
-                parts.append(
-                    pa.table(
-                        {
-                            "digest": pa.nulls(len(absent), pa.binary(16)),
-                            "value": to_arrow([None] * len(absent), free),
-                            "errortype": pa.array([e and e.errortype for e in errors], pa.string()),
-                            "errormsg": to_arrow([e and e.message for e in errors], String),
-                        }
+        with cells.arranged(digests, interrupted):
+            while start < len(digests):
+                if interrupted.is_set():
+                    raise InterruptedError
+                names = digests[start : start + step]
+                asked = np.flatnonzero(names != none)
+                absent = np.flatnonzero(names == none)
+                parts = [cells.take(names[asked])] if len(asked) else []
+                if len(absent):
+                    errors = refused.between(start, start + len(names))
+                    error_of_row = pc.index_in(pa.array(start + absent), errors["row"])
+                    parts.append(
+                        pa.table(
+                            {
+                                "digest": pa.nulls(len(absent), pa.binary(16)),
+                                "value": to_arrow([None] * len(absent), free),
+                                "errortype": errors["errortype"].take(error_of_row),
+                                "errormsg": errors["errormsg"].take(error_of_row),
+                            }
+                        )
                     )
-                )
-            part = interleaved(parts, [asked, absent])
-            start += len(names)
-            if is_large:
-                step = min(2 * step, _MEDIA_ROWS[1], max(1, step * _MEDIA_BYTES // max(part.nbytes, 1)))
-            yield part
+                part = interleaved(parts, [asked, absent])
+                start += len(names)
+                step = min(4 * step, most, max(1, step * _BYTES_AT_ONCE // max(part.nbytes, 1)))
+                yield part
+        if interrupted.is_set():  # or the file would be replaced when the partition may be another run's
+            raise InterruptedError
 
     return results
 
 
-def derived_cells(column: Column) -> Results:
+def provenance_of(cells: Cells, digests: Digests, interrupted: threading.Event) -> Iterator[pa.Table]:
+    """Where the cells of rows with these digests come from: of equal rows once, in the order of the first ones.
+
+    Reading them raises InterruptedError once `interrupted` is set.
+    """
+    import numpy as np
+
+    seen = DigestSet()
+    seen.add(np.array([NO_DIGEST], "S16"))
+    with cells.provenance_arranged(digests, interrupted):
+        for start in range(0, len(digests), _ROWS_A_GROUP):
+            if interrupted.is_set():
+                raise InterruptedError
+            names = digests[start : start + _ROWS_A_GROUP]
+            yield cells.provenance(names[seen.add(names)])
+
+
+def derived_cells(column: Column, interrupted: threading.Event) -> Results:
     """The cells of a column that calls no API: paths and templates alone.
 
-    Under on_error="abort" reading them to the end raises CellsFailedError if any failed.
+    Reading them raises InterruptedError once `interrupted` is set; to the end, CellsFailedError if any failed under
+    on_error="abort".
     """
 
     def results() -> Iterator[pa.Table]:
         import pyarrow as pa
 
         failures: list[tuple[int, CellError]] = []
-        first = failed = 0
+        failed: Counter[str] = Counter()
+        first = 0
         size = column.inputs.batch_rows if column.inputs.holds_media else _ROWS_A_GROUP
         for rows in column.inputs.batches(size, column.total):
+            if interrupted.is_set():
+                raise InterruptedError
             values: list[Any] = []
             errors: list[CellError | None] = []
+            digests: list[bytes | None] = []
             for row in rows:
                 try:
-                    values.append(column.plan.settle(column.plan.prepare(row)))
+                    value = column.plan.settle(column.plan.prepare(row))
+                    is_derived = value is not None or all(v is not None for v in row)
+                    digests.append(cell_digest(value) if is_derived else None)
+                    values.append(value)
                     errors.append(None)
                 except CellError as e:
-                    if failed < FAILURES_KEPT:
+                    if len(failures) < FAILURES_KEPT:
                         failures.append((first + len(values), e.to_keep()))
-                    failed += 1
+                    failed[e.errortype] += 1
                     values.append(None)
                     errors.append(e.to_keep())
+                    digests.append(None)
             first += len(rows)
             yield pa.table(
                 {
-                    "digest": pa.array(
-                        [None if v is None else cell_digest(v) for v in values], pa.binary(16)
-                    ),
+                    "digest": pa.array(digests, pa.binary(16)),
                     "value": _values(column, values),
                     "errortype": pa.array([e and e.errortype for e in errors], pa.string()),
                     "errormsg": to_arrow([e and e.message for e in errors], String),
@@ -158,24 +198,42 @@ def assemble(column: Column, results: Results, *, simulated: bool) -> Assembly:
     if column.column_type is not None and issubclass(column.column_type, Array):
         length = _common_length(results())
         value = pa.list_(pa.float32(), -1 if length is None else length)
+    schema = _schema(column, value)
+    assembly = Assembly(schema, schema.empty_table())
+    contents = Contents()
+    batches = _regrouped(_rows(column, results(), schema, assembly, contents))
+
+    def said() -> Mapping[str, str]:
+        assembly.data_version = contents.hexdigest()
+        return {_DATA_VERSION: assembly.data_version, FINDINGS: assembly.findings.text()}
+
+    if column.options.limit is None:
+        column.file.write(schema, batches, {**column.file_metadata, "simulated": simulated}, said)
+    else:
+        for _ in batches:
+            pass
+    return assembly
+
+
+def _schema(column: Column, value: pa.DataType) -> pa.Schema:
+    """The columns of the file, with values of that type."""
+    import pyarrow as pa
+
     name = column.name
-    schema = pa.schema(
+    return pa.schema(
         [
-            *(column.inputs.keys.schema if column.inputs.key else []),
+            *column.inputs.key_schema,
             _field(column, value),
             (f"{name}_errortype", pa.string()),
             (f"{name}_errormsg", pa.string()),
             ("_digest", pa.binary(DIGEST_BYTES)),
         ]
     )
-    assembly = Assembly(schema, schema.empty_table())
-    batches = _regrouped(_rows(column, results(), schema, assembly))
-    if column.options.limit is None:
-        column.file.write(schema, batches, {**column.file_metadata, "simulated": simulated})
-    else:
-        for _ in batches:
-            pass
-    return assembly
+
+
+def _columns(schema: pa.Schema) -> list[tuple[str, pa.DataType]]:
+    """The names and types, whatever length the file has fixed for its vectors."""
+    return [(field.name, plain_type(field.type)) for field in schema]
 
 
 def _field(column: Column, arrow_type: pa.DataType) -> pa.Field:
@@ -190,49 +248,59 @@ def _field(column: Column, arrow_type: pa.DataType) -> pa.Field:
 def already_stored(column: Column, digests: Digests) -> Assembly | None:
     """What is stored, if it is just these rows with these keys: then there is nothing to write."""
     import numpy as np
-    import pyarrow as pa
 
-    file, name = column.file, column.name
-    if not file.exists() or {"_digest", name, *column.inputs.key} - set(file.schema.names):
-        return None
+    file = column.file
+    assert column.column_type is not None
+    schema = _schema(column, column.column_type.arrow())
+    if not file.exists() or _columns(file.schema) != _columns(schema):
+        return None  # also where it has no value, which would tell nothing of what is computed
     rows = file.rows()
-    if rows.num_rows != len(digests) or column.inputs.keys != rows.table(column.inputs.key):
+    if rows.num_rows != len(digests) or not column.inputs.has_keys(rows):
         return None
     stored = rows.table(["_digest"])["_digest"].fill_null(NO_DIGEST)
     names = digests_of(stored)
     for i in np.flatnonzero(names != digests):
         if names[i] != np.bytes_(simulated_digest(bytes(digests[i]).ljust(DIGEST_BYTES, b"\0"))):
             return None
-    assembly = Assembly(file.schema, file.schema.empty_table())
-    for part in rows.batches([f"{name}_errortype"], _ROWS_A_GROUP):
-        assembly.count(part[0])
-    head = next(rows.batches(rows.schema.names, _SAMPLE_ROWS), None)
-    if head is not None:
-        assembly.sample = pa.Table.from_batches([head])
+    findings = findings_of(file.metadata)
+    if findings is None:
+        return None
+    assembly = Assembly(file.schema, file.schema.empty_table(), file.metadata[_DATA_VERSION], findings)
+    with file.open() as opened:
+        if opened.num_row_groups:
+            assembly.sample = _first(opened.read_row_group(0))
     return assembly
 
 
 def _rows(
-    column: Column, results: Iterable[pa.Table], schema: pa.Schema, assembly: Assembly
+    column: Column, results: Iterable[pa.Table], schema: pa.Schema, assembly: Assembly, contents: Contents
 ) -> Iterator[pa.Table]:
     """The rows of the file, counted on the way."""
     import pyarrow as pa
 
-    start = 0
+    next_keys = column.inputs.key_reader()
     for part in results:
-        keys = column.inputs.keys.slice(start, part.num_rows).columns if column.inputs.key else []
+        keys = next_keys(part.num_rows).columns
         cells = [part[name] for name in ("value", "errortype", "errormsg", "digest")]
         columns = [
             c if c.type == f.type else c.cast(f.type) for c, f in zip([*keys, *cells], schema, strict=True)
         ]
         rows = pa.table(columns, schema=schema)
-        start += part.num_rows
-        assembly.count(part["errortype"])
+        assembly.findings.add(rows, column.name, column.inputs.key, moderates=column.moderates)
+        contents.add(rows.select([*column.inputs.key, column.name, f"{column.name}_errortype"]))
         if assembly.sample.num_rows < _SAMPLE_ROWS:
-            assembly.sample = pa.concat_tables([assembly.sample, rows.slice(0, _SAMPLE_ROWS)]).slice(
-                0, _SAMPLE_ROWS
-            )
+            assembly.sample = _first(pa.concat_tables([assembly.sample, rows.slice(0, _SAMPLE_ROWS)]))
         yield rows
+
+
+def _first(rows: pa.Table) -> pa.Table:
+    """A copy of the first rows: a slice would keep all of them in memory."""
+    import pyarrow as pa
+
+    sink = pa.BufferOutputStream()
+    with pa.ipc.new_stream(sink, rows.schema) as stream:
+        stream.write_table(rows.slice(0, _SAMPLE_ROWS))
+    return pa.ipc.open_stream(sink.getvalue()).read_all()
 
 
 def _regrouped(parts: Iterable[pa.Table]) -> Iterator[pa.Table]:
@@ -241,7 +309,7 @@ def _regrouped(parts: Iterable[pa.Table]) -> Iterator[pa.Table]:
 
     kept: list[pa.Table] = []
     rows = size = 0
-    for part in (piece for whole in parts for piece in _pieces(whole)):
+    for part in (piece for whole in parts for piece in pieces(whole, _BYTES_A_GROUP)):
         if kept and (rows + part.num_rows > _ROWS_A_GROUP or size + part.nbytes > _BYTES_A_GROUP):
             yield pa.concat_tables(kept)
             kept, rows, size = [], 0, 0
@@ -250,16 +318,6 @@ def _regrouped(parts: Iterable[pa.Table]) -> Iterator[pa.Table]:
         size += part.nbytes
     if kept:
         yield pa.concat_tables(kept)
-
-
-def _pieces(part: pa.Table) -> Iterator[pa.Table]:
-    """The same rows in tables of at most _BYTES_A_GROUP bytes, or of one row that is larger."""
-    if part.num_rows <= 1 or part.nbytes <= _BYTES_A_GROUP:
-        yield part
-        return
-    middle = part.num_rows // 2
-    yield from _pieces(part.slice(0, middle))
-    yield from _pieces(part.slice(middle))
 
 
 def _common_length(results: Iterable[pa.Table]) -> int | None:

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from typing import TYPE_CHECKING
 
 from pxt_assets.compute.digests import DigestIndex, digests_of
-from pxt_assets.compute.gather import gathered, interleaved
+from pxt_assets.compute.gather import interleaved
 from pxt_assets.compute.journal import Journal
+from pxt_assets.compute.row_groups import RowGroups
+from pxt_assets.compute.sidecar import Sidecar, empty_provenance
 from pxt_assets.digest import simulated_digest
-from pxt_assets.errors import RunError
+from pxt_assets.errors import PartitionError
 from pxt_assets.parquet import ParquetFile
 from pxt_assets.types import ColumnType, plain_type
 
@@ -17,11 +21,11 @@ if TYPE_CHECKING:
     import numpy as np
     import numpy.typing as npt
     import pyarrow as pa
-    import pyarrow.parquet as pq
 
-    from pxt_assets.compute.digests import Digests
+    from pxt_assets.compute.digests import Digests, Positions
 
-_ROW_GROUPS_KEPT = 4
+_LOOKED_UP = 65_536
+"""Digests to look up at once."""
 
 
 class EarlierFile:
@@ -32,41 +36,39 @@ class EarlierFile:
         self.simulated = False
         self._file = file
         self._columns = ["_digest", name, f"{name}_errortype", f"{name}_errormsg"]
-        self._groups: dict[int, pa.Table] = {}
-        self._usable = file.exists() and _holds(file.schema, self._columns, name, column_type)
-        if self._usable:
+        self._groups: RowGroups | None = None
+        if file.exists() and _holds(file.schema, self._columns, name, column_type):
             self.simulated = bool(file.metadata.get("simulated"))
+            self._groups = RowGroups(file, self._columns)
 
     def load(self, *, errors: bool) -> DigestIndex:
         """Which cells it holds; failed ones only if `errors`. Positions are row numbers."""
-        import numpy as np
-
-        index = DigestIndex()
-        if not self._usable:
-            return index
-        table = self._file.rows().table(["_digest", self._columns[2]])
-        known = table["_digest"].is_valid().to_numpy()
-        if not errors:
-            known &= table[self._columns[2]].is_null().to_numpy()
-        positions = np.flatnonzero(known)
-        index.add(digests_of(table["_digest"].take(positions)), positions)
-        return index
+        if self._groups is None:
+            return DigestIndex()
+        return stored_cells(self._file, self._columns[2], errors=errors)
 
     def take(self, positions: npt.NDArray[np.int64]) -> pa.Table:
         """The cells at row numbers `int64[n]`, in that order: columns digest, value, errortype, errormsg."""
-        with self._file.open() as opened:
-            groups = range(opened.metadata.num_row_groups)
-            sizes = [opened.metadata.row_group(i).num_rows for i in groups]
-            return gathered(positions, sizes, lambda i: self._group(opened, i))
+        assert self._groups is not None
+        return self._groups.take(positions).rename_columns(["digest", "value", "errortype", "errormsg"])
 
-    def _group(self, opened: pq.ParquetFile, i: int) -> pa.Table:
-        """A row group; the last few are kept, as neighbouring rows mostly want the same."""
-        if i not in self._groups:
-            while len(self._groups) >= _ROW_GROUPS_KEPT:
-                del self._groups[next(iter(self._groups))]
-            group = opened.read_row_group(i, columns=self._columns)
-            self._groups[i] = group.rename_columns(["digest", "value", "errortype", "errormsg"])
-        return self._groups[i]
+    def arranged(self, positions: Positions, interrupted: threading.Event) -> AbstractContextManager[None]:
+        """While it lasts, rows are taken quickly in the order of `int64[n]`, as `RowGroups.arranged` says."""
+        return nullcontext() if self._groups is None else self._groups.arranged(positions, interrupted)
+
+
+def stored_cells(file: ParquetFile, errortype: str, *, errors: bool) -> DigestIndex:
+    """Which cells a column's file holds, by row number; failed ones, which have an `errortype`, only if `errors`."""
+    import numpy as np
+
+    index = DigestIndex()
+    table = file.rows().table(["_digest", errortype])
+    known = table["_digest"].is_valid().to_numpy()
+    if not errors:
+        known &= table[errortype].is_null().to_numpy()
+    positions = np.flatnonzero(known)
+    index.add(digests_of(table["_digest"].take(positions)), positions)
+    return index
 
 
 def _holds(schema: pa.Schema, names: list[str], name: str, column_type: type[ColumnType]) -> bool:
@@ -86,6 +88,7 @@ class Cells:
         self,
         earlier: Callable[[], EarlierFile],
         journal: Journal,
+        sidecar: Sidecar | None = None,
         *,
         refresh: bool = False,
         retry_errors: bool = True,
@@ -94,10 +97,12 @@ class Cells:
         self._open_earlier = earlier
         self._earlier = earlier()
         self._journal = journal
+        self._sidecar = sidecar
         self._errors = not retry_errors
         self._in_file = DigestIndex() if refresh else self._earlier.load(errors=self._errors)
-        done, failed = journal.load(errors=self._errors)
-        self._done, self._failed = (DigestIndex(), DigestIndex()) if refresh else (done, failed)
+        if refresh:
+            journal.begin_refresh()
+        self._done, self._failed = journal.load(errors=self._errors, anew=refresh)
         self.any_simulated = self._earlier.simulated or journal.simulated
         self.used_simulated = False
         """Whether any cell that was looked up is a simulator's."""
@@ -120,7 +125,7 @@ class Cells:
     def take(self, digests: Digests) -> pa.Table:
         """The finished cells `S16[n]` in that order: digest (as it is stored), value, errortype, errormsg.
 
-        Raises RunError if one is gone, which only another run of the same partition can have brought about.
+        Raises PartitionError if one is gone, which only another run of the same partition can have brought about.
         """
         import numpy as np
 
@@ -130,7 +135,7 @@ class Cells:
                 "another run computes this partition at the same time and has taken over finished cells; "
                 "materialize again when it has ended: what is finished is not computed again"
             )
-            raise RunError(msg)
+            raise PartitionError(msg)
         from_journal = np.flatnonzero(in_journal >= 0)
         from_file = np.flatnonzero((in_journal < 0) & (in_file >= 0))
         parts = []
@@ -140,9 +145,72 @@ class Cells:
             parts.append(_plain(self._earlier.take(in_file[from_file])))
         return interleaved(parts, [p for p in (from_journal, from_file) if len(p)])
 
+    def arranged(self, digests: Digests, interrupted: threading.Event) -> AbstractContextManager[None]:
+        """While it lasts, `take` is quick in the order of the cells `S16[n]`, whatever the stored file's order.
+
+        Raises InterruptedError once `interrupted` is set.
+        """
+        if not len(self._in_file):
+            return nullcontext()
+
+        def in_file(names: Digests) -> Positions:
+            in_journal, in_file = self._find(names)
+            return in_file[in_journal < 0]
+
+        return self._earlier.arranged(_positions(in_file, digests), interrupted)
+
+    def provenance_arranged(
+        self, digests: Digests, interrupted: threading.Event
+    ) -> AbstractContextManager[None]:
+        """The same for `provenance`."""
+        if self._sidecar is None or not len(self._sidecar):
+            return nullcontext()
+
+        def in_sidecar(names: Digests) -> Positions:
+            in_journal, _ = self._find(names)
+            return self._in_sidecar(names[in_journal < 0])
+
+        return self._sidecar.arranged(_positions(in_sidecar, digests), interrupted)
+
+    def provenance(self, digests: Digests) -> pa.Table:
+        """Where the finished cells `S16[n]` come from, in that order: digest and `provenance_schema`.
+
+        Cells of which nothing is known are left out.
+        """
+        import numpy as np
+
+        in_journal, _ = self._find(digests)
+        from_journal = np.flatnonzero(in_journal >= 0)
+        parts = [self._journal.provenance(in_journal[from_journal])] if len(from_journal) else []
+        places = [from_journal] if len(from_journal) else []
+        rest = np.flatnonzero(in_journal < 0)
+        if len(rest) and self._sidecar is not None:
+            known = self._in_sidecar(digests[rest])
+            if (known >= 0).any():
+                parts.append(self._sidecar.take(known[known >= 0]))
+                places.append(rest[known >= 0])
+        return interleaved(parts, places) if parts else empty_provenance()
+
+    def _in_sidecar(self, digests: Digests) -> Positions:
+        import numpy as np
+
+        assert self._sidecar is not None
+        known = self._sidecar.find(digests)
+        if self.simulated:
+            known = np.where(known < 0, self._sidecar.find(_marked(digests)), known)
+        return known
+
+    def any_in_journal(self, digests: Digests) -> bool:
+        """Whether any of the cells `S16[n]` was finished after the column's file was written."""
+        if not len(self._done) and not len(self._failed):
+            return False
+        in_journal, _ = self._find(digests)
+        return bool((in_journal >= 0).any())
+
     def any_of_simulator(self, digests: Digests) -> bool:
         """Whether any of the cells `S16[n]`, or of those looked up before, is a simulator's."""
-        self._find(digests)
+        if self.simulated:  # else none is found
+            self._find(digests)
         return self.used_simulated
 
     def _find(self, digests: Digests) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
@@ -153,8 +221,7 @@ class Cells:
         if self.simulated:
             missed = np.flatnonzero((in_journal < 0) & (in_file < 0))
             if len(missed):
-                marked = [simulated_digest(d.ljust(16, b"\0")) for d in digests[missed].tolist()]
-                in_journal[missed], in_file[missed] = self._find_named(np.array(marked, "S16"))
+                in_journal[missed], in_file[missed] = self._find_named(_marked(digests[missed]))
                 found = (in_journal[missed] >= 0) | (in_file[missed] >= 0)
                 self.used_simulated = self.used_simulated or bool(found.any())
         return in_journal, in_file
@@ -164,6 +231,23 @@ class Cells:
 
         done, in_file, failed = (i.find(digests) for i in (self._done, self._in_file, self._failed))
         return np.where((done < 0) & (in_file < 0), failed, done), in_file
+
+
+def _positions(find: Callable[[Digests], Positions], digests: Digests) -> Positions:
+    """Those that are found, in the order of the digests."""
+    import numpy as np
+
+    starts = range(0, len(digests), _LOOKED_UP)
+    parts = [find(digests[start : start + _LOOKED_UP]) for start in starts]
+    found = np.concatenate([np.empty(0, np.int64), *parts])
+    return found[found >= 0]
+
+
+def _marked(digests: Digests) -> Digests:
+    """The digests under which a simulator's answers are kept."""
+    import numpy as np
+
+    return np.array([simulated_digest(d.ljust(16, b"\0")) for d in digests.tolist()], "S16")
 
 
 def _plain(table: pa.Table) -> pa.Table:

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
+from pxt_assets.budget import Budget
+from pxt_assets.compute.findings import Findings
 from pxt_assets.compute.inputs import Inputs
 from pxt_assets.compute.plan import Plan
-from pxt_assets.errors import CellError, RunError
+from pxt_assets.errors import CellError, PartitionError
 from pxt_assets.meter import Meter
 from pxt_assets.parquet import ParquetFile
 from pxt_assets.types import ColumnType
@@ -32,6 +35,8 @@ class Options:
     """Whether every row is computed anew."""
     retry_errors: bool = True
     """Whether rows that failed in an earlier run are tried again."""
+    provenance: bool = True
+    """Whether a sidecar says where each cell comes from."""
 
 
 @dataclass(frozen=True)
@@ -47,6 +52,12 @@ class Column:
     inputs: Inputs
     file: ParquetFile
     options: Options = field(default_factory=Options)
+    run_id: str | None = None
+    """Marks what is computed."""
+    budget: Budget | None = None
+    """What the run may cost, over all partitions."""
+    moderates: bool = False
+    """Whether the values are moderations."""
     file_metadata: Mapping[str, Any] = field(default_factory=dict)
 
     @property
@@ -64,8 +75,7 @@ class Outcome:
     computed: int
     reused: int
     failed: int
-    errors: Mapping[str, int]
-    """Failed rows by error type."""
+    findings: Findings
     seconds: float
     meter: Meter
     simulated: bool
@@ -73,27 +83,52 @@ class Outcome:
     schema: pa.Schema
     sample: pa.Table
     """The first rows, as they are stored."""
+    data_version: str
+    """Changes with the rows' keys, values and error types."""
     trial: bool
     """Whether this was a trial, which left the stored column as it was."""
 
+    @property
+    def errors(self) -> Mapping[str, int]:
+        """Failed rows by error type."""
+        return self.findings.errors
 
-class CellsFailedError(RunError):
+
+class CellsFailedError(PartitionError):
     """Cells failed under on_error="abort"; what is finished is journaled, the stored column is as it was."""
 
-    def __init__(self, message: str, failures: list[tuple[str, CellError]]) -> None:
+    def __init__(
+        self, message: str, failures: list[tuple[str, CellError]], errors: Counter[str], rows: int
+    ) -> None:
         super().__init__(message)
         self.failures = failures
         """(row key, error) of the first ones."""
+        self.errors = errors
+        """Failed rows by error type."""
+        self.rows = rows
+        """All of the partition's rows."""
 
 
-def cells_failed(column: Column, failures: Sequence[tuple[int, CellError]], failed: int) -> CellsFailedError:
-    """The error of a column with on_error="abort" of which `failed` rows failed, `failures` (by row number) first."""
-    named = [(column.inputs.key_of(row), error) for row, error in failures]
+def cells_failed(
+    column: Column,
+    failures: Sequence[tuple[int, CellError]],
+    errors: Counter[str],
+    *,
+    all_tried: bool = True,
+) -> CellsFailedError:
+    """The error of a column with on_error="abort" of which rows failed, `failures` (by row number) first.
+
+    `all_tried` says whether all rows were tried, before that ended the run.
+    """
+    failed = errors.total()
+    keys = column.inputs.keys_of([row for row, _ in failures])
+    named = [(key, error) for key, (_, error) in zip(keys, failures, strict=True)]
     shown = "; ".join(f"{key}: {error.errortype}: {error.message}" for key, error in named[:3])
-    more = f"; and {failed - 3} more" if failed > 3 else ""
+    more = f"; and {failed - min(len(named), 3)} more" if failed > min(len(named), 3) else ""
+    so_far = "" if all_tried else ", and the run ended before the others were tried"
     msg = (
-        f"{column.label}: {failed} of {column.total} rows failed: {shown}{more}. "
+        f"{column.label}: {failed} of {column.total} rows failed{so_far}: {shown}{more}. "
         "What is finished is kept and will not be computed again. Correct the rows upstream, or give the column "
         'on_error="ignore" to store errors beside the rows; then materialize again.'
     )
-    return CellsFailedError(msg, named)
+    return CellsFailedError(msg, named, errors, column.total)

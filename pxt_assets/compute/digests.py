@@ -1,4 +1,4 @@
-"""An index of digests: 24 bytes a cell, looked up by the batch."""
+"""An index of digests, 36 bytes a cell, and a set of them, 16 bytes each; both looked up by the batch."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ if TYPE_CHECKING:
 
     Digests = npt.NDArray[np.bytes_]
     Positions = npt.NDArray[np.int64]
+    Halves = npt.NDArray[np.uint64]
 
 
 def digests_of(column: pa.ChunkedArray | pa.Array) -> Digests:
@@ -27,14 +28,26 @@ def digests_of(column: pa.ChunkedArray | pa.Array) -> Digests:
     return np.frombuffer(data, "S16", len(array), array.offset * 16)
 
 
+def _halves(digests: Digests) -> Halves:
+    """The digests' two halves as `uint64[n, 2]`: numbers are searched and compared several times as fast as bytes."""
+    import numpy as np
+
+    return np.ascontiguousarray(digests).view(np.uint64).reshape(-1, 2)
+
+
 class DigestIndex:
-    """Where the cell of a digest is: `find` gives the position at which `add` got it, the last one if several."""
+    """Where the cell of a digest is: `find` gives the position at which `add` got it, the last one if several.
+
+    It is sorted by the first halves, which two digests hardly ever share.
+    """
 
     def __init__(self) -> None:
         import numpy as np
 
         self._digests: Digests = np.empty(0, "S16")
         self._positions: Positions = np.empty(0, np.int64)
+        self._first: npt.NDArray[np.uint64] = np.empty(0, np.uint64)
+        self._order: npt.NDArray[np.uint32] = np.empty(0, np.uint32)
         self._added: list[tuple[Digests, Positions]] = []
         """What is not sorted in yet: sorting waits for the first look-up, however many segments there are."""
 
@@ -53,14 +66,63 @@ class DigestIndex:
             self._sort_in()
         if not len(self._digests):
             return np.full(len(digests), -1, np.int64)
-        at = np.maximum(np.searchsorted(self._digests, digests, side="right") - 1, 0)
-        return np.where(self._digests[at] == digests, self._positions[at], -1)
+        wanted = _halves(digests)
+        at = np.maximum(np.searchsorted(self._first, wanted[:, 0], side="right") - 1, 0)
+        places = self._order[at]
+        known = _halves(self._digests)
+        found = (known[places] == wanted).all(axis=1)
+        for i in np.flatnonzero(
+            ~found & (self._first[at] == wanted[:, 0])
+        ):  # another one with that first half
+            same = self._order[np.searchsorted(self._first, wanted[i, 0]) : at[i] + 1]
+            matching = same[known[same, 1] == wanted[i, 1]]
+            if len(matching):
+                places[i], found[i] = matching[-1], True
+        return np.where(found, self._positions[places], -1)
 
     def _sort_in(self) -> None:
         import numpy as np
 
-        every = np.concatenate([self._digests, *(digests for digests, _ in self._added)])
-        order = np.argsort(every, kind="stable")
-        self._digests = every[order]
-        self._positions = np.concatenate([self._positions, *(at for _, at in self._added)])[order]
-        self._added = []
+        added, self._added = self._added, []
+        self._digests = np.concatenate([self._digests, *(digests for digests, _ in added)])
+        self._positions = np.concatenate([self._positions, *(at for _, at in added)])
+        del added
+        first = _halves(self._digests)[:, 0]
+        self._order = np.argsort(first, kind="stable").astype(np.uint32)
+        self._first = first[self._order]
+
+
+class DigestSet:
+    """The digests that were seen, 16 bytes each: runs sorted by their first halves, each twice as long as the next."""
+
+    def __init__(self) -> None:
+        self._runs: list[Halves] = []
+
+    def add(self, digests: Digests) -> npt.NDArray[np.bool_]:
+        """Adds `S16[n]`; says which of them were not there before, nor earlier among themselves."""
+        import numpy as np
+
+        distinct, first = np.unique(digests, return_index=True)
+        wanted = _halves(distinct)
+        seen = np.zeros(len(distinct), bool)
+        for run in self._runs:
+            at = np.minimum(np.searchsorted(run[:, 0], wanted[:, 0]), len(run) - 1)
+            here = (run[at] == wanted).all(axis=1)
+            for i in np.flatnonzero(~here & (run[at, 0] == wanted[:, 0])):
+                same = run[at[i] : np.searchsorted(run[:, 0], wanted[i, 0], side="right"), 1]
+                here[i] = bool((same == wanted[i, 1]).any())
+            seen |= here
+        is_new = np.zeros(len(digests), bool)
+        is_new[first[~seen]] = True
+        run = _sorted(wanted[~seen])
+        if len(run):
+            while self._runs and len(self._runs[-1]) < 2 * len(run):
+                run = _sorted(np.concatenate([self._runs.pop(), run]))
+            self._runs.append(run)
+        return is_new
+
+
+def _sorted(halves: Halves) -> Halves:
+    import numpy as np
+
+    return np.asfortranarray(halves[np.argsort(halves[:, 0], kind="stable")])

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
-from pxt_assets.errors import RunError
+from pxt_assets.batches import Cursor
+from pxt_assets.compute.keys import check_unique, same_keys, shown_key
+from pxt_assets.errors import PartitionError, SourceError
 from pxt_assets.expr import ColumnRef
 from pxt_assets.media import Media, Reading
 from pxt_assets.rows import Rows
@@ -19,8 +22,9 @@ if TYPE_CHECKING:
     import dagster as dg
     import pyarrow as pa
 
-_SHOWN = 5
 _BATCH = 4_096
+_KEYS = 16_384
+"""Keys to read at once."""
 _MEDIA_BATCH = 16
 """Rows of images or sounds, which may be megabytes each."""
 _MEDIA_BYTES = 8 * 2**20
@@ -31,7 +35,7 @@ _MEDIA_BYTES = 8 * 2**20
 class Inputs:
     """The rows of one partition, from the assets in `rows`; the first of them gives the keys and the order.
 
-    Every method raises RunError where the rows are not what the column needs; the message names the asset, the
+    Every method raises PartitionError where the rows are not what the column needs; the message names the asset, the
     column and the offending values.
     """
 
@@ -51,14 +55,38 @@ class Inputs:
         """Whether any of the rows was made by a simulator."""
         return any(rows.simulated for rows in self.rows.values())
 
-    @cached_property
-    def keys(self) -> pa.Table:
-        """The key columns of all rows."""
+    @property
+    def key_schema(self) -> pa.Schema:
+        """The key columns."""
         import pyarrow as pa
 
         if not self._base.schema.names:  # no rows, of whatever columns
-            return pa.table({name: pa.nulls(0) for name in self.key})
-        return self._base.table(self.key)
+            return pa.schema([(name, pa.null()) for name in self.key])
+        return pa.schema([self._base.schema.field(name) for name in self.key])
+
+    def key_reader(self) -> Callable[[int], pa.Table]:
+        """Gives the key columns of the next so many rows, from the first on."""
+        import pyarrow as pa
+
+        base, schema = next(iter(self.rows)), self.key_schema
+        keys = Cursor(self._key_batches(base))
+
+        def take(count: int) -> pa.Table:
+            taken = pa.Table.from_batches(keys.take(count) if self.key else [], schema)
+            if self.key and taken.num_rows < count:
+                raise _changed(base, 0, self.num_rows)
+            return taken
+
+        return take
+
+    @contextmanager
+    def held(self) -> Iterator[None]:
+        """While it lasts, the rows are those that there were when it began, as far as files can be kept from going."""
+        with ExitStack() as stack:
+            for asset, rows in self.rows.items():
+                with _reading(asset):
+                    stack.enter_context(rows.held())
+            yield
 
     @cached_property
     def holds_media(self) -> bool:
@@ -80,43 +108,63 @@ class Inputs:
         for asset, rows in self.rows.items():
             wanted = [*self.key, *(ref._column for ref in self.columns if ref._asset == asset)]
             _check_columns(asset, rows, wanted)
-        self._check_keys()
         base = next(iter(self.rows))
+        if self.key:
+            check_unique(self._key_batches(base), self.key, _named(base))
         for asset, rows in self.rows.items():
-            if asset == base:
-                continue
-            same = rows.num_rows == self.num_rows
-            if same and self.key:
-                same = _same_values(self.keys, rows.table(self.key))
-            if not same:
+            if asset != base and not (rows.num_rows == self.num_rows and self.has_keys(rows, asset)):
                 msg = (
                     f"the rows of {_named(asset)} ({rows.num_rows}) are not those of {_named(base)} "
                     f"({self.num_rows}), which has changed since: materialize {_named(asset)} first "
                     "(rows that did not change cost nothing)"
                 )
-                raise RunError(msg)
+                raise PartitionError(msg)
+
+    def has_keys(self, rows: Rows, asset: dg.AssetKey | None = None) -> bool:
+        """Whether as many other rows, of another asset, have the same keys in the same order."""
+        if not self.key or not rows.schema.names:
+            return True
+        with _reading(asset):
+            theirs = Cursor(rows.batches(self.key, _KEYS))
+            ours = self._key_batches(next(iter(self.rows)))
+            return all(same_keys(batch, theirs.take(batch.num_rows)) for batch in ours)
 
     def batches(self, size: int, limit: int) -> Iterator[list[Sequence[Any]]]:
-        """The values of `columns`, a tuple a row, in lists of `size` rows; `limit` rows at most.
+        """The values of `columns`, a tuple a row, in lists of at most `size` rows; `limit` rows at most.
 
-        Of images and sounds fewer rows, as soon as they have _MEDIA_BYTES.
+        Fewer rows, as soon as they are many bytes: of texts BATCH_BYTES, of images and sounds _MEDIA_BYTES.
         """
         positions = {(ref._asset, ref._column): i for i, ref in enumerate(self.columns)}
         streams = []
         for asset, rows in self.rows.items():
             names = [ref._column for ref in self.columns if ref._asset == asset]
             if names and rows.schema.names:
-                streams.append((asset, names, rows.batches(names, size)))
+                streams.append((asset, names, Cursor(self._batches(asset, names, size))))
         done, limit = 0, min(limit, self.num_rows)
         while done < limit:
             count = min(size, limit - done)
+            for asset, _, stream in streams:
+                count = min(count, stream.ready())
+                if not count:
+                    raise _changed(asset, done, self.num_rows)
             arrays: list[Any] = [None] * len(self.columns)
             for asset, names, stream in streams:
-                batch = next(stream)
+                (batch,) = stream.take(count)
                 for name, column in zip(names, batch.columns, strict=True):
-                    arrays[positions[asset, name]] = column[:count]
+                    arrays[positions[asset, name]] = column
             yield from self._values(arrays, count)
             done += count
+        for asset, _, stream in streams:
+            if done == self.num_rows and stream.ready():
+                raise _changed(asset, done + stream.ready(), self.num_rows)
+
+    def _key_batches(self, asset: dg.AssetKey) -> Iterator[pa.RecordBatch]:
+        if self.rows[asset].schema.names:
+            yield from self._batches(asset, self.key, _KEYS)
+
+    def _batches(self, asset: dg.AssetKey, names: Sequence[str], size: int) -> Iterator[pa.RecordBatch]:
+        with _reading(asset):
+            yield from self.rows[asset].batches(names, size)
 
     def _values(self, arrays: Sequence[pa.Array], count: int) -> Iterator[list[Sequence[Any]]]:
         if not arrays:
@@ -138,46 +186,39 @@ class Inputs:
         if rows:
             yield rows
 
-    def key_of(self, row: int) -> str:
-        """A row's key as a message shows it: `id=17`, or `row 3` in a table without a key."""
+    def keys_of(self, rows: Sequence[int]) -> list[str]:
+        """Rows' keys as a message shows them: `id=17`, or `row 3` in a table without a key."""
         if not self.key:
-            return f"row {row}"
-        return ", ".join(f"{name}={self.keys[name][row].as_py()!r}" for name in self.key)
+            return [f"row {row}" for row in rows]
+        shown: dict[int, str] = {}
+        keys, start = Cursor(self._key_batches(next(iter(self.rows)))), 0
+        while len(shown) < len(set(rows)) and (count := keys.ready()):
+            (batch,) = keys.take(count)
+            for row in rows:
+                if start <= row < start + count:
+                    shown[row] = shown_key(self.key, batch.slice(row - start, 1))
+            start += count
+        return [shown[row] for row in rows]
 
     @property
     def _base(self) -> Rows:
         return next(iter(self.rows.values()))
 
-    def _check_keys(self) -> None:
-        import pyarrow as pa
-        import pyarrow.compute as pc
 
-        if not self.key or not self.num_rows:
-            return
-        asset = _named(next(iter(self.rows)))
-        for name in self.key:
-            nulls = self.keys[name].null_count
-            if nulls:
-                first = pc.index(self.keys[name].is_null(), value=True).as_py()
-                msg = f"{asset}: the key column {name!r} is null in {nulls} rows (first in row {first}, counted from 0)"
-                raise RunError(msg)
-        try:
-            counted = _decoded(self.keys).group_by(list(self.key)).aggregate([([], "count_all")])
-        except pa.ArrowNotImplementedError as e:
-            msg = f"{asset}: the key {', '.join(self.key)} cannot identify rows ({e}); allowed: text, numbers, dates"
-            raise RunError(msg) from e
-        repeated = counted.filter(pc.greater(counted["count_all"], 1))
-        if repeated.num_rows:
-            shown = [
-                ", ".join(repr(row[name]) for name in self.key)
-                for row in repeated.slice(0, _SHOWN).to_pylist()
-            ]
-            more = f" and {repeated.num_rows - _SHOWN} more" if repeated.num_rows > _SHOWN else ""
-            msg = (
-                f"{asset}: the key {', '.join(self.key)} is not unique in this partition: {'; '.join(shown)}{more}; "
-                "remove the repeated rows upstream or name more key columns"
-            )
-            raise RunError(msg)
+@contextmanager
+def _reading(asset: dg.AssetKey | None) -> Iterator[None]:
+    try:
+        yield
+    except SourceError as e:
+        msg = f"{_named(asset)}: {e}" if asset is not None else str(e)
+        raise PartitionError(msg) from e
+
+
+def _changed(asset: dg.AssetKey, rows: int, expected: int) -> PartitionError:
+    return PartitionError(
+        f"{_named(asset)} was materialized meanwhile: it had {expected} rows, and has "
+        f"{'more' if rows > expected else 'fewer'}; materialize again (what is finished is kept)"
+    )
 
 
 def _check_columns(asset: dg.AssetKey, rows: Rows, wanted: Sequence[str]) -> None:
@@ -189,32 +230,10 @@ def _check_columns(asset: dg.AssetKey, rows: Rows, wanted: Sequence[str]) -> Non
             near = difflib.get_close_matches(name, names, n=1)
             hint = f"; did you mean {near[0]!r}?" if near else ""
             msg = f"{_named(asset)} has no column {name!r}; it has {', '.join(names)}{hint}"
-            raise RunError(msg)
+            raise PartitionError(msg)
         if names.count(name) > 1:
             msg = f"{_named(asset)} has two columns named {name!r}; rename one upstream"
-            raise RunError(msg)
-
-
-def _decoded(keys: pa.Table) -> pa.Table:
-    """The keys with the values of dictionary columns in place of their codes, which mean another in each chunk."""
-    import pyarrow as pa
-
-    types = [f.type.value_type if pa.types.is_dictionary(f.type) else f.type for f in keys.schema]
-    return keys.cast(pa.schema(zip(keys.column_names, types, strict=True)))
-
-
-def _same_values(ours: pa.Table, theirs: pa.Table) -> bool:
-    import pyarrow as pa
-
-    for name in ours.column_names:
-        column = theirs[name]
-        try:
-            same = column.cast(ours[name].type) if column.type != ours[name].type else column
-        except (pa.ArrowInvalid, pa.ArrowNotImplementedError):
-            return False
-        if not same.equals(ours[name]):
-            return False
-    return True
+            raise PartitionError(msg)
 
 
 def _named(asset: dg.AssetKey) -> str:

@@ -65,7 +65,10 @@ class Packer:
         pending = self._open.pop(key)
         if pending.timer is not None:
             pending.timer.cancel()
-        self._start(pending.cells)
+        try:
+            self._start(pending.cells)
+        except Exception as e:  # a timer has nobody else to tell
+            _fail(pending.cells, e)
 
     def _start(self, cells: Sequence[tuple[Asked, asyncio.Future[Any]]]) -> None:
         task = asyncio.get_running_loop().create_task(self._send(cells))
@@ -78,6 +81,9 @@ class Packer:
             return
         try:
             values = await self._send_all([asked for asked, _ in wanted])
+            for (_, future), value in zip(wanted, values, strict=True):
+                if not future.done():
+                    future.set_result(value)
         except CellError as e:
             if len(wanted) == 1:
                 _fail(wanted, e)
@@ -91,10 +97,6 @@ class Packer:
             _fail(wanted, e)
             if isinstance(e, asyncio.CancelledError):
                 raise
-        else:
-            for (_, future), value in zip(wanted, values, strict=True):
-                if not future.done():
-                    future.set_result(value)
 
 
 def _fail(cells: Sequence[tuple[Asked, asyncio.Future[Any]]], error: BaseException) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -194,8 +194,25 @@ def _lost(asked: Any, answer: Any) -> bool:
     return answer is None and isinstance(asked, Ask | Later | Along)
 
 
+def asks_in(prepared: Any) -> Iterator[Ask | Later]:
+    """The calls that lead to a prepared cell."""
+    if isinstance(prepared, Ask):
+        yield prepared
+    elif isinstance(prepared, Along):
+        yield from asks_in(prepared.base)
+    elif isinstance(prepared, Later):
+        yield prepared
+        yield from asks_in(prepared.arguments)
+    elif isinstance(prepared, dict):
+        for value in prepared.values():
+            yield from asks_in(value)
+    elif isinstance(prepared, list):
+        for value in prepared:
+            yield from asks_in(value)
+
+
 def held(prepared: Any) -> int:
-    """Bytes of images and sounds that a prepared cell keeps in memory."""
+    """Bytes of text, images and sounds that a prepared cell keeps in memory."""
     if isinstance(prepared, Ask):
         return prepared.asked.held
     if isinstance(prepared, Along):

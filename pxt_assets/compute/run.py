@@ -8,104 +8,228 @@ with the rows, and a resumed run is no special case.
 from __future__ import annotations
 
 import asyncio
+import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from functools import partial
+from typing import TYPE_CHECKING
 
-from pxt_assets.client import Client
+from pxt_assets.budget import BudgetReachedError
 from pxt_assets.compute.ask import Asker
-from pxt_assets.compute.assemble import Assembly, already_stored, assemble, derived_cells, finished_cells
+from pxt_assets.compute.assemble import (
+    Assembly,
+    already_stored,
+    assemble,
+    derived_cells,
+    finished_cells,
+    provenance_of,
+)
 from pxt_assets.compute.cells import Cells, EarlierFile
+from pxt_assets.compute.claim import claimed
 from pxt_assets.compute.column import Column, Outcome
-from pxt_assets.compute.journal import Journal
+from pxt_assets.compute.history import observed
+from pxt_assets.compute.journal import Journal, journal_of
 from pxt_assets.compute.progress import Progress, report
+from pxt_assets.compute.shared import Shared
+from pxt_assets.compute.sidecar import Sidecar
 from pxt_assets.errors import RunError
 from pxt_assets.meter import Meter
+from pxt_assets.parquet import remove, sidecar_of
+from pxt_assets.telemetry import partition_span
+from pxt_assets.threads import Threads, in_thread
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+_GRACE_SECONDS = 2.0
+"""How long an interrupted commit is waited for."""
 
 
-async def compute(column: Column, client: Client | None, log: Callable[[str], None]) -> Outcome:
-    """Computes and stores one partition of a column. `client` may be None for one that calls no API.
+def _nothing() -> None:
+    pass
+
+
+async def compute(column: Column, shared: Shared, admitted: Callable[[], None] = _nothing) -> Outcome:
+    """Computes and stores one partition of a column. `admitted` is called when the next one may begin to ask.
 
     Raises RunError; whatever was finished by then is on disk, and the stored column is as it was.
     """
     try:
-        return await _compute(column, client, log)
+        with column.inputs.held(), partition_span(column) as finished:
+            outcome = await _compute(column, shared, admitted)
+            finished(outcome)
+            return outcome
     except RunError as e:
         e.locate(column.label)
         raise
 
 
-async def _compute(column: Column, client: Client | None, log: Callable[[str], None]) -> Outcome:
-    column.inputs.check()
+async def _compute(column: Column, shared: Shared, admitted: Callable[[], None]) -> Outcome:
+    await in_thread(column.inputs.check)
+    _release_memory()
     started = time.monotonic()
     if not column.plan.asks:
-        return _derive(column, started)
+        return await _derive(column, shared, started)
     assert column.column_type is not None
-    # hidden, as readers of a whole folder expect of what is no data
-    folder = column.file.path.with_name(f".{column.file.path.stem}.journal")
-    journal = Journal(folder, column.column_type)
-    try:
-        options = column.options
-        earlier = partial(EarlierFile, column.file, column.name, column.column_type)
-        # under "abort" no error may be stored, so none is kept
-        retry_errors = options.retry_errors or options.on_error == "abort"
-        cells = Cells(earlier, journal, refresh=options.refresh, retry_errors=retry_errors)
-        if cells.any_simulated:
-            cells.simulated = client is not None and await client.is_simulated()
-        asker = Asker(column, cells, journal, client, log)
-        await asker.run()
-        cells.simulated = cells.simulated or (client is not None and bool(client.simulated))
-        cells.reload()
-        assembly = await asyncio.to_thread(_commit, column, cells, asker)
-        if options.limit is None:
-            journal.remove()
-    finally:
-        journal.close()
-    failed = sum(assembly.errors.values())
+    async with claimed(column.file.path, column.run_id) as check_claim:
+        journal = Journal(journal_of(column.file.path), column.column_type, run_id=column.run_id)
+        try:
+            assembly, asker, cells = await _ask_and_commit(column, shared, journal, admitted, check_claim)
+        finally:
+            journal.close()
+    failed = assembly.findings.errors.total()
     computed = asker.asked_rows - asker.failed_rows
     return Outcome(
-        rows=assembly.rows,
+        rows=assembly.findings.rows,
         computed=computed,
-        reused=assembly.rows - asker.null_rows - computed - failed,
+        reused=assembly.findings.rows - asker.null_rows - computed - failed,
         failed=failed,
-        errors=assembly.errors,
+        findings=assembly.findings,
         seconds=time.monotonic() - started,
         meter=asker.meter,
         simulated=cells.used_simulated or column.inputs.simulated,
         schema=assembly.schema,
         sample=assembly.sample,
-        trial=options.limit is not None,
+        data_version=assembly.data_version,
+        trial=column.options.limit is not None,
     )
 
 
-def _derive(column: Column, started: float) -> Outcome:
+async def _ask_and_commit(
+    column: Column,
+    shared: Shared,
+    journal: Journal,
+    admitted: Callable[[], None],
+    check_claim: Callable[[], None],
+) -> tuple[Assembly, Asker, Cells]:
+    assert column.column_type is not None
+    options, client = column.options, shared.client
+    earlier = partial(EarlierFile, column.file, column.name, column.column_type)
+    # under "abort" no error may be stored, so none is kept
+    retry_errors = options.retry_errors or options.on_error == "abort"
+    sidecar = Sidecar(sidecar_of(column.file)) if options.provenance else None
+    cells = await in_thread(
+        Cells, earlier, journal, sidecar, refresh=options.refresh, retry_errors=retry_errors
+    )
+    if cells.any_simulated:
+        cells.simulated = client is not None and await client.is_simulated()
+    if column.budget is not None:
+        column.budget.learn(await in_thread(observed, column.file, journal_of(column.file.path)))
+    asker = Asker(column, cells, journal, shared, admitted)
+    try:
+        await asker.run()
+    except BudgetReachedError as e:
+        raise e.of(column.label, asker.done, column.total) from e
+    cells.simulated = cells.simulated or (client is not None and bool(client.simulated))
+    async with shared.commits:
+        assembly = await _interruptible(partial(_commit, column, cells, asker, sidecar, check_claim))
+    await in_thread(journal.remove if options.limit is None else journal.end_refresh)
+    return assembly, asker, cells
+
+
+async def _interruptible(commit: Callable[[threading.Event], Assembly]) -> Assembly:
+    """Runs a commit off the event loop; it is given an event that is set when the run is interrupted.
+
+    It then has some seconds to break off, so that the partition is not given up under it. One that hangs, in a disk or
+    an upload, does not hold the process. Raises RunError where the storage fails.
+    """
+    interrupted = threading.Event()
+    threads = Threads(1)
+    running = asyncio.wrap_future(threads.submit(commit, interrupted))
+    try:
+        return await asyncio.shield(running)
+    except OSError as e:
+        msg = (
+            f"cannot store the column: {type(e).__name__}: {e}. What was stored before is as it was, and what is finished is "
+            "kept: materialize again when the storage has room and lets this process write"
+        )
+        raise RunError(msg) from e
+    except asyncio.CancelledError:
+        interrupted.set()
+        await asyncio.wait([running], timeout=_GRACE_SECONDS)
+        raise
+    finally:
+        if not running.cancel():
+            running.exception()  # is known, or was an interrupt's
+        threads.shutdown(wait=False)
+
+
+def _release_memory() -> None:
+    """Gives back what Arrow keeps for later: the next phase may take as much in other ways."""
+    import pyarrow as pa
+
+    pa.default_memory_pool().release_unused()
+
+
+async def _derive(column: Column, shared: Shared, started: float) -> Outcome:
     """Computes a column that calls no API: nothing to journal, and cheaper to do again than to look up."""
+    shared.check()
     simulated = column.inputs.simulated
-    assembly = assemble(column, derived_cells(column), simulated=simulated)
-    failed = sum(assembly.errors.values())
+    async with shared.commits:
+        assembly = await _interruptible(
+            lambda interrupted: assemble(column, derived_cells(column, interrupted), simulated=simulated)
+        )
+    failed = assembly.findings.errors.total()
     meter = Meter()
-    report(Progress(column.label, assembly.rows, column.total, time.monotonic() - started, meter))
+    report(Progress(column.label, assembly.findings.rows, column.total, time.monotonic() - started, meter))
     return Outcome(
-        rows=assembly.rows,
-        computed=assembly.rows - failed,
+        rows=assembly.findings.rows,
+        computed=assembly.findings.rows - failed,
         reused=0,
         failed=failed,
-        errors=assembly.errors,
+        findings=assembly.findings,
         seconds=time.monotonic() - started,
         meter=meter,
         simulated=simulated,
         schema=assembly.schema,
         sample=assembly.sample,
+        data_version=assembly.data_version,
         trial=column.options.limit is not None,
     )
 
 
-def _commit(column: Column, cells: Cells, asker: Asker) -> Assembly:
-    """Replaces the column's file, unless it holds just these rows already."""
+def _commit(
+    column: Column,
+    cells: Cells,
+    asker: Asker,
+    sidecar: Sidecar | None,
+    check_claim: Callable[[], None],
+    interrupted: threading.Event,
+) -> Assembly:
+    """Replaces the column's file, unless it holds just these rows already.
+
+    The sidecar comes first: if a crash leaves it without the file, its cells are in the journal still. What it says of
+    the earlier file's cells is dropped last: until then that file may be what is left.
+    """
+    _release_memory()
+    cells.reload()
     digests = asker.digests
-    if not asker.asked_rows and not asker.refused and column.options.limit is None:
+    nothing_new = not asker.asked_rows and not asker.refused and not cells.any_in_journal(digests)
+    if nothing_new and column.options.limit is None:
         stored = already_stored(column, digests)
         if stored is not None:
             return stored
     simulated = cells.any_of_simulator(digests) or column.inputs.simulated
-    return assemble(column, finished_cells(column, cells, digests, asker.refused), simulated=simulated)
+    finished = finished_cells(column, cells, digests, asker.refused, interrupted)
+
+    def results() -> Iterator[pa.Table]:
+        return _checked(finished(), check_claim)
+
+    if sidecar is None or column.options.limit is not None:
+        assembly = assemble(column, results, simulated=simulated)
+        if column.options.limit is None:
+            remove(sidecar_of(column.file).path)  # it would tell of other answers
+        return assembly
+    rows, others = sidecar.write(
+        _checked(provenance_of(cells, digests, interrupted), check_claim), keep_others=True
+    )
+    assembly = assemble(column, results, simulated=simulated)
+    if others:
+        sidecar.shorten(rows)
+    return assembly
+
+
+def _checked(parts: Iterator[pa.Table], check_claim: Callable[[], None]) -> Iterator[pa.Table]:
+    """What a file is made of; once all of it is read, the claim is checked, as the file is then replaced."""
+    yield from parts
+    check_claim()
