@@ -1,0 +1,74 @@
+"""A computed column as YAML declares it, added to its table."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import dagster as dg
+
+from pxt_assets.checks import Checks
+from pxt_assets.component.calls import call_of
+from pxt_assets.component.declaration import AssetOptions, ColumnDeclaration
+from pxt_assets.component.imported import Importer
+from pxt_assets.component.options import condition_of, freshness_of
+from pxt_assets.component.partitions import mapping_of
+from pxt_assets.component.place import Place
+from pxt_assets.component.references import resolved
+from pxt_assets.component.templates import rendered
+from pxt_assets.table import Table
+
+_OBJECTS: dict[str, Callable[[Any], Any]] = {
+    "automation_condition": condition_of,
+    "checks": lambda declared: Checks(**declared.model_dump(exclude_unset=True)) if declared else None,
+    "freshness_policy": freshness_of,
+    "partition_mapping": mapping_of,
+}
+"""Options that are objects in Python, and what makes them of what YAML says."""
+
+
+def add_column(
+    table: Table,
+    column: ColumnDeclaration,
+    defaults: AssetOptions,
+    import_: Importer,
+    resolution: dg.ResolutionContext,
+    place: Place,
+    place_of_defaults: Place,
+) -> dg.AssetsDefinition:
+    """Adds the column and returns its asset. Raises DefinitionError that names the line."""
+    place = place.of_what(f"{table!r}.{column.name}")
+    of_all = _options(defaults, resolution, place_of_defaults.of_what("defaults"))
+    options = {**of_all, **_options(column, resolution, place)}
+    if of_all.get("tags") and options.get("tags"):
+        options["tags"] = {**of_all["tags"], **options["tags"]}
+    has_value = "value" in column.model_fields_set
+    if has_value == (column.function is not None):
+        msg = "give either a function, with its arguments, or a value"
+        raise place.error(msg)
+    if has_value and column.arguments:
+        msg = "a value has no arguments; give a function with them"
+        raise place.at("arguments").error(msg)
+    expr: Any
+    if column.function is None:
+        expr = resolved(column.value, table.__getitem__, place.at("value"))
+    else:
+        expr = call_of(column.function, column.arguments, table.__getitem__, import_, place)
+    with place.named():
+        named: dict[str, Any] = {column.name: expr}
+        return table.add_computed_column(**options, **named)
+
+
+def _options(declared: AssetOptions, resolution: dg.ResolutionContext, place: Place) -> dict[str, Any]:
+    """The options that are given, as Table takes them."""
+    options = {}
+    names = declared.model_fields_set - {"name", "function", "arguments", "value"}
+    for name in sorted(names):
+        value = getattr(declared, name)
+        if name != "description":
+            value = rendered(value, resolution, place.at(name))
+        with place.at(name).named():
+            options[name] = _OBJECTS[name](value) if name in _OBJECTS else value
+    if options.get("tags"):
+        options["tags"] = {key: str(value) for key, value in options["tags"].items()}
+    return options

@@ -1,0 +1,194 @@
+"""ComputedColumnsComponent: a table and its computed columns, declared in a `defs.yaml`."""
+
+from typing import Annotated, Any, Self
+
+import dagster as dg
+from dagster._utils.warnings import disable_dagster_warnings
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    ModelWrapValidatorHandler,
+    PrivateAttr,
+    ValidationError,
+    model_validator,
+)
+
+from pxt_assets.component.columns import add_column
+from pxt_assets.component.declaration import AssetOptions, ColumnDeclaration, FromYaml, without_secrets
+from pxt_assets.component.imported import importer
+from pxt_assets.component.place import Place
+from pxt_assets.component.resources import FieldsOf, own_resources
+from pxt_assets.component.scaffold import ColumnsScaffolder
+from pxt_assets.component.tables import declared_table, table_key
+from pxt_assets.resource import OpenAIResource
+from pxt_assets.store import ColumnStore
+
+_REFERENCES = "dagster/code_references"
+
+
+@dg.scaffold_with(ColumnsScaffolder)
+class ComputedColumnsComponent(dg.Component, dg.Model, dg.Resolvable):
+    """A table, and columns computed from it by functions of the OpenAI API or your own; each column is an asset.
+
+    Example:
+        ```yaml
+        type: pxt_assets.ComputedColumnsComponent
+        attributes:
+          table: tickets # the key of an asset of this project
+          key: id
+          openai: {api_key: "{{ env.OPENAI_API_KEY }}"}
+          store: {base_path: data/columns}
+          defaults: {group_name: support, automation_condition: on_changed_inputs}
+          columns:
+            - name: response
+              function: chat_completions
+              arguments:
+                messages:
+                  - {role: system, content: Answer in one sentence.}
+                  - {role: user, content: $tbl.body}
+                model: gpt-6-luna
+              on_error: ignore
+            - name: answer
+              value: $tbl.response.choices[0].message.content
+            - name: embed
+              function: embeddings
+              arguments: {input: $tbl.answer, model: text-embedding-3-small}
+        ```
+
+    The assets are those that `pxt_assets.Table` makes of the same columns: `tickets/response`, `tickets/answer`,
+    `tickets/embed`. The schema shows an example for each function.
+
+    Templates, `{{ ... }}`, are rendered everywhere but in `name`, `function`, `arguments`, `value` and `description`,
+    where text comes through as it is. Errors name the file and the line.
+    """
+
+    model_config = ConfigDict(extra="forbid", populate_by_name=True)
+
+    table: str = Field(
+        description="The key of the table's asset, as text: `tickets`, `raw/tickets`. With `files` this component makes it.",
+        examples=["tickets", "raw/tickets"],
+    )
+    files: str | None = Field(
+        default=None,
+        description="Files that the table is read from: CSV, JSON Lines, Parquet or Arrow, or images or audio files, one a "
+        "row. A path, glob or fsspec URL, in which `{partition_key}` stands for the partition; a relative one counts "
+        "from the project's root.",
+        examples=["data/tickets/{partition_key}.csv", "s3://bucket/photos/"],
+    )
+    encoding: str = Field(default="utf-8", description="The encoding of text files.")
+    storage_options: dict[str, Any] | None = Field(
+        default=None, repr=False, description="Options of the fsspec file system that holds `files`."
+    )
+    key: str | list[str] | None = Field(
+        default=None,
+        description="The column or columns that identify a row inside a partition; without them it is its position.",
+        examples=["id", ["customer", "number"]],
+    )
+    schema_: dict[str, str] = Field(
+        default={},
+        alias="schema",
+        description="Types of columns that the data does not tell: String, Int, Float, Bool, Json, Image, Audio, "
+        "Array[(1536,), 'float32'].",
+        examples=[{"photo": "Image", "score": "Float"}],
+    )
+    partitions: FromYaml = Field(
+        default="inherit",
+        description="`inherit`: those of the table's asset, which is defined in this project; `none`; or "
+        "`{dynamic: name}`, `{static: [a, b]}`, `{daily: 2027-01-01}` (or hourly, weekly, monthly; with end, timezone, "
+        "end_offset, ...), `{multi: {date: {daily: 2027-01-01}, region: {static: [eu, us]}}}`, or a template. With "
+        "`files` none unless they are given.",
+        examples=["inherit", {"daily": "2027-01-01", "timezone": "Europe/Berlin"}, {"dynamic": "customers"}],
+    )
+    openai: Annotated[Any, FieldsOf(OpenAIResource)] = Field(
+        default=None,
+        repr=False,
+        description="This component's own way to the API; without it, and without `simulated`, the project's resource `openai`.",
+        examples=[{"api_key": "{{ env.OPENAI_API_KEY }}"}],
+    )
+    simulated: dict[str, Any] | None = Field(
+        default=None,
+        description="In place of `openai`: answers are made up on this machine at no cost. Options of the simulator: rpm, "
+        "tpm, latency (seconds), fault_rate, seed, ...",
+        examples=[{}, {"rpm": 500, "tpm": 200_000}],
+    )
+    store: Annotated[Any, FieldsOf(ColumnStore)] = Field(
+        default=None,
+        repr=False,
+        description="Where this component's columns are stored; without it, the project's resource `columns`. A relative "
+        "base_path counts from the project's root.",
+        examples=[{"base_path": "data/columns"}, {"base_path": "s3://bucket/columns"}],
+    )
+    defaults: AssetOptions = Field(
+        default=AssetOptions(),
+        description="Options of all columns that do not say otherwise; tags are added up.",
+    )
+    columns: list[ColumnDeclaration] = Field(
+        description="The computed columns, in an order in which each reads those before it."
+    )
+
+    _context: dg.ResolutionContext | None = PrivateAttr(default=None)
+
+    @model_validator(mode="wrap")
+    @classmethod
+    def _checked(cls, given: Any, handler: ModelWrapValidatorHandler[Self]) -> Self:
+        try:
+            return handler(given)
+        except ValidationError as e:
+            raise without_secrets(e) from None
+
+    @classmethod
+    def model(cls) -> type[BaseModel]:
+        """What YAML is checked against: the class itself, whose templates are rendered when definitions are built."""
+        return cls
+
+    @classmethod
+    def resolve_from_model(
+        cls, context: dg.ResolutionContext, model: BaseModel
+    ) -> "ComputedColumnsComponent":
+        """The component that a checked YAML document declares."""
+        assert isinstance(model, cls)
+        component = model.model_copy()
+        component._context = context
+        return component
+
+    @classmethod
+    def get_spec(cls) -> dg.ComponentTypeSpec:
+        return dg.ComponentTypeSpec(tags=["openai"], produces=["asset", "asset_check", "resource"])
+
+    def build_defs(self, context: dg.ComponentLoadContext) -> dg.Definitions:
+        """The table's source, if it is read from files, its columns, and the resources that are declared here."""
+        resolution = self._context or context.resolution_context
+        place = Place.of(resolution) if self._context else Place()
+        resources, keys = own_resources(self, context, resolution, place)
+        table = declared_table(self, keys, context, resolution, place)
+        assets = [_at(place.at("files"), asset) for asset in table.assets]
+        import_ = importer(context.normalize_component_type_str)
+        for i, column in enumerate(self.columns):
+            at = place.at("columns", i)
+            asset = add_column(table, column, self.defaults, import_, resolution, at, place.at("defaults"))
+            assets.append(_at(at, asset))
+        return dg.Definitions(assets=assets, resources=resources)
+
+    def declares(self, key: dg.AssetKey) -> bool:
+        """Whether it makes an asset of this key."""
+        resolution = self._context or dg.ResolutionContext.default()
+        table = table_key(self, resolution, Place.of(resolution))
+        if key == table:
+            return self.files is not None
+        return key in [dg.AssetKey([*table.path, column.name]) for column in self.columns]
+
+
+def _at(place: Place, asset: dg.AssetsDefinition) -> dg.AssetsDefinition:
+    """The asset, whose page leads to the lines in YAML that declare it."""
+    position = place.position
+
+    def located(spec: dg.AssetSpec) -> dg.AssetSpec:
+        metadata = {name: value for name, value in spec.metadata.items() if name != _REFERENCES}
+        if position is not None:
+            line = dg.LocalFileCodeReference(file_path=position.filename, line_number=position.start.line)
+            metadata[_REFERENCES] = dg.CodeReferencesMetadataValue(code_references=[line])
+        return spec.replace_attributes(metadata=metadata)
+
+    with disable_dagster_warnings():  # of what is beta: a user has nothing to decide here
+        return asset.map_asset_specs(located)

@@ -1,0 +1,41 @@
+"""Python objects that YAML names by their import path, `my_package.functions:words`."""
+
+from __future__ import annotations
+
+import difflib
+import importlib
+from collections.abc import Callable
+from typing import Any
+
+from pxt_assets.errors import DefinitionError
+
+Importer = Callable[[str], Any]
+"""Gives the object of an import path. Raises DefinitionError."""
+
+
+def importer(absolute: Callable[[str], str]) -> Importer:
+    """An importer; `absolute` makes of a module's name that begins with a dot, `.functions`, the whole one."""
+
+    def imported(path: str) -> Any:
+        name, colon, attributes = path.partition(":")
+        if not colon or not name.strip(".") or not attributes:
+            msg = f"got {path!r}, allowed: the import path of a Python object, my_package.my_module:its_name, or with .my_module a module beside this file"
+            raise DefinitionError(msg)
+        try:
+            found: Any = importlib.import_module(absolute(name))
+        except Exception as e:  # whatever a module of the user's raises
+            msg = f"{path}: importing {name} failed: {type(e).__name__}: {e}"
+            raise DefinitionError(msg) from e
+        for attribute in attributes.split("."):
+            if not hasattr(found, attribute):
+                public = (
+                    [n for n in vars(found) if not n.startswith("_")] if hasattr(found, "__dict__") else []
+                )
+                near = difflib.get_close_matches(attribute, public, n=1)
+                hint = f"; did you mean {near[0]!r}?" if near else ""
+                msg = f"{path}: {name} has no {attribute!r}{hint}"
+                raise DefinitionError(msg)
+            found = getattr(found, attribute)
+        return found
+
+    return imported

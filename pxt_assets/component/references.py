@@ -1,0 +1,88 @@
+"""References to columns in YAML: `$tbl.body`, `$tbl.response.choices[0].message.content`, `$tbl["a name"]["*"].text`."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from typing import Any
+
+from pxt_assets.component.place import Place
+from pxt_assets.errors import DefinitionError
+from pxt_assets.expr import Step
+
+_BEGINNING = re.compile(r"(\$*)\$tbl(?=[.\[]|$)")
+_STEP = re.compile(
+    r"""\.(?P<name>[^\W\d]\w*)
+    | \[\s*(?P<index>-?\d+)\s*\]
+    | \[\s*(?P<slice>(?:-?\d+)?\s*:\s*(?:-?\d+)?(?:\s*:\s*(?:-?\d+)?)?)\s*\]
+    | \[\s*(?P<quoted>"(?:[^"\\]|\\.)*"|'(?:[^'\\]|\\.)*')\s*\]""",
+    re.VERBOSE | re.DOTALL,
+)
+
+ALLOWED = '$tbl.body, $tbl["a name"], $tbl.answer.choices[0].text, $tbl.rows[1:3], $tbl.rows["*"].text'
+
+
+def parsed(text: str) -> list[Step] | str:
+    """The steps of a reference, the column first; or the text that is meant, of one that is no reference.
+
+    A reference is the whole text. One that begins with `$$tbl` is the text `$tbl...`; `$tbl` further on in a text means
+    nothing. Raises DefinitionError for what begins like a reference and is none.
+    """
+    beginning = _BEGINNING.match(text)
+    if beginning is None:
+        return text
+    if beginning[1]:
+        return text[1:]
+    steps: list[Step] = []
+    at = beginning.end()
+    while at < len(text):
+        step = _STEP.match(text, at)
+        if step is None:
+            msg = (
+                f"got {_shortened(text)!r}, which is no reference from {_shortened(text[at:])!r} on; allowed: {ALLOWED}. "
+                f"To give this text itself, write ${_shortened(text)}; texts and columns are not mixed in one value: "
+                "give them as separate messages or content parts"
+            )
+            raise DefinitionError(msg)
+        steps.append(_value(step))
+        at = step.end()
+    if not steps or not isinstance(steps[0], str):
+        msg = f"got {_shortened(text)!r}, which names no column; allowed: {ALLOWED}"
+        raise DefinitionError(msg)
+    return steps
+
+
+def resolved(value: Any, column: Callable[[str], Any], place: Place) -> Any:
+    """A value from YAML with the references in it in place of their texts; dicts and lists are looked through.
+
+    `column` gives a column by its name. Raises DefinitionError that names the line.
+    """
+    if isinstance(value, dict):
+        return {name: resolved(inner, column, place.at(name)) for name, inner in value.items()}
+    if isinstance(value, list):
+        return [resolved(inner, column, place.at(i)) for i, inner in enumerate(value)]
+    if not isinstance(value, str):
+        return value
+    with place.named():
+        steps = parsed(value)
+        if isinstance(steps, str):
+            return steps
+        expr = column(str(steps[0]))
+        for step in steps[1:]:
+            expr = expr[step]
+        return expr
+
+
+def _value(step: re.Match[str]) -> Step:
+    if step["name"] is not None:
+        return step["name"]
+    if step["index"] is not None:
+        return int(step["index"])
+    if step["slice"] is not None:
+        bounds = [int(bound) if bound.strip() else None for bound in step["slice"].split(":")]
+        return slice(*bounds)
+    return re.sub(r"\\(.)", r"\1", step["quoted"][1:-1], flags=re.DOTALL)
+
+
+def _shortened(text: str) -> str:
+    return text if len(text) <= 80 else f"{text[:79]}…"

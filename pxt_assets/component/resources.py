@@ -1,0 +1,133 @@
+"""The resources that a component brings along: its own way to the API, and its own store."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import dagster as dg
+from pydantic import TypeAdapter, ValidationError
+
+from pxt_assets.asset import ResourceKeys
+from pxt_assets.component.place import Place
+from pxt_assets.component.tables import table_key, under_root
+from pxt_assets.component.templates import environment_variable, rendered, with_environment
+from pxt_assets.names import identifier
+from pxt_assets.resource import OpenAIResource
+from pxt_assets.store import ColumnStore
+
+if TYPE_CHECKING:
+    from pydantic import GetJsonSchemaHandler
+    from pydantic.json_schema import JsonSchemaValue
+    from pydantic_core import CoreSchema
+
+    from pxt_assets.component.component import ComputedColumnsComponent
+
+R = TypeVar("R", OpenAIResource, ColumnStore)
+
+_UNDOCUMENTED = {"simulator"}
+
+
+class FieldsOf:
+    """Documents a field of the component by the fields of the resource that it declares."""
+
+    def __init__(self, resource: type[dg.ConfigurableResource[Any]]) -> None:
+        self._resource = resource
+
+    def __get_pydantic_json_schema__(
+        self, _schema: CoreSchema, _handler: GetJsonSchemaHandler
+    ) -> JsonSchemaValue:
+        text = {"type": "string"}  # a template
+        properties = {}
+        for name, field in self._resource.model_fields.items():
+            if name not in _UNDOCUMENTED:
+                annotation: Any = field.annotation
+                schema = TypeAdapter[Any](annotation).json_schema()
+                properties[name] = {"description": field.description, "anyOf": [schema, text]}
+        declared = {"type": "object", "properties": properties, "additionalProperties": False}
+        return {"anyOf": [declared, text, {"type": "null"}], "default": None}
+
+
+def declared_resource(kind: type[R], declared: object, context: dg.ResolutionContext, place: Place) -> R:
+    """The resource that a mapping of its fields declares, or that a template gives.
+
+    A text that is one environment variable and nothing else, `{{ env.OPENAI_API_KEY }}`, is read when a run starts, and
+    shown nowhere. Raises DefinitionError, which never quotes a value.
+    """
+    if isinstance(declared, str):
+        declared = rendered(declared, context, place)
+    if isinstance(declared, kind):
+        return declared
+    if not isinstance(declared, Mapping):
+        msg = f"got {type(declared).__name__}, allowed: the fields of {kind.__name__}, or a template that gives one"
+        raise place.error(msg)
+    fields = {name: field for name, field in kind.model_fields.items() if name not in _UNDOCUMENTED}
+    for name in declared:
+        if name not in fields:
+            raise place.at(name).error(f"{kind.__name__} has no {name!r}, allowed: {', '.join(fields)}")
+    values = {
+        name: rendered(
+            with_environment(value) if _takes_environment(fields[name].annotation) else value,
+            context,
+            place.at(name),
+        )
+        for name, value in declared.items()
+    }
+    try:
+        return kind(**values)
+    except ValidationError as e:
+        (first, *_) = e.errors(include_input=False, include_url=False)
+        where = place.at(*first["loc"])
+        raise where.error(
+            f"{'.'.join(map(str, first['loc']))}: {first['msg']}"
+        ) from None  # it holds the values
+
+
+def _takes_environment(annotation: object) -> bool:
+    """Whether a field holds text, or options of a file system, which may be secret; not numbers."""
+    return annotation in (str, str | None, dict[str, Any] | None)
+
+
+def own_name(context: dg.ComponentLoadContext, table: dg.AssetKey) -> str:
+    """What tells a component's resources from those of others: the place of its file in the project."""
+    from dagster.components.core.defs_module import ComponentPath
+
+    loc = context.component_loc
+    if not isinstance(loc, ComponentPath):
+        return identifier(table)
+    parts = loc.file_path.relative_to(context.defs_module_path).parts or (table.path[-1],)
+    return identifier(dg.AssetKey([*parts, str(loc.instance_key)] if loc.instance_key else parts))
+
+
+def own_resources(
+    declared: ComputedColumnsComponent,
+    context: dg.ComponentLoadContext,
+    resolution: dg.ResolutionContext,
+    place: Place,
+) -> tuple[dict[str, Any], ResourceKeys]:
+    """A component's resources by keys of their own, and the keys that its columns use. Raises DefinitionError."""
+    name = own_name(context, table_key(declared, resolution, place))
+    resources: dict[str, Any] = {}
+    keys = ResourceKeys()
+    if declared.openai is not None and declared.simulated is not None:
+        msg = "got both openai and simulated; give one of them"
+        raise place.at("simulated").error(msg)
+    if declared.simulated is not None:
+        options = rendered(declared.simulated, resolution, place.at("simulated"))
+        with place.at("simulated").of_what("simulated").named():
+            resources[f"openai__{name}"] = OpenAIResource.simulated(**options)
+    if declared.openai is not None:
+        openai = declared_resource(OpenAIResource, declared.openai, resolution, place.at("openai"))
+        resources[f"openai__{name}"] = openai
+    if resources:
+        keys = keys._replace(openai=f"openai__{name}")
+    if declared.store is not None:
+        fields = declared.store
+        if isinstance(fields, Mapping) and isinstance(fields.get("base_path"), str):
+            path = fields["base_path"]
+            if environment_variable(path) is None:
+                path = rendered(path, resolution, place.at("store", "base_path"))
+                fields = {**fields, "base_path": under_root(path, context)}
+        keys = keys._replace(columns=f"columns__{name}")
+        resources[keys.columns] = declared_resource(ColumnStore, fields, resolution, place.at("store"))
+    return resources, keys

@@ -1,0 +1,92 @@
+"""The table that a component declares: an asset of the project, or files."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING, Any
+
+import dagster as dg
+
+from pxt_assets.asset import ResourceKeys
+from pxt_assets.component.options import type_named
+from pxt_assets.component.partitions import partitions_of
+from pxt_assets.component.place import Place
+from pxt_assets.component.templates import rendered
+from pxt_assets.component.upstream import upstream_asset
+from pxt_assets.errors import DefinitionError
+from pxt_assets.table import Table
+
+if TYPE_CHECKING:
+    from pxt_assets.component.component import ComputedColumnsComponent
+
+
+def table_key(
+    declared: ComputedColumnsComponent, resolution: dg.ResolutionContext, place: Place
+) -> dg.AssetKey:
+    """The key of the table's asset. Raises DefinitionError."""
+    given = rendered(declared.table, resolution, place.at("table"))
+    if isinstance(given, dg.AssetKey):
+        return given
+    if not isinstance(given, str) or not given.strip("/ "):
+        msg = (
+            f"table: got {given!r:.60}, allowed: the key of an asset as text, such as tickets or raw/tickets"
+        )
+        raise place.at("table").error(msg)
+    return dg.AssetKey.from_user_string(given)
+
+
+def declared_table(
+    declared: ComputedColumnsComponent,
+    keys: ResourceKeys,
+    context: dg.ComponentLoadContext,
+    resolution: dg.ResolutionContext,
+    place: Place,
+) -> Table:
+    """The table, whose columns use the resources of these keys. Raises DefinitionError."""
+
+    class DeclaredTable(Table):
+        _resources = keys
+
+    def given(*path: str, value: Any) -> Any:
+        return rendered(value, resolution, place.at(*path))
+
+    key = table_key(declared, resolution, place)
+    schema = {}
+    for name, column_type in declared.schema_.items():
+        with place.at("schema", name).of_what(f"schema: {name}").named():
+            schema[name] = type_named(column_type)
+    partitions = given("partitions", value=declared.partitions)
+    if partitions is None or (declared.files is not None and "partitions" not in declared.model_fields_set):
+        partitions = "none"
+    options: dict[str, Any] = {"key": given("key", value=declared.key), "schema": schema}
+    said = place.at("partitions" if "partitions" in declared.model_fields_set else "table")
+    with said.named(
+        DefinitionError if partitions == "inherit" else Exception
+    ):  # others' errors are their own
+        if declared.files is None and partitions == "inherit":
+            upstream = upstream_asset(key, context, type(declared), lambda c: c.declares(key))  # type: ignore[attr-defined]
+        elif partitions == "inherit":
+            msg = "partitions: inherit, but the table is made here, of files; say its partitions, or none"
+            raise DefinitionError(msg)
+        else:
+            upstream = dg.AssetSpec(key)
+            options["partitions_def"] = partitions_of(partitions)
+    if declared.files is None:
+        with place.at("table").named():
+            return DeclaredTable(upstream, **options)
+    with place.at("files").named():
+        return DeclaredTable.from_files(
+            key.to_user_string(),
+            under_root(given("files", value=declared.files), context),
+            encoding=given("encoding", value=declared.encoding),
+            storage_options=given("storage_options", value=declared.storage_options),
+            group_name=given("defaults", "group_name", value=declared.defaults.group_name),
+            **options,
+        )
+
+
+def under_root(path: str, context: dg.ComponentLoadContext) -> str:
+    """A path that counts from the project's root; a URL or an absolute path as it is."""
+    if "://" in path or path.startswith("~"):
+        return path
+    return os.path.join(context.project_root, path)  # noqa: PTH118 (which keeps a folder's trailing slash)

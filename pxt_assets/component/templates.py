@@ -1,0 +1,68 @@
+"""Templates in YAML, `{{ env.NAME }}` or `{{ dg.AutomationCondition.eager() }}`, in a scope that Dagster gives.
+
+Unlike in Dagster's own rendering text stays text: "123" does not become a number, nor lose its trailing newline.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+import dagster as dg
+
+from pxt_assets.component.place import Place
+
+_WHOLE = re.compile(r"\s*\{\{((?:(?!\{\{|\}\}).)*)\}\}\s*", re.DOTALL)
+_ENVIRONMENT = re.compile(r"\s*env\.([A-Za-z_]\w*)\s*")
+
+
+def rendered(value: Any, context: dg.ResolutionContext, place: Place) -> Any:
+    """A value with the templates in it rendered; dicts and lists are looked through.
+
+    A text that is one expression and nothing else is what that expression gives. Raises DefinitionError that names
+    the line.
+    """
+    if isinstance(value, dict):
+        return {name: rendered(inner, context, place.at(name)) for name, inner in value.items()}
+    if isinstance(value, list):
+        return [rendered(inner, context, place.at(i)) for i, inner in enumerate(value)]
+    if not isinstance(value, str) or not ("{{" in value or "{%" in value):
+        return value
+    import jinja2
+
+    templates = jinja2.Environment(  # noqa: S701 (what comes out is no HTML)
+        undefined=jinja2.StrictUndefined, keep_trailing_newline=True
+    )
+    whole = _WHOLE.fullmatch(value)
+    try:
+        if whole is None:
+            return templates.from_string(value).render(**context.scope)
+        found = templates.compile_expression(whole[1], undefined_to_none=False)(**context.scope)
+    except Exception as e:  # whatever a function of the scope raises
+        raise _refused(value, str(e), context, place) from e
+    if isinstance(found, jinja2.Undefined):
+        raise _refused(value, found._undefined_message, context, place)
+    name = environment_variable(value)
+    if found is None and name is not None:
+        raise _refused(value, f"the environment variable {name} is not set", context, place)
+    return found
+
+
+def environment_variable(value: object) -> str | None:
+    """The name of the environment variable that a text stands for, None for any other text."""
+    whole = _WHOLE.fullmatch(value) if isinstance(value, str) else None
+    named = _ENVIRONMENT.fullmatch(whole[1]) if whole else None
+    return named[1] if named else None
+
+
+def with_environment(value: Any) -> Any:
+    """A value in which `{{ env.NAME }}` is an EnvVar: read where it is used, and shown nowhere."""
+    if isinstance(value, dict):
+        return {name: with_environment(inner) for name, inner in value.items()}
+    name = environment_variable(value)
+    return value if name is None else dg.EnvVar(name)
+
+
+def _refused(template: str, why: str, context: dg.ResolutionContext, place: Place) -> Exception:
+    names = ", ".join(sorted(context.scope))
+    return place.error(f"got {template.strip()!r}: {why}; a template can use {names}")
