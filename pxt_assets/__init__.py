@@ -17,11 +17,24 @@ Example:
     ```
 """
 
+from pxt_assets.automation import on_changed_inputs
+from pxt_assets.checks import Checks
+from pxt_assets.component import ComputedColumnsComponent
 from pxt_assets.resource import OpenAIResource
 from pxt_assets.store import ColumnStore
 from pxt_assets.table import Table
 from pxt_assets.tools import tool, tools
 from pxt_assets.udf import udf
 
-__all__ = ["ColumnStore", "OpenAIResource", "Table", "tool", "tools", "udf"]
+__all__ = [
+    "Checks",
+    "ColumnStore",
+    "ComputedColumnsComponent",
+    "OpenAIResource",
+    "Table",
+    "on_changed_inputs",
+    "tool",
+    "tools",
+    "udf",
+]
 __version__ = "0.1.0"

@@ -64,6 +64,39 @@ def limits(ledger: str | None, once: bool) -> None:
 
 
 @main.command()
+@click.option("-m", "--module", help="Module with the definitions.")
+@click.option(
+    "-f",
+    "--file",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    help="File with the definitions.",
+)
+@click.option(
+    "-w",
+    "--workspace",
+    type=click.Path(path_type=Path),
+    default=Path("workspace.yaml"),
+    show_default=True,
+    help="Workspace file, all of whose code locations count.",
+)
+@click.option("--delete", is_flag=True, help="Remove it; without this, only say what could be removed.")
+def gc(module: str | None, file: Path | None, workspace: Path, delete: bool) -> None:
+    """Clean the stores of some code locations: what crashes left, and files of columns that are no longer defined.
+
+    Name all code locations that use a store: a column which none of them defines counts as gone, if they make its table.
+    Finished cells that wait for the next run are always kept.
+    """
+    from pxt_assets.cleaning_view import clean
+    from pxt_assets.errors import PxtError
+
+    try:
+        clean(module=module, file=file, workspace=workspace, delete=delete)
+    except (PxtError, OSError) as e:
+        click.echo(f"Error: {e}", err=True)
+        sys.exit(1)
+
+
+@main.command()
 @click.option(
     "--port", type=click.IntRange(0, 65_535), default=8_080, show_default=True, help="0 picks a free one."
 )

@@ -11,10 +11,12 @@ from contextlib import suppress
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from pxt_assets.errors import CellError, FatalApiError, RunError
+from pxt_assets.errors import CellError, RunError
 from pxt_assets.failure import Failure, failure_of, plain
 from pxt_assets.meter import Meter
 from pxt_assets.request import Parsed, Request
+from pxt_assets.sending import Answer, Sending
+from pxt_assets.telemetry import installed
 from pxt_assets.throttle import (
     Breaker,
     Kind,
@@ -24,6 +26,7 @@ from pxt_assets.throttle import (
     Pool,
     RequestTooLarge,
     Sized,
+    Used,
     Window,
     backoff,
     classify,
@@ -43,7 +46,9 @@ class Client:
     """Sends requests to one account of the API, within one event loop.
 
     `wire` makes one attempt; `pool_of(request)` gives the state of the limits that the request falls under; `timeout`
-    is in seconds, for a whole answer, and `outage_timeout` for an outage of the server, of which `say` is told; `secrets` are replaced in whatever an error message quotes.
+    is in seconds, for a whole answer, and `outage_timeout` for an outage of the server, of which `say` is told;
+    `retry_unknown` says how often a costly request is sent again whose answer was lost; `secrets` are replaced in
+    whatever an error message quotes.
     """
 
     def __init__(
@@ -55,6 +60,7 @@ class Client:
         max_retries: int,
         timeout: float,
         outage_timeout: float,
+        retry_unknown: int = 1,
         say: Callable[[str], None] = _log.warning,
         secrets: tuple[str, ...] = (),
         rng: random.Random | None = None,
@@ -63,48 +69,49 @@ class Client:
         self._pool_of = pool_of
         self._limiters: dict[int, Limiter] = {}
         self._asked: dict[tuple[str, str], Limiter] = {}
+        self.max_in_flight = max_in_flight
         self._window = Window(max_in_flight)
         self._random = rng or random.Random()  # noqa: S311  (jitter)
         self._say = say
         self._breaker = Breaker(outage_timeout, self._random.random, say)
         self._sends = 0
+        self._telemetry = installed()
         self._said_until = -math.inf
         self._max_retries = max_retries
+        self._retry_unknown = retry_unknown
         self._secrets = secrets
         self._timeout = timeout
         self._answered = False
         self.simulated: bool | None = None
         """Whether the server is a simulator, None before its first answer."""
 
-    async def send(self, request: Request, meter: Meter) -> Parsed:
+    async def send(self, request: Request, meter: Meter) -> Answer:
         """The answer to a request.
 
         Raises CellError when this request cannot be answered, FatalApiError when no request can, RunError when the
-        server cannot be reached at all, or no longer.
+        server cannot be reached at all, or no longer, BudgetReachedError when the money is spent.
         """
         task = asyncio.current_task()
         assert task is not None
-        meter.unsent.add(task)
-        try:
-            return await self._send(request, meter, task)
-        finally:
-            meter.unsent.discard(task)
-
-    async def _send(self, request: Request, meter: Meter, task: asyncio.Task[object]) -> Parsed:
         self._sends += 1
-        number = self._sends
+        with Sending(request, meter, task, self._sends, self._telemetry) as sending:
+            return sending.answered(await self._send(sending))
+
+    async def _send(self, sending: Sending) -> Answer:
         faults = 0
         while True:
             probe = await self._passed()
             try:
                 async with self._window:
-                    outcome = await self._attempt(request, meter, task, number, probe=probe)
+                    outcome = await self._attempt(sending, probe=probe)
             except BaseException:
                 if probe:
                     self._breaker.abandoned()
                 raise
-            if isinstance(outcome, Parsed):
+            if isinstance(outcome, Answer):
                 return outcome
+            if outcome is not None:
+                self._check_unknown(sending, outcome[0])
             if outcome is None or self._breaker.open:  # an outage is no fault of this request
                 faults = 0
                 continue
@@ -114,60 +121,102 @@ class Client:
                 raise CellError(failure.name, failure.message, failure.request_id)
             await asyncio.sleep(backoff(faults, self._random.random, retry_after))
             faults += 1
-            meter.retries += 1
+            sending.retried()
 
     async def _attempt(
-        self, request: Request, meter: Meter, task: asyncio.Task[object], number: int, *, probe: bool
-    ) -> Parsed | tuple[Failure, float | None] | None:
+        self, sending: Sending, *, probe: bool
+    ) -> Answer | tuple[Failure, float | None] | None:
         """Sends a request until it is not rejected for the rate.
 
         Returns its answer, a fault that may pass and the seconds to wait at least, or None if it was not sent since an
         outage began.
         """
-        limiter = self._limiter(request)
-        sized = Sized(request.endpoint.path, request.size)
-        loop = asyncio.get_running_loop()
+        request, meter = sending.request, sending.meter
         requeued = False
         while True:
-            queued = loop.time()
-            try:
-                permit = await limiter.acquire(_ONE_REQUEST, sized=sized, requeued=requeued)
-            except RequestTooLarge as e:
-                raise CellError("RequestTooLarge", str(e), divisible=True) from e
-            if self._breaker.open and not probe:
+            permit = await self._permit(sending, requeued=requeued)
+            if meter.stopped or (self._breaker.open and not probe):
                 permit.cancel()
+                if meter.budget is not None:
+                    meter.budget.settle(request)
+                if meter.stopped:
+                    raise asyncio.CancelledError
                 return None
-            meter.unsent.discard(task)
-            sent = loop.time()
-            meter.seconds_throttled += sent - queued
-            meter.requests += 1
+            sending.sent(self._wire.base_url)
             try:
-                async with asyncio.timeout(self._timeout):
-                    response = await self._wire.post(request)
-            except BaseException as e:
-                failure = self._failure(e) if isinstance(e, Exception) else None
-                if failure is None:
-                    permit.lost()
-                    raise
-            else:
-                headers = plain(response.headers)
-                permit.answered(headers)
-                self._went_well()
-                return await self._answer(request, response.content, headers, loop.time() - sent, meter)
-            meter.unsent.add(task)
+                answered = await self._exchange(sending, permit)
+            finally:
+                if meter.budget is not None:
+                    meter.budget.settle(request)
+            if isinstance(answered, Answer):
+                return answered
+            failure = answered
+            meter.unsent.add(sending.task)
             verdict = classify(failure.status, failure.type, failure.code, failure.headers)
             self._settle(permit, failure, verdict.kind)
             if failure.too_large or verdict.kind is Kind.CELL:
                 name = "RequestTooLarge" if failure.too_large else failure.name
                 raise CellError(name, failure.message, failure.request_id, divisible=True)
             if verdict.kind is Kind.FATAL:
-                raise FatalApiError(self._fatal_message(failure))
+                raise failure.of_all_requests(self._where)
             self._say_if_long(verdict.retry_after)
             if verdict.kind not in (Kind.RATE_LIMITED, Kind.SLOW_DOWN):
-                self._went_wrong(number, failure, probe=probe)
+                self._went_wrong(sending.number, failure, probe=probe)
                 return failure, verdict.retry_after
-            meter.rate_limited += 1
+            sending.rate_limited()
             requeued = True
+
+    async def _permit(self, sending: Sending, *, requeued: bool) -> Permit:
+        """The limiter's leave to send a request, and the money for it."""
+        request, budget = sending.request, sending.meter.budget
+        limiter = self._limiter(request)
+        sending.meter.used.begin(limiter)
+        sized = Sized(request.endpoint.path, request.size)
+        loop = asyncio.get_running_loop()
+        while True:
+            if budget is not None:
+                await budget.wait()
+            queued = loop.time()
+            try:
+                permit = await limiter.acquire(_ONE_REQUEST, sized=sized, requeued=requeued)
+            except BaseException as e:
+                if budget is not None:
+                    budget.pass_on()
+                if isinstance(e, RequestTooLarge):
+                    raise CellError("RequestTooLarge", str(e), divisible=True) from e
+                raise
+            sending.meter.seconds_throttled += loop.time() - queued
+            try:
+                if budget is None or budget.take(request):
+                    return permit
+            except BaseException:
+                permit.cancel()
+                raise
+            permit.cancel()
+
+    async def _exchange(self, sending: Sending, permit: Permit) -> Answer | Failure:
+        """Sends a request once. What its answer cost is counted whatever becomes of it."""
+        request = sending.request
+        loop = asyncio.get_running_loop()
+        sent = loop.time()
+        try:
+            async with asyncio.timeout(self._timeout):
+                response = await self._wire.post(request)
+        except BaseException as e:
+            failure = self._failure(e) if isinstance(e, Exception) else None
+            if failure is None or failure.is_lost:
+                sending.lost += 1
+                sending.meter.requests_unknown += 1
+                if sending.meter.budget is not None:
+                    sending.meter.budget.unanswered(request)
+            if failure is None:
+                permit.lost()
+                raise
+            return failure
+        headers = plain(response.headers)
+        permit.answered(headers)
+        self._went_well()
+        return await self._answer(sending, response.content, headers, loop.time() - sent)
 
     def _settle(self, permit: Permit, failure: Failure, kind: Kind) -> None:
         """Tells the limiter what became of a request that was not answered."""
@@ -196,12 +245,9 @@ class Client:
                 self.simulated = response.headers.get(SIMULATED_HEADER) == "true"
         return self.simulated
 
-    def utilization(self) -> float | None:
-        """Share, 0 to 1, of what the limits allowed that was used since this was last asked; None where no limit is known."""
-        shares = [limiter.statistics().utilization for limiter in self._limiters.values()]
-        for limiter in self._limiters.values():
-            limiter.restart()
-        return max((share for share in shares if share is not None), default=None)
+    def used(self) -> Used:
+        """What is used of all limits from now on."""
+        return Used(self._limiters.values())
 
     def _limiter(self, request: Request) -> Limiter:
         asked = (request.endpoint.path, request.model)
@@ -211,31 +257,38 @@ class Client:
         return self._asked[asked]
 
     async def _answer(
-        self,
-        request: Request,
-        body: bytes,
-        headers: Mapping[str, str],
-        latency: float,
-        meter: Meter,
-    ) -> Parsed:
+        self, sending: Sending, body: bytes, headers: Mapping[str, str], latency: float
+    ) -> Answer:
+        request, meter = sending.request, sending.meter
         request_id = headers.get("x-request-id")
         self._answered = True
         self.simulated = headers.get(SIMULATED_HEADER) == "true"
         try:
             parsed = request.endpoint.parse(body, request.body)
-        except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as e:
+        except (ValueError, RecursionError) as e:  # any other error is a fault of this program
+            if meter.budget is not None:
+                meter.budget.unanswered(request)
             msg = f"{request.endpoint.path} answered with something else than documented: {e}"
             raise CellError("InvalidAnswer", msg, request_id) from e
-        meter.answered(parsed.model or request.model, parsed.usage, latency)
-        return parsed if parsed.completed is None else await self._completed(request, parsed, request_id)
+        cost = meter.answered(parsed.model or request.model, parsed.usage, latency)
+        if meter.budget is not None:
+            meter.budget.answered(request, parsed.usage, cost)
+        if parsed.completed is not None:
+            parsed = await self._completed(request, parsed, request_id)
+        return Answer(parsed.values, parsed.usage, parsed.model, cost, request_id, latency, sending.attempts)
 
     async def _completed(self, request: Request, parsed: Parsed, request_id: str | None) -> Parsed:
         """The answer with what it links to: paid for already, so the links are all that is tried again."""
         assert parsed.completed is not None
-        contents = await asyncio.gather(*(self._wire.download(url) for url in parsed.urls))
+        downloads = (self._wire.download(url) for url in parsed.urls)
+        contents: list[bytes] = []
+        for content in await asyncio.gather(*downloads, return_exceptions=True):  # none is left running
+            if isinstance(content, BaseException):
+                raise content
+            contents.append(content)
         try:
             return replace(parsed, values=parsed.completed(contents))
-        except (ValueError, TypeError) as e:
+        except ValueError as e:
             msg = f"{request.endpoint.path} links to something else than documented: {e}"
             raise CellError("InvalidAnswer", msg, request_id) from e
 
@@ -245,11 +298,6 @@ class Client:
             self.simulated = failure.headers.get(SIMULATED_HEADER) == "true"
             self._answered = True
         return failure
-
-    def _fatal_message(self, failure: Failure) -> str:
-        what = f"{failure.name} {failure.status}: {failure.message}"
-        asked = f" (request {failure.request_id})" if failure.request_id else ""
-        return f"the API at {self._where} refuses all requests of this kind: {what}{asked}.{failure.advice}"
 
     @property
     def _where(self) -> str:
@@ -281,12 +329,14 @@ class Client:
             self._said_until = now + seconds
             self._say(f"the API at {self._where} asks to wait {seconds:.0f} s before the next request")
 
+    def _check_unknown(self, sending: Sending, failure: Failure) -> None:
+        """What is costly, and may have been paid for, is not sent again and again. Raises CellError."""
+        if not (sending.request.endpoint.costly and failure.is_lost) or sending.lost <= self._retry_unknown:
+            return
+        self._check_reached(failure)
+        raise failure.of_lost_answers(sending.lost)
+
     def _check_reached(self, failure: Failure) -> None:
         """A server that never answered is no row's fault. Raises RunError."""
-        if failure.status is not None or self._answered:
-            return
-        msg = (
-            f"cannot reach the API at {self._where}: {failure.name}: {failure.message}. "
-            "Check base_url of the OpenAIResource, the network and the proxy settings."
-        )
-        raise RunError(msg)
+        if failure.status is None and not self._answered:
+            raise failure.of_server(self._where)

@@ -6,6 +6,7 @@ PxtError
 ├── SourceError             a file or a table that cannot be read as rows
 ├── CellError               one row's failure; stored beside the row under on_error="ignore"
 └── RunError                stops the run, whatever on_error says
+    ├── PartitionError      one partition cannot be computed; the run goes on with its others, and fails then
     └── FatalApiError       the API refuses every request (key, billing, unknown model)
 """
 
@@ -60,7 +61,9 @@ class CellError(PxtError):
 
     def to_keep(self) -> "CellError":
         """The same without the frames in which it arose: these would keep alive the images that they held."""
-        return CellError(self.errortype, self.message, divisible=self.divisible)
+        kept = CellError(self.errortype, self.message, divisible=self.divisible)
+        kept.request_id = self.request_id
+        return kept
 
 
 class RunError(PxtError):
@@ -70,6 +73,10 @@ class RunError(PxtError):
         """Puts the asset and partition before the message, unless it names them already."""
         if not str(self).startswith(where):
             self.args = (f"{where}: {self}",)
+
+
+class PartitionError(RunError):
+    """One partition cannot be computed: its rows, or what is stored of it, are at fault. Others can."""
 
 
 class FatalApiError(RunError):

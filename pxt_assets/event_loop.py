@@ -4,9 +4,10 @@ import asyncio
 import gc
 import signal
 import threading
-from collections.abc import Coroutine, Iterator
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from collections.abc import Callable, Coroutine, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager, suppress
+from contextvars import copy_context
 from typing import Any, TypeVar
 
 T = TypeVar("T")
@@ -25,8 +26,15 @@ def run_to_end(coroutine: Coroutine[Any, Any, T]) -> T:
     """
     if not _loop_is_running():
         return _run(coroutine)
+    started: Future[Callable[[], None]] = Future()
     with ThreadPoolExecutor(1) as pool:
-        return pool.submit(_run, coroutine).result()
+        running = pool.submit(copy_context().run, _run, coroutine, started)
+        try:
+            return running.result()
+        except BaseException:
+            if not running.done():  # an interrupt, which only the main thread is told of
+                started.result()()
+            raise
 
 
 def _loop_is_running() -> bool:
@@ -37,26 +45,39 @@ def _loop_is_running() -> bool:
     return True
 
 
-def _run(coroutine: Coroutine[Any, Any, T]) -> T:
+def _run(coroutine: Coroutine[Any, Any, T], started: Future[Callable[[], None]] | None = None) -> T:
+    """Runs it; `started` gets what cancels it from another thread."""
     received: list[int] = []
     gc.freeze()
     try:
         with asyncio.Runner() as runner:
             loop = runner.get_loop()
             task = loop.create_task(coroutine)
+            if started is not None:
+                started.set_result(lambda: _cancel(loop, task))
             with _cancelling(loop, task, received):
                 return loop.run_until_complete(task)
     finally:
-        gc.unfreeze()
+        if not received:  # else the process is to end, for which Python would search it all: seconds, too
+            gc.unfreeze()
         for number in received[:1]:
             signal.raise_signal(number)
+
+
+def _cancel(loop: asyncio.AbstractEventLoop, task: asyncio.Task[Any]) -> None:
+    with suppress(RuntimeError):  # the loop has ended meanwhile
+        loop.call_soon_threadsafe(task.cancel)
 
 
 @contextmanager
 def _cancelling(
     loop: asyncio.AbstractEventLoop, task: asyncio.Task[Any], received: list[int]
 ) -> Iterator[None]:
-    """Within the block, interrupts cancel the task and are noted; afterwards the handlers are as before."""
+    """Within the block, interrupts cancel the task and are noted; afterwards the handlers are as before.
+
+    A loop that has no signal handlers, as on Windows, is left as it is: there Ctrl-C ends it with a KeyboardInterrupt,
+    and closing it cancels the task.
+    """
     if threading.current_thread() is not threading.main_thread():
         yield
         return
@@ -65,10 +86,13 @@ def _cancelling(
         received.append(number)
         task.cancel()
 
-    before = {number: signal.getsignal(number) for number in _INTERRUPTS}
-    for number in _INTERRUPTS:
-        loop.add_signal_handler(number, interrupt, number)
+    before: dict[signal.Signals, Any] = {}
     try:
+        with suppress(NotImplementedError):
+            for number in _INTERRUPTS:
+                handler = signal.getsignal(number)
+                loop.add_signal_handler(number, interrupt, number)
+                before[number] = handler
         yield
     finally:
         for number, handler in before.items():

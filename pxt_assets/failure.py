@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from pxt_assets.errors import CellError, FatalApiError, RunError
+
 if TYPE_CHECKING:
     import httpx2
 
@@ -15,6 +17,8 @@ _USEFUL = frozenset({b"x-", b"X-", b"re", b"Re", b"RE"})
 _SHORTEST_SECRET = 8
 """Shorter keys are those of servers that want none; taking them out of texts would garble these."""
 
+_GAVE_UP_WAITING = (504, 524)
+"""Statuses of a gateway whose server was still busy with the request."""
 _HINTS: dict[int, str] = {
     401: " Check api_key of the OpenAIResource (by default the environment variable OPENAI_API_KEY).",
     403: " The key has no access to this; check organization, project and the key's permissions.",
@@ -36,16 +40,41 @@ class Failure:
     code: str | None = None
     headers: Mapping[str, str] = field(default_factory=dict)
     request_id: str | None = None
+    sent: bool = True
+    """Whether the request may have reached the server."""
+
+    @property
+    def is_lost(self) -> bool:
+        """Whether the server may have answered all the same, and charged for it."""
+        return self.sent and (self.status is None or self.status in _GAVE_UP_WAITING)
 
     @property
     def too_large(self) -> bool:
         """Whether this 429 means that the request would not fit into an empty bucket: waiting would not help."""
         return self.status == 429 and self.message.lower().startswith("request too large")
 
-    @property
-    def advice(self) -> str:
-        """What a user can do about it, where that is known."""
-        return _HINTS.get(self.status or 0, "")
+    def of_all_requests(self, where: str) -> FatalApiError:
+        """The error where every request to the API at `where` would meet this one; says what to do, if that is known."""
+        asked = f" (request {self.request_id})" if self.request_id else ""
+        return FatalApiError(
+            f"the API at {where} refuses all requests of this kind: {self.name} {self.status}: {self.message}{asked}."
+            f"{_HINTS.get(self.status or 0, '')}"
+        )
+
+    def of_server(self, where: str) -> RunError:
+        """The error where the server at `where` never answered."""
+        return RunError(
+            f"cannot reach the API at {where}: {self.name}: {self.message}. "
+            "Check base_url of the OpenAIResource, the network and the proxy settings."
+        )
+
+    def of_lost_answers(self, count: int) -> CellError:
+        """The error of a request that was sent so many times, of which each answer was lost."""
+        msg = (
+            f"{self.message.rstrip('.')}. It was sent {count} times and may have been paid for as often, since the "
+            "answers were lost; retry_unknown of the OpenAIResource says how often it is sent again"
+        )
+        return CellError(self.name, msg, self.request_id)
 
 
 def failure_of(error: Exception, secrets: tuple[str, ...]) -> Failure | None:
@@ -72,11 +101,32 @@ def failure_of(error: Exception, secrets: tuple[str, ...]) -> Failure | None:
     if isinstance(error, openai.APIConnectionError):  # a timeout is one too
         cause = error.__cause__
         detail = f" ({type(cause).__name__}: {cause})" if cause else ""
-        return Failure(name, _scrubbed(f"{error.message}{detail}", secrets))
+        return Failure(name, _scrubbed(f"{error.message}{detail}", secrets), sent=not _is_unconnected(error))
     transport = (aiohttp.ClientError, aiohttp.http_exceptions.HttpProcessingError, httpx2.HTTPError, OSError)
     if isinstance(error, transport):  # a timeout of ours, or an answer that is no HTTP
-        return Failure(name, _scrubbed(f"{error}" or "no answer in time", secrets))
+        message = _scrubbed(f"{error}" or "no answer in time", secrets)
+        return Failure(name, message, sent=not _is_unconnected(error))
     return None
+
+
+def _is_unconnected(error: BaseException) -> bool:
+    """Whether there was no connection to send a request over.
+
+    Where aiohttp is beneath, its own error decides: the client's transport takes every other error of a connection,
+    one that was dropped after the request included, for a timeout of connecting.
+    """
+    import aiohttp
+    import httpx2
+
+    never = (httpx2.ConnectError, httpx2.ConnectTimeout, httpx2.PoolTimeout)
+    unconnected = False
+    cause: BaseException | None = error
+    while cause is not None:
+        if isinstance(cause, aiohttp.ClientError):
+            return isinstance(cause, aiohttp.ClientConnectorError | aiohttp.ConnectionTimeoutError)
+        unconnected = unconnected or isinstance(cause, never)
+        cause = cause.__cause__
+    return unconnected
 
 
 def plain(headers: httpx2.Headers) -> dict[str, str]:

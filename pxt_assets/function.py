@@ -21,12 +21,15 @@ P = ParamSpec("P")
 ASSET_OPTIONS = frozenset(
     {
         "automation_condition",
+        "checks",
         "description",
         "freshness_policy",
         "group_name",
+        "max_cost_usd",
         "on_error",
         "owners",
         "partition_mapping",
+        "pool",
         "tags",
     }
 )

@@ -6,6 +6,7 @@ import datetime
 import decimal
 import json
 from collections.abc import Callable
+from functools import cache
 from typing import Any
 
 Media = Any
@@ -18,12 +19,15 @@ def dumps(value: object, media: Callable[[Media], object] | None = None) -> str:
     Dates and times become ISO 8601 text, decimals their digits, images and sounds what `media` makes of them. Raises
     TypeError or ValueError for what JSON cannot hold (bytes, NaN).
     """
-    return (_encoder if media is None else _made(media, sort_keys=False)).encode(value)
+    return (_encoder if media is None else _made(media)).encode(value)
 
 
 def canonical(value: object, media: Callable[[Media], object] | None = None) -> str:
-    """The same with keys sorted: the form that is hashed. Equal for dicts that differ in order alone."""
-    return (_canonical_encoder if media is None else _made(media, sort_keys=True)).encode(value)
+    """The same with keys sorted: the form that is hashed. Equal for dicts that differ in order alone.
+
+    `media` is kept for the next call: give a function that holds nothing.
+    """
+    return (_canonical_encoder if media is None else _canonical_made(media)).encode(value)
 
 
 def _default(value: object) -> object:
@@ -43,7 +47,12 @@ def _default(value: object) -> object:
     raise TypeError(msg)
 
 
-def _made(media: Callable[[Media], object], *, sort_keys: bool) -> json.JSONEncoder:
+@cache
+def _canonical_made(media: Callable[[Media], object]) -> json.JSONEncoder:
+    return _made(media, sort_keys=True)
+
+
+def _made(media: Callable[[Media], object], *, sort_keys: bool = False) -> json.JSONEncoder:
     return _new_encoder(lambda value: media(value) if _is_media(value) else _default(value), sort_keys)
 
 

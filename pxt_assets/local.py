@@ -54,8 +54,9 @@ class LocalCall:
 
     @cached_property
     def held(self) -> int:
-        """Bytes of images and sounds that it keeps in memory."""
-        return sum(v.size for v in self.arguments.values() if isinstance(v, Media))
+        """Bytes of text, images and sounds that it keeps in memory."""
+        texts = sum(len(v) for v in self.arguments.values() if isinstance(v, str))
+        return texts + sum(v.size for v in self.arguments.values() if isinstance(v, Media))
 
     @property
     def max_cells(self) -> int:

@@ -10,12 +10,14 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, TypeGuard
 
 from pxt_assets.media import Media, opened
-from pxt_assets.sniff import IMAGE_FORMATS
+from pxt_assets.sniff import AUDIO_FORMATS, IMAGE_FORMATS
 from pxt_assets.values import to_python
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
+_JOINER = "\u2060"
+_BESIDE = ("_errortype", "_errormsg")
 _CELL_CHARACTERS = 160
 _THUMBNAIL_PIXELS = 96
 _THUMBNAILS_A_CELL = 3
@@ -26,18 +28,28 @@ _THUMBNAIL_BYTES = 40_000
 
 
 def preview(rows: pa.Table) -> str:
-    """A Markdown table of some rows, without the columns of errors if there are none."""
-    shown = [name for name in rows.column_names if name != "_digest"]
-    hidden = {
-        n for n in shown if n.endswith(("_errortype", "_errormsg")) and rows[n].null_count == rows.num_rows
-    }
-    shown = [name for name in shown if name not in hidden]
+    """A Markdown table of some rows of a computed column; a row's error stands where its value would."""
+    beside = {f"{name}{end}" for name in rows.column_names for end in _BESIDE}
+    shown = [name for name in rows.column_names if name not in beside and name != "_digest"]
     lines = ["| " + " | ".join(map(escaped, shown)) + " |", "|" + " --- |" * len(shown)]
-    columns = [to_python(rows[name]) for name in shown]
+    columns = [zip(to_python(rows[name]), _errors(rows, name), strict=True) for name in shown]
     thumbnails = _Thumbnails()
     for row in zip(*columns, strict=True):
-        lines.append("| " + " | ".join(_cell(value, thumbnails) for value in row) + " |")
+        cells = [error or _cell(value, thumbnails) for value, error in row]
+        lines.append("| " + " | ".join(cells) + " |")
     return "\n".join(lines)
+
+
+def _errors(rows: pa.Table, name: str) -> list[str | None]:
+    """The rows' errors as Markdown, None where there is none."""
+    columns = [f"{name}{end}" for end in _BESIDE]
+    if not set(columns) <= set(rows.column_names):
+        return [None] * rows.num_rows
+    types, messages = (rows[column].to_pylist() for column in columns)
+    return [
+        None if kind is None else f"⚠ **{escaped(kind)}**: {_shortened(message or '')}"
+        for kind, message in zip(types, messages, strict=True)
+    ]
 
 
 def _cell(value: object, thumbnails: _Thumbnails) -> str:
@@ -53,6 +65,10 @@ def _cell(value: object, thumbnails: _Thumbnails) -> str:
         head = ", ".join(f"{v:.3f}" for v in value[:4])
         return escaped(f"[{head}, … {len(value)} numbers]")
     text = value if isinstance(value, str) else _brief(value)
+    return _shortened(text)
+
+
+def _shortened(text: str) -> str:
     return escaped(text if len(text) <= _CELL_CHARACTERS else text[:_CELL_CHARACTERS] + "…")
 
 
@@ -95,7 +111,25 @@ class _Thumbnails:
 def _described(media: Media) -> str:
     if media.content is None:
         return "image at a URL"
-    return f"{media.format or 'media'}, {media.size / 1024:,.1f} KB"
+    parts = [media.format or "media", f"{media.size / 1024:,.1f} KB"]
+    if media.format in AUDIO_FORMATS and (seconds := _duration(media.content)) is not None:
+        parts.insert(
+            1, f"{seconds:.1f} s" if seconds < 60 else f"{seconds / 60:.0f} min {seconds % 60:.0f} s"
+        )
+    if media.path is not None and media.format not in IMAGE_FORMATS:
+        path = media.path.partition("?")[0]  # what follows may be a signature
+        parts.append(path if len(path) <= _CELL_CHARACTERS else "…" + path[-_CELL_CHARACTERS:])
+    return ", ".join(parts)
+
+
+def _duration(content: bytes) -> float | None:
+    """Of a sound, in seconds; None where its format does not tell, or it is broken."""
+    from tinytag import TinyTag
+
+    try:
+        return TinyTag.get(file_obj=io.BytesIO(content), tags=False).duration
+    except Exception:  # whatever a parser of foreign bytes raises
+        return None
 
 
 def _thumbnail(content: bytes) -> bytes:
@@ -118,8 +152,12 @@ def _thumbnail(content: bytes) -> bytes:
 
 
 def escaped(text: str) -> str:
-    """Text as Markdown that shows it as it is: no HTML, links, images, emphasis, or table columns of its own."""
+    """Text as Markdown that shows it as it is: no HTML, links, images, emphasis, or table columns of its own.
+
+    Addresses become links after entities are read: a joiner without width keeps them apart.
+    """
     flat = re.sub(r"\s+", " ", text).strip()
+    flat = re.sub(r"://|www(?=\.)|(?=@)", rf"\g<0>{_JOINER}", flat, flags=re.IGNORECASE)
     return re.sub(
         r"([\\`*_{}\[\]()#+\-.!|~:@/])", lambda m: f"&#{ord(m[1])};", html.escape(flat, quote=False)
     )

@@ -16,6 +16,9 @@ ORDERED_ARGUMENTS = ("response_format", "text", "tools")
 """Arguments that hold schemas, in which the order of keys has a meaning.
 Source: https://platform.openai.com/docs/guides/structured-outputs"""
 
+PAGE_TOKENS = 500
+"""Tokens of an answer of whose length nothing is known: a page of text."""
+
 
 @dataclass(frozen=True)
 class Usage:
@@ -66,6 +69,12 @@ class Endpoint:
     """Whether answers carry rate-limit headers; if not, requests are paced at a configured rate."""
     uploads: bool = False
     """Whether bodies are forms that upload files; if not, they are JSON."""
+    costly: bool = False
+    """Whether an answer costs so much that one which may have been paid for is not asked for again lightly."""
+    answer_tokens: int = 0
+    """Tokens that an answer is expected to have, as long as none is known."""
+    charged: Callable[[Mapping[str, Any]], Usage] | None = None
+    """What a body is charged for, where that is not the tokens in its `size`: characters, seconds of sound."""
     max_cells: int = 1
     """How many cells one request can carry."""
     max_tokens: float = float("inf")
@@ -83,7 +92,7 @@ class Asked(Protocol):
 
     @property
     def held(self) -> int:
-        """Bytes of images and sounds that it keeps in memory."""
+        """Bytes of text, images and sounds that it keeps in memory."""
 
     @property
     def max_cells(self) -> int:
@@ -134,8 +143,9 @@ class Request:
 
     @property
     def held(self) -> int:
-        """Bytes of images and sounds that it keeps in memory."""
-        return self._plain[1]
+        """Bytes of text, images and sounds that it keeps in memory."""
+        text, media, _ = self._plain
+        return len(text) + media
 
     @cached_property
     def digest(self) -> bytes:
@@ -186,7 +196,7 @@ class Request:
 
     def check(self) -> None:
         """Raises TypeError or ValueError for a body that JSON cannot hold."""
-        self._plain  # noqa: B018
+        self.digest  # noqa: B018  (which is wanted anyway, and the body as it is sent only of what is not finished)
 
 
 def characters_of_schemas(body: Mapping[str, Any]) -> int:

@@ -7,7 +7,7 @@ import hashlib
 import logging
 import threading
 from collections.abc import AsyncIterator, Callable, Mapping
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
@@ -23,6 +23,8 @@ from pxt_assets.throttle import Pool, PoolRegistry, model_group, pools
 from pxt_assets.wire import Wire
 
 if TYPE_CHECKING:
+    import ssl
+
     import httpx2
     import openai
 
@@ -32,6 +34,14 @@ if TYPE_CHECKING:
 _log = logging.getLogger("pxt_assets")
 _CONNECT_SECONDS = 30.0
 """Hundreds of connections opened at once take longer than the client's own 5 s."""
+
+
+@cache
+def _trusted() -> ssl.SSLContext:
+    """The certificates that are trusted: reading them takes longer than the rest of what makes a client."""
+    import httpx2
+
+    return httpx2.create_ssl_context()
 
 
 class OpenAIResource(dg.ConfigurableResource[Any]):
@@ -52,7 +62,7 @@ class OpenAIResource(dg.ConfigurableResource[Any]):
 
     model_config = ConfigDict(hide_input_in_errors=True, extra="forbid")  # secrets are among the inputs
 
-    api_key: str = Field(default=dg.EnvVar("OPENAI_API_KEY"), description="The API key.")
+    api_key: str = Field(default=dg.EnvVar("OPENAI_API_KEY"), repr=False, description="The API key.")
     base_url: str | None = Field(default=None, description="Another server than api.openai.com.")
     organization: str | None = Field(
         default=None, description="The organization that requests are counted for."
@@ -78,6 +88,12 @@ class OpenAIResource(dg.ConfigurableResource[Any]):
         ge=0,
         description="How often a fault (5xx, timeout, dropped connection) is retried; 429s do not count.",
     )
+    retry_unknown: int = Field(
+        default=1,
+        ge=0,
+        description="How often images and speech are asked for again whose answer was lost (timeout, dropped "
+        "connection): each time may have been paid for.",
+    )
     outage_timeout: float = Field(
         default=300,
         gt=0,
@@ -85,6 +101,7 @@ class OpenAIResource(dg.ConfigurableResource[Any]):
     )
     ledger: str | None = Field(
         default=None,
+        repr=False,  # its URL may hold a password
         description="Where the budget is kept that processes share: a SQLAlchemy URL of SQLite or PostgreSQL, "
         "'memory' for one of this process alone. By default a SQLite file in the instance's storage directory.",
     )
@@ -131,6 +148,7 @@ class OpenAIResource(dg.ConfigurableResource[Any]):
         default_rpm: float = 600,
         max_in_flight: int = 1_000,
         max_retries: int = 5,
+        retry_unknown: int = 1,
         timeout: float = 600,
         **options: Any,
     ) -> OpenAIResource:
@@ -146,6 +164,7 @@ class OpenAIResource(dg.ConfigurableResource[Any]):
             default_rpm=default_rpm,
             max_in_flight=max_in_flight,
             max_retries=max_retries,
+            retry_unknown=retry_unknown,
             timeout=timeout,
             simulator=options,
         )
@@ -173,6 +192,7 @@ class OpenAIResource(dg.ConfigurableResource[Any]):
                 max_retries=self.max_retries,
                 timeout=self.timeout,
                 outage_timeout=self.outage_timeout,
+                retry_unknown=self.retry_unknown,
                 say=say or _log.warning,
                 secrets=(self.api_key.strip(),) if self.simulator is None else (),
             )
@@ -208,7 +228,7 @@ class OpenAIResource(dg.ConfigurableResource[Any]):
         limits = httpx2.Limits(
             max_connections=self.max_in_flight, max_keepalive_connections=self.max_in_flight
         )
-        return openai.DefaultAioHttpClient(timeout=self._timeout(), limits=limits)
+        return openai.DefaultAioHttpClient(timeout=self._timeout(), limits=limits, verify=_trusted())
 
     def _api(self, http: httpx2.AsyncClient) -> openai.AsyncOpenAI:
         import openai

@@ -6,8 +6,10 @@ import datetime
 import math
 import numbers
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
 from typing import TYPE_CHECKING, Any
 
+from pxt_assets.batches import BATCH_BYTES, exact_batches
 from pxt_assets.errors import CellError, SourceError
 from pxt_assets.media import Media, is_image, media_of
 from pxt_assets.types import Image, Json, plain_type
@@ -18,6 +20,8 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 Reader = Callable[[Sequence[str], int], Iterable["pa.RecordBatch"]]
+_PARTS_HELD = 64
+"""Files that stay open at once."""
 
 
 class Rows:
@@ -34,8 +38,8 @@ class Rows:
         self._read = read
 
     def batches(self, columns: Sequence[str], size: int) -> Iterator[pa.RecordBatch]:
-        """Batches of exactly `size` rows, the last one of what is left."""
-        return exact_batches(self._read(columns, size), size)
+        """Batches of `size` rows, or of fewer that come to BATCH_BYTES, the last one of what is left."""
+        return exact_batches(self._read(columns, size), size, BATCH_BYTES)
 
     def table(self, columns: Sequence[str]) -> pa.Table:
         """Some columns as one table."""
@@ -44,22 +48,13 @@ class Rows:
         schema = pa.schema([self.schema.field(name) for name in columns])
         return pa.Table.from_batches(self._read(columns, 65_536), schema)
 
+    def newest(self) -> Rows:
+        """The rows as they are now, where they are stored and may have been replaced."""
+        return self
 
-def exact_batches(batches: Iterable[pa.RecordBatch], size: int) -> Iterator[pa.RecordBatch]:
-    """The same rows in batches of exactly `size`, the last one of what is left."""
-    import pyarrow as pa
-
-    kept: list[pa.RecordBatch] = []
-    rows = 0
-    for batch in batches:
-        kept.append(batch)
-        rows += batch.num_rows
-        while rows >= size:
-            joined = pa.concat_batches(kept) if len(kept) > 1 else kept[0]
-            yield joined.slice(0, size)
-            kept, rows = [joined.slice(size)], rows - size
-    if rows:
-        yield pa.concat_batches(kept)
+    def held(self) -> AbstractContextManager[None]:
+        """While it lasts, rows that are stored are read as they are now, though others may take their place."""
+        return nullcontext()
 
 
 def chained(parts: Sequence[Rows]) -> Rows:
@@ -80,7 +75,24 @@ def chained(parts: Sequence[Rows]) -> Rows:
             for batch in part.batches(columns, size):
                 yield _cast(batch, wanted)
 
-    return Rows(schema, sum(p.num_rows for p in parts), read, simulated=any(p.simulated for p in parts))
+    return _Chain(telling, schema, read, simulated=any(part.simulated for part in parts))
+
+
+class _Chain(Rows):
+    """Several partitions' rows."""
+
+    def __init__(self, parts: Sequence[Rows], schema: pa.Schema, read: Reader, *, simulated: bool) -> None:
+        super().__init__(schema, sum(part.num_rows for part in parts), read, simulated=simulated)
+        self._parts = parts
+
+    @contextmanager
+    def held(self) -> Iterator[None]:
+        with ExitStack() as stack:
+            for part in self._parts[
+                :_PARTS_HELD
+            ]:  # a process may open so many; the others are read if they stay
+                stack.enter_context(part.held())
+            yield
 
 
 def _common_schema(schemas: Sequence[pa.Schema]) -> pa.Schema:
@@ -128,7 +140,7 @@ def rows_of(value: object) -> Rows:
     import pyarrow.dataset as ds
 
     if isinstance(value, Rows):
-        return value
+        return value.newest()
     if isinstance(value, ds.Dataset):
         dataset = value
 

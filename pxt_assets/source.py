@@ -22,6 +22,7 @@ def files_asset(
     encoding: str,
     storage_options: Mapping[str, Any] | None,
     attributes: Mapping[str, Any],
+    store_key: str = "columns",
 ) -> dg.AssetsDefinition:
     """An asset whose value is the rows of the files that `path` names, each partition's of its own files.
 
@@ -60,7 +61,7 @@ def files_asset(
 
     @dg.multi_asset(
         name=identifier(key),
-        specs=[spec.with_io_manager_key("columns")],
+        specs=[spec.with_io_manager_key(store_key)],
         backfill_policy=dg.BackfillPolicy.single_run() if partitions_def else None,
     )
     def files(context: dg.AssetExecutionContext) -> dg.MaterializeResult[Any]:

@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING, Any
 import dagster as dg
 from pydantic import ConfigDict, Field
 
+from pxt_assets.contents import Contents
 from pxt_assets.errors import CellError, SourceError
-from pxt_assets.parquet import ParquetFile
+from pxt_assets.parquet import ParquetFile, sidecar_of
 from pxt_assets.rows import chained, rows_of
 from pxt_assets.types import schema_entries
 from pxt_assets.values import loaded
@@ -22,6 +23,8 @@ if TYPE_CHECKING:
     import pyarrow as pa
     import pyarrow.dataset as ds
 
+PROVENANCE = "pxt/provenance"
+"""Metadata of an input that asks for where a column's cells come from, in place of the column."""
 LAZY = "pxt_assets/lazy"
 """Op tag by which a computed column asks for its upstreams' partitions unread: `{partition key: Rows}`."""
 
@@ -53,6 +56,16 @@ class ColumnStore(dg.ConfigurableIOManager):
     pandas.DataFrame, pyarrow.dataset.Dataset (lazy) or list the downstream parameter is annotated with; several
     partitions load as one table in partition order.
 
+    Where the cells of a computed column come from (`digest` as in the column's `_digest`, request id, model snapshot,
+    tokens, cost in US dollars, latency in seconds, attempts, run id, time) is loaded by an input that asks for it:
+
+        ```python
+        @dg.asset(ins={"answers": dg.AssetIn(["tickets", "response"], metadata={"pxt/provenance": True})})
+        def spending(answers: pd.DataFrame) -> ...
+        ```
+
+    or outside of Dagster by `store.provenance_of(dg.AssetKey(["tickets", "response"]), "2027-03-01")`.
+
     Raises SourceError for a value that is no table, and for a partition that was never materialized.
     """
 
@@ -61,6 +74,11 @@ class ColumnStore(dg.ConfigurableIOManager):
     base_path: str = Field(description="Folder or fsspec URL (s3://, gs://, memory://) that holds all files.")
     storage_options: dict[str, Any] | None = Field(
         default=None, description="Options of the fsspec file system, such as credentials."
+    )
+    provenance: bool = Field(
+        default=True,
+        description="Whether a file beside each computed column says of every cell which request it comes from, what "
+        "that cost, and when.",
     )
 
     @classmethod
@@ -74,10 +92,28 @@ class ColumnStore(dg.ConfigurableIOManager):
         """
         from upath import UPath
 
-        folder = UPath(self.base_path, **(self.storage_options or {}))
+        folder = UPath(self.base_path, **_from_environment(self.storage_options or {}))
         for part in key.path:
             folder /= file_name(part)
         return ParquetFile(folder / f"{file_name(partition_key or key.path[-1])}.parquet")
+
+    def provenance_of(self, key: dg.AssetKey, partition_key: str | None = None) -> pa.Table:
+        """Where the cells of a computed column come from, a row for each distinct one; see ColumnStore.
+
+        Raises SourceError if there is no such record: of a column that calls no function, or with provenance=False.
+        """
+        return _table([self._provenance_file(key, partition_key)])
+
+    def _provenance_file(self, key: dg.AssetKey, partition_key: str | None) -> ParquetFile:
+        file = sidecar_of(self.file(key, partition_key))
+        if not file.exists():
+            where = f"{key.to_user_string()}{f'[{partition_key}]' if partition_key else ''}"
+            msg = (
+                f"{where}: no record of where its cells come from is stored at {file.uri}; computed columns that call "
+                "functions have one once they are materialized, unless the ColumnStore has provenance=False"
+            )
+            raise SourceError(msg)
+        return file
 
     def handle_output(self, context: dg.OutputContext, obj: object) -> None:
         """Stores a table, one file per partition."""
@@ -93,43 +129,83 @@ class ColumnStore(dg.ConfigurableIOManager):
         else:
             tables = obj if isinstance(obj, Mapping) and set(obj) == set(keys) else {keys[0]: obj}
         stored = {key: self._store(context.asset_key, key, tables[key]) for key in keys}
-        for key, (file, rows) in stored.items():
+        for key, (file, rows, contents) in stored.items():
             described = _file_metadata(file, rows, partitioned=key is not None)
             if len(keys) == 1:
                 context.add_output_metadata(described)
+                _tell_version(context, contents)
             else:
                 context.step_context.add_asset_metadata(  # one event a partition, each with its own figures
                     asset_key=context.asset_key, partition_key=key, metadata=described
                 )
 
-    def _store(self, key: dg.AssetKey, partition_key: str | None, table: object) -> tuple[ParquetFile, int]:
+    def _store(
+        self, key: dg.AssetKey, partition_key: str | None, table: object
+    ) -> tuple[ParquetFile, int, Contents]:
         import pyarrow as pa
 
         file = self.file(key, partition_key)
+        contents = Contents()
         try:
             if isinstance(table, pa.RecordBatchReader):
-                return file, file.write(table.schema, table, {})
+                return file, file.write(table.schema, contents.of(table), {}), contents
             rows = rows_of(table)
         except SourceError as e:
             where = f"{key.to_user_string()}{f'[{partition_key}]' if partition_key else ''}"
             msg = f"{where}: {e}"
             raise SourceError(msg) from e
-        return file, file.write(rows.schema, rows.batches(rows.schema.names, _ROWS_A_GROUP), {})
+        batches = contents.of(rows.batches(rows.schema.names, _ROWS_A_GROUP))
+        return file, file.write(rows.schema, batches, {}), contents
 
     def load_input(self, context: dg.InputContext) -> object:
         """Loads a table as what the parameter is annotated with."""
         upstream = context.asset_key
         keys: list[str | None] = [*context.asset_partition_keys] if context.has_asset_partitions else [None]
+        if context.definition_metadata.get(PROVENANCE):
+            sidecars = [self._provenance_file(upstream, key) for key in keys]
+            return load_as(context.dagster_type.typing_type, sidecars)
+        lazy = context.op_def is not None and LAZY in context.op_def.tags
+        if lazy and _only_checks(context):
+            return {}
         files = {key: self.file(upstream, key) for key in keys}
         for key, file in files.items():
             if not file.exists():
                 where = f"{upstream.to_user_string()}{f'[{key}]' if key else ''}"
                 msg = f"{where} is not stored at {file.uri}; materialize it first"
                 raise SourceError(msg)
-        if context.op_def is not None and LAZY in context.op_def.tags:
+        if lazy:
             return {key: file.rows() for key, file in files.items()}
         wanted = context.dagster_type.typing_type
         return load_as(wanted, [*files.values()])
+
+
+def _from_environment(value: Any) -> Any:
+    """Options with the environment variables read that EnvVar names in them: Dagster reads those of plain fields only."""
+    named = value.keys() == {"env"} if isinstance(value, Mapping) else isinstance(value, dg.EnvVar)
+    if named:
+        variable = value if isinstance(value, dg.EnvVar) else dg.EnvVar(value["env"])
+        found = variable.get_value()
+        if found is None:
+            msg = f"storage_options of the ColumnStore: the environment variable {variable.env_var_name} is not set"
+            raise SourceError(msg)
+        return found
+    if isinstance(value, Mapping):
+        return {name: _from_environment(option) for name, option in value.items()}
+    return value
+
+
+def _tell_version(context: dg.OutputContext, contents: Contents) -> None:
+    """Names the stored contents, unless the asset did, so that the same rows stored again make nothing stale."""
+    step = context.step_context
+    if not step.has_data_version(context.asset_key):
+        step.set_data_version(context.asset_key, dg.DataVersion(contents.hexdigest()))
+
+
+def _only_checks(context: dg.InputContext) -> bool:
+    """Whether the step that reads evaluates checks of its asset and computes nothing."""
+    step = context.step_context
+    selected = step.job_def.asset_layer.get_selected_entity_keys_for_node(step.node_handle)
+    return not any(isinstance(key, dg.AssetKey) for key in selected)
 
 
 def load_as(wanted: object, files: Sequence[ParquetFile]) -> object:

@@ -3,21 +3,32 @@
 from __future__ import annotations
 
 import difflib
-import re
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any, Literal, get_args
+from typing import Any
 
 import dagster as dg
 
-from pxt_assets.asset import ColumnSpec, column_asset
+from pxt_assets.asset import ColumnSpec, ResourceKeys, column_asset
+from pxt_assets.automation import Which, asset_schedule
+from pxt_assets.checks import Checks
+from pxt_assets.declared import (
+    OnError,
+    Source,
+    check_column,
+    check_options,
+    checked_schema,
+    known_columns,
+    names_of,
+    spec_of,
+)
+from pxt_assets.description import description_of, kinds_of, metadata_of, tags_of
 from pxt_assets.errors import DefinitionError, UnknownColumnError
-from pxt_assets.expr import ColumnRef, Expr, code, has_images, nodes, references, type_of
+from pxt_assets.expr import ColumnRef, type_of
 from pxt_assets.files import media_schema
+from pxt_assets.lineage import ColumnNode, column_of
+from pxt_assets.names import identifier
 from pxt_assets.source import files_asset
 from pxt_assets.types import Audio, ColumnType, Image
-
-Source = dg.AssetsDefinition | dg.AssetSpec | dg.AssetKey | str
-OnError = Literal["abort", "ignore"]
 
 
 class Table:
@@ -40,9 +51,13 @@ class Table:
         schema: types of upstream columns that their data does not tell, such as Json kept as text.
         partitions_def: the partitions of the computed columns; by default those of `asset`, which only its
             definition or spec tells.
+        automation_condition: when its columns run by themselves, unless they say otherwise; see `on_changed_inputs`.
+        pool: the Dagster pool in which its columns run, unless they say otherwise: it limits how many run at once.
 
     Raises DefinitionError for what cannot be a table.
     """
+
+    _resources = ResourceKeys()
 
     def __init__(
         self,
@@ -51,18 +66,23 @@ class Table:
         key: str | Sequence[str] | None = None,
         schema: Mapping[str, type[ColumnType]] | None = None,
         partitions_def: dg.PartitionsDefinition[Any] | None = None,
+        automation_condition: dg.AutomationCondition[Any] | None = None,
+        pool: str | None = None,
     ) -> None:
-        spec = _spec_of(asset)
+        spec = spec_of(asset)
         self._asset_key = spec.key
-        self._row_key = _names(key)
-        self._schema = _checked_schema(schema or {})
+        self._row_key = names_of(key)
+        self._schema = checked_schema(schema or {})
         self._partitions_def = partitions_def or spec.partitions_def
         policy = asset.backfill_policy if isinstance(asset, dg.AssetsDefinition) else None
         self._backfill_policy = policy or dg.BackfillPolicy.single_run()
         self._group_name = spec.group_name
-        self._upstream = _known_columns(spec)
+        self._upstream = known_columns(spec)
         self._storage_options: dict[str, Any] = {}
+        self._automation_condition = automation_condition
+        self._pool = pool
         self._columns: dict[str, ColumnRef] = {}
+        self._lineage: dict[str, ColumnNode] = {}
         self._assets: list[dg.AssetsDefinition] = []
         self._referenced: set[str] = set()
         for name in (*self._row_key, *self._schema):
@@ -82,6 +102,8 @@ class Table:
         storage_options: Mapping[str, Any] | None = None,
         group_name: str | None = None,
         description: str | None = None,
+        automation_condition: dg.AutomationCondition[Any] | None = None,
+        pool: str | None = None,
     ) -> Table:
         """A table of CSV, JSON Lines, Parquet or Arrow files, or of images or audio files, one a row.
 
@@ -110,6 +132,8 @@ class Table:
             storage_options: options of the fsspec file system.
             group_name: group of the source asset and, unless they say otherwise, of the columns.
             description: of the source asset.
+            automation_condition: as for `Table`; the source asset has none.
+            pool: as for `Table`; the source asset is in none.
 
         An empty cell of a CSV file is null; `""` is an empty text.
 
@@ -128,22 +152,23 @@ class Table:
         the file and the line.
         """
         given = {"group_name": group_name, "description": description}
-        declared = _checked_schema(schema or {})
+        declared = checked_schema(schema or {})
         source = files_asset(
-            _spec_of(name).key,
+            spec_of(name).key,
             path,
             schema=declared,
             partitions_def=partitions_def,
             encoding=encoding,
             storage_options=storage_options,
             attributes={k: v for k, v in given.items() if v is not None},
+            store_key=cls._resources.columns,
         )
         typed = media_schema(path, declared)
-        for column in _names(key):
+        for column in names_of(key):
             if typed is not declared and typed.get(column) in (Image, Audio):  # of other files it may be text
                 msg = f"got key={key!r}; the {column} itself cannot identify a row, but its file can: key='path'"
                 raise DefinitionError(msg)
-        table = cls(source, key=key, schema=typed)
+        table = cls(source, key=key, schema=typed, automation_condition=automation_condition, pool=pool)
         table._assets.append(source)
         table._storage_options = dict(storage_options or {})
         return table
@@ -188,6 +213,9 @@ class Table:
         owners: Sequence[str] | None = None,
         tags: Mapping[str, str] | None = None,
         description: str | None = None,
+        checks: Checks | None = None,
+        max_cost_usd: float | None = None,
+        pool: str | None = None,
         **columns: Any,
     ) -> dg.AssetsDefinition:
         """Adds one column, `name=expression`, and returns its asset, whose key is `[*table key, name]`.
@@ -201,29 +229,27 @@ class Table:
 
         The expression is a function call, a column reference or a path into one, or a dict or list of these. With
         `on_error="abort"` a failed row fails the run; with "ignore" its error is stored beside the others' results.
-        The other options are those of a Dagster asset. Raises DefinitionError.
+        `checks` says which asset checks it has. `max_cost_usd` is what a run may spend on it, in US dollars, unless the
+        run config says otherwise. `pool` names a Dagster pool, which counts columns that run at once, not requests. The
+        other options are those of a Dagster asset. Raises DefinitionError.
         """
         name, expr = self._checked_column(columns)
-        if on_error not in get_args(OnError):
-            msg = f"{self!r}.{name}: got on_error={on_error!r}, allowed: 'abort' or 'ignore'"
-            raise DefinitionError(msg)
-        read = references(expr)
-        if partition_mapping is not None and read and all(ref._asset != self._asset_key for ref in read):
-            msg = (
-                f"{self!r}.{name}: partition_mapping maps to the upstream asset's partitions, but this column reads "
-                "computed columns alone, whose partitions are its own; leave it out"
-            )
-            raise DefinitionError(msg)
+        checks = checks or Checks()
+        where = f"{self!r}.{name}"
+        check_options(where, expr, self._asset_key, on_error, partition_mapping, checks, max_cost_usd)
         column_type, shape = type_of(expr)
         key = dg.AssetKey([*self._asset_key.path, name])
         given = {
-            "automation_condition": automation_condition,
+            "automation_condition": automation_condition or self._automation_condition,
             "freshness_policy": freshness_policy,
             "group_name": group_name or self._group_name,
             "owners": owners,
-            "tags": tags,
-            "description": description,
+            "tags": {**tags_of(expr), **(tags or {})},
+            "description": description_of(expr, description),
+            "kinds": kinds_of(expr),
+            "metadata": metadata_of(self._asset_key, name),
         }
+        lineage = column_of(".".join(self._asset_key.path), name, expr, self._lineage)
         spec = ColumnSpec(
             key=key,
             name=name,
@@ -235,13 +261,67 @@ class Table:
             backfill_policy=self._backfill_policy if self._partitions_def else None,
             on_error=on_error,
             partition_mapping=partition_mapping,
+            checks=checks,
+            max_cost_usd=max_cost_usd,
             storage_options=self._storage_options,
+            pool=pool or self._pool,
+            lineage=lineage,
             attributes={k: v for k, v in given.items() if v is not None},
+            resources=self._resources,
         )
         asset = column_asset(spec)
         self._columns[name] = ColumnRef(self._asset_key, key, name, column_type, shape)
+        self._lineage[name] = lineage
         self._assets.append(asset)
         return asset
+
+    def schedule(
+        self,
+        cron_schedule: str,
+        *,
+        name: str | None = None,
+        partitions: Which | None = None,
+        execution_timezone: str | None = None,
+        default_status: dg.DefaultScheduleStatus = dg.DefaultScheduleStatus.STOPPED,
+        tags: Mapping[str, str] | None = None,
+        description: str | None = None,
+    ) -> dg.ScheduleDefinition:
+        """A schedule that materializes all of `assets`, as they are when it is made.
+
+        Example:
+            ```python
+            defs = dg.Definitions(assets=tbl.assets, schedules=[tbl.schedule("0 6 * * *")], resources={...})
+            ```
+
+        Rows that did not change cost nothing, so that a schedule pays for what is new.
+
+        Args:
+            cron_schedule: when, as cron has it: minute, hour, day, month, weekday.
+            name: of the schedule; by default `<table>_schedule`.
+            partitions: "latest", the last one that is complete, of a partitioning by time; "all" of any other, those
+                included that were added to a dynamic one meanwhile. That is the default, and "all" can be asked of a
+                partitioning by time, too.
+            execution_timezone: in which the cron schedule is meant, such as "Europe/Berlin"; UTC by default.
+            default_status: whether it runs before somebody switches it on in the UI.
+            tags: of its runs.
+            description: of the schedule.
+
+        Raises DefinitionError for a table without computed columns, and for partitions that it does not have.
+        """
+        if not self._columns:
+            msg = f"{self!r}.schedule: the table has no computed columns yet; add them first"
+            raise DefinitionError(msg)
+        options = {"execution_timezone": execution_timezone, "tags": tags, "description": description}
+        return asset_schedule(
+            name or f"{identifier(self._asset_key)}_schedule",
+            cron_schedule,
+            [key for asset in self._assets for key in asset.keys],
+            self._partitions_def,
+            partitions=partitions,
+            in_one_run=self._backfill_policy.max_partitions_per_run is None,
+            default_status=default_status,
+            **{option: value for option, value in options.items() if value is not None},
+        )
 
     def _checked_column(self, columns: Mapping[str, Any]) -> tuple[str, Any]:
         if len(columns) != 1:
@@ -259,39 +339,7 @@ class Table:
         if name in taken:
             msg = f"{self!r}: {name!r} is {taken[name]}; choose another name"
             raise DefinitionError(msg)
-        if not re.fullmatch(r"[A-Za-z0-9_]+", name):
-            msg = f"{self!r}: {name!r} is no column name; write it with letters, digits and _"
-            raise DefinitionError(msg)
-        if name.startswith("_") or name.endswith(("_errortype", "_errormsg")) or name in _RESERVED:
-            msg = (
-                f"{self!r}: {name!r} is a reserved name (names that begin with _, that end with _errortype or "
-                f"_errormsg, and {', '.join(sorted(_RESERVED))}); choose another"
-            )
-            raise DefinitionError(msg)
-        if not isinstance(expr, Expr) and not any(True for _ in nodes(expr)):
-            msg = (
-                f"{self!r}.{name}: got {type(expr).__name__} {expr!r:.60}, allowed: a function call, a column reference, "
-                "or a dict or list of these"
-            )
-            raise DefinitionError(msg)
-        if has_images(expr):
-            msg = (
-                f"{self!r}.{name}: a dict or list is stored as JSON, which holds no images or sounds; give each of "
-                "them a column of its own"
-            )
-            raise DefinitionError(msg)
-        for ref in references(expr):
-            if ref._table != self._asset_key:
-                msg = (
-                    f"{self!r}.{name}: {ref!r} is a column of another table; join the tables upstream, in an asset "
-                    "that gives both as rows"
-                )
-                raise DefinitionError(msg)
-        try:
-            code(expr)
-        except (TypeError, ValueError) as e:
-            msg = f"{self!r}.{name}: {e}"
-            raise DefinitionError(msg) from e
+        check_column(name, expr, self._asset_key, _RESERVED, repr(self))
         return name, expr
 
     def _unknown(self, name: str) -> UnknownColumnError:
@@ -304,46 +352,3 @@ class Table:
 
 _RESERVED = frozenset(n for n in dir(Table) if not n.startswith("_"))
 """Names that `tbl.name` gives another meaning."""
-
-
-def _spec_of(asset: object) -> dg.AssetSpec:
-    if isinstance(asset, dg.AssetsDefinition):
-        specs = list(asset.specs)
-        if len(specs) != 1:
-            names = ", ".join(spec.key.to_user_string() for spec in specs)
-            msg = f"got an asset definition of {len(specs)} assets ({names}); give the key of the one that is the table"
-            raise DefinitionError(msg)
-        return specs[0]
-    if isinstance(asset, dg.AssetSpec):
-        return asset
-    if isinstance(asset, dg.AssetKey):
-        return dg.AssetSpec(asset)
-    if isinstance(asset, str) and asset:
-        return dg.AssetSpec(dg.AssetKey.from_user_string(asset))
-    msg = f"got {type(asset).__name__} {asset!r:.60} as a table, allowed: an asset, an AssetSpec, an AssetKey, or its text"
-    raise DefinitionError(msg)
-
-
-def _names(key: str | Sequence[str] | None) -> tuple[str, ...]:
-    names = (
-        () if key is None else (key,) if isinstance(key, str) or not isinstance(key, Sequence) else tuple(key)
-    )
-    if not all(isinstance(n, str) and n for n in names) or len(set(names)) != len(names):
-        msg = f"got key={key!r}, allowed: a column name, or several different ones"
-        raise DefinitionError(msg)
-    return names
-
-
-def _checked_schema(schema: Mapping[str, Any]) -> dict[str, type[ColumnType]]:
-    for name, column_type in schema.items():
-        if not (isinstance(column_type, type) and issubclass(column_type, ColumnType)):
-            msg = f"schema[{name!r}]: got {column_type!r}, allowed: a type of pxt_assets.types, such as String or Json"
-            raise DefinitionError(msg)
-    return dict(schema)
-
-
-def _known_columns(spec: dg.AssetSpec) -> tuple[str, ...] | None:
-    """The upstream's columns, where its definition declares them (`dagster/column_schema`)."""
-    schema = spec.metadata.get("dagster/column_schema")
-    schema = getattr(schema, "schema", schema)
-    return tuple(c.name for c in schema.columns) if isinstance(schema, dg.TableSchema) else None

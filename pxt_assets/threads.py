@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import asyncio
+from collections.abc import Callable, Coroutine
 from concurrent.futures import Executor, Future
 from contextlib import suppress
+from contextvars import copy_context
 from functools import partial
 from queue import Empty, SimpleQueue
 from threading import Semaphore, Thread
@@ -12,6 +14,35 @@ from typing import Any, ParamSpec, TypeVar
 
 P = ParamSpec("P")
 T = TypeVar("T")
+
+
+async def in_thread(fn: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> T:
+    """Runs a function in a thread of its own, in the same context.
+
+    Unlike with `asyncio.to_thread` the end of the event loop does not wait for one that hangs.
+    """
+    threads, context, call = Threads(1), copy_context(), partial(fn, *args, **kwargs)
+    try:
+        return await asyncio.wrap_future(threads.submit(lambda: context.run(call)))
+    finally:
+        threads.shutdown(wait=False)
+
+
+async def to_its_end(running: Coroutine[Any, Any, T]) -> T:
+    """Awaits something that must not be broken off; a cancellation meanwhile is raised when it has ended."""
+    task = asyncio.ensure_future(running)
+    cancelled: asyncio.CancelledError | None = None
+    while not task.done():
+        try:
+            await asyncio.shield(task)
+        except asyncio.CancelledError as e:
+            cancelled = e
+        except BaseException:
+            break  # is raised below
+    if cancelled is not None:
+        task.exception()  # the interrupt is what is told
+        raise cancelled
+    return task.result()
 
 
 class Threads(Executor):

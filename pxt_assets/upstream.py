@@ -9,7 +9,7 @@ import dagster as dg
 from dagster._core.definitions.partitions.context import partition_loading_context
 from dagster._core.definitions.partitions.utils import infer_partition_mapping
 
-from pxt_assets.errors import RunError, SourceError
+from pxt_assets.errors import PartitionError, SourceError
 from pxt_assets.rows import Rows, chained, rows_of
 
 
@@ -19,7 +19,7 @@ def upstream_rows(
     """The rows of an input that belong to one partition of the asset that is being computed.
 
     `loaded` is what the upstream's IO manager gave for the run: rows unread by partition key (ColumnStore), a dict of
-    values by partition key (IO managers, for several partitions), or a value. Raises RunError for what is no table,
+    values by partition key (IO managers, for several partitions), or a value. Raises PartitionError for what is no table,
     and for a partition that is not there.
     """
     keys = upstream_partitions(context, asset, partition)
@@ -37,7 +37,7 @@ def upstream_rows(
     except SourceError as e:
         which = f"[{keys[0]}]" if keys and len(keys) == 1 else ""
         msg = f"the input {asset.to_user_string()}{which}: {e}"
-        raise RunError(msg) from e
+        raise PartitionError(msg) from e
 
 
 def upstream_partitions(

@@ -9,6 +9,7 @@ from typing import Any
 
 import dagster as dg
 
+from pxt_assets.automation import on_changed_inputs
 from pxt_assets.demo.models import (
     CHAT_MODEL,
     EMBEDDING_MODEL,
@@ -57,6 +58,7 @@ def tickets_table(
         partitions_def=partitions_def,
         group_name="tickets",
         description="Customers' tickets, a file a day.",
+        automation_condition=on_changed_inputs(),
     )
     messages = [{"role": "system", "content": INSTRUCTION}, {"role": "user", "content": tbl[text]}]
     tbl.add_computed_column(response=chat_completions(messages, model=CHAT_MODEL), on_error="ignore")
@@ -76,6 +78,7 @@ def photos_table() -> Table:
         partitions_def=OWN_DAYS,
         group_name="photos",
         description="Photos that customers sent with their tickets, a folder a day.",
+        automation_condition=on_changed_inputs(),
     )
     content = [{"type": "text", "text": QUESTION}, {"type": "image_url", "image_url": tbl.image}]
     messages = [{"role": "user", "content": content}]
@@ -91,7 +94,10 @@ def photos_table() -> Table:
 
 
 def demo_definitions(tables: Sequence[Table], *, live: bool, store: str) -> dg.Definitions:
-    """The tables' assets with the real API, or with the simulator, which needs no key and costs nothing."""
+    """The tables' assets with the real API, or with the simulator, which needs no key and costs nothing.
+
+    Schedules and automation are off until somebody switches them on in the UI.
+    """
     without_headers = (IMAGE_MODEL, MODERATION_MODEL, SPEECH_MODEL, TRANSCRIPTION_MODEL)
     simulated = OpenAIResource.simulated(
         rpm=_RPM,
@@ -103,5 +109,7 @@ def demo_definitions(tables: Sequence[Table], *, live: bool, store: str) -> dg.D
     openai = OpenAIResource() if live else simulated
     return dg.Definitions(
         assets=[asset for table in tables for asset in table.assets],
+        schedules=[table.schedule("0 6 * * *") for table in tables],
         resources={"openai": openai, "columns": ColumnStore(base_path=store)},
+        executor=dg.in_process_executor,  # a process for each step takes longer than the demo's steps
     )

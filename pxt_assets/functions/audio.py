@@ -6,10 +6,11 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
+from pxt_assets.errors import CellError
 from pxt_assets.functions.declare import api_function, model_of, shown, text_of, usage_of, with_kwargs
 from pxt_assets.functions.uploads import audio_upload, reading_files
 from pxt_assets.media import Media
-from pxt_assets.request import Endpoint, Parsed, Usage
+from pxt_assets.request import PAGE_TOKENS, Endpoint, Parsed, Usage
 from pxt_assets.sniff import AUDIO_FORMATS
 from pxt_assets.types import Audio, Json
 
@@ -19,6 +20,10 @@ _CONTAINERS = {"opus": "ogg"}
 """Formats of speech by what they are told to be by their first bytes, where that is another name."""
 _CHARGED_BY_CHARACTER = "tts-1"
 """Source: https://platform.openai.com/docs/pricing; no answer states what a text read aloud costs."""
+_BYTES_A_SECOND = 8_000
+"""Of a recording, if it is an mp3 of 64 kbit/s."""
+_TOKENS_A_SECOND = 10
+"""Source: https://platform.openai.com/docs/guides/speech-to-text"""
 _TEXTS = ("text", "srt", "vtt")
 """Formats of transcripts whose answers are no JSON."""
 _TEXT = {"type": "string"}
@@ -48,8 +53,21 @@ def _parse_sound(body: bytes, asked: Mapping[str, Any]) -> Parsed:
     told = _CONTAINERS.get(wanted, wanted)
     suffix = wanted if sound.format in (None, told) else sound.format  # some servers know one format alone
     model = str(asked["model"])
-    usage = Usage(characters=len(asked["input"])) if model.startswith(_CHARGED_BY_CHARACTER) else None
+    usage = _read_aloud(asked) if model.startswith(_CHARGED_BY_CHARACTER) else None
     return Parsed([Media(body, f"speech.{suffix}")], usage, model)
+
+
+def _read_aloud(body: Mapping[str, Any]) -> Usage:
+    return Usage(characters=len(body["input"]))
+
+
+def _heard(body: Mapping[str, Any]) -> Usage:
+    """What a recording is charged for, its length guessed by its size."""
+    seconds = body["file"].size / _BYTES_A_SECOND
+    if str(body["model"]).startswith("whisper"):
+        return Usage(seconds=seconds)
+    tokens = round(seconds * _TOKENS_A_SECOND)
+    return Usage(input_tokens=tokens, audio_tokens=tokens)
 
 
 def _is_json(body: bytes) -> bool:
@@ -82,9 +100,23 @@ def _text_of(body: bytes, wanted: str) -> str:
     return text.removesuffix("\n").removesuffix("\r") if wanted == "text" else text
 
 
-_SPEECH = Endpoint("/audio/speech", parse=_parse_sound, sends_limits=False)
-_TRANSCRIPTIONS = Endpoint("/audio/transcriptions", parse=_parse_transcript, sends_limits=False, uploads=True)
-_TRANSLATIONS = Endpoint("/audio/translations", parse=_parse_transcript, sends_limits=False, uploads=True)
+_SPEECH = Endpoint("/audio/speech", parse=_parse_sound, sends_limits=False, costly=True, charged=_read_aloud)
+_TRANSCRIPTIONS = Endpoint(
+    "/audio/transcriptions",
+    parse=_parse_transcript,
+    sends_limits=False,
+    uploads=True,
+    answer_tokens=PAGE_TOKENS,
+    charged=_heard,
+)
+_TRANSLATIONS = Endpoint(
+    "/audio/translations",
+    parse=_parse_transcript,
+    sends_limits=False,
+    uploads=True,
+    answer_tokens=PAGE_TOKENS,
+    charged=_heard,
+)
 
 
 @api_function(_SPEECH, returns=Audio)
@@ -115,7 +147,7 @@ def speech(
     )
     if body.get("stream_format") not in (None, "audio"):
         msg = f"stream_format: got {shown(body['stream_format'])}, allowed: 'audio', since cells hold whole answers"
-        raise ValueError(msg)
+        raise CellError("ValueError", msg)
     return body
 
 
@@ -168,5 +200,5 @@ def translations(audio: Any, *, model: Any, model_kwargs: Any = None, **kwargs: 
     body = with_kwargs({"file": audio_upload(audio), "model": model}, model_kwargs, kwargs)
     if body.get("language") not in (None, "en"):
         msg = f"language: got {shown(body['language'])}, allowed: 'en': the API translates into English alone"
-        raise ValueError(msg)
+        raise CellError("ValueError", msg)
     return {k: v for k, v in body.items() if k != "language"}

@@ -6,6 +6,7 @@ import json
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from pxt_assets.errors import CellError
 from pxt_assets.functions.declare import (
     Adapted,
     api_function,
@@ -15,8 +16,16 @@ from pxt_assets.functions.declare import (
     with_kwargs,
 )
 from pxt_assets.functions.messages import with_files, with_images
-from pxt_assets.functions.structured import empty, parsed, refused, tool_arguments, truncated, with_structured
-from pxt_assets.request import Endpoint, Parsed, characters_of_schemas
+from pxt_assets.functions.structured import (
+    documented,
+    empty,
+    parsed,
+    refused,
+    tool_arguments,
+    truncated,
+    with_structured,
+)
+from pxt_assets.request import PAGE_TOKENS, Endpoint, Parsed, characters_of_schemas
 from pxt_assets.schema import Structured, response_schema
 from pxt_assets.throttle import Size, size_of
 from pxt_assets.types import Json
@@ -74,7 +83,7 @@ def _size(body: Mapping[str, Any]) -> Size:
     )
 
 
-_ENDPOINT = Endpoint("/chat/completions", parse=_parse, size=_size)
+_ENDPOINT = Endpoint("/chat/completions", parse=_parse, size=_size, answer_tokens=PAGE_TOKENS)
 
 
 def _adapt(arguments: dict[str, Any]) -> Adapted:
@@ -89,8 +98,8 @@ def _placed(wanted: Any) -> tuple[Structured, Any]:
 
 
 def _parsed(answer: Any, check: Callable[[str], Any]) -> Any:
-    choice = answer["choices"][0] if answer["choices"] else {}
-    message = choice.get("message") or {}
+    choice = documented(answer["choices"][0] if answer["choices"] else {})
+    message = documented(choice.get("message") or {})
     if message.get("refusal"):
         raise refused(str(message["refusal"]))
     if choice.get("finish_reason") in ("length", "content_filter"):
@@ -148,7 +157,7 @@ def chat_completions(
     """
     if not isinstance(messages, list | tuple) or not all(isinstance(m, Mapping) for m in messages):
         msg = f"messages: got {shown(messages)}, allowed: a list of dicts with `role` and `content`"
-        raise TypeError(msg)
+        raise CellError("TypeError", msg)
     messages = with_images(messages, _image_url)
     body = {"messages": messages, "model": model, "tools": tools, "tool_choice": tool_choice}
     return with_kwargs(body, model_kwargs, kwargs)

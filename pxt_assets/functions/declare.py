@@ -17,6 +17,9 @@ from pxt_assets.types import ColumnType
 
 P = ParamSpec("P")
 
+_MOST_TOKENS = 2**53
+"""More than any answer has, and as much as columns and prices can hold."""
+
 
 @dataclass(frozen=True)
 class Adapted:
@@ -32,7 +35,7 @@ class Adapted:
 class ApiFunction(Function[P]):
     """A function of the API. `build` takes the resolved arguments of one row and gives the request's body.
 
-    `build` raises CellError, TypeError or ValueError for values that the function cannot take. `adapt` is applied to
+    `build` raises CellError for values that the function cannot take. `adapt` is applied to
     the arguments once, while definitions load.
     """
 
@@ -60,13 +63,16 @@ class ApiFunction(Function[P]):
         """The request of one row. Raises CellError for arguments that the function cannot take."""
         try:
             body = self._build(**arguments)  # type: ignore[call-arg]
-            request = Request(self.endpoint, {k: v for k, v in body.items() if v is not None}, self._settle)
-            request.check()
         except UnicodeEncodeError:
             return self.ask(_encodable(arguments))
         except CellError as e:
             raise CellError(e.errortype, f"{self.name}: {e.message}") from e
-        except (TypeError, ValueError) as e:
+        request = Request(self.endpoint, {k: v for k, v in body.items() if v is not None}, self._settle)
+        try:
+            request.check()
+        except UnicodeEncodeError:
+            return self.ask(_encodable(arguments))
+        except (TypeError, ValueError) as e:  # what JSON cannot hold
             raise CellError(type(e).__name__, f"{self.name}: {e}") from e
         return request
 
@@ -125,24 +131,24 @@ def shown(value: object) -> str:
 
 
 def with_kwargs(body: Mapping[str, Any], model_kwargs: object, extra: Mapping[str, Any]) -> Mapping[str, Any]:
-    """The body with the API's other arguments added. Raises TypeError for `model_kwargs` that are no dict."""
+    """The body with the API's other arguments added. Raises CellError for `model_kwargs` that are no dict."""
     if model_kwargs is None:
         return {**body, **extra}
     if not isinstance(model_kwargs, Mapping):
         msg = f"model_kwargs: got {shown(model_kwargs)}, allowed: a dict of the API's arguments, or null"
-        raise TypeError(msg)
+        raise CellError("TypeError", msg)
     twice = sorted(model_kwargs.keys() & body.keys())
     if twice:
         msg = f"model_kwargs: {', '.join(twice)} is an argument of its own; leave it out of model_kwargs"
-        raise TypeError(msg)
+        raise CellError("TypeError", msg)
     return {**body, **model_kwargs, **extra}
 
 
 def text_of(value: object, argument: str) -> str:
-    """The value, if it is text. Raises TypeError."""
+    """The value, if it is text. Raises CellError."""
     if not isinstance(value, str):
         msg = f"{argument}: got {shown(value)}, allowed: text or null; convert the column to text upstream"
-        raise TypeError(msg)
+        raise CellError("TypeError", msg)
     return value
 
 
@@ -151,28 +157,36 @@ def usage_of(answer: Mapping[str, Any]) -> Usage | None:
     usage = answer.get("usage")
     if not isinstance(usage, Mapping):
         return None
-    if isinstance(usage.get("seconds"), int | float):
-        return Usage(seconds=max(float(usage["seconds"]), 0.0))
+    seconds = usage.get("seconds")
+    if isinstance(seconds, int | float) and not isinstance(seconds, bool):
+        return Usage(seconds=min(max(float(seconds), 0.0), float(_MOST_TOKENS)))
     read, written = usage.get("prompt_tokens"), usage.get("completion_tokens")
     details = usage.get("prompt_tokens_details")
     if "prompt_tokens" not in usage:
         read, written = usage.get("input_tokens"), usage.get("output_tokens")
         details = usage.get("input_tokens_details") or usage.get("input_token_details")
-    if not isinstance(read, int):
+    if not isinstance(read, int) or isinstance(read, bool):
         return None
-    details = details if isinstance(details, Mapping) else {}
     cached, images, sound = (
-        min(_count(details.get(name)), _count(read))
+        min(_count(mapping(details).get(name)), _count(read))
         for name in ("cached_tokens", "image_tokens", "audio_tokens")
     )
     return Usage(_count(read), _count(written), cached, images, sound)
 
 
+def mapping(value: object) -> Mapping[str, Any]:
+    """A part of an answer that should be an object; nothing where a server sends something else."""
+    return value if isinstance(value, Mapping) else {}
+
+
 def model_of(answer: Mapping[str, Any]) -> str | None:
     """The model snapshot that an answer states."""
     model = answer.get("model")
-    return model if isinstance(model, str) else None
+    return encodable(model) if isinstance(model, str) else None
 
 
 def _count(value: object) -> int:
-    return max(value, 0) if isinstance(value, int) else 0
+    """A number of tokens; 0 for what is none, since an odd bill is no reason to lose the answer."""
+    if not isinstance(value, int) or isinstance(value, bool):
+        return 0
+    return min(max(value, 0), _MOST_TOKENS)

@@ -7,6 +7,7 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from pxt_assets.errors import CellError
 from pxt_assets.functions.declare import api_function, model_of, shown, text_of, usage_of, with_kwargs
 from pxt_assets.request import Endpoint, Parsed
 from pxt_assets.throttle import Size, size_of
@@ -28,21 +29,28 @@ def _parse(body: bytes, asked: Mapping[str, Any]) -> Parsed:
     answer = json.loads(body)
     cells = len(asked["input"])
     data = answer.get("data") if isinstance(answer, dict) else None
-    if not isinstance(data, list) or sorted(item["index"] for item in data) != list(range(cells)):
+    if (
+        not isinstance(data, list)
+        or not all(isinstance(item, Mapping) and isinstance(item.get("index"), int) for item in data)
+        or sorted(item["index"] for item in data) != list(range(cells))
+    ):
         msg = f"the answer does not hold the {cells} vectors asked for"
         raise ValueError(msg)
-    vectors = [_vector(item["embedding"]) for item in sorted(data, key=lambda item: int(item["index"]))]
+    vectors = [_vector(item.get("embedding")) for item in sorted(data, key=lambda item: int(item["index"]))]
     return Parsed(vectors, usage_of(answer), model_of(answer))
 
 
-def _vector(embedding: str | list[float]) -> Any:
+def _vector(embedding: object) -> Any:
     """`float32[dim]`, from base64 of little-endian floats, or from the list that some servers send all the same."""
     import numpy as np
 
     if isinstance(embedding, str):
         vector = np.frombuffer(base64.b64decode(embedding), "<f4")
     else:
-        vector = np.asarray(embedding, np.float32)
+        try:
+            vector = np.asarray(embedding, np.float32)
+        except TypeError as e:  # of what the list holds
+            raise ValueError(str(e)) from e
     if vector.ndim != 1 or not len(vector):
         msg = f"the answer holds {shown(embedding)} in place of a vector"
         raise ValueError(msg)
@@ -80,6 +88,6 @@ def embeddings(input: Any, *, model: Any, model_kwargs: Any = None, **kwargs: An
     """
     if not text_of(input, "input"):
         msg = "input: got an empty text, which the API refuses; filter such rows upstream or make them null"
-        raise ValueError(msg)
+        raise CellError("ValueError", msg)
     body = with_kwargs({"input": input, "model": model}, model_kwargs, kwargs)
     return {k: v for k, v in body.items() if k != "encoding_format"}

@@ -9,6 +9,7 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from pxt_assets.errors import CellError
 from pxt_assets.functions.declare import api_function, model_of, text_of, usage_of, with_kwargs
 from pxt_assets.functions.uploads import image_upload, mask_upload, reading_files, square_upload
 from pxt_assets.media import Media
@@ -19,6 +20,8 @@ from pxt_assets.types import ImageData
 
 MAX_IMAGES = 16
 """Images of one edit. Source: https://platform.openai.com/docs/api-reference/images/createEdit"""
+_IMAGE_TOKENS = 4_160
+"""Output tokens of a large image of high quality. Source: https://platform.openai.com/docs/guides/image-generation"""
 _INLINE = re.compile(r"data:image/[a-z+.-]+;base64,")
 _SHAPE = {
     "properties": {
@@ -62,14 +65,14 @@ def _finite(text: str) -> float | None:
     return number if math.isfinite(number) else None
 
 
-def _held(item: Mapping[str, Any]) -> bytes | str:
-    """An image's bytes, or where they are to be had from. Raises ValueError, KeyError, TypeError."""
-    if item.get("b64_json"):
-        return base64.b64decode(item["b64_json"])
-    url = item["url"]
-    if not isinstance(url, str):
-        msg = f"got a URL that is {type(url).__name__}"
-        raise TypeError(msg)
+def _held(item: object) -> bytes | str:
+    """An image's bytes, or where they are to be had from. Raises ValueError."""
+    encoded, url = (item.get("b64_json"), item.get("url")) if isinstance(item, Mapping) else (None, None)
+    if encoded and isinstance(encoded, str):
+        return base64.b64decode(encoded)
+    if encoded or not isinstance(url, str):
+        msg = "the answer holds an item that has neither an image nor its URL"
+        raise ValueError(msg)
     inline = _INLINE.match(url)
     return base64.b64decode(url[inline.end() :]) if inline else url
 
@@ -102,9 +105,32 @@ def _in_bytes(body: Mapping[str, Any]) -> Mapping[str, Any]:
     return body
 
 
-_GENERATIONS = Endpoint("/images/generations", parse=_parse, size=_size, sends_limits=False)
-_EDITS = Endpoint("/images/edits", parse=_parse, size=_size, sends_limits=False, uploads=True)
-_VARIATIONS = Endpoint("/images/variations", parse=_parse, size=_size, sends_limits=False, uploads=True)
+_GENERATIONS = Endpoint(
+    "/images/generations",
+    parse=_parse,
+    size=_size,
+    sends_limits=False,
+    costly=True,
+    answer_tokens=_IMAGE_TOKENS,
+)
+_EDITS = Endpoint(
+    "/images/edits",
+    parse=_parse,
+    size=_size,
+    sends_limits=False,
+    costly=True,
+    answer_tokens=_IMAGE_TOKENS,
+    uploads=True,
+)
+_VARIATIONS = Endpoint(
+    "/images/variations",
+    parse=_parse,
+    size=_size,
+    sends_limits=False,
+    costly=True,
+    answer_tokens=_IMAGE_TOKENS,
+    uploads=True,
+)
 
 
 @api_function(_GENERATIONS, returns=ImageData, shape=_SHAPE)
@@ -164,7 +190,7 @@ def image_edits(
     given = image if isinstance(image, list | tuple) else [image]
     if not 0 < len(given) <= (1 if model == "dall-e-2" else MAX_IMAGES):
         msg = f"image: got {len(given)} images, allowed: 1 to {MAX_IMAGES}, by dall-e-2: 1"
-        raise ValueError(msg)
+        raise CellError("ValueError", msg)
     images = [upload(one) for one in given]
     body: dict[str, Any] = {
         "image": images if isinstance(image, list | tuple) else images[0],

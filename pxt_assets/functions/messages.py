@@ -69,7 +69,7 @@ def _image(value: Any) -> Any:
                 f"image_url: got the text {shown(value)}, allowed: an http(s) or data URL; a path is read from a column "
                 "that schema= declares as Image"
             )
-            raise TypeError(msg)
+            raise CellError("TypeError", msg)
         return value
     # no mapping out of a table has its path read: only what the code itself names is a path here
     media = media_of(value, Image if isinstance(value, PurePath) else None)

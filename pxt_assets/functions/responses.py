@@ -7,10 +7,26 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from pxt_assets.errors import CellError, DefinitionError
-from pxt_assets.functions.declare import Adapted, api_function, model_of, shown, usage_of, with_kwargs
+from pxt_assets.functions.declare import (
+    Adapted,
+    api_function,
+    mapping,
+    model_of,
+    shown,
+    usage_of,
+    with_kwargs,
+)
 from pxt_assets.functions.messages import with_files, with_images
-from pxt_assets.functions.structured import empty, parsed, refused, tool_arguments, truncated, with_structured
-from pxt_assets.request import Endpoint, Parsed, characters_of_schemas
+from pxt_assets.functions.structured import (
+    documented,
+    empty,
+    parsed,
+    refused,
+    tool_arguments,
+    truncated,
+    with_structured,
+)
+from pxt_assets.request import PAGE_TOKENS, Endpoint, Parsed, characters_of_schemas
 from pxt_assets.schema import Structured, response_schema
 from pxt_assets.throttle import Size, size_of
 from pxt_assets.types import Json
@@ -50,14 +66,29 @@ def _parse(body: bytes, _asked: Mapping[str, Any]) -> Parsed:
     if not isinstance(answer, dict) or not isinstance(answer.get("output"), list):
         msg = "the answer has no `output`"
         raise ValueError(msg)
+    if not all(_is_documented(item) for item in answer["output"]):
+        msg = "the answer's `output` holds something else than items, or a message without its parts"
+        raise ValueError(msg)
     if answer.get("status") not in (None, "completed", "incomplete"):
         raise _unfinished(answer)
     answer["output_text"] = "".join(p["text"] or "" for p in _parts(answer, "output_text"))
     return Parsed([answer], usage_of(answer), model_of(answer))
 
 
+def _is_documented(item: object) -> bool:
+    """Whether this is an item of an output; of a message with its parts, and with text where a part has text."""
+    if not isinstance(item, Mapping) or item.get("type") != "message":
+        return not item or isinstance(item, Mapping)
+    parts = item.get("content") or []
+    return isinstance(parts, list) and all(
+        isinstance(part, Mapping)
+        and (part.get("type") != "output_text" or isinstance(part.get("text", 0), str | None))
+        for part in parts
+    )
+
+
 def _unfinished(answer: Mapping[str, Any]) -> CellError:
-    error = answer.get("error") or {}
+    error = mapping(answer.get("error"))
     said = error.get("message") or "cells hold whole answers, so leave out background=True"
     return CellError(
         str(error.get("code") or "UnfinishedAnswer"), f"the answer's status is {answer['status']}: {said}"
@@ -98,7 +129,7 @@ def _size(body: Mapping[str, Any]) -> Size:
     )
 
 
-_ENDPOINT = Endpoint("/responses", parse=_parse, size=_size)
+_ENDPOINT = Endpoint("/responses", parse=_parse, size=_size, answer_tokens=PAGE_TOKENS)
 
 
 def _adapt(arguments: dict[str, Any]) -> Adapted:
@@ -126,9 +157,9 @@ def _parsed(answer: Any, check: Callable[[str], Any]) -> Any:
     if refusals:
         raise refused(str(refusals[0].get("refusal")))
     if answer.get("status") == "incomplete":
-        details = answer.get("incomplete_details") or {}
+        details = documented(answer.get("incomplete_details") or {})
         raise truncated(str(details.get("reason") or "incomplete"), "max_output_tokens")
-    called = any(item.get("type") == "function_call" for item in answer["output"])
+    called = any(documented(item).get("type") == "function_call" for item in answer["output"])
     if not answer["output_text"] and not called:
         raise empty()
     return parsed(answer, answer["output_text"] or None, check)
@@ -173,7 +204,7 @@ def responses(
         input = with_images(input, _image_url, {"detail": "auto"})
     elif not isinstance(input, str):
         msg = f"input: got {shown(input)}, allowed: text, or a list of dicts, such as messages with `role` and `content`"
-        raise TypeError(msg)
+        raise CellError("TypeError", msg)
     body = {"input": input, "model": model, "tools": tools, "tool_choice": tool_choice}
     return with_kwargs(body, model_kwargs, kwargs)
 

@@ -7,7 +7,7 @@ from typing import Any
 
 from pxt_assets.errors import CellError, DefinitionError
 from pxt_assets.expr import Shape, nodes
-from pxt_assets.functions.declare import Adapted
+from pxt_assets.functions.declare import Adapted, shown
 from pxt_assets.schema import Structured
 from pxt_assets.tools import Tool, ToolChoice, Tools, tool
 
@@ -71,23 +71,33 @@ def with_structured(
     known = {**shape, "properties": {**shape["properties"], "parsed": form.shape}}
 
     def settled(answer: Any) -> Any:
-        try:
-            return settle(answer, check)
-        except (AttributeError, KeyError, TypeError) as e:  # some servers answer in forms of their own
-            msg = f"the answer is of another form than documented, so it cannot be parsed: {e}"
-            raise CellError("InvalidAnswer", msg) from e
+        return settle(answer, check)
 
     return Adapted(arguments, known, settled)
 
 
-def parsed(answer: Mapping[str, Any], text: str | None, check: Callable[[str], Any]) -> Mapping[str, Any]:
+def parsed(answer: Mapping[str, Any], text: object, check: Callable[[str], Any]) -> Mapping[str, Any]:
     """The answer with what its text holds at `parsed`, null where there is no text. Raises CellError."""
     if text is None:
         return {**answer, "parsed": None}
+    if not isinstance(text, str):
+        raise _undocumented(text)
     try:
         return {**answer, "parsed": check(text)}
     except ValueError as e:
         raise CellError("InvalidStructuredOutput", f"the answer is not of the form asked for: {e}") from e
+
+
+def documented(value: object) -> Mapping[str, Any]:
+    """A part of an answer that is documented to be an object. Raises CellError: some servers have forms of their own."""
+    if not isinstance(value, Mapping):
+        raise _undocumented(value)
+    return value
+
+
+def _undocumented(value: object) -> CellError:
+    msg = f"the answer is of another form than documented, so it cannot be parsed: it holds {shown(value)}"
+    return CellError("InvalidAnswer", msg)
 
 
 def refused(said: str) -> CellError:

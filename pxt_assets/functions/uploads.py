@@ -33,7 +33,7 @@ def _file(value: Any) -> Any:
 
 
 def audio_upload(value: Any) -> Sent:
-    """A recording as a file to upload. Raises CellError, TypeError."""
+    """A recording as a file to upload. Raises CellError."""
     from pxt_assets.types import Audio
 
     media = _media(value, "audio", Audio)
@@ -48,7 +48,7 @@ def audio_upload(value: Any) -> Sent:
 
 
 def image_upload(value: Any, argument: str = "image") -> Sent:
-    """An image for a GPT image model as a file to upload. Raises CellError, TypeError."""
+    """An image for a GPT image model as a file to upload. Raises CellError."""
     media = _media(value, argument, Image)
     if media.format not in IMAGES_TAKEN:
         media = _as_png(media)
@@ -57,7 +57,7 @@ def image_upload(value: Any, argument: str = "image") -> Sent:
 
 
 def square_upload(value: Any) -> Sent:
-    """An image for dall-e-2 as a file to upload: a square PNG. Raises CellError, TypeError."""
+    """An image for dall-e-2 as a file to upload: a square PNG. Raises CellError."""
     media = _media(value, "image", Image)
     if media.format != "png":
         media = _as_png(media)
@@ -70,7 +70,7 @@ def square_upload(value: Any) -> Sent:
 
 
 def mask_upload(value: Any, image: Sent) -> Sent:
-    """A mask as a file to upload: a PNG of the image's size with an alpha channel. Raises CellError, TypeError."""
+    """A mask as a file to upload: a PNG of the image's size with an alpha channel. Raises CellError."""
     media = _media(value, "mask", Image)
     mask, base = opened(_content(media)), opened(_content(image.media))
     if not mask.has_transparency_data:
@@ -95,7 +95,7 @@ def _media(value: Any, argument: str, column_type: type[ColumnType]) -> Media:
             f"{argument}: got {shown(value)}, allowed: bytes, a PIL image, or a column that schema= declares as "
             f"{column_type.__name__}; text is never read as a path"
         )
-        raise TypeError(msg)
+        raise CellError("TypeError", msg)
     try:
         media = media_of(value, column_type)
     except CellError as e:

@@ -7,7 +7,7 @@ from pxt_assets.throttle.cost import Size, size_of
 from pxt_assets.throttle.groups import model_group
 from pxt_assets.throttle.headers import Reading, parse_duration, read_rate_limits, retry_after
 from pxt_assets.throttle.learned import LearnedCost
-from pxt_assets.throttle.limiter import Limiter, Permit, Statistics
+from pxt_assets.throttle.limiter import Limiter, Permit, Statistics, Used
 from pxt_assets.throttle.pace import Pace
 from pxt_assets.throttle.pool import Pool, PoolRegistry
 from pxt_assets.throttle.retry import Kind, Verdict, backoff, classify
@@ -33,6 +33,7 @@ __all__ = [
     "Size",
     "Sized",
     "Statistics",
+    "Used",
     "Verdict",
     "Window",
     "backoff",

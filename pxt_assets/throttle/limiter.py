@@ -13,12 +13,12 @@ A request asks for leave, and tells what became of it:
 import asyncio
 import math
 from collections import OrderedDict
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from pxt_assets.throttle.admission import Admission, RequestTooLarge, Sized
+from pxt_assets.throttle.admission import Admission, Sized
 from pxt_assets.throttle.headers import read_rate_limits, retry_after
 from pxt_assets.throttle.pool import Pool
 
@@ -138,7 +138,7 @@ class Limiter:
         """
         start = self._clock()
         if self._totals is None:
-            self._totals = self.pool.totals(start)
+            self._totals = self.totals()
         asked = _Asked(costs, sized)
         if not self._requeued and (requeued or not self._waiting):
             permit = self._try(asked, start)
@@ -166,12 +166,16 @@ class Limiter:
         """Return what this limiter has seen since it was made."""
         utilization = None
         if self._totals is not None:
-            utilization = self.pool.utilization(self._totals, self._granted_at, self._clock())
+            utilization = self.utilization(self._totals)
         return Statistics(self._rate_limited, self._seconds_throttled, utilization)
 
-    def restart(self) -> None:
-        """Count utilization anew, from the next request on."""
-        self._totals = None
+    def totals(self) -> dict[str, tuple[float, float]]:
+        """Return what was taken and lost of each dimension up to now, for `utilization`."""
+        return self.pool.totals(self._clock())
+
+    def utilization(self, since: Mapping[str, tuple[float, float]]) -> float | None:
+        """Return the share, 0 to 1, of what the limit allowed from `since`, an earlier `totals`, to the last grant."""
+        return self.pool.utilization(since, self._granted_at, self._clock())
 
     def _answered(self, admission: Admission, headers: Mapping[str, str]) -> None:
         self._in_flight -= 1
@@ -211,7 +215,7 @@ class Limiter:
             if not granted.done():  # else cancelled just now
                 try:
                     permit = self._try(asked, self._clock())
-                except RequestTooLarge as error:
+                except Exception as error:  # whoever waits is told, a fault of this program too
                     granted.set_exception(error)
                 else:
                     if not isinstance(permit, Permit):
@@ -247,3 +251,24 @@ class Limiter:
                     del queue[granted]
                     if not granted.done():
                         granted.set_exception(error)
+
+
+class Used:
+    """What is used of some limiters' limits, of each from when it was begun.
+
+    Example: `used = Used([limiter])`, and some requests later `used.share`, such as 0.98.
+    """
+
+    def __init__(self, limiters: Iterable[Limiter] = ()) -> None:
+        self._since = {limiter: limiter.totals() for limiter in limiters}
+
+    def begin(self, limiter: Limiter) -> None:
+        """Measure this limiter's use, too, if it is not measured yet."""
+        if limiter not in self._since:
+            self._since[limiter] = limiter.totals()
+
+    @property
+    def share(self) -> float | None:
+        """Share, 0 to 1, of what the limit allowed that was used: of the limiter used most; None while none is known."""
+        shares = [limiter.utilization(since) for limiter, since in self._since.items()]
+        return max((share for share in shares if share is not None), default=None)

@@ -1,0 +1,128 @@
+"""When computed columns run by themselves: on changes, and by schedules."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Any, Literal, get_args
+
+import dagster as dg
+from dagster._core.definitions.partitions.context import partition_loading_context
+from dagster._core.storage.tags import ASSET_PARTITION_RANGE_END_TAG, ASSET_PARTITION_RANGE_START_TAG
+
+from pxt_assets.errors import DefinitionError
+
+Which = Literal["latest", "all"]
+"""The partitions that a tick of a schedule materializes."""
+
+
+def on_changed_inputs() -> dg.AutomationCondition[Any]:
+    """A condition that is true when something that a column is made of has changed, and at no other time.
+
+    That is: a partition that is missing, inputs whose data version is another than before, or another code version of
+    the column (its prompt, model or arguments). An upstream asset that is materialized again with the same contents
+    does not count, unlike with `AutomationCondition.eager()`, nor does another description or throttling. Of a table
+    partitioned by time the latest partition is looked at. Inputs that are missing or being materialized are waited for.
+
+    Example:
+        ```python
+        tbl.add_computed_column(embed=embeddings(tbl.body, model=model), automation_condition=on_changed_inputs())
+        ```
+
+    Automation costs nothing until somebody switches it on: in the UI under Automation, or by an
+    `AutomationConditionSensorDefinition` with `default_status=RUNNING`.
+    """
+    condition: Any = dg.AutomationCondition
+    changed = (
+        condition.newly_missing()
+        | condition.any_deps_match(condition.data_version_changed())
+        | condition.code_version_changed()
+    )
+    ready = ~condition.any_deps_missing() & ~condition.any_deps_in_progress() & ~condition.in_progress()
+    fires: dg.AutomationCondition[Any] = (
+        condition.in_latest_time_window() & changed.since_last_handled() & ready
+    ).with_label("on_changed_inputs")
+    return fires
+
+
+def asset_schedule(
+    name: str,
+    cron_schedule: str,
+    assets: Sequence[dg.AssetKey],
+    partitions_def: dg.PartitionsDefinition[Any] | None,
+    *,
+    partitions: Which | None,
+    in_one_run: bool,
+    **options: Any,
+) -> dg.ScheduleDefinition:
+    """A schedule that materializes the assets, which share `partitions_def`.
+
+    `partitions` says which: by default the latest of a time partitioning, all of any other. `in_one_run` makes one run
+    of partitions that stand side by side. `options` are those of `dg.ScheduleDefinition`. Raises DefinitionError.
+    """
+    _check(partitions, partitions_def)
+    job = dg.define_asset_job(f"{name}_job", selection=dg.AssetSelection.assets(*assets))
+
+    def requests(context: dg.ScheduleEvaluationContext) -> Iterator[dg.RunRequest | dg.SkipReason]:
+        if partitions_def is None:
+            yield dg.RunRequest()
+            return
+        at = context.scheduled_execution_time
+        keys = _keys(context, partitions_def, partitions)
+        if not keys:
+            yield dg.SkipReason(f"there is no partition to materialize at {at:%Y-%m-%d %H:%M %Z}")
+        elif in_one_run and len(keys) > 1 and not isinstance(partitions_def, dg.MultiPartitionsDefinition):
+            yield dg.RunRequest(
+                tags={ASSET_PARTITION_RANGE_START_TAG: keys[0], ASSET_PARTITION_RANGE_END_TAG: keys[-1]}
+            )
+        else:
+            for key in keys:
+                yield dg.RunRequest(run_key=f"{at.isoformat()} {key}", partition_key=key)
+
+    return dg.ScheduleDefinition(
+        name=name, job=job, cron_schedule=cron_schedule, execution_fn=requests, **options
+    )
+
+
+def _check(partitions: Which | None, partitions_def: dg.PartitionsDefinition[Any] | None) -> None:
+    if partitions is None:
+        return
+    if partitions not in get_args(Which):
+        msg = f"got partitions={partitions!r}, allowed: 'latest' or 'all'"
+        raise DefinitionError(msg)
+    if partitions_def is None:
+        msg = f"got partitions={partitions!r} for a table without partitions; leave it out"
+        raise DefinitionError(msg)
+    if partitions == "latest" and _time_of(partitions_def) is None:
+        msg = "got partitions='latest', which only a partitioning by time has; leave it out, or give partitions='all'"
+        raise DefinitionError(msg)
+
+
+def _time_of(partitions_def: dg.PartitionsDefinition[Any]) -> str | None:
+    """The dimension that is time, "" for a partitioning that is nothing else, None for one without."""
+    if isinstance(partitions_def, dg.TimeWindowPartitionsDefinition):
+        return ""
+    if isinstance(partitions_def, dg.MultiPartitionsDefinition):
+        for dimension in partitions_def.partitions_defs:
+            if isinstance(dimension.partitions_def, dg.TimeWindowPartitionsDefinition):
+                return dimension.name
+    return None
+
+
+def _keys(
+    context: dg.ScheduleEvaluationContext,
+    partitions_def: dg.PartitionsDefinition[Any],
+    partitions: Which | None,
+) -> list[str]:
+    """The keys to materialize at the scheduled time, in their order."""
+    dimension = _time_of(partitions_def)
+    with partition_loading_context(context.scheduled_execution_time, context.instance):
+        if partitions == "all" or dimension is None:
+            return list(partitions_def.get_partition_keys())
+        if isinstance(partitions_def, dg.MultiPartitionsDefinition):
+            latest = partitions_def.get_partitions_def_for_dimension(dimension).get_last_partition_key()
+            every = [
+                partitions_def.get_partition_key_from_str(k) for k in partitions_def.get_partition_keys()
+            ]
+            return [key for key in every if key.keys_by_dimension[dimension] == latest]
+        latest = partitions_def.get_last_partition_key()
+        return [] if latest is None else [latest]
