@@ -32,6 +32,7 @@ from pxt_assets.demo.models import CHAT_MODEL
 from pxt_assets.functions import chat_completions
 from pxt_assets.meter import Meter
 from pxt_assets.simulator.app import ENDPOINTS
+from pxt_assets.throttle import Used
 
 sys.path.insert(0, str(Path(__file__).parents[2]))
 
@@ -124,9 +125,10 @@ async def drive(resource: OpenAIResource, requests: Sequence[dict[str, Any]]) ->
     seen = Seen()
 
     async with resource.client() as client:
+        used = Used()
 
         async def send(body: dict[str, Any]) -> None:
-            meter = Meter()
+            meter = Meter(used=used)
             try:
                 await client.send(chat_completions.ask(body), meter)
             except Exception as error:
@@ -141,7 +143,7 @@ async def drive(resource: OpenAIResource, requests: Sequence[dict[str, Any]]) ->
         async with asyncio.TaskGroup() as group:
             for body in requests:
                 group.create_task(send(body))
-        seen.utilization = client.utilization()
+        seen.utilization = used.share
     return seen
 
 
