@@ -2,6 +2,7 @@
 
 import asyncio
 import signal
+from contextvars import ContextVar
 
 import pytest
 
@@ -24,6 +25,22 @@ def test_it_runs_where_a_loop_is_running_already():
         return run_to_end(answer())
 
     assert asyncio.run(cell()) == 42
+
+
+def test_it_sees_the_context_of_whoever_calls():
+    """What a caller has set for what it calls, an observer of progress or a span, holds in the coroutine."""
+    setting: ContextVar[str] = ContextVar("setting")
+
+    async def look() -> str:
+        return setting.get("nothing")
+
+    async def cell() -> str:
+        setting.set("a cell's")
+        return run_to_end(look())
+
+    assert asyncio.run(cell()) == "a cell's"
+    setting.set("a program's")
+    assert run_to_end(look()) == "a program's"
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
@@ -53,3 +70,39 @@ def test_an_interrupt_lets_the_coroutine_clean_up_and_then_reaches_the_handler_b
     finally:
         signal.signal(number, before)
     assert order == ["cleaned up", "handled"]
+
+
+@pytest.fixture
+def no_signal_handlers(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Loops have no signal handlers, as on Windows."""
+
+    def refused(*_: object) -> None:
+        raise NotImplementedError
+
+    for name in ("add_signal_handler", "remove_signal_handler"):
+        monkeypatch.setattr(asyncio.SelectorEventLoop, name, refused)
+
+
+@pytest.mark.usefixtures("no_signal_handlers")
+def test_a_loop_without_signal_handlers_does_without():
+    """A coroutine runs to its end all the same, and the process's handlers stay what they are."""
+    before = [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)]
+    assert run_to_end(answer()) == 42
+    assert [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)] == before
+
+
+@pytest.mark.usefixtures("no_signal_handlers")
+def test_an_interrupt_of_a_loop_without_signal_handlers_lets_the_coroutine_clean_up():
+    """The interrupt goes through the loop, whose end cancels what runs in it."""
+    order = []
+
+    async def interrupted() -> None:
+        asyncio.get_running_loop().call_soon(signal.raise_signal, signal.SIGINT)
+        try:
+            await asyncio.get_running_loop().create_future()
+        finally:
+            order.append("cleaned up")
+
+    with pytest.raises(KeyboardInterrupt):
+        run_to_end(interrupted())
+    assert order == ["cleaned up"]

@@ -88,9 +88,9 @@ class TestCall:
         """Though their version be the same: they may close over different objects."""
         assert LocalCall(Fixed(), {"x": 1}).packed_with != LocalCall(Fixed(), {"x": 1}).packed_with
 
-    def test_images_and_sounds_count_as_held(self):
+    def test_texts_images_and_sounds_count_as_held(self):
         """Their bytes, of all arguments."""
-        assert LocalCall(F, {"x": Media(b"abc"), "y": Media(b"de"), "z": "text"}).held == 5
+        assert LocalCall(F, {"x": Media(b"abc"), "y": Media(b"de"), "z": "text", "n": 7}).held == 9
 
     def test_an_error_among_the_values_is_raised(self):
         """For its row alone."""
@@ -229,7 +229,7 @@ class TestAsJson:
         value["a"].append(2)
         assert got == {"a": [1]}
 
-    @pytest.mark.parametrize("value", [object(), math.nan, {"a": math.inf}, b"\xff"], ids=repr)
+    @pytest.mark.parametrize("value", [object, math.nan, {"a": math.inf}, b"\xff"], ids=repr)
     def test_what_json_cannot_hold_is_refused(self, value):
         """Rather than changed."""
         with pytest.raises((TypeError, ValueError)):

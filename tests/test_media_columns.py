@@ -14,7 +14,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from pxt_assets import ColumnStore, OpenAIResource, Table, client
-from pxt_assets.compute import ask, assemble, inputs, journal, run
+from pxt_assets.compute import ask, assemble, inputs, journal, room, run
 from pxt_assets.errors import DefinitionError
 from pxt_assets.functions import (
     chat_completions,
@@ -568,7 +568,7 @@ class TestBounds:
         for module, name in (
             (journal, "_BYTES_A_SEGMENT"),
             (assemble, "_BYTES_A_GROUP"),
-            (ask, "_BYTES_OUTSTANDING"),
+            (room, "_BYTES"),
             (inputs, "_MEDIA_BYTES"),
         ):
             monkeypatch.setattr(module, name, bound)
@@ -581,13 +581,13 @@ class TestBounds:
     def test_large_cells_make_several_segments(self, store, server, openai, small, monkeypatch):
         """None much larger than the bound, but for one that holds a single larger cell; all are found again."""
         written: list[list[int]] = []
-        write = journal.Journal._write
+        table_of_cells = journal.table_of_cells
 
-        def noted(self: Any, cells: Any) -> None:
+        def noted(cells: Any, *rest: Any) -> Any:
             written.append([cell.size for cell in cells])
-            write(self, cells)
+            return table_of_cells(cells, *rest)
 
-        monkeypatch.setattr(journal.Journal, "_write", noted)
+        monkeypatch.setattr(journal, "table_of_cells", noted)
         huge = picture(size=(2_000, 2_000), color="blue")
         assert len(huge) > small
         server.script = lambda asked: images(huge if asked.text == "3" else PNG)(asked)
@@ -631,12 +631,12 @@ class TestBounds:
     def test_few_large_images_are_outstanding_at_once(self, store, server, openai, monkeypatch):
         """What is asked for waits until what is on its way has come back."""
         bound = 2 * len(PNG) - 1
-        monkeypatch.setattr(ask, "_BYTES_OUTSTANDING", bound)
+        monkeypatch.setattr(room, "_BYTES", bound)
         outstanding: list[int] = []
         start = ask.Asker._start
 
         def noted(self: Any, *cell: Any) -> None:
-            outstanding.append(self._held)
+            outstanding.append(self._room._bytes)
             start(self, *cell)
 
         monkeypatch.setattr(ask.Asker, "_start", noted)
@@ -648,12 +648,12 @@ class TestBounds:
 
     def test_images_that_are_the_same_for_all_rows_count_too(self, store, server, openai, monkeypatch):
         """Each request on its way has a text of its own of them."""
-        monkeypatch.setattr(ask, "_BYTES_OUTSTANDING", 0)
+        monkeypatch.setattr(room, "_BYTES", 0)
         outstanding: list[int] = []
         start = ask.Asker._start
 
         def noted(self: Any, *cell: Any) -> None:
-            outstanding.append(self._held)
+            outstanding.append(self._room._bytes)
             start(self, *cell)
 
         monkeypatch.setattr(ask.Asker, "_start", noted)
@@ -668,21 +668,19 @@ class TestBounds:
 
     def test_what_failed_keeps_nothing_alive(self, store, server, openai, monkeypatch):
         """An error that is remembered would hold, by the frames in which it arose, what these held."""
-        refused: dict[int, Any] = {}
+        held: list[Any] = []
         finished = run.finished_cells
 
-        def noted(column: Any, cells: Any, digests: Any, errors: Any) -> Any:
-            refused.update(errors)
-            return finished(column, cells, digests, errors)
+        def noted(column: Any, cells: Any, digests: Any, refused: Any, interrupted: Any) -> Any:
+            held.extend(refused._open)
+            return finished(column, cells, digests, refused, interrupted)
 
         monkeypatch.setattr(run, "finished_cells", noted)
         upstream = rows_asset({"image": [b"no image", sound()]})
         tbl = Table(upstream, schema=PICTURE)
         tbl.add_computed_column(c=image_edits(tbl.image, prompt="x", model="m"), on_error="ignore")
         materialize([upstream, *tbl.assets], store, openai)
-        assert len(refused) == 2
-        for error in refused.values():
-            assert (error.__traceback__, error.__cause__, error.__context__) == (None, None, None)
+        assert [[type(part) for part in error] for error in held] == [[int, str, str]] * 2
 
     def test_files_are_read_as_they_are_needed(self, store, server, openai, small, tmp_path, monkeypatch):
         """Not all of a batch at once: sixteen recordings may be gigabytes."""

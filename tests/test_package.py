@@ -23,6 +23,7 @@ HEAVY = (
     "jsonschema",
     "numpy",
     "openai",
+    "opentelemetry",
     "pandas",
     "pyarrow",
     "rich",

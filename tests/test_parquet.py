@@ -6,6 +6,7 @@ import pyarrow.parquet as pq
 import pytest
 from upath import UPath
 
+from pxt_assets.batches import BATCH_BYTES
 from pxt_assets.errors import SourceError
 from pxt_assets.parquet import ParquetFile, is_local, remove, replacing
 from pxt_assets.types import Json
@@ -144,6 +145,49 @@ class TestParquetFile:
         assert file.rows().num_rows == 2
         assert file.schema.names == ["x"]
         assert file.metadata == {}
+
+    def test_rows_are_of_one_version(self, folder):
+        """Reading on after another file has taken the first one's place is refused, also where the two are as long."""
+        file = ParquetFile(folder / "a.parquet")
+        file.write(table().schema, [table(1, 2)], {})
+        rows = file.rows()
+        assert rows.table(["id"])["id"].to_pylist() == [1, 2]
+        ParquetFile(folder / "a.parquet").write(table().schema, [table(3, 4)], {})
+        with pytest.raises(SourceError, match=r"a\.parquet was materialized meanwhile; materialize again"):
+            rows.table(["id"])
+        with pytest.raises(SourceError, match=r"a\.parquet was materialized meanwhile"), rows.held():
+            list(rows.batches(["id"], 1)) if is_local(folder) else rows.table(["id"])
+        assert rows.newest().table(["id"])["id"].to_pylist() == [3, 4]
+
+    def test_rows_that_are_gone_are_told(self, folder):
+        """A removed file is another version, too."""
+        file = ParquetFile(folder / "a.parquet")
+        file.write(table().schema, [table(1)], {})
+        rows = file.rows()
+        remove(file.path)
+        with pytest.raises(SourceError, match="was materialized meanwhile"):
+            rows.table(["id"])
+
+    def test_an_open_file_is_read_to_its_end(self, tmp_path):
+        """On a local disk, whatever takes its place; it may be read several times at once."""
+        file = ParquetFile(UPath(tmp_path) / "a.parquet")
+        file.write(table().schema, [table(1, 2), table(3)], {})
+        rows = file.rows()
+        with rows.held():
+            ParquetFile(file.path).write(table().schema, [table(9)], {})
+            remove(file.path)
+            in_step = zip(rows.batches(["id"], 1), rows.batches(["r"], 1), strict=True)
+            assert [(a["id"][0].as_py(), to_python(b["r"])) for a, b in in_step] == [
+                (i, [{"n": i}]) for i in (1, 2, 3)
+            ]
+
+    def test_long_rows_are_read_few_at_once(self, folder):
+        """Decoding a whole row group of long texts would take its size in memory, of the columns asked for."""
+        file = ParquetFile(folder / "a.parquet")
+        content = pa.table({"id": range(300), "t": [f"{i:05}" * 20_000 for i in range(300)]})
+        file.write(content.schema, [content], {})
+        assert all(batch.nbytes <= BATCH_BYTES for batch in file.rows().batches(["t", "id"], 300))
+        assert [batch.num_rows for batch in file.rows().batches(["id"], 300)] == [300]
 
     def test_columns_come_in_the_order_asked_for(self, folder):
         """Whatever their order in the file; a dot in a name is no path, and its prefix is another column."""

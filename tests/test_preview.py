@@ -33,7 +33,7 @@ def thumbnails(cell: str) -> list[PIL.Image.Image]:
 def shown(cell: str) -> str:
     """What a reader of the Markdown sees of a cell without thumbnails."""
     assert "![" not in cell
-    return html.unescape(cell)
+    return html.unescape(cell).replace("\u2060", "")
 
 
 def claims(pixels: int) -> bytes:
@@ -132,8 +132,25 @@ class TestWhatCannotBeShown:
         assert shown(cells([Media(claims(pixels))])[0]).startswith("png, ")
 
     def test_sounds_are_told_by_format_and_size(self):
-        """There is no player in the page."""
-        assert shown(cells([Media(sound())], Audio)[0]) == "wav, 1.6 KB"
+        """There is no player in the page: its duration is told, and where it is from, without what may be secret."""
+        assert shown(cells([Media(sound())], Audio)[0]) == "wav, 0.1 s, 1.6 KB"
+        said = shown(cells([Media(sound(), "https://h/a.wav?sig=s3cr3t")], Audio)[0])
+        assert said == "wav, 0.1 s, 1.6 KB, https://h/a.wav"
+
+    @pytest.mark.parametrize(
+        "content",
+        [
+            sound()[:40],
+            b"ID3\x04" + bytes(60),
+            b"fLaC" + bytes(60),
+            b"OggS" + bytes(60),
+            b"\xff\xf1" + bytes(60),
+        ],
+        ids=["wav", "mp3", "flac", "ogg", "aac"],
+    )
+    def test_a_broken_sound_is_told_by_its_size(self, content):
+        """As any file may be."""
+        assert re.fullmatch(r"\w+, (0\.0 s, )?0\.\d KB", shown(cells([Media(content)], Audio)[0]))
 
     def test_bytes_that_are_nothing_known(self):
         """A raw recording has no header."""
@@ -177,7 +194,11 @@ class TestHostileText:
         """No markup, no link, no image, no column of its own."""
         (cell,) = cells([text], Json)
         assert not re.search(r"[\\`*_{}\[\]()|~<>@:/.!-]|#(?!\d)", cell)
-        assert html.unescape(cell) == " ".join(text.split())
+        assert shown(cell) == " ".join(text.split())
+        linked = (
+            r"(?i)https?://[-.\w]|www\.[-.\w]|[-.\w+]@[-\w]"  # what GitHub's Markdown takes for addresses
+        )
+        assert not re.search(linked, html.unescape(cell))
 
     def test_a_path_is_not_shown_as_alternative_text(self):
         """A thumbnail is named by what the bytes are, whatever the table calls it."""

@@ -1,5 +1,4 @@
 import datetime
-import itertools
 from collections.abc import Mapping
 from typing import Any
 
@@ -8,11 +7,9 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.dataset as ds
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from pxt_assets.errors import SourceError
-from pxt_assets.rows import Rows, chained, exact_batches, rows_of, table_of
+from pxt_assets.rows import Rows, chained, rows_of, table_of
 from pxt_assets.types import Json
 from pxt_assets.values import to_arrow, to_python
 
@@ -36,40 +33,6 @@ class Stream:
 
     def __arrow_c_stream__(self, requested_schema: object = None) -> object:
         return self._table.__arrow_c_stream__(requested_schema)
-
-
-class TestExactBatches:
-    @given(
-        lengths=st.lists(st.integers(0, 12), max_size=8),
-        size=st.integers(1, 10),
-    )
-    def test_all_but_the_last_have_the_size(self, lengths, size):
-        """However the rows come, they leave in order, in batches of one size."""
-        ends = np.cumsum([0, *lengths])
-        batches = [
-            pa.record_batch({"n": pa.array(range(a, b), pa.int64())}) for a, b in itertools.pairwise(ends)
-        ]
-        got = [batch["n"].to_pylist() for batch in exact_batches(batches, size)]
-        assert [n for batch in got for n in batch] == list(range(sum(lengths)))
-        assert all(len(batch) == size for batch in got[:-1])
-        assert all(0 < len(batch) <= size for batch in got[-1:])
-
-    def test_no_more_is_read_than_is_asked_for(self):
-        """The first batch is given before the second is read."""
-        drawn = []
-
-        def source():
-            for i in range(3):
-                drawn.append(i)
-                yield pa.record_batch({"n": [i]})
-
-        next(exact_batches(source(), 1))
-        assert drawn == [0]
-
-    def test_chunks_with_other_dictionaries_are_joined(self):
-        """Each batch of a categorical column may have codes of its own."""
-        batches = [pa.record_batch({"c": pa.array([text]).dictionary_encode()}) for text in "abc"]
-        assert [b["c"].to_pylist() for b in exact_batches(batches, 2)] == [["a", "b"], ["c"]]
 
 
 class TestTables:

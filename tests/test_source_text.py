@@ -1,4 +1,5 @@
 import functools
+import importlib.util
 import os
 import subprocess
 import sys
@@ -16,7 +17,7 @@ def f(x: str, n: int = 2) -> str:
 """
 
 
-def version_in_process(folder: Path, source: str, seed: str = "0") -> str:
+def version_in_process(folder: Path, source: str, seed: str) -> str:
     """The version of `f` in a module of this source, as another process sees it."""
     (folder / "own.py").write_text(source)
     program = "import own; from pxt_assets.source_text import version_of; print(version_of(own.f))"
@@ -28,6 +29,18 @@ def version_in_process(folder: Path, source: str, seed: str = "0") -> str:
     }
     command = [sys.executable, "-c", program]
     return subprocess.run(command, env=environment, capture_output=True, text=True, check=True).stdout.strip()
+
+
+def version_in_module(folder: Path, source: str) -> str:
+    """The version of `f` in a module of this source."""
+    path = folder / f"own_{len(list(folder.iterdir()))}.py"
+    path.write_text(source)
+    spec = importlib.util.spec_from_file_location("own", path)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return version_of(module.f)
 
 
 def repeating(n: object) -> Callable[..., Any]:
@@ -59,7 +72,7 @@ def test_it_begins_with_the_name():
 
 def test_it_is_the_same_in_every_process(tmp_path):
     """So results are found again."""
-    assert version_in_process(tmp_path, MODULE) == version_in_process(tmp_path, MODULE, seed="1")
+    assert version_in_process(tmp_path, MODULE, seed="1") == version_in_module(tmp_path, MODULE)
 
 
 @pytest.mark.parametrize(
@@ -74,13 +87,13 @@ def test_it_is_the_same_in_every_process(tmp_path):
 )
 def test_it_changes_with_the_source(old, new, tmp_path):
     """Of any part of the function."""
-    assert version_in_process(tmp_path, MODULE.replace(old, new)) != version_in_process(tmp_path, MODULE)
+    assert version_in_module(tmp_path, MODULE.replace(old, new)) != version_in_module(tmp_path, MODULE)
 
 
 @pytest.mark.parametrize("elsewhere", ["N = 1\n", "def g():\n    return 1\n", "\n\n\n"])
 def test_it_stays_when_the_rest_of_the_module_changes(elsewhere, tmp_path):
     """Lines before it move it, and change nothing of what it computes."""
-    assert version_in_process(tmp_path, elsewhere + MODULE) == version_in_process(tmp_path, MODULE)
+    assert version_in_module(tmp_path, elsewhere + MODULE) == version_in_module(tmp_path, MODULE)
 
 
 def test_it_changes_with_the_version_that_is_given():

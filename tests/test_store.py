@@ -12,6 +12,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from pxt_assets import ColumnStore, OpenAIResource, Table
+from pxt_assets.errors import SourceError
 from pxt_assets.functions import embeddings
 from tests.runs import ask, materialize, metadata, rows_asset, stored
 from tests.scripted_server import chat, refusal, resource_of, vectors
@@ -202,7 +203,7 @@ def test_nothing_but_the_files_remains(store: ColumnStore, openai: OpenAIResourc
     """After a run the store holds one file an asset: no journal, no temporary file."""
     compute({"body": ["a"]}, lambda t: ask(t.body), store, openai)
     files = [path for path in Path(store.base_path).rglob("*") if path.is_file()]
-    assert sorted(path.name for path in files) == ["c.parquet", "tickets.parquet"]
+    assert sorted(path.name for path in files) == ["c.meta.parquet", "c.parquet", "tickets.parquet"]
 
 
 def test_a_file_without_rows_is_read_as_a_table(store: ColumnStore) -> None:
@@ -243,7 +244,7 @@ def test_a_store_in_memory(openai: OpenAIResource) -> None:
     again = materialize(assets, store, openai)
     assert metadata(again, "tickets/c")["pxt/rows_reused"] == 2
     folder = store.file(dg.AssetKey(["tickets", "c"])).path.parent
-    assert [path.name for path in folder.iterdir()] == ["c.parquet"]
+    assert sorted(path.name for path in folder.iterdir()) == ["_meta", "c.parquet"]
 
 
 def test_a_dataset_in_memory(openai: OpenAIResource) -> None:
@@ -279,3 +280,19 @@ def test_a_strange_file_in_the_columns_place(store: ColumnStore, openai: OpenAIR
     pq.write_table(pa.table({"c": [1, 2]}), path)
     table = compute({"id": [1], "body": ["a"]}, lambda t: ask(t.body), store, openai)
     assert table["id"].to_pylist() == [1]
+
+
+@pytest.mark.parametrize("processed", [True, False], ids=["in a run", "outside of Dagster"])
+def test_options_may_be_environment_variables(processed: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    """They are read when a file is asked for; one that is not set is named, rather than sent as no value."""
+    store = ColumnStore(
+        base_path="memory://cells", storage_options={"a": {"b": 1}, "token": dg.EnvVar("PXT_TEST_TOKEN")}
+    )
+    monkeypatch.setenv("PXT_TEST_TOKEN", "secret")
+    with dg.build_resources({"store": store}) as built:
+        used = built.store if processed else store
+        assert used.file(dg.AssetKey("a")).path.storage_options == {"a": {"b": 1}, "token": "secret"}
+        assert "secret" not in repr(used)
+        monkeypatch.delenv("PXT_TEST_TOKEN")
+        with pytest.raises(SourceError, match="environment variable PXT_TEST_TOKEN is not set"):
+            used.file(dg.AssetKey("a"))

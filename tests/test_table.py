@@ -296,12 +296,8 @@ class TestAttributes:
                 freshness_policy=policy,
             )
         )
-        assert (list(got.owners), got.tags["a"], got.group_name, got.description) == (
-            ["team:search"],
-            "b",
-            "g",
-            "d",
-        )
+        assert (list(got.owners), got.tags["a"], got.group_name) == (["team:search"], "b", "g")
+        assert str(got.description).startswith("d\n")
         assert got.automation_condition == condition
         assert got.freshness_policy == policy
 

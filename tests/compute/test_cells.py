@@ -5,8 +5,9 @@ import pyarrow as pa
 import pytest
 from upath import UPath
 
+from pxt_assets.compute.cell import Cell
 from pxt_assets.compute.cells import Cells, EarlierFile
-from pxt_assets.compute.journal import Cell, Journal
+from pxt_assets.compute.journal import Journal
 from pxt_assets.digest import simulated_digest
 from pxt_assets.errors import RunError
 from pxt_assets.parquet import ParquetFile

@@ -5,7 +5,7 @@ import pyarrow as pa
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pxt_assets.compute.digests import DigestIndex, digests_of
+from pxt_assets.compute.digests import DigestIndex, DigestSet, digests_of
 
 DIGESTS = st.binary(min_size=16, max_size=16) | st.sampled_from(
     [bytes(16), b"\0" * 15 + b"\1", b"\1" + b"\0" * 15, b"ab" + b"\0" * 14, b"\xff" * 16]
@@ -49,10 +49,32 @@ def test_no_digests_are_an_empty_array():
     assert digests_of(pa.chunked_array([], pa.binary(16))).shape == (0,)
 
 
-def test_an_index_takes_24_bytes_a_cell():
+def test_an_index_takes_36_bytes_a_cell():
     """A hundred million rows have to fit into memory."""
     index = DigestIndex()
     digests = array([os.urandom(16) for _ in range(1_000)])
     index.add(digests, np.arange(1_000))
     index.find(digests)
-    assert index._digests.nbytes + index._positions.nbytes == 24_000
+    held = (index._digests, index._positions, index._first, index._order)
+    assert sum(part.nbytes for part in held) == 36_000
+
+
+@given(st.lists(st.lists(DIGESTS, max_size=8), max_size=8))
+def test_a_digest_is_new_once(batches):
+    """A set says of each digest whether it was there before, in its own batch or an earlier one."""
+    seen, model = DigestSet(), set()
+    for batch in batches:
+        fresh = []
+        for digest in batch:
+            fresh.append(digest not in model)
+            model.add(digest)
+        assert seen.add(array(batch)).tolist() == fresh
+
+
+def test_a_set_takes_16_bytes_a_digest():
+    """However many batches they come in."""
+    seen = DigestSet()
+    for _ in range(50):
+        seen.add(array([os.urandom(16) for _ in range(20)]))
+    assert sum(run.nbytes for run in seen._runs) == 16_000
+    assert len(seen._runs) <= 11

@@ -1,12 +1,17 @@
+from pathlib import Path
+
 import dagster as dg
 import pandas as pd
 import pyarrow as pa
 import pytest
+from upath import UPath
 
 from pxt_assets import Table
+from pxt_assets.batches import BATCH_BYTES
 from pxt_assets.compute.inputs import Inputs
-from pxt_assets.errors import CellError, RunError
+from pxt_assets.errors import CellError, RunError, SourceError
 from pxt_assets.expr import ColumnRef
+from pxt_assets.parquet import ParquetFile, remove
 from pxt_assets.rows import Rows, rows_of
 from pxt_assets.types import Json
 
@@ -65,8 +70,107 @@ class TestBatches:
         empty = inputs([], TBL.body)
         empty.check()
         assert list(empty.batches(2, 0)) == []
-        assert empty.keys.column_names == ["id"]
-        assert empty.keys.num_rows == 0
+        assert empty.key_schema.names == ["id"]
+        assert empty.key_reader()(0).num_rows == 0
+
+
+class TestLongTexts:
+    @pytest.mark.parametrize("stored", [False, True], ids=["in memory", "stored"])
+    def test_few_long_rows_are_read_at_once(self, tmp_path, stored):
+        """What is asked for is a number of rows, but megabytes of them come in several lists."""
+        table = pa.table({"id": range(600), "body": [f"{i:03}" * 33_000 for i in range(600)]})
+        value = table
+        if stored:
+            file = ParquetFile(UPath(tmp_path) / "t.parquet")
+            file.write(table.schema, [table], {})
+            value = file.rows()
+        lists = list(inputs(value, TBL.body, TBL.id).batches(4_096, 600))
+        assert [row[1] for rows in lists for row in rows] == list(range(600))
+        assert max(sum(len(body) for body, _ in rows) for rows in lists) <= BATCH_BYTES
+
+    def test_a_row_that_is_longer_comes_alone(self):
+        """And so is asked for all the same."""
+        value = [{"id": i, "body": "x" * (BATCH_BYTES + 1 if i == 1 else 1)} for i in range(3)]
+        lists = list(inputs(value, TBL.id, TBL.body).batches(4_096, 3))
+        assert [[i for i, _ in rows] for rows in lists] == [[0], [1], [2]]
+
+
+class TestReplaced:
+    """The rows of two files, `{id, body}` and `{id, answer}`, that others may replace."""
+
+    @pytest.fixture(params=["local", "memory"])
+    def files(self, request, tmp_path):
+        folder = UPath(f"memory://{tmp_path.name}") if request.param == "memory" else UPath(tmp_path)
+        found = [ParquetFile(folder / f"{name}.parquet") for name in ("tickets", "answers")]
+        for file, name in zip(found, ("body", "answer"), strict=True):
+            write(file, name, [0, 1, 2, 3])
+        return found
+
+    @pytest.mark.parametrize("order", [[3, 2, 1, 0], [0, 1], list(range(6))], ids=["other", "fewer", "more"])
+    def test_keys_and_values_are_of_one_version(self, files, order):
+        """A file on a local disk is read to the end; of an object the run says that it is another."""
+        read = Inputs({TICKETS: files[0].rows(), ANSWERS: files[1].rows()}, ("id",), (TBL.body, ANSWER))
+        with read.held():
+            read.check()
+            write(files[0], "body", order)
+            write(files[1], "answer", order)
+            if files[0].path.protocol == "memory":
+                for reading in (read.check, lambda: list(read.batches(2, 4)), lambda: read.key_reader()(4)):
+                    with pytest.raises(
+                        RunError, match=r"tickets: .* was materialized meanwhile; materialize again"
+                    ):
+                        reading()
+                return
+            rows = [row for rows in read.batches(2, 4) for row in rows]
+            assert rows == [(f"body {i}", f"answer {i}") for i in range(4)]
+            assert read.key_reader()(4)["id"].to_pylist() == [0, 1, 2, 3]
+            assert read.keys_of([3]) == ["id=3"]
+
+    def test_rows_are_those_that_there_are_when_their_turn_comes(self, files):
+        """Partitions are loaded all at once, and computed one after the other."""
+        loaded = files[0].rows()
+        write(files[0], "body", [7, 8])
+        read = Inputs({TICKETS: rows_of(loaded)}, ("id",), (TBL.body,))
+        with read.held():
+            read.check()
+            assert list(read.batches(9, 9)) == [[("body 7",), ("body 8",)]]
+
+    def test_a_file_that_is_gone_when_its_turn_comes_is_told(self, files):
+        """With its place, and what to do."""
+        loaded = files[0].rows()
+        remove(files[0].path)
+        with pytest.raises(SourceError, match=r"tickets\.parquet is gone; materialize it again"):
+            rows_of(loaded)
+
+    def test_no_file_stays_open(self, files):
+        """What is held is let go, whatever happened meanwhile."""
+        read = Inputs({TICKETS: files[0].rows()}, ("id",), (TBL.body,))
+        before = len(list(Path("/proc/self/fd").iterdir()))
+
+        def broken_off():
+            with read.held():
+                next(read.batches(1, 4))
+                raise InterruptedError
+
+        with pytest.raises(InterruptedError):
+            broken_off()
+        assert len(list(Path("/proc/self/fd").iterdir())) == before
+
+    @pytest.mark.parametrize(("said", "there"), [(4, 3), (3, 4), (5_000, 4_200)])
+    def test_rows_that_are_not_as_many_as_was_said_are_told(self, said, there):
+        """Rows of other storages may change as well: keys would stand beside others' values."""
+        table = pa.table({"id": range(there)})
+        changed = Rows(table.schema, said, lambda names, size: table.select(names).to_batches(size))
+        with pytest.raises(
+            RunError, match=r"tickets was materialized meanwhile: it had .*; materialize again"
+        ):
+            list(inputs(changed, TBL.id).batches(4_096, said))
+
+
+def write(file, name, order):
+    table = pa.table({"id": order, name: [f"{name} {i}" for i in order]})
+    parts = [table.slice(i, 1) for i in range(len(order))]
+    ParquetFile(file.path).write(table.schema, parts, {})
 
 
 class TestColumns:
@@ -154,9 +258,22 @@ class TestKeys:
 
     def test_a_rows_key_is_shown_as_it_is(self):
         """Its columns and values, or its position."""
-        assert inputs(ids("a", "b")).key_of(1) == "id='b'"
-        assert inputs([{"d": "x", "n": 1}], key=("d", "n")).key_of(0) == "d='x', n=1"
-        assert inputs(ids("a"), key=()).key_of(0) == "row 0"
+        assert inputs(ids("a", "b")).keys_of([1])[0] == "id='b'"
+        assert inputs([{"d": "x", "n": 1}], key=("d", "n")).keys_of([0])[0] == "d='x', n=1"
+        assert inputs(ids("a"), key=()).keys_of([0])[0] == "row 0"
+
+    def test_keys_of_several_rows_come_in_their_order(self):
+        """Wherever in the partition these are, in whatever order they failed."""
+        many = inputs(ids(*range(200_000)))
+        assert many.keys_of([199_999, 3, 70_000, 3]) == ["id=199999", "id=3", "id=70000", "id=3"]
+
+    def test_keys_are_read_by_the_number_of_rows(self):
+        """From the first on; more than there are cannot be had."""
+        for_rows = inputs(ids(*range(100_000))).key_reader()
+        assert for_rows(2).to_pylist() == [{"id": 0}, {"id": 1}]
+        assert for_rows(99_990)["id"].to_pylist()[-1] == 99_991
+        with pytest.raises(RunError, match="tickets was materialized meanwhile"):
+            for_rows(9)
 
 
 class TestCorrespondence:

@@ -1,6 +1,7 @@
 import asyncio
 import logging
 import uuid
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
@@ -9,9 +10,14 @@ import pytest
 from upath import UPath
 
 from pxt_assets.compute import journal as journal_module
-from pxt_assets.compute.journal import Cell, Journal
+from pxt_assets.compute import segments as segments_module
+from pxt_assets.compute.cell import Cell
+from pxt_assets.compute.journal import Journal
+from pxt_assets.errors import RunError
+from pxt_assets.provenance import Provenance
 from pxt_assets.types import Array, ColumnType, Json, String
 from pxt_assets.values import to_python
+from tests.virtual_time import run
 
 
 class Clock:
@@ -58,6 +64,28 @@ def found(journal: Journal, *numbers: int, errors: bool = False) -> list[object]
         for i, value, errortype in zip(here, values, types, strict=True):
             got[i] = errortype or value
     return got
+
+
+def flushed_at(
+    journal: Journal, monkeypatch: pytest.MonkeyPatch, *, until: float, takes: float
+) -> list[float]:
+    """The times in seconds at which flushes begin, each of which takes so long, on a clock that does not wait."""
+    began: list[float] = []
+
+    async def in_thread(flush):
+        began.append(round(asyncio.get_running_loop().time(), 3))
+        flush()
+        await asyncio.sleep(takes)
+
+    async def keep_flushing():
+        with suppress(TimeoutError):
+            async with asyncio.timeout(until):
+                await journal.keep_flushing()
+
+    with monkeypatch.context() as patched:
+        patched.setattr("pxt_assets.compute.journal.in_thread", in_thread)
+        run(keep_flushing())
+    return began
 
 
 def segments(folder: UPath) -> list[str]:
@@ -207,18 +235,34 @@ class TestFaults:
     def test_cells_stay_pending_if_writing_fails(self, folder, monkeypatch):
         """A full disk loses nothing that the next flush can write."""
 
-        def full(_path):
+        def full(_path, **_):
             raise OSError(28, "No space left on device")
 
         journal = open_journal(folder)
         journal.append(Cell(name(1), 1))
         with monkeypatch.context() as m:
-            m.setattr(journal_module, "replacing", full)
-            with pytest.raises(OSError, match="No space left"):
+            m.setattr(segments_module, "replacing", full)
+            with pytest.raises(RunError, match="No space left"):
                 journal.flush()
         journal.append(Cell(name(2), 2))
         journal.flush()
         assert found(journal, 1, 2) == [1, 2]
+
+    def test_a_cell_that_cannot_be_stored_costs_no_other_its_place(self, folder):
+        """All others are on disk; that one is named as what it is, and is not tried again for ever."""
+        journal = open_journal(folder)
+        for i in range(5):
+            journal.append(Cell(name(i), f"text {i}" if i != 3 else object()))
+        with pytest.raises(RunError, match="cannot be stored as Json"):
+            journal.flush()
+        journal.flush()
+        assert found(open_journal(folder), *range(5)) == ["text 0", "text 1", "text 2", "absent", "text 4"]
+
+    def test_an_odd_bill_costs_no_cell_its_place(self, folder):
+        """Only where it comes from is lost."""
+        journal = open_journal(folder)
+        write(journal, Cell(name(0), "a"), Cell(name(1), "b", provenance=Provenance(input_tokens=2**70)))
+        assert found(open_journal(folder), 0, 1) == ["a", "b"]
 
     def test_nothing_of_a_failed_segment_is_left(self, folder, monkeypatch):
         """A segment is there whole or not at all."""
@@ -230,7 +274,7 @@ class TestFaults:
         journal.append(Cell(name(1), 1))
         with monkeypatch.context() as m:
             m.setattr(pa.ipc, "new_file", broken)
-            with pytest.raises(OSError, match="broken"):
+            with pytest.raises(RunError, match=r"cannot write the journal at .* OSError: broken"):
                 journal.flush()
         assert segments(folder) == []
 
@@ -260,6 +304,28 @@ class TestLife:
         asyncio.run(run())
         assert found(open_journal(folder), 1) == [1]
 
+    def test_what_comes_in_is_on_disk_within_the_second(self, folder, monkeypatch):
+        """A flush begins so early that one which takes as long as the last is over by then."""
+        assert flushed_at(open_journal(folder), monkeypatch, until=4.0, takes=0.3) == [
+            1.0,
+            1.7,
+            2.4,
+            3.1,
+            3.8,
+        ]
+
+    def test_flushes_that_take_long_follow_each_other(self, folder, monkeypatch):
+        """With a pause, however long they take."""
+        assert flushed_at(open_journal(folder), monkeypatch, until=4.0, takes=1.2) == [1.0, 2.25, 3.5]
+
+    def test_many_bytes_do_not_wait_for_the_second(self, folder, monkeypatch):
+        """They would wait in memory."""
+        journal = open_journal(folder)
+        journal.append(Cell(name(1), "small", size=10))
+        journal.append(Cell(name(2), "large", size=40 * 2**20))
+        assert flushed_at(journal, monkeypatch, until=0.5, takes=0.0) == [0.0]
+        assert found(open_journal(folder), 1, 2) == ["small", "large"]
+
     def test_what_another_run_wrote_since_is_not_removed(self, folder):
         """Only segments that were loaded are removed: they are in the column's file."""
         ours, theirs = open_journal(folder), open_journal(folder)
@@ -284,7 +350,7 @@ class TestLife:
         journal = open_journal(UPath(f"memory://{uuid.uuid4().hex}/r.journal"))
         write(journal, Cell(name(1), 1))
         journal.load(errors=False)
-        fetched = Path(str(journal._fetched))
+        fetched = Path(str(journal._segments._copies))
         assert fetched.exists()
         journal.close()
         assert not fetched.exists()

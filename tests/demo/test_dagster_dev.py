@@ -1,20 +1,17 @@
-"""The code location behind workspace.yaml, in the real `dagster` commands."""
+"""The demo in the real `dagster` commands, and what a browser shows of it."""
 
-import json
 import os
-import re
-import signal
-import socket
+import shutil
 import subprocess
 import sys
-import threading
-import urllib.request
+from collections.abc import Iterator
 from pathlib import Path
-from urllib.error import URLError
+from typing import Any
 
 import pytest
 
-ROOT = Path(__file__).parents[2]
+from tests.dagster_dev import ROOT, DagsterDev, dagster_dev, environment
+
 ASSETS = {
     "tickets",
     "tickets/response",
@@ -31,92 +28,233 @@ ASSETS = {
     "photos/edit",
     "photos/edited",
 }
-QUERY = "{ assetNodes { assetKey { path } partitionKeys dependencyKeys { path } } }"
+DAY = "2026-03-04"
+"""Its tickets have an empty one, and one that is too long to be embedded."""
+SECONDS = 120
+CHROMIUM = os.environ.get("PXT_CHROMIUM") or shutil.which("chromium")
+ALONE = [  # nothing goes out, whatever the browser would like to look up
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+]
+LAUNCH = """
+mutation($params: ExecutionParams!) {
+  launchPipelineExecution(executionParams: $params) { __typename ... on LaunchRunSuccess { run { runId } } }
+}
+"""
+RUNS = "{ runsOrError { ... on Runs { results { runId assetSelection { path } } } } }"
+NODES = """
+{ assetNodes {
+    assetKey { path } partitionKeys dependencyKeys { path } kinds backfillPolicy { policyType }
+    tags { key value } automationCondition { label } assetChecksOrError { ... on AssetChecks { checks { name } } }
+} }
+"""
+SCHEDULES = """
+{ schedulesOrError(repositorySelector: {repositoryName: "__repository__", repositoryLocationName: "demo"}) {
+    ... on Schedules { results { name cronSchedule scheduleState { status } } } } }
+"""
+SENSORS = """
+{ sensorsOrError(repositorySelector: {repositoryName: "__repository__", repositoryLocationName: "demo"}) {
+    ... on Sensors { results { name sensorState { status } } } } }
+"""
 
 
-@pytest.fixture
-def home(tmp_path):
-    (tmp_path / "dagster.yaml").write_text("telemetry:\n  enabled: false\n")
-    return tmp_path
+@pytest.fixture(scope="module")
+def dev(tmp_path_factory: pytest.TempPathFactory) -> Iterator[DagsterDev]:
+    with dagster_dev(tmp_path_factory.mktemp("dev")) as dev:
+        yield dev
 
 
-def environment(home: Path) -> dict[str, str]:
-    kept = {k: v for k, v in os.environ.items() if not k.startswith(("PXT_", "OPENAI_"))}
-    return {**kept, "DAGSTER_HOME": str(home), "PXT_DEMO_STORE": str(home / "columns")}
-
-
-def free_port() -> int:
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        return listener.getsockname()[1]
-
-
-def asked(request: urllib.request.Request, process: subprocess.Popen[str]) -> dict:
-    """The answer, as soon as the server accepts connections: it says that it serves a moment before."""
-    while True:
-        try:
-            with urllib.request.urlopen(request) as answer:
-                return json.load(answer)
-        except URLError:
-            if process.poll() is not None:
-                raise
-
-
-def test_the_definitions_validate(home):
+def test_the_definitions_validate(tmp_path: Path) -> None:
     """`dagster definitions validate` loads the workspace, without a key."""
     command = [sys.executable, "-m", "dagster", "definitions", "validate", "-w", "workspace.yaml"]
+    (tmp_path / "dagster.yaml").write_text("telemetry:\n  enabled: false\n")
     done = subprocess.run(
-        command, cwd=ROOT, env=environment(home), capture_output=True, text=True, check=False
+        command, cwd=ROOT, env=environment(tmp_path), capture_output=True, text=True, check=False
     )
     assert done.returncode == 0, done.stdout + done.stderr
     assert "Validation successful for code location demo" in done.stdout + done.stderr
 
 
-def test_dagster_dev_serves_the_demos_assets(home):
-    """`dagster dev` in the repository's root answers on loopback with the demo's assets and their partitions."""
-    port = free_port()
-    command = [sys.executable, "-m", "dagster", "dev", "-h", "127.0.0.1", "-p", str(port)]
-    process = subprocess.Popen(
-        command,
-        cwd=ROOT,
-        env=environment(home),
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        start_new_session=True,
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # noqa: PLW1509  (as from a shell)
-    )
-    assert process.stdout is not None
-    too_late = threading.Timer(
-        180, os.killpg, (process.pid, signal.SIGKILL)
-    )  # fails the test instead of hanging it
-    too_late.start()
-    log = []
-    drain = threading.Thread(target=lambda: log.extend(process.stdout))  # the pipe must not fill up
-    try:
-        for line in process.stdout:
-            log.append(line)
-            if re.search(r"Serving dagster-webserver on http", line):
-                break
-        else:
-            pytest.fail("".join(log))
-        drain.start()
-        request = urllib.request.Request(
-            f"http://127.0.0.1:{port}/graphql",
-            json.dumps({"query": QUERY}).encode(),
-            {"Content-Type": "application/json"},
-        )
-        nodes = asked(request, process)["data"]["assetNodes"]
-    finally:
-        process.send_signal(signal.SIGINT)
-        process.wait()
-        if drain.ident is not None:
-            drain.join()
-        process.stdout.close()
-        too_late.cancel()
-    by_name = {"/".join(node["assetKey"]["path"]): node for node in nodes}
-    assert set(by_name) == ASSETS
-    assert by_name["tickets/embed"]["partitionKeys"] == [f"2026-03-0{day}" for day in range(2, 7)]
-    assert by_name["photos/edit"]["partitionKeys"] == by_name["tickets/embed"]["partitionKeys"]
-    assert by_name["photos/heard"]["dependencyKeys"] == [{"path": ["photos", "reply"]}]
-    assert by_name["tickets/summary"]["dependencyKeys"] == [{"path": ["tickets", "response"]}]
+@pytest.fixture(scope="module")
+def nodes(dev: DagsterDev) -> dict[str, dict[str, Any]]:
+    """The assets by name."""
+    return {"/".join(node["assetKey"]["path"]): node for node in dev.ask(NODES)["assetNodes"]}
+
+
+class TestGraphQL:
+    def test_every_column_is_an_asset(self, nodes: dict[str, dict[str, Any]]) -> None:
+        """With the partitions of its table, and after the columns that it reads."""
+        assert set(nodes) == ASSETS
+        assert nodes["tickets/embed"]["partitionKeys"] == [f"2026-03-0{day}" for day in range(2, 7)]
+        assert nodes["photos/edit"]["partitionKeys"] == nodes["tickets/embed"]["partitionKeys"]
+        assert nodes["photos/heard"]["dependencyKeys"] == [{"path": ["photos", "reply"]}]
+        assert nodes["tickets/summary"]["dependencyKeys"] == [{"path": ["tickets", "response"]}]
+
+    def test_a_column_says_what_it_is(self, nodes: dict[str, dict[str, Any]]) -> None:
+        """Kinds, tags, checks, and that a backfill of it is one run."""
+        embed = nodes["tickets/embed"]
+        assert set(embed["kinds"]) == {"openai", "embedding", "parquet"}
+        assert {"key": "pxt/udf", "value": "embeddings"} in embed["tags"]
+        assert {one["name"] for one in embed["assetChecksOrError"]["checks"]} == {
+            "no_failed_cells",
+            "no_unexpected_nulls",
+        }
+        assert {node["backfillPolicy"]["policyType"] for node in nodes.values()} == {"SINGLE_RUN"}
+
+    def test_nothing_runs_by_itself(self, dev: DagsterDev, nodes: dict[str, dict[str, Any]]) -> None:
+        """Columns are automated and scheduled, and all of that is switched off."""
+        assert nodes["tickets/embed"]["automationCondition"]["label"] == "on_changed_inputs"
+        schedules = dev.ask(SCHEDULES)["schedulesOrError"]["results"]
+        assert {(one["name"], one["cronSchedule"]) for one in schedules} == {
+            ("tickets_schedule", "0 6 * * *"),
+            ("photos_schedule", "0 6 * * *"),
+        }
+        states = [one["scheduleState"]["status"] for one in schedules]
+        states += [one["sensorState"]["status"] for one in dev.ask(SENSORS)["sensorsOrError"]["results"]]
+        assert set(states) == {"STOPPED"}
+
+
+class Pages:
+    """The UI of a `dagster dev` in a browser; what is shown is kept as `<name>.png` in PXT_SCREENSHOTS, if that is set."""
+
+    def __init__(self, dev: DagsterDev, page: Any) -> None:
+        self.dev = dev
+        self.page = page
+
+    def open(self, path: str, *texts: str) -> Any:
+        """The page, once it shows all of these texts."""
+        self.page.goto(f"{self.dev.url}/{path}")
+        for text in texts:
+            self.page.get_by_text(text).first.wait_for()
+        return self.page
+
+    def dialog(self, asset: str, entry: str) -> Any:
+        """What a Markdown entry of the day's materialization shows."""
+        page = self.open(f"assets/{asset}?view=partitions&partition={DAY}", entry)
+        row = page.locator("tr", has_text=entry).first
+        button = row.get_by_text("Show Markdown")
+        button.or_(row.locator("img").first).first.wait_for()
+        if not button.count():
+            return row
+        button.click()
+        return page.get_by_role("dialog")
+
+    def keep(self, name: str) -> None:
+        folder = os.environ.get("PXT_SCREENSHOTS")
+        if folder:
+            self.page.wait_for_timeout(3_000)  # until what is drawn late is drawn, for people
+            self.page.screenshot(path=f"{folder}/{name}.png")
+
+
+@pytest.fixture(scope="module")
+def pages(dev: DagsterDev) -> Iterator[Pages]:
+    if CHROMIUM is None:
+        said = "needs Chromium (Debian's package chromium, or PXT_CHROMIUM=<its path>)"
+        pytest.fail(said) if os.environ.get("PXT_REQUIRE_CHROMIUM") else pytest.skip(said)
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=ALONE)
+        page = browser.new_page(viewport={"width": 1400, "height": 900})
+        page.set_default_timeout(SECONDS * 1_000)
+        yield Pages(dev, page)
+        browser.close()
+
+
+@pytest.fixture(scope="module")
+def materialized(pages: Pages) -> dict[str, str]:
+    """The statuses of two runs: the tickets' columns, launched by hand in the browser, and edited photos."""
+    page = pages.open("locations/demo/asset-groups/tickets/lineage", "response", "flagged")
+    page.get_by_role("button", name="Materialize all").click()
+    box = page.get_by_placeholder("ex: 2026-03-02")
+    box.fill(DAY)
+    box.press("Enter")
+    page.get_by_role("button", name="Launch").click()
+    page.get_by_text("Launched run").wait_for()
+    (tickets,) = pages.dev.ask(RUNS)["runsOrError"]["results"]
+    selected = [{"path": ["photos"]}, {"path": ["photos", "edit"]}]
+    launched = pages.dev.ask(
+        LAUNCH,
+        params={
+            "selector": {
+                "repositoryName": "__repository__",
+                "repositoryLocationName": "demo",
+                "pipelineName": "__ASSET_JOB",
+                "assetSelection": selected,
+            },
+            "mode": "default",
+            "runConfigData": {},
+            "executionMetadata": {"tags": [{"key": "dagster/partition", "value": DAY}]},
+        },
+    )["launchPipelineExecution"]
+    runs = {"tickets": tickets["runId"], "photos": launched["run"]["runId"]}
+    return {name: pages.dev.until_ended(run) for name, run in runs.items()}
+
+
+class TestBrowser:
+    def test_what_is_launched_by_hand_finishes(self, materialized: dict[str, str]) -> None:
+        """All columns of one partition, from the button in the lineage graph."""
+        assert materialized == {"tickets": "SUCCESS", "photos": "SUCCESS"}
+
+    def test_the_lineage_graph_shows_the_columns(self, pages: Pages, materialized: dict[str, str]) -> None:
+        """Each is an asset of its own, with its kinds and how many of its partitions are there."""
+        page = pages.open("locations/demo/asset-groups/tickets/lineage", "OpenAI", "20% filled")
+        for column in ("response", "summary", "embed", "moderation", "flagged"):
+            assert page.get_by_text(column, exact=True).first.is_visible()
+        pages.keep("lineage")
+
+    def test_the_columns_say_where_they_come_from(self, pages: Pages, materialized: dict[str, str]) -> None:
+        """A tag beside the column's name, and the prompt in the description."""
+        page = pages.open("assets/tickets/response?view=overview", "from: tickets.body")
+        assert page.get_by_text("user: {tickets.body}").first.is_visible()
+        pages.keep("overview")
+
+    def test_the_check_is_yellow_for_awkward_rows(self, pages: Pages, materialized: dict[str, str]) -> None:
+        """And says which rows, with what the API said of them."""
+        page = pages.open("assets/tickets/embed?view=checks", "no_failed_cells", "Latest execution")
+        assert page.get_by_text("2 rows failed: 1 BadRequestError, 1 ValueError").first.is_visible()
+        assert page.get_by_text("id='T-1046'").first.is_visible()
+        assert page.locator("[aria-label='warning_outline'], [aria-label='warning']").count()
+        pages.keep("check")
+
+    def test_the_preview_shows_thumbnails(self, pages: Pages, materialized: dict[str, str]) -> None:
+        """They are drawn, in the dialog that opens."""
+        images = pages.dialog("photos/edit", "pxt/preview").locator("img[src^='data:image/jpeg']")
+        images.first.wait_for()
+        assert images.count() >= 2
+        assert all(width >= 60 for width in images.evaluate_all("all => all.map(one => one.naturalWidth)"))
+        pages.keep("preview")
+
+    def test_the_picture_shows_the_columns_upstream(self, pages: Pages, materialized: dict[str, str]) -> None:
+        """From the source's column on."""
+        image = pages.dialog("tickets/summary", "pxt/made_of").locator("img[src^='data:image/svg']").first
+        image.wait_for()
+        assert image.evaluate("one => one.naturalWidth") > 200
+        pages.keep("made_of")
+
+    def test_the_plots_have_points(self, pages: Pages, materialized: dict[str, str]) -> None:
+        """Of cost, tokens and seconds, by materialization."""
+        page = pages.open("assets/tickets/response?view=overview", "Metadata")
+        page.set_viewport_size({"width": 1400, "height": 3_000})
+        page.get_by_text("Plots", exact=True).click()
+        page.get_by_role("button", name="Events").last.click()
+        for name in ("pxt/cost_usd", "pxt/input_tokens", "pxt/seconds"):
+            page.get_by_text(name, exact=True).first.wait_for()
+        drawn = page.locator("canvas")
+        drawn.first.wait_for()
+        pages.keep("plots")
+        colours = """canvas => {
+            const data = canvas.getContext('2d').getImageData(0, 0, canvas.width, canvas.height).data;
+            let points = 0;
+            for (let i = 0; i < data.length; i += 4)
+                if (data[i + 3] > 128 && Math.max(data[i], data[i + 1], data[i + 2])
+                    - Math.min(data[i], data[i + 1], data[i + 2]) > 80) points++;
+            return points;
+        }"""
+        page.wait_for_function(f"() => [...document.querySelectorAll('canvas')].some(({colours}))")
+        page.set_viewport_size({"width": 1400, "height": 900})

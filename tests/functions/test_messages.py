@@ -212,9 +212,9 @@ class TestDigest:
         assert _digest(picture("blue")) not in named
 
     def test_a_request_holds_its_images_once(self):
-        """As bytes, not as text: that is made when it is sent."""
+        """As bytes, not as text, which is made when it is sent; beside the text around it."""
         request = chat_completions.ask(_arguments(Media(JPEG)))
-        assert request.held == len(JPEG)
+        assert request.held == len(JPEG) + len(request._plain[0])
         assert b"base64" not in request._plain[0]
 
 

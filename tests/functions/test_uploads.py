@@ -68,7 +68,7 @@ class TestAudio:
     @pytest.mark.parametrize("value", ["a.wav", "/etc/passwd", {"bytes": None, "path": "a.wav"}, {}])
     def test_text_is_never_a_path(self, value):
         """The message says how to declare the column."""
-        with pytest.raises(TypeError, match="declares as Audio; text is never read as a path"):
+        with pytest.raises(CellError, match="declares as Audio; text is never read as a path"):
             audio_upload(value)
 
     @pytest.mark.parametrize("value", [3, None, [sound()]])

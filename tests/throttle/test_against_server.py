@@ -208,7 +208,7 @@ def test_a_configured_rate_is_kept():
     assert 59 <= outcome.seconds <= 60.5
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=40, deadline=None)
 @given(
     rpm=st.integers(30, 6000),
     fill=st.floats(0, 1),

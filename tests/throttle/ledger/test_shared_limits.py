@@ -101,7 +101,7 @@ def test_foreign_traffic_is_made_room_for(processes):
     assert outcome.rejections <= 12
 
 
-@pytest.mark.parametrize(("limit", "requests", "ideal"), [(50, 200, 180.0), (30_000, 31_000, 2.0)])
+@pytest.mark.parametrize(("limit", "requests", "ideal"), [(50, 200, 180.0), (12_000, 12_400, 2.0)])
 def test_small_and_large_limits_are_used(limit, requests, ideal):
     """Whether a slice is one request or thousands, the limit is used."""
     server = Server({"requests": Meter(limit, limit)})
@@ -206,7 +206,7 @@ def test_a_ledger_that_never_answers_stops_nobody():
     assert outcome.rejections <= 5
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=40, deadline=None)
 @given(
     rpm=st.integers(30, 30_000),
     fill=st.floats(0, 1),
@@ -250,7 +250,7 @@ def test_every_request_is_served_in_time(
     assert outcome.seconds <= needed * 2 + 60 / min(rpm, rpm * cut) * 20 + 30
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=40, deadline=None)
 @given(
     rpm=st.integers(60, 6_000),
     processes=st.integers(1, 6),

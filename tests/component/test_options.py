@@ -1,0 +1,83 @@
+import datetime
+
+import dagster as dg
+import pytest
+
+from pxt_assets import on_changed_inputs
+from pxt_assets.component.options import condition_of, duration_of, freshness_of, type_named
+from pxt_assets.errors import DefinitionError
+from pxt_assets.types import Array, Image
+
+
+@pytest.mark.parametrize(
+    ("declared", "condition"),
+    [
+        ("on_changed_inputs", on_changed_inputs()),
+        ("eager", dg.AutomationCondition.eager()),
+        ("on_missing", dg.AutomationCondition.on_missing()),
+        ({"on_cron": "0 6 * * *"}, dg.AutomationCondition.on_cron("0 6 * * *")),
+        (
+            {"on_cron": "0 6 * * *", "timezone": "Europe/Berlin"},
+            dg.AutomationCondition.on_cron("0 6 * * *", "Europe/Berlin"),
+        ),
+        (dg.AutomationCondition.eager(), dg.AutomationCondition.eager()),
+        (None, None),
+    ],
+)
+def test_automation_conditions_have_names(declared, condition):
+    """The usual ones are written without a template."""
+    assert condition_of(declared) == condition
+
+
+@pytest.mark.parametrize(
+    ("declared", "policy"),
+    [
+        (
+            {"fail_window": "36h", "warn_window": "1d"},
+            dg.FreshnessPolicy.time_window(
+                fail_window=datetime.timedelta(hours=36), warn_window=datetime.timedelta(days=1)
+            ),
+        ),
+        (
+            {"deadline_cron": "0 6 * * *", "lower_bound_delta": "1h", "timezone": "Europe/Berlin"},
+            dg.FreshnessPolicy.cron("0 6 * * *", datetime.timedelta(hours=1), "Europe/Berlin"),
+        ),
+        (None, None),
+    ],
+)
+def test_freshness_policies_are_mappings(declared, policy):
+    """By the names of Dagster's own arguments, with spans of time as text."""
+    assert freshness_of(declared) == policy
+
+
+def test_spans_of_time():
+    """Numbers with units, which add up."""
+    assert duration_of("1d 12h") == datetime.timedelta(hours=36)
+    assert duration_of("90s") == datetime.timedelta(seconds=90)
+
+
+def test_types_are_named_as_in_python():
+    """A vector says its length, or leaves it open."""
+    assert type_named("Image") is Image
+    assert type_named("Array") is Array
+    assert type_named("Array[(None,), 'float32']") is Array
+    assert type_named("Array[(3,), float32]") is Array[(3,), "float32"]
+
+
+@pytest.mark.parametrize(
+    ("of", "declared", "allowed"),
+    [
+        (condition_of, "sometimes", "on_changed_inputs, eager"),
+        (condition_of, {"on_cron": "0 6 * * *", "zone": "x"}, "with timezone"),
+        (freshness_of, {"warn_window": "1h"}, "fail_window: 36h"),
+        (duration_of, "soon", "90s, 30m"),
+        (duration_of, 5, "90s, 30m"),
+        (type_named, "Picture", "Image, Audio, Array"),
+        (type_named, "Array[(0), 'float64']", r"Array\[\(1536,\)"),
+        (type_named, ["Image"], "String"),
+    ],
+)
+def test_anything_else_is_refused(of, declared, allowed):
+    """With what is allowed."""
+    with pytest.raises(DefinitionError, match=f"got .*allowed: .*{allowed}"):
+        of(declared)

@@ -1,0 +1,209 @@
+"""When columns run by themselves."""
+
+from collections.abc import Iterator, Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import dagster as dg
+import pytest
+
+from pxt_assets import ColumnStore, OpenAIResource, Table, on_changed_inputs
+from pxt_assets.errors import DefinitionError
+from tests.runs import ask, materialize
+
+KEY = dg.AssetKey(["tickets", "c"])
+
+
+@pytest.fixture
+def instance(tmp_path: Path) -> Iterator[dg.DagsterInstance]:
+    with dg.DagsterInstance.local_temp(str(tmp_path)) as made:
+        yield made
+
+
+class Automated:
+    """A table with an automated column; each tick goes on where the last one was."""
+
+    def __init__(self, store: ColumnStore, openai: OpenAIResource, instance: dg.DagsterInstance) -> None:
+        self.rows: dict[int, str] = {1: "a"}
+        self.prompt = "Be brief."
+        self.description = "A column."
+        self._store, self._openai, self._instance = store, openai, instance
+        self._cursor: Any = None
+
+    @property
+    def assets(self) -> list[dg.AssetsDefinition]:
+        @dg.asset(io_manager_key="columns")
+        def tickets() -> list[dict[str, Any]]:
+            return [{"id": key, "body": body} for key, body in self.rows.items()]
+
+        table = Table(tickets, key="id", automation_condition=on_changed_inputs())
+        content = [{"type": "text", "text": self.prompt}, {"type": "text", "text": table.body}]
+        table.add_computed_column(c=ask(content), description=self.description)
+        return [tickets, *table.assets]
+
+    def run(self, *only: str) -> None:
+        materialize(self.assets, self._store, self._openai, only=only, instance=self._instance)
+
+    def fires(self) -> bool:
+        """Whether a tick asks for the column; what it asks for is materialized, as the daemon would."""
+        result = dg.evaluate_automation_conditions(
+            dg.Definitions(self.assets, resources={"columns": self._store, "openai": self._openai}),
+            self._instance,
+            cursor=self._cursor,
+        )
+        self._cursor = result.cursor
+        asked = result.get_num_requested(KEY) > 0
+        if asked:
+            self.run("tickets/c")
+        return asked
+
+
+@pytest.fixture
+def automated(store: ColumnStore, simulated: OpenAIResource, instance: dg.DagsterInstance) -> Automated:
+    """Switched on before anything is stored: what is there by then does not count as changed."""
+    switched_on = Automated(store, simulated, instance)
+    assert not switched_on.fires()
+    return switched_on
+
+
+def test_a_missing_column_waits_for_its_inputs(automated: Automated) -> None:
+    """It runs once they are there, and once only."""
+    assert not automated.fires()
+    automated.run("tickets")
+    assert automated.fires()
+    assert not automated.fires()
+
+
+def test_changed_inputs_fire_and_equal_ones_do_not(automated: Automated) -> None:
+    """An upstream table that is stored again with the same rows is no change."""
+    automated.run("tickets")
+    assert automated.fires()
+    automated.run("tickets")
+    assert not automated.fires()
+    automated.rows[2] = "b"
+    automated.run("tickets")
+    assert automated.fires()
+
+
+def test_a_changed_prompt_fires_and_a_changed_description_does_not(automated: Automated) -> None:
+    """What counts is the code version."""
+    automated.run("tickets")
+    assert automated.fires()
+    automated.description = "Another one."
+    assert not automated.fires()
+    automated.prompt = "Be very brief."
+    assert automated.fires()
+
+
+def table_of(
+    partitions_def: dg.PartitionsDefinition[Any] | None, policy: dg.BackfillPolicy | None = None
+) -> Table:
+    table = Table.from_files(
+        "tickets",
+        "{partition_key}.csv" if partitions_def else "tickets.csv",
+        key="id",
+        partitions_def=partitions_def,
+    )
+    if policy is not None:
+        table._backfill_policy = policy
+    table.add_computed_column(c=table.body)
+    return table
+
+
+def requests(
+    table: Table,
+    instance: dg.DagsterInstance,
+    at: datetime = datetime(2026, 3, 5, 6, tzinfo=UTC),
+    **options: Any,
+) -> Sequence[Any]:
+    """The partition, or first and last of several, of each run that a tick of the table's schedule asks for."""
+    schedule = table.schedule("0 6 * * *", **options)
+    definitions = dg.Definitions(
+        table.assets, schedules=[schedule], resources={"columns": ColumnStore(base_path="x")}
+    )
+    repository = definitions.get_repository_def()
+    context = dg.build_schedule_context(instance, at, repository_def=repository)
+    with context:
+        tick = schedule.evaluate_tick(context)
+    return [
+        run.partition_key
+        or (
+            run.tags.get("dagster/asset_partition_range_start"),
+            run.tags.get("dagster/asset_partition_range_end"),
+        )
+        for run in tick.run_requests or ()
+    ]
+
+
+def test_a_schedule_of_a_table_without_partitions(instance: dg.DagsterInstance) -> None:
+    """One run of everything."""
+    assert requests(table_of(None), instance) == [(None, None)]
+
+
+def test_a_schedule_by_time_takes_the_latest_complete_partition(instance: dg.DagsterInstance) -> None:
+    """At six o'clock on the fifth that is the fourth."""
+    assert requests(table_of(dg.DailyPartitionsDefinition("2026-03-01")), instance) == ["2026-03-04"]
+
+
+def test_a_schedule_before_the_first_partition_skips(instance: dg.DagsterInstance) -> None:
+    """There is nothing to materialize."""
+    assert requests(table_of(dg.DailyPartitionsDefinition("2027-01-01")), instance) == []
+
+
+def test_all_partitions_can_be_asked_for(instance: dg.DagsterInstance) -> None:
+    """In one run, as backfills of the table are."""
+    daily = dg.DailyPartitionsDefinition("2026-03-01")
+    assert requests(table_of(daily), instance, partitions="all") == [("2026-03-01", "2026-03-04")]
+
+
+def test_static_partitions_are_taken_together(instance: dg.DagsterInstance) -> None:
+    """Or one by one, where the table's backfill policy says so."""
+    static = dg.StaticPartitionsDefinition(["a", "b", "c"])
+    assert requests(table_of(static), instance) == [("a", "c")]
+    assert requests(table_of(static, dg.BackfillPolicy.multi_run(1)), instance) == ["a", "b", "c"]
+
+
+def test_dynamic_partitions_are_those_there_are_at_the_tick(instance: dg.DagsterInstance) -> None:
+    """Those added since the definitions were loaded included."""
+    table = table_of(dg.DynamicPartitionsDefinition(name="customers"))
+    assert requests(table, instance) == []
+    instance.add_dynamic_partitions("customers", ["x"])
+    assert requests(table, instance) == ["x"]
+    instance.add_dynamic_partitions("customers", ["y"])
+    assert requests(table, instance) == [("x", "y")]
+
+
+def test_of_several_dimensions_the_latest_time_is_taken(instance: dg.DagsterInstance) -> None:
+    """With every key of the others."""
+    multi = dg.MultiPartitionsDefinition(
+        {"day": dg.DailyPartitionsDefinition("2026-03-01"), "shop": dg.StaticPartitionsDefinition(["a", "b"])}
+    )
+    assert requests(table_of(multi), instance) == ["2026-03-04|a", "2026-03-04|b"]
+
+
+@pytest.mark.parametrize(
+    ("partitions_def", "partitions", "said"),
+    [
+        (None, "all", "without partitions"),
+        (dg.StaticPartitionsDefinition(["a"]), "latest", "partitioning by time"),
+        (dg.DailyPartitionsDefinition("2026-03-01"), "newest", "allowed: 'latest' or 'all'"),
+    ],
+)
+def test_partitions_that_a_table_does_not_have_are_refused(
+    partitions_def: Any, partitions: Any, said: str
+) -> None:
+    """While definitions load."""
+    with pytest.raises(DefinitionError, match=said):
+        table_of(partitions_def).schedule("0 6 * * *", partitions=partitions)
+
+
+def test_a_schedule_is_off_until_somebody_switches_it_on() -> None:
+    """Nothing spends money by default."""
+    assert table_of(None).schedule("0 6 * * *").default_status is dg.DefaultScheduleStatus.STOPPED
+
+
+def test_a_table_without_columns_has_no_schedule() -> None:
+    """There would be nothing to pay for."""
+    with pytest.raises(DefinitionError, match="no computed columns yet"):
+        Table("tickets").schedule("0 6 * * *")

@@ -1,0 +1,122 @@
+"""What an asset page says of a column before it was ever materialized."""
+
+from pathlib import Path
+from typing import Any
+
+import dagster as dg
+import pytest
+
+from pxt_assets import Table, udf
+from pxt_assets.functions import (
+    chat_completions,
+    embeddings,
+    image_generations,
+    moderations,
+    speech,
+    transcriptions,
+)
+
+MESSAGES = [{"role": "system", "content": "Be brief.\n```\nno end\n```"}]
+
+
+@udf
+def words(text: str) -> int:
+    return len(text.split())
+
+
+@pytest.fixture
+def table() -> Table:
+    return Table("raw/tickets", key="id")
+
+
+def spec(asset: dg.AssetsDefinition) -> dg.AssetSpec:
+    (found,) = asset.specs
+    return found
+
+
+def test_a_description_says_what_is_applied_to_what(table: Table) -> None:
+    """The first line in words, which is what a catalog shows; then the prompt, columns in braces."""
+    messages = [*MESSAGES, {"role": "user", "content": table.body}]
+    said = str(spec(table.add_computed_column(c=chat_completions(messages, model="gpt-6-luna"))).description)
+    assert said.splitlines()[0] == "chat_completions gpt-6-luna over `raw.tickets.body`"
+    assert "\nsystem: Be brief.\n" in said
+    assert "\nuser: {raw.tickets.body}\n" in said
+    assert "\nmodel: gpt-6-luna" in said
+
+
+def test_a_prompt_cannot_end_its_code_block(table: Table) -> None:
+    """Its fence is longer than any in the prompt."""
+    messages = [*MESSAGES, {"role": "user", "content": table.body}]
+    said = str(spec(table.add_computed_column(c=chat_completions(messages, model="m"))).description)
+    assert said.count("\n````") == 2
+
+
+def test_what_the_user_says_comes_first(table: Table) -> None:
+    """The rest follows."""
+    said = str(
+        spec(table.add_computed_column(c=words(table.body), description="How long it is.")).description
+    )
+    assert said.startswith("How long it is.\n\nwords over `raw.tickets.body`")
+
+
+def test_a_path_is_shown_as_it_is_written(table: Table) -> None:
+    """It is all there is to say."""
+    table.add_computed_column(c=chat_completions([{"role": "user", "content": table.body}], model="m"))
+    said = str(spec(table.add_computed_column(d=table.c.choices[0].message.content)).description)
+    assert said.startswith("path over `raw.tickets.c`")
+    assert "{raw.tickets.c.choices[0].message.content}" in said
+
+
+@pytest.mark.parametrize(
+    ("column", "kinds"),
+    [
+        (
+            lambda t: chat_completions([{"role": "user", "content": t.body}], model="m"),
+            {"openai", "text", "parquet"},
+        ),
+        (lambda t: embeddings(t.body, model="m"), {"openai", "embedding", "parquet"}),
+        (lambda t: moderations(t.body), {"openai", "text", "parquet"}),
+        (lambda t: image_generations(t.body, model="m"), {"openai", "image", "parquet"}),
+        (lambda t: speech(t.body, model="m", voice="v"), {"openai", "audio", "parquet"}),
+        (lambda t: transcriptions(t.sound, model="m"), {"openai", "audio", "parquet"}),
+        (lambda t: words(t.body), {"python", "parquet"}),
+        (lambda t: t.body, {"parquet"}),
+    ],
+)
+def test_kinds_tell_who_computes_what(table: Table, column: Any, kinds: set[str]) -> None:
+    """They are the chips of the asset graph."""
+    assert spec(table.add_computed_column(c=column(table))).kinds == kinds
+
+
+def test_tags_name_function_and_model(table: Table) -> None:
+    """So that assets can be searched for by them; a user's own count before these."""
+    column = embeddings(table.body, model="ft:gpt 4/o")
+    tags = spec(table.add_computed_column(c=column, tags={"pxt/udf": "mine", "team": "a"})).tags
+    assert (tags["pxt/udf"], tags["pxt/model"], tags["team"]) == ("mine", "ft_gpt_4_o", "a")
+
+
+def test_the_users_own_line_is_referred_to(table: Table) -> None:
+    """Not one inside this package."""
+    asset = table.add_computed_column(c=words(table.body))
+    (line,) = spec(asset).metadata["dagster/code_references"].code_references
+    assert Path(line.file_path) == Path(__file__)
+    assert (
+        "add_computed_column(c=words(table.body))"
+        in Path(__file__).read_text().splitlines()[line.line_number - 1]
+    )
+
+
+def test_the_storage_box_names_the_table(table: Table) -> None:
+    """As lineage tools know it."""
+    metadata = spec(table.add_computed_column(c=words(table.body))).metadata
+    assert metadata["dagster/table_name"] == "raw.tickets.c"
+    assert metadata["dagster/storage_kind"] == "parquet"
+
+
+def test_a_description_changes_no_code_version() -> None:
+    """Nothing becomes stale by it."""
+    one, other = Table("t"), Table("t")
+    assert (
+        spec(one.add_computed_column(c=words(one.body))).code_version
+        == spec(other.add_computed_column(c=words(other.body), description="x", tags={"a": "b"})).code_version
+    )
