@@ -28,7 +28,38 @@ class Contents:
         table = pa.Table.from_batches([rows]) if isinstance(rows, pa.RecordBatch) else rows
         for name, column in zip(table.column_names, table.columns, strict=True):
             for chunk in column.chunks:
-                self._add(name, chunk)
+                self.add_to(name, chunk)
+
+    def add_to(self, path: str, array: pa.Array) -> None:
+        """Takes in some more values of the column of that name."""
+        import numpy as np
+        import pyarrow as pa
+        import pyarrow.compute as pc
+
+        if not len(array):
+            return
+        self._feed(path, array.is_valid().to_numpy(zero_copy_only=False).astype(np.uint8).tobytes())
+        kind = array.type
+        if isinstance(kind, pa.BaseExtensionType):
+            self.add_to(f"{path}.", array.storage)
+        elif pa.types.is_dictionary(kind):
+            self.add_to(f"{path}.", array.dictionary_decode())
+        elif pa.types.is_run_end_encoded(kind):
+            self.add_to(f"{path}.", pc.run_end_decode(array))
+        elif pa.types.is_struct(kind):
+            for field, values in zip(kind, array.flatten(), strict=True):
+                self.add_to(f"{path}.{field.name}", values)
+        elif pa.types.is_map(kind):  # Arrow has no way to drop nulls of maps whose texts are views
+            self._feed(f"{path}.", b"".join(map(_described, array.to_pylist())))
+        elif pa.types.is_nested(kind):  # lists: their `flatten` leaves out what is null
+            self._feed(
+                f"{path}#", pc.list_value_length(array).fill_null(0).cast(pa.int64()).to_numpy().tobytes()
+            )
+            self.add_to(f"{path}[]", array.flatten())
+        elif kind in (pa.binary_view(), pa.string_view()):
+            self.add_to(f"{path}.", array.cast(pa.large_binary()))
+        else:
+            self._add_leaf(path, array.drop_null() if array.null_count else array)
 
     def of(self, batches: Iterable[Batch]) -> Iterator[Batch]:
         """The same batches; takes in each as it goes by."""
@@ -43,36 +74,6 @@ class Contents:
             whole.update(f"{len(path)}:{path}".encode())
             whole.update(self._hashes[path].digest())
         return whole.hexdigest()
-
-    def _add(self, path: str, array: pa.Array) -> None:
-        import numpy as np
-        import pyarrow as pa
-        import pyarrow.compute as pc
-
-        if not len(array):
-            return
-        self._feed(path, array.is_valid().to_numpy(zero_copy_only=False).astype(np.uint8).tobytes())
-        kind = array.type
-        if isinstance(kind, pa.BaseExtensionType):
-            self._add(f"{path}.", array.storage)
-        elif pa.types.is_dictionary(kind):
-            self._add(f"{path}.", array.dictionary_decode())
-        elif pa.types.is_run_end_encoded(kind):
-            self._add(f"{path}.", pc.run_end_decode(array))
-        elif pa.types.is_struct(kind):
-            for field, values in zip(kind, array.flatten(), strict=True):
-                self._add(f"{path}.{field.name}", values)
-        elif pa.types.is_map(kind):  # Arrow has no way to drop nulls of maps whose texts are views
-            self._feed(f"{path}.", b"".join(map(_described, array.to_pylist())))
-        elif pa.types.is_nested(kind):  # lists: their `flatten` leaves out what is null
-            self._feed(
-                f"{path}#", pc.list_value_length(array).fill_null(0).cast(pa.int64()).to_numpy().tobytes()
-            )
-            self._add(f"{path}[]", array.flatten())
-        elif kind in (pa.binary_view(), pa.string_view()):
-            self._add(f"{path}.", array.cast(pa.large_binary()))
-        else:
-            self._add_leaf(path, array.drop_null() if array.null_count else array)
 
     def _add_leaf(self, path: str, array: pa.Array) -> None:
         import pyarrow as pa

@@ -159,11 +159,8 @@ class Materialization:
             run_id=self._context.run.run_id,
             budget=self._budget,
             moderates=is_moderation(spec.expr),
-            file_metadata={
-                "asset": spec.key.path,
-                "partition": partition,
-                "code_version": spec.code_version,
-            },
+            code_version=spec.code_version,
+            file_metadata={"asset": spec.key.path, "partition": partition},
         )
 
     @cached_property

@@ -261,6 +261,7 @@ class Lives(RuleBasedStateMachine):
                 on_error=how.on_error, limit=how.limit, refresh=how.refresh, retry_errors=how.retry_errors
             ),
             run_id="run",
+            code_version=repr(self.expression),
         )
 
     def _compute(self, column: Column, api: Api) -> Outcome:

@@ -14,13 +14,14 @@ from pxt_assets.compute.calls import Calls
 from pxt_assets.compute.cell import Cell
 from pxt_assets.compute.cells import Cells
 from pxt_assets.compute.column import FAILURES_KEPT, Column, cells_failed
-from pxt_assets.compute.digests import DigestSet
+from pxt_assets.compute.digests import NO_DIGEST, DigestSet
 from pxt_assets.compute.journal import Journal
+from pxt_assets.compute.made_from import MadeFrom
 from pxt_assets.compute.plan import Ask, cell_digest, held
 from pxt_assets.compute.progress import Progress
 from pxt_assets.compute.refused import Refused
 from pxt_assets.compute.shared import Shared
-from pxt_assets.digest import DIGEST_BYTES, simulated_digest
+from pxt_assets.digest import simulated_digest
 from pxt_assets.errors import CellError, RunError
 from pxt_assets.meter import Meter
 from pxt_assets.provenance import Provenance
@@ -36,8 +37,6 @@ _GRACE_SECONDS = 2.0
 seconds more to end, of five in all."""
 _LAST_ATTEMPTS = 3
 """How often what waits at the end is tried to be written: it is paid for."""
-NO_DIGEST = b"\0" * DIGEST_BYTES
-"""Stands for the digest of a cell that has none: a null, or a row that makes no request."""
 
 
 class Asker:
@@ -59,10 +58,10 @@ class Asker:
         self.meter = Meter(budget=column.budget)
         self.asked_rows = 0
         """Rows whose cell was not finished before."""
-        self.null_rows = 0
-        """Rows that are null because a required input is: they make no request."""
         self.refused = Refused()
         """Rows that make no request, because a function cannot take their values."""
+        self.made_from = MadeFrom(column)
+        """Complete once every row was read."""
         self._column = column
         self._cells = cells
         self._journal = journal
@@ -183,16 +182,14 @@ class Asker:
 
         first = 0
         inputs = self._column.inputs
-        batches = inputs.batches(inputs.batch_rows, self._column.total)
+        batches = inputs.batches(inputs.batch_rows, self._column.total, self.made_from.add)
         while (rows := await self._next(batches)) is not None:
-            refused = len(self.refused)
             prepared = [self._prepare(first + i, row) for i, row in enumerate(rows)]
             names = [NO_DIGEST if cell is None else cell_digest(cell) for cell in prepared]
             joined = b"".join(names)
             self._digests += joined
             missing = self._cells.missing(np.frombuffer(joined, "S16"))
             missing &= np.fromiter((cell is not None for cell in prepared), bool, len(prepared))
-            self.null_rows += prepared.count(None) - (len(self.refused) - refused)
             wanted = np.flatnonzero(missing)
             first_of_name = wanted[self._asked.add(np.frombuffer(joined, "S16")[wanted])]
             self.asked_rows += len(wanted)

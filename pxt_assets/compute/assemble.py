@@ -9,16 +9,16 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from pxt_assets.batches import pieces
-from pxt_assets.compute.ask import NO_DIGEST
 from pxt_assets.compute.cells import Cells
 from pxt_assets.compute.column import FAILURES_KEPT, Column, cells_failed
-from pxt_assets.compute.digests import DigestSet, digests_of
-from pxt_assets.compute.findings import FINDINGS, Findings, findings_of
+from pxt_assets.compute.digests import NO_DIGEST, DigestSet
+from pxt_assets.compute.findings import FINDINGS, Findings
 from pxt_assets.compute.gather import interleaved
+from pxt_assets.compute.made_from import MADE_FROM, MadeFrom
 from pxt_assets.compute.plan import cell_digest
 from pxt_assets.compute.refused import Refused
 from pxt_assets.contents import Contents
-from pxt_assets.digest import DIGEST_BYTES, simulated_digest
+from pxt_assets.digest import DIGEST_BYTES
 from pxt_assets.errors import CellError
 from pxt_assets.types import Array, Json, String, has_media, is_json, is_media, media_field, plain_type
 from pxt_assets.values import copied, to_arrow
@@ -36,7 +36,7 @@ _MEDIA_ROWS = (4, 64)
 _BYTES_AT_ONCE = 8 * 2**20
 """What the rows that are taken at once should come to, as the last ones did: each is copied several times."""
 _SAMPLE_ROWS = 8
-_DATA_VERSION = "data_version"
+DATA_VERSION = "data_version"
 
 Results = Callable[[], Iterator["pa.Table"]]
 """Gives the rows' cells in order, as tables of digest, value, errortype, errormsg; can be called again."""
@@ -190,7 +190,9 @@ def _source_type(column: Column) -> pa.DataType:
     return Json.arrow() if is_json(source) else source
 
 
-def assemble(column: Column, results: Results, *, simulated: bool) -> Assembly:
+def assemble(
+    column: Column, results: Results, *, simulated: bool, made_from: MadeFrom | None = None
+) -> Assembly:
     """Writes the column's file from its cells; of a trial (`limit`) only looks at them."""
     import pyarrow as pa
 
@@ -198,24 +200,30 @@ def assemble(column: Column, results: Results, *, simulated: bool) -> Assembly:
     if column.column_type is not None and issubclass(column.column_type, Array):
         length = _common_length(results())
         value = pa.list_(pa.float32(), -1 if length is None else length)
-    schema = _schema(column, value)
+    schema = schema_of(column, value)
     assembly = Assembly(schema, schema.empty_table())
     contents = Contents()
     batches = _regrouped(_rows(column, results(), schema, assembly, contents))
 
     def said() -> Mapping[str, str]:
         assembly.data_version = contents.hexdigest()
-        return {_DATA_VERSION: assembly.data_version, FINDINGS: assembly.findings.text()}
+        told = {DATA_VERSION: assembly.data_version, FINDINGS: assembly.findings.text()}
+        return told if made_from is None else {**told, MADE_FROM: made_from.hexdigest()}
 
     if column.options.limit is None:
-        column.file.write(schema, batches, {**column.file_metadata, "simulated": simulated}, said)
+        metadata = {
+            **column.file_metadata,
+            "code_version": column.code_version,
+            "simulated": simulated,
+        }
+        column.file.write(schema, batches, metadata, said)
     else:
         for _ in batches:
             pass
     return assembly
 
 
-def _schema(column: Column, value: pa.DataType) -> pa.Schema:
+def schema_of(column: Column, value: pa.DataType) -> pa.Schema:
     """The columns of the file, with values of that type."""
     import pyarrow as pa
 
@@ -231,7 +239,7 @@ def _schema(column: Column, value: pa.DataType) -> pa.Schema:
     )
 
 
-def _columns(schema: pa.Schema) -> list[tuple[str, pa.DataType]]:
+def columns_of(schema: pa.Schema) -> list[tuple[str, pa.DataType]]:
     """The names and types, whatever length the file has fixed for its vectors."""
     return [(field.name, plain_type(field.type)) for field in schema]
 
@@ -243,33 +251,6 @@ def _field(column: Column, arrow_type: pa.DataType) -> pa.Field:
     if column_type is not None and is_media(column_type):
         return media_field(column.name, column_type)
     return pa.field(column.name, arrow_type)
-
-
-def already_stored(column: Column, digests: Digests) -> Assembly | None:
-    """What is stored, if it is just these rows with these keys: then there is nothing to write."""
-    import numpy as np
-
-    file = column.file
-    assert column.column_type is not None
-    schema = _schema(column, column.column_type.arrow())
-    if not file.exists() or _columns(file.schema) != _columns(schema):
-        return None  # also where it has no value, which would tell nothing of what is computed
-    rows = file.rows()
-    if rows.num_rows != len(digests) or not column.inputs.has_keys(rows):
-        return None
-    stored = rows.table(["_digest"])["_digest"].fill_null(NO_DIGEST)
-    names = digests_of(stored)
-    for i in np.flatnonzero(names != digests):
-        if names[i] != np.bytes_(simulated_digest(bytes(digests[i]).ljust(DIGEST_BYTES, b"\0"))):
-            return None
-    findings = findings_of(file.metadata)
-    if findings is None:
-        return None
-    assembly = Assembly(file.schema, file.schema.empty_table(), file.metadata[_DATA_VERSION], findings)
-    with file.open() as opened:
-        if opened.num_row_groups:
-            assembly.sample = _first(opened.read_row_group(0))
-    return assembly
 
 
 def _rows(
@@ -289,11 +270,11 @@ def _rows(
         assembly.findings.add(rows, column.name, column.inputs.key, moderates=column.moderates)
         contents.add(rows.select([*column.inputs.key, column.name, f"{column.name}_errortype"]))
         if assembly.sample.num_rows < _SAMPLE_ROWS:
-            assembly.sample = _first(pa.concat_tables([assembly.sample, rows.slice(0, _SAMPLE_ROWS)]))
+            assembly.sample = first_rows(pa.concat_tables([assembly.sample, rows.slice(0, _SAMPLE_ROWS)]))
         yield rows
 
 
-def _first(rows: pa.Table) -> pa.Table:
+def first_rows(rows: pa.Table) -> pa.Table:
     """A copy of the first rows: a slice would keep all of them in memory."""
     import pyarrow as pa
 

@@ -7,12 +7,11 @@ from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from typing import TYPE_CHECKING
 
-from pxt_assets.compute.digests import DigestIndex, digests_of
+from pxt_assets.compute.digests import DigestIndex, digests_of, simulated_digests
 from pxt_assets.compute.gather import interleaved
 from pxt_assets.compute.journal import Journal
 from pxt_assets.compute.row_groups import RowGroups
 from pxt_assets.compute.sidecar import Sidecar, empty_provenance
-from pxt_assets.digest import simulated_digest
 from pxt_assets.errors import PartitionError
 from pxt_assets.parquet import ParquetFile
 from pxt_assets.types import ColumnType, plain_type
@@ -197,7 +196,7 @@ class Cells:
         assert self._sidecar is not None
         known = self._sidecar.find(digests)
         if self.simulated:
-            known = np.where(known < 0, self._sidecar.find(_marked(digests)), known)
+            known = np.where(known < 0, self._sidecar.find(simulated_digests(digests)), known)
         return known
 
     def any_in_journal(self, digests: Digests) -> bool:
@@ -221,7 +220,7 @@ class Cells:
         if self.simulated:
             missed = np.flatnonzero((in_journal < 0) & (in_file < 0))
             if len(missed):
-                in_journal[missed], in_file[missed] = self._find_named(_marked(digests[missed]))
+                in_journal[missed], in_file[missed] = self._find_named(simulated_digests(digests[missed]))
                 found = (in_journal[missed] >= 0) | (in_file[missed] >= 0)
                 self.used_simulated = self.used_simulated or bool(found.any())
         return in_journal, in_file
@@ -241,13 +240,6 @@ def _positions(find: Callable[[Digests], Positions], digests: Digests) -> Positi
     parts = [find(digests[start : start + _LOOKED_UP]) for start in starts]
     found = np.concatenate([np.empty(0, np.int64), *parts])
     return found[found >= 0]
-
-
-def _marked(digests: Digests) -> Digests:
-    """The digests under which a simulator's answers are kept."""
-    import numpy as np
-
-    return np.array([simulated_digest(d.ljust(16, b"\0")) for d in digests.tolist()], "S16")
 
 
 def _plain(table: pa.Table) -> pa.Table:

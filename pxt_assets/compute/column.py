@@ -58,6 +58,8 @@ class Column:
     """What the run may cost, over all partitions."""
     moderates: bool = False
     """Whether the values are moderations."""
+    code_version: str | None = None
+    """Changes with what the column computes."""
     file_metadata: Mapping[str, Any] = field(default_factory=dict)
 
     @property

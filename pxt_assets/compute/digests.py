@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from pxt_assets.digest import DIGEST_BYTES, simulated_digest
+
 if TYPE_CHECKING:
     import numpy as np
     import numpy.typing as npt
@@ -12,6 +14,9 @@ if TYPE_CHECKING:
     Digests = npt.NDArray[np.bytes_]
     Positions = npt.NDArray[np.int64]
     Halves = npt.NDArray[np.uint64]
+
+NO_DIGEST = b"\0" * DIGEST_BYTES
+"""Stands for the digest of a cell that has none: a null, or a row that makes no request."""
 
 
 def digests_of(column: pa.ChunkedArray | pa.Array) -> Digests:
@@ -26,6 +31,13 @@ def digests_of(column: pa.ChunkedArray | pa.Array) -> Digests:
     if data is None or not len(array):
         return np.empty(0, "S16")
     return np.frombuffer(data, "S16", len(array), array.offset * 16)
+
+
+def simulated_digests(digests: Digests) -> Digests:
+    """The digests `S16[n]` under which a simulator's answers are kept."""
+    import numpy as np
+
+    return np.array([simulated_digest(d.ljust(DIGEST_BYTES, b"\0")) for d in digests.tolist()], "S16")
 
 
 def _halves(digests: Digests) -> Halves:

@@ -9,10 +9,9 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
-from pxt_assets.compute.ask import NO_DIGEST
 from pxt_assets.compute.cells import Cells, EarlierFile
 from pxt_assets.compute.column import Column
-from pxt_assets.compute.digests import DigestSet
+from pxt_assets.compute.digests import NO_DIGEST, DigestSet
 from pxt_assets.compute.history import observed
 from pxt_assets.compute.journal import Journal, journal_of
 from pxt_assets.compute.plan import Later, asks_in, cell_digest

@@ -42,6 +42,8 @@ class Findings:
     errors: Counter[str] = field(default_factory=Counter)
     """Failed rows by error type."""
     failed: list[Failed] = field(default_factory=list)
+    skipped: int = 0
+    """Rows that are null because a required input is: they make no request."""
     nulls: int = 0
     """Rows that have neither a value nor an error, though nothing that the column needs is null."""
     null_keys: list[str] = field(default_factory=list)
@@ -64,8 +66,10 @@ class Findings:
                     Failed(_key_of(rows, key, i, first), errortype[i].as_py(), message[:_LONGEST_MESSAGE])
                 )
         if value.null_count:
-            absent = pc.and_(pc.and_(value.is_null(), errortype.is_null()), rows["_digest"].is_valid())
-            found = pc.indices_nonzero(absent)
+            absent = pc.and_(value.is_null(), errortype.is_null())
+            is_named = rows["_digest"].is_valid()
+            self.skipped += pc.sum(pc.and_not(absent, is_named)).as_py() or 0
+            found = pc.indices_nonzero(pc.and_(absent, is_named))
             self.nulls += len(found)
             for i in found[: _KEPT - len(self.null_keys)].to_pylist():
                 self.null_keys.append(_key_of(rows, key, i, first))

@@ -129,11 +129,21 @@ class Inputs:
             ours = self._key_batches(next(iter(self.rows)))
             return all(same_keys(batch, theirs.take(batch.num_rows)) for batch in ours)
 
-    def batches(self, size: int, limit: int) -> Iterator[list[Sequence[Any]]]:
+    def batches(
+        self, size: int, limit: int, seen: Callable[[Sequence[pa.Array]], None] | None = None
+    ) -> Iterator[list[Sequence[Any]]]:
         """The values of `columns`, a tuple a row, in lists of at most `size` rows; `limit` rows at most.
 
-        Fewer rows, as soon as they are many bytes: of texts BATCH_BYTES, of images and sounds _MEDIA_BYTES.
+        Fewer rows, as soon as they are many bytes: of texts BATCH_BYTES, of images and sounds _MEDIA_BYTES. `seen` is
+        given the columns as they are read.
         """
+        for arrays, count in self.arrays(size, limit):
+            if seen is not None:
+                seen(arrays)
+            yield from self._values(arrays, count)
+
+    def arrays(self, size: int, limit: int) -> Iterator[tuple[Sequence[pa.Array], int]]:
+        """The same rows as arrays, one for each of `columns`, and how many rows they have."""
         positions = {(ref._asset, ref._column): i for i, ref in enumerate(self.columns)}
         streams = []
         for asset, rows in self.rows.items():
@@ -152,7 +162,7 @@ class Inputs:
                 (batch,) = stream.take(count)
                 for name, column in zip(names, batch.columns, strict=True):
                     arrays[positions[asset, name]] = column
-            yield from self._values(arrays, count)
+            yield arrays, count
             done += count
         for asset, _, stream in streams:
             if done == self.num_rows and stream.ready():

@@ -91,6 +91,10 @@ class Journal:
         self._loaded: list[str] = []
         self._anew_since = ""
 
+    def is_empty(self) -> bool:
+        """Whether there is nothing of an earlier attempt."""
+        return not self._segments.names() and not self._segments.names(_REFRESH)
+
     def append(self, cell: Cell) -> None:
         """Takes a finished cell; it is on disk after the next `flush`."""
         self._pending.append(cell)

@@ -88,8 +88,12 @@ class Board:
             yield
         finally:
             del self._asking[label]
-            self._ended[label] = progress()
-            report(self._ended[label])
+            self.note_end(progress())
+
+    def note_end(self, progress: Progress) -> None:
+        """Takes in where a partition stands that has ended."""
+        self._ended[progress.label] = progress
+        report(progress)
 
     def last(self, label: str) -> Progress | None:
         """Where the partition stands or stood at its end, None if it never asked."""

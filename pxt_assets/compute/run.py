@@ -16,22 +16,16 @@ from typing import TYPE_CHECKING
 
 from pxt_assets.budget import BudgetReachedError
 from pxt_assets.compute.ask import Asker
-from pxt_assets.compute.assemble import (
-    Assembly,
-    already_stored,
-    assemble,
-    derived_cells,
-    finished_cells,
-    provenance_of,
-)
+from pxt_assets.compute.assemble import Assembly, assemble, derived_cells, finished_cells, provenance_of
 from pxt_assets.compute.cells import Cells, EarlierFile
 from pxt_assets.compute.claim import claimed
 from pxt_assets.compute.column import Column, Outcome
 from pxt_assets.compute.history import observed
 from pxt_assets.compute.journal import Journal, journal_of
-from pxt_assets.compute.progress import Progress, report
+from pxt_assets.compute.progress import Progress
 from pxt_assets.compute.shared import Shared
 from pxt_assets.compute.sidecar import Sidecar
+from pxt_assets.compute.unchanged import already_stored, unchanged
 from pxt_assets.errors import RunError
 from pxt_assets.meter import Meter
 from pxt_assets.parquet import remove, sidecar_of
@@ -40,6 +34,8 @@ from pxt_assets.threads import Threads, in_thread
 
 if TYPE_CHECKING:
     import pyarrow as pa
+
+    from pxt_assets.client import Client
 
 _GRACE_SECONDS = 2.0
 """How long an interrupted commit is waited for."""
@@ -74,20 +70,47 @@ async def _compute(column: Column, shared: Shared, admitted: Callable[[], None])
     async with claimed(column.file.path, column.run_id) as check_claim:
         journal = Journal(journal_of(column.file.path), column.column_type, run_id=column.run_id)
         try:
+            stored = await _unchanged(column, shared.client, journal)
+            if stored is not None:
+                _show_end(column, shared, started)
+                return _outcome(column, stored, started, simulated=bool(column.file.metadata["simulated"]))
             assembly, asker, cells = await _ask_and_commit(column, shared, journal, admitted, check_claim)
         finally:
             journal.close()
-    failed = assembly.findings.errors.total()
     computed = asker.asked_rows - asker.failed_rows
+    return _outcome(
+        column, assembly, started, simulated=cells.used_simulated, computed=computed, meter=asker.meter
+    )
+
+
+async def _unchanged(column: Column, client: Client | None, journal: Journal) -> Assembly | None:
+    """What is stored, if there is nothing to compute, as can be told without a look at single cells."""
+    stored = await in_thread(lambda: unchanged(column) if journal.is_empty() else None)
+    if stored is None or not column.file.metadata["simulated"]:
+        return stored
+    return stored if client is not None and await client.is_simulated() else None
+
+
+def _outcome(
+    column: Column,
+    assembly: Assembly,
+    started: float,
+    *,
+    simulated: bool,
+    computed: int = 0,
+    meter: Meter | None = None,
+) -> Outcome:
+    findings = assembly.findings
+    failed = findings.errors.total()
     return Outcome(
-        rows=assembly.findings.rows,
+        rows=findings.rows,
         computed=computed,
-        reused=assembly.findings.rows - asker.null_rows - computed - failed,
+        reused=findings.rows - findings.skipped - computed - failed if column.plan.asks else 0,
         failed=failed,
-        findings=assembly.findings,
+        findings=findings,
         seconds=time.monotonic() - started,
-        meter=asker.meter,
-        simulated=cells.used_simulated or column.inputs.simulated,
+        meter=meter or Meter(),
+        simulated=simulated or column.inputs.simulated,
         schema=assembly.schema,
         sample=assembly.sample,
         data_version=assembly.data_version,
@@ -162,30 +185,21 @@ def _release_memory() -> None:
 
 
 async def _derive(column: Column, shared: Shared, started: float) -> Outcome:
-    """Computes a column that calls no API: nothing to journal, and cheaper to do again than to look up."""
+    """Computes a column that calls no function: nothing to journal, and cheaper to do again than to look up."""
     shared.check()
     simulated = column.inputs.simulated
     async with shared.commits:
         assembly = await _interruptible(
             lambda interrupted: assemble(column, derived_cells(column, interrupted), simulated=simulated)
         )
-    failed = assembly.findings.errors.total()
-    meter = Meter()
-    report(Progress(column.label, assembly.findings.rows, column.total, time.monotonic() - started, meter))
-    return Outcome(
-        rows=assembly.findings.rows,
-        computed=assembly.findings.rows - failed,
-        reused=0,
-        failed=failed,
-        findings=assembly.findings,
-        seconds=time.monotonic() - started,
-        meter=meter,
-        simulated=simulated,
-        schema=assembly.schema,
-        sample=assembly.sample,
-        data_version=assembly.data_version,
-        trial=column.options.limit is not None,
-    )
+    _show_end(column, shared, started)
+    computed = assembly.findings.rows - assembly.findings.errors.total()
+    return _outcome(column, assembly, started, simulated=simulated, computed=computed)
+
+
+def _show_end(column: Column, shared: Shared, started: float) -> None:
+    seconds = time.monotonic() - started
+    shared.board.note_end(Progress(column.label, column.total, column.total, seconds, Meter()))
 
 
 def _commit(
@@ -216,14 +230,14 @@ def _commit(
         return _checked(finished(), check_claim)
 
     if sidecar is None or column.options.limit is not None:
-        assembly = assemble(column, results, simulated=simulated)
+        assembly = assemble(column, results, simulated=simulated, made_from=asker.made_from)
         if column.options.limit is None:
             remove(sidecar_of(column.file).path)  # it would tell of other answers
         return assembly
     rows, others = sidecar.write(
         _checked(provenance_of(cells, digests, interrupted), check_claim), keep_others=True
     )
-    assembly = assemble(column, results, simulated=simulated)
+    assembly = assemble(column, results, simulated=simulated, made_from=asker.made_from)
     if others:
         sidecar.shorten(rows)
     return assembly
