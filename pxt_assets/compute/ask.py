@@ -30,6 +30,9 @@ from pxt_assets.threads import in_thread, to_its_end
 from pxt_assets.types import ImageData, ImageList, is_media
 
 if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
+
     from pxt_assets.compute.digests import Digests
 
 _GRACE_SECONDS = 2.0
@@ -71,7 +74,8 @@ class Asker:
         self._client = shared.client
         self._calls = Calls(shared.client, self.meter)
         self._digests = bytearray()
-        self._asked = DigestSet()
+        self._is_first = bytearray()
+        self._seen = DigestSet()
         self._tasks: set[asyncio.Task[None]] = set()
         self._ended = asyncio.Event()
         self._stop: BaseException | None = None
@@ -85,10 +89,17 @@ class Asker:
 
     @property
     def digests(self) -> Digests:
-        """Each row's digest, `S16[rows]`; `NO_DIGEST` where it has none."""
+        """Each row's digest, `S16[rows]`; `NO_DIGEST` where it has none. To be asked for when all rows are admitted."""
         import numpy as np
 
-        return np.frombuffer(bytes(self._digests), "S16")
+        return np.frombuffer(self._digests, "S16")
+
+    @property
+    def is_first(self) -> npt.NDArray[np.bool_]:
+        """Which rows are the first ones with their digest, `bool[rows]`; none without one."""
+        import numpy as np
+
+        return np.frombuffer(self._is_first, bool)
 
     @property
     def failed_rows(self) -> int:
@@ -182,19 +193,21 @@ class Asker:
 
         first = 0
         inputs = self._column.inputs
+        self._seen.add(np.array([NO_DIGEST], "S16"))
         batches = inputs.batches(inputs.batch_rows, self._column.total, self.made_from.add)
         while (rows := await self._next(batches)) is not None:
             prepared = [self._prepare(first + i, row) for i, row in enumerate(rows)]
             names = [NO_DIGEST if cell is None else cell_digest(cell) for cell in prepared]
             joined = b"".join(names)
             self._digests += joined
+            is_first = self._seen.add(np.frombuffer(joined, "S16"))
+            self._is_first += is_first.tobytes()
             missing = self._cells.missing(np.frombuffer(joined, "S16"))
             missing &= np.fromiter((cell is not None for cell in prepared), bool, len(prepared))
-            wanted = np.flatnonzero(missing)
-            first_of_name = wanted[self._asked.add(np.frombuffer(joined, "S16")[wanted])]
-            self.asked_rows += len(wanted)
-            self._done += len(prepared) - len(first_of_name)
-            for i in first_of_name.tolist():
+            self.asked_rows += int(missing.sum())
+            to_ask = np.flatnonzero(missing & is_first)
+            self._done += len(prepared) - len(to_ask)
+            for i in to_ask.tolist():
                 together = cell.asked.max_cells if isinstance(cell := prepared[i], Ask) else 1
                 while self._room.is_full(together) and not self._stopping:
                     await self._room.changes()
@@ -204,6 +217,7 @@ class Asker:
                 prepared[i] = cell = None
             first += len(rows)
             await asyncio.sleep(0)
+        self._seen = DigestSet()  # takes as much memory as the digests
         self._admitted = True
 
     async def _next(self, batches: Iterator[list[Sequence[Any]]]) -> list[Sequence[Any]] | None:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from pxt_assets.batches import pieces
 from pxt_assets.compute.cells import Cells
 from pxt_assets.compute.column import FAILURES_KEPT, Column, cells_failed
-from pxt_assets.compute.digests import NO_DIGEST, DigestSet
+from pxt_assets.compute.digests import NO_DIGEST
 from pxt_assets.compute.findings import FINDINGS, Findings
 from pxt_assets.compute.gather import interleaved
 from pxt_assets.compute.made_from import MADE_FROM, MadeFrom
@@ -24,6 +24,8 @@ from pxt_assets.types import Array, Json, String, has_media, is_json, is_media, 
 from pxt_assets.values import copied, to_arrow
 
 if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
     import pyarrow as pa
 
     from pxt_assets.compute.digests import Digests
@@ -108,21 +110,19 @@ def finished_cells(
     return results
 
 
-def provenance_of(cells: Cells, digests: Digests, interrupted: threading.Event) -> Iterator[pa.Table]:
-    """Where the cells of rows with these digests come from: of equal rows once, in the order of the first ones.
+def provenance_of(
+    cells: Cells, digests: Digests, is_first: npt.NDArray[np.bool_], interrupted: threading.Event
+) -> Iterator[pa.Table]:
+    """Where the cells of rows with these digests come from: of equal rows once, for the first one (`is_first`).
 
     Reading them raises InterruptedError once `interrupted` is set.
     """
-    import numpy as np
-
-    seen = DigestSet()
-    seen.add(np.array([NO_DIGEST], "S16"))
     with cells.provenance_arranged(digests, interrupted):
         for start in range(0, len(digests), _ROWS_A_GROUP):
             if interrupted.is_set():
                 raise InterruptedError
-            names = digests[start : start + _ROWS_A_GROUP]
-            yield cells.provenance(names[seen.add(names)])
+            some = slice(start, start + _ROWS_A_GROUP)
+            yield cells.provenance(digests[some][is_first[some]])
 
 
 def derived_cells(column: Column, interrupted: threading.Event) -> Results:

@@ -1,4 +1,4 @@
-"""An index of digests, 36 bytes a cell, and a set of them, 16 bytes each; both looked up by the batch."""
+"""An index of digests, 20 bytes a cell, and a set of them, 16 bytes each; both looked up by the batch."""
 
 from __future__ import annotations
 
@@ -56,18 +56,17 @@ class DigestIndex:
     def __init__(self) -> None:
         import numpy as np
 
-        self._digests: Digests = np.empty(0, "S16")
-        self._positions: Positions = np.empty(0, np.int64)
         self._first: npt.NDArray[np.uint64] = np.empty(0, np.uint64)
-        self._order: npt.NDArray[np.uint32] = np.empty(0, np.uint32)
+        self._second: npt.NDArray[np.uint64] = np.empty(0, np.uint64)
+        self._positions: npt.NDArray[np.uint32] = np.empty(0, np.uint32)
         self._added: list[tuple[Digests, Positions]] = []
         """What is not sorted in yet: sorting waits for the first look-up, however many segments there are."""
 
     def __len__(self) -> int:
-        return len(self._digests) + sum(len(digests) for digests, _ in self._added)
+        return len(self._first) + sum(len(digests) for digests, _ in self._added)
 
     def add(self, digests: Digests, positions: Positions) -> None:
-        """Adds `S16[n]` digests at `int64[n]` positions."""
+        """Adds `S16[n]` digests at `int64[n]` positions, below 2**32."""
         self._added.append((digests, positions))
 
     def find(self, digests: Digests) -> Positions:
@@ -76,32 +75,30 @@ class DigestIndex:
 
         if self._added:
             self._sort_in()
-        if not len(self._digests):
+        if not len(self._first):
             return np.full(len(digests), -1, np.int64)
         wanted = _halves(digests)
         at = np.maximum(np.searchsorted(self._first, wanted[:, 0], side="right") - 1, 0)
-        places = self._order[at]
-        known = _halves(self._digests)
-        found = (known[places] == wanted).all(axis=1)
-        for i in np.flatnonzero(
-            ~found & (self._first[at] == wanted[:, 0])
-        ):  # another one with that first half
-            same = self._order[np.searchsorted(self._first, wanted[i, 0]) : at[i] + 1]
-            matching = same[known[same, 1] == wanted[i, 1]]
+        alike = self._first[at] == wanted[:, 0]
+        found = alike & (self._second[at] == wanted[:, 1])
+        for i in np.flatnonzero(alike & ~found):  # another one with that first half
+            start = np.searchsorted(self._first, wanted[i, 0])
+            matching = np.flatnonzero(self._second[start : at[i] + 1] == wanted[i, 1])
             if len(matching):
-                places[i], found[i] = matching[-1], True
-        return np.where(found, self._positions[places], -1)
+                at[i], found[i] = start + matching[-1], True
+        return np.where(found, self._positions[at].astype(np.int64), -1)
 
     def _sort_in(self) -> None:
         import numpy as np
 
         added, self._added = self._added, []
-        self._digests = np.concatenate([self._digests, *(digests for digests, _ in added)])
-        self._positions = np.concatenate([self._positions, *(at for _, at in added)])
-        del added
-        first = _halves(self._digests)[:, 0]
-        self._order = np.argsort(first, kind="stable").astype(np.uint32)
-        self._first = first[self._order]
+        halves = [_halves(digests) for digests, _ in added]
+        first = np.concatenate([self._first, *(half[:, 0] for half in halves)])
+        second = np.concatenate([self._second, *(half[:, 1] for half in halves)])
+        positions = np.concatenate([self._positions, *(at.astype(np.uint32) for _, at in added)])
+        del added, halves
+        order = np.argsort(first, kind="stable")  # of several with one digest, the last one stays last
+        self._first, self._second, self._positions = first[order], second[order], positions[order]
 
 
 class DigestSet:

@@ -215,8 +215,8 @@ def _commit(
     The sidecar comes first: if a crash leaves it without the file, its cells are in the journal still. What it says of
     the earlier file's cells is dropped last: until then that file may be what is left.
     """
-    _release_memory()
     cells.reload()
+    _release_memory()
     digests = asker.digests
     nothing_new = not asker.asked_rows and not asker.refused and not cells.any_in_journal(digests)
     if nothing_new and column.options.limit is None:
@@ -235,8 +235,9 @@ def _commit(
             remove(sidecar_of(column.file).path)  # it would tell of other answers
         return assembly
     rows, others = sidecar.write(
-        _checked(provenance_of(cells, digests, interrupted), check_claim), keep_others=True
+        _checked(provenance_of(cells, digests, asker.is_first, interrupted), check_claim), keep_others=True
     )
+    _release_memory()
     assembly = assemble(column, results, simulated=simulated, made_from=asker.made_from)
     if others:
         sidecar.shorten(rows)

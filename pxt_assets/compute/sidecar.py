@@ -74,11 +74,13 @@ class Sidecar:
         """
         written = others = 0
         seen = DigestSet()
+        keep_others = keep_others and self._is_usable()
 
         def rows() -> Iterator[pa.Table]:
             nonlocal written, others
             for part in parts:
-                seen.add(digests_of(part["digest"]))
+                if keep_others:
+                    seen.add(digests_of(part["digest"]))
                 written += part.num_rows
                 yield part
             for part in self._row_groups() if keep_others else ():
