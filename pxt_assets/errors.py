@@ -10,6 +10,8 @@ PxtError
     └── FatalApiError       the API refuses every request (key, billing, unknown model)
 """
 
+import difflib
+from collections.abc import Iterable
 from typing import Any
 
 import dagster as dg
@@ -81,3 +83,9 @@ class PartitionError(RunError):
 
 class FatalApiError(RunError):
     """The API refuses whatever is sent: a wrong key, no credit, no such model, no access."""
+
+
+def did_you_mean(name: str, names: Iterable[str]) -> str:
+    """The end of a message about a name that there is not: the one that was meant, if any is near it."""
+    near = difflib.get_close_matches(name, list(names), n=1)
+    return f"; did you mean {near[0]!r}?" if near else ""

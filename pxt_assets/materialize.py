@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import replace
@@ -73,6 +74,7 @@ class Materialization:
         self._plan = Plan(spec.expr, spec.column_type)
         max_cost_usd = spec.max_cost_usd if config.max_cost_usd is None else config.max_cost_usd
         self._budget = None if max_cost_usd is None else Budget(max_cost_usd)
+        self._started = time.monotonic()
         self._outcomes: dict[Partition, Outcome] = {}
         self._unrecorded: Mapping[str, Any] | None = None
         """The metadata of the one partition of a run, which the result of the step records."""
@@ -218,7 +220,8 @@ class Materialization:
         self._context.log_event(dg.AssetObservation(self._spec.key, partition=partition, metadata=metadata))
 
     def _observe_summary(self) -> None:
-        self._observe(None, {"pxt/summary": dg.MetadataValue.md(summary(self._in_order(self._outcomes)))})
+        of_all = summary(self._in_order(self._outcomes), time.monotonic() - self._started)
+        self._observe(None, {"pxt/summary": dg.MetadataValue.md(of_all)})
 
     def _error_of(self, error: BaseException | None) -> BaseException | None:
         """The error of the step: what ended it, and the partitions that could not be computed."""
@@ -311,7 +314,7 @@ class PartitionsFailedError(RunError):
         first = next(iter(failures.values()))
         super().__init__(
             f"{first}\n{len(names)} of {of} partitions failed: {', '.join(names[:_PARTITIONS_NAMED])}{more}; "
-            f"{stored} are stored."
+            f"stored: {stored}."
         )
 
 

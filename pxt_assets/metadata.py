@@ -139,23 +139,24 @@ _SUMMARY = (
 _SUMMARY_ROWS = 50
 
 
-def summary(outcomes: Mapping[str | None, Outcome]) -> str:
-    """What a run did, as a Markdown table: a row a partition, and one of all."""
+def summary(outcomes: Mapping[str | None, Outcome], seconds: float | None = None) -> str:
+    """What a run did, as a Markdown table: a row a partition, and one of all, which took `seconds` together."""
     named = any(partition is not None for partition in outcomes)
     names = ["partition", *_SUMMARY] if named else [*_SUMMARY]
     lines = [f"| {' | '.join(names)} |", "|" + " ---: |" * len(names)]
     shown = list(outcomes.items())[:_SUMMARY_ROWS]
     for partition, one in shown:
-        cells = _summary_row([one])
+        cells = _summary_row([one], one.seconds)
         lines.append(f"| {' | '.join([escaped(str(partition)), *cells] if named else cells)} |")
     if len(outcomes) > len(shown):
         lines.append(f"| … {len(outcomes) - len(shown)} more |" + " |" * len(_SUMMARY))
     if len(outcomes) > 1:
-        lines.append(f"| {' | '.join(['**all**', *_summary_row(list(outcomes.values()))])} |")
+        lines.append(f"| {' | '.join(['**all**', *_summary_row(list(outcomes.values()), seconds)])} |")
     return "\n".join(lines)
 
 
-def _summary_row(outcomes: Sequence[Outcome]) -> list[str]:
+def _summary_row(outcomes: Sequence[Outcome], seconds: float | None) -> list[str]:
+    """Partitions overlap, so that their seconds do not add up."""
     meters = [one.meter for one in outcomes]
     used = [meter.limit_utilization for meter in meters if meter.limit_utilization is not None]
     counts = [
@@ -171,7 +172,7 @@ def _summary_row(outcomes: Sequence[Outcome]) -> list[str]:
     return [
         *(f"{count:,}" for count in counts),
         dollars(total_cost(meters)),
-        f"{sum(one.seconds for one in outcomes):.1f}",
+        "" if seconds is None else f"{seconds:.1f}",
         f"{max(used):.0%}" if used else "",
     ]
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
@@ -22,7 +21,7 @@ from pxt_assets.declared import (
     spec_of,
 )
 from pxt_assets.description import description_of, kinds_of, metadata_of, tags_of
-from pxt_assets.errors import DefinitionError, UnknownColumnError
+from pxt_assets.errors import DefinitionError, UnknownColumnError, did_you_mean
 from pxt_assets.expr import ColumnRef, type_of
 from pxt_assets.files import media_schema
 from pxt_assets.lineage import ColumnNode, column_of
@@ -235,8 +234,9 @@ class Table:
         """
         name, expr = self._checked_column(columns)
         checks = checks or Checks()
-        where = f"{self!r}.{name}"
-        check_options(where, expr, self._asset_key, on_error, partition_mapping, checks, max_cost_usd)
+        check_options(
+            f"{self!r}.{name}", expr, self._asset_key, on_error, partition_mapping, checks, max_cost_usd
+        )
         column_type, shape = type_of(expr)
         key = dg.AssetKey([*self._asset_key.path, name])
         given = {
@@ -344,9 +344,7 @@ class Table:
 
     def _unknown(self, name: str) -> UnknownColumnError:
         names = [*(self._upstream or ()), *self._columns]
-        near = difflib.get_close_matches(name, names, n=1)
-        hint = f"; did you mean {near[0]!r}?" if near else ""
-        msg = f"{self!r} has no column {name!r}; it has {', '.join(names)}{hint}"
+        msg = f"{self!r} has no column {name!r}; it has {', '.join(names)}{did_you_mean(name, names)}"
         return UnknownColumnError(msg)
 
 

@@ -119,7 +119,7 @@ def to_python(
     to hold is returned as the CellError that whoever uses it has to raise, so that one bad row does not fail the others.
     """
     if is_json(column.type):
-        values = [None if text is None else _parsed(text) for text in _storage(column).to_pylist()]
+        values = [None if text is None else _parsed(text) for text in json_texts(column).to_pylist()]
         return [_media(v, declared, reading) for v in values] if is_media(declared) else values
     values = column.to_pylist()
     if declared is Json and values:
@@ -204,7 +204,8 @@ def _converted_list(convert: Callable[[Any], Any], value: Sequence[Any]) -> Any:
     return [None if v is None else convert(v) for v in value]
 
 
-def _storage(column: pa.ChunkedArray | pa.Array) -> pa.ChunkedArray | pa.Array:
+def json_texts(column: pa.ChunkedArray | pa.Array) -> pa.ChunkedArray | pa.Array:
+    """A column of Json as text."""
     import pyarrow as pa
 
     return column.cast(column.type.storage_type) if isinstance(column, pa.ChunkedArray) else column.storage

@@ -7,7 +7,11 @@ import pyarrow as pa
 import pytest
 
 from pxt_assets import ColumnStore, OpenAIResource, Table
+from pxt_assets.compute.column import Outcome
+from pxt_assets.compute.findings import Findings
 from pxt_assets.functions import embeddings
+from pxt_assets.metadata import summary
+from pxt_assets.meter import Meter
 from pxt_assets.preview import escaped, preview
 from tests.runs import ask, materialize, metadata, rows_asset
 from tests.scripted_server import ScriptedServer, chat, refusal, resource_of, vectors
@@ -69,6 +73,26 @@ def test_numbers_can_be_plotted(store: ColumnStore, openai: OpenAIResource) -> N
     assert isinstance(said["pxt/cost_usd"], float)
     assert isinstance(said["pxt/requests"], int)
     assert 0 < said["pxt/latency_p50_s"] <= said["pxt/latency_p95_s"] <= said["pxt/seconds"]
+
+
+def test_seconds_of_partitions_do_not_add_up() -> None:
+    """They overlap: what all took is told apart."""
+    one = Outcome(
+        rows=1,
+        computed=1,
+        reused=0,
+        failed=0,
+        findings=Findings(),
+        seconds=5.0,
+        meter=Meter(),
+        simulated=False,
+        schema=pa.schema([]),
+        sample=pa.table({}),
+        data_version="",
+        trial=False,
+    )
+    *_, a, b, both = summary({"a": one, "b": one}, 6.0).splitlines()
+    assert [row.split(" | ")[-2].strip() for row in (a, b, both)] == ["5.0", "5.0", "6.0"]
 
 
 def test_tokens_are_those_of_the_answers(store: ColumnStore, serve: Any) -> None:

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Callable, Mapping
 from typing import Any
 
 from pxt_assets.component.imported import Importer
 from pxt_assets.component.place import Place
 from pxt_assets.component.references import resolved
-from pxt_assets.errors import DefinitionError
+from pxt_assets.errors import DefinitionError, did_you_mean
 from pxt_assets.expr import Call
 from pxt_assets.function import Function
 from pxt_assets.tools import Tools, tools
@@ -47,11 +46,9 @@ def _function(named: str, import_: Importer) -> Function[...]:
     if ":" not in named:
         if named in functions.__all__:
             return getattr(functions, named)  # type: ignore[no-any-return]
-        near = difflib.get_close_matches(named, functions.__all__, n=1)
-        hint = f"; did you mean {near[0]!r}?" if near else ""
         msg = (
             f"there is no function {named!r}, allowed: {', '.join(functions.__all__)}, or the import path of a @udf, "
-            f"my_package.my_module:words{hint}"
+            f"my_package.my_module:words{did_you_mean(named, functions.__all__)}"
         )
         raise DefinitionError(msg)
     function = import_(named)

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import difflib
 import importlib
 from collections.abc import Callable
 from typing import Any
 
-from pxt_assets.errors import DefinitionError
+from pxt_assets.errors import DefinitionError, did_you_mean
 
 Importer = Callable[[str], Any]
 """Gives the object of an import path. Raises DefinitionError."""
@@ -31,9 +30,7 @@ def importer(absolute: Callable[[str], str]) -> Importer:
                 public = (
                     [n for n in vars(found) if not n.startswith("_")] if hasattr(found, "__dict__") else []
                 )
-                near = difflib.get_close_matches(attribute, public, n=1)
-                hint = f"; did you mean {near[0]!r}?" if near else ""
-                msg = f"{path}: {name} has no {attribute!r}{hint}"
+                msg = f"{path}: {name} has no {attribute!r}{did_you_mean(attribute, public)}"
                 raise DefinitionError(msg)
             found = getattr(found, attribute)
         return found

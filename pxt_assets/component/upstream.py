@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
@@ -10,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import dagster as dg
 
-from pxt_assets.errors import DefinitionError
+from pxt_assets.errors import DefinitionError, did_you_mean
 
 if TYPE_CHECKING:
     from dagster.components.core.decl import ComponentDecl
@@ -43,8 +42,7 @@ def upstream_asset(
                 if found is not None:
                     return found
                 seen += _names(asset)
-    near = difflib.get_close_matches(key.to_user_string(), seen, n=1)
-    hint = f"; did you mean {near[0]!r}?" if near else "."
+    hint = did_you_mean(key.to_user_string(), seen) or "."
     msg = (
         f"partitions: inherit, but no other definition of this project is the asset {key.to_user_string()!r}{hint} "
         "An asset of another code location is made known by its spec: "

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from pxt_assets.compute.keys import shown_key
 from pxt_assets.parquet import ParquetFile
+from pxt_assets.values import json_texts
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -97,12 +98,12 @@ def findings_of(metadata: Mapping[str, Any]) -> Findings | None:
 
 def findings_in(file: ParquetFile, name: str, key: Sequence[str], *, moderates: bool) -> Findings:
     """What there is to say of a stored column."""
+    import pyarrow as pa
+
     known = findings_of(file.metadata)
-    if known is None:
+    if known is None:  # the file is of an earlier version of this package
         known = Findings()
         columns = [*key, name, f"{name}_errortype", f"{name}_errormsg", "_digest"]
-        import pyarrow as pa
-
         for batch in file.rows().batches(columns, _ROWS):
             known.add(pa.Table.from_batches([batch]), name, key, moderates=moderates)
     return known
@@ -114,10 +115,9 @@ def _key_of(rows: pa.Table, key: Sequence[str], i: int, first: int) -> str:
 
 def _flagged(moderations: pa.ChunkedArray) -> list[int]:
     """Which of some moderations say that their input is flagged."""
-    import pyarrow as pa
     import pyarrow.compute as pc
 
-    texts = pa.chunked_array([getattr(chunk, "storage", chunk) for chunk in moderations.chunks], pa.string())
+    texts = json_texts(moderations)
     may_be = pc.indices_nonzero(pc.fill_null(pc.match_substring(texts, '"flagged"'), False))
     likely = texts.take(may_be)
     some = pc.indices_nonzero(pc.match_substring_regex(likely, r'"flagged"\s*:\s*true'))

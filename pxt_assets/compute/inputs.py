@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
@@ -11,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from pxt_assets.batches import Cursor
 from pxt_assets.compute.keys import check_unique, same_keys, shown_key
-from pxt_assets.errors import PartitionError, SourceError
+from pxt_assets.errors import PartitionError, SourceError, did_you_mean
 from pxt_assets.expr import ColumnRef
 from pxt_assets.media import Media, Reading
 from pxt_assets.rows import Rows
@@ -237,8 +236,7 @@ def _check_columns(asset: dg.AssetKey, rows: Rows, wanted: Sequence[str]) -> Non
         return
     for name in wanted:
         if name not in names:
-            near = difflib.get_close_matches(name, names, n=1)
-            hint = f"; did you mean {near[0]!r}?" if near else ""
+            hint = did_you_mean(name, names)
             msg = f"{_named(asset)} has no column {name!r}; it has {', '.join(names)}{hint}"
             raise PartitionError(msg)
         if names.count(name) > 1:

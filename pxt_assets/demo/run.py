@@ -21,6 +21,7 @@ from pxt_assets.compute import progress
 from pxt_assets.demo.graph import OWN_DAYS, demo_definitions, photos_table, tickets_table
 from pxt_assets.demo.own_files import own_files, own_partitions
 from pxt_assets.meter import dollars
+from pxt_assets.names import identifier
 from pxt_assets.table import Table
 
 _INSTANCE_CONFIG = "telemetry:\n  enabled: false\nnux:\n  enabled: false\n"
@@ -36,12 +37,14 @@ class DemoFailedError(Exception):
 class _Figures:
     """What one asset's partitions add up to."""
 
+    stored: bool = False
     rows: int = 0
     failed: int = 0
     requests: int = 0
     tokens: int = 0
     cost: float | None = 0.0
     seconds: float = 0.0
+    """Of the step: partitions overlap, so that theirs do not add up."""
     computed: bool = False
     simulated: bool = False
 
@@ -155,10 +158,15 @@ def _progress(console: Console, partitions: int) -> Iterator[Callable[[progress.
 
 def _summary(result: dg.ExecuteInProcessResult, tables: Sequence[Table]) -> Grid:
     """What each asset took: table by table, the columns in the order in which they were added."""
-    figures: dict[str, _Figures] = {}
+    keys = [definition.key for table in tables for definition in table.assets]
+    steps = {identifier(key): key.to_user_string() for key in keys}
+    figures = {name: _Figures() for name in steps.values()}
     for event in result.get_asset_materialization_events():
         metadata = {k: v.value for k, v in event.materialization.metadata.items()}
-        _add(figures.setdefault(event.materialization.asset_key.to_user_string(), _Figures()), metadata)
+        _add(figures[event.materialization.asset_key.to_user_string()], metadata)
+    for event in result.all_events:
+        if event.is_step_success and event.step_key in steps:
+            figures[steps[event.step_key]].seconds = event.step_success_data.duration_ms / 1_000
     simulated = any(f.simulated for f in figures.values())
     grid = Grid(box=None, pad_edge=False)
     grid.add_column("asset, and its folder", no_wrap=True)
@@ -175,7 +183,7 @@ def _summary(result: dg.ExecuteInProcessResult, tables: Sequence[Table]) -> Grid
         if grid.row_count:
             grid.add_row()
         for asset in (definition.key.to_user_string() for definition in table.assets):
-            if asset in figures:
+            if figures[asset].stored:
                 grid.add_row(asset, *_cells(figures[asset]))
     return grid
 
@@ -188,6 +196,7 @@ def _cells(figures: _Figures) -> list[str]:
 
 
 def _add(figures: _Figures, metadata: dict[str, Any]) -> None:
+    figures.stored = True
     figures.rows += metadata.get("dagster/partition_row_count", 0)
     if "pxt/requests" not in metadata:
         return
@@ -195,7 +204,6 @@ def _add(figures: _Figures, metadata: dict[str, Any]) -> None:
     figures.failed += metadata["pxt/rows_failed"]
     figures.requests += metadata["pxt/requests"]
     figures.tokens += metadata["pxt/input_tokens"] + metadata["pxt/output_tokens"]
-    figures.seconds += metadata["pxt/seconds"]
     figures.simulated = figures.simulated or metadata["pxt/simulated"]
     cost = metadata["pxt/cost_usd"]
     figures.cost = None if figures.cost is None or isinstance(cost, str) else figures.cost + cost

@@ -77,14 +77,14 @@ def scaffolded(root: Path, dg: Dg) -> Path:
 
 def test_the_component_is_listed(dg):
     """`dg list components` finds it by the package's entry point, with its summary."""
-    listed = json.loads(dg("list", "components", "--package", "pxt_assets", "--json").output)
+    listed = json.loads(dg("list", "components", "--package", "pxt_assets", "--json").stdout)
     assert [item["key"] for item in listed["items"]] == [TYPE]
     assert listed["items"][0]["summary"].startswith("A table, and columns computed from it")
 
 
 def test_its_schema_is_shown(dg):
     """`dg utils inspect-component` shows what it takes."""
-    shown = dg("utils", "inspect-component", TYPE).output
+    shown = dg("utils", "inspect-component", TYPE).stdout
     schema = json.loads(shown.partition("Component schema:")[2])
     assert {"table", "files", "schema", "partitions", "openai", "columns"} <= schema["properties"].keys()
 
@@ -95,7 +95,7 @@ def test_what_is_scaffolded_loads(dg, scaffolded):
     assert text.startswith(f"type: {TYPE}\n")
     assert "# " in text
     dg("check", "yaml")
-    defs = json.loads(dg("list", "defs", "--json").output)
+    defs = json.loads(dg("list", "defs", "--json").stdout)
     assert [asset["asset_key"] for asset in defs["assets"]] == [
         "tickets",
         "tickets/answer",

@@ -5,8 +5,10 @@ from typing import Any
 
 import pyarrow as pa
 import pytest
+from upath import UPath
 
-from pxt_assets.compute.findings import FINDINGS, Failed, Findings, findings_of
+from pxt_assets.compute.findings import FINDINGS, Failed, Findings, findings_in, findings_of
+from pxt_assets.parquet import ParquetFile
 from pxt_assets.types import Json
 from pxt_assets.values import to_arrow
 
@@ -50,6 +52,7 @@ def test_nulls_without_a_reason() -> None:
     """A row without a digest is made of a null, and a failed one has an error: neither is unexpected."""
     findings = found_in((None, None, True), (None, None, False), (None, "Bad", True), (0, None, True))
     assert (findings.nulls, findings.null_keys) == (1, ["id=0"])
+    assert findings.skipped == 1
 
 
 @pytest.mark.parametrize(
@@ -91,3 +94,14 @@ def test_they_are_read_back_as_they_were() -> None:
     assert findings_of({FINDINGS: findings.text()}) == findings
     assert json.loads(found_in((1, None, True)).text()) == {"rows": 1}
     assert findings_of({}) is None
+
+
+def test_a_file_that_says_nothing_is_read(tmp_path: Any) -> None:
+    """Those that an earlier version of this package wrote."""
+    cells = [(flagged(True), None, True), (None, "Bad", True), (None, None, True), (None, None, False)]
+    file = ParquetFile(UPath(tmp_path / "c.parquet"))
+    file.write(rows(*cells).schema, [rows(*cells)], {})
+    assert findings_in(file, "c", ["id"], moderates=True) == found_in(*cells, moderates=True)
+    said = Findings(rows=4, nulls=17)
+    file.write(rows(*cells).schema, [rows(*cells)], {FINDINGS: said.text()})
+    assert findings_in(file, "c", ["id"], moderates=True) == said
