@@ -291,11 +291,12 @@ def test_partitions_share_the_room_for_cells(
     assert max(outstanding) == 3
 
 
+@pytest.mark.parametrize(("bound", "most"), [("_OPEN", 2), ("_ROWS_OPEN", 2), ("_ROWS_OPEN", 1)])
 def test_no_more_partitions_are_open_than_may_be(
-    store: ColumnStore, serve: Any, monkeypatch: pytest.MonkeyPatch
+    bound: str, most: int, store: ColumnStore, serve: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The first two are finished before the third begins, where two may be open."""
-    monkeypatch.setattr("pxt_assets.compute.partitions._OPEN", 2)
+    """Of the first two one is finished before the third begins, where two may be open, whatever their rows."""
+    monkeypatch.setattr(f"pxt_assets.compute.partitions.{bound}", most)
     together = threading.Barrier(2, timeout=SECONDS)
     begun: list[str] = []
 

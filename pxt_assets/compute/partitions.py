@@ -22,6 +22,8 @@ from pxt_assets.threads import Threads, in_thread
 
 _OPEN = 64
 """Partitions at once: each holds its journal, its claim and some tasks."""
+_ROWS_OPEN = 1_000_000
+"""Of partitions at once, if there are more than two: the digests of each one's rows are held until it is stored."""
 _GRACE_SECONDS = 1.0
 """How long an interrupted run waits for what it has to report."""
 
@@ -67,6 +69,8 @@ class _Run:
         self._reports = reports
         self._reporting = Threads(1)
         self._computing: set[asyncio.Task[None]] = set()
+        self._rows: dict[Partition, int] = {}
+        """Of the partitions that are open."""
         self._logging: set[asyncio.Future[None]] = set()
         self._failures: dict[Partition, PartitionError] = {}
         self._errors: dict[Partition, BaseException] = {}
@@ -74,17 +78,16 @@ class _Run:
 
     async def of(self, partitions: Sequence[Partition]) -> Ended:
         telling = asyncio.create_task(self._shared.board.keep_telling(self._log))
-        slots = asyncio.Semaphore(_OPEN)
         try:
             for partition in partitions:
-                await slots.acquire()
+                while self._is_full:
+                    await asyncio.wait(self._computing, return_when=asyncio.FIRST_COMPLETED)
                 if self._shared.is_stopped:
                     break
                 admitted = asyncio.Event()
                 task = asyncio.create_task(self._compute(partition, admitted))
                 self._computing.add(task)
                 task.add_done_callback(self._computing.discard)
-                task.add_done_callback(lambda _: slots.release())
                 await admitted.wait()
             while self._computing:
                 await asyncio.wait(self._computing)
@@ -93,6 +96,11 @@ class _Run:
         failures = {key: self._failures[key] for key in partitions if key in self._failures}
         errors = (self._errors[key] for key in partitions if key in self._errors)
         return Ended(failures, next(errors, self._log_error))
+
+    @property
+    def _is_full(self) -> bool:
+        several = len(self._computing) > 1
+        return len(self._computing) >= _OPEN or (several and sum(self._rows.values()) >= _ROWS_OPEN)
 
     async def _end(self, telling: asyncio.Task[None]) -> None:
         """Waits for what goes on still: after an interrupt this is cancelled, and has a second."""
@@ -112,6 +120,7 @@ class _Run:
         try:
             column = await in_thread(self._open_column, partition)
             label = column.label
+            self._rows[partition] = column.total
             outcome = await compute(column, self._shared, admitted.set)
         except BaseException as e:
             admitted.set()
@@ -129,6 +138,7 @@ class _Run:
                 partition, self._reporting.submit(self._reports.finished, partition, outcome)
             )
         finally:
+            self._rows.pop(partition, None)
             admitted.set()
 
     async def _reported(self, partition: Partition, report: Future[None]) -> None:
