@@ -7,7 +7,7 @@ from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from typing import TYPE_CHECKING
 
-from pxt_assets.compute.digests import DigestIndex, digests_of, simulated_digests
+from pxt_assets.compute.digests import DigestIndex, digests_of, parts_of, simulated_digests
 from pxt_assets.compute.gather import interleaved
 from pxt_assets.compute.journal import Journal
 from pxt_assets.compute.row_groups import RowGroups
@@ -22,9 +22,6 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
     from pxt_assets.compute.digests import Digests, Positions
-
-_LOOKED_UP = 65_536
-"""Digests to look up at once."""
 
 
 class EarlierFile:
@@ -203,13 +200,14 @@ class Cells:
         """Whether any of the cells `S16[n]` was finished after the column's file was written."""
         if not len(self._done) and not len(self._failed):
             return False
-        in_journal, _ = self._find(digests)
-        return bool((in_journal >= 0).any())
+        return any(bool((self._find(part)[0] >= 0).any()) for part in parts_of(digests))
 
     def any_of_simulator(self, digests: Digests) -> bool:
         """Whether any of the cells `S16[n]`, or of those looked up before, is a simulator's."""
-        if self.simulated:  # else none is found
-            self._find(digests)
+        for part in parts_of(digests) if self.simulated else ():  # else none is found
+            if self.used_simulated:
+                break
+            self._find(part)
         return self.used_simulated
 
     def _find(self, digests: Digests) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
@@ -236,9 +234,7 @@ def _positions(find: Callable[[Digests], Positions], digests: Digests) -> Positi
     """Those that are found, in the order of the digests."""
     import numpy as np
 
-    starts = range(0, len(digests), _LOOKED_UP)
-    parts = [find(digests[start : start + _LOOKED_UP]) for start in starts]
-    found = np.concatenate([np.empty(0, np.int64), *parts])
+    found = np.concatenate([np.empty(0, np.int64), *map(find, parts_of(digests))])
     return found[found >= 0]
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from pxt_assets.digest import DIGEST_BYTES, simulated_digest
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
     Positions = npt.NDArray[np.int64]
     Halves = npt.NDArray[np.uint64]
 
+_LOOKED_UP = 65_536
 NO_DIGEST = b"\0" * DIGEST_BYTES
 """Stands for the digest of a cell that has none: a null, or a row that makes no request."""
 
@@ -31,6 +33,12 @@ def digests_of(column: pa.ChunkedArray | pa.Array) -> Digests:
     if data is None or not len(array):
         return np.empty(0, "S16")
     return np.frombuffer(data, "S16", len(array), array.offset * 16)
+
+
+def parts_of(digests: Digests) -> Iterator[Digests]:
+    """The digests in parts to look up at once, which takes several times their memory."""
+    for start in range(0, len(digests), _LOOKED_UP):
+        yield digests[start : start + _LOOKED_UP]
 
 
 def simulated_digests(digests: Digests) -> Digests:

@@ -237,6 +237,7 @@ def _commit(
     rows, others = sidecar.write(
         _checked(provenance_of(cells, digests, asker.is_first, interrupted), check_claim), keep_others=True
     )
+    sidecar.forget()
     _release_memory()
     assembly = assemble(column, results, simulated=simulated, made_from=asker.made_from)
     if others:

@@ -58,6 +58,11 @@ class Sidecar:
             index.add(names, np.arange(len(names)))
         return index
 
+    def forget(self) -> None:
+        """Lets go of what it looked up, until it is asked again."""
+        self.__dict__.pop("_cells", None)
+        self._groups = None
+
     def take(self, positions: npt.NDArray[np.int64]) -> pa.Table:
         """The rows at `int64[n]`, in that order."""
         assert self._groups is not None

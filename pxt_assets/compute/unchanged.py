@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from pxt_assets.compute.assemble import DATA_VERSION, Assembly, columns_of, first_rows, schema_of
 from pxt_assets.compute.column import Column
-from pxt_assets.compute.digests import NO_DIGEST, digests_of, simulated_digests
+from pxt_assets.compute.digests import NO_DIGEST, digests_of, parts_of, simulated_digests
 from pxt_assets.compute.findings import findings_of
 from pxt_assets.compute.made_from import MADE_FROM, MadeFrom
 from pxt_assets.compute.plan import cell_digest
@@ -97,5 +97,8 @@ def _same(stored: Digests, names: Digests) -> bool:
 
     if len(stored) != len(names):
         return False
-    others = np.flatnonzero(stored != names)
-    return bool((stored[others] == simulated_digests(names[others])).all())
+    for ours, theirs in zip(parts_of(names), parts_of(stored), strict=True):
+        others = np.flatnonzero(theirs != ours)
+        if not bool((theirs[others] == simulated_digests(ours[others])).all()):
+            return False
+    return True
