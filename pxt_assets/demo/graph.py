@@ -34,8 +34,7 @@ from pxt_assets.types import String
 _DATA = glob.escape(str(Path(__file__).parent / "data"))
 OWN_FILES = f"{_DATA}/tickets/{{partition_key}}.csv"
 OWN_PHOTOS = f"{_DATA}/photos/{{partition_key}}/*.jpg"
-OWN_DAYS = dg.StaticPartitionsDefinition([f"2026-03-0{day}" for day in range(2, 7)])
-"""By name, as they are over: of a daily partitioning Dagster would plot the days since."""
+OWN_DAYS = dg.DailyPartitionsDefinition("2026-03-02", end_date="2026-03-07")
 INSTRUCTION = "Say in one English sentence what the customer wants. Answer with that sentence alone."
 QUESTION = "Say in one English sentence what the picture shows. Answer with that sentence alone."
 BACKDROP = "Replace the background with a plain light grey studio backdrop"

@@ -238,10 +238,16 @@ class TestBrowser:
         pages.keep("made_of")
 
     def test_the_plots_have_points(self, pages: Pages, materialized: dict[str, str]) -> None:
-        """Of cost, tokens and seconds, by partition and by materialization."""
+        """Of cost, tokens and seconds, by materialization."""
         page = pages.open("assets/tickets/response?view=overview", "Metadata")
         page.set_viewport_size({"width": 1400, "height": 3_000})
         page.get_by_text("Plots", exact=True).click()
+        page.get_by_role("button", name="Events").last.click()
+        for name in ("pxt/cost_usd", "pxt/input_tokens", "pxt/seconds"):
+            page.get_by_text(name, exact=True).first.wait_for()
+        drawn = page.locator("canvas")
+        drawn.first.wait_for()
+        pages.keep("plots")
         colours = """canvas => {
             const data = canvas.getContext('2d').getImageData(0, 0, canvas.width, canvas.height).data;
             let points = 0;
@@ -250,10 +256,5 @@ class TestBrowser:
                     - Math.min(data[i], data[i + 1], data[i + 2]) > 80) points++;
             return points;
         }"""
-        for by in ("Partitions", "Events"):
-            page.get_by_role("button", name=by).last.click()
-            for name in ("pxt/cost_usd", "pxt/input_tokens", "pxt/seconds"):
-                page.get_by_text(name, exact=True).first.wait_for()
-            page.wait_for_function(f"() => [...document.querySelectorAll('canvas')].some(({colours}))")
-            pages.keep(f"plots by {by}")
+        page.wait_for_function(f"() => [...document.querySelectorAll('canvas')].some(({colours}))")
         page.set_viewport_size({"width": 1400, "height": 900})
