@@ -269,11 +269,10 @@ class Table:
             attributes={k: v for k, v in given.items() if v is not None},
             resources=self._resources,
         )
-        asset = column_asset(spec)
         self._columns[name] = ColumnRef(self._asset_key, key, name, column_type, shape)
         self._lineage[name] = lineage
-        self._assets.append(asset)
-        return asset
+        self._assets.append(column_asset(spec))
+        return self._assets[-1]
 
     def schedule(
         self,
@@ -325,8 +324,7 @@ class Table:
 
     def _checked_column(self, columns: Mapping[str, Any]) -> tuple[str, Any]:
         if len(columns) != 1:
-            got = ", ".join(columns) or "none"
-            msg = f"{self!r}.add_computed_column: got the columns {got}; add exactly one a call: name=expression"
+            msg = f"{self!r}: got the columns {', '.join(columns) or 'none'}; add exactly one a call: name=expression"
             raise DefinitionError(msg)
         ((name, expr),) = columns.items()
         taken = {

@@ -63,8 +63,8 @@ class Asker:
         """Rows whose cell was not finished before."""
         self.refused = Refused()
         """Rows that make no request, because a function cannot take their values."""
-        self.made_from = MadeFrom(column)
-        """Complete once every row was read."""
+        self.made_from = None if column.inputs.holds_media else MadeFrom(column)
+        """Complete once every row was read. None where it would not tell: files that are named may change."""
         self._column = column
         self._cells = cells
         self._journal = journal
@@ -194,7 +194,8 @@ class Asker:
         first = 0
         inputs = self._column.inputs
         self._seen.add(np.array([NO_DIGEST], "S16"))
-        batches = inputs.batches(inputs.batch_rows, self._column.total, self.made_from.add)
+        seen = None if self.made_from is None else self.made_from.add
+        batches = inputs.batches(inputs.batch_rows, self._column.total, seen)
         while (rows := await self._next(batches)) is not None:
             prepared = [self._prepare(first + i, row) for i, row in enumerate(rows)]
             names = [NO_DIGEST if cell is None else cell_digest(cell) for cell in prepared]
