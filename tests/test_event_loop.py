@@ -2,6 +2,7 @@
 
 import asyncio
 import signal
+from collections.abc import Iterator
 from contextvars import ContextVar
 
 import pytest
@@ -70,6 +71,14 @@ def test_an_interrupt_lets_the_coroutine_clean_up_and_then_reaches_the_handler_b
     finally:
         signal.signal(number, before)
     assert order == ["cleaned up", "handled"]
+
+
+@pytest.fixture(autouse=True)
+def _interruptible() -> Iterator[None]:
+    """Ctrl-C raises KeyboardInterrupt, though whoever started the tests may have had it ignored, as `nohup` scripts do."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
 
 
 @pytest.fixture
