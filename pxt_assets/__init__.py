@@ -20,6 +20,8 @@ Example:
 from pxt_assets.automation import on_changed_inputs
 from pxt_assets.checks import Checks
 from pxt_assets.component import ComputedColumnsComponent
+from pxt_assets.index.resource import EmbeddingIndexes
+from pxt_assets.index_asset import EmbeddingIndex
 from pxt_assets.resource import OpenAIResource
 from pxt_assets.store import ColumnStore
 from pxt_assets.table import Table
@@ -30,6 +32,8 @@ __all__ = [
     "Checks",
     "ColumnStore",
     "ComputedColumnsComponent",
+    "EmbeddingIndex",
+    "EmbeddingIndexes",
     "OpenAIResource",
     "Table",
     "on_changed_inputs",

@@ -11,6 +11,8 @@ from pydantic import Field
 
 from pxt_assets.checks import Checks
 from pxt_assets.expr import calls, code, references
+from pxt_assets.index.lookup import lookups
+from pxt_assets.index.spec import IndexSpec
 from pxt_assets.lineage import ColumnNode
 from pxt_assets.names import identifier
 from pxt_assets.store import LAZY
@@ -45,6 +47,7 @@ class ResourceKeys(NamedTuple):
 
     openai: str = "openai"
     columns: str = "columns"
+    indexes: str = "indexes"
 
 
 @dataclass(frozen=True)
@@ -91,6 +94,21 @@ class ColumnSpec:
         return any(not call._function.local for call in calls(self.expr))
 
     @property
+    def indexes(self) -> list[IndexSpec]:
+        """The embedding indexes that it looks its rows up in."""
+        return list({lookup.index.key: lookup.index for lookup in lookups(self.expr)}.values())
+
+    @property
+    def resource_keys(self) -> set[str]:
+        """The resources that computing it takes."""
+        keys = {self.resources.columns}
+        if self.asks_api:
+            keys.add(self.resources.openai)
+        if self.indexes:
+            keys.add(self.resources.indexes)
+        return keys
+
+    @property
     def code_version(self) -> str:
         """Changes with what the column computes, not with how it is described, throttled or scheduled."""
         text = f"{code(self.expr)}\n{sorted(self.row_key)}"
@@ -103,7 +121,10 @@ def column_asset(spec: ColumnSpec) -> dg.AssetsDefinition:
     inputs = spec.inputs
     asset_spec = dg.AssetSpec(
         spec.key,
-        deps=[dg.AssetDep(asset, partition_mapping=mapping.get(asset)) for asset in inputs.values()],
+        deps=[
+            *(dg.AssetDep(asset, partition_mapping=mapping.get(asset)) for asset in inputs.values()),
+            *(dg.AssetDep(index.key, partition_mapping=_of_all(index)) for index in spec.indexes),
+        ],
         partitions_def=spec.partitions_def,
         code_version=spec.code_version,
         skippable=True,  # a trial materializes nothing
@@ -120,7 +141,7 @@ def column_asset(spec: ColumnSpec) -> dg.AssetsDefinition:
         op_tags={LAZY: "true"},
         pool=spec.pool,
         backfill_policy=spec.backfill_policy,
-        required_resource_keys=set(spec.resources) if spec.asks_api else {spec.resources.columns},
+        required_resource_keys=spec.resource_keys,
     )
     def column(
         context: dg.AssetExecutionContext, **loaded: Any
@@ -131,6 +152,11 @@ def column_asset(spec: ColumnSpec) -> dg.AssetsDefinition:
         yield from Materialization(spec, context, config, loaded).results()
 
     return column
+
+
+def _of_all(index: IndexSpec) -> dg.PartitionMapping | None:
+    """A lookup searches all partitions of an index."""
+    return dg.AllPartitionMapping() if index.partitioned else None
 
 
 @cache

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence, Set
+from dataclasses import dataclass
 from typing import Any, Literal, get_args
 
 import dagster as dg
@@ -17,6 +18,20 @@ OnError = Literal["abort", "ignore"]
 
 Source = dg.AssetsDefinition | dg.AssetSpec | dg.AssetKey | str
 """What can be given as a table: an upstream asset."""
+
+
+@dataclass(frozen=True)
+class TableAttributes:
+    """What holds for all assets of a table, unless they say otherwise."""
+
+    key: dg.AssetKey
+    """Of the upstream asset."""
+    row_key: tuple[str, ...]
+    partitions_def: dg.PartitionsDefinition[Any] | None
+    backfill_policy: dg.BackfillPolicy | None
+    group_name: str | None
+    automation_condition: dg.AutomationCondition[Any] | None
+    pool: str | None
 
 
 def spec_of(asset: object) -> dg.AssetSpec:
@@ -58,11 +73,11 @@ def checked_schema(schema: Mapping[str, Any]) -> dict[str, type[ColumnType]]:
     return dict(schema)
 
 
-def known_columns(spec: dg.AssetSpec) -> tuple[str, ...] | None:
-    """The upstream's columns, where its definition declares them (`dagster/column_schema`)."""
+def declared_columns(spec: dg.AssetSpec) -> dict[str, str] | None:
+    """The upstream's columns and their types, where its definition declares them (`dagster/column_schema`)."""
     schema = spec.metadata.get("dagster/column_schema")
     schema = getattr(schema, "schema", schema)
-    return tuple(c.name for c in schema.columns) if isinstance(schema, dg.TableSchema) else None
+    return {c.name: c.type for c in schema.columns} if isinstance(schema, dg.TableSchema) else None
 
 
 def check_column(name: str, expr: object, table: dg.AssetKey, reserved: Set[str], where: str) -> None:

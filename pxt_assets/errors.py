@@ -4,6 +4,7 @@ PxtError
 ├── DefinitionError         a mistake in the definitions; raised while they load
 │   └── UnknownColumnError  a name that the table is known not to have
 ├── SourceError             a file or a table that cannot be read as rows
+├── SearchError             a search that an embedding index cannot answer
 ├── CellError               one row's failure; stored beside the row under on_error="ignore"
 └── RunError                stops the run, whatever on_error says
     ├── PartitionError      one partition cannot be computed; the run goes on with its others, and fails then
@@ -34,6 +35,10 @@ class UnknownColumnError(DefinitionError, AttributeError, KeyError):
 
 class SourceError(PxtError):
     """A file or an upstream value that is not a table; the message names the file and the line."""
+
+
+class SearchError(PxtError):
+    """A search that an embedding index cannot answer: the query, a filter, or the index itself is at fault."""
 
 
 class CellError(PxtError):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Set
+from collections.abc import Callable, Iterator, Mapping, Sequence, Set
 from pathlib import PurePath
 from typing import TYPE_CHECKING, Any, NoReturn, Protocol
 
@@ -26,6 +26,7 @@ from pxt_assets.types import (
 
 if TYPE_CHECKING:
     import dagster as dg
+    import pyarrow as pa
 
     from pxt_assets.request import Asked
 
@@ -107,10 +108,20 @@ class Expr:
     __radd__ = __add__
 
 
+class Indexed(Protocol):
+    """What a column's table knows of embedding indexes."""
+
+    def search_index(self, column: ColumnRef, query: Any, **options: Any) -> pa.Table:
+        """The rows of the column's index that are nearest to a query."""
+
+    def vectors_of(self, column: ColumnRef, call: Call, name: str) -> ColumnRef:
+        """The computed column that holds the vectors `call` makes, added as `name` unless there is one."""
+
+
 class ColumnRef(Expr):
     """A column of a table: of its upstream rows, or computed."""
 
-    __slots__ = ("_asset", "_column", "_table")
+    __slots__ = ("_asset", "_column", "_home", "_table")
 
     def __init__(
         self,
@@ -119,7 +130,10 @@ class ColumnRef(Expr):
         column: str,
         column_type: type[ColumnType] | None = None,
         shape: Shape | None = None,
+        *,
+        home: Indexed | None = None,
     ) -> None:
+        self._home = home
         self._table = table
         self._asset = asset
         self._column = column
@@ -128,6 +142,58 @@ class ColumnRef(Expr):
 
     def __repr__(self) -> str:
         return f"{'.'.join(self._table.path)}.{self._column}"
+
+    def similarity(
+        self,
+        query: Any,
+        *,
+        k: int = 10,
+        where: str | None = None,
+        columns: Sequence[str] = (),
+        partition_key: str | Sequence[str] | None = None,
+        idx_name: str | None = None,
+        indexes: Any = None,
+    ) -> pa.Table:
+        """The rows whose column is most like the query, by the column's embedding index, the nearest first.
+
+        Example:
+            ```python
+            tbl.add_embedding_index(tbl.body, embedding=embeddings.using(model="text-embedding-3-small"))
+            ...  # once it is materialized
+            near = tbl.body.similarity("my parcel is late", k=3, columns=["body"], indexes=indexes)
+            ```
+
+        Args:
+            query: a text, an image (PIL image, bytes, or its path as a `pathlib.Path`) or a vector (numbers); or a list of
+                these, each of which is searched for.
+            k: how many rows, at most, for each query.
+            where: only among these rows: SQL over the columns that the index keeps, `"stars > 3 AND lang = 'en'"`.
+            columns: columns that the index keeps to give besides the key.
+            partition_key: only among the rows of this partition, or of these.
+            idx_name: which index, where the column has several.
+            indexes: the EmbeddingIndexes resource; by default the one with which the index was materialized in this
+                process.
+
+        Returns a pa.Table: `query`, the number of the query (of a list of queries alone), `partition_key` (of an index
+        with partitions), the key columns (`row`, the position, of a table without a key), `score` (float64, the higher
+        the nearer: the cosine, the inner product, or for "l2" the distance with a minus), and `columns`.
+
+        Raises SearchError: for a query that the index's functions do not take, of another length than the index's
+        vectors, or a zero vector under cosine; for an index that was never materialized, or with another model.
+        """
+        if self._home is None:
+            msg = f"{self!r} is no column of a Table, whose indexes could be searched"
+            raise DefinitionError(msg)
+        return self._home.search_index(
+            self,
+            query,
+            k=k,
+            where=where,
+            columns=columns,
+            partition_key=partition_key,
+            idx_name=idx_name,
+            indexes=indexes,
+        )
 
 
 class Path(Expr):
@@ -260,6 +326,23 @@ def references(expr: object) -> list[ColumnRef]:
     """The distinct columns that an expression reads, in the order of first use."""
     found = {(ref._asset, ref._column): ref for ref in nodes(expr) if isinstance(ref, ColumnRef)}
     return list(found.values())
+
+
+def with_functions(expr: object, change: Callable[[Applied], Applied]) -> object:
+    """The same expression with what `change` makes of its functions."""
+    if isinstance(expr, Call):
+        arguments = {name: with_functions(value, change) for name, value in expr._arguments.items()}
+        return Call(change(expr._function), arguments)
+    if isinstance(expr, Path):
+        inner = with_functions(expr._base, change)
+        for step in expr._steps:
+            inner = Path(inner, step)  # type: ignore[arg-type]
+        return inner
+    if isinstance(expr, Mapping):
+        return {name: with_functions(value, change) for name, value in expr.items()}
+    if isinstance(expr, list | tuple):
+        return [with_functions(value, change) for value in expr]
+    return expr
 
 
 def calls(expr: object) -> list[Call]:

@@ -27,6 +27,7 @@ from pxt_assets.errors import FatalApiError, PartitionError, RunError
 from pxt_assets.event_loop import run_to_end
 from pxt_assets.events import log_materialization, result_of_logged
 from pxt_assets.expr import calls
+from pxt_assets.index.lookup import with_stored_indexes
 from pxt_assets.media import Reading
 from pxt_assets.metadata import (
     column_lineage,
@@ -71,7 +72,6 @@ class Materialization:
             getattr(context.resources, spec.resources.openai) if spec.asks_api else None
         )
         self._keys = _partitions(context)
-        self._plan = Plan(spec.expr, spec.column_type)
         max_cost_usd = spec.max_cost_usd if config.max_cost_usd is None else config.max_cost_usd
         self._budget = None if max_cost_usd is None else Budget(max_cost_usd)
         self._started = time.monotonic()
@@ -89,6 +89,13 @@ class Materialization:
             self._estimate()
         else:
             yield from self._materialize()
+
+    @cached_property
+    def _plan(self) -> Plan:
+        """Of the expression over the indexes that it looks into as they are stored now. Raises RunError."""
+        spec = self._spec
+        indexes = getattr(self._context.resources, spec.resources.indexes) if spec.indexes else None
+        return Plan(with_stored_indexes(spec.expr, indexes), spec.column_type)
 
     @property
     def _several(self) -> bool:

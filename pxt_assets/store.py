@@ -92,7 +92,7 @@ class ColumnStore(dg.ConfigurableIOManager):
         """
         from upath import UPath
 
-        folder = UPath(self.base_path, **_from_environment(self.storage_options or {}))
+        folder = UPath(self.base_path, **from_environment(self.storage_options or {}))
         for part in key.path:
             folder /= file_name(part)
         return ParquetFile(folder / f"{file_name(partition_key or key.path[-1])}.parquet")
@@ -179,18 +179,18 @@ class ColumnStore(dg.ConfigurableIOManager):
         return load_as(wanted, [*files.values()])
 
 
-def _from_environment(value: Any) -> Any:
+def from_environment(value: Any, of: str = "ColumnStore") -> Any:
     """Options with the environment variables read that EnvVar names in them: Dagster reads those of plain fields only."""
     named = value.keys() == {"env"} if isinstance(value, Mapping) else isinstance(value, dg.EnvVar)
     if named:
         variable = value if isinstance(value, dg.EnvVar) else dg.EnvVar(value["env"])
         found = variable.get_value()
         if found is None:
-            msg = f"storage_options of the ColumnStore: the environment variable {variable.env_var_name} is not set"
+            msg = f"storage_options of the {of}: the environment variable {variable.env_var_name} is not set"
             raise SourceError(msg)
         return found
     if isinstance(value, Mapping):
-        return {name: _from_environment(option) for name, option in value.items()}
+        return {name: from_environment(option, of) for name, option in value.items()}
     return value
 
 

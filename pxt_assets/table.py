@@ -13,20 +13,27 @@ from pxt_assets.checks import Checks
 from pxt_assets.declared import (
     OnError,
     Source,
+    TableAttributes,
     check_column,
     check_options,
     checked_schema,
-    known_columns,
+    declared_columns,
     names_of,
     spec_of,
 )
 from pxt_assets.description import description_of, kinds_of, metadata_of, tags_of
-from pxt_assets.errors import DefinitionError, UnknownColumnError, did_you_mean
+from pxt_assets.errors import DefinitionError
 from pxt_assets.expr import ColumnRef, type_of
 from pxt_assets.files import media_schema
+from pxt_assets.function import Function
+from pxt_assets.index.embedder import embedders
+from pxt_assets.index.spec import Metric
+from pxt_assets.index_asset import EmbeddingIndex
+from pxt_assets.known_columns import KnownColumns
 from pxt_assets.lineage import ColumnNode, column_of
 from pxt_assets.names import identifier
 from pxt_assets.source import files_asset
+from pxt_assets.table_indexes import IfExists, TableIndexes
 from pxt_assets.types import Audio, ColumnType, Image
 
 
@@ -69,24 +76,31 @@ class Table:
         pool: str | None = None,
     ) -> None:
         spec = spec_of(asset)
-        self._asset_key = spec.key
-        self._row_key = names_of(key)
-        self._schema = checked_schema(schema or {})
-        self._partitions_def = partitions_def or spec.partitions_def
+        partitions_def = partitions_def or spec.partitions_def
         policy = asset.backfill_policy if isinstance(asset, dg.AssetsDefinition) else None
-        self._backfill_policy = policy or dg.BackfillPolicy.single_run()
-        self._group_name = spec.group_name
-        self._upstream = known_columns(spec)
+        policy = policy or dg.BackfillPolicy.single_run()
+        self._asset_key = spec.key
+        self._common = TableAttributes(
+            key=spec.key,
+            row_key=names_of(key),
+            partitions_def=partitions_def,
+            backfill_policy=policy if partitions_def else None,
+            group_name=spec.group_name,
+            automation_condition=automation_condition,
+            pool=pool,
+        )
+        self._in_one_run = policy.max_partitions_per_run is None
         self._storage_options: dict[str, Any] = {}
-        self._automation_condition = automation_condition
-        self._pool = pool
-        self._columns: dict[str, ColumnRef] = {}
+        self._indexes = TableIndexes(self, self._common, self._resources)
+        self._columns = KnownColumns(
+            spec.key,
+            self._common.row_key,
+            checked_schema(schema or {}),
+            declared_columns(spec),
+            home=self._indexes,
+        )
         self._lineage: dict[str, ColumnNode] = {}
-        self._assets: list[dg.AssetsDefinition] = []
-        self._referenced: set[str] = set()
-        for name in (*self._row_key, *self._schema):
-            if self._upstream is not None and name not in self._upstream:
-                raise self._unknown(name)
+        self._assets: dict[dg.AssetKey, dg.AssetsDefinition] = {}
 
     @classmethod
     def from_files(
@@ -168,14 +182,14 @@ class Table:
                 msg = f"got key={key!r}; the {column} itself cannot identify a row, but its file can: key='path'"
                 raise DefinitionError(msg)
         table = cls(source, key=key, schema=typed, automation_condition=automation_condition, pool=pool)
-        table._assets.append(source)
+        table._assets[source.key] = source
         table._storage_options = dict(storage_options or {})
         return table
 
     @property
     def assets(self) -> list[dg.AssetsDefinition]:
         """All assets added so far, for `dg.Definitions(assets=[...])`."""
-        return list(self._assets)
+        return list(self._assets.values())
 
     def __repr__(self) -> str:
         return f"Table({self._asset_key.to_user_string()!r})"
@@ -187,15 +201,7 @@ class Table:
         return self[name]
 
     def __getitem__(self, name: object) -> ColumnRef:
-        if not isinstance(name, str):
-            msg = f"{self!r}: got the column {name!r}; a column is named by text, tbl['body']"
-            raise DefinitionError(msg)
-        if name in self._columns:
-            return self._columns[name]
-        if self._upstream is not None and name not in self._upstream:
-            raise self._unknown(name)
-        self._referenced.add(name)
-        return ColumnRef(self._asset_key, self._asset_key, name, self._schema.get(name))
+        return self._columns.ref(name)
 
     def __iter__(self) -> Iterable[Any]:
         msg = f"{self!r} cannot be iterated: its rows are not known while definitions load"
@@ -240,9 +246,9 @@ class Table:
         column_type, shape = type_of(expr)
         key = dg.AssetKey([*self._asset_key.path, name])
         given = {
-            "automation_condition": automation_condition or self._automation_condition,
+            "automation_condition": automation_condition or self._common.automation_condition,
             "freshness_policy": freshness_policy,
-            "group_name": group_name or self._group_name,
+            "group_name": group_name or self._common.group_name,
             "owners": owners,
             "tags": {**tags_of(expr), **(tags or {})},
             "description": description_of(expr, description),
@@ -256,23 +262,97 @@ class Table:
             expr=expr,
             column_type=column_type,
             table=self._asset_key,
-            row_key=self._row_key,
-            partitions_def=self._partitions_def,
-            backfill_policy=self._backfill_policy if self._partitions_def else None,
+            row_key=self._common.row_key,
+            partitions_def=self._common.partitions_def,
+            backfill_policy=self._common.backfill_policy,
             on_error=on_error,
             partition_mapping=partition_mapping,
             checks=checks,
             max_cost_usd=max_cost_usd,
             storage_options=self._storage_options,
-            pool=pool or self._pool,
+            pool=pool or self._common.pool,
             lineage=lineage,
             attributes={k: v for k, v in given.items() if v is not None},
             resources=self._resources,
         )
-        self._columns[name] = ColumnRef(self._asset_key, key, name, column_type, shape)
+        self._columns.add(ColumnRef(self._asset_key, key, name, column_type, shape, home=self._indexes))
+        self._indexes.note(name, expr)
         self._lineage[name] = lineage
-        self._assets.append(column_asset(spec))
-        return self._assets[-1]
+        self._assets[key] = column_asset(spec)
+        return self._assets[key]
+
+    def add_embedding_index(
+        self,
+        column: ColumnRef | str | None = None,
+        *,
+        embedding: Function[...] | None = None,
+        string_embed: Function[...] | None = None,
+        image_embed: Function[...] | None = None,
+        idx_name: str | None = None,
+        metric: Metric = "cosine",
+        if_exists: IfExists = "error",
+        columns: Sequence[str] | None = None,
+        on_error: OnError = "abort",
+        max_cost_usd: float | None = None,
+        partition_mapping: dg.PartitionMapping | None = None,
+        automation_condition: dg.AutomationCondition[Any] | None = None,
+        freshness_policy: dg.FreshnessPolicy | None = None,
+        group_name: str | None = None,
+        owners: Sequence[str] | None = None,
+        tags: Mapping[str, str] | None = None,
+        description: str | None = None,
+        pool: str | None = None,
+    ) -> EmbeddingIndex:
+        """Adds an index over a column, kept in step with it, and returns its asset, whose key is `[*table key, idx_name]`.
+
+        Example:
+            ```python
+            index = tbl.add_embedding_index(tbl.body, embedding=embeddings.using(model="text-embedding-3-small"))
+            tbl.body.similarity("my parcel is late", k=3, columns=["body"])
+            other.add_computed_column(context=index.search(other.question, k=5))
+            ```
+
+        The vectors are a computed column of their own, `<idx_name>_vectors`, so that they are paid for once; if the table
+        has a column that is made by the same call, that one is taken. The index needs the resource `indexes`, an
+        EmbeddingIndexes, and the extra `index` (LanceDB). Rows whose column is null, or failed, are not in it.
+
+        Args:
+            column: a column of texts or images, or of vectors, which are indexed as they are; by default the only one
+                that is known to hold texts.
+            embedding: a function that maps the column's texts or images to vectors, with one argument left:
+                `embeddings.using(model=...)`, or a `@udf` that returns a numpy.ndarray.
+            string_embed: the function for texts, where images have another one of the same space.
+            image_embed: the function for images.
+            idx_name: by default `<column>_idx`.
+            metric: "cosine", "ip" (inner product) or "l2" (Euclidean distance).
+            if_exists: of an index of that name "error", "ignore" (returns it) or "replace".
+            columns: the columns of the table, computed ones included, that the index keeps for filters and results; by
+                default the upstream's texts, numbers, dates and booleans. [] keeps the key alone.
+            on_error: of the vectors: as for `add_computed_column`.
+            max_cost_usd: what a run may spend on the vectors.
+
+        The other options are those of a Dagster asset, of the index and of its vectors. Raises DefinitionError.
+        """
+        ref = self._columns.only_text() if column is None else self._column(column)
+        index = self._indexes.add(
+            ref,
+            embedders(embedding, string_embed, image_embed),
+            idx_name=idx_name,
+            metric=metric,
+            if_exists=if_exists,
+            columns=columns,
+            of_vectors={"on_error": on_error, "max_cost_usd": max_cost_usd},
+            freshness_policy=freshness_policy,
+            description=description,
+            partition_mapping=partition_mapping,
+            automation_condition=automation_condition,
+            group_name=group_name,
+            owners=owners,
+            tags=tags,
+            pool=pool,
+        )
+        self._assets[index.key] = index
+        return index
 
     def schedule(
         self,
@@ -307,43 +387,44 @@ class Table:
 
         Raises DefinitionError for a table without computed columns, and for partitions that it does not have.
         """
-        if not self._columns:
+        if not self._columns.computed:
             msg = f"{self!r}.schedule: the table has no computed columns yet; add them first"
             raise DefinitionError(msg)
         options = {"execution_timezone": execution_timezone, "tags": tags, "description": description}
         return asset_schedule(
             name or f"{identifier(self._asset_key)}_schedule",
             cron_schedule,
-            [key for asset in self._assets for key in asset.keys],
-            self._partitions_def,
+            [key for asset in self.assets for key in asset.keys],
+            self._common.partitions_def,
             partitions=partitions,
-            in_one_run=self._backfill_policy.max_partitions_per_run is None,
+            in_one_run=self._in_one_run,
             default_status=default_status,
             **{option: value for option, value in options.items() if value is not None},
         )
+
+    def _column(self, column: object) -> ColumnRef:
+        if isinstance(column, ColumnRef) and column._table != self._asset_key:
+            msg = f"{self!r}: {column!r} is a column of another table; add the index to that"
+            raise DefinitionError(msg)
+        if not isinstance(column, ColumnRef | str):
+            msg = f"{self!r}: got {column!r:.60} to index, allowed: a column of the table (add a path as a computed column first)"
+            raise DefinitionError(msg)
+        return column if isinstance(column, ColumnRef) else self[column]
 
     def _checked_column(self, columns: Mapping[str, Any]) -> tuple[str, Any]:
         if len(columns) != 1:
             msg = f"{self!r}: got the columns {', '.join(columns) or 'none'}; add exactly one a call: name=expression"
             raise DefinitionError(msg)
         ((name, expr),) = columns.items()
-        taken = {
-            **dict.fromkeys(self._columns, "a computed column added before"),
-            **dict.fromkeys(self._upstream or (), "a column of the upstream asset"),
-            **dict.fromkeys(self._referenced, "a column of the upstream asset, referred to before"),
-            **dict.fromkeys(self._schema, "a column of the upstream asset, declared in schema="),
-            **dict.fromkeys(self._row_key, "a key column"),
-        }
-        if name in taken:
-            msg = f"{self!r}: {name!r} is {taken[name]}; choose another name"
-            raise DefinitionError(msg)
-        check_column(name, expr, self._asset_key, _RESERVED, repr(self))
+        self._check_name(name, expr)
         return name, expr
 
-    def _unknown(self, name: str) -> UnknownColumnError:
-        names = [*(self._upstream or ()), *self._columns]
-        msg = f"{self!r} has no column {name!r}; it has {', '.join(names)}{did_you_mean(name, names)}"
-        return UnknownColumnError(msg)
+    def _check_name(self, name: str, expr: object) -> None:
+        taken = self._columns.taken(name) or self._indexes.taken(name)
+        if taken is not None:
+            msg = f"{self!r}: {name!r} is {taken}; choose another name"
+            raise DefinitionError(msg)
+        check_column(name, expr, self._asset_key, _RESERVED, repr(self))
 
 
 _RESERVED = frozenset(n for n in dir(Table) if not n.startswith("_"))

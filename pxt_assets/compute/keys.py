@@ -86,7 +86,7 @@ def _digests_of_rows(columns: Sequence[pa.Array], key: Sequence[str], asset: str
     import pyarrow as pa
 
     try:
-        parts = [_digests_of(column) for column in columns]
+        parts = [value_digests(column) for column in columns]
     except pa.ArrowNotImplementedError as e:
         msg = f"{asset}: the key {', '.join(key)} cannot identify rows ({e}); allowed: text, numbers, dates"
         raise PartitionError(msg) from e
@@ -97,7 +97,7 @@ def _digests_of_rows(columns: Sequence[pa.Array], key: Sequence[str], asset: str
     return _hashed(joined[i : i + width] for i in range(0, len(joined), width)).view("S16").reshape(-1)
 
 
-def _digests_of(column: pa.Array) -> npt.NDArray[np.uint8]:
+def value_digests(column: pa.Array) -> npt.NDArray[np.uint8]:
     """Values as `uint8[n, 16]`: of numbers and dates their own bytes, of texts digests. Nulls are not allowed."""
     import numpy as np
     import pyarrow as pa

@@ -1,0 +1,82 @@
+"""Where indexes are kept: a LanceDB database for each table of assets, and in it a table for each index."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any
+
+from pxt_assets.errors import RunError
+from pxt_assets.store import file_name
+
+if TYPE_CHECKING:
+    from lancedb.db import DBConnection
+
+    from pxt_assets.index.spec import IndexSpec
+
+
+def database_uri(base_path: str, table: Sequence[str]) -> str:
+    """The folder, or the URL, of the database of one table of assets."""
+    from pathlib import Path
+
+    parts = [file_name(part) for part in table]
+    if "://" in base_path:
+        return "/".join([base_path.rstrip("/"), *parts])
+    return str(Path(base_path).expanduser().absolute().joinpath(*parts))
+
+
+def connect(uri: str, storage_options: Mapping[str, str] | None) -> DBConnection:
+    """The database; every read sees what other processes have written by then. Raises RunError without LanceDB."""
+    try:
+        import lancedb
+    except ImportError as e:
+        msg = f"embedding indexes are kept in LanceDB, which cannot be imported ({e}); pip install 'pxt_assets[index]'"
+        raise RunError(msg) from e
+    connection: DBConnection = lancedb.connect(
+        uri,
+        storage_options=dict(storage_options) if storage_options else None,
+        read_consistency_interval=timedelta(0),
+    )
+    return connection
+
+
+def generation(spec: IndexSpec) -> str:
+    """The name of the index's table: another one as soon as the embedding function, the metric or the key is another."""
+    return f"{spec.name}-{spec.identity}"
+
+
+def generations(database: DBConnection, spec: IndexSpec) -> list[str]:
+    """The names of all tables of that index, those included that another function or metric made."""
+    names: list[str] = []
+    token = None
+    while True:
+        page = database.list_tables(page_token=token)
+        names += page.tables
+        token = page.page_token
+        if not token:
+            return [name for name in names if name.rpartition("-")[0] == spec.name]
+
+
+def literal(text: str) -> str:
+    """Text as a literal of SQL."""
+    return "'" + text.replace("'", "''") + "'"
+
+
+def among(column: str, values: Sequence[str]) -> str:
+    """The filter that a column of texts has one of these values."""
+    return f"{column} IN ({', '.join(map(literal, values))})" if values else "false"
+
+
+def quoted(name: str) -> str:
+    """A column's name in SQL, whatever it holds."""
+    return "`" + name.replace("`", "``") + "`"
+
+
+def said(error: Exception) -> str:
+    """What LanceDB says of an error, without the places in its source and its own list of columns."""
+    return str(error).partition("\n")[0].partition(", /")[0].partition(" Valid fields are")[0].strip()
+
+
+def arrow_metadata(values: Mapping[str, Any]) -> dict[str, str | None]:
+    """Values as LanceDB keeps them beside a column."""
+    return {f"pxt_assets.{name}": str(value) for name, value in values.items()}

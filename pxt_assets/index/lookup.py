@@ -1,0 +1,133 @@
+"""`embedding_lookup`: for each row the nearest rows of an index, as a computed column."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping, Sequence, Set
+from concurrent.futures import Executor
+from typing import TYPE_CHECKING, Any
+
+from pxt_assets.errors import CellError, RunError, SearchError
+from pxt_assets.expr import Call, Expr, Shape, calls, with_functions
+from pxt_assets.index.search import Search, check_search, nearest
+from pxt_assets.index.spec import IndexSpec
+from pxt_assets.index.stored import StoredIndex
+from pxt_assets.local import LocalCall, as_json, called
+from pxt_assets.types import ColumnType, Json
+
+if TYPE_CHECKING:
+    from pxt_assets.index.resource import EmbeddingIndexes
+
+
+class EmbeddingLookup:
+    """The function that `index.search(tbl.question, k=5)` applies: its one argument is the vector to look for.
+
+    A cell is named by the vector, by what is asked for, and by what the index holds: as soon as that changes, the rows
+    are looked up anew, which calls no API.
+    """
+
+    name = "embedding_lookup"
+    returns: type[ColumnType] = Json
+    local = True
+    batch_size = 64
+    required: Set[str] = frozenset({"vector"})
+
+    def __init__(
+        self,
+        index: IndexSpec,
+        search: Search,
+        columns: Sequence[str] | None,
+        stored: StoredIndex | None = None,
+    ) -> None:
+        self.index = index
+        self._search = search
+        self._columns = columns
+        self._stored = stored
+        self._contents = "" if stored is None else stored.version()
+        kept: dict[str, Any] = {name: {} for name in (*index.key_columns, *(columns or ()))}
+        self.shape: Shape = {
+            "items": {
+                "properties": {**kept, "score": {"type": "number"}, "partition_key": {"type": "string"}}
+            }
+        }
+
+    @property
+    def version(self) -> str:
+        """Changes with what is asked for; of one that is bound to a stored index also with what that holds."""
+        asked = repr((self.index.key.path, self.index.identity, self._search, self._columns))
+        digest = hashlib.blake2b(asked.encode("utf-8", "surrogatepass"), digest_size=8).hexdigest()
+        return f"{self.name}:{digest}:{self._contents}"
+
+    def bound(self, indexes: EmbeddingIndexes) -> EmbeddingLookup:
+        """The function over the index as it is stored now. Raises RunError where it never was."""
+        try:
+            stored = indexes.existing(self.index)
+            bound = EmbeddingLookup(self.index, self._search, self._columns, stored)
+            check_search(stored, bound._asked)  # what would fail every row need not wait for one
+        except SearchError as e:
+            raise RunError(str(e)) from e
+        return bound
+
+    def ask(self, arguments: Mapping[str, Any]) -> LocalCall:
+        """The call for one row, its vector as bytes: they name it sooner than numbers do."""
+        import numpy as np
+
+        try:
+            vector = np.asarray(arguments["vector"], "<f4")
+        except (TypeError, ValueError) as e:
+            msg = f"{self.name}: got {type(arguments['vector']).__name__} as a vector to look for, allowed: numbers"
+            raise CellError("TypeError", msg) from e
+        return LocalCall(self, {"vector": vector.tobytes()})
+
+    def shared(self, arguments: Mapping[str, Any]) -> Mapping[str, Any]:  # noqa: ARG002
+        """Nothing need be the same for rows of one call."""
+        return {}
+
+    async def run(self, rows: Sequence[Mapping[str, Any]], threads: Executor) -> Sequence[Any]:
+        """The nearest rows for each, a list of dicts. Raises CellError."""
+        try:
+            values = await called(self._look_up, {"vectors": [row["vector"] for row in rows]}, threads)
+        except SearchError as e:
+            raise CellError("SearchError", str(e), divisible=True) from e
+        return list(values)
+
+    @property
+    def _asked(self) -> Search:
+        """What is asked for of the stored index: without further word the column that is searched."""
+        columns = self._columns
+        if columns is None:
+            assert self._stored is not None
+            searched = self.index.column._column
+            columns = [searched] if searched in self._stored.columns else []
+        return Search(self._search.k, self._search.where, tuple(columns), self._search.partitions)
+
+    def _look_up(self, vectors: Sequence[bytes]) -> list[Any]:
+        import numpy as np
+
+        assert self._stored is not None
+        found = nearest(self._stored, [np.frombuffer(vector, "<f4") for vector in vectors], self._asked)
+        values: list[Any] = [[] for _ in vectors]
+        for row in self._told(found):
+            values[row.pop("query")].append(row)
+        return values
+
+    def _told(self, found: Any) -> list[dict[str, Any]]:
+        told: list[dict[str, Any]] = as_json(found.to_pylist())
+        return told
+
+
+def lookups(expr: object) -> list[EmbeddingLookup]:
+    """The lookups inside an expression."""
+    return [call._function for call in calls(expr) if isinstance(call._function, EmbeddingLookup)]
+
+
+def with_stored_indexes(expr: object, indexes: EmbeddingIndexes | None) -> object:
+    """The expression with its lookups bound to the indexes as they are stored now. Raises RunError."""
+    if indexes is None:
+        return expr
+    return with_functions(expr, lambda f: f.bound(indexes) if isinstance(f, EmbeddingLookup) else f)
+
+
+def lookup(index: IndexSpec, vector: Expr, search: Search, columns: Sequence[str] | None) -> Call:
+    """The call that looks a vector up."""
+    return Call(EmbeddingLookup(index, search, columns), {"vector": vector})

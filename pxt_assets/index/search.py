@@ -1,0 +1,190 @@
+"""Searches of a stored index: what is asked for, and the rows that are nearest."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from pxt_assets.errors import SearchError, did_you_mean
+from pxt_assets.index.lance import among, said
+from pxt_assets.index.rows import can_keep
+from pxt_assets.index.spec import PARTITION, RESULT_COLUMNS, ROW, IndexSpec, Metric
+from pxt_assets.index.stored import StoredIndex
+from pxt_assets.index.vector_index import DISTANCES, approximate, vector_index
+
+if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
+    import pyarrow as pa
+
+    Vector = npt.NDArray[np.float32]
+
+_QUERIES_AT_ONCE = 64
+
+
+@dataclass(frozen=True)
+class Search:
+    """What is asked for, whatever the queries are."""
+
+    k: int = 10
+    where: str | None = None
+    columns: tuple[str, ...] = ()
+    partitions: tuple[str, ...] | None = None
+
+
+def checked_search(
+    label: str,
+    k: object,
+    where: object,
+    columns: Sequence[str],
+    partition_key: str | Sequence[str] | None,
+) -> Search:
+    """What is asked for. Raises SearchError, which begins with `label`, for what makes no sense of any index."""
+    if not isinstance(k, int) or isinstance(k, bool) or k < 1:
+        msg = f"{label}: got k={k!r}, allowed: a number of rows >= 1"
+        raise SearchError(msg)
+    if where is not None and (not isinstance(where, str) or not where.strip()):
+        msg = f"{label}: got where={where!r}, allowed: SQL over the columns that the index keeps, or None"
+        raise SearchError(msg)
+    if isinstance(columns, str) or not all(isinstance(name, str) for name in columns):
+        msg = f"{label}: got columns={columns!r}, allowed: a list of column names"
+        raise SearchError(msg)
+    if partition_key is None:
+        return Search(k, where, tuple(columns))
+    keys = (partition_key,) if isinstance(partition_key, str) else tuple(partition_key)
+    if not all(isinstance(key, str) for key in keys):
+        msg = f"{label}: got partition_key={partition_key!r}, allowed: a partition key, or a list of these"
+        raise SearchError(msg)
+    return Search(k, where, tuple(columns), keys)
+
+
+def nearest(stored: StoredIndex, vectors: Sequence[Vector], search: Search) -> pa.Table:
+    """The rows nearest to each vector: `query`, its number, then keys, `score` and columns as asked for.
+
+    Raises SearchError for columns that the index does not keep, a filter that it cannot read, and vectors of another
+    length than its own, or without a direction where angles are compared.
+    """
+    import pyarrow as pa
+
+    spec = stored.spec
+    shown = _shown(stored, search)
+    _check(stored, vectors)
+    found: list[pa.Table] = []
+    built = vector_index(stored)
+    for start in range(0, len(vectors) if stored.dim is not None else 0, _QUERIES_AT_ONCE):
+        some = [*vectors[start : start + _QUERIES_AT_ONCE]]
+        query = stored.query(some).limit(search.k).select([*shown, "_distance"])
+        if built is None:
+            query = query.distance_type(DISTANCES[spec.metric]).bypass_vector_index()
+        else:
+            query = approximate(query, built.probes, spec.metric)
+        if search.partitions is not None:
+            query = query.where(among(PARTITION, search.partitions))
+        if search.where is not None:
+            query = query.where(f"({search.where})")
+        rows = _answered(query, stored, search)
+        if "query_index" not in rows.column_names:  # of one query
+            rows = rows.append_column("query_index", pa.array([0] * rows.num_rows, pa.int32()))
+        found.append(_result(rows, spec, search.columns, start))
+    return pa.concat_tables(found) if found else _none(stored, search.columns)
+
+
+def check_search(stored: StoredIndex, search: Search) -> None:
+    """Refuses columns that the index does not keep, and a filter that it cannot read. Raises SearchError."""
+    _shown(stored, search)
+    if search.where is not None:
+        query = stored.table.search().select([ROW]).limit(1).where(f"({search.where})")
+        _answered(query, stored, search)
+
+
+def _answered(query: Any, stored: StoredIndex, search: Search) -> pa.Table:
+    """What LanceDB answers. Raises SearchError where it cannot read the filter."""
+    try:
+        return query.to_arrow()
+    except (ValueError, RuntimeError) as e:
+        if search.where is None:
+            raise
+        msg = (
+            f"{stored.spec.label}: where={search.where!r} cannot be applied: {said(e)}; the index keeps the columns "
+            f"{', '.join([*stored.spec.key_columns, *stored.columns])}"
+        )
+        raise SearchError(msg) from e
+
+
+def _shown(stored: StoredIndex, search: Search) -> list[str]:
+    spec, kept = stored.spec, stored.columns
+    for name in search.columns:
+        if name not in kept and name not in spec.key_columns:
+            near = did_you_mean(name, kept)
+            why = f"has a name that results have another use for ({', '.join(RESULT_COLUMNS)})"
+            what = "is not kept by the index" if can_keep(name) else why
+            msg = (
+                f"{spec.label}: the column {name!r} {what}, which has {', '.join([*spec.key_columns, *kept])}{near}; to "
+                "have it kept, name it in add_embedding_index(columns=[...])"
+            )
+            raise SearchError(msg)
+    return list(dict.fromkeys([PARTITION, *spec.key_columns, *search.columns]))
+
+
+def _check(stored: StoredIndex, vectors: Sequence[Vector]) -> None:
+    import numpy as np
+
+    spec, dim = stored.spec, stored.dim
+    for vector in vectors:
+        if dim is not None and vector.shape != (dim,):
+            msg = (
+                f"{spec.label}: got a query vector of {len(vector)} numbers, the index has vectors of {dim}; search with the "
+                "model that the index was made with"
+            )
+            raise SearchError(msg)
+        if not np.isfinite(vector).all():
+            msg = f"{spec.label}: the query vector holds NaN or an infinite number"
+            raise SearchError(msg)
+        if spec.metric == "cosine" and not vector.any():
+            msg = (
+                f"{spec.label}: the query vector is zero in all its numbers, so that no angle to it can be told (is the text "
+                "empty, or without a word that the model knows?)"
+            )
+            raise SearchError(msg)
+
+
+def _result(rows: pa.Table, spec: IndexSpec, columns: Sequence[str], start: int) -> pa.Table:
+    """Rows as LanceDB gave them, as they are told."""
+    import numpy as np
+    import pyarrow as pa
+
+    told: dict[str, Any] = {
+        "query": pa.array(rows["query_index"].to_numpy().astype(np.int64) + start),
+        "partition_key": rows[PARTITION],
+        **{name: rows[name] for name in spec.key_columns},
+        "score": pa.array(_scores(rows["_distance"].to_numpy(), spec.metric)),
+        **{name: rows[name] for name in columns},
+    }
+    if not spec.partitioned:
+        del told["partition_key"]
+    return pa.table(told).sort_by([("query", "ascending"), ("score", "descending")])
+
+
+def _scores(distances: npt.NDArray[np.float32], metric: Metric) -> npt.NDArray[np.float64]:
+    """Scores as Pixeltable has them: the higher, the nearer."""
+    import numpy as np
+
+    wide = distances.astype(np.float64)
+    if metric == "l2":  # LanceDB's are squared
+        return -np.sqrt(np.maximum(wide, 0))
+    return 1 - wide if metric == "ip" else np.clip(1 - wide, -1, 1)
+
+
+def _none(stored: StoredIndex, columns: Sequence[str]) -> pa.Table:
+    """The result of no query, or of an index without rows."""
+    import pyarrow as pa
+
+    spec, schema = stored.spec, stored.schema
+    fields: list[tuple[str, pa.DataType]] = [("query", pa.int64())]
+    if spec.partitioned:
+        fields.append(("partition_key", pa.string()))
+    fields += [(name, schema.field(name).type) for name in spec.key_columns]
+    fields.append(("score", pa.float64()))
+    fields += [(name, schema.field(name).type) for name in columns if name not in dict(fields)]
+    return pa.schema(fields).empty_table()

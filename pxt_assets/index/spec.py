@@ -1,0 +1,79 @@
+"""An embedding index as it is declared."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Literal, get_args
+
+from pxt_assets.errors import DefinitionError
+from pxt_assets.expr import ColumnRef
+from pxt_assets.index.embedder import Embedders
+
+if TYPE_CHECKING:
+    import dagster as dg
+
+Metric = Literal["cosine", "ip", "l2"]
+"""How near two vectors are: the cosine of their angle, their inner product, or their Euclidean distance."""
+
+PARTITION, ROW, DIGEST, VECTOR = "_partition", "_row", "_digest", "_vector"
+"""The columns of an index beside the table's own: partition key, digest of the row's key, of its contents, vector."""
+POSITION = "row"
+"""The key of a table without one: the row's position, counted from 0."""
+RESULT_COLUMNS = ("query", "partition_key", "score")
+"""What results say beside keys and columns."""
+
+
+@dataclass(frozen=True, eq=False)
+class IndexSpec:
+    """What is indexed, and how it is searched."""
+
+    key: dg.AssetKey
+    name: str
+    table: dg.AssetKey
+    row_key: tuple[str, ...]
+    column: ColumnRef
+    """What is searched: a column of texts or images, or the vectors themselves."""
+    vectors: ColumnRef
+    """The column of the vectors."""
+    space: str
+    """Names the space of the vectors: the function that makes them with its constants, or the column they come in."""
+    metric: Metric = "cosine"
+    embedders: Embedders = field(default_factory=Embedders)
+    columns: tuple[ColumnRef, ...] | None = None
+    """The columns that are kept for filters and results; None for all of the upstream asset that are plain."""
+    partitioned: bool = False
+
+    @property
+    def key_columns(self) -> tuple[str, ...]:
+        """The columns that identify a row in its partition."""
+        return self.row_key or (POSITION,)
+
+    @property
+    def identity(self) -> str:
+        """Tells what can be searched together: 16 hexadecimal digits that change with the space, metric or key."""
+        text = repr((self.space, self.metric, self.key_columns))
+        return hashlib.blake2b(text.encode("utf-8", "surrogatepass"), digest_size=8).hexdigest()
+
+    @property
+    def label(self) -> str:
+        """`tickets/body_idx`, for messages."""
+        return self.key.to_user_string()
+
+
+def check_metric(metric: object, where: str) -> None:
+    """Refuses an unknown metric, with a DefinitionError that begins with `where`."""
+    if metric not in get_args(Metric):
+        msg = f"{where}: got metric={metric!r}, allowed: 'cosine', 'ip' (inner product) or 'l2' (Euclidean distance)"
+        raise DefinitionError(msg)
+
+
+def check_names(row_key: tuple[str, ...], where: str) -> None:
+    """Refuses key columns that an index cannot hold, with a DefinitionError that begins with `where`."""
+    for name in row_key:
+        if name in (PARTITION, ROW, DIGEST, VECTOR, *RESULT_COLUMNS) or "." in name:
+            msg = (
+                f"{where}: the key column {name!r} has a name that an index has another use for "
+                f"({', '.join((PARTITION, ROW, DIGEST, VECTOR, *RESULT_COLUMNS))}, or one with a dot); rename it upstream"
+            )
+            raise DefinitionError(msg)

@@ -1,0 +1,234 @@
+"""An index as it is stored: rows by partition, written in commits that readers see whole or not at all."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, cast
+
+from pxt_assets.compute.digests import digests_of
+from pxt_assets.errors import PartitionError
+from pxt_assets.index.lance import among, generation, generations
+from pxt_assets.index.spec import DIGEST, PARTITION, ROW, VECTOR, IndexSpec
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+    from lancedb.db import DBConnection
+    from lancedb.query import LanceVectorQueryBuilder
+    from lancedb.table import Table as LanceTable
+
+    from pxt_assets.compute.digests import Digests
+
+INTERNAL = (PARTITION, ROW, DIGEST, VECTOR)
+_COMMIT_BYTES = 256 * 2**20
+"""Changed rows that one commit replaces: LanceDB holds them several times."""
+
+
+@dataclass(frozen=True)
+class StoredRows:
+    """A partition's rows in an index: digests of their keys, and of their contents, `S16[n]` each, by key."""
+
+    keys: Digests
+    contents: Digests
+
+
+class StoredIndex:
+    """One generation of an index. Every commit is atomic: a crash leaves what was there."""
+
+    def __init__(self, spec: IndexSpec, database: DBConnection, table: LanceTable) -> None:
+        self.spec = spec
+        self.table = table
+        self._database = database
+
+    @classmethod
+    def open(cls, spec: IndexSpec, database: DBConnection) -> StoredIndex | None:
+        """The index, None where it was never written."""
+        name = generation(spec)
+        if name not in generations(database, spec):
+            return None
+        return cls(spec, database, database.open_table(name))
+
+    @classmethod
+    def create(cls, spec: IndexSpec, database: DBConnection, schema: pa.Schema) -> StoredIndex:
+        """The index with these columns, made if it is not there; one without vectors yet is made anew."""
+        found = cls.open(spec, database)
+        if found is None or (found.dim is None and VECTOR in schema.names):
+            mode = "create" if found is None else "overwrite"
+            table = database.create_table(generation(spec), schema=schema, mode=mode, exist_ok=found is None)
+            return cls(spec, database, table)
+        return found
+
+    @property
+    def uri(self) -> str:
+        """The LanceDB table's folder or URL."""
+        return f"{self._database.uri}/{self.table.name}.lance"
+
+    @property
+    def schema(self) -> pa.Schema:
+        """The stored columns."""
+        return self.table.schema
+
+    @property
+    def columns(self) -> list[str]:
+        """The columns that are kept beside keys and vectors."""
+        internal = {*INTERNAL, *self.spec.key_columns}
+        return [name for name in self.schema.names if name not in internal]
+
+    @property
+    def dim(self) -> int | None:
+        """The length of its vectors, None while it has none."""
+        schema = self.schema
+        return schema.field(VECTOR).type.list_size if VECTOR in schema.names else None
+
+    def count(self) -> int:
+        """Rows that can be found."""
+        return self.table.count_rows(f"{VECTOR} IS NOT NULL") if self.dim is not None else 0
+
+    def partitions(self) -> set[str]:
+        """The partitions that it holds rows of."""
+        found: set[str] = set()
+        for batch in self._read([PARTITION]):
+            found.update(batch[PARTITION].unique().to_pylist())
+        return found
+
+    def rows_of(self, partition: str) -> StoredRows:
+        """What it holds of a partition."""
+        import numpy as np
+
+        parts = [
+            (digests_of(batch[ROW]), digests_of(batch[DIGEST]))
+            for batch in self._read([ROW, DIGEST], among(PARTITION, [partition]))
+            if batch.num_rows
+        ]
+        none = np.empty(0, "S16")
+        keys = np.concatenate([none, *(key for key, _ in parts)])
+        contents = np.concatenate([none, *(content for _, content in parts)])
+        order = np.argsort(keys)
+        return StoredRows(keys[order], contents[order])
+
+    def version(self) -> str:
+        """Changes with the rows that can be found and what they hold, not with how they are stored."""
+        total = ContentVersion()
+        if self.dim is not None:
+            for batch in self._read([DIGEST]):
+                total.add(digests_of(batch[DIGEST]))
+        return total.hexdigest()
+
+    def add_missing(self, schema: pa.Schema) -> None:
+        """Adds columns that its rows do not have yet, null in all of them."""
+        import pyarrow as pa
+
+        missing = [field for field in schema if field.name not in self.schema.names]
+        if missing:
+            self.table.add_columns(pa.schema(missing))
+
+    def append(self, batches: Iterable[pa.RecordBatch], schema: pa.Schema) -> None:
+        """Adds rows of which none is there yet, in one commit."""
+        import pyarrow as pa
+
+        failed: list[BaseException] = []
+
+        def watched() -> Iterator[pa.RecordBatch]:
+            try:
+                yield from batches
+            except BaseException as e:  # which LanceDB would raise as one of its own
+                failed.append(e)
+                raise
+
+        try:
+            self.table.add(pa.RecordBatchReader.from_batches(schema, watched()))
+        except Exception:
+            if failed:
+                raise failed[0] from None
+            raise
+
+    def replace(self, batches: Iterable[pa.RecordBatch], gone: pa.RecordBatch, schema: pa.Schema) -> None:
+        """Puts rows in the place of those with their keys, or adds them, and removes those that are `gone`.
+
+        What is gone comes without a vector, so that it cannot be found any more from the same commit on, and is removed
+        in the next. One commit replaces 256 MB of rows; more of them take several, in which each row is the old one or
+        the new.
+        """
+        import pyarrow as pa
+
+        held: list[pa.RecordBatch] = []
+        for batch in batches:
+            held.append(batch)
+            if sum(one.nbytes for one in held) >= _COMMIT_BYTES:
+                self._merge(pa.Table.from_batches(held, schema))
+                held = []
+        if gone.num_rows:
+            held.append(gone)
+        if held:
+            self._merge(pa.Table.from_batches(held, schema))
+        if gone.num_rows or self.table.count_rows(f"{VECTOR} IS NULL"):
+            self.table.delete(f"{VECTOR} IS NULL")
+
+    def drop_older(self) -> list[str]:
+        """Drops the generations of the index all of whose partitions this one has. Gives the names of the others."""
+        ours, left = self.partitions(), []
+        for name in generations(self._database, self.spec):
+            if name == self.table.name:
+                continue
+            other = StoredIndex(self.spec, self._database, self._database.open_table(name))
+            if other.partitions() <= ours:
+                self._database.drop_table(name)
+            else:
+                left.append(name)
+        return left
+
+    def query(self, vectors: Any) -> LanceVectorQueryBuilder:
+        """A search for one vector, or for each of a list."""
+        query = self.table.search(vectors, vector_column_name=VECTOR, query_type="vector")
+        return cast("LanceVectorQueryBuilder", query)
+
+    def _merge(self, rows: pa.Table) -> None:
+        merge = self.table.merge_insert(ROW).when_matched_update_all().when_not_matched_insert_all()
+        merge.execute(rows, on_bad_vectors="null")
+
+    def _read(self, columns: Sequence[str], where: str | None = None) -> Iterator[pa.RecordBatch]:
+        query = self.table.search().select(list(columns))
+        yield from (query if where is None else query.where(where)).to_batches()
+
+
+class ContentVersion:
+    """A number of what rows hold, whatever order they come in."""
+
+    def __init__(self) -> None:
+        self._sums = [0, 0]
+        self._rows = 0
+
+    def add(self, digests: Digests) -> None:
+        """Takes in rows' digests, `S16[n]`."""
+        import numpy as np
+
+        halves = np.ascontiguousarray(digests).view(np.uint64).reshape(-1, 2)
+        with np.errstate(over="ignore"):
+            for i, half in enumerate(halves.sum(axis=0, dtype=np.uint64)):
+                self._sums[i] = (self._sums[i] + int(half)) % 2**64
+        self._rows += len(digests)
+
+    def hexdigest(self) -> str:
+        """Hexadecimal digits."""
+        return f"{self._sums[0]:016x}{self._sums[1]:016x}{self._rows:x}"
+
+
+def cast_to(batch: pa.RecordBatch, schema: pa.Schema, where: str) -> pa.RecordBatch:
+    """The batch with the columns of the schema, null where it lacks one. Raises PartitionError where one does not fit."""
+    import pyarrow as pa
+
+    arrays: list[Any] = []
+    for field in schema:
+        if field.name not in batch.schema.names:
+            arrays.append(pa.nulls(batch.num_rows, field.type))
+            continue
+        column = batch[field.name]
+        try:
+            arrays.append(column if column.type == field.type else column.cast(field.type))
+        except (pa.ArrowInvalid, pa.ArrowNotImplementedError) as e:
+            msg = (
+                f"{where}: the column {field.name!r} is {column.type} now, but the index holds it as {field.type} ({e}); give "
+                "it the type it had, or another name"
+            )
+            raise PartitionError(msg) from e
+    return pa.RecordBatch.from_arrays(arrays, schema=schema)

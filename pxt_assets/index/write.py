@@ -1,0 +1,55 @@
+"""Brings one partition of an index up to date: only rows that changed are written."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from pxt_assets.index.rows import IndexRows, Scanned
+from pxt_assets.index.spec import IndexSpec
+from pxt_assets.index.stored import StoredIndex
+
+if TYPE_CHECKING:
+    from lancedb.db import DBConnection
+
+
+@dataclass(frozen=True)
+class Written:
+    """What was done to a partition. Counts are of rows."""
+
+    scanned: Scanned
+    written: int
+    """New and changed ones."""
+    unchanged: int
+    removed: int
+
+
+def write_partition(
+    database: DBConnection, spec: IndexSpec, rows: IndexRows, partition: str | None
+) -> tuple[StoredIndex, Written]:
+    """Makes the index hold just these rows of the partition. Nothing is written where one of them is at fault.
+
+    Raises PartitionError.
+    """
+    import numpy as np
+
+    found = StoredIndex.open(spec, database)
+    scanned = rows.scan(None if found is None else found.dim)
+    schema = rows.schema(scanned.dim)
+    stored = StoredIndex.create(spec, database, schema)
+    stored.add_missing(schema)
+    known = stored.rows_of(partition or "")
+    wanted = np.ones(len(scanned.indexed), bool)
+    gone = known.keys
+    if len(known.keys):
+        at = np.minimum(np.searchsorted(known.keys, scanned.rows.keys), len(known.keys) - 1)
+        wanted = ~((known.keys[at] == scanned.rows.keys) & (known.contents[at] == scanned.rows.contents))
+        gone = known.keys[~np.isin(known.keys, scanned.rows.keys)]
+        if wanted.any() or len(gone):
+            schema = stored.schema
+            stored.replace(rows.batches(scanned, wanted, schema), rows.gone(gone, schema), schema)
+    elif wanted.any():
+        schema = stored.schema
+        stored.append(rows.batches(scanned, wanted, schema), schema)
+    count = int(wanted.sum())
+    return stored, Written(scanned, count, len(scanned.indexed) - count, len(gone))
