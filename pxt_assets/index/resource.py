@@ -134,11 +134,12 @@ class EmbeddingIndexes(dg.ConfigurableResource[Any]):
         search = checked_search(spec.label, **options)
         queries = queries_of(query, spec.label)
         stored = self.existing(spec)
-        if stored.dim is None:  # without rows: nothing is near, and nothing need be paid for
-            found = nearest(stored, [], search)
-        else:
-            vectors = run_to_end(vectors_of(queries.values, spec, self._api()))
-            found = nearest(stored, vectors, search)
+        vectors: list[Any] = [value for kind, value in queries.values if kind == "vector"]
+        if len(vectors) < len(
+            queries.values
+        ):  # of an index without rows nothing is near, and nothing need be paid for
+            vectors = [] if stored.dim is None else run_to_end(vectors_of(queries.values, spec, self._api()))
+        found = nearest(stored, vectors, search)
         return found.drop_columns(["query"]) if queries.is_single else found
 
     def database(self, spec: IndexSpec) -> DBConnection:

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any
 from pxt_assets.errors import SearchError, did_you_mean
 from pxt_assets.index.lance import among, said
 from pxt_assets.index.rows import can_keep
-from pxt_assets.index.spec import PARTITION, RESULT_COLUMNS, ROW, IndexSpec, Metric
+from pxt_assets.index.spec import PARTITION, RESULT_COLUMNS, ROW, VECTOR, IndexSpec, Metric
 from pxt_assets.index.stored import StoredIndex
-from pxt_assets.index.vector_index import DISTANCES, approximate, vector_index
+from pxt_assets.index.vector_index import DISTANCES, VectorIndex, approximate, vector_index
 
 if TYPE_CHECKING:
     import numpy as np
@@ -31,6 +31,11 @@ class Search:
     where: str | None = None
     columns: tuple[str, ...] = ()
     partitions: tuple[str, ...] | None = None
+
+    @property
+    def is_filtered(self) -> bool:
+        """Whether not all rows may be found."""
+        return self.where is not None or self.partitions is not None
 
 
 def checked_search(
@@ -67,27 +72,49 @@ def nearest(stored: StoredIndex, vectors: Sequence[Vector], search: Search) -> p
     """
     import pyarrow as pa
 
-    spec = stored.spec
+    spec, schema = stored.spec, stored.schema
     shown = _shown(stored, search)
-    _check(stored, vectors)
-    found: list[pa.Table] = []
+    if VECTOR not in schema.names or not vectors:
+        return _none(spec, schema, search.columns)
+    _check(spec, vectors, schema.field(VECTOR).type.list_size)
     built = vector_index(stored)
-    for start in range(0, len(vectors) if stored.dim is not None else 0, _QUERIES_AT_ONCE):
+    found: list[pa.Table] = []
+    for start in range(0, len(vectors), _QUERIES_AT_ONCE):
         some = [*vectors[start : start + _QUERIES_AT_ONCE]]
-        query = stored.query(some).limit(search.k).select([*shown, "_distance"])
-        if built is None:
-            query = query.distance_type(DISTANCES[spec.metric]).bypass_vector_index()
-        else:
-            query = approximate(query, built.probes, spec.metric)
-        if search.partitions is not None:
-            query = query.where(among(PARTITION, search.partitions))
-        if search.where is not None:
-            query = query.where(f"({search.where})")
-        rows = _answered(query, stored, search)
-        if "query_index" not in rows.column_names:  # of one query
-            rows = rows.append_column("query_index", pa.array([0] * rows.num_rows, pa.int32()))
+        rows = _searched(stored, some, search, shown, built, everywhere=search.is_filtered)
+        if built is not None and not search.is_filtered and rows.num_rows < search.k * len(some):
+            rows = _searched(stored, some, search, shown, built, everywhere=True)
         found.append(_result(rows, spec, search.columns, start))
-    return pa.concat_tables(found) if found else _none(stored, search.columns)
+    return pa.concat_tables(found)
+
+
+def _searched(
+    stored: StoredIndex,
+    vectors: list[Vector],
+    search: Search,
+    shown: Sequence[str],
+    built: VectorIndex | None,
+    *,
+    everywhere: bool,
+) -> pa.Table:
+    """LanceDB's answer: `query_index`, `_distance` and the columns to show. Raises SearchError."""
+    import pyarrow as pa
+
+    query = stored.query(vectors).distance_type(DISTANCES[stored.spec.metric]).limit(search.k)
+    query = query.select([*shown, "_distance"])
+    query = (
+        query.bypass_vector_index()
+        if built is None
+        else approximate(query, built, search.k, everywhere=everywhere)
+    )
+    if search.partitions is not None:
+        query = query.where(among(PARTITION, search.partitions))
+    if search.where is not None:
+        query = query.where(f"({search.where})")
+    rows = _answered(query, stored, search)
+    if "query_index" not in rows.column_names:  # of one query
+        rows = rows.append_column("query_index", pa.array([0] * rows.num_rows, pa.int32()))
+    return rows
 
 
 def check_search(stored: StoredIndex, search: Search) -> None:
@@ -127,12 +154,11 @@ def _shown(stored: StoredIndex, search: Search) -> list[str]:
     return list(dict.fromkeys([PARTITION, *spec.key_columns, *search.columns]))
 
 
-def _check(stored: StoredIndex, vectors: Sequence[Vector]) -> None:
+def _check(spec: IndexSpec, vectors: Sequence[Vector], dim: int) -> None:
     import numpy as np
 
-    spec, dim = stored.spec, stored.dim
     for vector in vectors:
-        if dim is not None and vector.shape != (dim,):
+        if vector.shape != (dim,):
             msg = (
                 f"{spec.label}: got a query vector of {len(vector)} numbers, the index has vectors of {dim}; search with the "
                 "model that the index was made with"
@@ -176,11 +202,10 @@ def _scores(distances: npt.NDArray[np.float32], metric: Metric) -> npt.NDArray[n
     return 1 - wide if metric == "ip" else np.clip(1 - wide, -1, 1)
 
 
-def _none(stored: StoredIndex, columns: Sequence[str]) -> pa.Table:
+def _none(spec: IndexSpec, schema: pa.Schema, columns: Sequence[str]) -> pa.Table:
     """The result of no query, or of an index without rows."""
     import pyarrow as pa
 
-    spec, schema = stored.spec, stored.schema
     fields: list[tuple[str, pa.DataType]] = [("query", pa.int64())]
     if spec.partitioned:
         fields.append(("partition_key", pa.string()))

@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from pxt_assets.compute.digests import Digests
 
 INTERNAL = (PARTITION, ROW, DIGEST, VECTOR)
+_FOUND, _GONE = f"{DIGEST} IS NOT NULL", f"{DIGEST} IS NULL"
+"""Which rows can be found, and which are marked for removal."""
 _COMMIT_BYTES = 256 * 2**20
 """Changed rows that one commit replaces: LanceDB holds them several times."""
 
@@ -82,7 +84,7 @@ class StoredIndex:
 
     def count(self) -> int:
         """Rows that can be found."""
-        return self.table.count_rows(f"{VECTOR} IS NOT NULL") if self.dim is not None else 0
+        return self.table.count_rows(_FOUND)
 
     def partitions(self) -> set[str]:
         """The partitions that it holds rows of."""
@@ -97,7 +99,7 @@ class StoredIndex:
 
         parts = [
             (digests_of(batch[ROW]), digests_of(batch[DIGEST]))
-            for batch in self._read([ROW, DIGEST], among(PARTITION, [partition]))
+            for batch in self._read([ROW, DIGEST], f"{_FOUND} AND {among(PARTITION, [partition])}")
             if batch.num_rows
         ]
         none = np.empty(0, "S16")
@@ -109,9 +111,8 @@ class StoredIndex:
     def version(self) -> str:
         """Changes with the rows that can be found and what they hold, not with how they are stored."""
         total = ContentVersion()
-        if self.dim is not None:
-            for batch in self._read([DIGEST]):
-                total.add(digests_of(batch[DIGEST]))
+        for batch in self._read([DIGEST], _FOUND):
+            total.add(digests_of(batch[DIGEST]))
         return total.hexdigest()
 
     def add_missing(self, schema: pa.Schema) -> None:
@@ -145,7 +146,7 @@ class StoredIndex:
     def replace(self, batches: Iterable[pa.RecordBatch], gone: pa.RecordBatch, schema: pa.Schema) -> None:
         """Puts rows in the place of those with their keys, or adds them, and removes those that are `gone`.
 
-        What is gone comes without a vector, so that it cannot be found any more from the same commit on, and is removed
+        What is gone comes without a vector and a digest, so that it cannot be found any more from the same commit on, and is removed
         in the next. One commit replaces 256 MB of rows; more of them take several, in which each row is the old one or
         the new.
         """
@@ -161,8 +162,13 @@ class StoredIndex:
             held.append(gone)
         if held:
             self._merge(pa.Table.from_batches(held, schema))
-        if gone.num_rows or self.table.count_rows(f"{VECTOR} IS NULL"):
-            self.table.delete(f"{VECTOR} IS NULL")
+        if gone.num_rows:
+            self.remove_gone()
+
+    def remove_gone(self) -> None:
+        """Removes what a crash may have left marked for removal, which cannot be found any more."""
+        if self.table.count_rows(_GONE):
+            self.table.delete(_GONE)
 
     def drop_older(self) -> list[str]:
         """Drops the generations of the index all of whose partitions this one has. Gives the names of the others."""

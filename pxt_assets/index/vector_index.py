@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, replace
 from datetime import timedelta
 from typing import TYPE_CHECKING, Literal
 
@@ -29,10 +30,19 @@ _NAME = f"{VECTOR}_idx"
 _KEPT = timedelta(days=1)
 """How long versions that were replaced stay readable: longer than a search takes, or a step that searches."""
 _SAMPLE = 50
-_FEWEST_PROBES = 20
+_FEWEST_PROBES = 8
+_ROWS_A_CLUSTER = 4_096
+"""About as many as LanceDB puts into one."""
+_K_OF_PROBES = 50
+"""How many rows a search may ask for before it looks into more clusters."""
 _GOOD_RECALL = 0.98
 _GROWN = 2
 """How many times as many rows as it was built of an index has when it is built anew."""
+_MOST_PARTS = 8
+_SAMPLE_RATE = 256
+"""LanceDB's own."""
+_MOST_DRAWN = 6_000
+"""Vectors that are drawn one by one, each of which takes LanceDB some 20 ms."""
 _SCANNED = 8_192
 
 
@@ -67,43 +77,57 @@ def vector_index(stored: StoredIndex) -> VectorIndex | None:
 def maintain(stored: StoredIndex, threshold: int) -> VectorIndex | None:
     """Compacts the files, and builds the approximate index from `threshold` rows on, or takes new rows into it.
 
-    It is built anew when there are twice as many rows as it was built of, and dropped below half the threshold.
+    It is built anew when there are twice as many rows as it was built of, or when it is in too many parts: each run that
+    wrote adds one, which a search has to look into. It is dropped below half the threshold.
     """
     if stored.dim is None:
         return None
     table = stored.table
+    stored.remove_gone()
     rows = stored.count()
     now = vector_index(stored)
-    if now is not None and rows < threshold // 2:
-        table.drop_index(_NAME)
+    if now is not None and (rows < threshold // 2 or _is_worn(stored, now, rows)):
+        table.drop_index(_NAME)  # before files are compacted: those of different parts are left apart
         now = None
     table.optimize(cleanup_older_than=_KEPT)
-    if rows < threshold or (now is not None and now.rows and rows < _GROWN * now.rows):
-        return now
-    return _built(stored, rows)
+    return _built(stored, rows) if now is None and rows >= threshold else now
 
 
-def approximate(query: LanceVectorQueryBuilder, probes: int, metric: Metric) -> LanceVectorQueryBuilder:
-    """The search through so many clusters, and further ones where these hold too few rows that a filter lets through."""
-    query = query.distance_type(DISTANCES[metric])
-    return query.minimum_nprobes(probes).maximum_nprobes(0).refine_factor(REFINE)
+def _is_worn(stored: StoredIndex, index: VectorIndex, rows: int) -> bool:
+    statistics = stored.table.index_stats(_NAME)
+    parts = 1 if statistics is None else statistics.num_indices or 1
+    return not index.rows or rows >= _GROWN * index.rows or parts > _MOST_PARTS
+
+
+def approximate(
+    query: LanceVectorQueryBuilder, index: VectorIndex, k: int, *, everywhere: bool
+) -> LanceVectorQueryBuilder:
+    """The search through the nearest clusters, or `everywhere` until k rows are found: a filter may leave few in each."""
+    probes = math.ceil(index.probes * max(1.0, k / _K_OF_PROBES))
+    query = query.minimum_nprobes(probes).maximum_nprobes(0) if everywhere else query.nprobes(probes)
+    return query.refine_factor(REFINE)
 
 
 def _built(stored: StoredIndex, rows: int) -> VectorIndex:
     from lancedb.index import IvfSq
 
-    metric = stored.spec.metric
-    stored.table.create_index(VECTOR, config=IvfSq(distance_type=DISTANCES[metric]), name=_NAME)
+    config = IvfSq(distance_type=DISTANCES[stored.spec.metric], sample_rate=_sample_rate(stored, rows))
+    stored.table.create_index(VECTOR, config=config, name=_NAME)
     queries = _sample(stored, rows)
     bounds = _exact_bounds(stored, queries)
-    probes, recall = _FEWEST_PROBES, _recall(stored, queries, bounds, _FEWEST_PROBES)
-    while recall < _GOOD_RECALL and probes * 4_096 < rows:
-        probes *= 2
-        recall = _recall(stored, queries, bounds, probes)
-    built = VectorIndex(rows, probes, recall, len(queries))
-    said = arrow_metadata({"rows": rows, "probes": probes, "recall": recall, "sample": len(queries)})
+    built = _measured(stored, VectorIndex(rows, _FEWEST_PROBES, 0.0, len(queries)), queries, bounds)
+    while built.recall < _GOOD_RECALL and built.probes * _ROWS_A_CLUSTER < rows:
+        built = _measured(stored, replace(built, probes=built.probes * 2), queries, bounds)
+    said = arrow_metadata(asdict(built))
     stored.table.update_field_metadata({"path": VECTOR, "metadata": said})
     return built
+
+
+def _sample_rate(stored: StoredIndex, rows: int) -> int:
+    """How many vectors a cluster is learned from: fewer where rows were deleted, which makes LanceDB draw them one by one."""
+    if not int(stored.table.list_versions()[-1]["metadata"].get("total_deletion_file_rows", 0)):
+        return _SAMPLE_RATE
+    return max(_SAMPLE_RATE // 16, min(_SAMPLE_RATE, _MOST_DRAWN * _ROWS_A_CLUSTER // rows))
 
 
 def _sample(stored: StoredIndex, rows: int) -> npt.NDArray[np.float32]:
@@ -116,18 +140,17 @@ def _sample(stored: StoredIndex, rows: int) -> npt.NDArray[np.float32]:
     return np.asarray(vectors.flatten(), np.float32).reshape(-1, stored.dim or 1)
 
 
-def _recall(
-    stored: StoredIndex, queries: npt.NDArray[np.float32], bounds: Sequence[float], probes: int
-) -> float:
-    """Which share of the nearest rows searches find that look into so many clusters, themselves left out."""
-    hits = found = 0
+def _measured(
+    stored: StoredIndex, index: VectorIndex, queries: npt.NDArray[np.float32], bounds: Sequence[float]
+) -> VectorIndex:
+    """The index with the recall that its number of clusters comes to: of the rows nearest to each, itself left out."""
+    hits = 0
     for query, bound in zip(queries, bounds, strict=True):
-        search = stored.query(query).select(["_distance"]).limit(NEAREST + 1)
-        distances = approximate(search, probes, stored.spec.metric).to_arrow()["_distance"].to_pylist()
-        near = sum(distance <= bound + 1e-5 * (1 + abs(bound)) for distance in distances)
-        hits += min(near, NEAREST + 1) - 1
-        found += NEAREST
-    return hits / found if found else 1.0
+        search = stored.query(query).distance_type(DISTANCES[stored.spec.metric]).limit(NEAREST + 1)
+        search = approximate(search, index, NEAREST, everywhere=False)
+        distances = search.select(["_distance"]).to_arrow()["_distance"].to_pylist()
+        hits += max(sum(distance <= bound + 1e-5 * (1 + abs(bound)) for distance in distances) - 1, 0)
+    return replace(index, recall=hits / (NEAREST * len(queries)))
 
 
 def _exact_bounds(stored: StoredIndex, queries: npt.NDArray[np.float32]) -> list[float]:
