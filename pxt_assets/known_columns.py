@@ -58,6 +58,10 @@ class KnownColumns:
         """Takes in a column that is computed from now on."""
         self._computed[ref._column] = ref
 
+    def remove(self, name: str) -> None:
+        """Takes a computed column back."""
+        del self._computed[name]
+
     @property
     def computed(self) -> Collection[str]:
         """The computed columns, in the order in which they were added."""

@@ -402,6 +402,12 @@ class Table:
             **{option: value for option, value in options.items() if value is not None},
         )
 
+    def _forget(self, name: str) -> None:
+        """Takes a computed column back."""
+        self._columns.remove(name)
+        del self._lineage[name]
+        del self._assets[dg.AssetKey([*self._asset_key.path, name])]
+
     def _column(self, column: object) -> ColumnRef:
         if isinstance(column, ColumnRef) and column._table != self._asset_key:
             msg = f"{self!r}: {column!r} is a column of another table; add the index to that"

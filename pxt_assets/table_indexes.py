@@ -83,6 +83,10 @@ class TableIndexes:
             raise DefinitionError(msg)
         if name not in self._indexes:
             self._table._check_name(name, column)
+        replaced = self._indexes.pop(name, None)
+        if replaced is not None and f"{name}_vectors" in self._expressions:
+            self._table._forget(f"{name}_vectors")  # unless it serves the new one, too, it is added anew
+            del self._expressions[f"{name}_vectors"]
         of_upstream = partition_mapping if column._asset == self._common.key else None
         options_of_vectors = {**options, **of_vectors, "partition_mapping": of_upstream}
         index = self._spec(column, name, given, metric, columns, where, options_of_vectors)
@@ -205,19 +209,15 @@ class TableIndexes:
         made_by = self._expressions.get(column._column)
         if not isinstance(made_by, Call):
             return column, repr(column), given
-        space = space_of(made_by)
-        for embedder in (given.text, given.image):
-            if (
-                embedder is not None
-                and made_by._function.name == embedder.function.name
-                and embedder.space != space
-            ):
+        space, own = space_of(made_by), _embedders_by(made_by)
+        for embedder, by in ((given.text, own.text), (given.image, own.image)):
+            if embedder is not None and by is not None and embedder.space != space:
                 msg = (
                     f"{where}: the vectors of {column!r} were made by {made_by!r}, but queries would be embedded by "
                     f"{embedder!r}: scores would mean nothing; leave it out, or give the same function"
                 )
                 raise DefinitionError(msg)
-        return column, space, _embedders_by(made_by, given)
+        return column, space, Embedders(given.text or own.text, given.image or own.image)
 
 
 def _embedder_of_rows(column: ColumnRef, given: Embedders, where: str) -> Embedder | None:
@@ -245,15 +245,14 @@ def _embedder_of_rows(column: ColumnRef, given: Embedders, where: str) -> Embedd
     return embedder
 
 
-def _embedders_by(call: Call, given: Embedders) -> Embedders:
-    """What was given, and for what was not the function that made the vectors, if it can be applied to a query."""
+def _embedders_by(call: Call) -> Embedders:
+    """The function of a call, if all that it wants is what there is to be embedded."""
     inputs = [name for name, value in call._arguments.items() if isinstance(value, Expr)]
     function = call._function
     if len(inputs) != 1 or not isinstance(function, Function):
-        return given
+        return Embedders()
     fixed = {name: value for name, value in call._arguments.items() if name != inputs[0]}
     try:
-        made_by = embedders(function.using(**fixed) if not function._fixed else function, None, None)
+        return embedders(function if function._fixed else function.using(**fixed), None, None)
     except DefinitionError:  # it wants more than a query
-        return given
-    return Embedders(given.text or made_by.text, given.image or made_by.image)
+        return Embedders()

@@ -52,6 +52,9 @@ def checked_search(
     if where is not None and (not isinstance(where, str) or not where.strip()):
         msg = f"{label}: got where={where!r}, allowed: SQL over the columns that the index keeps, or None"
         raise SearchError(msg)
+    if where is not None and not _is_closed(where):
+        msg = f"{label}: got where={where!r}, in which a parenthesis or a quote is left open or closed too often"
+        raise SearchError(msg)
     if isinstance(columns, str) or not all(isinstance(name, str) for name in columns):
         msg = f"{label}: got columns={columns!r}, allowed: a list of column names"
         raise SearchError(msg)
@@ -62,6 +65,21 @@ def checked_search(
         msg = f"{label}: got partition_key={partition_key!r}, allowed: a partition key, or a list of these"
         raise SearchError(msg)
     return Search(k, where, tuple(columns), keys)
+
+
+def _is_closed(where: str) -> bool:
+    """Whether SQL ends where it seems to: LanceDB puts it into parentheses, beside other filters."""
+    depth, quote = 0, ""
+    for character in where:
+        if quote:
+            quote = "" if character == quote else quote  # a doubled one opens the next at once
+        elif character in "'\"`":
+            quote = character
+        else:
+            depth += {"(": 1, ")": -1}.get(character, 0)
+            if depth < 0:
+                return False
+    return not quote and depth == 0 and "--" not in where
 
 
 def nearest(stored: StoredIndex, vectors: Sequence[Vector], search: Search) -> pa.Table:
@@ -110,7 +128,7 @@ def _searched(
     if search.partitions is not None:
         query = query.where(among(PARTITION, search.partitions))
     if search.where is not None:
-        query = query.where(f"({search.where})")
+        query = query.where(search.where)
     rows = _answered(query, stored, search)
     if "query_index" not in rows.column_names:  # of one query
         rows = rows.append_column("query_index", pa.array([0] * rows.num_rows, pa.int32()))
@@ -121,7 +139,7 @@ def check_search(stored: StoredIndex, search: Search) -> None:
     """Refuses columns that the index does not keep, and a filter that it cannot read. Raises SearchError."""
     _shown(stored, search)
     if search.where is not None:
-        query = stored.table.search().select([ROW]).limit(1).where(f"({search.where})")
+        query = stored.table.search().select([ROW]).limit(1).where(search.where)
         _answered(query, stored, search)
 
 
