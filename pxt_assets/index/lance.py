@@ -40,9 +40,16 @@ def connect(uri: str, storage_options: Mapping[str, str] | None) -> DBConnection
     return connection
 
 
-def generation(spec: IndexSpec) -> str:
-    """The name of the index's table: another one as soon as the embedding function, the metric or the key is another."""
-    return f"{spec.name}-{spec.identity}"
+SIMULATED = "-simulated"
+"""The end of the name of a table whose vectors a simulator invented."""
+
+
+def generation(spec: IndexSpec, *, simulated: bool) -> str:
+    """The name of the index's table: another one as soon as the embedding function, the metric or the key is another.
+
+    Vectors that a simulator invented have one of their own: they are not compared with the API's.
+    """
+    return f"{spec.name}-{spec.identity}{SIMULATED if simulated else ''}"
 
 
 def generations(database: DBConnection, spec: IndexSpec) -> list[str]:
@@ -54,7 +61,7 @@ def generations(database: DBConnection, spec: IndexSpec) -> list[str]:
         names += page.tables
         token = page.page_token
         if not token:
-            return [name for name in names if name.rpartition("-")[0] == spec.name]
+            return [name for name in names if name.removesuffix(SIMULATED).rpartition("-")[0] == spec.name]
 
 
 def literal(text: str) -> str:

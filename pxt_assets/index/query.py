@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import numbers
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from pathlib import PurePath
@@ -77,10 +77,14 @@ def _described(value: object) -> str:
 
 
 async def vectors_of(
-    queries: Sequence[tuple[Kind, Any]], spec: IndexSpec, openai: OpenAIResource | None
+    queries: Sequence[tuple[Kind, Any]],
+    spec: IndexSpec,
+    openai: OpenAIResource | None,
+    choose: Callable[[bool], None],
 ) -> list[Vector]:
     """The queries as vectors, texts and images embedded by the functions of the index, through the same limiter.
 
+    `choose` is told whether a simulator embeds them, before anything is sent.
     Raises SearchError for a query that cannot be embedded, RunError as the client does.
     """
     wanted = {i: _call(kind, value, spec) for i, (kind, value) in enumerate(queries) if kind != "vector"}
@@ -97,6 +101,7 @@ async def vectors_of(
                     )
                     raise SearchError(msg)
                 client = await stack.enter_async_context(openai.client())
+                choose(await client.is_simulated())
             calls = Calls(client, Meter())
             try:
                 values = await asyncio.gather(*(_embedded(calls, call, spec) for call in wanted.values()))

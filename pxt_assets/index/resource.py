@@ -134,11 +134,20 @@ class EmbeddingIndexes(dg.ConfigurableResource[Any]):
         search = checked_search(spec.label, **options)
         queries = queries_of(query, spec.label)
         stored = self.existing(spec)
+
+        def choose(simulated: bool) -> None:
+            nonlocal stored
+            stored = self.existing(spec, simulated=simulated)
+
         vectors: list[Any] = [value for kind, value in queries.values if kind == "vector"]
         if len(vectors) < len(
             queries.values
         ):  # of an index without rows nothing is near, and nothing need be paid for
-            vectors = [] if stored.dim is None else run_to_end(vectors_of(queries.values, spec, self._api()))
+            vectors = (
+                []
+                if stored.dim is None
+                else run_to_end(vectors_of(queries.values, spec, self._api(), choose))
+            )
         found = nearest(stored, vectors, search)
         return found.drop_columns(["query"]) if queries.is_single else found
 
@@ -151,15 +160,33 @@ class EmbeddingIndexes(dg.ConfigurableResource[Any]):
             )
         return self._databases[uri]  # type: ignore[no-any-return]
 
-    def existing(self, spec: IndexSpec) -> StoredIndex:
-        """The stored index. Raises SearchError for one that was never materialized, or with another function or metric."""
+    def existing(self, spec: IndexSpec, *, simulated: bool | None = None) -> StoredIndex:
+        """The stored index: of the API's vectors or of a simulator's, as is said; of these where there are no others.
+
+        Raises SearchError for one that was never materialized, or with another function or metric.
+        """
         opened = self._opened.get(spec.key)
-        if opened is not None and opened.spec.identity == spec.identity:
+        if (
+            opened is not None
+            and opened.spec.identity == spec.identity
+            and simulated in (None, opened.simulated)
+        ):
             return opened
         database = self.database(spec)
-        found = StoredIndex.open(spec, database)
+        wanted = (False, True) if simulated is None else (simulated,)
+        every = [StoredIndex.open(spec, database, simulated=one) for one in wanted]
+        found = next((one for one in every if one is not None), None)
         if found is None:
-            if generations(database, spec):
+            if (
+                simulated is not None
+                and StoredIndex.open(spec, database, simulated=not simulated) is not None
+            ):
+                made, asked = ("the API", "a simulator") if simulated else ("a simulator", "the API")
+                msg = (
+                    f"{spec.label} holds vectors of {made}, but the query would be embedded by {asked}, which is no measure of "
+                    f"anything; materialize its vectors and the index with {asked}"
+                )
+            elif generations(database, spec):
                 msg = (
                     f"{spec.label} was made with another embedding function, metric or key than it is defined with now, which "
                     "is no measure of anything; materialize it again, all of its partitions"

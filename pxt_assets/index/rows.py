@@ -84,6 +84,11 @@ class IndexRows:
         self._partition = partition or ""
         self._label = label
 
+    @property
+    def simulated(self) -> bool:
+        """Whether any of the vectors was invented by a simulator."""
+        return self._inputs.rows[self._spec.vectors._asset].simulated
+
     def schema(self, dim: int | None) -> pa.Schema:
         """The columns that the index has for these rows; no vectors where their length is not known."""
         import pyarrow as pa

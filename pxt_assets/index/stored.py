@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 from pxt_assets.compute.digests import digests_of
 from pxt_assets.errors import PartitionError
-from pxt_assets.index.lance import among, generation, generations
+from pxt_assets.index.lance import SIMULATED, among, generation, generations
 from pxt_assets.index.spec import DIGEST, PARTITION, ROW, VECTOR, IndexSpec
 
 if TYPE_CHECKING:
@@ -43,20 +43,24 @@ class StoredIndex:
         self._database = database
 
     @classmethod
-    def open(cls, spec: IndexSpec, database: DBConnection) -> StoredIndex | None:
+    def open(cls, spec: IndexSpec, database: DBConnection, *, simulated: bool) -> StoredIndex | None:
         """The index, None where it was never written."""
-        name = generation(spec)
+        name = generation(spec, simulated=simulated)
         if name not in generations(database, spec):
             return None
         return cls(spec, database, database.open_table(name))
 
     @classmethod
-    def create(cls, spec: IndexSpec, database: DBConnection, schema: pa.Schema) -> StoredIndex:
+    def create(
+        cls, spec: IndexSpec, database: DBConnection, schema: pa.Schema, *, simulated: bool
+    ) -> StoredIndex:
         """The index with these columns, made if it is not there; one without vectors yet is made anew."""
-        found = cls.open(spec, database)
+        found = cls.open(spec, database, simulated=simulated)
         if found is None or (found.dim is None and VECTOR in schema.names):
             mode = "create" if found is None else "overwrite"
-            table = database.create_table(generation(spec), schema=schema, mode=mode, exist_ok=found is None)
+            table = database.create_table(
+                generation(spec, simulated=simulated), schema=schema, mode=mode, exist_ok=found is None
+            )
             return cls(spec, database, table)
         return found
 
@@ -170,11 +174,19 @@ class StoredIndex:
         if self.table.count_rows(_GONE):
             self.table.delete(_GONE)
 
+    @property
+    def simulated(self) -> bool:
+        """Whether a simulator invented its vectors."""
+        return self.table.name.endswith(SIMULATED)
+
     def drop_older(self) -> list[str]:
-        """Drops the generations of the index all of whose partitions this one has. Gives the names of the others."""
+        """Drops the generations of the index all of whose partitions this one has. Gives the names of the others.
+
+        Nothing that a simulator invented takes the place of what was paid for.
+        """
         ours, left = self.partitions(), []
         for name in generations(self._database, self.spec):
-            if name == self.table.name:
+            if name == self.table.name or (self.simulated and not name.endswith(SIMULATED)):
                 continue
             other = StoredIndex(self.spec, self._database, self._database.open_table(name))
             if other.partitions() <= ours:

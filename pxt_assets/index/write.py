@@ -33,10 +33,10 @@ def write_partition(
     """
     import numpy as np
 
-    found = StoredIndex.open(spec, database)
+    found = StoredIndex.open(spec, database, simulated=rows.simulated)
     scanned = rows.scan(None if found is None else found.dim)
     schema = rows.schema(scanned.dim)
-    stored = StoredIndex.create(spec, database, schema)
+    stored = StoredIndex.create(spec, database, schema, simulated=rows.simulated)
     stored.add_missing(schema)
     known = stored.rows_of(partition or "")
     wanted = np.ones(len(scanned.indexed), bool)

@@ -45,7 +45,7 @@ def test_an_index_is_an_asset_beside_its_vectors(tbl: Table):
     assert "tickets.body" in (spec.description or "")
     dg.Definitions.validate_loadable(
         dg.Definitions(
-            assets=tbl.assets,
+            assets=[dg.AssetSpec("tickets").with_io_manager_key("columns"), *tbl.assets],
             resources={
                 "openai": OpenAIResource(api_key="k"),
                 "columns": ColumnStore(base_path="x"),
@@ -173,7 +173,7 @@ class TestIfExists:
         """The vectors of the one before go with it."""
         tbl.add_embedding_index(tbl.body, embedding=EMBED)
         tbl.add_embedding_index(tbl.body, embedding=letters, if_exists="replace")
-        assert keys(tbl) == ["tickets/body_idx_vectors", "tickets/body_idx"]
+        assert sorted(keys(tbl)) == ["tickets/body_idx", "tickets/body_idx_vectors"]
         (vectors,) = (asset for asset in tbl.assets if asset.key.path[-1] == "body_idx_vectors")
         assert "letters" in next(iter(vectors.specs)).description
 

@@ -337,3 +337,21 @@ class TestRefusals:
         shop.run(tbl)
         with pytest.raises(SearchError, match=r"openai=OpenAIResource\(\)"):
             tbl.body.similarity("a", indexes=shop.indexes)
+
+    def test_a_simulators_vectors_and_the_apis(self, shop: Shop, simulated, serve):
+        """They are kept apart, and not compared with each other."""
+        from pxt_assets.functions import embeddings
+        from tests.scripted_server import resource_of
+
+        shop.openai = simulated
+        shop.rows[None] = texts({1: "a"})
+        tbl = shop.table()
+        tbl.add_embedding_index(tbl.body, embedding=embeddings.using(model="text-embedding-3-small"))
+        shop.run(tbl)
+        real = EmbeddingIndexes(base_path=shop.indexes.base_path, openai=resource_of(serve()))
+        with pytest.raises(
+            SearchError, match="holds vectors of a simulator, but the query would be embedded by the API"
+        ):
+            tbl.body.similarity("a", indexes=real)
+        invented = EmbeddingIndexes(base_path=shop.indexes.base_path, openai=simulated)
+        assert tbl.body.similarity("a", indexes=invented)["id"].to_pylist() == [1]
