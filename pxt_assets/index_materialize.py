@@ -15,9 +15,10 @@ from pxt_assets.errors import PartitionError, RunError
 from pxt_assets.event_loop import run_to_end
 from pxt_assets.events import log_materialization, result_of_logged
 from pxt_assets.expr import ColumnRef
+from pxt_assets.index.lance import reaching, said
 from pxt_assets.index.resource import remember
 from pxt_assets.index.rows import IndexRows, can_keep, is_plain
-from pxt_assets.index.vector_index import maintain
+from pxt_assets.index.vector_index import VectorIndex, maintain, vector_index
 from pxt_assets.index.write import Written, write_partition
 from pxt_assets.index_asset import INDEXED, IndexAssetSpec
 from pxt_assets.index_metadata import IndexPage, index_metadata, index_page, written_line
@@ -83,7 +84,8 @@ class IndexMaterialization:
         yield self._check()
 
     async def _write(self) -> None:
-        database = await in_thread(self._indexes.database, self._index)
+        with reaching(self._indexes.base_path, RunError):
+            database = await in_thread(self._indexes.database, self._index)
         for partition in self._keys:
             started = time.monotonic()
             label = self._label(partition)
@@ -94,9 +96,10 @@ class IndexMaterialization:
                 ):
                     with inputs.held():
                         await in_thread(inputs.check)
-                        self._stored, written = await in_thread(
-                            write_partition, database, self._index, rows, partition
-                        )
+                        with reaching(database.uri, RunError):
+                            self._stored, written = await in_thread(
+                                write_partition, database, self._index, rows, partition
+                            )
             except PartitionError as e:
                 e.locate(label)
                 self._failures[partition] = e
@@ -135,8 +138,9 @@ class IndexMaterialization:
         if self._stored is None or not self._done:
             return None
         stored = self._stored
-        built = maintain(stored, self._indexes.vector_index_rows)
-        page = index_page(stored, built, stored.drop_older())
+        with reaching(stored.uri, RunError):
+            built = self._maintained(stored)
+            page = index_page(stored, built, stored.drop_older())
         several = len(self._keys) > 1
         result: Result = result_of_logged(self._index.key)
         for partition, done in self._done.items():
@@ -156,6 +160,17 @@ class IndexMaterialization:
                 self._context.add_asset_metadata(metadata, asset_key=self._index.key, partition_key=partition)
                 result = dg.MaterializeResult(asset_key=self._index.key, data_version=dg.DataVersion(version))
         return result
+
+    def _maintained(self, stored: StoredIndex) -> VectorIndex | None:
+        """The approximate index, brought up to date; as it was, if another run writes to the index just now."""
+        try:
+            return maintain(stored, self._indexes.vector_index_rows)
+        except (OSError, RuntimeError, ValueError) as e:
+            self._context.log.warning(
+                f"{self._index.label}: the rows are written, but files could not be compacted, nor the vector index brought up "
+                f"to date ({said(e)}); the next run tries again, and until then searches take longer"
+            )
+            return vector_index(stored)
 
     def _metadata(self, partition: str | None, done: _Done, page: IndexPage) -> dict[str, Any]:
         assert self._stored is not None

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
-from pxt_assets.errors import RunError
+from pxt_assets.errors import PxtError, RunError
 from pxt_assets.store import file_name
 
 if TYPE_CHECKING:
@@ -62,6 +63,18 @@ def generations(database: DBConnection, spec: IndexSpec) -> list[str]:
         token = page.page_token
         if not token:
             return [name for name in names if name.removesuffix(SIMULATED).rpartition("-")[0] == spec.name]
+
+
+@contextmanager
+def reaching(uri: str, error: type[PxtError]) -> Iterator[None]:
+    """Within the block, what LanceDB raises where it cannot read or write is raised as `error`, with the place."""
+    try:
+        yield
+    except (OSError, RuntimeError, ValueError) as e:
+        if isinstance(e, PxtError):
+            raise
+        msg = f"the index at {uri} cannot be read or written: {said(e)}"
+        raise error(msg) from e
 
 
 def literal(text: str) -> str:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from pxt_assets.errors import CellError, RunError, SearchError
 from pxt_assets.expr import Call, Expr, Shape, calls, with_functions
+from pxt_assets.index.lance import reaching
 from pxt_assets.index.search import Search, check_search, nearest
 from pxt_assets.index.spec import IndexSpec
 from pxt_assets.index.stored import StoredIndex
@@ -61,9 +62,10 @@ class EmbeddingLookup:
     def bound(self, indexes: EmbeddingIndexes) -> EmbeddingLookup:
         """The function over the index as it is stored now. Raises RunError where it never was."""
         try:
-            stored = indexes.existing(self.index)
-            bound = EmbeddingLookup(self.index, self._search, self._columns, stored)
-            check_search(stored, bound._asked)  # what would fail every row need not wait for one
+            with reaching(indexes.base_path, RunError):
+                stored = indexes.existing(self.index)
+                bound = EmbeddingLookup(self.index, self._search, self._columns, stored)
+                check_search(stored, bound._asked)  # what would fail every row need not wait for one
         except SearchError as e:
             raise RunError(str(e)) from e
         return bound

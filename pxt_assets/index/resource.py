@@ -11,9 +11,9 @@ from pydantic import ConfigDict, Field, PrivateAttr, field_validator
 from pxt_assets.errors import SearchError
 from pxt_assets.event_loop import run_to_end
 from pxt_assets.expr import ColumnRef
-from pxt_assets.index.lance import connect, database_uri, generations
-from pxt_assets.index.query import queries_of, vectors_of
-from pxt_assets.index.search import checked_search, nearest
+from pxt_assets.index.lance import connect, database_uri, generations, reaching
+from pxt_assets.index.query import Queries, queries_of, vectors_of
+from pxt_assets.index.search import Search, checked_search, nearest
 from pxt_assets.index.spec import IndexSpec
 from pxt_assets.index.stored import StoredIndex
 from pxt_assets.resource import OpenAIResource
@@ -133,6 +133,11 @@ class EmbeddingIndexes(dg.ConfigurableResource[Any]):
             raise SearchError(msg)
         search = checked_search(spec.label, **options)
         queries = queries_of(query, spec.label)
+        with reaching(database_uri(self.base_path, spec.table.path), SearchError):
+            found = self._found(spec, queries, search)
+        return found.drop_columns(["query"]) if queries.is_single else found
+
+    def _found(self, spec: IndexSpec, queries: Queries, search: Search) -> pa.Table:
         stored = self.existing(spec)
 
         def choose(simulated: bool) -> None:
@@ -143,13 +148,9 @@ class EmbeddingIndexes(dg.ConfigurableResource[Any]):
         if len(vectors) < len(
             queries.values
         ):  # of an index without rows nothing is near, and nothing need be paid for
-            vectors = (
-                []
-                if stored.dim is None
-                else run_to_end(vectors_of(queries.values, spec, self._api(), choose))
-            )
-        found = nearest(stored, vectors, search)
-        return found.drop_columns(["query"]) if queries.is_single else found
+            api = None if stored.dim is None else self._api()
+            vectors = [] if stored.dim is None else run_to_end(vectors_of(queries.values, spec, api, choose))
+        return nearest(stored, vectors, search)
 
     def database(self, spec: IndexSpec) -> DBConnection:
         """The LanceDB database that holds the index. Raises RunError without LanceDB."""
