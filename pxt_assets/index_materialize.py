@@ -24,7 +24,7 @@ from pxt_assets.index_asset import INDEXED, IndexAssetSpec
 from pxt_assets.index_metadata import IndexPage, index_metadata, index_page, written_line
 from pxt_assets.materialize import PartitionsFailedError
 from pxt_assets.threads import in_thread
-from pxt_assets.upstream import upstream_rows
+from pxt_assets.upstream import step_partitions, upstream_rows
 
 if TYPE_CHECKING:
     from pxt_assets.index.resource import EmbeddingIndexes
@@ -57,8 +57,7 @@ class IndexMaterialization:
         self._loaded = loaded
         self._store: ColumnStore = getattr(context.resources, spec.resources.columns)
         self._indexes: EmbeddingIndexes = getattr(context.resources, spec.resources.indexes)
-        partitioned = context.has_partition_key or context.has_partition_key_range
-        self._keys: Sequence[str | None] = list(context.partition_keys) if partitioned else [None]
+        self._keys = step_partitions(context)
         self._done: dict[str | None, _Done] = {}
         self._failures: dict[str | None, PartitionError] = {}
         self._stored: StoredIndex | None = None

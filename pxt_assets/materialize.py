@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from contextlib import AsyncExitStack
 from dataclasses import replace
 from functools import cached_property
@@ -41,7 +41,7 @@ from pxt_assets.metadata import (
     summary,
 )
 from pxt_assets.meter import total_cost
-from pxt_assets.upstream import upstream_rows
+from pxt_assets.upstream import step_partitions, upstream_rows
 
 if TYPE_CHECKING:
     from pxt_assets.resource import OpenAIResource
@@ -71,7 +71,7 @@ class Materialization:
         self._resource: OpenAIResource | None = (
             getattr(context.resources, spec.resources.openai) if spec.asks_api else None
         )
-        self._keys = _partitions(context)
+        self._keys = step_partitions(context)
         max_cost_usd = spec.max_cost_usd if config.max_cost_usd is None else config.max_cost_usd
         self._budget = None if max_cost_usd is None else Budget(max_cost_usd)
         self._started = time.monotonic()
@@ -328,9 +328,3 @@ class PartitionsFailedError(RunError):
 def _found_by(error: CellsFailedError) -> Findings:
     failed = [Failed(key, one.errortype, one.message) for key, one in error.failures]
     return Findings(rows=error.rows, errors=error.errors, failed=failed)
-
-
-def _partitions(context: dg.AssetExecutionContext) -> Sequence[Partition]:
-    """The partitions to compute, None standing for all of an asset without partitions."""
-    partitioned = context.has_partition_key or context.has_partition_key_range
-    return list(context.partition_keys) if partitioned else [None]

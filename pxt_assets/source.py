@@ -8,6 +8,7 @@ import dagster as dg
 from pxt_assets.files import check_pattern, media_columns, media_schema, read_files
 from pxt_assets.names import identifier
 from pxt_assets.types import ColumnType
+from pxt_assets.upstream import step_partitions
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -65,9 +66,7 @@ def files_asset(
         backfill_policy=dg.BackfillPolicy.single_run() if partitions_def else None,
     )
     def files(context: dg.AssetExecutionContext) -> dg.MaterializeResult[Any]:
-        partitioned = context.has_partition_key or context.has_partition_key_range
-        keys: list[str | None] = [*context.partition_keys] if partitioned else [None]
-        return dg.MaterializeResult(asset_key=key, value=Partitions(keys))
+        return dg.MaterializeResult(asset_key=key, value=Partitions(step_partitions(context)))
 
     return files
 

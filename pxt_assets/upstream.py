@@ -1,4 +1,4 @@
-"""The upstream rows of one partition, out of what Dagster loaded for the whole run."""
+"""The partitions of a step, and the upstream rows of each, out of what Dagster loaded for the whole run."""
 
 from __future__ import annotations
 
@@ -11,6 +11,17 @@ from dagster._core.definitions.partitions.utils import infer_partition_mapping
 
 from pxt_assets.errors import PartitionError, SourceError
 from pxt_assets.rows import Rows, chained, rows_of
+
+
+def step_partitions(context: dg.AssetExecutionContext) -> list[str | None]:
+    """The partitions to materialize, None standing for all of an asset without partitions.
+
+    A run of partitions may have assets without any, too.
+    """
+    partitioned = context.has_partition_key or context.has_partition_key_range
+    return (
+        [*context.partition_keys] if partitioned and context.assets_def.partitions_def is not None else [None]
+    )
 
 
 def upstream_rows(

@@ -10,7 +10,7 @@ import os
 
 import dagster as dg
 
-from pxt_assets.demo.graph import demo_definitions, photos_table, tickets_table
+from pxt_assets.demo.graph import demo_definitions, own_tables, tickets_table
 from pxt_assets.demo.own_files import own_partitions
 from pxt_assets.table import Table
 
@@ -18,7 +18,7 @@ from pxt_assets.table import Table
 def _tables() -> list[Table]:
     files = os.environ.get("PXT_DEMO_FILES")
     if not files:
-        return [tickets_table(), photos_table()]
+        return own_tables()
     key, text = os.environ.get("PXT_DEMO_KEY", "id"), os.environ.get("PXT_DEMO_TEXT", "body")
     return [tickets_table(files, own_partitions(files), key=key, text=text)]
 

@@ -1,4 +1,4 @@
-"""The demo's asset graph: support tickets, and the photos that came with them."""
+"""The demo's asset graph: support tickets, the photos that came with them, and tickets that were solved before."""
 
 from __future__ import annotations
 
@@ -26,20 +26,63 @@ from pxt_assets.functions import (
     speech,
     transcriptions,
 )
+from pxt_assets.index.resource import EmbeddingIndexes
 from pxt_assets.resource import OpenAIResource
 from pxt_assets.store import ColumnStore
 from pxt_assets.table import Table
 from pxt_assets.types import String
+from pxt_assets.udf import udf
 
 _DATA = glob.escape(str(Path(__file__).parent / "data"))
 OWN_FILES = f"{_DATA}/tickets/{{partition_key}}.csv"
+SOLVED = f"{_DATA}/solved.csv"
 OWN_PHOTOS = f"{_DATA}/photos/{{partition_key}}/*.jpg"
 OWN_DAYS = dg.DailyPartitionsDefinition("2026-03-02", end_date="2026-03-07")
 INSTRUCTION = "Say in one English sentence what the customer wants. Answer with that sentence alone."
 QUESTION = "Say in one English sentence what the picture shows. Answer with that sentence alone."
 BACKDROP = "Replace the background with a plain light grey studio backdrop"
+GUIDELINE = (
+    "Draft a reply to the customer's ticket, in its language, in at most three sentences. Follow how similar tickets were "
+    "solved before, where they apply."
+)
 _RPM = 6_000
 """Requests/minute of each model of the simulator."""
+
+
+@udf
+def prompt(context: list[Any], ticket: str) -> str:
+    """The prompt of a reply: similar tickets that were solved before, and the ticket itself."""
+    solved = [f"Ticket: {one['body']}\nReply: {one['reply']}" for one in context]
+    return "\n\n".join([*solved, f"The ticket to reply to:\n{ticket}"])
+
+
+def solved_table() -> Table:
+    """Tickets that were solved before, with their replies."""
+    return Table.from_files(
+        "solved",
+        SOLVED,
+        key="id",
+        schema={"body": String, "reply": String},
+        group_name="tickets",
+        description="Tickets that were solved before, and how.",
+        automation_condition=on_changed_inputs(),
+    )
+
+
+def own_tables() -> list[Table]:
+    """The demo's tables: replies to tickets are drafted by what similar ones were answered."""
+    solved, tickets = solved_table(), tickets_table()
+    index = solved.add_embedding_index(solved.body, embedding=embeddings.using(model=EMBEDDING_MODEL))
+    context = index.search(tickets.body, k=3, columns=["body", "reply"])
+    tickets.add_computed_column(context=context, on_error="ignore")
+    ask: Any = prompt  # whose columns stand for the values that its hints name
+    messages = [
+        {"role": "system", "content": GUIDELINE},
+        {"role": "user", "content": ask(tickets.context, tickets.body)},
+    ]
+    tickets.add_computed_column(draft=chat_completions(messages, model=CHAT_MODEL), on_error="ignore")
+    tickets.add_computed_column(reply=tickets.draft.choices[0].message.content)
+    return [solved, tickets, photos_table()]
 
 
 def tickets_table(
@@ -110,6 +153,10 @@ def demo_definitions(tables: Sequence[Table], *, live: bool, store: str) -> dg.D
     return dg.Definitions(
         assets=[asset for table in tables for asset in table.assets],
         schedules=[table.schedule("0 6 * * *") for table in tables],
-        resources={"openai": openai, "columns": ColumnStore(base_path=store)},
+        resources={
+            "openai": openai,
+            "columns": ColumnStore(base_path=store),
+            "indexes": EmbeddingIndexes(base_path=f"{store}/indexes", openai=openai),
+        },
         executor=dg.in_process_executor,  # a process for each step takes longer than the demo's steps
     )

@@ -18,7 +18,7 @@ from rich.progress import Progress as Bars
 from rich.table import Table as Grid
 
 from pxt_assets.compute import progress
-from pxt_assets.demo.graph import OWN_DAYS, demo_definitions, photos_table, tickets_table
+from pxt_assets.demo.graph import OWN_DAYS, demo_definitions, own_tables, tickets_table
 from pxt_assets.demo.own_files import own_files, own_partitions
 from pxt_assets.meter import dollars
 from pxt_assets.names import identifier
@@ -56,7 +56,7 @@ def run_demo(*, data: Path | None, key: str, text: str, out: Path, live: bool) -
     settings: dict[str, str] = {}
     if data is None:
         partitions = list(OWN_DAYS.get_partition_keys())
-        tables = [tickets_table(), photos_table()]
+        tables = own_tables()
     else:
         files, partitions = own_files(data)
         dynamic = own_partitions(files)
