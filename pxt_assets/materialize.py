@@ -290,7 +290,7 @@ class Materialization:
         spec = self._spec
         keys = self._keys
         if keys == [None] and spec.partitions_def is not None:
-            keys = spec.partitions_def.get_partition_keys(dynamic_partitions_store=self._context.instance)
+            keys = [*spec.partitions_def.get_partition_keys(dynamic_partitions_store=self._context.instance)]
         found: dict[Partition, Findings] = {}
         for partition in keys:
             file = self._store.file(spec.key, partition)

@@ -197,7 +197,7 @@ def _cells(figures: _Figures) -> list[str]:
 
 def _add(figures: _Figures, metadata: dict[str, Any]) -> None:
     figures.stored = True
-    figures.rows += metadata.get("dagster/partition_row_count", 0)
+    figures.rows += metadata.get("dagster/partition_row_count", metadata.get("dagster/row_count", 0))
     if "pxt/requests" not in metadata:
         return
     figures.computed = True

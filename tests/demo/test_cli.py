@@ -13,6 +13,7 @@ from click.testing import CliRunner
 
 from pxt_assets.cli import main
 
+SOLVED = ("solved", "solved/body_idx_vectors", "solved/body_idx")
 TICKETS = (
     "tickets",
     "tickets/response",
@@ -20,6 +21,9 @@ TICKETS = (
     "tickets/embed",
     "tickets/moderation",
     "tickets/flagged",
+    "tickets/context",
+    "tickets/draft",
+    "tickets/reply",
 )
 PHOTOS = (
     "photos",
@@ -50,7 +54,12 @@ def test_the_demo_materializes_all_assets_and_says_what_it_took(tmp_path):
     """`pxt-assets demo` prints per asset its figures, where the files are, and how to open them in the browser."""
     done = pxt_assets(tmp_path, "demo")
     assert done.returncode == 0, done.stderr
-    assert re.findall(r"^((?:tickets|photos)\S*) {2,}\d", done.stdout, re.MULTILINE) == [*TICKETS, *PHOTOS]
+    assert re.findall(r"^((?:solved|tickets|photos)\S*) {2,}\d", done.stdout, re.MULTILINE) == [
+        *SOLVED,
+        *TICKETS,
+        *PHOTOS,
+    ]
+    assert {figures(done.stdout, asset)[0] for asset in SOLVED} == {"24"}
     assert {figures(done.stdout, asset)[0] for asset in TICKETS} == {"80"}
     assert {figures(done.stdout, asset)[0] for asset in PHOTOS} == {"10"}
     assert figures(done.stdout, "tickets/response")[2] == "79"  # two tickets have the same text
@@ -59,7 +68,8 @@ def test_the_demo_materializes_all_assets_and_says_what_it_took(tmp_path):
     assert "simulated cost" in done.stdout
     store = tmp_path / ".pxt-demo" / "columns"
     assert str(store) in done.stdout
-    assert len([p for p in store.rglob("*.parquet") if p.parent.name != "_meta"]) == len(TICKETS + PHOTOS) * 5
+    files = [p for p in store.rglob("*.parquet") if p.parent.name != "_meta"]
+    assert len(files) == len(TICKETS + PHOTOS) * 5 + len(SOLVED) - 1
     assert not list(store.rglob("*.journal"))
     assert f"DAGSTER_HOME={tmp_path}/.pxt-demo/dagster" in done.stdout
     assert "dagster dev -m pxt_assets.demo.definitions" in done.stdout
@@ -88,6 +98,7 @@ def test_the_demo_runs_on_files_of_ones_own(tmp_path, own):
     assert figures(done.stdout, "tickets/summary")[0] == "3"
     assert "PXT_DEMO_FILES=" in done.stdout
     assert "photos" not in done.stdout
+    assert "solved" not in done.stdout
 
 
 def test_a_mistake_in_ones_own_files_is_told_in_a_line(tmp_path, own):

@@ -13,12 +13,18 @@ import pytest
 from tests.dagster_dev import ROOT, DagsterDev, dagster_dev, environment
 
 ASSETS = {
+    "solved",
+    "solved/body_idx_vectors",
+    "solved/body_idx",
     "tickets",
     "tickets/response",
     "tickets/summary",
     "tickets/embed",
     "tickets/moderation",
     "tickets/flagged",
+    "tickets/context",
+    "tickets/draft",
+    "tickets/reply",
     "photos",
     "photos/seen",
     "photos/caption",
@@ -104,13 +110,15 @@ class TestGraphQL:
             "no_failed_cells",
             "no_unexpected_nulls",
         }
-        assert {node["backfillPolicy"]["policyType"] for node in nodes.values()} == {"SINGLE_RUN"}
+        policies = [node["backfillPolicy"] for node in nodes.values() if node["partitionKeys"]]
+        assert {policy["policyType"] for policy in policies} == {"SINGLE_RUN"}
 
     def test_nothing_runs_by_itself(self, dev: DagsterDev, nodes: dict[str, dict[str, Any]]) -> None:
         """Columns are automated and scheduled, and all of that is switched off."""
         assert nodes["tickets/embed"]["automationCondition"]["label"] == "on_changed_inputs"
         schedules = dev.ask(SCHEDULES)["schedulesOrError"]["results"]
         assert {(one["name"], one["cronSchedule"]) for one in schedules} == {
+            ("solved_schedule", "0 6 * * *"),
             ("tickets_schedule", "0 6 * * *"),
             ("photos_schedule", "0 6 * * *"),
         }
@@ -133,9 +141,9 @@ class Pages:
             self.page.get_by_text(text).first.wait_for()
         return self.page
 
-    def dialog(self, asset: str, entry: str) -> Any:
+    def dialog(self, asset: str, entry: str, view: str = f"partitions&partition={DAY}") -> Any:
         """What a Markdown entry of the day's materialization shows."""
-        page = self.open(f"assets/{asset}?view=partitions&partition={DAY}", entry)
+        page = self.open(f"assets/{asset}?view={view}", entry)
         row = page.locator("tr", has_text=entry).first
         button = row.get_by_text("Show Markdown")
         button.or_(row.locator("img").first).first.wait_for()
@@ -203,10 +211,25 @@ class TestBrowser:
 
     def test_the_lineage_graph_shows_the_columns(self, pages: Pages, materialized: dict[str, str]) -> None:
         """Each is an asset of its own, with its kinds and how many of its partitions are there."""
-        page = pages.open("locations/demo/asset-groups/tickets/lineage", "OpenAI", "20% filled")
-        for column in ("response", "summary", "embed", "moderation", "flagged"):
+        pages.page.set_viewport_size(
+            {"width": 2_200, "height": 1_400}
+        )  # or its nodes are drawn without their kinds
+        page = pages.open("locations/demo/asset-groups/tickets/lineage", "flagged")
+        page.get_by_text("OpenAI").first.wait_for()
+        page.get_by_text("20% filled").first.wait_for()
+        for column in (
+            "response",
+            "summary",
+            "embed",
+            "moderation",
+            "flagged",
+            "body_idx",
+            "context",
+            "reply",
+        ):
             assert page.get_by_text(column, exact=True).first.is_visible()
         pages.keep("lineage")
+        page.set_viewport_size({"width": 1_400, "height": 900})
 
     def test_the_columns_say_where_they_come_from(self, pages: Pages, materialized: dict[str, str]) -> None:
         """A tag beside the column's name, and the prompt in the description."""
@@ -236,6 +259,13 @@ class TestBrowser:
         image.wait_for()
         assert image.evaluate("one => one.naturalWidth") > 200
         pages.keep("made_of")
+
+    def test_the_index_shows_example_searches(self, pages: Pages, materialized: dict[str, str]) -> None:
+        """Rows with those that are nearest to them, as a table in the dialog that opens."""
+        dialog = pages.dialog("solved/body_idx", "pxt/preview", "overview")
+        dialog.get_by_text("looked for").first.wait_for()
+        assert dialog.locator("tr").count() >= 9
+        pages.keep("index")
 
     def test_the_plots_have_points(self, pages: Pages, materialized: dict[str, str]) -> None:
         """Of cost, tokens and seconds, by materialization."""

@@ -1,14 +1,15 @@
-"""The demo's two tables: what their columns hold, and what the UI shows of them."""
+"""The demo's tables: what their columns hold, and what the UI shows of them."""
 
 import io
+import json
 
 import dagster as dg
 import PIL.Image
 import pytest
 
-from pxt_assets import ColumnStore, OpenAIResource
+from pxt_assets import ColumnStore, EmbeddingIndexes, OpenAIResource
 from pxt_assets.demo.definitions import defs
-from pxt_assets.demo.graph import OWN_DAYS, photos_table, tickets_table
+from pxt_assets.demo.graph import OWN_DAYS, own_tables
 from tests.runs import materialize, metadata, stored, values
 
 DAY = "2026-03-02"
@@ -22,12 +23,14 @@ def store(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def run(_simulator, store):
-    """One day of both tables."""
+    """One day of all tables."""
     openai = OpenAIResource(base_url=_simulator.base_url, api_key="sk-test", default_rpm=60_000)
-    return materialize([*tickets_table().assets, *photos_table().assets], store, openai, partition=DAY)
+    assets = [asset for table in own_tables() for asset in table.assets]
+    resources = {"indexes": EmbeddingIndexes(base_path=f"{store.base_path}/indexes")}
+    return materialize(assets, store, openai, partition=DAY, resources=resources)
 
 
-@pytest.mark.parametrize("table", [tickets_table(), photos_table()], ids=repr)
+@pytest.mark.parametrize("table", own_tables()[1:], ids=repr)
 def test_every_column_has_a_value_in_every_row(run, store, table):
     """None fails, none is null; what the simulator answered is marked."""
     source, *columns = (asset.key.to_user_string() for asset in table.assets)
@@ -77,12 +80,23 @@ def clean(monkeypatch):
     return monkeypatch
 
 
-def test_the_code_location_has_both_tables(clean):
-    """In the same partitions, so that one run can materialize all."""
+def test_a_reply_is_drafted_by_how_similar_tickets_were_solved(run, store):
+    """Each ticket's context are three of them, the most similar first, and their replies."""
+    contexts = [json.loads(context) for context in values(store, "tickets/context", DAY)]
+    assert all(len(context) == 3 for context in contexts)
+    assert all({"id", "score", "body", "reply"} == set(one) for context in contexts for one in context)
+    parcel = contexts[1]
+    assert "Where is my parcel?" in parcel[0]["body"]
+    assert parcel[0]["score"] == max(one["score"] for one in parcel) > 0.2
+    assert metadata(run, "solved/body_idx")["pxt/rows_indexed"] == 24
+
+
+def test_the_code_location_has_all_tables(clean):
+    """In the same partitions, or none, so that one run can materialize all."""
     found = defs()
-    assert keys(found) >= {"tickets/flagged", "photos", "photos/edited"}
+    assert keys(found) >= {"solved/body_idx", "tickets/reply", "photos", "photos/edited"}
     partitions = {spec.partitions_def for spec in found.resolve_all_asset_specs()}
-    assert partitions == {OWN_DAYS}
+    assert partitions == {OWN_DAYS, None}
 
 
 def test_with_files_of_ones_own_there_are_no_photos(clean, tmp_path):
