@@ -145,11 +145,12 @@ class EmbeddingIndexes(dg.ConfigurableResource[Any]):
             stored = self.existing(spec, simulated=simulated)
 
         vectors: list[Any] = [value for kind, value in queries.values if kind == "vector"]
-        if len(vectors) < len(
-            queries.values
-        ):  # of an index without rows nothing is near, and nothing need be paid for
-            api = None if stored.dim is None else self._api()
-            vectors = [] if stored.dim is None else run_to_end(vectors_of(queries.values, spec, api, choose))
+        if len(vectors) < len(queries.values):
+            vectors = []
+            if (
+                stored.dim is not None
+            ):  # in an index without rows nothing is near, and nothing need be paid for
+                vectors = run_to_end(vectors_of(queries.values, spec, self._api(), choose))
         return nearest(stored, vectors, search)
 
     def database(self, spec: IndexSpec) -> DBConnection:

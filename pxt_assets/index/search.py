@@ -91,11 +91,11 @@ def nearest(stored: StoredIndex, vectors: Sequence[Vector], search: Search) -> p
     import pyarrow as pa
 
     spec, schema = stored.spec, stored.schema
-    shown = _shown(stored, search)
+    shown = _shown(stored, schema, search)
     if VECTOR not in schema.names or not vectors:
         return _none(spec, schema, search.columns)
     _check(spec, vectors, schema.field(VECTOR).type.list_size)
-    built = vector_index(stored)
+    built = vector_index(stored, schema)
     found: list[pa.Table] = []
     for start in range(0, len(vectors), _QUERIES_AT_ONCE):
         some = [*vectors[start : start + _QUERIES_AT_ONCE]]
@@ -137,7 +137,7 @@ def _searched(
 
 def check_search(stored: StoredIndex, search: Search) -> None:
     """Refuses columns that the index does not keep, and a filter that it cannot read. Raises SearchError."""
-    _shown(stored, search)
+    _shown(stored, stored.schema, search)
     if search.where is not None:
         query = stored.table.search().select([ROW]).limit(1).where(search.where)
         _answered(query, stored, search)
@@ -157,8 +157,8 @@ def _answered(query: Any, stored: StoredIndex, search: Search) -> pa.Table:
         raise SearchError(msg) from e
 
 
-def _shown(stored: StoredIndex, search: Search) -> list[str]:
-    spec, kept = stored.spec, stored.columns
+def _shown(stored: StoredIndex, schema: pa.Schema, search: Search) -> list[str]:
+    spec, kept = stored.spec, stored.kept_in(schema)
     for name in search.columns:
         if name not in kept and name not in spec.key_columns:
             near = did_you_mean(name, kept)

@@ -77,8 +77,12 @@ class StoredIndex:
     @property
     def columns(self) -> list[str]:
         """The columns that are kept beside keys and vectors."""
+        return self.kept_in(self.schema)
+
+    def kept_in(self, schema: pa.Schema) -> list[str]:
+        """The same, of a schema that was read before."""
         internal = {*INTERNAL, *self.spec.key_columns}
-        return [name for name in self.schema.names if name not in internal]
+        return [name for name in schema.names if name not in internal]
 
     @property
     def dim(self) -> int | None:

@@ -15,6 +15,7 @@ from pxt_assets.index.stored import StoredIndex
 if TYPE_CHECKING:
     import numpy as np
     import numpy.typing as npt
+    import pyarrow as pa
     from lancedb.query import LanceVectorQueryBuilder
 
 DISTANCES: dict[Metric, Literal["cosine", "dot", "l2"]] = {"cosine": "cosine", "ip": "dot", "l2": "l2"}
@@ -60,13 +61,14 @@ class VectorIndex:
     """Searches of that sample."""
 
 
-def vector_index(stored: StoredIndex) -> VectorIndex | None:
-    """The approximate index, None where searches are exact."""
-    if stored.dim is None or not any(one.name == _NAME for one in stored.table.list_indices()):
+def vector_index(stored: StoredIndex, schema: pa.Schema | None = None) -> VectorIndex | None:
+    """The approximate index, None where searches are exact. `schema` is the stored one, where it was read before."""
+    schema = schema or stored.schema
+    if VECTOR not in schema.names or not any(one.name == _NAME for one in stored.table.list_indices()):
         return None
     kept = {
         name.decode().removeprefix("pxt_assets."): value.decode()
-        for name, value in (stored.schema.field(VECTOR).metadata or {}).items()
+        for name, value in (schema.field(VECTOR).metadata or {}).items()
     }
     try:
         return VectorIndex(int(kept["rows"]), int(kept["probes"]), float(kept["recall"]), int(kept["sample"]))

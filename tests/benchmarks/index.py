@@ -27,6 +27,7 @@ PARTITIONS = [f"p{i:03}" for i in range(200)]
 EACH = ROWS // len(PARTITIONS)
 QUIET = {"loggers": {"console": {"config": {"log_level": "ERROR"}}}}
 QUERIES = 200
+TOLD = ("pxt/index_type", "pxt/recall_at_10", "pxt/rows_indexed", "pxt/rows_written", "pxt/seconds")
 
 partitions = dg.StaticPartitionsDefinition(PARTITIONS)
 
@@ -89,8 +90,15 @@ def materialize(folder: str, first: str, last: str, threshold: int) -> dict[str,
     return {
         "seconds": seconds,
         "peak_mb": peak_mb(),
-        **{k: v.value for k, v in told.items() if isinstance(v.value, int | float | str)},
+        **{name: told[name].value for name in TOLD},
     }
+
+
+def upsert(folder: str) -> dict[str, object]:
+    """A partition of which every row has changed, after one that has not, in the same process."""
+    materialize(folder, PARTITIONS[0], PARTITIONS[0], 20_000)
+    write_upstream(folder, [PARTITIONS[7]], 99)
+    return materialize(folder, PARTITIONS[7], PARTITIONS[7], 20_000)
 
 
 def search(folder: str) -> dict[str, float]:
@@ -152,12 +160,7 @@ def whole(folder: str) -> None:
     show("written", {**written, "rows_a_second": ROWS / float(written["seconds"])})
     show("built", in_process(materialize, folder, first, first, 20_000))
     show("searched", in_process(search, folder))
-    show("unchanged partition", in_process(materialize, folder, first, first, 20_000))
-    in_process(write_upstream, folder, [PARTITIONS[7]], 99)
-    show(
-        "changed partition of 1,000 rows",
-        in_process(materialize, folder, PARTITIONS[7], PARTITIONS[7], 20_000),
-    )
+    show("changed partition of 1,000 rows, warm", in_process(upsert, folder))
     show("searched after that", in_process(search, folder))
 
 

@@ -12,7 +12,7 @@ import pandas as pd
 import PIL.Image
 import pytest
 
-from pxt_assets import Table
+from pxt_assets import EmbeddingIndexes, Table
 from pxt_assets.functions import (
     chat_completions,
     embeddings,
@@ -26,7 +26,7 @@ from pxt_assets.functions import (
     translations,
 )
 from pxt_assets.sniff import sniffed
-from pxt_assets.types import Audio, Image
+from pxt_assets.types import Audio, Image, String
 from tests.conformance.samples import picture, recording
 from tests.runs import materialize, rows_asset
 
@@ -120,6 +120,19 @@ def test_embeddings(tbl, values):
     tbl.add_computed_column(embed=embeddings(tbl.text, model="text-embedding-3-small"))
     for vector in values("embed"):
         assert (vector.shape, vector.dtype) == ((1_536,), np.float32)
+
+
+def test_an_embedding_index(rows, store, simulated, tmp_path):
+    """An index over the table's text, which a search finds each row in."""
+    tbl = Table(rows, schema={"text": String})
+    tbl.add_embedding_index(
+        embedding=embeddings.using(model="text-embedding-3-small"),
+    )
+    indexes = EmbeddingIndexes(base_path=str(tmp_path / "indexes"), openai=simulated)
+    materialize([rows, *tbl.assets], store, simulated, resources={"indexes": indexes})
+    for position, text in enumerate(TEXTS):
+        found = tbl.text.similarity(text, k=1, indexes=indexes).to_pylist()
+        assert found == [{"row": position, "score": pytest.approx(1.0, abs=1e-5)}]
 
 
 def test_image_edits(tbl, values):
