@@ -71,7 +71,7 @@ def reaching(uri: str, error: type[PxtError]) -> Iterator[None]:
     try:
         yield
     except (OSError, RuntimeError, ValueError) as e:
-        if isinstance(e, PxtError):
+        if isinstance(e, PxtError | NotImplementedError):  # ours, or a fault of ours
             raise
         msg = f"the index at {uri} cannot be read or written: {said(e)}"
         raise error(msg) from e

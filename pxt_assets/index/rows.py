@@ -26,6 +26,7 @@ T = TypeVar("T")
 
 _BATCH = 4_096
 _SHOWN = 5
+_BINARY = ("binary", "large_binary")
 
 
 def is_plain(arrow_type: pa.DataType) -> bool:
@@ -41,7 +42,7 @@ def is_plain(arrow_type: pa.DataType) -> bool:
 
 def can_keep(name: str) -> bool:
     """Whether an index can hold a column of that name beside its own."""
-    return name not in INTERNAL and name not in RESULT_COLUMNS and "." not in name
+    return name not in INTERNAL and name not in RESULT_COLUMNS and not {*".`"} & {*name}
 
 
 @dataclass
@@ -119,6 +120,7 @@ class IndexRows:
         """
         import numpy as np
 
+        self._check_kept()
         version = ContentVersion()
         positions, keys, contents = [], [], []
         null = failed = zeros = start = 0
@@ -140,7 +142,8 @@ class IndexRows:
                     zero += [int(i) + start for i in at[~has_direction][: _SHOWN - len(zero)]]
                     at, numbers = at[has_direction], numbers[has_direction]
                 rows = self._row_digests(key_table, start, at)
-                digests = _content_digests(rows, numbers, [array.take(at) for array in self._kept_of(arrays)])
+                kept = [_plain(array).take(at) for array in self._kept_of(arrays)]
+                digests = _content_digests(rows, numbers, kept)
                 version.add(digests)
                 positions.append(at + start)
                 keys.append(rows)
@@ -174,9 +177,9 @@ class IndexRows:
             if len(at) and scanned.dim is not None:
                 columns: dict[str, Any] = {}
                 for name, array in zip(self._kept, self._kept_of(arrays), strict=True):
-                    columns[name] = _plain(array.take(at))
+                    columns[name] = _plain(array).take(at)
                 for name in self._spec.row_key:
-                    columns[name] = _plain(key_table[name].combine_chunks().take(at))
+                    columns[name] = _plain(key_table[name].combine_chunks()).take(at)
                 if not self._spec.row_key:
                     columns[POSITION] = pa.array(at + start)
                 columns[PARTITION] = pa.array([self._partition] * len(at), pa.string())
@@ -205,6 +208,21 @@ class IndexRows:
     def _kept_of(self, values: Sequence[T]) -> Sequence[T]:
         """What belongs to the columns that are kept, of values that are there for each of the inputs' columns."""
         return values[len(values) - len(self._kept) :]
+
+    def _check_kept(self) -> None:
+        """Refuses columns that an index cannot keep, which were asked for by name."""
+        for ref in self._kept_of(self._inputs.columns):
+            schema = self._inputs.rows[ref._asset].schema
+            if ref._column not in schema.names:
+                continue
+            kind = schema.field(ref._column).type
+            if not (is_plain(kind) or is_json(kind) or str(kind) in _BINARY) or not can_keep(ref._column):
+                msg = (
+                    f"{self._label}: the index is to keep the column {ref._column!r} ({kind}), allowed: texts, numbers, dates, "
+                    f"booleans and Json, of names other than {', '.join([*RESULT_COLUMNS, *INTERNAL])} and without dots; leave "
+                    "it out of columns=[...], or add a column that can be kept"
+                )
+                raise PartitionError(msg)
 
     def _checked_length(self, vectors: pa.Array, dim: int | None, start: int) -> int | None:
         """The length of the vectors, which is that of the first one where `dim` is None."""
@@ -259,7 +277,7 @@ class IndexRows:
         prefix = self._partition.encode()
         if not self._spec.row_key:
             return np.array([digest(prefix, b"%d" % (start + i)) for i in at.tolist()], "S16")
-        columns = [value_digests(keys[name].combine_chunks().take(at)) for name in self._spec.row_key]
+        columns = [value_digests(_plain(keys[name].combine_chunks()).take(at)) for name in self._spec.row_key]
         joined = np.concatenate(columns, axis=1)
         return np.array([digest(prefix, row.tobytes()) for row in joined], "S16")
 
@@ -269,7 +287,7 @@ def _content_digests(rows: Digests, numbers: npt.NDArray[np.float32], kept: Sequ
     import numpy as np
 
     named = np.frombuffer(rows.tobytes(), np.uint8).reshape(-1, DIGEST_BYTES)
-    beside = np.concatenate([named, *(_digests_with_nulls(_plain(array)) for array in kept)], axis=1)
+    beside = np.concatenate([named, *(_digests_with_nulls(array) for array in kept)], axis=1)
     found = bytearray()
     for other, vector in zip(beside, numbers, strict=True):
         hashed = hashlib.blake2b(vector, digest_size=DIGEST_BYTES)

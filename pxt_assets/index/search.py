@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from pxt_assets.errors import SearchError, did_you_mean
@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     Vector = npt.NDArray[np.float32]
 
 _QUERIES_AT_ONCE = 64
+_MANY = 10_000
+"""Rows from which on it is looked how many there are: LanceDB sets aside room for as many as are asked for."""
 
 
 @dataclass(frozen=True)
@@ -92,6 +94,8 @@ def nearest(stored: StoredIndex, vectors: Sequence[Vector], search: Search) -> p
 
     spec, schema = stored.spec, stored.schema
     shown = _shown(stored, schema, search)
+    if search.k > _MANY:
+        search = replace(search, k=min(search.k, max(stored.table.count_rows(), 1)))
     if VECTOR not in schema.names or not vectors:
         return _none(spec, schema, search.columns)
     _check(spec, vectors, schema.field(VECTOR).type.list_size)
@@ -162,11 +166,15 @@ def _shown(stored: StoredIndex, schema: pa.Schema, search: Search) -> list[str]:
     for name in search.columns:
         if name not in kept and name not in spec.key_columns:
             near = did_you_mean(name, kept)
-            why = f"has a name that results have another use for ({', '.join(RESULT_COLUMNS)})"
-            what = "is not kept by the index" if can_keep(name) else why
+            todo = "to have it kept, name it in add_embedding_index(columns=[...])"
+            if not can_keep(name):
+                todo = (
+                    f"it cannot keep columns named {', '.join(RESULT_COLUMNS)}, which results have another use for, or with "
+                    "dots: rename it upstream"
+                )
             msg = (
-                f"{spec.label}: the column {name!r} {what}, which has {', '.join([*spec.key_columns, *kept])}{near}; to "
-                "have it kept, name it in add_embedding_index(columns=[...])"
+                f"{spec.label}: the column {name!r} is not kept by the index, which has "
+                f"{', '.join([*spec.key_columns, *kept])}{near}; {todo}"
             )
             raise SearchError(msg)
     return list(dict.fromkeys([PARTITION, *spec.key_columns, *search.columns]))

@@ -71,9 +71,9 @@ def check_metric(metric: object, where: str) -> None:
 def check_names(row_key: tuple[str, ...], where: str) -> None:
     """Refuses key columns that an index cannot hold, with a DefinitionError that begins with `where`."""
     for name in row_key:
-        if name in (PARTITION, ROW, DIGEST, VECTOR, *RESULT_COLUMNS) or "." in name:
+        if name in (PARTITION, ROW, DIGEST, VECTOR, *RESULT_COLUMNS) or {*".`"} & {*name}:
             msg = (
                 f"{where}: the key column {name!r} has a name that an index has another use for "
-                f"({', '.join((PARTITION, ROW, DIGEST, VECTOR, *RESULT_COLUMNS))}, or one with a dot); rename it upstream"
+                f"({', '.join((PARTITION, ROW, DIGEST, VECTOR, *RESULT_COLUMNS))}, or one with a dot or a backtick); rename it upstream"
             )
             raise DefinitionError(msg)
