@@ -10,13 +10,13 @@ import dagster as dg
 from pydantic import Field
 
 from pxt_assets.checks import Checks
-from pxt_assets.expr import calls, code, references
 from pxt_assets.index.lookup import lookups
 from pxt_assets.index.spec import IndexSpec
 from pxt_assets.lineage import ColumnNode
 from pxt_assets.names import identifier
 from pxt_assets.store import LAZY
 from pxt_assets.types import ColumnType
+from pxt_assets.walk import calls, code, references
 
 
 class ColumnConfig(dg.Config):

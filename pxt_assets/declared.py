@@ -11,8 +11,9 @@ import dagster as dg
 
 from pxt_assets.checks import Checks
 from pxt_assets.errors import DefinitionError
-from pxt_assets.expr import Call, Expr, code, has_images, nodes, references
+from pxt_assets.expr import Call, Expr
 from pxt_assets.types import ColumnType
+from pxt_assets.walk import code, has_images, nodes, references
 
 OnError = Literal["abort", "ignore"]
 

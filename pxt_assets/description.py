@@ -13,9 +13,10 @@ from typing import Any
 import dagster as dg
 from dagster._utils.warnings import disable_dagster_warnings
 
-from pxt_assets.expr import Call, ColumnRef, Expr, Path, calls, references
+from pxt_assets.expr import Call, ColumnRef, Expr, Path
 from pxt_assets.lineage import made_by
 from pxt_assets.media import Media
+from pxt_assets.walk import calls, references
 
 _PACKAGE = str(FilePath(__file__).parent)
 _MODALITIES = {

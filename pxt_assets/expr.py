@@ -2,25 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence, Set
-from pathlib import PurePath
+from collections.abc import Mapping, Sequence, Set
 from typing import TYPE_CHECKING, Any, NoReturn, Protocol
 
 from pxt_assets.errors import DefinitionError
-from pxt_assets.json_text import canonical
-from pxt_assets.media import Media
-from pxt_assets.request import ORDERED_ARGUMENTS
 from pxt_assets.types import (
     Bool,
     ColumnType,
     Float,
     Image,
-    ImageData,
     ImageList,
     Int,
     Json,
     String,
-    is_media,
     type_name,
 )
 
@@ -202,14 +196,14 @@ class Path(Expr):
     __slots__ = ("_base", "_steps")
 
     def __init__(self, base: Expr, step: Step) -> None:
-        if base._type is not None and base._type in _PRIMITIVES.values():
+        if base._type is not None and base._type in PRIMITIVES.values():
             msg = f"{base!r}{_written(step)}: {base!r} is {type_name(base._type)}, which has nothing inside"
             raise DefinitionError(msg)
         self._base: Expr = base._base if isinstance(base, Path) else base
         self._steps: tuple[Step, ...] = (*base._steps, step) if isinstance(base, Path) else (step,)
         self._shape = _narrow(base._shape, step)
-        self._type = _PRIMITIVES.get(str(self._shape.get("type")), Json)
-        if _IMAGES in (self._shape, base._shape if isinstance(step, slice) else None):
+        self._type = PRIMITIVES.get(str(self._shape.get("type")), Json)
+        if IMAGES in (self._shape, base._shape if isinstance(step, slice) else None):
             self._type = ImageList
 
     def __repr__(self) -> str:
@@ -252,7 +246,7 @@ class Call(Expr):
 
 _SLOTS = frozenset(slot for cls in (Expr, ColumnRef, Path, Call) for slot in cls.__slots__)
 
-_PRIMITIVES: dict[str, type[ColumnType]] = {
+PRIMITIVES: dict[str, type[ColumnType]] = {
     "string": String,
     "integer": Int,
     "number": Float,
@@ -261,7 +255,7 @@ _PRIMITIVES: dict[str, type[ColumnType]] = {
 }
 
 
-_IMAGES: Shape = {"items": {"type": "image"}}
+IMAGES: Shape = {"items": {"type": "image"}}
 
 
 def _is_step(step: object) -> bool:
@@ -304,100 +298,3 @@ def follow(value: Any, steps: tuple[Step, ...]) -> Any:
         if value is None:
             return None
     return value
-
-
-def nodes(expr: object) -> Iterator[Expr]:
-    """All references, paths and calls inside an expression or a template of dicts and lists, outermost first."""
-    if isinstance(expr, Expr):
-        yield expr
-        if isinstance(expr, Path):
-            yield from nodes(expr._base)
-        elif isinstance(expr, Call):
-            yield from nodes(expr._arguments)
-    elif isinstance(expr, Mapping):
-        for value in expr.values():
-            yield from nodes(value)
-    elif isinstance(expr, list | tuple):
-        for value in expr:
-            yield from nodes(value)
-
-
-def references(expr: object) -> list[ColumnRef]:
-    """The distinct columns that an expression reads, in the order of first use."""
-    found = {(ref._asset, ref._column): ref for ref in nodes(expr) if isinstance(ref, ColumnRef)}
-    return list(found.values())
-
-
-def with_functions(expr: object, change: Callable[[Applied], Applied]) -> object:
-    """The same expression with what `change` makes of its functions."""
-    if isinstance(expr, Call):
-        arguments = {name: with_functions(value, change) for name, value in expr._arguments.items()}
-        return Call(change(expr._function), arguments)
-    if isinstance(expr, Path):
-        inner = with_functions(expr._base, change)
-        for step in expr._steps:
-            inner = Path(inner, step)  # type: ignore[arg-type]
-        return inner
-    if isinstance(expr, Mapping):
-        return {name: with_functions(value, change) for name, value in expr.items()}
-    if isinstance(expr, list | tuple):
-        return [with_functions(value, change) for value in expr]
-    return expr
-
-
-def calls(expr: object) -> list[Call]:
-    """All function calls inside an expression, outermost first."""
-    return [node for node in nodes(expr) if isinstance(node, Call)]
-
-
-def has_images(expr: object) -> bool:
-    """Whether a template of dicts and lists has images or sounds among its values: what it makes is JSON."""
-    if isinstance(expr, Mapping):
-        return any(_is_or_has_images(v) for v in expr.values())
-    return isinstance(expr, list | tuple) and any(_is_or_has_images(v) for v in expr)
-
-
-def _is_or_has_images(expr: object) -> bool:
-    if isinstance(expr, Expr):
-        return is_media(expr._type) or expr._type in (ImageData, ImageList)
-    return has_images(expr)
-
-
-def type_of(expr: object) -> tuple[type[ColumnType] | None, Shape]:
-    """The column type of an expression, None where only the rows tell, and what is known of its JSON value."""
-    if isinstance(expr, Expr):
-        return expr._type, _IMAGES if expr._type is ImageList else expr._shape
-    if isinstance(expr, Mapping):
-        return Json, {"properties": {k: _schema(v) for k, v in expr.items()}}
-    return Json, {}
-
-
-def _schema(expr: object) -> Shape:
-    column_type, shape = type_of(expr)
-    names = {t: name for name, t in _PRIMITIVES.items()}
-    return {"type": names[column_type]} if column_type in names else shape
-
-
-def code(expr: object) -> str:
-    """A text that is the same as long as the expression computes the same: what a code version is made of."""
-    return canonical(_coded(expr))
-
-
-def _coded(expr: object, *, ordered: bool = False) -> object:
-    """An expression as JSON; where `ordered`, in a way that tells the order of a dict's keys."""
-    if isinstance(expr, ColumnRef):
-        return {"$column": [*expr._asset.path, expr._column]}
-    if isinstance(expr, Path):
-        steps = [[s.start, s.stop, s.step] if isinstance(s, slice) else s for s in expr._steps]
-        return {"$path": steps, "of": _coded(expr._base)}
-    if isinstance(expr, Call):
-        arguments = _coded(expr._arguments)
-        return {"$call": expr._function.version, "arguments": arguments}
-    if isinstance(expr, Mapping):
-        items = {k: _coded(v, ordered=ordered or k in ORDERED_ARGUMENTS) for k, v in expr.items()}
-        return {"$keys": list(items), "items": items} if ordered else items
-    if isinstance(expr, list | tuple):
-        return [_coded(v, ordered=ordered) for v in expr]
-    if isinstance(expr, Media):
-        return {"$media": expr.digest}
-    return {"$file": str(expr)} if isinstance(expr, PurePath) else expr

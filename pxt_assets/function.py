@@ -9,9 +9,10 @@ from pathlib import PurePath
 from typing import TYPE_CHECKING, Any, Generic, ParamSpec, Protocol
 
 from pxt_assets.errors import CellError, DefinitionError
-from pxt_assets.expr import Call, Shape, nodes
+from pxt_assets.expr import Call, Shape
 from pxt_assets.request import Asked
 from pxt_assets.types import ColumnType
+from pxt_assets.walk import nodes
 
 if TYPE_CHECKING:
     import dagster as dg

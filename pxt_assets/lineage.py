@@ -8,7 +8,8 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
-from pxt_assets.expr import Call, calls, references
+from pxt_assets.expr import Call
+from pxt_assets.walk import calls, references
 
 _MOST_COLUMNS = 40
 """Columns that are drawn: those nearest to the one whose picture it is."""

@@ -26,7 +26,6 @@ from pxt_assets.declared import is_moderation
 from pxt_assets.errors import FatalApiError, PartitionError, RunError
 from pxt_assets.event_loop import run_to_end
 from pxt_assets.events import log_materialization, result_of_logged
-from pxt_assets.expr import calls
 from pxt_assets.index.lookup import with_stored_indexes
 from pxt_assets.media import Reading
 from pxt_assets.metadata import (
@@ -42,6 +41,7 @@ from pxt_assets.metadata import (
 )
 from pxt_assets.meter import total_cost
 from pxt_assets.upstream import step_partitions, upstream_rows
+from pxt_assets.walk import calls
 
 if TYPE_CHECKING:
     from pxt_assets.resource import OpenAIResource

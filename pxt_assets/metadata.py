@@ -10,12 +10,12 @@ import dagster as dg
 from pxt_assets.compute.column import FAILURES_KEPT, CellsFailedError, Outcome
 from pxt_assets.compute.dry_run import Estimate
 from pxt_assets.compute.progress import Progress
-from pxt_assets.expr import references
 from pxt_assets.lineage import ColumnNode, picture
 from pxt_assets.meter import Meter, dollars, total_cost
 from pxt_assets.parquet import ParquetFile
 from pxt_assets.preview import escaped, preview
 from pxt_assets.types import schema_entries
+from pxt_assets.walk import references
 
 if TYPE_CHECKING:
     import pyarrow as pa

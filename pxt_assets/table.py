@@ -23,7 +23,7 @@ from pxt_assets.declared import (
 )
 from pxt_assets.description import description_of, kinds_of, metadata_of, tags_of
 from pxt_assets.errors import DefinitionError
-from pxt_assets.expr import ColumnRef, type_of
+from pxt_assets.expr import ColumnRef
 from pxt_assets.files import media_schema
 from pxt_assets.function import Function
 from pxt_assets.index.embedder import embedders
@@ -35,6 +35,7 @@ from pxt_assets.names import identifier
 from pxt_assets.source import files_asset
 from pxt_assets.table_indexes import IfExists, TableIndexes
 from pxt_assets.types import Audio, ColumnType, Image
+from pxt_assets.walk import type_of
 
 
 class Table:

@@ -11,13 +11,14 @@ from pxt_assets.asset import ResourceKeys
 from pxt_assets.declared import TableAttributes
 from pxt_assets.description import metadata_of
 from pxt_assets.errors import DefinitionError, SearchError
-from pxt_assets.expr import Call, ColumnRef, Expr, code
+from pxt_assets.expr import Call, ColumnRef, Expr
 from pxt_assets.function import Function
 from pxt_assets.index.embedder import Embedder, Embedders, embedders, space_of
 from pxt_assets.index.resource import EmbeddingIndexes, last_used
 from pxt_assets.index.spec import IndexSpec, Metric, check_metric, check_names
 from pxt_assets.index_asset import EmbeddingIndex, IndexAssetSpec, index_asset
 from pxt_assets.types import Array, Image, String, type_name
+from pxt_assets.walk import code
 
 if TYPE_CHECKING:
     import pyarrow as pa

@@ -11,9 +11,10 @@ from hypothesis import strategies as st
 
 from pxt_assets import Table
 from pxt_assets.errors import DefinitionError
-from pxt_assets.expr import ALL, calls, code, follow, references, type_of
+from pxt_assets.expr import ALL, follow
 from pxt_assets.functions import chat_completions, embeddings, moderations
 from pxt_assets.types import Array, Bool, Float, Int, Json, String
+from pxt_assets.walk import calls, code, references, type_of
 
 ANSWER = {
     "choices": [

@@ -24,11 +24,11 @@ from pxt_assets.compute.journal import FLUSH_SECONDS, Journal, journal_of
 from pxt_assets.compute.plan import Plan
 from pxt_assets.compute.run import compute
 from pxt_assets.compute.shared import Shared
-from pxt_assets.expr import type_of
 from pxt_assets.functions import chat_completions, embeddings
 from pxt_assets.parquet import ParquetFile, sidecar_of
 from pxt_assets.rows import rows_of
 from pxt_assets.throttle import Pool
+from pxt_assets.walk import type_of
 from tests.model_partition import Cell, Expression, How, OnError, Partition, Row
 from tests.model_world import (
     Api,

@@ -12,9 +12,10 @@ import pytest
 from pydantic import BaseModel, Field, computed_field, field_validator
 
 from pxt_assets.errors import DefinitionError
-from pxt_assets.expr import ColumnRef, type_of
+from pxt_assets.expr import ColumnRef
 from pxt_assets.schema import response_schema, shape_of
 from pxt_assets.types import Json, String
+from pxt_assets.walk import type_of
 
 
 class Review(BaseModel):

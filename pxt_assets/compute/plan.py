@@ -9,13 +9,14 @@ from typing import Any
 
 from pxt_assets.digest import digest
 from pxt_assets.errors import CellError
-from pxt_assets.expr import Applied, Call, ColumnRef, Path, Step, calls, follow, references
+from pxt_assets.expr import Applied, Call, ColumnRef, Path, Step, follow
 from pxt_assets.json_text import canonical
 from pxt_assets.local import leaf_form
 from pxt_assets.media import Media
 from pxt_assets.request import ORDERED_ARGUMENTS, Asked
 from pxt_assets.types import ColumnType
 from pxt_assets.values import checked
+from pxt_assets.walk import calls, references
 
 Row = Sequence[Any]
 """One row's values, in the order of `Plan.columns`."""

@@ -8,13 +8,14 @@ from concurrent.futures import Executor
 from typing import TYPE_CHECKING, Any
 
 from pxt_assets.errors import CellError, RunError, SearchError
-from pxt_assets.expr import Call, Expr, Shape, calls, with_functions
+from pxt_assets.expr import Call, Expr, Shape
 from pxt_assets.index.lance import reaching
 from pxt_assets.index.search import Search, check_search, nearest
 from pxt_assets.index.spec import IndexSpec
 from pxt_assets.index.stored import StoredIndex
 from pxt_assets.local import LocalCall, as_json, called
 from pxt_assets.types import ColumnType, Json
+from pxt_assets.walk import calls, with_functions
 
 if TYPE_CHECKING:
     from pxt_assets.index.resource import EmbeddingIndexes

@@ -5,8 +5,8 @@ from pxt_assets.component.calls import call_of
 from pxt_assets.component.imported import importer
 from pxt_assets.component.place import Place
 from pxt_assets.errors import DefinitionError
-from pxt_assets.expr import code
 from pxt_assets.functions import chat_completions, embeddings, invoke_tools, responses
+from pxt_assets.walk import code
 from tests.component import shop
 
 HERE = "tests.component.shop"

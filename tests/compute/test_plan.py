@@ -13,10 +13,10 @@ from hypothesis import strategies as st
 from pxt_assets import Table
 from pxt_assets.compute.plan import Ask, Plan, cell_digest
 from pxt_assets.errors import CellError
-from pxt_assets.expr import type_of
 from pxt_assets.functions import chat_completions, embeddings, moderations
 from pxt_assets.request import Request
 from pxt_assets.types import Array, Int, Json, String
+from pxt_assets.walk import type_of
 
 TBL = Table("tickets")
 
