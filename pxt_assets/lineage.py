@@ -9,6 +9,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from pxt_assets.expr import Call
+from pxt_assets.index.lookup import lookups
+from pxt_assets.index.spec import IndexSpec
 from pxt_assets.walk import calls, references
 
 _MOST_COLUMNS = 40
@@ -32,8 +34,14 @@ class ColumnNode:
 
 def column_of(table: str, name: str, expr: object, known: Mapping[str, ColumnNode]) -> ColumnNode:
     """A computed column, made of those that its expression reads; `known` are the table's computed columns."""
-    made_of = tuple(known.get(ref._column) or ColumnNode(repr(ref)) for ref in references(expr))
-    return ColumnNode(f"{table}.{name}", made_by(expr), made_of)
+    read = [known.get(ref._column) or ColumnNode(repr(ref)) for ref in references(expr)]
+    indexes = {lookup.index.key: _index_node(lookup.index) for lookup in lookups(expr)}
+    return ColumnNode(f"{table}.{name}", made_by(expr), (*read, *indexes.values()))
+
+
+def _index_node(index: IndexSpec) -> ColumnNode:
+    searched = ColumnNode(repr(index.column))
+    return ColumnNode(f"{'.'.join(index.table.path)}.{index.name}", f"index, {index.metric}", (searched,))
 
 
 def made_by(expr: object) -> str:

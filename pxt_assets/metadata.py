@@ -10,6 +10,7 @@ import dagster as dg
 from pxt_assets.compute.column import FAILURES_KEPT, CellsFailedError, Outcome
 from pxt_assets.compute.dry_run import Estimate
 from pxt_assets.compute.progress import Progress
+from pxt_assets.index.lookup import lookups
 from pxt_assets.lineage import ColumnNode, picture
 from pxt_assets.meter import Meter, dollars, total_cost
 from pxt_assets.parquet import ParquetFile
@@ -216,7 +217,10 @@ def column_lineage(expr: object, name: str, key: Sequence[str], base: dg.AssetKe
     return dg.TableColumnLineage(
         {
             **{k: [dg.TableColumnDep(base, k)] for k in key},
-            name: [dg.TableColumnDep(ref._asset, ref._column) for ref in references(expr)],
+            name: [
+                *(dg.TableColumnDep(ref._asset, ref._column) for ref in references(expr)),
+                *(dg.TableColumnDep(one.index.key, one.index.column._column) for one in lookups(expr)),
+            ],
         }
     )
 

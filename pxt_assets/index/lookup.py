@@ -64,7 +64,9 @@ class EmbeddingLookup:
         """The function over the index as it is stored now. Raises RunError where it never was."""
         try:
             with reaching(indexes.base_path, RunError):
-                stored = indexes.existing(self.index)
+                stored = indexes.existing(
+                    self.index
+                ).snapshot()  # what names the cells is what they are made of
                 bound = EmbeddingLookup(self.index, self._search, self._columns, stored)
                 check_search(stored, bound._asked)  # what would fail every row need not wait for one
         except SearchError as e:

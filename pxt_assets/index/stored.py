@@ -90,6 +90,12 @@ class StoredIndex:
         schema = self.schema
         return schema.field(VECTOR).type.list_size if VECTOR in schema.names else None
 
+    def snapshot(self) -> StoredIndex:
+        """The index as it is now, whatever is written to it from now on: for a day, after which old versions go."""
+        table = self._database.open_table(self.table.name)
+        table.checkout(table.version)
+        return StoredIndex(self.spec, self._database, table)
+
     def count(self) -> int:
         """Rows that can be found."""
         return self.table.count_rows(_FOUND)

@@ -1,9 +1,11 @@
 """`embedding_lookup`: for each row of one table the nearest rows of another's index, as a computed column."""
 
+import base64
 import json
 from collections.abc import Sequence
 
 import dagster as dg
+import numpy as np
 import pytest
 
 from pxt_assets import OpenAIResource, Table, udf
@@ -198,6 +200,29 @@ def test_lineage_and_code_version(shop: Shop):
         assert index.key in {dep.asset_key for dep in spec.deps}
         assert "embedding_lookup" in spec.description
     assert len(versions) == 2
+
+
+def test_lineage_of_the_cells(shop: Shop):
+    """The column comes from the question, and from the column that the index is over; the picture shows the index."""
+    answers = Answers(shop, ["a"], k=1)
+    said = metadata(answers.run(), "asked/context")
+    assert said["dagster/column_lineage"].deps_by_column["context"] == [
+        dg.TableColumnDep(dg.AssetKey(["asked", "question_body_idx_vectors"]), "question_body_idx_vectors"),
+        dg.TableColumnDep(dg.AssetKey(["tickets", "body_idx"]), "body"),
+    ]
+    picture = base64.b64decode(said["pxt/made_of"].partition("base64,")[2].rstrip(")")).decode()
+    assert "tickets.body_idx" in picture
+    assert "tickets.body<" in picture
+
+
+def test_a_run_looks_into_the_index_as_it_was_when_it_began(shop: Shop):
+    """What is written meanwhile is not mixed with it."""
+    past, index = shop.index({1: "a"})
+    bound = index.search(past.body, k=9)._function.bound(shop.indexes)
+    shop.rows[None] = texts({1: "a", 2: "aa"})
+    shop.run(past)
+    assert shop.found(past, "a") == [1, 2]
+    assert [row["id"] for row in bound._look_up([np.float32([1, 0, 0]).tobytes()])[0]] == [1]
 
 
 def test_a_dry_run_says_what_is_to_be_looked_up(shop: Shop):
