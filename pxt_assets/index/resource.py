@@ -134,7 +134,14 @@ class EmbeddingIndexes(dg.ConfigurableResource[Any]):
         search = checked_search(spec.label, **options)
         queries = queries_of(query, spec.label)
         with reaching(database_uri(self.base_path, spec.table.path), SearchError):
-            found = self._found(spec, queries, search)
+            try:
+                found = self._found(spec, queries, search)
+            except (OSError, RuntimeError, ValueError):
+                if self._opened.pop(spec.key, None) is None:
+                    raise
+                found = self._found(
+                    spec, queries, search
+                )  # its table may have been dropped since it was opened
         return found.drop_columns(["query"]) if queries.is_single else found
 
     def _found(self, spec: IndexSpec, queries: Queries, search: Search) -> pa.Table:

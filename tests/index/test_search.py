@@ -4,6 +4,7 @@ import datetime
 import io
 
 import dagster as dg
+import lancedb
 import numpy as np
 import PIL.Image
 import pyarrow as pa
@@ -174,6 +175,23 @@ def test_a_change_by_another_process_is_seen(shop: Shop, tbl: Table):
     shop.rows[None] = texts({9: "c"})
     shop.run(tbl)
     assert tbl.body.similarity("c", k=5, indexes=reader)["id"].to_pylist() == [9]
+
+
+def test_a_table_that_was_dropped_meanwhile(shop: Shop, tbl: Table):
+    """A resource that has searched before finds the one that took its place, or says that there is none."""
+    reader = EmbeddingIndexes(base_path=shop.indexes.base_path)
+    assert tbl.body.similarity("c", k=1, indexes=reader)["id"].to_pylist() == [3]
+    database = lancedb.connect(f"{shop.indexes.base_path}/tickets")
+    database.drop_all_tables()
+    with pytest.raises(SearchError, match="was never materialized"):
+        tbl.body.similarity("c", indexes=reader)
+    shop.rows[None] = texts({9: "c"})
+    shop.run(tbl)
+    assert tbl.body.similarity("c", k=5, indexes=reader)["id"].to_pylist() == [9]
+    database.drop_all_tables()
+    shop.rows[None] = texts({8: "c"})
+    shop.run(tbl)
+    assert tbl.body.similarity("c", k=5, indexes=reader)["id"].to_pylist() == [8]
 
 
 class TestImages:
