@@ -96,17 +96,13 @@ def test_a_changed_prompt_fires_and_a_changed_description_does_not(automated: Au
     assert automated.fires()
 
 
-def table_of(
-    partitions_def: dg.PartitionsDefinition[Any] | None, policy: dg.BackfillPolicy | None = None
-) -> Table:
+def table_of(partitions_def: dg.PartitionsDefinition[Any] | None) -> Table:
     table = Table.from_files(
         "tickets",
         "{partition_key}.csv" if partitions_def else "tickets.csv",
         key="id",
         partitions_def=partitions_def,
     )
-    if policy is not None:
-        table._backfill_policy = policy
     table.add_computed_column(c=table.body)
     return table
 
@@ -115,12 +111,13 @@ def requests(
     table: Table,
     instance: dg.DagsterInstance,
     at: datetime = datetime(2026, 3, 5, 6, tzinfo=UTC),
+    others: Sequence[dg.AssetsDefinition] = (),
     **options: Any,
 ) -> Sequence[Any]:
     """The partition, or first and last of several, of each run that a tick of the table's schedule asks for."""
     schedule = table.schedule("0 6 * * *", **options)
     definitions = dg.Definitions(
-        table.assets, schedules=[schedule], resources={"columns": ColumnStore(base_path="x")}
+        [*table.assets, *others], schedules=[schedule], resources={"columns": ColumnStore(base_path="x")}
     )
     repository = definitions.get_repository_def()
     context = dg.build_schedule_context(instance, at, repository_def=repository)
@@ -158,10 +155,27 @@ def test_all_partitions_can_be_asked_for(instance: dg.DagsterInstance) -> None:
 
 
 def test_static_partitions_are_taken_together(instance: dg.DagsterInstance) -> None:
-    """Or one by one, where the table's backfill policy says so."""
+    """In one run, as the table's backfills are by default."""
     static = dg.StaticPartitionsDefinition(["a", "b", "c"])
     assert requests(table_of(static), instance) == [("a", "c")]
-    assert requests(table_of(static, dg.BackfillPolicy.multi_run(1)), instance) == ["a", "b", "c"]
+
+
+def test_partitions_are_taken_one_by_one_where_the_backfill_policy_says_so(
+    instance: dg.DagsterInstance,
+) -> None:
+    """The upstream's policy is the table's."""
+
+    @dg.asset(
+        partitions_def=dg.StaticPartitionsDefinition(["a", "b", "c"]),
+        backfill_policy=dg.BackfillPolicy.multi_run(1),
+        io_manager_key="columns",
+    )
+    def tickets() -> None:
+        """Never materialized here."""
+
+    table = Table(tickets, key="id")
+    table.add_computed_column(c=table.body)
+    assert requests(table, instance, others=[tickets]) == ["a", "b", "c"]
 
 
 def test_dynamic_partitions_are_those_there_are_at_the_tick(instance: dg.DagsterInstance) -> None:

@@ -319,7 +319,7 @@ def test_the_run_ends_with_a_summary(store: ColumnStore, serve: Any) -> None:
     assert first.startswith("| a | 1 | 1 | 0 | 0 | 1 |")
     assert second.startswith("| b | 2 | 2 | 0 | 0 | 2 |")
     assert total.startswith("| **all** | 3 | 3 | 0 | 0 | 3 |")
-    assert float(total.split(" | ")[-2]) > 0
+    assert float(total.split(" | ")[-2]) >= 0  # of seconds a tenth, which a fast machine may stay below
     of_one = metadata(result, "tickets/c", "b")["pxt/summary"].splitlines()[-1]
     assert of_one.startswith("| 2 | 2 | 0 | 0 | 2 |")
 

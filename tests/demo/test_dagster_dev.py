@@ -227,21 +227,21 @@ class TestBrowser:
             "context",
             "reply",
         ):
-            assert page.get_by_text(column, exact=True).first.is_visible()
+            page.get_by_text(column, exact=True).first.wait_for()
         pages.keep("lineage")
         page.set_viewport_size({"width": 1_400, "height": 900})
 
     def test_the_columns_say_where_they_come_from(self, pages: Pages, materialized: dict[str, str]) -> None:
         """A tag beside the column's name, and the prompt in the description."""
         page = pages.open("assets/tickets/response?view=overview", "from: tickets.body")
-        assert page.get_by_text("user: {tickets.body}").first.is_visible()
+        page.get_by_text("user: {tickets.body}").first.wait_for()
         pages.keep("overview")
 
     def test_the_check_is_yellow_for_awkward_rows(self, pages: Pages, materialized: dict[str, str]) -> None:
         """And says which rows, with what the API said of them."""
         page = pages.open("assets/tickets/embed?view=checks", "no_failed_cells", "Latest execution")
-        assert page.get_by_text("2 rows failed: 1 BadRequestError, 1 ValueError").first.is_visible()
-        assert page.get_by_text("id='T-1046'").first.is_visible()
+        page.get_by_text("2 rows failed: 1 BadRequestError, 1 ValueError").first.wait_for()
+        page.get_by_text("id='T-1046'").first.wait_for()
         assert page.locator("[aria-label='warning_outline'], [aria-label='warning']").count()
         pages.keep("check")
 
