@@ -66,10 +66,10 @@ class IndexMaterialization:
         """What the step yields. Raises dg.Failure."""
         remember(self._index, self._indexes)
         try:
-            error: BaseException | None = None
+            error: RunError | None = None
             try:
                 run_to_end(self._write())
-            except BaseException as e:
+            except RunError as e:  # what was written before it is recorded; an interrupt leaves that to the next run
                 error = e
             recorded = self._record_all()
             error = error or self._failed_partitions()
