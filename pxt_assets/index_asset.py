@@ -1,57 +1,20 @@
 """The factory of embedding indexes: an index as a Dagster asset."""
 
-import hashlib
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import dagster as dg
 from dagster._utils.warnings import disable_dagster_warnings
 
-from pxt_assets.asset import ResourceKeys
 from pxt_assets.errors import DefinitionError, SearchError
 from pxt_assets.expr import Call, ColumnRef, Expr
 from pxt_assets.index.lookup import lookup
 from pxt_assets.index.search import checked_search
 from pxt_assets.index.spec import IndexSpec
+from pxt_assets.index_asset_spec import INDEXED, IndexAssetSpec
 from pxt_assets.names import identifier
 from pxt_assets.store import LAZY
 from pxt_assets.types import Array, Image
-
-INDEXED = "all_rows_indexed"
-"""The check that says which rows cannot be found."""
-
-
-@dataclass(frozen=True)
-class IndexAssetSpec:
-    """An index as an asset: what Dagster needs to know beside what the index itself is."""
-
-    index: IndexSpec
-    partitions_def: dg.PartitionsDefinition[Any] | None
-    backfill_policy: dg.BackfillPolicy | None
-    partition_mapping: dg.PartitionMapping | None = None
-    pool: str | None = None
-    attributes: Mapping[str, Any] = field(default_factory=dict)
-    """Further attributes of the asset: owners, tags, group_name, ..."""
-    resources: ResourceKeys = field(default_factory=ResourceKeys)
-
-    @property
-    def inputs(self) -> dict[str, dg.AssetKey]:
-        """The assets that are read, by input name; the first gives the rows."""
-        index = self.index
-        kept = [index.table] if index.columns is None else [ref._asset for ref in index.columns]
-        assets = dict.fromkeys([index.vectors._asset, *kept])
-        ordered = sorted(
-            assets, key=lambda asset: asset != index.table
-        )  # the table itself first, if it is read
-        return {f"rows_of__{identifier(asset)}": asset for asset in ordered}
-
-    @property
-    def code_version(self) -> str:
-        """Changes with what can be searched together, and with the columns that are kept."""
-        kept = None if self.index.columns is None else [ref._column for ref in self.index.columns]
-        text = repr((self.index.identity, kept))
-        return hashlib.blake2b(text.encode("utf-8", "surrogatepass"), digest_size=8).hexdigest()
 
 
 class EmbeddingIndex(dg.AssetsDefinition):

@@ -20,7 +20,7 @@ from pxt_assets.index.resource import remember
 from pxt_assets.index.rows import IndexRows, can_keep, is_plain
 from pxt_assets.index.vector_index import VectorIndex, maintain, vector_index
 from pxt_assets.index.write import Written, write_partition
-from pxt_assets.index_asset import INDEXED, IndexAssetSpec
+from pxt_assets.index_asset_spec import INDEXED, IndexAssetSpec
 from pxt_assets.index_metadata import IndexPage, index_metadata, index_page, written_line
 from pxt_assets.materialize import PartitionsFailedError
 from pxt_assets.threads import in_thread
@@ -69,7 +69,9 @@ class IndexMaterialization:
             error: RunError | None = None
             try:
                 run_to_end(self._write())
-            except RunError as e:  # what was written before it is recorded; an interrupt leaves that to the next run
+            except (
+                RunError
+            ) as e:  # what was written before it is recorded; an interrupt leaves that to the next run
                 error = e
             recorded = self._record_all()
             error = error or self._failed_partitions()

@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import dagster as dg
 
-from pxt_assets.asset import ColumnConfig, ColumnSpec
 from pxt_assets.budget import Budget, BudgetReachedError
 from pxt_assets.checks import COST_WITHIN, NO_FAILED_CELLS, cost_within
+from pxt_assets.column_spec import ColumnConfig, ColumnSpec
 from pxt_assets.compute.column import CellsFailedError, Column, Options, Outcome
 from pxt_assets.compute.dry_run import dry_run
 from pxt_assets.compute.findings import Failed, Findings, findings_in

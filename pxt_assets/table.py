@@ -7,9 +7,10 @@ from typing import Any
 
 import dagster as dg
 
-from pxt_assets.asset import ColumnSpec, ResourceKeys, column_asset
+from pxt_assets.asset import column_asset
 from pxt_assets.automation import Which, asset_schedule
 from pxt_assets.checks import Checks
+from pxt_assets.column_spec import ColumnSpec, ResourceKeys
 from pxt_assets.declared import (
     OnError,
     Source,

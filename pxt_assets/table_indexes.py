@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Literal, get_args
+from typing import TYPE_CHECKING, Any, Literal, Protocol, get_args
 
 import dagster as dg
 
-from pxt_assets.asset import ResourceKeys
+from pxt_assets.column_spec import ResourceKeys
 from pxt_assets.declared import TableAttributes
 from pxt_assets.description import metadata_of
 from pxt_assets.errors import DefinitionError, SearchError
@@ -16,23 +16,38 @@ from pxt_assets.function import Function
 from pxt_assets.index.embedder import Embedder, Embedders, embedders, space_of
 from pxt_assets.index.resource import EmbeddingIndexes, last_used
 from pxt_assets.index.spec import IndexSpec, Metric, check_metric, check_names
-from pxt_assets.index_asset import EmbeddingIndex, IndexAssetSpec, index_asset
+from pxt_assets.index_asset import EmbeddingIndex, index_asset
+from pxt_assets.index_asset_spec import IndexAssetSpec
 from pxt_assets.types import Array, Image, String, type_name
 from pxt_assets.walk import code
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
-    from pxt_assets.table import Table
-
 IfExists = Literal["error", "ignore", "replace", "replace_force"]
 """What becomes of an index that has the name already."""
+
+
+class Columns(Protocol):
+    """The table's columns, of which vectors may become one."""
+
+    def __getitem__(self, name: str, /) -> ColumnRef:
+        """A reference to a column."""
+
+    def add_computed_column(self, **column_and_options: Any) -> dg.AssetsDefinition:
+        """Adds one column."""
+
+    def _check_name(self, name: str, expr: object) -> None:
+        """Refuses a name that something has already, or that is none. Raises DefinitionError."""
+
+    def _forget(self, name: str) -> None:
+        """Takes a computed column back."""
 
 
 class TableIndexes:
     """The indexes of one table: what its columns know of them."""
 
-    def __init__(self, table: Table, common: TableAttributes, resources: ResourceKeys) -> None:
+    def __init__(self, table: Columns, common: TableAttributes, resources: ResourceKeys) -> None:
         self._table = table
         self._common = common
         self._resources = resources

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import dagster as dg
 from pydantic import TypeAdapter, ValidationError
 
-from pxt_assets.asset import ResourceKeys
+from pxt_assets.column_spec import ResourceKeys
 from pxt_assets.component.place import Place
 from pxt_assets.component.tables import table_key, under_root
 from pxt_assets.component.templates import environment_variable, rendered, with_environment

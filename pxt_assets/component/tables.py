@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import dagster as dg
 
-from pxt_assets.asset import ResourceKeys
+from pxt_assets.column_spec import ResourceKeys
 from pxt_assets.component.options import type_named
 from pxt_assets.component.partitions import partitions_of
 from pxt_assets.component.place import Place
