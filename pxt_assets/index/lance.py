@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+import random
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import timedelta
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from pxt_assets.errors import PxtError, RunError
 from pxt_assets.store import file_name
@@ -14,6 +16,11 @@ if TYPE_CHECKING:
     from lancedb.db import DBConnection
 
     from pxt_assets.index.spec import IndexSpec
+
+
+T = TypeVar("T")
+
+_ATTEMPTS = 6
 
 
 def database_uri(base_path: str, table: Sequence[str]) -> str:
@@ -42,15 +49,17 @@ def connect(uri: str, storage_options: Mapping[str, str] | None) -> DBConnection
 
 
 SIMULATED = "-simulated"
-"""The end of the name of a table whose vectors a simulator invented."""
+"""In the name of a table whose vectors a simulator invented."""
+EMPTY = "-empty"
+"""The end of the name of a table that stands for an index without rows, whose vectors' length is not known yet."""
 
 
-def generation(spec: IndexSpec, *, simulated: bool) -> str:
+def generation(spec: IndexSpec, *, simulated: bool, empty: bool = False) -> str:
     """The name of the index's table: another one as soon as the embedding function, the metric or the key is another.
 
     Vectors that a simulator invented have one of their own: they are not compared with the API's.
     """
-    return f"{spec.name}-{spec.identity}{SIMULATED if simulated else ''}"
+    return f"{spec.name}-{spec.identity}{SIMULATED if simulated else ''}{EMPTY if empty else ''}"
 
 
 def generations(database: DBConnection, spec: IndexSpec) -> list[str]:
@@ -62,7 +71,7 @@ def generations(database: DBConnection, spec: IndexSpec) -> list[str]:
         names += page.tables
         token = page.page_token
         if not token:
-            return [name for name in names if name.removesuffix(SIMULATED).rpartition("-")[0] == spec.name]
+            return [name for name in names if name.partition("-")[0] == spec.name]
 
 
 @contextmanager
@@ -75,6 +84,16 @@ def reaching(uri: str, error: type[PxtError]) -> Iterator[None]:
             raise
         msg = f"the index at {uri} cannot be read or written: {said(e)}"
         raise error(msg) from e
+
+
+def tried_again(action: Callable[[], T], pause: Callable[[float], object] = time.sleep) -> T:
+    """What an action gives that two processes may be at once, of which LanceDB lets one through."""
+    for attempt in range(_ATTEMPTS - 1):
+        try:
+            return action()
+        except (OSError, RuntimeError, ValueError):
+            pause(random.uniform(0.5, 1.5) * 0.05 * 2**attempt)  # noqa: S311
+    return action()
 
 
 def literal(text: str) -> str:

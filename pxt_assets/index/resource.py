@@ -184,7 +184,8 @@ class EmbeddingIndexes(dg.ConfigurableResource[Any]):
         database = self.database(spec)
         wanted = (False, True) if simulated is None else (simulated,)
         every = [StoredIndex.open(spec, database, simulated=one) for one in wanted]
-        found = next((one for one in every if one is not None), None)
+        there = [one for one in every if one is not None]
+        found = next((one for one in there if one.dim is not None), there[0] if there else None)
         if found is None:
             if (
                 simulated is not None
@@ -203,7 +204,8 @@ class EmbeddingIndexes(dg.ConfigurableResource[Any]):
             else:
                 msg = f"{spec.label} was never materialized in {self.base_path}; materialize it first"
             raise SearchError(msg)
-        self._opened[spec.key] = found
+        if found.dim is not None:  # another table takes the place of an empty one
+            self._opened[spec.key] = found
         return found
 
     def _api(self) -> OpenAIResource | None:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 from pxt_assets.compute.digests import digests_of
 from pxt_assets.errors import PartitionError
-from pxt_assets.index.lance import SIMULATED, among, generation, generations
+from pxt_assets.index.lance import SIMULATED, among, generation, generations, tried_again
 from pxt_assets.index.spec import DIGEST, PARTITION, ROW, VECTOR, IndexSpec
 
 if TYPE_CHECKING:
@@ -44,25 +44,35 @@ class StoredIndex:
 
     @classmethod
     def open(cls, spec: IndexSpec, database: DBConnection, *, simulated: bool) -> StoredIndex | None:
-        """The index, None where it was never written."""
-        name = generation(spec, simulated=simulated)
-        if name not in generations(database, spec):
-            return None
-        return cls(spec, database, database.open_table(name))
+        """The index, also one that never had a row; None where it was never written, or is being made just now."""
+        there = generations(database, spec)
+        for empty in (False, True):
+            name = generation(spec, simulated=simulated, empty=empty)
+            if name in there:
+                try:
+                    return cls(spec, database, database.open_table(name))
+                except ValueError as e:
+                    if "not found" not in str(e):  # its folder is there, but no version of it yet
+                        raise
+        return None
 
     @classmethod
     def create(
         cls, spec: IndexSpec, database: DBConnection, schema: pa.Schema, *, simulated: bool
     ) -> StoredIndex:
-        """The index with these columns, made if it is not there; one without vectors yet is made anew."""
-        found = cls.open(spec, database, simulated=simulated)
-        if found is None or (found.dim is None and VECTOR in schema.names):
-            mode = "create" if found is None else "overwrite"
-            table = database.create_table(
-                generation(spec, simulated=simulated), schema=schema, mode=mode, exist_ok=found is None
-            )
-            return cls(spec, database, table)
-        return found
+        """The index with these columns, made if it is not there. Others may make it at the same time."""
+        is_empty = VECTOR not in schema.names
+
+        def made() -> StoredIndex:
+            found = cls.open(spec, database, simulated=simulated)
+            if found is None or (found.dim is None and not is_empty):
+                name = generation(spec, simulated=simulated, empty=is_empty)
+                found = cls(spec, database, database.create_table(name, schema=schema, exist_ok=True))
+            if not is_empty:
+                found._add_missing(schema)
+            return found
+
+        return tried_again(made)
 
     @property
     def uri(self) -> str:
@@ -129,7 +139,7 @@ class StoredIndex:
             total.add(digests_of(batch[DIGEST]))
         return total.hexdigest()
 
-    def add_missing(self, schema: pa.Schema) -> None:
+    def _add_missing(self, schema: pa.Schema) -> None:
         """Adds columns that its rows do not have yet, null in all of them."""
         import pyarrow as pa
 
@@ -177,7 +187,7 @@ class StoredIndex:
         if held:
             self._merge(pa.Table.from_batches(held, schema))
         if gone.num_rows:
-            self.remove_gone()
+            tried_again(self.remove_gone)
 
     def remove_gone(self) -> None:
         """Removes what a crash may have left marked for removal, which cannot be found any more."""
@@ -187,7 +197,7 @@ class StoredIndex:
     @property
     def simulated(self) -> bool:
         """Whether a simulator invented its vectors."""
-        return self.table.name.endswith(SIMULATED)
+        return SIMULATED in self.table.name
 
     def drop_older(self) -> list[str]:
         """Drops the generations of the index all of whose partitions this one has. Gives the names of the others.
@@ -196,7 +206,7 @@ class StoredIndex:
         """
         ours, left = self.partitions(), []
         for name in generations(self._database, self.spec):
-            if name == self.table.name or (self.simulated and not name.endswith(SIMULATED)):
+            if name == self.table.name or (self.simulated and SIMULATED not in name):
                 continue
             other = StoredIndex(self.spec, self._database, self._database.open_table(name))
             if other.partitions() <= ours:

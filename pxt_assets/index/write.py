@@ -37,7 +37,6 @@ def write_partition(
     scanned = rows.scan(None if found is None else found.dim)
     schema = rows.schema(scanned.dim)
     stored = StoredIndex.create(spec, database, schema, simulated=rows.simulated)
-    stored.add_missing(schema)
     known = stored.rows_of(partition or "")
     wanted = np.ones(len(scanned.indexed), bool)
     gone = known.keys

@@ -2,6 +2,7 @@
 
 import datetime
 import decimal
+from pathlib import Path
 
 import dagster as dg
 import lancedb
@@ -10,7 +11,8 @@ import pyarrow as pa
 import pytest
 
 from pxt_assets import Table, udf
-from pxt_assets.index.lance import generations
+from pxt_assets.errors import SearchError
+from pxt_assets.index.lance import generations, tried_again
 from pxt_assets.index.stored import StoredIndex
 from pxt_assets.types import Array, Float, String
 from tests.index.shop import Shop, letters, texts, told
@@ -189,9 +191,12 @@ def test_an_empty_table(shop: Shop):
     found = tbl.body.similarity("a", columns=["body"], indexes=shop.indexes)
     assert found.column_names == ["id", "score", "body"]
     assert found.num_rows == 0
+    assert not stored(shop, tbl.assets[-1]).simulated
     shop.rows[None] = texts({1: "a"})
     shop.run(tbl)
     assert shop.found(tbl, "a") == [1]
+    (name,) = lancedb.connect(f"{shop.indexes.base_path}/tickets").list_tables().tables
+    assert "empty" not in name
 
 
 def test_a_table_of_nulls_alone(shop: Shop):
@@ -312,6 +317,43 @@ def test_any_reader_of_lancedb_can_read_it(shop: Shop):
     (name,) = database.list_tables().tables
     assert name == f"body_idx-{index.index_spec.identity}"
     assert database.open_table(name).to_arrow()["body"].to_pylist() == ["a"]
+
+
+def test_a_table_that_a_crash_left_half_made(shop: Shop):
+    """A folder without a version of the table in it is none, and can become one."""
+    tbl = shop.table()
+    index = tbl.add_embedding_index(tbl.body, embedding=letters)
+    folder = Path(shop.indexes.base_path) / "tickets" / f"body_idx-{index.index_spec.identity}.lance"
+    (folder / "_versions").mkdir(parents=True)
+    with pytest.raises(SearchError, match=r"materialize it"):
+        shop.found(tbl, "a")
+    shop.rows[None] = texts({1: "a"})
+    shop.run(tbl)
+    assert shop.found(tbl, "a") == [1]
+
+
+def test_what_two_processes_are_at_once_is_tried_again():
+    """A few times, with growing pauses; what fails all the same is raised."""
+    pauses: list[float] = []
+    left = iter([ValueError("conflict"), RuntimeError("conflict"), None])
+
+    def action() -> str:
+        error = next(left)
+        if error is not None:
+            raise error
+        return "done"
+
+    assert tried_again(action, pauses.append) == "done"
+    assert len(pauses) == 2
+    assert 0 < pauses[0] < pauses[1] * 3
+
+    def never() -> None:
+        msg = "no"
+        raise OSError(msg)
+
+    with pytest.raises(OSError, match="no"):
+        tried_again(never, pauses.append)
+    assert len(pauses) == 7
 
 
 def test_one_attempt_at_a_time(shop: Shop):
