@@ -34,6 +34,12 @@ class TableAttributes:
     automation_condition: dg.AutomationCondition[Any] | None
     pool: str | None
 
+    def of_asset(self, **given: Any) -> dict[str, Any]:
+        """The attributes that were given of one of its assets, the table's where one was not."""
+        for name in ("automation_condition", "group_name"):
+            given[name] = given[name] or getattr(self, name)
+        return {name: value for name, value in given.items() if value is not None}
+
 
 def spec_of(asset: object) -> dg.AssetSpec:
     """The spec of the one asset that is the table. Raises DefinitionError."""

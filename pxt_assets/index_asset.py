@@ -8,7 +8,7 @@ from dagster._utils.warnings import disable_dagster_warnings
 
 from pxt_assets.errors import DefinitionError, SearchError
 from pxt_assets.expr import Call, ColumnRef, Expr
-from pxt_assets.index.lookup import lookup
+from pxt_assets.index.lookup import EmbeddingLookup
 from pxt_assets.index.search import checked_search
 from pxt_assets.index.spec import IndexSpec
 from pxt_assets.index_asset_spec import INDEXED, IndexAssetSpec
@@ -70,7 +70,7 @@ class EmbeddingIndex(dg.AssetsDefinition):
             search = checked_search(spec.label, k, where, columns or (), partition_key)
         except SearchError as e:
             raise DefinitionError(str(e)) from e
-        return lookup(spec, _vectors(spec, query), search, columns)
+        return Call(EmbeddingLookup(spec, search, columns), {"vector": _vectors(spec, query)})
 
 
 def _vectors(spec: IndexSpec, query: Any) -> Expr:

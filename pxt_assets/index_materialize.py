@@ -15,9 +15,10 @@ from pxt_assets.errors import PartitionError, RunError
 from pxt_assets.event_loop import run_to_end
 from pxt_assets.events import log_materialization, result_of_logged
 from pxt_assets.expr import ColumnRef
+from pxt_assets.index.kept import can_keep, is_plain
 from pxt_assets.index.lance import reaching, said
 from pxt_assets.index.resource import remember
-from pxt_assets.index.rows import IndexRows, can_keep, is_plain
+from pxt_assets.index.rows import IndexRows
 from pxt_assets.index.vector_index import VectorIndex, maintain, vector_index
 from pxt_assets.index.write import Written, write_partition
 from pxt_assets.index_asset_spec import INDEXED, IndexAssetSpec

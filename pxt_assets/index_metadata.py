@@ -40,7 +40,8 @@ class IndexPage:
 
 def index_page(stored: StoredIndex, built: VectorIndex | None, older: Sequence[str]) -> IndexPage:
     """Looks at the index as it is now."""
-    return IndexPage(stored.count(), built, examples(stored), older)
+    rows = stored.count()
+    return IndexPage(rows, built, examples(stored, rows), older)
 
 
 def index_metadata(
@@ -110,9 +111,8 @@ def written_line(written: Written, page: IndexPage, label: str) -> str:
     )
 
 
-def examples(stored: StoredIndex) -> str:
-    """A few of the rows with those that are nearest to each, as a Markdown table."""
-    rows = stored.count()
+def examples(stored: StoredIndex, rows: int) -> str:
+    """A few of its so many rows with those that are nearest to each, as a Markdown table."""
     if not rows:
         return "*no rows*"
     spec = stored.spec
@@ -122,10 +122,10 @@ def examples(stored: StoredIndex) -> str:
     taken = stored.table.take_offsets(offsets).select([*spec.key_columns, *shown, VECTOR, ROW]).to_arrow()
     taken = taken.filter(taken[VECTOR].is_valid())
     vectors = [row.values.to_numpy() for row in taken[VECTOR]]
-    found = nearest(stored, vectors, Search(k=_NEIGHBOURS + 1, columns=tuple(shown)))
+    found = nearest(stored, vectors, Search(k=_NEIGHBOURS + 1, columns=tuple(shown))).to_pylist()
     lines = ["| looked for | nearest | score |", "| --- | --- | --- |"]
     for query, row in enumerate(taken.drop_columns([VECTOR, ROW]).to_pylist()):
-        others = [one for one in found.to_pylist() if one["query"] == query and not _same(one, row, spec)]
+        others = [one for one in found if one["query"] == query and not _same(one, row, spec)]
         for one in others[:_NEIGHBOURS]:
             score = escaped(f"{one['score']:.3f}")
             lines.append(f"| {_shown(row, spec, shown)} | {_shown(one, spec, shown)} | {score} |")

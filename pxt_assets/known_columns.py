@@ -107,6 +107,19 @@ class KnownColumns:
             msg = f"{self._named} is not known to have a text column; it has {', '.join(self)}; {wanted}"
         raise DefinitionError(msg)
 
+    def to_index(self, column: object) -> ColumnRef:
+        """A column that is given as a reference or by its name. Raises DefinitionError for one of another table."""
+        if isinstance(column, ColumnRef) and column._table != self._table:
+            msg = f"{self._named}: {column!r} is a column of another table; add the index to that"
+            raise DefinitionError(msg)
+        if not isinstance(column, ColumnRef | str):
+            msg = (
+                f"{self._named}: got {column!r:.60} to index, allowed: a column of the table (add a path as a computed column "
+                "first)"
+            )
+            raise DefinitionError(msg)
+        return column if isinstance(column, ColumnRef) else self.ref(column)
+
     def _of_upstream(self, name: str) -> ColumnRef:
         return ColumnRef(self._table, self._table, name, self._schema.get(name), home=self._home)
 

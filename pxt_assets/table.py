@@ -247,16 +247,16 @@ class Table:
         )
         column_type, shape = type_of(expr)
         key = dg.AssetKey([*self._asset_key.path, name])
-        given = {
-            "automation_condition": automation_condition or self._common.automation_condition,
-            "freshness_policy": freshness_policy,
-            "group_name": group_name or self._common.group_name,
-            "owners": owners,
-            "tags": {**tags_of(expr), **(tags or {})},
-            "description": description_of(expr, description),
-            "kinds": kinds_of(expr),
-            "metadata": metadata_of(self._asset_key, name),
-        }
+        attributes = self._common.of_asset(
+            automation_condition=automation_condition,
+            freshness_policy=freshness_policy,
+            group_name=group_name,
+            owners=owners,
+            tags={**tags_of(expr), **(tags or {})},
+            description=description_of(expr, description),
+            kinds=kinds_of(expr),
+            metadata=metadata_of(self._asset_key, name),
+        )
         lineage = column_of(".".join(self._asset_key.path), name, expr, self._lineage)
         spec = ColumnSpec(
             key=key,
@@ -274,7 +274,7 @@ class Table:
             storage_options=self._storage_options,
             pool=pool or self._common.pool,
             lineage=lineage,
-            attributes={k: v for k, v in given.items() if v is not None},
+            attributes=attributes,
             resources=self._resources,
         )
         self._columns.add(ColumnRef(self._asset_key, key, name, column_type, shape, home=self._indexes))
@@ -335,7 +335,7 @@ class Table:
 
         The other options are those of a Dagster asset, of the index and of its vectors. Raises DefinitionError.
         """
-        ref = self._columns.only_text() if column is None else self._column(column)
+        ref = self._columns.only_text() if column is None else self._columns.to_index(column)
         index = self._indexes.add(
             ref,
             embedders(embedding, string_embed, image_embed),
@@ -409,15 +409,6 @@ class Table:
         self._columns.remove(name)
         del self._lineage[name]
         del self._assets[dg.AssetKey([*self._asset_key.path, name])]
-
-    def _column(self, column: object) -> ColumnRef:
-        if isinstance(column, ColumnRef) and column._table != self._asset_key:
-            msg = f"{self!r}: {column!r} is a column of another table; add the index to that"
-            raise DefinitionError(msg)
-        if not isinstance(column, ColumnRef | str):
-            msg = f"{self!r}: got {column!r:.60} to index, allowed: a column of the table (add a path as a computed column first)"
-            raise DefinitionError(msg)
-        return column if isinstance(column, ColumnRef) else self[column]
 
     def _checked_column(self, columns: Mapping[str, Any]) -> tuple[str, Any]:
         if len(columns) != 1:

@@ -113,39 +113,20 @@ class TableIndexes:
                 backfill_policy=self._common.backfill_policy,
                 partition_mapping=partition_mapping,
                 pool=options["pool"] or self._common.pool,
-                attributes=self._attributes(index, freshness_policy, description, **options),
+                attributes=self._common.of_asset(
+                    automation_condition=options["automation_condition"],
+                    freshness_policy=freshness_policy,
+                    group_name=options["group_name"],
+                    owners=options["owners"],
+                    tags={"pxt/metric": metric, **(options["tags"] or {})},
+                    description=_description(index, description),
+                    kinds={"lancedb"},
+                    metadata={**metadata_of(index.table, name), "dagster/storage_kind": "lancedb"},
+                ),
                 resources=self._resources,
             )
         )
         return self._indexes[name]
-
-    def _attributes(
-        self,
-        index: IndexSpec,
-        freshness_policy: dg.FreshnessPolicy | None,
-        description: str | None,
-        *,
-        automation_condition: dg.AutomationCondition[Any] | None,
-        group_name: str | None,
-        owners: Sequence[str] | None,
-        tags: Mapping[str, str] | None,
-        **_: Any,
-    ) -> dict[str, Any]:
-        made = f"Index of `{index.column!r}` for searches by likeness ({index.metric}), over the vectors of `{index.vectors!r}`."
-        given = {
-            "automation_condition": automation_condition or self._common.automation_condition,
-            "freshness_policy": freshness_policy,
-            "group_name": group_name or self._common.group_name,
-            "owners": owners,
-            "tags": {"pxt/metric": index.metric, **(tags or {})},
-            "description": f"{description}\n\n{made}" if description else made,
-            "kinds": {"lancedb"},
-            "metadata": {
-                **metadata_of(index.table, index.name),
-                "dagster/storage_kind": "lancedb",
-            },
-        }
-        return {k: v for k, v in given.items() if v is not None}
 
     def _spec(
         self,
@@ -234,6 +215,12 @@ class TableIndexes:
                 )
                 raise DefinitionError(msg)
         return column, space, Embedders(given.text or own.text, given.image or own.image)
+
+
+def _description(index: IndexSpec, said: str | None) -> str:
+    """Markdown: what the user `said` of the index, if anything, and what it is over."""
+    made = f"Index of `{index.column!r}` for searches by likeness ({index.metric}), over the vectors of `{index.vectors!r}`."
+    return f"{said}\n\n{made}" if said else made
 
 
 def _embedder_of_rows(column: ColumnRef, given: Embedders, where: str) -> Embedder | None:

@@ -21,6 +21,10 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 _ATTEMPTS = 6
+SIMULATED = "-simulated"
+"""In the name of a table whose vectors a simulator invented."""
+EMPTY = "-empty"
+"""The end of the name of a table that stands for an index without rows, whose vectors' length is not known yet."""
 
 
 def database_uri(base_path: str, table: Sequence[str]) -> str:
@@ -46,12 +50,6 @@ def connect(uri: str, storage_options: Mapping[str, str] | None) -> DBConnection
         read_consistency_interval=timedelta(0),
     )
     return connection
-
-
-SIMULATED = "-simulated"
-"""In the name of a table whose vectors a simulator invented."""
-EMPTY = "-empty"
-"""The end of the name of a table that stands for an index without rows, whose vectors' length is not known yet."""
 
 
 def generation(spec: IndexSpec, *, simulated: bool, empty: bool = False) -> str:
@@ -104,11 +102,6 @@ def literal(text: str) -> str:
 def among(column: str, values: Sequence[str]) -> str:
     """The filter that a column of texts has one of these values."""
     return f"{column} IN ({', '.join(map(literal, values))})" if values else "false"
-
-
-def quoted(name: str) -> str:
-    """A column's name in SQL, whatever it holds."""
-    return "`" + name.replace("`", "``") + "`"
 
 
 def said(error: Exception) -> str:

@@ -8,7 +8,7 @@ from concurrent.futures import Executor
 from typing import TYPE_CHECKING, Any
 
 from pxt_assets.errors import CellError, RunError, SearchError
-from pxt_assets.expr import Call, Expr, Shape
+from pxt_assets.expr import Shape
 from pxt_assets.index.lance import reaching
 from pxt_assets.index.search import Search, check_search, nearest
 from pxt_assets.index.spec import IndexSpec
@@ -64,9 +64,8 @@ class EmbeddingLookup:
         """The function over the index as it is stored now. Raises RunError where it never was."""
         try:
             with reaching(indexes.base_path, RunError):
-                stored = indexes.existing(
-                    self.index
-                ).snapshot()  # what names the cells is what they are made of
+                # a snapshot: what names the cells is what they are made of
+                stored = indexes.existing(self.index).snapshot()
                 bound = EmbeddingLookup(self.index, self._search, self._columns, stored)
                 check_search(stored, bound._asked)  # what would fail every row need not wait for one
         except SearchError as e:
@@ -112,13 +111,9 @@ class EmbeddingLookup:
         assert self._stored is not None
         found = nearest(self._stored, [np.frombuffer(vector, "<f4") for vector in vectors], self._asked)
         values: list[Any] = [[] for _ in vectors]
-        for row in self._told(found):
+        for row in as_json(found.to_pylist()):
             values[row.pop("query")].append(row)
         return values
-
-    def _told(self, found: Any) -> list[dict[str, Any]]:
-        told: list[dict[str, Any]] = as_json(found.to_pylist())
-        return told
 
 
 def lookups(expr: object) -> list[EmbeddingLookup]:
@@ -131,8 +126,3 @@ def with_stored_indexes(expr: object, indexes: EmbeddingIndexes | None) -> objec
     if indexes is None:
         return expr
     return with_functions(expr, lambda f: f.bound(indexes) if isinstance(f, EmbeddingLookup) else f)
-
-
-def lookup(index: IndexSpec, vector: Expr, search: Search, columns: Sequence[str] | None) -> Call:
-    """The call that looks a vector up."""
-    return Call(EmbeddingLookup(index, search, columns), {"vector": vector})

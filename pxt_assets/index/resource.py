@@ -139,9 +139,8 @@ class EmbeddingIndexes(dg.ConfigurableResource[Any]):
             except (OSError, RuntimeError, ValueError):
                 if self._opened.pop(spec.key, None) is None:
                     raise
-                found = self._found(
-                    spec, queries, search
-                )  # its table may have been dropped since it was opened
+                # its table may have been dropped since it was opened
+                found = self._found(spec, queries, search)
         return found.drop_columns(["query"]) if queries.is_single else found
 
     def _found(self, spec: IndexSpec, queries: Queries, search: Search) -> pa.Table:
@@ -154,9 +153,8 @@ class EmbeddingIndexes(dg.ConfigurableResource[Any]):
         vectors: list[Any] = [value for kind, value in queries.values if kind == "vector"]
         if len(vectors) < len(queries.values):
             vectors = []
-            if (
-                stored.dim is not None
-            ):  # in an index without rows nothing is near, and nothing need be paid for
+            # in an index without rows nothing is near, and nothing need be paid for
+            if stored.dim is not None:
                 vectors = run_to_end(vectors_of(queries.values, spec, self._api(), choose))
         return nearest(stored, vectors, search)
 

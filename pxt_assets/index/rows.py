@@ -11,9 +11,18 @@ from pxt_assets.compute.inputs import Inputs
 from pxt_assets.compute.keys import value_digests
 from pxt_assets.digest import DIGEST_BYTES, digest
 from pxt_assets.errors import PartitionError
-from pxt_assets.index.spec import DIGEST, PARTITION, POSITION, RESULT_COLUMNS, ROW, VECTOR, IndexSpec
-from pxt_assets.index.stored import INTERNAL, ContentVersion, StoredRows, cast_to
-from pxt_assets.types import has_media, is_json
+from pxt_assets.index.kept import as_stored, can_hold, can_keep, stored_type
+from pxt_assets.index.spec import (
+    DIGEST,
+    INTERNAL,
+    PARTITION,
+    POSITION,
+    RESULT_COLUMNS,
+    ROW,
+    VECTOR,
+    IndexSpec,
+)
+from pxt_assets.index.stored import ContentVersion, StoredRows, cast_to
 
 if TYPE_CHECKING:
     import numpy as np
@@ -26,23 +35,6 @@ T = TypeVar("T")
 
 _BATCH = 4_096
 _SHOWN = 5
-_BINARY = ("binary", "large_binary")
-
-
-def is_plain(arrow_type: pa.DataType) -> bool:
-    """Whether an index can hold values of that type to filter by and to give: texts, numbers, dates, true and false."""
-    import pyarrow as pa
-
-    if pa.types.is_dictionary(arrow_type):
-        return is_plain(arrow_type.value_type)
-    if pa.types.is_nested(arrow_type) or has_media(arrow_type):
-        return False
-    return not isinstance(arrow_type, pa.BaseExtensionType) and not pa.types.is_null(arrow_type)
-
-
-def can_keep(name: str) -> bool:
-    """Whether an index can hold a column of that name beside its own."""
-    return name not in INTERNAL and name not in RESULT_COLUMNS and not {*".`"} & {*name}
 
 
 @dataclass
@@ -96,14 +88,14 @@ class IndexRows:
 
         base = {asset: rows.schema for asset, rows in self._inputs.rows.items()}
         if self._spec.row_key:
-            keys = [(field.name, _stored_type(field.type)) for field in self._inputs.key_schema]
+            keys = [(field.name, stored_type(field.type)) for field in self._inputs.key_schema]
         else:
             keys = [(POSITION, pa.int64())]
         kept = []
         for ref in self._kept_of(self._inputs.columns):
             schema = base[ref._asset]
             known = ref._column in schema.names
-            kept.append((ref._column, _stored_type(schema.field(ref._column).type) if known else pa.string()))
+            kept.append((ref._column, stored_type(schema.field(ref._column).type) if known else pa.string()))
         kept = [(name, kind) for name, kind in kept if name not in dict(keys)]
         own: list[tuple[str, pa.DataType]] = [
             (PARTITION, pa.string()),
@@ -142,7 +134,7 @@ class IndexRows:
                     zero += [int(i) + start for i in at[~has_direction][: _SHOWN - len(zero)]]
                     at, numbers = at[has_direction], numbers[has_direction]
                 rows = self._row_digests(key_table, start, at)
-                kept = [_plain(array).take(at) for array in self._kept_of(arrays)]
+                kept = [as_stored(array).take(at) for array in self._kept_of(arrays)]
                 digests = _content_digests(rows, numbers, kept)
                 version.add(digests)
                 positions.append(at + start)
@@ -177,9 +169,9 @@ class IndexRows:
             if len(at) and scanned.dim is not None:
                 columns: dict[str, Any] = {}
                 for name, array in zip(self._kept, self._kept_of(arrays), strict=True):
-                    columns[name] = _plain(array).take(at)
+                    columns[name] = as_stored(array).take(at)
                 for name in self._spec.row_key:
-                    columns[name] = _plain(key_table[name].combine_chunks()).take(at)
+                    columns[name] = as_stored(key_table[name].combine_chunks()).take(at)
                 if not self._spec.row_key:
                     columns[POSITION] = pa.array(at + start)
                 columns[PARTITION] = pa.array([self._partition] * len(at), pa.string())
@@ -216,7 +208,7 @@ class IndexRows:
             if ref._column not in schema.names:
                 continue
             kind = schema.field(ref._column).type
-            if not (is_plain(kind) or is_json(kind) or str(kind) in _BINARY) or not can_keep(ref._column):
+            if not (can_hold(kind) and can_keep(ref._column)):
                 msg = (
                     f"{self._label}: the index is to keep the column {ref._column!r} ({kind}), allowed: texts, numbers, dates, "
                     f"booleans and Json, of names other than {', '.join([*RESULT_COLUMNS, *INTERNAL])} and without dots; leave "
@@ -277,7 +269,9 @@ class IndexRows:
         prefix = self._partition.encode()
         if not self._spec.row_key:
             return np.array([digest(prefix, b"%d" % (start + i)) for i in at.tolist()], "S16")
-        columns = [value_digests(_plain(keys[name].combine_chunks()).take(at)) for name in self._spec.row_key]
+        columns = [
+            value_digests(as_stored(keys[name].combine_chunks()).take(at)) for name in self._spec.row_key
+        ]
         joined = np.concatenate(columns, axis=1)
         return np.array([digest(prefix, row.tobytes()) for row in joined], "S16")
 
@@ -322,28 +316,6 @@ def _numbers(vectors: pa.Array, dim: int) -> npt.NDArray[np.float32]:
 
     values = vectors.drop_null().flatten().to_numpy(zero_copy_only=False)
     return np.ascontiguousarray(values, np.float32).reshape(-1, dim)
-
-
-def _plain(array: pa.Array) -> pa.Array:
-    import pyarrow as pa
-
-    if pa.types.is_dictionary(array.type):
-        array = array.dictionary_decode()
-    if is_json(array.type):
-        array = array.storage
-    stored = _stored_type(array.type)
-    return array if array.type == stored else array.cast(stored)
-
-
-def _stored_type(arrow_type: pa.DataType) -> pa.DataType:
-    """The type in which an index holds a column: of texts one that LanceDB filters by."""
-    import pyarrow as pa
-
-    if pa.types.is_dictionary(arrow_type):
-        return _stored_type(arrow_type.value_type)
-    if is_json(arrow_type) or pa.types.is_large_string(arrow_type) or arrow_type == pa.string_view():
-        return pa.string()
-    return arrow_type
 
 
 def _digests_with_nulls(array: pa.Array) -> npt.NDArray[np.uint8]:

@@ -7,8 +7,8 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from pxt_assets.errors import SearchError, did_you_mean
+from pxt_assets.index.kept import can_keep
 from pxt_assets.index.lance import among, said
-from pxt_assets.index.rows import can_keep
 from pxt_assets.index.spec import PARTITION, RESULT_COLUMNS, ROW, VECTOR, IndexSpec, Metric
 from pxt_assets.index.stored import StoredIndex
 from pxt_assets.index.vector_index import DISTANCES, VectorIndex, approximate, vector_index
@@ -55,7 +55,7 @@ def checked_search(
         msg = f"{label}: got where={where!r}, allowed: SQL over the columns that the index keeps, or None"
         raise SearchError(msg)
     if where is not None and not _is_closed(where):
-        msg = f"{label}: got where={where!r}, in which a parenthesis or a quote is left open or closed too often"
+        msg = f"{label}: got where={where!r}, in which a parenthesis or a quote is left open or closed too often, or a comment begins"
         raise SearchError(msg)
     if isinstance(columns, str) or not all(isinstance(name, str) for name in columns):
         msg = f"{label}: got columns={columns!r}, allowed: a list of column names"
@@ -71,7 +71,7 @@ def checked_search(
 
 def _is_closed(where: str) -> bool:
     """Whether SQL ends where it seems to: LanceDB puts it into parentheses, beside other filters."""
-    depth, quote = 0, ""
+    depth, quote, last = 0, "", ""
     for character in where:
         if quote:
             quote = "" if character == quote else quote  # a doubled one opens the next at once
@@ -79,9 +79,13 @@ def _is_closed(where: str) -> bool:
             quote = character
         else:
             depth += {"(": 1, ")": -1}.get(character, 0)
-            if depth < 0:
+            if depth < 0 or (last, character) in (
+                ("-", "-"),
+                ("/", "*"),
+            ):  # a comment would hide what follows
                 return False
-    return not quote and depth == 0 and "--" not in where
+        last = character
+    return not quote and depth == 0
 
 
 def nearest(stored: StoredIndex, vectors: Sequence[Vector], search: Search) -> pa.Table:

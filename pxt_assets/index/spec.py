@@ -18,6 +18,8 @@ Metric = Literal["cosine", "ip", "l2"]
 
 PARTITION, ROW, DIGEST, VECTOR = "_partition", "_row", "_digest", "_vector"
 """The columns of an index beside the table's own: partition key, digest of the row's key, of its contents, vector."""
+INTERNAL = (PARTITION, ROW, DIGEST, VECTOR)
+INTERNAL = (PARTITION, ROW, DIGEST, VECTOR)
 POSITION = "row"
 """The key of a table without one: the row's position, counted from 0."""
 RESULT_COLUMNS = ("query", "partition_key", "score")
@@ -71,9 +73,9 @@ def check_metric(metric: object, where: str) -> None:
 def check_names(row_key: tuple[str, ...], where: str) -> None:
     """Refuses key columns that an index cannot hold, with a DefinitionError that begins with `where`."""
     for name in row_key:
-        if name in (PARTITION, ROW, DIGEST, VECTOR, *RESULT_COLUMNS) or {*".`"} & {*name}:
+        if name in (*INTERNAL, *RESULT_COLUMNS) or {*".`"} & {*name}:
             msg = (
                 f"{where}: the key column {name!r} has a name that an index has another use for "
-                f"({', '.join((PARTITION, ROW, DIGEST, VECTOR, *RESULT_COLUMNS))}, or one with a dot or a backtick); rename it upstream"
+                f"({', '.join((*INTERNAL, *RESULT_COLUMNS))}, or one with a dot or a backtick); rename it upstream"
             )
             raise DefinitionError(msg)

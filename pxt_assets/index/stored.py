@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, cast
 from pxt_assets.compute.digests import digests_of
 from pxt_assets.errors import PartitionError
 from pxt_assets.index.lance import SIMULATED, among, generation, generations, tried_again
-from pxt_assets.index.spec import DIGEST, PARTITION, ROW, VECTOR, IndexSpec
+from pxt_assets.index.spec import DIGEST, INTERNAL, PARTITION, ROW, VECTOR, IndexSpec
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -19,7 +19,6 @@ if TYPE_CHECKING:
 
     from pxt_assets.compute.digests import Digests
 
-INTERNAL = (PARTITION, ROW, DIGEST, VECTOR)
 _FOUND, _GONE = f"{DIGEST} IS NOT NULL", f"{DIGEST} IS NULL"
 """Which rows can be found, and which are marked for removal."""
 _COMMIT_BYTES = 256 * 2**20
@@ -170,18 +169,20 @@ class StoredIndex:
     def replace(self, batches: Iterable[pa.RecordBatch], gone: pa.RecordBatch, schema: pa.Schema) -> None:
         """Puts rows in the place of those with their keys, or adds them, and removes those that are `gone`.
 
-        What is gone comes without a vector and a digest, so that it cannot be found any more from the same commit on, and is removed
-        in the next. One commit replaces 256 MB of rows; more of them take several, in which each row is the old one or
-        the new.
+        What is gone comes without a vector and a digest, so that it cannot be found any more from the same commit on,
+        and is removed in the next. One commit replaces 256 MB of rows; more of them take several, in which each row is
+        the old one or the new.
         """
         import pyarrow as pa
 
         held: list[pa.RecordBatch] = []
+        nbytes = 0
         for batch in batches:
             held.append(batch)
-            if sum(one.nbytes for one in held) >= _COMMIT_BYTES:
+            nbytes += batch.nbytes
+            if nbytes >= _COMMIT_BYTES:
                 self._merge(pa.Table.from_batches(held, schema))
-                held = []
+                held, nbytes = [], 0
         if gone.num_rows:
             held.append(gone)
         if held:

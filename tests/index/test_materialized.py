@@ -1,7 +1,5 @@
 """An index is kept in step with its column, partition by partition and row by row."""
 
-import datetime
-import decimal
 from pathlib import Path
 
 import dagster as dg
@@ -10,13 +8,13 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from pxt_assets import Table, udf
+from pxt_assets import udf
 from pxt_assets.errors import SearchError
-from pxt_assets.index.lance import generations, tried_again
+from pxt_assets.index.lance import tried_again
 from pxt_assets.index.stored import StoredIndex
-from pxt_assets.types import Array, Float, String
+from pxt_assets.types import Array
 from tests.index.shop import Shop, letters, texts, told
-from tests.runs import failure, rows_asset
+from tests.runs import failure
 
 
 def stored(shop: Shop, index) -> StoredIndex:
@@ -213,61 +211,6 @@ def test_all_rows_gone(shop: Shop):
     assert shop.found(tbl, "a") == []
 
 
-class TestVectorsAsTheyAre:
-    """An existing column of vectors is indexed as it is."""
-
-    def indexed(self, shop: Shop, vectors: list, **options) -> tuple[Table, dg.ExecuteInProcessResult]:
-        source = rows_asset({"id": range(len(vectors)), "vec": vectors}, name="points")
-        tbl = Table(source, key="id")
-        tbl.add_embedding_index(tbl.vec, **options)
-        shop.source = source
-        return tbl, shop.run(tbl, fails=options.pop("fails", False))
-
-    def test_upstream_vectors(self, shop: Shop):
-        """Of any type of numbers, in lists of equal length."""
-        tbl, result = self.indexed(shop, [[1, 0], [0, 1], [1, 1], None])
-        assert told(result, asset="points/vec_idx")["pxt/dimensions"] == 2
-        found = tbl.vec.similarity([1.0, 0.1], indexes=shop.indexes)
-        assert found["id"].to_pylist() == [0, 2, 1]
-        assert [a.key.to_user_string() for a in tbl.assets] == ["points/vec_idx"]
-
-    @pytest.mark.parametrize(
-        ("vectors", "says"),
-        [
-            ([[1.0, 2.0], [1.0], [3.0, 4.0], [1.0, 2.0, 3.0]], "id=1; id=3 with 1"),
-            ([[1.0, 2.0], [float("nan"), 1.0]], "NaN, an infinite number or a null: id=1"),
-            ([[1.0, 2.0], [float("inf"), 1.0]], "id=1"),
-            ([[1.0, 2.0], [None, 1.0]], "id=1"),
-            (pa.array([[], []], pa.list_(pa.float32())), "id=0; id=1 with 0"),
-            (["a", "b"], "is string, allowed: vectors"),
-        ],
-    )
-    def test_what_is_no_vector_is_named_by_its_row(self, shop: Shop, vectors: list, says: str):
-        """Nothing is indexed where a vector is wrong, and the message names the rows."""
-        source = rows_asset({"id": range(len(vectors)), "vec": vectors}, name="points")
-        tbl = Table(source, key="id")
-        index = tbl.add_embedding_index(tbl.vec)
-        shop.source = source
-        result = shop.run(tbl, fails=True)
-        assert says in failure(result).description
-        assert "points/vec_idx" in failure(result).description
-        assert generations(shop.indexes.database(index.index_spec), index.index_spec) == []
-
-    def test_a_later_partition_of_another_length(self, shop: Shop):
-        """The index has the length of its first rows; what is stored stays as it was."""
-        tbl, _ = self.indexed(shop, [[1.0, 0.0]])
-        shop.source = rows_asset({"id": [0], "vec": [[1.0, 2.0, 3.0]]}, name="points")
-        result = shop.run(tbl, fails=True)
-        assert "than the index (2 numbers): id=0 with 3" in failure(result).description
-        assert tbl.vec.similarity([1.0, 0.0], indexes=shop.indexes)["id"].to_pylist() == [0]
-
-    def test_a_declared_type_that_is_none(self, shop: Shop):
-        """A column of numbers is refused while definitions load."""
-        tbl = Table(rows_asset({"x": [1.0]}), schema={"x": Float})
-        with pytest.raises(ValueError, match="which is Float, allowed: a column of texts"):
-            tbl.add_embedding_index(tbl.x)
-
-
 def test_a_failed_partition_loses_no_other(shop: Shop):
     """The other partitions of the run are indexed and recorded."""
     shop.rows = {"mon": texts({1: "a"}), "tue": texts({1: "a", 2: "b"}), "wed": texts({1: "c"})}
@@ -371,97 +314,14 @@ def test_one_attempt_at_a_time(shop: Shop):
     assert "other-run" in failure(asyncio.run(meanwhile())).description
 
 
-MOMENT = datetime.datetime(2027, 3, 1, 8, tzinfo=datetime.UTC)
-
-
-@pytest.mark.parametrize(
-    "keys",
-    [
-        pa.array([datetime.date(2027, 3, 1), datetime.date(2027, 3, 2)]),
-        pa.array([decimal.Decimal("1.5"), decimal.Decimal("2.50")]),
-        pa.array(["x", "y"], pa.large_string()),
-        pa.array(["x", "y"], pa.string_view()),
-        pa.array(["x", "y"]).dictionary_encode(),
-        pa.array([MOMENT, MOMENT + datetime.timedelta(hours=1)], pa.timestamp("us", "Europe/Berlin")),
-        pa.array([b"x" * 16, b"y" * 16]),
-        pa.array([0.5, -1.5]),
-    ],
-    ids=lambda keys: str(keys.type),
-)
-def test_keys_of_any_type(shop: Shop, keys: pa.Array):
-    """They come back as they went in, and rows that did not change are recognized by them."""
-    shop.rows[None] = pa.table({"id": keys, "body": ["a", "b"]})
-    tbl = shop.table()
-    tbl.add_embedding_index(tbl.body, embedding=letters)
-    shop.run(tbl)
-    assert shop.found(tbl, "a") == keys.to_pylist()
-    assert told(shop.run(tbl))["pxt/rows_unchanged"] == 2
-
-
-def test_a_key_of_two_columns(shop: Shop):
-    """Rows that share one of them are others."""
-    shop.rows[None] = pa.table({"shop": ["n", "n", "s"], "no": [1, 2, 1], "body": ["a", "ab", "b"]})
-    tbl = shop.table(key=("shop", "no"))
-    tbl.add_embedding_index(tbl.body, embedding=letters)
-    shop.run(tbl)
-    found = tbl.body.similarity("a", k=2, indexes=shop.indexes).to_pylist()
-    assert [(row["shop"], row["no"]) for row in found] == [("n", 1), ("n", 2)]
-
-
-@pytest.mark.parametrize("keys", [["it's", "a/b", "ü ö", "x;--"], ["2027-03-01|north", "2027-03-01|south"]])
-def test_partitions_of_any_name(shop: Shop, keys: list[str]):
-    """Whatever a partition's key holds, it is found by it."""
-    source = rows_asset(
-        {"id": [1], "body": ["a"]}, name="t", partitions_def=dg.StaticPartitionsDefinition(keys)
-    )
-    tbl = Table(source, key="id", schema={"body": String})
-    tbl.add_embedding_index(tbl.body, embedding=letters)
-    shop.source = source
-    for key in keys:
-        shop.run(tbl, days=[key])
-    for key in keys:
-        found = tbl.body.similarity("a", partition_key=key, indexes=shop.indexes)
-        assert found["partition_key"].to_pylist() == [key]
-
-
-def test_columns_that_cannot_be_kept(shop: Shop):
-    """They are left out unless they are asked for by name, which is refused with what can be."""
-    shop.rows[None] = texts({1: "a"}, lists=[[1]], score=[1])
-    tbl = shop.table()
-    tbl.add_embedding_index(tbl.body, embedding=letters)
-    shop.run(tbl)
-    for name in ("lists", "score"):
-        tbl.add_embedding_index(tbl.body, embedding=letters, columns=[name], if_exists="replace")
-        result = shop.run(tbl, fails=True)
-        assert f"the index is to keep the column {name!r}" in failure(result).description
-
-
-def test_columns_of_other_names(shop: Shop):
-    """With spaces and capitals, kept, given and filtered by."""
-    shop.rows[None] = texts({1: "a", 2: "ab"}, **{"My Column": ["x", "y"], "Lang": ["de", "en"]})
-    tbl = shop.table()
-    tbl.add_embedding_index(tbl.body, embedding=letters)
-    shop.run(tbl)
-    found = tbl.body.similarity(
-        "a", where="`My Column` = 'y' AND Lang = 'en'", columns=["My Column", "Lang"], indexes=shop.indexes
-    )
-    assert found.select(["id", "My Column", "Lang"]).to_pylist() == [
-        {"id": 2, "My Column": "y", "Lang": "en"}
-    ]
-
-
-def test_computed_columns_can_be_kept(shop: Shop):
-    """They are named in `columns`, to filter by and to give."""
-    shop.rows[None] = texts({1: "a", 2: "ab", 3: "abb"})
-    tbl = shop.table()
-    tbl.add_computed_column(size=size(tbl.body))
-    tbl.add_embedding_index(tbl.body, embedding=letters, columns=["size", "body"])
-    shop.run(tbl)
-    found = tbl.body.similarity("a", where="size >= 2", columns=["size"], indexes=shop.indexes)
-    assert found.select(["id", "size"]).to_pylist() == [{"id": 2, "size": 2}, {"id": 3, "size": 3}]
-
-
-@udf
-def size(text: str) -> int:
-    """How long a text is."""
-    return len(text)
+def test_more_than_one_commit_takes(shop: Shop, monkeypatch: pytest.MonkeyPatch):
+    """What is more than one commit replaces is written by several, and all of it is there at the end."""
+    monkeypatch.setattr("pxt_assets.index.stored._COMMIT_BYTES", 1)
+    monkeypatch.setattr("pxt_assets.index.rows._BATCH", 2)
+    tbl, index = shop.index({i: "a" * i for i in range(1, 8)})
+    before = stored(shop, index).table.version
+    shop.rows[None] = texts({i: "b" * i for i in range(3, 10)})
+    assert told(shop.run(tbl))["pxt/rows_removed"] == 2
+    assert sorted(shop.found(tbl, "b", where="body LIKE 'b%'")) == list(range(3, 10))
+    assert stored(shop, index).count() == 7
+    assert stored(shop, index).table.version >= before + 4

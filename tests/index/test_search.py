@@ -1,21 +1,22 @@
 """Searching an index: by text, image or vector, one query or many, among all rows or some."""
 
 import datetime
-import io
+from typing import Any
 
 import dagster as dg
 import lancedb
 import numpy as np
-import PIL.Image
 import pyarrow as pa
 import pytest
 
 from pxt_assets import EmbeddingIndexes, Table, udf
 from pxt_assets.errors import SearchError
+from pxt_assets.functions import embeddings
 from pxt_assets.index.resource import _last_used
-from pxt_assets.types import Array, Image, String
+from pxt_assets.types import Array, String
 from tests.index.shop import Shop, letters, texts
-from tests.runs import materialize, rows_asset
+from tests.runs import materialize
+from tests.scripted_server import Asked, Reply, resource_of, vectors
 
 BODIES = {1: "aaa", 2: "bbb", 3: "ccc", 4: "aab", 5: "abc"}
 
@@ -123,6 +124,7 @@ def test_filters(shop: Shop):
     assert shop.found(tbl, "a", where="lang = 'de' AND stars > 2 OR id = 1") == [1, 3]
     assert shop.found(tbl, "a", k=1, where="body LIKE '%b'") == [2]
     assert shop.found(tbl, "a", where="lang = 'fr'") == []
+    assert shop.found(tbl, "a", where="lang <> 'a -- (b' AND id - 1 > 0") == [2, 3]
 
 
 def test_partitions_to_search(shop: Shop):
@@ -194,57 +196,29 @@ def test_a_table_that_was_dropped_meanwhile(shop: Shop, tbl: Table):
     assert tbl.body.similarity("c", k=5, indexes=reader)["id"].to_pylist() == [8]
 
 
-class TestImages:
-    """An index over images is searched by images, and by texts where a function embeds these into the same space."""
+def test_a_query_is_embedded_as_the_rows_are(shop: Shop, serve):
+    """Of the same model and arguments, through the limiter: a 429 is no failure, and the query is sent again."""
+    asked: list[Any] = []
 
-    @pytest.fixture
-    def pics(self, shop: Shop) -> Table:
-        shop.source = rows_asset(
-            {"id": [1, 2], "image": [picture(color="red"), picture(color="blue")]}, name="pics"
-        )
-        return Table(shop.source, key="id", schema={"image": Image})
+    def script(request: Asked) -> Reply:
+        asked.append({**request.body, "input": list(request.body["input"])})
+        if len(asked) == 2:
+            error = {"message": "slow", "type": "requests", "code": "rate_limit_exceeded"}
+            return Reply({"error": error}, 429, {"retry-after-ms": "1"})
+        return vectors(request)
 
-    def test_by_image(self, shop: Shop, pics: Table, tmp_path):
-        """As a PIL image, as bytes, or by its path."""
-        pics.add_embedding_index(pics.image, embedding=colours, metric="l2")
-        shop.run(pics)
-        (tmp_path / "blue.png").write_bytes(picture(color="blue"))
-        for query in (PIL.Image.new("RGB", (9, 9), "blue"), picture(color="blue"), tmp_path / "blue.png"):
-            assert pics.image.similarity(query, k=1, indexes=shop.indexes)["id"].to_pylist() == [2]
-
-    def test_by_text_of_the_same_space(self, shop: Shop, pics: Table):
-        """`string_embed` embeds the texts that are searched for."""
-        pics.add_embedding_index(pics.image, image_embed=colours, string_embed=named_colours)
-        shop.run(pics)
-        assert pics.image.similarity("red", k=1, indexes=shop.indexes)["id"].to_pylist() == [1]
-
-    def test_a_query_that_no_function_embeds(self, shop: Shop, pics: Table):
-        """The message names the option to give."""
-        pics.add_embedding_index(pics.image, embedding=colours)
-        shop.run(pics)
-        with pytest.raises(
-            SearchError, match="a query by text, but the index can be searched by image and vector alone"
-        ):
-            pics.image.similarity("red", indexes=shop.indexes)
-
-
-def picture(color: str) -> bytes:
-    """A PNG file."""
-    target = io.BytesIO()
-    PIL.Image.new("RGB", (8, 8), color).save(target, "PNG")
-    return target.getvalue()
-
-
-@udf
-def colours(image: PIL.Image.Image) -> Array[(3,), np.float32]:
-    """An image's first pixel."""
-    return np.array(image.convert("RGB").getpixel((0, 0)), np.float32)
-
-
-@udf
-def named_colours(name: str) -> Array[(3,), np.float32]:
-    """A colour by its name."""
-    return np.array(PIL.Image.new("RGB", (1, 1), name).getpixel((0, 0)), np.float32)
+    shop.openai = resource_of(serve(script))
+    shop.indexes = EmbeddingIndexes(base_path=shop.indexes.base_path, openai=shop.openai)
+    shop.rows[None] = texts({1: "a"})
+    tbl = shop.table()
+    tbl.add_embedding_index(tbl.body, embedding=embeddings.using(model="m", dimensions=3))
+    shop.run(tbl)
+    tbl.body.similarity(["a", "b", "a"], indexes=shop.indexes)
+    of_rows, refused, of_queries = asked
+    assert refused == of_queries
+    assert of_queries.pop("input") == ["a", "b"]  # equal ones are asked for once
+    assert of_rows.pop("input") == ["a"]
+    assert of_queries == of_rows
 
 
 class TestRefusals:
@@ -276,7 +250,9 @@ class TestRefusals:
         with pytest.raises(SearchError, match=says):
             tbl.body.similarity(query, indexes=shop.indexes)
 
-    @pytest.mark.parametrize("where", ["nope = 1", "id >", "DROP TABLE x", "id = 1) OR (id = 2", ""])
+    @pytest.mark.parametrize(
+        "where", ["nope = 1", "id >", "DROP TABLE x", "id = 1) OR (id = 2", "id = 1 -- x", "id /* x", ""]
+    )
     def test_filters(self, shop: Shop, tbl: Table, where: str):
         """A filter that is none is quoted, with the columns there are."""
         for options in ({}, {"partition_key": ""}):
@@ -347,8 +323,6 @@ class TestRefusals:
 
     def test_a_text_for_the_api_without_one(self, shop: Shop, simulated):
         """The message says to give the resource an OpenAIResource."""
-        from pxt_assets.functions import embeddings
-
         shop.openai = simulated
         shop.rows[None] = texts({1: "a"})
         tbl = shop.table()
@@ -359,9 +333,6 @@ class TestRefusals:
 
     def test_a_simulators_vectors_and_the_apis(self, shop: Shop, simulated, serve):
         """They are kept apart, and not compared with each other."""
-        from pxt_assets.functions import embeddings
-        from tests.scripted_server import resource_of
-
         shop.openai = simulated
         shop.rows[None] = texts({1: "a"})
         tbl = shop.table()
