@@ -17,16 +17,16 @@ Example:
     ```
 """
 
-from pxt_assets.automation import on_changed_inputs
-from pxt_assets.checks import Checks
+from pxt_assets.api.openai_resource import OpenAIResource
+from pxt_assets.assets.automation import on_changed_inputs
+from pxt_assets.assets.declarations.checks import Checks
+from pxt_assets.assets.indexes.index_asset import EmbeddingIndex
+from pxt_assets.assets.table import Table
 from pxt_assets.component import ComputedColumnsComponent
-from pxt_assets.index.resource import EmbeddingIndexes
-from pxt_assets.index_asset import EmbeddingIndex
-from pxt_assets.resource import OpenAIResource
-from pxt_assets.store import ColumnStore
-from pxt_assets.table import Table
-from pxt_assets.tools import tool, tools
-from pxt_assets.udf import udf
+from pxt_assets.index.embedding_indexes import EmbeddingIndexes
+from pxt_assets.local.tools import tool, tools
+from pxt_assets.local.udf import udf
+from pxt_assets.storage.store import ColumnStore
 
 __all__ = [
     "Checks",

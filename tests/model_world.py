@@ -20,8 +20,8 @@ from fsspec.implementations.local import LocalFileSystem
 from fsspec.implementations.memory import MemoryFileSystem
 from upath import UPath
 
-import pxt_assets.parquet
-from pxt_assets.request import Request
+import pxt_assets.storage.parquet
+from pxt_assets.api.request import Request
 from tests.model_partition import Cell, Question, Result
 
 _URL = httpx2.URL("http://127.0.0.1/v1/")
@@ -198,7 +198,7 @@ class Disk:
     """
 
     def __init__(self) -> None:
-        self._replacing = pxt_assets.parquet.replacing
+        self._replacing = pxt_assets.storage.parquet.replacing
         self.begin()
 
     def revive(self) -> bool:
@@ -237,15 +237,15 @@ class Disk:
 
     def patch(self, patched: pytest.MonkeyPatch) -> None:
         """Puts itself between the product and the file systems."""
-        patched.setattr("pxt_assets.parquet.replacing", self.replacing)
-        patched.setattr("pxt_assets.compute.segments.replacing", self.replacing)
+        patched.setattr("pxt_assets.storage.parquet.replacing", self.replacing)
+        patched.setattr("pxt_assets.compute.cells.segments.replacing", self.replacing)
         for fs in (LocalFileSystem, MemoryFileSystem):
             for name in ("rm_file", "pipe_file", "rmdir"):
                 patched.setattr(fs, name, self._stepping(getattr(fs, name)))
 
     @contextlib.contextmanager
     def replacing(self, path: UPath, keep: Path | None = None) -> Iterator[Path]:
-        """As `pxt_assets.parquet.replacing`; a kill leaves half of what was being written beside it."""
+        """As `pxt_assets.storage.parquet.replacing`; a kill leaves half of what was being written beside it."""
         self._counting = self._counting or path.suffix == ".parquet"
         self.step()
         with self._replacing(path, keep) as staged:
@@ -284,7 +284,7 @@ async def unclaimed(*_: Any) -> AsyncIterator[Callable[[], None]]:
 
 
 class InlineThreads(Executor):
-    """Stands for `pxt_assets.threads.Threads`, for the same reason."""
+    """Stands for `pxt_assets.local.threads.Threads`, for the same reason."""
 
     def __init__(self, _count: int) -> None:
         pass

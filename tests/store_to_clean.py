@@ -8,10 +8,10 @@ import pytest
 from click.testing import CliRunner, Result
 
 from pxt_assets import ColumnStore, OpenAIResource
-from pxt_assets.cleaning import Finding, findings, remove_finding
-from pxt_assets.cli import main
-from pxt_assets.code_locations import Defined
-from pxt_assets.compute.journal import Journal
+from pxt_assets.assets.cleaning.cleaning import Finding, findings, remove_finding
+from pxt_assets.assets.cleaning.code_locations import Defined
+from pxt_assets.cli.commands import main
+from pxt_assets.compute.cells.journal import Journal
 from tests.scripted_server import ScriptedServer
 from tests.tickets import KEY, Bodies, Tickets
 

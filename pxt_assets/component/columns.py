@@ -7,16 +7,16 @@ from typing import Any
 
 import dagster as dg
 
-from pxt_assets.checks import Checks
-from pxt_assets.component.calls import call_of
+from pxt_assets.assets.declarations.checks import Checks
+from pxt_assets.assets.table import Table
 from pxt_assets.component.declaration import AssetOptions, ColumnDeclaration
+from pxt_assets.component.function_calls import call_of
 from pxt_assets.component.imported import Importer
 from pxt_assets.component.options import condition_of, freshness_of
-from pxt_assets.component.partitions import mapping_of
+from pxt_assets.component.partition_options import mapping_of
 from pxt_assets.component.place import Place
 from pxt_assets.component.references import resolved
 from pxt_assets.component.templates import rendered
-from pxt_assets.table import Table
 
 _OBJECTS: dict[str, Callable[[Any], Any]] = {
     "automation_condition": condition_of,

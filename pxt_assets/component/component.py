@@ -14,6 +14,7 @@ from pydantic import (
     model_validator,
 )
 
+from pxt_assets.api.openai_resource import OpenAIResource
 from pxt_assets.component.columns import add_column
 from pxt_assets.component.declaration import AssetOptions, ColumnDeclaration, FromYaml, without_secrets
 from pxt_assets.component.imported import importer
@@ -21,8 +22,7 @@ from pxt_assets.component.place import Place
 from pxt_assets.component.resources import FieldsOf, own_resources
 from pxt_assets.component.scaffold import ColumnsScaffolder
 from pxt_assets.component.tables import declared_table, table_key
-from pxt_assets.resource import OpenAIResource
-from pxt_assets.store import ColumnStore
+from pxt_assets.storage.store import ColumnStore
 
 _REFERENCES = "dagster/code_references"
 

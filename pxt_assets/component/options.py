@@ -9,9 +9,9 @@ from typing import Any
 
 import dagster as dg
 
-from pxt_assets import types
-from pxt_assets.automation import on_changed_inputs
+from pxt_assets.assets.automation import on_changed_inputs
 from pxt_assets.errors import DefinitionError
+from pxt_assets.values import types
 
 _CONDITIONS = "on_changed_inputs, eager, on_missing, {on_cron: '0 6 * * *'} (with timezone), or a template such as {{ dg.AutomationCondition.eager() }}"
 _FRESHNESS = "{fail_window: 36h, warn_window: 24h}, {deadline_cron: '0 6 * * *', lower_bound_delta: 1h} (with timezone), or a template"

@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import dagster as dg
 from pydantic import TypeAdapter, ValidationError
 
-from pxt_assets.column_spec import ResourceKeys
+from pxt_assets.api.openai_resource import OpenAIResource
+from pxt_assets.assets.columns.column_spec import ResourceKeys
+from pxt_assets.assets.declarations.identifiers import identifier
 from pxt_assets.component.place import Place
 from pxt_assets.component.tables import table_key, under_root
 from pxt_assets.component.templates import environment_variable, rendered, with_environment
-from pxt_assets.names import identifier
-from pxt_assets.resource import OpenAIResource
-from pxt_assets.store import ColumnStore
+from pxt_assets.storage.store import ColumnStore
 
 if TYPE_CHECKING:
     from pydantic import GetJsonSchemaHandler

@@ -7,14 +7,14 @@ from typing import TYPE_CHECKING, Any
 
 import dagster as dg
 
-from pxt_assets.column_spec import ResourceKeys
+from pxt_assets.assets.columns.column_spec import ResourceKeys
+from pxt_assets.assets.table import Table
 from pxt_assets.component.options import type_named
-from pxt_assets.component.partitions import partitions_of
+from pxt_assets.component.partition_options import partitions_of
 from pxt_assets.component.place import Place
 from pxt_assets.component.templates import rendered
-from pxt_assets.component.upstream import upstream_asset
+from pxt_assets.component.upstream_asset import upstream_asset
 from pxt_assets.errors import DefinitionError
-from pxt_assets.table import Table
 
 if TYPE_CHECKING:
     from pxt_assets.component.component import ComputedColumnsComponent

@@ -9,16 +9,16 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
-from pxt_assets.compute.cells import Cells, EarlierFile
-from pxt_assets.compute.column import Column
-from pxt_assets.compute.digests import NO_DIGEST, DigestSet
-from pxt_assets.compute.history import observed
-from pxt_assets.compute.journal import Journal, journal_of
-from pxt_assets.compute.plan import Later, asks_in, cell_digest
+from pxt_assets.api.estimate import Estimator
+from pxt_assets.api.pricing import cost_usd
+from pxt_assets.api.request import Request, Usage
+from pxt_assets.compute.cells.digest_index import NO_DIGEST, DigestSet
+from pxt_assets.compute.cells.finished_cells import Cells, EarlierFile
+from pxt_assets.compute.cells.journal import Journal, journal_of
+from pxt_assets.compute.cells.usage_history import observed
+from pxt_assets.compute.partition.column import Column
+from pxt_assets.compute.partition.plan import Later, asks_in, cell_digest
 from pxt_assets.errors import CellError
-from pxt_assets.estimate import Estimator
-from pxt_assets.pricing import cost_usd
-from pxt_assets.request import Request, Usage
 
 
 @dataclass(frozen=True)

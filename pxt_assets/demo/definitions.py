@@ -10,9 +10,9 @@ import os
 
 import dagster as dg
 
+from pxt_assets.assets.table import Table
 from pxt_assets.demo.graph import demo_definitions, own_tables, tickets_table
 from pxt_assets.demo.own_files import own_partitions
-from pxt_assets.table import Table
 
 
 def _tables() -> list[Table]:

@@ -9,7 +9,9 @@ from typing import Any
 
 import dagster as dg
 
-from pxt_assets.automation import on_changed_inputs
+from pxt_assets.api.openai_resource import OpenAIResource
+from pxt_assets.assets.automation import on_changed_inputs
+from pxt_assets.assets.table import Table
 from pxt_assets.demo.models import (
     CHAT_MODEL,
     EMBEDDING_MODEL,
@@ -26,12 +28,10 @@ from pxt_assets.functions import (
     speech,
     transcriptions,
 )
-from pxt_assets.index.resource import EmbeddingIndexes
-from pxt_assets.resource import OpenAIResource
-from pxt_assets.store import ColumnStore
-from pxt_assets.table import Table
-from pxt_assets.types import String
-from pxt_assets.udf import udf
+from pxt_assets.index.embedding_indexes import EmbeddingIndexes
+from pxt_assets.local.udf import udf
+from pxt_assets.storage.store import ColumnStore
+from pxt_assets.values.types import String
 
 _DATA = glob.escape(str(Path(__file__).parent / "data"))
 OWN_FILES = f"{_DATA}/tickets/{{partition_key}}.csv"

@@ -17,12 +17,12 @@ from rich.progress import BarColumn, MofNCompleteColumn, TaskID, TextColumn, Tim
 from rich.progress import Progress as Bars
 from rich.table import Table as Grid
 
-from pxt_assets.compute import progress
+from pxt_assets.api.meter import dollars
+from pxt_assets.assets.declarations.identifiers import identifier
+from pxt_assets.assets.table import Table
+from pxt_assets.compute.asking import progress
 from pxt_assets.demo.graph import OWN_DAYS, demo_definitions, own_tables, tickets_table
 from pxt_assets.demo.own_files import own_files, own_partitions
-from pxt_assets.meter import dollars
-from pxt_assets.names import identifier
-from pxt_assets.table import Table
 
 _INSTANCE_CONFIG = "telemetry:\n  enabled: false\nnux:\n  enabled: false\n"
 _LINE_SECONDS = 10.0

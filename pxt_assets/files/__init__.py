@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     import pyarrow as pa
 
-    from pxt_assets.types import ColumnType
+    from pxt_assets.values.types import ColumnType
 
 __all__ = ["check_pattern", "media_columns", "media_schema", "read_files"]
 

@@ -7,7 +7,7 @@ from contextlib import AbstractContextManager, contextmanager
 from typing import TYPE_CHECKING, Any
 
 from pxt_assets.errors import SourceError
-from pxt_assets.types import Bool, ColumnType, Float, Int, String, type_name
+from pxt_assets.values.types import Bool, ColumnType, Float, Int, String, type_name
 
 if TYPE_CHECKING:
     import pyarrow as pa

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, BinaryIO
 from pxt_assets.errors import SourceError
 from pxt_assets.files.csv_lines import OpenQuoteError, line_of, malformed, open_quote, records
 from pxt_assets.files.text import codec, open_text, undecodable
-from pxt_assets.types import Bool, ColumnType, Float, Int, String, type_name
+from pxt_assets.values.types import Bool, ColumnType, Float, Int, String, type_name
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence

@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 from pxt_assets.errors import CellError, SourceError
 from pxt_assets.files.text import codec, open_text
-from pxt_assets.json_text import dumps, encodable
-from pxt_assets.types import Array, Audio, Bool, ColumnType, Float, Image, Int, Json, String, type_name
-from pxt_assets.values import checked, to_arrow
+from pxt_assets.values.conversion import checked, to_arrow
+from pxt_assets.values.json_text import dumps, encodable
+from pxt_assets.values.types import Array, Audio, Bool, ColumnType, Float, Image, Int, Json, String, type_name
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Mapping, Sequence

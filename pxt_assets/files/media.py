@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from pxt_assets.errors import DefinitionError, SourceError, UnknownColumnError
 from pxt_assets.files.location import first_few
 from pxt_assets.files.pattern import KINDS, MEDIA, format_of, shown, without_placeholders
-from pxt_assets.types import Int, String, media_field, type_name
+from pxt_assets.values.types import Int, String, media_field, type_name
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from pxt_assets.files.location import File
     from pxt_assets.files.pattern import Format, Kind
-    from pxt_assets.types import ColumnType
+    from pxt_assets.values.types import ColumnType
 
 _ROWS = 10_000
 """Rows in a batch."""

@@ -6,12 +6,12 @@ import re
 from typing import TYPE_CHECKING, Literal
 
 from pxt_assets.errors import DefinitionError, SourceError
-from pxt_assets.types import Audio, Image
+from pxt_assets.values.types import Audio, Image
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
-    from pxt_assets.types import ColumnType
+    from pxt_assets.values.types import ColumnType
 
 Kind = Literal["image", "audio"]
 Format = Literal["csv", "tsv", "jsonl", "parquet", "arrow"] | Kind

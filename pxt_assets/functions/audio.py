@@ -6,13 +6,13 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
+from pxt_assets.api.request import PAGE_TOKENS, Endpoint, Parsed, Usage
 from pxt_assets.errors import CellError
 from pxt_assets.functions.declare import api_function, model_of, shown, text_of, usage_of, with_kwargs
 from pxt_assets.functions.uploads import audio_upload, reading_files
-from pxt_assets.media import Media
-from pxt_assets.request import PAGE_TOKENS, Endpoint, Parsed, Usage
-from pxt_assets.sniff import AUDIO_FORMATS
-from pxt_assets.types import Audio, Json
+from pxt_assets.values.media import Media
+from pxt_assets.values.sniff import AUDIO_FORMATS
+from pxt_assets.values.types import Audio, Json
 
 _RAW = "pcm"
 """The one format of speech that has no header to tell it by."""

@@ -7,13 +7,13 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, ParamSpec
 
+from pxt_assets.api.request import Endpoint, Request, Usage
 from pxt_assets.errors import CellError, DefinitionError
-from pxt_assets.expr import Call, Expr, Shape
-from pxt_assets.function import Function
-from pxt_assets.json_text import encodable
-from pxt_assets.media import Media, encoded, is_image
-from pxt_assets.request import Endpoint, Request, Usage
-from pxt_assets.types import ColumnType
+from pxt_assets.expressions.expr import Call, Expr, Shape
+from pxt_assets.expressions.function import Function
+from pxt_assets.values.json_text import encodable
+from pxt_assets.values.media import Media, encoded, is_image
+from pxt_assets.values.types import ColumnType
 
 P = ParamSpec("P")
 

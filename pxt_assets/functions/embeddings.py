@@ -7,11 +7,11 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from pxt_assets.api.request import Endpoint, Parsed
 from pxt_assets.errors import CellError
 from pxt_assets.functions.declare import api_function, model_of, shown, text_of, usage_of, with_kwargs
-from pxt_assets.request import Endpoint, Parsed
 from pxt_assets.throttle import Size, size_of
-from pxt_assets.types import Array
+from pxt_assets.values.types import Array
 
 MAX_INPUTS = 2_048
 """Inputs a request (the API's limit)."""

@@ -9,14 +9,14 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from pxt_assets.api.request import Endpoint, Parsed
 from pxt_assets.errors import CellError
 from pxt_assets.functions.declare import api_function, model_of, text_of, usage_of, with_kwargs
 from pxt_assets.functions.uploads import image_upload, mask_upload, reading_files, square_upload
-from pxt_assets.media import Media
-from pxt_assets.request import Endpoint, Parsed
-from pxt_assets.sniff import IMAGE_FORMATS
 from pxt_assets.throttle import Size, size_of
-from pxt_assets.types import ImageData
+from pxt_assets.values.media import Media
+from pxt_assets.values.sniff import IMAGE_FORMATS
+from pxt_assets.values.types import ImageData
 
 MAX_IMAGES = 16
 """Images of one edit. Source: https://platform.openai.com/docs/api-reference/images/createEdit"""

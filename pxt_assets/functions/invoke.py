@@ -7,11 +7,11 @@ from concurrent.futures import Executor
 from typing import Any
 
 from pxt_assets.errors import CellError, DefinitionError
-from pxt_assets.expr import Call, Expr
-from pxt_assets.function import Function
-from pxt_assets.local import LocalCall
-from pxt_assets.tools import Tools
-from pxt_assets.types import Json
+from pxt_assets.expressions.expr import Call, Expr
+from pxt_assets.expressions.function import Function
+from pxt_assets.local.local_call import LocalCall
+from pxt_assets.local.tools import Tools
+from pxt_assets.values.types import Json
 
 
 def _invoke_tools(tools: Tools, response: Any) -> Any:

@@ -10,8 +10,8 @@ from urllib.parse import urlsplit
 
 from pxt_assets.errors import CellError, DefinitionError
 from pxt_assets.functions.declare import constant_media, shown
-from pxt_assets.media import MAX_IMAGE_BYTES, Media, Sent, encoded, media_of, opened
-from pxt_assets.types import Image
+from pxt_assets.values.media import MAX_IMAGE_BYTES, Media, Sent, encoded, media_of, opened
+from pxt_assets.values.types import Image
 
 MAX_PAYLOAD_BYTES = 512 * 2**20
 """All images of a request, as base64. Source: https://platform.openai.com/docs/guides/images-vision"""

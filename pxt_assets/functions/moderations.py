@@ -6,10 +6,10 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
+from pxt_assets.api.request import Endpoint, Parsed
 from pxt_assets.functions.declare import api_function, model_of, text_of, usage_of, with_kwargs
-from pxt_assets.request import Endpoint, Parsed
 from pxt_assets.throttle import Size, size_of
-from pxt_assets.types import Json
+from pxt_assets.values.types import Json
 
 _MODEL = "omni-moderation-latest"
 _SHAPE = {

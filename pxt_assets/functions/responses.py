@@ -6,6 +6,7 @@ import json
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from pxt_assets.api.request import PAGE_TOKENS, Endpoint, Parsed, characters_of_schemas
 from pxt_assets.errors import CellError, DefinitionError
 from pxt_assets.functions.declare import (
     Adapted,
@@ -26,10 +27,9 @@ from pxt_assets.functions.structured import (
     truncated,
     with_structured,
 )
-from pxt_assets.request import PAGE_TOKENS, Endpoint, Parsed, characters_of_schemas
-from pxt_assets.schema import Structured, response_schema
+from pxt_assets.local.structured_schema import Structured, response_schema
 from pxt_assets.throttle import Size, size_of
-from pxt_assets.types import Json
+from pxt_assets.values.types import Json
 
 _TEXT = {"type": "string"}
 _COUNT = {"type": "integer"}

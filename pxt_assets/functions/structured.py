@@ -6,11 +6,11 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from pxt_assets.errors import CellError, DefinitionError
-from pxt_assets.expr import Shape
+from pxt_assets.expressions.expr import Shape
+from pxt_assets.expressions.walk import nodes
 from pxt_assets.functions.declare import Adapted, shown
-from pxt_assets.schema import Structured
-from pxt_assets.tools import Tool, ToolChoice, Tools, tool
-from pxt_assets.walk import nodes
+from pxt_assets.local.structured_schema import Structured
+from pxt_assets.local.tools import Tool, ToolChoice, Tools, tool
 
 
 def tool_arguments(arguments: Mapping[str, Any], form: str) -> dict[str, Any]:

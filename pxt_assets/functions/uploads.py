@@ -8,8 +8,8 @@ from typing import Any
 
 from pxt_assets.errors import CellError
 from pxt_assets.functions.declare import Adapted, constant_media, shown
-from pxt_assets.media import MAX_AUDIO_BYTES, MAX_IMAGE_BYTES, Media, Sent, encoded, media_of, opened
-from pxt_assets.types import ColumnType, Image
+from pxt_assets.values.media import MAX_AUDIO_BYTES, MAX_IMAGE_BYTES, Media, Sent, encoded, media_of, opened
+from pxt_assets.values.types import ColumnType, Image
 
 AUDIO_TAKEN = ("flac", "m4a", "mp3", "mp4", "mpeg", "ogg", "wav", "webm")
 MAX_SQUARE_BYTES = 4 * 2**20
@@ -34,7 +34,7 @@ def _file(value: Any) -> Any:
 
 def audio_upload(value: Any) -> Sent:
     """A recording as a file to upload. Raises CellError."""
-    from pxt_assets.types import Audio
+    from pxt_assets.values.types import Audio
 
     media = _media(value, "audio", Audio)
     if media.size > MAX_AUDIO_BYTES:

@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from pxt_assets.errors import DefinitionError
-from pxt_assets.expr import Call, Expr
-from pxt_assets.function import Function
-from pxt_assets.types import Array, Image, String
-from pxt_assets.walk import code
+from pxt_assets.expressions.expr import Call, Expr
+from pxt_assets.expressions.function import Function
+from pxt_assets.expressions.walk import code
+from pxt_assets.values.types import Array, Image, String
 
 Modality = Literal["text", "image"]
 

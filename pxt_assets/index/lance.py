@@ -10,7 +10,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from pxt_assets.errors import PxtError, RunError
-from pxt_assets.store import file_name
+from pxt_assets.storage.store import file_name
 
 if TYPE_CHECKING:
     from lancedb.db import DBConnection

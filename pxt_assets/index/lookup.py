@@ -8,17 +8,17 @@ from concurrent.futures import Executor
 from typing import TYPE_CHECKING, Any
 
 from pxt_assets.errors import CellError, RunError, SearchError
-from pxt_assets.expr import Shape
+from pxt_assets.expressions.expr import Shape
+from pxt_assets.expressions.walk import calls, with_functions
 from pxt_assets.index.lance import reaching
 from pxt_assets.index.search import Search, check_search, nearest
 from pxt_assets.index.spec import IndexSpec
 from pxt_assets.index.stored import StoredIndex
-from pxt_assets.local import LocalCall, as_json, called
-from pxt_assets.types import ColumnType, Json
-from pxt_assets.walk import calls, with_functions
+from pxt_assets.local.local_call import LocalCall, as_json, called
+from pxt_assets.values.types import ColumnType, Json
 
 if TYPE_CHECKING:
-    from pxt_assets.index.resource import EmbeddingIndexes
+    from pxt_assets.index.embedding_indexes import EmbeddingIndexes
 
 
 class EmbeddingLookup:

@@ -10,19 +10,19 @@ from dataclasses import dataclass
 from pathlib import PurePath
 from typing import TYPE_CHECKING, Any, Literal
 
-from pxt_assets.compute.calls import Calls
+from pxt_assets.api.meter import Meter
+from pxt_assets.compute.asking.cell_calls import Calls
 from pxt_assets.errors import CellError, DefinitionError, SearchError
-from pxt_assets.expr import Call
+from pxt_assets.expressions.expr import Call
 from pxt_assets.index.spec import IndexSpec
-from pxt_assets.media import Media, is_image, media_of
-from pxt_assets.meter import Meter
-from pxt_assets.types import Image
-from pxt_assets.values import checked
+from pxt_assets.values.conversion import checked
+from pxt_assets.values.media import Media, is_image, media_of
+from pxt_assets.values.types import Image
 
 if TYPE_CHECKING:
-    from pxt_assets.client import Client
+    from pxt_assets.api.client import Client
+    from pxt_assets.api.openai_resource import OpenAIResource
     from pxt_assets.index.search import Vector
-    from pxt_assets.resource import OpenAIResource
 
 Kind = Literal["text", "image", "vector"]
 _ALLOWED = "a text, an image (PIL image, bytes or pathlib.Path), a vector (numbers), or a list of these"

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from pxt_assets.errors import SearchError, did_you_mean
-from pxt_assets.index.kept import can_keep
+from pxt_assets.index.kept_columns import can_keep
 from pxt_assets.index.lance import among, said
 from pxt_assets.index.spec import PARTITION, RESULT_COLUMNS, ROW, VECTOR, IndexSpec, Metric
 from pxt_assets.index.stored import StoredIndex

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal, get_args
 
 from pxt_assets.errors import DefinitionError
-from pxt_assets.expr import ColumnRef
+from pxt_assets.expressions.expr import ColumnRef
 from pxt_assets.index.embedder import Embedders
 
 if TYPE_CHECKING:

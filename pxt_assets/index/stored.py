@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, cast
 
-from pxt_assets.compute.digests import digests_of
+from pxt_assets.compute.cells.digest_index import digests_of
 from pxt_assets.errors import PartitionError
 from pxt_assets.index.lance import SIMULATED, among, generation, generations, tried_again
 from pxt_assets.index.spec import DIGEST, INTERNAL, PARTITION, ROW, VECTOR, IndexSpec
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from lancedb.query import LanceVectorQueryBuilder
     from lancedb.table import Table as LanceTable
 
-    from pxt_assets.compute.digests import Digests
+    from pxt_assets.compute.cells.digest_index import Digests
 
 _FOUND, _GONE = f"{DIGEST} IS NOT NULL", f"{DIGEST} IS NULL"
 """Which rows can be found, and which are marked for removal."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from pxt_assets.index.rows import IndexRows, Scanned
+from pxt_assets.index.partition_rows import IndexRows, Scanned
 from pxt_assets.index.spec import IndexSpec
 from pxt_assets.index.stored import StoredIndex
 

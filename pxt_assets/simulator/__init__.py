@@ -12,15 +12,15 @@ resolved at first use.
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from pxt_assets.simulator.options import SimulatorOptions
+from pxt_assets.simulator.server.options import SimulatorOptions
 
 if TYPE_CHECKING:
-    from pxt_assets.simulator.app import create_app
-    from pxt_assets.simulator.server import SimulatorServer, serve
+    from pxt_assets.simulator.server.app import create_app
+    from pxt_assets.simulator.server.server import SimulatorServer, serve
 
 __all__ = ["SimulatorOptions", "SimulatorServer", "create_app", "serve"]
 
-_LAZY = {"SimulatorServer": "server", "create_app": "app", "serve": "server"}
+_LAZY = {"SimulatorServer": "server.server", "create_app": "server.app", "serve": "server.server"}
 
 
 def __getattr__(name: str) -> Any:

@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from pxt_assets.simulator import arguments
-from pxt_assets.simulator.endpoint import Answer, estimate_tokens
-from pxt_assets.simulator.errors import SimulatedError, bad_request, missing, wrong_type
+from pxt_assets.simulator.endpoint import arguments
+from pxt_assets.simulator.endpoint.endpoint import Answer, estimate_tokens
+from pxt_assets.simulator.endpoint.errors import SimulatedError, bad_request, missing, wrong_type
 from pxt_assets.simulator.vectors import hashed_vectors, word_tokens
 
 KNOWN = frozenset(("model", "input", "encoding_format", "dimensions", "user"))

@@ -6,9 +6,9 @@ from dataclasses import dataclass
 from hashlib import blake2b
 from typing import Any
 
-from pxt_assets.simulator import arguments
-from pxt_assets.simulator.endpoint import Answer, estimate_tokens
-from pxt_assets.simulator.errors import bad_request, empty_array, missing, wrong_type, wrong_value
+from pxt_assets.simulator.endpoint import arguments
+from pxt_assets.simulator.endpoint.endpoint import Answer, estimate_tokens
+from pxt_assets.simulator.endpoint.errors import bad_request, empty_array, missing, wrong_type, wrong_value
 
 KNOWN = frozenset(("model", "input"))
 """Every top-level argument of the API."""

@@ -20,8 +20,8 @@ import pyarrow as pa
 from versus import QUIET, compare, simulator
 
 from pxt_assets import ColumnStore, OpenAIResource, Table
-from pxt_assets.compute.ask import Asker
-from pxt_assets.compute.journal import Journal
+from pxt_assets.compute.asking.cell_requester import Asker
+from pxt_assets.compute.cells.journal import Journal
 from pxt_assets.demo.models import CHAT_MODEL
 from pxt_assets.functions import chat_completions
 

@@ -28,10 +28,10 @@ import httpx2
 from versus import simulator
 
 from pxt_assets import OpenAIResource
+from pxt_assets.api.meter import Meter
 from pxt_assets.demo.models import CHAT_MODEL
 from pxt_assets.functions import chat_completions
-from pxt_assets.meter import Meter
-from pxt_assets.simulator.app import ENDPOINTS
+from pxt_assets.simulator.server.app import ENDPOINTS
 from pxt_assets.throttle import Used
 
 sys.path.insert(0, str(Path(__file__).parents[2]))

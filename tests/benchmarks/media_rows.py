@@ -31,7 +31,7 @@ from versus import QUIET, compare, simulator
 
 from pxt_assets import ColumnStore, OpenAIResource, Table
 from pxt_assets.functions import chat_completions, moderations, speech
-from pxt_assets.types import Image
+from pxt_assets.values.types import Image
 
 IN_FLIGHT = 200
 ROWS = {"moderations": 10_000, "captions": 1_000, "speech": 1_000}

@@ -19,7 +19,7 @@ import pyarrow as pa
 from versus import QUIET
 
 from pxt_assets import ColumnStore, OpenAIResource, Table
-from pxt_assets.compute.progress import Progress, observed
+from pxt_assets.compute.asking.progress import Progress, observed
 from pxt_assets.demo.models import CHAT_MODEL
 from pxt_assets.functions import chat_completions
 

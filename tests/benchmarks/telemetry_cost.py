@@ -19,10 +19,10 @@ from opentelemetry.sdk.metrics import MeterProvider
 from opentelemetry.sdk.metrics.export import InMemoryMetricReader
 from opentelemetry.sdk.trace import SpanProcessor, TracerProvider
 
-from pxt_assets.client import Client
+from pxt_assets.api.client import Client
+from pxt_assets.api.meter import Meter
+from pxt_assets.api.telemetry import Telemetry, installed
 from pxt_assets.functions import chat_completions
-from pxt_assets.meter import Meter
-from pxt_assets.telemetry import Telemetry, installed
 from pxt_assets.throttle import Pool
 
 TURNS = 5
@@ -74,7 +74,7 @@ def microseconds(telemetry: Callable[[], Telemetry | None], requests: int) -> fl
             await client.send(REQUEST, meter)
         return time.process_time() - started
 
-    with mock.patch("pxt_assets.client.installed", telemetry):
+    with mock.patch("pxt_assets.api.client.installed", telemetry):
         return asyncio.run(send()) / requests * 1e6
 
 

@@ -6,7 +6,7 @@ import pytest
 from pxt_assets import on_changed_inputs
 from pxt_assets.component.options import condition_of, duration_of, freshness_of, type_named
 from pxt_assets.errors import DefinitionError
-from pxt_assets.types import Array, Image
+from pxt_assets.values.types import Array, Image
 
 
 @pytest.mark.parametrize(

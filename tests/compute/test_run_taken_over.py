@@ -8,11 +8,11 @@ from functools import partial
 import pytest
 
 from pxt_assets import ColumnStore, OpenAIResource
-from pxt_assets.compute import ask as ask_module
-from pxt_assets.compute import claim as claim_module
-from pxt_assets.compute import run as run_module
-from pxt_assets.compute.claim import claimed
-from pxt_assets.compute.journal import journal_of
+from pxt_assets.compute import compute_partition as run_module
+from pxt_assets.compute.asking import cell_requester as ask_module
+from pxt_assets.compute.cells.journal import journal_of
+from pxt_assets.compute.claims import claim as claim_module
+from pxt_assets.compute.claims.claim import claimed
 from tests.runs import failure
 from tests.scripted_server import Asked, Reply, ScriptedServer, chat, resource_of
 from tests.tickets import KEY, Tickets

@@ -12,6 +12,8 @@ from typing import Any
 import pytest
 
 from pxt_assets import Table
+from pxt_assets.api.meter import Meter
+from pxt_assets.api.request import pack
 from pxt_assets.functions import (
     chat_completions,
     embeddings,
@@ -21,9 +23,7 @@ from pxt_assets.functions import (
     transcriptions,
     translations,
 )
-from pxt_assets.meter import Meter
-from pxt_assets.request import pack
-from pxt_assets.types import Audio, Image
+from pxt_assets.values.types import Audio, Image
 from tests.conformance.media_calls import MASK, MEDIA_CALLS
 from tests.conformance.openapi import fields, problems
 from tests.conformance.samples import picture, recording

@@ -21,9 +21,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from pxt_assets import ColumnStore, OpenAIResource
-from pxt_assets.compute import journal as journal_module
-from pxt_assets.compute.journal import journal_of
-from pxt_assets.compute.segments import Segments
+from pxt_assets.compute.cells import journal as journal_module
+from pxt_assets.compute.cells.journal import journal_of
+from pxt_assets.compute.cells.segments import Segments
 from tests.tickets import KEY, Tickets
 
 

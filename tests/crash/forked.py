@@ -24,8 +24,8 @@ _IMPORTED = (
     "openai",
     "s3fs",
     "genai_prices.data",
-    "pxt_assets.events",
-    "pxt_assets.materialize",
+    "pxt_assets.assets.step.events",
+    "pxt_assets.assets.columns.materialize",
 )
 
 

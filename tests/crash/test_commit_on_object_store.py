@@ -31,7 +31,7 @@ UNCOMMITTED = {
 COMMITTED = {
     "column put": Step(PUT, r"/c\.parquet$", after=True),
     "journal half removed": Step(RM, r"\.arrow$", after=True),
-    "journal removed": Step("pxt_assets.compute.journal:Journal.remove", after=True),
+    "journal removed": Step("pxt_assets.compute.cells.journal:Journal.remove", after=True),
     "claim removed": Step(RM, r"\.claim$", after=True),
 }
 STEPS = {**UNWRITTEN, **UNCOMMITTED, **COMMITTED}

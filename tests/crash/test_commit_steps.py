@@ -27,23 +27,23 @@ UNWRITTEN = {
 }
 UNCOMMITTED = {
     "segment renamed": Step("pathlib:Path.replace", r"\.arrow$", after=True),
-    "segment written": Step("pxt_assets.compute.segments:Segments.write", after=True),
-    "sidecar begun": Step("pxt_assets.compute.sidecar:Sidecar.write"),
+    "segment written": Step("pxt_assets.compute.cells.segments:Segments.write", after=True),
+    "sidecar begun": Step("pxt_assets.compute.cells.sidecar:Sidecar.write"),
     "sidecar half written": Step("pyarrow.parquet:ParquetWriter.write", r"\.c\.meta\.parquet", after=True),
     "sidecar staged": Step("pathlib:Path.replace", r"/c\.meta\.parquet$"),
     "sidecar renamed": Step("pathlib:Path.replace", r"/c\.meta\.parquet$", after=True),
-    "sidecar written": Step("pxt_assets.compute.sidecar:Sidecar.write", after=True),
+    "sidecar written": Step("pxt_assets.compute.cells.sidecar:Sidecar.write", after=True),
     "first row group": Step("pyarrow.parquet:ParquetWriter.write", r"\.c\.parquet", after=True),
     "column staged": Step("pathlib:Path.replace", r"/c\.parquet$"),
 }
 COMMITTED = {
     "column renamed": Step("pathlib:Path.replace", r"/c\.parquet$", after=True),
-    "column written": Step("pxt_assets.compute.run:assemble", after=True),
-    "journal half removed": Step("pxt_assets.compute.segments:remove", r"\.arrow$", after=True),
+    "column written": Step("pxt_assets.compute.compute_partition:assemble", after=True),
+    "journal half removed": Step("pxt_assets.compute.cells.segments:remove", r"\.arrow$", after=True),
     "segments removed": Step("fsspec.implementations.local:LocalFileSystem.rmdir", r"\.c\.journal$"),
-    "journal removed": Step("pxt_assets.compute.journal:Journal.remove", after=True),
+    "journal removed": Step("pxt_assets.compute.cells.journal:Journal.remove", after=True),
     "lock removed": Step("pathlib:Path.unlink", r"\.c\.lock$", after=True),
-    "Dagster not told": Step("pxt_assets.materialize:materialization_metadata"),
+    "Dagster not told": Step("pxt_assets.assets.columns.materialize:materialization_metadata"),
 }
 STEPS = {**UNWRITTEN, **UNCOMMITTED, **COMMITTED}
 

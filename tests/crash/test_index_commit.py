@@ -20,8 +20,8 @@ STEPS = {
     "after the commit": ("pxt_assets.index.stored.StoredIndex._merge", True, NEW),
     "before what is gone is removed": ("pxt_assets.index.stored.StoredIndex.remove_gone", False, NEW),
     "after that": ("pxt_assets.index.stored.StoredIndex.remove_gone", True, NEW),
-    "before it is compacted": ("pxt_assets.index_materialize.maintain", False, NEW),
-    "before Dagster is told": ("pxt_assets.index_materialize.index_page", False, NEW),
+    "before it is compacted": ("pxt_assets.assets.indexes.index_materialize.maintain", False, NEW),
+    "before Dagster is told": ("pxt_assets.assets.indexes.index_materialize.index_page", False, NEW),
 }
 
 

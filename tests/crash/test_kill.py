@@ -106,7 +106,7 @@ REFRESH = {"refresh": True}
     "step",
     [
         Step("pathlib:Path.replace", r"\.arrow$", after=True, nth=3),
-        Step("pxt_assets.compute.sidecar:Sidecar.write"),
+        Step("pxt_assets.compute.cells.sidecar:Sidecar.write"),
         Step("pathlib:Path.replace", r"/c\.parquet$"),
     ],
     ids=["while it asks", "before the sidecar", "column staged"],

@@ -9,7 +9,7 @@ import pytest
 
 from pxt_assets.errors import SourceError
 from pxt_assets.files import read_files
-from pxt_assets.types import Float, Image, Int, String
+from pxt_assets.values.types import Float, Image, Int, String
 
 ROWS = pa.table(
     {

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from pxt_assets.errors import DefinitionError, SourceError
 from pxt_assets.files import read_files
-from pxt_assets.types import Bool, Float, Image, Int, Json, String
+from pxt_assets.values.types import Bool, Float, Image, Int, Json, String
 
 
 @pytest.fixture

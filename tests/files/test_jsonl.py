@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 
 from pxt_assets.errors import SourceError
 from pxt_assets.files import read_files
-from pxt_assets.types import Array, Bool, Float, Image, Int, Json, String, is_json
-from pxt_assets.values import to_python
+from pxt_assets.values.conversion import to_python
+from pxt_assets.values.types import Array, Bool, Float, Image, Int, Json, String, is_json
 
 
 @pytest.fixture

@@ -15,7 +15,7 @@ from pxt_assets import ColumnStore, Table
 from pxt_assets.errors import DefinitionError, SourceError, UnknownColumnError
 from pxt_assets.files import check_pattern, media, media_columns, read_files
 from pxt_assets.files.location import File
-from pxt_assets.types import Audio, Float, Image, Int, String, schema_entries
+from pxt_assets.values.types import Audio, Float, Image, Int, String, schema_entries
 from tests.runs import materialize, message, metadata, stored
 
 PICTURES = {"image": Image}

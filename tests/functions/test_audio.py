@@ -5,11 +5,11 @@ from typing import Any
 
 import pytest
 
+from pxt_assets.api.request import Parsed, Usage
 from pxt_assets.errors import CellError
 from pxt_assets.functions import speech, transcriptions, translations
-from pxt_assets.media import Media
-from pxt_assets.request import Parsed, Usage
-from pxt_assets.types import Audio
+from pxt_assets.values.media import Media
+from pxt_assets.values.types import Audio
 from tests.pictures import picture, sound
 
 MP3 = b"\xff\xfb\x90\0" + bytes(400)

@@ -2,9 +2,9 @@ import json
 
 import pytest
 
+from pxt_assets.api.request import Usage
 from pxt_assets.errors import CellError
 from pxt_assets.functions import chat_completions
-from pxt_assets.request import Usage
 
 ANSWER = {
     "model": "gpt-4o-mini-2024-07-18",

@@ -25,8 +25,8 @@ from pxt_assets.functions import (
     transcriptions,
     translations,
 )
-from pxt_assets.sniff import sniffed
-from pxt_assets.types import Audio, Image, String
+from pxt_assets.values.sniff import sniffed
+from pxt_assets.values.types import Audio, Image, String
 from tests.conformance.samples import picture, recording
 from tests.runs import materialize, rows_asset
 

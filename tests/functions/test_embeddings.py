@@ -4,10 +4,10 @@ import json
 import numpy as np
 import pytest
 
+from pxt_assets.api.request import Usage, pack
 from pxt_assets.errors import CellError
 from pxt_assets.functions import embeddings
-from pxt_assets.request import Usage, pack
-from pxt_assets.types import Array
+from pxt_assets.values.types import Array
 
 
 def request(text="Hello", **arguments):

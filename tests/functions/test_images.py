@@ -6,11 +6,11 @@ from typing import Any
 
 import pytest
 
+from pxt_assets.api.request import Parsed, Usage
 from pxt_assets.errors import CellError
 from pxt_assets.functions import image_edits, image_generations, image_variations
-from pxt_assets.media import Media, Sent
-from pxt_assets.request import Parsed, Usage
-from pxt_assets.types import ImageData, ImageList
+from pxt_assets.values.media import Media, Sent
+from pxt_assets.values.types import ImageData, ImageList
 from tests.pictures import mask, picture
 
 FUNCTIONS = [image_generations, image_edits, image_variations]

@@ -10,7 +10,7 @@ import pytest
 from pxt_assets import ColumnStore, OpenAIResource, Table, tool, tools, udf
 from pxt_assets.errors import DefinitionError
 from pxt_assets.functions import chat_completions, invoke_tools, responses
-from pxt_assets.types import Json
+from pxt_assets.values.types import Json
 from tests.runs import failure, materialize, metadata, rows_asset, stored, values
 from tests.scripted_server import Asked, Reply, ScriptedServer, chat, refusal, resource_of
 

@@ -12,7 +12,7 @@ import pytest
 from pxt_assets.errors import CellError, DefinitionError
 from pxt_assets.functions import chat_completions, messages, responses
 from pxt_assets.functions.messages import sendable, with_images
-from pxt_assets.media import Media, Sent, opened
+from pxt_assets.values.media import Media, Sent, opened
 from tests.pictures import animation, picture
 
 

@@ -4,9 +4,9 @@ from typing import Any
 import pytest
 
 from pxt_assets import OpenAIResource, Table
+from pxt_assets.api.request import Usage
 from pxt_assets.errors import CellError, DefinitionError
 from pxt_assets.functions import responses
-from pxt_assets.request import Usage
 from tests.conformance.samples import picture
 from tests.runs import materialize, rows_asset, stored, values
 from tests.scripted_server import Reply, resource_of

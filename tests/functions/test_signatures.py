@@ -11,7 +11,7 @@ import pytest
 
 from pxt_assets import Table, functions, tools
 from pxt_assets.errors import DefinitionError
-from pxt_assets.types import Array, Audio, Json, type_name
+from pxt_assets.values.types import Array, Audio, Json, type_name
 
 
 def invoke_tools(tools, response): ...

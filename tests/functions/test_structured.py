@@ -10,7 +10,7 @@ from pydantic import BaseModel, Field, field_validator
 from pxt_assets import ColumnStore, OpenAIResource, Table, tools
 from pxt_assets.errors import DefinitionError
 from pxt_assets.functions import chat_completions, responses
-from pxt_assets.types import Float, Int, Json, String
+from pxt_assets.values.types import Float, Int, Json, String
 from tests.runs import failure, materialize, rows_asset, stored
 from tests.scripted_server import Asked, Reply, ScriptedServer, resource_of
 

@@ -9,7 +9,7 @@ import pytest
 from pxt_assets.errors import CellError
 from pxt_assets.functions import uploads
 from pxt_assets.functions.uploads import audio_upload, image_upload, mask_upload, square_upload
-from pxt_assets.media import Media, Sent, opened
+from pxt_assets.values.media import Media, Sent, opened
 from tests.pictures import mask, picture, sound
 
 

@@ -9,7 +9,7 @@ import numpy as np
 import pyarrow as pa
 
 from pxt_assets import ColumnStore, EmbeddingIndex, EmbeddingIndexes, OpenAIResource, Table, udf
-from pxt_assets.types import Array, String
+from pxt_assets.values.types import Array, String
 from tests.runs import materialize, metadata
 
 DAYS = dg.StaticPartitionsDefinition(["mon", "tue", "wed"])

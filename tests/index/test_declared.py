@@ -7,7 +7,7 @@ import pytest
 from pxt_assets import ColumnStore, EmbeddingIndex, EmbeddingIndexes, OpenAIResource, Table, udf
 from pxt_assets.errors import DefinitionError
 from pxt_assets.functions import chat_completions, embeddings
-from pxt_assets.types import Array, Image, Int, String
+from pxt_assets.values.types import Array, Image, Int, String
 from tests.index.shop import letters
 
 EMBED = embeddings.using(model="text-embedding-3-small")

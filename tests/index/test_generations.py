@@ -6,7 +6,7 @@ import pytest
 
 from pxt_assets import EmbeddingIndexes, Table, udf
 from pxt_assets.errors import SearchError
-from pxt_assets.types import Array
+from pxt_assets.values.types import Array
 from tests.index.shop import Shop, letters, texts, told
 
 

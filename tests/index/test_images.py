@@ -8,7 +8,7 @@ import pytest
 
 from pxt_assets import Table, udf
 from pxt_assets.errors import SearchError
-from pxt_assets.types import Array, Image
+from pxt_assets.values.types import Array, Image
 from tests.index.shop import Shop
 from tests.runs import rows_asset
 

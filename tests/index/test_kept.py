@@ -8,7 +8,7 @@ import pyarrow as pa
 import pytest
 
 from pxt_assets import Table, udf
-from pxt_assets.types import String
+from pxt_assets.values.types import String
 from tests.index.shop import Shop, letters, texts, told
 from tests.runs import failure, rows_asset
 

@@ -7,7 +7,7 @@ import numpy as np
 import wordllama
 
 from pxt_assets import udf
-from pxt_assets.types import Array
+from pxt_assets.values.types import Array
 from tests.index.shop import Shop, texts
 
 TICKETS = {

@@ -11,7 +11,7 @@ import pytest
 from pxt_assets import OpenAIResource, Table, udf
 from pxt_assets.errors import DefinitionError
 from pxt_assets.functions import chat_completions, embeddings
-from pxt_assets.types import String
+from pxt_assets.values.types import String
 from tests.index.shop import Shop, letters, texts
 from tests.runs import failure, materialize, metadata, rows_asset, values
 

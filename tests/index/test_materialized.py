@@ -12,7 +12,7 @@ from pxt_assets import udf
 from pxt_assets.errors import SearchError
 from pxt_assets.index.lance import tried_again
 from pxt_assets.index.stored import StoredIndex
-from pxt_assets.types import Array
+from pxt_assets.values.types import Array
 from tests.index.shop import Shop, letters, texts, told
 from tests.runs import failure
 
@@ -303,7 +303,7 @@ def test_one_attempt_at_a_time(shop: Shop):
     """While another attempt writes the partition, the step fails and says who does."""
     import asyncio
 
-    from pxt_assets.compute.claim import claimed
+    from pxt_assets.compute.claims.claim import claimed
 
     tbl, index = shop.index({1: "a"})
 
@@ -317,7 +317,7 @@ def test_one_attempt_at_a_time(shop: Shop):
 def test_more_than_one_commit_takes(shop: Shop, monkeypatch: pytest.MonkeyPatch):
     """What is more than one commit replaces is written by several, and all of it is there at the end."""
     monkeypatch.setattr("pxt_assets.index.stored._COMMIT_BYTES", 1)
-    monkeypatch.setattr("pxt_assets.index.rows._BATCH", 2)
+    monkeypatch.setattr("pxt_assets.index.partition_rows._BATCH", 2)
     tbl, index = shop.index({i: "a" * i for i in range(1, 8)})
     before = stored(shop, index).table.version
     shop.rows[None] = texts({i: "b" * i for i in range(3, 10)})

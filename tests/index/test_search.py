@@ -12,8 +12,8 @@ import pytest
 from pxt_assets import EmbeddingIndexes, Table, udf
 from pxt_assets.errors import SearchError
 from pxt_assets.functions import embeddings
-from pxt_assets.index.resource import _last_used
-from pxt_assets.types import Array, String
+from pxt_assets.index.embedding_indexes import _last_used
+from pxt_assets.values.types import Array, String
 from tests.index.shop import Shop, letters, texts
 from tests.runs import materialize
 from tests.scripted_server import Asked, Reply, resource_of, vectors

@@ -6,7 +6,7 @@ import pytest
 
 from pxt_assets import Table
 from pxt_assets.index.lance import generations
-from pxt_assets.types import Float
+from pxt_assets.values.types import Float
 from tests.index.shop import Shop, told
 from tests.runs import failure, rows_asset
 

@@ -8,8 +8,8 @@ from __future__ import annotations
 import threading
 from typing import TYPE_CHECKING
 
+from pxt_assets.throttle.ledger.messages import LedgerUnavailable
 from pxt_assets.throttle.ledger.report import PoolReport
-from pxt_assets.throttle.ledger.terms import LedgerUnavailable
 from pxt_assets.throttle.pool import PoolRegistry
 
 if TYPE_CHECKING:

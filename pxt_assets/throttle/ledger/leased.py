@@ -4,8 +4,8 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from pxt_assets.throttle.ledger.terms import Ask, Standing
-from pxt_assets.throttle.ledger.wallet import Wallet
+from pxt_assets.throttle.ledger.messages import Ask, Standing
+from pxt_assets.throttle.ledger.unspent_units import Wallet
 
 LEAD_SECONDS = 0.05
 """The next lease is asked for when what is left lasts for this long: several round trips to a database."""

@@ -9,7 +9,7 @@ from typing import NamedTuple
 from pxt_assets.throttle.bucket import BURST_SECONDS, MINUTE, Bucket, Burst, Grant, level_of, window_of
 from pxt_assets.throttle.headers import Reading
 from pxt_assets.throttle.ledger.leased import SHORTEST_SECONDS, Leased, Span
-from pxt_assets.throttle.ledger.terms import Ask, Measurement, Standing
+from pxt_assets.throttle.ledger.messages import Ask, Measurement, Standing
 
 FIRST = 64
 """Answers that are remembered of those to requests granted before the limit was known."""

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 
 from pxt_assets.throttle.ledger.leased import Leased
-from pxt_assets.throttle.ledger.terms import Ask, Standing
+from pxt_assets.throttle.ledger.messages import Ask, Standing
 from pxt_assets.throttle.pace import Pace
 
 

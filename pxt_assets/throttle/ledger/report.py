@@ -4,7 +4,7 @@ import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from pxt_assets.throttle.ledger.book import RECALL_SECONDS, PoolRows, advance
+from pxt_assets.throttle.ledger.arithmetic import RECALL_SECONDS, PoolRows, advance
 
 RATE_SECONDS = 10
 """Time over which the rate in use is told."""

@@ -10,10 +10,12 @@ from importlib.util import find_spec
 from sqlalchemy import Connection, Engine, create_engine, event, make_url, text
 from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError, SQLAlchemyError
 
-from pxt_assets.throttle.ledger.book import exchange
-from pxt_assets.throttle.ledger.clerk import Clerk
+from pxt_assets.throttle.ledger.arithmetic import exchange
+from pxt_assets.throttle.ledger.lease_worker import Clerk
+from pxt_assets.throttle.ledger.ledger_share import LedgerShare
+from pxt_assets.throttle.ledger.messages import Answer, LedgerUnavailable, Request
 from pxt_assets.throttle.ledger.report import PoolReport, report
-from pxt_assets.throttle.ledger.rows import (
+from pxt_assets.throttle.ledger.tables import (
     VERSION,
     clock,
     create_tables,
@@ -22,8 +24,6 @@ from pxt_assets.throttle.ledger.rows import (
     read_pool,
     write_pool,
 )
-from pxt_assets.throttle.ledger.share import LedgerShare
-from pxt_assets.throttle.ledger.terms import Answer, LedgerUnavailable, Request
 
 WAIT_SECONDS = 2.0
 """Time for which a connection or a lock is waited for before a process goes on without the ledger."""

@@ -13,10 +13,10 @@ from sqlalchemy import create_engine, text
 
 from pxt_assets.throttle import Limiter, Pool
 from pxt_assets.throttle.ledger import LedgerUnavailable, ledger_pools, open_ledger
-from pxt_assets.throttle.ledger.book import PoolRows, exchange
-from pxt_assets.throttle.ledger.rows import VERSION
+from pxt_assets.throttle.ledger.arithmetic import PoolRows, exchange
+from pxt_assets.throttle.ledger.messages import Ask, Measurement, Request
 from pxt_assets.throttle.ledger.sql import SqlLedger
-from pxt_assets.throttle.ledger.terms import Ask, Measurement, Request
+from pxt_assets.throttle.ledger.tables import VERSION
 
 HEADERS = {
     "x-ratelimit-limit-requests": "600",
@@ -82,7 +82,7 @@ def test_many_processes_at_once_lose_nothing(ledger_url: str, key: tuple[str, st
     code = (
         "import json, sys\n"
         "from pxt_assets.throttle.ledger.sql import SqlLedger\n"
-        "from pxt_assets.throttle.ledger.terms import Ask, Request\n"
+        "from pxt_assets.throttle.ledger.messages import Ask, Request\n"
         "ledger = SqlLedger(sys.argv[1])\n"
         "held = leased = 0.0\n"
         "for _ in range(100):\n"

@@ -5,9 +5,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 from pxt_assets.throttle import Limiter, Pool
-from pxt_assets.throttle.ledger.book import PoolRows, exchange
-from pxt_assets.throttle.ledger.share import LedgerShare
-from pxt_assets.throttle.ledger.terms import Answer, Request
+from pxt_assets.throttle.ledger.arithmetic import PoolRows, exchange
+from pxt_assets.throttle.ledger.ledger_share import LedgerShare
+from pxt_assets.throttle.ledger.messages import Answer, Request
 from tests.throttle.server import Outcome, Server
 
 

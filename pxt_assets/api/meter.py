@@ -1,0 +1,75 @@
+"""What one partition's computation used: requests, tokens, money, time."""
+
+from __future__ import annotations
+
+import asyncio
+from array import array
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+
+from pxt_assets.api.budget import Budget
+from pxt_assets.api.pricing import cost_usd
+from pxt_assets.api.request import Usage
+from pxt_assets.throttle import Used
+
+
+@dataclass
+class Meter:
+    """Counts what a computation used. All of it is counted when it happens, failures included."""
+
+    requests: int = 0
+    """Requests sent, retries included."""
+    retries: int = 0
+    """Requests sent again after a fault (5xx, timeout, dropped connection)."""
+    rate_limited: int = 0
+    """429 answers met."""
+    requests_unknown: int = 0
+    """Requests whose answer was lost after they were sent: they may have been paid for."""
+    seconds_throttled: float = 0.0
+    """Time that requests waited for the limiter, added up over the requests in flight."""
+    usage: Usage = field(default_factory=Usage)
+    """Tokens that the answers state."""
+    cost_usd: float | None = 0.0
+    """US dollars, None as soon as one answer's price is unknown."""
+    limit_utilization: float | None = None
+    """Share of what the limits allowed that was used meanwhile, 0 to 1, None where no limit is known."""
+    used: Used = field(default_factory=Used)
+    """What is used of the limits since the first request, by whoever shares them in this process."""
+    latencies: array[float] = field(default_factory=lambda: array("d"))
+    """Seconds from sending a request to its answer, one for each answer."""
+    budget: Budget | None = None
+    """What all this may cost, None for no limit."""
+    stopped: bool = False
+    """Whether nothing more may be sent: the run is being interrupted."""
+    unsent: set[asyncio.Task[object]] = field(default_factory=set)
+    """Tasks that wait to send: those which a stop may cancel at no cost."""
+
+    def answered(self, model: str, usage: Usage | None, latency: float) -> float | None:
+        """Counts one answer; `usage` is None where it states none. Returns what it cost, None where that is unknown."""
+        self.usage += usage or Usage()
+        self.latencies.append(latency)
+        cost = cost_usd(model, usage)
+        self.cost_usd = None if cost is None or self.cost_usd is None else self.cost_usd + cost
+        return cost
+
+    def latency(self, share: float) -> float | None:
+        """The latency in seconds below which that share of answers came, None without an answer."""
+        import numpy as np
+
+        if not self.latencies:
+            return None
+        at = min(len(self.latencies) - 1, int(share * len(self.latencies)))
+        return float(np.partition(np.frombuffer(self.latencies), at)[at])
+
+
+def total_cost(meters: Iterable[Meter]) -> float | None:
+    """What they count together in US dollars, None as soon as one price is unknown."""
+    costs = [meter.cost_usd for meter in meters]
+    return None if None in costs else sum(cost for cost in costs if cost is not None)
+
+
+def dollars(cost: float | None) -> str:
+    """A cost for people: `$12.34`, `$0.000062`, `cost unknown`."""
+    if cost is None:
+        return "cost unknown"
+    return f"${cost:.2f}" if cost >= 1 or cost == 0 else f"${cost:.6f}"

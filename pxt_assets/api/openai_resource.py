@@ -1,0 +1,293 @@
+"""OpenAIResource: the one shared way to the API, throttled by what its answers say."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import logging
+import threading
+from collections.abc import AsyncIterator, Callable, Mapping
+from functools import cache, partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
+
+import dagster as dg
+from pydantic import ConfigDict, Field, PrivateAttr, field_validator
+
+from pxt_assets.api.client import Client
+from pxt_assets.api.ledger_url import MEMORY, default_ledger_url
+from pxt_assets.api.wire import Wire
+from pxt_assets.errors import FatalApiError, RunError
+from pxt_assets.simulator import SimulatorOptions
+from pxt_assets.throttle import Pool, PoolRegistry, model_group, pools
+
+if TYPE_CHECKING:
+    import ssl
+
+    import httpx2
+    import openai
+
+    from pxt_assets.api.request import Request
+    from pxt_assets.simulator import SimulatorServer
+
+_log = logging.getLogger("pxt_assets")
+_CONNECT_SECONDS = 30.0
+"""Hundreds of connections opened at once take longer than the client's own 5 s."""
+
+
+@cache
+def _trusted() -> ssl.SSLContext:
+    """The certificates that are trusted: reading them takes longer than the rest of what makes a client."""
+    import httpx2
+
+    return httpx2.create_ssl_context()
+
+
+class OpenAIResource(dg.ConfigurableResource[Any]):
+    """The OpenAI API, or any server that speaks it, for all computed columns.
+
+    Example:
+        ```python
+        dg.Definitions(assets=[...], resources={"openai": OpenAIResource()})
+        OpenAIResource(rate_limits={"omni-moderation-latest": 1_000})
+        OpenAIResource(base_url="http://localhost:8000/v1", api_key="unused")
+        OpenAIResource(base_url="https://NAME.openai.azure.com/openai", api_version="2025-04-01-preview")
+        OpenAIResource.simulated(rpm=500, tpm=200_000)
+        ```
+
+    Chat and embeddings follow the rate-limit headers of the API's answers. Endpoints whose answers carry none
+    (moderations) are paced evenly at `rate_limits[model]` requests/minute, `default_rpm` where none is given.
+    """
+
+    model_config = ConfigDict(hide_input_in_errors=True, extra="forbid")  # secrets are among the inputs
+
+    api_key: str = Field(default=dg.EnvVar("OPENAI_API_KEY"), repr=False, description="The API key.")
+    base_url: str | None = Field(default=None, description="Another server than api.openai.com.")
+    organization: str | None = Field(
+        default=None, description="The organization that requests are counted for."
+    )
+    project: str | None = Field(default=None, description="The project that requests are counted for.")
+    api_version: str | None = Field(
+        default=None, description="Azure's API version; makes this an Azure client."
+    )
+    rate_limits: dict[str, float] = Field(
+        default={}, description="Requests/minute of models whose answers carry no rate-limit headers."
+    )
+    default_rpm: float = Field(
+        default=600, gt=0, description="Requests/minute of such models not in rate_limits."
+    )
+    model_groups: dict[str, str] = Field(
+        default={},
+        description="Models that share a rate limit although their names do not tell: {model: group}.",
+    )
+    max_in_flight: int = Field(default=1_000, ge=1, description="Requests in flight at once, at most.")
+    timeout: float = Field(default=600, gt=0, description="Seconds to wait for an answer.")
+    max_retries: int = Field(
+        default=5,
+        ge=0,
+        description="How often a fault (5xx, timeout, dropped connection) is retried; 429s do not count.",
+    )
+    retry_unknown: int = Field(
+        default=1,
+        ge=0,
+        description="How often images and speech are asked for again whose answer was lost (timeout, dropped "
+        "connection): each time may have been paid for.",
+    )
+    outage_timeout: float = Field(
+        default=300,
+        gt=0,
+        description="Seconds for which a server that answers nothing but faults is waited for before the run fails.",
+    )
+    ledger: str | None = Field(
+        default=None,
+        repr=False,  # its URL may hold a password
+        description="Where the budget is kept that processes share: a SQLAlchemy URL of SQLite or PostgreSQL, "
+        "'memory' for one of this process alone. By default a SQLite file in the instance's storage directory.",
+    )
+    simulator: dict[str, Any] | None = Field(
+        default=None, description="Options of the embedded simulator; set by OpenAIResource.simulated()."
+    )
+
+    _server: SimulatorServer | None = PrivateAttr(default=None)
+    _storage: Path | None = PrivateAttr(default=None)
+    _ledger_url: str | None = PrivateAttr(default=None)
+    _starting: threading.Lock = PrivateAttr(default_factory=threading.Lock)
+
+    @field_validator("base_url")
+    @classmethod
+    def _whole_and_without_credentials(cls, base_url: str | None) -> str | None:
+        if base_url is None or isinstance(base_url, dg.EnvVar):
+            return base_url
+        if urlsplit(base_url).scheme not in ("http", "https"):
+            msg = "base_url must be a whole URL, such as http://localhost:8000/v1"
+            raise ValueError(msg)
+        if urlsplit(base_url).username is not None:
+            msg = "base_url holds credentials, which would be shown wherever it is; give them as api_key"
+            raise ValueError(msg)
+        return base_url
+
+    @field_validator("rate_limits")
+    @classmethod
+    def _positive(cls, limits: dict[str, float]) -> dict[str, float]:
+        for model, rpm in limits.items():
+            if not rpm > 0:
+                msg = f"rate_limits[{model!r}]: got {rpm}, allowed: more than 0 requests/minute"
+                raise ValueError(msg)
+        return limits
+
+    @classmethod
+    def _is_dagster_maintained(cls) -> bool:
+        return False
+
+    @classmethod
+    def simulated(
+        cls,
+        *,
+        rate_limits: Mapping[str, float] | None = None,
+        default_rpm: float = 600,
+        max_in_flight: int = 1_000,
+        max_retries: int = 5,
+        retry_unknown: int = 1,
+        timeout: float = 600,
+        **options: Any,
+    ) -> OpenAIResource:
+        """A resource that starts a simulator on loopback when it is first used: no key, no cost, no network.
+
+        `options` are those of `SimulatorOptions`: `rpm`, `tpm`, `latency` (seconds), `fault_rate`, `seed`, ...
+        What it produces is marked: `pxt/simulated` is true, and it never passes for an answer of the API.
+        """
+        SimulatorOptions(**options)  # refuses what is wrong now, not in the run
+        return cls(
+            api_key="simulated",
+            rate_limits=dict(rate_limits or {}),
+            default_rpm=default_rpm,
+            max_in_flight=max_in_flight,
+            max_retries=max_retries,
+            retry_unknown=retry_unknown,
+            timeout=timeout,
+            simulator=options,
+        )
+
+    @contextlib.asynccontextmanager
+    async def client(self, say: Callable[[str], None] | None = None) -> AsyncIterator[Client]:
+        """The client, for use within the running event loop; `say` is told of outages, by default the log.
+
+        Raises FatalApiError without a key, RunError where the ledger's URL is none.
+        """
+        if not self.api_key.strip() or not (self.api_key.isascii() and self.api_key.strip().isprintable()):
+            msg = (
+                "api_key of the OpenAIResource is empty, or holds characters that no key has: set the environment variable "
+                "OPENAI_API_KEY, or give any text for a server that wants no key"
+            )
+            raise FatalApiError(msg)
+        registry = self._registry()
+        http = self._http()
+        api = self._api(http)
+        try:
+            yield Client(
+                Wire(api, http),
+                partial(self._pool_of, registry),
+                max_in_flight=self.max_in_flight,
+                max_retries=self.max_retries,
+                timeout=self.timeout,
+                outage_timeout=self.outage_timeout,
+                retry_unknown=self.retry_unknown,
+                say=say or _log.warning,
+                secrets=(self.api_key.strip(),) if self.simulator is None else (),
+            )
+        finally:
+            await api.close()
+
+    def setup_for_execution(self, context: dg.InitResourceContext) -> None:
+        """Notes where the Dagster instance keeps its files; touches nothing."""
+        if context.instance is not None and not context.instance.is_ephemeral:
+            self._storage = Path(context.instance.storage_directory())
+
+    def teardown_after_execution(self, context: dg.InitResourceContext) -> None:  # noqa: ARG002
+        """Stops the embedded simulator, if this process started one, and gives back what is leased."""
+        with self._starting:
+            server, self._server = self._server, None
+            ledger, self._ledger_url = self._ledger_url, None
+        if ledger is not None:
+            from pxt_assets.throttle.ledger import open_ledger
+
+            open_ledger(ledger).close()
+        if server is not None:
+            server.stop()
+
+    def _timeout(self) -> httpx2.Timeout:
+        import httpx2
+
+        return httpx2.Timeout(self.timeout, connect=min(self.timeout, _CONNECT_SECONDS))
+
+    def _http(self) -> httpx2.AsyncClient:
+        import httpx2
+        import openai
+
+        limits = httpx2.Limits(
+            max_connections=self.max_in_flight, max_keepalive_connections=self.max_in_flight
+        )
+        return openai.DefaultAioHttpClient(timeout=self._timeout(), limits=limits, verify=_trusted())
+
+    def _api(self, http: httpx2.AsyncClient) -> openai.AsyncOpenAI:
+        import openai
+
+        common: dict[str, Any] = {
+            "api_key": self.api_key.strip(),
+            "base_url": self._base_url(),
+            "organization": self.organization,
+            "max_retries": 0,
+            "timeout": self._timeout(),
+            "http_client": http,
+        }
+        if self.api_version is not None:
+            return openai.AsyncAzureOpenAI(api_version=self.api_version, **common)
+        return openai.AsyncOpenAI(project=self.project, **common)
+
+    def _base_url(self) -> str | None:
+        if self.simulator is None:
+            return self.base_url
+        from pxt_assets.simulator import SimulatorServer
+
+        with self._starting:
+            if self._server is None:
+                server = SimulatorServer(SimulatorOptions(**self.simulator))
+                server.start()
+                self._server = server
+            return self._server.base_url
+
+    def _registry(self) -> PoolRegistry:
+        """The pools that requests draw on. Raises RunError where the ledger cannot be one."""
+        if self.ledger == MEMORY or (self.ledger is None and self.simulator is not None):
+            return pools
+        from pxt_assets.throttle.ledger import ledger_pools
+
+        try:
+            url = self.ledger or default_ledger_url(self._storage)
+        except OSError as e:
+            _log.warning("Rate limits are not shared with other processes: %s", e)
+            return pools
+        try:
+            registry = ledger_pools(url)
+        except ValueError as e:
+            msg = f"ledger of the OpenAIResource: {e}"
+            raise RunError(msg) from e
+        self._ledger_url = url
+        return registry
+
+    def _pool_of(self, registry: PoolRegistry, request: Request) -> Pool:
+        group = self._group(request.model)
+        unset = None if request.endpoint.sends_limits else self.default_rpm
+        rpm = self.rate_limits.get(request.model, self.rate_limits.get(group, unset))
+        return registry.get((self._account(), group), rpm=rpm)
+
+    def _group(self, model: str) -> str:
+        family = model_group(model)
+        return self.model_groups.get(model, self.model_groups.get(family, family))
+
+    def _account(self) -> str:
+        """Names the account whose limits are shared, without its key."""
+        where = self._server.base_url if self._server else self.base_url or ""
+        parts = (where, self.api_key, self.organization or "", self.project or "")
+        return hashlib.blake2b("\0".join(parts).encode(), digest_size=16).hexdigest()

@@ -1,0 +1,75 @@
+"""What answers cost, by the offline price table of `genai-prices`. What it does not know is unknown, never 0."""
+
+from __future__ import annotations
+
+import logging
+from functools import cache
+
+from pxt_assets.api.request import Usage
+
+_LINEAR_TOKENS = 100_000
+"""Up to here a price is so much a token; beyond, models may charge long contexts at another rate."""
+_log = logging.getLogger(__name__)
+
+
+def cost_usd(model: str, usage: Usage | None) -> float | None:
+    """The price of one answer in US dollars; None where the table knows no price of the model.
+
+    Without a `usage` it is unknown too, unless the model is free.
+    """
+    if usage is None:
+        return 0.0 if _rates(model) == (0.0, 0.0, 0.0) else None
+    if usage.input_tokens > _LINEAR_TOKENS or not _is_text(usage):
+        return _price(model, usage)
+    rates = _rates(model)
+    if rates is None:
+        return None
+    fresh, cached, output = rates
+    paid = usage.input_tokens - usage.cached_tokens
+    return paid * fresh + usage.cached_tokens * cached + usage.output_tokens * output
+
+
+@cache
+def _rates(model: str) -> tuple[float, float, float] | None:
+    """Dollars a fresh input token, a cached one, an output token. (A look-up takes 100 µs: once a model.)"""
+    thousand = [
+        _price(model, Usage(1_000)),
+        _price(model, Usage(1_000, output_tokens=1_000)),
+        _price(model, Usage(1_000, cached_tokens=1_000)),
+    ]
+    if any(price is None for price in thousand):
+        _log.warning("No price is known for the model %r: its cost is shown as unknown.", model)
+        return None
+    fresh, output, cached = (price / 1_000 for price in thousand if price is not None)
+    return fresh, cached, output - fresh
+
+
+def _is_text(usage: Usage) -> bool:
+    return not (usage.image_tokens or usage.audio_tokens or usage.characters or usage.seconds)
+
+
+def _price(model: str, usage: Usage) -> float | None:
+    import genai_prices
+
+    used = genai_prices.Usage(
+        input_tokens=usage.input_tokens,
+        output_tokens=usage.output_tokens or None,
+        cache_read_tokens=usage.cached_tokens or None,
+        input_image_tokens=usage.image_tokens or None,
+        input_audio_tokens=usage.audio_tokens or None,
+        input_characters=usage.characters or None,
+        audio_seconds=usage.seconds or None,
+    )
+    try:
+        found = genai_prices.calc_price(used, model, provider_id="openai")
+    except (LookupError, ValueError):
+        return None
+    priced = {unit for unit, price in vars(found.model_price).items() if price is not None}
+    charged = {
+        "input_mtok": usage.input_tokens,
+        "input_mchars": usage.characters,
+        "audio_hours": usage.seconds,
+    }
+    if priced and any(amount and unit not in priced for unit, amount in charged.items()):
+        return None  # charged by another unit than the one that is known
+    return float(found.total_price)

@@ -1,0 +1,191 @@
+"""OpenTelemetry: a span for each partition of a column and each request to the API, and metrics of the requests.
+
+All of it goes to whatever the process has set up for OpenTelemetry. Where `opentelemetry-api` is not installed nothing
+is imported or made, and where nothing is set up nothing is recorded. Prompts, answers and what errors quote of them are
+never told.
+
+Names are those of the semantic conventions for generative AI, version 1.41.0
+(https://github.com/open-telemetry/semantic-conventions/blob/v1.41.0/docs/gen-ai/README.md); what these have no name for
+begins with `pxt.`. A request's span lasts from the first time that it is sent until it is answered or given up, all its
+retries included, as the conventions ask; the time that it waited for the limiter before is no part of it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from functools import cache
+from typing import TYPE_CHECKING, Any
+
+from pxt_assets.errors import CellError
+
+if TYPE_CHECKING:
+    import httpx2
+    from opentelemetry.metrics import Meter
+    from opentelemetry.trace import Tracer
+
+    from pxt_assets.api.request import Request
+    from pxt_assets.api.sending import Answer
+    from pxt_assets.compute.partition.column import Column, Outcome
+
+SCOPE = "pxt_assets"
+SCHEMA_URL = "https://opentelemetry.io/schemas/1.41.0"
+DURATION = "gen_ai.client.operation.duration"
+USAGE = "gen_ai.client.token.usage"
+SECONDS = (0.01, 0.02, 0.04, 0.08, 0.16, 0.32, 0.64, 1.28, 2.56, 5.12, 10.24, 20.48, 40.96, 81.92)
+"""Bounds of the buckets of durations, which the conventions advise."""
+TOKENS = tuple(4**i for i in range(14))
+"""Bounds of the buckets of token counts, which the conventions advise: 1 to 67,108,864."""
+_OPERATIONS = {"chat": "chat", "responses": "chat", "images": "generate_content", "audio": "generate_content"}
+"""`gen_ai.operation.name` by an endpoint's first name, where it is not that name itself."""
+_OUTPUT_TYPES = {"/audio/speech": "speech", "/audio/transcriptions": "text", "/audio/translations": "text"}
+"""`gen_ai.output.type` of what is generated, if it is no image."""
+_PORTS = {"http": 80, "https": 443}
+
+
+@cache
+def installed() -> Telemetry | None:
+    """What records, None without `opentelemetry-api`, or with one from before 1.30."""
+    try:
+        from opentelemetry import metrics, trace
+    except ImportError:
+        return None
+    options = inspect.signature(metrics.Meter.create_histogram).parameters
+    if "explicit_bucket_boundaries_advisory" not in options:
+        return None
+    return Telemetry(
+        trace.get_tracer(SCOPE, schema_url=SCHEMA_URL), metrics.get_meter(SCOPE, schema_url=SCHEMA_URL)
+    )
+
+
+class Telemetry:
+    """Makes the spans, and holds the instruments that count."""
+
+    def __init__(self, tracer: Tracer, meter: Meter) -> None:
+        from opentelemetry import context, trace
+
+        self.tracer = tracer
+        self.context, self.trace = context, trace  # importing them anew takes as long as a span of theirs
+        histogram = meter.create_histogram
+        self.duration = histogram(DURATION, "s", explicit_bucket_boundaries_advisory=SECONDS)
+        self.tokens = histogram(USAGE, "{token}", explicit_bucket_boundaries_advisory=TOKENS)
+        self.retries = meter.create_counter("pxt.retries", "{request}", "Requests sent again after a fault.")
+        self.rate_limited = meter.create_counter("pxt.rate_limited", "{response}", "429 answers met.")
+        self.utilization = meter.create_gauge(
+            "pxt.limit.utilization", "1", "Share of what the rate limits allowed that a partition used."
+        )
+
+
+class RequestSpan:
+    """The span of one request to the API, from its first sending on; until its end it is the current one."""
+
+    def __init__(self, telemetry: Telemetry, request: Request, server: httpx2.URL) -> None:
+        path = request.endpoint.path
+        name = path.split("/")[1]
+        operation = _OPERATIONS.get(name, name)
+        azure = server.host.endswith(".openai.azure.com")
+        self._common: dict[str, Any] = {
+            "gen_ai.operation.name": operation,
+            "gen_ai.provider.name": "azure.ai.openai" if azure else "openai",
+            "gen_ai.request.model": request.model,
+            "server.address": server.host,
+            "server.port": server.port or _PORTS.get(server.scheme, 0),
+        }
+        self._telemetry = telemetry
+        self._span = telemetry.tracer.start_span(
+            f"{operation} {request.model}", kind=telemetry.trace.SpanKind.CLIENT, attributes=self._common
+        )
+        if operation == "generate_content":
+            self._span.set_attribute("gen_ai.output.type", _OUTPUT_TYPES.get(path, "image"))
+        self._clock = asyncio.get_running_loop().time
+        self._sent = self._clock()
+        self._token = telemetry.context.attach(telemetry.trace.set_span_in_context(self._span))
+
+    def retried(self) -> None:
+        """Counts a sending after a fault."""
+        self._telemetry.retries.add(1, self._common)
+
+    def rate_limited(self) -> None:
+        """Counts a 429."""
+        self._telemetry.rate_limited.add(1, self._common)
+
+    def answered(self, answer: Answer) -> None:
+        """Ends it with what was answered."""
+        first = answer.values[0]
+        told = {
+            "gen_ai.response.id": first.get("id") if isinstance(first, Mapping) else None,
+            "gen_ai.response.model": answer.model,
+            "pxt.request_id": answer.request_id,
+            "pxt.attempts": answer.attempts,
+            "pxt.cost_usd": answer.cost_usd,
+        }
+        if answer.model is not None:
+            self._common["gen_ai.response.model"] = answer.model
+        if answer.usage is not None:
+            for kind, count in (("input", answer.usage.input_tokens), ("output", answer.usage.output_tokens)):
+                if count:  # zero is what stands for tokens that an endpoint does not count
+                    told[f"gen_ai.usage.{kind}_tokens"] = count
+                    self._telemetry.tokens.record(count, {**self._common, "gen_ai.token.type": kind})
+            told["gen_ai.usage.cache_read.input_tokens"] = answer.usage.cached_tokens or None
+        self._end(told)
+
+    def failed(self, error: BaseException) -> None:
+        """Ends it as an error. What an error says is left out: the API quotes what it was asked."""
+        self._common["error.type"] = error_type(error)
+        self._span.set_status(self._telemetry.trace.StatusCode.ERROR)
+        request_id = error.request_id if isinstance(error, CellError) else None
+        self._end({"error.type": error_type(error), "pxt.request_id": request_id})
+
+    def _end(self, told: Mapping[str, Any]) -> None:
+        self._telemetry.duration.record(self._clock() - self._sent, self._common)
+        if self._span.is_recording():
+            self._span.set_attributes(_known(told))
+        self._span.end()
+        self._telemetry.context.detach(self._token)
+
+
+@contextmanager
+def partition_span(column: Column) -> Iterator[Callable[[Outcome], None]]:
+    """Within the block, the span of one partition of a column is the current one; it is given what came of it."""
+    telemetry = installed()
+    if telemetry is None:
+        yield lambda _: None
+        return
+    asset = "/".join(column.file_metadata.get("asset", ())) or column.label
+    partition = column.file_metadata.get("partition")
+    given = _known({"pxt.asset": asset, "pxt.partition": partition, "pxt.run_id": column.run_id})
+    with telemetry.tracer.start_as_current_span(
+        f"compute {asset}", attributes=given, record_exception=False, set_status_on_exception=False
+    ) as span:
+
+        def finished(outcome: Outcome) -> None:
+            meter = outcome.meter
+            told = {
+                "pxt.rows_computed": outcome.computed,
+                "pxt.rows_reused": outcome.reused,
+                "pxt.rows_failed": outcome.failed,
+                "pxt.requests": meter.requests,
+                "pxt.cost_usd": meter.cost_usd,
+                "pxt.simulated": outcome.simulated,
+            }
+            span.set_attributes(_known(told))
+            if meter.limit_utilization is not None:
+                telemetry.utilization.set(meter.limit_utilization, {"pxt.asset": asset})
+
+        try:
+            yield finished
+        except BaseException as e:
+            span.set_attribute("error.type", error_type(e))
+            span.set_status(telemetry.trace.StatusCode.ERROR)
+            raise
+
+
+def _known(attributes: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in attributes.items() if value is not None}
+
+
+def error_type(error: BaseException) -> str:
+    """`error.type`: the API's error class (`BadRequestError`) of a row's error, else the exception's own."""
+    return error.errortype if isinstance(error, CellError) else type(error).__name__

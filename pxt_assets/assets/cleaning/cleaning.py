@@ -1,0 +1,317 @@
+"""Cleaning a store: what a crash, or a column that is no more, left behind.
+
+Images and sounds stand inside their columns' files, so none of them can be left alone. Only what lies where the store
+itself puts it is taken for the store's: a file that was copied, linked or derived from a column's is its owner's. What
+is paid for and in no column's file is kept, and so is what cannot be told.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import re
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from pathlib import Path, PurePosixPath
+from typing import TYPE_CHECKING
+
+import dagster as dg
+
+from pxt_assets.assets.cleaning.code_locations import Defined
+from pxt_assets.errors import PxtError, SourceError
+from pxt_assets.storage.parquet import ParquetFile, is_local, remove
+from pxt_assets.storage.store import ColumnStore, file_name
+
+if TYPE_CHECKING:
+    from upath import UPath
+
+    from pxt_assets.compute.claims.claim import Pause
+
+_STAGED = re.compile(r"\.(.+)\.[0-9a-f]{32}\.tmp")
+_JOURNAL = re.compile(r"\.(.+)\.journal")
+_LOCK = re.compile(r"\.(.+)\.lock")
+_CLAIM = re.compile(r"[0-9a-f]{32}\.claim")
+_SEGMENT = re.compile(r"\d{20}-[0-9a-f]{8}\.(arrow|refresh)")
+_REFRESH = ".refresh"
+_SIDECAR = ".meta.parquet"
+_SIDECARS = "_meta"
+_STILL_SECONDS = 86_400.0
+"""How long nothing must have been written to a file that may be one in the making."""
+
+
+@dataclass(frozen=True)
+class Finding:
+    """Something in a store that no run needs any more, or that looks like it."""
+
+    path: UPath
+    reason: str
+    size_bytes: int
+    column_file: UPath
+    """The column and partition that it belongs to."""
+    kept: bool = False
+    """Whether it has to stay, for that reason."""
+    names: tuple[str, ...] | None = None
+    """Of a folder, the files in it that were looked at."""
+    is_claim: bool = False
+    """Whether it says that a run computes the partition: whoever claims it after a dead one takes that away."""
+    is_gone: bool = False
+    """Whether the column is no longer defined."""
+
+
+def findings(
+    store: ColumnStore, defined: Defined, *, clock: Callable[[], float] = time.time
+) -> Iterator[Finding]:
+    """What could be removed from a store by what its code locations define, and what looks so and is kept.
+
+    `clock` gives the seconds since 1970.
+    """
+    cleaning = _Cleaning(store, defined, clock)
+    base = cleaning.base
+    base.fs.invalidate_cache(base.path)
+    if not base.exists():
+        return
+    root = PurePosixPath(base.fs._strip_protocol(base.path))
+    for folder, folders, files in base.fs.walk(base.path):
+        inside = PurePosixPath(str(folder)).relative_to(root).parts
+        # a column's journal before its file, without which it would be one that waits
+        for name in [*sorted(folders), *sorted(files)]:
+            found = cleaning.examine(base.joinpath(*inside, name))
+            if found is not None:
+                yield found
+
+
+def remove_finding(
+    finding: Finding,
+    store: ColumnStore,
+    defined: Defined,
+    *,
+    clock: Callable[[], float] = time.time,
+    pause: Pause = threading.Event.wait,
+) -> Finding | None:
+    """Looks again, now that no run can change it, and removes what is still to be removed.
+
+    Returns what was found then: something that is `kept` was not removed, None is nothing any more. Raises RunError
+    where a run computes that column and partition just now.
+    """
+    from pxt_assets.compute.claims.claim import claimed
+
+    cleaning = _Cleaning(store, defined, clock)
+
+    async def removed() -> Finding | None:
+        async with claimed(finding.column_file, pause=pause) as check_claim:
+            if finding.is_claim:
+                return finding
+            cleaning.base.fs.invalidate_cache()
+            now = cleaning.examine(finding.path)
+            if now is not None and not now.kept:
+                check_claim()
+                _remove(now)
+            return now
+
+    now = asyncio.run(removed())
+    if now is not None and now.is_gone and not now.kept and is_local(finding.column_file):
+        folder = Path(finding.column_file.path).parent
+        for empty in (folder / _SIDECARS, folder):
+            with suppress(OSError):  # not empty, or none
+                empty.rmdir()
+    return now
+
+
+def _remove(finding: Finding) -> None:
+    names = finding.names
+    for path in [finding.path] if names is None else [finding.path / name for name in names]:
+        remove(path)
+    folder = finding.path if names is not None else finding.path.parent
+    if _JOURNAL.fullmatch(folder.name):
+        with suppress(OSError):  # not empty, or a store that has no folders
+            folder.fs.rmdir(folder.path)
+
+
+class _Cleaning:
+    """A store, looked at by what code locations define."""
+
+    def __init__(self, store: ColumnStore, defined: Defined, clock: Callable[[], float]) -> None:
+        from upath import UPath
+
+        self.base = UPath(store.base_path, **(store.storage_options or {}))
+        self._store = store
+        self._clock = clock
+        self._assets = {_folder_of(key): key for key in defined.assets}
+        self._tables = {_folder_of(key) for key in defined.tables}
+
+    def examine(self, path: UPath) -> Finding | None:
+        """What there is to say of a file, or of a journal's folder."""
+        if self._is_linked(path):
+            return None
+        name = path.name
+        if journal := _JOURNAL.fullmatch(path.parent.name):
+            return self._beside_segments(path, path.parent.with_name(f"{journal[1]}.parquet"))
+        if journal := _JOURNAL.fullmatch(name):
+            return self._journal(path, path.with_name(f"{journal[1]}.parquet"))
+        if staged := _STAGED.fullmatch(name):
+            if path.parent.name == _SIDECARS:
+                return self._staged(path, path.parent.parent / _column_file(staged[1]))
+            return self._staged(path, path.with_name(staged[1]))
+        if lock := _LOCK.fullmatch(name):
+            return self._lock(path, path.with_name(f"{lock[1]}.parquet"))
+        if path.parent.name == _SIDECARS and name.endswith(_SIDECAR):
+            return self._sidecar(path, path.parent.parent / _column_file(name))
+        if name.endswith(".parquet"):
+            return self._column(path)
+        return None
+
+    def _is_linked(self, path: UPath) -> bool:
+        """Whether it is a link, or lies in a linked folder: whatever that leads to is not the store's."""
+        if not is_local(path):
+            return False
+        depth = len(_parts(path)) - len(_parts(self.base))
+        return any(one.is_symlink() for one in [Path(path.path), *Path(path.path).parents][:depth])
+
+    def _place(self, column_file: UPath) -> tuple[str, ...]:
+        """The names of the folders in which a column's file lies."""
+        return _parts(column_file)[len(_parts(self.base)) : -1]
+
+    def _is_ours(self, column_file: UPath) -> bool:
+        """Whether its folder is that of an asset which is defined, or of a column of a table which is."""
+        place = self._place(column_file)
+        return place in self._assets or place[:-1] in self._tables
+
+    def _gone(self, column_file: UPath) -> dg.AssetKey | None:
+        """The asset of a file that says it is a computed column's, and lies where that would, if it is no more."""
+        if self._place(column_file) in self._assets or self._is_linked(column_file):
+            return None
+        try:
+            said = ParquetFile(column_file).metadata
+        except (SourceError, OSError, ValueError):
+            return None  # whoever wrote it
+        asset, partition = said.get("asset"), said.get("partition")
+        if not isinstance(asset, list) or len(asset) < 2 or not isinstance(partition, str | None):
+            return None
+        key = dg.AssetKey([str(part) for part in asset])
+        return key if self._store.file(key, partition).path.path == column_file.path else None
+
+    def _of_gone(self, finding: Finding, key: dg.AssetKey) -> Finding:
+        """What belongs to a column that is no more: kept, unless the definitions that were loaded are its table's."""
+        table = dg.AssetKey(key.path[:-1])
+        if _folder_of(table) in self._tables:
+            return replace(finding, is_gone=True)
+        reason = f"no loaded code location defines the table {table.to_user_string()}"
+        return replace(finding, reason=reason, kept=True)
+
+    def _column(self, path: UPath) -> Finding | None:
+        key = self._gone(path)
+        if key is None:
+            return None
+        return self._of_gone(Finding(path, "its column is no longer defined", _size(path), path), key)
+
+    def _sidecar(self, path: UPath, column_file: UPath) -> Finding | None:
+        from pxt_assets.compute.cells.sidecar import sidecar_schema
+
+        finding = Finding(path, "its column is no longer defined", _size(path), column_file)
+        if column_file.exists() or self._is_linked(column_file):
+            key = self._gone(column_file)
+            return None if key is None else self._of_gone(finding, key)
+        if not self._is_ours(column_file):
+            return None
+        with suppress(SourceError, OSError, ValueError):  # whoever wrote it
+            if set(sidecar_schema().names) <= set(ParquetFile(path).schema.names):
+                reason = "it tells of a column's file that is gone"
+                return replace(finding, reason=reason, is_gone=self._place(column_file) not in self._assets)
+        return None
+
+    def _staged(self, path: UPath, column_file: UPath) -> Finding | None:
+        if not self._is_ours(column_file) or not self._stands_still(path):
+            return None
+        return Finding(path, "a write that was broken off", _size(path), column_file)
+
+    def _lock(self, path: UPath, column_file: UPath) -> Finding | None:
+        if not self._is_ours(column_file) or not self._stands_still(path):
+            return None
+        from pxt_assets.compute.claims.owner import parsed
+
+        try:
+            owner = parsed(path.read_bytes())
+        except OSError:
+            return None
+        if not {"run_id", "host", "pid"} <= set(owner):
+            return None  # another program's
+        reason = f"the lock of process {owner['pid']} on {owner['host']}, unless that still computes"
+        return Finding(path, reason, _size(path), column_file, is_claim=True)
+
+    def _beside_segments(self, path: UPath, column_file: UPath) -> Finding | None:
+        if _STAGED.fullmatch(path.name):
+            return self._staged(path, column_file)
+        if _CLAIM.fullmatch(path.name) and self._is_ours(column_file) and self._stands_still(path):
+            return Finding(path, "the claim of a run that died", _size(path), column_file, is_claim=True)
+        return None
+
+    def _journal(self, folder: UPath, column_file: UPath) -> Finding | None:
+        try:
+            there = sorted(path.name for path in folder.iterdir())
+        except OSError:
+            return None  # a run has ended meanwhile
+        names = tuple(name for name in there if _SEGMENT.fullmatch(name))
+        if there and not names:
+            return None  # claims, or another program's
+        size = sum(_size(folder / name) for name in names)
+        reason = "all its cells are in the column's file"
+        finding = Finding(folder, reason, size, column_file, names=names)
+        key = self._gone(column_file)
+        if key is not None:
+            reason = "the journal of a column that is no longer defined"
+            return self._of_gone(replace(finding, reason=reason), key)
+        asset = self._assets.get(self._place(column_file))
+        if asset is not None:
+            why = _why_kept(folder, names, ParquetFile(column_file), asset.path[-1])
+            return finding if why is None else replace(finding, reason=why, kept=True)
+        if not names:
+            return None
+        reason = "no loaded code location defines its column, and no file of the column is there"
+        return replace(finding, reason=reason, kept=True)
+
+    def _stands_still(self, path: UPath) -> bool:
+        try:
+            written = path.fs.modified(path.path)
+        except (OSError, NotImplementedError):  # it is gone, or its store does not tell
+            return False
+        return bool(written.timestamp() < self._clock() - _STILL_SECONDS)
+
+
+def _why_kept(folder: UPath, names: Sequence[str], file: ParquetFile, column: str) -> str | None:
+    """Why a column needs its journal, None if it does not."""
+    from pxt_assets.compute.cells.segments import Segments
+    from pxt_assets.compute.cells.unstored_cells import unstored_cells
+
+    if any(name.endswith(_REFRESH) for name in names):
+        return "a refresh that was broken off: the next one goes on with it"
+    segments = Segments(folder)
+    try:
+        waiting = unstored_cells(segments, names, file, column)
+    except (PxtError, OSError, ValueError) as e:
+        return str(e)
+    finally:
+        segments.close()
+    if not waiting:
+        return None
+    return f"{waiting} finished cells that are not in the column's file yet: the next run takes them over"
+
+
+def _column_file(sidecar: str) -> str:
+    return f"{sidecar.removesuffix(_SIDECAR)}.parquet"
+
+
+def _folder_of(key: dg.AssetKey) -> tuple[str, ...]:
+    """The names of the folders that hold an asset's files."""
+    return tuple(file_name(part) for part in key.path)
+
+
+def _parts(path: UPath) -> tuple[str, ...]:
+    return PurePosixPath(path.path).parts
+
+
+def _size(path: UPath) -> int:
+    with suppress(OSError):
+        return int(path.stat().st_size) if path.is_file() else 0
+    return 0

@@ -1,0 +1,92 @@
+"""What code locations define: their assets, and the stores that hold these."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import dagster as dg
+
+from pxt_assets.errors import DefinitionError
+from pxt_assets.storage.store import ColumnStore
+
+if TYPE_CHECKING:
+    from dagster._core.remote_origin import CodeLocationOrigin
+
+
+@dataclass(frozen=True)
+class Defined:
+    """What some code locations define."""
+
+    assets: frozenset[dg.AssetKey]
+    tables: frozenset[dg.AssetKey]
+    """Those whose computed columns they define, if anybody does: what they materialize. Of a workspace all assets, as it
+    names all code locations."""
+    stores: tuple[ColumnStore, ...]
+    """With their configuration resolved: environment variables are read."""
+
+
+def defined_in(
+    *, module: str | None = None, file: Path | None = None, workspace: Path | None = None
+) -> Defined:
+    """What a module, a file, or all code locations of a workspace file define.
+
+    Raises DefinitionError if any of it cannot be loaded, and if there is no ColumnStore in it.
+    """
+    from dagster._core.workspace.load import location_origins_from_yaml_paths
+    from dagster._core.workspace.load_target import ModuleTarget, PythonFileTarget
+
+    where = module or str(file or workspace)
+    try:
+        origins: Sequence[CodeLocationOrigin]
+        if module is not None:
+            origins = ModuleTarget(module, None, str(Path.cwd()), None).create_origins()
+        elif file is not None:
+            origins = PythonFileTarget(str(file), None, str(Path.cwd()), None).create_origins()
+        else:
+            origins = location_origins_from_yaml_paths([str(workspace)])
+        definitions = [one for origin in origins for one in _definitions(origin.loadable_target_origin)]
+        nodes = [node for one in definitions for node in one.resolve_asset_graph().asset_nodes]
+        declared = [
+            r for one in definitions for r in (one.resources or {}).values() if isinstance(r, ColumnStore)
+        ]
+        stores = []
+        for number, store in enumerate(declared):
+            with dg.build_resources({f"store_{number}": store}) as built:
+                stores.append(getattr(built, f"store_{number}"))
+    except Exception as e:  # whatever a user's module raises
+        msg = f"cannot load the definitions of {where}: {type(e).__name__}: {e}; nothing was looked at"
+        raise DefinitionError(msg) from e
+    if not stores:
+        msg = f"the definitions of {where} have no ColumnStore among their resources; allowed: definitions with one"
+        raise DefinitionError(msg)
+    assets = frozenset(node.key for node in nodes)
+    own = frozenset(node.key for node in nodes if node.is_materializable)
+    return Defined(assets, assets if workspace is not None else own, tuple(stores))
+
+
+def _definitions(origin: object) -> list[dg.Definitions]:
+    from dagster._grpc.utils import get_loadable_targets
+    from dagster.components.definitions import LazyDefinitions
+
+    targets = get_loadable_targets(
+        python_file=getattr(origin, "python_file", None),
+        module_name=getattr(origin, "module_name", None),
+        package_name=getattr(origin, "package_name", None),
+        autoload_defs_module_name=getattr(origin, "autoload_defs_module_name", None),
+        working_directory=getattr(origin, "working_directory", None),
+        attribute=getattr(origin, "attribute", None),
+        resolve_lazy_defs=False,
+    )
+    found = []
+    for target in targets:
+        one = target.target_definition
+        if isinstance(one, LazyDefinitions):
+            one = one()
+        if not isinstance(one, dg.Definitions):
+            msg = f"got {type(one).__name__}, allowed: dagster.Definitions"
+            raise TypeError(msg)
+        found.append(one)
+    return found

@@ -1,0 +1,1 @@
+"""Computed columns as assets: the factory, and the step that materializes one."""

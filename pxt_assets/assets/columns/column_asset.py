@@ -1,0 +1,62 @@
+"""The factory: a computed column as a Dagster asset."""
+
+from collections.abc import Iterator, Mapping
+from functools import cache
+from typing import Any
+
+import dagster as dg
+
+from pxt_assets.assets.columns.column_spec import ColumnConfig, ColumnSpec
+from pxt_assets.assets.declarations.identifiers import identifier
+from pxt_assets.index.spec import IndexSpec
+from pxt_assets.storage.store import LAZY
+
+
+def column_asset(spec: ColumnSpec) -> dg.AssetsDefinition:
+    """The asset that materializes a computed column, partition by partition."""
+    mapping = {spec.table: spec.partition_mapping}
+    inputs = spec.inputs
+    asset_spec = dg.AssetSpec(
+        spec.key,
+        deps=[
+            *(dg.AssetDep(asset, partition_mapping=mapping.get(asset)) for asset in inputs.values()),
+            *(dg.AssetDep(index.key, partition_mapping=_of_all(index)) for index in spec.indexes),
+        ],
+        partitions_def=spec.partitions_def,
+        code_version=spec.code_version,
+        skippable=True,  # a trial materializes nothing
+        **spec.attributes,
+    ).with_io_manager_key(spec.resources.columns)
+
+    @dg.multi_asset(
+        name=identifier(spec.key),
+        specs=[asset_spec],
+        ins={name: dg.AssetIn(asset) for name, asset in inputs.items()},
+        check_specs=spec.checks.specs(spec.key, has_budget=spec.max_cost_usd is not None),
+        can_subset=True,  # a trial has nothing to check
+        config_schema=_config_schema(),
+        op_tags={LAZY: "true"},
+        pool=spec.pool,
+        backfill_policy=spec.backfill_policy,
+        required_resource_keys=spec.resource_keys,
+    )
+    def column(
+        context: dg.AssetExecutionContext, **loaded: Any
+    ) -> Iterator[dg.MaterializeResult[Any] | dg.AssetCheckResult]:
+        from pxt_assets.assets.columns.materialize import Materialization
+
+        config = ColumnConfig(**context.op_execution_context.op_config)
+        yield from Materialization(spec, context, config, loaded).results()
+
+    return column
+
+
+def _of_all(index: IndexSpec) -> dg.PartitionMapping | None:
+    """A lookup searches all partitions of an index."""
+    return dg.AllPartitionMapping() if index.partitioned else None
+
+
+@cache
+def _config_schema() -> Mapping[str, dg.Field]:
+    """Of ColumnConfig, made once: it takes Dagster longer than all else of an asset."""
+    return ColumnConfig.to_fields_dict()

@@ -1,0 +1,113 @@
+"""A computed column as it was declared, and its run config."""
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal, NamedTuple
+
+import dagster as dg
+from pydantic import Field
+
+from pxt_assets.assets.declarations.checks import Checks
+from pxt_assets.assets.declarations.identifiers import identifier
+from pxt_assets.assets.page.lineage import ColumnNode
+from pxt_assets.expressions.walk import calls, code, references
+from pxt_assets.index.lookup import lookups
+from pxt_assets.index.spec import IndexSpec
+from pxt_assets.values.types import ColumnType
+
+
+class ColumnConfig(dg.Config):
+    """The run config of a computed column, as the launchpad shows it."""
+
+    limit: int | None = Field(
+        default=None, ge=1, description="Only the first rows: a trial that leaves the stored column as it is."
+    )
+    refresh: bool = Field(default=False, description="Compute every row anew, and pay for it.")
+    retry_errors: bool = Field(
+        default=True,
+        description="Try rows again that failed in an earlier run; with on_error='abort' they always are.",
+    )
+    dry_run: bool = Field(
+        default=False,
+        description="Ask for nothing: estimate from the rows what computing them would take and cost.",
+    )
+    max_cost_usd: float | None = Field(
+        default=None,
+        gt=0,
+        description="US dollars that the run may spend on this column, over all its partitions: when they are spent, "
+        "it fails, and what is finished is kept. Left out, the column's own max_cost_usd holds.",
+    )
+
+
+class ResourceKeys(NamedTuple):
+    """Under which keys a table's columns find their resources."""
+
+    openai: str = "openai"
+    columns: str = "columns"
+    indexes: str = "indexes"
+
+
+@dataclass(frozen=True)
+class ColumnSpec:
+    """A computed column as it was declared."""
+
+    key: dg.AssetKey
+    name: str
+    expr: object
+    column_type: type[ColumnType] | None
+    table: dg.AssetKey
+    row_key: tuple[str, ...]
+    partitions_def: dg.PartitionsDefinition[Any] | None
+    backfill_policy: dg.BackfillPolicy | None
+    lineage: ColumnNode
+    """The column, and the columns that it is made of."""
+    on_error: Literal["abort", "ignore"] = "abort"
+    partition_mapping: dg.PartitionMapping | None = None
+    checks: Checks = field(default_factory=Checks)
+    max_cost_usd: float | None = None
+    """What a run may spend on the column, unless its config says otherwise."""
+    storage_options: Mapping[str, Any] = field(default_factory=dict, repr=False)
+    """Of the file systems that hold the table's images and sounds."""
+    pool: str | None = None
+    """The Dagster pool that limits how many columns run at once."""
+    attributes: Mapping[str, Any] = field(default_factory=dict)
+    """Further attributes of the asset: owners, tags, group_name, ..."""
+    resources: ResourceKeys = field(default_factory=ResourceKeys)
+
+    @property
+    def inputs(self) -> dict[str, dg.AssetKey]:
+        """The assets that are read, by input name; the first gives the rows.
+
+        A column that reads computed columns alone depends on these alone: they hold the keys too.
+        """
+        assets = list(dict.fromkeys(ref._asset for ref in references(self.expr))) or [self.table]
+        if self.table in assets:
+            assets = [self.table, *(a for a in assets if a != self.table)]
+        return {f"rows_of__{identifier(asset)}": asset for asset in assets}
+
+    @property
+    def asks_api(self) -> bool:
+        """Whether it sends requests."""
+        return any(not call._function.local for call in calls(self.expr))
+
+    @property
+    def indexes(self) -> list[IndexSpec]:
+        """The embedding indexes that it looks its rows up in."""
+        return list({lookup.index.key: lookup.index for lookup in lookups(self.expr)}.values())
+
+    @property
+    def resource_keys(self) -> set[str]:
+        """The resources that computing it takes."""
+        keys = {self.resources.columns}
+        if self.asks_api:
+            keys.add(self.resources.openai)
+        if self.indexes:
+            keys.add(self.resources.indexes)
+        return keys
+
+    @property
+    def code_version(self) -> str:
+        """Changes with what the column computes, not with how it is described, throttled or scheduled."""
+        text = f"{code(self.expr)}\n{sorted(self.row_key)}"
+        return hashlib.blake2b(text.encode("utf-8", "surrogatepass"), digest_size=8).hexdigest()

@@ -1,0 +1,1 @@
+"""What a user declares of a table and its columns, checked while definitions load."""

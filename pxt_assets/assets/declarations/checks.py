@@ -1,0 +1,195 @@
+"""Asset checks of a computed column: what they are called, when they warn or fail, and what they name."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import dagster as dg
+
+from pxt_assets.api.meter import dollars
+from pxt_assets.errors import DefinitionError
+
+if TYPE_CHECKING:
+    from pxt_assets.compute.partition.findings import Findings
+
+NO_FAILED_CELLS = "no_failed_cells"
+NO_UNEXPECTED_NULLS = "no_unexpected_nulls"
+COST_WITHIN = "cost_within"
+NONE_FLAGGED = "none_flagged"
+
+_KEYS_SHOWN = 20
+_WARN, _ERROR = dg.AssetCheckSeverity.WARN, dg.AssetCheckSeverity.ERROR
+
+Found = Mapping[str | None, "Findings"]
+"""What was found in each partition's cells, None standing for all of an asset without partitions."""
+
+
+@dataclass(frozen=True)
+class Checks:
+    """Which asset checks a computed column has, and when they are errors rather than warnings.
+
+    Example:
+        ```python
+        tbl.add_computed_column(
+            safety=moderations(tbl.body), on_error="ignore", checks=Checks(max_failed=0.01, none_flagged=True)
+        )
+        ```
+
+    `no_failed_cells` warns as soon as one row failed; above the share `max_failed` of the rows, 0 to 1, it is an
+    error. `no_unexpected_nulls` warns of rows that have neither a value nor an error though nothing that they are
+    made of is null, such as a path that an answer lacks; `unexpected_nulls=True` allows them, and leaves the check out.
+    `none_flagged` warns of rows whose moderation is flagged. A column with `max_cost_usd` has `cost_within`, too.
+    """
+
+    max_failed: float | None = None
+    unexpected_nulls: bool = False
+    none_flagged: bool = False
+
+    def __post_init__(self) -> None:
+        if self.max_failed is not None and not 0 <= self.max_failed <= 1:
+            msg = f"Checks: got max_failed={self.max_failed!r}, allowed: a share of the rows, 0 to 1, or None"
+            raise DefinitionError(msg)
+
+    def specs(self, key: dg.AssetKey, *, has_budget: bool) -> list[dg.AssetCheckSpec]:
+        """The checks of the column of that key."""
+        described = {
+            NO_FAILED_CELLS: "Every row has a result: none is stored as an error.",
+            NO_UNEXPECTED_NULLS: "Only rows have no value that are made of a null, or failed.",
+            NONE_FLAGGED: "No row's text or image is flagged.",
+            COST_WITHIN: "A run costs no more than max_cost_usd.",
+        }
+        absent = {
+            NO_UNEXPECTED_NULLS: self.unexpected_nulls,
+            NONE_FLAGGED: not self.none_flagged,
+            COST_WITHIN: not has_budget,
+        }
+        return [
+            dg.AssetCheckSpec(name, asset=key, description=text)
+            for name, text in described.items()
+            if not absent.get(name)
+        ]
+
+    def results(self, key: dg.AssetKey, names: Iterable[str], found: Found) -> list[dg.AssetCheckResult]:
+        """The results of those of the checks `names` that look at cells."""
+        looked_at = {
+            NO_FAILED_CELLS: self._of_failed,
+            NO_UNEXPECTED_NULLS: _of_nulls,
+            NONE_FLAGGED: _of_flagged,
+        }
+        wanted = [name for name in names if name in looked_at]
+        if not found:
+            return [_nothing_stored(key, name) for name in wanted]
+        return [looked_at[name](key, found) for name in wanted]
+
+    def _of_failed(self, key: dg.AssetKey, found: Found) -> dg.AssetCheckResult:
+        total: Counter[str] = Counter()
+        for one in found.values():
+            total.update(one.errors)
+        rows, failed = sum(one.rows for one in found.values()), total.total()
+        counts = ", ".join(f"{count} {errortype}" for errortype, count in sorted(total.items()))
+        too_many = self.max_failed is not None and failed > self.max_failed * rows
+        allowed = f"; at most {self.max_failed:.2%} may" if too_many else ""
+        records = [
+            {"row": each.key, "error": each.errortype, "message": each.message, **_of_partition(partition)}
+            for partition, one in found.items()
+            for each in one.failed
+        ]
+        return dg.AssetCheckResult(
+            asset_key=key,
+            check_name=NO_FAILED_CELLS,
+            passed=not failed,
+            severity=_ERROR if too_many else _WARN,
+            description=f"{_rows(failed)} failed: {counts}{allowed}" if failed else "no row failed",
+            metadata={
+                "pxt/rows_failed": failed,
+                **({"pxt/errors": dict(total)} if total else {}),
+                **_partitions(p for p, one in found.items() if one.errors),
+                **_table("pxt/failed_rows", records),
+            },
+        )
+
+
+def _of_nulls(key: dg.AssetKey, found: Found) -> dg.AssetCheckResult:
+    said = "without a value or an error, though nothing that they are made of is null"
+    nulls = sum(one.nulls for one in found.values())
+    named = {partition: one.null_keys for partition, one in found.items()}
+    return _of_rows(key, NO_UNEXPECTED_NULLS, "null", nulls, named, said if nulls else "no unexpected null")
+
+
+def _of_flagged(key: dg.AssetKey, found: Found) -> dg.AssetCheckResult:
+    flagged = sum(one.flagged for one in found.values())
+    named = {partition: one.flagged_keys for partition, one in found.items()}
+    return _of_rows(
+        key, NONE_FLAGGED, "flagged", flagged, named, "flagged" if flagged else "no row is flagged"
+    )
+
+
+def _of_rows(
+    key: dg.AssetKey,
+    check: str,
+    kind: str,
+    count: int,
+    named: Mapping[str | None, Sequence[str]],
+    said: str,
+) -> dg.AssetCheckResult:
+    """A warning of so many rows, of which the first are `named`."""
+    records = [{"row": row, **_of_partition(partition)} for partition, rows in named.items() for row in rows]
+    return dg.AssetCheckResult(
+        asset_key=key,
+        check_name=check,
+        passed=not count,
+        severity=_WARN,
+        description=f"{_rows(count)} {said}" if count else said,
+        metadata={f"pxt/rows_{kind}": count, **_table(f"pxt/{kind}_rows", records)},
+    )
+
+
+def _nothing_stored(key: dg.AssetKey, check: str) -> dg.AssetCheckResult:
+    return dg.AssetCheckResult(
+        asset_key=key,
+        check_name=check,
+        passed=False,
+        severity=_WARN,
+        description="nothing is stored yet; materialize the column first",
+    )
+
+
+def cost_within(
+    key: dg.AssetKey, max_cost_usd: float, cost_usd: float | None, *, reached: bool = False
+) -> dg.AssetCheckResult:
+    """The result of the check that a run cost no more; `reached` says that the budget ended it."""
+    passed = cost_usd is not None and cost_usd <= max_cost_usd and not reached
+    more = ", which ended the run" if reached else ""
+    return dg.AssetCheckResult(
+        asset_key=key,
+        check_name=COST_WITHIN,
+        passed=passed,
+        severity=_ERROR if reached else _WARN,
+        description=f"{dollars(cost_usd)} of {dollars(max_cost_usd)}{more}",
+        metadata={
+            "pxt/cost_usd": "unknown" if cost_usd is None else cost_usd,
+            "pxt/max_cost_usd": max_cost_usd,
+        },
+    )
+
+
+def _rows(count: int) -> str:
+    return "1 row" if count == 1 else f"{count:,} rows"
+
+
+def _of_partition(partition: str | None) -> dict[str, str]:
+    return {} if partition is None else {"partition": partition}
+
+
+def _partitions(partitions: Iterable[str | None]) -> dict[str, list[str]]:
+    named = [partition for partition in partitions if partition is not None]
+    return {"partitions": named} if named else {}
+
+
+def _table(title: str, records: list[dict[str, str]]) -> dict[str, Any]:
+    if not records:
+        return {}
+    return {title: dg.MetadataValue.table([dg.TableRecord(one) for one in records[:_KEYS_SHOWN]])}

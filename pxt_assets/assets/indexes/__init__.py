@@ -1,0 +1,1 @@
+"""Embedding indexes as assets."""

@@ -1,0 +1,133 @@
+"""The factory of embedding indexes: an index as a Dagster asset."""
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import dagster as dg
+from dagster._utils.warnings import disable_dagster_warnings
+
+from pxt_assets.assets.declarations.identifiers import identifier
+from pxt_assets.assets.indexes.index_asset_spec import INDEXED, IndexAssetSpec
+from pxt_assets.errors import DefinitionError, SearchError
+from pxt_assets.expressions.expr import Call, ColumnRef, Expr
+from pxt_assets.index.lookup import EmbeddingLookup
+from pxt_assets.index.search import checked_search
+from pxt_assets.index.spec import IndexSpec
+from pxt_assets.storage.store import LAZY
+from pxt_assets.values.types import Array, Image
+
+
+class EmbeddingIndex(dg.AssetsDefinition):
+    """The asset of an embedding index, which can be searched: what `tbl.add_embedding_index` gives.
+
+    Example:
+        ```python
+        index = past.add_embedding_index(past.body, embedding=embeddings.using(model="text-embedding-3-small"))
+        tbl.add_computed_column(context=index.search(tbl.question, k=5))
+        ```
+    """
+
+    def __init__(self, *, index_spec: IndexSpec | None = None, **attributes: Any) -> None:
+        super().__init__(**attributes)
+        self.index_spec = index_spec
+
+    def search(
+        self,
+        query: Expr,
+        *,
+        k: int = 10,
+        where: str | None = None,
+        columns: Sequence[str] | None = None,
+        partition_key: str | Sequence[str] | None = None,
+    ) -> Call:
+        """For each row of a table the nearest rows of this index, as the expression of a computed column.
+
+        Example:
+            ```python
+            tbl.add_computed_column(context=index.search(tbl.question, k=5, columns=["body", "reply"]))
+            tbl.add_computed_column(response=chat_completions(prompt(tbl.context, tbl.question), model="gpt-6-luna"))
+            ```
+
+        Its cells are Json: a list of `{key columns, "score", columns}`, the nearest first. It needs the resource
+        `indexes`, and depends on all partitions of the index: when what that holds changes, the rows are looked up anew.
+        The texts or images of `query` are embedded by the index's function as a computed column of their own,
+        `<column>_<index>_vectors`, unless the table has such a column: they are paid for once.
+
+        Args:
+            query: a column of texts, images, or vectors of the index's length.
+            k: how many rows, at most.
+            where: only among these rows: SQL over the columns that the index keeps.
+            columns: columns that the index keeps to give besides the key; by default the one that is searched.
+            partition_key: only among the rows of this partition of the index, or of these.
+
+        Raises DefinitionError.
+        """
+        spec = self.index_spec
+        if spec is None:
+            msg = "this copy of the index knows nothing of what it holds; search what add_embedding_index returned"
+            raise DefinitionError(msg)
+        try:
+            search = checked_search(spec.label, k, where, columns or (), partition_key)
+        except SearchError as e:
+            raise DefinitionError(str(e)) from e
+        return Call(EmbeddingLookup(spec, search, columns), {"vector": _vectors(spec, query)})
+
+
+def _vectors(spec: IndexSpec, query: Any) -> Expr:
+    """The vectors of what is to be looked up."""
+    if isinstance(query, Expr) and query._type is not None and issubclass(query._type, Array):
+        return query
+    if not isinstance(query, ColumnRef) or query._home is None:
+        msg = (
+            f"{spec.label}.search: got {type(query).__name__} {query!r:.60}, allowed: a column of a table, such as "
+            "tbl.question (add a path as a computed column first); for a search right now there is tbl.column.similarity(...)"
+        )
+        raise DefinitionError(msg)
+    images = query._type is not None and issubclass(query._type, Image)
+    embedder = spec.embedders.of("image" if images else "text")
+    if query._type is None and spec.embedders.text is None:
+        embedder = spec.embedders.image
+    if embedder is None:
+        msg = (
+            f"{spec.label}.search: the index has no function that embeds {query!r}; give add_embedding_index "
+            f"{'an image_embed=' if images else 'a string_embed='}, or search by a column of vectors"
+        )
+        raise DefinitionError(msg)
+    return query._home.vectors_of(query, embedder(query), f"{query._column}_{spec.name}_vectors")
+
+
+def index_asset(spec: IndexAssetSpec) -> EmbeddingIndex:
+    """The asset that keeps an index in step with its column, partition by partition."""
+    index, inputs = spec.index, spec.inputs
+    mapping = {index.table: spec.partition_mapping}
+    asset_spec = dg.AssetSpec(
+        index.key,
+        deps=[dg.AssetDep(asset, partition_mapping=mapping.get(asset)) for asset in inputs.values()],
+        partitions_def=spec.partitions_def,
+        code_version=spec.code_version,
+        **spec.attributes,
+    ).with_io_manager_key(spec.resources.columns)
+
+    @dg.multi_asset(
+        name=identifier(index.key),
+        specs=[asset_spec],
+        ins={name: dg.AssetIn(asset) for name, asset in inputs.items()},
+        check_specs=[
+            dg.AssetCheckSpec(
+                INDEXED, asset=index.key, description="Every row can be found: none is without a vector."
+            )
+        ],
+        op_tags={LAZY: "true"},
+        pool=spec.pool,
+        backfill_policy=spec.backfill_policy,
+        required_resource_keys={spec.resources.columns, spec.resources.indexes},
+    )
+    def embedding_index(
+        context: dg.AssetExecutionContext, **loaded: Any
+    ) -> Iterator[dg.MaterializeResult[Any] | dg.AssetCheckResult]:
+        from pxt_assets.assets.indexes.index_materialize import IndexMaterialization
+
+        yield from IndexMaterialization(spec, context, loaded).results()
+
+    with disable_dagster_warnings():  # of what is beta: a user has nothing to decide here
+        return EmbeddingIndex(index_spec=index, **embedding_index.get_attributes_dict())

@@ -1,0 +1,49 @@
+"""An embedding index as an asset: what Dagster is told of it."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import dagster as dg
+
+from pxt_assets.assets.columns.column_spec import ResourceKeys
+from pxt_assets.assets.declarations.identifiers import identifier
+from pxt_assets.index.spec import IndexSpec
+
+INDEXED = "all_rows_indexed"
+"""The check that says which rows cannot be found."""
+
+
+@dataclass(frozen=True)
+class IndexAssetSpec:
+    """An index as an asset: what Dagster needs to know beside what the index itself is."""
+
+    index: IndexSpec
+    partitions_def: dg.PartitionsDefinition[Any] | None
+    backfill_policy: dg.BackfillPolicy | None
+    partition_mapping: dg.PartitionMapping | None = None
+    pool: str | None = None
+    attributes: Mapping[str, Any] = field(default_factory=dict)
+    """Further attributes of the asset: owners, tags, group_name, ..."""
+    resources: ResourceKeys = field(default_factory=ResourceKeys)
+
+    @property
+    def inputs(self) -> dict[str, dg.AssetKey]:
+        """The assets that are read, by input name; the first gives the rows."""
+        index = self.index
+        kept = [index.table] if index.columns is None else [ref._asset for ref in index.columns]
+        assets = dict.fromkeys([index.vectors._asset, *kept])
+        ordered = sorted(
+            assets, key=lambda asset: asset != index.table
+        )  # the table itself first, if it is read
+        return {f"rows_of__{identifier(asset)}": asset for asset in ordered}
+
+    @property
+    def code_version(self) -> str:
+        """Changes with what can be searched together, and with the columns that are kept."""
+        kept = None if self.index.columns is None else [ref._column for ref in self.index.columns]
+        text = repr((self.index.identity, kept))
+        return hashlib.blake2b(text.encode("utf-8", "surrogatepass"), digest_size=8).hexdigest()

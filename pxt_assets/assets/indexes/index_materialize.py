@@ -1,0 +1,225 @@
+"""One step of Dagster's: brings partitions of an embedding index up to date, and tells Dagster what came of it."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import dagster as dg
+
+from pxt_assets.api.event_loop import run_to_end
+from pxt_assets.assets.columns.materialize import PartitionsFailedError
+from pxt_assets.assets.indexes.index_asset_spec import INDEXED, IndexAssetSpec
+from pxt_assets.assets.page.index_metadata import IndexPage, index_metadata, index_page, written_line
+from pxt_assets.assets.step.events import log_materialization, result_of_logged
+from pxt_assets.assets.step.upstream_rows import step_partitions, upstream_rows
+from pxt_assets.compute.claims.claim import claimed
+from pxt_assets.compute.partition.inputs import Inputs
+from pxt_assets.errors import PartitionError, RunError
+from pxt_assets.expressions.expr import ColumnRef
+from pxt_assets.index.embedding_indexes import remember
+from pxt_assets.index.kept_columns import can_keep, is_plain
+from pxt_assets.index.lance import reaching, said
+from pxt_assets.index.partition_rows import IndexRows
+from pxt_assets.index.vector_index import VectorIndex, maintain, vector_index
+from pxt_assets.index.write import Written, write_partition
+from pxt_assets.local.threads import in_thread
+
+if TYPE_CHECKING:
+    from pxt_assets.index.embedding_indexes import EmbeddingIndexes
+    from pxt_assets.index.stored import StoredIndex
+    from pxt_assets.storage.rows import Rows
+    from pxt_assets.storage.store import ColumnStore
+
+_SHOWN = 5
+Result = dg.MaterializeResult[Any] | dg.AssetCheckResult
+
+
+@dataclass(frozen=True)
+class _Done:
+    """A partition that the index holds now."""
+
+    written: Written
+    kept: Sequence[ColumnRef]
+    seconds: float
+
+
+class IndexMaterialization:
+    """The step that `context` is of; `loaded` are the inputs, as Dagster's IO managers gave them."""
+
+    def __init__(
+        self, spec: IndexAssetSpec, context: dg.AssetExecutionContext, loaded: Mapping[str, Any]
+    ) -> None:
+        self._spec = spec
+        self._index = spec.index
+        self._context = context
+        self._loaded = loaded
+        self._store: ColumnStore = getattr(context.resources, spec.resources.columns)
+        self._indexes: EmbeddingIndexes = getattr(context.resources, spec.resources.indexes)
+        self._keys = step_partitions(context)
+        self._done: dict[str | None, _Done] = {}
+        self._failures: dict[str | None, PartitionError] = {}
+        self._stored: StoredIndex | None = None
+
+    def results(self) -> Iterator[Result]:
+        """What the step yields. Raises dg.Failure."""
+        remember(self._index, self._indexes)
+        try:
+            error: RunError | None = None
+            try:
+                run_to_end(self._write())
+            except (
+                RunError
+            ) as e:  # what was written before it is recorded; an interrupt leaves that to the next run
+                error = e
+            recorded = self._record_all()
+            error = error or self._failed_partitions()
+            if error is not None:
+                raise error
+        except RunError as e:
+            e.locate(self._index.label)
+            raise dg.Failure(str(e)) from e
+        assert recorded is not None
+        yield recorded
+        yield self._check()
+
+    async def _write(self) -> None:
+        with reaching(self._indexes.base_path, RunError):
+            database = await in_thread(self._indexes.database, self._index)
+        for partition in self._keys:
+            started = time.monotonic()
+            label = self._label(partition)
+            try:
+                rows, inputs, kept = self._rows(partition, label)
+                async with claimed(
+                    self._store.file(self._index.key, partition).path, self._context.run.run_id
+                ):
+                    with inputs.held():
+                        await in_thread(inputs.check)
+                        with reaching(database.uri, RunError):
+                            self._stored, written = await in_thread(
+                                write_partition, database, self._index, rows, partition
+                            )
+            except PartitionError as e:
+                e.locate(label)
+                self._failures[partition] = e
+                continue
+            self._done[partition] = _Done(written, kept, time.monotonic() - started)
+
+    def _rows(self, partition: str | None, label: str) -> tuple[IndexRows, Inputs, Sequence[ColumnRef]]:
+        """The partition's rows, opened, and the columns of them that are kept."""
+        index = self._index
+        rows = {
+            asset: upstream_rows(self._context, asset, self._loaded[name], partition)
+            for name, asset in self._spec.inputs.items()
+        }
+        kept = self._kept(rows)
+        vectors = index.vectors
+        errors = f"{vectors._column}_errortype"
+        told = errors in rows[vectors._asset].schema.names
+        beside = [ColumnRef(index.table, vectors._asset, errors)] if told else []
+        inputs = Inputs(rows, index.row_key, [vectors, *beside, *kept])
+        return IndexRows(index, inputs, [ref._column for ref in kept], partition, label), inputs, kept
+
+    def _kept(self, rows: Mapping[dg.AssetKey, Rows]) -> list[ColumnRef]:
+        index = self._index
+        if index.columns is not None:
+            return [ref for ref in index.columns if ref._column not in index.row_key]
+        schema = rows[index.table].schema
+        left_out = {*index.key_columns, index.vectors._column}
+        return [
+            ColumnRef(index.table, index.table, field.name)
+            for field in schema
+            if is_plain(field.type) and can_keep(field.name) and field.name not in left_out
+        ]
+
+    def _record_all(self) -> Result | None:
+        """Compacts the index, and records the partitions that it holds now; gives the result that ends the step."""
+        if self._stored is None or not self._done:
+            return None
+        stored = self._stored
+        with reaching(stored.uri, RunError):
+            built = self._maintained(stored)
+            page = index_page(stored, built, stored.drop_older())
+        several = len(self._keys) > 1
+        result: Result = result_of_logged(self._index.key)
+        for partition, done in self._done.items():
+            self._context.log.info(written_line(done.written, page, self._label(partition)))
+            metadata = self._metadata(partition, done, page)
+            version = done.written.scanned.version
+            if several:
+                log_materialization(
+                    self._context,
+                    self._index.key,
+                    partition,
+                    metadata,
+                    data_version=version,
+                    code_version=self._spec.code_version,
+                )
+            else:
+                self._context.add_asset_metadata(metadata, asset_key=self._index.key, partition_key=partition)
+                result = dg.MaterializeResult(asset_key=self._index.key, data_version=dg.DataVersion(version))
+        return result
+
+    def _maintained(self, stored: StoredIndex) -> VectorIndex | None:
+        """The approximate index, brought up to date; as it was, if another run writes to the index just now."""
+        try:
+            return maintain(stored, self._indexes.vector_index_rows)
+        except (OSError, RuntimeError, ValueError) as e:
+            self._context.log.warning(
+                f"{self._index.label}: the rows are written, but files could not be compacted, nor the vector index brought up "
+                f"to date ({said(e)}); the next run tries again, and until then searches take longer"
+            )
+            return vector_index(stored)
+
+    def _metadata(self, partition: str | None, done: _Done, page: IndexPage) -> dict[str, Any]:
+        assert self._stored is not None
+        return index_metadata(
+            self._index,
+            self._stored,
+            done.written,
+            page,
+            done.kept,
+            seconds=done.seconds,
+            partitioned=partition is not None,
+        )
+
+    def _check(self) -> dg.AssetCheckResult:
+        """Yellow where rows cannot be found."""
+        null = failed = zero = 0
+        named: list[str] = []
+        for partition, done in self._done.items():
+            scanned = done.written.scanned
+            null, failed, zero = (
+                null + scanned.null - scanned.failed,
+                failed + scanned.failed,
+                zero + scanned.zeros,
+            )
+            named += [f"{key} in {partition}" if partition else key for key in scanned.zero]
+        said = [
+            f"{null} rows have no vector, since their {self._index.column._column} is null" if null else "",
+            f"of {failed} rows the vector could not be computed" if failed else "",
+            f"the vector of {zero} rows is zero, so that no angle to it can be told: {'; '.join(named[:_SHOWN])}"
+            if zero
+            else "",
+        ]
+        return dg.AssetCheckResult(
+            asset_key=self._index.key,
+            check_name=INDEXED,
+            passed=not (failed or zero),
+            severity=dg.AssetCheckSeverity.WARN,
+            description="; ".join(filter(None, said)) or "every row can be found",
+            metadata={"null": null, "failed": failed, "zero": zero},
+        )
+
+    def _failed_partitions(self) -> RunError | None:
+        if not self._failures:
+            return None
+        if len(self._keys) == 1:
+            return next(iter(self._failures.values()))
+        return PartitionsFailedError(self._failures, stored=len(self._done), of=len(self._keys))
+
+    def _label(self, partition: str | None) -> str:
+        return f"{self._index.label}{f'[{partition}]' if partition else ''}"

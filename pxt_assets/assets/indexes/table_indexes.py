@@ -1,0 +1,261 @@
+"""The embedding indexes of a table: how they are declared, and how its columns find them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Literal, Protocol, get_args
+
+import dagster as dg
+
+from pxt_assets.assets.columns.column_spec import ResourceKeys
+from pxt_assets.assets.declarations.validation import TableAttributes
+from pxt_assets.assets.indexes.index_asset import EmbeddingIndex, index_asset
+from pxt_assets.assets.indexes.index_asset_spec import IndexAssetSpec
+from pxt_assets.assets.page.description import metadata_of
+from pxt_assets.errors import DefinitionError, SearchError
+from pxt_assets.expressions.expr import Call, ColumnRef, Expr
+from pxt_assets.expressions.function import Function
+from pxt_assets.expressions.walk import code
+from pxt_assets.index.embedder import Embedder, Embedders, embedders, space_of
+from pxt_assets.index.embedding_indexes import EmbeddingIndexes, last_used
+from pxt_assets.index.spec import IndexSpec, Metric, check_metric, check_names
+from pxt_assets.values.types import Array, Image, String, type_name
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+IfExists = Literal["error", "ignore", "replace", "replace_force"]
+"""What becomes of an index that has the name already."""
+
+
+class Columns(Protocol):
+    """The table's columns, of which vectors may become one."""
+
+    def __getitem__(self, name: str, /) -> ColumnRef:
+        """A reference to a column."""
+
+    def add_computed_column(self, **column_and_options: Any) -> dg.AssetsDefinition:
+        """Adds one column."""
+
+    def _check_name(self, name: str, expr: object) -> None:
+        """Refuses a name that something has already, or that is none. Raises DefinitionError."""
+
+    def _forget(self, name: str) -> None:
+        """Takes a computed column back."""
+
+
+class TableIndexes:
+    """The indexes of one table: what its columns know of them."""
+
+    def __init__(self, table: Columns, common: TableAttributes, resources: ResourceKeys) -> None:
+        self._table = table
+        self._common = common
+        self._resources = resources
+        self._indexes: dict[str, EmbeddingIndex] = {}
+        self._expressions: dict[str, object] = {}
+
+    def note(self, name: str, expr: object) -> None:
+        """Takes in what a computed column is made by: one of vectors may serve an index."""
+        self._expressions[name] = expr
+
+    def taken(self, name: str) -> str | None:
+        """What has that name already, None where no index has."""
+        return "an embedding index added before" if name in self._indexes else None
+
+    def add(
+        self,
+        column: ColumnRef,
+        given: Embedders,
+        *,
+        idx_name: str | None,
+        metric: Metric,
+        if_exists: IfExists,
+        columns: Sequence[str] | None,
+        of_vectors: Mapping[str, Any],
+        freshness_policy: dg.FreshnessPolicy | None,
+        description: str | None,
+        partition_mapping: dg.PartitionMapping | None,
+        **options: Any,
+    ) -> EmbeddingIndex:
+        """Adds an index over a column, or gives the one there is, as `if_exists` has it.
+
+        `of_vectors` are options of the column of vectors alone, if one is added, `options` those of both assets. Raises
+        DefinitionError.
+        """
+        name = idx_name or f"{column._column}_idx"
+        where = f"{self._table!r}.{name}"
+        check_metric(metric, where)
+        check_names(self._common.row_key, where)
+        if if_exists not in get_args(IfExists):
+            msg = f"{where}: got if_exists={if_exists!r}, allowed: {', '.join(map(repr, get_args(IfExists)))}"
+            raise DefinitionError(msg)
+        if name in self._indexes and if_exists == "ignore":
+            return self._indexes[name]
+        if name in self._indexes and if_exists == "error":
+            msg = (
+                f"{where}: there is an index of that name already; give another idx_name=, or if_exists='ignore' or "
+                "'replace'"
+            )
+            raise DefinitionError(msg)
+        if name not in self._indexes:
+            self._table._check_name(name, column)
+        replaced = self._indexes.pop(name, None)
+        if replaced is not None and f"{name}_vectors" in self._expressions:
+            self._table._forget(f"{name}_vectors")  # unless it serves the new one, too, it is added anew
+            del self._expressions[f"{name}_vectors"]
+        of_upstream = partition_mapping if column._asset == self._common.key else None
+        options_of_vectors = {**options, **of_vectors, "partition_mapping": of_upstream}
+        index = self._spec(column, name, given, metric, columns, where, options_of_vectors)
+        self._indexes[name] = index_asset(
+            IndexAssetSpec(
+                index=index,
+                partitions_def=self._common.partitions_def,
+                backfill_policy=self._common.backfill_policy,
+                partition_mapping=partition_mapping,
+                pool=options["pool"] or self._common.pool,
+                attributes=self._common.of_asset(
+                    automation_condition=options["automation_condition"],
+                    freshness_policy=freshness_policy,
+                    group_name=options["group_name"],
+                    owners=options["owners"],
+                    tags={"pxt/metric": metric, **(options["tags"] or {})},
+                    description=_description(index, description),
+                    kinds={"lancedb"},
+                    metadata={**metadata_of(index.table, name), "dagster/storage_kind": "lancedb"},
+                ),
+                resources=self._resources,
+            )
+        )
+        return self._indexes[name]
+
+    def _spec(
+        self,
+        column: ColumnRef,
+        name: str,
+        given: Embedders,
+        metric: Metric,
+        columns: Sequence[str] | None,
+        where: str,
+        of_vectors: Mapping[str, Any],
+    ) -> IndexSpec:
+        """What is indexed; the column of its vectors is added where there is none."""
+        embedder = _embedder_of_rows(column, given, where)
+        if embedder is None:
+            vectors, space, given = self._as_it_is(column, given, where)
+        else:
+            vectors = self.vectors_of(column, embedder(column), f"{name}_vectors", **of_vectors)
+            space = embedder.space
+        return IndexSpec(
+            key=dg.AssetKey([*self._common.key.path, name]),
+            name=name,
+            table=self._common.key,
+            row_key=self._common.row_key,
+            column=column,
+            vectors=vectors,
+            space=space,
+            metric=metric,
+            embedders=given,
+            columns=None if columns is None else tuple(self._table[one] for one in columns),
+            partitioned=self._common.partitions_def is not None,
+        )
+
+    def vectors_of(self, column: ColumnRef, call: Call, name: str, **options: Any) -> ColumnRef:
+        """The computed column that holds the vectors `call` makes, added as `name` unless there is one."""
+        for known, expr in self._expressions.items():
+            if isinstance(expr, Call) and code(expr) == code(call):
+                return self._table[known]
+        about = f"Vectors of `{column!r}` for searches by likeness."
+        added: dict[str, Any] = {name: call, "description": about, **options}
+        self._table.add_computed_column(**added)
+        return self._table[name]
+
+    def search_index(
+        self,
+        column: ColumnRef,
+        query: Any,
+        *,
+        idx_name: str | None = None,
+        indexes: Any = None,
+        **options: Any,
+    ) -> pa.Table:
+        """The rows of the column's index that are nearest to a query. Raises SearchError."""
+        spec = self._spec_over(column, idx_name)
+        place = last_used(spec) if indexes is None else indexes
+        if not isinstance(place, EmbeddingIndexes):
+            msg = f"{spec.label}: got indexes={type(place).__name__}, allowed: an EmbeddingIndexes resource"
+            raise SearchError(msg)
+        return place.search(spec, query, **options)
+
+    def _spec_over(self, column: ColumnRef, idx_name: str | None) -> IndexSpec:
+        """The one index over a column, or that of the name. Raises SearchError."""
+        specs = [index.index_spec for index in self._indexes.values() if index.index_spec is not None]
+        over = [spec for spec in specs if column._column in (spec.column._column, spec.vectors._column)]
+        found = [spec for spec in over if idx_name in (None, spec.name)]
+        if len(found) == 1:
+            return found[0]
+        if not over:
+            have = ", ".join(spec.column._column for spec in specs) or "none"
+            msg = f"{column!r} has no embedding index (columns that have one: {have}); add it by add_embedding_index"
+        else:
+            names = ", ".join(spec.name for spec in over)
+            msg = f"{column!r} has the indexes {names}, got idx_name={idx_name!r}; name one of them"
+        raise SearchError(msg)
+
+    def _as_it_is(self, column: ColumnRef, given: Embedders, where: str) -> tuple[ColumnRef, str, Embedders]:
+        """An index over a column of vectors: these, their space, and how queries become vectors of that space."""
+        made_by = self._expressions.get(column._column)
+        if not isinstance(made_by, Call):
+            return column, repr(column), given
+        space, own = space_of(made_by), _embedders_by(made_by)
+        for embedder, by in ((given.text, own.text), (given.image, own.image)):
+            if embedder is not None and by is not None and embedder.space != space:
+                msg = (
+                    f"{where}: the vectors of {column!r} were made by {made_by!r}, but queries would be embedded by "
+                    f"{embedder!r}: scores would mean nothing; leave it out, or give the same function"
+                )
+                raise DefinitionError(msg)
+        return column, space, Embedders(given.text or own.text, given.image or own.image)
+
+
+def _description(index: IndexSpec, said: str | None) -> str:
+    """Markdown: what the user `said` of the index, if anything, and what it is over."""
+    made = f"Index of `{index.column!r}` for searches by likeness ({index.metric}), over the vectors of `{index.vectors!r}`."
+    return f"{said}\n\n{made}" if said else made
+
+
+def _embedder_of_rows(column: ColumnRef, given: Embedders, where: str) -> Embedder | None:
+    """The function that embeds the column's texts or images; None for a column of vectors."""
+    kind = column._type
+    if kind is not None and issubclass(kind, Array):
+        return None
+    if kind is None:
+        return given.text or given.image  # of vectors that come from upstream, if there is neither
+    if not issubclass(kind, String | Image):
+        msg = (
+            f"{where}: got {column!r}, which is {type_name(kind)}, allowed: a column of texts (String), images (Image) or "
+            "vectors (Array)"
+        )
+        raise DefinitionError(msg)
+    modality: Literal["text", "image"] = "image" if issubclass(kind, Image) else "text"
+    embedder = given.of(modality)
+    if embedder is None:
+        option = "string_embed" if modality == "text" else "image_embed"
+        msg = (
+            f"{where}: {column!r} holds {modality}s, for which no function was given; give embedding= or {option}= a function "
+            f'that maps {modality}s to vectors, such as embeddings.using(model="text-embedding-3-small") for texts'
+        )
+        raise DefinitionError(msg)
+    return embedder
+
+
+def _embedders_by(call: Call) -> Embedders:
+    """The function of a call, if all that it wants is what there is to be embedded."""
+    inputs = [name for name, value in call._arguments.items() if isinstance(value, Expr)]
+    function = call._function
+    if len(inputs) != 1 or not isinstance(function, Function):
+        return Embedders()
+    fixed = {name: value for name, value in call._arguments.items() if name != inputs[0]}
+    try:
+        return embedders(function if function._fixed else function.using(**fixed), None, None)
+    except DefinitionError:  # it wants more than a query
+        return Embedders()

@@ -1,0 +1,183 @@
+"""The column graph behind a column, down to the source columns, and a picture of it."""
+
+from __future__ import annotations
+
+import base64
+import html
+from collections import defaultdict
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
+from pxt_assets.expressions.expr import Call
+from pxt_assets.expressions.walk import calls, references
+from pxt_assets.index.lookup import lookups
+from pxt_assets.index.spec import IndexSpec
+
+_MOST_COLUMNS = 40
+"""Columns that are drawn: those nearest to the one whose picture it is."""
+_LONGEST = 34
+"""Characters of a line in a box."""
+_CHARACTER, _LINE, _PADDING, _GAP, _BETWEEN = 6.7, 15, 10, 14, 56
+"""Pixels: a character's width, a line's height, inside a box, between boxes one above the other, between layers."""
+
+
+@dataclass(frozen=True)
+class ColumnNode:
+    """A column, and the columns that it is made of."""
+
+    name: str
+    """`tickets.summary`"""
+    made_by: str = ""
+    """`chat_completions gpt-6-luna`, `path`; empty for a source column."""
+    made_of: tuple[ColumnNode, ...] = ()
+
+
+def column_of(table: str, name: str, expr: object, known: Mapping[str, ColumnNode]) -> ColumnNode:
+    """A computed column, made of those that its expression reads; `known` are the table's computed columns."""
+    read = [known.get(ref._column) or ColumnNode(repr(ref)) for ref in references(expr)]
+    indexes = {lookup.index.key: _index_node(lookup.index) for lookup in lookups(expr)}
+    return ColumnNode(f"{table}.{name}", made_by(expr), (*read, *indexes.values()))
+
+
+def _index_node(index: IndexSpec) -> ColumnNode:
+    searched = ColumnNode(repr(index.column))
+    return ColumnNode(f"{'.'.join(index.table.path)}.{index.name}", f"index, {index.metric}", (searched,))
+
+
+def made_by(expr: object) -> str:
+    """What an expression applies, its functions with their models: `chat_completions gpt-6-luna`."""
+    called = [_named(call) for call in calls(expr)]
+    return " of ".join(called) if called else "path" if references(expr) else "constant"
+
+
+def _named(call: Call) -> str:
+    model = call._arguments.get("model")
+    return f"{call._function.name} {model}" if isinstance(model, str) else call._function.name
+
+
+def picture(column: ColumnNode) -> str:
+    """The graph as a Markdown image: sources on the left, the column itself on the right."""
+    drawn = base64.b64encode(svg(column).encode()).decode()
+    return f"![made of](data:image/svg+xml;base64,{drawn})"
+
+
+def svg(column: ColumnNode) -> str:
+    """The graph as SVG. Of a large one the nearest columns, and how many more there are."""
+    shown, left_out = _nearest(column)
+    places, width, height = _laid_out(shown)
+    marks = [
+        _arrow(places[source.name], places[one.name])
+        for one in shown
+        for source in one.made_of
+        if source.name in places
+    ]
+    marks += [_box(places[one.name], one, is_last=one.name == column.name) for one in shown]
+    if left_out:
+        marks.append(
+            f'<text x="10" y="{height + 4}" class="by">and {left_out} more columns before these</text>'
+        )
+        height += 16
+    return (
+        f'<svg xmlns="http://www.w3.org/2000/svg" width="{width}" height="{height}" viewBox="0 0 {width} {height}">'
+        "<style>text{font:12px sans-serif;fill:#1f2937}.by{font-size:11px;fill:#6b7280}"
+        "rect{fill:#f8fafc;stroke:#94a3b8}.last{fill:#e0e7ff;stroke:#4f46e5}path{fill:none;stroke:#94a3b8}</style>"
+        f'<rect width="{width}" height="{height}" rx="6" style="fill:#fff;stroke:none"/>{"".join(marks)}</svg>'
+    )
+
+
+def _nearest(column: ColumnNode) -> tuple[list[ColumnNode], int]:
+    """The columns to draw, the given one first, and the number of those that are left out."""
+    found: dict[str, ColumnNode] = {column.name: column}
+    queue = [column]
+    while queue:
+        for source in queue.pop(0).made_of:
+            if source.name not in found:
+                found[source.name] = source
+                queue.append(source)
+    every = list(found.values())
+    return every[:_MOST_COLUMNS], max(len(every) - _MOST_COLUMNS, 0)
+
+
+@dataclass(frozen=True)
+class _Place:
+    x: float
+    y: float
+    width: float
+    height: float
+
+
+def _laid_out(columns: Iterable[ColumnNode]) -> tuple[dict[str, _Place], int, int]:
+    """Where each column's box is, by name, and the size of it all: layers from left to right by depth."""
+    names = {one.name: one for one in columns}
+    depths: dict[str, int] = {}
+    for one in reversed(list(names.values())):  # sources tend to come first then
+        _depth(one, names, depths)
+    layers: defaultdict[int, list[ColumnNode]] = defaultdict(list)
+    for one in names.values():
+        layers[depths[one.name]].append(one)
+    places: dict[str, _Place] = {}
+    x = float(_PADDING)
+    tallest = 0.0
+    for depth in sorted(layers):
+        layer = sorted(layers[depth], key=lambda one: (_middle_of_sources(one, places), one.name))
+        width = max(_width(one) for one in layer)
+        y = float(_PADDING)
+        for one in layer:
+            height = _PADDING + _LINE * len(_lines(one))
+            places[one.name] = _Place(x, y, width, height)
+            y += height + _GAP
+        tallest = max(tallest, y - _GAP)
+        x += width + _BETWEEN
+    return places, round(x - _BETWEEN + _PADDING), round(tallest + _PADDING)
+
+
+def _depth(column: ColumnNode, names: Mapping[str, ColumnNode], depths: dict[str, int]) -> int:
+    """How many columns lie between a column and its sources, of those that are drawn; without recursion's limit."""
+    stack = [column]
+    while stack:
+        one = stack[-1]
+        sources = [source for source in one.made_of if source.name in names]
+        unknown = [source for source in sources if source.name not in depths]
+        if unknown:
+            stack += unknown
+            continue
+        depths[one.name] = 1 + max((depths[source.name] for source in sources), default=-1)
+        stack.pop()
+    return depths[column.name]
+
+
+def _middle_of_sources(column: ColumnNode, places: Mapping[str, _Place]) -> float:
+    at = [places[source.name].y for source in column.made_of if source.name in places]
+    return sum(at) / len(at) if at else 0.0
+
+
+def _lines(column: ColumnNode) -> list[str]:
+    lines = [column.name, column.made_by] if column.made_by else [column.name]
+    return [line if len(line) <= _LONGEST else line[: _LONGEST - 1] + "…" for line in lines]
+
+
+def _width(column: ColumnNode) -> float:
+    return 2 * _PADDING + _CHARACTER * max(len(line) for line in _lines(column))
+
+
+def _box(place: _Place, column: ColumnNode, *, is_last: bool) -> str:
+    name, *by = [html.escape(line, quote=False) for line in _lines(column)]
+    x, y = place.x + _PADDING, place.y + _LINE
+    texts = f'<text x="{x:.0f}" y="{y:.0f}">{name}</text>'
+    if by:
+        texts += f'<text x="{x:.0f}" y="{y + _LINE:.0f}" class="by">{by[0]}</text>'
+    kind = ' class="last"' if is_last else ""
+    return (
+        f'<rect x="{place.x:.0f}" y="{place.y:.0f}" width="{place.width:.0f}" height="{place.height:.0f}" rx="4"{kind}/>'
+        f"{texts}"
+    )
+
+
+def _arrow(source: _Place, target: _Place) -> str:
+    x1, y1 = source.x + source.width, source.y + source.height / 2
+    x2, y2 = target.x, target.y + target.height / 2
+    bend = (x2 - x1) / 2
+    return (
+        f'<path d="M{x1:.0f} {y1:.0f}C{x1 + bend:.0f} {y1:.0f} {x2 - bend:.0f} {y2:.0f} {x2:.0f} {y2:.0f}"/>'
+        f'<path d="M{x2 - 5:.0f} {y2 - 3:.0f}L{x2:.0f} {y2:.0f}L{x2 - 5:.0f} {y2 + 3:.0f}"/>'
+    )

@@ -1,0 +1,248 @@
+"""What the UI shows of a computed column: figures, schema, lineage, a preview."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import dagster as dg
+
+from pxt_assets.api.meter import Meter, dollars, total_cost
+from pxt_assets.assets.page.lineage import ColumnNode, picture
+from pxt_assets.assets.page.preview import escaped, preview
+from pxt_assets.compute.asking.progress import Progress
+from pxt_assets.compute.dry_run import Estimate
+from pxt_assets.compute.partition.column import FAILURES_KEPT, CellsFailedError, Outcome
+from pxt_assets.expressions.walk import references
+from pxt_assets.index.lookup import lookups
+from pxt_assets.storage.parquet import ParquetFile
+from pxt_assets.values.types import schema_entries
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+_BESIDE_VALUE = (
+    "the class of the row's error, null where it has a result",
+    "the row's error in words",
+    "names the request that the value answers; joins with the record of where cells come from",
+)
+"""What the columns are that stand after the value."""
+
+
+def materialization_metadata(
+    outcome: Outcome,
+    file: ParquetFile,
+    lineage: dg.TableColumnLineage,
+    made_of: ColumnNode,
+    *,
+    partitioned: bool,
+) -> dict[str, Any]:
+    """The metadata of one partition's materialization."""
+    count = "dagster/partition_row_count" if partitioned else "dagster/row_count"
+    said = outcome_metadata(outcome, made_of)
+    return {
+        **{name: said.pop(name) for name in ("pxt/summary", "pxt/preview")},
+        "pxt/made_of": dg.MetadataValue.md(picture(made_of)),
+        count: outcome.rows,
+        "dagster/uri": file.uri,
+        "dagster/size_bytes": file.size_bytes,
+        "dagster/column_lineage": lineage,
+        **said,
+    }
+
+
+def _column_schema(schema: pa.Schema, made_of: ColumnNode) -> dg.TableSchema:
+    """The stored columns, each with what it is; the keys and the value with a tag that says where they come from."""
+    table = made_of.name.rpartition(".")[0]
+    entries = schema_entries(schema)
+    sources = ", ".join(source.name for source in made_of.made_of)
+    keys = [("identifies the row", f"{table}.{name}") for name, _ in entries[:-4]]
+    described = [*keys, (made_of.made_by, sources), *((what, "") for what in _BESIDE_VALUE)]
+    return dg.TableSchema(
+        columns=[
+            dg.TableColumn(name, kind, what, tags={"from": source} if source else None)
+            for (name, kind), (what, source) in zip(entries, described, strict=True)
+        ]
+    )
+
+
+def outcome_metadata(outcome: Outcome, made_of: ColumnNode) -> dict[str, Any]:
+    """What a computation did and used, whether it was stored or was a trial."""
+    return {
+        "pxt/summary": dg.MetadataValue.md(summary({None: outcome})),
+        "pxt/preview": dg.MetadataValue.md(preview(outcome.sample)),
+        "dagster/column_schema": _column_schema(outcome.schema, made_of),
+        "pxt/rows_computed": outcome.computed,
+        "pxt/rows_reused": outcome.reused,
+        "pxt/rows_failed": outcome.failed,
+        **_meter_metadata(outcome.meter, outcome.seconds),
+        "pxt/simulated": outcome.simulated,
+        **({"pxt/errors": dict(outcome.errors)} if outcome.errors else {}),
+    }
+
+
+def failed_metadata(progress: Progress | None, error: BaseException | None = None) -> dict[str, Any]:
+    """What a computation took that was not finished, and why it was not."""
+    said: dict[str, Any] = {} if error is None or not str(error) else {"pxt/error": str(error)}
+    if progress is not None:
+        said |= {
+            "pxt/rows_done": progress.done,  # failed ones included
+            "pxt/rows": progress.total,
+            **_meter_metadata(progress.meter, progress.seconds),
+        }
+    return said
+
+
+def _meter_metadata(meter: Meter, seconds: float) -> dict[str, Any]:
+    measured: dict[str, float | None] = {
+        "pxt/latency_p50_s": meter.latency(0.50),
+        "pxt/latency_p95_s": meter.latency(0.95),
+        "pxt/limit_utilization": meter.limit_utilization,
+    }
+    return {
+        "pxt/requests": meter.requests,
+        "pxt/retries": meter.retries,
+        "pxt/rate_limited": meter.rate_limited,
+        "pxt/requests_unknown": meter.requests_unknown,
+        "pxt/input_tokens": meter.usage.input_tokens,
+        "pxt/output_tokens": meter.usage.output_tokens,
+        "pxt/cached_tokens": meter.usage.cached_tokens,
+        "pxt/cost_usd": "unknown" if meter.cost_usd is None else meter.cost_usd,
+        "pxt/seconds": seconds,
+        "pxt/seconds_throttled": meter.seconds_throttled,
+        **{name: value for name, value in measured.items() if value is not None},
+    }
+
+
+def outcome_line(outcome: Outcome) -> str:
+    """What a computation did, as a line for a log."""
+    meter = outcome.meter
+    return (
+        f"{outcome.rows} rows, {outcome.computed} computed, {outcome.reused} reused, {outcome.failed} failed; "
+        f"{meter.requests} requests, {dollars(meter.cost_usd)}, {outcome.seconds:.1f} s"
+        f"{' (simulated)' if outcome.simulated else ''}{' (trial, not stored)' if outcome.trial else ''}"
+    )
+
+
+_SUMMARY = (
+    "rows",
+    "computed",
+    "reused",
+    "failed",
+    "requests",
+    "429s",
+    "tokens in",
+    "out",
+    "cost",
+    "seconds",
+    "limit used",
+)
+_SUMMARY_ROWS = 50
+
+
+def summary(outcomes: Mapping[str | None, Outcome], seconds: float | None = None) -> str:
+    """What a run did, as a Markdown table: a row a partition, and one of all, which took `seconds` together."""
+    named = any(partition is not None for partition in outcomes)
+    names = ["partition", *_SUMMARY] if named else [*_SUMMARY]
+    lines = [f"| {' | '.join(names)} |", "|" + " ---: |" * len(names)]
+    shown = list(outcomes.items())[:_SUMMARY_ROWS]
+    for partition, one in shown:
+        cells = _summary_row([one], one.seconds)
+        lines.append(f"| {' | '.join([escaped(str(partition)), *cells] if named else cells)} |")
+    if len(outcomes) > len(shown):
+        lines.append(f"| … {len(outcomes) - len(shown)} more |" + " |" * len(_SUMMARY))
+    if len(outcomes) > 1:
+        lines.append(f"| {' | '.join(['**all**', *_summary_row(list(outcomes.values()), seconds)])} |")
+    return "\n".join(lines)
+
+
+def _summary_row(outcomes: Sequence[Outcome], seconds: float | None) -> list[str]:
+    """Partitions overlap, so that their seconds do not add up."""
+    meters = [one.meter for one in outcomes]
+    used = [meter.limit_utilization for meter in meters if meter.limit_utilization is not None]
+    counts = [
+        sum(one.rows for one in outcomes),
+        sum(one.computed for one in outcomes),
+        sum(one.reused for one in outcomes),
+        sum(one.failed for one in outcomes),
+        sum(meter.requests for meter in meters),
+        sum(meter.rate_limited for meter in meters),
+        sum(meter.usage.input_tokens for meter in meters),
+        sum(meter.usage.output_tokens for meter in meters),
+    ]
+    return [
+        *(f"{count:,}" for count in counts),
+        dollars(total_cost(meters)),
+        "" if seconds is None else f"{seconds:.1f}",
+        f"{max(used):.0%}" if used else "",
+    ]
+
+
+def estimate_metadata(estimate: Estimate) -> dict[str, Any]:
+    """What computing a partition would take."""
+    return {
+        "pxt/dry_run": True,
+        "pxt/rows": estimate.rows,
+        "pxt/rows_to_compute": estimate.to_compute,
+        "pxt/estimated_requests": estimate.requests,
+        "pxt/estimated_input_tokens": estimate.input_tokens,
+        "pxt/estimated_output_tokens": estimate.output_tokens,
+        "pxt/estimated_cost_usd": "unknown" if estimate.cost_usd is None else estimate.cost_usd,
+        "pxt/estimate": estimate_line(estimate),
+    }
+
+
+def estimate_line(estimate: Estimate) -> str:
+    """The estimate as a sentence."""
+    by = (
+        "characters / 4, corrected by what earlier runs of this column used"
+        if estimate.learned
+        else "characters / 4 and a page of text an answer: no earlier run of this column is known"
+    )
+    refused = f"; {estimate.refused} rows would fail without a request" if estimate.refused else ""
+    dependent = (
+        f"; {estimate.dependent} requests are made of other answers, and not in these tokens and costs"
+        if estimate.dependent
+        else ""
+    )
+    return (
+        f"dry run, nothing was sent: {estimate.to_compute:,} of {estimate.rows:,} rows to compute, about "
+        f"{estimate.requests:,} requests, {estimate.input_tokens:,} input and {estimate.output_tokens:,} output tokens, "
+        f"{dollars(estimate.cost_usd)} (an estimate, by {by}){refused}{dependent}"
+    )
+
+
+def column_lineage(expr: object, name: str, key: Sequence[str], base: dg.AssetKey) -> dg.TableColumnLineage:
+    """The column's source columns, and where its key columns come from."""
+    return dg.TableColumnLineage(
+        {
+            **{k: [dg.TableColumnDep(base, k)] for k in key},
+            name: [
+                *(dg.TableColumnDep(ref._asset, ref._column) for ref in references(expr)),
+                *(dg.TableColumnDep(one.index.key, one.index.column._column) for one in lookups(expr)),
+            ],
+        }
+    )
+
+
+def failure_metadata(
+    failures: Mapping[str | None, CellsFailedError], unfinished: Mapping[str | None, Progress]
+) -> dict[str, Any]:
+    """The failed rows as a table on the run's page, and what was measured of the partitions that were not finished."""
+    records = [
+        {"row": key, "error": e.errortype, "message": e.message, **({"partition": name} if name else {})}
+        for name, error in failures.items()
+        for key, e in error.failures
+    ]
+    said: dict[str, Any] = {}
+    if records:
+        table = [dg.TableRecord(record) for record in records[:FAILURES_KEPT]]
+        said["pxt/failed_rows"] = dg.MetadataValue.table(table)
+    if len(unfinished) == 1:
+        (progress,) = unfinished.values()
+        said |= failed_metadata(progress)
+    elif unfinished:
+        lines = [{"partition": str(name), "measured": p.line()} for name, p in unfinished.items()]
+        table = [dg.TableRecord(line) for line in lines[:FAILURES_KEPT]]
+        said["pxt/unfinished"] = dg.MetadataValue.table(table)
+    return said

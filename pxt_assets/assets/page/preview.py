@@ -1,0 +1,163 @@
+"""A few rows as a Markdown table, images as thumbnails. Whatever a cell holds is untrusted: none of it is markup."""
+
+from __future__ import annotations
+
+import base64
+import html
+import io
+import re
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, TypeGuard
+
+from pxt_assets.values.conversion import to_python
+from pxt_assets.values.media import Media, opened
+from pxt_assets.values.sniff import AUDIO_FORMATS, IMAGE_FORMATS
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+_JOINER = "\u2060"
+_BESIDE = ("_errortype", "_errormsg")
+_CELL_CHARACTERS = 160
+_THUMBNAIL_PIXELS = 96
+_THUMBNAILS_A_CELL = 3
+_DECODED_PIXELS = 50_000_000
+"""A few KB may claim to be billions."""
+_THUMBNAIL_BYTES = 40_000
+"""Of all thumbnails of a preview: it is stored in Dagster's event log."""
+
+
+def preview(rows: pa.Table) -> str:
+    """A Markdown table of some rows of a computed column; a row's error stands where its value would."""
+    beside = {f"{name}{end}" for name in rows.column_names for end in _BESIDE}
+    shown = [name for name in rows.column_names if name not in beside and name != "_digest"]
+    lines = ["| " + " | ".join(map(escaped, shown)) + " |", "|" + " --- |" * len(shown)]
+    columns = [zip(to_python(rows[name]), _errors(rows, name), strict=True) for name in shown]
+    thumbnails = _Thumbnails()
+    for row in zip(*columns, strict=True):
+        cells = [error or _cell(value, thumbnails) for value, error in row]
+        lines.append("| " + " | ".join(cells) + " |")
+    return "\n".join(lines)
+
+
+def _errors(rows: pa.Table, name: str) -> list[str | None]:
+    """The rows' errors as Markdown, None where there is none."""
+    columns = [f"{name}{end}" for end in _BESIDE]
+    if not set(columns) <= set(rows.column_names):
+        return [None] * rows.num_rows
+    types, messages = (rows[column].to_pylist() for column in columns)
+    return [
+        None if kind is None else f"⚠ **{escaped(kind)}**: {_shortened(message or '')}"
+        for kind, message in zip(types, messages, strict=True)
+    ]
+
+
+def _cell(value: object, thumbnails: _Thumbnails) -> str:
+    if value is None:
+        return "*null*"
+    if isinstance(value, Media):
+        return thumbnails.of(value)
+    images = value.get("data") if isinstance(value, Mapping) else value
+    if _is_media_list(images):
+        more = f" and {len(images) - _THUMBNAILS_A_CELL} more" if len(images) > _THUMBNAILS_A_CELL else ""
+        return " ".join(map(thumbnails.of, images[:_THUMBNAILS_A_CELL])) + more
+    if isinstance(value, list) and len(value) > 8 and all(isinstance(v, float) for v in value):
+        head = ", ".join(f"{v:.3f}" for v in value[:4])
+        return escaped(f"[{head}, … {len(value)} numbers]")
+    text = value if isinstance(value, str) else _brief(value)
+    return _shortened(text)
+
+
+def _shortened(text: str) -> str:
+    return escaped(text if len(text) <= _CELL_CHARACTERS else text[:_CELL_CHARACTERS] + "…")
+
+
+def _is_media_list(value: object) -> TypeGuard[list[Media]]:
+    return isinstance(value, list) and bool(value) and all(isinstance(v, Media) for v in value)
+
+
+def _brief(value: object) -> str:
+    """A JSON value as text; of a model's answer what it says."""
+    if isinstance(value, Mapping):
+        if value.get("parsed") is not None:
+            return str(value["parsed"])
+        if isinstance(value.get("output_text"), str) and value["output_text"]:
+            return str(value["output_text"])
+        choices = value.get("choices")
+        if isinstance(choices, list) and choices and isinstance(choices[0], Mapping):
+            message = choices[0].get("message") or {}
+            return str(message.get("content") if message.get("content") is not None else message)
+    return str(value)
+
+
+class _Thumbnails:
+    """Small copies of images, as many as a preview may hold."""
+
+    def __init__(self) -> None:
+        self._left = _THUMBNAIL_BYTES
+
+    def of(self, media: Media) -> str:
+        """The image as Markdown; a sound, and an image that cannot be opened, as what it is."""
+        if media.format in IMAGE_FORMATS and media.content is not None and self._left > 0:
+            try:
+                small = _thumbnail(media.content)
+            except Exception:  # Pillow's plugins raise what they like for what is broken further in
+                return escaped(_described(media))
+            self._left -= len(small)
+            return f"![{media.format}](data:image/jpeg;base64,{base64.b64encode(small).decode()})"
+        return escaped(_described(media))
+
+
+def _described(media: Media) -> str:
+    if media.content is None:
+        return "image at a URL"
+    parts = [media.format or "media", f"{media.size / 1024:,.1f} KB"]
+    if media.format in AUDIO_FORMATS and (seconds := _duration(media.content)) is not None:
+        parts.insert(
+            1, f"{seconds:.1f} s" if seconds < 60 else f"{seconds / 60:.0f} min {seconds % 60:.0f} s"
+        )
+    if media.path is not None and media.format not in IMAGE_FORMATS:
+        path = media.path.partition("?")[0]  # what follows may be a signature
+        parts.append(path if len(path) <= _CELL_CHARACTERS else "…" + path[-_CELL_CHARACTERS:])
+    return ", ".join(parts)
+
+
+def _duration(content: bytes) -> float | None:
+    """Of a sound, in seconds; None where its format does not tell, or it is broken."""
+    from tinytag import TinyTag
+
+    try:
+        return TinyTag.get(file_obj=io.BytesIO(content), tags=False).duration
+    except Exception:  # whatever a parser of foreign bytes raises
+        return None
+
+
+def _thumbnail(content: bytes) -> bytes:
+    """A JPEG of at most _THUMBNAIL_PIXELS a side, transparent parts white. Raises whatever Pillow does."""
+    import PIL.Image
+
+    image: Any = opened(content)
+    image.draft("RGB", (_THUMBNAIL_PIXELS * 2, _THUMBNAIL_PIXELS * 2))  # a JPEG is decoded at about that size
+    if image.width * image.height > _DECODED_PIXELS:
+        msg = "it would take too much memory"
+        raise ValueError(msg)
+    image.thumbnail((_THUMBNAIL_PIXELS, _THUMBNAIL_PIXELS))
+    if image.has_transparency_data:
+        image = image.convert("RGBA")
+        paper = PIL.Image.new("RGBA", image.size, "white")
+        image = PIL.Image.alpha_composite(paper, image)
+    target = io.BytesIO()
+    image.convert("RGB").save(target, "JPEG", quality=70)
+    return target.getvalue()
+
+
+def escaped(text: str) -> str:
+    """Text as Markdown that shows it as it is: no HTML, links, images, emphasis, or table columns of its own.
+
+    Addresses become links after entities are read: a joiner without width keeps them apart.
+    """
+    flat = re.sub(r"\s+", " ", text).strip()
+    flat = re.sub(r"://|www(?=\.)|(?=@)", rf"\g<0>{_JOINER}", flat, flags=re.IGNORECASE)
+    return re.sub(
+        r"([\\`*_{}\[\]()#+\-.!|~:@/])", lambda m: f"&#{ord(m[1])};", html.escape(flat, quote=False)
+    )

@@ -1,0 +1,430 @@
+"""Table: a handle on an upstream asset, to which computed columns are added."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+import dagster as dg
+
+from pxt_assets.assets.automation import Which, asset_schedule
+from pxt_assets.assets.columns.column_asset import column_asset
+from pxt_assets.assets.columns.column_spec import ColumnSpec, ResourceKeys
+from pxt_assets.assets.declarations.checks import Checks
+from pxt_assets.assets.declarations.identifiers import identifier
+from pxt_assets.assets.declarations.known_columns import KnownColumns
+from pxt_assets.assets.declarations.validation import (
+    OnError,
+    Source,
+    TableAttributes,
+    check_column,
+    check_options,
+    checked_schema,
+    declared_columns,
+    names_of,
+    spec_of,
+)
+from pxt_assets.assets.files_asset import files_asset
+from pxt_assets.assets.indexes.index_asset import EmbeddingIndex
+from pxt_assets.assets.indexes.table_indexes import IfExists, TableIndexes
+from pxt_assets.assets.page.description import description_of, kinds_of, metadata_of, tags_of
+from pxt_assets.assets.page.lineage import ColumnNode, column_of
+from pxt_assets.errors import DefinitionError
+from pxt_assets.expressions.expr import ColumnRef
+from pxt_assets.expressions.function import Function
+from pxt_assets.expressions.walk import type_of
+from pxt_assets.files import media_schema
+from pxt_assets.index.embedder import embedders
+from pxt_assets.index.spec import Metric
+from pxt_assets.values.types import Audio, ColumnType, Image
+
+
+class Table:
+    """An upstream asset whose value is rows, and the columns computed from it.
+
+    Example:
+        ```python
+        tbl = Table(tickets, key="id")
+        tbl.add_computed_column(response=chat_completions(messages, model="gpt-6-luna"))
+        tbl.add_computed_column(answer=tbl.response.choices[0].message.content)
+        defs = dg.Definitions(assets=[tickets, *tbl.assets], resources={...})
+        ```
+
+    `tbl.name` and `tbl["name"]` are references to a column, upstream or computed before.
+
+    Args:
+        asset: the upstream asset: its definition, spec, key, or the key as text (`"raw/tickets"`).
+        key: the column or columns that identify a row inside a partition, unique and not null. Without a key, rows
+            are identified by their position.
+        schema: types of upstream columns that their data does not tell, such as Json kept as text.
+        partitions_def: the partitions of the computed columns; by default those of `asset`, which only its
+            definition or spec tells.
+        automation_condition: when its columns run by themselves, unless they say otherwise; see `on_changed_inputs`.
+        pool: the Dagster pool in which its columns run, unless they say otherwise: it limits how many run at once.
+
+    Raises DefinitionError for what cannot be a table.
+    """
+
+    _resources = ResourceKeys()
+
+    def __init__(
+        self,
+        asset: Source,
+        *,
+        key: str | Sequence[str] | None = None,
+        schema: Mapping[str, type[ColumnType]] | None = None,
+        partitions_def: dg.PartitionsDefinition[Any] | None = None,
+        automation_condition: dg.AutomationCondition[Any] | None = None,
+        pool: str | None = None,
+    ) -> None:
+        spec = spec_of(asset)
+        partitions_def = partitions_def or spec.partitions_def
+        policy = asset.backfill_policy if isinstance(asset, dg.AssetsDefinition) else None
+        policy = policy or dg.BackfillPolicy.single_run()
+        self._asset_key = spec.key
+        self._common = TableAttributes(
+            key=spec.key,
+            row_key=names_of(key),
+            partitions_def=partitions_def,
+            backfill_policy=policy if partitions_def else None,
+            group_name=spec.group_name,
+            automation_condition=automation_condition,
+            pool=pool,
+        )
+        self._in_one_run = policy.max_partitions_per_run is None
+        self._storage_options: dict[str, Any] = {}
+        self._indexes = TableIndexes(self, self._common, self._resources)
+        self._columns = KnownColumns(
+            spec.key,
+            self._common.row_key,
+            checked_schema(schema or {}),
+            declared_columns(spec),
+            home=self._indexes,
+        )
+        self._lineage: dict[str, ColumnNode] = {}
+        self._assets: dict[dg.AssetKey, dg.AssetsDefinition] = {}
+
+    @classmethod
+    def from_files(
+        cls,
+        name: str,
+        path: str,
+        *,
+        key: str | Sequence[str] | None = None,
+        schema: Mapping[str, type[ColumnType]] | None = None,
+        partitions_def: dg.PartitionsDefinition[Any] | None = None,
+        encoding: str = "utf-8",
+        storage_options: Mapping[str, Any] | None = None,
+        group_name: str | None = None,
+        description: str | None = None,
+        automation_condition: dg.AutomationCondition[Any] | None = None,
+        pool: str | None = None,
+    ) -> Table:
+        """A table of CSV, JSON Lines, Parquet or Arrow files, or of images or audio files, one a row.
+
+        Its source asset is the first of `assets`.
+
+        Example:
+            ```python
+            tbl = Table.from_files(
+                "tickets",
+                "data/tickets/{partition_key}.csv",
+                key="id",
+                partitions_def=dg.DailyPartitionsDefinition("2027-03-01"),
+            )
+            pics = Table.from_files("pics", "data/pics/*.jpg", key="path")
+            calls = Table.from_files("calls", "s3://bucket/calls/", key="path", schema={"audio": Audio})
+            ```
+
+        Args:
+            name: the asset's key, as text.
+            path: a path, glob or fsspec URL. `{partition_key}` stands for the partition, or the name of a dimension
+                in braces for its part of a multi-dimensional one.
+            key: as for `Table`.
+            schema: types of columns; a type that is not given is decided by the first rows.
+            partitions_def: the partitions, each of its own files.
+            encoding: of text files.
+            storage_options: options of the fsspec file system.
+            group_name: group of the source asset and, unless they say otherwise, of the columns.
+            description: of the source asset.
+            automation_condition: as for `Table`; the source asset has none.
+            pool: as for `Table`; the source asset is in none.
+
+        An empty cell of a CSV file is null; `""` is an empty text.
+
+        Images (jpg, jpeg, png, webp, gif, bmp, tif, tiff) and audio files (mp3, wav, flac, ogg, m4a, mp4, mpeg, mpga,
+        oga, webm, opus, aac; in any case) are listed, not opened: a computed column reads those that it needs. Their
+        table has a row for each file, in the order of their paths, and the columns `image` or `audio` (the file itself),
+        `path` (absolute, or its URL without credentials), `size` (bytes, null where the storage does not tell) and
+        `format` (such as "jpeg", by the suffix).
+
+        `schema` says of a path without a suffix what it holds: {"image": Image} or {"audio": Audio}. A folder
+        ("data/pics/", "data/pics/{partition_key}") then means the files of that kind directly in it, whatever else is
+        there. What a glob matches ("data/pics/2027*") must be of that kind. Hidden files, and what the storage lists
+        as a link, are no rows unless `path` names them. Web servers list no files: give a table of URLs instead.
+
+        Raises DefinitionError for a path that does not suit the partitions; reading raises SourceError, which names
+        the file and the line.
+        """
+        given = {"group_name": group_name, "description": description}
+        declared = checked_schema(schema or {})
+        source = files_asset(
+            spec_of(name).key,
+            path,
+            schema=declared,
+            partitions_def=partitions_def,
+            encoding=encoding,
+            storage_options=storage_options,
+            attributes={k: v for k, v in given.items() if v is not None},
+            store_key=cls._resources.columns,
+        )
+        typed = media_schema(path, declared)
+        for column in names_of(key):
+            if typed is not declared and typed.get(column) in (Image, Audio):  # of other files it may be text
+                msg = f"got key={key!r}; the {column} itself cannot identify a row, but its file can: key='path'"
+                raise DefinitionError(msg)
+        table = cls(source, key=key, schema=typed, automation_condition=automation_condition, pool=pool)
+        table._assets[source.key] = source
+        table._storage_options = dict(storage_options or {})
+        return table
+
+    @property
+    def assets(self) -> list[dg.AssetsDefinition]:
+        """All assets added so far, for `dg.Definitions(assets=[...])`."""
+        return list(self._assets.values())
+
+    def __repr__(self) -> str:
+        return f"Table({self._asset_key.to_user_string()!r})"
+
+    def __getattr__(self, name: str) -> ColumnRef:
+        if name.startswith("_"):
+            msg = f"{type(self).__name__} has no attribute {name!r}; a column of that name is written tbl[{name!r}]"
+            raise AttributeError(msg)
+        return self[name]
+
+    def __getitem__(self, name: object) -> ColumnRef:
+        return self._columns.ref(name)
+
+    def __iter__(self) -> Iterable[Any]:
+        msg = f"{self!r} cannot be iterated: its rows are not known while definitions load"
+        raise DefinitionError(msg)
+
+    def add_computed_column(
+        self,
+        *,
+        on_error: OnError = "abort",
+        partition_mapping: dg.PartitionMapping | None = None,
+        automation_condition: dg.AutomationCondition[Any] | None = None,
+        freshness_policy: dg.FreshnessPolicy | None = None,
+        group_name: str | None = None,
+        owners: Sequence[str] | None = None,
+        tags: Mapping[str, str] | None = None,
+        description: str | None = None,
+        checks: Checks | None = None,
+        max_cost_usd: float | None = None,
+        pool: str | None = None,
+        **columns: Any,
+    ) -> dg.AssetsDefinition:
+        """Adds one column, `name=expression`, and returns its asset, whose key is `[*table key, name]`.
+
+        Example:
+            ```python
+            tbl.add_computed_column(
+                embed=embeddings(tbl.body, model="text-embedding-3-small"), on_error="ignore", owners=["team:search"]
+            )
+            ```
+
+        The expression is a function call, a column reference or a path into one, or a dict or list of these. With
+        `on_error="abort"` a failed row fails the run; with "ignore" its error is stored beside the others' results.
+        `checks` says which asset checks it has. `max_cost_usd` is what a run may spend on it, in US dollars, unless the
+        run config says otherwise. `pool` names a Dagster pool, which counts columns that run at once, not requests. The
+        other options are those of a Dagster asset. Raises DefinitionError.
+        """
+        name, expr = self._checked_column(columns)
+        checks = checks or Checks()
+        check_options(
+            f"{self!r}.{name}", expr, self._asset_key, on_error, partition_mapping, checks, max_cost_usd
+        )
+        column_type, shape = type_of(expr)
+        key = dg.AssetKey([*self._asset_key.path, name])
+        attributes = self._common.of_asset(
+            automation_condition=automation_condition,
+            freshness_policy=freshness_policy,
+            group_name=group_name,
+            owners=owners,
+            tags={**tags_of(expr), **(tags or {})},
+            description=description_of(expr, description),
+            kinds=kinds_of(expr),
+            metadata=metadata_of(self._asset_key, name),
+        )
+        lineage = column_of(".".join(self._asset_key.path), name, expr, self._lineage)
+        spec = ColumnSpec(
+            key=key,
+            name=name,
+            expr=expr,
+            column_type=column_type,
+            table=self._asset_key,
+            row_key=self._common.row_key,
+            partitions_def=self._common.partitions_def,
+            backfill_policy=self._common.backfill_policy,
+            on_error=on_error,
+            partition_mapping=partition_mapping,
+            checks=checks,
+            max_cost_usd=max_cost_usd,
+            storage_options=self._storage_options,
+            pool=pool or self._common.pool,
+            lineage=lineage,
+            attributes=attributes,
+            resources=self._resources,
+        )
+        self._columns.add(ColumnRef(self._asset_key, key, name, column_type, shape, home=self._indexes))
+        self._indexes.note(name, expr)
+        self._lineage[name] = lineage
+        self._assets[key] = column_asset(spec)
+        return self._assets[key]
+
+    def add_embedding_index(
+        self,
+        column: ColumnRef | str | None = None,
+        *,
+        embedding: Function[...] | None = None,
+        string_embed: Function[...] | None = None,
+        image_embed: Function[...] | None = None,
+        idx_name: str | None = None,
+        metric: Metric = "cosine",
+        if_exists: IfExists = "error",
+        columns: Sequence[str] | None = None,
+        on_error: OnError = "abort",
+        max_cost_usd: float | None = None,
+        partition_mapping: dg.PartitionMapping | None = None,
+        automation_condition: dg.AutomationCondition[Any] | None = None,
+        freshness_policy: dg.FreshnessPolicy | None = None,
+        group_name: str | None = None,
+        owners: Sequence[str] | None = None,
+        tags: Mapping[str, str] | None = None,
+        description: str | None = None,
+        pool: str | None = None,
+    ) -> EmbeddingIndex:
+        """Adds an index over a column, kept in step with it, and returns its asset, whose key is `[*table key, idx_name]`.
+
+        Example:
+            ```python
+            index = tbl.add_embedding_index(tbl.body, embedding=embeddings.using(model="text-embedding-3-small"))
+            tbl.body.similarity("my parcel is late", k=3, columns=["body"])
+            other.add_computed_column(context=index.search(other.question, k=5))
+            ```
+
+        The vectors are a computed column of their own, `<idx_name>_vectors`, so that they are paid for once; if the table
+        has a column that is made by the same call, that one is taken. The index needs the resource `indexes`, an
+        EmbeddingIndexes, and the extra `index` (LanceDB). Rows whose column is null, or failed, are not in it.
+
+        Args:
+            column: a column of texts or images, or of vectors, which are indexed as they are; by default the only one
+                that is known to hold texts.
+            embedding: a function that maps the column's texts or images to vectors, with one argument left:
+                `embeddings.using(model=...)`, or a `@udf` that returns a numpy.ndarray.
+            string_embed: the function for texts, where images have another one of the same space.
+            image_embed: the function for images.
+            idx_name: by default `<column>_idx`.
+            metric: "cosine", "ip" (inner product) or "l2" (Euclidean distance).
+            if_exists: of an index of that name "error", "ignore" (returns it) or "replace".
+            columns: the columns of the table, computed ones included, that the index keeps for filters and results; by
+                default the upstream's texts, numbers, dates and booleans. [] keeps the key alone.
+            on_error: of the vectors: as for `add_computed_column`.
+            max_cost_usd: what a run may spend on the vectors.
+
+        The other options are those of a Dagster asset, of the index and of its vectors. Raises DefinitionError.
+        """
+        ref = self._columns.only_text() if column is None else self._columns.to_index(column)
+        index = self._indexes.add(
+            ref,
+            embedders(embedding, string_embed, image_embed),
+            idx_name=idx_name,
+            metric=metric,
+            if_exists=if_exists,
+            columns=columns,
+            of_vectors={"on_error": on_error, "max_cost_usd": max_cost_usd},
+            freshness_policy=freshness_policy,
+            description=description,
+            partition_mapping=partition_mapping,
+            automation_condition=automation_condition,
+            group_name=group_name,
+            owners=owners,
+            tags=tags,
+            pool=pool,
+        )
+        self._assets[index.key] = index
+        return index
+
+    def schedule(
+        self,
+        cron_schedule: str,
+        *,
+        name: str | None = None,
+        partitions: Which | None = None,
+        execution_timezone: str | None = None,
+        default_status: dg.DefaultScheduleStatus = dg.DefaultScheduleStatus.STOPPED,
+        tags: Mapping[str, str] | None = None,
+        description: str | None = None,
+    ) -> dg.ScheduleDefinition:
+        """A schedule that materializes all of `assets`, as they are when it is made.
+
+        Example:
+            ```python
+            defs = dg.Definitions(assets=tbl.assets, schedules=[tbl.schedule("0 6 * * *")], resources={...})
+            ```
+
+        Rows that did not change cost nothing, so that a schedule pays for what is new.
+
+        Args:
+            cron_schedule: when, as cron has it: minute, hour, day, month, weekday.
+            name: of the schedule; by default `<table>_schedule`.
+            partitions: "latest", the last one that is complete, of a partitioning by time; "all" of any other, those
+                included that were added to a dynamic one meanwhile. That is the default, and "all" can be asked of a
+                partitioning by time, too.
+            execution_timezone: in which the cron schedule is meant, such as "Europe/Berlin"; UTC by default.
+            default_status: whether it runs before somebody switches it on in the UI.
+            tags: of its runs.
+            description: of the schedule.
+
+        Raises DefinitionError for a table without computed columns, and for partitions that it does not have.
+        """
+        if not self._columns.computed:
+            msg = f"{self!r}.schedule: the table has no computed columns yet; add them first"
+            raise DefinitionError(msg)
+        options = {"execution_timezone": execution_timezone, "tags": tags, "description": description}
+        return asset_schedule(
+            name or f"{identifier(self._asset_key)}_schedule",
+            cron_schedule,
+            [key for asset in self.assets for key in asset.keys],
+            self._common.partitions_def,
+            partitions=partitions,
+            in_one_run=self._in_one_run,
+            default_status=default_status,
+            **{option: value for option, value in options.items() if value is not None},
+        )
+
+    def _forget(self, name: str) -> None:
+        """Takes a computed column back."""
+        self._columns.remove(name)
+        del self._lineage[name]
+        del self._assets[dg.AssetKey([*self._asset_key.path, name])]
+
+    def _checked_column(self, columns: Mapping[str, Any]) -> tuple[str, Any]:
+        if len(columns) != 1:
+            msg = f"{self!r}: got the columns {', '.join(columns) or 'none'}; add exactly one a call: name=expression"
+            raise DefinitionError(msg)
+        ((name, expr),) = columns.items()
+        self._check_name(name, expr)
+        return name, expr
+
+    def _check_name(self, name: str, expr: object) -> None:
+        taken = self._columns.taken(name) or self._indexes.taken(name)
+        if taken is not None:
+            msg = f"{self!r}: {name!r} is {taken}; choose another name"
+            raise DefinitionError(msg)
+        check_column(name, expr, self._asset_key, _RESERVED, repr(self))
+
+
+_RESERVED = frozenset(n for n in dir(Table) if not n.startswith("_"))
+"""Names that `tbl.name` gives another meaning."""

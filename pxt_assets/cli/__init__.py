@@ -1,0 +1,1 @@
+"""The command `pxt-assets`. May import every room below."""

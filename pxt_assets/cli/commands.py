@@ -1,0 +1,126 @@
+"""The command `pxt-assets`."""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+from typing import Any
+
+import click
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(package_name="pxt_assets")
+def main() -> None:
+    """OpenAI functions over tables as Dagster assets."""
+
+
+@main.command()
+@click.option(
+    "--data", type=click.Path(path_type=Path), help="Run on the files of this folder, a partition a file."
+)
+@click.option("--key", default="id", show_default=True, help="Column that identifies a row, with --data.")
+@click.option("--text", default="body", show_default=True, help="Column that holds the text, with --data.")
+@click.option(
+    "--out",
+    type=click.Path(path_type=Path),
+    default=Path(".pxt-demo"),
+    show_default=True,
+    help="Folder for all results.",
+)
+@click.option("--live", is_flag=True, help="Use the real API (needs OPENAI_API_KEY, and costs money).")
+def demo(data: Path | None, key: str, text: str, out: Path, live: bool) -> None:
+    """Materialize the demo's asset graph for all its partitions."""
+    from pxt_assets.demo.run import DemoFailedError, run_demo
+    from pxt_assets.errors import PxtError
+
+    if live and not os.environ.get("OPENAI_API_KEY"):
+        msg = "--live needs the environment variable OPENAI_API_KEY; without --live the simulator answers"
+        raise click.UsageError(msg)
+    try:
+        run_demo(data=data, key=key, text=text, out=out, live=live)
+    except (DemoFailedError, PxtError) as e:
+        click.echo(f"Error: {e}", err=True)
+        sys.exit(1)
+
+
+@main.command()
+@click.option("--ledger", help="Its database URL; by default that of the Dagster instance's processes.")
+@click.option("--once", is_flag=True, help="Print the limits once, in place of following them.")
+def limits(ledger: str | None, once: bool) -> None:
+    """Show every rate limit in the ledger: what is left, the rate in use, who draws on it."""
+    from pxt_assets.cli.limits_view import LedgerUnavailable, follow_limits, instance_ledger, print_limits
+
+    try:
+        url = ledger or instance_ledger()
+        if once or not sys.stdout.isatty():
+            print_limits(url)
+        else:
+            follow_limits(url)
+    except (ValueError, OSError, LedgerUnavailable) as e:
+        click.echo(f"Error: {e}", err=True)
+        sys.exit(1)
+
+
+@main.command()
+@click.option("-m", "--module", help="Module with the definitions.")
+@click.option(
+    "-f",
+    "--file",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    help="File with the definitions.",
+)
+@click.option(
+    "-w",
+    "--workspace",
+    type=click.Path(path_type=Path),
+    default=Path("workspace.yaml"),
+    show_default=True,
+    help="Workspace file, all of whose code locations count.",
+)
+@click.option("--delete", is_flag=True, help="Remove it; without this, only say what could be removed.")
+def gc(module: str | None, file: Path | None, workspace: Path, delete: bool) -> None:
+    """Clean the stores of some code locations: what crashes left, and files of columns that are no longer defined.
+
+    Name all code locations that use a store: a column which none of them defines counts as gone, if they make its table.
+    Finished cells that wait for the next run are always kept.
+    """
+    from pxt_assets.cli.cleaning_view import clean
+    from pxt_assets.errors import PxtError
+
+    try:
+        clean(module=module, file=file, workspace=workspace, delete=delete)
+    except (PxtError, OSError) as e:
+        click.echo(f"Error: {e}", err=True)
+        sys.exit(1)
+
+
+@main.command()
+@click.option(
+    "--port", type=click.IntRange(0, 65_535), default=8_080, show_default=True, help="0 picks a free one."
+)
+@click.option("--rpm", type=float, help="Requests/minute of each model family.")
+@click.option("--tpm", type=float, help="Tokens/minute of each model family.")
+@click.option("--latency", type=float, default=0.0, show_default=True, help="Median seconds to an answer.")
+@click.option("--latency-sigma", type=float, default=0.0, show_default=True, help="Its log-normal spread.")
+@click.option(
+    "--fault-rate", type=float, default=0.0, show_default=True, help="Share of requests that meet a fault."
+)
+@click.option(
+    "--initial-level",
+    type=float,
+    default=1.0,
+    show_default=True,
+    help="Share of each limit that is there at first.",
+)
+@click.option("--seed", type=int, default=0, show_default=True, help="Seed of latencies and faults.")
+def simulate(port: int, **options: Any) -> None:
+    """Serve a simulated API on loopback: real limits and faults, no key of worth, no cost."""
+    from pxt_assets.simulator import SimulatorOptions, serve
+
+    try:
+        checked = SimulatorOptions(**options)
+    except ValueError as e:
+        raise click.UsageError(str(e)) from e
+    serve(checked, port, announce=click.echo)

@@ -1,0 +1,1 @@
+"""Asks for the cells that are missing: requests and local calls, how many at once, how far it is."""

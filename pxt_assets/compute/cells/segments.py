@@ -1,0 +1,119 @@
+"""Segments: Arrow files of a journal, each written once, read by the row without keeping all of them in memory."""
+
+from __future__ import annotations
+
+import contextlib
+import shutil
+import tempfile
+from collections import OrderedDict
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from pxt_assets.compute.cells.gather import gathered
+from pxt_assets.storage.parquet import is_local, remove, replacing
+
+if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
+    import pyarrow as pa
+    from upath import UPath
+
+_BYTES_MAPPED = 16 * 2**20
+"""Of segments that stay open: pages of a mapped file count as this process's memory."""
+SUFFIX = ".arrow"
+
+
+class Segments:
+    """The segments in a folder, on a local disk or an object store; of the latter, copies are read from a local disk."""
+
+    def __init__(self, directory: UPath) -> None:
+        self.directory = directory
+        self._copies: Path | None = None
+        self._paths: list[UPath] = []
+        self._rows: list[int] = []
+        self._open: OrderedDict[int, pa.Table] = OrderedDict()
+        self._open_bytes = 0
+
+    def names(self, suffix: str = SUFFIX) -> list[str]:
+        """The names of the files with that suffix, sorted. Files that are being written are none of them."""
+        fs, folder = self.directory.fs, self.directory.path
+        fs.invalidate_cache(folder)  # another process may have written there
+        if not fs.exists(folder):
+            return []
+        found = [str(path).rpartition("/")[2] for path in fs.ls(folder, detail=False)]
+        return sorted(name for name in found if name.endswith(suffix) and not name.startswith("."))
+
+    def write(self, name: str, table: pa.Table) -> None:
+        """Writes a segment in one atomic step."""
+        import pyarrow as pa
+
+        path = self.directory / name
+        with (
+            replacing(path, keep=None if is_local(path) else self._folder_of_copies() / name) as staged,
+            pa.OSFile(str(staged), "wb") as sink,
+            pa.ipc.new_file(sink, table.schema) as writer,
+        ):
+            writer.write_table(table)
+
+    def fetch(self, names: list[str]) -> None:
+        """Makes copies of the segments of an object store, all at once, of those that are not there yet."""
+        if is_local(self.directory):
+            return
+        folder = self._folder_of_copies()
+        absent = [name for name in names if not (folder / name).exists()]
+        if absent:
+            theirs = [(self.directory / name).path for name in absent]
+            self.directory.fs.get(theirs, [str(folder / name) for name in absent])
+
+    def read(self, name: str) -> pa.Table:
+        """A segment, mapped into memory. Raises pa.ArrowInvalid or OSError for one that is torn."""
+        import pyarrow as pa
+
+        folder = Path(self.directory.path) if is_local(self.directory) else self._folder_of_copies()
+        with pa.memory_map(str(folder / name)) as source:
+            return pa.ipc.open_file(source).read_all()
+
+    def add(self, name: str, rows: int) -> None:
+        """Appends a segment to those that `take` reads from."""
+        self._paths.append(self.directory / name)
+        self._rows.append(rows)
+
+    def take(self, positions: npt.NDArray[np.int64], columns: tuple[str, ...]) -> pa.Table:
+        """The rows at `int64[n]` positions of the added segments laid end to end, in that order."""
+        return gathered(positions, self._rows, lambda i: self._table(i).select(columns))
+
+    def _table(self, i: int) -> pa.Table:
+        if i in self._open:
+            self._open.move_to_end(i)
+            return self._open[i]
+        table = self.read(self._paths[i].name)
+        self._open[i] = table
+        self._open_bytes += table.nbytes
+        while self._open_bytes > _BYTES_MAPPED and len(self._open) > 1:
+            self._open_bytes -= self._open.popitem(last=False)[1].nbytes
+        return table
+
+    def forget(self) -> None:
+        """Lets go of what is open, and of what was added."""
+        self._open.clear()
+        self._open_bytes = 0
+        self._paths, self._rows = [], []
+
+    def close(self) -> None:
+        """Removes the copies, too."""
+        self.forget()
+        if self._copies is not None:
+            shutil.rmtree(self._copies, ignore_errors=True)
+            self._copies = None
+
+    def remove(self, names: list[str]) -> None:
+        """Removes files, and the folder if nothing else is in it."""
+        for name in names:
+            remove(self.directory / name)
+        with contextlib.suppress(OSError):  # not empty, or a store that has no folders
+            self.directory.fs.rmdir(self.directory.path)
+
+    def _folder_of_copies(self) -> Path:
+        if self._copies is None:
+            self._copies = Path(tempfile.mkdtemp(prefix="pxt-journal-"))
+        return self._copies

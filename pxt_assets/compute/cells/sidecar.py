@@ -1,0 +1,118 @@
+"""The sidecar: a Parquet file beside a column's, with a row for each distinct cell that says where it comes from."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterable, Iterator
+from contextlib import AbstractContextManager, nullcontext
+from functools import cached_property
+from typing import TYPE_CHECKING
+
+from pxt_assets.compute.cells.cell import provenance_schema
+from pxt_assets.compute.cells.digest_index import DigestIndex, DigestSet, digests_of
+from pxt_assets.compute.cells.row_groups import RowGroups
+from pxt_assets.storage.parquet import ParquetFile
+
+if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
+    import pyarrow as pa
+
+    from pxt_assets.compute.cells.digest_index import Digests, Positions
+
+
+def sidecar_schema() -> pa.Schema:
+    """`digest`, which names the cell in the column's `_digest`, and where the cell comes from."""
+    import pyarrow as pa
+
+    return pa.schema([pa.field("digest", pa.binary(16)), *provenance_schema()])
+
+
+def empty_provenance() -> pa.Table:
+    """No cells."""
+    return sidecar_schema().empty_table()
+
+
+class Sidecar:
+    """The sidecar of a column and partition, which may not exist; found by digest."""
+
+    def __init__(self, file: ParquetFile) -> None:
+        self.file = file
+        self._groups: RowGroups | None = None
+
+    def __len__(self) -> int:
+        return len(self._cells)
+
+    def find(self, digests: Digests) -> Positions:
+        """The rows of the cells `S16[n]`, -1 where it has none."""
+        return self._cells.find(digests)
+
+    @cached_property
+    def _cells(self) -> DigestIndex:
+        import numpy as np
+
+        index = DigestIndex()
+        if self._is_usable():
+            self._groups = RowGroups(self.file, sidecar_schema().names)
+            names = digests_of(self.file.rows().table(["digest"])["digest"])
+            index.add(names, np.arange(len(names)))
+        return index
+
+    def forget(self) -> None:
+        """Lets go of what it looked up, until it is asked again."""
+        self.__dict__.pop("_cells", None)
+        self._groups = None
+
+    def take(self, positions: npt.NDArray[np.int64]) -> pa.Table:
+        """The rows at `int64[n]`, in that order."""
+        assert self._groups is not None
+        return self._groups.take(positions)
+
+    def arranged(self, positions: Positions, interrupted: threading.Event) -> AbstractContextManager[None]:
+        """While it lasts, rows are taken quickly in the order of `int64[n]`, as `RowGroups.arranged` says."""
+        return nullcontext() if self._groups is None else self._groups.arranged(positions, interrupted)
+
+    def write(self, parts: Iterable[pa.Table], *, keep_others: bool = False) -> tuple[int, int]:
+        """Replaces it in one step; with `keep_others`, what it said of other cells follows.
+
+        Returns how many rows are the parts', and how many are others'.
+        """
+        written = others = 0
+        seen = DigestSet()
+        keep_others = keep_others and self._is_usable()
+
+        def rows() -> Iterator[pa.Table]:
+            nonlocal written, others
+            for part in parts:
+                if keep_others:
+                    seen.add(digests_of(part["digest"]))
+                written += part.num_rows
+                yield part
+            for part in self._row_groups() if keep_others else ():
+                other = part.filter(seen.add(digests_of(part["digest"])))
+                others += other.num_rows
+                yield other
+
+        ParquetFile(self.file.path).write(sidecar_schema(), rows(), {})
+        return written, others
+
+    def shorten(self, rows: int) -> None:
+        """Keeps the first rows."""
+
+        def first() -> Iterator[pa.Table]:
+            left = rows
+            for part in self._row_groups():
+                yield part.slice(0, left)
+                left = max(0, left - part.num_rows)
+
+        ParquetFile(self.file.path).write(sidecar_schema(), first(), {})
+
+    def _row_groups(self) -> Iterator[pa.Table]:
+        now = Sidecar(ParquetFile(self.file.path))
+        if now._is_usable():
+            with now.file.open() as opened:
+                for i in range(opened.num_row_groups):
+                    yield opened.read_row_group(i).select(sidecar_schema().names)
+
+    def _is_usable(self) -> bool:
+        return self.file.exists() and set(sidecar_schema().names) <= set(self.file.schema.names)

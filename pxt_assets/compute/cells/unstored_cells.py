@@ -1,0 +1,88 @@
+"""What a journal holds that its column's file does not: it is paid for, and nowhere else."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from pxt_assets.compute.cells.digest_index import DigestIndex, DigestSet, digests_of
+from pxt_assets.compute.cells.finished_cells import stored_cells
+from pxt_assets.compute.cells.row_groups import RowGroups
+from pxt_assets.compute.cells.segments import Segments
+from pxt_assets.errors import SourceError
+from pxt_assets.storage.parquet import ParquetFile
+from pxt_assets.values.types import plain_type
+
+if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
+    import pyarrow as pa
+
+
+def unstored_cells(segments: Segments, names: Sequence[str], file: ParquetFile, column: str) -> int:
+    """How many finished cells of these segments the column's file lacks, or holds with another value.
+
+    No time of writing is compared: clocks of hosts differ, and a copy of a file is younger than its rows. An error that
+    the file holds is not the result of the cell. Raises SourceError where it cannot be told.
+    """
+    segments.fetch(list(names))
+    counted = DigestSet()
+    unstored = 0
+    stored = _StoredCells(file, column)
+    for name in names:
+        cells = _finished(segments, name)
+        missing = digests_of(cells["digest"])[~stored.hold(cells)]
+        if len(missing):
+            unstored += int(counted.add(missing).sum())
+    return unstored
+
+
+def _finished(segments: Segments, name: str) -> pa.Table:
+    """The cells of a segment that have a result: digest and value."""
+    import pyarrow as pa
+
+    try:
+        cells = segments.read(name)
+    except (pa.ArrowInvalid, OSError) as e:
+        msg = f"its segment {name} cannot be read ({e})"
+        raise SourceError(msg) from e
+    if not {"digest", "value", "errortype"} <= set(cells.schema.names):
+        msg = f"it holds a segment, {name}, that another version of this package wrote"
+        raise SourceError(msg)
+    return cells.filter(cells["errortype"].is_null()).select(["digest", "value"])
+
+
+class _StoredCells:
+    """The results in a column's file, none if there is no file or it holds no such column."""
+
+    def __init__(self, file: ParquetFile, column: str) -> None:
+        self._index = DigestIndex()
+        wanted = {"_digest", column, f"{column}_errortype"}
+        if file.exists() and wanted <= set(file.schema.names):
+            self._index = stored_cells(file, f"{column}_errortype", errors=False)
+            self._values = RowGroups(file, [column])
+
+    def hold(self, cells: pa.Table) -> npt.NDArray[np.bool_]:
+        """Which of the cells (digest, value) it holds with just that value."""
+        import numpy as np
+
+        positions = self._index.find(digests_of(cells["digest"]))
+        held = positions >= 0
+        found = np.flatnonzero(held)
+        if len(found):
+            theirs = self._values.take(positions[found])
+            held[found] = _equal(cells["value"].take(found), theirs.column(0))
+        return held
+
+
+def _equal(ours: pa.ChunkedArray, theirs: pa.ChunkedArray) -> npt.NDArray[np.bool_]:
+    import numpy as np
+
+    wanted = plain_type(ours.type)
+    if plain_type(theirs.type) != wanted:
+        return np.zeros(len(ours), bool)
+    if theirs.type != wanted:
+        theirs = theirs.cast(wanted)
+    if ours.equals(theirs):
+        return np.ones(len(ours), bool)
+    return np.fromiter((a.equals(b) for a, b in zip(ours, theirs, strict=True)), bool, len(ours))

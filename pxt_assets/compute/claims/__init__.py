@@ -1,0 +1,1 @@
+"""Claims: one attempt at a time computes a partition."""

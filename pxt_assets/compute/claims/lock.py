@@ -1,0 +1,62 @@
+"""Claims on a local disk: a lock of the operating system, which ends with its process however that ends."""
+
+from __future__ import annotations
+
+import contextlib
+import importlib.util
+import json
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+from pxt_assets.compute.claims.owner import claimed_by, parsed, record_of
+
+
+def can_lock() -> bool:
+    """Whether this system has such locks: Windows has none that others can look behind."""
+    return importlib.util.find_spec("fcntl") is not None
+
+
+@contextlib.contextmanager
+def locked(path: Path, run_id: str | None) -> Iterator[None]:
+    """Within the block, no other process has the lock `path`. Raises ClaimedError if one has it.
+
+    A process that is suspended keeps its lock, so that nobody takes it over. On NFS, Linux makes a lock on the server
+    of it, which then holds for all hosts; but that lock is the server's to take: it lets go of a host that is cut off
+    for longer than the server's lease (90 s, where nobody changed it), and does not say so. Mounted with `nolock` or
+    `local_lock=flock`, it holds among the processes of one host only: then let no two hosts compute the same
+    partition. Raises OSError where the file system has no locks.
+    """
+    import fcntl
+
+    path.parent.mkdir(parents=True, exist_ok=True)
+    while True:
+        fd = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
+        try:
+            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            owner = os.read(fd, 1_000)
+            os.close(fd)
+            raise claimed_by(parsed(owner)) from None
+        except BaseException:
+            os.close(fd)
+            raise
+        if _is_at(fd, path):
+            break
+        os.close(fd)  # its owner removed it after we had opened it
+    try:
+        os.truncate(fd, 0)
+        os.pwrite(fd, json.dumps(record_of(run_id)).encode(), 0)
+        yield
+    finally:
+        path.unlink(missing_ok=True)  # while it is locked, so that nobody locks what is gone
+        os.close(fd)
+
+
+def _is_at(fd: int, path: Path) -> bool:
+    try:
+        there = path.stat()
+    except FileNotFoundError:
+        return False
+    here = os.fstat(fd)
+    return (here.st_dev, here.st_ino) == (there.st_dev, there.st_ino)

@@ -1,0 +1,248 @@
+"""The inputs of a column's partition: the columns it reads, of one or more assets, row by row in step."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+from pxt_assets.compute.partition.keys import check_unique, same_keys, shown_key
+from pxt_assets.errors import PartitionError, SourceError, did_you_mean
+from pxt_assets.expressions.expr import ColumnRef
+from pxt_assets.storage.batches import Cursor
+from pxt_assets.storage.rows import Rows
+from pxt_assets.values.conversion import to_python
+from pxt_assets.values.media import Media, Reading
+from pxt_assets.values.types import has_media, is_media
+
+if TYPE_CHECKING:
+    import dagster as dg
+    import pyarrow as pa
+
+_BATCH = 4_096
+_KEYS = 16_384
+"""Keys to read at once."""
+_MEDIA_BATCH = 16
+"""Rows of images or sounds, which may be megabytes each."""
+_MEDIA_BYTES = 8 * 2**20
+"""Of images and sounds to read at once, however few rows these are."""
+
+
+@dataclass(frozen=True)
+class Inputs:
+    """The rows of one partition, from the assets in `rows`; the first of them gives the keys and the order.
+
+    Every method raises PartitionError where the rows are not what the column needs; the message names the asset, the
+    column and the offending values.
+    """
+
+    rows: Mapping[dg.AssetKey, Rows]
+    key: Sequence[str]
+    columns: Sequence[ColumnRef]
+    reading: Reading = field(default_factory=Reading)
+    """How the files are read that columns of images and sounds name by their paths."""
+
+    @property
+    def num_rows(self) -> int:
+        """Number of rows."""
+        return self._base.num_rows
+
+    @property
+    def simulated(self) -> bool:
+        """Whether any of the rows was made by a simulator."""
+        return any(rows.simulated for rows in self.rows.values())
+
+    @property
+    def key_schema(self) -> pa.Schema:
+        """The key columns."""
+        import pyarrow as pa
+
+        if not self._base.schema.names:  # no rows, of whatever columns
+            return pa.schema([(name, pa.null()) for name in self.key])
+        return pa.schema([self._base.schema.field(name) for name in self.key])
+
+    def key_reader(self) -> Callable[[int], pa.Table]:
+        """Gives the key columns of the next so many rows, from the first on."""
+        import pyarrow as pa
+
+        base, schema = next(iter(self.rows)), self.key_schema
+        keys = Cursor(self._key_batches(base))
+
+        def take(count: int) -> pa.Table:
+            taken = pa.Table.from_batches(keys.take(count) if self.key else [], schema)
+            if self.key and taken.num_rows < count:
+                raise _changed(base, 0, self.num_rows)
+            return taken
+
+        return take
+
+    @contextmanager
+    def held(self) -> Iterator[None]:
+        """While it lasts, the rows are those that there were when it began, as far as files can be kept from going."""
+        with ExitStack() as stack:
+            for asset, rows in self.rows.items():
+                with _reading(asset):
+                    stack.enter_context(rows.held())
+            yield
+
+    @cached_property
+    def holds_media(self) -> bool:
+        """Whether any of the columns holds images or sounds."""
+        for ref in self.columns:
+            schema = self.rows[ref._asset].schema
+            known = ref._column in schema.names
+            if is_media(ref._type) or (known and has_media(schema.field(ref._column).type)):
+                return True
+        return False
+
+    @property
+    def batch_rows(self) -> int:
+        """How many rows to read at once."""
+        return _MEDIA_BATCH if self.holds_media else _BATCH
+
+    def check(self) -> None:
+        """Refuses missing columns, null or repeated keys, and assets whose rows do not correspond."""
+        for asset, rows in self.rows.items():
+            wanted = [*self.key, *(ref._column for ref in self.columns if ref._asset == asset)]
+            _check_columns(asset, rows, wanted)
+        base = next(iter(self.rows))
+        if self.key:
+            check_unique(self._key_batches(base), self.key, _named(base))
+        for asset, rows in self.rows.items():
+            if asset != base and not (rows.num_rows == self.num_rows and self.has_keys(rows, asset)):
+                msg = (
+                    f"the rows of {_named(asset)} ({rows.num_rows}) are not those of {_named(base)} "
+                    f"({self.num_rows}), which has changed since: materialize {_named(asset)} first "
+                    "(rows that did not change cost nothing)"
+                )
+                raise PartitionError(msg)
+
+    def has_keys(self, rows: Rows, asset: dg.AssetKey | None = None) -> bool:
+        """Whether as many other rows, of another asset, have the same keys in the same order."""
+        if not self.key or not rows.schema.names:
+            return True
+        with _reading(asset):
+            theirs = Cursor(rows.batches(self.key, _KEYS))
+            ours = self._key_batches(next(iter(self.rows)))
+            return all(same_keys(batch, theirs.take(batch.num_rows)) for batch in ours)
+
+    def batches(
+        self, size: int, limit: int, seen: Callable[[Sequence[pa.Array]], None] | None = None
+    ) -> Iterator[list[Sequence[Any]]]:
+        """The values of `columns`, a tuple a row, in lists of at most `size` rows; `limit` rows at most.
+
+        Fewer rows, as soon as they are many bytes: of texts BATCH_BYTES, of images and sounds _MEDIA_BYTES. `seen` is
+        given the columns as they are read.
+        """
+        for arrays, count in self.arrays(size, limit):
+            if seen is not None:
+                seen(arrays)
+            yield from self._values(arrays, count)
+
+    def arrays(self, size: int, limit: int) -> Iterator[tuple[Sequence[pa.Array], int]]:
+        """The same rows as arrays, one for each of `columns`, and how many rows they have."""
+        positions = {(ref._asset, ref._column): i for i, ref in enumerate(self.columns)}
+        streams = []
+        for asset, rows in self.rows.items():
+            names = [ref._column for ref in self.columns if ref._asset == asset]
+            if names and rows.schema.names:
+                streams.append((asset, names, Cursor(self._batches(asset, names, size))))
+        done, limit = 0, min(limit, self.num_rows)
+        while done < limit:
+            count = min(size, limit - done)
+            for asset, _, stream in streams:
+                count = min(count, stream.ready())
+                if not count:
+                    raise _changed(asset, done, self.num_rows)
+            arrays: list[Any] = [None] * len(self.columns)
+            for asset, names, stream in streams:
+                (batch,) = stream.take(count)
+                for name, column in zip(names, batch.columns, strict=True):
+                    arrays[positions[asset, name]] = column
+            yield arrays, count
+            done += count
+        for asset, _, stream in streams:
+            if done == self.num_rows and stream.ready():
+                raise _changed(asset, done + stream.ready(), self.num_rows)
+
+    def _key_batches(self, asset: dg.AssetKey) -> Iterator[pa.RecordBatch]:
+        if self.rows[asset].schema.names:
+            yield from self._batches(asset, self.key, _KEYS)
+
+    def _batches(self, asset: dg.AssetKey, names: Sequence[str], size: int) -> Iterator[pa.RecordBatch]:
+        with _reading(asset):
+            yield from self.rows[asset].batches(names, size)
+
+    def _values(self, arrays: Sequence[pa.Array], count: int) -> Iterator[list[Sequence[Any]]]:
+        if not arrays:
+            yield [()] * count
+            return
+        step = 1 if self.holds_media else count  # files are read here: a few hundred MB each, some of them
+        rows: list[Sequence[Any]] = []
+        size = 0
+        for start in range(0, count, step):
+            values = [
+                to_python(array[start : start + step], ref._type, self.reading)
+                for array, ref in zip(arrays, self.columns, strict=True)
+            ]
+            rows += zip(*values, strict=True)
+            size += sum(v.size for column in values for v in column if isinstance(v, Media))
+            if size >= _MEDIA_BYTES:
+                yield rows
+                rows, size = [], 0
+        if rows:
+            yield rows
+
+    def keys_of(self, rows: Sequence[int]) -> list[str]:
+        """Rows' keys as a message shows them: `id=17`, or `row 3` in a table without a key."""
+        if not self.key:
+            return [f"row {row}" for row in rows]
+        shown: dict[int, str] = {}
+        keys, start = Cursor(self._key_batches(next(iter(self.rows)))), 0
+        while len(shown) < len(set(rows)) and (count := keys.ready()):
+            (batch,) = keys.take(count)
+            for row in rows:
+                if start <= row < start + count:
+                    shown[row] = shown_key(self.key, batch.slice(row - start, 1))
+            start += count
+        return [shown[row] for row in rows]
+
+    @property
+    def _base(self) -> Rows:
+        return next(iter(self.rows.values()))
+
+
+@contextmanager
+def _reading(asset: dg.AssetKey | None) -> Iterator[None]:
+    try:
+        yield
+    except SourceError as e:
+        msg = f"{_named(asset)}: {e}" if asset is not None else str(e)
+        raise PartitionError(msg) from e
+
+
+def _changed(asset: dg.AssetKey, rows: int, expected: int) -> PartitionError:
+    return PartitionError(
+        f"{_named(asset)} was materialized meanwhile: it had {expected} rows, and has "
+        f"{'more' if rows > expected else 'fewer'}; materialize again (what is finished is kept)"
+    )
+
+
+def _check_columns(asset: dg.AssetKey, rows: Rows, wanted: Sequence[str]) -> None:
+    names = rows.schema.names
+    if not names and not rows.num_rows:
+        return
+    for name in wanted:
+        if name not in names:
+            hint = did_you_mean(name, names)
+            msg = f"{_named(asset)} has no column {name!r}; it has {', '.join(names)}{hint}"
+            raise PartitionError(msg)
+        if names.count(name) > 1:
+            msg = f"{_named(asset)} has two columns named {name!r}; rename one upstream"
+            raise PartitionError(msg)
+
+
+def _named(asset: dg.AssetKey) -> str:
+    return asset.to_user_string()

@@ -1,0 +1,35 @@
+"""What a column is made from, told from anything else by a digest that takes no look at single cells."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from pxt_assets.compute.partition.column import Column
+from pxt_assets.storage.contents import Contents
+from pxt_assets.values.digest import digest
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+MADE_FROM = "made_from"
+"""Its name in a file's metadata."""
+
+
+class MadeFrom:
+    """Tells what a column is made from: its code, and the contents of the columns that it reads, in their order."""
+
+    def __init__(self, column: Column) -> None:
+        self._code = (column.code_version, *(repr(ref._type) for ref in column.inputs.columns))
+        self._types: list[str] = []
+        self._contents = Contents()
+
+    def add(self, arrays: Sequence[pa.Array]) -> None:
+        """Takes in the columns of the next rows."""
+        self._types = [str(array.type) for array in arrays]
+        for i, array in enumerate(arrays):
+            self._contents.add_to(str(i), array)
+
+    def hexdigest(self) -> str:
+        """32 hexadecimal digits."""
+        return digest(repr((self._code, self._types)).encode(), self._contents.hexdigest().encode()).hex()

@@ -1,0 +1,300 @@
+"""Column expressions: references, JSON paths, function calls, and dict and list templates of them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence, Set
+from typing import TYPE_CHECKING, Any, NoReturn, Protocol
+
+from pxt_assets.errors import DefinitionError
+from pxt_assets.values.types import (
+    Bool,
+    ColumnType,
+    Float,
+    Image,
+    ImageList,
+    Int,
+    Json,
+    String,
+    type_name,
+)
+
+if TYPE_CHECKING:
+    import dagster as dg
+    import pyarrow as pa
+
+    from pxt_assets.api.request import Asked
+
+ALL = slice(None)
+"""The step that maps the rest of a path over a list: `tbl.response.choices["*"].message.content`."""
+
+Step = str | int | slice
+Shape = Mapping[str, Any]
+"""What is known of a JSON value: the part of a JSON Schema that `properties` and `items` walk through."""
+
+
+class Expr:
+    """A value that is computed for each row. Attributes and items extend it to a path into its JSON value.
+
+    Example:
+        `tbl.response.choices[0].message.content`, `tbl.response["usage"]`, `tbl.response.choices["*"].index`
+    """
+
+    __slots__ = ("_shape", "_type")
+
+    _type: type[ColumnType] | None
+    """The column type, where it is known while definitions load."""
+    _shape: Shape
+    """What is known of the JSON value inside, `{}` where nothing is."""
+
+    def __getattr__(self, name: str) -> Path:
+        if name.startswith("__") or name in _SLOTS:  # asked for by copy and pickle, before there is a repr
+            raise AttributeError(name)
+        if name.startswith("_"):
+            msg = f"{self!r} has no attribute {name!r}; a JSON key that begins with _ is written [{name!r}]"
+            raise AttributeError(msg)
+        return Path(self, name)
+
+    def __getitem__(self, step: Step) -> Path:
+        if not _is_step(step):
+            msg = (
+                f"got {self!r}[{step!r}]; a path step is a key, an index, a slice of indexes, or '*' for all"
+            )
+            raise DefinitionError(msg)
+        return Path(self, ALL if step == "*" else step)
+
+    def _refuse(self, what: str, instead: str) -> NoReturn:
+        msg = (
+            f"{self!r} {what}: it stands for a value of each row, not known while definitions load; {instead}"
+        )
+        raise DefinitionError(msg)
+
+    def __iter__(self) -> NoReturn:
+        self._refuse("cannot be iterated", 'to map over a list write ["*"]')
+
+    def __contains__(self, item: object) -> NoReturn:
+        self._refuse("cannot be searched with `in`", "use a computed column of its own")
+
+    def __bool__(self) -> NoReturn:
+        self._refuse("has no truth value", "use a computed column of its own")
+
+    def __eq__(self, other: object) -> NoReturn:
+        self._refuse("cannot be compared", "use a computed column of its own")
+
+    __hash__ = object.__hash__
+
+    def __len__(self) -> NoReturn:
+        self._refuse("has no length", "use a computed column of its own")
+
+    def __format__(self, spec: str) -> NoReturn:
+        self._refuse(
+            "cannot be put into an f-string or format()",
+            "give the text and the column as separate messages, or as separate parts of one message's content",
+        )
+
+    def __str__(self) -> str:
+        self._refuse("cannot be turned into text", "give the column itself")
+
+    def __add__(self, other: object) -> NoReturn:
+        self._refuse(
+            "cannot be added to", "give the text and the column as separate messages or content parts"
+        )
+
+    __radd__ = __add__
+
+
+class Indexed(Protocol):
+    """What a column's table knows of embedding indexes."""
+
+    def search_index(self, column: ColumnRef, query: Any, **options: Any) -> pa.Table:
+        """The rows of the column's index that are nearest to a query."""
+
+    def vectors_of(self, column: ColumnRef, call: Call, name: str) -> ColumnRef:
+        """The computed column that holds the vectors `call` makes, added as `name` unless there is one."""
+
+
+class ColumnRef(Expr):
+    """A column of a table: of its upstream rows, or computed."""
+
+    __slots__ = ("_asset", "_column", "_home", "_table")
+
+    def __init__(
+        self,
+        table: dg.AssetKey,
+        asset: dg.AssetKey,
+        column: str,
+        column_type: type[ColumnType] | None = None,
+        shape: Shape | None = None,
+        *,
+        home: Indexed | None = None,
+    ) -> None:
+        self._home = home
+        self._table = table
+        self._asset = asset
+        self._column = column
+        self._type = column_type
+        self._shape = shape or {}
+
+    def __repr__(self) -> str:
+        return f"{'.'.join(self._table.path)}.{self._column}"
+
+    def similarity(
+        self,
+        query: Any,
+        *,
+        k: int = 10,
+        where: str | None = None,
+        columns: Sequence[str] = (),
+        partition_key: str | Sequence[str] | None = None,
+        idx_name: str | None = None,
+        indexes: Any = None,
+    ) -> pa.Table:
+        """The rows whose column is most like the query, by the column's embedding index, the nearest first.
+
+        Example:
+            ```python
+            tbl.add_embedding_index(tbl.body, embedding=embeddings.using(model="text-embedding-3-small"))
+            ...  # once it is materialized
+            near = tbl.body.similarity("my parcel is late", k=3, columns=["body"], indexes=indexes)
+            ```
+
+        Args:
+            query: a text, an image (PIL image, bytes, or its path as a `pathlib.Path`) or a vector (numbers); or a list of
+                these, each of which is searched for.
+            k: how many rows, at most, for each query.
+            where: only among these rows: SQL over the columns that the index keeps, `"stars > 3 AND lang = 'en'"`.
+            columns: columns that the index keeps to give besides the key.
+            partition_key: only among the rows of this partition, or of these.
+            idx_name: which index, where the column has several.
+            indexes: the EmbeddingIndexes resource; by default the one with which the index was materialized in this
+                process.
+
+        Returns a pa.Table: `query`, the number of the query (of a list of queries alone), `partition_key` (of an index
+        with partitions), the key columns (`row`, the position, of a table without a key), `score` (float64, the higher
+        the nearer: the cosine, the inner product, or for "l2" the distance with a minus), and `columns`.
+
+        Raises SearchError: for a query that the index's functions do not take, of another length than the index's
+        vectors, or a zero vector under cosine; for an index that was never materialized, or with another model.
+        """
+        if self._home is None:
+            msg = f"{self!r} is no column of a Table, whose indexes could be searched"
+            raise DefinitionError(msg)
+        return self._home.search_index(
+            self,
+            query,
+            k=k,
+            where=where,
+            columns=columns,
+            partition_key=partition_key,
+            idx_name=idx_name,
+            indexes=indexes,
+        )
+
+
+class Path(Expr):
+    """A path into the JSON value of another expression; null where a row lacks it."""
+
+    __slots__ = ("_base", "_steps")
+
+    def __init__(self, base: Expr, step: Step) -> None:
+        if base._type is not None and base._type in PRIMITIVES.values():
+            msg = f"{base!r}{_written(step)}: {base!r} is {type_name(base._type)}, which has nothing inside"
+            raise DefinitionError(msg)
+        self._base: Expr = base._base if isinstance(base, Path) else base
+        self._steps: tuple[Step, ...] = (*base._steps, step) if isinstance(base, Path) else (step,)
+        self._shape = _narrow(base._shape, step)
+        self._type = PRIMITIVES.get(str(self._shape.get("type")), Json)
+        if IMAGES in (self._shape, base._shape if isinstance(step, slice) else None):
+            self._type = ImageList
+
+    def __repr__(self) -> str:
+        return repr(self._base) + "".join(_written(step) for step in self._steps)
+
+
+class Applied(Protocol):
+    """What an expression knows of the function that it applies."""
+
+    name: str
+    returns: type[ColumnType]
+    shape: Shape
+    required: Set[str]
+    """The arguments that must not be null."""
+    local: bool
+    """Whether it runs in this process, without any request to the API."""
+
+    @property
+    def version(self) -> str:
+        """What a code version says of the function."""
+
+    def ask(self, arguments: Mapping[str, Any]) -> Asked:
+        """What one row's value is had by. Raises CellError for arguments that the function cannot take."""
+
+
+class Call(Expr):
+    """A function applied to arguments, any of which may hold expressions."""
+
+    __slots__ = ("_arguments", "_function")
+
+    def __init__(self, function: Applied, arguments: Mapping[str, Any]) -> None:
+        self._function = function
+        self._arguments = arguments
+        self._type = function.returns
+        self._shape = function.shape
+
+    def __repr__(self) -> str:
+        return f"{self._function.name}({', '.join(f'{k}={v!r}' for k, v in self._arguments.items())})"
+
+
+_SLOTS = frozenset(slot for cls in (Expr, ColumnRef, Path, Call) for slot in cls.__slots__)
+
+PRIMITIVES: dict[str, type[ColumnType]] = {
+    "string": String,
+    "integer": Int,
+    "number": Float,
+    "boolean": Bool,
+    "image": Image,  # no type of JSON Schema: what a result that holds images says of them
+}
+
+
+IMAGES: Shape = {"items": {"type": "image"}}
+
+
+def _is_step(step: object) -> bool:
+    if isinstance(step, slice):
+        bounds = (step.start, step.stop, step.step)
+        return all(b is None or type(b) is int for b in bounds) and step.step != 0
+    return isinstance(step, str | int) and not isinstance(step, bool)
+
+
+def _narrow(shape: Shape, step: Step) -> Shape:
+    if isinstance(step, slice):
+        return {}
+    if isinstance(step, int):
+        return shape.get("items") or {}
+    inner = shape.get("properties", {}).get(step)
+    if inner is None:
+        extra = shape.get("additionalProperties")
+        inner = extra if isinstance(extra, Mapping) else {}
+    return inner  # type: ignore[no-any-return]
+
+
+def _written(step: Step) -> str:
+    if isinstance(step, slice):
+        bounds = ":".join("" if b is None else str(b) for b in (step.start, step.stop))
+        stride = "" if step.step is None else f":{step.step}"
+        return "['*']" if step == ALL else f"[{bounds}{stride}]"
+    return f".{step}" if isinstance(step, str) and step.isidentifier() else f"[{step!r}]"
+
+
+def follow(value: Any, steps: tuple[Step, ...]) -> Any:
+    """The value at the end of a path, None where the value lacks it. A slice maps the rest over a list's elements."""
+    for i, step in enumerate(steps):
+        if isinstance(step, slice):
+            return [follow(v, steps[i + 1 :]) for v in value[step]] if isinstance(value, list) else None
+        if isinstance(step, int):
+            fits = isinstance(value, list) and -len(value) <= step < len(value)
+            value = value[step] if fits else None
+        else:
+            value = value.get(step) if isinstance(value, dict) else None
+        if value is None:
+            return None
+    return value

@@ -1,0 +1,190 @@
+"""Functions: what a column applies to its inputs. Calling one makes an expression; nothing is computed yet."""
+
+from __future__ import annotations
+
+import copy
+import inspect
+from collections.abc import Callable, Mapping, Set
+from pathlib import PurePath
+from typing import TYPE_CHECKING, Any, Generic, ParamSpec, Protocol
+
+from pxt_assets.api.request import Asked
+from pxt_assets.errors import CellError, DefinitionError
+from pxt_assets.expressions.expr import Call, Shape
+from pxt_assets.expressions.walk import nodes
+from pxt_assets.values.types import ColumnType
+
+if TYPE_CHECKING:
+    import dagster as dg
+
+P = ParamSpec("P")
+
+ASSET_OPTIONS = frozenset(
+    {
+        "automation_condition",
+        "checks",
+        "description",
+        "freshness_policy",
+        "group_name",
+        "max_cost_usd",
+        "on_error",
+        "owners",
+        "partition_mapping",
+        "pool",
+        "tags",
+    }
+)
+"""The keywords of `.asset(...)` that are options of the asset; all others are arguments of the function."""
+
+
+class Columns(Protocol):
+    """What takes computed columns: a Table."""
+
+    def add_computed_column(self, **column_and_options: Any) -> dg.AssetsDefinition:
+        """Adds one column."""
+
+
+class Function(Generic[P]):
+    """A function that can be a computed column: of the API, or a user's own.
+
+    Example:
+        ```python
+        tbl.add_computed_column(response=chat_completions(messages, model="gpt-6-luna"))
+        chat_completions.asset(name="response", table=tbl, messages=messages, model="gpt-6-luna")
+        embed = embeddings.using(model="text-embedding-3-small")
+        ```
+
+    Its signature and docstring are those of `plain`.
+    """
+
+    def __init__(
+        self, plain: Callable[P, object], *, returns: type[ColumnType], shape: Shape | None = None
+    ) -> None:
+        self.name = plain.__name__
+        self.__name__ = plain.__name__
+        self.__doc__ = plain.__doc__
+        self.returns = returns
+        self.shape: Shape = shape or {}
+        self._fixed: dict[str, Any] = {}
+        self._parameters = inspect.signature(plain).parameters
+        self._named = [p for p in self._parameters.values() if p.kind is not p.VAR_KEYWORD]
+        self.local = False
+        """Whether it runs in this process, without any request to the API."""
+        self.required: Set[str] = {p.name for p in self._named if p.default is p.empty}
+
+    @property
+    def __signature__(self) -> inspect.Signature:
+        """As documented; other keywords of the API are accepted besides."""
+        kept = []
+        for p in self._named:
+            fixed = p.name in self._fixed
+            kept.append(p.replace(kind=p.KEYWORD_ONLY, default=self._fixed[p.name]) if fixed else p)
+        return inspect.Signature(sorted(kept, key=lambda p: p.kind))
+
+    @property
+    def version(self) -> str:
+        """What a code version says of the function."""
+        raise NotImplementedError
+
+    def ask(self, arguments: Mapping[str, Any]) -> Asked:
+        """What one row's value is had by. Raises CellError for arguments that the function cannot take."""
+        raise NotImplementedError
+
+    def __repr__(self) -> str:
+        return self.name
+
+    def __call__(self, *args: P.args, **kwargs: P.kwargs) -> Call:
+        """The function applied to values, column references, paths, or dicts and lists of them."""
+        return self._applied(args, kwargs)
+
+    def using(self, **arguments: Any) -> Function[...]:
+        """The function with some arguments fixed."""
+        narrowed = copy.copy(self)
+        narrowed._fixed = {**self._fixed, **self._distinct(arguments)}
+        self._check_twice(narrowed._fixed)
+        return narrowed
+
+    def asset(self, *, name: str, table: Columns, **kwargs: Any) -> dg.AssetsDefinition:
+        """A computed column of the table as a Dagster asset: the same as `table.add_computed_column(name=...)`.
+
+        Keywords are arguments of the function, and options of the asset (`on_error`, `group_name`, `owners`, ...).
+        """
+        options = {k: v for k, v in kwargs.items() if k in ASSET_OPTIONS}
+        arguments = {k: v for k, v in kwargs.items() if k not in ASSET_OPTIONS}
+        column: dict[str, Any] = {name: self._applied((), arguments)}
+        return table.add_computed_column(**column, **options)
+
+    def _applied(self, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Call:
+        call = self._call(self._bind(args, {**self._fixed, **self._distinct(kwargs)}))
+        if not any(True for _ in nodes(call._arguments)) and not holds_path(call._arguments):
+            try:
+                call._function.ask(call._arguments)  # what would fail every row need not wait for the run
+            except CellError as e:
+                raise DefinitionError(e.message) from e
+        return call
+
+    def _call(self, arguments: dict[str, Any]) -> Call:
+        """The call with these arguments, which may become others while definitions load."""
+        return Call(self, arguments)
+
+    def _distinct(self, kwargs: Mapping[str, Any]) -> Mapping[str, Any]:
+        """The keywords, if none of them was fixed by `using` before."""
+        both = sorted(self._fixed.keys() & kwargs.keys())
+        if both:
+            msg = f"{self.name}: {', '.join(both)} was fixed by using(...) already; give it in one place"
+            raise DefinitionError(msg)
+        return kwargs
+
+    def _bind(self, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> dict[str, Any]:
+        try:
+            bound = inspect.Signature(list(self._parameters.values())).bind(*args, **kwargs)
+        except TypeError as e:
+            shown = ", ".join(str(p).split(":", maxsplit=1)[0] for p in self._named)
+            msg = f"{self.name}: {e}; its arguments are {shown}"
+            raise DefinitionError(msg) from None
+        extra = next((p.name for p in self._parameters.values() if p.kind is p.VAR_KEYWORD), None)
+        arguments = dict(bound.arguments)
+        arguments.update(arguments.pop(extra, {}) if extra else {})
+        self._check_twice(arguments)
+        for name in self.required:
+            if name in arguments and arguments[name] is None:
+                msg = f"{self.name}: {name} is None; it is required, give a value or a column"
+                raise DefinitionError(msg)
+        return arguments
+
+    def _check_twice(self, arguments: Mapping[str, Any]) -> None:
+        """Refuses a keyword that stands in `model_kwargs` too: which one counts would be a guess."""
+        model_kwargs = arguments.get("model_kwargs")
+        if model_kwargs is None:
+            return
+        names = {p.name for p in self._named}
+        if "model_kwargs" not in names:
+            msg = f"{self.name} takes no model_kwargs; give the API's other arguments one by one, as keywords"
+            raise DefinitionError(msg)
+        others = sorted(k for k in arguments if k not in names)
+        if not isinstance(model_kwargs, Mapping):
+            if others:
+                msg = (
+                    f"{self.name}: model_kwargs is a column, so {', '.join(others)} cannot be given beside it"
+                )
+                raise DefinitionError(msg)
+            return
+        own = sorted(k for k in model_kwargs if k in names and k not in arguments)
+        if own:
+            msg = f"{self.name}: {', '.join(own)} is an argument of its own; give it as a keyword, not in model_kwargs"
+            raise DefinitionError(msg)
+        both = sorted(k for k in model_kwargs if k in arguments)
+        if both:
+            msg = (
+                f"{self.name}: {', '.join(both)} is given both as a keyword and in model_kwargs; give it once"
+            )
+            raise DefinitionError(msg)
+
+
+def holds_path(value: Any) -> bool:
+    """Whether a file is among constant arguments: it is read when the column is computed, not before."""
+    if isinstance(value, Mapping):
+        return any(holds_path(v) for v in value.values())
+    if isinstance(value, list | tuple):
+        return any(holds_path(v) for v in value)
+    return isinstance(value, PurePath)

@@ -1,0 +1,109 @@
+"""What is inside an expression: its columns, calls and type, and the text that tells it from others."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import PurePath
+
+from pxt_assets.api.request import ORDERED_ARGUMENTS
+from pxt_assets.expressions.expr import IMAGES, PRIMITIVES, Applied, Call, ColumnRef, Expr, Path, Shape
+from pxt_assets.values.json_text import canonical
+from pxt_assets.values.media import Media
+from pxt_assets.values.types import ColumnType, ImageData, ImageList, Json, is_media
+
+
+def nodes(expr: object) -> Iterator[Expr]:
+    """All references, paths and calls inside an expression or a template of dicts and lists, outermost first."""
+    if isinstance(expr, Expr):
+        yield expr
+        if isinstance(expr, Path):
+            yield from nodes(expr._base)
+        elif isinstance(expr, Call):
+            yield from nodes(expr._arguments)
+    elif isinstance(expr, Mapping):
+        for value in expr.values():
+            yield from nodes(value)
+    elif isinstance(expr, list | tuple):
+        for value in expr:
+            yield from nodes(value)
+
+
+def references(expr: object) -> list[ColumnRef]:
+    """The distinct columns that an expression reads, in the order of first use."""
+    found = {(ref._asset, ref._column): ref for ref in nodes(expr) if isinstance(ref, ColumnRef)}
+    return list(found.values())
+
+
+def with_functions(expr: object, change: Callable[[Applied], Applied]) -> object:
+    """The same expression with what `change` makes of its functions."""
+    if isinstance(expr, Call):
+        arguments = {name: with_functions(value, change) for name, value in expr._arguments.items()}
+        return Call(change(expr._function), arguments)
+    if isinstance(expr, Path):
+        inner = with_functions(expr._base, change)
+        for step in expr._steps:
+            inner = Path(inner, step)  # type: ignore[arg-type]
+        return inner
+    if isinstance(expr, Mapping):
+        return {name: with_functions(value, change) for name, value in expr.items()}
+    if isinstance(expr, list | tuple):
+        return [with_functions(value, change) for value in expr]
+    return expr
+
+
+def calls(expr: object) -> list[Call]:
+    """All function calls inside an expression, outermost first."""
+    return [node for node in nodes(expr) if isinstance(node, Call)]
+
+
+def has_images(expr: object) -> bool:
+    """Whether a template of dicts and lists has images or sounds among its values: what it makes is JSON."""
+    if isinstance(expr, Mapping):
+        return any(_is_or_has_images(v) for v in expr.values())
+    return isinstance(expr, list | tuple) and any(_is_or_has_images(v) for v in expr)
+
+
+def _is_or_has_images(expr: object) -> bool:
+    if isinstance(expr, Expr):
+        return is_media(expr._type) or expr._type in (ImageData, ImageList)
+    return has_images(expr)
+
+
+def type_of(expr: object) -> tuple[type[ColumnType] | None, Shape]:
+    """The column type of an expression, None where only the rows tell, and what is known of its JSON value."""
+    if isinstance(expr, Expr):
+        return expr._type, IMAGES if expr._type is ImageList else expr._shape
+    if isinstance(expr, Mapping):
+        return Json, {"properties": {k: _schema(v) for k, v in expr.items()}}
+    return Json, {}
+
+
+def _schema(expr: object) -> Shape:
+    column_type, shape = type_of(expr)
+    names = {t: name for name, t in PRIMITIVES.items()}
+    return {"type": names[column_type]} if column_type in names else shape
+
+
+def code(expr: object) -> str:
+    """A text that is the same as long as the expression computes the same: what a code version is made of."""
+    return canonical(_coded(expr))
+
+
+def _coded(expr: object, *, ordered: bool = False) -> object:
+    """An expression as JSON; where `ordered`, in a way that tells the order of a dict's keys."""
+    if isinstance(expr, ColumnRef):
+        return {"$column": [*expr._asset.path, expr._column]}
+    if isinstance(expr, Path):
+        steps = [[s.start, s.stop, s.step] if isinstance(s, slice) else s for s in expr._steps]
+        return {"$path": steps, "of": _coded(expr._base)}
+    if isinstance(expr, Call):
+        arguments = _coded(expr._arguments)
+        return {"$call": expr._function.version, "arguments": arguments}
+    if isinstance(expr, Mapping):
+        items = {k: _coded(v, ordered=ordered or k in ORDERED_ARGUMENTS) for k, v in expr.items()}
+        return {"$keys": list(items), "items": items} if ordered else items
+    if isinstance(expr, list | tuple):
+        return [_coded(v, ordered=ordered) for v in expr]
+    if isinstance(expr, Media):
+        return {"$media": expr.digest}
+    return {"$file": str(expr)} if isinstance(expr, PurePath) else expr

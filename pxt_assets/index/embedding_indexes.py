@@ -1,0 +1,216 @@
+"""EmbeddingIndexes: where embedding indexes are kept, and how they are searched from any asset."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import dagster as dg
+from pydantic import ConfigDict, Field, PrivateAttr, field_validator
+
+from pxt_assets.api.event_loop import run_to_end
+from pxt_assets.api.openai_resource import OpenAIResource
+from pxt_assets.errors import SearchError
+from pxt_assets.expressions.expr import ColumnRef
+from pxt_assets.index.lance import connect, database_uri, generations, reaching
+from pxt_assets.index.query import Queries, queries_of, vectors_of
+from pxt_assets.index.search import Search, checked_search, nearest
+from pxt_assets.index.spec import IndexSpec
+from pxt_assets.index.stored import StoredIndex
+from pxt_assets.storage.store import from_environment
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+    from lancedb.db import DBConnection
+
+
+_last_used: dict[dg.AssetKey, EmbeddingIndexes] = {}
+
+
+def remember(spec: IndexSpec, indexes: EmbeddingIndexes) -> None:
+    """Notes where an index was materialized in this process: that is where it is searched unless said otherwise."""
+    _last_used[spec.key] = indexes
+
+
+def last_used(spec: IndexSpec) -> EmbeddingIndexes:
+    """Where an index was materialized last in this process. Raises SearchError where it was not."""
+    found = _last_used.get(spec.key)
+    if found is None:
+        msg = (
+            f"{spec.label} was not materialized in this process, and where it is kept was not said: give "
+            "indexes=EmbeddingIndexes(base_path=..., openai=OpenAIResource()), in an asset the resource itself"
+        )
+        raise SearchError(msg)
+    return found
+
+
+class EmbeddingIndexes(dg.ConfigurableResource[Any]):
+    """Where the embedding indexes of tables are kept, each a LanceDB table, and how any asset searches them.
+
+    Example:
+        ```python
+        @dg.asset
+        def duplicates(indexes: EmbeddingIndexes) -> pa.Table:
+            return indexes.search(tbl.body, ["my parcel is late", "refund"], k=3, columns=["body"])
+
+        openai = OpenAIResource()
+        dg.Definitions(
+            assets=[*tbl.assets, duplicates],
+            resources={
+                "openai": openai,
+                "columns": ColumnStore(base_path="data"),
+                "indexes": EmbeddingIndexes(base_path="indexes", openai=openai),
+            },
+        )
+        ```
+
+    Its key must be `indexes`. The index `body_idx` of the table `tickets` is the LanceDB table `body_idx-<digest>` in
+    `<base_path>/tickets`: whatever reads LanceDB can read it.
+    """
+
+    model_config = ConfigDict(hide_input_in_errors=True, extra="forbid")  # storage_options may hold secrets
+
+    base_path: str = Field(
+        description="Folder that holds the indexes, or URL of LanceDB's (s3://, gs://, az://)."
+    )
+    storage_options: dict[str, Any] | None = Field(
+        default=None,
+        repr=False,
+        description="Options of LanceDB's object store: aws_access_key_id, aws_secret_access_key, aws_region, ...",
+    )
+    vector_index_rows: int = Field(
+        default=20_000,
+        ge=256,
+        description="From how many rows on an index gets an approximate vector index; below, searches are exact.",
+    )
+    openai: OpenAIResource | None = Field(
+        default=None, description="The API by which texts that are searched for are embedded."
+    )
+
+    _databases: dict[str, Any] = PrivateAttr(default_factory=dict)
+    _opened: dict[dg.AssetKey, StoredIndex] = PrivateAttr(default_factory=dict)
+
+    @field_validator("base_path")
+    @classmethod
+    def _kept_somewhere(cls, base_path: str) -> str:
+        if isinstance(base_path, dg.EnvVar):
+            return base_path
+        if not base_path.strip() or base_path.startswith(("memory:", "db:")):
+            msg = f"got base_path={base_path!r}, allowed: a folder, or a URL of an object store (s3://, gs://, az://)"
+            raise ValueError(msg)
+        return base_path
+
+    @classmethod
+    def _is_dagster_maintained(cls) -> bool:
+        return False
+
+    def search(
+        self,
+        index: Any,
+        query: Any,
+        *,
+        k: int = 10,
+        where: str | None = None,
+        columns: Sequence[str] = (),
+        partition_key: str | Sequence[str] | None = None,
+        idx_name: str | None = None,
+    ) -> pa.Table:
+        """The rows that are most like the query, the nearest first: see `tbl.column.similarity`.
+
+        Example:
+            ```python
+            near = indexes.search(tbl.body, "my parcel is late", k=3, where="lang = 'en'", columns=["body"])
+            ```
+
+        `index` is a column that has an index, or what `add_embedding_index` returned. Raises SearchError.
+        """
+        options: dict[str, Any] = {"k": k, "where": where, "columns": columns, "partition_key": partition_key}
+        if isinstance(index, ColumnRef):
+            return index.similarity(query, idx_name=idx_name, indexes=self, **options)
+        spec = getattr(index, "index_spec", index)
+        if not isinstance(spec, IndexSpec):
+            msg = f"got {type(index).__name__} as an index, allowed: a column that has one, or what add_embedding_index gave"
+            raise SearchError(msg)
+        search = checked_search(spec.label, **options)
+        queries = queries_of(query, spec.label)
+        with reaching(database_uri(self.base_path, spec.table.path), SearchError):
+            try:
+                found = self._found(spec, queries, search)
+            except (OSError, RuntimeError, ValueError):
+                if self._opened.pop(spec.key, None) is None:
+                    raise
+                # its table may have been dropped since it was opened
+                found = self._found(spec, queries, search)
+        return found.drop_columns(["query"]) if queries.is_single else found
+
+    def _found(self, spec: IndexSpec, queries: Queries, search: Search) -> pa.Table:
+        stored = self.existing(spec)
+
+        def choose(simulated: bool) -> None:
+            nonlocal stored
+            stored = self.existing(spec, simulated=simulated)
+
+        vectors: list[Any] = [value for kind, value in queries.values if kind == "vector"]
+        if len(vectors) < len(queries.values):
+            vectors = []
+            # in an index without rows nothing is near, and nothing need be paid for
+            if stored.dim is not None:
+                vectors = run_to_end(vectors_of(queries.values, spec, self._api(), choose))
+        return nearest(stored, vectors, search)
+
+    def database(self, spec: IndexSpec) -> DBConnection:
+        """The LanceDB database that holds the index. Raises RunError without LanceDB."""
+        uri = database_uri(self.base_path, spec.table.path)
+        if uri not in self._databases:
+            self._databases[uri] = connect(
+                uri, from_environment(self.storage_options or {}, "EmbeddingIndexes")
+            )
+        return self._databases[uri]  # type: ignore[no-any-return]
+
+    def existing(self, spec: IndexSpec, *, simulated: bool | None = None) -> StoredIndex:
+        """The stored index: of the API's vectors or of a simulator's, as is said; of these where there are no others.
+
+        Raises SearchError for one that was never materialized, or with another function or metric.
+        """
+        opened = self._opened.get(spec.key)
+        if (
+            opened is not None
+            and opened.spec.identity == spec.identity
+            and simulated in (None, opened.simulated)
+        ):
+            return opened
+        database = self.database(spec)
+        wanted = (False, True) if simulated is None else (simulated,)
+        every = [StoredIndex.open(spec, database, simulated=one) for one in wanted]
+        there = [one for one in every if one is not None]
+        found = next((one for one in there if one.dim is not None), there[0] if there else None)
+        if found is None:
+            if (
+                simulated is not None
+                and StoredIndex.open(spec, database, simulated=not simulated) is not None
+            ):
+                made, asked = ("the API", "a simulator") if simulated else ("a simulator", "the API")
+                msg = (
+                    f"{spec.label} holds vectors of {made}, but the query would be embedded by {asked}, which is no measure of "
+                    f"anything; materialize its vectors and the index with {asked}"
+                )
+            elif generations(database, spec):
+                msg = (
+                    f"{spec.label} was made with another embedding function, metric or key than it is defined with now, which "
+                    "is no measure of anything; materialize it again, all of its partitions"
+                )
+            else:
+                msg = f"{spec.label} was never materialized in {self.base_path}; materialize it first"
+            raise SearchError(msg)
+        if found.dim is not None:  # another table takes the place of an empty one
+            self._opened[spec.key] = found
+        return found
+
+    def _api(self) -> OpenAIResource | None:
+        """The API with its environment variables read, which Dagster does for the resources of a run alone."""
+        api = self.openai
+        if api is not None and isinstance(api.api_key, dg.EnvVar):
+            ready = api.process_config_and_initialize()
+            assert isinstance(ready, OpenAIResource)
+            return ready
+        return api

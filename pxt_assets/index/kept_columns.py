@@ -1,0 +1,55 @@
+"""Which columns an index can keep beside its vectors, to filter by and to give, and as what."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from pxt_assets.index.spec import INTERNAL, RESULT_COLUMNS
+from pxt_assets.values.types import has_media, is_json
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+
+def is_plain(arrow_type: pa.DataType) -> bool:
+    """Whether an index can hold values of that type to filter by and to give: texts, numbers, dates, true and false."""
+    import pyarrow as pa
+
+    if pa.types.is_dictionary(arrow_type):
+        return is_plain(arrow_type.value_type)
+    if pa.types.is_nested(arrow_type) or has_media(arrow_type):
+        return False
+    return not isinstance(arrow_type, pa.BaseExtensionType) and not pa.types.is_null(arrow_type)
+
+
+def can_keep(name: str) -> bool:
+    """Whether an index can hold a column of that name beside its own."""
+    return name not in INTERNAL and name not in RESULT_COLUMNS and not {*".`"} & {*name}
+
+
+def can_hold(arrow_type: pa.DataType) -> bool:
+    """Whether an index can hold values of that type if it is asked to: also Json, as text, and bytes."""
+    return is_plain(arrow_type) or is_json(arrow_type) or str(arrow_type) in ("binary", "large_binary")
+
+
+def as_stored(array: pa.Array) -> pa.Array:
+    """The values in the type that an index holds them in."""
+    import pyarrow as pa
+
+    if pa.types.is_dictionary(array.type):
+        array = array.dictionary_decode()
+    if is_json(array.type):
+        array = array.storage
+    stored = stored_type(array.type)
+    return array if array.type == stored else array.cast(stored)
+
+
+def stored_type(arrow_type: pa.DataType) -> pa.DataType:
+    """The type in which an index holds a column: of texts one that LanceDB filters by."""
+    import pyarrow as pa
+
+    if pa.types.is_dictionary(arrow_type):
+        return stored_type(arrow_type.value_type)
+    if is_json(arrow_type) or pa.types.is_large_string(arrow_type) or arrow_type == pa.string_view():
+        return pa.string()
+    return arrow_type

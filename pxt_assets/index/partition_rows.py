@@ -1,0 +1,329 @@
+"""The rows of one partition as an index holds them, read out of the table's columns in record batches."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from pxt_assets.compute.partition.inputs import Inputs
+from pxt_assets.compute.partition.keys import value_digests
+from pxt_assets.errors import PartitionError
+from pxt_assets.index.kept_columns import as_stored, can_hold, can_keep, stored_type
+from pxt_assets.index.spec import (
+    DIGEST,
+    INTERNAL,
+    PARTITION,
+    POSITION,
+    RESULT_COLUMNS,
+    ROW,
+    VECTOR,
+    IndexSpec,
+)
+from pxt_assets.index.stored import ContentVersion, StoredRows, cast_to
+from pxt_assets.values.digest import DIGEST_BYTES, digest
+
+if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
+    import pyarrow as pa
+
+    from pxt_assets.compute.cells.digest_index import Digests
+
+T = TypeVar("T")
+
+_BATCH = 4_096
+_SHOWN = 5
+
+
+@dataclass
+class Scanned:
+    """What one look at a partition's rows found."""
+
+    dim: int | None
+    """The length of its vectors, None where it has none."""
+    indexed: npt.NDArray[np.int64]
+    """The positions of the rows that can be found."""
+    rows: StoredRows
+    """Their digests, in the order of `indexed`."""
+    version: str
+    """Changes with what they hold."""
+    null: int
+    """Rows without a vector."""
+    failed: int
+    """Those among them whose vector could not be computed."""
+    zero: list[str] = field(default_factory=list)
+    """Rows, by key, whose vector has no direction, so that no angle to it can be told; the first ones."""
+    zeros: int = 0
+    """How many these are."""
+
+    @property
+    def count(self) -> int:
+        """All of the partition's rows."""
+        return len(self.indexed) + self.null + self.zeros
+
+
+class IndexRows:
+    """The rows of a partition. `inputs` reads the vectors first, then their errors if there are any, then `kept`."""
+
+    def __init__(
+        self, spec: IndexSpec, inputs: Inputs, kept: Sequence[str], partition: str | None, label: str
+    ) -> None:
+        self._spec = spec
+        self._inputs = inputs
+        self._kept = list(kept)
+        self._has_errors = len(inputs.columns) > 1 + len(kept)
+        self._partition = partition or ""
+        self._label = label
+
+    @property
+    def simulated(self) -> bool:
+        """Whether any of the vectors was invented by a simulator."""
+        return self._inputs.rows[self._spec.vectors._asset].simulated
+
+    def schema(self, dim: int | None) -> pa.Schema:
+        """The columns that the index has for these rows; no vectors where their length is not known."""
+        import pyarrow as pa
+
+        base = {asset: rows.schema for asset, rows in self._inputs.rows.items()}
+        if self._spec.row_key:
+            keys = [(field.name, stored_type(field.type)) for field in self._inputs.key_schema]
+        else:
+            keys = [(POSITION, pa.int64())]
+        kept = []
+        for ref in self._kept_of(self._inputs.columns):
+            schema = base[ref._asset]
+            known = ref._column in schema.names
+            kept.append((ref._column, stored_type(schema.field(ref._column).type) if known else pa.string()))
+        kept = [(name, kind) for name, kind in kept if name not in dict(keys)]
+        own: list[tuple[str, pa.DataType]] = [
+            (PARTITION, pa.string()),
+            (ROW, pa.binary(DIGEST_BYTES)),
+            (DIGEST, pa.binary(DIGEST_BYTES)),
+        ]
+        vector = [] if dim is None else [(VECTOR, pa.list_(pa.float32(), dim))]
+        return pa.schema([*keys, *kept, *own, *vector])
+
+    def scan(self, dim: int | None) -> Scanned:
+        """Looks at all rows. `dim` is the length that vectors must have, None where the first one decides.
+
+        Raises PartitionError, which names the rows, for vectors of another length or with numbers that are none.
+        """
+        import numpy as np
+
+        self._check_kept()
+        version = ContentVersion()
+        positions, keys, contents = [], [], []
+        null = failed = zeros = start = 0
+        zero: list[int] = []
+        for arrays, key_table, count in self._read():
+            vectors = arrays[0]
+            valid = np.asarray(vectors.is_valid())
+            null += int(count - valid.sum())
+            if self._has_errors:
+                failed += count - arrays[1].null_count
+            dim = self._checked_length(vectors, dim, start)
+            at = np.flatnonzero(valid)
+            if dim is not None and len(at):
+                numbers = _numbers(vectors, dim)
+                self._check_finite(numbers, at + start)
+                if self._spec.metric == "cosine":
+                    has_direction = numbers.any(axis=1)
+                    zeros += int((~has_direction).sum())
+                    zero += [int(i) + start for i in at[~has_direction][: _SHOWN - len(zero)]]
+                    at, numbers = at[has_direction], numbers[has_direction]
+                rows = self._row_digests(key_table, start, at)
+                kept = [as_stored(array).take(at) for array in self._kept_of(arrays)]
+                digests = _content_digests(rows, numbers, kept)
+                version.add(digests)
+                positions.append(at + start)
+                keys.append(rows)
+                contents.append(digests)
+            start += count
+        none = np.empty(0, "S16")
+        return Scanned(
+            dim=dim,
+            indexed=np.concatenate([np.empty(0, np.int64), *positions]),
+            rows=StoredRows(np.concatenate([none, *keys]), np.concatenate([none, *contents])),
+            version=version.hexdigest(),
+            null=null,
+            failed=failed,
+            zero=self._inputs.keys_of(zero) if zero else [],
+            zeros=zeros,
+        )
+
+    def batches(
+        self, scanned: Scanned, wanted: npt.NDArray[np.bool_], schema: pa.Schema
+    ) -> Iterator[pa.RecordBatch]:
+        """The rows to write: of those that `scanned` found, those `wanted`, with the columns of `schema`."""
+        import numpy as np
+        import pyarrow as pa
+
+        chosen = scanned.indexed[wanted]
+        rows, contents = scanned.rows.keys[wanted], scanned.rows.contents[wanted]
+        start = 0
+        for arrays, key_table, count in self._read():
+            first, last = np.searchsorted(chosen, [start, start + count])
+            at = chosen[first:last] - start
+            if len(at) and scanned.dim is not None:
+                columns: dict[str, Any] = {}
+                for name, array in zip(self._kept, self._kept_of(arrays), strict=True):
+                    columns[name] = as_stored(array).take(at)
+                for name in self._spec.row_key:
+                    columns[name] = as_stored(key_table[name].combine_chunks()).take(at)
+                if not self._spec.row_key:
+                    columns[POSITION] = pa.array(at + start)
+                columns[PARTITION] = pa.array([self._partition] * len(at), pa.string())
+                columns[ROW] = _binary(rows[first:last])
+                columns[DIGEST] = _binary(contents[first:last])
+                numbers = _numbers(arrays[0].take(at), scanned.dim)
+                columns[VECTOR] = pa.FixedSizeListArray.from_arrays(pa.array(numbers.ravel()), scanned.dim)
+                batch = pa.RecordBatch.from_arrays([*columns.values()], names=[*columns])
+                yield cast_to(batch, schema, self._label)
+            start += count
+
+    def gone(self, keys: Digests, schema: pa.Schema) -> pa.RecordBatch:
+        """Rows that are there no more, by the digests of their keys, as they are marked for removal."""
+        import pyarrow as pa
+
+        named = pa.RecordBatch.from_arrays(
+            [_binary(keys), pa.array([self._partition] * len(keys), pa.string())], names=[ROW, PARTITION]
+        )
+        return cast_to(named, schema, self._label)
+
+    def _read(self) -> Iterator[tuple[Sequence[pa.Array], pa.Table, int]]:
+        take = self._inputs.key_reader()
+        for arrays, count in self._inputs.arrays(_BATCH, self._inputs.num_rows):
+            yield arrays, take(count), count
+
+    def _kept_of(self, values: Sequence[T]) -> Sequence[T]:
+        """What belongs to the columns that are kept, of values that are there for each of the inputs' columns."""
+        return values[len(values) - len(self._kept) :]
+
+    def _check_kept(self) -> None:
+        """Refuses columns that an index cannot keep, which were asked for by name."""
+        for ref in self._kept_of(self._inputs.columns):
+            schema = self._inputs.rows[ref._asset].schema
+            if ref._column not in schema.names:
+                continue
+            kind = schema.field(ref._column).type
+            if not (can_hold(kind) and can_keep(ref._column)):
+                msg = (
+                    f"{self._label}: the index is to keep the column {ref._column!r} ({kind}), allowed: texts, numbers, dates, "
+                    f"booleans and Json, of names other than {', '.join([*RESULT_COLUMNS, *INTERNAL])} and without dots; leave "
+                    "it out of columns=[...], or add a column that can be kept"
+                )
+                raise PartitionError(msg)
+
+    def _checked_length(self, vectors: pa.Array, dim: int | None, start: int) -> int | None:
+        """The length of the vectors, which is that of the first one where `dim` is None."""
+        import numpy as np
+        import pyarrow as pa
+        import pyarrow.compute as pc
+
+        if pa.types.is_null(vectors.type):
+            return dim
+        if not _holds_vectors(vectors.type):
+            msg = (
+                f"{self._label}: the column {self._spec.vectors!r} is {vectors.type}, allowed: vectors, that is lists of "
+                "numbers; give add_embedding_index an embedding= for texts and images"
+            )
+            raise PartitionError(msg)
+        lengths = np.asarray(pc.list_value_length(vectors).fill_null(-1))
+        given = np.flatnonzero(lengths >= 0)
+        if not len(given):
+            return dim
+        by = "the index" if dim is not None else "the first row"
+        dim = int(lengths[given[0]]) if dim is None else dim
+        wrong = given[(lengths[given] != dim) | (lengths[given] == 0)]
+        if len(wrong):
+            named = self._named(wrong + start)
+            msg = (
+                f"{self._label}: {len(wrong)} of the rows from {start} on have a vector of another length than {by} ({dim} "
+                f"numbers): {named} with {int(lengths[wrong[0]])}; nothing of the partition was indexed. Correct the rows, "
+                "or make their vectors null"
+            )
+            raise PartitionError(msg)
+        return dim
+
+    def _check_finite(self, numbers: npt.NDArray[np.float32], rows: npt.NDArray[np.int64]) -> None:
+        import numpy as np
+
+        wrong = rows[~np.isfinite(numbers).all(axis=1)]
+        if len(wrong):
+            msg = (
+                f"{self._label}: a vector holds NaN, an infinite number or a null: {self._named(wrong)}; nothing of the "
+                "partition was indexed. Correct the rows, or make their vectors null"
+            )
+            raise PartitionError(msg)
+
+    def _named(self, rows: npt.NDArray[np.int64]) -> str:
+        more = f" and {len(rows) - _SHOWN} more" if len(rows) > _SHOWN else ""
+        return "; ".join(self._inputs.keys_of([int(row) for row in rows[:_SHOWN]])) + more
+
+    def _row_digests(self, keys: pa.Table, start: int, at: npt.NDArray[np.int64]) -> Digests:
+        """What names each row among all of the index."""
+        import numpy as np
+
+        prefix = self._partition.encode()
+        if not self._spec.row_key:
+            return np.array([digest(prefix, b"%d" % (start + i)) for i in at.tolist()], "S16")
+        columns = [
+            value_digests(as_stored(keys[name].combine_chunks()).take(at)) for name in self._spec.row_key
+        ]
+        joined = np.concatenate(columns, axis=1)
+        return np.array([digest(prefix, row.tobytes()) for row in joined], "S16")
+
+
+def _content_digests(rows: Digests, numbers: npt.NDArray[np.float32], kept: Sequence[pa.Array]) -> Digests:
+    """What tells a row that changed: its key, its vector and the columns that are kept."""
+    import numpy as np
+
+    named = np.frombuffer(rows.tobytes(), np.uint8).reshape(-1, DIGEST_BYTES)
+    beside = np.concatenate([named, *(_digests_with_nulls(array) for array in kept)], axis=1)
+    found = bytearray()
+    for other, vector in zip(beside, numbers, strict=True):
+        hashed = hashlib.blake2b(vector, digest_size=DIGEST_BYTES)
+        hashed.update(other)
+        found += hashed.digest()
+    return np.frombuffer(bytes(found), "S16")
+
+
+def _binary(digests: Digests) -> pa.Array:
+    import pyarrow as pa
+
+    data = pa.py_buffer(digests.tobytes())
+    return pa.Array.from_buffers(pa.binary(DIGEST_BYTES), len(digests), [None, data])
+
+
+def _holds_vectors(arrow_type: pa.DataType) -> bool:
+    import pyarrow as pa
+
+    is_list = (
+        pa.types.is_list(arrow_type)
+        or pa.types.is_large_list(arrow_type)
+        or pa.types.is_fixed_size_list(arrow_type)
+    )
+    return bool(is_list) and bool(
+        pa.types.is_floating(arrow_type.value_type) or pa.types.is_integer(arrow_type.value_type)
+    )
+
+
+def _numbers(vectors: pa.Array, dim: int) -> npt.NDArray[np.float32]:
+    """The vectors that are there, `float32[n, dim]`; a null among their numbers is NaN."""
+    import numpy as np
+
+    values = vectors.drop_null().flatten().to_numpy(zero_copy_only=False)
+    return np.ascontiguousarray(values, np.float32).reshape(-1, dim)
+
+
+def _digests_with_nulls(array: pa.Array) -> npt.NDArray[np.uint8]:
+    """The digests of values as `uint8[n, 17]`, the last byte of which says whether there is one."""
+    import numpy as np
+
+    valid = np.asarray(array.is_valid())
+    found = np.zeros((len(array), DIGEST_BYTES + 1), np.uint8)
+    found[valid, :DIGEST_BYTES] = value_digests(array.drop_null())
+    found[valid, DIGEST_BYTES] = 1
+    return found

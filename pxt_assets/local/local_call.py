@@ -1,0 +1,182 @@
+"""Calls that run in this process: what names their results, and how they run off the event loop."""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+import json
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from concurrent.futures import Executor
+from contextlib import suppress
+from contextvars import copy_context
+from dataclasses import dataclass
+from functools import cached_property, partial
+from typing import Any, Protocol
+
+from pxt_assets.errors import CellError
+from pxt_assets.values.digest import digest
+from pxt_assets.values.json_text import canonical, dumps, encodable
+from pxt_assets.values.media import Media
+
+IN_FLIGHT = 100
+"""Local calls that run at once: async ones may well call some other service."""
+
+
+class Runs(Protocol):
+    """A function that runs in this process."""
+
+    name: str
+    batch_size: int
+    """How many rows one call can take."""
+
+    @property
+    def version(self) -> str:
+        """Changes with what the function computes."""
+
+    def shared(self, arguments: Mapping[str, Any]) -> Mapping[str, Any]:
+        """The arguments that are the same for all rows of a call."""
+
+    async def run(self, rows: Sequence[Mapping[str, Any]], threads: Executor) -> Sequence[Any]:
+        """The values of some rows, a CellError in place of one that is no result. Raises CellError."""
+
+
+@dataclass(frozen=True)
+class LocalCall:
+    """The call of a local function whose arguments are known: what names a cell."""
+
+    function: Runs
+    arguments: Mapping[str, Any]
+
+    @cached_property
+    def digest(self) -> bytes:
+        """Names the value: the function, its version and every argument."""
+        return digest(b"local", self.function.version.encode(), _canonical(self.arguments))
+
+    @cached_property
+    def held(self) -> int:
+        """Bytes of text, images and sounds that it keeps in memory."""
+        texts = sum(len(v) for v in self.arguments.values() if isinstance(v, str))
+        return texts + sum(v.size for v in self.arguments.values() if isinstance(v, Media))
+
+    @property
+    def max_cells(self) -> int:
+        """How many rows one call can take."""
+        return self.function.batch_size
+
+    @property
+    def max_tokens(self) -> float:
+        """Nothing limits a local call."""
+        return float("inf")
+
+    @property
+    def tokens(self) -> float:
+        """It takes none."""
+        return 0.0
+
+    @cached_property
+    def packed_with(self) -> bytes:
+        """Equal for rows that one call can take."""
+        # two functions of one version may close over different objects
+        return f"{id(self.function)}:".encode() + _canonical(self.function.shared(self.arguments))
+
+    def settled(self, value: Any) -> Any:
+        """The value as it is. Raises it if it is an error."""
+        if isinstance(value, CellError):
+            raise value
+        return value
+
+
+def _canonical(arguments: Mapping[str, Any]) -> bytes:
+    return canonical(_form(arguments)).encode("utf-8", "surrogatepass")
+
+
+def _form(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return {str(k): _form(v) for k, v in value.items()}
+    if isinstance(value, list | tuple):
+        return [_form(v) for v in value]
+    return leaf_form(value)
+
+
+def leaf_form(value: Any) -> Any:
+    """A single value as JSON that tells it from any other."""
+    if value is None or isinstance(value, str | int):
+        return value
+    if isinstance(value, Media):
+        return {"$media": value.digest}
+    if isinstance(value, bytes):
+        return {"$bytes": digest(value).hex()}
+    try:
+        dumps(value)
+    except (TypeError, ValueError):  # such as NaN, and durations
+        return {"$value": repr(value)}
+    return value
+
+
+async def called(
+    function: Callable[..., Any], arguments: Mapping[str, Any], threads: Executor | None = None
+) -> Any:
+    """The result of a user's function, a sync one run in one of the threads with the caller's context variables.
+
+    Whatever it raises comes as an Exception: what would end a program, such as SystemExit, is an error of one call.
+    """
+    if inspect.iscoroutinefunction(function):
+        return await _awaited(function(**arguments))
+    call = partial(copy_context().run, _returned, function, arguments)
+    value = await asyncio.get_running_loop().run_in_executor(threads, call)
+    return await _awaited(value) if inspect.isawaitable(value) else value
+
+
+async def _awaited(value: Awaitable[Any]) -> Any:
+    try:
+        return await value
+    except (Exception, GeneratorExit):
+        raise
+    except BaseException as e:
+        task = asyncio.current_task()
+        if isinstance(e, asyncio.CancelledError) and task is not None and task.cancelling():
+            raise
+        raise _as_exception(e) from e
+
+
+def _returned(function: Callable[..., Any], arguments: Mapping[str, Any]) -> Any:
+    try:
+        return function(**arguments)
+    except StopIteration as e:  # which cannot leave a thread: who waits for it would wait forever
+        raise _as_exception(e) from e
+    except Exception:
+        raise
+    except BaseException as e:
+        raise _as_exception(e) from e
+
+
+def _as_exception(error: BaseException) -> RuntimeError:
+    return RuntimeError(f"it raised {type(error).__name__}: {said(error)}".removesuffix(": "))
+
+
+def said(error: BaseException, length: int = 2_000) -> str:
+    """What an exception says, cut to `length` characters; of one that can say nothing nothing."""
+    try:
+        text = str(error)
+    except Exception:  # whatever a user's exception raises in its turn
+        return ""
+    return text if len(text) <= length else f"{text[: length - 1]}…"
+
+
+def as_json(value: Any) -> Any:
+    """What a user's function returned as JSON holds it, read back: models, enums, dates, arrays among it as JSON.
+
+    Raises TypeError or ValueError for what JSON cannot hold.
+    """
+    from pydantic_core import to_jsonable_python
+
+    with suppress(UnicodeEncodeError):  # lone surrogates, which are replaced below
+        value = to_jsonable_python(value, by_alias=False, fallback=_plain)
+    return json.loads(encodable(dumps(value)))
+
+
+def _plain(value: Any) -> Any:
+    if hasattr(value, "tolist"):  # numpy scalars and arrays
+        return value.tolist()
+    msg = f"it returned {type(value).__name__}, which is no JSON"
+    raise TypeError(msg)

@@ -1,0 +1,340 @@
+"""`@udf`: a user's own function as a computed column, typed by its hints, run in this process."""
+
+from __future__ import annotations
+
+import asyncio
+import dataclasses
+import enum
+import inspect
+import types
+import typing
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence, Set
+from concurrent.futures import Executor
+from functools import partial
+from typing import Annotated, Any, Literal, ParamSpec, overload
+
+from pxt_assets.errors import CellError, DefinitionError
+from pxt_assets.expressions.expr import Call
+from pxt_assets.expressions.function import Function
+from pxt_assets.local.local_call import LocalCall, as_json, called, said
+from pxt_assets.local.source_text import version_of
+from pxt_assets.local.structured_schema import faults, shape_of
+from pxt_assets.values.conversion import checked
+from pxt_assets.values.json_text import dumps
+from pxt_assets.values.media import Media, opened
+from pxt_assets.values.types import Array, Audio, Bool, ColumnType, Float, Image, Int, Json, String, is_media
+
+P = ParamSpec("P")
+
+
+@overload
+def udf(function: Callable[P, Any], /) -> LocalFunction[P]: ...
+
+
+@overload
+def udf(
+    *, batch_size: int | None = None, version: str | None = None
+) -> Callable[[Callable[P, Any]], LocalFunction[P]]: ...
+
+
+def udf(
+    function: Callable[P, Any] | None = None, /, *, batch_size: int | None = None, version: str | None = None
+) -> Any:
+    """Makes a Python function, sync or async, one that a computed column can apply to its inputs.
+
+    Its return hint is the column's type: str, int, float, bool, an Enum or Literal of these, dict, list, a pydantic
+    model (Json), numpy.ndarray or `Array[(n,), "float32"]`, `PIL.Image.Image` or Image, bytes or Audio. A null in a parameter whose hint does not
+    allow None makes the cell null, and the function is not called. What it raises is its row's error.
+
+    Results are kept: a row is computed again when its inputs, the function's source or `version` change, but not when
+    something changes that the function only calls; then raise `version`. Sync functions run in threads, several at
+    once, so they must not share what is not made for it.
+
+    Args:
+        function: the function.
+        batch_size: how many rows one call takes at most. Parameters hinted `list[T]` are then lists with a value for
+            each row, others the same for all of them; it returns a `list[T]` with a value for each row.
+        version: changes what names the results, besides the function's source.
+
+    Raises DefinitionError for hints that are missing or name no column type.
+
+    Example:
+        ```python
+        @udf
+        def words(text: str) -> int:
+            return len(text.split())
+
+        @udf(batch_size=64)
+        def lengths(texts: list[str]) -> list[int]:
+            return [len(text) for text in texts]
+
+        tbl.add_computed_column(words=words(tbl.body))
+        ```
+    """
+    if function is not None:
+        return LocalFunction(function)
+    if batch_size is not None and not (isinstance(batch_size, int) and batch_size >= 1):
+        msg = f"udf: got batch_size={batch_size!r}, allowed: a number of rows >= 1"
+        raise DefinitionError(msg)
+    return partial(LocalFunction, batch_size=batch_size, version=version)
+
+
+class LocalFunction(Function[P]):
+    """A function of the user's own; `function` is the plain one."""
+
+    def __init__(
+        self, function: Callable[P, Any], *, batch_size: int | None = None, version: str | None = None
+    ) -> None:
+        name = getattr(function, "__name__", type(function).__name__)
+        if not inspect.isroutine(function):
+            msg = f"udf: got {function!r}, allowed: a Python function, sync or async; write one that calls it"
+            raise DefinitionError(msg)
+        if inspect.isgeneratorfunction(function) or inspect.isasyncgenfunction(function):
+            msg = f"udf {name}: it yields its values one by one; return a list of them"
+            raise DefinitionError(msg)
+        hints = _hints(function, name)
+        returned = hints.pop("return", None)
+        if returned is None:
+            msg = f"udf {name}: it has no return hint, which is the column's type; write -> str, -> int, ..."
+            raise DefinitionError(msg)
+        self._batched: set[str] = set()
+        if batch_size is not None:
+            self._batched = {p for p, hint in hints.items() if _unwrapped_batch(hint) is not None}
+            if not self._batched or _unwrapped_batch(returned) is None:
+                msg = f"udf {name}: with a batch_size it takes and returns lists of rows' values; write list[...] in its hints"
+                raise DefinitionError(msg)
+            returned = _unwrapped_batch(returned)
+        column_type, shape = _column_type(returned, name)
+        super().__init__(function, returns=column_type, shape=shape)
+        for parameter in self._named:
+            if parameter.kind in (parameter.VAR_POSITIONAL, parameter.POSITIONAL_ONLY):
+                msg = f"udf {name}: {parameter} is not supported; name each parameter"
+                raise DefinitionError(msg)
+        if len(self._named) != len(self._parameters):
+            msg = f"udf {name}: **keywords are not supported; name each parameter"
+            raise DefinitionError(msg)
+        self.local = True
+        self.function = function
+        self.batch_size = batch_size or 1
+        self._is_batched = batch_size is not None
+        self._version = version_of(function, version)
+        of_row = {p: _unwrapped_batch(hint) if p in self._batched else hint for p, hint in hints.items()}
+        self._hints = {p: _unwrapped(hint) for p, hint in of_row.items()}
+        self.required = {p.name for p in self._named if not _takes_none(of_row.get(p.name), p)}
+        self.__wrapped__ = function
+
+    @property
+    def version(self) -> str:
+        """Changes with the function's source, and with the version that it was given."""
+        return self._version
+
+    def _call(self, arguments: dict[str, Any]) -> Call:
+        defaults = {p.name: p.default for p in self._named if _is_json(p.default)}
+        return Call(self, {**defaults, **arguments})
+
+    def ask(self, arguments: Mapping[str, Any]) -> LocalCall:
+        """The call for one row."""
+        return LocalCall(self, arguments)
+
+    def shared(self, arguments: Mapping[str, Any]) -> Mapping[str, Any]:
+        """The arguments that are the same for all rows of a call."""
+        return {k: v for k, v in arguments.items() if k not in self._batched}
+
+    async def run(self, rows: Sequence[Mapping[str, Any]], threads: Executor) -> Sequence[Any]:
+        """The values of some rows, a CellError in place of one that the column cannot hold.
+
+        Raises CellError for what the function raises.
+        """
+        try:
+            given = [{k: self._given(k, v) for k, v in row.items()} for row in rows]
+            values = await called(self.function, self._arguments(given), threads)
+        except Exception as e:
+            raise self._error(e) from e
+        if not self._is_batched:
+            values = [values]
+        elif not _is_list(values):
+            msg = f"{self.name}: got {type(values).__name__}, allowed: a list with a value for each row"
+            raise CellError("TypeError", msg)
+        values = list(values)
+        if len(values) != len(rows):
+            msg = f"{self.name}: got {len(values)} values for {len(rows)} rows"
+            raise CellError("ValueError", msg, divisible=True)
+        if is_media(self.returns):  # encoding an image takes a while
+            return await asyncio.get_running_loop().run_in_executor(threads, self._all_checked, values)
+        return self._all_checked(values)
+
+    def _arguments(self, given: Sequence[Mapping[str, Any]]) -> Mapping[str, Any]:
+        """The arguments of one call for these rows."""
+        first = given[0]
+        lists = {name: [row.get(name) for row in given] for name in self._batched if name in first}
+        return {**first, **lists}
+
+    def _given(self, parameter: str, value: Any) -> Any:
+        import pydantic
+
+        try:
+            return _given(value, self._hints.get(parameter))
+        except pydantic.ValidationError as e:  # which quotes the value
+            msg = f"{parameter}: {faults(e)}"
+            raise CellError("ValidationError", msg) from e
+
+    def _all_checked(self, values: Sequence[Any]) -> list[Any]:
+        return [self._checked(value) for value in values]
+
+    def _checked(self, value: Any) -> Any:
+        """The value as the column holds it, or the CellError that says why it cannot."""
+        try:
+            if value is None:
+                return None
+            if isinstance(value, enum.Enum):
+                value = value.value
+            if getattr(value, "ndim", None) == 0 and hasattr(value, "item"):
+                value = value.item()  # a scalar of numpy's
+            return as_json(value) if self.returns is Json else checked(value, self.returns)
+        except Exception as e:
+            return self._error(e)
+
+    def _error(self, error: Exception) -> CellError:
+        text = f"{self.name}: {said(error) or type(error).__name__}"
+        errortype = error.errortype if isinstance(error, CellError) else type(error).__name__
+        return CellError(errortype, text, divisible=True)
+
+
+def _is_list(values: object) -> bool:
+    """Whether values stand in an order, an array of numpy's included."""
+    if isinstance(values, str | bytes | Mapping | Set) or getattr(values, "ndim", 1) == 0:
+        return False
+    return isinstance(values, Collection)
+
+
+def _is_json(default: object) -> bool:
+    """Whether a default can be given, and be named; if not, it is left to the function."""
+    try:
+        dumps(None if default is inspect.Parameter.empty else default)
+    except (TypeError, ValueError, RecursionError):
+        return False
+    return default is not inspect.Parameter.empty
+
+
+def _hints(function: Callable[..., Any], name: str) -> dict[str, Any]:
+    try:
+        return typing.get_type_hints(function, include_extras=True)
+    except Exception as e:  # whatever evaluating an annotation raises
+        msg = f"udf {name}: its hints cannot be resolved ({e})"
+        raise DefinitionError(msg) from e
+
+
+def _unwrapped(hint: Any) -> Any:
+    """A hint without `| None`, and without what Annotated and NewType add."""
+    if isinstance(hint, typing.NewType):
+        return _unwrapped(hint.__supertype__)
+    if typing.get_origin(hint) is Annotated:
+        return _unwrapped(typing.get_args(hint)[0])
+    if typing.get_origin(hint) in (typing.Union, types.UnionType):
+        rest = [arg for arg in typing.get_args(hint) if arg is not type(None)]
+        return _unwrapped(rest[0]) if len(rest) == 1 else hint
+    return hint
+
+
+def _unwrapped_batch(hint: Any) -> Any:
+    """What a list of rows' values holds; None for a hint that is no list."""
+    if typing.get_origin(hint) is Annotated:
+        hint = typing.get_args(hint)[0]
+    return (typing.get_args(hint) or (Any,))[0] if typing.get_origin(hint) in (list, Sequence) else None
+
+
+def _takes_none(hint: Any, parameter: inspect.Parameter) -> bool:
+    if parameter.default is None or hint in (Any, None):
+        return True
+    if typing.get_origin(hint) is Annotated:
+        hint = typing.get_args(hint)[0]
+    return typing.get_origin(hint) in (typing.Union, types.UnionType) and type(None) in typing.get_args(hint)
+
+
+_COLUMN_TYPES: dict[Any, type[ColumnType]] = {
+    str: String,
+    int: Int,
+    float: Float,
+    bool: Bool,
+    dict: Json,
+    list: Json,
+    tuple: Json,
+    Any: Json,
+    bytes: Audio,
+}
+
+
+def _column_type(hint: Any, name: str) -> tuple[type[ColumnType], Mapping[str, Any]]:
+    """The column type that a return hint stands for, and what is known of its JSON value."""
+    hint = _unwrapped(hint)
+    if isinstance(hint, type) and issubclass(hint, ColumnType):
+        return hint, {}
+    if typing.get_origin(hint) is Literal:
+        return _common_type(typing.get_args(hint)), {}
+    if isinstance(hint, type) and issubclass(hint, enum.Enum):
+        return _common_type([member.value for member in hint]), {}
+    found = _COLUMN_TYPES.get(hint) or _COLUMN_TYPES.get(typing.get_origin(hint))
+    if found is not None:
+        return found, {}
+    if _is_pil(hint):
+        return Image, {}
+    if _is_numpy(hint):
+        return Array, {}
+    if hasattr(hint, "model_json_schema"):
+        return Json, shape_of(_dumped_schema(hint, name))
+    if typing.is_typeddict(hint) or dataclasses.is_dataclass(hint) or typing.get_origin(hint) is not None:
+        return Json, {}
+    msg = (
+        f"udf {name}: the return hint {hint!r} names no column type; allowed: str, int, float, bool, dict, list, a "
+        "pydantic model, numpy.ndarray, PIL.Image.Image, bytes, or a type of pxt_assets.types"
+    )
+    raise DefinitionError(msg)
+
+
+def _common_type(values: Iterable[Any]) -> type[ColumnType]:
+    """The column type of a choice of values, Json if they are of several types."""
+    types_ = {type(value) for value in values if value is not None}
+    return _COLUMN_TYPES.get(types_.pop(), Json) if len(types_) == 1 else Json
+
+
+def _dumped_schema(model: Any, name: str) -> Mapping[str, Any]:
+    """The JSON schema of what a pydantic model is stored as."""
+    from pydantic.errors import PydanticUserError
+
+    try:
+        schema: Mapping[str, Any] = model.model_json_schema(mode="serialization", by_alias=False)
+    except PydanticUserError as e:
+        msg = f"udf {name}: {model.__name__} has no JSON schema: {e.message}"
+        raise DefinitionError(msg) from e
+    return schema
+
+
+def _is_pil(hint: Any) -> bool:
+    return getattr(hint, "__module__", "") == "PIL.Image" and getattr(hint, "__name__", "") == "Image"
+
+
+def _is_numpy(hint: Any) -> bool:
+    hint = typing.get_origin(hint) or hint
+    return getattr(hint, "__module__", "") == "numpy" and getattr(hint, "__name__", "") == "ndarray"
+
+
+def _given(value: Any, hint: Any) -> Any:
+    """A value as the function takes it by its hint: of a sound its bytes, of an image a PIL image, unless as bytes."""
+    if isinstance(value, Media):
+        if value.content is None:
+            return value.url
+        wants_bytes = hint is bytes or hint is Audio or (hint is None and not _opens(value))
+        return value.content if wants_bytes or not _opens(value) else opened(value.content)
+    if isinstance(value, list) and _is_numpy(hint):
+        import numpy as np
+
+        return np.asarray(value, np.float32)
+    if isinstance(value, Mapping) and hasattr(hint, "model_validate"):
+        return hint.model_validate(value)
+    return value
+
+
+def _opens(media: Media) -> bool:
+    from pxt_assets.values.sniff import IMAGE_FORMATS
+
+    return media.format in IMAGE_FORMATS

@@ -1,0 +1,1 @@
+"""What a simulated model is asked: messages, pictures, tools, the schema of the answer."""

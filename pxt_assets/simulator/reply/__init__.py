@@ -1,0 +1,1 @@
+"""What a simulated model replies: a sentence of the prompt, an instance of a schema, a call, a refusal."""

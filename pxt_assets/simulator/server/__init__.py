@@ -1,0 +1,1 @@
+"""The simulator as a server: its limits, counters and options, and the port it listens on."""

@@ -1,0 +1,183 @@
+"""The simulator on a loopback port: beside the caller in a thread, or in the foreground."""
+
+import asyncio
+import contextlib
+import ipaddress
+import logging
+import socket
+import threading
+from collections.abc import Callable
+from types import TracebackType
+from typing import Self
+
+import uvicorn
+
+from pxt_assets.simulator.server.app import DroppedConnectionError, create_app
+from pxt_assets.simulator.server.options import SimulatorOptions
+
+_BACKLOG = 2048
+"""Connections that may wait to be accepted: a pipeline opens a thousand at once."""
+_START_SECONDS = 30.0
+_GRACE_SECONDS = 1
+"""Seconds that a stopping server leaves the answers under way; those that sleep longer are broken off."""
+
+
+class SimulatorServer:
+    """A simulator on a loopback port, in a daemon thread of this process.
+
+    >>> with SimulatorServer(SimulatorOptions(rpm=500)) as server:  # doctest: +SKIP
+    ...     client = openai.OpenAI(base_url=server.base_url, api_key="any")
+    """
+
+    def __init__(self, options: SimulatorOptions, port: int = 0, *, host: str = "127.0.0.1") -> None:
+        """`port` 0 takes a free one. Raises ValueError for a `host` that is no loopback address."""
+        self.options = options
+        self._host = require_loopback(host)
+        self._port = port
+        self._server: _Server | None = None
+        self._thread: threading.Thread | None = None
+
+    @property
+    def base_url(self) -> str:
+        """A client's base URL, such as "http://127.0.0.1:8080/v1". Raises RuntimeError before the start."""
+        return f"{self.root_url}/v1"
+
+    @property
+    def root_url(self) -> str:
+        """The URL below which `/simulator/counters` lies. Raises RuntimeError before the start."""
+        if self._server is None:
+            raise RuntimeError("the simulator is not running: call start(), or use it as a context manager")
+        return _url(self._host, self._port)
+
+    def start(self) -> Self:
+        """Bind, and return once connections are accepted. Raises OSError for a port that is taken."""
+        if self._server is not None:
+            raise RuntimeError(f"the simulator is already running at {self.base_url}")
+        listener = _listen(self._host, self._port)
+        self._port = listener.getsockname()[1]
+        self._server = _Server(self.options)
+        self._thread = threading.Thread(
+            target=self._server.run_until_stopped,
+            args=(listener,),
+            name=f"pxt-simulator-{self._port}",
+            daemon=True,
+        )
+        self._thread.start()
+        self._server.ready.wait(_START_SECONDS)
+        if not self._server.started:
+            self.stop()
+            raise RuntimeError(f"the simulator did not start within {_START_SECONDS:.0f} seconds")
+        return self
+
+    def stop(self) -> None:
+        """Close all connections and wait for the thread to end. Stopping a stopped simulator does nothing."""
+        if self._server is None or self._thread is None:
+            return
+        self._server.should_exit = True
+        self._thread.join()
+        self._server = self._thread = None
+
+    def __enter__(self) -> Self:
+        return self.start()
+
+    def __exit__(
+        self, kind: type[BaseException] | None, exc: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.stop()
+
+
+def serve(
+    options: SimulatorOptions,
+    port: int,
+    announce: Callable[[str], object] = print,
+    *,
+    host: str = "127.0.0.1",
+) -> None:
+    """Serve in the foreground until Ctrl-C, which ends it without a traceback.
+
+    `announce` gets one line, once connections are accepted. Raises ValueError for a `host` that is no
+    loopback address, OSError for a port that is taken.
+    """
+    listener = _listen(require_loopback(host), port)
+    url = _url(host, listener.getsockname()[1])
+    server = _Server(
+        options,
+        on_ready=lambda: announce(f"Simulating the OpenAI API at {url}/v1 (any key; Ctrl-C ends it)"),
+    )
+    # uvicorn stops at the signal, and raises it once more when it is done.
+    with contextlib.suppress(KeyboardInterrupt):
+        server.run([listener])
+
+
+def require_loopback(host: str) -> str:
+    """`host`, if nobody outside this machine can reach it. Raises ValueError otherwise."""
+    with contextlib.suppress(ValueError):
+        if ipaddress.ip_address(host).is_loopback:
+            return host
+    raise ValueError(
+        f"the simulator listens on a loopback address only, such as 127.0.0.1 or ::1, got {host!r}: "
+        "it has no access control"
+    )
+
+
+class _Server(uvicorn.Server):
+    """uvicorn, set up for this application; says when it accepts connections."""
+
+    def __init__(self, options: SimulatorOptions, on_ready: Callable[[], object] | None = None) -> None:
+        super().__init__(
+            uvicorn.Config(
+                create_app(options),
+                ws="none",
+                proxy_headers=False,
+                lifespan="off",
+                log_config=None,  # the process's own logging stays as it is
+                log_level="warning",
+                access_log=False,
+                server_header=False,
+                backlog=_BACKLOG,
+                timeout_keep_alive=75,
+                timeout_graceful_shutdown=_GRACE_SECONDS,
+            )
+        )
+        self.ready = threading.Event()
+        self._on_ready = on_ready
+        logging.getLogger("uvicorn.error").addFilter(_is_not_on_purpose)
+
+    def run_until_stopped(self, listener: socket.socket) -> None:
+        """Serve on `listener`; `ready` is set even if that fails, lest somebody wait for it."""
+        try:
+            self.run([listener])
+        finally:
+            self.ready.set()
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        self.ready.set()
+        if self._on_ready is not None:
+            self._on_ready()
+
+
+def _is_not_on_purpose(record: logging.LogRecord) -> bool:
+    """Whether a record of uvicorn is about something else than a drop on demand or the end of the server."""
+    cause = record.exc_info[1] if record.exc_info else None
+    if isinstance(cause, DroppedConnectionError | asyncio.CancelledError):
+        return False
+    return not str(record.msg).startswith("Cancel %s running task(s)")
+
+
+def _listen(host: str, port: int) -> socket.socket:
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    listener = socket.socket(family, socket.SOCK_STREAM)
+    try:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.bind((host, port))
+        listener.listen(_BACKLOG)
+        listener.setblocking(False)
+    except BaseException:
+        listener.close()
+        raise
+    return listener
+
+
+def _url(host: str, port: int) -> str:
+    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"

@@ -1,0 +1,350 @@
+"""One Parquet file of a store: read in batches, replaced in one atomic step."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import json
+import os
+import re
+import shutil
+import tempfile
+import uuid
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from pxt_assets.errors import SourceError
+from pxt_assets.storage.batches import BATCH_BYTES
+from pxt_assets.storage.huggingface import with_features
+from pxt_assets.storage.rows import Rows
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+    from upath import UPath
+
+_METADATA_KEY = b"pxt_assets"
+_SAID_AT_END = "pxt_assets."
+_BUFFER = 2**20
+_TELLING = (
+    "ETag",
+    "etag",
+    "generation",
+    "size",
+    "mtime",
+    "LastModified",
+    "last_modified",
+    "updated",
+    "modified",
+    "created",
+)
+"""What file systems say of an object that another one in its place would differ in."""
+
+Version = tuple[Any, ...]
+"""Tells a file from another one that has taken its place."""
+
+
+def is_local(path: UPath) -> bool:
+    """Whether a path is on this machine's file system."""
+    return path.protocol in ("", "file", "local")
+
+
+def remove(path: UPath) -> None:
+    """Removes a file that may be gone already."""
+    with contextlib.suppress(FileNotFoundError):
+        path.fs.rm_file(path.path)
+
+
+@contextlib.contextmanager
+def replacing(path: UPath, keep: Path | None = None) -> Iterator[Path]:
+    """A local file to write, which becomes `path` in one atomic step when the block ends without an error.
+
+    `keep` is where a local copy of what goes to an object store is to stay.
+
+    On a local disk: written beside the target, synced, renamed. On an object store: written to the system's temp
+    directory and uploaded as one object, since an upload that is broken off must not be left as a shorter one.
+    """
+    if is_local(path):
+        target = Path(path.path)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        staged = target.with_name(f".{target.name}.{uuid.uuid4().hex}.tmp")
+        try:
+            yield staged
+            _sync(staged)
+            staged.replace(target)
+            _sync(target.parent)
+        finally:
+            staged.unlink(missing_ok=True)
+        return
+    with tempfile.TemporaryDirectory(prefix="pxt-") as folder:
+        staged = Path(folder) / "staged"
+        yield staged
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.fs.put_file(str(staged), path.path)
+        if keep is not None:
+            shutil.move(staged, keep)
+
+
+def _repeating(schema: pa.Schema) -> list[str]:
+    """The columns whose values may repeat: numbers of vectors do not, and dictionaries of them take memory and time."""
+    import pyarrow as pa
+
+    lists = (pa.types.is_list, pa.types.is_fixed_size_list, pa.types.is_large_list)
+    return [field.name for field in schema if not any(is_one(field.type) for is_one in lists)]
+
+
+def _sync(path: Path) -> None:
+    fd = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(fd)
+    finally:
+        os.close(fd)
+
+
+def sidecar_of(column_file: ParquetFile) -> ParquetFile:
+    """The file that says where a column's cells come from; in a folder that readers of all columns' files pass over."""
+    path = column_file.path
+    return ParquetFile(path.parent / "_meta" / f"{path.stem}.meta.parquet")
+
+
+@dataclass(frozen=True)
+class _Head:
+    """What is known of a file without reading its rows."""
+
+    schema: pa.Schema
+    num_rows: int
+    said: Mapping[bytes, bytes]
+    version: Version
+
+
+@dataclass(frozen=True)
+class ParquetFile:
+    """A Parquet file at a local path or fsspec URL, which may not exist yet."""
+
+    path: UPath
+
+    def exists(self) -> bool:
+        """Whether there is such a file."""
+        self._forget_listings()
+        return bool(self.path.exists())
+
+    @property
+    def uri(self) -> str:
+        """An absolute path or URL, without the credentials of the store."""
+        if is_local(self.path):
+            return str(Path(self.path.path).absolute())
+        return re.sub(r"://[^/@]*:[^/@]*@", "://", self.path.as_uri())
+
+    @property
+    def size_bytes(self) -> int:
+        """The file's size."""
+        self._forget_listings()
+        return int(self.path.stat().st_size)
+
+    @contextlib.contextmanager
+    def open(self, version: Version | None = None) -> Iterator[pq.ParquetFile]:
+        """The open file. Raises FileNotFoundError, and SourceError for one that is broken.
+
+        With `version`, that one: raises SourceError if another has taken its place.
+        """
+        with self.source(version) as (source, _), self.parquet(source) as opened:
+            yield opened
+
+    @contextlib.contextmanager
+    def source(self, version: Version | None = None) -> Iterator[tuple[Any, Version]]:
+        """The open file unread, and its version; on a local disk it may be read by several readers. Raises as `open`."""
+        with contextlib.ExitStack() as stack:
+            try:
+                source, found = stack.enter_context(self._local() if is_local(self.path) else self._remote())
+            except FileNotFoundError as e:
+                if version is None:
+                    raise
+                raise self._replaced() from e
+            if version not in (None, found):
+                raise self._replaced()
+            try:
+                yield source, found
+            except OSError as e:
+                if version is None or e.errno != errno.EBUSY:
+                    raise
+                raise self._replaced() from e
+
+    @contextlib.contextmanager
+    def _local(self) -> Iterator[tuple[Any, Version]]:
+        import pyarrow as pa
+
+        def version() -> Version:
+            is_now = Path(self.path.path).stat()
+            return is_now.st_dev, is_now.st_ino, is_now.st_size, is_now.st_mtime_ns
+
+        while True:
+            before = version()
+            with pa.OSFile(self.path.path) as source:
+                if version() == before:
+                    yield source, before
+                    return
+
+    @contextlib.contextmanager
+    def _remote(self) -> Iterator[tuple[Any, Version]]:
+        self._forget_listings()
+        fs = self.path.fs
+        with fs.open(self.path.path, "rb") as source:
+            said = getattr(source, "details", None) or fs.info(self.path.path)
+            yield source, tuple(str(said.get(name)) for name in _TELLING)
+
+    def _forget_listings(self) -> None:
+        """Other processes store files too, of which what a file system remembers of a folder knows nothing."""
+        if not is_local(self.path):
+            self.path.fs.invalidate_cache(self.path.parent.path)
+
+    def _replaced(self) -> SourceError:
+        return SourceError(
+            f"{self.uri} was materialized meanwhile; materialize again (what is finished is kept)"
+        )
+
+    def parquet(self, source: Any) -> pq.ParquetFile:
+        """A reader of the open file. Raises SourceError for one that is broken."""
+        import pyarrow as pa
+        import pyarrow.parquet as pq
+
+        try:
+            return pq.ParquetFile(source, buffer_size=_BUFFER)
+        except pa.ArrowInvalid as e:
+            msg = f"{self.uri} is no Parquet file that can be read ({e}); remove it and materialize again"
+            raise SourceError(msg) from e
+
+    @cached_property
+    def _head(self) -> _Head:
+        try:
+            return self._read_head()
+        except OSError as e:
+            if e.errno != errno.EBUSY:
+                raise
+            return self._read_head()  # an object that was replaced between its opening and its reading
+
+    def _read_head(self) -> _Head:
+        with self.source() as (source, version), self.parquet(source) as opened:
+            said = opened.metadata.metadata or {}
+            return _Head(opened.schema_arrow, opened.metadata.num_rows, said, version)
+
+    @property
+    def version(self) -> Version:
+        """Which one it is of those that have been there."""
+        return self._head.version
+
+    @property
+    def schema(self) -> pa.Schema:
+        """The columns."""
+        return self._head.schema
+
+    @property
+    def num_rows(self) -> int:
+        """Number of rows."""
+        return self._head.num_rows
+
+    @cached_property
+    def metadata(self) -> Mapping[str, Any]:
+        """What the writer said of the file, `{}` for a file that another program wrote."""
+        said = self._head.said
+        text = said.get(_METADATA_KEY)
+        at_end = {
+            key.decode().removeprefix(_SAID_AT_END): value.decode()
+            for key, value in said.items()
+            if key.startswith(_SAID_AT_END.encode())
+        }
+        return {**(json.loads(text) if text else {}), **at_end}
+
+    def rows(self) -> Rows:
+        """The rows of the file as it is now, read as they are asked for."""
+        return StoredRows(self)
+
+    def write(
+        self,
+        schema: pa.Schema,
+        batches: Iterable[pa.RecordBatch | pa.Table],
+        metadata: Mapping[str, Any],
+        at_end: Callable[[], Mapping[str, str]] | None = None,
+    ) -> int:
+        """Replaces the file in one step, one row group a batch; returns the number of rows.
+
+        `at_end` gives what is to be said of the file once all batches are read. If `batches` raises, the file stays as
+        it was.
+        """
+        import pyarrow.parquet as pq
+
+        said = {_METADATA_KEY: json.dumps(dict(metadata), sort_keys=True).encode()}
+        described = with_features(schema.with_metadata({**(schema.metadata or {}), **said}))
+        rows = 0
+        with (
+            replacing(self.path) as staged,
+            pq.ParquetWriter(
+                staged, described, compression="zstd", use_dictionary=_repeating(schema)
+            ) as writer,
+        ):
+            for batch in batches:
+                if batch.num_rows:
+                    writer.write(batch.cast(schema))
+                    rows += batch.num_rows
+            if at_end is not None:
+                writer.add_key_value_metadata({_SAID_AT_END + k: v for k, v in at_end().items()})
+        for cached in ("_head", "metadata"):
+            self.__dict__.pop(cached, None)
+        return rows
+
+
+class StoredRows(Rows):
+    """The rows of one version of a file. Reading them raises SourceError once another has taken its place."""
+
+    def __init__(self, file: ParquetFile) -> None:
+        simulated = bool(file.metadata.get("simulated"))
+        super().__init__(file.schema, file.num_rows, self._read_file, simulated=simulated)
+        self._file = file
+        self._version = file.version
+        self._source: Any = None
+
+    def newest(self) -> Rows:
+        """The rows of the file as it is now."""
+        try:
+            return ParquetFile(self._file.path).rows()
+        except FileNotFoundError as e:
+            msg = f"{self._file.uri} is gone; materialize it again"
+            raise SourceError(msg) from e
+
+    @contextlib.contextmanager
+    def held(self) -> Iterator[None]:
+        """Keeps a file on a local disk open, which is there as long as it is."""
+        if not is_local(self._file.path):
+            yield
+            return
+        with self._file.source(self._version) as (source, _):
+            self._source = source
+            try:
+                yield
+            finally:
+                self._source = None
+
+    def _read_file(self, columns: Sequence[str], size: int) -> Iterator[pa.RecordBatch]:
+        with contextlib.ExitStack() as stack:
+            source = self._source
+            if source is None:
+                source, _ = stack.enter_context(self._file.source(self._version))
+            opened = stack.enter_context(self._file.parquet(source))
+            for i in range(opened.num_row_groups):
+                group = opened.metadata.row_group(i)
+                rows = max(1, group.num_rows * BATCH_BYTES // max(nbytes_of(group, columns), 1))
+                yield from opened.iter_batches(min(size, rows), [i], columns=list(columns))
+
+
+def nbytes_of(group: pq.RowGroupMetaData, columns: Sequence[str]) -> int:
+    """What some columns of a row group come to uncompressed, as they are encoded."""
+    nbytes = 0
+    for i in range(group.num_columns):
+        chunk = group.column(i)
+        if any(
+            chunk.path_in_schema == name or chunk.path_in_schema.startswith(f"{name}.") for name in columns
+        ):
+            nbytes += chunk.total_uncompressed_size
+    return nbytes

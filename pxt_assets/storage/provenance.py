@@ -1,0 +1,80 @@
+"""Provenance: which answer a cell's value comes from, and what that answer took."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from pxt_assets.api.request import Usage
+
+
+@dataclass(frozen=True, slots=True)
+class Provenance:
+    """Of one cell. Where a request carried many cells, its tokens and cost are shared out among them."""
+
+    request_id: str | None = None
+    """The API's id of the request; of several that one cell took, separated by spaces."""
+    model: str | None = None
+    """The model snapshot that answered."""
+    input_tokens: int | None = None
+    output_tokens: int | None = None
+    cached_tokens: int | None = None
+    """Input tokens that were read from the API's cache."""
+    estimated_tokens: float = 0.0
+    """Input tokens as they were estimated before anything was sent."""
+    cost_usd: float | None = None
+    """None where it is unknown."""
+    latency_s: float | None = None
+    """Seconds from sending the request to its answer."""
+    attempts: int = 0
+    """How often it was sent, until it was answered."""
+
+    def __add__(self, later: Provenance) -> Provenance:
+        if not self.attempts:  # nothing was sent yet: there is nothing to add to, and nothing unknown
+            return later
+        return Provenance(
+            request_id=_joined(self.request_id, later.request_id),
+            model=later.model or self.model,
+            input_tokens=_sum(self.input_tokens, later.input_tokens),
+            output_tokens=_sum(self.output_tokens, later.output_tokens),
+            cached_tokens=_sum(self.cached_tokens, later.cached_tokens),
+            estimated_tokens=self.estimated_tokens + later.estimated_tokens,
+            cost_usd=_sum(self.cost_usd, later.cost_usd),
+            latency_s=_sum(self.latency_s, later.latency_s),
+            attempts=self.attempts + later.attempts,
+        )
+
+
+def shared_out(
+    usage: Usage | None, cost_usd: float | None, estimates: Sequence[float]
+) -> list[tuple[Usage | None, float | None]]:
+    """The tokens and the cost of one request for each of its cells, by their estimated tokens.
+
+    What the cells get adds up to what the request took.
+    """
+    if len(estimates) == 1:
+        return [(usage, cost_usd)]
+    if not any(estimates):
+        estimates = [1.0] * len(estimates)
+    total = sum(estimates)
+    shares, before = [], 0.0
+    for estimate in estimates:
+        begin, end = before / total, (before + estimate) / total
+        before += estimate
+        share = usage and Usage(
+            *(
+                round(end * n) - round(begin * n)
+                for n in (usage.input_tokens, usage.output_tokens, usage.cached_tokens)
+            )
+        )
+        shares.append((share, None if cost_usd is None else cost_usd * (end - begin)))
+    return shares
+
+
+def _sum(a: float | None, b: float | None) -> Any:
+    return None if a is None or b is None else a + b
+
+
+def _joined(*ids: str | None) -> str | None:
+    return " ".join(i for i in ids if i) or None

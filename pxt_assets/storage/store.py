@@ -1,0 +1,277 @@
+"""ColumnStore: one Parquet file per asset and partition, as a Dagster IO manager."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+import typing
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import dagster as dg
+from pydantic import ConfigDict, Field
+
+from pxt_assets.errors import CellError, SourceError
+from pxt_assets.storage.contents import Contents
+from pxt_assets.storage.parquet import ParquetFile, sidecar_of
+from pxt_assets.storage.rows import chained, rows_of
+from pxt_assets.values.conversion import loaded
+from pxt_assets.values.types import schema_entries
+
+if TYPE_CHECKING:
+    import pandas as pd
+    import pyarrow as pa
+    import pyarrow.dataset as ds
+
+PROVENANCE = "pxt/provenance"
+"""Metadata of an input that asks for where a column's cells come from, in place of the column."""
+LAZY = "pxt_assets/lazy"
+"""Op tag by which a computed column asks for its upstreams' partitions unread: `{partition key: Rows}`."""
+
+_ROWS_A_GROUP = 10_000
+_MAX_NAME = 150
+
+
+def file_name(text: str) -> str:
+    """A partition key or asset name as a file name: other characters than letters, digits, - and _ as %XX.
+
+    Names over 150 characters are cut and told apart by a digest, since file systems allow 255 bytes.
+    """
+    quoted = re.sub(r"[^A-Za-z0-9_-]", lambda m: "".join(f"%{b:02X}" for b in m[0].encode()), text)
+    if len(quoted) <= _MAX_NAME:
+        return quoted
+    return f"{quoted[:_MAX_NAME]}%{hashlib.blake2b(text.encode(), digest_size=16).hexdigest()}"
+
+
+class ColumnStore(dg.ConfigurableIOManager):
+    """Stores tables and computed columns as Parquet, one file per asset and partition.
+
+    Example:
+        ```python
+        dg.Definitions(assets=[...], resources={"columns": ColumnStore(base_path="data")})
+        ```
+
+    Stores pa.Table, pandas.DataFrame, a list of dicts, a RecordBatchReader or a pyarrow dataset; for several
+    partitions at once a dict of these by partition key. Loads as whichever of pa.Table (the default),
+    pandas.DataFrame, pyarrow.dataset.Dataset (lazy) or list the downstream parameter is annotated with; several
+    partitions load as one table in partition order.
+
+    Where the cells of a computed column come from (`digest` as in the column's `_digest`, request id, model snapshot,
+    tokens, cost in US dollars, latency in seconds, attempts, run id, time) is loaded by an input that asks for it:
+
+        ```python
+        @dg.asset(ins={"answers": dg.AssetIn(["tickets", "response"], metadata={"pxt/provenance": True})})
+        def spending(answers: pd.DataFrame) -> ...
+        ```
+
+    or outside of Dagster by `store.provenance_of(dg.AssetKey(["tickets", "response"]), "2027-03-01")`.
+
+    Raises SourceError for a value that is no table, and for a partition that was never materialized.
+    """
+
+    model_config = ConfigDict(hide_input_in_errors=True)  # storage_options may hold secrets
+
+    base_path: str = Field(description="Folder or fsspec URL (s3://, gs://, memory://) that holds all files.")
+    storage_options: dict[str, Any] | None = Field(
+        default=None, description="Options of the fsspec file system, such as credentials."
+    )
+    provenance: bool = Field(
+        default=True,
+        description="Whether a file beside each computed column says of every cell which request it comes from, what "
+        "that cost, and when.",
+    )
+
+    @classmethod
+    def _is_dagster_maintained(cls) -> bool:
+        return False
+
+    def file(self, key: dg.AssetKey, partition_key: str | None = None) -> ParquetFile:
+        """The file of an asset, or of one of its partitions, whether it exists or not.
+
+        Each asset has a folder of its own, so that no partition's name can collide with another asset's.
+        """
+        from upath import UPath
+
+        folder = UPath(self.base_path, **from_environment(self.storage_options or {}))
+        for part in key.path:
+            folder /= file_name(part)
+        return ParquetFile(folder / f"{file_name(partition_key or key.path[-1])}.parquet")
+
+    def provenance_of(self, key: dg.AssetKey, partition_key: str | None = None) -> pa.Table:
+        """Where the cells of a computed column come from, a row for each distinct one; see ColumnStore.
+
+        Raises SourceError if there is no such record: of a column that calls no function, or with provenance=False.
+        """
+        return _table([self._provenance_file(key, partition_key)])
+
+    def _provenance_file(self, key: dg.AssetKey, partition_key: str | None) -> ParquetFile:
+        file = sidecar_of(self.file(key, partition_key))
+        if not file.exists():
+            where = f"{key.to_user_string()}{f'[{partition_key}]' if partition_key else ''}"
+            msg = (
+                f"{where}: no record of where its cells come from is stored at {file.uri}; computed columns that call "
+                "functions have one once they are materialized, unless the ColumnStore has provenance=False"
+            )
+            raise SourceError(msg)
+        return file
+
+    def handle_output(self, context: dg.OutputContext, obj: object) -> None:
+        """Stores a table, one file per partition."""
+        keys: Sequence[str | None] = context.asset_partition_keys if context.has_asset_partitions else [None]
+        if len(keys) > 1:
+            tables = obj if isinstance(obj, Mapping) else {}
+            if set(tables) != set(keys):
+                msg = (
+                    f"{context.asset_key.to_user_string()}: got {_described(obj)} for {len(keys)} partitions, "
+                    "allowed: a dict of tables by partition key"
+                )
+                raise SourceError(msg)
+        else:
+            tables = obj if isinstance(obj, Mapping) and set(obj) == set(keys) else {keys[0]: obj}
+        stored = {key: self._store(context.asset_key, key, tables[key]) for key in keys}
+        for key, (file, rows, contents) in stored.items():
+            described = _file_metadata(file, rows, partitioned=key is not None)
+            if len(keys) == 1:
+                context.add_output_metadata(described)
+                _tell_version(context, contents)
+            else:
+                context.step_context.add_asset_metadata(  # one event a partition, each with its own figures
+                    asset_key=context.asset_key, partition_key=key, metadata=described
+                )
+
+    def _store(
+        self, key: dg.AssetKey, partition_key: str | None, table: object
+    ) -> tuple[ParquetFile, int, Contents]:
+        import pyarrow as pa
+
+        file = self.file(key, partition_key)
+        contents = Contents()
+        try:
+            if isinstance(table, pa.RecordBatchReader):
+                return file, file.write(table.schema, contents.of(table), {}), contents
+            rows = rows_of(table)
+        except SourceError as e:
+            where = f"{key.to_user_string()}{f'[{partition_key}]' if partition_key else ''}"
+            msg = f"{where}: {e}"
+            raise SourceError(msg) from e
+        batches = contents.of(rows.batches(rows.schema.names, _ROWS_A_GROUP))
+        return file, file.write(rows.schema, batches, {}), contents
+
+    def load_input(self, context: dg.InputContext) -> object:
+        """Loads a table as what the parameter is annotated with."""
+        upstream = context.asset_key
+        keys: list[str | None] = [*context.asset_partition_keys] if context.has_asset_partitions else [None]
+        if context.definition_metadata.get(PROVENANCE):
+            sidecars = [self._provenance_file(upstream, key) for key in keys]
+            return load_as(context.dagster_type.typing_type, sidecars)
+        lazy = context.op_def is not None and LAZY in context.op_def.tags
+        if lazy and _only_checks(context):
+            return {}
+        files = {key: self.file(upstream, key) for key in keys}
+        for key, file in files.items():
+            if not file.exists():
+                where = f"{upstream.to_user_string()}{f'[{key}]' if key else ''}"
+                msg = f"{where} is not stored at {file.uri}; materialize it first"
+                raise SourceError(msg)
+        if lazy:
+            return {key: file.rows() for key, file in files.items()}
+        wanted = context.dagster_type.typing_type
+        return load_as(wanted, [*files.values()])
+
+
+def from_environment(value: Any, of: str = "ColumnStore") -> Any:
+    """Options with the environment variables read that EnvVar names in them: Dagster reads those of plain fields only."""
+    named = value.keys() == {"env"} if isinstance(value, Mapping) else isinstance(value, dg.EnvVar)
+    if named:
+        variable = value if isinstance(value, dg.EnvVar) else dg.EnvVar(value["env"])
+        found = variable.get_value()
+        if found is None:
+            msg = f"storage_options of the {of}: the environment variable {variable.env_var_name} is not set"
+            raise SourceError(msg)
+        return found
+    if isinstance(value, Mapping):
+        return {name: from_environment(option, of) for name, option in value.items()}
+    return value
+
+
+def _tell_version(context: dg.OutputContext, contents: Contents) -> None:
+    """Names the stored contents, unless the asset did, so that the same rows stored again make nothing stale."""
+    step = context.step_context
+    if not step.has_data_version(context.asset_key):
+        step.set_data_version(context.asset_key, dg.DataVersion(contents.hexdigest()))
+
+
+def _only_checks(context: dg.InputContext) -> bool:
+    """Whether the step that reads evaluates checks of its asset and computes nothing."""
+    step = context.step_context
+    selected = step.job_def.asset_layer.get_selected_entity_keys_for_node(step.node_handle)
+    return not any(isinstance(key, dg.AssetKey) for key in selected)
+
+
+def load_as(wanted: object, files: Sequence[ParquetFile]) -> object:
+    """Files as one pa.Table, pandas.DataFrame, dataset or list of dicts, by the type that is asked for."""
+    name = getattr(typing.get_origin(wanted) or wanted, "__name__", "")
+    module = getattr(wanted, "__module__", "").partition(".")[0]
+    if name == "DataFrame" and module == "pandas":
+        return to_pandas(_table(files))
+    if name == "Dataset" and module == "pyarrow":
+        return _dataset(files)
+    if name == "list":
+        table = _table(files)
+        columns = [
+            column.to_pylist() if (values := _loaded(table, i)) is None else values
+            for i, column in enumerate(table.columns)
+        ]
+        return [dict(zip(table.column_names, row, strict=True)) for row in zip(*columns, strict=True)]
+    return _table(files)
+
+
+def _table(files: Sequence[ParquetFile]) -> pa.Table:
+    rows = chained([file.rows() for file in files])
+    return rows.table(rows.schema.names)
+
+
+def _dataset(files: Sequence[ParquetFile]) -> ds.Dataset:
+    import pyarrow.dataset as ds
+
+    paths = [file.path for file in files]
+    schema = chained([file.rows() for file in files]).schema
+    return ds.dataset([path.path for path in paths], schema, format="parquet", filesystem=paths[0].fs)
+
+
+def to_pandas(table: pa.Table) -> pd.DataFrame:
+    """A table as a DataFrame: Json cells as Python objects, images as PIL images, the rest as pandas has it."""
+    import pandas as pd
+
+    every = {i: _loaded(table, i) for i in range(table.num_columns)}
+    parsed = {i: values for i, values in every.items() if values is not None}
+    frame: pd.DataFrame = table.drop_columns([table.column_names[i] for i in parsed]).to_pandas()
+    for i, values in parsed.items():
+        frame.insert(i, table.column_names[i], pd.Series(values, dtype=object, index=frame.index))
+    return frame
+
+
+def _loaded(table: pa.Table, i: int) -> list[Any] | None:
+    try:
+        return loaded(table.column(i), table.schema.field(i))
+    except CellError as e:
+        msg = f"column {table.column_names[i]!r}: {e.message}"
+        raise SourceError(msg) from e
+
+
+def _file_metadata(file: ParquetFile, rows: int, *, partitioned: bool) -> dict[str, Any]:
+    count = "dagster/partition_row_count" if partitioned else "dagster/row_count"
+    return {
+        count: rows,
+        "dagster/uri": file.uri,
+        "dagster/size_bytes": file.size_bytes,
+        "dagster/column_schema": dg.TableSchema(
+            columns=[dg.TableColumn(name, kind) for name, kind in schema_entries(file.schema)]
+        ),
+    }
+
+
+def _described(value: object) -> str:
+    if isinstance(value, Mapping):
+        return f"a dict with the keys {sorted(map(str, value))[:5]}"
+    return type(value).__name__

@@ -1,0 +1,98 @@
+"""The thread that asks a ledger for all the pools of a process."""
+
+import math
+import threading
+import time
+from collections.abc import Callable
+
+from pxt_assets.throttle.ledger.ledger_share import LedgerShare
+from pxt_assets.throttle.ledger.messages import Answer, LedgerUnavailable, Request
+
+IDLE_SECONDS = 10.0
+"""Time with nothing to ask after which the thread ends; it is started again when there is."""
+
+
+class Clerk:
+    """Runs the exchanges of shares, one after another, when they are due. Wakes for nothing else."""
+
+    def __init__(self, exchange: Callable[[str, Request], Answer]) -> None:
+        self._exchange = exchange
+        self._condition = threading.Condition()
+        self._shares: set[LedgerShare] = set()
+        self._thread: threading.Thread | None = None
+        self._closing: set[LedgerShare] = set()  # those to run at once
+        self._closed: list[threading.Event] = []  # of those who wait for that
+
+    def time(self) -> float:
+        """Return the seconds of the clock by which shares are due: that of event loops."""
+        return time.monotonic()
+
+    def notify(self, share: LedgerShare) -> None:
+        """Take note that a share is due earlier."""
+        with self._condition:
+            self._shares.add(share)
+            if self._thread is None or not self._thread.is_alive():
+                self._thread = threading.Thread(target=self._run, name="pxt-ledger", daemon=True)
+                self._thread.start()
+            self._condition.notify()
+
+    def close(self) -> bool:
+        """Run the exchanges that are outstanding at once, so that leases are given back.
+
+        The thread ends then, unless somebody goes on to draw on a pool. Returns whether it has ended.
+        """
+        closed = threading.Event()
+        with self._condition:
+            thread = self._thread
+            if thread is None or not thread.is_alive():  # no thread lives on in a forked process
+                return True
+            self._closing = set(self._shares)
+            self._closed.append(closed)
+            self._condition.notify()
+        closed.wait()
+        with self._condition:
+            ended = self._thread is not thread
+        if ended:
+            thread.join()
+        return ended
+
+    def _run(self) -> None:
+        while (share := self._next()) is not None:
+            sent, closing = self.time(), bool(self._closed)
+            try:
+                request = share.request(sent, closing=closing)
+                share.settle(request, self._exchange(share.key, request), sent, self.time())
+            except LedgerUnavailable as error:
+                share.fail(str(error), self.time(), closing=closing)
+            except Exception as error:
+                # Whatever it is, requests must not wait for ever for a thread that died.
+                share.fail(f"{type(error).__name__}: {error}", self.time(), closing=closing)
+
+    def _next(self) -> LedgerShare | None:
+        """Wait for the share that is due first; None when there has been none for a while, or on closing."""
+        idle_since = self.time()
+        with self._condition:
+            while True:
+                if self._closing:
+                    outstanding = self._closing.pop()
+                    self._shares.discard(outstanding)
+                    return outstanding
+                if self._closed:
+                    while self._closed:
+                        self._closed.pop().set()
+                    if not self._shares:
+                        self._thread = None
+                        return None
+                now = self.time()
+                self._shares = {share for share in self._shares if share.due < math.inf}
+                share = min(self._shares, key=lambda share: share.due, default=None)
+                if share is not None and share.due <= now:
+                    self._shares.discard(share)
+                    return share
+                end = idle_since + IDLE_SECONDS
+                if share is not None:
+                    end = min(share.due, now + threading.TIMEOUT_MAX)
+                if end <= now:
+                    self._thread = None
+                    return None
+                self._condition.wait(end - now)

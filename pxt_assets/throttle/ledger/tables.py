@@ -1,0 +1,192 @@
+"""The tables of the ledger, and the SQL that reads and writes them: the same on SQLite and PostgreSQL.
+
+All times are the database's own clock, in seconds since 1970. What is unknown or has never been is null.
+"""
+
+import json
+import math
+from typing import Any
+
+from sqlalchemy import Connection, text
+
+from pxt_assets.throttle.ledger.arithmetic import Holding, PoolRows, Row
+
+VERSION = 2
+"""Changes with the tables or with what their columns mean."""
+
+CLOCK = {
+    "sqlite": "SELECT (julianday('now') - 2440587.5) * 86400.0",
+    "postgresql": "SELECT CAST(EXTRACT(EPOCH FROM clock_timestamp()) AS DOUBLE PRECISION)",
+}
+"""How each database is asked for its time, as of the statement, not of the transaction."""
+
+_TABLES = (
+    "CREATE TABLE IF NOT EXISTS pxt_version (version INTEGER NOT NULL)",
+    "CREATE TABLE IF NOT EXISTS pxt_pools (pool TEXT PRIMARY KEY, held_until DOUBLE PRECISION)",
+    """CREATE TABLE IF NOT EXISTS pxt_buckets (
+        pool TEXT NOT NULL, dimension TEXT NOT NULL, capacity DOUBLE PRECISION, rate DOUBLE PRECISION NOT NULL,
+        level DOUBLE PRECISION NOT NULL, updated DOUBLE PRECISION NOT NULL, corrections DOUBLE PRECISION NOT NULL,
+        leased DOUBLE PRECISION NOT NULL, spilled DOUBLE PRECISION NOT NULL, measured DOUBLE PRECISION,
+        drain DOUBLE PRECISION NOT NULL, taken_by_others DOUBLE PRECISION NOT NULL, compared DOUBLE PRECISION,
+        configured DOUBLE PRECISION, PRIMARY KEY (pool, dimension))""",
+    """CREATE TABLE IF NOT EXISTS pxt_processes (
+        pool TEXT NOT NULL, process TEXT NOT NULL, seen DOUBLE PRECISION NOT NULL, until DOUBLE PRECISION,
+        holding TEXT NOT NULL, PRIMARY KEY (pool, process))""",
+)
+_SELECT_BUCKETS = text(
+    "SELECT dimension, capacity, rate, level, updated, corrections, leased, spilled, measured, "
+    "drain, taken_by_others, compared, configured "
+    "FROM pxt_buckets WHERE pool = :pool"
+)
+_SELECT_PROCESSES = text("SELECT process, seen, until, holding FROM pxt_processes WHERE pool = :pool")
+_INSERT_POOL = text("INSERT INTO pxt_pools (pool) VALUES (:pool) ON CONFLICT DO NOTHING")
+_UPDATE_POOL = text("UPDATE pxt_pools SET held_until = :held_until WHERE pool = :pool")
+_WRITE_BUCKET = text(
+    "INSERT INTO pxt_buckets (pool, dimension, capacity, rate, level, updated, corrections, leased, spilled, "
+    "measured, drain, taken_by_others, compared, configured) VALUES (:pool, :dimension, :capacity, :rate, :level, "
+    ":updated, :corrections, :leased, :spilled, :measured, :drain, :foreign, :compared, :configured) ON CONFLICT (pool, dimension) DO UPDATE SET capacity = :capacity, "
+    "rate = :rate, level = :level, updated = :updated, corrections = :corrections, leased = :leased, "
+    "spilled = :spilled, measured = :measured, drain = :drain, taken_by_others = :foreign, compared = :compared, "
+    "configured = :configured"
+)
+_WRITE_PROCESS = text(
+    "INSERT INTO pxt_processes (pool, process, seen, until, holding) VALUES (:pool, :process, :seen, :until, "
+    ":holding) ON CONFLICT (pool, process) DO UPDATE SET seen = :seen, until = :until, holding = :holding"
+)
+_DELETE_PROCESS = text("DELETE FROM pxt_processes WHERE pool = :pool AND process = :process")
+
+
+def create_tables(connection: Connection) -> int:
+    """Create the tables that are missing, and return the version that the tables are of."""
+    for table in _TABLES:
+        connection.execute(text(table))
+    version = connection.execute(text("SELECT version FROM pxt_version")).scalar()
+    if version is None:
+        connection.execute(text("INSERT INTO pxt_version (version) VALUES (:version)"), {"version": VERSION})
+        return VERSION
+    return int(version)
+
+
+def clock(connection: Connection) -> float:
+    """Return the time of the database."""
+    return float(connection.execute(text(CLOCK[connection.dialect.name])).scalar_one())
+
+
+def pool_keys(connection: Connection) -> list[str]:
+    """Return the keys of all pools."""
+    return [row[0] for row in connection.execute(text("SELECT pool FROM pxt_pools ORDER BY pool"))]
+
+
+def lock_pool(connection: Connection, pool: str) -> float:
+    """Keep all others from the rows of a pool until the transaction ends; return until when it is held.
+
+    On SQLite the transaction itself keeps them off.
+    """
+    suffix = " FOR UPDATE" if connection.dialect.name == "postgresql" else ""
+    select = text(f"SELECT held_until FROM pxt_pools WHERE pool = :pool{suffix}")  # noqa: S608
+    row = connection.execute(select, {"pool": pool}).first()
+    if row is None:
+        connection.execute(_INSERT_POOL, {"pool": pool})
+        row = connection.execute(select, {"pool": pool}).one()
+    return _time(row[0])
+
+
+def read_pool(connection: Connection, pool: str, held_until: float) -> PoolRows:
+    """Return all rows of a pool."""
+    rows = PoolRows(held_until=held_until)
+    for (
+        dimension,
+        capacity,
+        rate,
+        level,
+        updated,
+        corrections,
+        leased,
+        spilled,
+        measured,
+        drain,
+        foreign,
+        compared,
+        configured,
+    ) in connection.execute(_SELECT_BUCKETS, {"pool": pool}):
+        rows.rows[dimension] = Row(
+            updated=updated,
+            limit=math.inf if capacity is None else capacity,
+            rate=rate,
+            level=level,
+            corrections=corrections,
+            leased=leased,
+            spilled=spilled,
+            measured=_time(measured),
+            drain=drain,
+            foreign=foreign,
+            compared=_time(compared),
+            configured=configured,
+        )
+    for process, seen, until, holding in connection.execute(_SELECT_PROCESSES, {"pool": pool}):
+        held = json.loads(holding)
+        rows.holdings[process] = Holding(
+            seen,
+            _time(until),
+            held["outstanding"],
+            {dimension: _by_second(taken) for dimension, taken in held["taken"].items()},
+            {int(second): count for second, count in held["rejected"].items()},
+        )
+    return rows
+
+
+def write_pool(
+    connection: Connection, pool: str, before: set[str], held_until: float, rows: PoolRows
+) -> None:
+    """Write the rows of a pool; `before` are the processes and `held_until` the hold as they were read."""
+    if rows.held_until != held_until:
+        connection.execute(_UPDATE_POOL, {"pool": pool, "held_until": _null(rows.held_until)})
+    buckets: list[dict[str, Any]] = [
+        {
+            "pool": pool,
+            "dimension": dimension,
+            "capacity": _null(row.limit),
+            "rate": row.rate,
+            "level": row.level,
+            "updated": row.updated,
+            "corrections": row.corrections,
+            "leased": row.leased,
+            "spilled": row.spilled,
+            "measured": _null(row.measured),
+            "drain": row.drain,
+            "foreign": row.foreign,
+            "compared": _null(row.compared),
+            "configured": row.configured,
+        }
+        for dimension, row in rows.rows.items()
+    ]
+    if buckets:
+        connection.execute(_WRITE_BUCKET, buckets)
+    processes: list[dict[str, Any]] = [
+        {
+            "pool": pool,
+            "process": process,
+            "seen": holding.seen,
+            "until": _null(holding.until),
+            "holding": json.dumps(
+                {"outstanding": holding.outstanding, "taken": holding.taken, "rejected": holding.rejected}
+            ),
+        }
+        for process, holding in rows.holdings.items()
+    ]
+    connection.execute(_WRITE_PROCESS, processes)
+    gone = [{"pool": pool, "process": process} for process in before - rows.holdings.keys()]
+    if gone:
+        connection.execute(_DELETE_PROCESS, gone)
+
+
+def _by_second(counts: dict[str, float]) -> dict[int, float]:
+    return {int(second): count for second, count in counts.items()}
+
+
+def _time(stored: float | None) -> float:
+    return -math.inf if stored is None else stored
+
+
+def _null(number: float) -> float | None:
+    return number if math.isfinite(number) else None

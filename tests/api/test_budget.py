@@ -1,0 +1,272 @@
+"""What a budget admits, alone and before the client, on a virtual clock."""
+
+import asyncio
+import json
+import random
+from collections.abc import Callable
+from typing import Any
+
+import httpx2
+import openai
+import pytest
+
+from pxt_assets.api.budget import Budget, BudgetReachedError
+from pxt_assets.api.client import Answer, Client
+from pxt_assets.api.estimate import Estimator, Observed
+from pxt_assets.api.meter import Meter
+from pxt_assets.api.pricing import cost_usd
+from pxt_assets.api.request import Request, Usage
+from pxt_assets.errors import CellError, RunError
+from pxt_assets.functions import chat_completions
+from pxt_assets.throttle import Pool
+from tests.virtual_time import run
+
+MODEL = "gpt-4o-mini"
+SOLD_BY_NOBODY = "a-model-nobody-sells"
+ASKED = httpx2.Request("POST", "http://127.0.0.1/v1/chat/completions")
+USED = Usage(10, 5)
+PAID = 10 * 0.15e-6 + 5 * 0.60e-6
+"""What an answer of `USED` tokens costs."""
+
+
+def chat(text: str = "Hi", model: str = MODEL) -> Request:
+    return chat_completions.ask({"messages": [{"role": "user", "content": text}], "model": model})
+
+
+def expected(request: Request) -> float:
+    """What a request is expected to cost as long as nothing was answered."""
+    cost = Estimator().cost_usd(request)
+    assert cost is not None
+    return cost
+
+
+def answer(budget: Budget, request: Request) -> None:
+    budget.answered(request, USED, cost_usd(MODEL, USED))
+    budget.settle(request)
+
+
+def test_requests_are_admitted_until_what_is_in_flight_reaches_the_budget() -> None:
+    """What is expected of requests in flight counts as if it were spent."""
+    requests = [chat(str(i)) for i in range(5)]
+    budget = Budget(2.5 * expected(requests[0]))
+    assert [budget.take(request) for request in requests] == [True, True, True, False, False]
+
+
+def test_an_answer_that_was_cheaper_makes_room() -> None:
+    """What was put aside is given back when the answer is there, and only its price is spent."""
+    first, second = chat("1"), chat("2")
+    budget = Budget(expected(first))
+    assert budget.take(first)
+    assert not budget.take(second)
+    answer(budget, first)
+    assert budget.spent_usd == pytest.approx(PAID)
+    assert budget.take(second)
+
+
+def test_a_request_that_was_never_answered_costs_nothing() -> None:
+    """A request that ended without an answer and surely without a bill gives back all that was put aside."""
+    first = chat("1")
+    budget = Budget(expected(first))
+    budget.take(first)
+    budget.settle(first)
+    assert budget.spent_usd == 0
+    assert budget.take(chat("2"))
+
+
+def test_a_lost_answer_is_counted_as_paid() -> None:
+    """Of a request whose answer was lost the expected cost is spent: it may have been charged."""
+    first = chat("1")
+    budget = Budget(expected(first))
+    budget.take(first)
+    budget.unanswered(first)
+    budget.settle(first)
+    assert budget.spent_usd == pytest.approx(expected(first))
+    assert not budget.take(chat("2"))
+
+
+def test_waiting_ends_with_the_figures_when_the_money_is_spent() -> None:
+    """With nothing in flight and the budget spent there is nothing to wait for: the error has both sums."""
+    first = chat("1")
+    budget = Budget(PAID)
+    budget.take(first)
+    answer(budget, first)
+    with pytest.raises(BudgetReachedError, match=r"max_cost_usd=4\.5e-06 is reached: \$4\.5e-06 is spent"):
+        run(budget.wait())
+
+
+def test_all_who_wait_are_told_when_the_money_is_spent() -> None:
+    """None of those who wait for the last request in flight is left waiting."""
+    first = chat("1")
+    budget = Budget(PAID)
+
+    async def main() -> list[Any]:
+        budget.take(first)
+        waiting = [asyncio.create_task(budget.wait()) for _ in range(5)]
+        await asyncio.sleep(1)
+        answer(budget, first)
+        return await asyncio.gather(*waiting, return_exceptions=True)
+
+    assert [type(end) for end in run(main())] == [BudgetReachedError] * 5
+
+
+def test_one_who_gave_up_waiting_keeps_nobody_from_going_on() -> None:
+    """A wait that was cancelled does not use up the room that is made."""
+    first = chat("1")
+    budget = Budget(expected(first))
+
+    async def main() -> None:
+        budget.take(first)
+        gone, stays = asyncio.create_task(budget.wait()), asyncio.create_task(budget.wait())
+        await asyncio.sleep(1)
+        gone.cancel()
+        answer(budget, first)
+        await stays
+
+    run(main())
+
+
+def test_earlier_runs_teach_what_a_request_costs() -> None:
+    """With answers of five tokens known, many more requests fit than with a page expected of each."""
+    untaught, taught = Budget(1e-3), Budget(1e-3)
+    taught.learn(Observed(answers=10, estimated_tokens=50, input_tokens=100, output_tokens=50))
+    admitted = [sum(budget.take(chat(str(i))) for i in range(1_000)) for budget in (untaught, taught)]
+    assert admitted[0] < 10
+    assert admitted[1] > 100
+
+
+def test_a_model_without_a_price_is_refused_before_it_is_sent() -> None:
+    """No request of an unknown price is admitted; the error names the model and what to do."""
+    with pytest.raises(
+        RunError, match=f"no price is known of what '{SOLD_BY_NOBODY}'.*leave max_cost_usd out"
+    ):
+        Budget(1).take(chat(model=SOLD_BY_NOBODY))
+
+
+def test_after_an_answer_of_unknown_price_nothing_is_sent() -> None:
+    """Once nobody knows what was spent, waiting ends with an error, however much the budget allows."""
+    first = chat("1")
+    budget = Budget(1)
+
+    async def main() -> None:
+        budget.take(first)
+        budget.answered(first, None, None)
+        budget.settle(first)
+        with pytest.raises(RunError, match="no price is known"):
+            await budget.wait()
+        assert not budget.take(chat("2"))
+
+    run(main())
+
+
+class Wire:
+    """Stands for the API: takes 1 s, does what `rule` says of the request, and answers otherwise."""
+
+    base_url = httpx2.URL("http://127.0.0.1/v1/")
+
+    def __init__(self, rule: Callable[[str], None] = lambda _: None, **body: Any) -> None:
+        self.rule = rule
+        self.body = {
+            "choices": [{"message": {"content": "Hello"}}],
+            "usage": {"prompt_tokens": USED.input_tokens, "completion_tokens": USED.output_tokens},
+            **body,
+        }
+        self.headers: dict[str, str] = {}
+        self.sent: list[str] = []
+
+    async def post(self, request: Request) -> httpx2.Response:
+        text = request.body["messages"][0]["content"]
+        self.sent.append(text)
+        await asyncio.sleep(1)
+        self.rule(text)
+        return httpx2.Response(200, content=json.dumps(self.body), headers=self.headers, request=ASKED)
+
+
+def refuse(status: int) -> None:
+    response = httpx2.Response(status, request=ASKED)
+    raise openai.APIStatusError("no", response=response, body={"message": "no"})
+
+
+def send_all(wire: Wire, texts: list[str], max_cost_usd: float, **options: Any) -> tuple[list[Any], Budget]:
+    """Answers and errors of requests that are sent at once, and what is left of the budget."""
+    budget = Budget(max_cost_usd)
+    meter = Meter(budget=budget)
+
+    async def main() -> list[Any]:
+        pool = Pool()
+        client = Client(
+            wire,  # type: ignore[arg-type]
+            lambda _: pool,
+            **{
+                "max_in_flight": 100,
+                "max_retries": 3,
+                "timeout": 60.0,
+                "outage_timeout": 300.0,
+                "rng": random.Random(0),
+                **options,
+            },
+        )
+        return await asyncio.gather(*(client.send(chat(t), meter) for t in texts), return_exceptions=True)
+
+    return run(main()), budget
+
+
+def test_many_requests_at_once_stay_within_the_budget() -> None:
+    """However many wait, those that are sent cost no more than the budget and what is in flight at its end."""
+    texts = [str(i) for i in range(200)]
+    ends, budget = send_all(Wire(), texts, 100 * PAID)
+    answered = sum(isinstance(end, Answer) for end in ends)
+    assert answered + sum(isinstance(end, BudgetReachedError) for end in ends) == 200
+    assert budget.spent_usd == pytest.approx(answered * PAID)
+    assert 100 <= answered <= 101
+
+
+def test_a_request_that_cannot_be_sent_hands_its_place_on() -> None:
+    """A request that is too large for the limits leaves the money, and the turn, to those behind it."""
+    wire = Wire()
+    wire.headers = {
+        "x-ratelimit-limit-tokens": "1000",
+        "x-ratelimit-remaining-tokens": "900",
+        "x-ratelimit-reset-tokens": "6s",
+    }
+    ends, _ = send_all(wire, ["first", "large" * 10_000, "last"], expected(chat("first")))
+    assert [type(end) for end in ends] == [Answer, CellError, Answer]
+    assert wire.sent == ["first", "last"]
+
+
+def test_retries_are_paid_from_the_budget() -> None:
+    """A request that is retried after lost answers has spent what each of them may have cost."""
+    lost = iter([True, True])
+
+    def rule(_: str) -> None:
+        if next(lost, False):
+            raise ConnectionResetError
+
+    ends, budget = send_all(Wire(rule), ["1"], 1)
+    assert isinstance(ends[0], Answer)
+    assert budget.spent_usd == pytest.approx(2 * expected(chat("1")) + PAID)
+
+
+def test_a_refusal_costs_nothing() -> None:
+    """Requests that the API refuses, or fails at, are not charged."""
+    ends, budget = send_all(Wire(lambda text: refuse(400 if text == "1" else 500)), ["1"], 1)
+    assert isinstance(ends[0], CellError)
+    assert budget.spent_usd == 0
+
+
+def test_lost_answers_end_a_run_that_has_only_them() -> None:
+    """A server that loses every answer is not asked for more than the budget allows."""
+    wire = Wire(lambda _: (_ for _ in ()).throw(ConnectionResetError()))
+    one = expected(chat("0"))
+    ends, budget = send_all(wire, [str(i) for i in range(10)], 3.5 * one, max_retries=50)
+    assert {type(end) for end in ends} == {BudgetReachedError}
+    assert len(wire.sent) == 4
+    assert budget.spent_usd == pytest.approx(4 * one)
+
+
+def test_an_answer_whose_price_is_unknown_is_returned() -> None:
+    """What was paid for at a price that nobody knows is an answer all the same; those behind it are not sent."""
+    wire = Wire(model=SOLD_BY_NOBODY)
+    ends, _ = send_all(wire, ["1", "2", "3"], 1.5 * expected(chat("1")))
+    assert [type(end) for end in ends[:2]] == [Answer, Answer]
+    assert type(ends[2]) is RunError
+    assert wire.sent == ["1", "2"]

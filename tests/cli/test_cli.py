@@ -1,0 +1,147 @@
+"""The command line, as a user calls it."""
+
+import os
+import re
+import signal
+import subprocess
+import sys
+import urllib.request
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+
+from pxt_assets.cli.commands import main
+
+SOLVED = ("solved", "solved/body_idx_vectors", "solved/body_idx")
+TICKETS = (
+    "tickets",
+    "tickets/response",
+    "tickets/summary",
+    "tickets/embed",
+    "tickets/moderation",
+    "tickets/flagged",
+    "tickets/context",
+    "tickets/draft",
+    "tickets/reply",
+)
+PHOTOS = (
+    "photos",
+    "photos/seen",
+    "photos/caption",
+    "photos/reply",
+    "photos/heard",
+    "photos/transcript",
+    "photos/edit",
+    "photos/edited",
+)
+
+
+def pxt_assets(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    """`pxt-assets ...` in a folder, without a key and without a Dagster home."""
+    kept = {k: v for k, v in os.environ.items() if not k.startswith(("PXT_", "OPENAI_", "DAGSTER_"))}
+    command = [sys.executable, "-m", "pxt_assets", *arguments]
+    return subprocess.run(command, cwd=folder, env=kept, capture_output=True, text=True, check=False)
+
+
+def figures(output: str, asset: str) -> list[str]:
+    """An asset's row of the table at the end: rows, failed, requests, tokens, cost, seconds."""
+    (row,) = re.findall(rf"^{re.escape(asset)} +(.*)$", output, re.MULTILINE)
+    return row.split()
+
+
+def test_the_demo_materializes_all_assets_and_says_what_it_took(tmp_path):
+    """`pxt-assets demo` prints per asset its figures, where the files are, and how to open them in the browser."""
+    done = pxt_assets(tmp_path, "demo")
+    assert done.returncode == 0, done.stderr
+    assert re.findall(r"^((?:solved|tickets|photos)\S*) {2,}\d", done.stdout, re.MULTILINE) == [
+        *SOLVED,
+        *TICKETS,
+        *PHOTOS,
+    ]
+    assert {figures(done.stdout, asset)[0] for asset in SOLVED} == {"24"}
+    assert {figures(done.stdout, asset)[0] for asset in TICKETS} == {"80"}
+    assert {figures(done.stdout, asset)[0] for asset in PHOTOS} == {"10"}
+    assert figures(done.stdout, "tickets/response")[2] == "79"  # two tickets have the same text
+    assert figures(done.stdout, "tickets/embed")[1] == "2"  # the empty text, and the one that is too long
+    assert {figures(done.stdout, asset)[1] for asset in PHOTOS[1:]} == {"0"}
+    assert "simulated cost" in done.stdout
+    store = tmp_path / ".pxt-demo" / "columns"
+    assert str(store) in done.stdout
+    files = [p for p in store.rglob("*.parquet") if p.parent.name != "_meta"]
+    assert len(files) == len(TICKETS + PHOTOS) * 5 + len(SOLVED) - 1
+    assert not list(store.rglob("*.journal"))
+    assert f"DAGSTER_HOME={tmp_path}/.pxt-demo/dagster" in done.stdout
+    assert "dagster dev -m pxt_assets.demo.definitions" in done.stdout
+    assert "Unclosed" not in done.stderr
+
+    again = pxt_assets(tmp_path, "demo")
+    assert again.returncode == 0, again.stderr
+    assert figures(again.stdout, "tickets/response")[2] == "0"
+    assert figures(again.stdout, "tickets/moderation")[2] == "0"
+    assert {figures(again.stdout, asset)[2] for asset in PHOTOS[1:]} == {"0"}
+
+
+@pytest.fixture
+def own(tmp_path):
+    folder = tmp_path / "own"
+    folder.mkdir()
+    (folder / "north.csv").write_text("nr,text\n1,The tent leaks.\n2,Thank you!\n")
+    (folder / "south [1].csv").write_text("nr,text\n1,007\n")
+    return folder
+
+
+def test_the_demo_runs_on_files_of_ones_own(tmp_path, own):
+    """`--data DIR` makes each file of the folder a partition, without photos; `--key` and `--text` name its columns."""
+    done = pxt_assets(tmp_path, "demo", "--data", str(own), "--key", "nr", "--text", "text")
+    assert done.returncode == 0, done.stderr
+    assert figures(done.stdout, "tickets/summary")[0] == "3"
+    assert "PXT_DEMO_FILES=" in done.stdout
+    assert "photos" not in done.stdout
+    assert "solved" not in done.stdout
+
+
+def test_a_mistake_in_ones_own_files_is_told_in_a_line(tmp_path, own):
+    """A failed run ends with its cause and exit code 1, not with a traceback."""
+    (own / "south [1].csv").write_text("nr,text\n1,a\n1,b\n")
+    done = pxt_assets(tmp_path, "demo", "--data", str(own), "--key", "nr", "--text", "text")
+    assert done.returncode == 1
+    assert "the key nr is not unique" in done.stderr
+    assert "south [1]" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["demo", "--live"], "OPENAI_API_KEY"),
+        (["demo", "--data", "nowhere"], "nowhere is no folder"),
+        (["simulate", "--rpm", "-1"], "rpm must be a number > 0"),
+    ],
+)
+def test_wrong_arguments_are_refused_before_anything_runs(tmp_path, monkeypatch, arguments, message):
+    """A wrong argument is answered by what is allowed."""
+    monkeypatch.chdir(tmp_path)
+    done = CliRunner(env={"OPENAI_API_KEY": None}).invoke(main, arguments)
+    assert done.exit_code != 0
+    assert message in done.stderr
+    assert not (tmp_path / ".pxt-demo").exists()
+
+
+def test_simulate_serves_until_it_is_interrupted():
+    """`pxt-assets simulate` announces its address, answers there, and ends quietly at Ctrl-C."""
+    command = [sys.executable, "-m", "pxt_assets", "simulate", "--port", "0"]
+    with subprocess.Popen(
+        command,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),  # noqa: PLW1509
+    ) as process:
+        found = re.search(r"http://127\.0\.0\.1:\d+", process.stdout.readline())
+        with urllib.request.urlopen(f"{found[0]}/simulator/counters") as answer:
+            assert answer.status == 200
+        process.send_signal(signal.SIGINT)
+        _, errors = process.communicate()
+    assert process.returncode == 0
+    assert errors == ""

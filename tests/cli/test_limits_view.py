@@ -1,0 +1,89 @@
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+from rich.console import Console
+
+from pxt_assets.api.ledger_url import default_ledger_url
+from pxt_assets.cli.commands import main
+from pxt_assets.cli.limits_view import instance_ledger, limits_table
+from pxt_assets.throttle.ledger import PoolReport
+from pxt_assets.throttle.ledger.messages import Ask, Measurement, Request
+from pxt_assets.throttle.ledger.sql import SqlLedger
+
+
+def report(group: str = "gpt-4o-mini", *, limit: float | None = 1_200.0, processes: int = 2) -> PoolReport:
+    remaining = None if limit is None else 37.4
+    return PoolReport(("0123456789ab", group), "requests", limit, limit, remaining, 600.0, processes, 3)
+
+
+def shown(*pools: PoolReport) -> str:
+    console = Console(width=140)
+    with console.capture() as captured:
+        console.print(limits_table(pools))
+    return captured.get()
+
+
+def test_every_pool_has_a_line_with_its_numbers() -> None:
+    """Limit, what is left, the rate in use and its share, processes, and 429s of the last minute."""
+    other = PoolReport(("fedcba987654", "other"), "requests", None, None, None, 0.0, 0, 0)
+    (line,) = [line for line in shown(report(), other).splitlines() if "gpt-4o-mini" in line]
+    cells = line.split()
+    assert cells == ["01234567", "gpt-4o-mini", "requests", "1,200", "37", "600", "50%", "2", "3"]
+
+
+def test_a_limit_that_is_not_known_is_said_to_be() -> None:
+    """Unknown is not zero."""
+    assert shown(report(limit=None)).count("unknown") == 2
+
+
+def test_large_numbers_fit_a_terminal() -> None:
+    """Limits of hundreds of millions leave room for all columns in 80 characters."""
+    console = Console(width=80)
+    with console.capture() as captured:
+        console.print(limits_table([report("gpt-4o-mini", limit=180e6)]))
+    assert "180.0M" in captured.get()
+    assert "gpt-4o-mini" in captured.get()
+    assert "…" not in captured.get()
+
+
+def test_pools_in_use_come_first() -> None:
+    """What processes draw on now stands above what they did once."""
+    text = shown(report("idle", processes=0), report("busy"))
+    assert text.index("busy") < text.index("idle")
+
+
+def test_names_are_no_markup() -> None:
+    """A model's name is shown as it is."""
+    assert "[red]x" in shown(report("[red]x"))
+
+
+def test_the_command_reads_the_ledger(tmp_path: Path) -> None:
+    """`pxt-assets limits --ledger URL` prints what processes have told that ledger."""
+    url = f"sqlite:///{tmp_path / 'ledger.sqlite'}"
+    ledger = SqlLedger(url)
+    opening = Measurement(600.0, 10.0, age=0.0, low=500.0, high=500.0, opening=True)
+    key = ledger.share(("account", "gpt-6-luna")).key
+    ledger.exchange(key, Request((Ask("requests", 5.0, 0.0, measured=opening),)))
+    ledger.close()
+    result = CliRunner().invoke(main, ["limits", "--ledger", url])
+    assert result.exit_code == 0
+    assert "gpt-6-luna" in result.output
+    assert "600" in result.output
+
+
+def test_the_instance_says_where_the_ledger_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With DAGSTER_HOME it is the file in that instance's storage, without in the temporary directory."""
+    monkeypatch.setenv("DAGSTER_HOME", str(tmp_path))
+    assert instance_ledger() == default_ledger_url(tmp_path / "storage")
+    monkeypatch.delenv("DAGSTER_HOME")
+    assert instance_ledger() == default_ledger_url(None)
+
+
+def test_what_is_no_ledger_is_said() -> None:
+    """A wrong URL and a server that is away end the command with a line, and no traceback."""
+    for url in ("mysql://host/db", "postgresql://nobody:hunter2@127.0.0.1:9/db"):
+        result = CliRunner().invoke(main, ["limits", "--ledger", url])
+        assert result.exit_code == 1
+        assert "Error: " in result.output
+        assert "hunter2" not in result.output

@@ -1,0 +1,91 @@
+"""Lines of progress: what they say of one partition, and of several."""
+
+from typing import Any
+
+import pytest
+
+from pxt_assets.api.meter import Meter
+from pxt_assets.compute.asking import progress as progress_module
+from pxt_assets.compute.asking.progress import Board, Progress, observed
+from pxt_assets.throttle import Used
+
+
+class Clock:
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.now = 100.0
+        monkeypatch.setattr(progress_module.time, "monotonic", lambda: self.now)
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
+    return Clock(monkeypatch)
+
+
+def at(label: str, done: int, total: int, **used: Any) -> Progress:
+    return Progress(label, done, total, 10.0, Meter(**used))
+
+
+def test_a_partition_in_one_line(clock: Clock) -> None:
+    """Rows, rows a second since the last line, cost, 429s, and how long it will take at that rate."""
+    board = Board()
+    done = 0
+    with board.showing("t/c[a]", lambda: at("t/c[a]", done, 4_000, cost_usd=0.5, rate_limited=1)):
+        done, clock.now = 1_000, clock.now + 10
+        assert (
+            board.line() == "t/c[a]: 1,000 of 4,000 rows (25%), 100 rows/s, $0.500000, 1 429, about 30 s left"
+        )
+        done, clock.now = 1_050, clock.now + 10
+        assert board.line() == (
+            "t/c[a]: 1,050 of 4,000 rows (26%), 5.0 rows/s, $0.500000, 1 429, about 10 min left"
+        )
+
+
+def test_partitions_in_one_line(clock: Clock) -> None:
+    """Those that have ended count; how many rows the others have is guessed by those that were opened."""
+    board = Board("t/c", 4)
+    with board.showing("a", lambda: at("a", 100, 100, cost_usd=1.0)):
+        pass
+    with board.showing("b", lambda: at("b", 50, 100, cost_usd=1.5, rate_limited=2)):
+        clock.now += 10
+        assert board.line() == (
+            "t/c: 1 of 4 partitions: 150 of about 400 rows (38%), 15 rows/s, $2.50, 2 429s, about 17 s left"
+        )
+
+
+def test_an_unknown_cost_is_none_of_all(clock: Clock) -> None:
+    """It would not be a cost if it were 0."""
+    board = Board("t/c", 2)
+    with (
+        board.showing("a", lambda: at("a", 1, 2, cost_usd=1.0)),
+        board.showing("b", lambda: at("b", 1, 2, cost_usd=None)),
+    ):
+        assert "cost unknown" in board.line()
+
+
+def test_the_share_of_the_limit_is_that_since_the_last_line(clock: Clock) -> None:
+    """A line tells what is in use now, not what was on average; the first one what was since the first request."""
+
+    class Half(Used):
+        share = 0.5
+
+    class Most(Used):
+        share = 0.98
+
+    board = Board(used=Half)
+    with board.showing("a", lambda: at("a", 1, 9, used=Most())):
+        assert "98% of the limit in use" in board.line()
+        assert "50% of the limit in use" in board.line()
+
+
+def test_observers_see_the_end_of_each(clock: Clock) -> None:
+    """Whoever draws a bar is told when it is full."""
+    seen: list[tuple[str, int]] = []
+    with observed(lambda p: seen.append((p.label, p.done))):
+        board = Board()
+        with board.showing("a", lambda: at("a", 3, 3)):
+            pass
+    assert seen == [("a", 3)]
+    last = board.last("a")
+    assert last is not None
+    assert last.done == 3
+    assert board.last("b") is None
