@@ -11,10 +11,11 @@ from contextlib import suppress
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from pxt_assets.api.answer import Answer
 from pxt_assets.api.failure import Failure, failure_of, plain
 from pxt_assets.api.meter import Meter
 from pxt_assets.api.request import Parsed, Request
-from pxt_assets.api.sending import Answer, Sending
+from pxt_assets.api.sending import Sending
 from pxt_assets.api.telemetry import installed
 from pxt_assets.errors import CellError, RunError
 from pxt_assets.throttle import (

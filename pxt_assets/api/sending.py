@@ -3,32 +3,17 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
 from dataclasses import dataclass
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, NamedTuple, Self
+from typing import TYPE_CHECKING, Self
 
+from pxt_assets.api.answer import Answer
 from pxt_assets.api.meter import Meter
-from pxt_assets.api.request import Request, Usage
+from pxt_assets.api.request import Request
 from pxt_assets.api.telemetry import RequestSpan, Telemetry
 
 if TYPE_CHECKING:
     import httpx2
-
-
-class Answer(NamedTuple):
-    """What a request was answered with."""
-
-    values: Sequence[Any]
-    """A value for each cell that was asked for."""
-    usage: Usage | None
-    model: str | None
-    """The model snapshot that answered."""
-    cost_usd: float | None
-    request_id: str | None
-    latency_s: float
-    attempts: int
-    """How often the request was sent."""
 
 
 @dataclass(eq=False)

@@ -26,9 +26,8 @@ if TYPE_CHECKING:
     from opentelemetry.metrics import Meter
     from opentelemetry.trace import Tracer
 
+    from pxt_assets.api.answer import Answer
     from pxt_assets.api.request import Request
-    from pxt_assets.api.sending import Answer
-    from pxt_assets.compute.partition.column import Column, Outcome
 
 SCOPE = "pxt_assets"
 SCHEMA_URL = "https://opentelemetry.io/schemas/1.41.0"
@@ -147,35 +146,30 @@ class RequestSpan:
 
 
 @contextmanager
-def partition_span(column: Column) -> Iterator[Callable[[Outcome], None]]:
-    """Within the block, the span of one partition of a column is the current one; it is given what came of it."""
+def partition_span(
+    asset: str, partition: str | None, run_id: str | None
+) -> Iterator[Callable[[Mapping[str, Any], float | None], None]]:
+    """Within the block, the span of one partition of a column is the current one.
+
+    What it gives is called with the attributes of the outcome (`pxt.rows_computed`, ...; None for what is not known) and
+    the share of the rate limits that the partition used, 0 to 1.
+    """
     telemetry = installed()
     if telemetry is None:
-        yield lambda _: None
+        yield lambda _attributes, _limit_utilization: None
         return
-    asset = "/".join(column.file_metadata.get("asset", ())) or column.label
-    partition = column.file_metadata.get("partition")
-    given = _known({"pxt.asset": asset, "pxt.partition": partition, "pxt.run_id": column.run_id})
+    given = _known({"pxt.asset": asset, "pxt.partition": partition, "pxt.run_id": run_id})
     with telemetry.tracer.start_as_current_span(
         f"compute {asset}", attributes=given, record_exception=False, set_status_on_exception=False
     ) as span:
 
-        def finished(outcome: Outcome) -> None:
-            meter = outcome.meter
-            told = {
-                "pxt.rows_computed": outcome.computed,
-                "pxt.rows_reused": outcome.reused,
-                "pxt.rows_failed": outcome.failed,
-                "pxt.requests": meter.requests,
-                "pxt.cost_usd": meter.cost_usd,
-                "pxt.simulated": outcome.simulated,
-            }
-            span.set_attributes(_known(told))
-            if meter.limit_utilization is not None:
-                telemetry.utilization.set(meter.limit_utilization, {"pxt.asset": asset})
+        def finish(attributes: Mapping[str, Any], limit_utilization: float | None) -> None:
+            span.set_attributes(_known(attributes))
+            if limit_utilization is not None:
+                telemetry.utilization.set(limit_utilization, {"pxt.asset": asset})
 
         try:
-            yield finished
+            yield finish
         except BaseException as e:
             span.set_attribute("error.type", error_type(e))
             span.set_status(telemetry.trace.StatusCode.ERROR)

@@ -1,34 +1,31 @@
 """ComputedColumnsComponent: a table and its computed columns, declared in a `defs.yaml`."""
 
-from typing import Annotated, Any, Self
+from typing import Any, Self
 
 import dagster as dg
 from dagster._utils.warnings import disable_dagster_warnings
 from pydantic import (
     BaseModel,
-    ConfigDict,
-    Field,
     ModelWrapValidatorHandler,
     PrivateAttr,
     ValidationError,
     model_validator,
 )
 
-from pxt_assets.api.openai_resource import OpenAIResource
 from pxt_assets.component.columns import add_column
-from pxt_assets.component.declaration import AssetOptions, ColumnDeclaration, FromYaml, without_secrets
+from pxt_assets.component.declaration import TableDeclaration, without_secrets
 from pxt_assets.component.imported import importer
 from pxt_assets.component.place import Place
-from pxt_assets.component.resources import FieldsOf, own_resources
+from pxt_assets.component.resources import own_resources
 from pxt_assets.component.scaffold import ColumnsScaffolder
 from pxt_assets.component.tables import declared_table, table_key
-from pxt_assets.storage.store import ColumnStore
+from pxt_assets.component.upstream_asset import upstream_asset
 
 _REFERENCES = "dagster/code_references"
 
 
 @dg.scaffold_with(ColumnsScaffolder)
-class ComputedColumnsComponent(dg.Component, dg.Model, dg.Resolvable):
+class ComputedColumnsComponent(dg.Component, TableDeclaration, dg.Resolvable):
     """A table, and columns computed from it by functions of the OpenAI API or your own; each column is an asset.
 
     Example:
@@ -62,70 +59,6 @@ class ComputedColumnsComponent(dg.Component, dg.Model, dg.Resolvable):
     Templates, `{{ ... }}`, are rendered everywhere but in `name`, `function`, `arguments`, `value` and `description`,
     where text comes through as it is. Errors name the file and the line.
     """
-
-    model_config = ConfigDict(extra="forbid", populate_by_name=True)
-
-    table: str = Field(
-        description="The key of the table's asset, as text: `tickets`, `raw/tickets`. With `files` this component makes it.",
-        examples=["tickets", "raw/tickets"],
-    )
-    files: str | None = Field(
-        default=None,
-        description="Files that the table is read from: CSV, JSON Lines, Parquet or Arrow, or images or audio files, one a "
-        "row. A path, glob or fsspec URL, in which `{partition_key}` stands for the partition; a relative one counts "
-        "from the project's root.",
-        examples=["data/tickets/{partition_key}.csv", "s3://bucket/photos/"],
-    )
-    encoding: str = Field(default="utf-8", description="The encoding of text files.")
-    storage_options: dict[str, Any] | None = Field(
-        default=None, repr=False, description="Options of the fsspec file system that holds `files`."
-    )
-    key: str | list[str] | None = Field(
-        default=None,
-        description="The column or columns that identify a row inside a partition; without them it is its position.",
-        examples=["id", ["customer", "number"]],
-    )
-    schema_: dict[str, str] = Field(
-        default={},
-        alias="schema",
-        description="Types of columns that the data does not tell: String, Int, Float, Bool, Json, Image, Audio, "
-        "Array[(1536,), 'float32'].",
-        examples=[{"photo": "Image", "score": "Float"}],
-    )
-    partitions: FromYaml = Field(
-        default="inherit",
-        description="`inherit`: those of the table's asset, which is defined in this project; `none`; or "
-        "`{dynamic: name}`, `{static: [a, b]}`, `{daily: 2027-01-01}` (or hourly, weekly, monthly; with end, timezone, "
-        "end_offset, ...), `{multi: {date: {daily: 2027-01-01}, region: {static: [eu, us]}}}`, or a template. With "
-        "`files` none unless they are given.",
-        examples=["inherit", {"daily": "2027-01-01", "timezone": "Europe/Berlin"}, {"dynamic": "customers"}],
-    )
-    openai: Annotated[Any, FieldsOf(OpenAIResource)] = Field(
-        default=None,
-        repr=False,
-        description="This component's own way to the API; without it, and without `simulated`, the project's resource `openai`.",
-        examples=[{"api_key": "{{ env.OPENAI_API_KEY }}"}],
-    )
-    simulated: dict[str, Any] | None = Field(
-        default=None,
-        description="In place of `openai`: answers are made up on this machine at no cost. Options of the simulator: rpm, "
-        "tpm, latency (seconds), fault_rate, seed, ...",
-        examples=[{}, {"rpm": 500, "tpm": 200_000}],
-    )
-    store: Annotated[Any, FieldsOf(ColumnStore)] = Field(
-        default=None,
-        repr=False,
-        description="Where this component's columns are stored; without it, the project's resource `columns`. A relative "
-        "base_path counts from the project's root.",
-        examples=[{"base_path": "data/columns"}, {"base_path": "s3://bucket/columns"}],
-    )
-    defaults: AssetOptions = Field(
-        default=AssetOptions(),
-        description="Options of all columns that do not say otherwise; tags are added up.",
-    )
-    columns: list[ColumnDeclaration] = Field(
-        description="The computed columns, in an order in which each reads those before it."
-    )
 
     _context: dg.ResolutionContext | None = PrivateAttr(default=None)
 
@@ -161,7 +94,19 @@ class ComputedColumnsComponent(dg.Component, dg.Model, dg.Resolvable):
         resolution = self._context or context.resolution_context
         place = Place.of(resolution) if self._context else Place()
         resources, keys = own_resources(self, context, resolution, place)
-        table = declared_table(self, keys, context, resolution, place)
+        table = declared_table(
+            self,
+            keys,
+            context,
+            resolution,
+            place,
+            lambda key: upstream_asset(
+                key,
+                context,
+                type(self),
+                lambda other: isinstance(other, ComputedColumnsComponent) and other.declares(key),
+            ),
+        )
         assets = [_at(place.at("files"), asset) for asset in table.assets]
         import_ = importer(context.normalize_component_type_str)
         for i, column in enumerate(self.columns):

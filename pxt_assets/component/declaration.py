@@ -1,4 +1,4 @@
-"""What a column's entry in YAML may hold."""
+"""What a component's entry in YAML may hold."""
 
 from typing import Annotated, Any, Literal
 
@@ -6,7 +6,10 @@ import dagster as dg
 from pydantic import ConfigDict, Field, ValidationError, WithJsonSchema
 from pydantic_core import ErrorDetails, InitErrorDetails
 
+from pxt_assets.api.openai_resource import OpenAIResource
 from pxt_assets.component.examples import EXAMPLES, VALUE
+from pxt_assets.component.resource_fields import FieldsOf
+from pxt_assets.storage.store import ColumnStore
 
 _OR_NONE: list[dict[str, Any]] = [{"type": "string"}, {"type": "object"}, {"type": "null"}]
 
@@ -132,3 +135,71 @@ class ColumnDeclaration(AssetOptions):
         examples=["all", {"time_window": {"start_offset": -1, "end_offset": 0}}],
     )
     description: str | None = Field(default=None, description="What the column holds, as Markdown.")
+
+
+class TableDeclaration(dg.Model):
+    """A table, its computed columns, and the resources of their own."""
+
+    model_config = ConfigDict(extra="forbid", populate_by_name=True)
+
+    table: str = Field(
+        description="The key of the table's asset, as text: `tickets`, `raw/tickets`. With `files` this component makes it.",
+        examples=["tickets", "raw/tickets"],
+    )
+    files: str | None = Field(
+        default=None,
+        description="Files that the table is read from: CSV, JSON Lines, Parquet or Arrow, or images or audio files, one a "
+        "row. A path, glob or fsspec URL, in which `{partition_key}` stands for the partition; a relative one counts "
+        "from the project's root.",
+        examples=["data/tickets/{partition_key}.csv", "s3://bucket/photos/"],
+    )
+    encoding: str = Field(default="utf-8", description="The encoding of text files.")
+    storage_options: dict[str, Any] | None = Field(
+        default=None, repr=False, description="Options of the fsspec file system that holds `files`."
+    )
+    key: str | list[str] | None = Field(
+        default=None,
+        description="The column or columns that identify a row inside a partition; without them it is its position.",
+        examples=["id", ["customer", "number"]],
+    )
+    schema_: dict[str, str] = Field(
+        default={},
+        alias="schema",
+        description="Types of columns that the data does not tell: String, Int, Float, Bool, Json, Image, Audio, "
+        "Array[(1536,), 'float32'].",
+        examples=[{"photo": "Image", "score": "Float"}],
+    )
+    partitions: FromYaml = Field(
+        default="inherit",
+        description="`inherit`: those of the table's asset, which is defined in this project; `none`; or "
+        "`{dynamic: name}`, `{static: [a, b]}`, `{daily: 2027-01-01}` (or hourly, weekly, monthly; with end, timezone, "
+        "end_offset, ...), `{multi: {date: {daily: 2027-01-01}, region: {static: [eu, us]}}}`, or a template. With "
+        "`files` none unless they are given.",
+        examples=["inherit", {"daily": "2027-01-01", "timezone": "Europe/Berlin"}, {"dynamic": "customers"}],
+    )
+    openai: Annotated[Any, FieldsOf(OpenAIResource)] = Field(
+        default=None,
+        repr=False,
+        description="This component's own way to the API; without it, and without `simulated`, the project's resource `openai`.",
+        examples=[{"api_key": "{{ env.OPENAI_API_KEY }}"}],
+    )
+    simulated: dict[str, Any] | None = Field(
+        default=None,
+        description="In place of `openai`: answers are made up on this machine at no cost. Options of the simulator: rpm, "
+        "tpm, latency (seconds), fault_rate, seed, ...",
+        examples=[{}, {"rpm": 500, "tpm": 200_000}],
+    )
+    store: Annotated[Any, FieldsOf(ColumnStore)] = Field(
+        default=None,
+        repr=False,
+        description="Where this component's columns are stored; without it, the project's resource `columns`. A relative "
+        "base_path counts from the project's root.",
+        examples=[{"base_path": "data/columns"}, {"base_path": "s3://bucket/columns"}],
+    )
+    defaults: AssetOptions = Field(
+        default=AssetOptions(),
+        description="Options of all columns that do not say otherwise; tags are added up.",
+    )
+    columns: list[ColumnDeclaration] = Field(
+        description="The computed columns, in an order in which each reads those before it."
+    )

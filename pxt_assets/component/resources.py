@@ -3,49 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import Any, TypeVar
 
 import dagster as dg
-from pydantic import TypeAdapter, ValidationError
+from pydantic import ValidationError
 
 from pxt_assets.api.openai_resource import OpenAIResource
 from pxt_assets.assets.columns.column_spec import ResourceKeys
 from pxt_assets.assets.declarations.identifiers import identifier
+from pxt_assets.component.declaration import TableDeclaration
 from pxt_assets.component.place import Place
+from pxt_assets.component.resource_fields import declarable_fields
 from pxt_assets.component.tables import table_key, under_root
 from pxt_assets.component.templates import environment_variable, rendered, with_environment
 from pxt_assets.storage.store import ColumnStore
 
-if TYPE_CHECKING:
-    from pydantic import GetJsonSchemaHandler
-    from pydantic.json_schema import JsonSchemaValue
-    from pydantic_core import CoreSchema
-
-    from pxt_assets.component.component import ComputedColumnsComponent
-
 R = TypeVar("R", OpenAIResource, ColumnStore)
-
-_UNDOCUMENTED = {"simulator"}
-
-
-class FieldsOf:
-    """Documents a field of the component by the fields of the resource that it declares."""
-
-    def __init__(self, resource: type[dg.ConfigurableResource[Any]]) -> None:
-        self._resource = resource
-
-    def __get_pydantic_json_schema__(
-        self, _schema: CoreSchema, _handler: GetJsonSchemaHandler
-    ) -> JsonSchemaValue:
-        text = {"type": "string"}  # a template
-        properties = {}
-        for name, field in self._resource.model_fields.items():
-            if name not in _UNDOCUMENTED:
-                annotation: Any = field.annotation
-                schema = TypeAdapter[Any](annotation).json_schema()
-                properties[name] = {"description": field.description, "anyOf": [schema, text]}
-        declared = {"type": "object", "properties": properties, "additionalProperties": False}
-        return {"anyOf": [declared, text, {"type": "null"}], "default": None}
 
 
 def declared_resource(kind: type[R], declared: object, context: dg.ResolutionContext, place: Place) -> R:
@@ -61,7 +34,7 @@ def declared_resource(kind: type[R], declared: object, context: dg.ResolutionCon
     if not isinstance(declared, Mapping):
         msg = f"got {type(declared).__name__}, allowed: the fields of {kind.__name__}, or a template that gives one"
         raise place.error(msg)
-    fields = {name: field for name, field in kind.model_fields.items() if name not in _UNDOCUMENTED}
+    fields = declarable_fields(kind)
     for name in declared:
         if name not in fields:
             raise place.at(name).error(f"{kind.__name__} has no {name!r}, allowed: {', '.join(fields)}")
@@ -100,7 +73,7 @@ def own_name(context: dg.ComponentLoadContext, table: dg.AssetKey) -> str:
 
 
 def own_resources(
-    declared: ComputedColumnsComponent,
+    declared: TableDeclaration,
     context: dg.ComponentLoadContext,
     resolution: dg.ResolutionContext,
     place: Place,

@@ -3,26 +3,22 @@
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable
+from typing import Any
 
 import dagster as dg
 
 from pxt_assets.assets.columns.column_spec import ResourceKeys
 from pxt_assets.assets.table import Table
+from pxt_assets.component.declaration import TableDeclaration
 from pxt_assets.component.options import type_named
 from pxt_assets.component.partition_options import partitions_of
 from pxt_assets.component.place import Place
 from pxt_assets.component.templates import rendered
-from pxt_assets.component.upstream_asset import upstream_asset
 from pxt_assets.errors import DefinitionError
 
-if TYPE_CHECKING:
-    from pxt_assets.component.component import ComputedColumnsComponent
 
-
-def table_key(
-    declared: ComputedColumnsComponent, resolution: dg.ResolutionContext, place: Place
-) -> dg.AssetKey:
+def table_key(declared: TableDeclaration, resolution: dg.ResolutionContext, place: Place) -> dg.AssetKey:
     """The key of the table's asset. Raises DefinitionError."""
     given = rendered(declared.table, resolution, place.at("table"))
     if isinstance(given, dg.AssetKey):
@@ -36,13 +32,17 @@ def table_key(
 
 
 def declared_table(
-    declared: ComputedColumnsComponent,
+    declared: TableDeclaration,
     keys: ResourceKeys,
     context: dg.ComponentLoadContext,
     resolution: dg.ResolutionContext,
     place: Place,
+    upstream_of: Callable[[dg.AssetKey], dg.AssetsDefinition | dg.AssetSpec],
 ) -> Table:
-    """The table, whose columns use the resources of these keys. Raises DefinitionError."""
+    """The table, whose columns use the resources of these keys. Raises DefinitionError.
+
+    `upstream_of` finds the asset of the project whose partitions the table inherits.
+    """
 
     class DeclaredTable(Table):
         _resources = keys
@@ -64,7 +64,7 @@ def declared_table(
         DefinitionError if partitions == "inherit" else Exception
     ):  # others' errors are their own
         if declared.files is None and partitions == "inherit":
-            upstream = upstream_asset(key, context, type(declared), lambda c: c.declares(key))  # type: ignore[attr-defined]
+            upstream = upstream_of(key)
         elif partitions == "inherit":
             msg = "partitions: inherit, but the table is made here, of files; say its partitions, or none"
             raise DefinitionError(msg)

@@ -57,9 +57,12 @@ async def compute(column: Column, shared: Shared, admitted: Callable[[], None] =
     Raises RunError; whatever was finished by then is on disk, and the stored column is as it was.
     """
     try:
-        with column.inputs.held(), partition_span(column) as finished:
+        with (
+            column.inputs.held(),
+            partition_span(column.asset_name, column.partition_key, column.run_id) as finish_span,
+        ):
             outcome = await _compute(column, shared, admitted)
-            finished(outcome)
+            finish_span(outcome.span_attributes, outcome.meter.limit_utilization)
             return outcome
     except RunError as e:
         e.locate(column.label)

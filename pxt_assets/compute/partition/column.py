@@ -63,6 +63,16 @@ class Column:
     file_metadata: Mapping[str, Any] = field(default_factory=dict)
 
     @property
+    def asset_name(self) -> str:
+        """`tickets/response`."""
+        return "/".join(self.file_metadata.get("asset", ())) or self.label
+
+    @property
+    def partition_key(self) -> str | None:
+        """None for all of an asset without partitions."""
+        return self.file_metadata.get("partition")
+
+    @property
     def total(self) -> int:
         """Rows to compute."""
         rows = self.inputs.num_rows
@@ -94,6 +104,18 @@ class Outcome:
     def errors(self) -> Mapping[str, int]:
         """Failed rows by error type."""
         return self.findings.errors
+
+    @property
+    def span_attributes(self) -> Mapping[str, Any]:
+        """What a span of OpenTelemetry says of it."""
+        return {
+            "pxt.rows_computed": self.computed,
+            "pxt.rows_reused": self.reused,
+            "pxt.rows_failed": self.failed,
+            "pxt.requests": self.meter.requests,
+            "pxt.cost_usd": self.meter.cost_usd,
+            "pxt.simulated": self.simulated,
+        }
 
 
 class CellsFailedError(PartitionError):

@@ -1,0 +1,39 @@
+"""The fields of a resource, as YAML may give them."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from pydantic import BaseModel, TypeAdapter
+
+if TYPE_CHECKING:
+    from pydantic import GetJsonSchemaHandler
+    from pydantic.fields import FieldInfo
+    from pydantic.json_schema import JsonSchemaValue
+    from pydantic_core import CoreSchema
+
+_UNDOCUMENTED = {"simulator"}
+
+
+def declarable_fields(resource: type[BaseModel]) -> dict[str, FieldInfo]:
+    """The fields that a user may give."""
+    return {name: field for name, field in resource.model_fields.items() if name not in _UNDOCUMENTED}
+
+
+class FieldsOf:
+    """Documents a field of the component by the fields of the resource that it declares."""
+
+    def __init__(self, resource: type[BaseModel]) -> None:
+        self._resource = resource
+
+    def __get_pydantic_json_schema__(
+        self, _schema: CoreSchema, _handler: GetJsonSchemaHandler
+    ) -> JsonSchemaValue:
+        text = {"type": "string"}  # a template
+        properties = {}
+        for name, field in declarable_fields(self._resource).items():
+            annotation: Any = field.annotation
+            schema = TypeAdapter[Any](annotation).json_schema()
+            properties[name] = {"description": field.description, "anyOf": [schema, text]}
+        declared = {"type": "object", "properties": properties, "additionalProperties": False}
+        return {"anyOf": [declared, text, {"type": "null"}], "default": None}
