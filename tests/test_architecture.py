@@ -1,0 +1,98 @@
+"""The rooms of the package, as `[tool.importlinter]` in pyproject.toml orders them, and that a wrong import is found."""
+
+import shutil
+import subprocess
+import sysconfig
+import tomllib
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+PACKAGE = ROOT / "pxt_assets"
+LINT = Path(sysconfig.get_path("scripts")) / "lint-imports"
+
+
+def lint(folder: Path) -> tuple[bool, str]:
+    """Whether all contracts are kept by the package in a folder, and what is said of those that are not."""
+    command = [str(LINT), "--no-cache", "--no-logo"]
+    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
+    return done.returncode == 0, done.stdout + done.stderr
+
+
+@pytest.fixture
+def copy(tmp_path: Path) -> Path:
+    """A folder with a copy of the package and its contracts."""
+    ignored = shutil.ignore_patterns("data", "docs", "__pycache__")
+    shutil.copytree(PACKAGE, tmp_path / "pxt_assets", ignore=ignored)
+    shutil.copy(ROOT / "pyproject.toml", tmp_path)
+    return tmp_path
+
+
+def test_each_room_imports_from_rooms_below_it():
+    """No arrow runs back up, no circle, and below storage only the modules that are listed know Dagster."""
+    kept, said = lint(ROOT)
+    assert kept, said
+
+
+@pytest.mark.parametrize(
+    ("module", "line", "named"),
+    [
+        ("values/digest.py", "from pxt_assets.api.client import Client", "values.digest -> pxt_assets.api.client"),
+        (
+            "api/pricing.py",
+            "from typing import TYPE_CHECKING\nif TYPE_CHECKING:\n    from pxt_assets.compute.partition.column import Column",
+            "api.pricing -> pxt_assets.compute.partition.column",
+        ),
+        ("storage/rows.py", "import pxt_assets.assets.table", "storage.rows -> pxt_assets.assets.table"),
+        ("demo/models.py", "from pxt_assets.component import scaffold", "demo.models -> pxt_assets.component.scaffold"),
+        ("throttle/pace.py", "from pxt_assets.errors import RunError", "throttle.pace -> pxt_assets.errors"),
+        ("throttle/pace.py", "from pxt_assets import Table", "throttle.pace -> pxt_assets"),
+        ("simulator/vectors.py", "from pxt_assets.values import digest", "simulator.vectors -> pxt_assets.values.digest"),
+        ("files/text.py", "import dagster", "files.text -> dagster"),
+        (
+            "compute/cells/cell.py",
+            "from pxt_assets.compute.claims.claim import claimed",
+            "compute.cells.cell -> pxt_assets.compute.claims.claim",
+        ),
+        ("functions/messages.py", "from pxt_assets.functions.chat import chat_completions", ".messages -> .chat"),
+    ],
+)  # fmt: skip
+def test_an_import_that_does_not_belong_is_named(copy: Path, module: str, line: str, named: str):
+    """One wrong import, of types alone too, breaks a contract, and the line that does is told."""
+    path = copy / "pxt_assets" / module
+    path.write_text(f"{path.read_text()}\n{line}\n")
+    kept, said = lint(copy)
+    assert not kept
+    assert named in " ".join(said.split())
+
+
+@pytest.mark.parametrize("module", ["values/digest.py", "api/wire.py", "storage/store.py"])
+def test_a_module_above_its_room_is_noticed(copy: Path, module: str):
+    """A module that moves up into `assets` is missed by those below, however its importers follow it."""
+    old = "pxt_assets." + module.removesuffix(".py").replace("/", ".")
+    (copy / "pxt_assets" / module).rename(copy / "pxt_assets/assets/page" / Path(module).name)
+    for path in (copy / "pxt_assets").rglob("*.py"):
+        path.write_text(
+            path.read_text().replace(f"from {old} ", f"from pxt_assets.assets.page.{Path(module).stem} ")
+        )
+    kept, said = lint(copy)
+    assert not kept
+    assert f"-> pxt_assets.assets.page.{Path(module).stem} (l." in said
+
+
+def test_every_folder_is_a_room_that_says_what_it_is_for():
+    """A folder of modules has a docstring, and its place among the layers."""
+    contracts = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["importlinter"]["contracts"]
+    placed = {
+        f"{container}.{room.strip()}"
+        for contract in contracts
+        for container in contract.get("containers", ())
+        for layer in contract["layers"]
+        for room in layer.split("|")
+    }
+    inner = {"pxt_assets.throttle.ledger", "pxt_assets.simulator.audio.sound"}
+    for init in PACKAGE.glob("*/**/__init__.py"):
+        name = ".".join(init.parent.relative_to(ROOT).parts)
+        assert init.read_text().startswith('"""'), init
+        assert name in placed | inner, name
