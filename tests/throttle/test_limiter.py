@@ -1,38 +1,13 @@
+"""When a limiter grants a request: in order, as soon as there is room, told by the server's answers."""
+
 import asyncio
-import gc
-import weakref
 
 import pytest
 
-from pxt_assets.throttle import Limiter, Permit, Pool, RequestTooLarge, Used
+from pxt_assets.throttle import Limiter, Permit, Pool, RequestTooLarge
 from pxt_assets.throttle.probe import MORE_A_SECOND, PROBES
+from tests.throttle.measured import ONE, headers, measured, now, settle
 from tests.virtual_time import run
-
-ONE = {"requests": 1.0}
-
-
-def headers(limit: int, remaining: int, dimension: str = "requests") -> dict[str, str]:
-    return {
-        f"x-ratelimit-limit-{dimension}": str(limit),
-        f"x-ratelimit-remaining-{dimension}": str(remaining),
-    }
-
-
-async def measured(limit: int = 60, remaining: int = 0) -> Limiter:
-    """A limiter whose bucket of requests has `remaining` left, and fills by one a second if of 60."""
-    limiter = Limiter(Pool())
-    (await limiter.acquire(ONE)).answered(headers(limit, remaining))
-    return limiter
-
-
-def now() -> float:
-    return asyncio.get_running_loop().time()
-
-
-async def settle() -> None:
-    """Let every ready task run, without time passing."""
-    for _ in range(10):
-        await asyncio.sleep(0)
 
 
 def test_what_is_there_is_granted_at_once():
@@ -226,94 +201,6 @@ class TestRejection:
         run(main())
 
 
-class TestCancellation:
-    def test_a_cancelled_wait_leaves_nothing_behind(self):
-        """No waiter, no timer, no cost, and no reference to the task."""
-
-        async def main() -> None:
-            limiter = await measured()
-            before = limiter.pool.buckets["requests"].taken
-            tasks = [asyncio.ensure_future(limiter.acquire(ONE)) for _ in range(5)]
-            await settle()
-            references = [weakref.ref(task) for task in tasks]
-            for task in tasks:
-                task.cancel()
-            await asyncio.gather(*tasks, return_exceptions=True)
-            del tasks, task
-            await settle()
-            gc.collect()
-            assert not any(reference() for reference in references)
-            assert not limiter._waiting
-            assert limiter._timer is None
-            assert limiter.pool.buckets["requests"].taken == before
-
-        run(main())
-
-    def test_a_cancelled_head_lets_the_next_go(self):
-        """Behind a large request that is cancelled, a small one goes at its own time."""
-
-        async def main() -> float:
-            limiter = await measured()
-            large = asyncio.ensure_future(limiter.acquire({"requests": 50.0}))
-            small = asyncio.ensure_future(limiter.acquire(ONE))
-            await asyncio.sleep(0.5)
-            large.cancel()
-            await small
-            return now()
-
-        assert run(main()) == pytest.approx(1.3)
-
-    def test_a_grant_that_meets_a_cancellation_is_returned(self):
-        """Cancelled between the grant and the waking, a request gives back what it took."""
-
-        async def main() -> None:
-            limiter = await measured(limit=60, remaining=2)
-            await asyncio.sleep(0.5)
-            permit = await limiter.acquire(ONE)
-            task = asyncio.ensure_future(limiter.acquire({"requests": 20.0}))
-            other = asyncio.ensure_future(limiter.acquire({"requests": 25.0}))
-            await settle()
-            permit.answered(headers(60, 30))
-            task.cancel()
-            await other
-            assert task.cancelled()
-            assert now() == 0.5
-            assert limiter.pool.buckets["requests"].level == 5
-
-        run(main())
-
-    def test_a_permit_not_used_is_returned(self):
-        """What was taken for a request that was never sent goes to the next in the queue, once."""
-
-        async def main() -> None:
-            limiter = await measured(limit=60, remaining=30)
-            permit = await limiter.acquire({"requests": 29.0})
-            waiting = asyncio.ensure_future(limiter.acquire({"requests": 20.0}))
-            await settle()
-            permit.cancel()
-            permit.cancel()
-            await waiting
-            assert now() == 0
-            assert limiter.pool.buckets["requests"].level == 10
-
-        run(main())
-
-    def test_the_first_word_on_a_permit_counts(self):
-        """Cancelling after the answer does nothing, so that it may stand in a `finally`."""
-
-        async def main() -> None:
-            limiter = Limiter(Pool())
-            permit = await limiter.acquire(ONE)
-            permit.answered(headers(60, 30))
-            permit.cancel()
-            permit.rejected({"retry-after": "100"})
-            permit.lost()
-            assert limiter.pool.buckets["requests"].level == 30
-            assert limiter.statistics().rate_limited == 0
-
-        run(main())
-
-
 class TestTooLarge:
     def test_it_is_refused_at_once(self):
         """Even behind others that wait, what can never fit is told so immediately."""
@@ -401,80 +288,3 @@ class TestPools:
             return now()
 
         assert run(main()) == pytest.approx(1.3, abs=1e-3)
-
-
-class TestStatistics:
-    def test_nothing_done_is_nothing_seen(self):
-        """A limiter that granted nothing reports no waits and no share."""
-
-        async def main() -> None:
-            statistics = Limiter(Pool()).statistics()
-            assert (statistics.rate_limited, statistics.seconds_throttled) == (0, 0)
-            assert statistics.utilization is None
-
-        run(main())
-
-    def test_waits_are_summed(self):
-        """Three requests that wait 1.3, 2.3 and 3.3 s were throttled for 6.9 s."""
-
-        async def main() -> float:
-            limiter = await measured()
-            await asyncio.gather(*(limiter.acquire(ONE) for _ in range(3)))
-            return limiter.statistics().seconds_throttled
-
-        assert run(main()) == pytest.approx(6.9)
-
-    def test_utilization_is_what_was_taken_of_what_was_allowed(self):
-        """Ten of the 60 there and the 30 that flowed in meanwhile and were lost are 11 %."""
-
-        async def main() -> float | None:
-            limiter = Limiter(Pool())
-            (await limiter.acquire(ONE)).answered(headers(60, 59))
-            await asyncio.sleep(31)
-            for _ in range(9):
-                (await limiter.acquire(ONE)).lost()
-            await asyncio.sleep(1000)
-            return limiter.statistics().utilization
-
-        assert run(main()) == pytest.approx(10 / 91)
-
-    def test_utilization_is_of_this_limiter(self):
-        """What an earlier limiter took of the pool is not counted, nor what others took."""
-
-        async def main() -> float | None:
-            pool = (await measured(limit=60, remaining=59)).pool
-            limiter = Limiter(pool)
-            await asyncio.sleep(100)
-            (await limiter.acquire({"requests": 20.0})).answered(headers(60, 20))
-            return limiter.statistics().utilization
-
-        assert run(main()) == pytest.approx(0.5)
-
-    def test_utilization_without_limits_is_unknown(self):
-        """An endpoint that reports none has no share to tell."""
-
-        async def main() -> float | None:
-            limiter = Limiter(Pool())
-            (await limiter.acquire(ONE)).answered({})
-            return limiter.statistics().utilization
-
-        assert run(main()) is None
-
-
-def test_utilization_is_counted_anew_after_a_restart():
-    """What was left unused before a measurement begins is no part of it."""
-
-    async def main() -> tuple[float | None, float | None]:
-        limiter = await measured(limit=600, remaining=600)
-        for _ in range(10):
-            (await limiter.acquire({"requests": 1.0})).lost()
-        before = limiter.statistics().utilization
-        used = Used([limiter])
-        for _ in range(585):
-            (await limiter.acquire({"requests": 1.0})).lost()
-        return before, used.share
-
-    before, after = run(main())
-    assert before is not None
-    assert after is not None
-    assert before < 0.05 < 0.95 < after
