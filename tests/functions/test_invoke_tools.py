@@ -1,87 +1,25 @@
+"""What the tools give that a model's answers call: results, errors, and what is run again."""
+
 import asyncio
 import json
 import threading
-from collections.abc import Callable
-from typing import Any, Literal
+from typing import Any
 
 import dagster as dg
 import pytest
 
 from pxt_assets import ColumnStore, OpenAIResource, Table, tool, tools, udf
 from pxt_assets.errors import DefinitionError
-from pxt_assets.functions import chat_completions, invoke_tools, responses
+from pxt_assets.functions import invoke_tools
 from pxt_assets.values.types import Json
+from tests.functions.called_tools import CALLED, TOOLS, Call, asks, calling, get_weather
 from tests.runs import failure, materialize, metadata, rows_asset, stored, values
-from tests.scripted_server import Asked, Reply, ScriptedServer, chat, refusal, resource_of
-
-Call = tuple[str, Any]
-Calls = dict[str, list[Call]]
-
-NO_CITY = {"Atlantis"}
-CALLED: list[str] = []
-
-
-def get_weather(city: str, unit: Literal["C", "F"] = "C") -> str:
-    """The current weather."""
-    CALLED.append(city)
-    if city in NO_CITY:
-        msg = f"no city {city}"
-        raise ValueError(msg)
-    return f"20 {unit} in {city}"
-
-
-async def get_time(zone: str) -> dict[str, str]:
-    """The current time."""
-    await asyncio.sleep(0)
-    return {"zone": zone}
-
-
-TOOLS = tools(get_weather, get_time)
+from tests.scripted_server import chat, refusal, resource_of
 
 
 @pytest.fixture(autouse=True)
 def _forget() -> None:
     CALLED.clear()
-
-
-def calling(calls: Calls) -> Callable[[Asked], Reply]:
-    """A server's script that answers a text with these calls, either API as it does."""
-
-    def text_of(arguments: Any) -> str:
-        return arguments if isinstance(arguments, str) else json.dumps(arguments)
-
-    def script(asked: Asked) -> Reply:
-        if asked.path.endswith("/responses"):
-            items = [
-                {
-                    "type": "function_call",
-                    "call_id": f"call_{i}",
-                    "name": name,
-                    "arguments": text_of(arguments),
-                }
-                for i, (name, arguments) in enumerate(calls.get(asked.text, []))
-            ]
-            return Reply({"id": "resp_1", "model": "m", "status": "completed", "output": items})
-        items = [
-            {
-                "id": f"call_{i}",
-                "type": "function",
-                "function": {"name": name, "arguments": text_of(arguments)},
-            }
-            for i, (name, arguments) in enumerate(calls.get(asked.text, []))
-        ]
-        message = (
-            {"role": "assistant", "content": None, "tool_calls": items} if items else {"content": "no calls"}
-        )
-        return Reply({"id": "c", "model": "m", "choices": [{"index": 0, "message": message}]})
-
-    return script
-
-
-def asks(api: str, table: Table, given: Any = TOOLS) -> Any:
-    if api == "responses":
-        return responses(table.body, model="m", tools=given)
-    return chat_completions([{"role": "user", "content": table.body}], model="m", tools=given)
 
 
 def run(
@@ -346,80 +284,3 @@ def test_a_wrong_call_says_what_to_write(arguments: tuple[Any, Any], message: st
     with pytest.raises(DefinitionError) as caught:
         invoke_tools(*arguments)
     assert message in str(caught.value)
-
-
-def sent(server: ScriptedServer, name: str) -> list[Any]:
-    return [asked.body.get(name) for asked in server.asked]
-
-
-class TestWhatIsSent:
-    @pytest.mark.parametrize("api", ["chat", "responses"])
-    @pytest.mark.parametrize(
-        "given",
-        [TOOLS, [get_weather, get_time], (tool(get_weather), get_time), [TOOLS], list(TOOLS)],
-        ids=["tools", "functions", "both", "nested", "list"],
-    )
-    def test_tools_are_sent_in_the_apis_form(
-        self, given: Any, api: str, store: ColumnStore, serve: Any
-    ) -> None:
-        """Nested for chat completions, flat for responses, however they are given."""
-        server = serve(calling({}))
-        upstream = rows_asset({"id": [1], "body": ["a"]})
-        table = Table(upstream, key="id")
-        table.add_computed_column(c=asks(api, table, given))
-        materialize([upstream, *table.assets], store, resource_of(server))
-        assert sent(server, "tools") == [getattr(TOOLS, api)]
-
-    @pytest.mark.parametrize("api", ["chat", "responses"])
-    def test_the_apis_own_definitions_stay_as_they_are(
-        self, api: str, store: ColumnStore, serve: Any
-    ) -> None:
-        """Beside functions."""
-        own = {"type": "web_search", "filters": {"z": 1, "a": 2}}
-        server = serve(calling({}))
-        upstream = rows_asset({"id": [1], "body": ["a"]})
-        table = Table(upstream, key="id")
-        table.add_computed_column(c=asks(api, table, [own, get_weather]))
-        materialize([upstream, *table.assets], store, resource_of(server))
-        assert sent(server, "tools") == [[own, *getattr(tools(get_weather), api)]]
-
-    @pytest.mark.parametrize(
-        ("choice", "chat_form", "responses_form", "parallel"),
-        [
-            (TOOLS.choice(auto=True), "auto", "auto", None),
-            (TOOLS.choice(required=True, parallel_tool_calls=False), "required", "required", False),
-            (
-                TOOLS.choice(tool="get_time"),
-                {"type": "function", "function": {"name": "get_time"}},
-                {"type": "function", "name": "get_time"},
-                None,
-            ),
-            ("none", "none", "none", None),
-        ],
-        ids=["auto", "required", "tool", "own"],
-    )
-    @pytest.mark.parametrize("api", ["chat", "responses"])
-    def test_a_choice_is_sent_in_the_apis_form(
-        self,
-        choice: Any,
-        chat_form: Any,
-        responses_form: Any,
-        parallel: Any,
-        api: str,
-        store: ColumnStore,
-        serve: Any,
-    ) -> None:
-        """With `parallel_tool_calls` where that is not to be as it is by default."""
-        server = serve(calling({}))
-        upstream = rows_asset({"id": [1], "body": ["a"]})
-        table = Table(upstream, key="id")
-        function = {"chat": chat_completions, "responses": responses}[api]
-        given = (
-            {"messages": [{"role": "user", "content": table.body}]}
-            if api == "chat"
-            else {"input": table.body}
-        )
-        table.add_computed_column(c=function(**given, model="m", tools=TOOLS, tool_choice=choice))
-        materialize([upstream, *table.assets], store, resource_of(server))
-        assert sent(server, "tool_choice") == [chat_form if api == "chat" else responses_form]
-        assert sent(server, "parallel_tool_calls") == [parallel]

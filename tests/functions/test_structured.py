@@ -1,18 +1,19 @@
+"""Answers in a form: asked for, parsed beside the answer, and typed."""
+
 import enum
 import json
-from collections.abc import Callable
 from typing import Any, Literal, Optional
 
-import dagster as dg
 import pytest
-from pydantic import BaseModel, Field, field_validator
+from pydantic import BaseModel, Field
 
 from pxt_assets import ColumnStore, OpenAIResource, Table, tools
 from pxt_assets.errors import DefinitionError
 from pxt_assets.functions import chat_completions, responses
 from pxt_assets.values.types import Float, Int, Json, String
-from tests.runs import failure, materialize, rows_asset, stored
-from tests.scripted_server import Asked, Reply, ScriptedServer, resource_of
+from tests.functions.structured_answers import APIS, Tickets, Word, call, choice, output, saying, text
+from tests.runs import materialize, rows_asset, stored
+from tests.scripted_server import Reply, resource_of
 
 
 class Mood(enum.Enum):
@@ -35,10 +36,6 @@ class Ticket(BaseModel):
     reference: int | str
 
 
-class Word(BaseModel):
-    word: str
-
-
 TICKET = {
     "sentiment": "good",
     "language": "en",
@@ -55,86 +52,6 @@ SCHEMA = {
     "$defs": {"text": {"type": "string"}},
 }
 CALL = {"id": "c", "type": "function", "function": {"name": "f", "arguments": "{}"}}
-
-Call = Callable[..., Any]
-APIS = ["chat", "responses"]
-
-
-def call(api: str, table: Table, form: Any, **arguments: Any) -> Any:
-    """A call that asks for answers of a form, in `model_kwargs`."""
-    if api == "chat":
-        messages = [{"role": "user", "content": table.body}]
-        kwargs = {} if form is None else {"response_format": form}
-        return chat_completions(messages, model="m", model_kwargs=kwargs, **arguments)
-    kwargs = {} if form is None else {"text": {"format": form}}
-    return responses(table.body, model="m", model_kwargs=kwargs, **arguments)
-
-
-def choice(finish_reason: str = "stop", **message: Any) -> Reply:
-    """An answer of chat completions."""
-    choices = [{"index": 0, "finish_reason": finish_reason, "message": {"role": "assistant", **message}}]
-    return Reply({"id": "c", "model": "m", "choices": choices})
-
-
-def output(*content: Any, status: str = "completed", reason: str | None = None) -> Reply:
-    """An answer of the Responses API, one message of these parts."""
-    message = {"type": "message", "role": "assistant", "content": list(content)}
-    details = {"reason": reason} if reason else None
-    return Reply(
-        {"id": "r", "model": "m", "status": status, "incomplete_details": details, "output": [message]}
-    )
-
-
-def text(said: str) -> dict[str, Any]:
-    return {"type": "output_text", "text": said, "annotations": []}
-
-
-def saying(api: str, said: str) -> Reply:
-    """An answer that is this text."""
-    return choice(content=said) if api == "chat" else output(text(said))
-
-
-class Tickets:
-    """A table `tickets` with a column `c` of answers of one form."""
-
-    def __init__(self, store: ColumnStore, serve: Any) -> None:
-        self.store = store
-        self._serve = serve
-
-    def run(
-        self,
-        api: str,
-        reply: Reply | Callable[[Asked], Reply],
-        form: Any,
-        fails: bool = False,
-        texts: tuple[str | None, ...] = ("a",),
-        **arguments: Any,
-    ) -> tuple[dg.ExecuteInProcessResult, ScriptedServer]:
-        """Materializes both; the server gives the reply."""
-        server = self._serve(reply if callable(reply) else lambda asked: reply)
-        upstream = rows_asset({"id": range(len(texts)), "body": list(texts)})
-        table = Table(upstream, key="id")
-        table.add_computed_column(
-            c=call(api, table, form, **arguments), on_error="abort" if fails else "ignore"
-        )
-        result = materialize([upstream, *table.assets], self.store, resource_of(server), fails=fails)
-        return result, server
-
-    @property
-    def parsed(self) -> list[Any]:
-        """What stands at `parsed`, None where there is no value."""
-        cells = stored(self.store, "tickets/c")["c"].to_pylist()
-        return [None if cell is None else json.loads(cell)["parsed"] for cell in cells]
-
-    @property
-    def errors(self) -> list[tuple[Any, Any]]:
-        table = stored(self.store, "tickets/c")
-        return list(zip(table["c_errortype"].to_pylist(), table["c_errormsg"].to_pylist(), strict=True))
-
-
-@pytest.fixture
-def tickets(store: ColumnStore, serve: Any) -> Tickets:
-    return Tickets(store, serve)
 
 
 @pytest.mark.parametrize("api", APIS)
@@ -209,114 +126,6 @@ def test_the_simulator_answers_in_the_form(
     assert list(parsed) == ["word"]
 
 
-@pytest.mark.parametrize("api", APIS)
-@pytest.mark.parametrize(
-    ("said", "message"),
-    [
-        ("no JSON", "the answer is not of the form asked for: it is not JSON (Expecting value"),
-        ("", "the answer is not of the form asked for: it is not JSON"),
-        ('{"word": 1}', "the answer is not of the form asked for: word: "),
-        ("{}", "the answer is not of the form asked for: word: Field required"),
-        (
-            '{"word": NaN}',
-            "the answer is not of the form asked for: it is not JSON (NaN is no number of JSON)",
-        ),
-    ],
-)
-def test_an_answer_of_another_form_is_the_rows_error(
-    said: str, message: str, api: str, tickets: Tickets
-) -> None:
-    """It says where the fault is."""
-    tickets.run(api, saying(api, said), Word)
-    ((errortype, got),) = tickets.errors
-    if api == "responses" and not said:
-        assert errortype == "EmptyAnswer"
-        return
-    assert errortype == "InvalidStructuredOutput"
-    assert got.startswith(message)
-
-
-@pytest.mark.parametrize(
-    ("api", "reply", "error"),
-    [
-        ("chat", choice(content=None, refusal="I cannot."), ("RefusalError", "refused to answer: I cannot.")),
-        (
-            "responses",
-            output({"type": "refusal", "refusal": "No."}),
-            ("RefusalError", "refused to answer: No."),
-        ),
-        (
-            "chat",
-            choice("length", content='{"wo'),
-            ("TruncatedAnswer", "cut short (length), so it cannot be parsed; raise max_completion_tokens"),
-        ),
-        (
-            "responses",
-            output(text('{"wo'), status="incomplete", reason="max_output_tokens"),
-            (
-                "TruncatedAnswer",
-                "cut short (max_output_tokens), so it cannot be parsed; raise max_output_tokens",
-            ),
-        ),
-        (
-            "chat",
-            choice("content_filter", content=None),
-            (
-                "TruncatedAnswer",
-                "cut short (content_filter), so it cannot be parsed; the API's filter took out",
-            ),
-        ),
-        (
-            "responses",
-            output(status="incomplete", reason="content_filter"),
-            (
-                "TruncatedAnswer",
-                "cut short (content_filter), so it cannot be parsed; the API's filter took out",
-            ),
-        ),
-        ("chat", choice(content=None), ("EmptyAnswer", "neither text nor tool calls")),
-        ("responses", output(), ("EmptyAnswer", "neither text nor tool calls")),
-    ],
-    ids=lambda value: value if isinstance(value, str) else "",
-)
-def test_no_answer_is_the_rows_error(
-    api: str, reply: Reply, error: tuple[str, str], tickets: Tickets
-) -> None:
-    """A refusal, a truncated or an empty answer is never a null."""
-    tickets.run(api, reply, Word)
-    ((errortype, message),) = tickets.errors
-    assert errortype == error[0]
-    assert error[1] in message
-    assert tickets.parsed == [None]
-
-
-@pytest.mark.parametrize(
-    ("api", "reply"),
-    [
-        ("chat", Reply({"choices": [None]})),
-        ("chat", Reply({"choices": ["text"]})),
-        ("chat", Reply({"choices": [{"message": "text"}]})),
-        ("chat", choice(content=[{"type": "text", "text": '{"word": "a"}'}])),
-        ("responses", Reply({"output": [None], "status": "completed"})),
-        ("responses", Reply({"output": [], "status": "incomplete", "incomplete_details": "text"})),
-        ("responses", output({"type": "output_text"})),
-        ("responses", output(None)),
-    ],
-)
-def test_an_answer_that_is_not_as_documented_is_the_rows_error(
-    api: str, reply: Reply, tickets: Tickets
-) -> None:
-    """Of a server of other ways; the other rows are answered."""
-    tickets.run(
-        api,
-        lambda asked: reply if asked.text == "bad" else saying(api, '{"word": "b"}'),
-        Word,
-        texts=("bad", "b"),
-    )
-    assert [errortype for errortype, _ in tickets.errors] == ["InvalidAnswer", None]
-    assert tickets.parsed == [None, {"word": "b"}]
-
-
 def test_calls_of_tools_instead_of_text_are_no_error(tickets: Tickets) -> None:
     """`parsed` is null; the calls are there to be run."""
 
@@ -339,36 +148,6 @@ def test_of_several_choices_the_first_is_parsed(tickets: Tickets) -> None:
     ]
     tickets.run("chat", Reply({"choices": choices}), Word, n=2)
     assert tickets.parsed == [{"word": "0"}]
-
-
-def test_a_validator_that_raises_is_the_rows_error(tickets: Tickets) -> None:
-    """Whatever it raises."""
-
-    class Strict(BaseModel):
-        word: str
-
-        @field_validator("word")
-        @classmethod
-        def known(cls, word: str) -> str:
-            raise KeyError(word)
-
-    tickets.run("chat", saying("chat", '{"word": "a"}'), Strict)
-    assert tickets.errors[0][0] == "InvalidStructuredOutput"
-    assert "Strict: KeyError: 'a'" in tickets.errors[0][1]
-
-
-def test_a_refusal_fails_a_run_that_is_to_abort(tickets: Tickets) -> None:
-    """And is asked again by the next, while what was parsed is kept."""
-    refused = choice(content=None, refusal="I cannot.")
-
-    def script(asked: Asked) -> Reply:
-        return refused if asked.text == "bad" else saying("chat", '{"word": "b"}')
-
-    result, _ = tickets.run("chat", script, Word, texts=("b", "bad"), fails=True)
-    assert "id=1: RefusalError: the model refused to answer: I cannot." in failure(result).description
-    _, server = tickets.run("chat", saying("chat", '{"word": "c"}'), Word, texts=("b", "bad"))
-    assert server.texts[-1:] == ["bad"]
-    assert tickets.parsed[1] == {"word": "c"}
 
 
 @pytest.mark.parametrize("form", [None, {"type": "text"}], ids=["none", "text"])
