@@ -7,42 +7,19 @@ import uuid
 from collections import Counter
 from typing import Any
 
-import dagster as dg
-import pyarrow as pa
-import pyarrow.parquet as pq
 import pytest
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 from upath import UPath
 
-from pxt_assets import Table
-from pxt_assets.api.client import Client
-from pxt_assets.compute.asking.run_state import Shared
-from pxt_assets.compute.cells.journal import FLUSH_SECONDS, Journal, journal_of
-from pxt_assets.compute.compute_partition import compute
-from pxt_assets.compute.partition.column import CellsFailedError, Column, Options, Outcome
-from pxt_assets.compute.partition.inputs import Inputs
-from pxt_assets.compute.partition.plan import Plan
-from pxt_assets.expressions.walk import type_of
-from pxt_assets.functions import chat_completions, embeddings
+from pxt_assets.compute.cells.journal import FLUSH_SECONDS, journal_of
+from pxt_assets.compute.partition.column import CellsFailedError, Outcome
 from pxt_assets.storage.parquet import ParquetFile, sidecar_of
-from pxt_assets.storage.rows import rows_of
-from pxt_assets.throttle import Pool
 from tests.model_partition import Cell, Expression, How, OnError, Partition, Row
-from tests.model_world import (
-    Api,
-    Disk,
-    InlineThreads,
-    Killed,
-    Replay,
-    WallClock,
-    journaled,
-    unclaimed,
-)
-from tests.virtual_time import run
+from tests.model_run import column_of, computed, content_of, listed, table_of
+from tests.model_world import Api, Disk, InlineThreads, Killed, Replay, WallClock, journaled, unclaimed
 
-TICKETS = dg.AssetKey(["tickets"])
 PARTITIONS = ("2026-01-01", "2026-01-02")
 HOUR_NS = 3_600 * 10**9
 
@@ -162,7 +139,7 @@ class Lives(RuleBasedStateMachine):
     def cut_short(self, where: str) -> None:
         """A host crashes before its disk has written all of the latest segment."""
         part, folder = self.partitions[where], self._journal(where)
-        segments = sorted(path for path in _listed(folder) if path.name.endswith(".arrow"))
+        segments = sorted(path for path in listed(folder) if path.name.endswith(".arrow"))
         if segments and not part.more_in_sidecar:  # whose cells may be told of nowhere else
             whole = segments[-1].read_bytes()
             segments[-1].write_bytes(whole[: len(whole) // 2])
@@ -206,7 +183,7 @@ class Lives(RuleBasedStateMachine):
         """Whatever happened."""
         for where, part in self.partitions.items():
             file = self._file(where)
-            content = _content(file)
+            content = content_of(file)
             if self.seen.get(where, (None, None)) != (content, part.stored):
                 self.seen[where] = (content, part.stored)
                 assert (content is None) == (part.stored is None)
@@ -225,7 +202,7 @@ class Lives(RuleBasedStateMachine):
         """The stored rows, each as `Row.stored`."""
         if not self._file(where).exists():
             return []
-        table = _table(self._file(where)).select(["id", "c", "c_errortype", "c_errormsg"])
+        table = table_of(self._file(where)).select(["id", "c", "c_errortype", "c_errormsg"])
         found: list[tuple[Any, ...]] = []
         for row_id, value, errortype, errormsg in zip(*(c.to_pylist() for c in table.columns), strict=True):
             if value is None and errortype in (None, "ValueError"):
@@ -234,73 +211,20 @@ class Lives(RuleBasedStateMachine):
                 found.append((row_id, *self.api.decoded(value, errortype, errormsg), errortype))
         return found
 
-    def _column(self, rows: list[tuple[int, str | None]], file: ParquetFile, how: How) -> Column:
-        function, model, prompt = self.expression
-        table = Table(TICKETS, key="id")
-        if function == "embeddings":
-            expr = embeddings(table.body, model=model)
-        else:
-            messages = [{"role": "system", "content": prompt}, {"role": "user", "content": table.body}]
-            expr = chat_completions(messages, model=model)
-        column_type, _ = type_of(expr)
-        plan = Plan(expr, column_type)
-        upstream = pa.table(
-            {
-                "id": pa.array([row_id for row_id, _ in rows], pa.int64()),
-                "body": pa.array([text for _, text in rows], pa.string()),
-            }
-        )
-        return Column(
-            label="tickets/c",
-            name="c",
-            plan=plan,
-            column_type=column_type,
-            inputs=Inputs({TICKETS: rows_of(upstream)}, ("id",), plan.columns),
-            file=file,
-            options=Options(
-                on_error=how.on_error, limit=how.limit, refresh=how.refresh, retry_errors=how.retry_errors
-            ),
-            run_id="run",
-            code_version=repr(self.expression),
-        )
-
-    def _compute(self, column: Column, api: Api) -> Outcome:
-        pool = Pool()
-
-        async def computed() -> Outcome:
-            client = Client(
-                api,  # type: ignore[arg-type]
-                lambda _: pool,
-                max_in_flight=3,
-                max_retries=2,
-                timeout=60.0,
-                outage_timeout=300.0,
-                say=lambda _: None,
-                rng=random.Random(0),
-            )
-            return await compute(column, Shared(client))
-
-        def journal(*args: Any, **kwargs: Any) -> Journal:
-            return Journal(*args, **kwargs, clock_ns=self.clock)
-
-        with self._patched.context() as patched:
-            patched.setattr("pxt_assets.compute.compute_partition.Journal", journal)
-            return run(computed())
-
     def _run(self, where: str, how: How, kill: Kill = None) -> bool:
         """One run, and all that must be true of it; says whether it was killed."""
         part, file = self.partitions[where], self._file(where)
         rows = [self.expression.row(*row) for row in part.upstream[: how.limit]]
         needed = {row.question for row in rows if row.question} - part.begin(how)
-        before = _content(file)
+        before = content_of(file)
         when, nth = kill or ("never", None)
         self.api.begin(nth if when == "answer" else None)
         self.disk.begin(nth if when != "answer" else None, in_commit=when == "commit")
         self.clock.back = next(self.hosts)
         outcome = failure = None
-        column = self._column(part.upstream, file, how)
+        column = column_of(self.expression, part.upstream, file, how)
         try:
-            outcome = self._compute(column, self.api)
+            outcome = computed(column, self.api, self.clock)
         except Killed:
             assert self.disk.dead
         except CellsFailedError as e:
@@ -334,7 +258,7 @@ class Lives(RuleBasedStateMachine):
             else:
                 part.refreshing = False
         if how.limit is not None or failure is not None:
-            assert _content(file) == before, "the stored column is as it was"
+            assert content_of(file) == before, "the stored column is as it was"
         return killed
 
     def _check_kill(self, where: str, rows: list[Row], earlier: list[Cell], how: How) -> None:
@@ -350,14 +274,14 @@ class Lives(RuleBasedStateMachine):
             durable = [cell for event in self.api.events if event.at < long_ago for cell in event.cells]
             assert {*earlier, *durable} <= set(left)
         part.more_in_sidecar |= sidecar_of(file).path.name in self.disk.replaced
-        part.found(left, refreshing=any(path.name.endswith(".refresh") for path in _listed(folder)))
+        part.found(left, refreshing=any(path.name.endswith(".refresh") for path in listed(folder)))
         if self.base.protocol != "memory":
             file.path.with_name(f".{where}.lock").touch()  # as a process leaves it that is killed
 
     def _check_commit(self, where: str, outcome: Outcome) -> None:
         part, rows = self.partitions[where], self.partitions[where].stored or []
         part.more_in_sidecar &= not self.disk.replaced
-        assert all(path.suffix == ".tmp" for path in _listed(self._journal(where))), "the journal is removed"
+        assert all(path.suffix == ".tmp" for path in listed(self._journal(where))), "the journal is removed"
         self._check_version(outcome.data_version, rows)
         self._check_sidecar(where, rows)
         self._check_from_scratch(where, rows, outcome.data_version)
@@ -382,8 +306,8 @@ class Lives(RuleBasedStateMachine):
 
         After a kill it may tell of more cells, and of a later refusal than the one that is stored.
         """
-        digests = _table(self._file(where))["_digest"].to_pylist()
-        sidecar = _table(sidecar_of(self._file(where)))
+        digests = table_of(self._file(where))["_digest"].to_pylist()
+        sidecar = table_of(sidecar_of(self._file(where)))
         named = dict(zip(sidecar["digest"].to_pylist(), sidecar["request_id"].to_pylist(), strict=True))
         assert len(named) == sidecar.num_rows
         told = {digest: row.result for digest, row in zip(digests, rows, strict=True) if row.result}
@@ -397,22 +321,10 @@ class Lives(RuleBasedStateMachine):
         """The file equals what one undisturbed run over the same answers stores."""
         results = {row.question: row.result for row in rows if row.question and row.result}
         file = ParquetFile(UPath(self._folder.name) / uuid.uuid4().hex / "c.parquet")
-        column = self._column(self.partitions[where].upstream, file, How())
-        outcome = self._compute(column, Replay(self.api, results))
-        assert _table(file) == _table(self._file(where))
+        column = column_of(self.expression, self.partitions[where].upstream, file, How())
+        outcome = computed(column, Replay(self.api, results), self.clock)
+        assert table_of(file) == table_of(self._file(where))
         assert outcome.data_version == data_version
-
-
-def _content(file: ParquetFile) -> bytes | None:
-    return file.path.read_bytes() if file.exists() else None
-
-
-def _table(file: ParquetFile) -> pa.Table:
-    return pq.read_table(pa.BufferReader(file.path.read_bytes()), use_threads=False)
-
-
-def _listed(folder: UPath) -> list[UPath]:
-    return list(folder.iterdir()) if folder.exists() else []
 
 
 TestLives = Lives.TestCase
