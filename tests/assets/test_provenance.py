@@ -9,10 +9,8 @@ import pyarrow as pa
 import pytest
 
 from pxt_assets import ColumnStore, OpenAIResource, Table, udf
-from pxt_assets.api.request import Usage
 from pxt_assets.errors import SourceError
 from pxt_assets.functions import embeddings
-from pxt_assets.storage.provenance import Provenance, shared_out
 from tests.runs import ask, materialize, message, stored
 from tests.scripted_server import Asked, Reply, ScriptedServer, at_first, chat, refusal, resource_of, vectors
 from tests.tickets import KEY, Partitions, Tickets, said_of
@@ -321,32 +319,3 @@ def test_an_input_without_a_record_says_so(store: ColumnStore, openai: OpenAIRes
     assets = [*Tickets(store, openai).assets({1: "a"}), spending]
     said = message(materialize(assets, store, only=["spending"], fails=True))
     assert "tickets/c: no record of where its cells come from is stored at" in said
-
-
-def test_nothing_and_an_answer_is_the_answer() -> None:
-    """Before the first request nothing is unknown yet: the sum is what the first one took."""
-    one = Provenance("req-1", SNAPSHOT, 10, 5, 0, 7.0, 0.1, 0.5, 1)
-    assert Provenance() + one == one
-
-
-def test_a_sum_with_something_unknown_is_unknown() -> None:
-    """A cost that leaves out one of two requests would be taken for the cost of both."""
-    one = Provenance("req-1", SNAPSHOT, 10, 5, 0, 7.0, 0.1, 0.5, 1)
-    both = one + Provenance("req-2", None, None, None, None, 7.0, None, 0.5, 2)
-    assert (both.cost_usd, both.input_tokens, both.attempts, both.latency_s) == (None, None, 3, 1.0)
-    assert (both.request_id, both.model) == ("req-1 req-2", SNAPSHOT)
-
-
-@pytest.mark.parametrize("estimates", [[1.0, 2.0, 3.0], [0.0, 0.0], [0.1] * 7, [5.0]])
-def test_shares_add_up(estimates: list[float]) -> None:
-    """Whatever the cells' sizes are, no token of a request is lost or counted twice."""
-    shares = shared_out(Usage(100, 7, 33), 0.5, estimates)
-    used = [usage for usage, _ in shares if usage is not None]
-    totals = [sum(getattr(u, f"{name}_tokens") for u in used) for name in ("input", "output", "cached")]
-    assert totals == [100, 7, 33]
-    assert sum(cost for _, cost in shares if cost is not None) == pytest.approx(0.5)
-
-
-def test_what_is_unknown_is_unknown_for_all_that_share_it() -> None:
-    """A request without usage or price gives its cells none."""
-    assert shared_out(None, None, [1.0, 2.0]) == [(None, None), (None, None)]
