@@ -1,3 +1,5 @@
+"""What goes wrong between a run and the API: retried, the row's error, or the end of the run."""
+
 import gc
 import socket
 from collections.abc import Callable
@@ -9,7 +11,7 @@ import pytest
 
 from pxt_assets import ColumnStore, OpenAIResource, Table
 from pxt_assets.functions import embeddings, moderations
-from tests.runs import ask, failure, materialize, message, metadata, rows_asset, stored
+from tests.runs import ask, materialize, message, metadata, rows_asset, stored
 from tests.scripted_server import Asked, Reply, ScriptedServer, at_first, chat, refusal, resource_of, vectors
 
 SECRET = "sk-secret-4711"
@@ -306,39 +308,6 @@ def test_a_failure_has_no_other_cause(store: ColumnStore, serve: Any) -> None:
         kinds.append(error.cls_name)
         error = error.cause or error.context
     assert kinds == ["Failure", "FatalApiError"]
-
-
-def test_keys_that_repeat(store: ColumnStore, openai: OpenAIResource, server: ScriptedServer) -> None:
-    """A key that is not unique fails the run before anything is asked, and names the values."""
-    upstream = rows_asset({"id": [1, 2, 1], "body": ["a", "b", "c"]})
-    table = Table(upstream, key="id")
-    table.add_computed_column(c=ask(table.body))
-    said = failure(materialize([upstream, *table.assets], store, openai, fails=True)).description
-    assert said.startswith("tickets/c: tickets: the key id is not unique in this partition: 1;")
-    assert not server.asked
-
-
-def test_a_column_that_is_not_there(store: ColumnStore, openai: OpenAIResource) -> None:
-    """A column that the upstream lacks fails the run with the names there are and the nearest."""
-    upstream = rows_asset({"id": [1], "body": ["a"]})
-    table = Table(upstream, key="id")
-    table.add_computed_column(c=ask(table.bodi))
-    said = failure(materialize([upstream, *table.assets], store, openai, fails=True)).description
-    assert "tickets has no column 'bodi'; it has id, body; did you mean 'body'?" in said
-
-
-def test_rows_that_changed_between_columns(store: ColumnStore, openai: OpenAIResource) -> None:
-    """A column of the table and of a computed column refuses rows that do not correspond, and says what to do."""
-    rows: dict[str, Any] = {"id": [1, 2], "body": ["a", "b"]}
-    upstream = rows_asset(rows)
-    table = Table(upstream, key="id")
-    table.add_computed_column(c=ask(table.body))
-    table.add_computed_column(d={"q": table.body, "a": table.c.choices[0].message.content})
-    assets = [upstream, *table.assets]
-    materialize(assets, store, openai)
-    rows["id"] = [2, 1]
-    result = materialize(assets, store, openai, only=["tickets", "tickets/d"], fails=True)
-    assert "materialize tickets/c first" in failure(result).description
 
 
 @pytest.mark.parametrize("fails", [False, True], ids=["succeeds", "fails"])
