@@ -186,7 +186,7 @@ def test_only_rows_that_failed_are_run_again(store: ColumnStore, serve: Any, mon
     run(store, resource_of(server), list(calls), on_error="ignore")
     assert sorted(CALLED) == ["Atlantis", "Bonn", "Oslo"]
     CALLED.clear()
-    monkeypatch.setattr(f"{__name__}.NO_CITY", set())
+    monkeypatch.setattr("tests.functions.called_tools.NO_CITY", set())
     run(store, resource_of(server), list(calls), on_error="ignore")
     assert CALLED == ["Atlantis"]
     assert [cell["get_weather"] for cell in found(store)] == [
