@@ -17,23 +17,23 @@ from typing import TYPE_CHECKING
 from pxt_assets.api.budget import BudgetReachedError
 from pxt_assets.api.meter import Meter
 from pxt_assets.api.telemetry import partition_span
-from pxt_assets.compute.asking.cell_requester import Asker
+from pxt_assets.compute.asking.cell_requester import CellRequester
 from pxt_assets.compute.asking.progress import Progress
-from pxt_assets.compute.asking.run_state import Shared
-from pxt_assets.compute.cells.finished_cells import Cells, EarlierFile
-from pxt_assets.compute.cells.journal import Journal, journal_of
+from pxt_assets.compute.asking.run_state import RunState
+from pxt_assets.compute.cells.finished_cells import EarlierFile, FinishedCells
+from pxt_assets.compute.cells.journal import Journal, journal_folder
 from pxt_assets.compute.cells.sidecar import Sidecar
-from pxt_assets.compute.cells.usage_history import observed
-from pxt_assets.compute.claims.claim import claimed
+from pxt_assets.compute.cells.usage_history import observed_usage
+from pxt_assets.compute.claims.claim import hold_claim
 from pxt_assets.compute.partition.column import Column, Outcome
 from pxt_assets.compute.storing.assemble import (
     Assembly,
     assemble,
-    derived_cells,
-    finished_cells,
-    provenance_of,
+    derived_cell_reader,
+    finished_cell_reader,
+    provenance_tables,
 )
-from pxt_assets.compute.storing.unchanged import already_stored, unchanged
+from pxt_assets.compute.storing.unchanged import stored_if_same_digests, stored_if_unchanged
 from pxt_assets.errors import RunError
 from pxt_assets.local.threads import Threads, in_thread
 from pxt_assets.storage.parquet import remove, sidecar_of
@@ -47,11 +47,13 @@ _GRACE_SECONDS = 2.0
 """How long an interrupted commit is waited for."""
 
 
-def _nothing() -> None:
+def _do_nothing() -> None:
     pass
 
 
-async def compute(column: Column, shared: Shared, admitted: Callable[[], None] = _nothing) -> Outcome:
+async def compute_partition(
+    column: Column, shared: RunState, admitted: Callable[[], None] = _do_nothing
+) -> Outcome:
     """Computes and stores one partition of a column. `admitted` is called when the next one may begin to ask.
 
     Raises RunError; whatever was finished by then is on disk, and the stored column is as it was.
@@ -69,19 +71,19 @@ async def compute(column: Column, shared: Shared, admitted: Callable[[], None] =
         raise
 
 
-async def _compute(column: Column, shared: Shared, admitted: Callable[[], None]) -> Outcome:
+async def _compute(column: Column, shared: RunState, admitted: Callable[[], None]) -> Outcome:
     await in_thread(column.inputs.check)
     _release_memory()
     started = time.monotonic()
     if not column.plan.asks:
         return await _derive(column, shared, started)
     assert column.column_type is not None
-    async with claimed(column.file.path, column.run_id) as check_claim:
-        journal = Journal(journal_of(column.file.path), column.column_type, run_id=column.run_id)
+    async with hold_claim(column.file.path, column.run_id) as check_claim:
+        journal = Journal(journal_folder(column.file.path), column.column_type, run_id=column.run_id)
         try:
-            stored = await _unchanged(column, shared.client, journal)
+            stored = await _stored_if_unchanged(column, shared.client, journal)
             if stored is not None:
-                _show_end(column, shared, started)
+                _display_end(column, shared, started)
                 return _outcome(column, stored, started, simulated=bool(column.file.metadata["simulated"]))
             assembly, asker, cells = await _ask_and_commit(column, shared, journal, admitted, check_claim)
         finally:
@@ -92,9 +94,9 @@ async def _compute(column: Column, shared: Shared, admitted: Callable[[], None])
     )
 
 
-async def _unchanged(column: Column, client: Client | None, journal: Journal) -> Assembly | None:
+async def _stored_if_unchanged(column: Column, client: Client | None, journal: Journal) -> Assembly | None:
     """What is stored, if there is nothing to compute, as can be told without a look at single cells."""
-    stored = await in_thread(lambda: unchanged(column) if journal.is_empty() else None)
+    stored = await in_thread(lambda: stored_if_unchanged(column) if journal.is_empty() else None)
     if stored is None or not column.file.metadata["simulated"]:
         return stored
     return stored if client is not None and await client.is_simulated() else None
@@ -129,11 +131,11 @@ def _outcome(
 
 async def _ask_and_commit(
     column: Column,
-    shared: Shared,
+    shared: RunState,
     journal: Journal,
     admitted: Callable[[], None],
     check_claim: Callable[[], None],
-) -> tuple[Assembly, Asker, Cells]:
+) -> tuple[Assembly, CellRequester, FinishedCells]:
     assert column.column_type is not None
     options, client = column.options, shared.client
     earlier = partial(EarlierFile, column.file, column.name, column.column_type)
@@ -141,25 +143,25 @@ async def _ask_and_commit(
     retry_errors = options.retry_errors or options.on_error == "abort"
     sidecar = Sidecar(sidecar_of(column.file)) if options.provenance else None
     cells = await in_thread(
-        Cells, earlier, journal, sidecar, refresh=options.refresh, retry_errors=retry_errors
+        FinishedCells, earlier, journal, sidecar, refresh=options.refresh, retry_errors=retry_errors
     )
     if cells.any_simulated:
         cells.simulated = client is not None and await client.is_simulated()
     if column.budget is not None:
-        column.budget.learn(await in_thread(observed, column.file, journal_of(column.file.path)))
-    asker = Asker(column, cells, journal, shared, admitted)
+        column.budget.learn(await in_thread(observed_usage, column.file, journal_folder(column.file.path)))
+    asker = CellRequester(column, cells, journal, shared, admitted)
     try:
         await asker.run()
     except BudgetReachedError as e:
         raise e.of(column.label, asker.done, column.total) from e
     cells.simulated = cells.simulated or (client is not None and bool(client.simulated))
     async with shared.commits:
-        assembly = await _interruptible(partial(_commit, column, cells, asker, sidecar, check_claim))
+        assembly = await _run_interruptibly(partial(_commit, column, cells, asker, sidecar, check_claim))
     await in_thread(journal.remove if options.limit is None else journal.end_refresh)
     return assembly, asker, cells
 
 
-async def _interruptible(commit: Callable[[threading.Event], Assembly]) -> Assembly:
+async def _run_interruptibly(commit: Callable[[threading.Event], Assembly]) -> Assembly:
     """Runs a commit off the event loop; it is given an event that is set when the run is interrupted.
 
     It then has some seconds to break off, so that the partition is not given up under it. One that hangs, in a disk or
@@ -193,28 +195,30 @@ def _release_memory() -> None:
     pa.default_memory_pool().release_unused()
 
 
-async def _derive(column: Column, shared: Shared, started: float) -> Outcome:
+async def _derive(column: Column, shared: RunState, started: float) -> Outcome:
     """Computes a column that calls no function: nothing to journal, and cheaper to do again than to look up."""
     shared.check()
     simulated = column.inputs.simulated
     async with shared.commits:
-        assembly = await _interruptible(
-            lambda interrupted: assemble(column, derived_cells(column, interrupted), simulated=simulated)
+        assembly = await _run_interruptibly(
+            lambda interrupted: assemble(
+                column, derived_cell_reader(column, interrupted), simulated=simulated
+            )
         )
-    _show_end(column, shared, started)
+    _display_end(column, shared, started)
     computed = assembly.findings.rows - assembly.findings.errors.total()
     return _outcome(column, assembly, started, simulated=simulated, computed=computed)
 
 
-def _show_end(column: Column, shared: Shared, started: float) -> None:
+def _display_end(column: Column, shared: RunState, started: float) -> None:
     seconds = time.monotonic() - started
     shared.board.note_end(Progress(column.label, column.total, column.total, seconds, Meter()))
 
 
 def _commit(
     column: Column,
-    cells: Cells,
-    asker: Asker,
+    cells: FinishedCells,
+    asker: CellRequester,
     sidecar: Sidecar | None,
     check_claim: Callable[[], None],
     interrupted: threading.Event,
@@ -229,14 +233,14 @@ def _commit(
     digests = asker.digests
     nothing_new = not asker.asked_rows and not asker.refused and not cells.any_in_journal(digests)
     if nothing_new and column.options.limit is None:
-        stored = already_stored(column, digests)
+        stored = stored_if_same_digests(column, digests)
         if stored is not None:
             return stored
     simulated = cells.any_of_simulator(digests) or column.inputs.simulated
-    finished = finished_cells(column, cells, digests, asker.refused, interrupted)
+    finished = finished_cell_reader(column, cells, digests, asker.refused, interrupted)
 
     def results() -> Iterator[pa.Table]:
-        return _checked(finished(), check_claim)
+        return _check_claim_at_end(finished(), check_claim)
 
     if sidecar is None or column.options.limit is not None:
         assembly = assemble(column, results, simulated=simulated, made_from=asker.made_from)
@@ -244,7 +248,8 @@ def _commit(
             remove(sidecar_of(column.file).path)  # it would tell of other answers
         return assembly
     rows, others = sidecar.write(
-        _checked(provenance_of(cells, digests, asker.is_first, interrupted), check_claim), keep_others=True
+        _check_claim_at_end(provenance_tables(cells, digests, asker.is_first, interrupted), check_claim),
+        keep_others=True,
     )
     sidecar.forget()
     _release_memory()
@@ -254,7 +259,7 @@ def _commit(
     return assembly
 
 
-def _checked(parts: Iterator[pa.Table], check_claim: Callable[[], None]) -> Iterator[pa.Table]:
+def _check_claim_at_end(parts: Iterator[pa.Table], check_claim: Callable[[], None]) -> Iterator[pa.Table]:
     """What a file is made of; once all of it is read, the claim is checked, as the file is then replaced."""
     yield from parts
     check_claim()

@@ -13,11 +13,11 @@ from pxt_assets.api.estimate import Estimator
 from pxt_assets.api.pricing import cost_usd
 from pxt_assets.api.request import Request, Usage
 from pxt_assets.compute.cells.digest_index import NO_DIGEST, DigestSet
-from pxt_assets.compute.cells.finished_cells import Cells, EarlierFile
-from pxt_assets.compute.cells.journal import Journal, journal_of
-from pxt_assets.compute.cells.usage_history import observed
+from pxt_assets.compute.cells.finished_cells import EarlierFile, FinishedCells
+from pxt_assets.compute.cells.journal import Journal, journal_folder
+from pxt_assets.compute.cells.usage_history import observed_usage
 from pxt_assets.compute.partition.column import Column
-from pxt_assets.compute.partition.plan import Later, asks_in, cell_digest
+from pxt_assets.compute.partition.plan import DependentCall, calls_in, cell_digest
 from pxt_assets.errors import CellError
 
 
@@ -44,15 +44,15 @@ class Estimate:
 def dry_run(column: Column, *, simulated: bool) -> Estimate:
     """Estimates one partition of a column. `simulated` says whether a simulator's answers would be reused."""
     column.inputs.check()
-    missing = _Missing(column, simulated=simulated)
+    missing = _MissingCells(column, simulated=simulated)
     estimator = Estimator()
-    estimator.learn("", observed(column.file, journal_of(column.file.path)))
+    estimator.learn("", observed_usage(column.file, journal_folder(column.file.path)))
     used, cost = Usage(), 0.0
     is_priced = True
-    packed: defaultdict[bytes, _Packed] = defaultdict(_Packed)
+    packed: defaultdict[bytes, _PackedCells] = defaultdict(_PackedCells)
     for cell in missing.cells():
-        for asked in asks_in(cell):
-            if isinstance(asked, Later):
+        for asked in calls_in(cell):
+            if isinstance(asked, DependentCall):
                 missing.dependent += not asked.function.local
             elif isinstance(asked.asked, Request):
                 request = asked.asked
@@ -75,7 +75,7 @@ def dry_run(column: Column, *, simulated: bool) -> Estimate:
     )
 
 
-class _Missing:
+class _MissingCells:
     """The cells of a column that are not finished, once each."""
 
     def __init__(self, column: Column, *, simulated: bool) -> None:
@@ -103,11 +103,13 @@ class _Missing:
         column = self._column
         if column.column_type is None or column.options.refresh:
             return lambda names: names == names  # noqa: PLR0124  (all of them)
-        journal = Journal(journal_of(column.file.path), column.column_type)
+        journal = Journal(journal_folder(column.file.path), column.column_type)
         try:
             earlier = partial(EarlierFile, column.file, column.name, column.column_type)
             retry_errors = column.options.retry_errors or column.options.on_error == "abort"
-            cells = Cells(earlier, journal, retry_errors=retry_errors)  # which notes what the journal holds
+            cells = FinishedCells(
+                earlier, journal, retry_errors=retry_errors
+            )  # which notes what the journal holds
         finally:
             journal.close()
         cells.simulated = self._simulated and cells.any_simulated
@@ -122,7 +124,7 @@ class _Missing:
 
 
 @dataclass
-class _Packed:
+class _PackedCells:
     """Cells that travel together."""
 
     cells: float = 0.0

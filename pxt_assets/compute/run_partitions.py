@@ -14,8 +14,8 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from pxt_assets.compute.asking.progress import Progress
-from pxt_assets.compute.asking.run_state import Shared, StoppedError
-from pxt_assets.compute.compute_partition import compute
+from pxt_assets.compute.asking.run_state import RunState, StoppedError
+from pxt_assets.compute.compute_partition import compute_partition
 from pxt_assets.compute.partition.column import Column, Outcome
 from pxt_assets.errors import PartitionError
 from pxt_assets.local.threads import Threads, in_thread
@@ -32,7 +32,7 @@ Partition = str | None
 
 
 @dataclass(frozen=True)
-class Reports:
+class RunCallbacks:
     """Who is told what; all but `log` are called from one thread of their own, in the order of what happens."""
 
     log: Callable[[str], None]
@@ -43,7 +43,7 @@ class Reports:
     """A partition was not finished: what it took, if it had begun to ask, and why."""
 
 
-class Ended(NamedTuple):
+class RunEnd(NamedTuple):
     """How a run ended."""
 
     failures: Mapping[Partition, PartitionError]
@@ -55,15 +55,17 @@ class Ended(NamedTuple):
 async def compute_partitions(
     partitions: Sequence[Partition],
     open_column: Callable[[Partition], Column],
-    shared: Shared,
-    reports: Reports,
-) -> Ended:
+    shared: RunState,
+    reports: RunCallbacks,
+) -> RunEnd:
     """Computes all partitions, in this order; `open_column` opens the rows of one."""
     return await _Run(open_column, shared, reports).of(partitions)
 
 
 class _Run:
-    def __init__(self, open_column: Callable[[Partition], Column], shared: Shared, reports: Reports) -> None:
+    def __init__(
+        self, open_column: Callable[[Partition], Column], shared: RunState, reports: RunCallbacks
+    ) -> None:
         self._open_column = open_column
         self._shared = shared
         self._reports = reports
@@ -76,7 +78,7 @@ class _Run:
         self._errors: dict[Partition, BaseException] = {}
         self._log_error: BaseException | None = None
 
-    async def of(self, partitions: Sequence[Partition]) -> Ended:
+    async def of(self, partitions: Sequence[Partition]) -> RunEnd:
         telling = asyncio.create_task(self._shared.board.keep_telling(self._log))
         try:
             for partition in partitions:
@@ -95,7 +97,7 @@ class _Run:
             await self._end(telling)
         failures = {key: self._failures[key] for key in partitions if key in self._failures}
         errors = (self._errors[key] for key in partitions if key in self._errors)
-        return Ended(failures, next(errors, self._log_error))
+        return RunEnd(failures, next(errors, self._log_error))
 
     @property
     def _is_full(self) -> bool:
@@ -121,7 +123,7 @@ class _Run:
             column = await in_thread(self._open_column, partition)
             label = column.label
             self._rows[partition] = column.total
-            outcome = await compute(column, self._shared, admitted.set)
+            outcome = await compute_partition(column, self._shared, admitted.set)
         except BaseException as e:
             admitted.set()
             progress = self._shared.board.last(label) if label else None

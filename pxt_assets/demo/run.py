@@ -74,7 +74,7 @@ def run_demo(*, data: Path | None, key: str, text: str, out: Path, live: bool) -
     with dg.DagsterInstance.get() as instance:
         if dynamic is not None:
             _register(instance, str(dynamic.name), partitions)
-        with _progress(console, len(partitions)) as observer, progress.observed(observer):
+        with _progress(console, len(partitions)) as observer, progress.observe_progress(observer):
             result = definitions.resolve_implicit_global_asset_job_def().execute_in_process(
                 instance=instance,
                 raise_on_error=False,

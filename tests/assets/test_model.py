@@ -18,9 +18,9 @@ from upath import UPath
 
 from pxt_assets import Table
 from pxt_assets.api.client import Client
-from pxt_assets.compute.asking.run_state import Shared
-from pxt_assets.compute.cells.journal import FLUSH_SECONDS, Journal, journal_of
-from pxt_assets.compute.compute_partition import compute
+from pxt_assets.compute.asking.run_state import RunState
+from pxt_assets.compute.cells.journal import FLUSH_SECONDS, Journal, journal_folder
+from pxt_assets.compute.compute_partition import compute_partition
 from pxt_assets.compute.partition.column import CellsFailedError, Column, Options, Outcome
 from pxt_assets.compute.partition.inputs import Inputs
 from pxt_assets.compute.partition.plan import Plan
@@ -102,7 +102,7 @@ class Lives(RuleBasedStateMachine):
     def choose_store(self, store: str) -> None:
         if store == "object store":
             self.base = UPath(f"memory://{uuid.uuid4().hex}")
-            self._patched.setattr("pxt_assets.compute.compute_partition.claimed", unclaimed)
+            self._patched.setattr("pxt_assets.compute.compute_partition.hold_claim", unclaimed)
 
     @initialize(expression=expressions, first=tables, second=tables)
     def begin(self, expression: Expression, first: list[str | None], second: list[str | None]) -> None:
@@ -216,7 +216,7 @@ class Lives(RuleBasedStateMachine):
         return ParquetFile(self.base / "tickets" / "c" / f"{where}.parquet")
 
     def _journal(self, where: str) -> UPath:
-        return journal_of(self._file(where).path)
+        return journal_folder(self._file(where).path)
 
     def _journaled(self, where: str) -> list[Cell]:
         return journaled(self._journal(where), self.api)
@@ -278,7 +278,7 @@ class Lives(RuleBasedStateMachine):
                 say=lambda _: None,
                 rng=random.Random(0),
             )
-            return await compute(column, Shared(client))
+            return await compute_partition(column, RunState(client))
 
         def journal(*args: Any, **kwargs: Any) -> Journal:
             return Journal(*args, **kwargs, clock_ns=self.clock)

@@ -12,7 +12,7 @@ from pxt_assets.api.client import Client
 from pxt_assets.api.meter import Meter
 from pxt_assets.api.request import Asked, Request, pack
 from pxt_assets.compute.asking.packing import Packer
-from pxt_assets.compute.asking.shared_answers import Answers
+from pxt_assets.compute.asking.shared_answers import SharedAnswers
 from pxt_assets.local.local_call import IN_FLIGHT, LocalCall
 from pxt_assets.local.threads import Threads
 from pxt_assets.storage.provenance import Provenance, shared_out
@@ -20,10 +20,10 @@ from pxt_assets.storage.provenance import Provenance, shared_out
 _THREADS = min(32, (os.cpu_count() or 1) + 4)
 """Sync functions that run at once."""
 
-Answered = tuple[Any, Provenance]
+ValueWithProvenance = tuple[Any, Provenance]
 
 
-class Calls:
+class CellCalls:
     """The calls of one partition's cells. What they use is counted by `meter`; once it is stopped none is sent."""
 
     def __init__(self, client: Client | None, meter: Meter) -> None:
@@ -33,14 +33,14 @@ class Calls:
         self._local = Packer(self._run)
         self._local_slots = asyncio.Semaphore(IN_FLIGHT)
         self._threads = Threads(_THREADS)
-        self._answers = Answers()
+        self._answers = SharedAnswers()
 
-    async def answer(self, asked: Asked, *, is_cell: bool) -> Answered:
+    async def answer(self, asked: Asked, *, is_cell: bool) -> ValueWithProvenance:
         """The value of what is asked for, and what it took: nothing, where an equal call of another cell gave it.
 
         What is a cell of its own (`is_cell`) is asked for once as it is. Raises as the client does.
         """
-        answered: Answered
+        answered: ValueWithProvenance
         if isinstance(
             asked, LocalCall
         ):  # functions of equal source may close over other objects: none is shared
@@ -55,7 +55,7 @@ class Calls:
         """Starts no function any more. Those that run are not waited for."""
         self._threads.shutdown(wait=False, cancel_futures=True)
 
-    async def _send(self, requests: Sequence[Request]) -> Sequence[Answered]:
+    async def _send(self, requests: Sequence[Request]) -> Sequence[ValueWithProvenance]:
         """The value of each cell, and what it took."""
         assert self._client is not None
         request = requests[0] if requests[0].max_cells == 1 else pack(requests)
@@ -80,7 +80,7 @@ class Calls:
             for value, estimate, (usage, cost) in zip(answer.values, estimates, shares, strict=True)
         ]
 
-    async def _run(self, calls: Sequence[LocalCall]) -> Sequence[Answered]:
+    async def _run(self, calls: Sequence[LocalCall]) -> Sequence[ValueWithProvenance]:
         task = asyncio.current_task()
         assert task is not None
         self._meter.unsent.add(task)

@@ -12,17 +12,17 @@ from typing import TYPE_CHECKING, Any
 
 from pxt_assets.api.meter import Meter
 from pxt_assets.api.request import Asked
-from pxt_assets.compute.asking.cell_calls import Calls
+from pxt_assets.compute.asking.cell_calls import CellCalls
 from pxt_assets.compute.asking.progress import Progress
-from pxt_assets.compute.asking.run_state import Shared
+from pxt_assets.compute.asking.run_state import RunState
 from pxt_assets.compute.cells.cell import Cell
 from pxt_assets.compute.cells.digest_index import NO_DIGEST, DigestSet
-from pxt_assets.compute.cells.finished_cells import Cells
+from pxt_assets.compute.cells.finished_cells import FinishedCells
 from pxt_assets.compute.cells.journal import Journal
-from pxt_assets.compute.cells.refused_rows import Refused
-from pxt_assets.compute.partition.column import FAILURES_KEPT, Column, cells_failed
-from pxt_assets.compute.partition.made_from import MadeFrom
-from pxt_assets.compute.partition.plan import Ask, cell_digest, held
+from pxt_assets.compute.cells.refused_rows import RefusedRows
+from pxt_assets.compute.partition.column import FAILURES_KEPT, Column, cells_failed_error
+from pxt_assets.compute.partition.input_digest import InputDigest
+from pxt_assets.compute.partition.plan import ReadyCall, cell_digest, memory_bytes
 from pxt_assets.errors import CellError, RunError
 from pxt_assets.local.threads import in_thread, to_its_end
 from pxt_assets.storage.provenance import Provenance
@@ -42,7 +42,7 @@ _LAST_ATTEMPTS = 3
 """How often what waits at the end is tried to be written: it is paid for."""
 
 
-class Asker:
+class CellRequester:
     """The asking of one partition. `await run()` returns when every cell is finished or has failed.
 
     Raises CellsFailedError under on_error="abort", FatalApiError and RunError as the client does. Whatever was
@@ -53,17 +53,17 @@ class Asker:
     def __init__(
         self,
         column: Column,
-        cells: Cells,
+        cells: FinishedCells,
         journal: Journal,
-        shared: Shared,
+        shared: RunState,
         admitted: Callable[[], None],
     ) -> None:
         self.meter = Meter(budget=column.budget)
         self.asked_rows = 0
         """Rows whose cell was not finished before."""
-        self.refused = Refused()
+        self.refused = RefusedRows()
         """Rows that make no request, because a function cannot take their values."""
-        self.made_from = None if column.inputs.holds_media else MadeFrom(column)
+        self.made_from = None if column.inputs.holds_media else InputDigest(column)
         """Complete once every row was read. None where it would not tell: files that are named may change."""
         self._column = column
         self._cells = cells
@@ -72,7 +72,7 @@ class Asker:
         self._room = shared.room
         self._all_admitted = admitted
         self._client = shared.client
-        self._calls = Calls(shared.client, self.meter)
+        self._calls = CellCalls(shared.client, self.meter)
         self._digests = bytearray()
         self._is_first = bytearray()
         self._seen = DigestSet()
@@ -132,7 +132,7 @@ class Asker:
         ):
             await self._run()
         if self._aborting:
-            raise cells_failed(self._column, self._failures, self.errors, all_tried=self._admitted)
+            raise cells_failed_error(self._column, self._failures, self.errors, all_tried=self._admitted)
 
     async def _run(self) -> None:
         admission = asyncio.create_task(self._admit())
@@ -209,7 +209,7 @@ class Asker:
             to_ask = np.flatnonzero(missing & is_first)
             self._done += len(prepared) - len(to_ask)
             for i in to_ask.tolist():
-                together = cell.asked.max_cells if isinstance(cell := prepared[i], Ask) else 1
+                together = cell.asked.max_cells if isinstance(cell := prepared[i], ReadyCall) else 1
                 while self._room.is_full(together) and not self._stopping:
                     await self._room.changes()
                 if self._stopping:
@@ -240,7 +240,7 @@ class Asker:
             return None
 
     def _start(self, row: int, name: bytes, cell: Any) -> None:
-        size = held(cell)
+        size = memory_bytes(cell)
         self._room.take(size)
         task = asyncio.get_running_loop().create_task(self._finish(row, name, cell))
         self._tasks.add(task)
@@ -252,7 +252,7 @@ class Asker:
 
         async def ask(asked: Asked) -> Any:
             nonlocal provenance
-            value, taken = await self._calls.answer(asked, is_cell=isinstance(cell, Ask))
+            value, taken = await self._calls.answer(asked, is_cell=isinstance(cell, ReadyCall))
             provenance += taken
             return asked.settled(value)
 
@@ -267,16 +267,16 @@ class Asker:
                 provenance = replace(provenance, request_id=e.request_id)
         simulated = self._client is not None and bool(self._client.simulated)
         stored_name = simulated_digest(name) if simulated else name
-        held = self._held_by(value)
+        memory_bytes = self._held_by(value)
         self._journal.append(
-            Cell(stored_name, value, errortype, errormsg, simulated, held, provenance, time.time_ns())
+            Cell(stored_name, value, errortype, errormsg, simulated, memory_bytes, provenance, time.time_ns())
         )
         self._done += 1
 
     def _held_by(self, value: Any) -> int:
         column_type = self._column.column_type
         if column_type in (ImageData, ImageList) or is_media(column_type):
-            return held(value)
+            return memory_bytes(value)
         return int(getattr(value, "nbytes", 0))
 
     def _note_cell(self, size: int, task: asyncio.Task[None]) -> None:

@@ -11,7 +11,7 @@ _BYTES = 32 * 2**20
 """Texts, images and sounds of cells that are asked for, which each takes several times while it is on its way."""
 
 
-class Room:
+class InFlightBound:
     """Counts cells from when they are asked for until they are finished: each takes memory meanwhile.
 
     At least `in_flight` cells have room.

@@ -19,7 +19,7 @@ Send = Callable[[Sequence[Any]], Awaitable[Sequence[Any]]]
 
 
 @dataclass(eq=False)
-class _Open:
+class _OpenPack:
     """What still takes cells."""
 
     cells: list[tuple[Asked, asyncio.Future[Any]]] = field(default_factory=list)
@@ -36,7 +36,7 @@ class Packer:
 
     def __init__(self, send: Send) -> None:
         self._send_all = send
-        self._open: defaultdict[bytes, _Open] = defaultdict(_Open)
+        self._open: defaultdict[bytes, _OpenPack] = defaultdict(_OpenPack)
         self._sending: set[asyncio.Task[None]] = set()
 
     async def ask(self, asked: Asked) -> Any:

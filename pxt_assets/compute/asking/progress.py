@@ -31,7 +31,7 @@ class Progress:
     def line(self) -> str:
         """One line for a log."""
         rate = self.done / self.seconds if self.seconds > 0 else 0.0
-        return _line(
+        return _log_line(
             self.label,
             self.done,
             self.total,
@@ -47,7 +47,7 @@ _observer: ContextVar[Observer | None] = ContextVar("pxt_assets_progress", defau
 
 
 @contextmanager
-def observed(observer: Observer) -> Iterator[None]:
+def observe_progress(observer: Observer) -> Iterator[None]:
     """Within the block, `observer` is called with each partition's progress, a few times a second at most."""
     token = _observer.set(observer)
     try:
@@ -56,14 +56,14 @@ def observed(observer: Observer) -> Iterator[None]:
         _observer.reset(token)
 
 
-def report(progress: Progress) -> None:
+def notify_observer(progress: Progress) -> None:
     """Tells whoever observes."""
     observer = _observer.get()
     if observer is not None:
         observer(progress)
 
 
-class Board:
+class ProgressDisplay:
     """The progress of the partitions that a run computes, each of which is on it while it is asking.
 
     `name` is the column's and `partitions` how many there are, for a run of several; `used` begins to measure what is
@@ -93,7 +93,7 @@ class Board:
     def note_end(self, progress: Progress) -> None:
         """Takes in where a partition stands that has ended."""
         self._ended[progress.label] = progress
-        report(progress)
+        notify_observer(progress)
 
     def last(self, label: str) -> Progress | None:
         """Where the partition stands or stood at its end, None if it never asked."""
@@ -104,7 +104,7 @@ class Board:
         while True:
             await asyncio.sleep(_REPORT_SECONDS)
             for progress in list(self._asking.values()):
-                report(progress())
+                notify_observer(progress())
             if self._asking and time.monotonic() - self._line_at >= _LOG_SECONDS:
                 log(self.line())
 
@@ -123,7 +123,7 @@ class Board:
         else:
             name = f"{name}: {len(self._ended)} of {self._partitions} partitions"
             total = round(total * self._partitions / max(len(seen), 1))
-        return _line(
+        return _log_line(
             name,
             done,
             total,
@@ -135,7 +135,7 @@ class Board:
         )
 
 
-def _line(
+def _log_line(
     name: str,
     done: int,
     total: int,

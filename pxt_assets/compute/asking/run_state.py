@@ -7,8 +7,8 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from pxt_assets.api.client import Client
-from pxt_assets.compute.asking.in_flight_bound import Room
-from pxt_assets.compute.asking.progress import Board
+from pxt_assets.compute.asking.in_flight_bound import InFlightBound
+from pxt_assets.compute.asking.progress import ProgressDisplay
 from pxt_assets.errors import RunError
 from pxt_assets.throttle import Used
 
@@ -20,7 +20,7 @@ class StoppedError(RunError):
     """Another partition's error has ended the run; what this one had finished or in flight is kept."""
 
 
-class Shared:
+class RunState:
     """The client (None for columns that call no API), the room for cells, the progress, and the end of it all.
 
     `name` is the column's and `partitions` how many are computed. To be made in a running event loop.
@@ -28,8 +28,8 @@ class Shared:
 
     def __init__(self, client: Client | None = None, *, name: str = "", partitions: int = 1) -> None:
         self.client = client
-        self.room = Room(0 if client is None else 2 * client.max_in_flight)
-        self.board = Board(name, partitions, Used if client is None else client.used)
+        self.room = InFlightBound(0 if client is None else 2 * client.max_in_flight)
+        self.board = ProgressDisplay(name, partitions, Used if client is None else client.used)
         self.commits = asyncio.Semaphore(_COMMITS)
         self.is_stopped = False
         self._asking: set[Callable[[BaseException], None]] = set()
@@ -48,13 +48,13 @@ class Shared:
         """Nothing more is sent. Whoever is asking waits for what is in flight, and raises StoppedError."""
         self.is_stopped = True
         for stop in list(self._asking):
-            stop(_stopped())
+            stop(_stopped_error())
 
     def check(self) -> None:
         """Raises StoppedError once the run is to end."""
         if self.is_stopped:
-            raise _stopped()
+            raise _stopped_error()
 
 
-def _stopped() -> StoppedError:
+def _stopped_error() -> StoppedError:
     return StoppedError("the run ended before this partition was finished; what is finished is kept")

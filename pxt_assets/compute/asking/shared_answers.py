@@ -14,16 +14,18 @@ from pxt_assets.storage.provenance import Provenance
 ANSWERS_KEPT = 4_096
 """Finished ones; those that are older may be asked for again."""
 
-Answered = tuple[Any, Provenance]
+ValueWithProvenance = tuple[Any, Provenance]
 
 
-class Answers:
+class SharedAnswers:
     """A cell of several calls is journaled as a whole; equal calls of different cells are made once all the same."""
 
     def __init__(self) -> None:
-        self._known: OrderedDict[bytes, asyncio.Future[Answered]] = OrderedDict()
+        self._known: OrderedDict[bytes, asyncio.Future[ValueWithProvenance]] = OrderedDict()
 
-    async def of(self, asked: Asked, ask: Callable[[Asked], Awaitable[Answered]]) -> Answered:
+    async def of(
+        self, asked: Asked, ask: Callable[[Asked], Awaitable[ValueWithProvenance]]
+    ) -> ValueWithProvenance:
         """The answer, from `ask` or from whoever asked the same before, who alone is said to have paid for it.
 
         Raises what `ask` raises, for all who ask the same; an error is not remembered.
@@ -33,7 +35,7 @@ class Answers:
             self._known.move_to_end(asked.digest)
             value, _ = await asyncio.shield(known)
             return value, Provenance()
-        answer: asyncio.Future[Answered] = asyncio.get_running_loop().create_future()
+        answer: asyncio.Future[ValueWithProvenance] = asyncio.get_running_loop().create_future()
         self._known[asked.digest] = answer
         try:
             got = await ask(asked)

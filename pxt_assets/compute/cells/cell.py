@@ -13,7 +13,7 @@ from pxt_assets.values.types import ColumnType, String
 if TYPE_CHECKING:
     import pyarrow as pa
 
-RESULT = ("digest", "value", "errortype", "errormsg")
+RESULT_COLUMNS = ("digest", "value", "errortype", "errormsg")
 """The columns of a cell's result."""
 _NO_PROVENANCE = Provenance()
 

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     Positions = npt.NDArray[np.int64]
     Halves = npt.NDArray[np.uint64]
 
-_LOOKED_UP = 65_536
+_LOOKUP_ROWS = 65_536
 NO_DIGEST = b"\0" * DIGEST_BYTES
 """Stands for the digest of a cell that has none: a null, or a row that makes no request."""
 
@@ -35,10 +35,10 @@ def digests_of(column: pa.ChunkedArray | pa.Array) -> Digests:
     return np.frombuffer(data, "S16", len(array), array.offset * 16)
 
 
-def parts_of(digests: Digests) -> Iterator[Digests]:
+def lookup_batches(digests: Digests) -> Iterator[Digests]:
     """The digests in parts to look up at once, which takes several times their memory."""
-    for start in range(0, len(digests), _LOOKED_UP):
-        yield digests[start : start + _LOOKED_UP]
+    for start in range(0, len(digests), _LOOKUP_ROWS):
+        yield digests[start : start + _LOOKUP_ROWS]
 
 
 def simulated_digests(digests: Digests) -> Digests:
@@ -131,15 +131,15 @@ class DigestSet:
             seen |= here
         is_new = np.zeros(len(digests), bool)
         is_new[first[~seen]] = True
-        run = _sorted(wanted[~seen])
+        run = _sort_by_first_half(wanted[~seen])
         if len(run):
             while self._runs and len(self._runs[-1]) < 2 * len(run):
-                run = _sorted(np.concatenate([self._runs.pop(), run]))
+                run = _sort_by_first_half(np.concatenate([self._runs.pop(), run]))
             self._runs.append(run)
         return is_new
 
 
-def _sorted(halves: Halves) -> Halves:
+def _sort_by_first_half(halves: Halves) -> Halves:
     import numpy as np
 
     return np.asfortranarray(halves[np.argsort(halves[:, 0], kind="stable")])

@@ -7,8 +7,8 @@ from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from typing import TYPE_CHECKING
 
-from pxt_assets.compute.cells.digest_index import DigestIndex, digests_of, parts_of, simulated_digests
-from pxt_assets.compute.cells.gather import interleaved
+from pxt_assets.compute.cells.digest_index import DigestIndex, digests_of, lookup_batches, simulated_digests
+from pxt_assets.compute.cells.gather import interleave_rows
 from pxt_assets.compute.cells.journal import Journal
 from pxt_assets.compute.cells.row_groups import RowGroups
 from pxt_assets.compute.cells.sidecar import Sidecar, empty_provenance
@@ -33,7 +33,7 @@ class EarlierFile:
         self._file = file
         self._columns = ["_digest", name, f"{name}_errortype", f"{name}_errormsg"]
         self._groups: RowGroups | None = None
-        if file.exists() and _holds(file.schema, self._columns, name, column_type):
+        if file.exists() and _has_cell_columns(file.schema, self._columns, name, column_type):
             self.simulated = bool(file.metadata.get("simulated"))
             self._groups = RowGroups(file, self._columns)
 
@@ -41,7 +41,7 @@ class EarlierFile:
         """Which cells it holds; failed ones only if `errors`. Positions are row numbers."""
         if self._groups is None:
             return DigestIndex()
-        return stored_cells(self._file, self._columns[2], errors=errors)
+        return stored_cell_index(self._file, self._columns[2], errors=errors)
 
     def take(self, positions: npt.NDArray[np.int64]) -> pa.Table:
         """The cells at row numbers `int64[n]`, in that order: columns digest, value, errortype, errormsg."""
@@ -53,7 +53,7 @@ class EarlierFile:
         return nullcontext() if self._groups is None else self._groups.arranged(positions, interrupted)
 
 
-def stored_cells(file: ParquetFile, errortype: str, *, errors: bool) -> DigestIndex:
+def stored_cell_index(file: ParquetFile, errortype: str, *, errors: bool) -> DigestIndex:
     """Which cells a column's file holds, by row number; failed ones, which have an `errortype`, only if `errors`."""
     import numpy as np
 
@@ -67,13 +67,13 @@ def stored_cells(file: ParquetFile, errortype: str, *, errors: bool) -> DigestIn
     return index
 
 
-def _holds(schema: pa.Schema, names: list[str], name: str, column_type: type[ColumnType]) -> bool:
+def _has_cell_columns(schema: pa.Schema, names: list[str], name: str, column_type: type[ColumnType]) -> bool:
     return set(names) <= set(schema.names) and plain_type(schema.field(name).type) == plain_type(
         column_type.arrow()
     )
 
 
-class Cells:
+class FinishedCells:
     """All finished cells that a computation may use, looked up by digest.
 
     A simulator's answers are named apart from the API's: they are found only while the server is a simulator
@@ -136,10 +136,10 @@ class Cells:
         from_file = np.flatnonzero((in_journal < 0) & (in_file >= 0))
         parts = []
         if len(from_journal):
-            parts.append(_plain(self._journal.take(in_journal[from_journal])))
+            parts.append(_with_plain_vectors(self._journal.take(in_journal[from_journal])))
         if len(from_file):
-            parts.append(_plain(self._earlier.take(in_file[from_file])))
-        return interleaved(parts, [p for p in (from_journal, from_file) if len(p)])
+            parts.append(_with_plain_vectors(self._earlier.take(in_file[from_file])))
+        return interleave_rows(parts, [p for p in (from_journal, from_file) if len(p)])
 
     def arranged(self, digests: Digests, interrupted: threading.Event) -> AbstractContextManager[None]:
         """While it lasts, `take` is quick in the order of the cells `S16[n]`, whatever the stored file's order.
@@ -153,7 +153,7 @@ class Cells:
             in_journal, in_file = self._find(names)
             return in_file[in_journal < 0]
 
-        return self._earlier.arranged(_positions(in_file, digests), interrupted)
+        return self._earlier.arranged(_found_positions(in_file, digests), interrupted)
 
     def provenance_arranged(
         self, digests: Digests, interrupted: threading.Event
@@ -166,7 +166,7 @@ class Cells:
             in_journal, _ = self._find(names)
             return self._in_sidecar(names[in_journal < 0])
 
-        return self._sidecar.arranged(_positions(in_sidecar, digests), interrupted)
+        return self._sidecar.arranged(_found_positions(in_sidecar, digests), interrupted)
 
     def provenance(self, digests: Digests) -> pa.Table:
         """Where the finished cells `S16[n]` come from, in that order: digest and `provenance_schema`.
@@ -185,7 +185,7 @@ class Cells:
             if (known >= 0).any():
                 parts.append(self._sidecar.take(known[known >= 0]))
                 places.append(rest[known >= 0])
-        return interleaved(parts, places) if parts else empty_provenance()
+        return interleave_rows(parts, places) if parts else empty_provenance()
 
     def _in_sidecar(self, digests: Digests) -> Positions:
         import numpy as np
@@ -200,11 +200,11 @@ class Cells:
         """Whether any of the cells `S16[n]` was finished after the column's file was written."""
         if not len(self._done) and not len(self._failed):
             return False
-        return any(bool((self._find(part)[0] >= 0).any()) for part in parts_of(digests))
+        return any(bool((self._find(part)[0] >= 0).any()) for part in lookup_batches(digests))
 
     def any_of_simulator(self, digests: Digests) -> bool:
         """Whether any of the cells `S16[n]`, or of those looked up before, is a simulator's."""
-        for part in parts_of(digests) if self.simulated else ():  # else none is found
+        for part in lookup_batches(digests) if self.simulated else ():  # else none is found
             if self.used_simulated:
                 break
             self._find(part)
@@ -230,15 +230,15 @@ class Cells:
         return np.where((done < 0) & (in_file < 0), failed, done), in_file
 
 
-def _positions(find: Callable[[Digests], Positions], digests: Digests) -> Positions:
+def _found_positions(find: Callable[[Digests], Positions], digests: Digests) -> Positions:
     """Those that are found, in the order of the digests."""
     import numpy as np
 
-    found = np.concatenate([np.empty(0, np.int64), *map(find, parts_of(digests))])
+    found = np.concatenate([np.empty(0, np.int64), *map(find, lookup_batches(digests))])
     return found[found >= 0]
 
 
-def _plain(table: pa.Table) -> pa.Table:
+def _with_plain_vectors(table: pa.Table) -> pa.Table:
     """The cells with vectors of free length, whatever length their file has fixed."""
     value = table["value"]
     wanted = plain_type(value.type)

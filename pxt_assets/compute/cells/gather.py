@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     Positions = npt.NDArray[np.int64]
 
 
-def gathered(positions: Positions, sizes: Sequence[int], table_of: Callable[[int], pa.Table]) -> pa.Table:
+def gather_rows(positions: Positions, sizes: Sequence[int], table_of: Callable[[int], pa.Table]) -> pa.Table:
     """The rows at `int64[n]` positions of tables laid end to end, in that order.
 
     `sizes` are the tables' numbers of rows; `table_of(i)` gives the i-th, and is called for those that are needed.
@@ -28,10 +28,10 @@ def gathered(positions: Positions, sizes: Sequence[int], table_of: Callable[[int
         here = np.flatnonzero(which == i)
         parts.append(table_of(int(i)).take(pa.array(positions[here] - (ends[i] - sizes[i]))))
         places.append(here)
-    return interleaved(parts, places)
+    return interleave_rows(parts, places)
 
 
-def interleaved(parts: Sequence[pa.Table], places: Sequence[Positions]) -> pa.Table:
+def interleave_rows(parts: Sequence[pa.Table], places: Sequence[Positions]) -> pa.Table:
     """The tables' rows as one table; `places[i]` says where each row of `parts[i]` goes."""
     import numpy as np
     import pyarrow as pa

@@ -16,7 +16,7 @@ from contextlib import suppress
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from pxt_assets.compute.cells.cell import RESULT, Cell, provenance_schema, table_of_cells
+from pxt_assets.compute.cells.cell import RESULT_COLUMNS, Cell, provenance_schema, table_of_cells
 from pxt_assets.compute.cells.digest_index import DigestIndex, digests_of
 from pxt_assets.compute.cells.segments import SUFFIX, Segments
 from pxt_assets.errors import RunError
@@ -35,16 +35,16 @@ _SHORTEST_PAUSE = 0.05
 """Seconds between flushes that each take longer than FLUSH_SECONDS."""
 _BYTES_A_SEGMENT = 32 * 2**20
 """Large values that are written at once, and that may wait in memory to be."""
-_REFRESH = ".refresh"
+_REFRESH_SUFFIX = ".refresh"
 _log = logging.getLogger(__name__)
 
 
-def journal_of(column_file: UPath) -> UPath:
+def journal_folder(column_file: UPath) -> UPath:
     """The folder of a column's journal, beside its file: hidden, as readers of a whole folder expect of what is no data."""
     return column_file.with_name(f".{column_file.stem}.journal")
 
 
-def _parts(cells: list[Cell]) -> Iterator[int]:
+def _segment_sizes(cells: list[Cell]) -> Iterator[int]:
     """The cells in parts of about _BYTES_A_SEGMENT, as the number of cells in each."""
     count = size = 0
     for cell in cells:
@@ -93,7 +93,7 @@ class Journal:
 
     def is_empty(self) -> bool:
         """Whether there is nothing of an earlier attempt."""
-        return not self._segments.names() and not self._segments.names(_REFRESH)
+        return not self._segments.names() and not self._segments.names(_REFRESH_SUFFIX)
 
     def append(self, cell: Cell) -> None:
         """Takes a finished cell; it is on disk after the next `flush`."""
@@ -108,7 +108,7 @@ class Journal:
         Raises RunError if writing fails; the cells stay pending.
         """
         with self._writing:
-            for count in _parts(self._pending[:]):
+            for count in _segment_sizes(self._pending[:]):
                 try:
                     self._write(self._pending[:count])
                 except UnstorableError:  # all others of them are written
@@ -186,17 +186,17 @@ class Journal:
 
         A refresh that was broken off is gone on with: what it computed since it began is not computed again.
         """
-        begun = self._segments.names(_REFRESH)
+        begun = self._segments.names(_REFRESH_SUFFIX)
         if not begun:
             self._follow(self._segments.names())
-            begun = [self._name(_REFRESH)]
+            begun = [self._name(_REFRESH_SUFFIX)]
             (self._segments.directory / begun[0]).parent.mkdir(parents=True, exist_ok=True)
             self._segments.directory.fs.pipe_file((self._segments.directory / begun[0]).path, b"")
         self._anew_since = begun[0]
 
     def end_refresh(self) -> None:
         """Notes that what was to be computed anew is: the next refresh begins afresh."""
-        self._segments.remove(self._segments.names(_REFRESH))
+        self._segments.remove(self._segments.names(_REFRESH_SUFFIX))
 
     def load(self, *, errors: bool, anew: bool = False) -> tuple[DigestIndex, DigestIndex]:
         """Which cells the segments hold: those with a result, and those that failed.
@@ -209,7 +209,7 @@ class Journal:
 
         self._segments.forget()
         self._loaded = self._segments.names()
-        self._follow([*self._segments.names(_REFRESH), *self._loaded])
+        self._follow([*self._segments.names(_REFRESH_SUFFIX), *self._loaded])
         wanted = [name for name in self._loaded if not anew or name > self._anew_since]
         self._segments.fetch(wanted)
         done, failed = DigestIndex(), DigestIndex()
@@ -231,7 +231,7 @@ class Journal:
 
     def take(self, positions: npt.NDArray[np.int64]) -> pa.Table:
         """The cells at `int64[n]` positions, in that order: columns digest, value, errortype, errormsg."""
-        return self._segments.take(positions, RESULT)
+        return self._segments.take(positions, RESULT_COLUMNS)
 
     def provenance(self, positions: npt.NDArray[np.int64]) -> pa.Table:
         """Where the cells at `int64[n]` positions come from, in that order: digest and `provenance_schema`."""
@@ -244,7 +244,7 @@ class Journal:
     def remove(self) -> None:
         """Removes what was loaded: it is in the column's file. Segments that another run wrote since then stay."""
         self._segments.forget()
-        self._segments.remove([*self._segments.names(_REFRESH), *self._loaded])
+        self._segments.remove([*self._segments.names(_REFRESH_SUFFIX), *self._loaded])
 
     def _opened(self, name: str) -> pa.Table | None:
         """A segment's table; None for one that is torn or of another type."""
@@ -257,5 +257,5 @@ class Journal:
                 "Dropped the journal segment %s: it was cut short (%s); its cells are computed anew.", name, e
             )
             return None
-        known = set(segment.schema.names) >= {*RESULT, "simulated", *provenance_schema().names}
+        known = set(segment.schema.names) >= {*RESULT_COLUMNS, "simulated", *provenance_schema().names}
         return segment if known and segment.schema.field("value").type == self._type.arrow() else None

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 _ROWS_A_BLOCK = 4_096
 
 
-class Refused:
+class RefusedRows:
     """The errors of refused rows, which are noted in the order of the rows. Blocks of them are kept compressed."""
 
     def __init__(self) -> None:

@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import IO, TYPE_CHECKING
 
-from pxt_assets.compute.cells.gather import gathered
+from pxt_assets.compute.cells.gather import gather_rows
 from pxt_assets.errors import PartitionError, SourceError
 from pxt_assets.storage.parquet import ParquetFile, is_local
 
@@ -39,15 +39,15 @@ class RowGroups:
         self._version = file.version
         self._columns = list(columns)
         self._kept: OrderedDict[int, pa.Table] = OrderedDict()
-        self._copy: _Copy | None = None
+        self._copy: _OrderedCopy | None = None
 
     def take(self, positions: Positions) -> pa.Table:
         """The rows of the numbers `int64[n]`, in that order."""
         if self._copy is not None:
             copy = self._copy
-            return gathered(copy.places[positions], copy.sizes, lambda i: self._part(i, copy.part))
+            return gather_rows(copy.places[positions], copy.sizes, lambda i: self._part(i, copy.part))
         with self._opened() as opened:
-            return gathered(positions, _sizes(opened), lambda i: self._part(i, self._reader(opened)))
+            return gather_rows(positions, _group_sizes(opened), lambda i: self._part(i, self._reader(opened)))
 
     @contextmanager
     def arranged(self, positions: Positions, interrupted: threading.Event) -> Iterator[None]:
@@ -65,7 +65,7 @@ class RowGroups:
             dir=folder
         ) as sink:  # on a disk that has room for the column; it has no name there
             with self._opened() as opened:
-                self._copy = _Copy.of(opened, self._reader(opened), positions, sink, interrupted)
+                self._copy = _OrderedCopy.of(opened, self._reader(opened), positions, sink, interrupted)
             self._kept.clear()
             try:
                 yield
@@ -77,7 +77,7 @@ class RowGroups:
         import numpy as np
 
         with self._opened() as opened:
-            sizes = _sizes(opened)
+            sizes = _group_sizes(opened)
         if len(sizes) <= _GROUPS_KEPT:
             return False
         which = np.searchsorted(np.cumsum(sizes), positions, side="right").astype(np.int32)
@@ -107,12 +107,12 @@ class RowGroups:
             raise PartitionError(str(e)) from e
 
 
-def _sizes(opened: pq.ParquetFile) -> list[int]:
+def _group_sizes(opened: pq.ParquetFile) -> list[int]:
     return [opened.metadata.row_group(i).num_rows for i in range(opened.num_row_groups)]
 
 
 @dataclass(frozen=True)
-class _Copy:
+class _OrderedCopy:
     """Rows of a file, each once, in parts: a part holds the rows that are wanted one after the other, in any order."""
 
     places: Positions
@@ -132,14 +132,14 @@ class _Copy:
         positions: Positions,
         sink: IO[bytes],
         interrupted: threading.Event,
-    ) -> _Copy:
+    ) -> _OrderedCopy:
         """Copies the rows that are wanted, reading each row group once, and the first one to see how long rows are."""
         import numpy as np
 
-        sizes = _sizes(opened)
+        sizes = _group_sizes(opened)
         bytes_a_row = read(0).nbytes / max(sizes[0], 1)
         count = int(min(_MAX_PARTS, bytes_a_row * len(positions) // _BYTES_A_PART + 1))
-        rows, part_of_row = _parts(positions, count)
+        rows, part_of_row = _assign_parts(positions, count)
         part_sizes = np.bincount(part_of_row, minlength=count)
         filled = np.cumsum(part_sizes) - part_sizes
         places = np.full(sum(sizes), -1, np.int64)
@@ -178,7 +178,7 @@ class _Copy:
         return pa.Table.from_batches([pa.concat_batches(batches)])
 
 
-def _parts(positions: Positions, count: int) -> tuple[Positions, npt.NDArray[np.int64]]:
+def _assign_parts(positions: Positions, count: int) -> tuple[Positions, npt.NDArray[np.int64]]:
     """The distinct numbers, sorted, and to which of `count` parts each belongs, by where it is wanted first."""
     import numpy as np
 

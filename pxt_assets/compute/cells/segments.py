@@ -9,7 +9,7 @@ from collections import OrderedDict
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from pxt_assets.compute.cells.gather import gathered
+from pxt_assets.compute.cells.gather import gather_rows
 from pxt_assets.storage.parquet import is_local, remove, replacing
 
 if TYPE_CHECKING:
@@ -80,7 +80,7 @@ class Segments:
 
     def take(self, positions: npt.NDArray[np.int64], columns: tuple[str, ...]) -> pa.Table:
         """The rows at `int64[n]` positions of the added segments laid end to end, in that order."""
-        return gathered(positions, self._rows, lambda i: self._table(i).select(columns))
+        return gather_rows(positions, self._rows, lambda i: self._table(i).select(columns))
 
     def _table(self, i: int) -> pa.Table:
         if i in self._open:

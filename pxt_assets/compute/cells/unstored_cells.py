@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from pxt_assets.compute.cells.digest_index import DigestIndex, DigestSet, digests_of
-from pxt_assets.compute.cells.finished_cells import stored_cells
+from pxt_assets.compute.cells.finished_cells import stored_cell_index
 from pxt_assets.compute.cells.row_groups import RowGroups
 from pxt_assets.compute.cells.segments import Segments
 from pxt_assets.errors import SourceError
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 
-def unstored_cells(segments: Segments, names: Sequence[str], file: ParquetFile, column: str) -> int:
+def count_unstored_cells(segments: Segments, names: Sequence[str], file: ParquetFile, column: str) -> int:
     """How many finished cells of these segments the column's file lacks, or holds with another value.
 
     No time of writing is compared: clocks of hosts differ, and a copy of a file is younger than its rows. An error that
@@ -30,14 +30,14 @@ def unstored_cells(segments: Segments, names: Sequence[str], file: ParquetFile, 
     unstored = 0
     stored = _StoredCells(file, column)
     for name in names:
-        cells = _finished(segments, name)
+        cells = _finished_cells(segments, name)
         missing = digests_of(cells["digest"])[~stored.hold(cells)]
         if len(missing):
             unstored += int(counted.add(missing).sum())
     return unstored
 
 
-def _finished(segments: Segments, name: str) -> pa.Table:
+def _finished_cells(segments: Segments, name: str) -> pa.Table:
     """The cells of a segment that have a result: digest and value."""
     import pyarrow as pa
 
@@ -59,7 +59,7 @@ class _StoredCells:
         self._index = DigestIndex()
         wanted = {"_digest", column, f"{column}_errortype"}
         if file.exists() and wanted <= set(file.schema.names):
-            self._index = stored_cells(file, f"{column}_errortype", errors=False)
+            self._index = stored_cell_index(file, f"{column}_errortype", errors=False)
             self._values = RowGroups(file, [column])
 
     def hold(self, cells: pa.Table) -> npt.NDArray[np.bool_]:
@@ -71,11 +71,11 @@ class _StoredCells:
         found = np.flatnonzero(held)
         if len(found):
             theirs = self._values.take(positions[found])
-            held[found] = _equal(cells["value"].take(found), theirs.column(0))
+            held[found] = _equal_values(cells["value"].take(found), theirs.column(0))
         return held
 
 
-def _equal(ours: pa.ChunkedArray, theirs: pa.ChunkedArray) -> npt.NDArray[np.bool_]:
+def _equal_values(ours: pa.ChunkedArray, theirs: pa.ChunkedArray) -> npt.NDArray[np.bool_]:
     import numpy as np
 
     wanted = plain_type(ours.type)

@@ -17,12 +17,12 @@ _PARTITIONS = 4
 _COLUMNS = ["estimated_tokens", "input_tokens", "output_tokens"]
 
 
-def observed(file: ParquetFile, journal: UPath) -> Observed:
+def observed_usage(file: ParquetFile, journal: UPath) -> Observed:
     """What the answers used that are known of a column: of this partition, and of the latest other ones."""
     total = Observed()
-    for sidecar in _sidecars(file):
+    for sidecar in _latest_sidecars(file):
         if set(_COLUMNS) <= set(sidecar.schema.names):
-            _add(total, sidecar.rows().table(_COLUMNS))
+            _add_answers(total, sidecar.rows().table(_COLUMNS))
     segments = Segments(journal)
     try:
         names = segments.names()[-100:]
@@ -34,7 +34,7 @@ def observed(file: ParquetFile, journal: UPath) -> Observed:
     return total
 
 
-def _sidecars(file: ParquetFile) -> list[ParquetFile]:
+def _latest_sidecars(file: ParquetFile) -> list[ParquetFile]:
     mine = sidecar_of(file)
     folder = mine.path.parent
     folder.fs.invalidate_cache(folder.path)
@@ -54,10 +54,10 @@ def _add_segment(total: Observed, segments: Segments, name: str) -> None:
     except (pa.ArrowInvalid, OSError):
         return  # whoever loads the journal says so
     if set(_COLUMNS) <= set(table.schema.names):
-        _add(total, table.select(_COLUMNS))
+        _add_answers(total, table.select(_COLUMNS))
 
 
-def _add(total: Observed, table: pa.Table) -> None:
+def _add_answers(total: Observed, table: pa.Table) -> None:
     import pyarrow.compute as pc
 
     answered = table.filter(pc.is_valid(table["input_tokens"]))

@@ -24,9 +24,9 @@ from collections.abc import AsyncIterator, Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pxt_assets.compute.cells.journal import journal_of
-from pxt_assets.compute.claims.lock import can_lock, locked
-from pxt_assets.compute.claims.owner import claimed_by, described, is_dead, parsed, record_of
+from pxt_assets.compute.cells.journal import journal_folder
+from pxt_assets.compute.claims.lock import can_lock, hold_lock
+from pxt_assets.compute.claims.owner import claimed_error, describe_owner, is_dead, owner_record, parse_owner
 from pxt_assets.errors import PartitionError
 from pxt_assets.local.threads import Threads
 from pxt_assets.storage.parquet import is_local
@@ -57,7 +57,7 @@ class _GivenUpError(Exception):
 
 
 @contextlib.asynccontextmanager
-async def claimed(
+async def hold_claim(
     column_file: UPath,
     run_id: str | None = None,
     *,
@@ -71,14 +71,14 @@ async def claimed(
     while the machine is suspended, too.
     """
     if is_local(column_file) and can_lock():
-        with locked(Path(column_file.path).with_name(f".{column_file.stem}.lock"), run_id):
-            yield _still_locked
+        with hold_lock(Path(column_file.path).with_name(f".{column_file.stem}.lock"), run_id):
+            yield _check_lock
         return
-    claim = _Claim(journal_of(column_file), run_id, clock, pause)
+    claim = _Claim(journal_folder(column_file), run_id, clock, pause)
     threads = Threads(1)  # of its own: neither a busy event loop nor an upload may hold a beat up
     try:
         await asyncio.wrap_future(threads.submit(claim.obtain))
-        async with _cancelled_by() as cancel:
+        async with _cancellable_block() as cancel:
             threads.submit(claim.keep_beating, cancel)
             yield claim.check
     finally:
@@ -90,12 +90,12 @@ async def claimed(
             threads.shutdown(wait=giving_up.done())
 
 
-def _still_locked() -> None:
+def _check_lock() -> None:
     """Nobody takes a lock over."""
 
 
 @contextlib.asynccontextmanager
-async def _cancelled_by() -> AsyncIterator[Callable[[LostClaimError], None]]:
+async def _cancellable_block() -> AsyncIterator[Callable[[LostClaimError], None]]:
     """Gives a function that another thread may call: it cancels the block, which then raises that error."""
     loop, task = asyncio.get_running_loop(), asyncio.current_task()
     assert task is not None
@@ -136,7 +136,7 @@ class _Claim:
         self._fs = folder.fs
         self._folder = folder
         self._mine = f"{uuid.uuid4().hex}{_SUFFIX}"
-        self._owner = record_of(run_id)
+        self._owner = owner_record(run_id)
         self._clock = clock
         self._pause = pause
         self._beats = 0
@@ -158,7 +158,7 @@ class _Claim:
             # two at once: whichever comes back first has it
             self._remove(self._mine)
             self._wait(random.uniform(0.5, 1.5) * (attempt + 1))  # noqa: S311
-        raise claimed_by(next(iter(others.values()), {}))
+        raise claimed_error(next(iter(others.values()), {}))
 
     def keep_beating(self, lose: Callable[[LostClaimError], None]) -> None:
         """Shows every BEAT_SECONDS that the owner is alive, until the end or until another one has the claim."""
@@ -215,7 +215,7 @@ class _Claim:
                 name = str(path).rpartition("/")[2]
                 if name.endswith(_SUFFIX):
                     with contextlib.suppress(FileNotFoundError):
-                        found[name] = parsed(self._fs.cat_file(path))
+                        found[name] = parse_owner(self._fs.cat_file(path))
         return found
 
     def _bury(self, others: Mapping[str, Mapping[str, Any]]) -> None:
@@ -230,7 +230,7 @@ class _Claim:
                 if name not in now:
                     del left[name]
                 elif now[name] != owner:
-                    raise claimed_by(owner)
+                    raise claimed_error(owner)
         for name in others:
             self._buried.add(name)
             self._remove(name)
@@ -252,7 +252,7 @@ class _Claim:
 
     def _lost_to(self, owner: Mapping[str, Any]) -> LostClaimError:
         return LostClaimError(
-            f"{described(owner)} has taken over this partition, since this process stood still, or did not reach the "
+            f"{describe_owner(owner)} has taken over this partition, since this process stood still, or did not reach the "
             f"store, for {self._clock() - self._shown:.0f} s; what is finished is kept. Wait for that run to end, then "
             "materialize again"
         )

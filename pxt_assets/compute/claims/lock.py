@@ -9,7 +9,7 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
-from pxt_assets.compute.claims.owner import claimed_by, parsed, record_of
+from pxt_assets.compute.claims.owner import claimed_error, owner_record, parse_owner
 
 
 def can_lock() -> bool:
@@ -18,7 +18,7 @@ def can_lock() -> bool:
 
 
 @contextlib.contextmanager
-def locked(path: Path, run_id: str | None) -> Iterator[None]:
+def hold_lock(path: Path, run_id: str | None) -> Iterator[None]:
     """Within the block, no other process has the lock `path`. Raises ClaimedError if one has it.
 
     A process that is suspended keeps its lock, so that nobody takes it over. On NFS, Linux makes a lock on the server
@@ -37,23 +37,23 @@ def locked(path: Path, run_id: str | None) -> Iterator[None]:
         except BlockingIOError:
             owner = os.read(fd, 1_000)
             os.close(fd)
-            raise claimed_by(parsed(owner)) from None
+            raise claimed_error(parse_owner(owner)) from None
         except BaseException:
             os.close(fd)
             raise
-        if _is_at(fd, path):
+        if _is_same_file(fd, path):
             break
         os.close(fd)  # its owner removed it after we had opened it
     try:
         os.truncate(fd, 0)
-        os.pwrite(fd, json.dumps(record_of(run_id)).encode(), 0)
+        os.pwrite(fd, json.dumps(owner_record(run_id)).encode(), 0)
         yield
     finally:
         path.unlink(missing_ok=True)  # while it is locked, so that nobody locks what is gone
         os.close(fd)
 
 
-def _is_at(fd: int, path: Path) -> bool:
+def _is_same_file(fd: int, path: Path) -> bool:
     try:
         there = path.stat()
     except FileNotFoundError:

@@ -12,7 +12,7 @@ from typing import Any
 
 from pxt_assets.errors import PartitionError
 
-_START_TIME = 19
+_START_TIME_FIELD = 19
 """Of a process, in ticks since boot: its place in /proc/<pid>/stat after the name, which may hold blanks."""
 
 
@@ -20,13 +20,13 @@ class ClaimedError(PartitionError):
     """Another attempt computes the partition."""
 
 
-def record_of(run_id: str | None) -> dict[str, Any]:
+def owner_record(run_id: str | None) -> dict[str, Any]:
     """What a claim says of this process."""
     pid = os.getpid()
-    return {"run_id": run_id, **_place(), "pid": pid, "started": _started(pid)}
+    return {"run_id": run_id, **_pid_scope(), "pid": pid, "started": _process_start(pid)}
 
 
-def parsed(text: bytes) -> Mapping[str, Any]:
+def parse_owner(text: bytes) -> Mapping[str, Any]:
     """What a claim says of its owner; nothing where it is no claim."""
     try:
         owner = json.loads(text)
@@ -41,7 +41,7 @@ def is_dead(owner: Mapping[str, Any]) -> bool:
     A process number means something only on the same boot of the same machine and in the same namespace of numbers:
     containers may share a host's name and its network address, but not that. False for all that cannot be known.
     """
-    here = _place()
+    here = _pid_scope()
     if None in here.values() or any(owner.get(name) != said for name, said in here.items()):
         return False
     try:
@@ -51,32 +51,32 @@ def is_dead(owner: Mapping[str, Any]) -> bool:
         return True
     except (OSError, OverflowError, KeyError, TypeError, ValueError):
         return False
-    started = _started(pid)
+    started = _process_start(pid)
     return (
         None not in (started, owner.get("started")) and started != owner["started"]
     )  # it has its number anew
 
 
-def described(owner: Mapping[str, Any]) -> str:
+def describe_owner(owner: Mapping[str, Any]) -> str:
     """The owner for a message: `the run … (process … on …)`, as far as it is known."""
     run = f"the run {owner['run_id']}" if owner.get("run_id") else "another run"
     return f"{run} (process {owner['pid']} on {owner.get('host')})" if owner.get("pid") else run
 
 
-def claimed_by(owner: Mapping[str, Any]) -> ClaimedError:
+def claimed_error(owner: Mapping[str, Any]) -> ClaimedError:
     """The error of an attempt that is refused."""
     return ClaimedError(
-        f"{described(owner)} computes this partition already. Wait for it to end, or terminate it, then materialize "
+        f"{describe_owner(owner)} computes this partition already. Wait for it to end, or terminate it, then materialize "
         "again: what it finished is not computed again"
     )
 
 
-def _place() -> dict[str, Any]:
+def _pid_scope() -> dict[str, Any]:
     """Where process numbers mean the same; None for what the system does not tell."""
     return {
         "host": platform.node() or None,
         "machine": uuid.getnode(),
-        "boot": _read("/proc/sys/kernel/random/boot_id"),
+        "boot": _file_text("/proc/sys/kernel/random/boot_id"),
         "pid_namespace": _pid_namespace(),
     }
 
@@ -90,14 +90,14 @@ def _pid_namespace() -> str | None:
         return None
 
 
-def _started(pid: int) -> int | None:
+def _process_start(pid: int) -> int | None:
     try:
-        return int((_read(f"/proc/{pid}/stat") or "").rpartition(")")[2].split()[_START_TIME])
+        return int((_file_text(f"/proc/{pid}/stat") or "").rpartition(")")[2].split()[_START_TIME_FIELD])
     except (IndexError, ValueError):
         return None
 
 
-def _read(path: str) -> str | None:
+def _file_text(path: str) -> str | None:
     try:
         return Path(path).read_text(errors="replace").strip() or None
     except OSError:

@@ -133,7 +133,7 @@ class CellsFailedError(PartitionError):
         """All of the partition's rows."""
 
 
-def cells_failed(
+def cells_failed_error(
     column: Column,
     failures: Sequence[tuple[int, CellError]],
     errors: Counter[str],

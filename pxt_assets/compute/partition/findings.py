@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from pxt_assets.compute.partition.keys import shown_key
+from pxt_assets.compute.partition.keys import key_text
 from pxt_assets.storage.parquet import ParquetFile
 from pxt_assets.values.conversion import json_texts
 
@@ -20,14 +20,14 @@ if TYPE_CHECKING:
 
 FINDINGS = "findings"
 """Their name in a file's metadata."""
-_KEPT = 20
+_MAX_NAMED_ROWS = 20
 """Rows that are named, of each kind."""
 _LONGEST_MESSAGE = 300
 _ROWS = 8_192
 
 
 @dataclass(frozen=True, slots=True)
-class Failed:
+class FailedRow:
     """A failed row."""
 
     key: str
@@ -42,7 +42,7 @@ class Findings:
     rows: int = 0
     errors: Counter[str] = field(default_factory=Counter)
     """Failed rows by error type."""
-    failed: list[Failed] = field(default_factory=list)
+    failed: list[FailedRow] = field(default_factory=list)
     skipped: int = 0
     """Rows that are null because a required input is: they make no request."""
     nulls: int = 0
@@ -61,10 +61,14 @@ class Findings:
         if errortype.null_count < rows.num_rows:
             for entry in errortype.drop_null().value_counts().to_pylist():
                 self.errors[entry["values"]] += entry["counts"]
-            for i in pc.indices_nonzero(errortype.is_valid())[: _KEPT - len(self.failed)].to_pylist():
+            for i in pc.indices_nonzero(errortype.is_valid())[
+                : _MAX_NAMED_ROWS - len(self.failed)
+            ].to_pylist():
                 message = rows[f"{name}_errormsg"][i].as_py() or ""
                 self.failed.append(
-                    Failed(_key_of(rows, key, i, first), errortype[i].as_py(), message[:_LONGEST_MESSAGE])
+                    FailedRow(
+                        _row_key_text(rows, key, i, first), errortype[i].as_py(), message[:_LONGEST_MESSAGE]
+                    )
                 )
         if value.null_count:
             absent = pc.and_(value.is_null(), errortype.is_null())
@@ -72,13 +76,13 @@ class Findings:
             self.skipped += pc.sum(pc.and_not(absent, is_named)).as_py() or 0
             found = pc.indices_nonzero(pc.and_(absent, is_named))
             self.nulls += len(found)
-            for i in found[: _KEPT - len(self.null_keys)].to_pylist():
-                self.null_keys.append(_key_of(rows, key, i, first))
+            for i in found[: _MAX_NAMED_ROWS - len(self.null_keys)].to_pylist():
+                self.null_keys.append(_row_key_text(rows, key, i, first))
         if moderates:
-            for i in _flagged(value):
+            for i in _flagged_rows(value):
                 self.flagged += 1
-                if len(self.flagged_keys) < _KEPT:
-                    self.flagged_keys.append(_key_of(rows, key, i, first))
+                if len(self.flagged_keys) < _MAX_NAMED_ROWS:
+                    self.flagged_keys.append(_row_key_text(rows, key, i, first))
 
     def text(self) -> str:
         """As JSON, for a file's metadata."""
@@ -87,20 +91,20 @@ class Findings:
         return json.dumps({**said, **({"failed": failed} if failed else {})})
 
 
-def findings_of(metadata: Mapping[str, Any]) -> Findings | None:
+def findings_from_metadata(metadata: Mapping[str, Any]) -> Findings | None:
     """What a file's metadata says, None where it says nothing."""
     if FINDINGS not in metadata:
         return None
     said = json.loads(metadata[FINDINGS])
-    errors, failed = Counter(said.pop("errors", {})), [Failed(*one) for one in said.pop("failed", [])]
+    errors, failed = Counter(said.pop("errors", {})), [FailedRow(*one) for one in said.pop("failed", [])]
     return Findings(**said, errors=errors, failed=failed)
 
 
-def findings_in(file: ParquetFile, name: str, key: Sequence[str], *, moderates: bool) -> Findings:
+def stored_findings(file: ParquetFile, name: str, key: Sequence[str], *, moderates: bool) -> Findings:
     """What there is to say of a stored column."""
     import pyarrow as pa
 
-    known = findings_of(file.metadata)
+    known = findings_from_metadata(file.metadata)
     if known is None:  # the file is of an earlier version of this package
         known = Findings()
         columns = [*key, name, f"{name}_errortype", f"{name}_errormsg", "_digest"]
@@ -109,11 +113,11 @@ def findings_in(file: ParquetFile, name: str, key: Sequence[str], *, moderates: 
     return known
 
 
-def _key_of(rows: pa.Table, key: Sequence[str], i: int, first: int) -> str:
-    return shown_key(key, rows.slice(i, 1)) if key else f"row {first + i}"
+def _row_key_text(rows: pa.Table, key: Sequence[str], i: int, first: int) -> str:
+    return key_text(key, rows.slice(i, 1)) if key else f"row {first + i}"
 
 
-def _flagged(moderations: pa.ChunkedArray) -> list[int]:
+def _flagged_rows(moderations: pa.ChunkedArray) -> list[int]:
     """Which of some moderations say that their input is flagged."""
     import pyarrow.compute as pc
 

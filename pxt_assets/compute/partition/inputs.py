@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
-from pxt_assets.compute.partition.keys import check_unique, same_keys, shown_key
+from pxt_assets.compute.partition.keys import check_unique, have_same_keys, key_text
 from pxt_assets.errors import PartitionError, SourceError, did_you_mean
 from pxt_assets.expressions.expr import ColumnRef
 from pxt_assets.storage.batches import Cursor
@@ -73,7 +73,7 @@ class Inputs:
         def take(count: int) -> pa.Table:
             taken = pa.Table.from_batches(keys.take(count) if self.key else [], schema)
             if self.key and taken.num_rows < count:
-                raise _changed(base, 0, self.num_rows)
+                raise _changed_error(base, 0, self.num_rows)
             return taken
 
         return take
@@ -83,7 +83,7 @@ class Inputs:
         """While it lasts, the rows are those that there were when it began, as far as files can be kept from going."""
         with ExitStack() as stack:
             for asset, rows in self.rows.items():
-                with _reading(asset):
+                with _name_asset_in_errors(asset):
                     stack.enter_context(rows.held())
             yield
 
@@ -109,12 +109,12 @@ class Inputs:
             _check_columns(asset, rows, wanted)
         base = next(iter(self.rows))
         if self.key:
-            check_unique(self._key_batches(base), self.key, _named(base))
+            check_unique(self._key_batches(base), self.key, _asset_name(base))
         for asset, rows in self.rows.items():
             if asset != base and not (rows.num_rows == self.num_rows and self.has_keys(rows, asset)):
                 msg = (
-                    f"the rows of {_named(asset)} ({rows.num_rows}) are not those of {_named(base)} "
-                    f"({self.num_rows}), which has changed since: materialize {_named(asset)} first "
+                    f"the rows of {_asset_name(asset)} ({rows.num_rows}) are not those of {_asset_name(base)} "
+                    f"({self.num_rows}), which has changed since: materialize {_asset_name(asset)} first "
                     "(rows that did not change cost nothing)"
                 )
                 raise PartitionError(msg)
@@ -123,10 +123,10 @@ class Inputs:
         """Whether as many other rows, of another asset, have the same keys in the same order."""
         if not self.key or not rows.schema.names:
             return True
-        with _reading(asset):
+        with _name_asset_in_errors(asset):
             theirs = Cursor(rows.batches(self.key, _KEYS))
             ours = self._key_batches(next(iter(self.rows)))
-            return all(same_keys(batch, theirs.take(batch.num_rows)) for batch in ours)
+            return all(have_same_keys(batch, theirs.take(batch.num_rows)) for batch in ours)
 
     def batches(
         self, size: int, limit: int, seen: Callable[[Sequence[pa.Array]], None] | None = None
@@ -155,7 +155,7 @@ class Inputs:
             for asset, _, stream in streams:
                 count = min(count, stream.ready())
                 if not count:
-                    raise _changed(asset, done, self.num_rows)
+                    raise _changed_error(asset, done, self.num_rows)
             arrays: list[Any] = [None] * len(self.columns)
             for asset, names, stream in streams:
                 (batch,) = stream.take(count)
@@ -165,14 +165,14 @@ class Inputs:
             done += count
         for asset, _, stream in streams:
             if done == self.num_rows and stream.ready():
-                raise _changed(asset, done + stream.ready(), self.num_rows)
+                raise _changed_error(asset, done + stream.ready(), self.num_rows)
 
     def _key_batches(self, asset: dg.AssetKey) -> Iterator[pa.RecordBatch]:
         if self.rows[asset].schema.names:
             yield from self._batches(asset, self.key, _KEYS)
 
     def _batches(self, asset: dg.AssetKey, names: Sequence[str], size: int) -> Iterator[pa.RecordBatch]:
-        with _reading(asset):
+        with _name_asset_in_errors(asset):
             yield from self.rows[asset].batches(names, size)
 
     def _values(self, arrays: Sequence[pa.Array], count: int) -> Iterator[list[Sequence[Any]]]:
@@ -205,7 +205,7 @@ class Inputs:
             (batch,) = keys.take(count)
             for row in rows:
                 if start <= row < start + count:
-                    shown[row] = shown_key(self.key, batch.slice(row - start, 1))
+                    shown[row] = key_text(self.key, batch.slice(row - start, 1))
             start += count
         return [shown[row] for row in rows]
 
@@ -215,17 +215,17 @@ class Inputs:
 
 
 @contextmanager
-def _reading(asset: dg.AssetKey | None) -> Iterator[None]:
+def _name_asset_in_errors(asset: dg.AssetKey | None) -> Iterator[None]:
     try:
         yield
     except SourceError as e:
-        msg = f"{_named(asset)}: {e}" if asset is not None else str(e)
+        msg = f"{_asset_name(asset)}: {e}" if asset is not None else str(e)
         raise PartitionError(msg) from e
 
 
-def _changed(asset: dg.AssetKey, rows: int, expected: int) -> PartitionError:
+def _changed_error(asset: dg.AssetKey, rows: int, expected: int) -> PartitionError:
     return PartitionError(
-        f"{_named(asset)} was materialized meanwhile: it had {expected} rows, and has "
+        f"{_asset_name(asset)} was materialized meanwhile: it had {expected} rows, and has "
         f"{'more' if rows > expected else 'fewer'}; materialize again (what is finished is kept)"
     )
 
@@ -237,12 +237,12 @@ def _check_columns(asset: dg.AssetKey, rows: Rows, wanted: Sequence[str]) -> Non
     for name in wanted:
         if name not in names:
             hint = did_you_mean(name, names)
-            msg = f"{_named(asset)} has no column {name!r}; it has {', '.join(names)}{hint}"
+            msg = f"{_asset_name(asset)} has no column {name!r}; it has {', '.join(names)}{hint}"
             raise PartitionError(msg)
         if names.count(name) > 1:
-            msg = f"{_named(asset)} has two columns named {name!r}; rename one upstream"
+            msg = f"{_asset_name(asset)} has two columns named {name!r}; rename one upstream"
             raise PartitionError(msg)
 
 
-def _named(asset: dg.AssetKey) -> str:
+def _asset_name(asset: dg.AssetKey) -> str:
     return asset.to_user_string()

@@ -17,10 +17,10 @@ if TYPE_CHECKING:
 
     from pxt_assets.compute.cells.digest_index import Digests
 
-_SHOWN = 5
+_MAX_EXAMPLES = 5
 
 
-def shown_key(key: Sequence[str], row: pa.RecordBatch) -> str:
+def key_text(key: Sequence[str], row: pa.RecordBatch) -> str:
     """A key of one row as a message shows it: `id=17`."""
     return ", ".join(f"{name}={row[name][0].as_py()!r}" for name in key)
 
@@ -48,13 +48,13 @@ def check_unique(batches: Iterable[pa.RecordBatch], key: Sequence[str], asset: s
         again = np.flatnonzero(~seen.add(digests))
         for i in again[repeated.add(digests[again])].tolist():
             count += 1
-            if len(shown) < _SHOWN:
+            if len(shown) < _MAX_EXAMPLES:
                 shown.append(", ".join(repr(batch[name][i].as_py()) for name in key))
     for name, first in first_null.items():
         msg = f"{asset}: the key column {name!r} is null in {nulls[name]} rows (first in row {first}, counted from 0)"
         raise PartitionError(msg)
     if count:
-        more = f" and {count - _SHOWN} more" if count > _SHOWN else ""
+        more = f" and {count - _MAX_EXAMPLES} more" if count > _MAX_EXAMPLES else ""
         msg = (
             f"{asset}: the key {', '.join(key)} is not unique in this partition: {'; '.join(shown)}{more}; "
             "remove the repeated rows upstream or name more key columns"
@@ -62,7 +62,7 @@ def check_unique(batches: Iterable[pa.RecordBatch], key: Sequence[str], asset: s
         raise PartitionError(msg)
 
 
-def same_keys(ours: pa.RecordBatch, theirs: Sequence[pa.RecordBatch]) -> bool:
+def have_same_keys(ours: pa.RecordBatch, theirs: Sequence[pa.RecordBatch]) -> bool:
     """Whether the keys of some rows are those of the other rows, which may have another type."""
     import pyarrow as pa
 
@@ -94,7 +94,7 @@ def _digests_of_rows(columns: Sequence[pa.Array], key: Sequence[str], asset: str
         return parts[0].view("S16").reshape(-1)
     width = DIGEST_BYTES * len(parts)
     joined = np.concatenate(parts, axis=1).tobytes()
-    return _hashed(joined[i : i + width] for i in range(0, len(joined), width)).view("S16").reshape(-1)
+    return _hash_values(joined[i : i + width] for i in range(0, len(joined), width)).view("S16").reshape(-1)
 
 
 def value_digests(column: pa.Array) -> npt.NDArray[np.uint8]:
@@ -118,10 +118,10 @@ def value_digests(column: pa.Array) -> npt.NDArray[np.uint8]:
     elif pa.types.is_nested(kind) or isinstance(kind, pa.BaseExtensionType):
         msg = f"values of the type {kind} are not compared"
         raise pa.ArrowNotImplementedError(msg)
-    return _hashed(column.cast(pa.large_binary()).to_pylist())
+    return _hash_values(column.cast(pa.large_binary()).to_pylist())
 
 
-def _hashed(values: Iterable[bytes]) -> npt.NDArray[np.uint8]:
+def _hash_values(values: Iterable[bytes]) -> npt.NDArray[np.uint8]:
     import numpy as np
 
     joined = b"".join(hashlib.blake2b(value, digest_size=DIGEST_BYTES).digest() for value in values)

@@ -22,7 +22,7 @@ Row = Sequence[Any]
 """One row's values, in the order of `Plan.columns`."""
 Caller = Callable[[Asked], Awaitable[Any]]
 """Gives the value of the one cell that is asked for. Raises CellError."""
-Compiled = Callable[[Row], Any]
+RowFunction = Callable[[Row], Any]
 
 
 class NullInputError(Exception):
@@ -30,14 +30,14 @@ class NullInputError(Exception):
 
 
 @dataclass(frozen=True, slots=True)
-class Ask:
+class ReadyCall:
     """A call whose arguments are known."""
 
     asked: Asked
 
 
 @dataclass(frozen=True, slots=True)
-class Later:
+class DependentCall:
     """A call some of whose arguments are answers of other calls."""
 
     function: Applied
@@ -45,7 +45,7 @@ class Later:
 
 
 @dataclass(frozen=True, slots=True)
-class Along:
+class AnswerPath:
     """A path into an answer."""
 
     base: Any
@@ -74,11 +74,11 @@ class Plan:
     async def finish(self, prepared: Any, call: Caller) -> Any:
         """The cell's value, its calls made. Raises CellError."""
         value = prepared
-        if isinstance(prepared, Ask):
+        if isinstance(prepared, ReadyCall):
             value = await call(prepared.asked)
         elif self.asks:
             try:
-                value = await _finished(prepared, call)
+                value = await _resolve_calls(prepared, call)
             except CellError as e:
                 e.value = None  # it is not of this cell
                 raise
@@ -88,12 +88,12 @@ class Plan:
         """A value without any call left, if the column can hold it. Raises CellError."""
         return value if self._type is None else checked(value, self._type)
 
-    def _compile(self, expr: object, *, required: bool) -> Compiled:
+    def _compile(self, expr: object, *, required: bool) -> RowFunction:
         """A function of a row. Where `required`, it raises NullInputError for the null of a column."""
         if isinstance(expr, ColumnRef):
-            return _column(self._positions[expr._asset, expr._column], required=required)
+            return _compile_column(self._positions[expr._asset, expr._column], required=required)
         if isinstance(expr, Path):
-            return _path(self._compile(expr._base, required=required), expr._steps, required=required)
+            return _compile_path(self._compile(expr._base, required=required), expr._steps, required=required)
         if isinstance(expr, Call):
             return self._call(expr, required=required)
         if isinstance(expr, Mapping):
@@ -104,7 +104,7 @@ class Plan:
             return lambda row: [f(row) for f in elements]
         return lambda _row: expr
 
-    def _call(self, expr: Call, *, required: bool) -> Compiled:
+    def _call(self, expr: Call, *, required: bool) -> RowFunction:
         function = expr._function
         arguments = {
             name: self._compile(value, required=name in function.required)
@@ -119,14 +119,14 @@ class Plan:
                 if required:
                     raise
                 return None
-            if nested and any(_pending(value) for value in resolved.values()):
-                return Later(function, resolved)
-            return Ask(function.ask(resolved))
+            if nested and any(_contains_call(value) for value in resolved.values()):
+                return DependentCall(function, resolved)
+            return ReadyCall(function.ask(resolved))
 
         return call
 
 
-def _column(position: int, *, required: bool) -> Compiled:
+def _compile_column(position: int, *, required: bool) -> RowFunction:
     def column(row: Row) -> Any:
         value = row[position]
         if value is None and required:
@@ -138,11 +138,11 @@ def _column(position: int, *, required: bool) -> Compiled:
     return column
 
 
-def _path(base: Compiled, steps: tuple[Step, ...], *, required: bool) -> Compiled:
+def _compile_path(base: RowFunction, steps: tuple[Step, ...], *, required: bool) -> RowFunction:
     def path(row: Row) -> Any:
         value = base(row)
-        if isinstance(value, Ask | Later):
-            return Along(value, steps)
+        if isinstance(value, ReadyCall | DependentCall):
+            return AnswerPath(value, steps)
         value = follow(value, steps)
         if value is None and required:
             raise NullInputError
@@ -151,102 +151,102 @@ def _path(base: Compiled, steps: tuple[Step, ...], *, required: bool) -> Compile
     return path
 
 
-def _pending(value: Any) -> bool:
+def _contains_call(value: Any) -> bool:
     if isinstance(value, dict):
-        return any(_pending(v) for v in value.values())
+        return any(_contains_call(v) for v in value.values())
     if isinstance(value, list):
-        return any(_pending(v) for v in value)
-    return isinstance(value, Ask | Later | Along)
+        return any(_contains_call(v) for v in value)
+    return isinstance(value, ReadyCall | DependentCall | AnswerPath)
 
 
-async def _finished(value: Any, call: Caller) -> Any:
-    if isinstance(value, Ask):
+async def _resolve_calls(value: Any, call: Caller) -> Any:
+    if isinstance(value, ReadyCall):
         return await call(value.asked)
-    if isinstance(value, Along):
-        return follow(await _finished(value.base, call), value.steps)
-    if isinstance(value, Later):
-        answers = await _finished(value.arguments, call)
+    if isinstance(value, AnswerPath):
+        return follow(await _resolve_calls(value.base, call), value.steps)
+    if isinstance(value, DependentCall):
+        answers = await _resolve_calls(value.arguments, call)
         required = value.function.required & answers.keys()  # the others are the function's own defaults
-        if any(_lost(value.arguments[name], answers[name]) for name in required):
+        if any(_came_back_null(value.arguments[name], answers[name]) for name in required):
             return None
         return await call(value.function.ask(answers))
     if isinstance(value, dict):
-        return dict(zip(value, await _all_finished(value.values(), call), strict=True))
+        return dict(zip(value, await _resolve_all(value.values(), call), strict=True))
     if isinstance(value, list):
-        return await _all_finished(value, call)
+        return await _resolve_all(value, call)
     return value
 
 
-async def _all_finished(values: Iterable[Any], call: Caller) -> list[Any]:
+async def _resolve_all(values: Iterable[Any], call: Caller) -> list[Any]:
     """The values, their calls made at once. Raises the first error when all have ended: none is left running."""
-    done = await asyncio.gather(*(_finished(v, call) for v in values), return_exceptions=True)
+    done = await asyncio.gather(*(_resolve_calls(v, call) for v in values), return_exceptions=True)
     for value in done:
         if isinstance(value, BaseException):
             raise value
     return done
 
 
-def _lost(asked: Any, answer: Any) -> bool:
+def _came_back_null(asked: Any, answer: Any) -> bool:
     """Whether a call that a required argument waited for came back null."""
     if isinstance(asked, dict):
-        return any(_lost(v, answer[k]) for k, v in asked.items())
+        return any(_came_back_null(v, answer[k]) for k, v in asked.items())
     if isinstance(asked, list):
-        return any(_lost(v, a) for v, a in zip(asked, answer, strict=True))
-    return answer is None and isinstance(asked, Ask | Later | Along)
+        return any(_came_back_null(v, a) for v, a in zip(asked, answer, strict=True))
+    return answer is None and isinstance(asked, ReadyCall | DependentCall | AnswerPath)
 
 
-def asks_in(prepared: Any) -> Iterator[Ask | Later]:
+def calls_in(prepared: Any) -> Iterator[ReadyCall | DependentCall]:
     """The calls that lead to a prepared cell."""
-    if isinstance(prepared, Ask):
+    if isinstance(prepared, ReadyCall):
         yield prepared
-    elif isinstance(prepared, Along):
-        yield from asks_in(prepared.base)
-    elif isinstance(prepared, Later):
+    elif isinstance(prepared, AnswerPath):
+        yield from calls_in(prepared.base)
+    elif isinstance(prepared, DependentCall):
         yield prepared
-        yield from asks_in(prepared.arguments)
+        yield from calls_in(prepared.arguments)
     elif isinstance(prepared, dict):
         for value in prepared.values():
-            yield from asks_in(value)
+            yield from calls_in(value)
     elif isinstance(prepared, list):
         for value in prepared:
-            yield from asks_in(value)
+            yield from calls_in(value)
 
 
-def held(prepared: Any) -> int:
+def memory_bytes(prepared: Any) -> int:
     """Bytes of text, images and sounds that a prepared cell keeps in memory."""
-    if isinstance(prepared, Ask):
+    if isinstance(prepared, ReadyCall):
         return prepared.asked.held
-    if isinstance(prepared, Along):
-        return held(prepared.base)
-    if isinstance(prepared, Later):
-        return held(prepared.arguments)
+    if isinstance(prepared, AnswerPath):
+        return memory_bytes(prepared.base)
+    if isinstance(prepared, DependentCall):
+        return memory_bytes(prepared.arguments)
     if isinstance(prepared, dict):
-        return sum(held(v) for v in prepared.values())
+        return sum(memory_bytes(v) for v in prepared.values())
     if isinstance(prepared, list):
-        return sum(held(v) for v in prepared)
+        return sum(memory_bytes(v) for v in prepared)
     return prepared.size if isinstance(prepared, Media) else 0
 
 
 def cell_digest(prepared: Any) -> bytes:
     """The digest that names a cell: its request's, or that of the expression with each call named by its own."""
-    if isinstance(prepared, Ask):
+    if isinstance(prepared, ReadyCall):
         return prepared.asked.digest
-    return digest(b"cell", canonical(_form(prepared)).encode("utf-8", "surrogatepass"))
+    return digest(b"cell", canonical(_json_form(prepared)).encode("utf-8", "surrogatepass"))
 
 
-def _form(value: Any, *, ordered: bool = False) -> Any:
+def _json_form(value: Any, *, ordered: bool = False) -> Any:
     """A cell as JSON; where `ordered`, as in schemas, in a way that tells the order of a dict's keys."""
-    if isinstance(value, Ask):
+    if isinstance(value, ReadyCall):
         return {"$request": value.asked.digest.hex()}
-    if isinstance(value, Along):
+    if isinstance(value, AnswerPath):
         steps = [[s.start, s.stop, s.step] if isinstance(s, slice) else s for s in value.steps]
-        return {"$path": steps, "of": _form(value.base)}
-    if isinstance(value, Later):
+        return {"$path": steps, "of": _json_form(value.base)}
+    if isinstance(value, DependentCall):
         given = {k: v for k, v in value.arguments.items() if v is not None}
-        return {"$call": value.function.version, "arguments": _form(given)}
+        return {"$call": value.function.version, "arguments": _json_form(given)}
     if isinstance(value, dict):
-        items = {k: _form(v, ordered=ordered or k in ORDERED_ARGUMENTS) for k, v in value.items()}
+        items = {k: _json_form(v, ordered=ordered or k in ORDERED_ARGUMENTS) for k, v in value.items()}
         return {"$keys": list(items), "items": items} if ordered else items
     if isinstance(value, list | tuple):
-        return [_form(v, ordered=ordered) for v in value]
+        return [_json_form(v, ordered=ordered) for v in value]
     return leaf_form(value)

@@ -9,12 +9,12 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from pxt_assets.compute.cells.digest_index import NO_DIGEST
-from pxt_assets.compute.cells.finished_cells import Cells
-from pxt_assets.compute.cells.gather import interleaved
-from pxt_assets.compute.cells.refused_rows import Refused
-from pxt_assets.compute.partition.column import FAILURES_KEPT, Column, cells_failed
+from pxt_assets.compute.cells.finished_cells import FinishedCells
+from pxt_assets.compute.cells.gather import interleave_rows
+from pxt_assets.compute.cells.refused_rows import RefusedRows
+from pxt_assets.compute.partition.column import FAILURES_KEPT, Column, cells_failed_error
 from pxt_assets.compute.partition.findings import FINDINGS, Findings
-from pxt_assets.compute.partition.made_from import MADE_FROM, MadeFrom
+from pxt_assets.compute.partition.input_digest import INPUT_DIGEST, InputDigest
 from pxt_assets.compute.partition.plan import cell_digest
 from pxt_assets.errors import CellError
 from pxt_assets.storage.batches import pieces
@@ -40,7 +40,7 @@ _BYTES_AT_ONCE = 8 * 2**20
 _SAMPLE_ROWS = 8
 DATA_VERSION = "data_version"
 
-Results = Callable[[], Iterator["pa.Table"]]
+CellReader = Callable[[], Iterator["pa.Table"]]
 """Gives the rows' cells in order, as tables of digest, value, errortype, errormsg; can be called again."""
 
 
@@ -55,13 +55,13 @@ class Assembly:
     findings: Findings = field(default_factory=Findings)
 
 
-def finished_cells(
+def finished_cell_reader(
     column: Column,
-    cells: Cells,
+    cells: FinishedCells,
     digests: Digests,
-    refused: Refused,
+    refused: RefusedRows,
     interrupted: threading.Event,
-) -> Results:
+) -> CellReader:
     """The cells of rows with these digests, from wherever they are finished.
 
     Reading them raises InterruptedError once `interrupted` is set.
@@ -100,7 +100,7 @@ def finished_cells(
                             }
                         )
                     )
-                part = interleaved(parts, [asked, absent])
+                part = interleave_rows(parts, [asked, absent])
                 start += len(names)
                 step = min(4 * step, most, max(1, step * _BYTES_AT_ONCE // max(part.nbytes, 1)))
                 yield part
@@ -110,8 +110,8 @@ def finished_cells(
     return results
 
 
-def provenance_of(
-    cells: Cells, digests: Digests, is_first: npt.NDArray[np.bool_], interrupted: threading.Event
+def provenance_tables(
+    cells: FinishedCells, digests: Digests, is_first: npt.NDArray[np.bool_], interrupted: threading.Event
 ) -> Iterator[pa.Table]:
     """Where the cells of rows with these digests come from: of equal rows once, for the first one (`is_first`).
 
@@ -125,7 +125,7 @@ def provenance_of(
             yield cells.provenance(digests[some][is_first[some]])
 
 
-def derived_cells(column: Column, interrupted: threading.Event) -> Results:
+def derived_cell_reader(column: Column, interrupted: threading.Event) -> CellReader:
     """The cells of a column that calls no API: paths and templates alone.
 
     Reading them raises InterruptedError once `interrupted` is set; to the end, CellsFailedError if any failed under
@@ -163,18 +163,18 @@ def derived_cells(column: Column, interrupted: threading.Event) -> Results:
             yield pa.table(
                 {
                     "digest": pa.array(digests, pa.binary(16)),
-                    "value": _values(column, values),
+                    "value": _value_array(column, values),
                     "errortype": pa.array([e and e.errortype for e in errors], pa.string()),
                     "errormsg": to_arrow([e and e.message for e in errors], String),
                 }
             )
         if failed and column.options.on_error == "abort":
-            raise cells_failed(column, failures, failed)
+            raise cells_failed_error(column, failures, failed)
 
     return results
 
 
-def _values(column: Column, values: list[Any]) -> pa.Array:
+def _value_array(column: Column, values: list[Any]) -> pa.Array:
     if column.column_type is not None:
         return to_arrow(values, column.column_type)
     return copied(values, _source_type(column))
@@ -191,7 +191,7 @@ def _source_type(column: Column) -> pa.DataType:
 
 
 def assemble(
-    column: Column, results: Results, *, simulated: bool, made_from: MadeFrom | None = None
+    column: Column, results: CellReader, *, simulated: bool, made_from: InputDigest | None = None
 ) -> Assembly:
     """Writes the column's file from its cells; of a trial (`limit`) only looks at them."""
     import pyarrow as pa
@@ -200,15 +200,15 @@ def assemble(
     if column.column_type is not None and issubclass(column.column_type, Array):
         length = _common_length(results())
         value = pa.list_(pa.float32(), -1 if length is None else length)
-    schema = schema_of(column, value)
+    schema = file_schema(column, value)
     assembly = Assembly(schema, schema.empty_table())
     contents = Contents()
-    batches = _regrouped(_rows(column, results(), schema, assembly, contents))
+    batches = _row_group_tables(_file_rows(column, results(), schema, assembly, contents))
 
     def said() -> Mapping[str, str]:
         assembly.data_version = contents.hexdigest()
         told = {DATA_VERSION: assembly.data_version, FINDINGS: assembly.findings.text()}
-        return told if made_from is None else {**told, MADE_FROM: made_from.hexdigest()}
+        return told if made_from is None else {**told, INPUT_DIGEST: made_from.hexdigest()}
 
     if column.options.limit is None:
         metadata = {
@@ -223,7 +223,7 @@ def assemble(
     return assembly
 
 
-def schema_of(column: Column, value: pa.DataType) -> pa.Schema:
+def file_schema(column: Column, value: pa.DataType) -> pa.Schema:
     """The columns of the file, with values of that type."""
     import pyarrow as pa
 
@@ -231,7 +231,7 @@ def schema_of(column: Column, value: pa.DataType) -> pa.Schema:
     return pa.schema(
         [
             *column.inputs.key_schema,
-            _field(column, value),
+            _value_field(column, value),
             (f"{name}_errortype", pa.string()),
             (f"{name}_errormsg", pa.string()),
             ("_digest", pa.binary(DIGEST_BYTES)),
@@ -239,12 +239,12 @@ def schema_of(column: Column, value: pa.DataType) -> pa.Schema:
     )
 
 
-def columns_of(schema: pa.Schema) -> list[tuple[str, pa.DataType]]:
+def column_types(schema: pa.Schema) -> list[tuple[str, pa.DataType]]:
     """The names and types, whatever length the file has fixed for its vectors."""
     return [(field.name, plain_type(field.type)) for field in schema]
 
 
-def _field(column: Column, arrow_type: pa.DataType) -> pa.Field:
+def _value_field(column: Column, arrow_type: pa.DataType) -> pa.Field:
     import pyarrow as pa
 
     column_type = column.column_type
@@ -253,7 +253,7 @@ def _field(column: Column, arrow_type: pa.DataType) -> pa.Field:
     return pa.field(column.name, arrow_type)
 
 
-def _rows(
+def _file_rows(
     column: Column, results: Iterable[pa.Table], schema: pa.Schema, assembly: Assembly, contents: Contents
 ) -> Iterator[pa.Table]:
     """The rows of the file, counted on the way."""
@@ -284,7 +284,7 @@ def first_rows(rows: pa.Table) -> pa.Table:
     return pa.ipc.open_stream(sink.getvalue()).read_all()
 
 
-def _regrouped(parts: Iterable[pa.Table]) -> Iterator[pa.Table]:
+def _row_group_tables(parts: Iterable[pa.Table]) -> Iterator[pa.Table]:
     """The same rows in tables of about _ROWS_A_GROUP rows or _BYTES_A_GROUP bytes, whichever is less."""
     import pyarrow as pa
 

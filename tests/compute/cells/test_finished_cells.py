@@ -6,7 +6,7 @@ import pytest
 from upath import UPath
 
 from pxt_assets.compute.cells.cell import Cell
-from pxt_assets.compute.cells.finished_cells import Cells, EarlierFile
+from pxt_assets.compute.cells.finished_cells import EarlierFile, FinishedCells
 from pxt_assets.compute.cells.journal import Journal
 from pxt_assets.errors import RunError
 from pxt_assets.storage.parquet import ParquetFile
@@ -55,9 +55,9 @@ class Bench:
         journal.flush()
         return Journal(self._folder, column_type)
 
-    def cells(self, column_type: type[ColumnType] = Json, **options: bool) -> Cells:
+    def cells(self, column_type: type[ColumnType] = Json, **options: bool) -> FinishedCells:
         earlier = partial(EarlierFile, self.file, "r", column_type)
-        return Cells(earlier, self.journal(column_type=column_type), **options)
+        return FinishedCells(earlier, self.journal(column_type=column_type), **options)
 
 
 @pytest.fixture
@@ -65,7 +65,7 @@ def bench(tmp_path) -> Bench:
     return Bench(UPath(tmp_path))
 
 
-def values(cells: Cells, *numbers: int) -> list[object]:
+def values(cells: FinishedCells, *numbers: int) -> list[object]:
     table = cells.take(names(*numbers))
     assert table.column_names == ["digest", "value", "errortype", "errormsg"]
     return to_python(table["value"])
@@ -111,7 +111,7 @@ def test_a_refresh_finds_nothing_until_it_reloads(bench):
     """Every row is asked for anew; what this attempt journaled is taken in afterwards."""
     bench.store([Cell(name(1), "old"), Cell(name(2), "old")])
     journal = Journal(bench.file.path.with_name("r.journal"), Json)
-    cells = Cells(partial(EarlierFile, bench.file, "r", Json), journal, refresh=True)
+    cells = FinishedCells(partial(EarlierFile, bench.file, "r", Json), journal, refresh=True)
     assert cells.missing(names(1, 2)).all()
     journal.append(Cell(name(1), "new"))
     journal.flush()

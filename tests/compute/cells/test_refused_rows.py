@@ -1,9 +1,9 @@
-from pxt_assets.compute.cells.refused_rows import Refused
+from pxt_assets.compute.cells.refused_rows import RefusedRows
 from pxt_assets.errors import CellError
 
 
-def noted(rows: list[int]) -> Refused:
-    refused = Refused()
+def noted(rows: list[int]) -> RefusedRows:
+    refused = RefusedRows()
     for row in rows:
         refused.note(
             row, CellError("TypeError" if row % 2 else "ValueError", f"row {row}: got nothing of use")
@@ -39,7 +39,7 @@ def test_rows_are_counted_by_error_type():
 
 def test_of_no_refused_rows_there_are_none():
     """An empty table, of the same columns."""
-    assert Refused().between(0, 5).column_names == ["row", "errortype", "errormsg"]
+    assert RefusedRows().between(0, 5).column_names == ["row", "errortype", "errormsg"]
 
 
 def test_a_refused_row_takes_a_few_bytes():
@@ -50,6 +50,6 @@ def test_a_refused_row_takes_a_few_bytes():
 
 def test_text_that_utf8_cannot_hold_is_kept():
     """A message quotes what a row holds."""
-    refused = Refused()
+    refused = RefusedRows()
     refused.note(0, CellError("TypeError", "got \ud800"))
     assert refused.between(0, 1)["errormsg"].to_pylist() == ["got �"]

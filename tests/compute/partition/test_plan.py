@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from pxt_assets import Table
 from pxt_assets.api.request import Request
-from pxt_assets.compute.partition.plan import Ask, Plan, cell_digest
+from pxt_assets.compute.partition.plan import Plan, ReadyCall, cell_digest
 from pxt_assets.errors import CellError
 from pxt_assets.expressions.walk import type_of
 from pxt_assets.functions import chat_completions, embeddings, moderations
@@ -54,7 +54,7 @@ class TestPrepare:
     def test_a_call_of_columns_is_its_request(self):
         """A row's values stand where the columns stood; nothing is sent yet."""
         prepared = plan(chat(temperature=TBL.heat)).prepare(("Hello", 0.5))
-        assert isinstance(prepared, Ask)
+        assert isinstance(prepared, ReadyCall)
         assert prepared.asked.body == {
             "messages": [{"role": "user", "content": "Hello"}],
             "model": "m",

@@ -12,11 +12,11 @@ from pxt_assets.values.digest import digest
 if TYPE_CHECKING:
     import pyarrow as pa
 
-MADE_FROM = "made_from"
+INPUT_DIGEST = "made_from"
 """Its name in a file's metadata."""
 
 
-class MadeFrom:
+class InputDigest:
     """Tells what a column is made from: its code, and the contents of the columns that it reads, in their order."""
 
     def __init__(self, column: Column) -> None:
