@@ -136,7 +136,7 @@ def _progress(console: Console, partitions: int) -> Iterator[Callable[[progress.
             nonlocal printed
             if p.done == p.total or time.monotonic() - printed >= _LINE_SECONDS:
                 printed = time.monotonic()
-                console.print(p.line(), soft_wrap=True, markup=False)
+                console.print(p.log_line(), soft_wrap=True, markup=False)
 
         yield tell
         return

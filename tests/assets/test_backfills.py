@@ -282,7 +282,7 @@ def test_partitions_share_the_room_for_cells(
 
     def noted(self: Any, *cell: Any) -> None:
         start(self, *cell)
-        outstanding.append(self._room._cells)
+        outstanding.append(self._in_flight._cells)
 
     monkeypatch.setattr(ask.CellRequester, "_start", noted)
     server = serve(chat)

@@ -642,7 +642,7 @@ class TestBounds:
         start = ask.CellRequester._start
 
         def noted(self: Any, *cell: Any) -> None:
-            outstanding.append(self._room._bytes)
+            outstanding.append(self._in_flight._bytes)
             start(self, *cell)
 
         monkeypatch.setattr(ask.CellRequester, "_start", noted)
@@ -659,7 +659,7 @@ class TestBounds:
         start = ask.CellRequester._start
 
         def noted(self: Any, *cell: Any) -> None:
-            outstanding.append(self._room._bytes)
+            outstanding.append(self._in_flight._bytes)
             start(self, *cell)
 
         monkeypatch.setattr(ask.CellRequester, "_start", noted)

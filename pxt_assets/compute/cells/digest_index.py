@@ -67,22 +67,22 @@ class DigestIndex:
         self._first: npt.NDArray[np.uint64] = np.empty(0, np.uint64)
         self._second: npt.NDArray[np.uint64] = np.empty(0, np.uint64)
         self._positions: npt.NDArray[np.uint32] = np.empty(0, np.uint32)
-        self._added: list[tuple[Digests, Positions]] = []
+        self._unsorted: list[tuple[Digests, Positions]] = []
         """What is not sorted in yet: sorting waits for the first look-up, however many segments there are."""
 
     def __len__(self) -> int:
-        return len(self._first) + sum(len(digests) for digests, _ in self._added)
+        return len(self._first) + sum(len(digests) for digests, _ in self._unsorted)
 
     def add(self, digests: Digests, positions: Positions) -> None:
         """Adds `S16[n]` digests at `int64[n]` positions, below 2**32."""
-        self._added.append((digests, positions))
+        self._unsorted.append((digests, positions))
 
     def find(self, digests: Digests) -> Positions:
         """The position of each digest, -1 where there is none."""
         import numpy as np
 
-        if self._added:
-            self._sort_in()
+        if self._unsorted:
+            self._sort_added()
         if not len(self._first):
             return np.full(len(digests), -1, np.int64)
         wanted = _halves(digests)
@@ -96,10 +96,10 @@ class DigestIndex:
                 at[i], found[i] = start + matching[-1], True
         return np.where(found, self._positions[at].astype(np.int64), -1)
 
-    def _sort_in(self) -> None:
+    def _sort_added(self) -> None:
         import numpy as np
 
-        added, self._added = self._added, []
+        added, self._unsorted = self._unsorted, []
         halves = [_halves(digests) for digests, _ in added]
         first = np.concatenate([self._first, *(half[:, 0] for half in halves)])
         second = np.concatenate([self._second, *(half[:, 1] for half in halves)])

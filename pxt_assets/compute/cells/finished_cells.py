@@ -48,9 +48,11 @@ class EarlierFile:
         assert self._groups is not None
         return self._groups.take(positions).rename_columns(["digest", "value", "errortype", "errormsg"])
 
-    def arranged(self, positions: Positions, interrupted: threading.Event) -> AbstractContextManager[None]:
+    def prepare_order(
+        self, positions: Positions, interrupted: threading.Event
+    ) -> AbstractContextManager[None]:
         """While it lasts, rows are taken quickly in the order of `int64[n]`, as `RowGroups.arranged` says."""
-        return nullcontext() if self._groups is None else self._groups.arranged(positions, interrupted)
+        return nullcontext() if self._groups is None else self._groups.prepare_order(positions, interrupted)
 
 
 def stored_cell_index(file: ParquetFile, errortype: str, *, errors: bool) -> DigestIndex:
@@ -94,11 +96,11 @@ class FinishedCells:
         self._earlier = earlier()
         self._journal = journal
         self._sidecar = sidecar
-        self._errors = not retry_errors
-        self._in_file = DigestIndex() if refresh else self._earlier.load(errors=self._errors)
+        self._reuse_errors = not retry_errors
+        self._file_index = DigestIndex() if refresh else self._earlier.load(errors=self._reuse_errors)
         if refresh:
             journal.begin_refresh()
-        self._done, self._failed = journal.load(errors=self._errors, anew=refresh)
+        self._journal_index, self._failed_index = journal.load(errors=self._reuse_errors, anew=refresh)
         self.any_simulated = self._earlier.simulated or journal.simulated
         self.used_simulated = False
         """Whether any cell that was looked up is a simulator's."""
@@ -109,10 +111,10 @@ class FinishedCells:
         Where a refresh failed, the earlier result stands.
         """
         self._earlier = self._open_earlier()
-        self._in_file = self._earlier.load(errors=self._errors)
-        self._done, self._failed = self._journal.load(errors=self._errors)
+        self._file_index = self._earlier.load(errors=self._reuse_errors)
+        self._journal_index, self._failed_index = self._journal.load(errors=self._reuse_errors)
 
-    def missing(self, digests: Digests) -> npt.NDArray[np.bool_]:
+    def is_missing(self, digests: Digests) -> npt.NDArray[np.bool_]:
         """Which of the cells `S16[n]` are not finished."""
         in_journal, in_file = self._find(digests)
         missing: npt.NDArray[np.bool_] = (in_journal < 0) & (in_file < 0)
@@ -141,21 +143,21 @@ class FinishedCells:
             parts.append(_with_plain_vectors(self._earlier.take(in_file[from_file])))
         return interleave_rows(parts, [p for p in (from_journal, from_file) if len(p)])
 
-    def arranged(self, digests: Digests, interrupted: threading.Event) -> AbstractContextManager[None]:
+    def prepare_order(self, digests: Digests, interrupted: threading.Event) -> AbstractContextManager[None]:
         """While it lasts, `take` is quick in the order of the cells `S16[n]`, whatever the stored file's order.
 
         Raises InterruptedError once `interrupted` is set.
         """
-        if not len(self._in_file):
+        if not len(self._file_index):
             return nullcontext()
 
         def in_file(names: Digests) -> Positions:
             in_journal, in_file = self._find(names)
             return in_file[in_journal < 0]
 
-        return self._earlier.arranged(_found_positions(in_file, digests), interrupted)
+        return self._earlier.prepare_order(_found_positions(in_file, digests), interrupted)
 
-    def provenance_arranged(
+    def prepare_provenance_order(
         self, digests: Digests, interrupted: threading.Event
     ) -> AbstractContextManager[None]:
         """The same for `provenance`."""
@@ -164,9 +166,9 @@ class FinishedCells:
 
         def in_sidecar(names: Digests) -> Positions:
             in_journal, _ = self._find(names)
-            return self._in_sidecar(names[in_journal < 0])
+            return self._find_in_sidecar(names[in_journal < 0])
 
-        return self._sidecar.arranged(_found_positions(in_sidecar, digests), interrupted)
+        return self._sidecar.prepare_order(_found_positions(in_sidecar, digests), interrupted)
 
     def provenance(self, digests: Digests) -> pa.Table:
         """Where the finished cells `S16[n]` come from, in that order: digest and `provenance_schema`.
@@ -181,13 +183,13 @@ class FinishedCells:
         places = [from_journal] if len(from_journal) else []
         rest = np.flatnonzero(in_journal < 0)
         if len(rest) and self._sidecar is not None:
-            known = self._in_sidecar(digests[rest])
+            known = self._find_in_sidecar(digests[rest])
             if (known >= 0).any():
                 parts.append(self._sidecar.take(known[known >= 0]))
                 places.append(rest[known >= 0])
         return interleave_rows(parts, places) if parts else empty_provenance()
 
-    def _in_sidecar(self, digests: Digests) -> Positions:
+    def _find_in_sidecar(self, digests: Digests) -> Positions:
         import numpy as np
 
         assert self._sidecar is not None
@@ -198,11 +200,11 @@ class FinishedCells:
 
     def any_in_journal(self, digests: Digests) -> bool:
         """Whether any of the cells `S16[n]` was finished after the column's file was written."""
-        if not len(self._done) and not len(self._failed):
+        if not len(self._journal_index) and not len(self._failed_index):
             return False
         return any(bool((self._find(part)[0] >= 0).any()) for part in lookup_batches(digests))
 
-    def any_of_simulator(self, digests: Digests) -> bool:
+    def uses_simulated(self, digests: Digests) -> bool:
         """Whether any of the cells `S16[n]`, or of those looked up before, is a simulator's."""
         for part in lookup_batches(digests) if self.simulated else ():  # else none is found
             if self.used_simulated:
@@ -214,19 +216,21 @@ class FinishedCells:
         """Positions in the journal and in the file, -1 where it is in neither."""
         import numpy as np
 
-        in_journal, in_file = self._find_named(digests)
+        in_journal, in_file = self._find_exact(digests)
         if self.simulated:
             missed = np.flatnonzero((in_journal < 0) & (in_file < 0))
             if len(missed):
-                in_journal[missed], in_file[missed] = self._find_named(simulated_digests(digests[missed]))
+                in_journal[missed], in_file[missed] = self._find_exact(simulated_digests(digests[missed]))
                 found = (in_journal[missed] >= 0) | (in_file[missed] >= 0)
                 self.used_simulated = self.used_simulated or bool(found.any())
         return in_journal, in_file
 
-    def _find_named(self, digests: Digests) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
+    def _find_exact(self, digests: Digests) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
         import numpy as np
 
-        done, in_file, failed = (i.find(digests) for i in (self._done, self._in_file, self._failed))
+        done, in_file, failed = (
+            i.find(digests) for i in (self._journal_index, self._file_index, self._failed_index)
+        )
         return np.where((done < 0) & (in_file < 0), failed, done), in_file
 
 

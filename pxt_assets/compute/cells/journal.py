@@ -85,11 +85,11 @@ class Journal:
         self._pending: list[Cell] = []
         self._pending_bytes = 0
         """Of what was appended since the last flush began."""
-        self._full = asyncio.Event()
-        self._writing = threading.Lock()
-        self._own: set[str] = set()
-        self._loaded: list[str] = []
-        self._anew_since = ""
+        self._buffer_full = asyncio.Event()
+        self._write_lock = threading.Lock()
+        self._own_segments: set[str] = set()
+        self._loaded_segments: list[str] = []
+        self._refresh_marker = ""
 
     def is_empty(self) -> bool:
         """Whether there is nothing of an earlier attempt."""
@@ -100,14 +100,14 @@ class Journal:
         self._pending.append(cell)
         self._pending_bytes += cell.size
         if self._pending_bytes >= _BYTES_A_SEGMENT:
-            self._full.set()
+            self._buffer_full.set()
 
     def flush(self) -> None:
         """Writes what was appended since the last flush as a segment, large values as several.
 
         Raises RunError if writing fails; the cells stay pending.
         """
-        with self._writing:
+        with self._write_lock:
             for count in _segment_sizes(self._pending[:]):
                 try:
                     self._write(self._pending[:count])
@@ -117,7 +117,7 @@ class Journal:
                 del self._pending[:count]
 
     def _write(self, cells: list[Cell]) -> None:
-        name = self._name(SUFFIX)
+        name = self._new_name(SUFFIX)
         try:
             table = table_of_cells(cells, self._type, self._run_id)
         except Exception as e:  # nothing that one cell holds may cost the others their place
@@ -127,7 +127,7 @@ class Journal:
             if len(cells) == 1:
                 msg = f"an answer that is paid for cannot be stored as {self._type.__name__} ({type(e).__name__}: {e})"
                 raise UnstorableError(msg) from e
-            self._write_apart(cells)
+            self._write_halves(cells)
             return
         try:
             self._segments.write(name, table)
@@ -137,9 +137,9 @@ class Journal:
                 f"before is kept; {len(self._pending)} finished cells are not on disk"
             )
             raise RunError(msg) from e
-        self._own.add(name)
+        self._own_segments.add(name)
 
-    def _write_apart(self, cells: list[Cell]) -> None:
+    def _write_halves(self, cells: list[Cell]) -> None:
         """Writes cells some of which cannot be: all that can, then raises UnstorableError for the others."""
         middle = len(cells) // 2
         refused: UnstorableError | None = None
@@ -151,11 +151,11 @@ class Journal:
         if refused is not None:
             raise refused
 
-    def _name(self, suffix: str) -> str:
+    def _new_name(self, suffix: str) -> str:
         self._last_ns = max(self._clock_ns(), self._last_ns + 1)
         return f"{self._last_ns:020d}-{uuid.uuid4().hex[:8]}{suffix}"
 
-    def _follow(self, names: list[str]) -> None:
+    def _advance_clock(self, names: list[str]) -> None:
         """Lets what is written from here on sort after what there is, though another host's clock may have been ahead."""
         for name in names:
             said = name.partition("-")[0]
@@ -174,8 +174,8 @@ class Journal:
                 async with asyncio.timeout(
                     max(FLUSH_SECONDS - 2 * took, min(FLUSH_SECONDS, _SHORTEST_PAUSE))
                 ):
-                    await self._full.wait()
-            self._full.clear()
+                    await self._buffer_full.wait()
+            self._buffer_full.clear()
             self._pending_bytes = 0
             began = loop.time()
             await in_thread(self.flush)
@@ -188,11 +188,11 @@ class Journal:
         """
         begun = self._segments.names(_REFRESH_SUFFIX)
         if not begun:
-            self._follow(self._segments.names())
-            begun = [self._name(_REFRESH_SUFFIX)]
+            self._advance_clock(self._segments.names())
+            begun = [self._new_name(_REFRESH_SUFFIX)]
             (self._segments.directory / begun[0]).parent.mkdir(parents=True, exist_ok=True)
             self._segments.directory.fs.pipe_file((self._segments.directory / begun[0]).path, b"")
-        self._anew_since = begun[0]
+        self._refresh_marker = begun[0]
 
     def end_refresh(self) -> None:
         """Notes that what was to be computed anew is: the next refresh begins afresh."""
@@ -208,14 +208,14 @@ class Journal:
         import pyarrow.compute as pc
 
         self._segments.forget()
-        self._loaded = self._segments.names()
-        self._follow([*self._segments.names(_REFRESH_SUFFIX), *self._loaded])
-        wanted = [name for name in self._loaded if not anew or name > self._anew_since]
+        self._loaded_segments = self._segments.names()
+        self._advance_clock([*self._segments.names(_REFRESH_SUFFIX), *self._loaded_segments])
+        wanted = [name for name in self._loaded_segments if not anew or name > self._refresh_marker]
         self._segments.fetch(wanted)
         done, failed = DigestIndex(), DigestIndex()
         start = 0
         for name in wanted:
-            segment = self._opened(name)
+            segment = self._read_segment(name)
             if segment is None:
                 continue
             self._segments.add(name, segment.num_rows)
@@ -224,7 +224,7 @@ class Journal:
             digests = digests_of(segment["digest"])
             good = segment["errortype"].is_null().to_numpy()
             done.add(digests[good], positions[good])
-            if errors or name in self._own:
+            if errors or name in self._own_segments:
                 failed.add(digests[~good], positions[~good])
             start += segment.num_rows
         return done, failed
@@ -244,9 +244,9 @@ class Journal:
     def remove(self) -> None:
         """Removes what was loaded: it is in the column's file. Segments that another run wrote since then stay."""
         self._segments.forget()
-        self._segments.remove([*self._segments.names(_REFRESH_SUFFIX), *self._loaded])
+        self._segments.remove([*self._segments.names(_REFRESH_SUFFIX), *self._loaded_segments])
 
-    def _opened(self, name: str) -> pa.Table | None:
+    def _read_segment(self, name: str) -> pa.Table | None:
         """A segment's table; None for one that is torn or of another type."""
         import pyarrow as pa
 

@@ -24,19 +24,19 @@ class RefusedRows:
         self._open: list[tuple[int, str, str]] = []
         self._blocks: list[tuple[int, pa.Buffer]] = []
         """The last row of each, and its rows, error types and messages."""
-        self._read: tuple[int, pa.Table] | None = None
+        self._last_read: tuple[int, pa.Table] | None = None
 
     def __len__(self) -> int:
         return self.errors.total()
 
-    def note(self, row: int, error: CellError) -> None:
+    def add(self, row: int, error: CellError) -> None:
         """Takes in the error of a row, which comes after all rows before."""
         self.errors[error.errortype] += 1
         self._open.append((row, error.errortype, error.message))  # its frames would keep images alive
         if len(self._open) == _ROWS_A_BLOCK:
             self._close_block()
 
-    def between(self, start: int, stop: int) -> pa.Table:
+    def errors_between(self, start: int, stop: int) -> pa.Table:
         """The rows from `start` to before `stop`: columns row, errortype, errormsg."""
         import pyarrow as pa
         import pyarrow.compute as pc
@@ -75,10 +75,10 @@ class RefusedRows:
     def _block(self, i: int) -> pa.Table:
         import pyarrow as pa
 
-        if self._read is None or self._read[0] != i:
+        if self._last_read is None or self._last_read[0] != i:
             with pa.ipc.open_stream(self._blocks[i][1]) as reader:
-                self._read = i, reader.read_all()
-        return self._read[1]
+                self._last_read = i, reader.read_all()
+        return self._last_read[1]
 
 
 def _schema() -> pa.Schema:

@@ -38,45 +38,49 @@ class RowGroups:
         self._file = file
         self._version = file.version
         self._columns = list(columns)
-        self._kept: OrderedDict[int, pa.Table] = OrderedDict()
+        self._cached_groups: OrderedDict[int, pa.Table] = OrderedDict()
         self._copy: _OrderedCopy | None = None
 
     def take(self, positions: Positions) -> pa.Table:
         """The rows of the numbers `int64[n]`, in that order."""
         if self._copy is not None:
             copy = self._copy
-            return gather_rows(copy.places[positions], copy.sizes, lambda i: self._part(i, copy.part))
-        with self._opened() as opened:
-            return gather_rows(positions, _group_sizes(opened), lambda i: self._part(i, self._reader(opened)))
+            return gather_rows(
+                copy.copied_positions[positions], copy.sizes, lambda i: self._cached_part(i, copy.read_part)
+            )
+        with self._open_file() as opened:
+            return gather_rows(
+                positions, _group_sizes(opened), lambda i: self._cached_part(i, self._reader(opened))
+            )
 
     @contextmanager
-    def arranged(self, positions: Positions, interrupted: threading.Event) -> Iterator[None]:
+    def prepare_order(self, positions: Positions, interrupted: threading.Event) -> Iterator[None]:
         """While it lasts, taking the rows of the numbers `int64[n]` in that order takes time that grows as they do.
 
         Where that order leaps between more groups than are kept, each group would be read again and again: so their
         rows are copied, once, to parts of a temporary file, each of rows that are wanted together. Raises
         InterruptedError once `interrupted` is set.
         """
-        if not self._leaps(positions):
+        if not self._jumps_between_groups(positions):
             yield
             return
         folder = self._file.path.parent.path if is_local(self._file.path) else None
         with tempfile.TemporaryFile(
             dir=folder
         ) as sink:  # on a disk that has room for the column; it has no name there
-            with self._opened() as opened:
-                self._copy = _OrderedCopy.of(opened, self._reader(opened), positions, sink, interrupted)
-            self._kept.clear()
+            with self._open_file() as opened:
+                self._copy = _OrderedCopy.write(opened, self._reader(opened), positions, sink, interrupted)
+            self._cached_groups.clear()
             try:
                 yield
             finally:
                 self._copy = None
-                self._kept.clear()
+                self._cached_groups.clear()
 
-    def _leaps(self, positions: Positions) -> bool:
+    def _jumps_between_groups(self, positions: Positions) -> bool:
         import numpy as np
 
-        with self._opened() as opened:
+        with self._open_file() as opened:
             sizes = _group_sizes(opened)
         if len(sizes) <= _GROUPS_KEPT:
             return False
@@ -86,20 +90,20 @@ class RowGroups:
             is_new[lag:] &= which[lag:] != which[:-lag]
         return int(is_new.sum()) > 4 * len(sizes)
 
-    def _part(self, i: int, read: Callable[[int], pa.Table]) -> pa.Table:
+    def _cached_part(self, i: int, read: Callable[[int], pa.Table]) -> pa.Table:
         """A row group, or a part of the copy: neighbouring rows mostly want the same."""
-        if i not in self._kept:
-            while len(self._kept) >= _GROUPS_KEPT:
-                self._kept.popitem(last=False)
-            self._kept[i] = read(i)
-        self._kept.move_to_end(i)
-        return self._kept[i]
+        if i not in self._cached_groups:
+            while len(self._cached_groups) >= _GROUPS_KEPT:
+                self._cached_groups.popitem(last=False)
+            self._cached_groups[i] = read(i)
+        self._cached_groups.move_to_end(i)
+        return self._cached_groups[i]
 
     def _reader(self, opened: pq.ParquetFile) -> Callable[[int], pa.Table]:
         return lambda i: opened.read_row_group(i, columns=self._columns).select(self._columns)
 
     @contextmanager
-    def _opened(self) -> Iterator[pq.ParquetFile]:
+    def _open_file(self) -> Iterator[pq.ParquetFile]:
         try:
             with self._file.open(self._version) as opened:
                 yield opened
@@ -115,17 +119,17 @@ def _group_sizes(opened: pq.ParquetFile) -> list[int]:
 class _OrderedCopy:
     """Rows of a file, each once, in parts: a part holds the rows that are wanted one after the other, in any order."""
 
-    places: Positions
+    copied_positions: Positions
     """Where a row of the file is, were the parts laid end to end."""
     sizes: list[int]
     """Rows of each part."""
-    pieces: list[list[tuple[int, int]]]
+    batch_spans: list[list[tuple[int, int]]]
     """Where in the file each part's record batches are, and how long."""
     sink: IO[bytes]
     schema: pa.Schema
 
     @classmethod
-    def of(
+    def write(
         cls,
         opened: pq.ParquetFile,
         read: Callable[[int], pa.Table],
@@ -167,12 +171,12 @@ class _OrderedCopy:
         assert schema is not None
         return cls(places, part_sizes.tolist(), pieces, sink, schema)
 
-    def part(self, i: int) -> pa.Table:
+    def read_part(self, i: int) -> pa.Table:
         """A part's rows."""
         import pyarrow as pa
 
         batches = []
-        for offset, size in self.pieces[i]:
+        for offset, size in self.batch_spans[i]:
             self.sink.seek(offset)
             batches.append(pa.ipc.read_record_batch(pa.py_buffer(self.sink.read(size)), self.schema))
         return pa.Table.from_batches([pa.concat_batches(batches)])

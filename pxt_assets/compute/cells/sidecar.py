@@ -41,14 +41,14 @@ class Sidecar:
         self._groups: RowGroups | None = None
 
     def __len__(self) -> int:
-        return len(self._cells)
+        return len(self._index)
 
     def find(self, digests: Digests) -> Positions:
         """The rows of the cells `S16[n]`, -1 where it has none."""
-        return self._cells.find(digests)
+        return self._index.find(digests)
 
     @cached_property
-    def _cells(self) -> DigestIndex:
+    def _index(self) -> DigestIndex:
         import numpy as np
 
         index = DigestIndex()
@@ -68,9 +68,11 @@ class Sidecar:
         assert self._groups is not None
         return self._groups.take(positions)
 
-    def arranged(self, positions: Positions, interrupted: threading.Event) -> AbstractContextManager[None]:
+    def prepare_order(
+        self, positions: Positions, interrupted: threading.Event
+    ) -> AbstractContextManager[None]:
         """While it lasts, rows are taken quickly in the order of `int64[n]`, as `RowGroups.arranged` says."""
-        return nullcontext() if self._groups is None else self._groups.arranged(positions, interrupted)
+        return nullcontext() if self._groups is None else self._groups.prepare_order(positions, interrupted)
 
     def write(self, parts: Iterable[pa.Table], *, keep_others: bool = False) -> tuple[int, int]:
         """Replaces it in one step; with `keep_others`, what it said of other cells follows.
@@ -96,7 +98,7 @@ class Sidecar:
         ParquetFile(self.file.path).write(sidecar_schema(), rows(), {})
         return written, others
 
-    def shorten(self, rows: int) -> None:
+    def truncate(self, rows: int) -> None:
         """Keeps the first rows."""
 
         def first() -> Iterator[pa.Table]:

@@ -31,7 +31,7 @@ def count_unstored_cells(segments: Segments, names: Sequence[str], file: Parquet
     stored = _StoredCells(file, column)
     for name in names:
         cells = _finished_cells(segments, name)
-        missing = digests_of(cells["digest"])[~stored.hold(cells)]
+        missing = digests_of(cells["digest"])[~stored.contains(cells)]
         if len(missing):
             unstored += int(counted.add(missing).sum())
     return unstored
@@ -62,7 +62,7 @@ class _StoredCells:
             self._index = stored_cell_index(file, f"{column}_errortype", errors=False)
             self._values = RowGroups(file, [column])
 
-    def hold(self, cells: pa.Table) -> npt.NDArray[np.bool_]:
+    def contains(self, cells: pa.Table) -> npt.NDArray[np.bool_]:
         """Which of the cells (digest, value) it holds with just that value."""
         import numpy as np
 

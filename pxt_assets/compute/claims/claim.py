@@ -135,28 +135,28 @@ class _Claim:
         """Set when the claim is wanted no more."""
         self._fs = folder.fs
         self._folder = folder
-        self._mine = f"{uuid.uuid4().hex}{_SUFFIX}"
+        self._own_name = f"{uuid.uuid4().hex}{_SUFFIX}"
         self._owner = owner_record(run_id)
         self._clock = clock
         self._pause = pause
         self._beats = 0
-        self._shown = 0.0
-        self._buried: set[str] = set()
+        self._last_beat = 0.0
+        self._removed: set[str] = set()
 
     def obtain(self) -> None:
         """Writes the claim. Raises ClaimedError where there is another one whose owner lives."""
         for attempt in range(_ATTEMPTS):
             others = self._claims()
             if others:
-                self._bury(others)
+                self._remove_dead(others)
             self._folder.mkdir(parents=True, exist_ok=True)
             self._beat(held=False)
             others = self._claims()
-            others.pop(self._mine, None)
+            others.pop(self._own_name, None)
             if not others:
                 return
             # two at once: whichever comes back first has it
-            self._remove(self._mine)
+            self._remove(self._own_name)
             self._wait(random.uniform(0.5, 1.5) * (attempt + 1))  # noqa: S311
         raise claimed_error(next(iter(others.values()), {}))
 
@@ -182,22 +182,22 @@ class _Claim:
     def check(self) -> None:
         """Raises LostClaimError if another owner has taken over."""
         claims = self._claims()
-        mine = claims.pop(self._mine, None)
+        mine = claims.pop(self._own_name, None)
         holders = {name: owner for name, owner in claims.items() if owner.get("held")}
-        for name in holders.keys() & self._buried:
+        for name in holders.keys() & self._removed:
             del holders[name]
             self._remove(name)  # its owner stood still while it wrote it, and finds out
         if mine is None or holders:
-            raise self._lost_to(next(iter(holders.values()), {}))
+            raise self._lost_claim_error(next(iter(holders.values()), {}))
 
     def give_up(self) -> None:
         """Removes the claim, and the folder if nothing else is in it."""
         try:
-            self._remove(self._mine)
+            self._remove(self._own_name)
         except Exception as e:  # what was computed is no worse for it
             _log.warning(
                 "Could not remove the claim %s (%s: %s); the next run waits until it has stood still for %g s.",
-                self._folder / self._mine,
+                self._folder / self._own_name,
                 type(e).__name__,
                 e,
                 DEAD_SECONDS,
@@ -218,7 +218,7 @@ class _Claim:
                         found[name] = parse_owner(self._fs.cat_file(path))
         return found
 
-    def _bury(self, others: Mapping[str, Mapping[str, Any]]) -> None:
+    def _remove_dead(self, others: Mapping[str, Mapping[str, Any]]) -> None:
         """Removes the claims of dead owners. Raises ClaimedError as soon as one shows that it lives."""
         left = {name: owner for name, owner in others.items() if not is_dead(owner)}
         waited = 0.0
@@ -232,14 +232,14 @@ class _Claim:
                 elif now[name] != owner:
                     raise claimed_error(owner)
         for name in others:
-            self._buried.add(name)
+            self._removed.add(name)
             self._remove(name)
 
     def _beat(self, *, held: bool) -> None:
         self._beats += 1
         said = json.dumps({**self._owner, "beat": self._beats, "held": held}).encode()
-        self._fs.pipe_file((self._folder / self._mine).path, said)
-        self._shown = self._clock()
+        self._fs.pipe_file((self._folder / self._own_name).path, said)
+        self._last_beat = self._clock()
 
     def _remove(self, name: str) -> None:
         with contextlib.suppress(FileNotFoundError):
@@ -250,9 +250,9 @@ class _Claim:
         if self.end.is_set():
             raise _GivenUpError
 
-    def _lost_to(self, owner: Mapping[str, Any]) -> LostClaimError:
+    def _lost_claim_error(self, owner: Mapping[str, Any]) -> LostClaimError:
         return LostClaimError(
             f"{describe_owner(owner)} has taken over this partition, since this process stood still, or did not reach the "
-            f"store, for {self._clock() - self._shown:.0f} s; what is finished is kept. Wait for that run to end, then "
+            f"store, for {self._clock() - self._last_beat:.0f} s; what is finished is kept. Wait for that run to end, then "
             "materialize again"
         )

@@ -145,7 +145,7 @@ def cells_failed_error(
     `all_tried` says whether all rows were tried, before that ended the run.
     """
     failed = errors.total()
-    keys = column.inputs.keys_of([row for row, _ in failures])
+    keys = column.inputs.key_texts([row for row, _ in failures])
     named = [(key, error) for key, (_, error) in zip(keys, failures, strict=True)]
     shown = "; ".join(f"{key}: {error.errortype}: {error.message}" for key, error in named[:3])
     more = f"; and {failed - min(len(named), 3)} more" if failed > min(len(named), 3) else ""

@@ -84,7 +84,7 @@ class Findings:
                 if len(self.flagged_keys) < _MAX_NAMED_ROWS:
                     self.flagged_keys.append(_row_key_text(rows, key, i, first))
 
-    def text(self) -> str:
+    def to_json(self) -> str:
         """As JSON, for a file's metadata."""
         said = {name: value for name, value in vars(self).items() if value and name != "failed"}
         failed = [[one.key, one.errortype, one.message] for one in self.failed]

@@ -79,7 +79,7 @@ class Inputs:
         return take
 
     @contextmanager
-    def held(self) -> Iterator[None]:
+    def hold_snapshot(self) -> Iterator[None]:
         """While it lasts, the rows are those that there were when it began, as far as files can be kept from going."""
         with ExitStack() as stack:
             for asset, rows in self.rows.items():
@@ -111,7 +111,7 @@ class Inputs:
         if self.key:
             check_unique(self._key_batches(base), self.key, _asset_name(base))
         for asset, rows in self.rows.items():
-            if asset != base and not (rows.num_rows == self.num_rows and self.has_keys(rows, asset)):
+            if asset != base and not (rows.num_rows == self.num_rows and self.has_same_keys(rows, asset)):
                 msg = (
                     f"the rows of {_asset_name(asset)} ({rows.num_rows}) are not those of {_asset_name(base)} "
                     f"({self.num_rows}), which has changed since: materialize {_asset_name(asset)} first "
@@ -119,7 +119,7 @@ class Inputs:
                 )
                 raise PartitionError(msg)
 
-    def has_keys(self, rows: Rows, asset: dg.AssetKey | None = None) -> bool:
+    def has_same_keys(self, rows: Rows, asset: dg.AssetKey | None = None) -> bool:
         """Whether as many other rows, of another asset, have the same keys in the same order."""
         if not self.key or not rows.schema.names:
             return True
@@ -195,7 +195,7 @@ class Inputs:
         if rows:
             yield rows
 
-    def keys_of(self, rows: Sequence[int]) -> list[str]:
+    def key_texts(self, rows: Sequence[int]) -> list[str]:
         """Rows' keys as a message shows them: `id=17`, or `row 3` in a table without a key."""
         if not self.key:
             return [f"row {row}" for row in rows]

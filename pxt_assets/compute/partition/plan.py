@@ -33,7 +33,7 @@ class NullInputError(Exception):
 class ReadyCall:
     """A call whose arguments are known."""
 
-    asked: Asked
+    request: Asked
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +61,7 @@ class Plan:
 
     def __init__(self, expr: object, column_type: type[ColumnType] | None) -> None:
         self.columns: list[ColumnRef] = references(expr)
-        self.asks = bool(calls(expr))
+        self.calls_functions = bool(calls(expr))
         """Whether it calls any function: if not, there is nothing worth keeping."""
         self._type = column_type
         self._positions = {(ref._asset, ref._column): i for i, ref in enumerate(self.columns)}
@@ -75,16 +75,16 @@ class Plan:
         """The cell's value, its calls made. Raises CellError."""
         value = prepared
         if isinstance(prepared, ReadyCall):
-            value = await call(prepared.asked)
-        elif self.asks:
+            value = await call(prepared.request)
+        elif self.calls_functions:
             try:
                 value = await _resolve_calls(prepared, call)
             except CellError as e:
                 e.value = None  # it is not of this cell
                 raise
-        return self.settle(value)
+        return self.check_value(value)
 
-    def settle(self, value: Any) -> Any:
+    def check_value(self, value: Any) -> Any:
         """A value without any call left, if the column can hold it. Raises CellError."""
         return value if self._type is None else checked(value, self._type)
 
@@ -161,7 +161,7 @@ def _contains_call(value: Any) -> bool:
 
 async def _resolve_calls(value: Any, call: Caller) -> Any:
     if isinstance(value, ReadyCall):
-        return await call(value.asked)
+        return await call(value.request)
     if isinstance(value, AnswerPath):
         return follow(await _resolve_calls(value.base, call), value.steps)
     if isinstance(value, DependentCall):
@@ -215,7 +215,7 @@ def calls_in(prepared: Any) -> Iterator[ReadyCall | DependentCall]:
 def memory_bytes(prepared: Any) -> int:
     """Bytes of text, images and sounds that a prepared cell keeps in memory."""
     if isinstance(prepared, ReadyCall):
-        return prepared.asked.held
+        return prepared.request.held
     if isinstance(prepared, AnswerPath):
         return memory_bytes(prepared.base)
     if isinstance(prepared, DependentCall):
@@ -230,14 +230,14 @@ def memory_bytes(prepared: Any) -> int:
 def cell_digest(prepared: Any) -> bytes:
     """The digest that names a cell: its request's, or that of the expression with each call named by its own."""
     if isinstance(prepared, ReadyCall):
-        return prepared.asked.digest
+        return prepared.request.digest
     return digest(b"cell", canonical(_json_form(prepared)).encode("utf-8", "surrogatepass"))
 
 
 def _json_form(value: Any, *, ordered: bool = False) -> Any:
     """A cell as JSON; where `ordered`, as in schemas, in a way that tells the order of a dict's keys."""
     if isinstance(value, ReadyCall):
-        return {"$request": value.asked.digest.hex()}
+        return {"$request": value.request.digest.hex()}
     if isinstance(value, AnswerPath):
         steps = [[s.start, s.stop, s.step] if isinstance(s, slice) else s for s in value.steps]
         return {"$path": steps, "of": _json_form(value.base)}

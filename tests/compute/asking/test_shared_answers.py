@@ -34,7 +34,9 @@ def together(
 
     async def all_of_them() -> list[Any]:
         shared = answers or SharedAnswers()
-        return await asyncio.gather(*(shared.of(Asked(name), ask) for name in names), return_exceptions=True)
+        return await asyncio.gather(
+            *(shared.get_or_ask(Asked(name), ask) for name in names), return_exceptions=True
+        )
 
     return asyncio.run(all_of_them()), sent
 
@@ -67,8 +69,8 @@ def test_an_error_is_not_remembered():
 
     async def one_after_the_other() -> Any:
         with pytest.raises(CellError):
-            await answers.of(Asked(b"a"), ask)
-        return await answers.of(Asked(b"a"), fine)
+            await answers.get_or_ask(Asked(b"a"), ask)
+        return await answers.get_or_ask(Asked(b"a"), fine)
 
     assert asyncio.run(one_after_the_other()) == ("value", PAID)
 
@@ -90,7 +92,7 @@ def test_old_answers_are_forgotten(monkeypatch):
 
     async def many() -> None:
         for i in range(50):
-            await answers.of(Asked(bytes([i])), ask)
+            await answers.get_or_ask(Asked(bytes([i])), ask)
 
     asyncio.run(many())
     assert len(answers._known) == 3

@@ -97,8 +97,8 @@ def test_only_the_first_are_named() -> None:
 def test_they_are_read_back_as_they_were() -> None:
     """From a file's metadata, which says nothing of what was not found."""
     findings = found_in((flagged(True), None, True), (None, "Bad", True), (None, None, True), moderates=True)
-    assert findings_from_metadata({FINDINGS: findings.text()}) == findings
-    assert json.loads(found_in((1, None, True)).text()) == {"rows": 1}
+    assert findings_from_metadata({FINDINGS: findings.to_json()}) == findings
+    assert json.loads(found_in((1, None, True)).to_json()) == {"rows": 1}
     assert findings_from_metadata({}) is None
 
 
@@ -109,5 +109,5 @@ def test_a_file_that_says_nothing_is_read(tmp_path: Any) -> None:
     file.write(rows(*cells).schema, [rows(*cells)], {})
     assert stored_findings(file, "c", ["id"], moderates=True) == found_in(*cells, moderates=True)
     said = Findings(rows=4, nulls=17)
-    file.write(rows(*cells).schema, [rows(*cells)], {FINDINGS: said.text()})
+    file.write(rows(*cells).schema, [rows(*cells)], {FINDINGS: said.to_json()})
     assert stored_findings(file, "c", ["id"], moderates=True) == said
