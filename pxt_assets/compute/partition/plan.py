@@ -1,4 +1,4 @@
-"""The plan of a column: its expression, compiled once, applied to each row."""
+"""The plan of a column: its expression, compiled once and applied to each row."""
 
 from __future__ import annotations
 
@@ -21,12 +21,13 @@ from pxt_assets.values.types import ColumnType
 Row = Sequence[Any]
 """One row's values, in the order of `Plan.columns`."""
 Caller = Callable[[Asked], Awaitable[Any]]
-"""Gives the value of the one cell that is asked for. Raises CellError."""
+"""Makes a call and gives its value. Raises CellError."""
 RowFunction = Callable[[Row], Any]
+"""An expression as a function of a row: gives its value, or the calls that lead to it."""
 
 
 class NullInputError(Exception):
-    """A null reached an input that is required: the cell is null."""
+    """A required input is null, so the call is null."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +39,7 @@ class ReadyCall:
 
 @dataclass(frozen=True, slots=True)
 class DependentCall:
-    """A call some of whose arguments are answers of other calls."""
+    """A call that needs the answers of other calls as arguments."""
 
     function: Applied
     arguments: dict[str, Any]
@@ -55,24 +56,24 @@ class AnswerPath:
 class Plan:
     """A column's expression over rows whose values stand in the order of `columns`.
 
-    `prepare(row)` gives the cell to compute, plain values where no call is left; raises CellError for arguments that
-    a function cannot take. A null in a required input makes the call null, without a request.
+    `prepare(row)` gives the cell to compute: a plain value, or the calls that lead to it. It raises CellError for
+    arguments that a function cannot take. A null in a required input makes the call null, without a request.
     """
 
     def __init__(self, expr: object, column_type: type[ColumnType] | None) -> None:
         self.columns: list[ColumnRef] = references(expr)
         self.calls_functions = bool(calls(expr))
-        """Whether it calls any function: if not, there is nothing worth keeping."""
+        """Whether the expression calls any function: if not, its cells are not worth journaling."""
         self._type = column_type
         self._positions = {(ref._asset, ref._column): i for i, ref in enumerate(self.columns)}
         self._compiled = self._compile(expr, required=False)
 
     def prepare(self, row: Row) -> Any:
-        """The row's cell: a plain value, or the calls that lead to it."""
+        """The row's cell: a plain value, or the calls that lead to it. Raises CellError."""
         return self._compiled(row)
 
     async def finish(self, prepared: Any, call: Caller) -> Any:
-        """The cell's value, its calls made. Raises CellError."""
+        """Makes the cell's calls and gives its value. Raises CellError."""
         value = prepared
         if isinstance(prepared, ReadyCall):
             value = await call(prepared.request)
@@ -80,22 +81,22 @@ class Plan:
             try:
                 value = await _resolve_calls(prepared, call)
             except CellError as e:
-                e.value = None  # it is not of this cell
+                e.value = None  # it is an inner call's, not the cell's
                 raise
         return self.check_value(value)
 
     def check_value(self, value: Any) -> Any:
-        """A value without any call left, if the column can hold it. Raises CellError."""
+        """The value as the column holds it. Raises CellError if it cannot."""
         return value if self._type is None else checked(value, self._type)
 
     def _compile(self, expr: object, *, required: bool) -> RowFunction:
-        """A function of a row. Where `required`, it raises NullInputError for the null of a column."""
+        """The expression as a function of a row. Where `required`, it raises NullInputError for a column's null."""
         if isinstance(expr, ColumnRef):
             return _compile_column(self._positions[expr._asset, expr._column], required=required)
         if isinstance(expr, Path):
             return _compile_path(self._compile(expr._base, required=required), expr._steps, required=required)
         if isinstance(expr, Call):
-            return self._call(expr, required=required)
+            return self._compile_call(expr, required=required)
         if isinstance(expr, Mapping):
             items = {str(k): self._compile(v, required=required) for k, v in expr.items()}
             return lambda row: {k: f(row) for k, f in items.items()}
@@ -104,7 +105,7 @@ class Plan:
             return lambda row: [f(row) for f in elements]
         return lambda _row: expr
 
-    def _call(self, expr: Call, *, required: bool) -> RowFunction:
+    def _compile_call(self, expr: Call, *, required: bool) -> RowFunction:
         function = expr._function
         arguments = {
             name: self._compile(value, required=name in function.required)
@@ -114,14 +115,14 @@ class Plan:
 
         def call(row: Row) -> Any:
             try:
-                resolved = {name: f(row) for name, f in arguments.items()}
+                values = {name: f(row) for name, f in arguments.items()}
             except NullInputError:
                 if required:
                     raise
                 return None
-            if nested and any(_contains_call(value) for value in resolved.values()):
-                return DependentCall(function, resolved)
-            return ReadyCall(function.ask(resolved))
+            if nested and any(_contains_call(value) for value in values.values()):
+                return DependentCall(function, values)
+            return ReadyCall(function.ask(values))
 
         return call
 
@@ -160,6 +161,7 @@ def _contains_call(value: Any) -> bool:
 
 
 async def _resolve_calls(value: Any, call: Caller) -> Any:
+    """The value with all calls in it made. Raises CellError."""
     if isinstance(value, ReadyCall):
         return await call(value.request)
     if isinstance(value, AnswerPath):
@@ -178,16 +180,16 @@ async def _resolve_calls(value: Any, call: Caller) -> Any:
 
 
 async def _resolve_all(values: Iterable[Any], call: Caller) -> list[Any]:
-    """The values, their calls made at once. Raises the first error when all have ended: none is left running."""
-    done = await asyncio.gather(*(_resolve_calls(v, call) for v in values), return_exceptions=True)
-    for value in done:
+    """The same for several values, whose calls are made at once. Raises the first error after all calls have ended."""
+    results = await asyncio.gather(*(_resolve_calls(v, call) for v in values), return_exceptions=True)
+    for value in results:
         if isinstance(value, BaseException):
             raise value
-    return done
+    return results
 
 
 def _came_back_null(asked: Any, answer: Any) -> bool:
-    """Whether a call that a required argument waited for came back null."""
+    """Whether any of the calls in an argument came back null."""
     if isinstance(asked, dict):
         return any(_came_back_null(v, answer[k]) for k, v in asked.items())
     if isinstance(asked, list):
@@ -196,7 +198,7 @@ def _came_back_null(asked: Any, answer: Any) -> bool:
 
 
 def calls_in(prepared: Any) -> Iterator[ReadyCall | DependentCall]:
-    """The calls that lead to a prepared cell."""
+    """All calls in a prepared cell."""
     if isinstance(prepared, ReadyCall):
         yield prepared
     elif isinstance(prepared, AnswerPath):
@@ -228,14 +230,14 @@ def memory_bytes(prepared: Any) -> int:
 
 
 def cell_digest(prepared: Any) -> bytes:
-    """The digest that names a cell: its request's, or that of the expression with each call named by its own."""
+    """The digest that names a cell: its request's, or that of the expression with each ready call as its digest."""
     if isinstance(prepared, ReadyCall):
         return prepared.request.digest
     return digest(b"cell", canonical(_json_form(prepared)).encode("utf-8", "surrogatepass"))
 
 
 def _json_form(value: Any, *, ordered: bool = False) -> Any:
-    """A cell as JSON; where `ordered`, as in schemas, in a way that tells the order of a dict's keys."""
+    """A prepared cell as JSON; where `ordered`, as in schemas, the order of a dict's keys counts."""
     if isinstance(value, ReadyCall):
         return {"$request": value.request.digest.hex()}
     if isinstance(value, AnswerPath):
