@@ -1,4 +1,4 @@
-"""An index of digests, 20 bytes a cell, and a set of them, 16 bytes each; both looked up by the batch."""
+"""An index of digests, 20 bytes per cell, and a set of digests, 16 bytes each; both look up many digests at once."""
 
 from __future__ import annotations
 
@@ -36,27 +36,27 @@ def digests_of(column: pa.ChunkedArray | pa.Array) -> Digests:
 
 
 def lookup_batches(digests: Digests) -> Iterator[Digests]:
-    """The digests in parts to look up at once, which takes several times their memory."""
+    """The digests in batches of a size to look up at once: a look-up takes several times their memory."""
     for start in range(0, len(digests), _LOOKUP_ROWS):
         yield digests[start : start + _LOOKUP_ROWS]
 
 
 def simulated_digests(digests: Digests) -> Digests:
-    """The digests `S16[n]` under which a simulator's answers are kept."""
+    """The digests `S16[n]` under which a simulator's answers are stored."""
     import numpy as np
 
     return np.array([simulated_digest(d.ljust(DIGEST_BYTES, b"\0")) for d in digests.tolist()], "S16")
 
 
 def _halves(digests: Digests) -> Halves:
-    """The digests' two halves as `uint64[n, 2]`: numbers are searched and compared several times as fast as bytes."""
+    """The digests' halves as `uint64[n, 2]`: numbers are searched and compared several times as fast as bytes."""
     import numpy as np
 
     return np.ascontiguousarray(digests).view(np.uint64).reshape(-1, 2)
 
 
 class DigestIndex:
-    """Where the cell of a digest is: `find` gives the position at which `add` got it, the last one if several.
+    """Finds a cell by its digest: `find` gives the position that `add` got for it, the last one if there are several.
 
     It is sorted by the first halves, which two digests hardly ever share.
     """
@@ -68,7 +68,7 @@ class DigestIndex:
         self._second: npt.NDArray[np.uint64] = np.empty(0, np.uint64)
         self._positions: npt.NDArray[np.uint32] = np.empty(0, np.uint32)
         self._unsorted: list[tuple[Digests, Positions]] = []
-        """What is not sorted in yet: sorting waits for the first look-up, however many segments there are."""
+        """Added but not sorted yet: sorting happens once, at the first look-up, however many segments were added."""
 
     def __len__(self) -> int:
         return len(self._first) + sum(len(digests) for digests, _ in self._unsorted)
@@ -110,13 +110,13 @@ class DigestIndex:
 
 
 class DigestSet:
-    """The digests that were seen, 16 bytes each: runs sorted by their first halves, each twice as long as the next."""
+    """A set of digests, 16 bytes each, as runs sorted by the first halves; each run is twice as long as the next."""
 
     def __init__(self) -> None:
         self._runs: list[Halves] = []
 
     def add(self, digests: Digests) -> npt.NDArray[np.bool_]:
-        """Adds `S16[n]`; says which of them were not there before, nor earlier among themselves."""
+        """Adds `S16[n]`; says which of them are new: not in the set before, nor earlier in this batch."""
         import numpy as np
 
         distinct, first = np.unique(digests, return_index=True)

@@ -1,4 +1,4 @@
-"""Rows that make no request because a function cannot take their values: a few bytes each, however many there are."""
+"""Rows without a request, because a function cannot take their values: a few bytes each, however many there are."""
 
 from __future__ import annotations
 
@@ -16,28 +16,28 @@ _ROWS_A_BLOCK = 4_096
 
 
 class RefusedRows:
-    """The errors of refused rows, which are noted in the order of the rows. Blocks of them are kept compressed."""
+    """The errors of refused rows, added in the order of the rows and kept in compressed blocks."""
 
     def __init__(self) -> None:
         self.errors: Counter[str] = Counter()
         """Rows by error type."""
         self._open: list[tuple[int, str, str]] = []
         self._blocks: list[tuple[int, pa.Buffer]] = []
-        """The last row of each, and its rows, error types and messages."""
+        """The last row of each block, and the block's rows, error types and messages."""
         self._last_read: tuple[int, pa.Table] | None = None
 
     def __len__(self) -> int:
         return self.errors.total()
 
     def add(self, row: int, error: CellError) -> None:
-        """Takes in the error of a row, which comes after all rows before."""
+        """Adds the error of a row, whose number is larger than those before."""
         self.errors[error.errortype] += 1
         self._open.append((row, error.errortype, error.message))  # its frames would keep images alive
         if len(self._open) == _ROWS_A_BLOCK:
             self._close_block()
 
     def errors_between(self, start: int, stop: int) -> pa.Table:
-        """The rows from `start` to before `stop`: columns row, errortype, errormsg."""
+        """The refused rows from `start` to before `stop`: columns row, errortype, errormsg."""
         import pyarrow as pa
         import pyarrow.compute as pc
 

@@ -1,4 +1,4 @@
-"""Rows of a Parquet file by number, in whatever order they are wanted."""
+"""Rows of a Parquet file by number, in any order."""
 
 from __future__ import annotations
 
@@ -25,13 +25,13 @@ if TYPE_CHECKING:
 _GROUPS_KEPT = 4
 _BYTES_A_PART = 8 * 2**20
 _MAX_PARTS = 1_024
-"""Each is written in as many pieces as there are row groups."""
+"""Parts of a copy: each is written in as many pieces as there are row groups."""
 
 
 class RowGroups:
-    """Some columns of a file, one version of it, read by the row group. The last few groups are kept.
+    """Some columns of one version of a file, read by the row group. The last few groups stay in memory.
 
-    Raises PartitionError if another file has taken its place.
+    Raises PartitionError if the file was replaced.
     """
 
     def __init__(self, file: ParquetFile, columns: Sequence[str]) -> None:
@@ -48,18 +48,18 @@ class RowGroups:
             return gather_rows(
                 copy.copied_positions[positions], copy.sizes, lambda i: self._cached_part(i, copy.read_part)
             )
-        with self._open_file() as opened:
+        with self._open_file() as parquet:
             return gather_rows(
-                positions, _group_sizes(opened), lambda i: self._cached_part(i, self._reader(opened))
+                positions, _group_sizes(parquet), lambda i: self._cached_part(i, self._reader(parquet))
             )
 
     @contextmanager
     def prepare_order(self, positions: Positions, interrupted: threading.Event) -> Iterator[None]:
-        """While it lasts, taking the rows of the numbers `int64[n]` in that order takes time that grows as they do.
+        """Within the block, taking the rows of the numbers `int64[n]` in that order takes linear time.
 
-        Where that order leaps between more groups than are kept, each group would be read again and again: so their
-        rows are copied, once, to parts of a temporary file, each of rows that are wanted together. Raises
-        InterruptedError once `interrupted` is set.
+        Where that order jumps between more groups than stay in memory, each group would be read again and again. So the
+        rows are copied once to a temporary file, in parts of rows that are wanted together. Raises InterruptedError
+        once `interrupted` is set.
         """
         if not self._jumps_between_groups(positions):
             yield
@@ -67,9 +67,9 @@ class RowGroups:
         folder = self._file.path.parent.path if is_local(self._file.path) else None
         with tempfile.TemporaryFile(
             dir=folder
-        ) as sink:  # on a disk that has room for the column; it has no name there
-            with self._open_file() as opened:
-                self._copy = _OrderedCopy.write(opened, self._reader(opened), positions, sink, interrupted)
+        ) as sink:  # on the column's disk, which has room for it; without a name there
+            with self._open_file() as parquet:
+                self._copy = _OrderedCopy.write(parquet, self._reader(parquet), positions, sink, interrupted)
             self._cached_groups.clear()
             try:
                 yield
@@ -80,8 +80,8 @@ class RowGroups:
     def _jumps_between_groups(self, positions: Positions) -> bool:
         import numpy as np
 
-        with self._open_file() as opened:
-            sizes = _group_sizes(opened)
+        with self._open_file() as parquet:
+            sizes = _group_sizes(parquet)
         if len(sizes) <= _GROUPS_KEPT:
             return False
         which = np.searchsorted(np.cumsum(sizes), positions, side="right").astype(np.int32)
@@ -91,7 +91,7 @@ class RowGroups:
         return int(is_new.sum()) > 4 * len(sizes)
 
     def _cached_part(self, i: int, read: Callable[[int], pa.Table]) -> pa.Table:
-        """A row group, or a part of the copy: neighbouring rows mostly want the same."""
+        """A row group, or a part of the copy, from memory if it is one of the last few: rows near each other share it."""
         if i not in self._cached_groups:
             while len(self._cached_groups) >= _GROUPS_KEPT:
                 self._cached_groups.popitem(last=False)
@@ -99,55 +99,56 @@ class RowGroups:
         self._cached_groups.move_to_end(i)
         return self._cached_groups[i]
 
-    def _reader(self, opened: pq.ParquetFile) -> Callable[[int], pa.Table]:
-        return lambda i: opened.read_row_group(i, columns=self._columns).select(self._columns)
+    def _reader(self, parquet: pq.ParquetFile) -> Callable[[int], pa.Table]:
+        return lambda i: parquet.read_row_group(i, columns=self._columns).select(self._columns)
 
     @contextmanager
     def _open_file(self) -> Iterator[pq.ParquetFile]:
         try:
-            with self._file.open(self._version) as opened:
-                yield opened
+            with self._file.open(self._version) as parquet:
+                yield parquet
         except SourceError as e:
             raise PartitionError(str(e)) from e
 
 
-def _group_sizes(opened: pq.ParquetFile) -> list[int]:
-    return [opened.metadata.row_group(i).num_rows for i in range(opened.num_row_groups)]
+def _group_sizes(parquet: pq.ParquetFile) -> list[int]:
+    return [parquet.metadata.row_group(i).num_rows for i in range(parquet.num_row_groups)]
 
 
 @dataclass(frozen=True)
 class _OrderedCopy:
-    """Rows of a file, each once, in parts: a part holds the rows that are wanted one after the other, in any order."""
+    """A copy of a file's rows in parts: each part holds rows that are wanted one after the other, in any order."""
 
     copied_positions: Positions
-    """Where a row of the file is, were the parts laid end to end."""
+    """The position of each of the file's rows in the concatenated parts, -1 for rows that are not copied."""
     sizes: list[int]
     """Rows of each part."""
     batch_spans: list[list[tuple[int, int]]]
-    """Where in the file each part's record batches are, and how long."""
+    """The offset and length of each part's record batches in the temporary file."""
     sink: IO[bytes]
+    """The temporary file."""
     schema: pa.Schema
 
     @classmethod
     def write(
         cls,
-        opened: pq.ParquetFile,
+        parquet: pq.ParquetFile,
         read: Callable[[int], pa.Table],
         positions: Positions,
         sink: IO[bytes],
         interrupted: threading.Event,
     ) -> _OrderedCopy:
-        """Copies the rows that are wanted, reading each row group once, and the first one to see how long rows are."""
+        """Copies the wanted rows. Reads each row group once, and the first one also to see how long rows are."""
         import numpy as np
 
-        sizes = _group_sizes(opened)
+        sizes = _group_sizes(parquet)
         bytes_a_row = read(0).nbytes / max(sizes[0], 1)
         count = int(min(_MAX_PARTS, bytes_a_row * len(positions) // _BYTES_A_PART + 1))
         rows, part_of_row = _assign_parts(positions, count)
         part_sizes = np.bincount(part_of_row, minlength=count)
-        filled = np.cumsum(part_sizes) - part_sizes
-        places = np.full(sum(sizes), -1, np.int64)
-        pieces: list[list[tuple[int, int]]] = [[] for _ in range(count)]
+        next_free = np.cumsum(part_sizes) - part_sizes
+        copied_positions = np.full(sum(sizes), -1, np.int64)
+        batch_spans: list[list[tuple[int, int]]] = [[] for _ in range(count)]
         schema = None
         ends = np.cumsum(sizes)
         for i, (first, last) in enumerate(
@@ -162,14 +163,14 @@ class _OrderedCopy:
             schema = table.schema
             parts, starts = np.unique(part_of_row[order], return_index=True)
             for part, start, end in zip(parts, starts, [*starts[1:], len(order)], strict=True):
-                places[rows[order[start:end]]] = filled[part] + np.arange(end - start)
-                filled[part] += end - start
+                copied_positions[rows[order[start:end]]] = next_free[part] + np.arange(end - start)
+                next_free[part] += end - start
                 for batch in table.slice(start, end - start).to_batches():
                     data = batch.serialize()
-                    pieces[part].append((sink.tell(), data.size))
+                    batch_spans[part].append((sink.tell(), data.size))
                     sink.write(data)
         assert schema is not None
-        return cls(places, part_sizes.tolist(), pieces, sink, schema)
+        return cls(copied_positions, part_sizes.tolist(), batch_spans, sink, schema)
 
     def read_part(self, i: int) -> pa.Table:
         """A part's rows."""
@@ -183,7 +184,7 @@ class _OrderedCopy:
 
 
 def _assign_parts(positions: Positions, count: int) -> tuple[Positions, npt.NDArray[np.int64]]:
-    """The distinct numbers, sorted, and to which of `count` parts each belongs, by where it is wanted first."""
+    """The distinct numbers, sorted, and which of `count` parts each goes to, by where it is wanted first."""
     import numpy as np
 
     rows, first = np.unique(positions, return_index=True)

@@ -1,4 +1,4 @@
-"""What a journal holds that its column's file does not: it is paid for, and nowhere else."""
+"""Cells that are in a journal but not in its column's file: they are paid for, and stored nowhere else."""
 
 from __future__ import annotations
 
@@ -22,18 +22,18 @@ if TYPE_CHECKING:
 def count_unstored_cells(segments: Segments, names: Sequence[str], file: ParquetFile, column: str) -> int:
     """How many finished cells of these segments the column's file lacks, or holds with another value.
 
-    No time of writing is compared: clocks of hosts differ, and a copy of a file is younger than its rows. An error that
-    the file holds is not the result of the cell. Raises SourceError where it cannot be told.
+    Compares values, not times of writing: the clocks of hosts differ, and a copy of a file is younger than its rows. A
+    cell that is an error in the file counts as lacking. Raises SourceError if a segment cannot be read.
     """
     segments.fetch(list(names))
-    counted = DigestSet()
+    seen = DigestSet()
     unstored = 0
     stored = _StoredCells(file, column)
     for name in names:
         cells = _finished_cells(segments, name)
         missing = digests_of(cells["digest"])[~stored.contains(cells)]
         if len(missing):
-            unstored += int(counted.add(missing).sum())
+            unstored += int(seen.add(missing).sum())
     return unstored
 
 
@@ -63,19 +63,20 @@ class _StoredCells:
             self._values = RowGroups(file, [column])
 
     def contains(self, cells: pa.Table) -> npt.NDArray[np.bool_]:
-        """Which of the cells (digest, value) it holds with just that value."""
+        """Which of the cells (digest, value) it holds with the same value."""
         import numpy as np
 
         positions = self._index.find(digests_of(cells["digest"]))
-        held = positions >= 0
-        found = np.flatnonzero(held)
+        is_stored = positions >= 0
+        found = np.flatnonzero(is_stored)
         if len(found):
             theirs = self._values.take(positions[found])
-            held[found] = _equal_values(cells["value"].take(found), theirs.column(0))
-        return held
+            is_stored[found] = _equal_values(cells["value"].take(found), theirs.column(0))
+        return is_stored
 
 
 def _equal_values(ours: pa.ChunkedArray, theirs: pa.ChunkedArray) -> npt.NDArray[np.bool_]:
+    """Which values are equal; none if their types differ."""
     import numpy as np
 
     wanted = plain_type(ours.type)

@@ -1,4 +1,4 @@
-"""What a column's earlier runs used, as its sidecars and its journal tell."""
+"""The tokens that a column's earlier runs used, from its sidecars and its journal."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ if TYPE_CHECKING:
     from upath import UPath
 
 _PARTITIONS = 4
-"""Other partitions that are looked at, the latest ones."""
+"""How many other partitions are looked at, the latest ones."""
 _COLUMNS = ["estimated_tokens", "input_tokens", "output_tokens"]
 
 
 def observed_usage(file: ParquetFile, journal: UPath) -> Observed:
-    """What the answers used that are known of a column: of this partition, and of the latest other ones."""
+    """The tokens that a column's answers used, in this partition and in the latest other ones."""
     total = Observed()
     for sidecar in _latest_sidecars(file):
         if set(_COLUMNS) <= set(sidecar.schema.names):
@@ -43,7 +43,8 @@ def _latest_sidecars(file: ParquetFile) -> list[ParquetFile]:
     others = sorted(
         path for path in folder.iterdir() if path.name != mine.path.name and path.suffix == ".parquet"
     )
-    return [one for one in (mine, *(ParquetFile(path) for path in others[-_PARTITIONS:])) if one.exists()]
+    sidecars = (mine, *(ParquetFile(path) for path in others[-_PARTITIONS:]))
+    return [sidecar for sidecar in sidecars if sidecar.exists()]
 
 
 def _add_segment(total: Observed, segments: Segments, name: str) -> None:
@@ -52,7 +53,7 @@ def _add_segment(total: Observed, segments: Segments, name: str) -> None:
     try:
         table = segments.read(name)
     except (pa.ArrowInvalid, OSError):
-        return  # whoever loads the journal says so
+        return  # loading the journal warns of it
     if set(_COLUMNS) <= set(table.schema.names):
         _add_answers(total, table.select(_COLUMNS))
 
