@@ -11,9 +11,9 @@ from upath import UPath
 
 from pxt_assets import Table
 from pxt_assets.api.client import Client
-from pxt_assets.compute.asking.run_state import Shared
+from pxt_assets.compute.asking.run_state import RunState
 from pxt_assets.compute.cells.journal import Journal
-from pxt_assets.compute.compute_partition import compute
+from pxt_assets.compute.compute_partition import compute_partition
 from pxt_assets.compute.partition.column import Column, Options, Outcome
 from pxt_assets.compute.partition.inputs import Inputs
 from pxt_assets.compute.partition.plan import Plan
@@ -78,7 +78,7 @@ def computed(column: Column, api: Api, clock: WallClock) -> Outcome:
             say=lambda _: None,
             rng=random.Random(0),
         )
-        return await compute(column, Shared(client))
+        return await compute_partition(column, RunState(client))
 
     def journal(*args: Any, **kwargs: Any) -> Journal:
         return Journal(*args, **kwargs, clock_ns=clock)

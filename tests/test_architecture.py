@@ -52,7 +52,7 @@ def test_each_room_imports_from_rooms_below_it():
         ("files/text.py", "import dagster", "files.text -> dagster"),
         (
             "compute/cells/cell.py",
-            "from pxt_assets.compute.claims.claim import claimed",
+            "from pxt_assets.compute.claims.claim import hold_claim",
             "compute.cells.cell -> pxt_assets.compute.claims.claim",
         ),
         ("functions/messages.py", "from pxt_assets.functions.chat import chat_completions", ".messages -> .chat"),

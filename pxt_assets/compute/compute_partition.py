@@ -1,6 +1,6 @@
-"""Computes one partition of one column: what is missing is asked for, journaled, and committed as one file.
+"""Computes one partition of one column: missing cells are asked for, journaled, and committed as one file.
 
-Every finished cell goes through the journal, whether this is the first attempt or the tenth; the column's file is then
+Every finished cell goes through the journal, in the first attempt and in every later one. The column's file is then
 assembled from the journal and the earlier file, in row order. So a slow row holds nothing back, memory does not grow
 with the rows, and a resumed run is no special case.
 """
@@ -17,23 +17,23 @@ from typing import TYPE_CHECKING
 from pxt_assets.api.budget import BudgetReachedError
 from pxt_assets.api.meter import Meter
 from pxt_assets.api.telemetry import partition_span
-from pxt_assets.compute.asking.cell_requester import Asker
+from pxt_assets.compute.asking.cell_requester import CellRequester
 from pxt_assets.compute.asking.progress import Progress
-from pxt_assets.compute.asking.run_state import Shared
-from pxt_assets.compute.cells.finished_cells import Cells, EarlierFile
-from pxt_assets.compute.cells.journal import Journal, journal_of
+from pxt_assets.compute.asking.run_state import RunState
+from pxt_assets.compute.cells.finished_cells import EarlierFile, FinishedCells
+from pxt_assets.compute.cells.journal import Journal, journal_folder
 from pxt_assets.compute.cells.sidecar import Sidecar
-from pxt_assets.compute.cells.usage_history import observed
-from pxt_assets.compute.claims.claim import claimed
+from pxt_assets.compute.cells.usage_history import observed_usage
+from pxt_assets.compute.claims.claim import hold_claim
 from pxt_assets.compute.partition.column import Column, Outcome
 from pxt_assets.compute.storing.assemble import (
     Assembly,
     assemble,
-    derived_cells,
-    finished_cells,
-    provenance_of,
+    derived_cell_reader,
+    finished_cell_reader,
+    provenance_tables,
 )
-from pxt_assets.compute.storing.unchanged import already_stored, unchanged
+from pxt_assets.compute.storing.unchanged import stored_if_same_digests, stored_if_unchanged
 from pxt_assets.errors import RunError
 from pxt_assets.local.threads import Threads, in_thread
 from pxt_assets.storage.parquet import remove, sidecar_of
@@ -44,24 +44,26 @@ if TYPE_CHECKING:
     from pxt_assets.api.client import Client
 
 _GRACE_SECONDS = 2.0
-"""How long an interrupted commit is waited for."""
+"""How long an interrupted run waits for its commit."""
 
 
-def _nothing() -> None:
+def _do_nothing() -> None:
     pass
 
 
-async def compute(column: Column, shared: Shared, admitted: Callable[[], None] = _nothing) -> Outcome:
-    """Computes and stores one partition of a column. `admitted` is called when the next one may begin to ask.
+async def compute_partition(
+    column: Column, run_state: RunState, on_admitted: Callable[[], None] = _do_nothing
+) -> Outcome:
+    """Computes and stores one partition of a column. `on_admitted` is called when the next one may begin to ask.
 
-    Raises RunError; whatever was finished by then is on disk, and the stored column is as it was.
+    Raises RunError; what was finished by then is on disk, and the stored column is as it was.
     """
     try:
         with (
-            column.inputs.held(),
+            column.inputs.hold_snapshot(),
             partition_span(column.asset_name, column.partition_key, column.run_id) as finish_span,
         ):
-            outcome = await _compute(column, shared, admitted)
+            outcome = await _compute(column, run_state, on_admitted)
             finish_span(outcome.span_attributes, outcome.meter.limit_utilization)
             return outcome
     except RunError as e:
@@ -69,32 +71,34 @@ async def compute(column: Column, shared: Shared, admitted: Callable[[], None] =
         raise
 
 
-async def _compute(column: Column, shared: Shared, admitted: Callable[[], None]) -> Outcome:
+async def _compute(column: Column, run_state: RunState, on_admitted: Callable[[], None]) -> Outcome:
     await in_thread(column.inputs.check)
     _release_memory()
     started = time.monotonic()
-    if not column.plan.asks:
-        return await _derive(column, shared, started)
+    if not column.plan.calls_functions:
+        return await _derive(column, run_state, started)
     assert column.column_type is not None
-    async with claimed(column.file.path, column.run_id) as check_claim:
-        journal = Journal(journal_of(column.file.path), column.column_type, run_id=column.run_id)
+    async with hold_claim(column.file.path, column.run_id) as check_claim:
+        journal = Journal(journal_folder(column.file.path), column.column_type, run_id=column.run_id)
         try:
-            stored = await _unchanged(column, shared.client, journal)
+            stored = await _stored_if_unchanged(column, run_state.client, journal)
             if stored is not None:
-                _show_end(column, shared, started)
+                _display_end(column, run_state, started)
                 return _outcome(column, stored, started, simulated=bool(column.file.metadata["simulated"]))
-            assembly, asker, cells = await _ask_and_commit(column, shared, journal, admitted, check_claim)
+            assembly, requester, cells = await _ask_and_commit(
+                column, run_state, journal, on_admitted, check_claim
+            )
         finally:
             journal.close()
-    computed = asker.asked_rows - asker.failed_rows
+    computed = requester.asked_rows - requester.failed_rows
     return _outcome(
-        column, assembly, started, simulated=cells.used_simulated, computed=computed, meter=asker.meter
+        column, assembly, started, simulated=cells.used_simulated, computed=computed, meter=requester.meter
     )
 
 
-async def _unchanged(column: Column, client: Client | None, journal: Journal) -> Assembly | None:
-    """What is stored, if there is nothing to compute, as can be told without a look at single cells."""
-    stored = await in_thread(lambda: unchanged(column) if journal.is_empty() else None)
+async def _stored_if_unchanged(column: Column, client: Client | None, journal: Journal) -> Assembly | None:
+    """The stored column, if its inputs are unchanged; single cells are not looked at."""
+    stored = await in_thread(lambda: stored_if_unchanged(column) if journal.is_empty() else None)
     if stored is None or not column.file.metadata["simulated"]:
         return stored
     return stored if client is not None and await client.is_simulated() else None
@@ -114,7 +118,7 @@ def _outcome(
     return Outcome(
         rows=findings.rows,
         computed=computed,
-        reused=findings.rows - findings.skipped - computed - failed if column.plan.asks else 0,
+        reused=findings.rows - findings.skipped - computed - failed if column.plan.calls_functions else 0,
         failed=failed,
         findings=findings,
         seconds=time.monotonic() - started,
@@ -129,47 +133,47 @@ def _outcome(
 
 async def _ask_and_commit(
     column: Column,
-    shared: Shared,
+    run_state: RunState,
     journal: Journal,
-    admitted: Callable[[], None],
+    on_admitted: Callable[[], None],
     check_claim: Callable[[], None],
-) -> tuple[Assembly, Asker, Cells]:
+) -> tuple[Assembly, CellRequester, FinishedCells]:
     assert column.column_type is not None
-    options, client = column.options, shared.client
+    options, client = column.options, run_state.client
     earlier = partial(EarlierFile, column.file, column.name, column.column_type)
     # under "abort" no error may be stored, so none is kept
     retry_errors = options.retry_errors or options.on_error == "abort"
     sidecar = Sidecar(sidecar_of(column.file)) if options.provenance else None
     cells = await in_thread(
-        Cells, earlier, journal, sidecar, refresh=options.refresh, retry_errors=retry_errors
+        FinishedCells, earlier, journal, sidecar, refresh=options.refresh, retry_errors=retry_errors
     )
     if cells.any_simulated:
         cells.simulated = client is not None and await client.is_simulated()
     if column.budget is not None:
-        column.budget.learn(await in_thread(observed, column.file, journal_of(column.file.path)))
-    asker = Asker(column, cells, journal, shared, admitted)
+        column.budget.learn(await in_thread(observed_usage, column.file, journal_folder(column.file.path)))
+    requester = CellRequester(column, cells, journal, run_state, on_admitted)
     try:
-        await asker.run()
+        await requester.run()
     except BudgetReachedError as e:
-        raise e.of(column.label, asker.done, column.total) from e
+        raise e.of(column.label, requester.done, column.total) from e
     cells.simulated = cells.simulated or (client is not None and bool(client.simulated))
-    async with shared.commits:
-        assembly = await _interruptible(partial(_commit, column, cells, asker, sidecar, check_claim))
+    async with run_state.commit_slots:
+        assembly = await _run_interruptibly(partial(_commit, column, cells, requester, sidecar, check_claim))
     await in_thread(journal.remove if options.limit is None else journal.end_refresh)
-    return assembly, asker, cells
+    return assembly, requester, cells
 
 
-async def _interruptible(commit: Callable[[threading.Event], Assembly]) -> Assembly:
-    """Runs a commit off the event loop; it is given an event that is set when the run is interrupted.
+async def _run_interruptibly(commit: Callable[[threading.Event], Assembly]) -> Assembly:
+    """Runs a commit off the event loop, with an event that is set when the run is interrupted.
 
-    It then has some seconds to break off, so that the partition is not given up under it. One that hangs, in a disk or
-    an upload, does not hold the process. Raises RunError where the storage fails.
+    The commit then has _GRACE_SECONDS to break off before the claim on the partition is given up. A commit that hangs,
+    in a disk or an upload, does not hold the process. Raises RunError where the storage fails.
     """
     interrupted = threading.Event()
     threads = Threads(1)
-    running = asyncio.wrap_future(threads.submit(commit, interrupted))
+    committing = asyncio.wrap_future(threads.submit(commit, interrupted))
     try:
-        return await asyncio.shield(running)
+        return await asyncio.shield(committing)
     except OSError as e:
         msg = (
             f"cannot store the column: {type(e).__name__}: {e}. What was stored before is as it was, and what is finished is "
@@ -178,83 +182,88 @@ async def _interruptible(commit: Callable[[threading.Event], Assembly]) -> Assem
         raise RunError(msg) from e
     except asyncio.CancelledError:
         interrupted.set()
-        await asyncio.wait([running], timeout=_GRACE_SECONDS)
+        await asyncio.wait([committing], timeout=_GRACE_SECONDS)
         raise
     finally:
-        if not running.cancel():
-            running.exception()  # is known, or was an interrupt's
+        if not committing.cancel():
+            committing.exception()  # is raised already, or comes of the interrupt
         threads.shutdown(wait=False)
 
 
 def _release_memory() -> None:
-    """Gives back what Arrow keeps for later: the next phase may take as much in other ways."""
+    """Returns Arrow's unused memory: the next phase may need as much elsewhere."""
     import pyarrow as pa
 
     pa.default_memory_pool().release_unused()
 
 
-async def _derive(column: Column, shared: Shared, started: float) -> Outcome:
-    """Computes a column that calls no function: nothing to journal, and cheaper to do again than to look up."""
-    shared.check()
+async def _derive(column: Column, run_state: RunState, started: float) -> Outcome:
+    """Computes a column that calls no function: without a journal, as computing is cheaper than looking up."""
+    run_state.raise_if_stopped()
     simulated = column.inputs.simulated
-    async with shared.commits:
-        assembly = await _interruptible(
-            lambda interrupted: assemble(column, derived_cells(column, interrupted), simulated=simulated)
+    async with run_state.commit_slots:
+        assembly = await _run_interruptibly(
+            lambda interrupted: assemble(
+                column, derived_cell_reader(column, interrupted), simulated=simulated
+            )
         )
-    _show_end(column, shared, started)
+    _display_end(column, run_state, started)
     computed = assembly.findings.rows - assembly.findings.errors.total()
     return _outcome(column, assembly, started, simulated=simulated, computed=computed)
 
 
-def _show_end(column: Column, shared: Shared, started: float) -> None:
+def _display_end(column: Column, run_state: RunState, started: float) -> None:
     seconds = time.monotonic() - started
-    shared.board.note_end(Progress(column.label, column.total, column.total, seconds, Meter()))
+    run_state.display.note_end(Progress(column.label, column.total, column.total, seconds, Meter()))
 
 
 def _commit(
     column: Column,
-    cells: Cells,
-    asker: Asker,
+    cells: FinishedCells,
+    requester: CellRequester,
     sidecar: Sidecar | None,
     check_claim: Callable[[], None],
     interrupted: threading.Event,
 ) -> Assembly:
     """Replaces the column's file, unless it holds just these rows already.
 
-    The sidecar comes first: if a crash leaves it without the file, its cells are in the journal still. What it says of
-    the earlier file's cells is dropped last: until then that file may be what is left.
+    The sidecar is written first: if a crash comes before the file, its cells are still in the journal. The sidecar's
+    rows about the earlier file's cells are dropped last: until then a crash may leave that file.
     """
     cells.reload()
     _release_memory()
-    digests = asker.digests
-    nothing_new = not asker.asked_rows and not asker.refused and not cells.any_in_journal(digests)
+    digests = requester.digests
+    nothing_new = (
+        not requester.asked_rows and not requester.refused_rows and not cells.any_in_journal(digests)
+    )
     if nothing_new and column.options.limit is None:
-        stored = already_stored(column, digests)
+        stored = stored_if_same_digests(column, digests)
         if stored is not None:
             return stored
-    simulated = cells.any_of_simulator(digests) or column.inputs.simulated
-    finished = finished_cells(column, cells, digests, asker.refused, interrupted)
+    simulated = cells.uses_simulated(digests) or column.inputs.simulated
+    read_finished = finished_cell_reader(column, cells, digests, requester.refused_rows, interrupted)
 
-    def results() -> Iterator[pa.Table]:
-        return _checked(finished(), check_claim)
+    def read_cells() -> Iterator[pa.Table]:
+        return _check_claim_at_end(read_finished(), check_claim)
 
     if sidecar is None or column.options.limit is not None:
-        assembly = assemble(column, results, simulated=simulated, made_from=asker.made_from)
+        assembly = assemble(column, read_cells, simulated=simulated, input_digest=requester.input_digest)
         if column.options.limit is None:
             remove(sidecar_of(column.file).path)  # it would tell of other answers
         return assembly
     rows, others = sidecar.write(
-        _checked(provenance_of(cells, digests, asker.is_first, interrupted), check_claim), keep_others=True
+        _check_claim_at_end(provenance_tables(cells, digests, requester.is_first, interrupted), check_claim),
+        keep_others=True,
     )
     sidecar.forget()
     _release_memory()
-    assembly = assemble(column, results, simulated=simulated, made_from=asker.made_from)
+    assembly = assemble(column, read_cells, simulated=simulated, input_digest=requester.input_digest)
     if others:
-        sidecar.shorten(rows)
+        sidecar.truncate(rows)
     return assembly
 
 
-def _checked(parts: Iterator[pa.Table], check_claim: Callable[[], None]) -> Iterator[pa.Table]:
-    """What a file is made of; once all of it is read, the claim is checked, as the file is then replaced."""
+def _check_claim_at_end(parts: Iterator[pa.Table], check_claim: Callable[[], None]) -> Iterator[pa.Table]:
+    """Passes the parts of a file on; checks the claim after the last one, just before the file is replaced."""
     yield from parts
     check_claim()

@@ -1,4 +1,4 @@
-"""A dry run: what computing a partition would take, estimated from its rows, without asking for anything."""
+"""A dry run: estimates from its rows what computing a partition would take, and sends nothing."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from pxt_assets.api.estimate import Estimator
 from pxt_assets.api.pricing import cost_usd
 from pxt_assets.api.request import Request, Usage
 from pxt_assets.compute.cells.digest_index import NO_DIGEST, DigestSet
-from pxt_assets.compute.cells.finished_cells import Cells, EarlierFile
-from pxt_assets.compute.cells.journal import Journal, journal_of
-from pxt_assets.compute.cells.usage_history import observed
+from pxt_assets.compute.cells.finished_cells import EarlierFile, FinishedCells
+from pxt_assets.compute.cells.journal import Journal, journal_folder
+from pxt_assets.compute.cells.usage_history import observed_usage
 from pxt_assets.compute.partition.column import Column
-from pxt_assets.compute.partition.plan import Later, asks_in, cell_digest
+from pxt_assets.compute.partition.plan import DependentCall, calls_in, cell_digest
 from pxt_assets.errors import CellError
 
 
@@ -29,10 +29,10 @@ class Estimate:
     to_compute: int
     """Rows whose cell is not finished yet."""
     refused: int
-    """Rows of which no request can be made."""
+    """Rows from which no request can be made."""
     requests: int
     dependent: int
-    """Requests of which nothing but the number is known, since they are made of other requests' answers."""
+    """Requests made of other requests' answers: only their number is known."""
     input_tokens: int
     output_tokens: int
     cost_usd: float | None
@@ -42,20 +42,20 @@ class Estimate:
 
 
 def dry_run(column: Column, *, simulated: bool) -> Estimate:
-    """Estimates one partition of a column. `simulated` says whether a simulator's answers would be reused."""
+    """Estimates one partition of a column. `simulated`: whether a simulator's answers would be reused."""
     column.inputs.check()
-    missing = _Missing(column, simulated=simulated)
+    missing = _MissingCells(column, simulated=simulated)
     estimator = Estimator()
-    estimator.learn("", observed(column.file, journal_of(column.file.path)))
+    estimator.learn("", observed_usage(column.file, journal_folder(column.file.path)))
     used, cost = Usage(), 0.0
     is_priced = True
-    packed: defaultdict[bytes, _Packed] = defaultdict(_Packed)
+    packed: defaultdict[bytes, _PackedCells] = defaultdict(_PackedCells)
     for cell in missing.cells():
-        for asked in asks_in(cell):
-            if isinstance(asked, Later):
-                missing.dependent += not asked.function.local
-            elif isinstance(asked.asked, Request):
-                request = asked.asked
+        for call in calls_in(cell):
+            if isinstance(call, DependentCall):
+                missing.dependent += not call.function.local
+            elif isinstance(call.request, Request):
+                request = call.request
                 usage = estimator.usage(request)
                 price = cost_usd(request.model, usage)
                 used += usage
@@ -66,7 +66,7 @@ def dry_run(column: Column, *, simulated: bool) -> Estimate:
         rows=column.total,
         to_compute=missing.rows,
         refused=missing.refused,
-        requests=sum(one.requests for one in packed.values()) + missing.dependent,
+        requests=sum(cells.requests for cells in packed.values()) + missing.dependent,
         dependent=missing.dependent,
         input_tokens=used.input_tokens,
         output_tokens=used.output_tokens,
@@ -75,8 +75,8 @@ def dry_run(column: Column, *, simulated: bool) -> Estimate:
     )
 
 
-class _Missing:
-    """The cells of a column that are not finished, once each."""
+class _MissingCells:
+    """The cells of a column that are not finished, each distinct cell once."""
 
     def __init__(self, column: Column, *, simulated: bool) -> None:
         self.rows = self.refused = self.dependent = 0
@@ -88,32 +88,33 @@ class _Missing:
         import numpy as np
 
         column = self._column
-        finished = self._finished()
+        is_missing = self._missing_lookup()
         seen = DigestSet()
         for rows in column.inputs.batches(column.inputs.batch_rows, column.total):
-            prepared = [self._prepared(row) for row in rows]
-            names = np.array([NO_DIGEST if cell is None else cell_digest(cell) for cell in prepared], "S16")
-            missing = finished(names) & (names != np.bytes_(NO_DIGEST))
+            prepared = [self._prepare(row) for row in rows]
+            digests = np.array([NO_DIGEST if cell is None else cell_digest(cell) for cell in prepared], "S16")
+            missing = is_missing(digests) & (digests != np.bytes_(NO_DIGEST))
             self.rows += int(missing.sum())
-            wanted = np.flatnonzero(missing)
-            for i in wanted[seen.add(names[wanted])]:
+            rows_missing = np.flatnonzero(missing)
+            for i in rows_missing[seen.add(digests[rows_missing])]:
                 yield prepared[i]
 
-    def _finished(self) -> Any:
+    def _missing_lookup(self) -> Any:
+        """A function that says which of some digests `S16[n]` are not finished, as `FinishedCells.is_missing`."""
         column = self._column
         if column.column_type is None or column.options.refresh:
-            return lambda names: names == names  # noqa: PLR0124  (all of them)
-        journal = Journal(journal_of(column.file.path), column.column_type)
+            return lambda digests: digests == digests  # noqa: PLR0124  (all of them)
+        journal = Journal(journal_folder(column.file.path), column.column_type)
         try:
             earlier = partial(EarlierFile, column.file, column.name, column.column_type)
             retry_errors = column.options.retry_errors or column.options.on_error == "abort"
-            cells = Cells(earlier, journal, retry_errors=retry_errors)  # which notes what the journal holds
+            cells = FinishedCells(earlier, journal, retry_errors=retry_errors)  # indexes the journal
         finally:
             journal.close()
         cells.simulated = self._simulated and cells.any_simulated
-        return cells.missing
+        return cells.is_missing
 
-    def _prepared(self, row: Any) -> Any:
+    def _prepare(self, row: Any) -> Any:
         try:
             return self._column.plan.prepare(row)
         except CellError:
@@ -122,12 +123,13 @@ class _Missing:
 
 
 @dataclass
-class _Packed:
-    """Cells that travel together."""
+class _PackedCells:
+    """Cells that share requests."""
 
     cells: float = 0.0
-    """As a share of what one request can carry."""
+    """Their number, as a share of the cells that one request can carry."""
     tokens: float = 0.0
+    """Their tokens, as a share of the tokens that one request can carry."""
 
     def add(self, request: Request) -> None:
         self.cells += 1 / request.max_cells
@@ -135,4 +137,5 @@ class _Packed:
 
     @property
     def requests(self) -> int:
+        """How many requests they take."""
         return math.ceil(max(self.cells, self.tokens) - 1e-6)

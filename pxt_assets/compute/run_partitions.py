@@ -1,8 +1,8 @@
 """Computes the partitions of one run: each is committed and reported as it finishes.
 
-The next one's rows are asked for as soon as all of the last one's are, so that its stragglers hold nothing up and the
-limits are used from the first request to the last. A partition that cannot be computed does not lose the others; what
-concerns them all, such as a wrong key or a spent budget, ends the run once what is in flight is finished.
+The next partition begins to ask as soon as all rows of the last one are asked for, so that stragglers hold nothing up
+and the limits are used from the first request to the last. A partition that fails does not lose the others; an error
+that concerns all of them, such as a wrong key or a spent budget, ends the run once what is in flight is finished.
 """
 
 from __future__ import annotations
@@ -14,75 +14,77 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from pxt_assets.compute.asking.progress import Progress
-from pxt_assets.compute.asking.run_state import Shared, StoppedError
-from pxt_assets.compute.compute_partition import compute
+from pxt_assets.compute.asking.run_state import RunState, StoppedError
+from pxt_assets.compute.compute_partition import compute_partition
 from pxt_assets.compute.partition.column import Column, Outcome
 from pxt_assets.errors import PartitionError
 from pxt_assets.local.threads import Threads, in_thread
 
 _OPEN = 64
-"""Partitions at once: each holds its journal, its claim and some tasks."""
+"""Partitions computed at once: each holds its journal, its claim and some tasks."""
 _ROWS_OPEN = 1_000_000
-"""Of partitions at once, if there are more than two: the digests of each one's rows are held until it is stored."""
+"""Rows of all open partitions, if there are more than two: the digests of a partition's rows are held until it is stored."""
 _GRACE_SECONDS = 1.0
-"""How long an interrupted run waits for what it has to report."""
+"""How long an interrupted run waits for its callbacks."""
 
 Partition = str | None
 """A partition's key, None for all of an asset without partitions."""
 
 
 @dataclass(frozen=True)
-class Reports:
-    """Who is told what; all but `log` are called from one thread of their own, in the order of what happens."""
+class RunCallbacks:
+    """Called as the run goes on, one after the other, in one thread of their own."""
 
     log: Callable[[str], None]
-    """A line for the run's log."""
-    finished: Callable[[Partition, Outcome], None]
+    """Writes a line to the run's log."""
+    on_finished: Callable[[Partition, Outcome], None]
     """A partition is computed, and stored unless it is a trial."""
-    failed: Callable[[Partition, Progress | None, BaseException], None]
-    """A partition was not finished: what it took, if it had begun to ask, and why."""
+    on_failed: Callable[[Partition, Progress | None, BaseException], None]
+    """A partition was not finished: its progress, if it had begun to ask, and why."""
 
 
-class Ended(NamedTuple):
+class RunEnd(NamedTuple):
     """How a run ended."""
 
     failures: Mapping[Partition, PartitionError]
     """Why partitions could not be computed."""
     error: BaseException | None
-    """What ended it before all were tried."""
+    """What ended the run before all partitions were tried."""
 
 
 async def compute_partitions(
     partitions: Sequence[Partition],
     open_column: Callable[[Partition], Column],
-    shared: Shared,
-    reports: Reports,
-) -> Ended:
+    run_state: RunState,
+    callbacks: RunCallbacks,
+) -> RunEnd:
     """Computes all partitions, in this order; `open_column` opens the rows of one."""
-    return await _Run(open_column, shared, reports).of(partitions)
+    return await _Run(open_column, run_state, callbacks).compute(partitions)
 
 
 class _Run:
-    def __init__(self, open_column: Callable[[Partition], Column], shared: Shared, reports: Reports) -> None:
+    def __init__(
+        self, open_column: Callable[[Partition], Column], run_state: RunState, callbacks: RunCallbacks
+    ) -> None:
         self._open_column = open_column
-        self._shared = shared
-        self._reports = reports
-        self._reporting = Threads(1)
+        self._run_state = run_state
+        self._callbacks = callbacks
+        self._callback_thread = Threads(1)
         self._computing: set[asyncio.Task[None]] = set()
-        self._rows: dict[Partition, int] = {}
-        """Of the partitions that are open."""
-        self._logging: set[asyncio.Future[None]] = set()
+        self._open_rows: dict[Partition, int] = {}
+        """How many rows each open partition has."""
+        self._pending_logs: set[asyncio.Future[None]] = set()
         self._failures: dict[Partition, PartitionError] = {}
         self._errors: dict[Partition, BaseException] = {}
         self._log_error: BaseException | None = None
 
-    async def of(self, partitions: Sequence[Partition]) -> Ended:
-        telling = asyncio.create_task(self._shared.board.keep_telling(self._log))
+    async def compute(self, partitions: Sequence[Partition]) -> RunEnd:
+        reporting = asyncio.create_task(self._run_state.display.keep_reporting(self._log))
         try:
             for partition in partitions:
                 while self._is_full:
                     await asyncio.wait(self._computing, return_when=asyncio.FIRST_COMPLETED)
-                if self._shared.is_stopped:
+                if self._run_state.is_stopped:
                     break
                 admitted = asyncio.Event()
                 task = asyncio.create_task(self._compute(partition, admitted))
@@ -92,73 +94,73 @@ class _Run:
             while self._computing:
                 await asyncio.wait(self._computing)
         finally:
-            await self._end(telling)
+            await self._end(reporting)
         failures = {key: self._failures[key] for key in partitions if key in self._failures}
         errors = (self._errors[key] for key in partitions if key in self._errors)
-        return Ended(failures, next(errors, self._log_error))
+        return RunEnd(failures, next(errors, self._log_error))
 
     @property
     def _is_full(self) -> bool:
         several = len(self._computing) > 1
-        return len(self._computing) >= _OPEN or (several and sum(self._rows.values()) >= _ROWS_OPEN)
+        return len(self._computing) >= _OPEN or (several and sum(self._open_rows.values()) >= _ROWS_OPEN)
 
-    async def _end(self, telling: asyncio.Task[None]) -> None:
-        """Waits for what goes on still: after an interrupt this is cancelled, and has a second."""
-        rest = [telling, *self._computing]
+    async def _end(self, reporting: asyncio.Task[None]) -> None:
+        """Cancels the tasks that still run, and waits for the callbacks, for _GRACE_SECONDS at most."""
+        rest = [reporting, *self._computing]
         for task in rest:
             task.cancel()
         try:
             await asyncio.gather(*rest, return_exceptions=True)
         finally:
-            last = asyncio.wrap_future(self._reporting.submit(lambda: None))
+            last = asyncio.wrap_future(self._callback_thread.submit(lambda: None))
             await asyncio.wait([last], timeout=_GRACE_SECONDS)
-            self._reporting.shutdown(wait=last.done())
+            self._callback_thread.shutdown(wait=last.done())
 
     async def _compute(self, partition: Partition, admitted: asyncio.Event) -> None:
-        """Computes one partition, and keeps what goes wrong: no task of these ends with an error."""
+        """Computes one partition. Its errors are kept, not raised, but for a cancellation."""
         label = None
         try:
             column = await in_thread(self._open_column, partition)
             label = column.label
-            self._rows[partition] = column.total
-            outcome = await compute(column, self._shared, admitted.set)
+            self._open_rows[partition] = column.total
+            outcome = await compute_partition(column, self._run_state, admitted.set)
         except BaseException as e:
             admitted.set()
-            progress = self._shared.board.last(label) if label else None
-            failed = self._reporting.submit(self._reports.failed, partition, progress, e)
+            progress = self._run_state.display.last_progress(label) if label else None
+            failed = self._callback_thread.submit(self._callbacks.on_failed, partition, progress, e)
             if isinstance(e, asyncio.CancelledError):
                 raise
             if isinstance(e, PartitionError):
                 self._failures[partition] = e
             elif not isinstance(e, StoppedError):
                 self._fail(partition, e)
-            await self._reported(partition, failed)
+            await self._await_report(partition, failed)
         else:
-            await self._reported(
-                partition, self._reporting.submit(self._reports.finished, partition, outcome)
+            await self._await_report(
+                partition, self._callback_thread.submit(self._callbacks.on_finished, partition, outcome)
             )
         finally:
-            self._rows.pop(partition, None)
+            self._open_rows.pop(partition, None)
             admitted.set()
 
-    async def _reported(self, partition: Partition, report: Future[None]) -> None:
+    async def _await_report(self, partition: Partition, report: Future[None]) -> None:
         try:
             await asyncio.wrap_future(report)
         except Exception as e:
             self._fail(partition, e)
 
     def _fail(self, partition: Partition, error: BaseException) -> None:
-        """Ends the run. Several partitions may meet what ends it: the first of them, in their order, is told of."""
+        """Stops the run. Where several partitions meet such an error, that of the first one, in their order, is raised."""
         self._errors.setdefault(partition, error)
-        self._shared.stop()
+        self._run_state.stop()
 
     def _log(self, line: str) -> None:
-        logged = asyncio.wrap_future(self._reporting.submit(self._reports.log, line))
-        self._logging.add(logged)
-        logged.add_done_callback(self._note_logged)
+        logged = asyncio.wrap_future(self._callback_thread.submit(self._callbacks.log, line))
+        self._pending_logs.add(logged)
+        logged.add_done_callback(self._after_log)
 
-    def _note_logged(self, logged: asyncio.Future[None]) -> None:
-        self._logging.discard(logged)
+    def _after_log(self, logged: asyncio.Future[None]) -> None:
+        self._pending_logs.discard(logged)
         if not logged.cancelled() and logged.exception() is not None:
             self._log_error = logged.exception()
-            self._shared.stop()
+            self._run_state.stop()

@@ -74,7 +74,7 @@ def run_demo(*, data: Path | None, key: str, text: str, out: Path, live: bool) -
     with dg.DagsterInstance.get() as instance:
         if dynamic is not None:
             _register(instance, str(dynamic.name), partitions)
-        with _progress(console, len(partitions)) as observer, progress.observed(observer):
+        with _progress(console, len(partitions)) as observer, progress.observe_progress(observer):
             result = definitions.resolve_implicit_global_asset_job_def().execute_in_process(
                 instance=instance,
                 raise_on_error=False,
@@ -136,7 +136,7 @@ def _progress(console: Console, partitions: int) -> Iterator[Callable[[progress.
             nonlocal printed
             if p.done == p.total or time.monotonic() - printed >= _LINE_SECONDS:
                 printed = time.monotonic()
-                console.print(p.line(), soft_wrap=True, markup=False)
+                console.print(p.log_line(), soft_wrap=True, markup=False)
 
         yield tell
         return

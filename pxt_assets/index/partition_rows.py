@@ -149,7 +149,7 @@ class IndexRows:
             version=version.hexdigest(),
             null=null,
             failed=failed,
-            zero=self._inputs.keys_of(zero) if zero else [],
+            zero=self._inputs.key_texts(zero) if zero else [],
             zeros=zeros,
         )
 
@@ -260,7 +260,7 @@ class IndexRows:
 
     def _named(self, rows: npt.NDArray[np.int64]) -> str:
         more = f" and {len(rows) - _SHOWN} more" if len(rows) > _SHOWN else ""
-        return "; ".join(self._inputs.keys_of([int(row) for row in rows[:_SHOWN]])) + more
+        return "; ".join(self._inputs.key_texts([int(row) for row in rows[:_SHOWN]])) + more
 
     def _row_digests(self, keys: pa.Table, start: int, at: npt.NDArray[np.int64]) -> Digests:
         """What names each row among all of the index."""

@@ -11,7 +11,7 @@ from pathlib import PurePath
 from typing import TYPE_CHECKING, Any, Literal
 
 from pxt_assets.api.meter import Meter
-from pxt_assets.compute.asking.cell_calls import Calls
+from pxt_assets.compute.asking.cell_calls import CellCalls
 from pxt_assets.errors import CellError, DefinitionError, SearchError
 from pxt_assets.expressions.expr import Call
 from pxt_assets.index.spec import IndexSpec
@@ -102,7 +102,7 @@ async def vectors_of(
                     raise SearchError(msg)
                 client = await stack.enter_async_context(openai.client())
                 choose(await client.is_simulated())
-            calls = Calls(client, Meter())
+            calls = CellCalls(client, Meter())
             try:
                 values = await asyncio.gather(*(_embedded(calls, call, spec) for call in wanted.values()))
             finally:
@@ -129,7 +129,7 @@ def _call(kind: Kind, value: Any, spec: IndexSpec) -> Call:
         raise SearchError(msg) from e
 
 
-async def _embedded(calls: Calls, call: Call, spec: IndexSpec) -> Vector:
+async def _embedded(calls: CellCalls, call: Call, spec: IndexSpec) -> Vector:
     import numpy as np
 
     try:

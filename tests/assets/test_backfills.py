@@ -278,13 +278,13 @@ def test_partitions_share_the_room_for_cells(
     monkeypatch.setattr(room, "_CELLS", 3)
     monkeypatch.setattr(room, "_REQUESTS", 1)
     outstanding: list[int] = []
-    start = ask.Asker._start
+    start = ask.CellRequester._start
 
     def noted(self: Any, *cell: Any) -> None:
         start(self, *cell)
-        outstanding.append(self._room._cells)
+        outstanding.append(self._in_flight._cells)
 
-    monkeypatch.setattr(ask.Asker, "_start", noted)
+    monkeypatch.setattr(ask.CellRequester, "_start", noted)
     server = serve(chat)
     rows = {str(p): {i: f"{p} {i}" for i in range(3)} for p in range(6)}
     Partitions(store, resource_of(server, max_in_flight=1), rows).run()  # type: ignore[arg-type]

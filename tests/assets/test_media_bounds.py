@@ -92,13 +92,13 @@ class TestBounds:
         bound = 2 * len(PNG) - 1
         monkeypatch.setattr(room, "_BYTES", bound)
         outstanding: list[int] = []
-        start = ask.Asker._start
+        start = ask.CellRequester._start
 
         def noted(self: Any, *cell: Any) -> None:
-            outstanding.append(self._room._bytes)
+            outstanding.append(self._in_flight._bytes)
             start(self, *cell)
 
-        monkeypatch.setattr(ask.Asker, "_start", noted)
+        monkeypatch.setattr(ask.CellRequester, "_start", noted)
         upstream, tbl = self.table([picture((i, 0, 0)) for i in range(12)])
         captioned(tbl)
         materialize([upstream, *tbl.assets], store, openai)
@@ -109,13 +109,13 @@ class TestBounds:
         """Each request on its way has a text of its own of them."""
         monkeypatch.setattr(room, "_BYTES", 0)
         outstanding: list[int] = []
-        start = ask.Asker._start
+        start = ask.CellRequester._start
 
         def noted(self: Any, *cell: Any) -> None:
-            outstanding.append(self._room._bytes)
+            outstanding.append(self._in_flight._bytes)
             start(self, *cell)
 
-        monkeypatch.setattr(ask.Asker, "_start", noted)
+        monkeypatch.setattr(ask.CellRequester, "_start", noted)
         upstream = rows_asset({"text": ["a", "b", "c"]})
         tbl = Table(upstream)
         content = [{"type": "text", "text": tbl.text}, {"type": "image_url", "image_url": PNG}]
@@ -128,13 +128,13 @@ class TestBounds:
     def test_what_failed_keeps_nothing_alive(self, store, server, openai, monkeypatch):
         """An error that is remembered would hold, by the frames in which it arose, what these held."""
         held: list[Any] = []
-        finished = run.finished_cells
+        finished = run.finished_cell_reader
 
         def noted(column: Any, cells: Any, digests: Any, refused: Any, interrupted: Any) -> Any:
             held.extend(refused._open)
             return finished(column, cells, digests, refused, interrupted)
 
-        monkeypatch.setattr(run, "finished_cells", noted)
+        monkeypatch.setattr(run, "finished_cell_reader", noted)
         upstream = rows_asset({"image": [b"no image", sound()]})
         tbl = Table(upstream, schema=PICTURE)
         tbl.add_computed_column(c=image_edits(tbl.image, prompt="x", model="m"), on_error="ignore")

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 from upath import UPath
 
-from pxt_assets.compute.cells.journal import FLUSH_SECONDS, journal_of
+from pxt_assets.compute.cells.journal import FLUSH_SECONDS, journal_folder
 from pxt_assets.compute.partition.column import CellsFailedError, Outcome
 from pxt_assets.storage.parquet import ParquetFile, sidecar_of
 from tests.model_partition import Cell, Expression, How, OnError, Partition, Row
@@ -79,7 +79,7 @@ class Lives(RuleBasedStateMachine):
     def choose_store(self, store: str) -> None:
         if store == "object store":
             self.base = UPath(f"memory://{uuid.uuid4().hex}")
-            self._patched.setattr("pxt_assets.compute.compute_partition.claimed", unclaimed)
+            self._patched.setattr("pxt_assets.compute.compute_partition.hold_claim", unclaimed)
 
     @initialize(expression=expressions, first=tables, second=tables)
     def begin(self, expression: Expression, first: list[str | None], second: list[str | None]) -> None:
@@ -193,7 +193,7 @@ class Lives(RuleBasedStateMachine):
         return ParquetFile(self.base / "tickets" / "c" / f"{where}.parquet")
 
     def _journal(self, where: str) -> UPath:
-        return journal_of(self._file(where).path)
+        return journal_folder(self._file(where).path)
 
     def _journaled(self, where: str) -> list[Cell]:
         return journaled(self._journal(where), self.api)

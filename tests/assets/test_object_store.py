@@ -16,7 +16,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from pxt_assets import ColumnStore, OpenAIResource, Table
-from pxt_assets.compute.cells.journal import journal_of
+from pxt_assets.compute.cells.journal import journal_folder
 from pxt_assets.compute.cells.segments import Segments
 from pxt_assets.storage.parquet import ParquetFile
 from tests.runs import ask, failure, materialize, metadata, rows_asset
@@ -205,7 +205,7 @@ def test_a_killed_run_is_gone_on_with(
     process = subprocess.Popen(
         [sys.executable, "-c", SCRIPT, s3["client_kwargs"]["endpoint_url"], store.base_path, server.base_url]
     )
-    segments = Segments(journal_of(store.file(KEY).path))
+    segments = Segments(journal_folder(store.file(KEY).path))
     try:
         while process.poll() is None and not segments.names():
             pass

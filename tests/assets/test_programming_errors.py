@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from pxt_assets import ColumnStore, OpenAIResource, Table
-from pxt_assets.compute.asking.cell_calls import Calls
+from pxt_assets.compute.asking.cell_calls import CellCalls
 from pxt_assets.compute.asking.packing import Packer
 from pxt_assets.functions import chat, embeddings, image_generations, moderations, responses
 from pxt_assets.functions import embeddings as embed
@@ -125,11 +125,11 @@ def test_in_the_packer(
 def test_in_sharing_out_an_answer(tickets: Tickets, server: ScriptedServer, monkeypatch: Any) -> None:
     """Fewer values than cells of a request are a bug of ours, and end the run."""
 
-    async def short(calls: Calls, requests: Any) -> Any:
+    async def short(calls: CellCalls, requests: Any) -> Any:
         return []
 
     server.script = vectors
-    monkeypatch.setattr(Calls, "_send", short)
+    monkeypatch.setattr(CellCalls, "_send", short)
     assert "ValueError: zip()" in message(tickets.run(ROWS, by_vectors, on_error="ignore", fails=True))
 
 

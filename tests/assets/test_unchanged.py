@@ -132,6 +132,6 @@ def test_a_rehearsal_of_many_rows_is_not_written_again(
     before = tickets.path.stat().st_mtime_ns
     assert any(name.endswith(b"\0") for name in tickets.table["_digest"].to_pylist())
     if by == "cell":
-        monkeypatch.setattr(run_module, "unchanged", lambda _: None)
+        monkeypatch.setattr(run_module, "stored_if_unchanged", lambda _: None)
     assert figures(tickets.run(rows, openai=simulated)) == (0, 600, 0)
     assert tickets.path.stat().st_mtime_ns == before

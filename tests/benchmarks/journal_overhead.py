@@ -20,7 +20,7 @@ import pyarrow as pa
 from versus import QUIET, compare, simulator
 
 from pxt_assets import ColumnStore, OpenAIResource, Table
-from pxt_assets.compute.asking.cell_requester import Asker
+from pxt_assets.compute.asking.cell_requester import CellRequester
 from pxt_assets.compute.cells.journal import Journal
 from pxt_assets.demo.models import CHAT_MODEL
 from pxt_assets.functions import chat_completions
@@ -33,15 +33,15 @@ class _AskedError(Exception):
 @contextmanager
 def _timed(seconds: list[float], *, keep: bool) -> Iterator[None]:
     """Within the block the asking of a column is timed, and ends its run; unless `keep`, its journal keeps nothing."""
-    ask = Asker.run
+    ask = CellRequester.run
 
-    async def run(self: Asker) -> None:
+    async def run(self: CellRequester) -> None:
         started = time.perf_counter()
         await ask(self)
         seconds.append(time.perf_counter() - started)
         raise _AskedError
 
-    with mock.patch.object(Asker, "run", run):
+    with mock.patch.object(CellRequester, "run", run):
         if keep:
             yield
             return

@@ -19,7 +19,7 @@ import pyarrow as pa
 from versus import QUIET
 
 from pxt_assets import ColumnStore, OpenAIResource, Table
-from pxt_assets.compute.asking.progress import Progress, observed
+from pxt_assets.compute.asking.progress import Progress, observe_progress
 from pxt_assets.demo.models import CHAT_MODEL
 from pxt_assets.functions import chat_completions
 
@@ -87,7 +87,7 @@ def _finished(base_url: str, rows: int, *, late: bool) -> tuple[float, float]:
     with (
         tempfile.TemporaryDirectory() as folder,
         dg.DagsterInstance.ephemeral() as instance,
-        observed(note),
+        observe_progress(note),
     ):
         resources = {
             "openai": OpenAIResource(

@@ -22,7 +22,7 @@ import pyarrow.parquet as pq
 
 from pxt_assets import ColumnStore, OpenAIResource
 from pxt_assets.compute.cells import journal as journal_module
-from pxt_assets.compute.cells.journal import journal_of
+from pxt_assets.compute.cells.journal import journal_folder
 from pxt_assets.compute.cells.segments import Segments
 from tests.tickets import KEY, Tickets
 
@@ -182,7 +182,7 @@ class Seen:
     @property
     def segments(self) -> list[str]:
         """The names of the journal's segments."""
-        return Segments(journal_of(self._path)).names()
+        return Segments(journal_folder(self._path)).names()
 
     @property
     def journaled(self) -> set[str]:
@@ -191,7 +191,7 @@ class Seen:
 
     def in_segment(self, name: str) -> set[str]:
         """What the cells in a segment were asked."""
-        segments = Segments(journal_of(self._path))
+        segments = Segments(journal_folder(self._path))
         try:
             segments.fetch([name])
             return {asked_of(cell) for cell in segments.read(name)["value"].to_pylist()}

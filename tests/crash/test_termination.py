@@ -126,7 +126,7 @@ def test_an_answer_in_time_is_kept(
     """What was sent is waited for, what was not is not sent any more."""
     server.script = slow = Slow(4)
     rows = {i: f"slow {i}" for i in range(8, 12)} | {i: f"row {i}" for i in range(8)}
-    step = Step("pxt_assets.compute.asking.cell_requester:Asker._cancel_unsent", after=True)
+    step = Step("pxt_assets.compute.asking.cell_requester:CellRequester._cancel_unsent", after=True)
     process = forks.start(
         Attempt({"base_path": store.base_path}, server.base_url, rows, step, Tell(told.path), max_in_flight=4)
     )
@@ -144,7 +144,7 @@ def test_a_commit_is_broken_off(
     forks: Forks, told: Told, store: ColumnStore, openai: OpenAIResource, server: ScriptedServer
 ) -> None:
     """The column is as it was; everything is in the journal for the next run."""
-    step = Step("pxt_assets.compute.compute_partition:finished_cells", after=True)
+    step = Step("pxt_assets.compute.compute_partition:finished_cell_reader", after=True)
     process = forks.start(attempt(store, server, step=step, act=TellOfCommit(told.path)))
     told.wait()
     process.send(signal.SIGTERM)
@@ -176,7 +176,7 @@ def test_a_second_signal(
     forks: Forks, told: Told, slow: Slow, store: ColumnStore, openai: OpenAIResource, server: ScriptedServer
 ) -> None:
     """It cuts the waiting short; what was answered is journaled all the same."""
-    step = Step("pxt_assets.compute.asking.cell_requester:Asker._cancel_unsent", after=True)
+    step = Step("pxt_assets.compute.asking.cell_requester:CellRequester._cancel_unsent", after=True)
     process = forks.start(attempt(store, server, step=step, act=Tell(told.path)))
     assert slow.all_asked.wait(60)
     process.send(signal.SIGINT)

@@ -303,12 +303,12 @@ def test_one_attempt_at_a_time(shop: Shop):
     """While another attempt writes the partition, the step fails and says who does."""
     import asyncio
 
-    from pxt_assets.compute.claims.claim import claimed
+    from pxt_assets.compute.claims.claim import hold_claim
 
     tbl, index = shop.index({1: "a"})
 
     async def meanwhile():
-        async with claimed(shop.store.file(index.key).path, "other-run"):
+        async with hold_claim(shop.store.file(index.key).path, "other-run"):
             return await asyncio.to_thread(lambda: shop.run(tbl, only=["tickets/body_idx"], fails=True))
 
     assert "other-run" in failure(asyncio.run(meanwhile())).description

@@ -95,12 +95,12 @@ def remove_finding(
     Returns what was found then: something that is `kept` was not removed, None is nothing any more. Raises RunError
     where a run computes that column and partition just now.
     """
-    from pxt_assets.compute.claims.claim import claimed
+    from pxt_assets.compute.claims.claim import hold_claim
 
     cleaning = _Cleaning(store, defined, clock)
 
     async def removed() -> Finding | None:
-        async with claimed(finding.column_file, pause=pause) as check_claim:
+        async with hold_claim(finding.column_file, pause=pause) as check_claim:
             if finding.is_claim:
                 return finding
             cleaning.base.fs.invalidate_cache()
@@ -229,10 +229,10 @@ class _Cleaning:
     def _lock(self, path: UPath, column_file: UPath) -> Finding | None:
         if not self._is_ours(column_file) or not self._stands_still(path):
             return None
-        from pxt_assets.compute.claims.owner import parsed
+        from pxt_assets.compute.claims.owner import parse_owner
 
         try:
-            owner = parsed(path.read_bytes())
+            owner = parse_owner(path.read_bytes())
         except OSError:
             return None
         if not {"run_id", "host", "pid"} <= set(owner):
@@ -282,13 +282,13 @@ class _Cleaning:
 def _why_kept(folder: UPath, names: Sequence[str], file: ParquetFile, column: str) -> str | None:
     """Why a column needs its journal, None if it does not."""
     from pxt_assets.compute.cells.segments import Segments
-    from pxt_assets.compute.cells.unstored_cells import unstored_cells
+    from pxt_assets.compute.cells.unstored_cells import count_unstored_cells
 
     if any(name.endswith(_REFRESH) for name in names):
         return "a refresh that was broken off: the next one goes on with it"
     segments = Segments(folder)
     try:
-        waiting = unstored_cells(segments, names, file, column)
+        waiting = count_unstored_cells(segments, names, file, column)
     except (PxtError, OSError, ValueError) as e:
         return str(e)
     finally:

@@ -31,13 +31,13 @@ from pxt_assets.assets.page.metadata import (
 from pxt_assets.assets.step.events import log_materialization, result_of_logged
 from pxt_assets.assets.step.upstream_rows import step_partitions, upstream_rows
 from pxt_assets.compute.asking.progress import Progress
-from pxt_assets.compute.asking.run_state import Shared
+from pxt_assets.compute.asking.run_state import RunState
 from pxt_assets.compute.dry_run import dry_run
 from pxt_assets.compute.partition.column import CellsFailedError, Column, Options, Outcome
-from pxt_assets.compute.partition.findings import Failed, Findings, findings_in
+from pxt_assets.compute.partition.findings import FailedRow, Findings, stored_findings
 from pxt_assets.compute.partition.inputs import Inputs
 from pxt_assets.compute.partition.plan import Plan
-from pxt_assets.compute.run_partitions import Ended, Partition, Reports, compute_partitions
+from pxt_assets.compute.run_partitions import Partition, RunCallbacks, RunEnd, compute_partitions
 from pxt_assets.errors import FatalApiError, PartitionError, RunError
 from pxt_assets.expressions.walk import calls
 from pxt_assets.index.lookup import with_stored_indexes
@@ -134,14 +134,14 @@ class Materialization:
         yield from spec.checks.results(spec.key, self._checks, self._in_order(self._found))
         yield from self._cost_check()
 
-    async def _compute(self) -> Ended:
+    async def _compute(self) -> RunEnd:
         log = self._context.log.info
-        reports = Reports(log, self._finished, self._failed)
+        reports = RunCallbacks(log, self._finished, self._failed)
         async with AsyncExitStack() as stack:
             client = None
             if self._resource is not None:
                 client = await stack.enter_async_context(self._resource.client(log))
-            shared = Shared(client, name=self._spec.key.to_user_string(), partitions=len(self._keys))
+            shared = RunState(client, name=self._spec.key.to_user_string(), partitions=len(self._keys))
             return await compute_partitions(self._keys, self._column, shared, reports)
 
     def _column(self, partition: Partition) -> Column:
@@ -295,7 +295,7 @@ class Materialization:
         for partition in keys:
             file = self._store.file(spec.key, partition)
             if file.exists():
-                found[partition] = findings_in(
+                found[partition] = stored_findings(
                     file, spec.name, spec.row_key, moderates=is_moderation(spec.expr)
                 )
         yield from spec.checks.results(spec.key, self._checks, found)
@@ -326,5 +326,5 @@ class PartitionsFailedError(RunError):
 
 
 def _found_by(error: CellsFailedError) -> Findings:
-    failed = [Failed(key, one.errortype, one.message) for key, one in error.failures]
+    failed = [FailedRow(key, one.errortype, one.message) for key, one in error.failures]
     return Findings(rows=error.rows, errors=error.errors, failed=failed)

@@ -15,7 +15,7 @@ from pxt_assets.assets.indexes.index_asset_spec import INDEXED, IndexAssetSpec
 from pxt_assets.assets.page.index_metadata import IndexPage, index_metadata, index_page, written_line
 from pxt_assets.assets.step.events import log_materialization, result_of_logged
 from pxt_assets.assets.step.upstream_rows import step_partitions, upstream_rows
-from pxt_assets.compute.claims.claim import claimed
+from pxt_assets.compute.claims.claim import hold_claim
 from pxt_assets.compute.partition.inputs import Inputs
 from pxt_assets.errors import PartitionError, RunError
 from pxt_assets.expressions.expr import ColumnRef
@@ -93,10 +93,10 @@ class IndexMaterialization:
             label = self._label(partition)
             try:
                 rows, inputs, kept = self._rows(partition, label)
-                async with claimed(
+                async with hold_claim(
                     self._store.file(self._index.key, partition).path, self._context.run.run_id
                 ):
-                    with inputs.held():
+                    with inputs.hold_snapshot():
                         await in_thread(inputs.check)
                         with reaching(database.uri, RunError):
                             self._stored, written = await in_thread(

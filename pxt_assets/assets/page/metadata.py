@@ -242,7 +242,7 @@ def failure_metadata(
         (progress,) = unfinished.values()
         said |= failed_metadata(progress)
     elif unfinished:
-        lines = [{"partition": str(name), "measured": p.line()} for name, p in unfinished.items()]
+        lines = [{"partition": str(name), "measured": p.log_line()} for name, p in unfinished.items()]
         table = [dg.TableRecord(line) for line in lines[:FAILURES_KEPT]]
         said["pxt/unfinished"] = dg.MetadataValue.table(table)
     return said

@@ -6,25 +6,22 @@ import asyncio
 import os
 import time
 from collections.abc import Sequence
-from typing import Any
 
 from pxt_assets.api.client import Client
 from pxt_assets.api.meter import Meter
 from pxt_assets.api.request import Asked, Request, pack
 from pxt_assets.compute.asking.packing import Packer
-from pxt_assets.compute.asking.shared_answers import Answers
+from pxt_assets.compute.asking.shared_answers import SharedAnswers, ValueWithProvenance
 from pxt_assets.local.local_call import IN_FLIGHT, LocalCall
 from pxt_assets.local.threads import Threads
 from pxt_assets.storage.provenance import Provenance, shared_out
 
 _THREADS = min(32, (os.cpu_count() or 1) + 4)
-"""Sync functions that run at once."""
-
-Answered = tuple[Any, Provenance]
+"""Sync functions that run at the same time."""
 
 
-class Calls:
-    """The calls of one partition's cells. What they use is counted by `meter`; once it is stopped none is sent."""
+class CellCalls:
+    """Makes the calls of one partition's cells. `meter` counts what they use; once it is stopped, none is sent."""
 
     def __init__(self, client: Client | None, meter: Meter) -> None:
         self._client = client
@@ -33,34 +30,34 @@ class Calls:
         self._local = Packer(self._run)
         self._local_slots = asyncio.Semaphore(IN_FLIGHT)
         self._threads = Threads(_THREADS)
-        self._answers = Answers()
+        self._answers = SharedAnswers()
 
-    async def answer(self, asked: Asked, *, is_cell: bool) -> Answered:
-        """The value of what is asked for, and what it took: nothing, where an equal call of another cell gave it.
+    async def answer(self, asked: Asked, *, is_cell: bool) -> ValueWithProvenance:
+        """The value of a call, and its provenance: empty, where an equal call of another cell gave the value.
 
-        What is a cell of its own (`is_cell`) is asked for once as it is. Raises as the client does.
+        A call that is a whole cell (`is_cell`) needs no sharing: equal cells are asked for once. Raises as the client does.
         """
-        answered: Answered
+        answer: ValueWithProvenance
         if isinstance(
             asked, LocalCall
         ):  # functions of equal source may close over other objects: none is shared
-            answered = await self._local.ask(asked)
+            answer = await self._local.ask(asked)
         elif is_cell:
-            answered = await self._api.ask(asked)
+            answer = await self._api.ask(asked)
         else:
-            answered = await self._answers.of(asked, self._api.ask)
-        return answered
+            answer = await self._answers.get_or_ask(asked, self._api.ask)
+        return answer
 
     def close(self) -> None:
-        """Starts no function any more. Those that run are not waited for."""
+        """Starts no more functions, and does not wait for those that run."""
         self._threads.shutdown(wait=False, cancel_futures=True)
 
-    async def _send(self, requests: Sequence[Request]) -> Sequence[Answered]:
-        """The value of each cell, and what it took."""
+    async def _send(self, requests: Sequence[Request]) -> Sequence[ValueWithProvenance]:
+        """The value of each cell, and its provenance."""
         assert self._client is not None
         request = requests[0] if requests[0].max_cells == 1 else pack(requests)
         answer = await self._client.send(request, self._meter)
-        estimates = [one.tokens for one in requests]
+        estimates = [cell.tokens for cell in requests]
         shares = shared_out(answer.usage, answer.cost_usd, estimates)
         return [
             (
@@ -80,7 +77,7 @@ class Calls:
             for value, estimate, (usage, cost) in zip(answer.values, estimates, shares, strict=True)
         ]
 
-    async def _run(self, calls: Sequence[LocalCall]) -> Sequence[Answered]:
+    async def _run(self, calls: Sequence[LocalCall]) -> Sequence[ValueWithProvenance]:
         task = asyncio.current_task()
         assert task is not None
         self._meter.unsent.add(task)
@@ -91,7 +88,7 @@ class Calls:
                 self._meter.unsent.discard(task)
                 began = time.monotonic()
                 values = await calls[0].function.run([call.arguments for call in calls], self._threads)
-                took = Provenance(
+                provenance = Provenance(
                     input_tokens=0,
                     output_tokens=0,
                     cached_tokens=0,
@@ -99,6 +96,6 @@ class Calls:
                     latency_s=time.monotonic() - began,
                     attempts=1,
                 )
-                return [(value, took) for value in values]
+                return [(value, provenance) for value in values]
         finally:
             self._meter.unsent.discard(task)

@@ -1,4 +1,4 @@
-"""Room for the cells that are on their way: what all partitions of a run may have outstanding together."""
+"""The bound on cells in flight: how many all partitions of a run may have asked for at once."""
 
 from __future__ import annotations
 
@@ -6,15 +6,15 @@ import asyncio
 
 _CELLS = 4_096
 _REQUESTS = 4
-"""Of requests that carry many cells each."""
+"""Requests in flight, where a request carries many cells."""
 _BYTES = 32 * 2**20
-"""Texts, images and sounds of cells that are asked for, which each takes several times while it is on its way."""
+"""Of text, images and sounds of the cells in flight; each takes several times its size in memory."""
 
 
-class Room:
-    """Counts cells from when they are asked for until they are finished: each takes memory meanwhile.
+class InFlightBound:
+    """Counts the cells that are asked for and not finished, and their bytes: each takes memory meanwhile.
 
-    At least `in_flight` cells have room.
+    It allows at least `in_flight` cells at once.
     """
 
     def __init__(self, in_flight: int) -> None:
@@ -23,27 +23,27 @@ class Room:
         self._bytes = 0
         self._changed = asyncio.Event()
 
-    def is_full(self, together: int) -> bool:
-        """Whether enough is asked for before one more cell, of which `together` go into one request."""
-        most = max(_CELLS, _REQUESTS * together, self._in_flight)
+    def is_full(self, cells_per_request: int) -> bool:
+        """Whether no more cell may be asked for now, if `cells_per_request` of them fit into one request."""
+        most = max(_CELLS, _REQUESTS * cells_per_request, self._in_flight)
         return self._cells >= most or self._bytes > _BYTES
 
-    def take(self, size: int) -> None:
-        """Counts a cell of so many bytes."""
+    def acquire(self, size: int) -> None:
+        """Counts a cell that is asked for; `size` is its bytes."""
         self._cells += 1
         self._bytes += size
 
-    def give_back(self, size: int) -> None:
-        """The cell is finished."""
+    def release(self, size: int) -> None:
+        """Counts a cell as finished; `size` is its bytes."""
         self._cells -= 1
         self._bytes -= size
-        self.change()
+        self.notify()
 
-    def change(self) -> None:
-        """Whoever waits looks again."""
+    def notify(self) -> None:
+        """Wakes whoever waits, to look again."""
         self._changed.set()
 
-    async def changes(self) -> None:
+    async def wait_for_change(self) -> None:
         """Returns at the next change."""
         self._changed.clear()
         await self._changed.wait()

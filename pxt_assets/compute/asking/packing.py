@@ -1,4 +1,4 @@
-"""Asks for cells, many at once where what is asked takes many."""
+"""Packs cells into requests, where a request can carry many."""
 
 from __future__ import annotations
 
@@ -12,15 +12,15 @@ from pxt_assets.api.request import Asked
 from pxt_assets.errors import CellError
 
 GATHER_SECONDS = 0.02
-"""How long what is not full waits for more cells."""
+"""How long a request that is not full waits for more cells."""
 
 Send = Callable[[Sequence[Any]], Awaitable[Sequence[Any]]]
-"""Answers some cells at once, a value for each. Raises CellError, `divisible` if it may be the fault of one of them."""
+"""Answers some cells at once, with a value for each. Raises CellError, `divisible` if one cell may be at fault."""
 
 
 @dataclass(eq=False)
-class _Open:
-    """What still takes cells."""
+class _OpenPack:
+    """A request that still takes cells."""
 
     cells: list[tuple[Asked, asyncio.Future[Any]]] = field(default_factory=list)
     tokens: float = 0.0
@@ -30,17 +30,17 @@ class _Open:
 class Packer:
     """Answers single cells through `send`; `await packer.ask(asked)` gives the value. Raises CellError, RunError.
 
-    Where many cells at once are refused, or could never pass the API's limits, they are halved until the cell at fault
-    stands alone, so that one bad row costs its neighbours nothing.
+    A request that is refused, or could never pass the API's limits, is halved until the cell at fault is alone, so that
+    one bad row costs its neighbours nothing.
     """
 
     def __init__(self, send: Send) -> None:
         self._send_all = send
-        self._open: defaultdict[bytes, _Open] = defaultdict(_Open)
+        self._open: defaultdict[bytes, _OpenPack] = defaultdict(_OpenPack)
         self._sending: set[asyncio.Task[None]] = set()
 
     async def ask(self, asked: Asked) -> Any:
-        """The value of the one cell that is asked for."""
+        """The value of one cell."""
         if asked.max_cells == 1:
             return (await self._send_all([asked]))[0]
         return await self._add(asked)

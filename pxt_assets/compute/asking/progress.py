@@ -1,4 +1,4 @@
-"""Progress of a computation, for whoever watches: a log, a terminal."""
+"""Progress of a computation, for a log or a terminal."""
 
 from __future__ import annotations
 
@@ -18,20 +18,20 @@ _REPORT_SECONDS = 0.2
 
 @dataclass(frozen=True, slots=True)
 class Progress:
-    """Where the computation of one column and partition stands."""
+    """How far the computation of one column and partition is."""
 
     label: str
     """`tickets/response[2027-03-01]`"""
     done: int
-    """Rows that are finished, reused ones included."""
+    """Finished rows, reused ones included."""
     total: int
     seconds: float
     meter: Meter
 
-    def line(self) -> str:
+    def log_line(self) -> str:
         """One line for a log."""
         rate = self.done / self.seconds if self.seconds > 0 else 0.0
-        return _line(
+        return _log_line(
             self.label,
             self.done,
             self.total,
@@ -47,7 +47,7 @@ _observer: ContextVar[Observer | None] = ContextVar("pxt_assets_progress", defau
 
 
 @contextmanager
-def observed(observer: Observer) -> Iterator[None]:
+def observe_progress(observer: Observer) -> Iterator[None]:
     """Within the block, `observer` is called with each partition's progress, a few times a second at most."""
     token = _observer.set(observer)
     try:
@@ -56,24 +56,24 @@ def observed(observer: Observer) -> Iterator[None]:
         _observer.reset(token)
 
 
-def report(progress: Progress) -> None:
-    """Tells whoever observes."""
+def notify_observer(progress: Progress) -> None:
+    """Passes the progress to the observer, if there is one."""
     observer = _observer.get()
     if observer is not None:
         observer(progress)
 
 
-class Board:
-    """The progress of the partitions that a run computes, each of which is on it while it is asking.
+class ProgressDisplay:
+    """Shows the progress of a run's partitions: of each one that is asking, and of those that ended.
 
-    `name` is the column's and `partitions` how many there are, for a run of several; `used` begins to measure what is
-    used of the limits.
+    `name` is the column's name and `partitions` how many the run computes. `used` starts a new measurement of how much
+    of the limits is used.
     """
 
     def __init__(self, name: str = "", partitions: int = 1, used: Callable[[], Used] = Used) -> None:
         self._name = name
         self._partitions = partitions
-        self._used = used
+        self._start_measuring = used
         self._asking: dict[str, Callable[[], Progress]] = {}
         self._ended: dict[str, Progress] = {}
         self._done_before = 0
@@ -81,8 +81,8 @@ class Board:
         self._used_since_line: Used | None = None
 
     @contextmanager
-    def showing(self, label: str, progress: Callable[[], Progress]) -> Iterator[None]:
-        """Within the block, the partition is asking, and `progress` tells how far it is."""
+    def track(self, label: str, progress: Callable[[], Progress]) -> Iterator[None]:
+        """Within the block, the partition is shown as asking; `progress` gives how far it is."""
         self._asking[label] = progress
         try:
             yield
@@ -91,39 +91,39 @@ class Board:
             self.note_end(progress())
 
     def note_end(self, progress: Progress) -> None:
-        """Takes in where a partition stands that has ended."""
+        """Notes a partition's last progress, once it has ended."""
         self._ended[progress.label] = progress
-        report(progress)
+        notify_observer(progress)
 
-    def last(self, label: str) -> Progress | None:
-        """Where the partition stands or stood at its end, None if it never asked."""
+    def last_progress(self, label: str) -> Progress | None:
+        """The partition's progress, now or at its end; None if it never asked."""
         return self._asking[label]() if label in self._asking else self._ended.get(label)
 
-    async def keep_telling(self, log: Callable[[str], None]) -> None:
-        """Tells whoever observes a few times a second, and the log a line every ten seconds."""
+    async def keep_reporting(self, log: Callable[[str], None]) -> None:
+        """Notifies the observer a few times a second, and logs a line every ten seconds, until cancelled."""
         while True:
             await asyncio.sleep(_REPORT_SECONDS)
             for progress in list(self._asking.values()):
-                report(progress())
+                notify_observer(progress())
             if self._asking and time.monotonic() - self._line_at >= _LOG_SECONDS:
-                log(self.line())
+                log(self.log_line())
 
-    def line(self) -> str:
-        """One line about all partitions, with what happened since the last one."""
+    def log_line(self) -> str:
+        """One line about all partitions; its rates are those since the last line."""
         now = time.monotonic()
         seen = [*self._ended.values(), *(progress() for progress in self._asking.values())]
         done, total = sum(p.done for p in seen), sum(p.total for p in seen)
         rate = (done - self._done_before) / (now - self._line_at) if now > self._line_at else 0.0
-        since = [p.meter.used for p in seen] if self._used_since_line is None else [self._used_since_line]
-        used = max((share for one in since if (share := one.share) is not None), default=None)
-        self._done_before, self._line_at, self._used_since_line = done, now, self._used()
+        measured = [p.meter.used for p in seen] if self._used_since_line is None else [self._used_since_line]
+        used = max((share for one in measured if (share := one.share) is not None), default=None)
+        self._done_before, self._line_at, self._used_since_line = done, now, self._start_measuring()
         name = self._name
         if self._partitions == 1:
             name = seen[0].label if seen else name
         else:
             name = f"{name}: {len(self._ended)} of {self._partitions} partitions"
             total = round(total * self._partitions / max(len(seen), 1))
-        return _line(
+        return _log_line(
             name,
             done,
             total,
@@ -135,7 +135,7 @@ class Board:
         )
 
 
-def _line(
+def _log_line(
     name: str,
     done: int,
     total: int,

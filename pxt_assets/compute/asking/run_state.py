@@ -1,4 +1,4 @@
-"""What the partitions that one run computes share."""
+"""The state that the partitions of one run share."""
 
 from __future__ import annotations
 
@@ -7,54 +7,54 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from pxt_assets.api.client import Client
-from pxt_assets.compute.asking.in_flight_bound import Room
-from pxt_assets.compute.asking.progress import Board
+from pxt_assets.compute.asking.in_flight_bound import InFlightBound
+from pxt_assets.compute.asking.progress import ProgressDisplay
 from pxt_assets.errors import RunError
 from pxt_assets.throttle import Used
 
 _COMMITS = 2
-"""Files that are written at once, each of which takes memory for some row groups."""
+"""Files written at once; each takes memory for some row groups."""
 
 
 class StoppedError(RunError):
-    """Another partition's error has ended the run; what this one had finished or in flight is kept."""
+    """Another partition's error ended the run; what this one had finished or in flight is kept."""
 
 
-class Shared:
-    """The client (None for columns that call no API), the room for cells, the progress, and the end of it all.
+class RunState:
+    """The client (None for columns that call no API), the in-flight bound, the progress display, and the stop signal.
 
-    `name` is the column's and `partitions` how many are computed. To be made in a running event loop.
+    `name` is the column's name, `partitions` how many the run computes. Create it in a running event loop.
     """
 
     def __init__(self, client: Client | None = None, *, name: str = "", partitions: int = 1) -> None:
         self.client = client
-        self.room = Room(0 if client is None else 2 * client.max_in_flight)
-        self.board = Board(name, partitions, Used if client is None else client.used)
-        self.commits = asyncio.Semaphore(_COMMITS)
+        self.in_flight = InFlightBound(0 if client is None else 2 * client.max_in_flight)
+        self.display = ProgressDisplay(name, partitions, Used if client is None else client.used)
+        self.commit_slots = asyncio.Semaphore(_COMMITS)
         self.is_stopped = False
-        self._asking: set[Callable[[BaseException], None]] = set()
+        self._stop_callbacks: set[Callable[[BaseException], None]] = set()
 
     @contextmanager
-    def stoppable(self, stop: Callable[[BaseException], None]) -> Iterator[None]:
-        """Within the block, `stop` is called when the run is to end. Raises StoppedError if it is already."""
-        self.check()
-        self._asking.add(stop)
+    def call_on_stop(self, stop: Callable[[BaseException], None]) -> Iterator[None]:
+        """Within the block, `stop` is called when the run stops. Raises StoppedError if it has stopped already."""
+        self.raise_if_stopped()
+        self._stop_callbacks.add(stop)
         try:
             yield
         finally:
-            self._asking.discard(stop)
+            self._stop_callbacks.discard(stop)
 
     def stop(self) -> None:
-        """Nothing more is sent. Whoever is asking waits for what is in flight, and raises StoppedError."""
+        """Stops the run: nothing more is sent. Each partition waits for what it has in flight, then raises StoppedError."""
         self.is_stopped = True
-        for stop in list(self._asking):
-            stop(_stopped())
+        for stop in list(self._stop_callbacks):
+            stop(_stopped_error())
 
-    def check(self) -> None:
-        """Raises StoppedError once the run is to end."""
+    def raise_if_stopped(self) -> None:
+        """Raises StoppedError if the run has stopped."""
         if self.is_stopped:
-            raise _stopped()
+            raise _stopped_error()
 
 
-def _stopped() -> StoppedError:
+def _stopped_error() -> StoppedError:
     return StoppedError("the run ended before this partition was finished; what is finished is kept")

@@ -1,4 +1,4 @@
-"""Answers to the calls inside composite cells, shared by the cells that make the same call."""
+"""Answers to calls inside composite cells, shared by the cells that make the same call."""
 
 from __future__ import annotations
 
@@ -12,28 +12,31 @@ from pxt_assets.errors import CellError
 from pxt_assets.storage.provenance import Provenance
 
 ANSWERS_KEPT = 4_096
-"""Finished ones; those that are older may be asked for again."""
+"""Finished answers that are kept; older ones may be asked for again."""
 
-Answered = tuple[Any, Provenance]
+ValueWithProvenance = tuple[Any, Provenance]
+"""A cell's value, and where it comes from."""
 
 
-class Answers:
-    """A cell of several calls is journaled as a whole; equal calls of different cells are made once all the same."""
+class SharedAnswers:
+    """Makes equal calls of different cells once, though a cell of several calls is journaled as a whole."""
 
     def __init__(self) -> None:
-        self._known: OrderedDict[bytes, asyncio.Future[Answered]] = OrderedDict()
+        self._known: OrderedDict[bytes, asyncio.Future[ValueWithProvenance]] = OrderedDict()
 
-    async def of(self, asked: Asked, ask: Callable[[Asked], Awaitable[Answered]]) -> Answered:
-        """The answer, from `ask` or from whoever asked the same before, who alone is said to have paid for it.
+    async def get_or_ask(
+        self, asked: Asked, ask: Callable[[Asked], Awaitable[ValueWithProvenance]]
+    ) -> ValueWithProvenance:
+        """The answer to `asked`, from `ask` or from an equal call before. Only the first one gets its provenance.
 
-        Raises what `ask` raises, for all who ask the same; an error is not remembered.
+        Raises what `ask` raises, for all who wait for the same call; an error is not kept.
         """
         known = self._known.get(asked.digest)
         if known is not None:
             self._known.move_to_end(asked.digest)
             value, _ = await asyncio.shield(known)
             return value, Provenance()
-        answer: asyncio.Future[Answered] = asyncio.get_running_loop().create_future()
+        answer: asyncio.Future[ValueWithProvenance] = asyncio.get_running_loop().create_future()
         self._known[asked.digest] = answer
         try:
             got = await ask(asked)

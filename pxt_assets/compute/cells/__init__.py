@@ -1,1 +1,1 @@
-"""Finished cells and the places where they are kept: the stored column, the journal, the sidecar."""
+"""Finished cells and where they are stored: the column's file, the journal, the sidecar."""

@@ -1,4 +1,4 @@
-"""A finished cell, and how finished cells stand in a table: value or error, and where they come from."""
+"""A finished cell, and the table of finished cells: value or error, and where they come from."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from pxt_assets.values.types import ColumnType, String
 if TYPE_CHECKING:
     import pyarrow as pa
 
-RESULT = ("digest", "value", "errortype", "errormsg")
+RESULT_COLUMNS = ("digest", "value", "errortype", "errormsg")
 """The columns of a cell's result."""
 _NO_PROVENANCE = Provenance()
 
 
 @dataclass(frozen=True, slots=True)
 class Cell:
-    """A finished cell: its value, or the error that the row met."""
+    """A finished cell: its value or its error."""
 
     digest: bytes
     value: Any
@@ -28,7 +28,7 @@ class Cell:
     errormsg: str | None = None
     simulated: bool = False
     size: int = 0
-    """Bytes of its value, where that is large."""
+    """Bytes of its value; 0 for small ones."""
     provenance: Provenance = _NO_PROVENANCE
     finished_ns: int = 0
     """When it was finished, in nanoseconds since 1970."""
@@ -60,9 +60,8 @@ def table_of_cells(cells: Sequence[Cell], column_type: type[ColumnType], run_id:
     import pyarrow as pa
 
     schema = provenance_schema()
-    given = [cell.provenance for cell in cells]
-    said: dict[str, Sequence[Any]] = {
-        **{name: [getattr(one, name) for one in given] for name in schema.names[:-2]},
+    provenance: dict[str, Sequence[Any]] = {
+        **{name: [getattr(cell.provenance, name) for cell in cells] for name in schema.names[:-2]},
         "run_id": [run_id] * len(cells),
         "finished_at": [cell.finished_ns // 1_000 for cell in cells],
     }
@@ -73,6 +72,6 @@ def table_of_cells(cells: Sequence[Cell], column_type: type[ColumnType], run_id:
             "errortype": pa.array([c.errortype for c in cells], pa.string()),
             "errormsg": to_arrow([c.errormsg for c in cells], String),
             "simulated": pa.array([c.simulated for c in cells], pa.bool_()),
-            **{field.name: pa.array(said[field.name], field.type) for field in schema},
+            **{field.name: pa.array(provenance[field.name], field.type) for field in schema},
         }
     )

@@ -1,4 +1,4 @@
-"""An index of digests, 20 bytes a cell, and a set of them, 16 bytes each; both looked up by the batch."""
+"""An index of digests, 20 bytes per cell, and a set of digests, 16 bytes each; both look up many digests at once."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     Positions = npt.NDArray[np.int64]
     Halves = npt.NDArray[np.uint64]
 
-_LOOKED_UP = 65_536
+_LOOKUP_ROWS = 65_536
 NO_DIGEST = b"\0" * DIGEST_BYTES
 """Stands for the digest of a cell that has none: a null, or a row that makes no request."""
 
@@ -35,28 +35,28 @@ def digests_of(column: pa.ChunkedArray | pa.Array) -> Digests:
     return np.frombuffer(data, "S16", len(array), array.offset * 16)
 
 
-def parts_of(digests: Digests) -> Iterator[Digests]:
-    """The digests in parts to look up at once, which takes several times their memory."""
-    for start in range(0, len(digests), _LOOKED_UP):
-        yield digests[start : start + _LOOKED_UP]
+def lookup_batches(digests: Digests) -> Iterator[Digests]:
+    """The digests in batches of a size to look up at once: a look-up takes several times their memory."""
+    for start in range(0, len(digests), _LOOKUP_ROWS):
+        yield digests[start : start + _LOOKUP_ROWS]
 
 
 def simulated_digests(digests: Digests) -> Digests:
-    """The digests `S16[n]` under which a simulator's answers are kept."""
+    """The digests `S16[n]` under which a simulator's answers are stored."""
     import numpy as np
 
     return np.array([simulated_digest(d.ljust(DIGEST_BYTES, b"\0")) for d in digests.tolist()], "S16")
 
 
 def _halves(digests: Digests) -> Halves:
-    """The digests' two halves as `uint64[n, 2]`: numbers are searched and compared several times as fast as bytes."""
+    """The digests' halves as `uint64[n, 2]`: numbers are searched and compared several times as fast as bytes."""
     import numpy as np
 
     return np.ascontiguousarray(digests).view(np.uint64).reshape(-1, 2)
 
 
 class DigestIndex:
-    """Where the cell of a digest is: `find` gives the position at which `add` got it, the last one if several.
+    """Finds a cell by its digest: `find` gives the position that `add` got for it, the last one if there are several.
 
     It is sorted by the first halves, which two digests hardly ever share.
     """
@@ -67,22 +67,22 @@ class DigestIndex:
         self._first: npt.NDArray[np.uint64] = np.empty(0, np.uint64)
         self._second: npt.NDArray[np.uint64] = np.empty(0, np.uint64)
         self._positions: npt.NDArray[np.uint32] = np.empty(0, np.uint32)
-        self._added: list[tuple[Digests, Positions]] = []
-        """What is not sorted in yet: sorting waits for the first look-up, however many segments there are."""
+        self._unsorted: list[tuple[Digests, Positions]] = []
+        """Added but not sorted yet: sorting happens once, at the first look-up, however many segments were added."""
 
     def __len__(self) -> int:
-        return len(self._first) + sum(len(digests) for digests, _ in self._added)
+        return len(self._first) + sum(len(digests) for digests, _ in self._unsorted)
 
     def add(self, digests: Digests, positions: Positions) -> None:
         """Adds `S16[n]` digests at `int64[n]` positions, below 2**32."""
-        self._added.append((digests, positions))
+        self._unsorted.append((digests, positions))
 
     def find(self, digests: Digests) -> Positions:
         """The position of each digest, -1 where there is none."""
         import numpy as np
 
-        if self._added:
-            self._sort_in()
+        if self._unsorted:
+            self._sort_added()
         if not len(self._first):
             return np.full(len(digests), -1, np.int64)
         wanted = _halves(digests)
@@ -96,10 +96,10 @@ class DigestIndex:
                 at[i], found[i] = start + matching[-1], True
         return np.where(found, self._positions[at].astype(np.int64), -1)
 
-    def _sort_in(self) -> None:
+    def _sort_added(self) -> None:
         import numpy as np
 
-        added, self._added = self._added, []
+        added, self._unsorted = self._unsorted, []
         halves = [_halves(digests) for digests, _ in added]
         first = np.concatenate([self._first, *(half[:, 0] for half in halves)])
         second = np.concatenate([self._second, *(half[:, 1] for half in halves)])
@@ -110,13 +110,13 @@ class DigestIndex:
 
 
 class DigestSet:
-    """The digests that were seen, 16 bytes each: runs sorted by their first halves, each twice as long as the next."""
+    """A set of digests, 16 bytes each, as runs sorted by the first halves; each run is twice as long as the next."""
 
     def __init__(self) -> None:
         self._runs: list[Halves] = []
 
     def add(self, digests: Digests) -> npt.NDArray[np.bool_]:
-        """Adds `S16[n]`; says which of them were not there before, nor earlier among themselves."""
+        """Adds `S16[n]`; says which of them are new: not in the set before, nor earlier in this batch."""
         import numpy as np
 
         distinct, first = np.unique(digests, return_index=True)
@@ -131,15 +131,15 @@ class DigestSet:
             seen |= here
         is_new = np.zeros(len(digests), bool)
         is_new[first[~seen]] = True
-        run = _sorted(wanted[~seen])
+        run = _sort_by_first_half(wanted[~seen])
         if len(run):
             while self._runs and len(self._runs[-1]) < 2 * len(run):
-                run = _sorted(np.concatenate([self._runs.pop(), run]))
+                run = _sort_by_first_half(np.concatenate([self._runs.pop(), run]))
             self._runs.append(run)
         return is_new
 
 
-def _sorted(halves: Halves) -> Halves:
+def _sort_by_first_half(halves: Halves) -> Halves:
     import numpy as np
 
     return np.asfortranarray(halves[np.argsort(halves[:, 0], kind="stable")])

@@ -1,4 +1,4 @@
-"""Rows picked out of several tables by position, in the order asked for."""
+"""Rows gathered from several tables by position, in the order asked for."""
 
 from __future__ import annotations
 
@@ -13,28 +13,30 @@ if TYPE_CHECKING:
     Positions = npt.NDArray[np.int64]
 
 
-def gathered(positions: Positions, sizes: Sequence[int], table_of: Callable[[int], pa.Table]) -> pa.Table:
-    """The rows at `int64[n]` positions of tables laid end to end, in that order.
+def gather_rows(
+    positions: Positions, sizes: Sequence[int], read_table: Callable[[int], pa.Table]
+) -> pa.Table:
+    """The rows at `int64[n]` positions of the concatenated tables, in that order.
 
-    `sizes` are the tables' numbers of rows; `table_of(i)` gives the i-th, and is called for those that are needed.
+    `sizes` are the tables' numbers of rows; `read_table(i)` gives the i-th, and is called only for those needed.
     """
     import numpy as np
     import pyarrow as pa
 
     ends = np.cumsum(sizes)
     which = np.searchsorted(ends, positions, side="right")
-    parts, places = [], []
+    parts, targets = [], []
     for i in np.unique(which):
         here = np.flatnonzero(which == i)
-        parts.append(table_of(int(i)).take(pa.array(positions[here] - (ends[i] - sizes[i]))))
-        places.append(here)
-    return interleaved(parts, places)
+        parts.append(read_table(int(i)).take(pa.array(positions[here] - (ends[i] - sizes[i]))))
+        targets.append(here)
+    return interleave_rows(parts, targets)
 
 
-def interleaved(parts: Sequence[pa.Table], places: Sequence[Positions]) -> pa.Table:
-    """The tables' rows as one table; `places[i]` says where each row of `parts[i]` goes."""
+def interleave_rows(parts: Sequence[pa.Table], targets: Sequence[Positions]) -> pa.Table:
+    """The tables' rows as one table; `targets[i]` says where each row of `parts[i]` goes."""
     import numpy as np
     import pyarrow as pa
 
-    order = np.argsort(np.concatenate(places), kind="stable")
+    order = np.argsort(np.concatenate(targets), kind="stable")
     return pa.concat_tables(parts).take(pa.array(order))

@@ -1,4 +1,4 @@
-"""Rows that make no request because a function cannot take their values: a few bytes each, however many there are."""
+"""Rows without a request, because a function cannot take their values: a few bytes each, however many there are."""
 
 from __future__ import annotations
 
@@ -15,29 +15,29 @@ if TYPE_CHECKING:
 _ROWS_A_BLOCK = 4_096
 
 
-class Refused:
-    """The errors of refused rows, which are noted in the order of the rows. Blocks of them are kept compressed."""
+class RefusedRows:
+    """The errors of refused rows, added in the order of the rows and kept in compressed blocks."""
 
     def __init__(self) -> None:
         self.errors: Counter[str] = Counter()
         """Rows by error type."""
         self._open: list[tuple[int, str, str]] = []
         self._blocks: list[tuple[int, pa.Buffer]] = []
-        """The last row of each, and its rows, error types and messages."""
-        self._read: tuple[int, pa.Table] | None = None
+        """The last row of each block, and the block's rows, error types and messages."""
+        self._last_read: tuple[int, pa.Table] | None = None
 
     def __len__(self) -> int:
         return self.errors.total()
 
-    def note(self, row: int, error: CellError) -> None:
-        """Takes in the error of a row, which comes after all rows before."""
+    def add(self, row: int, error: CellError) -> None:
+        """Adds the error of a row, whose number is larger than those before."""
         self.errors[error.errortype] += 1
         self._open.append((row, error.errortype, error.message))  # its frames would keep images alive
         if len(self._open) == _ROWS_A_BLOCK:
             self._close_block()
 
-    def between(self, start: int, stop: int) -> pa.Table:
-        """The rows from `start` to before `stop`: columns row, errortype, errormsg."""
+    def errors_between(self, start: int, stop: int) -> pa.Table:
+        """The refused rows from `start` to before `stop`: columns row, errortype, errormsg."""
         import pyarrow as pa
         import pyarrow.compute as pc
 
@@ -75,10 +75,10 @@ class Refused:
     def _block(self, i: int) -> pa.Table:
         import pyarrow as pa
 
-        if self._read is None or self._read[0] != i:
+        if self._last_read is None or self._last_read[0] != i:
             with pa.ipc.open_stream(self._blocks[i][1]) as reader:
-                self._read = i, reader.read_all()
-        return self._read[1]
+                self._last_read = i, reader.read_all()
+        return self._last_read[1]
 
 
 def _schema() -> pa.Schema:

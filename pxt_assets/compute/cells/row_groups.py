@@ -1,4 +1,4 @@
-"""Rows of a Parquet file by number, in whatever order they are wanted."""
+"""Rows of a Parquet file by number, in any order."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import IO, TYPE_CHECKING
 
-from pxt_assets.compute.cells.gather import gathered
+from pxt_assets.compute.cells.gather import gather_rows
 from pxt_assets.errors import PartitionError, SourceError
 from pxt_assets.storage.parquet import ParquetFile, is_local
 
@@ -25,59 +25,63 @@ if TYPE_CHECKING:
 _GROUPS_KEPT = 4
 _BYTES_A_PART = 8 * 2**20
 _MAX_PARTS = 1_024
-"""Each is written in as many pieces as there are row groups."""
+"""Parts of a copy: each is written in as many pieces as there are row groups."""
 
 
 class RowGroups:
-    """Some columns of a file, one version of it, read by the row group. The last few groups are kept.
+    """Some columns of one version of a file, read by the row group. The last few groups stay in memory.
 
-    Raises PartitionError if another file has taken its place.
+    Raises PartitionError if the file was replaced.
     """
 
     def __init__(self, file: ParquetFile, columns: Sequence[str]) -> None:
         self._file = file
         self._version = file.version
         self._columns = list(columns)
-        self._kept: OrderedDict[int, pa.Table] = OrderedDict()
-        self._copy: _Copy | None = None
+        self._cached_groups: OrderedDict[int, pa.Table] = OrderedDict()
+        self._copy: _OrderedCopy | None = None
 
     def take(self, positions: Positions) -> pa.Table:
         """The rows of the numbers `int64[n]`, in that order."""
         if self._copy is not None:
             copy = self._copy
-            return gathered(copy.places[positions], copy.sizes, lambda i: self._part(i, copy.part))
-        with self._opened() as opened:
-            return gathered(positions, _sizes(opened), lambda i: self._part(i, self._reader(opened)))
+            return gather_rows(
+                copy.copied_positions[positions], copy.sizes, lambda i: self._cached_part(i, copy.read_part)
+            )
+        with self._open_file() as parquet:
+            return gather_rows(
+                positions, _group_sizes(parquet), lambda i: self._cached_part(i, self._reader(parquet))
+            )
 
     @contextmanager
-    def arranged(self, positions: Positions, interrupted: threading.Event) -> Iterator[None]:
-        """While it lasts, taking the rows of the numbers `int64[n]` in that order takes time that grows as they do.
+    def prepare_order(self, positions: Positions, interrupted: threading.Event) -> Iterator[None]:
+        """Within the block, taking the rows of the numbers `int64[n]` in that order takes linear time.
 
-        Where that order leaps between more groups than are kept, each group would be read again and again: so their
-        rows are copied, once, to parts of a temporary file, each of rows that are wanted together. Raises
-        InterruptedError once `interrupted` is set.
+        Where that order jumps between more groups than stay in memory, each group would be read again and again. So the
+        rows are copied once to a temporary file, in parts of rows that are wanted together. Raises InterruptedError
+        once `interrupted` is set.
         """
-        if not self._leaps(positions):
+        if not self._jumps_between_groups(positions):
             yield
             return
         folder = self._file.path.parent.path if is_local(self._file.path) else None
         with tempfile.TemporaryFile(
             dir=folder
-        ) as sink:  # on a disk that has room for the column; it has no name there
-            with self._opened() as opened:
-                self._copy = _Copy.of(opened, self._reader(opened), positions, sink, interrupted)
-            self._kept.clear()
+        ) as sink:  # on the column's disk, which has room for it; without a name there
+            with self._open_file() as parquet:
+                self._copy = _OrderedCopy.write(parquet, self._reader(parquet), positions, sink, interrupted)
+            self._cached_groups.clear()
             try:
                 yield
             finally:
                 self._copy = None
-                self._kept.clear()
+                self._cached_groups.clear()
 
-    def _leaps(self, positions: Positions) -> bool:
+    def _jumps_between_groups(self, positions: Positions) -> bool:
         import numpy as np
 
-        with self._opened() as opened:
-            sizes = _sizes(opened)
+        with self._open_file() as parquet:
+            sizes = _group_sizes(parquet)
         if len(sizes) <= _GROUPS_KEPT:
             return False
         which = np.searchsorted(np.cumsum(sizes), positions, side="right").astype(np.int32)
@@ -86,64 +90,65 @@ class RowGroups:
             is_new[lag:] &= which[lag:] != which[:-lag]
         return int(is_new.sum()) > 4 * len(sizes)
 
-    def _part(self, i: int, read: Callable[[int], pa.Table]) -> pa.Table:
-        """A row group, or a part of the copy: neighbouring rows mostly want the same."""
-        if i not in self._kept:
-            while len(self._kept) >= _GROUPS_KEPT:
-                self._kept.popitem(last=False)
-            self._kept[i] = read(i)
-        self._kept.move_to_end(i)
-        return self._kept[i]
+    def _cached_part(self, i: int, read: Callable[[int], pa.Table]) -> pa.Table:
+        """A row group, or a part of the copy, from memory if it is one of the last few: rows near each other share it."""
+        if i not in self._cached_groups:
+            while len(self._cached_groups) >= _GROUPS_KEPT:
+                self._cached_groups.popitem(last=False)
+            self._cached_groups[i] = read(i)
+        self._cached_groups.move_to_end(i)
+        return self._cached_groups[i]
 
-    def _reader(self, opened: pq.ParquetFile) -> Callable[[int], pa.Table]:
-        return lambda i: opened.read_row_group(i, columns=self._columns).select(self._columns)
+    def _reader(self, parquet: pq.ParquetFile) -> Callable[[int], pa.Table]:
+        return lambda i: parquet.read_row_group(i, columns=self._columns).select(self._columns)
 
     @contextmanager
-    def _opened(self) -> Iterator[pq.ParquetFile]:
+    def _open_file(self) -> Iterator[pq.ParquetFile]:
         try:
-            with self._file.open(self._version) as opened:
-                yield opened
+            with self._file.open(self._version) as parquet:
+                yield parquet
         except SourceError as e:
             raise PartitionError(str(e)) from e
 
 
-def _sizes(opened: pq.ParquetFile) -> list[int]:
-    return [opened.metadata.row_group(i).num_rows for i in range(opened.num_row_groups)]
+def _group_sizes(parquet: pq.ParquetFile) -> list[int]:
+    return [parquet.metadata.row_group(i).num_rows for i in range(parquet.num_row_groups)]
 
 
 @dataclass(frozen=True)
-class _Copy:
-    """Rows of a file, each once, in parts: a part holds the rows that are wanted one after the other, in any order."""
+class _OrderedCopy:
+    """A copy of a file's rows in parts: each part holds rows that are wanted one after the other, in any order."""
 
-    places: Positions
-    """Where a row of the file is, were the parts laid end to end."""
+    copied_positions: Positions
+    """The position of each of the file's rows in the concatenated parts, -1 for rows that are not copied."""
     sizes: list[int]
     """Rows of each part."""
-    pieces: list[list[tuple[int, int]]]
-    """Where in the file each part's record batches are, and how long."""
+    batch_spans: list[list[tuple[int, int]]]
+    """The offset and length of each part's record batches in the temporary file."""
     sink: IO[bytes]
+    """The temporary file."""
     schema: pa.Schema
 
     @classmethod
-    def of(
+    def write(
         cls,
-        opened: pq.ParquetFile,
+        parquet: pq.ParquetFile,
         read: Callable[[int], pa.Table],
         positions: Positions,
         sink: IO[bytes],
         interrupted: threading.Event,
-    ) -> _Copy:
-        """Copies the rows that are wanted, reading each row group once, and the first one to see how long rows are."""
+    ) -> _OrderedCopy:
+        """Copies the wanted rows. Reads each row group once, and the first one also to see how long rows are."""
         import numpy as np
 
-        sizes = _sizes(opened)
+        sizes = _group_sizes(parquet)
         bytes_a_row = read(0).nbytes / max(sizes[0], 1)
         count = int(min(_MAX_PARTS, bytes_a_row * len(positions) // _BYTES_A_PART + 1))
-        rows, part_of_row = _parts(positions, count)
+        rows, part_of_row = _assign_parts(positions, count)
         part_sizes = np.bincount(part_of_row, minlength=count)
-        filled = np.cumsum(part_sizes) - part_sizes
-        places = np.full(sum(sizes), -1, np.int64)
-        pieces: list[list[tuple[int, int]]] = [[] for _ in range(count)]
+        next_free = np.cumsum(part_sizes) - part_sizes
+        copied_positions = np.full(sum(sizes), -1, np.int64)
+        batch_spans: list[list[tuple[int, int]]] = [[] for _ in range(count)]
         schema = None
         ends = np.cumsum(sizes)
         for i, (first, last) in enumerate(
@@ -158,28 +163,28 @@ class _Copy:
             schema = table.schema
             parts, starts = np.unique(part_of_row[order], return_index=True)
             for part, start, end in zip(parts, starts, [*starts[1:], len(order)], strict=True):
-                places[rows[order[start:end]]] = filled[part] + np.arange(end - start)
-                filled[part] += end - start
+                copied_positions[rows[order[start:end]]] = next_free[part] + np.arange(end - start)
+                next_free[part] += end - start
                 for batch in table.slice(start, end - start).to_batches():
                     data = batch.serialize()
-                    pieces[part].append((sink.tell(), data.size))
+                    batch_spans[part].append((sink.tell(), data.size))
                     sink.write(data)
         assert schema is not None
-        return cls(places, part_sizes.tolist(), pieces, sink, schema)
+        return cls(copied_positions, part_sizes.tolist(), batch_spans, sink, schema)
 
-    def part(self, i: int) -> pa.Table:
+    def read_part(self, i: int) -> pa.Table:
         """A part's rows."""
         import pyarrow as pa
 
         batches = []
-        for offset, size in self.pieces[i]:
+        for offset, size in self.batch_spans[i]:
             self.sink.seek(offset)
             batches.append(pa.ipc.read_record_batch(pa.py_buffer(self.sink.read(size)), self.schema))
         return pa.Table.from_batches([pa.concat_batches(batches)])
 
 
-def _parts(positions: Positions, count: int) -> tuple[Positions, npt.NDArray[np.int64]]:
-    """The distinct numbers, sorted, and to which of `count` parts each belongs, by where it is wanted first."""
+def _assign_parts(positions: Positions, count: int) -> tuple[Positions, npt.NDArray[np.int64]]:
+    """The distinct numbers, sorted, and which of `count` parts each goes to, by where it is wanted first."""
     import numpy as np
 
     rows, first = np.unique(positions, return_index=True)

@@ -9,7 +9,7 @@ from collections import OrderedDict
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from pxt_assets.compute.cells.gather import gathered
+from pxt_assets.compute.cells.gather import gather_rows
 from pxt_assets.storage.parquet import is_local, remove, replacing
 
 if TYPE_CHECKING:
@@ -19,12 +19,12 @@ if TYPE_CHECKING:
     from upath import UPath
 
 _BYTES_MAPPED = 16 * 2**20
-"""Of segments that stay open: pages of a mapped file count as this process's memory."""
+"""Bytes of segments that stay open: pages of a mapped file count as this process's memory."""
 SUFFIX = ".arrow"
 
 
 class Segments:
-    """The segments in a folder, on a local disk or an object store; of the latter, copies are read from a local disk."""
+    """The segments in a folder on a local disk or an object store. Those of an object store are read from local copies."""
 
     def __init__(self, directory: UPath) -> None:
         self.directory = directory
@@ -35,13 +35,13 @@ class Segments:
         self._open_bytes = 0
 
     def names(self, suffix: str = SUFFIX) -> list[str]:
-        """The names of the files with that suffix, sorted. Files that are being written are none of them."""
+        """The sorted names of the files with that suffix, without those that are being written."""
         fs, folder = self.directory.fs, self.directory.path
         fs.invalidate_cache(folder)  # another process may have written there
         if not fs.exists(folder):
             return []
-        found = [str(path).rpartition("/")[2] for path in fs.ls(folder, detail=False)]
-        return sorted(name for name in found if name.endswith(suffix) and not name.startswith("."))
+        names = [str(path).rpartition("/")[2] for path in fs.ls(folder, detail=False)]
+        return sorted(name for name in names if name.endswith(suffix) and not name.startswith("."))
 
     def write(self, name: str, table: pa.Table) -> None:
         """Writes a segment in one atomic step."""
@@ -56,17 +56,17 @@ class Segments:
             writer.write_table(table)
 
     def fetch(self, names: list[str]) -> None:
-        """Makes copies of the segments of an object store, all at once, of those that are not there yet."""
+        """Copies those segments of an object store that have no local copy yet, all at once."""
         if is_local(self.directory):
             return
         folder = self._folder_of_copies()
         absent = [name for name in names if not (folder / name).exists()]
         if absent:
-            theirs = [(self.directory / name).path for name in absent]
-            self.directory.fs.get(theirs, [str(folder / name) for name in absent])
+            remote = [(self.directory / name).path for name in absent]
+            self.directory.fs.get(remote, [str(folder / name) for name in absent])
 
     def read(self, name: str) -> pa.Table:
-        """A segment, mapped into memory. Raises pa.ArrowInvalid or OSError for one that is torn."""
+        """A segment, mapped into memory. Raises pa.ArrowInvalid or OSError if it is torn."""
         import pyarrow as pa
 
         folder = Path(self.directory.path) if is_local(self.directory) else self._folder_of_copies()
@@ -79,8 +79,8 @@ class Segments:
         self._rows.append(rows)
 
     def take(self, positions: npt.NDArray[np.int64], columns: tuple[str, ...]) -> pa.Table:
-        """The rows at `int64[n]` positions of the added segments laid end to end, in that order."""
-        return gathered(positions, self._rows, lambda i: self._table(i).select(columns))
+        """The rows at `int64[n]` positions of the concatenated segments that were added, in that order."""
+        return gather_rows(positions, self._rows, lambda i: self._table(i).select(columns))
 
     def _table(self, i: int) -> pa.Table:
         if i in self._open:
@@ -94,13 +94,13 @@ class Segments:
         return table
 
     def forget(self) -> None:
-        """Lets go of what is open, and of what was added."""
+        """Releases the open segments, and forgets those that were added."""
         self._open.clear()
         self._open_bytes = 0
         self._paths, self._rows = [], []
 
     def close(self) -> None:
-        """Removes the copies, too."""
+        """Releases the open segments, and removes the local copies."""
         self.forget()
         if self._copies is not None:
             shutil.rmtree(self._copies, ignore_errors=True)

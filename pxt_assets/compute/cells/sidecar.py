@@ -22,33 +22,33 @@ if TYPE_CHECKING:
 
 
 def sidecar_schema() -> pa.Schema:
-    """`digest`, which names the cell in the column's `_digest`, and where the cell comes from."""
+    """`digest`, as in the column's `_digest`, and where the cell comes from."""
     import pyarrow as pa
 
     return pa.schema([pa.field("digest", pa.binary(16)), *provenance_schema()])
 
 
 def empty_provenance() -> pa.Table:
-    """No cells."""
+    """A table of the sidecar's schema without rows."""
     return sidecar_schema().empty_table()
 
 
 class Sidecar:
-    """The sidecar of a column and partition, which may not exist; found by digest."""
+    """The sidecar of a column and partition, looked up by digest. It may not exist."""
 
     def __init__(self, file: ParquetFile) -> None:
         self.file = file
         self._groups: RowGroups | None = None
 
     def __len__(self) -> int:
-        return len(self._cells)
+        return len(self._index)
 
     def find(self, digests: Digests) -> Positions:
-        """The rows of the cells `S16[n]`, -1 where it has none."""
-        return self._cells.find(digests)
+        """The row number of each of the cells `S16[n]`, -1 where it has none."""
+        return self._index.find(digests)
 
     @cached_property
-    def _cells(self) -> DigestIndex:
+    def _index(self) -> DigestIndex:
         import numpy as np
 
         index = DigestIndex()
@@ -59,8 +59,8 @@ class Sidecar:
         return index
 
     def forget(self) -> None:
-        """Lets go of what it looked up, until it is asked again."""
-        self.__dict__.pop("_cells", None)
+        """Releases its index, which is loaded again when needed."""
+        self.__dict__.pop("_index", None)
         self._groups = None
 
     def take(self, positions: npt.NDArray[np.int64]) -> pa.Table:
@@ -68,14 +68,16 @@ class Sidecar:
         assert self._groups is not None
         return self._groups.take(positions)
 
-    def arranged(self, positions: Positions, interrupted: threading.Event) -> AbstractContextManager[None]:
-        """While it lasts, rows are taken quickly in the order of `int64[n]`, as `RowGroups.arranged` says."""
-        return nullcontext() if self._groups is None else self._groups.arranged(positions, interrupted)
+    def prepare_order(
+        self, positions: Positions, interrupted: threading.Event
+    ) -> AbstractContextManager[None]:
+        """Within the block, `take` is fast in the order of `int64[n]`; see `RowGroups.prepare_order`."""
+        return nullcontext() if self._groups is None else self._groups.prepare_order(positions, interrupted)
 
     def write(self, parts: Iterable[pa.Table], *, keep_others: bool = False) -> tuple[int, int]:
-        """Replaces it in one step; with `keep_others`, what it said of other cells follows.
+        """Replaces the file in one step; with `keep_others`, its rows about other cells follow the new ones.
 
-        Returns how many rows are the parts', and how many are others'.
+        Returns how many rows are new, and how many are about other cells.
         """
         written = others = 0
         seen = DigestSet()
@@ -96,8 +98,8 @@ class Sidecar:
         ParquetFile(self.file.path).write(sidecar_schema(), rows(), {})
         return written, others
 
-    def shorten(self, rows: int) -> None:
-        """Keeps the first rows."""
+    def truncate(self, rows: int) -> None:
+        """Keeps only the first `rows` rows."""
 
         def first() -> Iterator[pa.Table]:
             left = rows
@@ -110,9 +112,9 @@ class Sidecar:
     def _row_groups(self) -> Iterator[pa.Table]:
         now = Sidecar(ParquetFile(self.file.path))
         if now._is_usable():
-            with now.file.open() as opened:
-                for i in range(opened.num_row_groups):
-                    yield opened.read_row_group(i).select(sidecar_schema().names)
+            with now.file.open() as parquet:
+                for i in range(parquet.num_row_groups):
+                    yield parquet.read_row_group(i).select(sidecar_schema().names)
 
     def _is_usable(self) -> bool:
         return self.file.exists() and set(sidecar_schema().names) <= set(self.file.schema.names)

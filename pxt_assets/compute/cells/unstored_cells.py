@@ -1,4 +1,4 @@
-"""What a journal holds that its column's file does not: it is paid for, and nowhere else."""
+"""Cells that are in a journal but not in its column's file: they are paid for, and stored nowhere else."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from pxt_assets.compute.cells.digest_index import DigestIndex, DigestSet, digests_of
-from pxt_assets.compute.cells.finished_cells import stored_cells
+from pxt_assets.compute.cells.finished_cells import stored_cell_index
 from pxt_assets.compute.cells.row_groups import RowGroups
 from pxt_assets.compute.cells.segments import Segments
 from pxt_assets.errors import SourceError
@@ -19,25 +19,25 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 
-def unstored_cells(segments: Segments, names: Sequence[str], file: ParquetFile, column: str) -> int:
+def count_unstored_cells(segments: Segments, names: Sequence[str], file: ParquetFile, column: str) -> int:
     """How many finished cells of these segments the column's file lacks, or holds with another value.
 
-    No time of writing is compared: clocks of hosts differ, and a copy of a file is younger than its rows. An error that
-    the file holds is not the result of the cell. Raises SourceError where it cannot be told.
+    Compares values, not times of writing: the clocks of hosts differ, and a copy of a file is younger than its rows. A
+    cell that is an error in the file counts as lacking. Raises SourceError if a segment cannot be read.
     """
     segments.fetch(list(names))
-    counted = DigestSet()
+    seen = DigestSet()
     unstored = 0
     stored = _StoredCells(file, column)
     for name in names:
-        cells = _finished(segments, name)
-        missing = digests_of(cells["digest"])[~stored.hold(cells)]
+        cells = _finished_cells(segments, name)
+        missing = digests_of(cells["digest"])[~stored.contains(cells)]
         if len(missing):
-            unstored += int(counted.add(missing).sum())
+            unstored += int(seen.add(missing).sum())
     return unstored
 
 
-def _finished(segments: Segments, name: str) -> pa.Table:
+def _finished_cells(segments: Segments, name: str) -> pa.Table:
     """The cells of a segment that have a result: digest and value."""
     import pyarrow as pa
 
@@ -59,23 +59,24 @@ class _StoredCells:
         self._index = DigestIndex()
         wanted = {"_digest", column, f"{column}_errortype"}
         if file.exists() and wanted <= set(file.schema.names):
-            self._index = stored_cells(file, f"{column}_errortype", errors=False)
+            self._index = stored_cell_index(file, f"{column}_errortype", errors=False)
             self._values = RowGroups(file, [column])
 
-    def hold(self, cells: pa.Table) -> npt.NDArray[np.bool_]:
-        """Which of the cells (digest, value) it holds with just that value."""
+    def contains(self, cells: pa.Table) -> npt.NDArray[np.bool_]:
+        """Which of the cells (digest, value) it holds with the same value."""
         import numpy as np
 
         positions = self._index.find(digests_of(cells["digest"]))
-        held = positions >= 0
-        found = np.flatnonzero(held)
+        is_stored = positions >= 0
+        found = np.flatnonzero(is_stored)
         if len(found):
             theirs = self._values.take(positions[found])
-            held[found] = _equal(cells["value"].take(found), theirs.column(0))
-        return held
+            is_stored[found] = _equal_values(cells["value"].take(found), theirs.column(0))
+        return is_stored
 
 
-def _equal(ours: pa.ChunkedArray, theirs: pa.ChunkedArray) -> npt.NDArray[np.bool_]:
+def _equal_values(ours: pa.ChunkedArray, theirs: pa.ChunkedArray) -> npt.NDArray[np.bool_]:
+    """Which values are equal; none if their types differ."""
     import numpy as np
 
     wanted = plain_type(ours.type)

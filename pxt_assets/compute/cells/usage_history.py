@@ -1,4 +1,4 @@
-"""What a column's earlier runs used, as its sidecars and its journal tell."""
+"""The tokens that a column's earlier runs used, from its sidecars and its journal."""
 
 from __future__ import annotations
 
@@ -13,16 +13,16 @@ if TYPE_CHECKING:
     from upath import UPath
 
 _PARTITIONS = 4
-"""Other partitions that are looked at, the latest ones."""
+"""How many other partitions are looked at, the latest ones."""
 _COLUMNS = ["estimated_tokens", "input_tokens", "output_tokens"]
 
 
-def observed(file: ParquetFile, journal: UPath) -> Observed:
-    """What the answers used that are known of a column: of this partition, and of the latest other ones."""
+def observed_usage(file: ParquetFile, journal: UPath) -> Observed:
+    """The tokens that a column's answers used, in this partition and in the latest other ones."""
     total = Observed()
-    for sidecar in _sidecars(file):
+    for sidecar in _latest_sidecars(file):
         if set(_COLUMNS) <= set(sidecar.schema.names):
-            _add(total, sidecar.rows().table(_COLUMNS))
+            _add_answers(total, sidecar.rows().table(_COLUMNS))
     segments = Segments(journal)
     try:
         names = segments.names()[-100:]
@@ -34,7 +34,7 @@ def observed(file: ParquetFile, journal: UPath) -> Observed:
     return total
 
 
-def _sidecars(file: ParquetFile) -> list[ParquetFile]:
+def _latest_sidecars(file: ParquetFile) -> list[ParquetFile]:
     mine = sidecar_of(file)
     folder = mine.path.parent
     folder.fs.invalidate_cache(folder.path)
@@ -43,7 +43,8 @@ def _sidecars(file: ParquetFile) -> list[ParquetFile]:
     others = sorted(
         path for path in folder.iterdir() if path.name != mine.path.name and path.suffix == ".parquet"
     )
-    return [one for one in (mine, *(ParquetFile(path) for path in others[-_PARTITIONS:])) if one.exists()]
+    sidecars = (mine, *(ParquetFile(path) for path in others[-_PARTITIONS:]))
+    return [sidecar for sidecar in sidecars if sidecar.exists()]
 
 
 def _add_segment(total: Observed, segments: Segments, name: str) -> None:
@@ -52,12 +53,12 @@ def _add_segment(total: Observed, segments: Segments, name: str) -> None:
     try:
         table = segments.read(name)
     except (pa.ArrowInvalid, OSError):
-        return  # whoever loads the journal says so
+        return  # loading the journal warns of it
     if set(_COLUMNS) <= set(table.schema.names):
-        _add(total, table.select(_COLUMNS))
+        _add_answers(total, table.select(_COLUMNS))
 
 
-def _add(total: Observed, table: pa.Table) -> None:
+def _add_answers(total: Observed, table: pa.Table) -> None:
     import pyarrow.compute as pc
 
     answered = table.filter(pc.is_valid(table["input_tokens"]))

@@ -1,13 +1,14 @@
-"""Claims: one attempt at a time computes a partition of a column, so that no two pay for the same cells.
+"""Claims: only one attempt at a time computes a partition of a column, so that no two pay for the same cells.
 
 On a local disk a claim is a lock of the operating system. On an object store, and where the system has no such locks,
-it is a small object that its owner writes anew every few seconds: one that stands still is a dead owner's.
+it is a small object that its owner writes anew every few seconds, as a heartbeat. A claim that stops changing is a dead
+owner's.
 
-An owner may stand still without being dead: suspended with its machine, moved to another, cut off from the store.
-Whoever takes the partition over removes its claim. So an owner looks before each beat, and before it commits: once its
-claim is gone it stops, and leaves what it finished in the journal to the other. It never writes a claim that is gone
-again, but for one case: it stands still between the look and the write. Then there are two, and each knows which one
-took over from which, since a claim says whether it is held or only asked for, and its owner which ones it removed.
+An owner may stop writing without being dead: suspended with its machine, moved to another, cut off from the store.
+Whoever takes the partition over removes its claim. So an owner looks for its claim before each beat and before it
+commits; once the claim is gone, it stops and leaves its journal to the other. An owner suspended between the look and
+the write may still write a claim again that was removed. Then there are two claims. The new owner knows which claims it
+removed, and the old one sees that the other claim is held, not only asked for: each knows who took over.
 """
 
 from __future__ import annotations
@@ -24,9 +25,9 @@ from collections.abc import AsyncIterator, Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pxt_assets.compute.cells.journal import journal_of
-from pxt_assets.compute.claims.lock import can_lock, locked
-from pxt_assets.compute.claims.owner import claimed_by, described, is_dead, parsed, record_of
+from pxt_assets.compute.cells.journal import journal_folder
+from pxt_assets.compute.claims.lock import can_lock, hold_lock
+from pxt_assets.compute.claims.owner import claimed_error, describe_owner, is_dead, owner_record, parse_owner
 from pxt_assets.errors import PartitionError
 from pxt_assets.local.threads import Threads
 from pxt_assets.storage.parquet import is_local
@@ -37,7 +38,7 @@ if TYPE_CHECKING:
 BEAT_SECONDS = 5.0
 """How often an owner shows that it is alive."""
 DEAD_SECONDS = 20.0
-"""How long an owner may stand still before it is taken for dead."""
+"""How long a claim may stay unchanged before its owner is taken for dead."""
 _ATTEMPTS = 5
 _GRACE_SECONDS = 2.0
 """How long the removal of a claim may take: a store that hangs does not hold the process."""
@@ -49,15 +50,15 @@ Pause = Callable[[threading.Event, float], object]
 
 
 class LostClaimError(PartitionError):
-    """Another attempt has taken the partition over, since this one seemed to be dead."""
+    """Another attempt has taken the partition over, because this one seemed to be dead."""
 
 
 class _GivenUpError(Exception):
-    """Nobody waits for the claim any more."""
+    """The attempt that waited for the claim has ended."""
 
 
 @contextlib.asynccontextmanager
-async def claimed(
+async def hold_claim(
     column_file: UPath,
     run_id: str | None = None,
     *,
@@ -66,19 +67,19 @@ async def claimed(
 ) -> AsyncIterator[Callable[[], None]]:
     """Within the block, no other attempt computes this column and partition. Raises ClaimedError if one does.
 
-    If another one takes over all the same, the block is cancelled and LostClaimError raised. The block is given a
-    function that raises it too: to call right before the column's file is replaced. `clock` gives seconds that pass
-    while the machine is suspended, too.
+    If another attempt takes over nevertheless, the block is cancelled and LostClaimError raised. The context value is a
+    function that raises it too: call it right before the column's file is replaced. `clock` gives seconds, and goes on
+    while the machine is suspended.
     """
     if is_local(column_file) and can_lock():
-        with locked(Path(column_file.path).with_name(f".{column_file.stem}.lock"), run_id):
-            yield _still_locked
+        with hold_lock(Path(column_file.path).with_name(f".{column_file.stem}.lock"), run_id):
+            yield _check_lock
         return
-    claim = _Claim(journal_of(column_file), run_id, clock, pause)
-    threads = Threads(1)  # of its own: neither a busy event loop nor an upload may hold a beat up
+    claim = _Claim(journal_folder(column_file), run_id, clock, pause)
+    threads = Threads(1)  # of its own, so that neither a busy event loop nor an upload delays a beat
     try:
         await asyncio.wrap_future(threads.submit(claim.obtain))
-        async with _cancelled_by() as cancel:
+        async with _cancellable_block() as cancel:
             threads.submit(claim.keep_beating, cancel)
             yield claim.check
     finally:
@@ -90,13 +91,13 @@ async def claimed(
             threads.shutdown(wait=giving_up.done())
 
 
-def _still_locked() -> None:
-    """Nobody takes a lock over."""
+def _check_lock() -> None:
+    """Does nothing: a lock cannot be taken over."""
 
 
 @contextlib.asynccontextmanager
-async def _cancelled_by() -> AsyncIterator[Callable[[LostClaimError], None]]:
-    """Gives a function that another thread may call: it cancels the block, which then raises that error."""
+async def _cancellable_block() -> AsyncIterator[Callable[[LostClaimError], None]]:
+    """Gives a function that another thread may call: it cancels the block, which then raises the error passed."""
     loop, task = asyncio.get_running_loop(), asyncio.current_task()
     assert task is not None
     inside, before = True, task.cancelling()
@@ -125,49 +126,49 @@ async def _cancelled_by() -> AsyncIterator[Callable[[LostClaimError], None]]:
 
 
 class _Claim:
-    """A claim on an object store, whose listings show what was written before.
+    """A claim on an object store whose listings show all earlier writes.
 
-    All but `check` and `end` is for one thread.
+    Only `check` and `end` may be used by several threads.
     """
 
     def __init__(self, folder: UPath, run_id: str | None, clock: Callable[[], float], pause: Pause) -> None:
         self.end = threading.Event()
-        """Set when the claim is wanted no more."""
+        """Set when the claim is no longer needed."""
         self._fs = folder.fs
         self._folder = folder
-        self._mine = f"{uuid.uuid4().hex}{_SUFFIX}"
-        self._owner = record_of(run_id)
+        self._own_name = f"{uuid.uuid4().hex}{_SUFFIX}"
+        self._owner = owner_record(run_id)
         self._clock = clock
         self._pause = pause
         self._beats = 0
-        self._shown = 0.0
-        self._buried: set[str] = set()
+        self._last_beat = 0.0
+        self._removed: set[str] = set()
 
     def obtain(self) -> None:
-        """Writes the claim. Raises ClaimedError where there is another one whose owner lives."""
+        """Writes the claim. Raises ClaimedError if another claim's owner is alive."""
         for attempt in range(_ATTEMPTS):
             others = self._claims()
             if others:
-                self._bury(others)
+                self._remove_dead(others)
             self._folder.mkdir(parents=True, exist_ok=True)
             self._beat(held=False)
             others = self._claims()
-            others.pop(self._mine, None)
+            others.pop(self._own_name, None)
             if not others:
                 return
-            # two at once: whichever comes back first has it
-            self._remove(self._mine)
+            # two at once: the one that tries again first gets it
+            self._remove(self._own_name)
             self._wait(random.uniform(0.5, 1.5) * (attempt + 1))  # noqa: S311
-        raise claimed_by(next(iter(others.values()), {}))
+        raise claimed_error(next(iter(others.values()), {}))
 
-    def keep_beating(self, lose: Callable[[LostClaimError], None]) -> None:
-        """Shows every BEAT_SECONDS that the owner is alive, until the end or until another one has the claim."""
+    def keep_beating(self, on_lost: Callable[[LostClaimError], None]) -> None:
+        """Writes the claim every BEAT_SECONDS, until `end` is set or another owner has taken over."""
         while not self.end.is_set():
             try:
                 self.check()
                 self._beat(held=True)
             except LostClaimError as e:
-                lose(e)
+                on_lost(e)
                 return
             except Exception as e:  # whatever a store's client raises; the next beat is soon
                 _log.warning(
@@ -182,22 +183,22 @@ class _Claim:
     def check(self) -> None:
         """Raises LostClaimError if another owner has taken over."""
         claims = self._claims()
-        mine = claims.pop(self._mine, None)
+        mine = claims.pop(self._own_name, None)
         holders = {name: owner for name, owner in claims.items() if owner.get("held")}
-        for name in holders.keys() & self._buried:
+        for name in holders.keys() & self._removed:
             del holders[name]
-            self._remove(name)  # its owner stood still while it wrote it, and finds out
+            self._remove(name)  # its owner was suspended while it wrote it, and will notice
         if mine is None or holders:
-            raise self._lost_to(next(iter(holders.values()), {}))
+            raise self._lost_claim_error(next(iter(holders.values()), {}))
 
     def give_up(self) -> None:
         """Removes the claim, and the folder if nothing else is in it."""
         try:
-            self._remove(self._mine)
+            self._remove(self._own_name)
         except Exception as e:  # what was computed is no worse for it
             _log.warning(
                 "Could not remove the claim %s (%s: %s); the next run waits until it has stood still for %g s.",
-                self._folder / self._mine,
+                self._folder / self._own_name,
                 type(e).__name__,
                 e,
                 DEAD_SECONDS,
@@ -207,39 +208,39 @@ class _Claim:
             self._fs.rmdir(self._folder.path)
 
     def _claims(self) -> dict[str, Mapping[str, Any]]:
-        """The claims on this column and partition, one's own included, by name."""
+        """All claims on this column and partition by name, this one included."""
         self._fs.invalidate_cache(self._folder.path)
-        found = {}
+        claims = {}
         with contextlib.suppress(FileNotFoundError):
             for path in self._fs.ls(self._folder.path, detail=False):
                 name = str(path).rpartition("/")[2]
                 if name.endswith(_SUFFIX):
                     with contextlib.suppress(FileNotFoundError):
-                        found[name] = parsed(self._fs.cat_file(path))
-        return found
+                        claims[name] = parse_owner(self._fs.cat_file(path))
+        return claims
 
-    def _bury(self, others: Mapping[str, Mapping[str, Any]]) -> None:
-        """Removes the claims of dead owners. Raises ClaimedError as soon as one shows that it lives."""
-        left = {name: owner for name, owner in others.items() if not is_dead(owner)}
+    def _remove_dead(self, others: Mapping[str, Mapping[str, Any]]) -> None:
+        """Removes the claims of dead owners. Raises ClaimedError as soon as one turns out to be alive."""
+        unsure = {name: owner for name, owner in others.items() if not is_dead(owner)}
         waited = 0.0
-        while left and waited < DEAD_SECONDS:
+        while unsure and waited < DEAD_SECONDS:
             self._wait(1.0)
             waited += 1.0
             now = self._claims()
-            for name, owner in list(left.items()):
+            for name, owner in list(unsure.items()):
                 if name not in now:
-                    del left[name]
+                    del unsure[name]
                 elif now[name] != owner:
-                    raise claimed_by(owner)
+                    raise claimed_error(owner)
         for name in others:
-            self._buried.add(name)
+            self._removed.add(name)
             self._remove(name)
 
     def _beat(self, *, held: bool) -> None:
         self._beats += 1
-        said = json.dumps({**self._owner, "beat": self._beats, "held": held}).encode()
-        self._fs.pipe_file((self._folder / self._mine).path, said)
-        self._shown = self._clock()
+        record = json.dumps({**self._owner, "beat": self._beats, "held": held}).encode()
+        self._fs.pipe_file((self._folder / self._own_name).path, record)
+        self._last_beat = self._clock()
 
     def _remove(self, name: str) -> None:
         with contextlib.suppress(FileNotFoundError):
@@ -250,9 +251,9 @@ class _Claim:
         if self.end.is_set():
             raise _GivenUpError
 
-    def _lost_to(self, owner: Mapping[str, Any]) -> LostClaimError:
+    def _lost_claim_error(self, owner: Mapping[str, Any]) -> LostClaimError:
         return LostClaimError(
-            f"{described(owner)} has taken over this partition, since this process stood still, or did not reach the "
-            f"store, for {self._clock() - self._shown:.0f} s; what is finished is kept. Wait for that run to end, then "
+            f"{describe_owner(owner)} has taken over this partition, since this process stood still, or did not reach the "
+            f"store, for {self._clock() - self._last_beat:.0f} s; what is finished is kept. Wait for that run to end, then "
             "materialize again"
         )

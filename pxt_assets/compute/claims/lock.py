@@ -1,4 +1,4 @@
-"""Claims on a local disk: a lock of the operating system, which ends with its process however that ends."""
+"""Claims on a local disk: locks of the operating system, which end with their process however that ends."""
 
 from __future__ import annotations
 
@@ -9,23 +9,22 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
-from pxt_assets.compute.claims.owner import claimed_by, parsed, record_of
+from pxt_assets.compute.claims.owner import claimed_error, owner_record, parse_owner
 
 
 def can_lock() -> bool:
-    """Whether this system has such locks: Windows has none that others can look behind."""
+    """Whether this system has such locks. Windows has none under which others can read the file."""
     return importlib.util.find_spec("fcntl") is not None
 
 
 @contextlib.contextmanager
-def locked(path: Path, run_id: str | None) -> Iterator[None]:
+def hold_lock(path: Path, run_id: str | None) -> Iterator[None]:
     """Within the block, no other process has the lock `path`. Raises ClaimedError if one has it.
 
-    A process that is suspended keeps its lock, so that nobody takes it over. On NFS, Linux makes a lock on the server
-    of it, which then holds for all hosts; but that lock is the server's to take: it lets go of a host that is cut off
-    for longer than the server's lease (90 s, where nobody changed it), and does not say so. Mounted with `nolock` or
-    `local_lock=flock`, it holds among the processes of one host only: then let no two hosts compute the same
-    partition. Raises OSError where the file system has no locks.
+    A suspended process keeps its lock, so nobody takes it over. On NFS, Linux turns it into a lock on the server, which
+    holds for all hosts; but the server silently drops the lock of a host that is cut off for longer than the server's
+    lease (90 s by default). Mounted with `nolock` or `local_lock=flock`, the lock holds among the processes of one host
+    only: then let no two hosts compute the same partition. Raises OSError where the file system has no locks.
     """
     import fcntl
 
@@ -37,23 +36,24 @@ def locked(path: Path, run_id: str | None) -> Iterator[None]:
         except BlockingIOError:
             owner = os.read(fd, 1_000)
             os.close(fd)
-            raise claimed_by(parsed(owner)) from None
+            raise claimed_error(parse_owner(owner)) from None
         except BaseException:
             os.close(fd)
             raise
-        if _is_at(fd, path):
+        if _is_same_file(fd, path):
             break
         os.close(fd)  # its owner removed it after we had opened it
     try:
         os.truncate(fd, 0)
-        os.pwrite(fd, json.dumps(record_of(run_id)).encode(), 0)
+        os.pwrite(fd, json.dumps(owner_record(run_id)).encode(), 0)
         yield
     finally:
-        path.unlink(missing_ok=True)  # while it is locked, so that nobody locks what is gone
+        path.unlink(missing_ok=True)  # while it is locked, so that nobody locks a removed file
         os.close(fd)
 
 
-def _is_at(fd: int, path: Path) -> bool:
+def _is_same_file(fd: int, path: Path) -> bool:
+    """Whether the open file `fd` is still the one at `path`."""
     try:
         there = path.stat()
     except FileNotFoundError:

@@ -1,1 +1,1 @@
-"""What is computed: one partition of a column, its rows, its plan, and what came of it."""
+"""One partition of a column: its rows, its plan, its outcome."""

@@ -1,4 +1,4 @@
-"""What is computed: one partition of one column, and how."""
+"""One partition of one column, how to compute it, and its outcome."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 FAILURES_KEPT = 20
-"""Failed rows that a failure tells of."""
+"""Failed rows that an error keeps."""
 
 
 @dataclass(frozen=True)
@@ -30,7 +30,7 @@ class Options:
     on_error: Literal["abort", "ignore"] = "abort"
     """Whether a failed row fails the run, or is stored as an error beside the others' results."""
     limit: int | None = None
-    """Only the first rows: a trial that leaves the stored column as it is."""
+    """How many first rows to compute, in a trial that leaves the stored column as it is. None for all rows."""
     refresh: bool = False
     """Whether every row is computed anew."""
     retry_errors: bool = True
@@ -48,18 +48,18 @@ class Column:
     name: str
     plan: Plan
     column_type: type[ColumnType] | None
-    """None for a copy of a source column, whose type only the rows tell."""
+    """None for a copy of a source column, whose type is known only from the rows."""
     inputs: Inputs
     file: ParquetFile
     options: Options = field(default_factory=Options)
     run_id: str | None = None
-    """Marks what is computed."""
+    """Recorded with the cells that this run computes."""
     budget: Budget | None = None
-    """What the run may cost, over all partitions."""
+    """How much the run may cost, over all partitions."""
     moderates: bool = False
     """Whether the values are moderations."""
     code_version: str | None = None
-    """Changes with what the column computes."""
+    """Changes when the column's definition does."""
     file_metadata: Mapping[str, Any] = field(default_factory=dict)
 
     @property
@@ -69,7 +69,7 @@ class Column:
 
     @property
     def partition_key(self) -> str | None:
-        """None for all of an asset without partitions."""
+        """None for an asset without partitions."""
         return self.file_metadata.get("partition")
 
     @property
@@ -81,7 +81,7 @@ class Column:
 
 @dataclass(frozen=True)
 class Outcome:
-    """What a computation did. Counts are of rows."""
+    """The outcome of computing a partition. Counts are of rows."""
 
     rows: int
     computed: int
@@ -91,7 +91,7 @@ class Outcome:
     seconds: float
     meter: Meter
     simulated: bool
-    """Whether any of the rows comes from a simulator, through whichever column."""
+    """Whether any row comes from a simulator, in this column or in one that it reads."""
     schema: pa.Schema
     sample: pa.Table
     """The first rows, as they are stored."""
@@ -107,7 +107,7 @@ class Outcome:
 
     @property
     def span_attributes(self) -> Mapping[str, Any]:
-        """What a span of OpenTelemetry says of it."""
+        """The outcome as attributes of an OpenTelemetry span."""
         return {
             "pxt.rows_computed": self.computed,
             "pxt.rows_reused": self.reused,
@@ -126,33 +126,33 @@ class CellsFailedError(PartitionError):
     ) -> None:
         super().__init__(message)
         self.failures = failures
-        """(row key, error) of the first ones."""
+        """(row key, error) of the first failed rows."""
         self.errors = errors
         """Failed rows by error type."""
         self.rows = rows
-        """All of the partition's rows."""
+        """How many rows the partition has."""
 
 
-def cells_failed(
+def cells_failed_error(
     column: Column,
     failures: Sequence[tuple[int, CellError]],
     errors: Counter[str],
     *,
     all_tried: bool = True,
 ) -> CellsFailedError:
-    """The error of a column with on_error="abort" of which rows failed, `failures` (by row number) first.
+    """The error for a column with on_error="abort". `failures` are the first failed rows, by row number.
 
-    `all_tried` says whether all rows were tried, before that ended the run.
+    `all_tried` says whether all rows were tried before the run ended.
     """
     failed = errors.total()
-    keys = column.inputs.keys_of([row for row, _ in failures])
-    named = [(key, error) for key, (_, error) in zip(keys, failures, strict=True)]
-    shown = "; ".join(f"{key}: {error.errortype}: {error.message}" for key, error in named[:3])
-    more = f"; and {failed - min(len(named), 3)} more" if failed > min(len(named), 3) else ""
+    keys = column.inputs.key_texts([row for row, _ in failures])
+    by_key = [(key, error) for key, (_, error) in zip(keys, failures, strict=True)]
+    examples = "; ".join(f"{key}: {error.errortype}: {error.message}" for key, error in by_key[:3])
+    more = f"; and {failed - min(len(by_key), 3)} more" if failed > min(len(by_key), 3) else ""
     so_far = "" if all_tried else ", and the run ended before the others were tried"
     msg = (
-        f"{column.label}: {failed} of {column.total} rows failed{so_far}: {shown}{more}. "
+        f"{column.label}: {failed} of {column.total} rows failed{so_far}: {examples}{more}. "
         "What is finished is kept and will not be computed again. Correct the rows upstream, or give the column "
         'on_error="ignore" to store errors beside the rows; then materialize again.'
     )
-    return CellsFailedError(msg, named, errors, column.total)
+    return CellsFailedError(msg, by_key, errors, column.total)

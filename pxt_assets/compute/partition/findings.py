@@ -1,6 +1,6 @@
-"""What there is to say of a column's cells: which failed, which are null without a reason, which were flagged.
+"""Findings about a column's cells: which failed, which are null without a reason, which were flagged.
 
-It is found while the column is written and kept with its file, so that the checks need not read the cells again.
+They are collected while the column is written, and stored with its file, so that the asset checks need not read it.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from pxt_assets.compute.partition.keys import shown_key
+from pxt_assets.compute.partition.keys import key_text
 from pxt_assets.storage.parquet import ParquetFile
 from pxt_assets.values.conversion import json_texts
 
@@ -20,14 +20,14 @@ if TYPE_CHECKING:
 
 FINDINGS = "findings"
 """Their name in a file's metadata."""
-_KEPT = 20
-"""Rows that are named, of each kind."""
+_MAX_NAMED_ROWS = 20
+"""How many rows of each kind are named."""
 _LONGEST_MESSAGE = 300
 _ROWS = 8_192
 
 
 @dataclass(frozen=True, slots=True)
-class Failed:
+class FailedRow:
     """A failed row."""
 
     key: str
@@ -42,18 +42,18 @@ class Findings:
     rows: int = 0
     errors: Counter[str] = field(default_factory=Counter)
     """Failed rows by error type."""
-    failed: list[Failed] = field(default_factory=list)
+    failed: list[FailedRow] = field(default_factory=list)
     skipped: int = 0
-    """Rows that are null because a required input is: they make no request."""
+    """Rows that are null because a required input is null: they make no request."""
     nulls: int = 0
-    """Rows that have neither a value nor an error, though nothing that the column needs is null."""
+    """Rows that have neither a value nor an error, though no required input is null."""
     null_keys: list[str] = field(default_factory=list)
     flagged: int = 0
     """Rows whose moderation is flagged."""
     flagged_keys: list[str] = field(default_factory=list)
 
     def add(self, rows: pa.Table, name: str, key: Sequence[str], *, moderates: bool) -> None:
-        """Takes in some rows of the column `name`; `moderates` says that its values are moderations."""
+        """Adds some rows of the column `name`; `moderates` says that its values are moderations."""
         import pyarrow.compute as pc
 
         value, errortype = rows[name], rows[f"{name}_errortype"]
@@ -61,68 +61,72 @@ class Findings:
         if errortype.null_count < rows.num_rows:
             for entry in errortype.drop_null().value_counts().to_pylist():
                 self.errors[entry["values"]] += entry["counts"]
-            for i in pc.indices_nonzero(errortype.is_valid())[: _KEPT - len(self.failed)].to_pylist():
+            for i in pc.indices_nonzero(errortype.is_valid())[
+                : _MAX_NAMED_ROWS - len(self.failed)
+            ].to_pylist():
                 message = rows[f"{name}_errormsg"][i].as_py() or ""
                 self.failed.append(
-                    Failed(_key_of(rows, key, i, first), errortype[i].as_py(), message[:_LONGEST_MESSAGE])
+                    FailedRow(
+                        _row_key_text(rows, key, i, first), errortype[i].as_py(), message[:_LONGEST_MESSAGE]
+                    )
                 )
         if value.null_count:
             absent = pc.and_(value.is_null(), errortype.is_null())
-            is_named = rows["_digest"].is_valid()
-            self.skipped += pc.sum(pc.and_not(absent, is_named)).as_py() or 0
-            found = pc.indices_nonzero(pc.and_(absent, is_named))
-            self.nulls += len(found)
-            for i in found[: _KEPT - len(self.null_keys)].to_pylist():
-                self.null_keys.append(_key_of(rows, key, i, first))
+            has_digest = rows["_digest"].is_valid()
+            self.skipped += pc.sum(pc.and_not(absent, has_digest)).as_py() or 0
+            unexplained = pc.indices_nonzero(pc.and_(absent, has_digest))
+            self.nulls += len(unexplained)
+            for i in unexplained[: _MAX_NAMED_ROWS - len(self.null_keys)].to_pylist():
+                self.null_keys.append(_row_key_text(rows, key, i, first))
         if moderates:
-            for i in _flagged(value):
+            for i in _flagged_rows(value):
                 self.flagged += 1
-                if len(self.flagged_keys) < _KEPT:
-                    self.flagged_keys.append(_key_of(rows, key, i, first))
+                if len(self.flagged_keys) < _MAX_NAMED_ROWS:
+                    self.flagged_keys.append(_row_key_text(rows, key, i, first))
 
-    def text(self) -> str:
+    def to_json(self) -> str:
         """As JSON, for a file's metadata."""
-        said = {name: value for name, value in vars(self).items() if value and name != "failed"}
-        failed = [[one.key, one.errortype, one.message] for one in self.failed]
-        return json.dumps({**said, **({"failed": failed} if failed else {})})
+        fields = {name: value for name, value in vars(self).items() if value and name != "failed"}
+        failed = [[row.key, row.errortype, row.message] for row in self.failed]
+        return json.dumps({**fields, **({"failed": failed} if failed else {})})
 
 
-def findings_of(metadata: Mapping[str, Any]) -> Findings | None:
-    """What a file's metadata says, None where it says nothing."""
+def findings_from_metadata(metadata: Mapping[str, Any]) -> Findings | None:
+    """The findings in a file's metadata, None if it has none."""
     if FINDINGS not in metadata:
         return None
-    said = json.loads(metadata[FINDINGS])
-    errors, failed = Counter(said.pop("errors", {})), [Failed(*one) for one in said.pop("failed", [])]
-    return Findings(**said, errors=errors, failed=failed)
+    fields = json.loads(metadata[FINDINGS])
+    errors, failed = Counter(fields.pop("errors", {})), [FailedRow(*row) for row in fields.pop("failed", [])]
+    return Findings(**fields, errors=errors, failed=failed)
 
 
-def findings_in(file: ParquetFile, name: str, key: Sequence[str], *, moderates: bool) -> Findings:
-    """What there is to say of a stored column."""
+def stored_findings(file: ParquetFile, name: str, key: Sequence[str], *, moderates: bool) -> Findings:
+    """The findings about a stored column, from its metadata or else from its cells."""
     import pyarrow as pa
 
-    known = findings_of(file.metadata)
-    if known is None:  # the file is of an earlier version of this package
-        known = Findings()
+    findings = findings_from_metadata(file.metadata)
+    if findings is None:  # an earlier version of this package wrote the file
+        findings = Findings()
         columns = [*key, name, f"{name}_errortype", f"{name}_errormsg", "_digest"]
         for batch in file.rows().batches(columns, _ROWS):
-            known.add(pa.Table.from_batches([batch]), name, key, moderates=moderates)
-    return known
+            findings.add(pa.Table.from_batches([batch]), name, key, moderates=moderates)
+    return findings
 
 
-def _key_of(rows: pa.Table, key: Sequence[str], i: int, first: int) -> str:
-    return shown_key(key, rows.slice(i, 1)) if key else f"row {first + i}"
+def _row_key_text(rows: pa.Table, key: Sequence[str], i: int, first: int) -> str:
+    return key_text(key, rows.slice(i, 1)) if key else f"row {first + i}"
 
 
-def _flagged(moderations: pa.ChunkedArray) -> list[int]:
-    """Which of some moderations say that their input is flagged."""
+def _flagged_rows(moderations: pa.ChunkedArray) -> list[int]:
+    """The positions of the moderations that flag their input."""
     import pyarrow.compute as pc
 
     texts = json_texts(moderations)
     may_be = pc.indices_nonzero(pc.fill_null(pc.match_substring(texts, '"flagged"'), False))
     likely = texts.take(may_be)
-    some = pc.indices_nonzero(pc.match_substring_regex(likely, r'"flagged"\s*:\s*true'))
+    matching = pc.indices_nonzero(pc.match_substring_regex(likely, r'"flagged"\s*:\s*true'))
     return [
         i
-        for i, text in zip(may_be.take(some).to_pylist(), likely.take(some).to_pylist(), strict=True)
+        for i, text in zip(may_be.take(matching).to_pylist(), likely.take(matching).to_pylist(), strict=True)
         if any(result.get("flagged") for result in json.loads(text).get("results", []))
     ]

@@ -1,4 +1,4 @@
-"""The inputs of a column's partition: the columns it reads, of one or more assets, row by row in step."""
+"""The inputs of a column's partition: the columns it reads, from one or more assets whose rows correspond."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
-from pxt_assets.compute.partition.keys import check_unique, same_keys, shown_key
+from pxt_assets.compute.partition.keys import check_unique, have_same_keys, key_text
 from pxt_assets.errors import PartitionError, SourceError, did_you_mean
 from pxt_assets.expressions.expr import ColumnRef
 from pxt_assets.storage.batches import Cursor
@@ -23,11 +23,11 @@ if TYPE_CHECKING:
 
 _BATCH = 4_096
 _KEYS = 16_384
-"""Keys to read at once."""
+"""Rows of keys to read at once."""
 _MEDIA_BATCH = 16
 """Rows of images or sounds, which may be megabytes each."""
 _MEDIA_BYTES = 8 * 2**20
-"""Of images and sounds to read at once, however few rows these are."""
+"""Bytes of images and sounds to read at once, however few rows these are."""
 
 
 @dataclass(frozen=True)
@@ -42,21 +42,21 @@ class Inputs:
     key: Sequence[str]
     columns: Sequence[ColumnRef]
     reading: Reading = field(default_factory=Reading)
-    """How the files are read that columns of images and sounds name by their paths."""
+    """How to read files that columns of images and sounds name by their paths."""
 
     @property
     def num_rows(self) -> int:
-        """Number of rows."""
+        """The number of rows."""
         return self._base.num_rows
 
     @property
     def simulated(self) -> bool:
-        """Whether any of the rows was made by a simulator."""
+        """Whether any of the rows comes from a simulator."""
         return any(rows.simulated for rows in self.rows.values())
 
     @property
     def key_schema(self) -> pa.Schema:
-        """The key columns."""
+        """The schema of the key columns."""
         import pyarrow as pa
 
         if not self._base.schema.names:  # no rows, of whatever columns
@@ -64,36 +64,36 @@ class Inputs:
         return pa.schema([self._base.schema.field(name) for name in self.key])
 
     def key_reader(self) -> Callable[[int], pa.Table]:
-        """Gives the key columns of the next so many rows, from the first on."""
+        """A function that reads the key columns of the next `count` rows, beginning with the first."""
         import pyarrow as pa
 
         base, schema = next(iter(self.rows)), self.key_schema
         keys = Cursor(self._key_batches(base))
 
         def take(count: int) -> pa.Table:
-            taken = pa.Table.from_batches(keys.take(count) if self.key else [], schema)
-            if self.key and taken.num_rows < count:
-                raise _changed(base, 0, self.num_rows)
-            return taken
+            table = pa.Table.from_batches(keys.take(count) if self.key else [], schema)
+            if self.key and table.num_rows < count:
+                raise _changed_error(base, 0, self.num_rows)
+            return table
 
         return take
 
     @contextmanager
-    def held(self) -> Iterator[None]:
-        """While it lasts, the rows are those that there were when it began, as far as files can be kept from going."""
+    def hold_snapshot(self) -> Iterator[None]:
+        """Within the block, the rows stay those of its beginning, as far as files can be kept from being removed."""
         with ExitStack() as stack:
             for asset, rows in self.rows.items():
-                with _reading(asset):
+                with _name_asset_in_errors(asset):
                     stack.enter_context(rows.held())
             yield
 
     @cached_property
     def holds_media(self) -> bool:
-        """Whether any of the columns holds images or sounds."""
+        """Whether any of the columns that are read holds images or sounds."""
         for ref in self.columns:
             schema = self.rows[ref._asset].schema
-            known = ref._column in schema.names
-            if is_media(ref._type) or (known and has_media(schema.field(ref._column).type)):
+            exists = ref._column in schema.names
+            if is_media(ref._type) or (exists and has_media(schema.field(ref._column).type)):
                 return True
         return False
 
@@ -103,46 +103,46 @@ class Inputs:
         return _MEDIA_BATCH if self.holds_media else _BATCH
 
     def check(self) -> None:
-        """Refuses missing columns, null or repeated keys, and assets whose rows do not correspond."""
+        """Raises PartitionError for missing columns, null or repeated keys, and assets whose rows do not correspond."""
         for asset, rows in self.rows.items():
             wanted = [*self.key, *(ref._column for ref in self.columns if ref._asset == asset)]
             _check_columns(asset, rows, wanted)
         base = next(iter(self.rows))
         if self.key:
-            check_unique(self._key_batches(base), self.key, _named(base))
+            check_unique(self._key_batches(base), self.key, _asset_name(base))
         for asset, rows in self.rows.items():
-            if asset != base and not (rows.num_rows == self.num_rows and self.has_keys(rows, asset)):
+            if asset != base and not (rows.num_rows == self.num_rows and self.has_same_keys(rows, asset)):
                 msg = (
-                    f"the rows of {_named(asset)} ({rows.num_rows}) are not those of {_named(base)} "
-                    f"({self.num_rows}), which has changed since: materialize {_named(asset)} first "
+                    f"the rows of {_asset_name(asset)} ({rows.num_rows}) are not those of {_asset_name(base)} "
+                    f"({self.num_rows}), which has changed since: materialize {_asset_name(asset)} first "
                     "(rows that did not change cost nothing)"
                 )
                 raise PartitionError(msg)
 
-    def has_keys(self, rows: Rows, asset: dg.AssetKey | None = None) -> bool:
-        """Whether as many other rows, of another asset, have the same keys in the same order."""
+    def has_same_keys(self, rows: Rows, asset: dg.AssetKey | None = None) -> bool:
+        """Whether other rows, as many and of another asset, have the same keys in the same order."""
         if not self.key or not rows.schema.names:
             return True
-        with _reading(asset):
+        with _name_asset_in_errors(asset):
             theirs = Cursor(rows.batches(self.key, _KEYS))
             ours = self._key_batches(next(iter(self.rows)))
-            return all(same_keys(batch, theirs.take(batch.num_rows)) for batch in ours)
+            return all(have_same_keys(batch, theirs.take(batch.num_rows)) for batch in ours)
 
     def batches(
-        self, size: int, limit: int, seen: Callable[[Sequence[pa.Array]], None] | None = None
+        self, size: int, limit: int, on_arrays: Callable[[Sequence[pa.Array]], None] | None = None
     ) -> Iterator[list[Sequence[Any]]]:
         """The values of `columns`, a tuple a row, in lists of at most `size` rows; `limit` rows at most.
 
-        Fewer rows, as soon as they are many bytes: of texts BATCH_BYTES, of images and sounds _MEDIA_BYTES. `seen` is
-        given the columns as they are read.
+        A list holds fewer rows if these come to many bytes: BATCH_BYTES of texts, _MEDIA_BYTES of images and sounds.
+        `on_arrays` is called with the columns as they are read.
         """
         for arrays, count in self.arrays(size, limit):
-            if seen is not None:
-                seen(arrays)
+            if on_arrays is not None:
+                on_arrays(arrays)
             yield from self._values(arrays, count)
 
     def arrays(self, size: int, limit: int) -> Iterator[tuple[Sequence[pa.Array], int]]:
-        """The same rows as arrays, one for each of `columns`, and how many rows they have."""
+        """The same rows as arrays, one for each of `columns`, and the number of rows in them."""
         positions = {(ref._asset, ref._column): i for i, ref in enumerate(self.columns)}
         streams = []
         for asset, rows in self.rows.items():
@@ -155,7 +155,7 @@ class Inputs:
             for asset, _, stream in streams:
                 count = min(count, stream.ready())
                 if not count:
-                    raise _changed(asset, done, self.num_rows)
+                    raise _changed_error(asset, done, self.num_rows)
             arrays: list[Any] = [None] * len(self.columns)
             for asset, names, stream in streams:
                 (batch,) = stream.take(count)
@@ -165,21 +165,21 @@ class Inputs:
             done += count
         for asset, _, stream in streams:
             if done == self.num_rows and stream.ready():
-                raise _changed(asset, done + stream.ready(), self.num_rows)
+                raise _changed_error(asset, done + stream.ready(), self.num_rows)
 
     def _key_batches(self, asset: dg.AssetKey) -> Iterator[pa.RecordBatch]:
         if self.rows[asset].schema.names:
             yield from self._batches(asset, self.key, _KEYS)
 
     def _batches(self, asset: dg.AssetKey, names: Sequence[str], size: int) -> Iterator[pa.RecordBatch]:
-        with _reading(asset):
+        with _name_asset_in_errors(asset):
             yield from self.rows[asset].batches(names, size)
 
     def _values(self, arrays: Sequence[pa.Array], count: int) -> Iterator[list[Sequence[Any]]]:
         if not arrays:
             yield [()] * count
             return
-        step = 1 if self.holds_media else count  # files are read here: a few hundred MB each, some of them
+        step = 1 if self.holds_media else count  # files are read here, and may be a few hundred MB each
         rows: list[Sequence[Any]] = []
         size = 0
         for start in range(0, count, step):
@@ -195,19 +195,19 @@ class Inputs:
         if rows:
             yield rows
 
-    def keys_of(self, rows: Sequence[int]) -> list[str]:
-        """Rows' keys as a message shows them: `id=17`, or `row 3` in a table without a key."""
+    def key_texts(self, rows: Sequence[int]) -> list[str]:
+        """The rows' keys as a message shows them: `id=17`, or `row 3` in a table without a key."""
         if not self.key:
             return [f"row {row}" for row in rows]
-        shown: dict[int, str] = {}
+        texts: dict[int, str] = {}
         keys, start = Cursor(self._key_batches(next(iter(self.rows)))), 0
-        while len(shown) < len(set(rows)) and (count := keys.ready()):
+        while len(texts) < len(set(rows)) and (count := keys.ready()):
             (batch,) = keys.take(count)
             for row in rows:
                 if start <= row < start + count:
-                    shown[row] = shown_key(self.key, batch.slice(row - start, 1))
+                    texts[row] = key_text(self.key, batch.slice(row - start, 1))
             start += count
-        return [shown[row] for row in rows]
+        return [texts[row] for row in rows]
 
     @property
     def _base(self) -> Rows:
@@ -215,17 +215,18 @@ class Inputs:
 
 
 @contextmanager
-def _reading(asset: dg.AssetKey | None) -> Iterator[None]:
+def _name_asset_in_errors(asset: dg.AssetKey | None) -> Iterator[None]:
+    """Raises a SourceError of the block as a PartitionError that names the asset."""
     try:
         yield
     except SourceError as e:
-        msg = f"{_named(asset)}: {e}" if asset is not None else str(e)
+        msg = f"{_asset_name(asset)}: {e}" if asset is not None else str(e)
         raise PartitionError(msg) from e
 
 
-def _changed(asset: dg.AssetKey, rows: int, expected: int) -> PartitionError:
+def _changed_error(asset: dg.AssetKey, rows: int, expected: int) -> PartitionError:
     return PartitionError(
-        f"{_named(asset)} was materialized meanwhile: it had {expected} rows, and has "
+        f"{_asset_name(asset)} was materialized meanwhile: it had {expected} rows, and has "
         f"{'more' if rows > expected else 'fewer'}; materialize again (what is finished is kept)"
     )
 
@@ -237,12 +238,12 @@ def _check_columns(asset: dg.AssetKey, rows: Rows, wanted: Sequence[str]) -> Non
     for name in wanted:
         if name not in names:
             hint = did_you_mean(name, names)
-            msg = f"{_named(asset)} has no column {name!r}; it has {', '.join(names)}{hint}"
+            msg = f"{_asset_name(asset)} has no column {name!r}; it has {', '.join(names)}{hint}"
             raise PartitionError(msg)
         if names.count(name) > 1:
-            msg = f"{_named(asset)} has two columns named {name!r}; rename one upstream"
+            msg = f"{_asset_name(asset)} has two columns named {name!r}; rename one upstream"
             raise PartitionError(msg)
 
 
-def _named(asset: dg.AssetKey) -> str:
+def _asset_name(asset: dg.AssetKey) -> str:
     return asset.to_user_string()

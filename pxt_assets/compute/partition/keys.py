@@ -1,4 +1,4 @@
-"""Keys of rows: that they identify each of them is found out by their digests, and none is held."""
+"""Keys of rows: whether they are unique is checked by their digests, so that no key is kept in memory."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ if TYPE_CHECKING:
 
     from pxt_assets.compute.cells.digest_index import Digests
 
-_SHOWN = 5
+_MAX_EXAMPLES = 5
 
 
-def shown_key(key: Sequence[str], row: pa.RecordBatch) -> str:
-    """A key of one row as a message shows it: `id=17`."""
+def key_text(key: Sequence[str], row: pa.RecordBatch) -> str:
+    """A row's key as a message shows it: `id=17`."""
     return ", ".join(f"{name}={row[name][0].as_py()!r}" for name in key)
 
 
@@ -33,7 +33,7 @@ def check_unique(batches: Iterable[pa.RecordBatch], key: Sequence[str], asset: s
     nulls = dict.fromkeys(key, 0)
     first_null: dict[str, int] = {}
     seen, repeated = DigestSet(), DigestSet()
-    shown: list[str] = []
+    examples: list[str] = []
     start = count = 0
     for batch in batches:
         for name in key:
@@ -45,25 +45,25 @@ def check_unique(batches: Iterable[pa.RecordBatch], key: Sequence[str], asset: s
         if first_null:
             continue
         digests = _digests_of_rows([batch[name] for name in key], key, asset)
-        again = np.flatnonzero(~seen.add(digests))
-        for i in again[repeated.add(digests[again])].tolist():
+        repeats = np.flatnonzero(~seen.add(digests))
+        for i in repeats[repeated.add(digests[repeats])].tolist():
             count += 1
-            if len(shown) < _SHOWN:
-                shown.append(", ".join(repr(batch[name][i].as_py()) for name in key))
+            if len(examples) < _MAX_EXAMPLES:
+                examples.append(", ".join(repr(batch[name][i].as_py()) for name in key))
     for name, first in first_null.items():
         msg = f"{asset}: the key column {name!r} is null in {nulls[name]} rows (first in row {first}, counted from 0)"
         raise PartitionError(msg)
     if count:
-        more = f" and {count - _SHOWN} more" if count > _SHOWN else ""
+        more = f" and {count - _MAX_EXAMPLES} more" if count > _MAX_EXAMPLES else ""
         msg = (
-            f"{asset}: the key {', '.join(key)} is not unique in this partition: {'; '.join(shown)}{more}; "
+            f"{asset}: the key {', '.join(key)} is not unique in this partition: {'; '.join(examples)}{more}; "
             "remove the repeated rows upstream or name more key columns"
         )
         raise PartitionError(msg)
 
 
-def same_keys(ours: pa.RecordBatch, theirs: Sequence[pa.RecordBatch]) -> bool:
-    """Whether the keys of some rows are those of the other rows, which may have another type."""
+def have_same_keys(ours: pa.RecordBatch, theirs: Sequence[pa.RecordBatch]) -> bool:
+    """Whether some rows have the same keys as other rows, whose columns may have another type."""
     import pyarrow as pa
 
     if not theirs:
@@ -81,7 +81,7 @@ def same_keys(ours: pa.RecordBatch, theirs: Sequence[pa.RecordBatch]) -> bool:
 
 
 def _digests_of_rows(columns: Sequence[pa.Array], key: Sequence[str], asset: str) -> Digests:
-    """Rows of equal values have equal digests, others have others."""
+    """A digest for each row, equal for rows with equal values only."""
     import numpy as np
     import pyarrow as pa
 
@@ -94,11 +94,11 @@ def _digests_of_rows(columns: Sequence[pa.Array], key: Sequence[str], asset: str
         return parts[0].view("S16").reshape(-1)
     width = DIGEST_BYTES * len(parts)
     joined = np.concatenate(parts, axis=1).tobytes()
-    return _hashed(joined[i : i + width] for i in range(0, len(joined), width)).view("S16").reshape(-1)
+    return _hash_values(joined[i : i + width] for i in range(0, len(joined), width)).view("S16").reshape(-1)
 
 
 def value_digests(column: pa.Array) -> npt.NDArray[np.uint8]:
-    """Values as `uint8[n, 16]`: of numbers and dates their own bytes, of texts digests. Nulls are not allowed."""
+    """The values as `uint8[n, 16]`: numbers and dates as their own bytes, texts as digests. Nulls are not allowed."""
     import numpy as np
     import pyarrow as pa
 
@@ -118,10 +118,10 @@ def value_digests(column: pa.Array) -> npt.NDArray[np.uint8]:
     elif pa.types.is_nested(kind) or isinstance(kind, pa.BaseExtensionType):
         msg = f"values of the type {kind} are not compared"
         raise pa.ArrowNotImplementedError(msg)
-    return _hashed(column.cast(pa.large_binary()).to_pylist())
+    return _hash_values(column.cast(pa.large_binary()).to_pylist())
 
 
-def _hashed(values: Iterable[bytes]) -> npt.NDArray[np.uint8]:
+def _hash_values(values: Iterable[bytes]) -> npt.NDArray[np.uint8]:
     import numpy as np
 
     joined = b"".join(hashlib.blake2b(value, digest_size=DIGEST_BYTES).digest() for value in values)

@@ -1,4 +1,4 @@
-"""The plan of a column: its expression, compiled once, applied to each row."""
+"""The plan of a column: its expression, compiled once and applied to each row."""
 
 from __future__ import annotations
 
@@ -21,31 +21,32 @@ from pxt_assets.values.types import ColumnType
 Row = Sequence[Any]
 """One row's values, in the order of `Plan.columns`."""
 Caller = Callable[[Asked], Awaitable[Any]]
-"""Gives the value of the one cell that is asked for. Raises CellError."""
-Compiled = Callable[[Row], Any]
+"""Makes a call and gives its value. Raises CellError."""
+RowFunction = Callable[[Row], Any]
+"""An expression as a function of a row: gives its value, or the calls that lead to it."""
 
 
 class NullInputError(Exception):
-    """A null reached an input that is required: the cell is null."""
+    """A required input is null, so the call is null."""
 
 
 @dataclass(frozen=True, slots=True)
-class Ask:
+class ReadyCall:
     """A call whose arguments are known."""
 
-    asked: Asked
+    request: Asked
 
 
 @dataclass(frozen=True, slots=True)
-class Later:
-    """A call some of whose arguments are answers of other calls."""
+class DependentCall:
+    """A call that needs the answers of other calls as arguments."""
 
     function: Applied
     arguments: dict[str, Any]
 
 
 @dataclass(frozen=True, slots=True)
-class Along:
+class AnswerPath:
     """A path into an answer."""
 
     base: Any
@@ -55,47 +56,47 @@ class Along:
 class Plan:
     """A column's expression over rows whose values stand in the order of `columns`.
 
-    `prepare(row)` gives the cell to compute, plain values where no call is left; raises CellError for arguments that
-    a function cannot take. A null in a required input makes the call null, without a request.
+    `prepare(row)` gives the cell to compute: a plain value, or the calls that lead to it. It raises CellError for
+    arguments that a function cannot take. A null in a required input makes the call null, without a request.
     """
 
     def __init__(self, expr: object, column_type: type[ColumnType] | None) -> None:
         self.columns: list[ColumnRef] = references(expr)
-        self.asks = bool(calls(expr))
-        """Whether it calls any function: if not, there is nothing worth keeping."""
+        self.calls_functions = bool(calls(expr))
+        """Whether the expression calls any function: if not, its cells are not worth journaling."""
         self._type = column_type
         self._positions = {(ref._asset, ref._column): i for i, ref in enumerate(self.columns)}
         self._compiled = self._compile(expr, required=False)
 
     def prepare(self, row: Row) -> Any:
-        """The row's cell: a plain value, or the calls that lead to it."""
+        """The row's cell: a plain value, or the calls that lead to it. Raises CellError."""
         return self._compiled(row)
 
     async def finish(self, prepared: Any, call: Caller) -> Any:
-        """The cell's value, its calls made. Raises CellError."""
+        """Makes the cell's calls and gives its value. Raises CellError."""
         value = prepared
-        if isinstance(prepared, Ask):
-            value = await call(prepared.asked)
-        elif self.asks:
+        if isinstance(prepared, ReadyCall):
+            value = await call(prepared.request)
+        elif self.calls_functions:
             try:
-                value = await _finished(prepared, call)
+                value = await _resolve_calls(prepared, call)
             except CellError as e:
-                e.value = None  # it is not of this cell
+                e.value = None  # it is an inner call's, not the cell's
                 raise
-        return self.settle(value)
+        return self.check_value(value)
 
-    def settle(self, value: Any) -> Any:
-        """A value without any call left, if the column can hold it. Raises CellError."""
+    def check_value(self, value: Any) -> Any:
+        """The value as the column holds it. Raises CellError if it cannot."""
         return value if self._type is None else checked(value, self._type)
 
-    def _compile(self, expr: object, *, required: bool) -> Compiled:
-        """A function of a row. Where `required`, it raises NullInputError for the null of a column."""
+    def _compile(self, expr: object, *, required: bool) -> RowFunction:
+        """The expression as a function of a row. Where `required`, it raises NullInputError for a column's null."""
         if isinstance(expr, ColumnRef):
-            return _column(self._positions[expr._asset, expr._column], required=required)
+            return _compile_column(self._positions[expr._asset, expr._column], required=required)
         if isinstance(expr, Path):
-            return _path(self._compile(expr._base, required=required), expr._steps, required=required)
+            return _compile_path(self._compile(expr._base, required=required), expr._steps, required=required)
         if isinstance(expr, Call):
-            return self._call(expr, required=required)
+            return self._compile_call(expr, required=required)
         if isinstance(expr, Mapping):
             items = {str(k): self._compile(v, required=required) for k, v in expr.items()}
             return lambda row: {k: f(row) for k, f in items.items()}
@@ -104,7 +105,7 @@ class Plan:
             return lambda row: [f(row) for f in elements]
         return lambda _row: expr
 
-    def _call(self, expr: Call, *, required: bool) -> Compiled:
+    def _compile_call(self, expr: Call, *, required: bool) -> RowFunction:
         function = expr._function
         arguments = {
             name: self._compile(value, required=name in function.required)
@@ -114,19 +115,19 @@ class Plan:
 
         def call(row: Row) -> Any:
             try:
-                resolved = {name: f(row) for name, f in arguments.items()}
+                values = {name: f(row) for name, f in arguments.items()}
             except NullInputError:
                 if required:
                     raise
                 return None
-            if nested and any(_pending(value) for value in resolved.values()):
-                return Later(function, resolved)
-            return Ask(function.ask(resolved))
+            if nested and any(_contains_call(value) for value in values.values()):
+                return DependentCall(function, values)
+            return ReadyCall(function.ask(values))
 
         return call
 
 
-def _column(position: int, *, required: bool) -> Compiled:
+def _compile_column(position: int, *, required: bool) -> RowFunction:
     def column(row: Row) -> Any:
         value = row[position]
         if value is None and required:
@@ -138,11 +139,11 @@ def _column(position: int, *, required: bool) -> Compiled:
     return column
 
 
-def _path(base: Compiled, steps: tuple[Step, ...], *, required: bool) -> Compiled:
+def _compile_path(base: RowFunction, steps: tuple[Step, ...], *, required: bool) -> RowFunction:
     def path(row: Row) -> Any:
         value = base(row)
-        if isinstance(value, Ask | Later):
-            return Along(value, steps)
+        if isinstance(value, ReadyCall | DependentCall):
+            return AnswerPath(value, steps)
         value = follow(value, steps)
         if value is None and required:
             raise NullInputError
@@ -151,102 +152,103 @@ def _path(base: Compiled, steps: tuple[Step, ...], *, required: bool) -> Compile
     return path
 
 
-def _pending(value: Any) -> bool:
+def _contains_call(value: Any) -> bool:
     if isinstance(value, dict):
-        return any(_pending(v) for v in value.values())
+        return any(_contains_call(v) for v in value.values())
     if isinstance(value, list):
-        return any(_pending(v) for v in value)
-    return isinstance(value, Ask | Later | Along)
+        return any(_contains_call(v) for v in value)
+    return isinstance(value, ReadyCall | DependentCall | AnswerPath)
 
 
-async def _finished(value: Any, call: Caller) -> Any:
-    if isinstance(value, Ask):
-        return await call(value.asked)
-    if isinstance(value, Along):
-        return follow(await _finished(value.base, call), value.steps)
-    if isinstance(value, Later):
-        answers = await _finished(value.arguments, call)
+async def _resolve_calls(value: Any, call: Caller) -> Any:
+    """The value with all calls in it made. Raises CellError."""
+    if isinstance(value, ReadyCall):
+        return await call(value.request)
+    if isinstance(value, AnswerPath):
+        return follow(await _resolve_calls(value.base, call), value.steps)
+    if isinstance(value, DependentCall):
+        answers = await _resolve_calls(value.arguments, call)
         required = value.function.required & answers.keys()  # the others are the function's own defaults
-        if any(_lost(value.arguments[name], answers[name]) for name in required):
+        if any(_came_back_null(value.arguments[name], answers[name]) for name in required):
             return None
         return await call(value.function.ask(answers))
     if isinstance(value, dict):
-        return dict(zip(value, await _all_finished(value.values(), call), strict=True))
+        return dict(zip(value, await _resolve_all(value.values(), call), strict=True))
     if isinstance(value, list):
-        return await _all_finished(value, call)
+        return await _resolve_all(value, call)
     return value
 
 
-async def _all_finished(values: Iterable[Any], call: Caller) -> list[Any]:
-    """The values, their calls made at once. Raises the first error when all have ended: none is left running."""
-    done = await asyncio.gather(*(_finished(v, call) for v in values), return_exceptions=True)
-    for value in done:
+async def _resolve_all(values: Iterable[Any], call: Caller) -> list[Any]:
+    """The same for several values, whose calls are made at once. Raises the first error after all calls have ended."""
+    results = await asyncio.gather(*(_resolve_calls(v, call) for v in values), return_exceptions=True)
+    for value in results:
         if isinstance(value, BaseException):
             raise value
-    return done
+    return results
 
 
-def _lost(asked: Any, answer: Any) -> bool:
-    """Whether a call that a required argument waited for came back null."""
+def _came_back_null(asked: Any, answer: Any) -> bool:
+    """Whether any of the calls in an argument came back null."""
     if isinstance(asked, dict):
-        return any(_lost(v, answer[k]) for k, v in asked.items())
+        return any(_came_back_null(v, answer[k]) for k, v in asked.items())
     if isinstance(asked, list):
-        return any(_lost(v, a) for v, a in zip(asked, answer, strict=True))
-    return answer is None and isinstance(asked, Ask | Later | Along)
+        return any(_came_back_null(v, a) for v, a in zip(asked, answer, strict=True))
+    return answer is None and isinstance(asked, ReadyCall | DependentCall | AnswerPath)
 
 
-def asks_in(prepared: Any) -> Iterator[Ask | Later]:
-    """The calls that lead to a prepared cell."""
-    if isinstance(prepared, Ask):
+def calls_in(prepared: Any) -> Iterator[ReadyCall | DependentCall]:
+    """All calls in a prepared cell."""
+    if isinstance(prepared, ReadyCall):
         yield prepared
-    elif isinstance(prepared, Along):
-        yield from asks_in(prepared.base)
-    elif isinstance(prepared, Later):
+    elif isinstance(prepared, AnswerPath):
+        yield from calls_in(prepared.base)
+    elif isinstance(prepared, DependentCall):
         yield prepared
-        yield from asks_in(prepared.arguments)
+        yield from calls_in(prepared.arguments)
     elif isinstance(prepared, dict):
         for value in prepared.values():
-            yield from asks_in(value)
+            yield from calls_in(value)
     elif isinstance(prepared, list):
         for value in prepared:
-            yield from asks_in(value)
+            yield from calls_in(value)
 
 
-def held(prepared: Any) -> int:
+def memory_bytes(prepared: Any) -> int:
     """Bytes of text, images and sounds that a prepared cell keeps in memory."""
-    if isinstance(prepared, Ask):
-        return prepared.asked.held
-    if isinstance(prepared, Along):
-        return held(prepared.base)
-    if isinstance(prepared, Later):
-        return held(prepared.arguments)
+    if isinstance(prepared, ReadyCall):
+        return prepared.request.held
+    if isinstance(prepared, AnswerPath):
+        return memory_bytes(prepared.base)
+    if isinstance(prepared, DependentCall):
+        return memory_bytes(prepared.arguments)
     if isinstance(prepared, dict):
-        return sum(held(v) for v in prepared.values())
+        return sum(memory_bytes(v) for v in prepared.values())
     if isinstance(prepared, list):
-        return sum(held(v) for v in prepared)
+        return sum(memory_bytes(v) for v in prepared)
     return prepared.size if isinstance(prepared, Media) else 0
 
 
 def cell_digest(prepared: Any) -> bytes:
-    """The digest that names a cell: its request's, or that of the expression with each call named by its own."""
-    if isinstance(prepared, Ask):
-        return prepared.asked.digest
-    return digest(b"cell", canonical(_form(prepared)).encode("utf-8", "surrogatepass"))
+    """The digest that names a cell: its request's, or that of the expression with each ready call as its digest."""
+    if isinstance(prepared, ReadyCall):
+        return prepared.request.digest
+    return digest(b"cell", canonical(_json_form(prepared)).encode("utf-8", "surrogatepass"))
 
 
-def _form(value: Any, *, ordered: bool = False) -> Any:
-    """A cell as JSON; where `ordered`, as in schemas, in a way that tells the order of a dict's keys."""
-    if isinstance(value, Ask):
-        return {"$request": value.asked.digest.hex()}
-    if isinstance(value, Along):
+def _json_form(value: Any, *, ordered: bool = False) -> Any:
+    """A prepared cell as JSON; where `ordered`, as in schemas, the order of a dict's keys counts."""
+    if isinstance(value, ReadyCall):
+        return {"$request": value.request.digest.hex()}
+    if isinstance(value, AnswerPath):
         steps = [[s.start, s.stop, s.step] if isinstance(s, slice) else s for s in value.steps]
-        return {"$path": steps, "of": _form(value.base)}
-    if isinstance(value, Later):
+        return {"$path": steps, "of": _json_form(value.base)}
+    if isinstance(value, DependentCall):
         given = {k: v for k, v in value.arguments.items() if v is not None}
-        return {"$call": value.function.version, "arguments": _form(given)}
+        return {"$call": value.function.version, "arguments": _json_form(given)}
     if isinstance(value, dict):
-        items = {k: _form(v, ordered=ordered or k in ORDERED_ARGUMENTS) for k, v in value.items()}
+        items = {k: _json_form(v, ordered=ordered or k in ORDERED_ARGUMENTS) for k, v in value.items()}
         return {"$keys": list(items), "items": items} if ordered else items
     if isinstance(value, list | tuple):
-        return [_form(v, ordered=ordered) for v in value]
+        return [_json_form(v, ordered=ordered) for v in value]
     return leaf_form(value)

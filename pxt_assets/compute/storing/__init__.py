@@ -1,1 +1,1 @@
-"""Writes a column's file from its cells, or sees that it need not be written."""
+"""Writes a column's file from its cells, unless the stored file holds them already."""

@@ -9,12 +9,12 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from pxt_assets.compute.cells.digest_index import NO_DIGEST
-from pxt_assets.compute.cells.finished_cells import Cells
-from pxt_assets.compute.cells.gather import interleaved
-from pxt_assets.compute.cells.refused_rows import Refused
-from pxt_assets.compute.partition.column import FAILURES_KEPT, Column, cells_failed
+from pxt_assets.compute.cells.finished_cells import FinishedCells
+from pxt_assets.compute.cells.gather import interleave_rows
+from pxt_assets.compute.cells.refused_rows import RefusedRows
+from pxt_assets.compute.partition.column import FAILURES_KEPT, Column, cells_failed_error
 from pxt_assets.compute.partition.findings import FINDINGS, Findings
-from pxt_assets.compute.partition.made_from import MADE_FROM, MadeFrom
+from pxt_assets.compute.partition.input_digest import INPUT_DIGEST, InputDigest
 from pxt_assets.compute.partition.plan import cell_digest
 from pxt_assets.errors import CellError
 from pxt_assets.storage.batches import pieces
@@ -34,19 +34,19 @@ _ROWS_A_GROUP = 8_192
 _BYTES_A_GROUP = 32 * 2**20
 _ROWS_AT_FIRST = 256
 _MEDIA_ROWS = (4, 64)
-"""Rows of images or sounds to take at once, at first and at most: each may be megabytes."""
+"""Rows of images or sounds to read at once, at first and at most: each may be megabytes."""
 _BYTES_AT_ONCE = 8 * 2**20
-"""What the rows that are taken at once should come to, as the last ones did: each is copied several times."""
+"""How large the rows read at once should be, judged by the last ones: each is copied several times."""
 _SAMPLE_ROWS = 8
 DATA_VERSION = "data_version"
 
-Results = Callable[[], Iterator["pa.Table"]]
-"""Gives the rows' cells in order, as tables of digest, value, errortype, errormsg; can be called again."""
+CellReader = Callable[[], Iterator["pa.Table"]]
+"""Reads the rows' cells in order, as tables of digest, value, errortype, errormsg; can be called again."""
 
 
 @dataclass
 class Assembly:
-    """What was assembled."""
+    """What a column's file holds."""
 
     schema: pa.Schema
     sample: pa.Table
@@ -55,69 +55,69 @@ class Assembly:
     findings: Findings = field(default_factory=Findings)
 
 
-def finished_cells(
+def finished_cell_reader(
     column: Column,
-    cells: Cells,
+    cells: FinishedCells,
     digests: Digests,
-    refused: Refused,
+    refused: RefusedRows,
     interrupted: threading.Event,
-) -> Results:
-    """The cells of rows with these digests, from wherever they are finished.
+) -> CellReader:
+    """Reads the cells of rows with these digests, from wherever they are finished.
 
-    Reading them raises InterruptedError once `interrupted` is set.
+    Reading raises InterruptedError once `interrupted` is set.
     """
 
-    def results() -> Iterator[pa.Table]:
+    def read_cells() -> Iterator[pa.Table]:
         import numpy as np
         import pyarrow as pa
         import pyarrow.compute as pc
 
         assert column.column_type is not None
-        none = np.bytes_(NO_DIGEST)
-        free = Array if issubclass(column.column_type, Array) else column.column_type  # vectors of any length
+        no_digest = np.bytes_(NO_DIGEST)
+        any_length = Array if issubclass(column.column_type, Array) else column.column_type  # of its vectors
         step, most = _ROWS_AT_FIRST, _ROWS_A_GROUP
         if has_media(column.column_type.arrow()):
             step, most = _MEDIA_ROWS
         start = 0
-        with cells.arranged(digests, interrupted):
+        with cells.prepare_order(digests, interrupted):
             while start < len(digests):
                 if interrupted.is_set():
                     raise InterruptedError
-                names = digests[start : start + step]
-                asked = np.flatnonzero(names != none)
-                absent = np.flatnonzero(names == none)
-                parts = [cells.take(names[asked])] if len(asked) else []
+                some = digests[start : start + step]
+                asked = np.flatnonzero(some != no_digest)
+                absent = np.flatnonzero(some == no_digest)
+                parts = [cells.take(some[asked])] if len(asked) else []
                 if len(absent):
-                    errors = refused.between(start, start + len(names))
+                    errors = refused.errors_between(start, start + len(some))
                     error_of_row = pc.index_in(pa.array(start + absent), errors["row"])
                     parts.append(
                         pa.table(
                             {
                                 "digest": pa.nulls(len(absent), pa.binary(16)),
-                                "value": to_arrow([None] * len(absent), free),
+                                "value": to_arrow([None] * len(absent), any_length),
                                 "errortype": errors["errortype"].take(error_of_row),
                                 "errormsg": errors["errormsg"].take(error_of_row),
                             }
                         )
                     )
-                part = interleaved(parts, [asked, absent])
-                start += len(names)
+                part = interleave_rows(parts, [asked, absent])
+                start += len(some)
                 step = min(4 * step, most, max(1, step * _BYTES_AT_ONCE // max(part.nbytes, 1)))
                 yield part
         if interrupted.is_set():  # or the file would be replaced when the partition may be another run's
             raise InterruptedError
 
-    return results
+    return read_cells
 
 
-def provenance_of(
-    cells: Cells, digests: Digests, is_first: npt.NDArray[np.bool_], interrupted: threading.Event
+def provenance_tables(
+    cells: FinishedCells, digests: Digests, is_first: npt.NDArray[np.bool_], interrupted: threading.Event
 ) -> Iterator[pa.Table]:
-    """Where the cells of rows with these digests come from: of equal rows once, for the first one (`is_first`).
+    """Where the cells of rows with these digests come from: of equal rows, only the first one's (`is_first`).
 
-    Reading them raises InterruptedError once `interrupted` is set.
+    Raises InterruptedError once `interrupted` is set.
     """
-    with cells.provenance_arranged(digests, interrupted):
+    with cells.prepare_provenance_order(digests, interrupted):
         for start in range(0, len(digests), _ROWS_A_GROUP):
             if interrupted.is_set():
                 raise InterruptedError
@@ -125,14 +125,14 @@ def provenance_of(
             yield cells.provenance(digests[some][is_first[some]])
 
 
-def derived_cells(column: Column, interrupted: threading.Event) -> Results:
-    """The cells of a column that calls no API: paths and templates alone.
+def derived_cell_reader(column: Column, interrupted: threading.Event) -> CellReader:
+    """Computes the cells of a column that calls no function: of paths and templates alone.
 
-    Reading them raises InterruptedError once `interrupted` is set; to the end, CellsFailedError if any failed under
+    Reading raises InterruptedError once `interrupted` is set, and at its end CellsFailedError if any cell failed under
     on_error="abort".
     """
 
-    def results() -> Iterator[pa.Table]:
+    def read_cells() -> Iterator[pa.Table]:
         import pyarrow as pa
 
         failures: list[tuple[int, CellError]] = []
@@ -147,7 +147,7 @@ def derived_cells(column: Column, interrupted: threading.Event) -> Results:
             digests: list[bytes | None] = []
             for row in rows:
                 try:
-                    value = column.plan.settle(column.plan.prepare(row))
+                    value = column.plan.check_value(column.plan.prepare(row))
                     is_derived = value is not None or all(v is not None for v in row)
                     digests.append(cell_digest(value) if is_derived else None)
                     values.append(value)
@@ -163,25 +163,25 @@ def derived_cells(column: Column, interrupted: threading.Event) -> Results:
             yield pa.table(
                 {
                     "digest": pa.array(digests, pa.binary(16)),
-                    "value": _values(column, values),
+                    "value": _value_array(column, values),
                     "errortype": pa.array([e and e.errortype for e in errors], pa.string()),
                     "errormsg": to_arrow([e and e.message for e in errors], String),
                 }
             )
         if failed and column.options.on_error == "abort":
-            raise cells_failed(column, failures, failed)
+            raise cells_failed_error(column, failures, failed)
 
-    return results
+    return read_cells
 
 
-def _values(column: Column, values: list[Any]) -> pa.Array:
+def _value_array(column: Column, values: list[Any]) -> pa.Array:
     if column.column_type is not None:
         return to_arrow(values, column.column_type)
     return copied(values, _source_type(column))
 
 
 def _source_type(column: Column) -> pa.DataType:
-    """The type of the column that is copied; null in a table that has no rows and hence no columns."""
+    """The type of the column that is copied; null in a table without rows, and hence without columns."""
     import pyarrow as pa
 
     ref = column.plan.columns[0]
@@ -191,24 +191,24 @@ def _source_type(column: Column) -> pa.DataType:
 
 
 def assemble(
-    column: Column, results: Results, *, simulated: bool, made_from: MadeFrom | None = None
+    column: Column, read_cells: CellReader, *, simulated: bool, input_digest: InputDigest | None = None
 ) -> Assembly:
-    """Writes the column's file from its cells; of a trial (`limit`) only looks at them."""
+    """Writes the column's file from its cells; a trial (`limit`) only reads the cells."""
     import pyarrow as pa
 
     value = column.column_type.arrow() if column.column_type else _source_type(column)
     if column.column_type is not None and issubclass(column.column_type, Array):
-        length = _common_length(results())
+        length = _common_length(read_cells())
         value = pa.list_(pa.float32(), -1 if length is None else length)
-    schema = schema_of(column, value)
+    schema = file_schema(column, value)
     assembly = Assembly(schema, schema.empty_table())
     contents = Contents()
-    batches = _regrouped(_rows(column, results(), schema, assembly, contents))
+    batches = _row_group_tables(_file_rows(column, read_cells(), schema, assembly, contents))
 
-    def said() -> Mapping[str, str]:
+    def final_metadata() -> Mapping[str, str]:
         assembly.data_version = contents.hexdigest()
-        told = {DATA_VERSION: assembly.data_version, FINDINGS: assembly.findings.text()}
-        return told if made_from is None else {**told, MADE_FROM: made_from.hexdigest()}
+        metadata = {DATA_VERSION: assembly.data_version, FINDINGS: assembly.findings.to_json()}
+        return metadata if input_digest is None else {**metadata, INPUT_DIGEST: input_digest.hexdigest()}
 
     if column.options.limit is None:
         metadata = {
@@ -216,22 +216,22 @@ def assemble(
             "code_version": column.code_version,
             "simulated": simulated,
         }
-        column.file.write(schema, batches, metadata, said)
+        column.file.write(schema, batches, metadata, final_metadata)
     else:
         for _ in batches:
             pass
     return assembly
 
 
-def schema_of(column: Column, value: pa.DataType) -> pa.Schema:
-    """The columns of the file, with values of that type."""
+def file_schema(column: Column, value: pa.DataType) -> pa.Schema:
+    """The columns of the file, with values of the type `value`."""
     import pyarrow as pa
 
     name = column.name
     return pa.schema(
         [
             *column.inputs.key_schema,
-            _field(column, value),
+            _value_field(column, value),
             (f"{name}_errortype", pa.string()),
             (f"{name}_errormsg", pa.string()),
             ("_digest", pa.binary(DIGEST_BYTES)),
@@ -239,12 +239,12 @@ def schema_of(column: Column, value: pa.DataType) -> pa.Schema:
     )
 
 
-def columns_of(schema: pa.Schema) -> list[tuple[str, pa.DataType]]:
-    """The names and types, whatever length the file has fixed for its vectors."""
+def column_types(schema: pa.Schema) -> list[tuple[str, pa.DataType]]:
+    """The names and types of the columns, without a fixed length of vectors."""
     return [(field.name, plain_type(field.type)) for field in schema]
 
 
-def _field(column: Column, arrow_type: pa.DataType) -> pa.Field:
+def _value_field(column: Column, arrow_type: pa.DataType) -> pa.Field:
     import pyarrow as pa
 
     column_type = column.column_type
@@ -253,14 +253,14 @@ def _field(column: Column, arrow_type: pa.DataType) -> pa.Field:
     return pa.field(column.name, arrow_type)
 
 
-def _rows(
-    column: Column, results: Iterable[pa.Table], schema: pa.Schema, assembly: Assembly, contents: Contents
+def _file_rows(
+    column: Column, cell_tables: Iterable[pa.Table], schema: pa.Schema, assembly: Assembly, contents: Contents
 ) -> Iterator[pa.Table]:
-    """The rows of the file, counted on the way."""
+    """The rows of the file. Adds them to the assembly's findings and sample, and to the contents' digest."""
     import pyarrow as pa
 
     next_keys = column.inputs.key_reader()
-    for part in results:
+    for part in cell_tables:
         keys = next_keys(part.num_rows).columns
         cells = [part[name] for name in ("value", "errortype", "errormsg", "digest")]
         columns = [
@@ -275,7 +275,7 @@ def _rows(
 
 
 def first_rows(rows: pa.Table) -> pa.Table:
-    """A copy of the first rows: a slice would keep all of them in memory."""
+    """A copy of the first rows: a slice would keep all rows in memory."""
     import pyarrow as pa
 
     sink = pa.BufferOutputStream()
@@ -284,8 +284,8 @@ def first_rows(rows: pa.Table) -> pa.Table:
     return pa.ipc.open_stream(sink.getvalue()).read_all()
 
 
-def _regrouped(parts: Iterable[pa.Table]) -> Iterator[pa.Table]:
-    """The same rows in tables of about _ROWS_A_GROUP rows or _BYTES_A_GROUP bytes, whichever is less."""
+def _row_group_tables(parts: Iterable[pa.Table]) -> Iterator[pa.Table]:
+    """The same rows, in tables of the size of a row group: about _ROWS_A_GROUP rows or _BYTES_A_GROUP bytes at most."""
     import pyarrow as pa
 
     kept: list[pa.Table] = []
@@ -301,12 +301,12 @@ def _regrouped(parts: Iterable[pa.Table]) -> Iterator[pa.Table]:
         yield pa.concat_tables(kept)
 
 
-def _common_length(results: Iterable[pa.Table]) -> int | None:
-    """The length that all vectors share, None if they differ or there is none."""
+def _common_length(cell_tables: Iterable[pa.Table]) -> int | None:
+    """The length of all vectors, None if they differ or there are none."""
     import pyarrow.compute as pc
 
     lengths: set[int] = set()
-    for part in results:
+    for part in cell_tables:
         bounds = pc.min_max(pc.list_value_length(part["value"])).as_py()
         lengths |= {n for n in bounds.values() if n is not None}
         if len(lengths) > 1:

@@ -15,8 +15,8 @@ from upath import UPath
 from pxt_assets import OpenAIResource
 from pxt_assets.assets.cleaning.cleaning import findings, remove_finding
 from pxt_assets.cli.commands import main
-from pxt_assets.compute.cells.journal import journal_of
-from pxt_assets.compute.claims.claim import claimed
+from pxt_assets.compute.cells.journal import journal_folder
+from pxt_assets.compute.claims.claim import hold_claim
 from tests.scripted_server import ScriptedServer, chat, refusal
 from tests.store_to_clean import ROWS, StoreToClean
 from tests.tickets import KEY
@@ -229,7 +229,7 @@ class TestWhatIsLeft:
         lock = bench.path.with_name(".c.lock")
 
         async def while_claimed() -> Result:
-            async with claimed(UPath(bench.path), "run-17"):
+            async with hold_claim(UPath(bench.path), "run-17"):
                 os.utime(lock, DAYS_AGO)
                 done = await asyncio.to_thread(bench.gc, "--delete")
                 assert lock.exists()
@@ -240,7 +240,7 @@ class TestWhatIsLeft:
     def test_the_claim_of_a_dead_run_is_removed(self, openai: OpenAIResource, tmp_path: Path) -> None:
         """On an object store, where a live one is written anew every few seconds."""
         bench = StoreToClean(tmp_path, openai, f"memory://{uuid.uuid4().hex}")
-        claim = journal_of(bench.store.file(KEY).path) / f"{'0' * 32}.claim"
+        claim = journal_folder(bench.store.file(KEY).path) / f"{'0' * 32}.claim"
         claim.parent.mkdir(parents=True, exist_ok=True)
         claim.write_text(json.dumps({"run_id": "run-1", "host": "elsewhere", "pid": 7}))
         assert bench.find() == []
@@ -282,7 +282,7 @@ class TestMeanwhile:
         bench.die_after_commit({**ROWS, 3: "c"})
 
         async def while_claimed() -> Result:
-            async with claimed(UPath(bench.path), "run-17"):
+            async with hold_claim(UPath(bench.path), "run-17"):
                 return await asyncio.to_thread(bench.gc, "--delete")
 
         done = asyncio.run(while_claimed())

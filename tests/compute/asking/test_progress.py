@@ -6,7 +6,7 @@ import pytest
 
 from pxt_assets.api.meter import Meter
 from pxt_assets.compute.asking import progress as progress_module
-from pxt_assets.compute.asking.progress import Board, Progress, observed
+from pxt_assets.compute.asking.progress import Progress, ProgressDisplay, observe_progress
 from pxt_assets.throttle import Used
 
 
@@ -27,39 +27,40 @@ def at(label: str, done: int, total: int, **used: Any) -> Progress:
 
 def test_a_partition_in_one_line(clock: Clock) -> None:
     """Rows, rows a second since the last line, cost, 429s, and how long it will take at that rate."""
-    board = Board()
+    board = ProgressDisplay()
     done = 0
-    with board.showing("t/c[a]", lambda: at("t/c[a]", done, 4_000, cost_usd=0.5, rate_limited=1)):
+    with board.track("t/c[a]", lambda: at("t/c[a]", done, 4_000, cost_usd=0.5, rate_limited=1)):
         done, clock.now = 1_000, clock.now + 10
         assert (
-            board.line() == "t/c[a]: 1,000 of 4,000 rows (25%), 100 rows/s, $0.500000, 1 429, about 30 s left"
+            board.log_line()
+            == "t/c[a]: 1,000 of 4,000 rows (25%), 100 rows/s, $0.500000, 1 429, about 30 s left"
         )
         done, clock.now = 1_050, clock.now + 10
-        assert board.line() == (
+        assert board.log_line() == (
             "t/c[a]: 1,050 of 4,000 rows (26%), 5.0 rows/s, $0.500000, 1 429, about 10 min left"
         )
 
 
 def test_partitions_in_one_line(clock: Clock) -> None:
     """Those that have ended count; how many rows the others have is guessed by those that were opened."""
-    board = Board("t/c", 4)
-    with board.showing("a", lambda: at("a", 100, 100, cost_usd=1.0)):
+    board = ProgressDisplay("t/c", 4)
+    with board.track("a", lambda: at("a", 100, 100, cost_usd=1.0)):
         pass
-    with board.showing("b", lambda: at("b", 50, 100, cost_usd=1.5, rate_limited=2)):
+    with board.track("b", lambda: at("b", 50, 100, cost_usd=1.5, rate_limited=2)):
         clock.now += 10
-        assert board.line() == (
+        assert board.log_line() == (
             "t/c: 1 of 4 partitions: 150 of about 400 rows (38%), 15 rows/s, $2.50, 2 429s, about 17 s left"
         )
 
 
 def test_an_unknown_cost_is_none_of_all(clock: Clock) -> None:
     """It would not be a cost if it were 0."""
-    board = Board("t/c", 2)
+    board = ProgressDisplay("t/c", 2)
     with (
-        board.showing("a", lambda: at("a", 1, 2, cost_usd=1.0)),
-        board.showing("b", lambda: at("b", 1, 2, cost_usd=None)),
+        board.track("a", lambda: at("a", 1, 2, cost_usd=1.0)),
+        board.track("b", lambda: at("b", 1, 2, cost_usd=None)),
     ):
-        assert "cost unknown" in board.line()
+        assert "cost unknown" in board.log_line()
 
 
 def test_the_share_of_the_limit_is_that_since_the_last_line(clock: Clock) -> None:
@@ -71,21 +72,21 @@ def test_the_share_of_the_limit_is_that_since_the_last_line(clock: Clock) -> Non
     class Most(Used):
         share = 0.98
 
-    board = Board(used=Half)
-    with board.showing("a", lambda: at("a", 1, 9, used=Most())):
-        assert "98% of the limit in use" in board.line()
-        assert "50% of the limit in use" in board.line()
+    board = ProgressDisplay(used=Half)
+    with board.track("a", lambda: at("a", 1, 9, used=Most())):
+        assert "98% of the limit in use" in board.log_line()
+        assert "50% of the limit in use" in board.log_line()
 
 
 def test_observers_see_the_end_of_each(clock: Clock) -> None:
     """Whoever draws a bar is told when it is full."""
     seen: list[tuple[str, int]] = []
-    with observed(lambda p: seen.append((p.label, p.done))):
-        board = Board()
-        with board.showing("a", lambda: at("a", 3, 3)):
+    with observe_progress(lambda p: seen.append((p.label, p.done))):
+        board = ProgressDisplay()
+        with board.track("a", lambda: at("a", 3, 3)):
             pass
     assert seen == [("a", 3)]
-    last = board.last("a")
+    last = board.last_progress("a")
     assert last is not None
     assert last.done == 3
-    assert board.last("b") is None
+    assert board.last_progress("b") is None

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from pxt_assets.compute.asking import shared_answers as answers_module
-from pxt_assets.compute.asking.shared_answers import Answers
+from pxt_assets.compute.asking.shared_answers import SharedAnswers
 from pxt_assets.errors import CellError
 from pxt_assets.storage.provenance import Provenance
 
@@ -19,7 +19,7 @@ class Asked:
 
 
 def together(
-    names: Sequence[bytes], outcome: Any = "value", answers: Answers | None = None
+    names: Sequence[bytes], outcome: Any = "value", answers: SharedAnswers | None = None
 ) -> tuple[list[Any], int]:
     """What each call of those names gives, all at once, and how often anything was sent."""
     sent = 0
@@ -33,8 +33,10 @@ def together(
         return outcome, PAID
 
     async def all_of_them() -> list[Any]:
-        shared = answers or Answers()
-        return await asyncio.gather(*(shared.of(Asked(name), ask) for name in names), return_exceptions=True)
+        shared = answers or SharedAnswers()
+        return await asyncio.gather(
+            *(shared.get_or_ask(Asked(name), ask) for name in names), return_exceptions=True
+        )
 
     return asyncio.run(all_of_them()), sent
 
@@ -57,7 +59,7 @@ def test_an_error_is_told_to_all_who_wait():
 
 def test_an_error_is_not_remembered():
     """The next row that asks the same tries again."""
-    answers = Answers()
+    answers = SharedAnswers()
 
     async def ask(_: Any) -> Any:
         raise CellError("BadRequestError", "no")
@@ -67,8 +69,8 @@ def test_an_error_is_not_remembered():
 
     async def one_after_the_other() -> Any:
         with pytest.raises(CellError):
-            await answers.of(Asked(b"a"), ask)
-        return await answers.of(Asked(b"a"), fine)
+            await answers.get_or_ask(Asked(b"a"), ask)
+        return await answers.get_or_ask(Asked(b"a"), fine)
 
     assert asyncio.run(one_after_the_other()) == ("value", PAID)
 
@@ -83,14 +85,14 @@ def test_what_ends_the_run_ends_those_who_wait():
 def test_old_answers_are_forgotten(monkeypatch):
     """Memory does not grow with the rows."""
     monkeypatch.setattr(answers_module, "ANSWERS_KEPT", 3)
-    answers = Answers()
+    answers = SharedAnswers()
 
     async def ask(_: Any) -> Any:
         return "value", PAID
 
     async def many() -> None:
         for i in range(50):
-            await answers.of(Asked(bytes([i])), ask)
+            await answers.get_or_ask(Asked(bytes([i])), ask)
 
     asyncio.run(many())
     assert len(answers._known) == 3

@@ -1,11 +1,11 @@
-from pxt_assets.compute.cells.refused_rows import Refused
+from pxt_assets.compute.cells.refused_rows import RefusedRows
 from pxt_assets.errors import CellError
 
 
-def noted(rows: list[int]) -> Refused:
-    refused = Refused()
+def noted(rows: list[int]) -> RefusedRows:
+    refused = RefusedRows()
     for row in rows:
-        refused.note(
+        refused.add(
             row, CellError("TypeError" if row % 2 else "ValueError", f"row {row}: got nothing of use")
         )
     return refused
@@ -15,7 +15,7 @@ def test_the_errors_of_some_rows_are_found():
     """Those of the rows from a first one to before a last one, in their order, wherever the blocks end."""
     refused = noted(list(range(0, 30_000, 3)))
     for start, stop in [(0, 1), (1, 3), (0, 9_000), (12_287, 12_290), (29_000, 40_000), (29_998, 29_999)]:
-        found = refused.between(start, stop)
+        found = refused.errors_between(start, stop)
         assert found["row"].to_pylist() == [row for row in range(0, 30_000, 3) if start <= row < stop]
         assert all(
             message.startswith(f"row {row}:")
@@ -26,9 +26,9 @@ def test_the_errors_of_some_rows_are_found():
 def test_what_is_read_can_still_grow():
     """Rows may be noted after others were looked up."""
     refused = noted([1])
-    assert refused.between(0, 10)["errortype"].to_pylist() == ["TypeError"]
-    refused.note(4, CellError("ValueError", "late"))
-    assert refused.between(0, 10)["row"].to_pylist() == [1, 4]
+    assert refused.errors_between(0, 10)["errortype"].to_pylist() == ["TypeError"]
+    refused.add(4, CellError("ValueError", "late"))
+    assert refused.errors_between(0, 10)["row"].to_pylist() == [1, 4]
 
 
 def test_rows_are_counted_by_error_type():
@@ -39,7 +39,7 @@ def test_rows_are_counted_by_error_type():
 
 def test_of_no_refused_rows_there_are_none():
     """An empty table, of the same columns."""
-    assert Refused().between(0, 5).column_names == ["row", "errortype", "errormsg"]
+    assert RefusedRows().errors_between(0, 5).column_names == ["row", "errortype", "errormsg"]
 
 
 def test_a_refused_row_takes_a_few_bytes():
@@ -50,6 +50,6 @@ def test_a_refused_row_takes_a_few_bytes():
 
 def test_text_that_utf8_cannot_hold_is_kept():
     """A message quotes what a row holds."""
-    refused = Refused()
-    refused.note(0, CellError("TypeError", "got \ud800"))
-    assert refused.between(0, 1)["errormsg"].to_pylist() == ["got �"]
+    refused = RefusedRows()
+    refused.add(0, CellError("TypeError", "got \ud800"))
+    assert refused.errors_between(0, 1)["errormsg"].to_pylist() == ["got �"]

@@ -69,7 +69,7 @@ def test_rows_that_lie_in_order_are_read_once(file: ParquetFile, reads: list[int
     """Neighbours want the same row group: it is kept, and nothing is copied."""
     groups = RowGroups(file, ["r", "n"])
     wanted = list(range(5, GROUPS * ROWS))
-    with groups.arranged(np.array(wanted), threading.Event()):
+    with groups.prepare_order(np.array(wanted), threading.Event()):
         assert reads == []
         taken(groups, wanted)
     assert reads == list(range(GROUPS))
@@ -83,7 +83,7 @@ def test_rows_in_another_order_are_read_once(
     monkeypatch.setattr(row_groups, "_BYTES_A_PART", part_bytes)
     groups = RowGroups(file, ["r", "n"])
     wanted = shuffled()
-    with groups.arranged(np.array(wanted), threading.Event()):
+    with groups.prepare_order(np.array(wanted), threading.Event()):
         assert taken(groups, wanted) == [{"n": n} for n in wanted]
     assert reads == [0, *range(GROUPS)]
 
@@ -93,7 +93,7 @@ def test_rows_that_are_wanted_again_or_never(file: ParquetFile, reads: list[int]
     groups = RowGroups(file, ["r", "n"])
     wanted = [n for n in shuffled() if n // ROWS != 5]
     wanted = [row for n in wanted for row in (n, wanted[0])]
-    with groups.arranged(np.array(wanted), threading.Event()):
+    with groups.prepare_order(np.array(wanted), threading.Event()):
         assert taken(groups, wanted) == [{"n": n} for n in wanted]
     assert reads == [0, *(i for i in range(GROUPS) if i != 5)]
 
@@ -101,7 +101,7 @@ def test_rows_that_are_wanted_again_or_never(file: ParquetFile, reads: list[int]
 def test_afterwards_rows_are_taken_from_the_file(file: ParquetFile) -> None:
     """Also those that were not wanted before."""
     groups = RowGroups(file, ["r", "n"])
-    with groups.arranged(np.array([n for n in shuffled() if n != 17]), threading.Event()):
+    with groups.prepare_order(np.array([n for n in shuffled() if n != 17]), threading.Event()):
         pass
     assert taken(groups, [17, 90]) == [{"n": 17}, {"n": 90}]
 
@@ -111,7 +111,10 @@ def test_an_interrupted_run_does_not_wait_for_the_copy(file: ParquetFile) -> Non
     interrupted = threading.Event()
     interrupted.set()
     before = sorted(path.name for path in file.path.parent.iterdir())
-    with pytest.raises(InterruptedError), RowGroups(file, ["n"]).arranged(np.array(shuffled()), interrupted):
+    with (
+        pytest.raises(InterruptedError),
+        RowGroups(file, ["n"]).prepare_order(np.array(shuffled()), interrupted),
+    ):
         pass
     assert sorted(path.name for path in file.path.parent.iterdir()) == before
 

@@ -12,7 +12,7 @@ from upath import UPath
 from pxt_assets.compute.cells.cell import Cell
 from pxt_assets.compute.cells.journal import Journal
 from pxt_assets.compute.cells.segments import Segments
-from pxt_assets.compute.cells.unstored_cells import unstored_cells
+from pxt_assets.compute.cells.unstored_cells import count_unstored_cells
 from pxt_assets.errors import SourceError
 from pxt_assets.storage.parquet import ParquetFile
 from pxt_assets.values.conversion import to_arrow
@@ -54,7 +54,7 @@ class Partition:
     def unstored(self) -> int:
         segments = Segments(self.folder)
         try:
-            return unstored_cells(segments, segments.names(), self.file, "c")
+            return count_unstored_cells(segments, segments.names(), self.file, "c")
         finally:
             segments.close()
 

@@ -13,10 +13,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from upath import UPath
 
-from pxt_assets.compute.cells.journal import journal_of
+from pxt_assets.compute.cells.journal import journal_folder
 from pxt_assets.compute.claims import claim as claim_module
-from pxt_assets.compute.claims.claim import BEAT_SECONDS, DEAD_SECONDS, claimed
-from pxt_assets.compute.claims.owner import ClaimedError, record_of
+from pxt_assets.compute.claims.claim import BEAT_SECONDS, DEAD_SECONDS, hold_claim
+from pxt_assets.compute.claims.owner import ClaimedError, owner_record
 from tests.compute.claims.owners_elsewhere import (
     ENOUGH,
     SharedTime,
@@ -58,7 +58,7 @@ def test_a_second_attempt_is_refused_and_told_whose_it_is(file: UPath) -> None:
         assert await obtained(file, Time())
 
     asyncio.run(both())
-    assert not journal_of(file).exists()
+    assert not journal_folder(file).exists()
 
 
 def test_other_partitions_are_not_claimed() -> None:
@@ -107,14 +107,14 @@ def test_a_process_of_this_machine_that_is_gone_is_not_waited_for() -> None:
     gone = subprocess.run(
         [sys.executable, "-c", "import os; print(os.getpid())"], capture_output=True, check=True
     )
-    leave(file, **{**record_of("run-1"), "pid": int(gone.stdout)})
+    leave(file, **{**owner_record("run-1"), "pid": int(gone.stdout)})
     assert asyncio.run(obtained(file, time))
 
 
 def test_an_owner_in_another_container_is_waited_for() -> None:
     """Its process number means nothing here, though host name and network address are the same."""
     file, time = remote(), Time()
-    owner = {**record_of("run-1"), "pid": 999_999_999, "pid_namespace": "pid:[1]"}
+    owner = {**owner_record("run-1"), "pid": 999_999_999, "pid_namespace": "pid:[1]"}
     leave(file, **owner)
     time.at[10.0] = lambda: leave(file, beat=2, **owner)
     assert not asyncio.run(obtained(file, time))
@@ -186,7 +186,7 @@ def test_a_cancelled_attempt_leaves_no_claim(file: UPath, monkeypatch: pytest.Mo
 
     with pytest.raises(asyncio.CancelledError):
         asyncio.run(run())
-    assert not journal_of(file).exists()
+    assert not journal_folder(file).exists()
     assert asyncio.run(obtained(file, Time(end=0.0)))
 
 
@@ -203,7 +203,7 @@ def test_a_cancelled_attempt_does_not_wait_for_a_dead_one() -> None:
             stop.wait()
 
         async def attempt() -> None:
-            async with claimed(file, "mine", pause=pause):
+            async with hold_claim(file, "mine", pause=pause):
                 pass
 
         task = asyncio.create_task(attempt())
@@ -271,7 +271,7 @@ def test_of_several_at_once_one_has_it_at_most() -> None:
 
         asyncio.run(asyncio.wait_for(all_of_them(file, time, inside, most), ENOUGH))
         assert max(most, default=0) <= 1
-        assert not journal_of(file).exists()
+        assert not journal_folder(file).exists()
         ever += len(most)
     assert ever
 

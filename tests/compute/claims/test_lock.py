@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 from upath import UPath
 
-from pxt_assets.compute.claims.claim import claimed
-from pxt_assets.compute.claims.lock import can_lock, locked
+from pxt_assets.compute.claims.claim import hold_claim
+from pxt_assets.compute.claims.lock import can_lock, hold_lock
 from pxt_assets.compute.claims.owner import ClaimedError
 
 
@@ -19,9 +19,9 @@ def test_a_second_one_is_refused_and_told_whose_it_is(tmp_path: Path) -> None:
     """By run, process and host."""
     path = tmp_path / ".c.lock"
     refused = pytest.raises(ClaimedError, match=f"run-17 .*{os.getpid()}")
-    with locked(path, "run-17"), refused, locked(path, "other"):
+    with hold_lock(path, "run-17"), refused, hold_lock(path, "other"):
         pass
-    with locked(path, "other"):
+    with hold_lock(path, "other"):
         assert json.loads(path.read_bytes())["run_id"] == "other"
     assert not path.exists()
 
@@ -31,11 +31,11 @@ def test_it_ends_with_its_process(tmp_path: Path) -> None:
     path = tmp_path / ".c.lock"
     child = os.fork()
     if child == 0:
-        with locked(path, "killed"):
+        with hold_lock(path, "killed"):
             os.kill(os.getpid(), signal.SIGKILL)
     os.waitpid(child, 0)
     assert json.loads(path.read_bytes())["run_id"] == "killed"
-    with locked(path, "mine"):
+    with hold_lock(path, "mine"):
         assert json.loads(path.read_bytes())["run_id"] == "mine"
 
 
@@ -52,7 +52,7 @@ def test_one_that_was_removed_meanwhile_is_none(tmp_path: Path, monkeypatch: pyt
         real(fd, how)
 
     monkeypatch.setattr(fcntl, "flock", flock)
-    with locked(path, "mine"):
+    with hold_lock(path, "mine"):
         assert json.loads(path.read_text())["run_id"] == "mine"
     assert removed
 
@@ -62,7 +62,7 @@ def test_it_is_beside_the_columns_file_and_on_one_partition(tmp_path: Path) -> N
     folder = tmp_path / "new"
 
     async def both() -> list[str]:
-        async with claimed(UPath(folder / "a.parquet")), claimed(UPath(folder / "b.parquet")):
+        async with hold_claim(UPath(folder / "a.parquet")), hold_claim(UPath(folder / "b.parquet")):
             return sorted(path.name for path in folder.iterdir())
 
     assert asyncio.run(both()) == [".a.lock", ".b.lock"]

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from pxt_assets.compute.claims.owner import described, is_dead, parsed, record_of
+from pxt_assets.compute.claims.owner import describe_owner, is_dead, owner_record, parse_owner
 
 
 @pytest.fixture(scope="module")
@@ -15,12 +15,12 @@ def gone() -> dict[str, Any]:
     """The record of a process of this machine that has ended."""
     script = "import os; print(os.getpid())"
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, check=True)
-    return {**record_of("run-1"), "pid": int(done.stdout), "started": 1}
+    return {**owner_record("run-1"), "pid": int(done.stdout), "started": 1}
 
 
 def test_this_process_lives() -> None:
     """Its record is its own."""
-    assert not is_dead(record_of("run-1"))
+    assert not is_dead(owner_record("run-1"))
 
 
 def test_a_process_that_has_ended_is_dead(gone: dict[str, Any]) -> None:
@@ -52,5 +52,5 @@ def test_what_is_no_process_number_says_nothing(gone: dict[str, Any], pid: Any) 
 @pytest.mark.parametrize("text", [b"", b"\xff{", b"[1]", b'{"run_id'])
 def test_a_text_that_is_no_claim_names_nobody(text: bytes) -> None:
     """Half-written, or not ours."""
-    assert parsed(text) == {}
-    assert described(parsed(text)) == "another run"
+    assert parse_owner(text) == {}
+    assert describe_owner(parse_owner(text)) == "another run"

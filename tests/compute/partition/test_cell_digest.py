@@ -22,7 +22,7 @@ class TestDigests:
 
     def test_a_call_is_named_by_its_request(self):
         """Whichever column's values it was made of."""
-        assert self.of(chat(), "x") == self.of(chat("x")) == plan(chat("x")).prepare(()).asked.digest
+        assert self.of(chat(), "x") == self.of(chat("x")) == plan(chat("x")).prepare(()).request.digest
 
     @pytest.mark.parametrize(
         ("expr", "row", "frozen"),

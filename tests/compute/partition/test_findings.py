@@ -7,7 +7,13 @@ import pyarrow as pa
 import pytest
 from upath import UPath
 
-from pxt_assets.compute.partition.findings import FINDINGS, Failed, Findings, findings_in, findings_of
+from pxt_assets.compute.partition.findings import (
+    FINDINGS,
+    FailedRow,
+    Findings,
+    findings_from_metadata,
+    stored_findings,
+)
 from pxt_assets.storage.parquet import ParquetFile
 from pxt_assets.values.conversion import to_arrow
 from pxt_assets.values.types import Json
@@ -43,7 +49,7 @@ def test_failed_rows_are_counted_and_named() -> None:
     findings = found_in((1, None, True), (None, "Bad", True), (None, "Bad", True), (2, "Worse", True))
     assert findings.rows == 4
     assert dict(findings.errors) == {"Bad": 2, "Worse": 1}
-    assert findings.failed[0] == Failed("id=1", "Bad", "it is Bad")
+    assert findings.failed[0] == FailedRow("id=1", "Bad", "it is Bad")
     assert [one.key for one in findings.failed] == ["id=1", "id=2", "id=3"]
     assert findings.nulls == 0
 
@@ -91,9 +97,9 @@ def test_only_the_first_are_named() -> None:
 def test_they_are_read_back_as_they_were() -> None:
     """From a file's metadata, which says nothing of what was not found."""
     findings = found_in((flagged(True), None, True), (None, "Bad", True), (None, None, True), moderates=True)
-    assert findings_of({FINDINGS: findings.text()}) == findings
-    assert json.loads(found_in((1, None, True)).text()) == {"rows": 1}
-    assert findings_of({}) is None
+    assert findings_from_metadata({FINDINGS: findings.to_json()}) == findings
+    assert json.loads(found_in((1, None, True)).to_json()) == {"rows": 1}
+    assert findings_from_metadata({}) is None
 
 
 def test_a_file_that_says_nothing_is_read(tmp_path: Any) -> None:
@@ -101,7 +107,7 @@ def test_a_file_that_says_nothing_is_read(tmp_path: Any) -> None:
     cells = [(flagged(True), None, True), (None, "Bad", True), (None, None, True), (None, None, False)]
     file = ParquetFile(UPath(tmp_path / "c.parquet"))
     file.write(rows(*cells).schema, [rows(*cells)], {})
-    assert findings_in(file, "c", ["id"], moderates=True) == found_in(*cells, moderates=True)
+    assert stored_findings(file, "c", ["id"], moderates=True) == found_in(*cells, moderates=True)
     said = Findings(rows=4, nulls=17)
-    file.write(rows(*cells).schema, [rows(*cells)], {FINDINGS: said.text()})
-    assert findings_in(file, "c", ["id"], moderates=True) == said
+    file.write(rows(*cells).schema, [rows(*cells)], {FINDINGS: said.to_json()})
+    assert stored_findings(file, "c", ["id"], moderates=True) == said

@@ -110,7 +110,7 @@ class TestReplaced:
     def test_keys_and_values_are_of_one_version(self, files, order):
         """A file on a local disk is read to the end; of an object the run says that it is another."""
         read = Inputs({TICKETS: files[0].rows(), ANSWERS: files[1].rows()}, ("id",), (TBL.body, ANSWER))
-        with read.held():
+        with read.hold_snapshot():
             read.check()
             write(files[0], "body", order)
             write(files[1], "answer", order)
@@ -124,14 +124,14 @@ class TestReplaced:
             rows = [row for rows in read.batches(2, 4) for row in rows]
             assert rows == [(f"body {i}", f"answer {i}") for i in range(4)]
             assert read.key_reader()(4)["id"].to_pylist() == [0, 1, 2, 3]
-            assert read.keys_of([3]) == ["id=3"]
+            assert read.key_texts([3]) == ["id=3"]
 
     def test_rows_are_those_that_there_are_when_their_turn_comes(self, files):
         """Partitions are loaded all at once, and computed one after the other."""
         loaded = files[0].rows()
         write(files[0], "body", [7, 8])
         read = Inputs({TICKETS: rows_of(loaded)}, ("id",), (TBL.body,))
-        with read.held():
+        with read.hold_snapshot():
             read.check()
             assert list(read.batches(9, 9)) == [[("body 7",), ("body 8",)]]
 
@@ -148,7 +148,7 @@ class TestReplaced:
         before = len(list(Path("/proc/self/fd").iterdir()))
 
         def broken_off():
-            with read.held():
+            with read.hold_snapshot():
                 next(read.batches(1, 4))
                 raise InterruptedError
 
@@ -258,14 +258,14 @@ class TestKeys:
 
     def test_a_rows_key_is_shown_as_it_is(self):
         """Its columns and values, or its position."""
-        assert inputs(ids("a", "b")).keys_of([1])[0] == "id='b'"
-        assert inputs([{"d": "x", "n": 1}], key=("d", "n")).keys_of([0])[0] == "d='x', n=1"
-        assert inputs(ids("a"), key=()).keys_of([0])[0] == "row 0"
+        assert inputs(ids("a", "b")).key_texts([1])[0] == "id='b'"
+        assert inputs([{"d": "x", "n": 1}], key=("d", "n")).key_texts([0])[0] == "d='x', n=1"
+        assert inputs(ids("a"), key=()).key_texts([0])[0] == "row 0"
 
     def test_keys_of_several_rows_come_in_their_order(self):
         """Wherever in the partition these are, in whatever order they failed."""
         many = inputs(ids(*range(200_000)))
-        assert many.keys_of([199_999, 3, 70_000, 3]) == ["id=199999", "id=3", "id=70000", "id=3"]
+        assert many.key_texts([199_999, 3, 70_000, 3]) == ["id=199999", "id=3", "id=70000", "id=3"]
 
     def test_keys_are_read_by_the_number_of_rows(self):
         """From the first on; more than there are cannot be had."""

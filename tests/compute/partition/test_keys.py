@@ -5,7 +5,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from pxt_assets.compute.partition.keys import check_unique, same_keys, shown_key
+from pxt_assets.compute.partition.keys import check_unique, have_same_keys, key_text
 from pxt_assets.errors import RunError
 
 
@@ -92,7 +92,7 @@ def test_values_that_cannot_be_compared_are_no_keys(values: pa.Array) -> None:
 def test_keys_correspond_by_value(theirs: list[pa.Array], same: bool) -> None:
     """Whatever their type and their batches."""
     (ours,) = batches({"id": pa.array([1, 2, 3])})
-    assert same_keys(ours, batches(*({"id": values} for values in theirs))) is same
+    assert have_same_keys(ours, batches(*({"id": values} for values in theirs))) is same
 
 
 def test_no_key_is_held() -> None:
@@ -113,4 +113,4 @@ def test_no_key_is_held() -> None:
 def test_a_key_is_shown_with_its_names() -> None:
     """As Python writes the values."""
     (row,) = batches({"day": pa.array(["mon"]), "id": pa.array([1])})
-    assert shown_key(["day", "id"], row) == "day='mon', id=1"
+    assert key_text(["day", "id"], row) == "day='mon', id=1"

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from pxt_assets.api.request import Request
-from pxt_assets.compute.partition.plan import Ask, Plan
+from pxt_assets.compute.partition.plan import Plan, ReadyCall
 from pxt_assets.errors import CellError
 from pxt_assets.functions import chat_completions, embeddings, moderations
 from pxt_assets.values.types import Array, Int, Json, String
@@ -41,8 +41,8 @@ class TestPrepare:
     def test_a_call_of_columns_is_its_request(self):
         """A row's values stand where the columns stood; nothing is sent yet."""
         prepared = plan(chat(temperature=TBL.heat)).prepare(("Hello", 0.5))
-        assert isinstance(prepared, Ask)
-        assert prepared.asked.body == {
+        assert isinstance(prepared, ReadyCall)
+        assert prepared.request.body == {
             "messages": [{"role": "user", "content": "Hello"}],
             "model": "m",
             "temperature": 0.5,
@@ -53,7 +53,7 @@ class TestPrepare:
         compiled = plan({"a": TBL.x, "b": [TBL.y.z, TBL.x]})
         assert [ref._column for ref in compiled.columns] == ["x", "y"]
         assert compiled.prepare((1, {"z": 2})) == {"a": 1, "b": [2, 1]}
-        assert not compiled.asks
+        assert not compiled.calls_functions
 
     @pytest.mark.parametrize(
         ("path", "value"),
@@ -95,19 +95,19 @@ class TestNulls:
     def test_a_null_in_an_optional_input_is_left_out(self):
         """The API's default is asked for."""
         expr = chat(temperature=TBL.heat, model_kwargs={"seed": TBL.seed}, tools=TBL.tools)
-        assert plan(expr).prepare(("x", None, None, None)).asked.body.keys() == {"messages", "model"}
+        assert plan(expr).prepare(("x", None, None, None)).request.body.keys() == {"messages", "model"}
 
     def test_literal_nulls_are_kept(self):
         """An assistant's message that calls a tool has no content, and the row is no null."""
         messages = [{"role": "assistant", "content": None}, {"role": "user", "content": TBL.body}]
         prepared = plan(chat_completions(messages, model="m")).prepare(("x",))
-        assert prepared.asked.body["messages"][0] == {"role": "assistant", "content": None}
+        assert prepared.request.body["messages"][0] == {"role": "assistant", "content": None}
 
     def test_nulls_inside_a_json_value_are_kept(self):
         """Messages may come whole from a column; a null inside them is the data's own."""
         messages = [{"role": "assistant", "content": None, "tool_calls": []}]
         prepared = plan(chat_completions(TBL.messages, model="m")).prepare((messages,))
-        assert prepared.asked.body["messages"] == messages
+        assert prepared.request.body["messages"] == messages
 
     def test_nulls_in_a_template_are_kept(self):
         """A template of columns is a value, not a call."""
@@ -158,7 +158,7 @@ class TestErrors:
         """The message names what was got and the column's type."""
         compiled = Plan(path, column_type)
         with pytest.raises(CellError, match=message):
-            compiled.settle(compiled.prepare((value,)))
+            compiled.check_value(compiled.prepare((value,)))
 
     def test_an_answer_of_another_type_is_the_rows_error(self):
         """A documented field may hold something else on another server."""
@@ -173,7 +173,7 @@ class TestErrors:
     def test_an_unknown_type_holds_anything(self):
         """A copied column keeps its values as they are."""
         value = datetime.timedelta(1)
-        assert plan(TBL.x).settle(value) is value
+        assert plan(TBL.x).check_value(value) is value
 
 
 class TestFinish:

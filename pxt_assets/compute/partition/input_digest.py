@@ -1,4 +1,4 @@
-"""What a column is made from, told from anything else by a digest that takes no look at single cells."""
+"""The digest of what a column is made from, computed without looking at single cells."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from pxt_assets.values.digest import digest
 if TYPE_CHECKING:
     import pyarrow as pa
 
-MADE_FROM = "made_from"
-"""Its name in a file's metadata."""
+INPUT_DIGEST = "made_from"
+"""The digest's name in a file's metadata."""
 
 
-class MadeFrom:
-    """Tells what a column is made from: its code, and the contents of the columns that it reads, in their order."""
+class InputDigest:
+    """The digest of a column's code and of the contents of the columns that it reads, in their order."""
 
     def __init__(self, column: Column) -> None:
         self._code = (column.code_version, *(repr(ref._type) for ref in column.inputs.columns))
@@ -25,11 +25,11 @@ class MadeFrom:
         self._contents = Contents()
 
     def add(self, arrays: Sequence[pa.Array]) -> None:
-        """Takes in the columns of the next rows."""
+        """Adds the columns of the next rows."""
         self._types = [str(array.type) for array in arrays]
         for i, array in enumerate(arrays):
             self._contents.add_to(str(i), array)
 
     def hexdigest(self) -> str:
-        """32 hexadecimal digits."""
+        """The digest of what was added, as 32 hexadecimal digits."""
         return digest(repr((self._code, self._types)).encode(), self._contents.hexdigest().encode()).hex()
