@@ -66,7 +66,7 @@ class CellError(PxtError):
         self.message = f"{message} (request {request_id})" if request_id else message
         self.request_id = request_id
 
-    def to_keep(self) -> "CellError":
+    def without_frames(self) -> "CellError":
         """The same without the frames in which it arose: these would keep alive the images that they held."""
         kept = CellError(self.errortype, self.message, divisible=self.divisible)
         kept.request_id = self.request_id

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 
-from pxt_assets.api.estimate import Estimator, Observed
+from pxt_assets.api.estimate import Estimator, ObservedUsage
 from pxt_assets.api.request import Request, Usage
 from pxt_assets.errors import RunError
 
@@ -18,7 +18,7 @@ class BudgetReachedError(RunError):
         self.max_cost_usd = max_cost_usd
         self.spent_usd = spent_usd
 
-    def of(self, label: str, done: int, total: int) -> BudgetReachedError:
+    def with_progress(self, label: str, done: int, total: int) -> BudgetReachedError:
         """The same, with how far the computation of a partition came, and how to go on."""
         said = BudgetReachedError(self.max_cost_usd, self.spent_usd)
         said.args = (
@@ -46,7 +46,7 @@ class Budget:
         self._in_flight_usd = 0.0
         self._waiting: deque[asyncio.Future[None]] = deque()
 
-    def learn(self, observed: Observed) -> None:
+    def learn(self, observed: ObservedUsage) -> None:
         """Takes in what earlier runs used."""
         self._estimator.learn("", observed)
 
@@ -68,7 +68,7 @@ class Budget:
             self._waiting.append(waiting)
             await waiting
 
-    def take(self, request: Request) -> bool:
+    def reserve(self, request: Request) -> bool:
         """Puts aside what a request that is about to be sent should cost; False if there is no money for it."""
         if not self._is_open:
             return False
@@ -77,33 +77,33 @@ class Budget:
             raise self._unknown(request.model)
         self._in_flight[id(request)] = expected
         self._in_flight_usd += expected
-        self.pass_on()
+        self.wake_next()
         return True
 
-    def answered(self, request: Request, usage: Usage | None, cost_usd: float | None) -> None:
+    def charge(self, request: Request, usage: Usage | None, cost_usd: float | None) -> None:
         """Takes in what an answer cost; None, where nobody knows, ends the sending."""
         if cost_usd is None:
             self._unpriced = request.model
             return
         self.spent_usd += cost_usd
         if usage is not None:
-            observed = Observed(
+            observed = ObservedUsage(
                 1, request.size.least + request.size.tools, usage.input_tokens, usage.output_tokens
             )
             self._estimator.learn(request.model, observed)
 
-    def unanswered(self, request: Request) -> None:
+    def charge_lost_answer(self, request: Request) -> None:
         """Counts a request whose answer was lost as paid for: it may have been."""
         self.spent_usd += self._in_flight.get(id(request), 0.0)
 
-    def settle(self, request: Request) -> None:
+    def release(self, request: Request) -> None:
         """Gives back what was put aside for a request, however it ended."""
         self._in_flight_usd -= self._in_flight.pop(id(request), 0.0)
         if not self._in_flight:
             self._in_flight_usd = 0.0  # not what rounding left
-        self.pass_on()
+        self.wake_next()
 
-    def pass_on(self) -> None:
+    def wake_next(self) -> None:
         """Lets the next request go on, which lets its next one: or all, if there is nothing left to wait for.
 
         Whoever has waited and then sends nothing has to, or those behind would wait for ever.

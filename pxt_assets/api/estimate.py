@@ -9,7 +9,7 @@ from pxt_assets.api.request import Request, Usage
 
 
 @dataclass
-class Observed:
+class ObservedUsage:
     """What answered requests of one model used, added up."""
 
     answers: int = 0
@@ -24,19 +24,19 @@ class Estimator:
     """Estimates of the usage of requests, corrected by what earlier answers of the same model used."""
 
     def __init__(self) -> None:
-        self._observed: dict[str, Observed] = {}
-        self._every = Observed()
+        self._observed: dict[str, ObservedUsage] = {}
+        self._every = ObservedUsage()
 
-    def learn(self, model: str, observed: Observed) -> None:
+    def learn(self, model: str, observed: ObservedUsage) -> None:
         """Takes in some answers of a model."""
-        for total in (self._observed.setdefault(model, Observed()), self._every):
+        for total in (self._observed.setdefault(model, ObservedUsage()), self._every):
             total.answers += observed.answers
             total.estimated_tokens += observed.estimated_tokens
             total.input_tokens += observed.input_tokens
             total.output_tokens += observed.output_tokens
 
     @property
-    def learned(self) -> bool:
+    def has_observations(self) -> bool:
         """Whether any answer is known."""
         return self._every.answers > 0
 
@@ -50,8 +50,8 @@ class Estimator:
             output = known.output_tokens / known.answers
         if size.outputs:
             output = min(output, size.outputs)
-        if endpoint.charged is not None:
-            return replace(endpoint.charged(request.body), output_tokens=round(output))
+        if endpoint.charged_usage is not None:
+            return replace(endpoint.charged_usage(request.body), output_tokens=round(output))
         ratio = known.input_tokens / known.estimated_tokens if known.estimated_tokens else 1.0
         return Usage(input_tokens=round((size.least + size.tools) * ratio), output_tokens=round(output))
 

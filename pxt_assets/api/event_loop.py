@@ -55,7 +55,7 @@ def _run(coroutine: Coroutine[Any, Any, T], started: Future[Callable[[], None]] 
             task = loop.create_task(coroutine)
             if started is not None:
                 started.set_result(lambda: _cancel(loop, task))
-            with _cancelling(loop, task, received):
+            with _cancel_on_interrupt(loop, task, received):
                 return loop.run_until_complete(task)
     finally:
         if not received:  # else the process is to end, for which Python would search it all: seconds, too
@@ -70,7 +70,7 @@ def _cancel(loop: asyncio.AbstractEventLoop, task: asyncio.Task[Any]) -> None:
 
 
 @contextmanager
-def _cancelling(
+def _cancel_on_interrupt(
     loop: asyncio.AbstractEventLoop, task: asyncio.Task[Any], received: list[int]
 ) -> Iterator[None]:
     """Within the block, interrupts cancel the task and are noted; afterwards the handlers are as before.

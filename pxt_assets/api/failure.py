@@ -11,13 +11,13 @@ from pxt_assets.errors import CellError, FatalApiError, RunError
 if TYPE_CHECKING:
     import httpx2
 
-_LONGEST_MESSAGE = 2_000
-_LONGEST_PAGE = 500
-_USEFUL = frozenset({b"x-", b"X-", b"re", b"Re", b"RE"})
-_SHORTEST_SECRET = 8
+_MAX_MESSAGE_LENGTH = 2_000
+_MAX_PAGE_LENGTH = 500
+_RELEVANT_PREFIXES = frozenset({b"x-", b"X-", b"re", b"Re", b"RE"})
+_MIN_SECRET_LENGTH = 8
 """Shorter keys are those of servers that want none; taking them out of texts would garble these."""
 
-_GAVE_UP_WAITING = (504, 524)
+_GATEWAY_TIMEOUTS = (504, 524)
 """Statuses of a gateway whose server was still busy with the request."""
 _HINTS: dict[int, str] = {
     401: " Check api_key of the OpenAIResource (by default the environment variable OPENAI_API_KEY).",
@@ -40,20 +40,20 @@ class Failure:
     code: str | None = None
     headers: Mapping[str, str] = field(default_factory=dict)
     request_id: str | None = None
-    sent: bool = True
+    maybe_sent: bool = True
     """Whether the request may have reached the server."""
 
     @property
     def is_lost(self) -> bool:
         """Whether the server may have answered all the same, and charged for it."""
-        return self.sent and (self.status is None or self.status in _GAVE_UP_WAITING)
+        return self.maybe_sent and (self.status is None or self.status in _GATEWAY_TIMEOUTS)
 
     @property
     def too_large(self) -> bool:
         """Whether this 429 means that the request would not fit into an empty bucket: waiting would not help."""
         return self.status == 429 and self.message.lower().startswith("request too large")
 
-    def of_all_requests(self, where: str) -> FatalApiError:
+    def fatal_error(self, where: str) -> FatalApiError:
         """The error where every request to the API at `where` would meet this one; says what to do, if that is known."""
         asked = f" (request {self.request_id})" if self.request_id else ""
         return FatalApiError(
@@ -61,14 +61,14 @@ class Failure:
             f"{_HINTS.get(self.status or 0, '')}"
         )
 
-    def of_server(self, where: str) -> RunError:
+    def unreachable_error(self, where: str) -> RunError:
         """The error where the server at `where` never answered."""
         return RunError(
             f"cannot reach the API at {where}: {self.name}: {self.message}. "
             "Check base_url of the OpenAIResource, the network and the proxy settings."
         )
 
-    def of_lost_answers(self, count: int) -> CellError:
+    def lost_answers_error(self, count: int) -> CellError:
         """The error of a request that was sent so many times, of which each answer was lost."""
         msg = (
             f"{self.message.rstrip('.')}. It was sent {count} times and may have been paid for as often, since the "
@@ -91,21 +91,23 @@ def failure_of(error: Exception, secrets: tuple[str, ...]) -> Failure | None:
         body = error.body if isinstance(error.body, Mapping) else {}
         return Failure(
             name=name,
-            message=_scrubbed(str(body.get("message") or _page(error)), secrets),
+            message=_redact(str(body.get("message") or _page_text(error)), secrets),
             status=error.status_code,
-            type=_text(body.get("type")),
-            code=_text(body.get("code")),
-            headers=(headers := plain(error.response.headers)),
+            type=_str_or_none(body.get("type")),
+            code=_str_or_none(body.get("code")),
+            headers=(headers := relevant_headers(error.response.headers)),
             request_id=headers.get("x-request-id"),
         )
     if isinstance(error, openai.APIConnectionError):  # a timeout is one too
         cause = error.__cause__
         detail = f" ({type(cause).__name__}: {cause})" if cause else ""
-        return Failure(name, _scrubbed(f"{error.message}{detail}", secrets), sent=not _is_unconnected(error))
+        return Failure(
+            name, _redact(f"{error.message}{detail}", secrets), maybe_sent=not _is_unconnected(error)
+        )
     transport = (aiohttp.ClientError, aiohttp.http_exceptions.HttpProcessingError, httpx2.HTTPError, OSError)
     if isinstance(error, transport):  # a timeout of ours, or an answer that is no HTTP
-        message = _scrubbed(f"{error}" or "no answer in time", secrets)
-        return Failure(name, message, sent=not _is_unconnected(error))
+        message = _redact(f"{error}" or "no answer in time", secrets)
+        return Failure(name, message, maybe_sent=not _is_unconnected(error))
     return None
 
 
@@ -129,7 +131,7 @@ def _is_unconnected(error: BaseException) -> bool:
     return unconnected
 
 
-def plain(headers: httpx2.Headers) -> dict[str, str]:
+def relevant_headers(headers: httpx2.Headers) -> dict[str, str]:
     """Those of an answer's headers that are of use, `x-…` and `retry-after…`, by lower-case name.
 
     Decoded once, since the client's own mapping decodes at every look-up.
@@ -137,22 +139,22 @@ def plain(headers: httpx2.Headers) -> dict[str, str]:
     return {
         name.decode("latin-1").lower(): value.decode("latin-1")
         for name, value in headers.raw
-        if name[:2] in _USEFUL
+        if name[:2] in _RELEVANT_PREFIXES
     }
 
 
-def _scrubbed(text: str, secrets: tuple[str, ...]) -> str:
+def _redact(text: str, secrets: tuple[str, ...]) -> str:
     for secret in secrets:
-        if len(secret) >= _SHORTEST_SECRET:
+        if len(secret) >= _MIN_SECRET_LENGTH:
             text = text.replace(secret, "***")
-    return text if len(text) <= _LONGEST_MESSAGE else f"{text[:_LONGEST_MESSAGE]}…"
+    return text if len(text) <= _MAX_MESSAGE_LENGTH else f"{text[:_MAX_MESSAGE_LENGTH]}…"
 
 
-def _page(error: Any) -> str:
+def _page_text(error: Any) -> str:
     """What an answer said that is no error of the API: a proxy's page, another server's JSON."""
     said = " ".join(error.response.text.split())
-    return f"{error.message}: {said[:_LONGEST_PAGE]}" if said else str(error.message)
+    return f"{error.message}: {said[:_MAX_PAGE_LENGTH]}" if said else str(error.message)
 
 
-def _text(value: object) -> str | None:
+def _str_or_none(value: object) -> str | None:
     return value if isinstance(value, str) else None

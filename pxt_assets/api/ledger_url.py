@@ -18,12 +18,12 @@ def default_ledger_url(storage: Path | None) -> str:
     It lies in `storage`, the storage directory of the Dagster instance; without one in a folder of the system's
     temporary directory that belongs to the user alone. Raises OSError where neither can be written.
     """
-    folder = _temporary() if storage is None else storage
+    folder = _temporary_folder() if storage is None else storage
     folder.mkdir(parents=True, exist_ok=True)
     return f"sqlite:///{folder / _FILE}"
 
 
-def _temporary() -> Path:
+def _temporary_folder() -> Path:
     """The user's own folder in the temporary directory; others may write there, so nobody else's is used."""
     user = os.getuid() if hasattr(os, "getuid") else 0  # elsewhere the directory is the user's own already
     folder = Path(tempfile.gettempdir()) / f"pxt_assets-{user}"

@@ -33,7 +33,7 @@ class Meter:
     """US dollars, None as soon as one answer's price is unknown."""
     limit_utilization: float | None = None
     """Share of what the limits allowed that was used meanwhile, 0 to 1, None where no limit is known."""
-    used: Used = field(default_factory=Used)
+    limit_usage: Used = field(default_factory=Used)
     """What is used of the limits since the first request, by whoever shares them in this process."""
     latencies: array[float] = field(default_factory=lambda: array("d"))
     """Seconds from sending a request to its answer, one for each answer."""
@@ -41,10 +41,10 @@ class Meter:
     """What all this may cost, None for no limit."""
     stopped: bool = False
     """Whether nothing more may be sent: the run is being interrupted."""
-    unsent: set[asyncio.Task[object]] = field(default_factory=set)
+    unsent_tasks: set[asyncio.Task[object]] = field(default_factory=set)
     """Tasks that wait to send: those which a stop may cancel at no cost."""
 
-    def answered(self, model: str, usage: Usage | None, latency: float) -> float | None:
+    def count_answer(self, model: str, usage: Usage | None, latency: float) -> float | None:
         """Counts one answer; `usage` is None where it states none. Returns what it cost, None where that is unknown."""
         self.usage += usage or Usage()
         self.latencies.append(latency)
@@ -52,7 +52,7 @@ class Meter:
         self.cost_usd = None if cost is None or self.cost_usd is None else self.cost_usd + cost
         return cost
 
-    def latency(self, share: float) -> float | None:
+    def latency_quantile(self, share: float) -> float | None:
         """The latency in seconds below which that share of answers came, None without an answer."""
         import numpy as np
 
@@ -68,7 +68,7 @@ def total_cost(meters: Iterable[Meter]) -> float | None:
     return None if None in costs else sum(cost for cost in costs if cost is not None)
 
 
-def dollars(cost: float | None) -> str:
+def cost_text(cost: float | None) -> str:
     """A cost for people: `$12.34`, `$0.000062`, `cost unknown`."""
     if cost is None:
         return "cost unknown"

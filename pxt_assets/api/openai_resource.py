@@ -17,7 +17,7 @@ from pydantic import ConfigDict, Field, PrivateAttr, field_validator
 
 from pxt_assets.api.client import Client
 from pxt_assets.api.ledger_url import MEMORY, default_ledger_url
-from pxt_assets.api.wire import Wire
+from pxt_assets.api.transport import Transport
 from pxt_assets.errors import FatalApiError, RunError
 from pxt_assets.simulator import SimulatorOptions
 from pxt_assets.throttle import Pool, PoolRegistry, model_group, pools
@@ -37,7 +37,7 @@ _CONNECT_SECONDS = 30.0
 
 
 @cache
-def _trusted() -> ssl.SSLContext:
+def _tls_context() -> ssl.SSLContext:
     """The certificates that are trusted: reading them takes longer than the rest of what makes a client."""
     import httpx2
 
@@ -186,7 +186,7 @@ class OpenAIResource(dg.ConfigurableResource[Any]):
         api = self._api(http)
         try:
             yield Client(
-                Wire(api, http),
+                Transport(api, http),
                 partial(self._pool_of, registry),
                 max_in_flight=self.max_in_flight,
                 max_retries=self.max_retries,
@@ -228,7 +228,7 @@ class OpenAIResource(dg.ConfigurableResource[Any]):
         limits = httpx2.Limits(
             max_connections=self.max_in_flight, max_keepalive_connections=self.max_in_flight
         )
-        return openai.DefaultAioHttpClient(timeout=self._timeout(), limits=limits, verify=_trusted())
+        return openai.DefaultAioHttpClient(timeout=self._timeout(), limits=limits, verify=_tls_context())
 
     def _api(self, http: httpx2.AsyncClient) -> openai.AsyncOpenAI:
         import openai

@@ -18,10 +18,10 @@ def cost_usd(model: str, usage: Usage | None) -> float | None:
     Without a `usage` it is unknown too, unless the model is free.
     """
     if usage is None:
-        return 0.0 if _rates(model) == (0.0, 0.0, 0.0) else None
+        return 0.0 if _token_prices(model) == (0.0, 0.0, 0.0) else None
     if usage.input_tokens > _LINEAR_TOKENS or not _is_text(usage):
         return _price(model, usage)
-    rates = _rates(model)
+    rates = _token_prices(model)
     if rates is None:
         return None
     fresh, cached, output = rates
@@ -30,7 +30,7 @@ def cost_usd(model: str, usage: Usage | None) -> float | None:
 
 
 @cache
-def _rates(model: str) -> tuple[float, float, float] | None:
+def _token_prices(model: str) -> tuple[float, float, float] | None:
     """Dollars a fresh input token, a cached one, an output token. (A look-up takes 100 µs: once a model.)"""
     thousand = [
         _price(model, Usage(1_000)),

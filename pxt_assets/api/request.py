@@ -9,8 +9,8 @@ from typing import Any, Protocol
 
 from pxt_assets.throttle.cost import Size
 from pxt_assets.values.digest import digest
-from pxt_assets.values.json_text import canonical, dumps
-from pxt_assets.values.media import Sent
+from pxt_assets.values.json_text import canonical_json, dumps
+from pxt_assets.values.media import MediaArgument
 
 ORDERED_ARGUMENTS = ("response_format", "text", "tools")
 """Arguments that hold schemas, in which the order of keys has a meaning.
@@ -41,7 +41,7 @@ class Usage:
 
 
 @dataclass(frozen=True, slots=True)
-class Parsed:
+class ParsedAnswer:
     """An answer's body: a value for each cell that was asked for, and what they used."""
 
     values: Sequence[Any]
@@ -51,7 +51,7 @@ class Parsed:
     """The model snapshot that answered."""
     urls: Sequence[str] = ()
     """Where the rest of the answer is to be had from."""
-    completed: Callable[[Sequence[bytes]], Sequence[Any]] | None = None
+    values_with_downloads: Callable[[Sequence[bytes]], Sequence[Any]] | None = None
     """The values, once the contents of `urls` are there."""
 
 
@@ -61,7 +61,7 @@ class Endpoint:
 
     path: str
     """`/chat/completions`: below the base URL."""
-    parse: Callable[[bytes, Mapping[str, Any]], Parsed]
+    parse: Callable[[bytes, Mapping[str, Any]], ParsedAnswer]
     """(the answer's body, the request's) -> values. Raises ValueError for a body that is not such an answer."""
     size: Callable[[Mapping[str, Any]], Size] = field(default=lambda _body: Size())
     """What a body holds that the API's limiter may charge for."""
@@ -73,7 +73,7 @@ class Endpoint:
     """Whether an answer costs so much that one which may have been paid for is not asked for again lightly."""
     answer_tokens: int = 0
     """Tokens that an answer is expected to have, as long as none is known."""
-    charged: Callable[[Mapping[str, Any]], Usage] | None = None
+    charged_usage: Callable[[Mapping[str, Any]], Usage] | None = None
     """What a body is charged for, where that is not the tokens in its `size`: characters, seconds of sound."""
     max_cells: int = 1
     """How many cells one request can carry."""
@@ -83,7 +83,7 @@ class Endpoint:
     """The bodies of single cells as the body that is sent; they differ in their `input` alone."""
 
 
-class Asked(Protocol):
+class CellRequest(Protocol):
     """What names a cell and leads to its value: a request to the API, or the call of a local function."""
 
     @property
@@ -91,7 +91,7 @@ class Asked(Protocol):
         """Names the value."""
 
     @property
-    def held(self) -> int:
+    def memory_bytes(self) -> int:
         """Bytes of text, images and sounds that it keeps in memory."""
 
     @property
@@ -107,10 +107,10 @@ class Asked(Protocol):
         """The estimate of what it takes from the token bucket."""
 
     @property
-    def packed_with(self) -> bytes:
+    def pack_key(self) -> bytes:
         """Equal for those that can be asked for at once."""
 
-    def settled(self, value: Any) -> Any:
+    def cell_value(self, value: Any) -> Any:
         """The cell's value, made of the answer's. Raises CellError for an answer that is no result."""
 
 
@@ -120,15 +120,15 @@ class Request:
 
     endpoint: Endpoint
     body: Mapping[str, Any]
-    settle: Callable[[Any], Any] | None = field(default=None, compare=False)
+    to_cell_value: Callable[[Any], Any] | None = field(default=None, compare=False)
     """What is made of the answer's value: its parsed form, where one was asked for."""
 
     @cached_property
     def _plain(self) -> tuple[bytes, int, bool]:
         """The body as JSON with gaps for its media, the bytes that these hold, and whether there are any."""
-        found: list[Sent] = []
+        found: list[MediaArgument] = []
 
-        def gap(media: Sent) -> str:
+        def gap(media: MediaArgument) -> str:
             found.append(media)
             return ""
 
@@ -142,7 +142,7 @@ class Request:
         return text if not has_media else dumps(self.body, lambda media: media.data_url).encode()
 
     @property
-    def held(self) -> int:
+    def memory_bytes(self) -> int:
         """Bytes of text, images and sounds that it keeps in memory."""
         text, media, _ = self._plain
         return len(text) + media
@@ -153,7 +153,7 @@ class Request:
 
         The order of a dict's keys plays no part, except in schemas: a model fills them in in their order.
         """
-        parts = [self.endpoint.path.encode(), canonical(self.body, _named).encode()]
+        parts = [self.endpoint.path.encode(), canonical_json(self.body, _media_digest).encode()]
         schemas = [self.body[name] for name in ORDERED_ARGUMENTS if name in self.body]
         if schemas:
             parts.append(dumps(schemas).encode())
@@ -185,14 +185,14 @@ class Request:
         return self.endpoint.max_tokens
 
     @cached_property
-    def packed_with(self) -> bytes:
+    def pack_key(self) -> bytes:
         """Equal for requests that can be sent as one: all but their input is the same."""
         rest = {k: v for k, v in self.body.items() if k != "input"}
-        return self.endpoint.path.encode() + canonical(rest).encode()
+        return self.endpoint.path.encode() + canonical_json(rest).encode()
 
-    def settled(self, value: Any) -> Any:
+    def cell_value(self, value: Any) -> Any:
         """The cell's value, made of the answer's. Raises CellError for an answer that is no result."""
-        return value if self.settle is None else self.settle(value)
+        return value if self.to_cell_value is None else self.to_cell_value(value)
 
     def check(self) -> None:
         """Raises TypeError or ValueError for a body that JSON cannot hold."""
@@ -204,7 +204,7 @@ def characters_of_schemas(body: Mapping[str, Any]) -> int:
     return sum(len(dumps(body[name])) for name in ORDERED_ARGUMENTS if name in body)
 
 
-def _named(media: Sent) -> object:
+def _media_digest(media: MediaArgument) -> object:
     return {"$media": media.digest}
 
 

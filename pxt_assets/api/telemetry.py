@@ -33,9 +33,9 @@ SCOPE = "pxt_assets"
 SCHEMA_URL = "https://opentelemetry.io/schemas/1.41.0"
 DURATION = "gen_ai.client.operation.duration"
 USAGE = "gen_ai.client.token.usage"
-SECONDS = (0.01, 0.02, 0.04, 0.08, 0.16, 0.32, 0.64, 1.28, 2.56, 5.12, 10.24, 20.48, 40.96, 81.92)
+DURATION_BOUNDS_S = (0.01, 0.02, 0.04, 0.08, 0.16, 0.32, 0.64, 1.28, 2.56, 5.12, 10.24, 20.48, 40.96, 81.92)
 """Bounds of the buckets of durations, which the conventions advise."""
-TOKENS = tuple(4**i for i in range(14))
+TOKEN_BOUNDS = tuple(4**i for i in range(14))
 """Bounds of the buckets of token counts, which the conventions advise: 1 to 67,108,864."""
 _OPERATIONS = {"chat": "chat", "responses": "chat", "images": "generate_content", "audio": "generate_content"}
 """`gen_ai.operation.name` by an endpoint's first name, where it is not that name itself."""
@@ -45,7 +45,7 @@ _PORTS = {"http": 80, "https": 443}
 
 
 @cache
-def installed() -> Telemetry | None:
+def find_telemetry() -> Telemetry | None:
     """What records, None without `opentelemetry-api`, or with one from before 1.30."""
     try:
         from opentelemetry import metrics, trace
@@ -68,8 +68,8 @@ class Telemetry:
         self.tracer = tracer
         self.context, self.trace = context, trace  # importing them anew takes as long as a span of theirs
         histogram = meter.create_histogram
-        self.duration = histogram(DURATION, "s", explicit_bucket_boundaries_advisory=SECONDS)
-        self.tokens = histogram(USAGE, "{token}", explicit_bucket_boundaries_advisory=TOKENS)
+        self.duration = histogram(DURATION, "s", explicit_bucket_boundaries_advisory=DURATION_BOUNDS_S)
+        self.tokens = histogram(USAGE, "{token}", explicit_bucket_boundaries_advisory=TOKEN_BOUNDS)
         self.retries = meter.create_counter("pxt.retries", "{request}", "Requests sent again after a fault.")
         self.rate_limited = meter.create_counter("pxt.rate_limited", "{response}", "429 answers met.")
         self.utilization = meter.create_gauge(
@@ -140,7 +140,7 @@ class RequestSpan:
     def _end(self, told: Mapping[str, Any]) -> None:
         self._telemetry.duration.record(self._clock() - self._sent, self._common)
         if self._span.is_recording():
-            self._span.set_attributes(_known(told))
+            self._span.set_attributes(_without_none(told))
         self._span.end()
         self._telemetry.context.detach(self._token)
 
@@ -154,17 +154,17 @@ def partition_span(
     What it gives is called with the attributes of the outcome (`pxt.rows_computed`, ...; None for what is not known) and
     the share of the rate limits that the partition used, 0 to 1.
     """
-    telemetry = installed()
+    telemetry = find_telemetry()
     if telemetry is None:
         yield lambda _attributes, _limit_utilization: None
         return
-    given = _known({"pxt.asset": asset, "pxt.partition": partition, "pxt.run_id": run_id})
+    given = _without_none({"pxt.asset": asset, "pxt.partition": partition, "pxt.run_id": run_id})
     with telemetry.tracer.start_as_current_span(
         f"compute {asset}", attributes=given, record_exception=False, set_status_on_exception=False
     ) as span:
 
         def finish(attributes: Mapping[str, Any], limit_utilization: float | None) -> None:
-            span.set_attributes(_known(attributes))
+            span.set_attributes(_without_none(attributes))
             if limit_utilization is not None:
                 telemetry.utilization.set(limit_utilization, {"pxt.asset": asset})
 
@@ -176,7 +176,7 @@ def partition_span(
             raise
 
 
-def _known(attributes: Mapping[str, Any]) -> dict[str, Any]:
+def _without_none(attributes: Mapping[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in attributes.items() if value is not None}
 
 

@@ -58,7 +58,7 @@ async def compute(column: Column, shared: Shared, admitted: Callable[[], None] =
     """
     try:
         with (
-            column.inputs.held(),
+            column.inputs.keep_open(),
             partition_span(column.asset_name, column.partition_key, column.run_id) as finish_span,
         ):
             outcome = await _compute(column, shared, admitted)
@@ -151,7 +151,7 @@ async def _ask_and_commit(
     try:
         await asker.run()
     except BudgetReachedError as e:
-        raise e.of(column.label, asker.done, column.total) from e
+        raise e.with_progress(column.label, asker.done, column.total) from e
     cells.simulated = cells.simulated or (client is not None and bool(client.simulated))
     async with shared.commits:
         assembly = await _interruptible(partial(_commit, column, cells, asker, sidecar, check_claim))

@@ -305,7 +305,7 @@ class StoredRows(Rows):
         self._version = file.version
         self._source: Any = None
 
-    def newest(self) -> Rows:
+    def latest(self) -> Rows:
         """The rows of the file as it is now."""
         try:
             return ParquetFile(self._file.path).rows()
@@ -314,7 +314,7 @@ class StoredRows(Rows):
             raise SourceError(msg) from e
 
     @contextlib.contextmanager
-    def held(self) -> Iterator[None]:
+    def keep_open(self) -> Iterator[None]:
         """Keeps a file on a local disk open, which is there as long as it is."""
         if not is_local(self._file.path):
             yield

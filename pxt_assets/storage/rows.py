@@ -13,7 +13,7 @@ from pxt_assets.errors import CellError, SourceError
 from pxt_assets.storage.batches import BATCH_BYTES, exact_batches
 from pxt_assets.values.conversion import to_arrow
 from pxt_assets.values.media import Media, is_image, media_of
-from pxt_assets.values.types import Image, Json, plain_type
+from pxt_assets.values.types import Image, Json, variable_length_type
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -48,11 +48,11 @@ class Rows:
         schema = pa.schema([self.schema.field(name) for name in columns])
         return pa.Table.from_batches(self._read(columns, 65_536), schema)
 
-    def newest(self) -> Rows:
+    def latest(self) -> Rows:
         """The rows as they are now, where they are stored and may have been replaced."""
         return self
 
-    def held(self) -> AbstractContextManager[None]:
+    def keep_open(self) -> AbstractContextManager[None]:
         """While it lasts, rows that are stored are read as they are now, though others may take their place."""
         return nullcontext()
 
@@ -86,12 +86,12 @@ class _Chain(Rows):
         self._parts = parts
 
     @contextmanager
-    def held(self) -> Iterator[None]:
+    def keep_open(self) -> Iterator[None]:
         with ExitStack() as stack:
             for part in self._parts[
                 :_PARTS_HELD
             ]:  # a process may open so many; the others are read if they stay
-                stack.enter_context(part.held())
+                stack.enter_context(part.keep_open())
             yield
 
 
@@ -129,7 +129,7 @@ def _cast(batch: pa.RecordBatch, schema: pa.Schema) -> pa.RecordBatch:
 def _general(arrow_type: pa.DataType) -> pa.DataType:
     import pyarrow as pa
 
-    return arrow_type.value_type if pa.types.is_dictionary(arrow_type) else plain_type(arrow_type)
+    return arrow_type.value_type if pa.types.is_dictionary(arrow_type) else variable_length_type(arrow_type)
 
 
 def rows_of(value: object) -> Rows:
@@ -140,7 +140,7 @@ def rows_of(value: object) -> Rows:
     import pyarrow.dataset as ds
 
     if isinstance(value, Rows):
-        return value.newest()
+        return value.latest()
     if isinstance(value, ds.Dataset):
         dataset = value
 

@@ -15,7 +15,7 @@ from pxt_assets.errors import CellError, SourceError
 from pxt_assets.storage.contents import Contents
 from pxt_assets.storage.parquet import ParquetFile, sidecar_of
 from pxt_assets.storage.rows import chained, rows_of
-from pxt_assets.values.conversion import loaded
+from pxt_assets.values.conversion import to_user_values
 from pxt_assets.values.types import schema_entries
 
 if TYPE_CHECKING:
@@ -253,7 +253,7 @@ def to_pandas(table: pa.Table) -> pd.DataFrame:
 
 def _loaded(table: pa.Table, i: int) -> list[Any] | None:
     try:
-        return loaded(table.column(i), table.schema.field(i))
+        return to_user_values(table.column(i), table.schema.field(i))
     except CellError as e:
         msg = f"column {table.column_names[i]!r}: {e.message}"
         raise SourceError(msg) from e

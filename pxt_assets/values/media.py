@@ -15,7 +15,7 @@ from urllib.parse import unquote
 
 from pxt_assets.errors import CellError
 from pxt_assets.values.digest import digest
-from pxt_assets.values.sniff import AUDIO_FORMATS, IMAGE_FORMATS, MIME_TYPES, sniffed
+from pxt_assets.values.sniff import AUDIO_FORMATS, IMAGE_FORMATS, MIME_TYPES, sniff_format
 from pxt_assets.values.types import Audio, ColumnType, Image
 
 if TYPE_CHECKING:
@@ -28,11 +28,11 @@ MAX_AUDIO_BYTES = 25 * 2**20
 MAX_IMAGE_BYTES = 50 * 2**20
 """An image that is sent or uploaded. Source: https://platform.openai.com/docs/api-reference/images/createEdit; in a
 message it is what a whole request could hold until April 2026, and what single images are still refused beyond."""
-_LOCAL = ("", "file", "local")
-_STORES = ("memory", "s3", "s3a", "gs", "gcs", "az", "abfs", "abfss", "adl")
+_LOCAL_PROTOCOLS = ("", "file", "local")
+_STORAGE_PROTOCOLS = ("memory", "s3", "s3a", "gs", "gcs", "az", "abfs", "abfss", "adl")
 """Protocols that a path may have: storages, nothing that asks another host in this machine's name."""
 _PROTOCOL = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*)://")
-_KEPT_BY_PILLOW = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF")
+_PILLOW_FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF")
 
 
 @dataclass(frozen=True)
@@ -49,7 +49,7 @@ class Media:
     @cached_property
     def format(self) -> str | None:
         """What the bytes are: `jpeg`, `png`, `mp3`, ...; None if they are nothing known."""
-        return None if self.content is None else sniffed(self.content)
+        return None if self.content is None else sniff_format(self.content)
 
     @cached_property
     def digest(self) -> str:
@@ -67,7 +67,7 @@ class Media:
 
 
 @dataclass(frozen=True)
-class Sent:
+class MediaArgument:
     """An image or a sound where the API takes one: in a JSON body as a data URL, in a form as a file."""
 
     media: Media
@@ -103,7 +103,7 @@ def is_image(value: object) -> TypeGuard[PIL.Image.Image]:
 
 
 @dataclass(frozen=True)
-class Reading:
+class ReadOptions:
     """How the files that columns name are read."""
 
     storage_options: Mapping[str, Any] = field(default_factory=dict, repr=False)
@@ -117,14 +117,16 @@ class Reading:
         most = (MAX_AUDIO_BYTES if is_audio else MAX_IMAGE_BYTES) if self.for_api else MAX_READ_BYTES
         if size > most:
             what = "Audio" if is_audio else "Image"
-            msg = f"{_shown(path)} has {size:,} bytes, allowed: {most:,}; make it smaller upstream"
+            msg = f"{_quote_path(path)} has {size:,} bytes, allowed: {most:,}; make it smaller upstream"
             raise CellError(f"{what}TooLarge", msg)
 
 
-_PLAIN = Reading()
+_DEFAULT_OPTIONS = ReadOptions()
 
 
-def media_of(value: object, column_type: type[ColumnType] | None, reading: Reading = _PLAIN) -> Media:
+def media_of(
+    value: object, column_type: type[ColumnType] | None, reading: ReadOptions = _DEFAULT_OPTIONS
+) -> Media:
     """The image or sound that a value of an Image or Audio column stands for.
 
     Takes bytes, a PIL image, a path or URL as text, a data URL, or `{"bytes", "path"}`. A path is read, and must hold
@@ -141,29 +143,29 @@ def media_of(value: object, column_type: type[ColumnType] | None, reading: Readi
             return Media(bytes(content), path if isinstance(path, str) else None)
         value = path if content is None and path is not None else value
     if is_image(value):
-        return Media(encoded(value))
+        return Media(encode_image(value))
     if isinstance(value, PurePath):
         if column_type is not None and (file := Path(value)).is_file():
             told = file.stat()
-            return _constant(str(value), issubclass(column_type, Audio), told.st_mtime_ns, told.st_size)
+            return _read_constant(str(value), issubclass(column_type, Audio), told.st_mtime_ns, told.st_size)
         value = str(value)
     if not isinstance(value, str):
         msg = f"got {type(value).__name__}, allowed: bytes, a path, a URL, or a PIL image"
         raise CellError("TypeError", msg)
     if value.startswith("data:"):
-        return Media(_of_data_url(value))
+        return Media(_decode_data_url(value))
     if _protocol(value) in ("http", "https"):
         return Media(None, url=value)
     if column_type is None:
         msg = "got a path in a column that was not declared; declare it in schema= as Image or Audio to have it read"
         raise CellError("UndeclaredPath", msg)
-    return _read(value, column_type, reading)
+    return _read_media(value, column_type, reading)
 
 
 @lru_cache(maxsize=16)
-def _constant(path: str, is_audio: bool, _mtime_ns: int, _size: int) -> Media:
+def _read_constant(path: str, is_audio: bool, _mtime_ns: int, _size: int) -> Media:
     """A file that code names, and that all rows share: read once for as long as it stays as it is."""
-    return _read(path, Audio if is_audio else Image, Reading(for_api=True))
+    return _read_media(path, Audio if is_audio else Image, ReadOptions(for_api=True))
 
 
 def _protocol(text: str) -> str:
@@ -172,7 +174,7 @@ def _protocol(text: str) -> str:
     return found[1].lower() if found else ""
 
 
-def _of_data_url(url: str) -> bytes:
+def _decode_data_url(url: str) -> bytes:
     header, _, data = url.partition(",")
     if not header.endswith(";base64"):
         msg = "got a data URL that is not base64, allowed: data:image/...;base64,..."
@@ -184,27 +186,29 @@ def _of_data_url(url: str) -> bytes:
         raise CellError("ValueError", msg) from e
 
 
-def _read(path: str, column_type: type[ColumnType], reading: Reading) -> Media:
-    content = _content(path, column_type, reading)
+def _read_media(path: str, column_type: type[ColumnType], reading: ReadOptions) -> Media:
+    content = _read_bytes(path, column_type, reading)
     wanted = AUDIO_FORMATS if issubclass(column_type, Audio) else IMAGE_FORMATS
     media = Media(content, path)
     if media.format not in wanted:
         kind = "audio" if issubclass(column_type, Audio) else "image"
-        msg = f"{_shown(path)} holds no {kind} of a known format ({', '.join(sorted(wanted))})"
+        msg = f"{_quote_path(path)} holds no {kind} of a known format ({', '.join(sorted(wanted))})"
         raise CellError("NotMedia", msg)
     return media
 
 
-def _content(path: str, column_type: type[ColumnType], reading: Reading) -> bytes:
+def _read_bytes(path: str, column_type: type[ColumnType], reading: ReadOptions) -> bytes:
     protocol = _protocol(path)
-    if protocol not in (*_LOCAL, *_STORES) or (protocol not in _LOCAL and "::" in path):
-        msg = f"{_shown(path)} is no path of a storage; allowed: a local path, or a URL with {', '.join(_STORES)}"
+    if protocol not in (*_LOCAL_PROTOCOLS, *_STORAGE_PROTOCOLS) or (
+        protocol not in _LOCAL_PROTOCOLS and "::" in path
+    ):
+        msg = f"{_quote_path(path)} is no path of a storage; allowed: a local path, or a URL with {', '.join(_STORAGE_PROTOCOLS)}"
         raise CellError("ValueError", msg)
     try:
-        if protocol in _LOCAL:
-            local = _local(path, protocol)
+        if protocol in _LOCAL_PROTOCOLS:
+            local = _local_file(path, protocol)
             if not local.is_file():  # a device or a pipe would never end
-                msg = f"{_shown(path)} is no file"
+                msg = f"{_quote_path(path)} is no file"
                 raise CellError("FileNotFoundError", msg)
             reading.check(path, local.stat().st_size, column_type)
             return local.read_bytes()
@@ -217,11 +221,11 @@ def _content(path: str, column_type: type[ColumnType], reading: Reading) -> byte
     except CellError:
         raise
     except Exception as e:  # every storage has errors of its own, which may quote credentials
-        msg = f"{_shown(path)} cannot be read"
+        msg = f"{_quote_path(path)} cannot be read"
         raise CellError(type(e).__name__, msg) from None
 
 
-def _local(path: str, protocol: str) -> Path:
+def _local_file(path: str, protocol: str) -> Path:
     """The file of a path, or of a URL as fsspec writes it (unquoted) or as the standard has it (quoted)."""
     if not protocol:
         return Path(path)
@@ -229,12 +233,12 @@ def _local(path: str, protocol: str) -> Path:
     return Path(name) if "%" not in name or Path(name).is_file() else Path(unquote(name))
 
 
-def _shown(path: str) -> str:
+def _quote_path(path: str) -> str:
     """A path as a message quotes it: what a table has in a path's place may be megabytes."""
     return repr(path if len(path) <= 200 else f"{path[:200]}…")
 
 
-def encoded(image: PIL.Image.Image, format: str | None = None, mode: str | None = None) -> bytes:
+def encode_image(image: PIL.Image.Image, format: str | None = None, mode: str | None = None) -> bytes:
     """A PIL image as a file: in the format it was opened from, so that a JPEG stays one; PNG otherwise.
 
     Which way up it is told to be is kept, or where the format changes carried out. `mode` is Pillow's, None for that of
@@ -242,7 +246,7 @@ def encoded(image: PIL.Image.Image, format: str | None = None, mode: str | None 
     """
     own = "JPEG" if image.format == "MPO" else image.format  # what telephones call their JPEGs with a preview
     wanted = (format or own or "PNG").upper()
-    if wanted not in _KEPT_BY_PILLOW:
+    if wanted not in _PILLOW_FORMATS:
         wanted = "PNG"
     target = io.BytesIO()
     try:
@@ -254,14 +258,14 @@ def encoded(image: PIL.Image.Image, format: str | None = None, mode: str | None 
             image = image.convert(mode)
         if wanted == "PNG":
             image = _in_png_mode(image)
-        image.save(target, wanted, **_options(image, wanted))
+        image.save(target, wanted, **_save_options(image, wanted))
     except Exception as e:  # Pillow's plugins raise what they like for a broken image
         msg = f"the image cannot be encoded as {wanted} ({type(e).__name__})"
         raise CellError("ImageError", msg) from e
     return target.getvalue()
 
 
-def _options(image: PIL.Image.Image, format: str) -> dict[str, Any]:
+def _save_options(image: PIL.Image.Image, format: str) -> dict[str, Any]:
     """How to save an image so that it stays as it is."""
     from PIL.JpegImagePlugin import JpegImageFile, get_sampling
 
@@ -293,7 +297,7 @@ def _in_png_mode(image: PIL.Image.Image) -> PIL.Image.Image:
     return image.convert(_PNG_MODE_OF.get(image.mode, "RGB"))
 
 
-def opened(content: bytes) -> PIL.Image.Image:
+def open_image(content: bytes) -> PIL.Image.Image:
     """The bytes as a PIL image, decoded when its pixels are asked for. Raises CellError if they are none."""
     import PIL.Image
 

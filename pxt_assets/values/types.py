@@ -81,7 +81,7 @@ class Array(ColumnType):
         shape, dtype = item, "float32"
         if isinstance(item, tuple) and len(item) == 2:
             shape, dtype = item[0], getattr(item[1], "__name__", str(item[1]))
-        if not _is_vector(shape) or dtype != "float32":
+        if not _is_vector_shape(shape) or dtype != "float32":
             msg = f"got Array[{item!r}]; a vector's type is Array[(length,), 'float32'] or Array[(None,), 'float32']"
             raise TypeError(msg)
         return _array(shape[0])
@@ -93,7 +93,7 @@ class Array(ColumnType):
         return pa.list_(pa.float32()) if cls.dim is None else pa.list_(pa.float32(), cls.dim)
 
 
-def _is_vector(shape: object) -> TypeGuard[tuple[int | None]]:
+def _is_vector_shape(shape: object) -> TypeGuard[tuple[int | None]]:
     if not isinstance(shape, tuple) or len(shape) != 1:
         return False
     return shape[0] is None or (type(shape[0]) is int and shape[0] > 0)
@@ -104,7 +104,7 @@ def _array(dim: int | None) -> type[Array]:
     return Array if dim is None else type("Array", (Array,), {"dim": dim, "__doc__": Array.__doc__})
 
 
-class _Media(ColumnType):
+class _MediaType(ColumnType):
     @classmethod
     def arrow(cls) -> pa.DataType:
         import pyarrow as pa
@@ -112,11 +112,11 @@ class _Media(ColumnType):
         return pa.struct([("bytes", pa.binary()), ("path", pa.string())])
 
 
-class Image(_Media):
+class Image(_MediaType):
     """A picture: `struct<bytes: binary, path: string>`, as Hugging Face `datasets` stores it."""
 
 
-class Audio(_Media):
+class Audio(_MediaType):
     """A sound: `struct<bytes: binary, path: string>`, as Hugging Face `datasets` stores it."""
 
 
@@ -149,7 +149,7 @@ class ImageList(Json):
 
 def is_media(column_type: type[ColumnType] | None) -> bool:
     """Whether a column of this type holds images or sounds, and nothing else."""
-    return column_type is not None and issubclass(column_type, _Media)
+    return column_type is not None and issubclass(column_type, _MediaType)
 
 
 def is_media_struct(arrow_type: pa.DataType) -> bool:
@@ -211,7 +211,7 @@ def schema_entries(schema: pa.Schema) -> list[tuple[str, str]]:
     return [(field.name, "json" if is_json(field.type) else str(field.type)) for field in schema]
 
 
-def plain_type(arrow_type: pa.DataType) -> pa.DataType:
+def variable_length_type(arrow_type: pa.DataType) -> pa.DataType:
     """The type with a vector's length left open: what cells of different files have in common."""
     import pyarrow as pa
 

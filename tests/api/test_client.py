@@ -20,7 +20,9 @@ from pxt_assets.throttle import Pool
 from pxt_assets.throttle.breaker import FAULTS
 from tests.virtual_time import run
 
-REQUEST = chat_completions.ask({"messages": [{"role": "user", "content": "Hi"}], "model": "gpt-4o-mini"})
+REQUEST = chat_completions.cell_request(
+    {"messages": [{"role": "user", "content": "Hi"}], "model": "gpt-4o-mini"}
+)
 ANSWER = {"choices": [{"message": {"content": "Hello"}}], "usage": {"prompt_tokens": 1}}
 ASKED = httpx2.Request("POST", "http://127.0.0.1/v1/chat/completions")
 

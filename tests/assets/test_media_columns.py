@@ -30,7 +30,7 @@ from pxt_assets.functions import (
     transcriptions,
 )
 from pxt_assets.throttle import pools
-from pxt_assets.values.media import opened
+from pxt_assets.values.media import open_image
 from pxt_assets.values.types import Audio, Image, Json
 from tests.pictures import mask, picture, sound
 from tests.runs import failure, materialize, message, metadata, rows_asset, stored, values
@@ -149,7 +149,7 @@ class TestForms:
 
     def test_a_frame_of_pil_images(self, store, server, openai):
         """Beside bytes and missing values; a JPEG is sent as one."""
-        jpeg = opened(picture(format="JPEG"))
+        jpeg = open_image(picture(format="JPEG"))
 
         @dg.asset(io_manager_key="columns")
         def tickets() -> pd.DataFrame:
@@ -456,8 +456,8 @@ class TestImages:
     def test_they_are_paced_evenly(self, store, openai):
         """At the rate of their model, 600 a minute where none is given."""
         paced = OpenAIResource(api_key="sk-paced", rate_limits={"gpt-image-2": 120})
-        request = image_generations.ask({"prompt": "x", "model": "gpt-image-2"})
-        other = speech.ask({"input": "x", "model": "tts-1", "voice": "nova"})
+        request = image_generations.cell_request({"prompt": "x", "model": "gpt-image-2"})
+        other = speech.cell_request({"input": "x", "model": "tts-1", "voice": "nova"})
         assert (paced._pool_of(pools, request).rpm, paced._pool_of(pools, other).rpm) == (120, 600)
 
 
@@ -695,8 +695,8 @@ class TestBounds:
         for i in range(12):
             (tmp_path / f"{i:02}.png").write_bytes(picture((i, 0, 0)))
         read: list[int] = []
-        content = media._content
-        monkeypatch.setattr(media, "_content", lambda *a: (read.append(len(server.asked)), content(*a))[1])
+        content = media._read_bytes
+        monkeypatch.setattr(media, "_read_bytes", lambda *a: (read.append(len(server.asked)), content(*a))[1])
         tbl = Table.from_files("pics", f"{tmp_path}/*.png", key="path")
         captioned(tbl)
         materialize(tbl.assets, store, openai)

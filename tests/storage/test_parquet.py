@@ -155,9 +155,9 @@ class TestParquetFile:
         ParquetFile(folder / "a.parquet").write(table().schema, [table(3, 4)], {})
         with pytest.raises(SourceError, match=r"a\.parquet was materialized meanwhile; materialize again"):
             rows.table(["id"])
-        with pytest.raises(SourceError, match=r"a\.parquet was materialized meanwhile"), rows.held():
+        with pytest.raises(SourceError, match=r"a\.parquet was materialized meanwhile"), rows.keep_open():
             list(rows.batches(["id"], 1)) if is_local(folder) else rows.table(["id"])
-        assert rows.newest().table(["id"])["id"].to_pylist() == [3, 4]
+        assert rows.latest().table(["id"])["id"].to_pylist() == [3, 4]
 
     def test_rows_that_are_gone_are_told(self, folder):
         """A removed file is another version, too."""
@@ -173,7 +173,7 @@ class TestParquetFile:
         file = ParquetFile(UPath(tmp_path) / "a.parquet")
         file.write(table().schema, [table(1, 2), table(3)], {})
         rows = file.rows()
-        with rows.held():
+        with rows.keep_open():
             ParquetFile(file.path).write(table().schema, [table(9)], {})
             remove(file.path)
             in_step = zip(rows.batches(["id"], 1), rows.batches(["r"], 1), strict=True)

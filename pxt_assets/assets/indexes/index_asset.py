@@ -77,7 +77,7 @@ def _vectors(spec: IndexSpec, query: Any) -> Expr:
     """The vectors of what is to be looked up."""
     if isinstance(query, Expr) and query._type is not None and issubclass(query._type, Array):
         return query
-    if not isinstance(query, ColumnRef) or query._home is None:
+    if not isinstance(query, ColumnRef) or query._table_indexes is None:
         msg = (
             f"{spec.label}.search: got {type(query).__name__} {query!r:.60}, allowed: a column of a table, such as "
             "tbl.question (add a path as a computed column first); for a search right now there is tbl.column.similarity(...)"
@@ -93,7 +93,7 @@ def _vectors(spec: IndexSpec, query: Any) -> Expr:
             f"{'an image_embed=' if images else 'a string_embed='}, or search by a column of vectors"
         )
         raise DefinitionError(msg)
-    return query._home.vectors_of(query, embedder(query), f"{query._column}_{spec.name}_vectors")
+    return query._table_indexes.vectors_of(query, embedder(query), f"{query._column}_{spec.name}_vectors")
 
 
 def index_asset(spec: IndexAssetSpec) -> EmbeddingIndex:

@@ -96,7 +96,7 @@ class IndexMaterialization:
                 async with claimed(
                     self._store.file(self._index.key, partition).path, self._context.run.run_id
                 ):
-                    with inputs.held():
+                    with inputs.keep_open():
                         await in_thread(inputs.check)
                         with reaching(database.uri, RunError):
                             self._stored, written = await in_thread(

@@ -10,7 +10,7 @@ from typing import Any
 
 from pxt_assets.api.client import Client
 from pxt_assets.api.meter import Meter
-from pxt_assets.api.request import Asked, Request, pack
+from pxt_assets.api.request import CellRequest, Request, pack
 from pxt_assets.compute.asking.packing import Packer
 from pxt_assets.compute.asking.shared_answers import Answers
 from pxt_assets.local.local_call import IN_FLIGHT, LocalCall
@@ -35,7 +35,7 @@ class Calls:
         self._threads = Threads(_THREADS)
         self._answers = Answers()
 
-    async def answer(self, asked: Asked, *, is_cell: bool) -> Answered:
+    async def answer(self, asked: CellRequest, *, is_cell: bool) -> Answered:
         """The value of what is asked for, and what it took: nothing, where an equal call of another cell gave it.
 
         What is a cell of its own (`is_cell`) is asked for once as it is. Raises as the client does.
@@ -83,12 +83,12 @@ class Calls:
     async def _run(self, calls: Sequence[LocalCall]) -> Sequence[Answered]:
         task = asyncio.current_task()
         assert task is not None
-        self._meter.unsent.add(task)
+        self._meter.unsent_tasks.add(task)
         try:
             async with self._local_slots:
                 if self._meter.stopped:
                     raise asyncio.CancelledError
-                self._meter.unsent.discard(task)
+                self._meter.unsent_tasks.discard(task)
                 began = time.monotonic()
                 values = await calls[0].function.run([call.arguments for call in calls], self._threads)
                 took = Provenance(
@@ -101,4 +101,4 @@ class Calls:
                 )
                 return [(value, took) for value in values]
         finally:
-            self._meter.unsent.discard(task)
+            self._meter.unsent_tasks.discard(task)

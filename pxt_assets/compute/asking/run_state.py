@@ -29,7 +29,7 @@ class Shared:
     def __init__(self, client: Client | None = None, *, name: str = "", partitions: int = 1) -> None:
         self.client = client
         self.room = Room(0 if client is None else 2 * client.max_in_flight)
-        self.board = Board(name, partitions, Used if client is None else client.used)
+        self.board = Board(name, partitions, Used if client is None else client.limit_usage)
         self.commits = asyncio.Semaphore(_COMMITS)
         self.is_stopped = False
         self._asking: set[Callable[[BaseException], None]] = set()

@@ -7,7 +7,7 @@ from collections import OrderedDict
 from collections.abc import Awaitable, Callable
 from typing import Any
 
-from pxt_assets.api.request import Asked
+from pxt_assets.api.request import CellRequest
 from pxt_assets.errors import CellError
 from pxt_assets.storage.provenance import Provenance
 
@@ -23,7 +23,7 @@ class Answers:
     def __init__(self) -> None:
         self._known: OrderedDict[bytes, asyncio.Future[Answered]] = OrderedDict()
 
-    async def of(self, asked: Asked, ask: Callable[[Asked], Awaitable[Answered]]) -> Answered:
+    async def of(self, asked: CellRequest, ask: Callable[[CellRequest], Awaitable[Answered]]) -> Answered:
         """The answer, from `ask` or from whoever asked the same before, who alone is said to have paid for it.
 
         Raises what `ask` raises, for all who ask the same; an error is not remembered.
@@ -40,7 +40,7 @@ class Answers:
         except BaseException as e:
             del self._known[asked.digest]
             if isinstance(e, CellError):
-                answer.set_exception(e.to_keep())
+                answer.set_exception(e.without_frames())
                 answer.exception()  # nobody else may have asked
             else:
                 answer.cancel()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from pxt_assets.api.estimate import Observed
+from pxt_assets.api.estimate import ObservedUsage
 from pxt_assets.compute.cells.segments import Segments
 from pxt_assets.storage.parquet import ParquetFile, sidecar_of
 
@@ -17,9 +17,9 @@ _PARTITIONS = 4
 _COLUMNS = ["estimated_tokens", "input_tokens", "output_tokens"]
 
 
-def observed(file: ParquetFile, journal: UPath) -> Observed:
+def observed(file: ParquetFile, journal: UPath) -> ObservedUsage:
     """What the answers used that are known of a column: of this partition, and of the latest other ones."""
-    total = Observed()
+    total = ObservedUsage()
     for sidecar in _sidecars(file):
         if set(_COLUMNS) <= set(sidecar.schema.names):
             _add(total, sidecar.rows().table(_COLUMNS))
@@ -46,7 +46,7 @@ def _sidecars(file: ParquetFile) -> list[ParquetFile]:
     return [one for one in (mine, *(ParquetFile(path) for path in others[-_PARTITIONS:])) if one.exists()]
 
 
-def _add_segment(total: Observed, segments: Segments, name: str) -> None:
+def _add_segment(total: ObservedUsage, segments: Segments, name: str) -> None:
     import pyarrow as pa
 
     try:
@@ -57,7 +57,7 @@ def _add_segment(total: Observed, segments: Segments, name: str) -> None:
         _add(total, table.select(_COLUMNS))
 
 
-def _add(total: Observed, table: pa.Table) -> None:
+def _add(total: ObservedUsage, table: pa.Table) -> None:
     import pyarrow.compute as pc
 
     answered = table.filter(pc.is_valid(table["input_tokens"]))

@@ -14,7 +14,7 @@ from pxt_assets.expressions.expr import ColumnRef
 from pxt_assets.storage.batches import Cursor
 from pxt_assets.storage.rows import Rows
 from pxt_assets.values.conversion import to_python
-from pxt_assets.values.media import Media, Reading
+from pxt_assets.values.media import Media, ReadOptions
 from pxt_assets.values.types import has_media, is_media
 
 if TYPE_CHECKING:
@@ -41,7 +41,7 @@ class Inputs:
     rows: Mapping[dg.AssetKey, Rows]
     key: Sequence[str]
     columns: Sequence[ColumnRef]
-    reading: Reading = field(default_factory=Reading)
+    reading: ReadOptions = field(default_factory=ReadOptions)
     """How the files are read that columns of images and sounds name by their paths."""
 
     @property
@@ -79,12 +79,12 @@ class Inputs:
         return take
 
     @contextmanager
-    def held(self) -> Iterator[None]:
+    def keep_open(self) -> Iterator[None]:
         """While it lasts, the rows are those that there were when it began, as far as files can be kept from going."""
         with ExitStack() as stack:
             for asset, rows in self.rows.items():
                 with _reading(asset):
-                    stack.enter_context(rows.held())
+                    stack.enter_context(rows.keep_open())
             yield
 
     @cached_property

@@ -7,20 +7,20 @@ from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Se
 from dataclasses import dataclass
 from typing import Any
 
-from pxt_assets.api.request import ORDERED_ARGUMENTS, Asked
+from pxt_assets.api.request import ORDERED_ARGUMENTS, CellRequest
 from pxt_assets.errors import CellError
-from pxt_assets.expressions.expr import Applied, Call, ColumnRef, Path, Step, follow
+from pxt_assets.expressions.expr import Call, ColumnFunction, ColumnRef, Path, Step, follow_path
 from pxt_assets.expressions.walk import calls, references
 from pxt_assets.local.local_call import leaf_form
-from pxt_assets.values.conversion import checked
+from pxt_assets.values.conversion import check_value
 from pxt_assets.values.digest import digest
-from pxt_assets.values.json_text import canonical
+from pxt_assets.values.json_text import canonical_json
 from pxt_assets.values.media import Media
 from pxt_assets.values.types import ColumnType
 
 Row = Sequence[Any]
 """One row's values, in the order of `Plan.columns`."""
-Caller = Callable[[Asked], Awaitable[Any]]
+Caller = Callable[[CellRequest], Awaitable[Any]]
 """Gives the value of the one cell that is asked for. Raises CellError."""
 Compiled = Callable[[Row], Any]
 
@@ -33,14 +33,14 @@ class NullInputError(Exception):
 class Ask:
     """A call whose arguments are known."""
 
-    asked: Asked
+    asked: CellRequest
 
 
 @dataclass(frozen=True, slots=True)
 class Later:
     """A call some of whose arguments are answers of other calls."""
 
-    function: Applied
+    function: ColumnFunction
     arguments: dict[str, Any]
 
 
@@ -86,7 +86,7 @@ class Plan:
 
     def settle(self, value: Any) -> Any:
         """A value without any call left, if the column can hold it. Raises CellError."""
-        return value if self._type is None else checked(value, self._type)
+        return value if self._type is None else check_value(value, self._type)
 
     def _compile(self, expr: object, *, required: bool) -> Compiled:
         """A function of a row. Where `required`, it raises NullInputError for the null of a column."""
@@ -121,7 +121,7 @@ class Plan:
                 return None
             if nested and any(_pending(value) for value in resolved.values()):
                 return Later(function, resolved)
-            return Ask(function.ask(resolved))
+            return Ask(function.cell_request(resolved))
 
         return call
 
@@ -143,7 +143,7 @@ def _path(base: Compiled, steps: tuple[Step, ...], *, required: bool) -> Compile
         value = base(row)
         if isinstance(value, Ask | Later):
             return Along(value, steps)
-        value = follow(value, steps)
+        value = follow_path(value, steps)
         if value is None and required:
             raise NullInputError
         return value
@@ -163,13 +163,13 @@ async def _finished(value: Any, call: Caller) -> Any:
     if isinstance(value, Ask):
         return await call(value.asked)
     if isinstance(value, Along):
-        return follow(await _finished(value.base, call), value.steps)
+        return follow_path(await _finished(value.base, call), value.steps)
     if isinstance(value, Later):
         answers = await _finished(value.arguments, call)
         required = value.function.required & answers.keys()  # the others are the function's own defaults
         if any(_lost(value.arguments[name], answers[name]) for name in required):
             return None
-        return await call(value.function.ask(answers))
+        return await call(value.function.cell_request(answers))
     if isinstance(value, dict):
         return dict(zip(value, await _all_finished(value.values(), call), strict=True))
     if isinstance(value, list):
@@ -215,7 +215,7 @@ def asks_in(prepared: Any) -> Iterator[Ask | Later]:
 def held(prepared: Any) -> int:
     """Bytes of text, images and sounds that a prepared cell keeps in memory."""
     if isinstance(prepared, Ask):
-        return prepared.asked.held
+        return prepared.asked.memory_bytes
     if isinstance(prepared, Along):
         return held(prepared.base)
     if isinstance(prepared, Later):
@@ -231,7 +231,7 @@ def cell_digest(prepared: Any) -> bytes:
     """The digest that names a cell: its request's, or that of the expression with each call named by its own."""
     if isinstance(prepared, Ask):
         return prepared.asked.digest
-    return digest(b"cell", canonical(_form(prepared)).encode("utf-8", "surrogatepass"))
+    return digest(b"cell", canonical_json(_form(prepared)).encode("utf-8", "surrogatepass"))
 
 
 def _form(value: Any, *, ordered: bool = False) -> Any:

@@ -19,9 +19,18 @@ from pxt_assets.compute.partition.plan import cell_digest
 from pxt_assets.errors import CellError
 from pxt_assets.storage.batches import pieces
 from pxt_assets.storage.contents import Contents
-from pxt_assets.values.conversion import copied, to_arrow
+from pxt_assets.values.conversion import back_to_arrow, to_arrow
 from pxt_assets.values.digest import DIGEST_BYTES
-from pxt_assets.values.types import Array, Json, String, has_media, is_json, is_media, media_field, plain_type
+from pxt_assets.values.types import (
+    Array,
+    Json,
+    String,
+    has_media,
+    is_json,
+    is_media,
+    media_field,
+    variable_length_type,
+)
 
 if TYPE_CHECKING:
     import numpy as np
@@ -154,10 +163,10 @@ def derived_cells(column: Column, interrupted: threading.Event) -> Results:
                     errors.append(None)
                 except CellError as e:
                     if len(failures) < FAILURES_KEPT:
-                        failures.append((first + len(values), e.to_keep()))
+                        failures.append((first + len(values), e.without_frames()))
                     failed[e.errortype] += 1
                     values.append(None)
-                    errors.append(e.to_keep())
+                    errors.append(e.without_frames())
                     digests.append(None)
             first += len(rows)
             yield pa.table(
@@ -177,7 +186,7 @@ def derived_cells(column: Column, interrupted: threading.Event) -> Results:
 def _values(column: Column, values: list[Any]) -> pa.Array:
     if column.column_type is not None:
         return to_arrow(values, column.column_type)
-    return copied(values, _source_type(column))
+    return back_to_arrow(values, _source_type(column))
 
 
 def _source_type(column: Column) -> pa.DataType:
@@ -241,7 +250,7 @@ def schema_of(column: Column, value: pa.DataType) -> pa.Schema:
 
 def columns_of(schema: pa.Schema) -> list[tuple[str, pa.DataType]]:
     """The names and types, whatever length the file has fixed for its vectors."""
-    return [(field.name, plain_type(field.type)) for field in schema]
+    return [(field.name, variable_length_type(field.type)) for field in schema]
 
 
 def _field(column: Column, arrow_type: pa.DataType) -> pa.Field:

@@ -110,7 +110,7 @@ class TestReplaced:
     def test_keys_and_values_are_of_one_version(self, files, order):
         """A file on a local disk is read to the end; of an object the run says that it is another."""
         read = Inputs({TICKETS: files[0].rows(), ANSWERS: files[1].rows()}, ("id",), (TBL.body, ANSWER))
-        with read.held():
+        with read.keep_open():
             read.check()
             write(files[0], "body", order)
             write(files[1], "answer", order)
@@ -131,7 +131,7 @@ class TestReplaced:
         loaded = files[0].rows()
         write(files[0], "body", [7, 8])
         read = Inputs({TICKETS: rows_of(loaded)}, ("id",), (TBL.body,))
-        with read.held():
+        with read.keep_open():
             read.check()
             assert list(read.batches(9, 9)) == [[("body 7",), ("body 8",)]]
 
@@ -148,7 +148,7 @@ class TestReplaced:
         before = len(list(Path("/proc/self/fd").iterdir()))
 
         def broken_off():
-            with read.held():
+            with read.keep_open():
                 next(read.batches(1, 4))
                 raise InterruptedError
 

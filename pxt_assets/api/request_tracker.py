@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(eq=False)
-class Sending:
+class RequestTracker:
     """A request on its way: within the block it is sent, as often as it takes."""
 
     request: Request
@@ -26,25 +26,25 @@ class Sending:
     number: int
     telemetry: Telemetry | None = None
     attempts: int = 0
-    lost: int = 0
+    lost_answers: int = 0
     """Attempts whose answers were lost."""
     span: RequestSpan | None = None
     """From the first attempt on, where there is telemetry."""
 
     def __enter__(self) -> Self:
-        self.meter.unsent.add(self.task)
+        self.meter.unsent_tasks.add(self.task)
         return self
 
     def __exit__(
         self, _type: type[BaseException] | None, error: BaseException | None, _traceback: TracebackType | None
     ) -> None:
-        self.meter.unsent.discard(self.task)
+        self.meter.unsent_tasks.discard(self.task)
         if self.span is not None and error is not None:
             self.span.failed(error)
 
     def sent(self, server: httpx2.URL) -> None:
         """Notes an attempt."""
-        self.meter.unsent.discard(self.task)
+        self.meter.unsent_tasks.discard(self.task)
         self.meter.requests += 1
         self.attempts += 1
         if self.telemetry is not None and self.span is None:

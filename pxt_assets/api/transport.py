@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     import openai
 
 
-class Wire:
+class Transport:
     """Sends requests with the key and headers of `api`, over `http`, the HTTP client that `api` was given.
 
     JSON is sent as it stands: the typed calls of `api` would take twice the time, most of it for headers that are the
