@@ -39,7 +39,7 @@ class Budget:
     def __init__(self, max_cost_usd: float) -> None:
         self.spent_usd = 0.0
         self._max_cost_usd = max_cost_usd
-        self._unpriced: str | None = None
+        self._unpriced_model: str | None = None
         """A model that answered at a price which nobody knows: nothing more is sent, though that answer is kept."""
         self._estimator = Estimator()
         self._in_flight: dict[int, float] = {}
@@ -52,7 +52,7 @@ class Budget:
 
     @property
     def _is_open(self) -> bool:
-        return self._unpriced is None and self.spent_usd + self._in_flight_usd < self._max_cost_usd
+        return self._unpriced_model is None and self.spent_usd + self._in_flight_usd < self._max_cost_usd
 
     async def wait(self) -> None:
         """Returns when there is money for a request.
@@ -60,8 +60,8 @@ class Budget:
         Raises BudgetReachedError when there will be none, RunError when nobody knows what was spent.
         """
         while not self._is_open:
-            if self._unpriced is not None:
-                raise self._unknown(self._unpriced)
+            if self._unpriced_model is not None:
+                raise self._unknown_price_error(self._unpriced_model)
             if not self._in_flight:
                 raise BudgetReachedError(self._max_cost_usd, self.spent_usd)
             waiting = asyncio.get_running_loop().create_future()
@@ -74,7 +74,7 @@ class Budget:
             return False
         expected = self._estimator.cost_usd(request)
         if expected is None:
-            raise self._unknown(request.model)
+            raise self._unknown_price_error(request.model)
         self._in_flight[id(request)] = expected
         self._in_flight_usd += expected
         self.wake_next()
@@ -83,7 +83,7 @@ class Budget:
     def charge(self, request: Request, usage: Usage | None, cost_usd: float | None) -> None:
         """Takes in what an answer cost; None, where nobody knows, ends the sending."""
         if cost_usd is None:
-            self._unpriced = request.model
+            self._unpriced_model = request.model
             return
         self.spent_usd += cost_usd
         if usage is not None:
@@ -108,14 +108,14 @@ class Budget:
 
         Whoever has waited and then sends nothing has to, or those behind would wait for ever.
         """
-        while self._waiting and (self._is_open or not self._in_flight or self._unpriced is not None):
+        while self._waiting and (self._is_open or not self._in_flight or self._unpriced_model is not None):
             waiting = self._waiting.popleft()
             if not waiting.done():
                 waiting.set_result(None)
                 if self._is_open:
                     return
 
-    def _unknown(self, model: str) -> RunError:
+    def _unknown_price_error(self, model: str) -> RunError:
         return RunError(
             f"max_cost_usd={self._max_cost_usd:g} cannot be kept: no price is known of what {model!r} answered; "
             "leave max_cost_usd out and bound the run with limit, or choose a model that has a price"

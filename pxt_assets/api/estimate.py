@@ -25,11 +25,11 @@ class Estimator:
 
     def __init__(self) -> None:
         self._observed: dict[str, ObservedUsage] = {}
-        self._every = ObservedUsage()
+        self._all_models = ObservedUsage()
 
     def learn(self, model: str, observed: ObservedUsage) -> None:
         """Takes in some answers of a model."""
-        for total in (self._observed.setdefault(model, ObservedUsage()), self._every):
+        for total in (self._observed.setdefault(model, ObservedUsage()), self._all_models):
             total.answers += observed.answers
             total.estimated_tokens += observed.estimated_tokens
             total.input_tokens += observed.input_tokens
@@ -38,12 +38,12 @@ class Estimator:
     @property
     def has_observations(self) -> bool:
         """Whether any answer is known."""
-        return self._every.answers > 0
+        return self._all_models.answers > 0
 
     def usage(self, request: Request) -> Usage:
         """What one request is expected to use."""
         endpoint = request.endpoint
-        known = self._observed.get(request.model, self._every)
+        known = self._observed.get(request.model, self._all_models)
         size = request.size
         output = float(endpoint.answer_tokens)
         if known.answers:

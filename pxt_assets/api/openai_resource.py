@@ -112,11 +112,11 @@ class OpenAIResource(dg.ConfigurableResource[Any]):
     _server: SimulatorServer | None = PrivateAttr(default=None)
     _storage: Path | None = PrivateAttr(default=None)
     _ledger_url: str | None = PrivateAttr(default=None)
-    _starting: threading.Lock = PrivateAttr(default_factory=threading.Lock)
+    _server_lock: threading.Lock = PrivateAttr(default_factory=threading.Lock)
 
     @field_validator("base_url")
     @classmethod
-    def _whole_and_without_credentials(cls, base_url: str | None) -> str | None:
+    def _check_base_url(cls, base_url: str | None) -> str | None:
         if base_url is None or isinstance(base_url, dg.EnvVar):
             return base_url
         if urlsplit(base_url).scheme not in ("http", "https"):
@@ -129,7 +129,7 @@ class OpenAIResource(dg.ConfigurableResource[Any]):
 
     @field_validator("rate_limits")
     @classmethod
-    def _positive(cls, limits: dict[str, float]) -> dict[str, float]:
+    def _check_rate_limits(cls, limits: dict[str, float]) -> dict[str, float]:
         for model, rpm in limits.items():
             if not rpm > 0:
                 msg = f"rate_limits[{model!r}]: got {rpm}, allowed: more than 0 requests/minute"
@@ -181,9 +181,9 @@ class OpenAIResource(dg.ConfigurableResource[Any]):
                 "OPENAI_API_KEY, or give any text for a server that wants no key"
             )
             raise FatalApiError(msg)
-        registry = self._registry()
-        http = self._http()
-        api = self._api(http)
+        registry = self._pool_registry()
+        http = self._http_client()
+        api = self._api_client(http)
         try:
             yield Client(
                 Transport(api, http),
@@ -206,7 +206,7 @@ class OpenAIResource(dg.ConfigurableResource[Any]):
 
     def teardown_after_execution(self, context: dg.InitResourceContext) -> None:  # noqa: ARG002
         """Stops the embedded simulator, if this process started one, and gives back what is leased."""
-        with self._starting:
+        with self._server_lock:
             server, self._server = self._server, None
             ledger, self._ledger_url = self._ledger_url, None
         if ledger is not None:
@@ -216,21 +216,21 @@ class OpenAIResource(dg.ConfigurableResource[Any]):
         if server is not None:
             server.stop()
 
-    def _timeout(self) -> httpx2.Timeout:
+    def _http_timeout(self) -> httpx2.Timeout:
         import httpx2
 
         return httpx2.Timeout(self.timeout, connect=min(self.timeout, _CONNECT_SECONDS))
 
-    def _http(self) -> httpx2.AsyncClient:
+    def _http_client(self) -> httpx2.AsyncClient:
         import httpx2
         import openai
 
         limits = httpx2.Limits(
             max_connections=self.max_in_flight, max_keepalive_connections=self.max_in_flight
         )
-        return openai.DefaultAioHttpClient(timeout=self._timeout(), limits=limits, verify=_tls_context())
+        return openai.DefaultAioHttpClient(timeout=self._http_timeout(), limits=limits, verify=_tls_context())
 
-    def _api(self, http: httpx2.AsyncClient) -> openai.AsyncOpenAI:
+    def _api_client(self, http: httpx2.AsyncClient) -> openai.AsyncOpenAI:
         import openai
 
         common: dict[str, Any] = {
@@ -238,7 +238,7 @@ class OpenAIResource(dg.ConfigurableResource[Any]):
             "base_url": self._base_url(),
             "organization": self.organization,
             "max_retries": 0,
-            "timeout": self._timeout(),
+            "timeout": self._http_timeout(),
             "http_client": http,
         }
         if self.api_version is not None:
@@ -250,14 +250,14 @@ class OpenAIResource(dg.ConfigurableResource[Any]):
             return self.base_url
         from pxt_assets.simulator import SimulatorServer
 
-        with self._starting:
+        with self._server_lock:
             if self._server is None:
                 server = SimulatorServer(SimulatorOptions(**self.simulator))
                 server.start()
                 self._server = server
             return self._server.base_url
 
-    def _registry(self) -> PoolRegistry:
+    def _pool_registry(self) -> PoolRegistry:
         """The pools that requests draw on. Raises RunError where the ledger cannot be one."""
         if self.ledger == MEMORY or (self.ledger is None and self.simulator is not None):
             return pools
@@ -277,16 +277,16 @@ class OpenAIResource(dg.ConfigurableResource[Any]):
         return registry
 
     def _pool_of(self, registry: PoolRegistry, request: Request) -> Pool:
-        group = self._group(request.model)
+        group = self._model_group(request.model)
         unset = None if request.endpoint.sends_limits else self.default_rpm
         rpm = self.rate_limits.get(request.model, self.rate_limits.get(group, unset))
-        return registry.get((self._account(), group), rpm=rpm)
+        return registry.get((self._account_id(), group), rpm=rpm)
 
-    def _group(self, model: str) -> str:
+    def _model_group(self, model: str) -> str:
         family = model_group(model)
         return self.model_groups.get(model, self.model_groups.get(family, family))
 
-    def _account(self) -> str:
+    def _account_id(self) -> str:
         """Names the account whose limits are shared, without its key."""
         where = self._server.base_url if self._server else self.base_url or ""
         parts = (where, self.api_key, self.organization or "", self.project or "")

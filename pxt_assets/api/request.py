@@ -124,7 +124,7 @@ class Request:
     """What is made of the answer's value: its parsed form, where one was asked for."""
 
     @cached_property
-    def _plain(self) -> tuple[bytes, int, bool]:
+    def _json_with_gaps(self) -> tuple[bytes, int, bool]:
         """The body as JSON with gaps for its media, the bytes that these hold, and whether there are any."""
         found: list[MediaArgument] = []
 
@@ -138,13 +138,13 @@ class Request:
     @property
     def payload(self) -> bytes:
         """The body as JSON, UTF-8, as it is sent. Raises TypeError or ValueError for what JSON cannot hold."""
-        text, _, has_media = self._plain
+        text, _, has_media = self._json_with_gaps
         return text if not has_media else dumps(self.body, lambda media: media.data_url).encode()
 
     @property
     def memory_bytes(self) -> int:
         """Bytes of text, images and sounds that it keeps in memory."""
-        text, media, _ = self._plain
+        text, media, _ = self._json_with_gaps
         return len(text) + media
 
     @cached_property

@@ -85,7 +85,7 @@ class RequestSpan:
         name = path.split("/")[1]
         operation = _OPERATIONS.get(name, name)
         azure = server.host.endswith(".openai.azure.com")
-        self._common: dict[str, Any] = {
+        self._attributes: dict[str, Any] = {
             "gen_ai.operation.name": operation,
             "gen_ai.provider.name": "azure.ai.openai" if azure else "openai",
             "gen_ai.request.model": request.model,
@@ -94,7 +94,7 @@ class RequestSpan:
         }
         self._telemetry = telemetry
         self._span = telemetry.tracer.start_span(
-            f"{operation} {request.model}", kind=telemetry.trace.SpanKind.CLIENT, attributes=self._common
+            f"{operation} {request.model}", kind=telemetry.trace.SpanKind.CLIENT, attributes=self._attributes
         )
         if operation == "generate_content":
             self._span.set_attribute("gen_ai.output.type", _OUTPUT_TYPES.get(path, "image"))
@@ -104,11 +104,11 @@ class RequestSpan:
 
     def retried(self) -> None:
         """Counts a sending after a fault."""
-        self._telemetry.retries.add(1, self._common)
+        self._telemetry.retries.add(1, self._attributes)
 
     def rate_limited(self) -> None:
         """Counts a 429."""
-        self._telemetry.rate_limited.add(1, self._common)
+        self._telemetry.rate_limited.add(1, self._attributes)
 
     def answered(self, answer: Answer) -> None:
         """Ends it with what was answered."""
@@ -121,24 +121,24 @@ class RequestSpan:
             "pxt.cost_usd": answer.cost_usd,
         }
         if answer.model is not None:
-            self._common["gen_ai.response.model"] = answer.model
+            self._attributes["gen_ai.response.model"] = answer.model
         if answer.usage is not None:
             for kind, count in (("input", answer.usage.input_tokens), ("output", answer.usage.output_tokens)):
                 if count:  # zero is what stands for tokens that an endpoint does not count
                     told[f"gen_ai.usage.{kind}_tokens"] = count
-                    self._telemetry.tokens.record(count, {**self._common, "gen_ai.token.type": kind})
+                    self._telemetry.tokens.record(count, {**self._attributes, "gen_ai.token.type": kind})
             told["gen_ai.usage.cache_read.input_tokens"] = answer.usage.cached_tokens or None
-        self._end(told)
+        self._end_span(told)
 
     def failed(self, error: BaseException) -> None:
         """Ends it as an error. What an error says is left out: the API quotes what it was asked."""
-        self._common["error.type"] = error_type(error)
+        self._attributes["error.type"] = error_type(error)
         self._span.set_status(self._telemetry.trace.StatusCode.ERROR)
         request_id = error.request_id if isinstance(error, CellError) else None
-        self._end({"error.type": error_type(error), "pxt.request_id": request_id})
+        self._end_span({"error.type": error_type(error), "pxt.request_id": request_id})
 
-    def _end(self, told: Mapping[str, Any]) -> None:
-        self._telemetry.duration.record(self._clock() - self._sent, self._common)
+    def _end_span(self, told: Mapping[str, Any]) -> None:
+        self._telemetry.duration.record(self._clock() - self._sent, self._attributes)
         if self._span.is_recording():
             self._span.set_attributes(_without_none(told))
         self._span.end()

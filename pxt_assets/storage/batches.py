@@ -25,7 +25,9 @@ def exact_batches(
 
     kept: list[pa.RecordBatch] = []
     rows = kept_bytes = 0
-    for batch in batches if nbytes is None else (p for whole in batches for p in pieces(whole, nbytes)):
+    for batch in (
+        batches if nbytes is None else (p for whole in batches for p in split_by_bytes(whole, nbytes))
+    ):
         rest = batch
         if kept and nbytes is not None and kept_bytes + rest.nbytes > nbytes:
             yield pa.concat_batches(kept)
@@ -43,14 +45,14 @@ def exact_batches(
         yield pa.concat_batches(kept) if len(kept) > 1 else kept[0]
 
 
-def pieces(part: T, nbytes: int) -> Iterator[T]:
+def split_by_bytes(part: T, nbytes: int) -> Iterator[T]:
     """The same rows in pieces of at most `nbytes`, or of one row that is larger."""
     if part.num_rows <= 1 or part.nbytes <= nbytes:
         yield part
         return
     middle = part.num_rows // 2
-    yield from pieces(part.slice(0, middle), nbytes)
-    yield from pieces(part.slice(middle), nbytes)
+    yield from split_by_bytes(part.slice(0, middle), nbytes)
+    yield from split_by_bytes(part.slice(middle), nbytes)
 
 
 class Cursor:
@@ -58,22 +60,22 @@ class Cursor:
 
     def __init__(self, batches: Iterator[pa.RecordBatch]) -> None:
         self._batches = batches
-        self._left: pa.RecordBatch | None = None
+        self._rest: pa.RecordBatch | None = None
 
-    def ready(self) -> int:
+    def available_rows(self) -> int:
         """How many rows can be taken as they come, without reading on; 0 at the end."""
-        while self._left is None or not self._left.num_rows:
-            self._left = next(self._batches, None)
-            if self._left is None:
+        while self._rest is None or not self._rest.num_rows:
+            self._rest = next(self._batches, None)
+            if self._rest is None:
                 return 0
-        return int(self._left.num_rows)
+        return int(self._rest.num_rows)
 
     def take(self, count: int) -> list[pa.RecordBatch]:
         """The next rows, fewer than `count` at the end."""
         taken = []
-        while count and self.ready():
-            assert self._left is not None
-            taken.append(self._left.slice(0, count))
-            self._left = self._left.slice(count)
+        while count and self.available_rows():
+            assert self._rest is not None
+            taken.append(self._rest.slice(0, count))
+            self._rest = self._rest.slice(count)
             count -= taken[-1].num_rows
         return taken

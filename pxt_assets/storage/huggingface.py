@@ -19,7 +19,7 @@ _IMAGE_DATA = {
 }
 
 
-def with_features(schema: pa.Schema) -> pa.Schema:
+def add_huggingface_features(schema: pa.Schema) -> pa.Schema:
     """The schema with such a note, if it has columns of images or sounds."""
     features: dict[str, Any] = {}
     for field in schema:

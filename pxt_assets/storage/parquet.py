@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 from pxt_assets.errors import SourceError
 from pxt_assets.storage.batches import BATCH_BYTES
-from pxt_assets.storage.huggingface import with_features
+from pxt_assets.storage.huggingface import add_huggingface_features
 from pxt_assets.storage.rows import Rows
 
 if TYPE_CHECKING:
@@ -27,9 +27,9 @@ if TYPE_CHECKING:
     from upath import UPath
 
 _METADATA_KEY = b"pxt_assets"
-_SAID_AT_END = "pxt_assets."
-_BUFFER = 2**20
-_TELLING = (
+_END_KEY_PREFIX = "pxt_assets."
+_BUFFER_BYTES = 2**20
+_VERSION_FIELDS = (
     "ETag",
     "etag",
     "generation",
@@ -59,7 +59,7 @@ def remove(path: UPath) -> None:
 
 
 @contextlib.contextmanager
-def replacing(path: UPath, keep: Path | None = None) -> Iterator[Path]:
+def replace_atomically(path: UPath, keep: Path | None = None) -> Iterator[Path]:
     """A local file to write, which becomes `path` in one atomic step when the block ends without an error.
 
     `keep` is where a local copy of what goes to an object store is to stay.
@@ -88,7 +88,7 @@ def replacing(path: UPath, keep: Path | None = None) -> Iterator[Path]:
             shutil.move(staged, keep)
 
 
-def _repeating(schema: pa.Schema) -> list[str]:
+def _dictionary_columns(schema: pa.Schema) -> list[str]:
     """The columns whose values may repeat: numbers of vectors do not, and dictionaries of them take memory and time."""
     import pyarrow as pa
 
@@ -111,12 +111,12 @@ def sidecar_of(column_file: ParquetFile) -> ParquetFile:
 
 
 @dataclass(frozen=True)
-class _Head:
+class _FileHead:
     """What is known of a file without reading its rows."""
 
     schema: pa.Schema
     num_rows: int
-    said: Mapping[bytes, bytes]
+    metadata: Mapping[bytes, bytes]
     version: Version
 
 
@@ -150,30 +150,32 @@ class ParquetFile:
 
         With `version`, that one: raises SourceError if another has taken its place.
         """
-        with self.source(version) as (source, _), self.parquet(source) as opened:
+        with self.open_raw(version) as (source, _), self.parquet_reader(source) as opened:
             yield opened
 
     @contextlib.contextmanager
-    def source(self, version: Version | None = None) -> Iterator[tuple[Any, Version]]:
+    def open_raw(self, version: Version | None = None) -> Iterator[tuple[Any, Version]]:
         """The open file unread, and its version; on a local disk it may be read by several readers. Raises as `open`."""
         with contextlib.ExitStack() as stack:
             try:
-                source, found = stack.enter_context(self._local() if is_local(self.path) else self._remote())
+                source, found = stack.enter_context(
+                    self._open_local() if is_local(self.path) else self._open_remote()
+                )
             except FileNotFoundError as e:
                 if version is None:
                     raise
-                raise self._replaced() from e
+                raise self._replaced_error() from e
             if version not in (None, found):
-                raise self._replaced()
+                raise self._replaced_error()
             try:
                 yield source, found
             except OSError as e:
                 if version is None or e.errno != errno.EBUSY:
                     raise
-                raise self._replaced() from e
+                raise self._replaced_error() from e
 
     @contextlib.contextmanager
-    def _local(self) -> Iterator[tuple[Any, Version]]:
+    def _open_local(self) -> Iterator[tuple[Any, Version]]:
         import pyarrow as pa
 
         def version() -> Version:
@@ -188,36 +190,36 @@ class ParquetFile:
                     return
 
     @contextlib.contextmanager
-    def _remote(self) -> Iterator[tuple[Any, Version]]:
+    def _open_remote(self) -> Iterator[tuple[Any, Version]]:
         self._forget_listings()
         fs = self.path.fs
         with fs.open(self.path.path, "rb") as source:
             said = getattr(source, "details", None) or fs.info(self.path.path)
-            yield source, tuple(str(said.get(name)) for name in _TELLING)
+            yield source, tuple(str(said.get(name)) for name in _VERSION_FIELDS)
 
     def _forget_listings(self) -> None:
         """Other processes store files too, of which what a file system remembers of a folder knows nothing."""
         if not is_local(self.path):
             self.path.fs.invalidate_cache(self.path.parent.path)
 
-    def _replaced(self) -> SourceError:
+    def _replaced_error(self) -> SourceError:
         return SourceError(
             f"{self.uri} was materialized meanwhile; materialize again (what is finished is kept)"
         )
 
-    def parquet(self, source: Any) -> pq.ParquetFile:
+    def parquet_reader(self, source: Any) -> pq.ParquetFile:
         """A reader of the open file. Raises SourceError for one that is broken."""
         import pyarrow as pa
         import pyarrow.parquet as pq
 
         try:
-            return pq.ParquetFile(source, buffer_size=_BUFFER)
+            return pq.ParquetFile(source, buffer_size=_BUFFER_BYTES)
         except pa.ArrowInvalid as e:
             msg = f"{self.uri} is no Parquet file that can be read ({e}); remove it and materialize again"
             raise SourceError(msg) from e
 
     @cached_property
-    def _head(self) -> _Head:
+    def _head(self) -> _FileHead:
         try:
             return self._read_head()
         except OSError as e:
@@ -225,10 +227,10 @@ class ParquetFile:
                 raise
             return self._read_head()  # an object that was replaced between its opening and its reading
 
-    def _read_head(self) -> _Head:
-        with self.source() as (source, version), self.parquet(source) as opened:
+    def _read_head(self) -> _FileHead:
+        with self.open_raw() as (source, version), self.parquet_reader(source) as opened:
             said = opened.metadata.metadata or {}
-            return _Head(opened.schema_arrow, opened.metadata.num_rows, said, version)
+            return _FileHead(opened.schema_arrow, opened.metadata.num_rows, said, version)
 
     @property
     def version(self) -> Version:
@@ -248,12 +250,12 @@ class ParquetFile:
     @cached_property
     def metadata(self) -> Mapping[str, Any]:
         """What the writer said of the file, `{}` for a file that another program wrote."""
-        said = self._head.said
+        said = self._head.metadata
         text = said.get(_METADATA_KEY)
         at_end = {
-            key.decode().removeprefix(_SAID_AT_END): value.decode()
+            key.decode().removeprefix(_END_KEY_PREFIX): value.decode()
             for key, value in said.items()
-            if key.startswith(_SAID_AT_END.encode())
+            if key.startswith(_END_KEY_PREFIX.encode())
         }
         return {**(json.loads(text) if text else {}), **at_end}
 
@@ -276,12 +278,12 @@ class ParquetFile:
         import pyarrow.parquet as pq
 
         said = {_METADATA_KEY: json.dumps(dict(metadata), sort_keys=True).encode()}
-        described = with_features(schema.with_metadata({**(schema.metadata or {}), **said}))
+        described = add_huggingface_features(schema.with_metadata({**(schema.metadata or {}), **said}))
         rows = 0
         with (
-            replacing(self.path) as staged,
+            replace_atomically(self.path) as staged,
             pq.ParquetWriter(
-                staged, described, compression="zstd", use_dictionary=_repeating(schema)
+                staged, described, compression="zstd", use_dictionary=_dictionary_columns(schema)
             ) as writer,
         ):
             for batch in batches:
@@ -289,7 +291,7 @@ class ParquetFile:
                     writer.write(batch.cast(schema))
                     rows += batch.num_rows
             if at_end is not None:
-                writer.add_key_value_metadata({_SAID_AT_END + k: v for k, v in at_end().items()})
+                writer.add_key_value_metadata({_END_KEY_PREFIX + k: v for k, v in at_end().items()})
         for cached in ("_head", "metadata"):
             self.__dict__.pop(cached, None)
         return rows
@@ -319,7 +321,7 @@ class StoredRows(Rows):
         if not is_local(self._file.path):
             yield
             return
-        with self._file.source(self._version) as (source, _):
+        with self._file.open_raw(self._version) as (source, _):
             self._source = source
             try:
                 yield
@@ -330,8 +332,8 @@ class StoredRows(Rows):
         with contextlib.ExitStack() as stack:
             source = self._source
             if source is None:
-                source, _ = stack.enter_context(self._file.source(self._version))
-            opened = stack.enter_context(self._file.parquet(source))
+                source, _ = stack.enter_context(self._file.open_raw(self._version))
+            opened = stack.enter_context(self._file.parquet_reader(source))
             for i in range(opened.num_row_groups):
                 group = opened.metadata.row_group(i)
                 rows = max(1, group.num_rows * BATCH_BYTES // max(nbytes_of(group, columns), 1))

@@ -34,7 +34,7 @@ class Provenance:
         if not self.attempts:  # nothing was sent yet: there is nothing to add to, and nothing unknown
             return later
         return Provenance(
-            request_id=_joined(self.request_id, later.request_id),
+            request_id=_join_ids(self.request_id, later.request_id),
             model=later.model or self.model,
             input_tokens=_sum(self.input_tokens, later.input_tokens),
             output_tokens=_sum(self.output_tokens, later.output_tokens),
@@ -46,7 +46,7 @@ class Provenance:
         )
 
 
-def shared_out(
+def split_usage(
     usage: Usage | None, cost_usd: float | None, estimates: Sequence[float]
 ) -> list[tuple[Usage | None, float | None]]:
     """The tokens and the cost of one request for each of its cells, by their estimated tokens.
@@ -76,5 +76,5 @@ def _sum(a: float | None, b: float | None) -> Any:
     return None if a is None or b is None else a + b
 
 
-def _joined(*ids: str | None) -> str | None:
+def _join_ids(*ids: str | None) -> str | None:
     return " ".join(i for i in ids if i) or None

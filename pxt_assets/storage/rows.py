@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 Reader = Callable[[Sequence[str], int], Iterable["pa.RecordBatch"]]
-_PARTS_HELD = 64
+_MAX_OPEN_PARTS = 64
 """Files that stay open at once."""
 
 
@@ -57,7 +57,7 @@ class Rows:
         return nullcontext()
 
 
-def chained(parts: Sequence[Rows]) -> Rows:
+def concat_rows(parts: Sequence[Rows]) -> Rows:
     """Several partitions' rows, one after the other, in the most general of their types.
 
     Raises SourceError if they differ in columns, or in types that have none in common.
@@ -75,10 +75,10 @@ def chained(parts: Sequence[Rows]) -> Rows:
             for batch in part.batches(columns, size):
                 yield _cast(batch, wanted)
 
-    return _Chain(telling, schema, read, simulated=any(part.simulated for part in parts))
+    return _ConcatRows(telling, schema, read, simulated=any(part.simulated for part in parts))
 
 
-class _Chain(Rows):
+class _ConcatRows(Rows):
     """Several partitions' rows."""
 
     def __init__(self, parts: Sequence[Rows], schema: pa.Schema, read: Reader, *, simulated: bool) -> None:
@@ -89,7 +89,7 @@ class _Chain(Rows):
     def keep_open(self) -> Iterator[None]:
         with ExitStack() as stack:
             for part in self._parts[
-                :_PARTS_HELD
+                :_MAX_OPEN_PARTS
             ]:  # a process may open so many; the others are read if they stay
                 stack.enter_context(part.keep_open())
             yield
@@ -106,7 +106,7 @@ def _common_schema(schemas: Sequence[pa.Schema]) -> pa.Schema:
             raise SourceError(msg)
     if all(other.equals(first) for other in schemas):
         return first
-    plain = [pa.schema([f.with_type(_general(f.type)) for f in schema]) for schema in schemas]
+    plain = [pa.schema([f.with_type(_general_type(f.type)) for f in schema]) for schema in schemas]
     try:
         return pa.unify_schemas(plain, promote_options="permissive")
     except (pa.ArrowInvalid, pa.ArrowTypeError) as e:
@@ -126,7 +126,7 @@ def _cast(batch: pa.RecordBatch, schema: pa.Schema) -> pa.RecordBatch:
         raise SourceError(msg) from e
 
 
-def _general(arrow_type: pa.DataType) -> pa.DataType:
+def _general_type(arrow_type: pa.DataType) -> pa.DataType:
     import pyarrow as pa
 
     return arrow_type.value_type if pa.types.is_dictionary(arrow_type) else variable_length_type(arrow_type)
@@ -169,9 +169,9 @@ def table_of(value: object) -> pa.Table:
         msg = "got a dict of dicts, allowed: a table, a DataFrame or a list of dicts, one a row"
         raise SourceError(msg)
     if isinstance(value, list | tuple):
-        return _table_of_dicts(value)
+        return _table_from_dicts(value)
     if _is_pandas(value):
-        return _table_of_frame(value)
+        return _table_from_frame(value)
     if hasattr(value, "__arrow_c_stream__"):
         return pa.table(value)
     msg = (
@@ -184,7 +184,7 @@ def _is_pandas(value: object) -> bool:
     return type(value).__module__.partition(".")[0] == "pandas" and hasattr(value, "columns")
 
 
-def _table_of_dicts(rows: Sequence[object]) -> pa.Table:
+def _table_from_dicts(rows: Sequence[object]) -> pa.Table:
     import pyarrow as pa
 
     for i, row in enumerate(rows):
@@ -201,7 +201,7 @@ def _table_of_dicts(rows: Sequence[object]) -> pa.Table:
     return pa.table(columns)
 
 
-def _table_of_frame(frame: pd.DataFrame | Any) -> pa.Table:
+def _table_from_frame(frame: pd.DataFrame | Any) -> pa.Table:
     import pyarrow as pa
 
     columns = {}
@@ -217,11 +217,11 @@ def _table_of_frame(frame: pd.DataFrame | Any) -> pa.Table:
             ]
             columns[str(name)] = column_of(str(name), values)
         else:
-            columns[str(name)] = _column_of_series(str(name), series)
+            columns[str(name)] = _column_from_series(str(name), series)
     return pa.table(columns) if columns else pa.table({})
 
 
-def _column_of_series(name: str, series: pd.Series[Any]) -> pa.Array | pa.ChunkedArray:
+def _column_from_series(name: str, series: pd.Series[Any]) -> pa.Array | pa.ChunkedArray:
     import pyarrow as pa
 
     try:
@@ -245,7 +245,7 @@ def column_of(name: str, values: Sequence[Any]) -> pa.Array:
             return to_arrow(values, Json)
         column = pa.array(values, from_pandas=True)
         held = zip(values, column.is_valid().to_pylist(), strict=True)
-        if len({_family(v) for v, valid in held if valid}) > 1:
+        if len({_value_family(v) for v, valid in held if valid}) > 1:
             msg = f"as {column.type}, some would change"
             raise TypeError(msg)
         return column
@@ -274,7 +274,7 @@ def _media(value: Any) -> Media | None:
     return media_of(value, None)
 
 
-def _family(value: object) -> object:
+def _value_family(value: object) -> object:
     """What Arrow may not mix, though it does: it reads a number among dates as a date, and cuts the time off others."""
     if isinstance(value, datetime.datetime):
         return "datetime", value.tzinfo is None

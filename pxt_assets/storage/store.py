@@ -12,9 +12,9 @@ import dagster as dg
 from pydantic import ConfigDict, Field
 
 from pxt_assets.errors import CellError, SourceError
-from pxt_assets.storage.contents import Contents
+from pxt_assets.storage.contents import ContentsDigest
 from pxt_assets.storage.parquet import ParquetFile, sidecar_of
-from pxt_assets.storage.rows import chained, rows_of
+from pxt_assets.storage.rows import concat_rows, rows_of
 from pxt_assets.values.conversion import to_user_values
 from pxt_assets.values.types import schema_entries
 
@@ -23,12 +23,12 @@ if TYPE_CHECKING:
     import pyarrow as pa
     import pyarrow.dataset as ds
 
-PROVENANCE = "pxt/provenance"
+PROVENANCE_KEY = "pxt/provenance"
 """Metadata of an input that asks for where a column's cells come from, in place of the column."""
-LAZY = "pxt_assets/lazy"
+LAZY_TAG = "pxt_assets/lazy"
 """Op tag by which a computed column asks for its upstreams' partitions unread: `{partition key: Rows}`."""
 
-_ROWS_A_GROUP = 10_000
+_ROW_GROUP_ROWS = 10_000
 _MAX_NAME = 150
 
 
@@ -92,7 +92,7 @@ class ColumnStore(dg.ConfigurableIOManager):
         """
         from upath import UPath
 
-        folder = UPath(self.base_path, **from_environment(self.storage_options or {}))
+        folder = UPath(self.base_path, **resolve_env_vars(self.storage_options or {}))
         for part in key.path:
             folder /= file_name(part)
         return ParquetFile(folder / f"{file_name(partition_key or key.path[-1])}.parquet")
@@ -122,7 +122,7 @@ class ColumnStore(dg.ConfigurableIOManager):
             tables = obj if isinstance(obj, Mapping) else {}
             if set(tables) != set(keys):
                 msg = (
-                    f"{context.asset_key.to_user_string()}: got {_described(obj)} for {len(keys)} partitions, "
+                    f"{context.asset_key.to_user_string()}: got {_type_text(obj)} for {len(keys)} partitions, "
                     "allowed: a dict of tables by partition key"
                 )
                 raise SourceError(msg)
@@ -133,7 +133,7 @@ class ColumnStore(dg.ConfigurableIOManager):
             described = _file_metadata(file, rows, partitioned=key is not None)
             if len(keys) == 1:
                 context.add_output_metadata(described)
-                _tell_version(context, contents)
+                _set_data_version(context, contents)
             else:
                 context.step_context.add_asset_metadata(  # one event a partition, each with its own figures
                     asset_key=context.asset_key, partition_key=key, metadata=described
@@ -141,31 +141,31 @@ class ColumnStore(dg.ConfigurableIOManager):
 
     def _store(
         self, key: dg.AssetKey, partition_key: str | None, table: object
-    ) -> tuple[ParquetFile, int, Contents]:
+    ) -> tuple[ParquetFile, int, ContentsDigest]:
         import pyarrow as pa
 
         file = self.file(key, partition_key)
-        contents = Contents()
+        contents = ContentsDigest()
         try:
             if isinstance(table, pa.RecordBatchReader):
-                return file, file.write(table.schema, contents.of(table), {}), contents
+                return file, file.write(table.schema, contents.pass_through(table), {}), contents
             rows = rows_of(table)
         except SourceError as e:
             where = f"{key.to_user_string()}{f'[{partition_key}]' if partition_key else ''}"
             msg = f"{where}: {e}"
             raise SourceError(msg) from e
-        batches = contents.of(rows.batches(rows.schema.names, _ROWS_A_GROUP))
+        batches = contents.pass_through(rows.batches(rows.schema.names, _ROW_GROUP_ROWS))
         return file, file.write(rows.schema, batches, {}), contents
 
     def load_input(self, context: dg.InputContext) -> object:
         """Loads a table as what the parameter is annotated with."""
         upstream = context.asset_key
         keys: list[str | None] = [*context.asset_partition_keys] if context.has_asset_partitions else [None]
-        if context.definition_metadata.get(PROVENANCE):
+        if context.definition_metadata.get(PROVENANCE_KEY):
             sidecars = [self._provenance_file(upstream, key) for key in keys]
             return load_as(context.dagster_type.typing_type, sidecars)
-        lazy = context.op_def is not None and LAZY in context.op_def.tags
-        if lazy and _only_checks(context):
+        lazy = context.op_def is not None and LAZY_TAG in context.op_def.tags
+        if lazy and _runs_only_checks(context):
             return {}
         files = {key: self.file(upstream, key) for key in keys}
         for key, file in files.items():
@@ -179,7 +179,7 @@ class ColumnStore(dg.ConfigurableIOManager):
         return load_as(wanted, [*files.values()])
 
 
-def from_environment(value: Any, of: str = "ColumnStore") -> Any:
+def resolve_env_vars(value: Any, of: str = "ColumnStore") -> Any:
     """Options with the environment variables read that EnvVar names in them: Dagster reads those of plain fields only."""
     named = value.keys() == {"env"} if isinstance(value, Mapping) else isinstance(value, dg.EnvVar)
     if named:
@@ -190,18 +190,18 @@ def from_environment(value: Any, of: str = "ColumnStore") -> Any:
             raise SourceError(msg)
         return found
     if isinstance(value, Mapping):
-        return {name: from_environment(option, of) for name, option in value.items()}
+        return {name: resolve_env_vars(option, of) for name, option in value.items()}
     return value
 
 
-def _tell_version(context: dg.OutputContext, contents: Contents) -> None:
+def _set_data_version(context: dg.OutputContext, contents: ContentsDigest) -> None:
     """Names the stored contents, unless the asset did, so that the same rows stored again make nothing stale."""
     step = context.step_context
     if not step.has_data_version(context.asset_key):
         step.set_data_version(context.asset_key, dg.DataVersion(contents.hexdigest()))
 
 
-def _only_checks(context: dg.InputContext) -> bool:
+def _runs_only_checks(context: dg.InputContext) -> bool:
     """Whether the step that reads evaluates checks of its asset and computes nothing."""
     step = context.step_context
     selected = step.job_def.asset_layer.get_selected_entity_keys_for_node(step.node_handle)
@@ -219,7 +219,7 @@ def load_as(wanted: object, files: Sequence[ParquetFile]) -> object:
     if name == "list":
         table = _table(files)
         columns = [
-            column.to_pylist() if (values := _loaded(table, i)) is None else values
+            column.to_pylist() if (values := _user_values(table, i)) is None else values
             for i, column in enumerate(table.columns)
         ]
         return [dict(zip(table.column_names, row, strict=True)) for row in zip(*columns, strict=True)]
@@ -227,7 +227,7 @@ def load_as(wanted: object, files: Sequence[ParquetFile]) -> object:
 
 
 def _table(files: Sequence[ParquetFile]) -> pa.Table:
-    rows = chained([file.rows() for file in files])
+    rows = concat_rows([file.rows() for file in files])
     return rows.table(rows.schema.names)
 
 
@@ -235,7 +235,7 @@ def _dataset(files: Sequence[ParquetFile]) -> ds.Dataset:
     import pyarrow.dataset as ds
 
     paths = [file.path for file in files]
-    schema = chained([file.rows() for file in files]).schema
+    schema = concat_rows([file.rows() for file in files]).schema
     return ds.dataset([path.path for path in paths], schema, format="parquet", filesystem=paths[0].fs)
 
 
@@ -243,7 +243,7 @@ def to_pandas(table: pa.Table) -> pd.DataFrame:
     """A table as a DataFrame: Json cells as Python objects, images as PIL images, the rest as pandas has it."""
     import pandas as pd
 
-    every = {i: _loaded(table, i) for i in range(table.num_columns)}
+    every = {i: _user_values(table, i) for i in range(table.num_columns)}
     parsed = {i: values for i, values in every.items() if values is not None}
     frame: pd.DataFrame = table.drop_columns([table.column_names[i] for i in parsed]).to_pandas()
     for i, values in parsed.items():
@@ -251,7 +251,7 @@ def to_pandas(table: pa.Table) -> pd.DataFrame:
     return frame
 
 
-def _loaded(table: pa.Table, i: int) -> list[Any] | None:
+def _user_values(table: pa.Table, i: int) -> list[Any] | None:
     try:
         return to_user_values(table.column(i), table.schema.field(i))
     except CellError as e:
@@ -271,7 +271,7 @@ def _file_metadata(file: ParquetFile, rows: int, *, partitioned: bool) -> dict[s
     }
 
 
-def _described(value: object) -> str:
+def _type_text(value: object) -> str:
     if isinstance(value, Mapping):
         return f"a dict with the keys {sorted(map(str, value))[:5]}"
     return type(value).__name__

@@ -266,7 +266,7 @@ def test_accounts_are_told_apart_by_all_that_separates_their_limits() -> None:
     """Key, server, organization and project have budgets of their own; equal settings share one."""
     settings = {"api_key": "sk-a"}
     accounts = [
-        OpenAIResource(**{**settings, **more})._account()
+        OpenAIResource(**{**settings, **more})._account_id()
         for more in (
             {},
             {"api_key": "sk-b"},
@@ -276,7 +276,7 @@ def test_accounts_are_told_apart_by_all_that_separates_their_limits() -> None:
         )
     ]
     assert len(set(accounts)) == 5
-    assert OpenAIResource(**settings)._account() == accounts[0]
+    assert OpenAIResource(**settings)._account_id() == accounts[0]
     assert "sk-a" not in accounts[0]
 
 

@@ -23,8 +23,8 @@ def post(resource: OpenAIResource, *requests: Any) -> list[Any]:
     """Sends the requests one after the other."""
 
     async def sent() -> list[Any]:
-        http = resource._http()
-        api = resource._api(http)
+        http = resource._http_client()
+        api = resource._api_client(http)
         try:
             wire = Transport(api, http)
             return [await wire.post(request) for request in requests]

@@ -12,7 +12,7 @@ from pxt_assets import ColumnStore, OpenAIResource, Table, udf
 from pxt_assets.api.request import Usage
 from pxt_assets.errors import SourceError
 from pxt_assets.functions import embeddings
-from pxt_assets.storage.provenance import Provenance, shared_out
+from pxt_assets.storage.provenance import Provenance, split_usage
 from tests.runs import ask, materialize, message, stored
 from tests.scripted_server import Asked, Reply, ScriptedServer, at_first, chat, refusal, resource_of, vectors
 from tests.tickets import KEY, Partitions, Tickets, said_of
@@ -340,7 +340,7 @@ def test_a_sum_with_something_unknown_is_unknown() -> None:
 @pytest.mark.parametrize("estimates", [[1.0, 2.0, 3.0], [0.0, 0.0], [0.1] * 7, [5.0]])
 def test_shares_add_up(estimates: list[float]) -> None:
     """Whatever the cells' sizes are, no token of a request is lost or counted twice."""
-    shares = shared_out(Usage(100, 7, 33), 0.5, estimates)
+    shares = split_usage(Usage(100, 7, 33), 0.5, estimates)
     used = [usage for usage, _ in shares if usage is not None]
     totals = [sum(getattr(u, f"{name}_tokens") for u in used) for name in ("input", "output", "cached")]
     assert totals == [100, 7, 33]
@@ -349,4 +349,4 @@ def test_shares_add_up(estimates: list[float]) -> None:
 
 def test_what_is_unknown_is_unknown_for_all_that_share_it() -> None:
     """A request without usage or price gives its cells none."""
-    assert shared_out(None, None, [1.0, 2.0]) == [(None, None), (None, None)]
+    assert split_usage(None, None, [1.0, 2.0]) == [(None, None), (None, None)]

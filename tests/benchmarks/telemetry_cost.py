@@ -76,7 +76,7 @@ def microseconds(telemetry: Callable[[], Telemetry | None], requests: int) -> fl
             await client.send(REQUEST, meter)
         return time.process_time() - started
 
-    with mock.patch("pxt_assets.api.client.installed", telemetry):
+    with mock.patch("pxt_assets.api.client.find_telemetry", telemetry):
         return asyncio.run(send()) / requests * 1e6
 
 

@@ -216,8 +216,8 @@ class TestDigest:
     def test_a_request_holds_its_images_once(self):
         """As bytes, not as text, which is made when it is sent; beside the text around it."""
         request = chat_completions.cell_request(_arguments(Media(JPEG)))
-        assert request.memory_bytes == len(JPEG) + len(request._plain[0])
-        assert b"base64" not in request._plain[0]
+        assert request.memory_bytes == len(JPEG) + len(request._json_with_gaps[0])
+        assert b"base64" not in request._json_with_gaps[0]
 
 
 def _arguments(image: Any) -> dict[str, Any]:

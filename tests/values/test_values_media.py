@@ -11,7 +11,7 @@ import pytest
 from fsspec.implementations.memory import MemoryFileSystem
 
 from pxt_assets.errors import CellError, SourceError
-from pxt_assets.storage.rows import chained, rows_of, table_of
+from pxt_assets.storage.rows import concat_rows, rows_of, table_of
 from pxt_assets.values.conversion import back_to_arrow, check_value, to_arrow, to_python, to_user_values
 from pxt_assets.values.media import Media, encode_image, open_image
 from pxt_assets.values.types import (
@@ -282,7 +282,7 @@ class TestRows:
                 pa.struct([("bytes", pa.large_binary()), ("path", pa.string())]),
             )
         ]
-        rows = chained([rows_of(part) for part in parts])
+        rows = concat_rows([rows_of(part) for part in parts])
         assert to_python(rows.table(["x"])["x"]) == [Media(PNG, "a")] * 2
 
 

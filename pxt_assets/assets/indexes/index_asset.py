@@ -13,7 +13,7 @@ from pxt_assets.expressions.expr import Call, ColumnRef, Expr
 from pxt_assets.index.lookup import EmbeddingLookup
 from pxt_assets.index.search import checked_search
 from pxt_assets.index.spec import IndexSpec
-from pxt_assets.storage.store import LAZY
+from pxt_assets.storage.store import LAZY_TAG
 from pxt_assets.values.types import Array, Image
 
 
@@ -117,7 +117,7 @@ def index_asset(spec: IndexAssetSpec) -> EmbeddingIndex:
                 INDEXED, asset=index.key, description="Every row can be found: none is without a vector."
             )
         ],
-        op_tags={LAZY: "true"},
+        op_tags={LAZY_TAG: "true"},
         pool=spec.pool,
         backfill_policy=spec.backfill_policy,
         required_resource_keys={spec.resources.columns, spec.resources.indexes},

@@ -15,7 +15,7 @@ from pxt_assets.compute.asking.packing import Packer
 from pxt_assets.compute.asking.shared_answers import Answers
 from pxt_assets.local.local_call import IN_FLIGHT, LocalCall
 from pxt_assets.local.threads import Threads
-from pxt_assets.storage.provenance import Provenance, shared_out
+from pxt_assets.storage.provenance import Provenance, split_usage
 
 _THREADS = min(32, (os.cpu_count() or 1) + 4)
 """Sync functions that run at once."""
@@ -61,7 +61,7 @@ class Calls:
         request = requests[0] if requests[0].max_cells == 1 else pack(requests)
         answer = await self._client.send(request, self._meter)
         estimates = [one.tokens for one in requests]
-        shares = shared_out(answer.usage, answer.cost_usd, estimates)
+        shares = split_usage(answer.usage, answer.cost_usd, estimates)
         return [
             (
                 value,

@@ -153,7 +153,7 @@ class Inputs:
         while done < limit:
             count = min(size, limit - done)
             for asset, _, stream in streams:
-                count = min(count, stream.ready())
+                count = min(count, stream.available_rows())
                 if not count:
                     raise _changed(asset, done, self.num_rows)
             arrays: list[Any] = [None] * len(self.columns)
@@ -164,8 +164,8 @@ class Inputs:
             yield arrays, count
             done += count
         for asset, _, stream in streams:
-            if done == self.num_rows and stream.ready():
-                raise _changed(asset, done + stream.ready(), self.num_rows)
+            if done == self.num_rows and stream.available_rows():
+                raise _changed(asset, done + stream.available_rows(), self.num_rows)
 
     def _key_batches(self, asset: dg.AssetKey) -> Iterator[pa.RecordBatch]:
         if self.rows[asset].schema.names:
@@ -201,7 +201,7 @@ class Inputs:
             return [f"row {row}" for row in rows]
         shown: dict[int, str] = {}
         keys, start = Cursor(self._key_batches(next(iter(self.rows)))), 0
-        while len(shown) < len(set(rows)) and (count := keys.ready()):
+        while len(shown) < len(set(rows)) and (count := keys.available_rows()):
             (batch,) = keys.take(count)
             for row in rows:
                 if start <= row < start + count:

@@ -17,8 +17,8 @@ from pxt_assets.compute.partition.findings import FINDINGS, Findings
 from pxt_assets.compute.partition.made_from import MADE_FROM, MadeFrom
 from pxt_assets.compute.partition.plan import cell_digest
 from pxt_assets.errors import CellError
-from pxt_assets.storage.batches import pieces
-from pxt_assets.storage.contents import Contents
+from pxt_assets.storage.batches import split_by_bytes
+from pxt_assets.storage.contents import ContentsDigest
 from pxt_assets.values.conversion import back_to_arrow, to_arrow
 from pxt_assets.values.digest import DIGEST_BYTES
 from pxt_assets.values.types import (
@@ -211,7 +211,7 @@ def assemble(
         value = pa.list_(pa.float32(), -1 if length is None else length)
     schema = schema_of(column, value)
     assembly = Assembly(schema, schema.empty_table())
-    contents = Contents()
+    contents = ContentsDigest()
     batches = _regrouped(_rows(column, results(), schema, assembly, contents))
 
     def said() -> Mapping[str, str]:
@@ -263,7 +263,11 @@ def _field(column: Column, arrow_type: pa.DataType) -> pa.Field:
 
 
 def _rows(
-    column: Column, results: Iterable[pa.Table], schema: pa.Schema, assembly: Assembly, contents: Contents
+    column: Column,
+    results: Iterable[pa.Table],
+    schema: pa.Schema,
+    assembly: Assembly,
+    contents: ContentsDigest,
 ) -> Iterator[pa.Table]:
     """The rows of the file, counted on the way."""
     import pyarrow as pa
@@ -299,7 +303,7 @@ def _regrouped(parts: Iterable[pa.Table]) -> Iterator[pa.Table]:
 
     kept: list[pa.Table] = []
     rows = size = 0
-    for part in (piece for whole in parts for piece in pieces(whole, _BYTES_A_GROUP)):
+    for part in (piece for whole in parts for piece in split_by_bytes(whole, _BYTES_A_GROUP)):
         if kept and (rows + part.num_rows > _ROWS_A_GROUP or size + part.nbytes > _BYTES_A_GROUP):
             yield pa.concat_tables(kept)
             kept, rows, size = [], 0, 0
