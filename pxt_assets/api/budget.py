@@ -1,4 +1,4 @@
-"""The budget of a run: requests are sent as long as what was spent and what is in flight cost less than it allows."""
+"""The budget of a run: requests are sent while the dollars spent and in flight are below its limit."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from pxt_assets.errors import RunError
 
 
 class BudgetReachedError(RunError):
-    """What was spent has reached the budget, and nothing is in flight any more."""
+    """The budget is spent, and nothing is in flight any more."""
 
     def __init__(self, max_cost_usd: float, spent_usd: float) -> None:
         super().__init__(f"max_cost_usd={max_cost_usd:g} is reached: ${spent_usd:.6g} is spent")
@@ -19,35 +19,34 @@ class BudgetReachedError(RunError):
         self.spent_usd = spent_usd
 
     def with_progress(self, label: str, done: int, total: int) -> BudgetReachedError:
-        """The same, with how far the computation of a partition came, and how to go on."""
-        said = BudgetReachedError(self.max_cost_usd, self.spent_usd)
-        said.args = (
+        """The same error, which also says how many rows of a partition are finished and how to go on."""
+        error = BudgetReachedError(self.max_cost_usd, self.spent_usd)
+        error.args = (
             f"{label}: {self}, and {done:,} of {total:,} rows are finished. They are kept and will not be computed "
             "again: materialize again with a higher max_cost_usd, or without one, to go on with the others. The stored "
             "column is as it was.",
         )
-        return said
+        return error
 
 
 class Budget:
     """What one run may cost in US dollars, over all its partitions.
 
-    An answer may cost more than was expected of it, so the last requests in flight may exceed the budget by as much.
-    Raises RunError for a model of which no price is known.
+    The last requests in flight may exceed the budget by as much as their answers cost more than expected. Raises RunError for a model of which no price is known.
     """
 
     def __init__(self, max_cost_usd: float) -> None:
         self.spent_usd = 0.0
         self._max_cost_usd = max_cost_usd
         self._unpriced_model: str | None = None
-        """A model that answered at a price which nobody knows: nothing more is sent, though that answer is kept."""
+        """A model that answered and has no known price: its answer is kept, nothing more is sent."""
         self._estimator = Estimator()
         self._in_flight: dict[int, float] = {}
         self._in_flight_usd = 0.0
         self._waiting: deque[asyncio.Future[None]] = deque()
 
     def learn(self, observed: ObservedUsage) -> None:
-        """Takes in what earlier runs used."""
+        """Adds what earlier runs used to the estimates."""
         self._estimator.learn("", observed)
 
     @property
@@ -55,9 +54,9 @@ class Budget:
         return self._unpriced_model is None and self.spent_usd + self._in_flight_usd < self._max_cost_usd
 
     async def wait(self) -> None:
-        """Returns when there is money for a request.
+        """Returns when a request can be paid for.
 
-        Raises BudgetReachedError when there will be none, RunError when nobody knows what was spent.
+        Raises BudgetReachedError when none can any more, RunError when the dollars spent are unknown.
         """
         while not self._is_open:
             if self._unpriced_model is not None:
@@ -69,7 +68,7 @@ class Budget:
             await waiting
 
     def reserve(self, request: Request) -> bool:
-        """Puts aside what a request that is about to be sent should cost; False if there is no money for it."""
+        """Reserves the expected cost of a request that is about to be sent; False if the budget has no room for it."""
         if not self._is_open:
             return False
         expected = self._estimator.cost_usd(request)
@@ -81,7 +80,7 @@ class Budget:
         return True
 
     def charge(self, request: Request, usage: Usage | None, cost_usd: float | None) -> None:
-        """Takes in what an answer cost; None, where nobody knows, ends the sending."""
+        """Adds what an answer cost to the dollars spent; after None, an unknown cost, nothing more is sent."""
         if cost_usd is None:
             self._unpriced_model = request.model
             return
@@ -93,20 +92,20 @@ class Budget:
             self._estimator.learn(request.model, observed)
 
     def charge_lost_answer(self, request: Request) -> None:
-        """Counts a request whose answer was lost as paid for: it may have been."""
+        """Adds the expected cost of a request whose answer was lost: it may have been paid for."""
         self.spent_usd += self._in_flight.get(id(request), 0.0)
 
     def release(self, request: Request) -> None:
-        """Gives back what was put aside for a request, however it ended."""
+        """Releases what was reserved for a request, however it ended."""
         self._in_flight_usd -= self._in_flight.pop(id(request), 0.0)
         if not self._in_flight:
             self._in_flight_usd = 0.0  # not what rounding left
         self.wake_next()
 
     def wake_next(self) -> None:
-        """Lets the next request go on, which lets its next one: or all, if there is nothing left to wait for.
+        """Wakes the next waiting request, which wakes the one after it; wakes all if there is nothing left to wait for.
 
-        Whoever has waited and then sends nothing has to, or those behind would wait for ever.
+        A request that has waited and is then not sent must call this, or those behind it wait for ever.
         """
         while self._waiting and (self._is_open or not self._in_flight or self._unpriced_model is not None):
             waiting = self._waiting.popleft()

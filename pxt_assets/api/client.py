@@ -46,10 +46,10 @@ _LONG_WAIT_SECONDS = 60.0
 class Client:
     """Sends requests to one account of the API, within one event loop.
 
-    `transport` makes one attempt; `pool_of(request)` gives the state of the limits that the request falls under; `timeout`
-    is in seconds, for a whole answer, and `outage_timeout` for an outage of the server, of which `say` is told;
-    `retry_unknown` says how often a costly request is sent again whose answer was lost; `secrets` are replaced in
-    whatever an error message quotes.
+    `transport` makes one attempt. `pool_of(request)` gives the limits that the request falls under. `timeout` is the
+    seconds for a whole answer, `outage_timeout` those for an outage of the server, which is reported to `say`.
+    `retry_unknown` is how often a costly request whose answer was lost is sent again. `secrets` are replaced in what
+    error messages quote.
     """
 
     def __init__(
@@ -90,7 +90,7 @@ class Client:
         """The answer to a request.
 
         Raises CellError when this request cannot be answered, FatalApiError when no request can, RunError when the
-        server cannot be reached at all, or no longer, BudgetReachedError when the money is spent.
+        server cannot be reached, BudgetReachedError when the budget is spent.
         """
         task = asyncio.current_task()
         assert task is not None
@@ -129,8 +129,8 @@ class Client:
     ) -> Answer | tuple[Failure, float | None] | None:
         """Sends a request until it is not rejected for the rate.
 
-        Returns its answer, a fault that may pass and the seconds to wait at least, or None if it was not sent since an
-        outage began.
+        Returns its answer; or a fault that may pass, with the least seconds to wait; or None if it was not sent because
+        of an outage.
         """
         request, meter = tracker.request, tracker.meter
         requeued = False
@@ -145,13 +145,13 @@ class Client:
                 return None
             tracker.sent(self._transport.base_url)
             try:
-                answered = await self._exchange(tracker, permit)
+                outcome = await self._exchange(tracker, permit)
             finally:
                 if meter.budget is not None:
                     meter.budget.release(request)
-            if isinstance(answered, Answer):
-                return answered
-            failure = answered
+            if isinstance(outcome, Answer):
+                return outcome
+            failure = outcome
             meter.unsent_tasks.add(tracker.task)
             verdict = classify(failure.status, failure.type, failure.code, failure.headers)
             self._tell_limiter(permit, failure, verdict.kind)
@@ -168,7 +168,7 @@ class Client:
             requeued = True
 
     async def _acquire_permit(self, tracker: RequestTracker, *, requeued: bool) -> Permit:
-        """The limiter's leave to send a request, and the money for it."""
+        """The limiter's permit to send a request, once its expected cost is reserved in the budget."""
         request, budget = tracker.request, tracker.meter.budget
         limiter = self._limiter(request)
         tracker.meter.limit_usage.begin(limiter)
@@ -196,7 +196,7 @@ class Client:
             permit.cancel()
 
     async def _exchange(self, tracker: RequestTracker, permit: Permit) -> Answer | Failure:
-        """Sends a request once. What its answer cost is counted whatever becomes of it."""
+        """Sends a request once. The cost of its answer is counted even if the answer is of no use."""
         request = tracker.request
         loop = asyncio.get_running_loop()
         sent = loop.time()
@@ -247,15 +247,15 @@ class Client:
         return self.simulated
 
     def limit_usage(self) -> Used:
-        """What is used of all limits from now on."""
+        """Measures what is used of all limits from now on."""
         return Used(self._limiters_by_pool.values())
 
     def _limiter(self, request: Request) -> Limiter:
-        asked = (request.endpoint.path, request.model)
-        if asked not in self._limiters_by_model:
+        key = (request.endpoint.path, request.model)
+        if key not in self._limiters_by_model:
             pool = self._pool_of(request)
-            self._limiters_by_model[asked] = self._limiters_by_pool.setdefault(id(pool), Limiter(pool))
-        return self._limiters_by_model[asked]
+            self._limiters_by_model[key] = self._limiters_by_pool.setdefault(id(pool), Limiter(pool))
+        return self._limiters_by_model[key]
 
     async def _read_answer(
         self, tracker: RequestTracker, body: bytes, headers: Mapping[str, str], latency: float
@@ -281,7 +281,7 @@ class Client:
     async def _download_rest(
         self, request: Request, parsed: ParsedAnswer, request_id: str | None
     ) -> ParsedAnswer:
-        """The answer with what it links to: paid for already, so the links are all that is tried again."""
+        """The answer with what it links to. It is paid for already, so only the downloads are tried again."""
         assert parsed.values_with_downloads is not None
         downloads = (self._transport.download(url) for url in parsed.urls)
         contents: list[bytes] = []
@@ -333,7 +333,7 @@ class Client:
             self._say(f"the API at {self._api_url} asks to wait {seconds:.0f} s before the next request")
 
     def _check_lost_answers(self, tracker: RequestTracker, failure: Failure) -> None:
-        """What is costly, and may have been paid for, is not sent again and again. Raises CellError."""
+        """Raises CellError for a costly request whose answers were lost too often: each may have been paid for."""
         if (
             not (tracker.request.endpoint.costly and failure.is_lost)
             or tracker.lost_answers <= self._retry_unknown
@@ -343,6 +343,6 @@ class Client:
         raise failure.lost_answers_error(tracker.lost_answers)
 
     def _check_reachable(self, failure: Failure) -> None:
-        """A server that never answered is no row's fault. Raises RunError."""
+        """Raises RunError if the server never answered, which is no row's fault."""
         if failure.status is None and not self._has_answered:
             raise failure.unreachable_error(self._api_url)

@@ -23,8 +23,8 @@ _NO_URL = "the answer links to a result at what is no URL"
 async def download(http: httpx2.AsyncClient, url: str, api_host: str) -> bytes:
     """The content of a URL out of an answer of the API, without the key, without redirects.
 
-    `api_host` may be spoken to in plain HTTP, as a server on the same machine is; any other host only in HTTPS. Raises
-    CellError, whose message does not quote the URL: such links are signed.
+    Plain HTTP is allowed for `api_host` alone, which may be on the same machine. Raises CellError, whose message does not
+    quote the URL: such links are signed.
     """
     try:
         parts = urlsplit(url)
@@ -41,20 +41,20 @@ async def download(http: httpx2.AsyncClient, url: str, api_host: str) -> bytes:
                 return await _fetch(http, url)
         except (_TransientError, TimeoutError) as e:
             if attempt == MAX_ATTEMPTS:
-                said = str(e) or f"no answer within {TIMEOUT_SECONDS:.0f} s"
-                msg = f"the result could not be downloaded from {parts.hostname} in {MAX_ATTEMPTS} attempts: {said}"
+                reason = str(e) or f"no answer within {TIMEOUT_SECONDS:.0f} s"
+                msg = f"the result could not be downloaded from {parts.hostname} in {MAX_ATTEMPTS} attempts: {reason}"
                 raise CellError("DownloadError", msg) from e
         await asyncio.sleep(_PAUSE_SECONDS * 2 ** (attempt - 1))
     raise AssertionError
 
 
 def _is_same_host(host: str | None, api_host: str) -> bool:
-    """Whether two names are those of one host; this machine has several."""
+    """Whether two names are those of one host; the loopback has several."""
     return host == api_host or (host in _LOOPBACK and api_host in _LOOPBACK)
 
 
 class _TransientError(Exception):
-    """What another attempt may not meet."""
+    """A fault that another attempt may not meet."""
 
 
 async def _fetch(http: httpx2.AsyncClient, url: str) -> bytes:

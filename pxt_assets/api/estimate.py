@@ -1,4 +1,4 @@
-"""What requests that were not sent yet will use and cost, by what answered ones did."""
+"""Estimates of what requests will use and cost, by what the answered ones used."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ class ObservedUsage:
 
     answers: int = 0
     estimated_tokens: float = 0.0
-    """Input tokens as they were estimated: characters / 4, and a few."""
+    """Estimated input tokens: characters / 4, and a few."""
     input_tokens: float = 0.0
     """Input tokens as the answers state them."""
     output_tokens: float = 0.0
@@ -28,7 +28,7 @@ class Estimator:
         self._all_models = ObservedUsage()
 
     def learn(self, model: str, observed: ObservedUsage) -> None:
-        """Takes in some answers of a model."""
+        """Adds some answers of a model."""
         for total in (self._observed.setdefault(model, ObservedUsage()), self._all_models):
             total.answers += observed.answers
             total.estimated_tokens += observed.estimated_tokens

@@ -12,7 +12,7 @@ File = tuple[str, tuple[str, bytes, str]]
 
 
 def form_of(request: Request) -> tuple[dict[str, Any], list[File]]:
-    """The fields and the files of a request. File names are made from the contents' formats, never from a table."""
+    """The fields and the files of a request. File names come from the formats of the contents."""
     fields: dict[str, Any] = {}
     files: list[File] = []
     for name, value in request.body.items():

@@ -38,7 +38,7 @@ _CONNECT_SECONDS = 30.0
 
 @cache
 def _tls_context() -> ssl.SSLContext:
-    """The certificates that are trusted: reading them takes longer than the rest of what makes a client."""
+    """The trusted certificates, read once: that takes longer than all else in making a client."""
     import httpx2
 
     return httpx2.create_ssl_context()
@@ -171,9 +171,9 @@ class OpenAIResource(dg.ConfigurableResource[Any]):
 
     @contextlib.asynccontextmanager
     async def client(self, say: Callable[[str], None] | None = None) -> AsyncIterator[Client]:
-        """The client, for use within the running event loop; `say` is told of outages, by default the log.
+        """The client, for use within the running event loop; outages are reported to `say`, by default the log.
 
-        Raises FatalApiError without a key, RunError where the ledger's URL is none.
+        Raises FatalApiError without a key, RunError for a ledger that is no database URL.
         """
         if not self.api_key.strip() or not (self.api_key.isascii() and self.api_key.strip().isprintable()):
             msg = (
@@ -200,12 +200,12 @@ class OpenAIResource(dg.ConfigurableResource[Any]):
             await api.close()
 
     def setup_for_execution(self, context: dg.InitResourceContext) -> None:
-        """Notes where the Dagster instance keeps its files; touches nothing."""
+        """Remembers the storage directory of the Dagster instance; touches nothing."""
         if context.instance is not None and not context.instance.is_ephemeral:
             self._storage = Path(context.instance.storage_directory())
 
     def teardown_after_execution(self, context: dg.InitResourceContext) -> None:  # noqa: ARG002
-        """Stops the embedded simulator, if this process started one, and gives back what is leased."""
+        """Stops the embedded simulator, if this process started one, and returns what is leased."""
         with self._server_lock:
             server, self._server = self._server, None
             ledger, self._ledger_url = self._ledger_url, None
@@ -258,7 +258,7 @@ class OpenAIResource(dg.ConfigurableResource[Any]):
             return self._server.base_url
 
     def _pool_registry(self) -> PoolRegistry:
-        """The pools that requests draw on. Raises RunError where the ledger cannot be one."""
+        """The pools of limits that requests use. Raises RunError for a ledger that cannot be opened."""
         if self.ledger == MEMORY or (self.ledger is None and self.simulator is not None):
             return pools
         from pxt_assets.throttle.ledger import ledger_pools
@@ -287,7 +287,7 @@ class OpenAIResource(dg.ConfigurableResource[Any]):
         return self.model_groups.get(model, self.model_groups.get(family, family))
 
     def _account_id(self) -> str:
-        """Names the account whose limits are shared, without its key."""
+        """A digest that names the account whose limits are shared, without showing its key."""
         where = self._server.base_url if self._server else self.base_url or ""
         parts = (where, self.api_key, self.organization or "", self.project or "")
         return hashlib.blake2b("\0".join(parts).encode(), digest_size=16).hexdigest()

@@ -1,4 +1,4 @@
-"""Requests to the API: what is asked, the digest that names its answer, and how an endpoint is spoken to."""
+"""Requests to the API: their body, the digest that names the answer, and the endpoints that they go to."""
 
 from __future__ import annotations
 
@@ -17,20 +17,20 @@ ORDERED_ARGUMENTS = ("response_format", "text", "tools")
 Source: https://platform.openai.com/docs/guides/structured-outputs"""
 
 PAGE_TOKENS = 500
-"""Tokens of an answer of whose length nothing is known: a page of text."""
+"""The assumed tokens of an answer of unknown length: a page of text."""
 
 
 @dataclass(frozen=True)
 class Usage:
-    """What one or more answers used, as the API's `usage` states it, or as the request itself tells."""
+    """What one or more answers used, as the API's `usage` states it or the request itself shows."""
 
     input_tokens: int = 0
     output_tokens: int = 0
     cached_tokens: int = 0
     image_tokens: int = 0
-    """Input tokens that were images, where these have a price of their own."""
+    """Input tokens of images, where these have a price of their own."""
     audio_tokens: int = 0
-    """Input tokens that were sound, where these have a price of their own."""
+    """Input tokens of sound, where these have a price of their own."""
     characters: int = 0
     """Characters read aloud by a model that charges for these."""
     seconds: float = 0.0
@@ -42,7 +42,7 @@ class Usage:
 
 @dataclass(frozen=True, slots=True)
 class ParsedAnswer:
-    """An answer's body: a value for each cell that was asked for, and what they used."""
+    """A parsed answer: a value for each cell that was asked for, and what they used."""
 
     values: Sequence[Any]
     usage: Usage | None
@@ -50,14 +50,14 @@ class ParsedAnswer:
     model: str | None = None
     """The model snapshot that answered."""
     urls: Sequence[str] = ()
-    """Where the rest of the answer is to be had from."""
+    """Where the rest of the answer is downloaded from."""
     values_with_downloads: Callable[[Sequence[bytes]], Sequence[Any]] | None = None
-    """The values, once the contents of `urls` are there."""
+    """(the contents of `urls`) -> the values."""
 
 
 @dataclass(frozen=True)
 class Endpoint:
-    """How one endpoint of the API is spoken to."""
+    """One endpoint of the API: its path, how bodies are made for it, and how its answers are read."""
 
     path: str
     """`/chat/completions`: below the base URL."""
@@ -70,25 +70,25 @@ class Endpoint:
     uploads: bool = False
     """Whether bodies are forms that upload files; if not, they are JSON."""
     costly: bool = False
-    """Whether an answer costs so much that one which may have been paid for is not asked for again lightly."""
+    """Whether an answer is so dear that a lost one, which may have been paid for, is seldom asked for again."""
     answer_tokens: int = 0
-    """Tokens that an answer is expected to have, as long as none is known."""
+    """Tokens that an answer is expected to have, until one is known."""
     charged_usage: Callable[[Mapping[str, Any]], Usage] | None = None
-    """What a body is charged for, where that is not the tokens in its `size`: characters, seconds of sound."""
+    """(a body) -> what it is charged for, where that is not the tokens of its `size`: characters, seconds of sound."""
     max_cells: int = 1
-    """How many cells one request can carry."""
+    """Cells that one request can carry."""
     max_tokens: float = float("inf")
-    """How many tokens (estimated) one request can carry."""
+    """Estimated tokens that one request can carry."""
     pack: Callable[[Sequence[Mapping[str, Any]]], Mapping[str, Any]] = field(default=lambda bodies: bodies[0])
-    """The bodies of single cells as the body that is sent; they differ in their `input` alone."""
+    """(bodies of single cells, which differ in their `input` alone) -> the body that is sent."""
 
 
 class CellRequest(Protocol):
-    """What names a cell and leads to its value: a request to the API, or the call of a local function."""
+    """The request of one cell: to the API, or the call of a local function."""
 
     @property
     def digest(self) -> bytes:
-        """Names the value."""
+        """The digest that names the cell."""
 
     @property
     def memory_bytes(self) -> int:
@@ -96,19 +96,19 @@ class CellRequest(Protocol):
 
     @property
     def max_cells(self) -> int:
-        """How many such cells can be asked for at once."""
+        """How many such requests can be packed into one."""
 
     @property
     def max_tokens(self) -> float:
-        """How many tokens (estimated) can be asked for at once."""
+        """How many estimated tokens can be packed into one."""
 
     @property
     def tokens(self) -> float:
-        """The estimate of what it takes from the token bucket."""
+        """The estimated tokens that it takes from the token bucket."""
 
     @property
     def pack_key(self) -> bytes:
-        """Equal for those that can be asked for at once."""
+        """Equal for requests that can be packed into one."""
 
     def cell_value(self, value: Any) -> Any:
         """The cell's value, made of the answer's. Raises CellError for an answer that is no result."""
@@ -116,16 +116,16 @@ class CellRequest(Protocol):
 
 @dataclass(frozen=True)
 class Request:
-    """One fully resolved request: what names a cell. Images and sounds stand in its body as Sent."""
+    """One fully resolved request. Images and sounds are in its body as MediaArgument."""
 
     endpoint: Endpoint
     body: Mapping[str, Any]
     to_cell_value: Callable[[Any], Any] | None = field(default=None, compare=False)
-    """What is made of the answer's value: its parsed form, where one was asked for."""
+    """Makes the cell's value of the answer's: its parsed form, where one was asked for."""
 
     @cached_property
     def _json_with_gaps(self) -> tuple[bytes, int, bool]:
-        """The body as JSON with gaps for its media, the bytes that these hold, and whether there are any."""
+        """The body as JSON with its media left out, the bytes of these, and whether there are any."""
         found: list[MediaArgument] = []
 
         def gap(media: MediaArgument) -> str:
@@ -161,32 +161,32 @@ class Request:
 
     @cached_property
     def size(self) -> Size:
-        """What it holds that the API's limiter may charge for."""
+        """What the API's limiter may charge for."""
         return self.endpoint.size(self.body)
 
     @property
     def tokens(self) -> float:
-        """The least that it takes from the token bucket, as estimated."""
+        """The least estimated tokens that it takes from the token bucket."""
         return self.size.least
 
     @property
     def model(self) -> str:
-        """The model asked for."""
+        """The requested model."""
         return str(self.body["model"])
 
     @property
     def max_cells(self) -> int:
-        """How many such cells one request can carry."""
+        """How many such requests can be packed into one."""
         return self.endpoint.max_cells
 
     @property
     def max_tokens(self) -> float:
-        """How many tokens one request can carry."""
+        """How many estimated tokens can be packed into one."""
         return self.endpoint.max_tokens
 
     @cached_property
     def pack_key(self) -> bytes:
-        """Equal for requests that can be sent as one: all but their input is the same."""
+        """Equal for requests that can be packed into one: all but their input is the same."""
         rest = {k: v for k, v in self.body.items() if k != "input"}
         return self.endpoint.path.encode() + canonical_json(rest).encode()
 
@@ -196,11 +196,11 @@ class Request:
 
     def check(self) -> None:
         """Raises TypeError or ValueError for a body that JSON cannot hold."""
-        self.digest  # noqa: B018  (which is wanted anyway, and the body as it is sent only of what is not finished)
+        self.digest  # noqa: B018  (the digest is needed anyway, the payload only for cells that are not finished)
 
 
 def characters_of_schemas(body: Mapping[str, Any]) -> int:
-    """How long the schemas in a body are as JSON: of tools, and of what an answer must look like."""
+    """The length of a body's schemas as JSON: those of its tools and of its answer's form."""
     return sum(len(dumps(body[name])) for name in ORDERED_ARGUMENTS if name in body)
 
 
@@ -209,6 +209,6 @@ def _media_digest(media: MediaArgument) -> object:
 
 
 def pack(requests: Sequence[Request]) -> Request:
-    """The requests as one to send. They are of one endpoint, and equal in all but their input."""
+    """Several requests as one. They go to one endpoint and are equal in all but their input."""
     endpoint = requests[0].endpoint
     return Request(endpoint, endpoint.pack([request.body for request in requests]))

@@ -1,4 +1,4 @@
-"""A request on its way, and what it is answered with."""
+"""The tracker of one request: counts its attempts in the meter, and tells telemetry of them."""
 
 from __future__ import annotations
 
@@ -18,7 +18,10 @@ if TYPE_CHECKING:
 
 @dataclass(eq=False)
 class RequestTracker:
-    """A request on its way: within the block it is sent, as often as it takes."""
+    """A request that is being sent, once or more often, within the block.
+
+    Its methods are told of each event: an attempt, a 429, a retry, the answer.
+    """
 
     request: Request
     meter: Meter
@@ -29,7 +32,7 @@ class RequestTracker:
     lost_answers: int = 0
     """Attempts whose answers were lost."""
     span: RequestSpan | None = None
-    """From the first attempt on, where there is telemetry."""
+    """The span from the first attempt on, None without telemetry."""
 
     def __enter__(self) -> Self:
         self.meter.unsent_tasks.add(self.task)
@@ -43,7 +46,7 @@ class RequestTracker:
             self.span.failed(error)
 
     def sent(self, server: httpx2.URL) -> None:
-        """Notes an attempt."""
+        """Counts an attempt."""
         self.meter.unsent_tasks.discard(self.task)
         self.meter.requests += 1
         self.attempts += 1
@@ -51,19 +54,19 @@ class RequestTracker:
             self.span = RequestSpan(self.telemetry, self.request, server)
 
     def retried(self) -> None:
-        """Notes that it is sent again after a fault."""
+        """Counts a retry after a fault."""
         self.meter.retries += 1
         if self.span is not None:
             self.span.retried()
 
     def rate_limited(self) -> None:
-        """Notes a 429."""
+        """Counts a 429."""
         self.meter.rate_limited += 1
         if self.span is not None:
             self.span.rate_limited()
 
     def answered(self, answer: Answer) -> Answer:
-        """Notes how it ended, and gives it back."""
+        """Ends the span with the answer, and returns the answer."""
         if self.span is not None:
             self.span.answered(answer)
         return answer

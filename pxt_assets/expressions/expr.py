@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from pxt_assets.api.request import CellRequest
 
 ALL = slice(None)
-"""The step that maps the rest of a path over a list: `tbl.response.choices["*"].message.content`."""
+"""The step that applies the rest of a path to each element of a list: `tbl.response.choices["*"].message.content`."""
 
 Step = str | int | slice
 Shape = Mapping[str, Any]
@@ -47,7 +47,7 @@ class Expr:
     """What is known of the JSON value inside, `{}` where nothing is."""
 
     def __getattr__(self, name: str) -> Path:
-        if name.startswith("__") or name in _SLOTS:  # asked for by copy and pickle, before there is a repr
+        if name.startswith("__") or name in _SLOTS:  # copy and pickle ask for these before repr works
             raise AttributeError(name)
         if name.startswith("_"):
             msg = f"{self!r} has no attribute {name!r}; a JSON key that begins with _ is written [{name!r}]"
@@ -103,7 +103,7 @@ class Expr:
 
 
 class ColumnIndexes(Protocol):
-    """What a column's table knows of embedding indexes."""
+    """The embedding indexes of a column's table."""
 
     def search_index(self, column: ColumnRef, query: Any, **options: Any) -> pa.Table:
         """The rows of the column's index that are nearest to a query."""
@@ -211,22 +211,22 @@ class Path(Expr):
 
 
 class ColumnFunction(Protocol):
-    """What an expression knows of the function that it applies."""
+    """A function that expressions can call."""
 
     name: str
     returns: type[ColumnType]
     shape: Shape
-    required: Set[str]
+    required_arguments: Set[str]
     """The arguments that must not be null."""
     local: bool
     """Whether it runs in this process, without any request to the API."""
 
     @property
     def version(self) -> str:
-        """What a code version says of the function."""
+        """The function's part of a column's code version."""
 
     def cell_request(self, arguments: Mapping[str, Any]) -> CellRequest:
-        """What one row's value is had by. Raises CellError for arguments that the function cannot take."""
+        """The request of one cell. Raises CellError for arguments that the function cannot take."""
 
 
 class Call(Expr):
@@ -251,7 +251,7 @@ PRIMITIVES: dict[str, type[ColumnType]] = {
     "integer": Int,
     "number": Float,
     "boolean": Bool,
-    "image": Image,  # no type of JSON Schema: what a result that holds images says of them
+    "image": Image,  # no type of JSON Schema: stands for the images in a result
 }
 
 
@@ -286,7 +286,7 @@ def _step_text(step: Step) -> str:
 
 
 def follow_path(value: Any, steps: tuple[Step, ...]) -> Any:
-    """The value at the end of a path, None where the value lacks it. A slice maps the rest over a list's elements."""
+    """The value at the end of a path, None where there is none. A slice applies the rest to each element of a list."""
     for i, step in enumerate(steps):
         if isinstance(step, slice):
             return [follow_path(v, steps[i + 1 :]) for v in value[step]] if isinstance(value, list) else None

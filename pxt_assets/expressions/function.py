@@ -1,4 +1,4 @@
-"""Functions: what a column applies to its inputs. Calling one makes an expression; nothing is computed yet."""
+"""Functions that columns apply to their inputs. Calling one makes an expression; nothing is computed yet."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ ASSET_OPTIONS = frozenset(
 
 
 class ColumnTable(Protocol):
-    """What takes computed columns: a Table."""
+    """A Table, as far as functions know it: computed columns can be added."""
 
     def add_computed_column(self, **column_and_options: Any) -> dg.AssetsDefinition:
         """Adds one column."""
@@ -54,40 +54,40 @@ class Function(Generic[P]):
         embed = embeddings.using(model="text-embedding-3-small")
         ```
 
-    Its signature and docstring are those of `plain`.
+    Its signature and docstring are those of `wrapped`.
     """
 
     def __init__(
-        self, plain: Callable[P, object], *, returns: type[ColumnType], shape: Shape | None = None
+        self, wrapped: Callable[P, object], *, returns: type[ColumnType], shape: Shape | None = None
     ) -> None:
-        self.name = plain.__name__
-        self.__name__ = plain.__name__
-        self.__doc__ = plain.__doc__
+        self.name = wrapped.__name__
+        self.__name__ = wrapped.__name__
+        self.__doc__ = wrapped.__doc__
         self.returns = returns
         self.shape: Shape = shape or {}
         self._fixed: dict[str, Any] = {}
-        self._parameters = inspect.signature(plain).parameters
+        self._parameters = inspect.signature(wrapped).parameters
         self._named_parameters = [p for p in self._parameters.values() if p.kind is not p.VAR_KEYWORD]
         self.local = False
         """Whether it runs in this process, without any request to the API."""
-        self.required: Set[str] = {p.name for p in self._named_parameters if p.default is p.empty}
+        self.required_arguments: Set[str] = {p.name for p in self._named_parameters if p.default is p.empty}
 
     @property
     def __signature__(self) -> inspect.Signature:
-        """As documented; other keywords of the API are accepted besides."""
-        kept = []
+        """The documented signature; other keywords of the API are accepted too."""
+        parameters = []
         for p in self._named_parameters:
             fixed = p.name in self._fixed
-            kept.append(p.replace(kind=p.KEYWORD_ONLY, default=self._fixed[p.name]) if fixed else p)
-        return inspect.Signature(sorted(kept, key=lambda p: p.kind))
+            parameters.append(p.replace(kind=p.KEYWORD_ONLY, default=self._fixed[p.name]) if fixed else p)
+        return inspect.Signature(sorted(parameters, key=lambda p: p.kind))
 
     @property
     def version(self) -> str:
-        """What a code version says of the function."""
+        """The function's part of a column's code version."""
         raise NotImplementedError
 
     def cell_request(self, arguments: Mapping[str, Any]) -> CellRequest:
-        """What one row's value is had by. Raises CellError for arguments that the function cannot take."""
+        """The request of one cell. Raises CellError for arguments that the function cannot take."""
         raise NotImplementedError
 
     def __repr__(self) -> str:
@@ -118,19 +118,17 @@ class Function(Generic[P]):
         call = self._new_call(self._bind(args, {**self._fixed, **self._check_not_fixed(kwargs)}))
         if not any(True for _ in nodes(call._arguments)) and not holds_path(call._arguments):
             try:
-                call._function.cell_request(
-                    call._arguments
-                )  # what would fail every row need not wait for the run
+                call._function.cell_request(call._arguments)  # what would fail every row is reported now
             except CellError as e:
                 raise DefinitionError(e.message) from e
         return call
 
     def _new_call(self, arguments: dict[str, Any]) -> Call:
-        """The call with these arguments, which may become others while definitions load."""
+        """The call with these arguments, which subclasses may change."""
         return Call(self, arguments)
 
     def _check_not_fixed(self, kwargs: Mapping[str, Any]) -> Mapping[str, Any]:
-        """The keywords, if none of them was fixed by `using` before."""
+        """The keywords. Raises DefinitionError if one was fixed by `using` before."""
         both = sorted(self._fixed.keys() & kwargs.keys())
         if both:
             msg = f"{self.name}: {', '.join(both)} was fixed by using(...) already; give it in one place"
@@ -141,21 +139,21 @@ class Function(Generic[P]):
         try:
             bound = inspect.Signature(list(self._parameters.values())).bind(*args, **kwargs)
         except TypeError as e:
-            shown = ", ".join(str(p).split(":", maxsplit=1)[0] for p in self._named_parameters)
-            msg = f"{self.name}: {e}; its arguments are {shown}"
+            names = ", ".join(str(p).split(":", maxsplit=1)[0] for p in self._named_parameters)
+            msg = f"{self.name}: {e}; its arguments are {names}"
             raise DefinitionError(msg) from None
         extra = next((p.name for p in self._parameters.values() if p.kind is p.VAR_KEYWORD), None)
         arguments = dict(bound.arguments)
         arguments.update(arguments.pop(extra, {}) if extra else {})
         self._check_model_kwargs(arguments)
-        for name in self.required:
+        for name in self.required_arguments:
             if name in arguments and arguments[name] is None:
                 msg = f"{self.name}: {name} is None; it is required, give a value or a column"
                 raise DefinitionError(msg)
         return arguments
 
     def _check_model_kwargs(self, arguments: Mapping[str, Any]) -> None:
-        """Refuses a keyword that stands in `model_kwargs` too: which one counts would be a guess."""
+        """Raises DefinitionError for model_kwargs that are not allowed, or that repeat a keyword."""
         model_kwargs = arguments.get("model_kwargs")
         if model_kwargs is None:
             return
@@ -184,7 +182,7 @@ class Function(Generic[P]):
 
 
 def holds_path(value: Any) -> bool:
-    """Whether a file is among constant arguments: it is read when the column is computed, not before."""
+    """Whether constant arguments hold a file path; such a file is read when the column is computed."""
     if isinstance(value, Mapping):
         return any(holds_path(v) for v in value.values())
     if isinstance(value, list | tuple):

@@ -1,4 +1,4 @@
-"""What is inside an expression: its columns, calls and type, and the text that tells it from others."""
+"""The columns, calls and type of an expression, and the text that identifies it."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def references(expr: object) -> list[ColumnRef]:
 
 
 def replace_functions(expr: object, change: Callable[[ColumnFunction], ColumnFunction]) -> object:
-    """The same expression with what `change` makes of its functions."""
+    """The same expression with each function replaced by `change(function)`."""
     if isinstance(expr, Call):
         arguments = {name: replace_functions(value, change) for name, value in expr._arguments.items()}
         return Call(change(expr._function), arguments)
@@ -66,7 +66,7 @@ def calls(expr: object) -> list[Call]:
 
 
 def holds_media(expr: object) -> bool:
-    """Whether a template of dicts and lists has images or sounds among its values: what it makes is JSON."""
+    """Whether a template of dicts and lists, which makes JSON, has images or sounds among its values."""
     if isinstance(expr, Mapping):
         return any(_is_or_holds_media(v) for v in expr.values())
     return isinstance(expr, list | tuple) and any(_is_or_holds_media(v) for v in expr)
@@ -79,7 +79,7 @@ def _is_or_holds_media(expr: object) -> bool:
 
 
 def type_of(expr: object) -> tuple[type[ColumnType] | None, Shape]:
-    """The column type of an expression, None where only the rows tell, and what is known of its JSON value."""
+    """The column type of an expression, None where only the rows show it, and the shape of its JSON value."""
     if isinstance(expr, Expr):
         return expr._type, IMAGE_LIST_SHAPE if expr._type is ImageList else expr._shape
     if isinstance(expr, Mapping):
@@ -94,12 +94,12 @@ def _json_schema(expr: object) -> Shape:
 
 
 def expression_text(expr: object) -> str:
-    """A text that is the same as long as the expression computes the same: what a code version is made of."""
+    """Text that is equal for expressions that compute the same; code versions are made of it."""
     return canonical_json(_expression_json(expr))
 
 
 def _expression_json(expr: object, *, ordered: bool = False) -> object:
-    """An expression as JSON; where `ordered`, in a way that tells the order of a dict's keys."""
+    """An expression as JSON; with `ordered`, dicts with another order of keys differ."""
     if isinstance(expr, ColumnRef):
         return {"$column": [*expr._asset.path, expr._column]}
     if isinstance(expr, Path):

@@ -52,7 +52,7 @@ class InvokeTools(Function[[Tools, Any]]):
         self.local = True
         self._tools = tools
         if tools is not None:
-            self.required = {"response"}  # the tools are no argument of its calls
+            self.required_arguments = {"response"}  # the tools are no argument of its calls
 
     @property
     def version(self) -> str:

@@ -32,7 +32,7 @@ class EmbeddingLookup:
     returns: type[ColumnType] = Json
     local = True
     batch_size = 64
-    required: Set[str] = frozenset({"vector"})
+    required_arguments: Set[str] = frozenset({"vector"})
 
     def __init__(
         self,

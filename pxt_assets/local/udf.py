@@ -120,7 +120,9 @@ class LocalFunction(Function[P]):
         self._version = version_of(function, version)
         of_row = {p: _unwrapped_batch(hint) if p in self._batched else hint for p, hint in hints.items()}
         self._hints = {p: _unwrapped(hint) for p, hint in of_row.items()}
-        self.required = {p.name for p in self._named_parameters if not _takes_none(of_row.get(p.name), p)}
+        self.required_arguments = {
+            p.name for p in self._named_parameters if not _takes_none(of_row.get(p.name), p)
+        }
         self.__wrapped__ = function
 
     @property

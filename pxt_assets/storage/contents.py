@@ -1,4 +1,4 @@
-"""A digest of a table's contents, the same however its rows come in batches and in memory."""
+"""A digest of a table's contents, independent of how its rows are split into batches and laid out in memory."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ _TEXT_TYPES = ("string", "binary", "large_string", "large_binary")
 
 
 class ContentsDigest:
-    """The digest of the rows that `add` is given, in order. Two tables of equal values have equal digests."""
+    """The digest of the added rows, in order. Tables of equal values have equal digests."""
 
     def __init__(self) -> None:
         self._hashes: dict[str, hashlib.blake2b] = {}
 
     def add(self, rows: pa.Table | pa.RecordBatch) -> None:
-        """Takes in some rows."""
+        """Adds some rows."""
         import pyarrow as pa
 
         table = pa.Table.from_batches([rows]) if isinstance(rows, pa.RecordBatch) else rows
@@ -31,7 +31,7 @@ class ContentsDigest:
                 self.add_values(name, chunk)
 
     def add_values(self, path: str, array: pa.Array) -> None:
-        """Takes in some more values of the column of that name."""
+        """Adds more values of the column, or of the part of a nested one, that `path` names."""
         import numpy as np
         import pyarrow as pa
         import pyarrow.compute as pc
@@ -49,9 +49,9 @@ class ContentsDigest:
         elif pa.types.is_struct(kind):
             for field, values in zip(kind, array.flatten(), strict=True):
                 self.add_values(f"{path}.{field.name}", values)
-        elif pa.types.is_map(kind):  # Arrow has no way to drop nulls of maps whose texts are views
+        elif pa.types.is_map(kind):  # Arrow cannot drop nulls of maps whose texts are views
             self._feed(f"{path}.", b"".join(map(_repr_bytes, array.to_pylist())))
-        elif pa.types.is_nested(kind):  # lists: their `flatten` leaves out what is null
+        elif pa.types.is_nested(kind):  # lists: their `flatten` leaves nulls out
             self._feed(
                 f"{path}#", pc.list_value_length(array).fill_null(0).cast(pa.int64()).to_numpy().tobytes()
             )
@@ -62,18 +62,18 @@ class ContentsDigest:
             self._add_leaf(path, array.drop_null() if array.null_count else array)
 
     def pass_through(self, batches: Iterable[Batch]) -> Iterator[Batch]:
-        """The same batches; takes in each as it goes by."""
+        """Yields the same batches, and adds each."""
         for batch in batches:
             self.add(batch)
             yield batch
 
     def hexdigest(self) -> str:
-        """32 hexadecimal digits."""
-        whole = hashlib.blake2b(digest_size=16)
+        """The digest in 32 hexadecimal digits."""
+        total = hashlib.blake2b(digest_size=16)
         for path in sorted(self._hashes):
-            whole.update(f"{len(path)}:{path}".encode())
-            whole.update(self._hashes[path].digest())
-        return whole.hexdigest()
+            total.update(f"{len(path)}:{path}".encode())
+            total.update(self._hashes[path].digest())
+        return total.hexdigest()
 
     def _add_leaf(self, path: str, array: pa.Array) -> None:
         import pyarrow as pa
@@ -96,7 +96,7 @@ def _repr_bytes(value: object) -> bytes:
 
 
 def _bytes_of(array: pa.Array) -> bytes | memoryview:
-    """The texts of an array without nulls, one after the other."""
+    """The bytes of all texts of an array without nulls, joined."""
     import numpy as np
 
     wide = str(array.type).startswith("large")

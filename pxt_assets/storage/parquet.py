@@ -41,10 +41,10 @@ _VERSION_FIELDS = (
     "modified",
     "created",
 )
-"""What file systems say of an object that another one in its place would differ in."""
+"""The fields of a file system's listing that differ once an object is replaced by another."""
 
 Version = tuple[Any, ...]
-"""Tells a file from another one that has taken its place."""
+"""Differs once a file is replaced by another."""
 
 
 def is_local(path: UPath) -> bool:
@@ -62,10 +62,9 @@ def remove(path: UPath) -> None:
 def replace_atomically(path: UPath, keep: Path | None = None) -> Iterator[Path]:
     """A local file to write, which becomes `path` in one atomic step when the block ends without an error.
 
-    `keep` is where a local copy of what goes to an object store is to stay.
-
+    With `keep`, a local copy of what goes to an object store is left there.
     On a local disk: written beside the target, synced, renamed. On an object store: written to the system's temp
-    directory and uploaded as one object, since an upload that is broken off must not be left as a shorter one.
+    directory and uploaded as one object, so that a broken upload leaves no shorter one.
     """
     if is_local(path):
         target = Path(path.path)
@@ -89,7 +88,7 @@ def replace_atomically(path: UPath, keep: Path | None = None) -> Iterator[Path]:
 
 
 def _dictionary_columns(schema: pa.Schema) -> list[str]:
-    """The columns whose values may repeat: numbers of vectors do not, and dictionaries of them take memory and time."""
+    """The columns to encode with dictionaries: not vectors, whose numbers hardly repeat, as that takes memory and time."""
     import pyarrow as pa
 
     lists = (pa.types.is_list, pa.types.is_fixed_size_list, pa.types.is_large_list)
@@ -105,14 +104,14 @@ def _sync(path: Path) -> None:
 
 
 def sidecar_of(column_file: ParquetFile) -> ParquetFile:
-    """The file that says where a column's cells come from; in a folder that readers of all columns' files pass over."""
+    """The file of a column's provenance, in a folder that readers of all columns' files skip."""
     path = column_file.path
     return ParquetFile(path.parent / "_meta" / f"{path.stem}.meta.parquet")
 
 
 @dataclass(frozen=True)
 class _FileHead:
-    """What is known of a file without reading its rows."""
+    """A file's schema, metadata and version, read without its rows."""
 
     schema: pa.Schema
     num_rows: int
@@ -133,7 +132,7 @@ class ParquetFile:
 
     @property
     def uri(self) -> str:
-        """An absolute path or URL, without the credentials of the store."""
+        """The absolute path or URL, without the credentials of the store."""
         if is_local(self.path):
             return str(Path(self.path.path).absolute())
         return re.sub(r"://[^/@]*:[^/@]*@", "://", self.path.as_uri())
@@ -148,14 +147,14 @@ class ParquetFile:
     def open(self, version: Version | None = None) -> Iterator[pq.ParquetFile]:
         """The open file. Raises FileNotFoundError, and SourceError for one that is broken.
 
-        With `version`, that one: raises SourceError if another has taken its place.
+        With `version`, raises SourceError if the file was replaced since.
         """
         with self.open_raw(version) as (source, _), self.parquet_reader(source) as opened:
             yield opened
 
     @contextlib.contextmanager
     def open_raw(self, version: Version | None = None) -> Iterator[tuple[Any, Version]]:
-        """The open file unread, and its version; on a local disk it may be read by several readers. Raises as `open`."""
+        """The open file, unparsed, and its version; on a local disk several readers may share it. Raises as `open`."""
         with contextlib.ExitStack() as stack:
             try:
                 source, found = stack.enter_context(
@@ -179,8 +178,8 @@ class ParquetFile:
         import pyarrow as pa
 
         def version() -> Version:
-            is_now = Path(self.path.path).stat()
-            return is_now.st_dev, is_now.st_ino, is_now.st_size, is_now.st_mtime_ns
+            status = Path(self.path.path).stat()
+            return status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns
 
         while True:
             before = version()
@@ -194,11 +193,11 @@ class ParquetFile:
         self._forget_listings()
         fs = self.path.fs
         with fs.open(self.path.path, "rb") as source:
-            said = getattr(source, "details", None) or fs.info(self.path.path)
-            yield source, tuple(str(said.get(name)) for name in _VERSION_FIELDS)
+            details = getattr(source, "details", None) or fs.info(self.path.path)
+            yield source, tuple(str(details.get(name)) for name in _VERSION_FIELDS)
 
     def _forget_listings(self) -> None:
-        """Other processes store files too, of which what a file system remembers of a folder knows nothing."""
+        """Drops the file system's cached listing, which lacks the files that other processes stored."""
         if not is_local(self.path):
             self.path.fs.invalidate_cache(self.path.parent.path)
 
@@ -208,7 +207,7 @@ class ParquetFile:
         )
 
     def parquet_reader(self, source: Any) -> pq.ParquetFile:
-        """A reader of the open file. Raises SourceError for one that is broken."""
+        """A reader of the open file. Raises SourceError for a broken one."""
         import pyarrow as pa
         import pyarrow.parquet as pq
 
@@ -229,17 +228,17 @@ class ParquetFile:
 
     def _read_head(self) -> _FileHead:
         with self.open_raw() as (source, version), self.parquet_reader(source) as opened:
-            said = opened.metadata.metadata or {}
-            return _FileHead(opened.schema_arrow, opened.metadata.num_rows, said, version)
+            metadata = opened.metadata.metadata or {}
+            return _FileHead(opened.schema_arrow, opened.metadata.num_rows, metadata, version)
 
     @property
     def version(self) -> Version:
-        """Which one it is of those that have been there."""
+        """The version that was read."""
         return self._head.version
 
     @property
     def schema(self) -> pa.Schema:
-        """The columns."""
+        """The columns and their types."""
         return self._head.schema
 
     @property
@@ -249,18 +248,18 @@ class ParquetFile:
 
     @cached_property
     def metadata(self) -> Mapping[str, Any]:
-        """What the writer said of the file, `{}` for a file that another program wrote."""
-        said = self._head.metadata
-        text = said.get(_METADATA_KEY)
-        at_end = {
+        """The metadata that `write` was given, `{}` for a file of another program."""
+        stored = self._head.metadata
+        text = stored.get(_METADATA_KEY)
+        final = {
             key.decode().removeprefix(_END_KEY_PREFIX): value.decode()
-            for key, value in said.items()
+            for key, value in stored.items()
             if key.startswith(_END_KEY_PREFIX.encode())
         }
-        return {**(json.loads(text) if text else {}), **at_end}
+        return {**(json.loads(text) if text else {}), **final}
 
     def rows(self) -> Rows:
-        """The rows of the file as it is now, read as they are asked for."""
+        """The rows of the current version, read when they are needed."""
         return StoredRows(self)
 
     def write(
@@ -268,37 +267,36 @@ class ParquetFile:
         schema: pa.Schema,
         batches: Iterable[pa.RecordBatch | pa.Table],
         metadata: Mapping[str, Any],
-        at_end: Callable[[], Mapping[str, str]] | None = None,
+        final_metadata: Callable[[], Mapping[str, str]] | None = None,
     ) -> int:
         """Replaces the file in one step, one row group a batch; returns the number of rows.
 
-        `at_end` gives what is to be said of the file once all batches are read. If `batches` raises, the file stays as
-        it was.
+        `final_metadata` gives more metadata once all batches are read. If `batches` raises, the file stays as it was.
         """
         import pyarrow.parquet as pq
 
-        said = {_METADATA_KEY: json.dumps(dict(metadata), sort_keys=True).encode()}
-        described = add_huggingface_features(schema.with_metadata({**(schema.metadata or {}), **said}))
+        encoded = {_METADATA_KEY: json.dumps(dict(metadata), sort_keys=True).encode()}
+        full_schema = add_huggingface_features(schema.with_metadata({**(schema.metadata or {}), **encoded}))
         rows = 0
         with (
             replace_atomically(self.path) as staged,
             pq.ParquetWriter(
-                staged, described, compression="zstd", use_dictionary=_dictionary_columns(schema)
+                staged, full_schema, compression="zstd", use_dictionary=_dictionary_columns(schema)
             ) as writer,
         ):
             for batch in batches:
                 if batch.num_rows:
                     writer.write(batch.cast(schema))
                     rows += batch.num_rows
-            if at_end is not None:
-                writer.add_key_value_metadata({_END_KEY_PREFIX + k: v for k, v in at_end().items()})
+            if final_metadata is not None:
+                writer.add_key_value_metadata({_END_KEY_PREFIX + k: v for k, v in final_metadata().items()})
         for cached in ("_head", "metadata"):
             self.__dict__.pop(cached, None)
         return rows
 
 
 class StoredRows(Rows):
-    """The rows of one version of a file. Reading them raises SourceError once another has taken its place."""
+    """The rows of one version of a file. Reading them raises SourceError once the file is replaced."""
 
     def __init__(self, file: ParquetFile) -> None:
         simulated = bool(file.metadata.get("simulated"))
@@ -308,7 +306,7 @@ class StoredRows(Rows):
         self._source: Any = None
 
     def latest(self) -> Rows:
-        """The rows of the file as it is now."""
+        """The rows of the file's current version."""
         try:
             return ParquetFile(self._file.path).rows()
         except FileNotFoundError as e:
@@ -317,7 +315,7 @@ class StoredRows(Rows):
 
     @contextlib.contextmanager
     def keep_open(self) -> Iterator[None]:
-        """Keeps a file on a local disk open, which is there as long as it is."""
+        """Keeps a file on a local disk open, so that it can be read even after it is replaced."""
         if not is_local(self._file.path):
             yield
             return
@@ -341,7 +339,7 @@ class StoredRows(Rows):
 
 
 def nbytes_of(group: pq.RowGroupMetaData, columns: Sequence[str]) -> int:
-    """What some columns of a row group come to uncompressed, as they are encoded."""
+    """The uncompressed, encoded bytes of some columns of a row group."""
     nbytes = 0
     for i in range(group.num_columns):
         chunk = group.column(i)

@@ -24,9 +24,9 @@ if TYPE_CHECKING:
     import pyarrow.dataset as ds
 
 PROVENANCE_KEY = "pxt/provenance"
-"""Metadata of an input that asks for where a column's cells come from, in place of the column."""
+"""Metadata of an input that loads the provenance of a column's cells in place of the column."""
 LAZY_TAG = "pxt_assets/lazy"
-"""Op tag by which a computed column asks for its upstreams' partitions unread: `{partition key: Rows}`."""
+"""Op tag of a computed column: its upstreams are loaded unread, as `{partition key: Rows}`."""
 
 _ROW_GROUP_ROWS = 10_000
 _MAX_NAME = 150
@@ -35,7 +35,7 @@ _MAX_NAME = 150
 def file_name(text: str) -> str:
     """A partition key or asset name as a file name: other characters than letters, digits, - and _ as %XX.
 
-    Names over 150 characters are cut and told apart by a digest, since file systems allow 255 bytes.
+    Names over 150 characters are cut and end in a digest, since file systems allow 255 bytes.
     """
     quoted = re.sub(r"[^A-Za-z0-9_-]", lambda m: "".join(f"%{b:02X}" for b in m[0].encode()), text)
     if len(quoted) <= _MAX_NAME:
@@ -130,13 +130,13 @@ class ColumnStore(dg.ConfigurableIOManager):
             tables = obj if isinstance(obj, Mapping) and set(obj) == set(keys) else {keys[0]: obj}
         stored = {key: self._store(context.asset_key, key, tables[key]) for key in keys}
         for key, (file, rows, contents) in stored.items():
-            described = _file_metadata(file, rows, partitioned=key is not None)
+            metadata = _file_metadata(file, rows, partitioned=key is not None)
             if len(keys) == 1:
-                context.add_output_metadata(described)
+                context.add_output_metadata(metadata)
                 _set_data_version(context, contents)
             else:
                 context.step_context.add_asset_metadata(  # one event a partition, each with its own figures
-                    asset_key=context.asset_key, partition_key=key, metadata=described
+                    asset_key=context.asset_key, partition_key=key, metadata=metadata
                 )
 
     def _store(
@@ -179,37 +179,37 @@ class ColumnStore(dg.ConfigurableIOManager):
         return load_as(wanted, [*files.values()])
 
 
-def resolve_env_vars(value: Any, of: str = "ColumnStore") -> Any:
-    """Options with the environment variables read that EnvVar names in them: Dagster reads those of plain fields only."""
-    named = value.keys() == {"env"} if isinstance(value, Mapping) else isinstance(value, dg.EnvVar)
-    if named:
+def resolve_env_vars(value: Any, resource: str = "ColumnStore") -> Any:
+    """Options with each EnvVar replaced by its value, which Dagster does for plain fields only. Raises SourceError."""
+    is_env_var = value.keys() == {"env"} if isinstance(value, Mapping) else isinstance(value, dg.EnvVar)
+    if is_env_var:
         variable = value if isinstance(value, dg.EnvVar) else dg.EnvVar(value["env"])
         found = variable.get_value()
         if found is None:
-            msg = f"storage_options of the {of}: the environment variable {variable.env_var_name} is not set"
+            msg = f"storage_options of the {resource}: the environment variable {variable.env_var_name} is not set"
             raise SourceError(msg)
         return found
     if isinstance(value, Mapping):
-        return {name: resolve_env_vars(option, of) for name, option in value.items()}
+        return {name: resolve_env_vars(option, resource) for name, option in value.items()}
     return value
 
 
 def _set_data_version(context: dg.OutputContext, contents: ContentsDigest) -> None:
-    """Names the stored contents, unless the asset did, so that the same rows stored again make nothing stale."""
+    """Sets the data version to the digest of the contents, unless the asset set one: equal rows make nothing stale."""
     step = context.step_context
     if not step.has_data_version(context.asset_key):
         step.set_data_version(context.asset_key, dg.DataVersion(contents.hexdigest()))
 
 
 def _runs_only_checks(context: dg.InputContext) -> bool:
-    """Whether the step that reads evaluates checks of its asset and computes nothing."""
+    """Whether the reading step only evaluates checks of its asset."""
     step = context.step_context
     selected = step.job_def.asset_layer.get_selected_entity_keys_for_node(step.node_handle)
     return not any(isinstance(key, dg.AssetKey) for key in selected)
 
 
 def load_as(wanted: object, files: Sequence[ParquetFile]) -> object:
-    """Files as one pa.Table, pandas.DataFrame, dataset or list of dicts, by the type that is asked for."""
+    """Files as one pa.Table, pandas.DataFrame, dataset or list of dicts, by the type `wanted`."""
     name = getattr(typing.get_origin(wanted) or wanted, "__name__", "")
     module = getattr(wanted, "__module__", "").partition(".")[0]
     if name == "DataFrame" and module == "pandas":
@@ -243,8 +243,8 @@ def to_pandas(table: pa.Table) -> pd.DataFrame:
     """A table as a DataFrame: Json cells as Python objects, images as PIL images, the rest as pandas has it."""
     import pandas as pd
 
-    every = {i: _user_values(table, i) for i in range(table.num_columns)}
-    parsed = {i: values for i, values in every.items() if values is not None}
+    values_of = {i: _user_values(table, i) for i in range(table.num_columns)}
+    parsed = {i: values for i, values in values_of.items() if values is not None}
     frame: pd.DataFrame = table.drop_columns([table.column_names[i] for i in parsed]).to_pandas()
     for i, values in parsed.items():
         frame.insert(i, table.column_names[i], pd.Series(values, dtype=object, index=frame.index))

@@ -60,7 +60,7 @@ def to_arrow(values: Sequence[Any], column_type: type[ColumnType]) -> pa.Array:
 
 
 def back_to_arrow(values: Sequence[Any], arrow_type: pa.DataType) -> pa.Array:
-    """Values that `to_python` gave, as an Arrow array of the type that they had."""
+    """Values that `to_python` returned, as an Arrow array of their original type."""
     import pyarrow as pa
 
     if is_json(arrow_type):
@@ -115,8 +115,8 @@ def to_python(
 ) -> list[Any]:
     """A column's values as Python objects: JSON parsed, images and sounds as Media, nulls as None.
 
-    Where the column is declared Image or Audio, paths are read. A value that does not hold what the column is declared
-    to hold is returned as the CellError that whoever uses it has to raise, so that one bad row does not fail the others.
+    Where the column is declared Image or Audio, paths are read. A value that is not of the declared type is returned as a
+    CellError, which its user raises, so that one bad row does not fail the others.
     """
     if is_json(column.type):
         values = [None if text is None else _parse_json(text) for text in json_texts(column).to_pylist()]
@@ -131,10 +131,10 @@ def to_python(
 
 
 def to_user_values(column: pa.ChunkedArray | pa.Array, field: pa.Field) -> list[Any] | None:
-    """A column's values for people: JSON parsed, images as PIL images, sounds as `{"bytes", "path"}`.
+    """A column's values for users: JSON parsed, images as PIL images, sounds as `{"bytes", "path"}`.
 
-    So is an image that cannot be opened, or is not there: one such photo is no reason to withhold the others. None
-    where Arrow's own conversion does. Raises CellError for text that is not JSON.
+    An image that is missing or cannot be opened is `{"bytes", "path"}` too, so that the others can be loaded. None where
+    Arrow's own conversion is enough. Raises CellError for text that is not JSON.
     """
     declared = media_type(field)
     if declared is None and _converter(field.type) is None:
@@ -177,7 +177,7 @@ def _media_or_error(
 
 
 def _converter(arrow_type: pa.DataType) -> Callable[[Any], Any] | None:
-    """What makes Python values of those that Arrow gives; None if these are as they should be."""
+    """The function from Arrow's Python values to ours; None where they are the same."""
     import pyarrow as pa
 
     if is_media_struct(arrow_type):
@@ -188,8 +188,8 @@ def _converter(arrow_type: pa.DataType) -> Callable[[Any], Any] | None:
         inner = {f.name: _converter(f.type) for f in arrow_type}
         if arrow_type == ImageData.arrow():
             inner["usage"] = _parse_json
-        changed = {name: convert for name, convert in inner.items() if convert is not None}
-        return partial(_convert_struct, changed) if changed else None
+        converters = {name: convert for name, convert in inner.items() if convert is not None}
+        return partial(_convert_struct, converters) if converters else None
     if pa.types.is_list(arrow_type) or pa.types.is_large_list(arrow_type):
         convert = _converter(arrow_type.value_type)
         return None if convert is None else partial(_convert_list, convert)
@@ -205,7 +205,7 @@ def _convert_list(convert: Callable[[Any], Any], value: Sequence[Any]) -> Any:
 
 
 def json_texts(column: pa.ChunkedArray | pa.Array) -> pa.ChunkedArray | pa.Array:
-    """A column of Json as text."""
+    """A Json column as text."""
     import pyarrow as pa
 
     return column.cast(column.type.storage_type) if isinstance(column, pa.ChunkedArray) else column.storage
@@ -221,7 +221,7 @@ def _parse_json(text: str) -> object:
 def check_value(value: object, column_type: type[ColumnType]) -> object:
     """The value, if a column of this type can hold it.
 
-    Raises CellError("TypeError"), which says what was got and what is allowed.
+    Raises CellError otherwise, which says what was got and what is allowed.
     """
     if value is None:
         return value

@@ -1,4 +1,4 @@
-"""Images and sounds: where they come from, what they are, how they are sent."""
+"""Images and sounds: how they are read, identified, encoded and sent."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     import PIL.Image
 
 MAX_READ_BYTES = 512 * 2**20
-"""A file that is larger is not read, whoever asks."""
+"""A larger file is never read."""
 MAX_AUDIO_BYTES = 25 * 2**20
 """A recording that is uploaded. Source: https://platform.openai.com/docs/guides/speech-to-text"""
 MAX_IMAGE_BYTES = 50 * 2**20
@@ -30,16 +30,16 @@ MAX_IMAGE_BYTES = 50 * 2**20
 message it is what a whole request could hold until April 2026, and what single images are still refused beyond."""
 _LOCAL_PROTOCOLS = ("", "file", "local")
 _STORAGE_PROTOCOLS = ("memory", "s3", "s3a", "gs", "gcs", "az", "abfs", "abfss", "adl")
-"""Protocols that a path may have: storages, nothing that asks another host in this machine's name."""
+"""Protocols that a path may have: only storages, as any other would let a table send requests from this machine."""
 _PROTOCOL = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*)://")
 _PILLOW_FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF")
 
 
 @dataclass(frozen=True)
 class Media:
-    """An image or a sound: its bytes, or for an image its URL, which the API fetches by itself.
+    """An image or a sound: its bytes, or for an image its URL, which the API fetches itself.
 
-    `path` says where it came from, or would be saved as; it is never read after this has been made.
+    `path` is where it came from or would be saved to; it is not read any more.
     """
 
     content: bytes | None = field(repr=False)
@@ -48,12 +48,12 @@ class Media:
 
     @cached_property
     def format(self) -> str | None:
-        """What the bytes are: `jpeg`, `png`, `mp3`, ...; None if they are nothing known."""
+        """The format of the bytes: `jpeg`, `png`, `mp3`, ...; None for an unknown one."""
         return None if self.content is None else sniff_format(self.content)
 
     @cached_property
     def digest(self) -> str:
-        """Names the content, in hex; of a URL the URL."""
+        """The digest of the content, or of the URL, in hex."""
         return (
             digest(b"url", (self.url or "").encode()).hex()
             if self.content is None
@@ -68,25 +68,25 @@ class Media:
 
 @dataclass(frozen=True)
 class MediaArgument:
-    """An image or a sound where the API takes one: in a JSON body as a data URL, in a form as a file."""
+    """An image or a sound as an argument of the API: in a JSON body a data URL, in a form a file."""
 
     media: Media
 
     @property
     def data_url(self) -> str:
-        """The content as a data URL; of a URL the URL itself."""
+        """The content as a data URL; a URL as it is."""
         if self.media.content is None:
             return str(self.media.url)
         return f"data:{self.mime_type};base64,{base64.b64encode(self.media.content).decode()}"
 
     @property
     def mime_type(self) -> str:
-        """What the content is, for the server."""
+        """The MIME type of the content."""
         return MIME_TYPES[str(self.media.format)]
 
     @property
     def digest(self) -> str:
-        """Names the content."""
+        """The digest of the content, in hex."""
         return self.media.digest
 
     @property
@@ -104,21 +104,21 @@ def is_image(value: object) -> TypeGuard[PIL.Image.Image]:
 
 @dataclass(frozen=True)
 class ReadOptions:
-    """How the files that columns name are read."""
+    """How the files named in columns are read."""
 
     storage_options: Mapping[str, Any] = field(default_factory=dict, repr=False)
-    """Of the file systems that hold them."""
+    """The options of their file systems."""
     for_api: bool = False
-    """Whether they are read for the API alone: then none that is over its limits."""
+    """Whether they are read for the API alone, whose size limits then apply."""
 
     def check(self, path: str, size: int, column_type: type[ColumnType]) -> None:
         """Raises CellError for a file that is too large to be read."""
         is_audio = issubclass(column_type, Audio)
         most = (MAX_AUDIO_BYTES if is_audio else MAX_IMAGE_BYTES) if self.for_api else MAX_READ_BYTES
         if size > most:
-            what = "Audio" if is_audio else "Image"
+            kind = "Audio" if is_audio else "Image"
             msg = f"{_quote_path(path)} has {size:,} bytes, allowed: {most:,}; make it smaller upstream"
-            raise CellError(f"{what}TooLarge", msg)
+            raise CellError(f"{kind}TooLarge", msg)
 
 
 _DEFAULT_OPTIONS = ReadOptions()
@@ -129,9 +129,9 @@ def media_of(
 ) -> Media:
     """The image or sound that a value of an Image or Audio column stands for.
 
-    Takes bytes, a PIL image, a path or URL as text, a data URL, or `{"bytes", "path"}`. A path is read, and must hold
-    what `column_type` says; None stands for a column that was not declared, of which nothing is read. Raises
-    CellError, which never quotes what a file holds.
+    Takes bytes, a PIL image, a path or URL as text, a data URL, or `{"bytes", "path"}`. A path is read, and must be
+    of `column_type`; None means that the column was not declared and nothing is read. Raises CellError, which never
+    quotes what a file holds.
     """
     if isinstance(value, Media):
         return value
@@ -146,8 +146,10 @@ def media_of(
         return Media(encode_image(value))
     if isinstance(value, PurePath):
         if column_type is not None and (file := Path(value)).is_file():
-            told = file.stat()
-            return _read_constant(str(value), issubclass(column_type, Audio), told.st_mtime_ns, told.st_size)
+            status = file.stat()
+            return _read_constant(
+                str(value), issubclass(column_type, Audio), status.st_mtime_ns, status.st_size
+            )
         value = str(value)
     if not isinstance(value, str):
         msg = f"got {type(value).__name__}, allowed: bytes, a path, a URL, or a PIL image"
@@ -164,12 +166,12 @@ def media_of(
 
 @lru_cache(maxsize=16)
 def _read_constant(path: str, is_audio: bool, _mtime_ns: int, _size: int) -> Media:
-    """A file that code names, and that all rows share: read once for as long as it stays as it is."""
+    """A file named in code, which all rows share: read once until it changes."""
     return _read_media(path, Audio if is_audio else Image, ReadOptions(for_api=True))
 
 
 def _protocol(text: str) -> str:
-    """`s3` of `s3://...`, "" of a local path. A text out of a table may be any: urllib refuses some with ValueError."""
+    """`s3` of `s3://...`, "" of a local path. Not parsed by urllib, which raises ValueError for some texts of tables."""
     found = _PROTOCOL.match(text)
     return found[1].lower() if found else ""
 
@@ -234,17 +236,17 @@ def _local_file(path: str, protocol: str) -> Path:
 
 
 def _quote_path(path: str) -> str:
-    """A path as a message quotes it: what a table has in a path's place may be megabytes."""
+    """A path as a message quotes it, cut: a table may have megabytes in its place."""
     return repr(path if len(path) <= 200 else f"{path[:200]}…")
 
 
 def encode_image(image: PIL.Image.Image, format: str | None = None, mode: str | None = None) -> bytes:
-    """A PIL image as a file: in the format it was opened from, so that a JPEG stays one; PNG otherwise.
+    """A PIL image as the bytes of a file, in `format`; by default in the format it was opened from, or as PNG.
 
-    Which way up it is told to be is kept, or where the format changes carried out. `mode` is Pillow's, None for that of
-    the image. Raises CellError for one that cannot be decoded or encoded.
+    The EXIF orientation is kept, or applied where the format changes. `mode` is Pillow's, None for that of the image.
+    Raises CellError for an image that cannot be decoded or encoded.
     """
-    own = "JPEG" if image.format == "MPO" else image.format  # what telephones call their JPEGs with a preview
+    own = "JPEG" if image.format == "MPO" else image.format  # a JPEG with a preview, as telephones make it
     wanted = (format or own or "PNG").upper()
     if wanted not in _PILLOW_FORMATS:
         wanted = "PNG"
@@ -266,7 +268,7 @@ def encode_image(image: PIL.Image.Image, format: str | None = None, mode: str | 
 
 
 def _save_options(image: PIL.Image.Image, format: str) -> dict[str, Any]:
-    """How to save an image so that it stays as it is."""
+    """Pillow's options to save an image with as little change as possible."""
     from PIL.JpegImagePlugin import JpegImageFile, get_sampling
 
     options: dict[str, Any] = {}
@@ -277,7 +279,7 @@ def _save_options(image: PIL.Image.Image, format: str) -> dict[str, Any]:
         is_file = isinstance(image, JpegImageFile) and tables
         options |= {"qtables": tables, "subsampling": get_sampling(image)} if is_file else {"quality": 95}
     if format in ("JPEG", "PNG", "WEBP") and image.format is not None:
-        with suppress(Exception):  # one that is broken tells nothing
+        with suppress(Exception):  # broken EXIF is left out
             if exif := image.getexif():
                 options["exif"] = exif.tobytes()
     if format == "JPEG" and image.info.get("icc_profile"):
@@ -298,7 +300,7 @@ def _in_png_mode(image: PIL.Image.Image) -> PIL.Image.Image:
 
 
 def open_image(content: bytes) -> PIL.Image.Image:
-    """The bytes as a PIL image, decoded when its pixels are asked for. Raises CellError if they are none."""
+    """The bytes as a PIL image, decoded when its pixels are needed. Raises CellError for other bytes."""
     import PIL.Image
 
     try:

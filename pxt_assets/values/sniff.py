@@ -1,4 +1,4 @@
-"""What a file is, told by its first bytes: a name or a declared type is only a claim."""
+"""The format of a file, by its first bytes: its name or declared type may be wrong."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ _FTYP_BRANDS = {
     b"M4A ": "m4a",
     b"M4B ": "m4a",
 }
-"""Of ISO media files; any other brand is mp4."""
+"""The formats by brand of ISO media files; any other brand is mp4."""
 
 
 def sniff_format(content: bytes) -> str | None:
@@ -72,7 +72,7 @@ def sniff_format(content: bytes) -> str | None:
 
 
 def _mpeg_frame_format(content: bytes) -> str | None:
-    """MPEG audio and ADTS begin with eleven set bits; the layer bits of ADTS are zero, as in no MPEG audio."""
+    """`mp3` or `aac` by the first frame: both begin with eleven set bits, and only AAC (ADTS) has zero layer bits."""
     if len(content) < 4 or content[0] != 0xFF or content[1] & 0xE0 != 0xE0:
         return None
     layer, version = (content[1] >> 1) & 3, (content[1] >> 3) & 3

@@ -121,11 +121,11 @@ class Audio(_MediaType):
 
 
 MEDIA_KEY = b"pxt_assets.type"
-"""The metadata of an Arrow field by which it says `Image` or `Audio`."""
+"""The metadata key of an Arrow field that says `Image` or `Audio`."""
 
 
 class ImageData(Json):
-    """The Json of the image functions, `{"created", "data": [Image, ...], "usage"}`: its images are no JSON.
+    """The Json of the image functions, `{"created", "data": [Image, ...], "usage"}`: its images are not JSON.
 
     `usage` is JSON text: Arrow cannot yet pick rows out of a struct that holds its JSON type.
     """
@@ -138,7 +138,7 @@ class ImageData(Json):
 
 
 class ImageList(Json):
-    """A list of images out of such a result: `tbl.drawn.data`, `tbl.drawn.data["*"]`."""
+    """A list of images of such a result: `tbl.drawn.data`, `tbl.drawn.data["*"]`."""
 
     @classmethod
     def arrow(cls) -> pa.DataType:
@@ -158,12 +158,12 @@ def is_media_struct(arrow_type: pa.DataType) -> bool:
 
     if not pa.types.is_struct(arrow_type) or {f.name for f in arrow_type} != {"bytes", "path"}:
         return False
-    held = arrow_type.field("bytes").type
-    return _is_bytes(held) or bool(pa.types.is_null(held))
+    bytes_type = arrow_type.field("bytes").type
+    return _is_bytes(bytes_type) or bool(pa.types.is_null(bytes_type))
 
 
 def _is_bytes(arrow_type: pa.DataType) -> bool:
-    """Of any length. Other programs hand over views, and repeated values as a dictionary."""
+    """Whether a type is bytes, also as views or as a dictionary, which other programs use."""
     import pyarrow as pa
 
     if pa.types.is_dictionary(arrow_type):
@@ -176,21 +176,21 @@ def _is_bytes(arrow_type: pa.DataType) -> bool:
 
 
 def has_media(arrow_type: pa.DataType) -> bool:
-    """Whether values of an Arrow type hold images or sounds at any depth, or bytes, which may be some."""
+    """Whether values of an Arrow type hold images or sounds at any depth, or bytes, which may be such."""
     if is_media_struct(arrow_type) or _is_bytes(arrow_type):
         return True
     return any(has_media(arrow_type.field(i).type) for i in range(arrow_type.num_fields))
 
 
 def media_field(name: str, column_type: type[ColumnType]) -> pa.Field:
-    """An Arrow field of images or sounds; its metadata tells which of the two, as their Arrow type does not."""
+    """An Arrow field of images or sounds; its metadata says which, as their Arrow type is the same."""
     import pyarrow as pa
 
     return pa.field(name, column_type.arrow(), metadata={MEDIA_KEY: column_type.__name__.encode()})
 
 
 def media_type(field: pa.Field) -> type[ColumnType] | None:
-    """What a field says that it holds: Image or Audio, None where it says neither."""
+    """Image or Audio by the metadata of a field, None where it says neither."""
     return {b"Image": Image, b"Audio": Audio}.get((field.metadata or {}).get(MEDIA_KEY, b""))
 
 
@@ -212,7 +212,7 @@ def schema_entries(schema: pa.Schema) -> list[tuple[str, str]]:
 
 
 def variable_length_type(arrow_type: pa.DataType) -> pa.DataType:
-    """The type with a vector's length left open: what cells of different files have in common."""
+    """The type, for a vector with its length left open, so that cells of different files fit it."""
     import pyarrow as pa
 
     return pa.list_(arrow_type.value_type) if pa.types.is_fixed_size_list(arrow_type) else arrow_type

@@ -107,7 +107,7 @@ class Plan:
     def _call(self, expr: Call, *, required: bool) -> Compiled:
         function = expr._function
         arguments = {
-            name: self._compile(value, required=name in function.required)
+            name: self._compile(value, required=name in function.required_arguments)
             for name, value in expr._arguments.items()
         }
         nested = bool(calls(expr._arguments))
@@ -166,7 +166,9 @@ async def _finished(value: Any, call: Caller) -> Any:
         return follow_path(await _finished(value.base, call), value.steps)
     if isinstance(value, Later):
         answers = await _finished(value.arguments, call)
-        required = value.function.required & answers.keys()  # the others are the function's own defaults
+        required = (
+            value.function.required_arguments & answers.keys()
+        )  # the others are the function's own defaults
         if any(_lost(value.arguments[name], answers[name]) for name in required):
             return None
         return await call(value.function.cell_request(answers))
