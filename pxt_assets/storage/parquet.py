@@ -149,8 +149,8 @@ class ParquetFile:
 
         With `version`, raises SourceError if the file was replaced since.
         """
-        with self.open_raw(version) as (source, _), self.parquet_reader(source) as opened:
-            yield opened
+        with self.open_raw(version) as (source, _), self.parquet_reader(source) as parquet:
+            yield parquet
 
     @contextlib.contextmanager
     def open_raw(self, version: Version | None = None) -> Iterator[tuple[Any, Version]]:
@@ -227,9 +227,9 @@ class ParquetFile:
             return self._read_head()  # an object that was replaced between its opening and its reading
 
     def _read_head(self) -> _FileHead:
-        with self.open_raw() as (source, version), self.parquet_reader(source) as opened:
-            metadata = opened.metadata.metadata or {}
-            return _FileHead(opened.schema_arrow, opened.metadata.num_rows, metadata, version)
+        with self.open_raw() as (source, version), self.parquet_reader(source) as parquet:
+            metadata = parquet.metadata.metadata or {}
+            return _FileHead(parquet.schema_arrow, parquet.metadata.num_rows, metadata, version)
 
     @property
     def version(self) -> Version:
@@ -331,11 +331,11 @@ class StoredRows(Rows):
             source = self._source
             if source is None:
                 source, _ = stack.enter_context(self._file.open_raw(self._version))
-            opened = stack.enter_context(self._file.parquet_reader(source))
-            for i in range(opened.num_row_groups):
-                group = opened.metadata.row_group(i)
+            parquet = stack.enter_context(self._file.parquet_reader(source))
+            for i in range(parquet.num_row_groups):
+                group = parquet.metadata.row_group(i)
                 rows = max(1, group.num_rows * BATCH_BYTES // max(nbytes_of(group, columns), 1))
-                yield from opened.iter_batches(min(size, rows), [i], columns=list(columns))
+                yield from parquet.iter_batches(min(size, rows), [i], columns=list(columns))
 
 
 def nbytes_of(group: pq.RowGroupMetaData, columns: Sequence[str]) -> int:

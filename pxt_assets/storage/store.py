@@ -175,8 +175,8 @@ class ColumnStore(dg.ConfigurableIOManager):
                 raise SourceError(msg)
         if lazy:
             return {key: file.rows() for key, file in files.items()}
-        wanted = context.dagster_type.typing_type
-        return load_as(wanted, [*files.values()])
+        python_type = context.dagster_type.typing_type
+        return load_as(python_type, [*files.values()])
 
 
 def resolve_env_vars(value: Any, resource: str = "ColumnStore") -> Any:
@@ -208,10 +208,10 @@ def _runs_only_checks(context: dg.InputContext) -> bool:
     return not any(isinstance(key, dg.AssetKey) for key in selected)
 
 
-def load_as(wanted: object, files: Sequence[ParquetFile]) -> object:
-    """Files as one pa.Table, pandas.DataFrame, dataset or list of dicts, by the type `wanted`."""
-    name = getattr(typing.get_origin(wanted) or wanted, "__name__", "")
-    module = getattr(wanted, "__module__", "").partition(".")[0]
+def load_as(python_type: object, files: Sequence[ParquetFile]) -> object:
+    """Files as one pa.Table, pandas.DataFrame, dataset or list of dicts, as `python_type` asks."""
+    name = getattr(typing.get_origin(python_type) or python_type, "__name__", "")
+    module = getattr(python_type, "__module__", "").partition(".")[0]
     if name == "DataFrame" and module == "pandas":
         return to_pandas(_table(files))
     if name == "Dataset" and module == "pyarrow":
@@ -244,9 +244,9 @@ def to_pandas(table: pa.Table) -> pd.DataFrame:
     import pandas as pd
 
     values_of = {i: _user_values(table, i) for i in range(table.num_columns)}
-    parsed = {i: values for i, values in values_of.items() if values is not None}
-    frame: pd.DataFrame = table.drop_columns([table.column_names[i] for i in parsed]).to_pandas()
-    for i, values in parsed.items():
+    converted = {i: values for i, values in values_of.items() if values is not None}
+    frame: pd.DataFrame = table.drop_columns([table.column_names[i] for i in converted]).to_pandas()
+    for i, values in converted.items():
         frame.insert(i, table.column_names[i], pd.Series(values, dtype=object, index=frame.index))
     return frame
 

@@ -111,7 +111,7 @@ def _vector_array(values: Sequence[Any]) -> pa.Array:
 def to_python(
     column: pa.ChunkedArray | pa.Array,
     declared: type[ColumnType] | None = None,
-    reading: ReadOptions | None = None,
+    options: ReadOptions | None = None,
 ) -> list[Any]:
     """A column's values as Python objects: JSON parsed, images and sounds as Media, nulls as None.
 
@@ -120,12 +120,12 @@ def to_python(
     """
     if is_json(column.type):
         values = [None if text is None else _parse_json(text) for text in json_texts(column).to_pylist()]
-        return [_media_or_error(v, declared, reading) for v in values] if is_media(declared) else values
+        return [_media_or_error(v, declared, options) for v in values] if is_media(declared) else values
     values = column.to_pylist()
     if declared is Json and values:
         return [_parse_json(v) if isinstance(v, str) else v for v in values]
     if is_media(declared):
-        return [_media_or_error(v, declared, reading) for v in values]
+        return [_media_or_error(v, declared, options) for v in values]
     convert = _converter(column.type)
     return values if convert is None else [None if v is None else convert(v) for v in values]
 
@@ -160,7 +160,7 @@ def _user_value(value: Any) -> Any:
 
 
 def _media_or_error(
-    value: Any, declared: type[ColumnType] | None, reading: ReadOptions | None = None
+    value: Any, declared: type[ColumnType] | None, options: ReadOptions | None = None
 ) -> Media | CellError | None:
     if value is None or isinstance(value, CellError):
         return value
@@ -171,7 +171,7 @@ def _media_or_error(
     ):
         return None
     try:
-        return media_of(value, declared, reading or ReadOptions())
+        return media_of(value, declared, options or ReadOptions())
     except CellError as e:
         return e.without_frames()
 

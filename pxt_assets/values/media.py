@@ -125,7 +125,7 @@ _DEFAULT_OPTIONS = ReadOptions()
 
 
 def media_of(
-    value: object, column_type: type[ColumnType] | None, reading: ReadOptions = _DEFAULT_OPTIONS
+    value: object, column_type: type[ColumnType] | None, options: ReadOptions = _DEFAULT_OPTIONS
 ) -> Media:
     """The image or sound that a value of an Image or Audio column stands for.
 
@@ -161,7 +161,7 @@ def media_of(
     if column_type is None:
         msg = "got a path in a column that was not declared; declare it in schema= as Image or Audio to have it read"
         raise CellError("UndeclaredPath", msg)
-    return _read_media(value, column_type, reading)
+    return _read_media(value, column_type, options)
 
 
 @lru_cache(maxsize=16)
@@ -188,8 +188,8 @@ def _decode_data_url(url: str) -> bytes:
         raise CellError("ValueError", msg) from e
 
 
-def _read_media(path: str, column_type: type[ColumnType], reading: ReadOptions) -> Media:
-    content = _read_bytes(path, column_type, reading)
+def _read_media(path: str, column_type: type[ColumnType], options: ReadOptions) -> Media:
+    content = _read_bytes(path, column_type, options)
     wanted = AUDIO_FORMATS if issubclass(column_type, Audio) else IMAGE_FORMATS
     media = Media(content, path)
     if media.format not in wanted:
@@ -199,7 +199,7 @@ def _read_media(path: str, column_type: type[ColumnType], reading: ReadOptions) 
     return media
 
 
-def _read_bytes(path: str, column_type: type[ColumnType], reading: ReadOptions) -> bytes:
+def _read_bytes(path: str, column_type: type[ColumnType], options: ReadOptions) -> bytes:
     protocol = _protocol(path)
     if protocol not in (*_LOCAL_PROTOCOLS, *_STORAGE_PROTOCOLS) or (
         protocol not in _LOCAL_PROTOCOLS and "::" in path
@@ -212,12 +212,12 @@ def _read_bytes(path: str, column_type: type[ColumnType], reading: ReadOptions) 
             if not local.is_file():  # a device or a pipe would never end
                 msg = f"{_quote_path(path)} is no file"
                 raise CellError("FileNotFoundError", msg)
-            reading.check(path, local.stat().st_size, column_type)
+            options.check(path, local.stat().st_size, column_type)
             return local.read_bytes()
         from fsspec.core import url_to_fs
 
-        fs, inner = url_to_fs(path, **reading.storage_options)
-        reading.check(path, fs.size(inner) or 0, column_type)
+        fs, inner = url_to_fs(path, **options.storage_options)
+        options.check(path, fs.size(inner) or 0, column_type)
         content: bytes = fs.cat_file(inner)
         return content
     except CellError:
@@ -247,24 +247,24 @@ def encode_image(image: PIL.Image.Image, format: str | None = None, mode: str | 
     Raises CellError for an image that cannot be decoded or encoded.
     """
     own = "JPEG" if image.format == "MPO" else image.format  # a JPEG with a preview, as telephones make it
-    wanted = (format or own or "PNG").upper()
-    if wanted not in _PILLOW_FORMATS:
-        wanted = "PNG"
-    target = io.BytesIO()
+    target_format = (format or own or "PNG").upper()
+    if target_format not in _PILLOW_FORMATS:
+        target_format = "PNG"
+    file = io.BytesIO()
     try:
-        if own is not None and own != wanted:
+        if own is not None and own != target_format:
             from PIL.ImageOps import exif_transpose
 
             image = exif_transpose(image)
         if mode is not None:
             image = image.convert(mode)
-        if wanted == "PNG":
+        if target_format == "PNG":
             image = _in_png_mode(image)
-        image.save(target, wanted, **_save_options(image, wanted))
+        image.save(file, target_format, **_save_options(image, target_format))
     except Exception as e:  # Pillow's plugins raise what they like for a broken image
-        msg = f"the image cannot be encoded as {wanted} ({type(e).__name__})"
+        msg = f"the image cannot be encoded as {target_format} ({type(e).__name__})"
         raise CellError("ImageError", msg) from e
-    return target.getvalue()
+    return file.getvalue()
 
 
 def _save_options(image: PIL.Image.Image, format: str) -> dict[str, Any]:

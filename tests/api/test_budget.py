@@ -158,7 +158,7 @@ def test_after_an_answer_of_unknown_price_nothing_is_sent() -> None:
     run(main())
 
 
-class Wire:
+class FakeTransport:
     """Stands for the API: takes 1 s, does what `rule` says of the request, and answers otherwise."""
 
     base_url = httpx2.URL("http://127.0.0.1/v1/")
@@ -186,7 +186,9 @@ def refuse(status: int) -> None:
     raise openai.APIStatusError("no", response=response, body={"message": "no"})
 
 
-def send_all(wire: Wire, texts: list[str], max_cost_usd: float, **options: Any) -> tuple[list[Any], Budget]:
+def send_all(
+    transport: FakeTransport, texts: list[str], max_cost_usd: float, **options: Any
+) -> tuple[list[Any], Budget]:
     """Answers and errors of requests that are sent at once, and what is left of the budget."""
     budget = Budget(max_cost_usd)
     meter = Meter(budget=budget)
@@ -194,7 +196,7 @@ def send_all(wire: Wire, texts: list[str], max_cost_usd: float, **options: Any) 
     async def main() -> list[Any]:
         pool = Pool()
         client = Client(
-            wire,  # type: ignore[arg-type]
+            transport,  # type: ignore[arg-type]
             lambda _: pool,
             **{
                 "max_in_flight": 100,
@@ -213,7 +215,7 @@ def send_all(wire: Wire, texts: list[str], max_cost_usd: float, **options: Any) 
 def test_many_requests_at_once_stay_within_the_budget() -> None:
     """However many wait, those that are sent cost no more than the budget and what is in flight at its end."""
     texts = [str(i) for i in range(200)]
-    ends, budget = send_all(Wire(), texts, 100 * PAID)
+    ends, budget = send_all(FakeTransport(), texts, 100 * PAID)
     answered = sum(isinstance(end, Answer) for end in ends)
     assert answered + sum(isinstance(end, BudgetReachedError) for end in ends) == 200
     assert budget.spent_usd == pytest.approx(answered * PAID)
@@ -222,15 +224,15 @@ def test_many_requests_at_once_stay_within_the_budget() -> None:
 
 def test_a_request_that_cannot_be_sent_hands_its_place_on() -> None:
     """A request that is too large for the limits leaves the money, and the turn, to those behind it."""
-    wire = Wire()
-    wire.headers = {
+    transport = FakeTransport()
+    transport.headers = {
         "x-ratelimit-limit-tokens": "1000",
         "x-ratelimit-remaining-tokens": "900",
         "x-ratelimit-reset-tokens": "6s",
     }
-    ends, _ = send_all(wire, ["first", "large" * 10_000, "last"], expected(chat("first")))
+    ends, _ = send_all(transport, ["first", "large" * 10_000, "last"], expected(chat("first")))
     assert [type(end) for end in ends] == [Answer, CellError, Answer]
-    assert wire.sent == ["first", "last"]
+    assert transport.sent == ["first", "last"]
 
 
 def test_retries_are_paid_from_the_budget() -> None:
@@ -241,32 +243,32 @@ def test_retries_are_paid_from_the_budget() -> None:
         if next(lost, False):
             raise ConnectionResetError
 
-    ends, budget = send_all(Wire(rule), ["1"], 1)
+    ends, budget = send_all(FakeTransport(rule), ["1"], 1)
     assert isinstance(ends[0], Answer)
     assert budget.spent_usd == pytest.approx(2 * expected(chat("1")) + PAID)
 
 
 def test_a_refusal_costs_nothing() -> None:
     """Requests that the API refuses, or fails at, are not charged."""
-    ends, budget = send_all(Wire(lambda text: refuse(400 if text == "1" else 500)), ["1"], 1)
+    ends, budget = send_all(FakeTransport(lambda text: refuse(400 if text == "1" else 500)), ["1"], 1)
     assert isinstance(ends[0], CellError)
     assert budget.spent_usd == 0
 
 
 def test_lost_answers_end_a_run_that_has_only_them() -> None:
     """A server that loses every answer is not asked for more than the budget allows."""
-    wire = Wire(lambda _: (_ for _ in ()).throw(ConnectionResetError()))
+    transport = FakeTransport(lambda _: (_ for _ in ()).throw(ConnectionResetError()))
     one = expected(chat("0"))
-    ends, budget = send_all(wire, [str(i) for i in range(10)], 3.5 * one, max_retries=50)
+    ends, budget = send_all(transport, [str(i) for i in range(10)], 3.5 * one, max_retries=50)
     assert {type(end) for end in ends} == {BudgetReachedError}
-    assert len(wire.sent) == 4
+    assert len(transport.sent) == 4
     assert budget.spent_usd == pytest.approx(4 * one)
 
 
 def test_an_answer_whose_price_is_unknown_is_returned() -> None:
     """What was paid for at a price that nobody knows is an answer all the same; those behind it are not sent."""
-    wire = Wire(model=SOLD_BY_NOBODY)
-    ends, _ = send_all(wire, ["1", "2", "3"], 1.5 * expected(chat("1")))
+    transport = FakeTransport(model=SOLD_BY_NOBODY)
+    ends, _ = send_all(transport, ["1", "2", "3"], 1.5 * expected(chat("1")))
     assert [type(end) for end in ends[:2]] == [Answer, Answer]
     assert type(ends[2]) is RunError
-    assert wire.sent == ["1", "2"]
+    assert transport.sent == ["1", "2"]

@@ -28,7 +28,7 @@ ASKED = httpx2.Request("POST", "http://127.0.0.1/v1/chat/completions")
 
 
 class Scripted:
-    """Stands for the wire: each request is answered by the next of `steps`, the last one for ever."""
+    """Stands for the transport: each request is answered by the next of `steps`, the last one for ever."""
 
     base_url = httpx2.URL("http://127.0.0.1/v1/")
 

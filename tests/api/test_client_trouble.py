@@ -31,7 +31,7 @@ def refuse(status: int, code: str | None = None, headers: dict[str, str] | None 
 
 
 class Server:
-    """Stands for the wire: takes 0.1 s, does what `rule` says, and answers otherwise."""
+    """Stands for the transport: takes 0.1 s, does what `rule` says, and answers otherwise."""
 
     base_url = httpx2.URL("http://127.0.0.1/v1/")
 

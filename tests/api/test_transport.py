@@ -26,8 +26,8 @@ def post(resource: OpenAIResource, *requests: Any) -> list[Any]:
         http = resource._http_client()
         api = resource._api_client(http)
         try:
-            wire = Transport(api, http)
-            return [await wire.post(request) for request in requests]
+            transport = Transport(api, http)
+            return [await transport.post(request) for request in requests]
         finally:
             await api.close()
 
