@@ -1,4 +1,4 @@
-"""What can go wrong, by who has to act.
+"""The errors of this package, by who has to act.
 
 PxtError
 ├── DefinitionError         a mistake in the definitions; raised while they load
@@ -46,8 +46,8 @@ class CellError(PxtError):
 
     `errortype` is the API's error class (`BadRequestError`) or Python's (`TypeError`), `message` the text that is
     stored in `<column>_errormsg`, `request_id` the API's id of the request, where there was one. `divisible` says
-    that a request of many cells may fail for one of them only: it is worth halving. `value` is what there is of the
-    cell's value all the same, None for nothing.
+    that a request of many cells may have failed for one of them, so that halving it helps. `value` is the part of the
+    cell's value that is known, None for nothing.
     """
 
     def __init__(
@@ -66,18 +66,18 @@ class CellError(PxtError):
         self.message = f"{message} (request {request_id})" if request_id else message
         self.request_id = request_id
 
-    def to_keep(self) -> "CellError":
-        """The same without the frames in which it arose: these would keep alive the images that they held."""
-        kept = CellError(self.errortype, self.message, divisible=self.divisible)
-        kept.request_id = self.request_id
-        return kept
+    def without_frames(self) -> "CellError":
+        """The same error without its traceback, whose frames would keep images in memory."""
+        error = CellError(self.errortype, self.message, divisible=self.divisible)
+        error.request_id = self.request_id
+        return error
 
 
 class RunError(PxtError):
     """Stops the run: what is finished is kept, nothing new is sent."""
 
     def locate(self, where: str) -> None:
-        """Puts the asset and partition before the message, unless it names them already."""
+        """Puts `where`, the asset and partition, before the message, unless it is there already."""
         if not str(self).startswith(where):
             self.args = (f"{where}: {self}",)
 
@@ -87,10 +87,10 @@ class PartitionError(RunError):
 
 
 class FatalApiError(RunError):
-    """The API refuses whatever is sent: a wrong key, no credit, no such model, no access."""
+    """The API refuses every request: a wrong key, no credit, no such model, no access."""
 
 
 def did_you_mean(name: str, names: Iterable[str]) -> str:
-    """The end of a message about a name that there is not: the one that was meant, if any is near it."""
+    """The end of a message about an unknown name: the name that was probably meant, or nothing."""
     near = difflib.get_close_matches(name, list(names), n=1)
     return f"; did you mean {near[0]!r}?" if near else ""

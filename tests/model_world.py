@@ -198,7 +198,7 @@ class Disk:
     """
 
     def __init__(self) -> None:
-        self._replacing = pxt_assets.storage.parquet.replacing
+        self._replacing = pxt_assets.storage.parquet.replace_atomically
         self.begin()
 
     def revive(self) -> bool:
@@ -237,15 +237,15 @@ class Disk:
 
     def patch(self, patched: pytest.MonkeyPatch) -> None:
         """Puts itself between the product and the file systems."""
-        patched.setattr("pxt_assets.storage.parquet.replacing", self.replacing)
-        patched.setattr("pxt_assets.compute.cells.segments.replacing", self.replacing)
+        patched.setattr("pxt_assets.storage.parquet.replace_atomically", self.replacing)
+        patched.setattr("pxt_assets.compute.cells.segments.replace_atomically", self.replacing)
         for fs in (LocalFileSystem, MemoryFileSystem):
             for name in ("rm_file", "pipe_file", "rmdir"):
                 patched.setattr(fs, name, self._stepping(getattr(fs, name)))
 
     @contextlib.contextmanager
     def replacing(self, path: UPath, keep: Path | None = None) -> Iterator[Path]:
-        """As `pxt_assets.storage.parquet.replacing`; a kill leaves half of what was being written beside it."""
+        """As `pxt_assets.storage.parquet.replace_atomically`; a kill leaves half of what was being written beside it."""
         self._counting = self._counting or path.suffix == ".parquet"
         self.step()
         with self._replacing(path, keep) as staged:

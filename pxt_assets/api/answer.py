@@ -1,4 +1,4 @@
-"""What a request was answered with."""
+"""The answer to a request."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pxt_assets.api.request import Usage
 
 
 class Answer(NamedTuple):
-    """What a request was answered with."""
+    """The answer to a request, with its usage and cost."""
 
     values: Sequence[Any]
     """A value for each cell that was asked for."""

@@ -12,11 +12,11 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from pxt_assets.api.answer import Answer
-from pxt_assets.api.failure import Failure, failure_of, plain
+from pxt_assets.api.failure import Failure, failure_of, relevant_headers
 from pxt_assets.api.meter import Meter
-from pxt_assets.api.request import Parsed, Request
-from pxt_assets.api.sending import Sending
-from pxt_assets.api.telemetry import installed
+from pxt_assets.api.request import ParsedAnswer, Request
+from pxt_assets.api.request_tracker import RequestTracker
+from pxt_assets.api.telemetry import find_telemetry
 from pxt_assets.errors import CellError, RunError
 from pxt_assets.throttle import (
     Breaker,
@@ -34,7 +34,7 @@ from pxt_assets.throttle import (
 )
 
 if TYPE_CHECKING:
-    from pxt_assets.api.wire import Wire
+    from pxt_assets.api.transport import Transport
 
 _log = logging.getLogger("pxt_assets")
 _ONE_REQUEST = {"requests": 1.0}
@@ -46,15 +46,15 @@ _LONG_WAIT_SECONDS = 60.0
 class Client:
     """Sends requests to one account of the API, within one event loop.
 
-    `wire` makes one attempt; `pool_of(request)` gives the state of the limits that the request falls under; `timeout`
-    is in seconds, for a whole answer, and `outage_timeout` for an outage of the server, of which `say` is told;
-    `retry_unknown` says how often a costly request is sent again whose answer was lost; `secrets` are replaced in
-    whatever an error message quotes.
+    `transport` makes one attempt. `pool_of(request)` gives the limits that the request falls under. `timeout` is the
+    seconds for a whole answer, `outage_timeout` those for an outage of the server, which is reported to `say`.
+    `retry_unknown` is how often a costly request whose answer was lost is sent again. `secrets` are replaced in what
+    error messages quote.
     """
 
     def __init__(
         self,
-        wire: Wire,
+        transport: Transport,
         pool_of: Callable[[Request], Pool],
         *,
         max_in_flight: int,
@@ -66,23 +66,23 @@ class Client:
         secrets: tuple[str, ...] = (),
         rng: random.Random | None = None,
     ) -> None:
-        self._wire = wire
+        self._transport = transport
         self._pool_of = pool_of
-        self._limiters: dict[int, Limiter] = {}
-        self._asked: dict[tuple[str, str], Limiter] = {}
+        self._limiters_by_pool: dict[int, Limiter] = {}
+        self._limiters_by_model: dict[tuple[str, str], Limiter] = {}
         self.max_in_flight = max_in_flight
         self._window = Window(max_in_flight)
         self._random = rng or random.Random()  # noqa: S311  (jitter)
         self._say = say
         self._breaker = Breaker(outage_timeout, self._random.random, say)
-        self._sends = 0
-        self._telemetry = installed()
-        self._said_until = -math.inf
+        self._send_count = 0
+        self._telemetry = find_telemetry()
+        self._wait_reported_until = -math.inf
         self._max_retries = max_retries
         self._retry_unknown = retry_unknown
         self._secrets = secrets
         self._timeout = timeout
-        self._answered = False
+        self._has_answered = False
         self.simulated: bool | None = None
         """Whether the server is a simulator, None before its first answer."""
 
@@ -90,21 +90,21 @@ class Client:
         """The answer to a request.
 
         Raises CellError when this request cannot be answered, FatalApiError when no request can, RunError when the
-        server cannot be reached at all, or no longer, BudgetReachedError when the money is spent.
+        server cannot be reached, BudgetReachedError when the budget is spent.
         """
         task = asyncio.current_task()
         assert task is not None
-        self._sends += 1
-        with Sending(request, meter, task, self._sends, self._telemetry) as sending:
-            return sending.answered(await self._send(sending))
+        self._send_count += 1
+        with RequestTracker(request, meter, task, self._send_count, self._telemetry) as tracker:
+            return tracker.answered(await self._send(tracker))
 
-    async def _send(self, sending: Sending) -> Answer:
+    async def _send(self, tracker: RequestTracker) -> Answer:
         faults = 0
         while True:
-            probe = await self._passed()
+            probe = await self._wait_for_breaker()
             try:
                 async with self._window:
-                    outcome = await self._attempt(sending, probe=probe)
+                    outcome = await self._attempt(tracker, probe=probe)
             except BaseException:
                 if probe:
                     self._breaker.abandoned()
@@ -112,66 +112,66 @@ class Client:
             if isinstance(outcome, Answer):
                 return outcome
             if outcome is not None:
-                self._check_unknown(sending, outcome[0])
+                self._check_lost_answers(tracker, outcome[0])
             if outcome is None or self._breaker.open:  # an outage is no fault of this request
                 faults = 0
                 continue
             failure, retry_after = outcome
             if faults >= self._max_retries:
-                self._check_reached(failure)
+                self._check_reachable(failure)
                 raise CellError(failure.name, failure.message, failure.request_id)
             await asyncio.sleep(backoff(faults, self._random.random, retry_after))
             faults += 1
-            sending.retried()
+            tracker.retried()
 
     async def _attempt(
-        self, sending: Sending, *, probe: bool
+        self, tracker: RequestTracker, *, probe: bool
     ) -> Answer | tuple[Failure, float | None] | None:
         """Sends a request until it is not rejected for the rate.
 
-        Returns its answer, a fault that may pass and the seconds to wait at least, or None if it was not sent since an
-        outage began.
+        Returns its answer; or a fault that may pass, with the least seconds to wait; or None if it was not sent because
+        of an outage.
         """
-        request, meter = sending.request, sending.meter
+        request, meter = tracker.request, tracker.meter
         requeued = False
         while True:
-            permit = await self._permit(sending, requeued=requeued)
+            permit = await self._acquire_permit(tracker, requeued=requeued)
             if meter.stopped or (self._breaker.open and not probe):
                 permit.cancel()
                 if meter.budget is not None:
-                    meter.budget.settle(request)
+                    meter.budget.release(request)
                 if meter.stopped:
                     raise asyncio.CancelledError
                 return None
-            sending.sent(self._wire.base_url)
+            tracker.sent(self._transport.base_url)
             try:
-                answered = await self._exchange(sending, permit)
+                outcome = await self._exchange(tracker, permit)
             finally:
                 if meter.budget is not None:
-                    meter.budget.settle(request)
-            if isinstance(answered, Answer):
-                return answered
-            failure = answered
-            meter.unsent.add(sending.task)
+                    meter.budget.release(request)
+            if isinstance(outcome, Answer):
+                return outcome
+            failure = outcome
+            meter.unsent_tasks.add(tracker.task)
             verdict = classify(failure.status, failure.type, failure.code, failure.headers)
-            self._settle(permit, failure, verdict.kind)
+            self._tell_limiter(permit, failure, verdict.kind)
             if failure.too_large or verdict.kind is Kind.CELL:
                 name = "RequestTooLarge" if failure.too_large else failure.name
                 raise CellError(name, failure.message, failure.request_id, divisible=True)
             if verdict.kind is Kind.FATAL:
-                raise failure.of_all_requests(self._where)
-            self._say_if_long(verdict.retry_after)
+                raise failure.fatal_error(self._api_url)
+            self._report_long_wait(verdict.retry_after)
             if verdict.kind not in (Kind.RATE_LIMITED, Kind.SLOW_DOWN):
-                self._went_wrong(sending.number, failure, probe=probe)
+                self._note_fault(tracker.number, failure, probe=probe)
                 return failure, verdict.retry_after
-            sending.rate_limited()
+            tracker.rate_limited()
             requeued = True
 
-    async def _permit(self, sending: Sending, *, requeued: bool) -> Permit:
-        """The limiter's leave to send a request, and the money for it."""
-        request, budget = sending.request, sending.meter.budget
+    async def _acquire_permit(self, tracker: RequestTracker, *, requeued: bool) -> Permit:
+        """The limiter's permit to send a request, once its expected cost is reserved in the budget."""
+        request, budget = tracker.request, tracker.meter.budget
         limiter = self._limiter(request)
-        sending.meter.used.begin(limiter)
+        tracker.meter.limit_usage.begin(limiter)
         sized = Sized(request.endpoint.path, request.size)
         loop = asyncio.get_running_loop()
         while True:
@@ -182,44 +182,44 @@ class Client:
                 permit = await limiter.acquire(_ONE_REQUEST, sized=sized, requeued=requeued)
             except BaseException as e:
                 if budget is not None:
-                    budget.pass_on()
+                    budget.wake_next()
                 if isinstance(e, RequestTooLarge):
                     raise CellError("RequestTooLarge", str(e), divisible=True) from e
                 raise
-            sending.meter.seconds_throttled += loop.time() - queued
+            tracker.meter.seconds_throttled += loop.time() - queued
             try:
-                if budget is None or budget.take(request):
+                if budget is None or budget.reserve(request):
                     return permit
             except BaseException:
                 permit.cancel()
                 raise
             permit.cancel()
 
-    async def _exchange(self, sending: Sending, permit: Permit) -> Answer | Failure:
-        """Sends a request once. What its answer cost is counted whatever becomes of it."""
-        request = sending.request
+    async def _exchange(self, tracker: RequestTracker, permit: Permit) -> Answer | Failure:
+        """Sends a request once. The cost of its answer is counted even if the answer is of no use."""
+        request = tracker.request
         loop = asyncio.get_running_loop()
         sent = loop.time()
         try:
             async with asyncio.timeout(self._timeout):
-                response = await self._wire.post(request)
+                response = await self._transport.post(request)
         except BaseException as e:
             failure = self._failure(e) if isinstance(e, Exception) else None
             if failure is None or failure.is_lost:
-                sending.lost += 1
-                sending.meter.requests_unknown += 1
-                if sending.meter.budget is not None:
-                    sending.meter.budget.unanswered(request)
+                tracker.lost_answers += 1
+                tracker.meter.requests_unknown += 1
+                if tracker.meter.budget is not None:
+                    tracker.meter.budget.charge_lost_answer(request)
             if failure is None:
                 permit.lost()
                 raise
             return failure
-        headers = plain(response.headers)
+        headers = relevant_headers(response.headers)
         permit.answered(headers)
-        self._went_well()
-        return await self._answer(sending, response.content, headers, loop.time() - sent)
+        self._note_success()
+        return await self._read_answer(tracker, response.content, headers, loop.time() - sent)
 
-    def _settle(self, permit: Permit, failure: Failure, kind: Kind) -> None:
+    def _tell_limiter(self, permit: Permit, failure: Failure, kind: Kind) -> None:
         """Tells the limiter what became of a request that was not answered."""
         if kind in (Kind.TRANSIENT, Kind.OVERLOADED):
             if failure.status is None:
@@ -235,60 +235,62 @@ class Client:
             permit.rejected(failure.headers, failure.type, slow_down=kind is Kind.SLOW_DOWN)
         else:
             permit.answered(failure.headers)
-        self._went_well()
+        self._note_success()
 
     async def is_simulated(self) -> bool:
         """Whether the server is a simulator, as its answers say; asks for the list of models if none came yet."""
         if self.simulated is None:
             self.simulated = False
             with suppress(Exception):  # a server without that list is no simulator
-                response = await self._wire.get("/models")
+                response = await self._transport.get("/models")
                 self.simulated = response.headers.get(SIMULATED_HEADER) == "true"
         return self.simulated
 
-    def used(self) -> Used:
-        """What is used of all limits from now on."""
-        return Used(self._limiters.values())
+    def limit_usage(self) -> Used:
+        """Measures what is used of all limits from now on."""
+        return Used(self._limiters_by_pool.values())
 
     def _limiter(self, request: Request) -> Limiter:
-        asked = (request.endpoint.path, request.model)
-        if asked not in self._asked:
+        key = (request.endpoint.path, request.model)
+        if key not in self._limiters_by_model:
             pool = self._pool_of(request)
-            self._asked[asked] = self._limiters.setdefault(id(pool), Limiter(pool))
-        return self._asked[asked]
+            self._limiters_by_model[key] = self._limiters_by_pool.setdefault(id(pool), Limiter(pool))
+        return self._limiters_by_model[key]
 
-    async def _answer(
-        self, sending: Sending, body: bytes, headers: Mapping[str, str], latency: float
+    async def _read_answer(
+        self, tracker: RequestTracker, body: bytes, headers: Mapping[str, str], latency: float
     ) -> Answer:
-        request, meter = sending.request, sending.meter
+        request, meter = tracker.request, tracker.meter
         request_id = headers.get("x-request-id")
-        self._answered = True
+        self._has_answered = True
         self.simulated = headers.get(SIMULATED_HEADER) == "true"
         try:
             parsed = request.endpoint.parse(body, request.body)
         except (ValueError, RecursionError) as e:  # any other error is a fault of this program
             if meter.budget is not None:
-                meter.budget.unanswered(request)
+                meter.budget.charge_lost_answer(request)
             msg = f"{request.endpoint.path} answered with something else than documented: {e}"
             raise CellError("InvalidAnswer", msg, request_id) from e
-        cost = meter.answered(parsed.model or request.model, parsed.usage, latency)
+        cost = meter.count_answer(parsed.model or request.model, parsed.usage, latency)
         if meter.budget is not None:
-            meter.budget.answered(request, parsed.usage, cost)
-        if parsed.completed is not None:
-            parsed = await self._completed(request, parsed, request_id)
-        return Answer(parsed.values, parsed.usage, parsed.model, cost, request_id, latency, sending.attempts)
+            meter.budget.charge(request, parsed.usage, cost)
+        if parsed.values_with_downloads is not None:
+            parsed = await self._download_rest(request, parsed, request_id)
+        return Answer(parsed.values, parsed.usage, parsed.model, cost, request_id, latency, tracker.attempts)
 
-    async def _completed(self, request: Request, parsed: Parsed, request_id: str | None) -> Parsed:
-        """The answer with what it links to: paid for already, so the links are all that is tried again."""
-        assert parsed.completed is not None
-        downloads = (self._wire.download(url) for url in parsed.urls)
+    async def _download_rest(
+        self, request: Request, parsed: ParsedAnswer, request_id: str | None
+    ) -> ParsedAnswer:
+        """The answer with what it links to. It is paid for already, so only the downloads are tried again."""
+        assert parsed.values_with_downloads is not None
+        downloads = (self._transport.download(url) for url in parsed.urls)
         contents: list[bytes] = []
         for content in await asyncio.gather(*downloads, return_exceptions=True):  # none is left running
             if isinstance(content, BaseException):
                 raise content
             contents.append(content)
         try:
-            return replace(parsed, values=parsed.completed(contents))
+            return replace(parsed, values=parsed.values_with_downloads(contents))
         except ValueError as e:
             msg = f"{request.endpoint.path} links to something else than documented: {e}"
             raise CellError("InvalidAnswer", msg, request_id) from e
@@ -297,47 +299,50 @@ class Client:
         failure = failure_of(error, self._secrets)
         if failure is not None and failure.status is not None:
             self.simulated = failure.headers.get(SIMULATED_HEADER) == "true"
-            self._answered = True
+            self._has_answered = True
         return failure
 
     @property
-    def _where(self) -> str:
-        url = self._wire.base_url
+    def _api_url(self) -> str:
+        url = self._transport.base_url
         return f"{url.scheme}://{url.netloc.decode().rpartition('@')[2]}{url.path}"
 
-    async def _passed(self) -> bool:
+    async def _wait_for_breaker(self) -> bool:
         try:
             return await self._breaker.passed()
         except OutageError as e:
             msg = (
-                f"the API at {self._where} {e}. Cells that are finished are kept; materialize again when it answers, to "
+                f"the API at {self._api_url} {e}. Cells that are finished are kept; materialize again when it answers, to "
                 "go on with the rest. outage_timeout of the OpenAIResource says how long an outage is waited for."
             )
             raise RunError(msg) from e
 
-    def _went_well(self) -> None:
+    def _note_success(self) -> None:
         self._window.answered()
         self._breaker.answered()
 
-    def _went_wrong(self, number: int, failure: Failure, *, probe: bool) -> None:
+    def _note_fault(self, number: int, failure: Failure, *, probe: bool) -> None:
         self._window.failed()
-        if self._answered:  # else nobody knows that there is such a server at all
+        if self._has_answered:  # else nobody knows that there is such a server at all
             self._breaker.failed(number, f"{failure.name}: {failure.message}", probe=probe)
 
-    def _say_if_long(self, seconds: float | None) -> None:
+    def _report_long_wait(self, seconds: float | None) -> None:
         now = asyncio.get_running_loop().time()
-        if seconds is not None and seconds > _LONG_WAIT_SECONDS and now > self._said_until:
-            self._said_until = now + seconds
-            self._say(f"the API at {self._where} asks to wait {seconds:.0f} s before the next request")
+        if seconds is not None and seconds > _LONG_WAIT_SECONDS and now > self._wait_reported_until:
+            self._wait_reported_until = now + seconds
+            self._say(f"the API at {self._api_url} asks to wait {seconds:.0f} s before the next request")
 
-    def _check_unknown(self, sending: Sending, failure: Failure) -> None:
-        """What is costly, and may have been paid for, is not sent again and again. Raises CellError."""
-        if not (sending.request.endpoint.costly and failure.is_lost) or sending.lost <= self._retry_unknown:
+    def _check_lost_answers(self, tracker: RequestTracker, failure: Failure) -> None:
+        """Raises CellError for a costly request whose answers were lost too often: each may have been paid for."""
+        if (
+            not (tracker.request.endpoint.costly and failure.is_lost)
+            or tracker.lost_answers <= self._retry_unknown
+        ):
             return
-        self._check_reached(failure)
-        raise failure.of_lost_answers(sending.lost)
+        self._check_reachable(failure)
+        raise failure.lost_answers_error(tracker.lost_answers)
 
-    def _check_reached(self, failure: Failure) -> None:
-        """A server that never answered is no row's fault. Raises RunError."""
-        if failure.status is None and not self._answered:
-            raise failure.of_server(self._where)
+    def _check_reachable(self, failure: Failure) -> None:
+        """Raises RunError if the server never answered, which is no row's fault."""
+        if failure.status is None and not self._has_answered:
+            raise failure.unreachable_error(self._api_url)

@@ -13,8 +13,8 @@ if TYPE_CHECKING:
 
 MAX_BYTES = 64 * 2**20
 """Larger than any image that the API makes."""
-SECONDS = 60.0
-ATTEMPTS = 4
+TIMEOUT_SECONDS = 60.0
+MAX_ATTEMPTS = 4
 _PAUSE_SECONDS = 1.0
 _LOOPBACK = ("127.0.0.1", "localhost", "::1")
 _NO_URL = "the answer links to a result at what is no URL"
@@ -23,8 +23,8 @@ _NO_URL = "the answer links to a result at what is no URL"
 async def download(http: httpx2.AsyncClient, url: str, api_host: str) -> bytes:
     """The content of a URL out of an answer of the API, without the key, without redirects.
 
-    `api_host` may be spoken to in plain HTTP, as a server on the same machine is; any other host only in HTTPS. Raises
-    CellError, whose message does not quote the URL: such links are signed.
+    Plain HTTP is allowed for `api_host` alone, which may be on the same machine. Raises CellError, whose message does not
+    quote the URL: such links are signed.
     """
     try:
         parts = urlsplit(url)
@@ -32,34 +32,32 @@ async def download(http: httpx2.AsyncClient, url: str, api_host: str) -> bytes:
         raise CellError("DownloadError", _NO_URL) from e
     if not parts.hostname:
         raise CellError("DownloadError", _NO_URL)
-    if parts.scheme != "https" and not (parts.scheme == "http" and _same(parts.hostname, api_host)):
+    if parts.scheme != "https" and not (parts.scheme == "http" and _is_same_host(parts.hostname, api_host)):
         msg = f"the answer links to a result at {parts.scheme}://{parts.hostname}, allowed: https"
         raise CellError("DownloadError", msg)
-    for attempt in range(1, ATTEMPTS + 1):
+    for attempt in range(1, MAX_ATTEMPTS + 1):
         try:
-            async with asyncio.timeout(SECONDS):
-                return await _content(http, url)
-        except (_PassingError, TimeoutError) as e:
-            if attempt == ATTEMPTS:
-                said = str(e) or f"no answer within {SECONDS:.0f} s"
-                msg = (
-                    f"the result could not be downloaded from {parts.hostname} in {ATTEMPTS} attempts: {said}"
-                )
+            async with asyncio.timeout(TIMEOUT_SECONDS):
+                return await _fetch(http, url)
+        except (_TransientError, TimeoutError) as e:
+            if attempt == MAX_ATTEMPTS:
+                reason = str(e) or f"no answer within {TIMEOUT_SECONDS:.0f} s"
+                msg = f"the result could not be downloaded from {parts.hostname} in {MAX_ATTEMPTS} attempts: {reason}"
                 raise CellError("DownloadError", msg) from e
         await asyncio.sleep(_PAUSE_SECONDS * 2 ** (attempt - 1))
     raise AssertionError
 
 
-def _same(host: str | None, api_host: str) -> bool:
-    """Whether two names are those of one host; this machine has several."""
+def _is_same_host(host: str | None, api_host: str) -> bool:
+    """Whether two names are those of one host; the loopback has several."""
     return host == api_host or (host in _LOOPBACK and api_host in _LOOPBACK)
 
 
-class _PassingError(Exception):
-    """What another attempt may not meet."""
+class _TransientError(Exception):
+    """A fault that another attempt may not meet."""
 
 
-async def _content(http: httpx2.AsyncClient, url: str) -> bytes:
+async def _fetch(http: httpx2.AsyncClient, url: str) -> bytes:
     import aiohttp
     import httpx2
 
@@ -67,7 +65,7 @@ async def _content(http: httpx2.AsyncClient, url: str) -> bytes:
     try:
         async with http.stream("GET", url, follow_redirects=False) as response:
             if response.status_code >= 500 or response.status_code in (408, 429):
-                raise _PassingError(f"HTTP {response.status_code}")
+                raise _TransientError(f"HTTP {response.status_code}")
             if response.status_code != 200:
                 msg = f"the result could not be downloaded: HTTP {response.status_code}"
                 raise CellError("DownloadError", msg)
@@ -79,5 +77,5 @@ async def _content(http: httpx2.AsyncClient, url: str) -> bytes:
     except (httpx2.InvalidURL, aiohttp.InvalidURL) as e:
         raise CellError("DownloadError", _NO_URL) from e
     except (httpx2.HTTPError, aiohttp.ClientError, OSError) as e:  # a timeout among them
-        raise _PassingError(type(e).__name__) from e
+        raise _TransientError(type(e).__name__) from e
     return bytes(content)

@@ -18,8 +18,8 @@ _INTERRUPTS = (signal.SIGINT, signal.SIGTERM)
 def run_to_end(coroutine: Coroutine[Any, Any, T]) -> T:
     """The coroutine's result, from a loop of its own; in a thread of its own where a loop is running already.
 
-    What is in memory before is not searched for garbage meanwhile: Dagster's modules alone are hundreds of thousands of
-    objects, which each full search would visit, a tenth of a second at a time.
+    Objects that exist before are frozen for the garbage collector meanwhile: Dagster's modules alone are hundreds of
+    thousands, and each full collection would take a tenth of a second to visit them.
 
     SIGINT and SIGTERM cancel the coroutine, so that it can clean up, and are then raised again for whoever handled
     them before: an exception that a handler raises inside a running loop may be lost there.
@@ -46,7 +46,7 @@ def _loop_is_running() -> bool:
 
 
 def _run(coroutine: Coroutine[Any, Any, T], started: Future[Callable[[], None]] | None = None) -> T:
-    """Runs it; `started` gets what cancels it from another thread."""
+    """Runs a coroutine; `started` gets a function that cancels it from another thread."""
     received: list[int] = []
     gc.freeze()
     try:
@@ -55,10 +55,10 @@ def _run(coroutine: Coroutine[Any, Any, T], started: Future[Callable[[], None]] 
             task = loop.create_task(coroutine)
             if started is not None:
                 started.set_result(lambda: _cancel(loop, task))
-            with _cancelling(loop, task, received):
+            with _cancel_on_interrupt(loop, task, received):
                 return loop.run_until_complete(task)
     finally:
-        if not received:  # else the process is to end, for which Python would search it all: seconds, too
+        if not received:  # else the process ends, and collecting all would take it seconds
             gc.unfreeze()
         for number in received[:1]:
             signal.raise_signal(number)
@@ -70,10 +70,10 @@ def _cancel(loop: asyncio.AbstractEventLoop, task: asyncio.Task[Any]) -> None:
 
 
 @contextmanager
-def _cancelling(
+def _cancel_on_interrupt(
     loop: asyncio.AbstractEventLoop, task: asyncio.Task[Any], received: list[int]
 ) -> Iterator[None]:
-    """Within the block, interrupts cancel the task and are noted; afterwards the handlers are as before.
+    """Within the block, interrupts cancel the task and are added to `received`; then the handlers are restored.
 
     A loop that has no signal handlers, as on Windows, is left as it is: there Ctrl-C ends it with a KeyboardInterrupt,
     and closing it cancels the task.
@@ -86,15 +86,15 @@ def _cancelling(
         received.append(number)
         task.cancel()
 
-    before: dict[signal.Signals, Any] = {}
+    previous: dict[signal.Signals, Any] = {}
     try:
         with suppress(NotImplementedError):
             for number in _INTERRUPTS:
                 handler = signal.getsignal(number)
                 loop.add_signal_handler(number, interrupt, number)
-                before[number] = handler
+                previous[number] = handler
         yield
     finally:
-        for number, handler in before.items():
+        for number, handler in previous.items():
             loop.remove_signal_handler(number)
             signal.signal(number, handler)

@@ -1,4 +1,4 @@
-"""A request that was not answered with a result: what was said instead, by whomever."""
+"""Failures of requests: errors of the API, of its proxies and of the connection, in one form."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from pxt_assets.errors import CellError, FatalApiError, RunError
 if TYPE_CHECKING:
     import httpx2
 
-_LONGEST_MESSAGE = 2_000
-_LONGEST_PAGE = 500
-_USEFUL = frozenset({b"x-", b"X-", b"re", b"Re", b"RE"})
-_SHORTEST_SECRET = 8
-"""Shorter keys are those of servers that want none; taking them out of texts would garble these."""
+_MAX_MESSAGE_LENGTH = 2_000
+_MAX_PAGE_LENGTH = 500
+_RELEVANT_PREFIXES = frozenset({b"x-", b"X-", b"re", b"Re", b"RE"})
+_MIN_SECRET_LENGTH = 8
+"""Shorter keys are dummies for servers that want none; replacing them would garble texts."""
 
-_GAVE_UP_WAITING = (504, 524)
-"""Statuses of a gateway whose server was still busy with the request."""
+_GATEWAY_TIMEOUTS = (504, 524)
+"""Statuses of a gateway that gave up waiting while its server was still busy with the request."""
 _HINTS: dict[int, str] = {
     401: " Check api_key of the OpenAIResource (by default the environment variable OPENAI_API_KEY).",
     403: " The key has no access to this; check organization, project and the key's permissions.",
@@ -32,7 +32,7 @@ class Failure:
     """A request that was not answered with a result."""
 
     name: str
-    """The error's class: the client's for an answer of the API, whoever raised it for a connection."""
+    """The error's class: the client's for an answer of the API, the raised one for a connection."""
     message: str
     status: int | None = None
     """HTTP status, None when no answer came."""
@@ -40,36 +40,36 @@ class Failure:
     code: str | None = None
     headers: Mapping[str, str] = field(default_factory=dict)
     request_id: str | None = None
-    sent: bool = True
+    maybe_sent: bool = True
     """Whether the request may have reached the server."""
 
     @property
     def is_lost(self) -> bool:
         """Whether the server may have answered all the same, and charged for it."""
-        return self.sent and (self.status is None or self.status in _GAVE_UP_WAITING)
+        return self.maybe_sent and (self.status is None or self.status in _GATEWAY_TIMEOUTS)
 
     @property
     def too_large(self) -> bool:
-        """Whether this 429 means that the request would not fit into an empty bucket: waiting would not help."""
+        """Whether this is a 429 for a request larger than the whole limit: waiting would not help."""
         return self.status == 429 and self.message.lower().startswith("request too large")
 
-    def of_all_requests(self, where: str) -> FatalApiError:
-        """The error where every request to the API at `where` would meet this one; says what to do, if that is known."""
-        asked = f" (request {self.request_id})" if self.request_id else ""
+    def fatal_error(self, where: str) -> FatalApiError:
+        """The error that stops the run, since every request to the API at `where` would fail; with a hint if one is known."""
+        suffix = f" (request {self.request_id})" if self.request_id else ""
         return FatalApiError(
-            f"the API at {where} refuses all requests of this kind: {self.name} {self.status}: {self.message}{asked}."
+            f"the API at {where} refuses all requests of this kind: {self.name} {self.status}: {self.message}{suffix}."
             f"{_HINTS.get(self.status or 0, '')}"
         )
 
-    def of_server(self, where: str) -> RunError:
-        """The error where the server at `where` never answered."""
+    def unreachable_error(self, where: str) -> RunError:
+        """The error if the server at `where` never answered."""
         return RunError(
             f"cannot reach the API at {where}: {self.name}: {self.message}. "
             "Check base_url of the OpenAIResource, the network and the proxy settings."
         )
 
-    def of_lost_answers(self, count: int) -> CellError:
-        """The error of a request that was sent so many times, of which each answer was lost."""
+    def lost_answers_error(self, count: int) -> CellError:
+        """The error of a request that was sent `count` times and whose answers were all lost."""
         msg = (
             f"{self.message.rstrip('.')}. It was sent {count} times and may have been paid for as often, since the "
             "answers were lost; retry_unknown of the OpenAIResource says how often it is sent again"
@@ -78,9 +78,9 @@ class Failure:
 
 
 def failure_of(error: Exception, secrets: tuple[str, ...]) -> Failure | None:
-    """What an exception of the client or its transport says; None for one that is a fault of this program.
+    """An exception of the client or its transport as a Failure; None for a fault of this program.
 
-    `secrets` are replaced in what is quoted.
+    `secrets` are replaced in the message.
     """
     import aiohttp
     import httpx2
@@ -91,29 +91,31 @@ def failure_of(error: Exception, secrets: tuple[str, ...]) -> Failure | None:
         body = error.body if isinstance(error.body, Mapping) else {}
         return Failure(
             name=name,
-            message=_scrubbed(str(body.get("message") or _page(error)), secrets),
+            message=_redact(str(body.get("message") or _page_text(error)), secrets),
             status=error.status_code,
-            type=_text(body.get("type")),
-            code=_text(body.get("code")),
-            headers=(headers := plain(error.response.headers)),
+            type=_str_or_none(body.get("type")),
+            code=_str_or_none(body.get("code")),
+            headers=(headers := relevant_headers(error.response.headers)),
             request_id=headers.get("x-request-id"),
         )
     if isinstance(error, openai.APIConnectionError):  # a timeout is one too
         cause = error.__cause__
         detail = f" ({type(cause).__name__}: {cause})" if cause else ""
-        return Failure(name, _scrubbed(f"{error.message}{detail}", secrets), sent=not _is_unconnected(error))
+        return Failure(
+            name, _redact(f"{error.message}{detail}", secrets), maybe_sent=not _is_unconnected(error)
+        )
     transport = (aiohttp.ClientError, aiohttp.http_exceptions.HttpProcessingError, httpx2.HTTPError, OSError)
     if isinstance(error, transport):  # a timeout of ours, or an answer that is no HTTP
-        message = _scrubbed(f"{error}" or "no answer in time", secrets)
-        return Failure(name, message, sent=not _is_unconnected(error))
+        message = _redact(f"{error}" or "no answer in time", secrets)
+        return Failure(name, message, maybe_sent=not _is_unconnected(error))
     return None
 
 
 def _is_unconnected(error: BaseException) -> bool:
-    """Whether there was no connection to send a request over.
+    """Whether the connection was never made, so that no request was sent.
 
-    Where aiohttp is beneath, its own error decides: the client's transport takes every other error of a connection,
-    one that was dropped after the request included, for a timeout of connecting.
+    An error of aiohttp decides if there is one: the client's transport reports every other error of a connection as a
+    timeout of connecting, even a connection that was dropped after the request.
     """
     import aiohttp
     import httpx2
@@ -129,30 +131,30 @@ def _is_unconnected(error: BaseException) -> bool:
     return unconnected
 
 
-def plain(headers: httpx2.Headers) -> dict[str, str]:
-    """Those of an answer's headers that are of use, `x-…` and `retry-after…`, by lower-case name.
+def relevant_headers(headers: httpx2.Headers) -> dict[str, str]:
+    """The headers that are used, `x-…` and `retry-after…`, by lower-case name.
 
-    Decoded once, since the client's own mapping decodes at every look-up.
+    Decoded once: the client's own mapping decodes at every look-up.
     """
     return {
         name.decode("latin-1").lower(): value.decode("latin-1")
         for name, value in headers.raw
-        if name[:2] in _USEFUL
+        if name[:2] in _RELEVANT_PREFIXES
     }
 
 
-def _scrubbed(text: str, secrets: tuple[str, ...]) -> str:
+def _redact(text: str, secrets: tuple[str, ...]) -> str:
     for secret in secrets:
-        if len(secret) >= _SHORTEST_SECRET:
+        if len(secret) >= _MIN_SECRET_LENGTH:
             text = text.replace(secret, "***")
-    return text if len(text) <= _LONGEST_MESSAGE else f"{text[:_LONGEST_MESSAGE]}…"
+    return text if len(text) <= _MAX_MESSAGE_LENGTH else f"{text[:_MAX_MESSAGE_LENGTH]}…"
 
 
-def _page(error: Any) -> str:
-    """What an answer said that is no error of the API: a proxy's page, another server's JSON."""
-    said = " ".join(error.response.text.split())
-    return f"{error.message}: {said[:_LONGEST_PAGE]}" if said else str(error.message)
+def _page_text(error: Any) -> str:
+    """The text of an answer that is no error of the API: a proxy's page, another server's JSON."""
+    page = " ".join(error.response.text.split())
+    return f"{error.message}: {page[:_MAX_PAGE_LENGTH]}" if page else str(error.message)
 
 
-def _text(value: object) -> str | None:
+def _str_or_none(value: object) -> str | None:
     return value if isinstance(value, str) else None

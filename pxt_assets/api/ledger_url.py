@@ -1,4 +1,4 @@
-"""Where the budget that processes share is kept, when nobody says so."""
+"""The default URL of the ledger, which holds the rate limits that processes share."""
 
 from __future__ import annotations
 
@@ -8,28 +8,28 @@ import tempfile
 from pathlib import Path
 
 MEMORY = "memory"
-"""The ledger of a process that shares with no other."""
+"""The ledger of a process that shares its limits with no other."""
 _FILE = "pxt_assets_ledger.sqlite"
 
 
 def default_ledger_url(storage: Path | None) -> str:
     """The URL of a SQLite file that all processes of this host find.
 
-    It lies in `storage`, the storage directory of the Dagster instance; without one in a folder of the system's
-    temporary directory that belongs to the user alone. Raises OSError where neither can be written.
+    It lies in `storage`, the storage directory of the Dagster instance; without one, in the user's own folder of the
+    system's temporary directory. Raises OSError where neither can be written.
     """
-    folder = _temporary() if storage is None else storage
+    folder = _temporary_folder() if storage is None else storage
     folder.mkdir(parents=True, exist_ok=True)
     return f"sqlite:///{folder / _FILE}"
 
 
-def _temporary() -> Path:
+def _temporary_folder() -> Path:
     """The user's own folder in the temporary directory; others may write there, so nobody else's is used."""
     user = os.getuid() if hasattr(os, "getuid") else 0  # elsewhere the directory is the user's own already
     folder = Path(tempfile.gettempdir()) / f"pxt_assets-{user}"
     folder.mkdir(mode=0o700, exist_ok=True)
-    found = folder.lstat()
-    if not stat.S_ISDIR(found.st_mode) or found.st_uid != user:
+    status = folder.lstat()
+    if not stat.S_ISDIR(status.st_mode) or status.st_uid != user:
         msg = f"{folder} belongs to somebody else: give ledger of the OpenAIResource a database URL, or 'memory'"
         raise PermissionError(msg)
     return folder

@@ -15,7 +15,7 @@ from pxt_assets.throttle import Used
 
 @dataclass
 class Meter:
-    """Counts what a computation used. All of it is counted when it happens, failures included."""
+    """Counts what a computation used, as it happens, failures included."""
 
     requests: int = 0
     """Requests sent, retries included."""
@@ -33,27 +33,27 @@ class Meter:
     """US dollars, None as soon as one answer's price is unknown."""
     limit_utilization: float | None = None
     """Share of what the limits allowed that was used meanwhile, 0 to 1, None where no limit is known."""
-    used: Used = field(default_factory=Used)
-    """What is used of the limits since the first request, by whoever shares them in this process."""
+    limit_usage: Used = field(default_factory=Used)
+    """What this process has used of the limits since the first request."""
     latencies: array[float] = field(default_factory=lambda: array("d"))
     """Seconds from sending a request to its answer, one for each answer."""
     budget: Budget | None = None
-    """What all this may cost, None for no limit."""
+    """What the run may cost, None for no limit."""
     stopped: bool = False
-    """Whether nothing more may be sent: the run is being interrupted."""
-    unsent: set[asyncio.Task[object]] = field(default_factory=set)
-    """Tasks that wait to send: those which a stop may cancel at no cost."""
+    """Whether nothing more may be sent, as the run is being interrupted."""
+    unsent_tasks: set[asyncio.Task[object]] = field(default_factory=set)
+    """Tasks that have not sent their request: cancelling them costs nothing."""
 
-    def answered(self, model: str, usage: Usage | None, latency: float) -> float | None:
-        """Counts one answer; `usage` is None where it states none. Returns what it cost, None where that is unknown."""
+    def count_answer(self, model: str, usage: Usage | None, latency: float) -> float | None:
+        """Counts one answer; `usage` is None where it states none. Returns its cost, None where that is unknown."""
         self.usage += usage or Usage()
         self.latencies.append(latency)
         cost = cost_usd(model, usage)
         self.cost_usd = None if cost is None or self.cost_usd is None else self.cost_usd + cost
         return cost
 
-    def latency(self, share: float) -> float | None:
-        """The latency in seconds below which that share of answers came, None without an answer."""
+    def latency_quantile(self, share: float) -> float | None:
+        """The latency in seconds that `share` (0 to 1) of the answers do not exceed, None without an answer."""
         import numpy as np
 
         if not self.latencies:
@@ -63,13 +63,13 @@ class Meter:
 
 
 def total_cost(meters: Iterable[Meter]) -> float | None:
-    """What they count together in US dollars, None as soon as one price is unknown."""
+    """The cost of several computations in US dollars, None as soon as one price is unknown."""
     costs = [meter.cost_usd for meter in meters]
     return None if None in costs else sum(cost for cost in costs if cost is not None)
 
 
-def dollars(cost: float | None) -> str:
-    """A cost for people: `$12.34`, `$0.000062`, `cost unknown`."""
+def cost_text(cost: float | None) -> str:
+    """A cost as text: `$12.34`, `$0.000062`, `cost unknown`."""
     if cost is None:
         return "cost unknown"
     return f"${cost:.2f}" if cost >= 1 or cost == 0 else f"${cost:.6f}"

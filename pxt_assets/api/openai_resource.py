@@ -17,7 +17,7 @@ from pydantic import ConfigDict, Field, PrivateAttr, field_validator
 
 from pxt_assets.api.client import Client
 from pxt_assets.api.ledger_url import MEMORY, default_ledger_url
-from pxt_assets.api.wire import Wire
+from pxt_assets.api.transport import Transport
 from pxt_assets.errors import FatalApiError, RunError
 from pxt_assets.simulator import SimulatorOptions
 from pxt_assets.throttle import Pool, PoolRegistry, model_group, pools
@@ -37,8 +37,8 @@ _CONNECT_SECONDS = 30.0
 
 
 @cache
-def _trusted() -> ssl.SSLContext:
-    """The certificates that are trusted: reading them takes longer than the rest of what makes a client."""
+def _tls_context() -> ssl.SSLContext:
+    """The trusted certificates, read once: that takes longer than all else in making a client."""
     import httpx2
 
     return httpx2.create_ssl_context()
@@ -112,11 +112,11 @@ class OpenAIResource(dg.ConfigurableResource[Any]):
     _server: SimulatorServer | None = PrivateAttr(default=None)
     _storage: Path | None = PrivateAttr(default=None)
     _ledger_url: str | None = PrivateAttr(default=None)
-    _starting: threading.Lock = PrivateAttr(default_factory=threading.Lock)
+    _server_lock: threading.Lock = PrivateAttr(default_factory=threading.Lock)
 
     @field_validator("base_url")
     @classmethod
-    def _whole_and_without_credentials(cls, base_url: str | None) -> str | None:
+    def _check_base_url(cls, base_url: str | None) -> str | None:
         if base_url is None or isinstance(base_url, dg.EnvVar):
             return base_url
         if urlsplit(base_url).scheme not in ("http", "https"):
@@ -129,7 +129,7 @@ class OpenAIResource(dg.ConfigurableResource[Any]):
 
     @field_validator("rate_limits")
     @classmethod
-    def _positive(cls, limits: dict[str, float]) -> dict[str, float]:
+    def _check_rate_limits(cls, limits: dict[str, float]) -> dict[str, float]:
         for model, rpm in limits.items():
             if not rpm > 0:
                 msg = f"rate_limits[{model!r}]: got {rpm}, allowed: more than 0 requests/minute"
@@ -171,9 +171,9 @@ class OpenAIResource(dg.ConfigurableResource[Any]):
 
     @contextlib.asynccontextmanager
     async def client(self, say: Callable[[str], None] | None = None) -> AsyncIterator[Client]:
-        """The client, for use within the running event loop; `say` is told of outages, by default the log.
+        """The client, for use within the running event loop; outages are reported to `say`, by default the log.
 
-        Raises FatalApiError without a key, RunError where the ledger's URL is none.
+        Raises FatalApiError without a key, RunError for a ledger that is no database URL.
         """
         if not self.api_key.strip() or not (self.api_key.isascii() and self.api_key.strip().isprintable()):
             msg = (
@@ -181,12 +181,12 @@ class OpenAIResource(dg.ConfigurableResource[Any]):
                 "OPENAI_API_KEY, or give any text for a server that wants no key"
             )
             raise FatalApiError(msg)
-        registry = self._registry()
-        http = self._http()
-        api = self._api(http)
+        registry = self._pool_registry()
+        http = self._http_client()
+        api = self._api_client(http)
         try:
             yield Client(
-                Wire(api, http),
+                Transport(api, http),
                 partial(self._pool_of, registry),
                 max_in_flight=self.max_in_flight,
                 max_retries=self.max_retries,
@@ -200,13 +200,13 @@ class OpenAIResource(dg.ConfigurableResource[Any]):
             await api.close()
 
     def setup_for_execution(self, context: dg.InitResourceContext) -> None:
-        """Notes where the Dagster instance keeps its files; touches nothing."""
+        """Remembers the storage directory of the Dagster instance; touches nothing."""
         if context.instance is not None and not context.instance.is_ephemeral:
             self._storage = Path(context.instance.storage_directory())
 
     def teardown_after_execution(self, context: dg.InitResourceContext) -> None:  # noqa: ARG002
-        """Stops the embedded simulator, if this process started one, and gives back what is leased."""
-        with self._starting:
+        """Stops the embedded simulator, if this process started one, and returns what is leased."""
+        with self._server_lock:
             server, self._server = self._server, None
             ledger, self._ledger_url = self._ledger_url, None
         if ledger is not None:
@@ -216,21 +216,21 @@ class OpenAIResource(dg.ConfigurableResource[Any]):
         if server is not None:
             server.stop()
 
-    def _timeout(self) -> httpx2.Timeout:
+    def _http_timeout(self) -> httpx2.Timeout:
         import httpx2
 
         return httpx2.Timeout(self.timeout, connect=min(self.timeout, _CONNECT_SECONDS))
 
-    def _http(self) -> httpx2.AsyncClient:
+    def _http_client(self) -> httpx2.AsyncClient:
         import httpx2
         import openai
 
         limits = httpx2.Limits(
             max_connections=self.max_in_flight, max_keepalive_connections=self.max_in_flight
         )
-        return openai.DefaultAioHttpClient(timeout=self._timeout(), limits=limits, verify=_trusted())
+        return openai.DefaultAioHttpClient(timeout=self._http_timeout(), limits=limits, verify=_tls_context())
 
-    def _api(self, http: httpx2.AsyncClient) -> openai.AsyncOpenAI:
+    def _api_client(self, http: httpx2.AsyncClient) -> openai.AsyncOpenAI:
         import openai
 
         common: dict[str, Any] = {
@@ -238,7 +238,7 @@ class OpenAIResource(dg.ConfigurableResource[Any]):
             "base_url": self._base_url(),
             "organization": self.organization,
             "max_retries": 0,
-            "timeout": self._timeout(),
+            "timeout": self._http_timeout(),
             "http_client": http,
         }
         if self.api_version is not None:
@@ -250,15 +250,15 @@ class OpenAIResource(dg.ConfigurableResource[Any]):
             return self.base_url
         from pxt_assets.simulator import SimulatorServer
 
-        with self._starting:
+        with self._server_lock:
             if self._server is None:
                 server = SimulatorServer(SimulatorOptions(**self.simulator))
                 server.start()
                 self._server = server
             return self._server.base_url
 
-    def _registry(self) -> PoolRegistry:
-        """The pools that requests draw on. Raises RunError where the ledger cannot be one."""
+    def _pool_registry(self) -> PoolRegistry:
+        """The pools of limits that requests use. Raises RunError for a ledger that cannot be opened."""
         if self.ledger == MEMORY or (self.ledger is None and self.simulator is not None):
             return pools
         from pxt_assets.throttle.ledger import ledger_pools
@@ -277,17 +277,17 @@ class OpenAIResource(dg.ConfigurableResource[Any]):
         return registry
 
     def _pool_of(self, registry: PoolRegistry, request: Request) -> Pool:
-        group = self._group(request.model)
+        group = self._model_group(request.model)
         unset = None if request.endpoint.sends_limits else self.default_rpm
         rpm = self.rate_limits.get(request.model, self.rate_limits.get(group, unset))
-        return registry.get((self._account(), group), rpm=rpm)
+        return registry.get((self._account_id(), group), rpm=rpm)
 
-    def _group(self, model: str) -> str:
+    def _model_group(self, model: str) -> str:
         family = model_group(model)
         return self.model_groups.get(model, self.model_groups.get(family, family))
 
-    def _account(self) -> str:
-        """Names the account whose limits are shared, without its key."""
+    def _account_id(self) -> str:
+        """A digest that names the account whose limits are shared, without showing its key."""
         where = self._server.base_url if self._server else self.base_url or ""
         parts = (where, self.api_key, self.organization or "", self.project or "")
         return hashlib.blake2b("\0".join(parts).encode(), digest_size=16).hexdigest()

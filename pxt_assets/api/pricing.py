@@ -1,4 +1,4 @@
-"""What answers cost, by the offline price table of `genai-prices`. What it does not know is unknown, never 0."""
+"""Prices of answers, by the offline table of `genai-prices`. A price that it lacks is unknown, never 0."""
 
 from __future__ import annotations
 
@@ -8,20 +8,20 @@ from functools import cache
 from pxt_assets.api.request import Usage
 
 _LINEAR_TOKENS = 100_000
-"""Up to here a price is so much a token; beyond, models may charge long contexts at another rate."""
+"""Up to here the price of a token is constant; beyond, models may charge long contexts at another rate."""
 _log = logging.getLogger(__name__)
 
 
 def cost_usd(model: str, usage: Usage | None) -> float | None:
-    """The price of one answer in US dollars; None where the table knows no price of the model.
+    """The price of one answer in US dollars; None where the table has no price of the model.
 
-    Without a `usage` it is unknown too, unless the model is free.
+    It is unknown without a `usage` too, unless the model is free.
     """
     if usage is None:
-        return 0.0 if _rates(model) == (0.0, 0.0, 0.0) else None
+        return 0.0 if _token_prices(model) == (0.0, 0.0, 0.0) else None
     if usage.input_tokens > _LINEAR_TOKENS or not _is_text(usage):
         return _price(model, usage)
-    rates = _rates(model)
+    rates = _token_prices(model)
     if rates is None:
         return None
     fresh, cached, output = rates
@@ -30,8 +30,8 @@ def cost_usd(model: str, usage: Usage | None) -> float | None:
 
 
 @cache
-def _rates(model: str) -> tuple[float, float, float] | None:
-    """Dollars a fresh input token, a cached one, an output token. (A look-up takes 100 µs: once a model.)"""
+def _token_prices(model: str) -> tuple[float, float, float] | None:
+    """Dollars for a fresh input token, a cached one and an output token. Cached, as a look-up takes 100 µs."""
     thousand = [
         _price(model, Usage(1_000)),
         _price(model, Usage(1_000, output_tokens=1_000)),
@@ -71,5 +71,5 @@ def _price(model: str, usage: Usage) -> float | None:
         "audio_hours": usage.seconds,
     }
     if priced and any(amount and unit not in priced for unit, amount in charged.items()):
-        return None  # charged by another unit than the one that is known
+        return None  # charged by a unit whose price is unknown
     return float(found.total_price)

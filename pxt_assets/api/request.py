@@ -1,4 +1,4 @@
-"""Requests to the API: what is asked, the digest that names its answer, and how an endpoint is spoken to."""
+"""Requests to the API: their body, the digest that names the answer, and the endpoints that they go to."""
 
 from __future__ import annotations
 
@@ -9,28 +9,28 @@ from typing import Any, Protocol
 
 from pxt_assets.throttle.cost import Size
 from pxt_assets.values.digest import digest
-from pxt_assets.values.json_text import canonical, dumps
-from pxt_assets.values.media import Sent
+from pxt_assets.values.json_text import canonical_json, dumps
+from pxt_assets.values.media import MediaArgument
 
 ORDERED_ARGUMENTS = ("response_format", "text", "tools")
 """Arguments that hold schemas, in which the order of keys has a meaning.
 Source: https://platform.openai.com/docs/guides/structured-outputs"""
 
 PAGE_TOKENS = 500
-"""Tokens of an answer of whose length nothing is known: a page of text."""
+"""The assumed tokens of an answer of unknown length: a page of text."""
 
 
 @dataclass(frozen=True)
 class Usage:
-    """What one or more answers used, as the API's `usage` states it, or as the request itself tells."""
+    """What one or more answers used, as the API's `usage` states it or the request itself shows."""
 
     input_tokens: int = 0
     output_tokens: int = 0
     cached_tokens: int = 0
     image_tokens: int = 0
-    """Input tokens that were images, where these have a price of their own."""
+    """Input tokens of images, where these have a price of their own."""
     audio_tokens: int = 0
-    """Input tokens that were sound, where these have a price of their own."""
+    """Input tokens of sound, where these have a price of their own."""
     characters: int = 0
     """Characters read aloud by a model that charges for these."""
     seconds: float = 0.0
@@ -41,8 +41,8 @@ class Usage:
 
 
 @dataclass(frozen=True, slots=True)
-class Parsed:
-    """An answer's body: a value for each cell that was asked for, and what they used."""
+class ParsedAnswer:
+    """A parsed answer: a value for each cell that was asked for, and what they used."""
 
     values: Sequence[Any]
     usage: Usage | None
@@ -50,18 +50,18 @@ class Parsed:
     model: str | None = None
     """The model snapshot that answered."""
     urls: Sequence[str] = ()
-    """Where the rest of the answer is to be had from."""
-    completed: Callable[[Sequence[bytes]], Sequence[Any]] | None = None
-    """The values, once the contents of `urls` are there."""
+    """Where the rest of the answer is downloaded from."""
+    values_with_downloads: Callable[[Sequence[bytes]], Sequence[Any]] | None = None
+    """(the contents of `urls`) -> the values."""
 
 
 @dataclass(frozen=True)
 class Endpoint:
-    """How one endpoint of the API is spoken to."""
+    """One endpoint of the API: its path, how bodies are made for it, and how its answers are read."""
 
     path: str
     """`/chat/completions`: below the base URL."""
-    parse: Callable[[bytes, Mapping[str, Any]], Parsed]
+    parse: Callable[[bytes, Mapping[str, Any]], ParsedAnswer]
     """(the answer's body, the request's) -> values. Raises ValueError for a body that is not such an answer."""
     size: Callable[[Mapping[str, Any]], Size] = field(default=lambda _body: Size())
     """What a body holds that the API's limiter may charge for."""
@@ -70,65 +70,65 @@ class Endpoint:
     uploads: bool = False
     """Whether bodies are forms that upload files; if not, they are JSON."""
     costly: bool = False
-    """Whether an answer costs so much that one which may have been paid for is not asked for again lightly."""
+    """Whether an answer is so dear that a lost one, which may have been paid for, is seldom asked for again."""
     answer_tokens: int = 0
-    """Tokens that an answer is expected to have, as long as none is known."""
-    charged: Callable[[Mapping[str, Any]], Usage] | None = None
-    """What a body is charged for, where that is not the tokens in its `size`: characters, seconds of sound."""
+    """Tokens that an answer is expected to have, until one is known."""
+    charged_usage: Callable[[Mapping[str, Any]], Usage] | None = None
+    """(a body) -> what it is charged for, where that is not the tokens of its `size`: characters, seconds of sound."""
     max_cells: int = 1
-    """How many cells one request can carry."""
+    """Cells that one request can carry."""
     max_tokens: float = float("inf")
-    """How many tokens (estimated) one request can carry."""
+    """Estimated tokens that one request can carry."""
     pack: Callable[[Sequence[Mapping[str, Any]]], Mapping[str, Any]] = field(default=lambda bodies: bodies[0])
-    """The bodies of single cells as the body that is sent; they differ in their `input` alone."""
+    """(bodies of single cells, which differ in their `input` alone) -> the body that is sent."""
 
 
-class Asked(Protocol):
-    """What names a cell and leads to its value: a request to the API, or the call of a local function."""
+class CellRequest(Protocol):
+    """The request of one cell: to the API, or the call of a local function."""
 
     @property
     def digest(self) -> bytes:
-        """Names the value."""
+        """The digest that names the cell."""
 
     @property
-    def held(self) -> int:
+    def memory_bytes(self) -> int:
         """Bytes of text, images and sounds that it keeps in memory."""
 
     @property
     def max_cells(self) -> int:
-        """How many such cells can be asked for at once."""
+        """How many such requests can be packed into one."""
 
     @property
     def max_tokens(self) -> float:
-        """How many tokens (estimated) can be asked for at once."""
+        """How many estimated tokens can be packed into one."""
 
     @property
     def tokens(self) -> float:
-        """The estimate of what it takes from the token bucket."""
+        """The estimated tokens that it takes from the token bucket."""
 
     @property
-    def packed_with(self) -> bytes:
-        """Equal for those that can be asked for at once."""
+    def pack_key(self) -> bytes:
+        """Equal for requests that can be packed into one."""
 
-    def settled(self, value: Any) -> Any:
+    def cell_value(self, value: Any) -> Any:
         """The cell's value, made of the answer's. Raises CellError for an answer that is no result."""
 
 
 @dataclass(frozen=True)
 class Request:
-    """One fully resolved request: what names a cell. Images and sounds stand in its body as Sent."""
+    """One fully resolved request. Images and sounds are in its body as MediaArgument."""
 
     endpoint: Endpoint
     body: Mapping[str, Any]
-    settle: Callable[[Any], Any] | None = field(default=None, compare=False)
-    """What is made of the answer's value: its parsed form, where one was asked for."""
+    to_cell_value: Callable[[Any], Any] | None = field(default=None, compare=False)
+    """Makes the cell's value of the answer's: its parsed form, where one was asked for."""
 
     @cached_property
-    def _plain(self) -> tuple[bytes, int, bool]:
-        """The body as JSON with gaps for its media, the bytes that these hold, and whether there are any."""
-        found: list[Sent] = []
+    def _json_with_gaps(self) -> tuple[bytes, int, bool]:
+        """The body as JSON with its media left out, the bytes of these, and whether there are any."""
+        found: list[MediaArgument] = []
 
-        def gap(media: Sent) -> str:
+        def gap(media: MediaArgument) -> str:
             found.append(media)
             return ""
 
@@ -138,13 +138,13 @@ class Request:
     @property
     def payload(self) -> bytes:
         """The body as JSON, UTF-8, as it is sent. Raises TypeError or ValueError for what JSON cannot hold."""
-        text, _, has_media = self._plain
+        text, _, has_media = self._json_with_gaps
         return text if not has_media else dumps(self.body, lambda media: media.data_url).encode()
 
     @property
-    def held(self) -> int:
+    def memory_bytes(self) -> int:
         """Bytes of text, images and sounds that it keeps in memory."""
-        text, media, _ = self._plain
+        text, media, _ = self._json_with_gaps
         return len(text) + media
 
     @cached_property
@@ -153,7 +153,7 @@ class Request:
 
         The order of a dict's keys plays no part, except in schemas: a model fills them in in their order.
         """
-        parts = [self.endpoint.path.encode(), canonical(self.body, _named).encode()]
+        parts = [self.endpoint.path.encode(), canonical_json(self.body, _media_digest).encode()]
         schemas = [self.body[name] for name in ORDERED_ARGUMENTS if name in self.body]
         if schemas:
             parts.append(dumps(schemas).encode())
@@ -161,54 +161,54 @@ class Request:
 
     @cached_property
     def size(self) -> Size:
-        """What it holds that the API's limiter may charge for."""
+        """What the API's limiter may charge for."""
         return self.endpoint.size(self.body)
 
     @property
     def tokens(self) -> float:
-        """The least that it takes from the token bucket, as estimated."""
+        """The least estimated tokens that it takes from the token bucket."""
         return self.size.least
 
     @property
     def model(self) -> str:
-        """The model asked for."""
+        """The requested model."""
         return str(self.body["model"])
 
     @property
     def max_cells(self) -> int:
-        """How many such cells one request can carry."""
+        """How many such requests can be packed into one."""
         return self.endpoint.max_cells
 
     @property
     def max_tokens(self) -> float:
-        """How many tokens one request can carry."""
+        """How many estimated tokens can be packed into one."""
         return self.endpoint.max_tokens
 
     @cached_property
-    def packed_with(self) -> bytes:
-        """Equal for requests that can be sent as one: all but their input is the same."""
+    def pack_key(self) -> bytes:
+        """Equal for requests that can be packed into one: all but their input is the same."""
         rest = {k: v for k, v in self.body.items() if k != "input"}
-        return self.endpoint.path.encode() + canonical(rest).encode()
+        return self.endpoint.path.encode() + canonical_json(rest).encode()
 
-    def settled(self, value: Any) -> Any:
+    def cell_value(self, value: Any) -> Any:
         """The cell's value, made of the answer's. Raises CellError for an answer that is no result."""
-        return value if self.settle is None else self.settle(value)
+        return value if self.to_cell_value is None else self.to_cell_value(value)
 
     def check(self) -> None:
         """Raises TypeError or ValueError for a body that JSON cannot hold."""
-        self.digest  # noqa: B018  (which is wanted anyway, and the body as it is sent only of what is not finished)
+        self.digest  # noqa: B018  (the digest is needed anyway, the payload only for cells that are not finished)
 
 
 def characters_of_schemas(body: Mapping[str, Any]) -> int:
-    """How long the schemas in a body are as JSON: of tools, and of what an answer must look like."""
+    """The length of a body's schemas as JSON: those of its tools and of its answer's form."""
     return sum(len(dumps(body[name])) for name in ORDERED_ARGUMENTS if name in body)
 
 
-def _named(media: Sent) -> object:
+def _media_digest(media: MediaArgument) -> object:
     return {"$media": media.digest}
 
 
 def pack(requests: Sequence[Request]) -> Request:
-    """The requests as one to send. They are of one endpoint, and equal in all but their input."""
+    """Several requests as one. They go to one endpoint and are equal in all but their input."""
     endpoint = requests[0].endpoint
     return Request(endpoint, endpoint.pack([request.body for request in requests]))

@@ -1,13 +1,13 @@
 """OpenTelemetry: a span for each partition of a column and each request to the API, and metrics of the requests.
 
-All of it goes to whatever the process has set up for OpenTelemetry. Where `opentelemetry-api` is not installed nothing
-is imported or made, and where nothing is set up nothing is recorded. Prompts, answers and what errors quote of them are
-never told.
+All of it goes to whatever the process has set up for OpenTelemetry; where nothing is set up, nothing is recorded. Where
+`opentelemetry-api` is not installed, nothing is imported. Prompts, answers and what errors quote of them are never
+recorded.
 
 Names are those of the semantic conventions for generative AI, version 1.41.0
-(https://github.com/open-telemetry/semantic-conventions/blob/v1.41.0/docs/gen-ai/README.md); what these have no name for
-begins with `pxt.`. A request's span lasts from the first time that it is sent until it is answered or given up, all its
-retries included, as the conventions ask; the time that it waited for the limiter before is no part of it.
+(https://github.com/open-telemetry/semantic-conventions/blob/v1.41.0/docs/gen-ai/README.md); other
+names begin with `pxt.`. A request's span lasts from its first attempt until it is answered or given up, retries
+included, as the conventions ask; the wait for the limiter before is no part of it.
 """
 
 from __future__ import annotations
@@ -33,20 +33,20 @@ SCOPE = "pxt_assets"
 SCHEMA_URL = "https://opentelemetry.io/schemas/1.41.0"
 DURATION = "gen_ai.client.operation.duration"
 USAGE = "gen_ai.client.token.usage"
-SECONDS = (0.01, 0.02, 0.04, 0.08, 0.16, 0.32, 0.64, 1.28, 2.56, 5.12, 10.24, 20.48, 40.96, 81.92)
-"""Bounds of the buckets of durations, which the conventions advise."""
-TOKENS = tuple(4**i for i in range(14))
-"""Bounds of the buckets of token counts, which the conventions advise: 1 to 67,108,864."""
+DURATION_BOUNDS_S = (0.01, 0.02, 0.04, 0.08, 0.16, 0.32, 0.64, 1.28, 2.56, 5.12, 10.24, 20.48, 40.96, 81.92)
+"""Bounds of the histogram of durations, in seconds, as the conventions advise."""
+TOKEN_BOUNDS = tuple(4**i for i in range(14))
+"""Bounds of the histogram of token counts, as the conventions advise: 1 to 67,108,864."""
 _OPERATIONS = {"chat": "chat", "responses": "chat", "images": "generate_content", "audio": "generate_content"}
 """`gen_ai.operation.name` by an endpoint's first name, where it is not that name itself."""
 _OUTPUT_TYPES = {"/audio/speech": "speech", "/audio/transcriptions": "text", "/audio/translations": "text"}
-"""`gen_ai.output.type` of what is generated, if it is no image."""
+"""`gen_ai.output.type` by path, where the output is no image."""
 _PORTS = {"http": 80, "https": 443}
 
 
 @cache
-def installed() -> Telemetry | None:
-    """What records, None without `opentelemetry-api`, or with one from before 1.30."""
+def find_telemetry() -> Telemetry | None:
+    """The telemetry of this process, None without `opentelemetry-api` 1.30 or later."""
     try:
         from opentelemetry import metrics, trace
     except ImportError:
@@ -60,16 +60,16 @@ def installed() -> Telemetry | None:
 
 
 class Telemetry:
-    """Makes the spans, and holds the instruments that count."""
+    """The tracer of the spans and the instruments of the metrics."""
 
     def __init__(self, tracer: Tracer, meter: Meter) -> None:
         from opentelemetry import context, trace
 
         self.tracer = tracer
-        self.context, self.trace = context, trace  # importing them anew takes as long as a span of theirs
+        self.context, self.trace = context, trace  # importing them again takes as long as a span
         histogram = meter.create_histogram
-        self.duration = histogram(DURATION, "s", explicit_bucket_boundaries_advisory=SECONDS)
-        self.tokens = histogram(USAGE, "{token}", explicit_bucket_boundaries_advisory=TOKENS)
+        self.duration = histogram(DURATION, "s", explicit_bucket_boundaries_advisory=DURATION_BOUNDS_S)
+        self.tokens = histogram(USAGE, "{token}", explicit_bucket_boundaries_advisory=TOKEN_BOUNDS)
         self.retries = meter.create_counter("pxt.retries", "{request}", "Requests sent again after a fault.")
         self.rate_limited = meter.create_counter("pxt.rate_limited", "{response}", "429 answers met.")
         self.utilization = meter.create_gauge(
@@ -78,14 +78,14 @@ class Telemetry:
 
 
 class RequestSpan:
-    """The span of one request to the API, from its first sending on; until its end it is the current one."""
+    """The span of one request to the API, from its first attempt on; it is the current span until its end."""
 
     def __init__(self, telemetry: Telemetry, request: Request, server: httpx2.URL) -> None:
         path = request.endpoint.path
         name = path.split("/")[1]
         operation = _OPERATIONS.get(name, name)
         azure = server.host.endswith(".openai.azure.com")
-        self._common: dict[str, Any] = {
+        self._attributes: dict[str, Any] = {
             "gen_ai.operation.name": operation,
             "gen_ai.provider.name": "azure.ai.openai" if azure else "openai",
             "gen_ai.request.model": request.model,
@@ -94,7 +94,7 @@ class RequestSpan:
         }
         self._telemetry = telemetry
         self._span = telemetry.tracer.start_span(
-            f"{operation} {request.model}", kind=telemetry.trace.SpanKind.CLIENT, attributes=self._common
+            f"{operation} {request.model}", kind=telemetry.trace.SpanKind.CLIENT, attributes=self._attributes
         )
         if operation == "generate_content":
             self._span.set_attribute("gen_ai.output.type", _OUTPUT_TYPES.get(path, "image"))
@@ -103,17 +103,17 @@ class RequestSpan:
         self._token = telemetry.context.attach(telemetry.trace.set_span_in_context(self._span))
 
     def retried(self) -> None:
-        """Counts a sending after a fault."""
-        self._telemetry.retries.add(1, self._common)
+        """Counts a retry after a fault."""
+        self._telemetry.retries.add(1, self._attributes)
 
     def rate_limited(self) -> None:
         """Counts a 429."""
-        self._telemetry.rate_limited.add(1, self._common)
+        self._telemetry.rate_limited.add(1, self._attributes)
 
     def answered(self, answer: Answer) -> None:
-        """Ends it with what was answered."""
+        """Ends the span with the answer's model, usage and cost."""
         first = answer.values[0]
-        told = {
+        outcome = {
             "gen_ai.response.id": first.get("id") if isinstance(first, Mapping) else None,
             "gen_ai.response.model": answer.model,
             "pxt.request_id": answer.request_id,
@@ -121,26 +121,26 @@ class RequestSpan:
             "pxt.cost_usd": answer.cost_usd,
         }
         if answer.model is not None:
-            self._common["gen_ai.response.model"] = answer.model
+            self._attributes["gen_ai.response.model"] = answer.model
         if answer.usage is not None:
             for kind, count in (("input", answer.usage.input_tokens), ("output", answer.usage.output_tokens)):
-                if count:  # zero is what stands for tokens that an endpoint does not count
-                    told[f"gen_ai.usage.{kind}_tokens"] = count
-                    self._telemetry.tokens.record(count, {**self._common, "gen_ai.token.type": kind})
-            told["gen_ai.usage.cache_read.input_tokens"] = answer.usage.cached_tokens or None
-        self._end(told)
+                if count:  # zero stands for tokens that an endpoint does not count
+                    outcome[f"gen_ai.usage.{kind}_tokens"] = count
+                    self._telemetry.tokens.record(count, {**self._attributes, "gen_ai.token.type": kind})
+            outcome["gen_ai.usage.cache_read.input_tokens"] = answer.usage.cached_tokens or None
+        self._end_span(outcome)
 
     def failed(self, error: BaseException) -> None:
-        """Ends it as an error. What an error says is left out: the API quotes what it was asked."""
-        self._common["error.type"] = error_type(error)
+        """Ends the span as an error. The message is left out: the API quotes prompts in it."""
+        self._attributes["error.type"] = error_type(error)
         self._span.set_status(self._telemetry.trace.StatusCode.ERROR)
         request_id = error.request_id if isinstance(error, CellError) else None
-        self._end({"error.type": error_type(error), "pxt.request_id": request_id})
+        self._end_span({"error.type": error_type(error), "pxt.request_id": request_id})
 
-    def _end(self, told: Mapping[str, Any]) -> None:
-        self._telemetry.duration.record(self._clock() - self._sent, self._common)
+    def _end_span(self, outcome: Mapping[str, Any]) -> None:
+        self._telemetry.duration.record(self._clock() - self._sent, self._attributes)
         if self._span.is_recording():
-            self._span.set_attributes(_known(told))
+            self._span.set_attributes(_without_none(outcome))
         self._span.end()
         self._telemetry.context.detach(self._token)
 
@@ -151,20 +151,20 @@ def partition_span(
 ) -> Iterator[Callable[[Mapping[str, Any], float | None], None]]:
     """Within the block, the span of one partition of a column is the current one.
 
-    What it gives is called with the attributes of the outcome (`pxt.rows_computed`, ...; None for what is not known) and
-    the share of the rate limits that the partition used, 0 to 1.
+    It yields a function to call with the attributes of the outcome (`pxt.rows_computed`, ...; None for what is not known)
+    and the share of the rate limits that the partition used, 0 to 1.
     """
-    telemetry = installed()
+    telemetry = find_telemetry()
     if telemetry is None:
         yield lambda _attributes, _limit_utilization: None
         return
-    given = _known({"pxt.asset": asset, "pxt.partition": partition, "pxt.run_id": run_id})
+    attributes = _without_none({"pxt.asset": asset, "pxt.partition": partition, "pxt.run_id": run_id})
     with telemetry.tracer.start_as_current_span(
-        f"compute {asset}", attributes=given, record_exception=False, set_status_on_exception=False
+        f"compute {asset}", attributes=attributes, record_exception=False, set_status_on_exception=False
     ) as span:
 
-        def finish(attributes: Mapping[str, Any], limit_utilization: float | None) -> None:
-            span.set_attributes(_known(attributes))
+        def finish(outcome: Mapping[str, Any], limit_utilization: float | None) -> None:
+            span.set_attributes(_without_none(outcome))
             if limit_utilization is not None:
                 telemetry.utilization.set(limit_utilization, {"pxt.asset": asset})
 
@@ -176,7 +176,7 @@ def partition_span(
             raise
 
 
-def _known(attributes: Mapping[str, Any]) -> dict[str, Any]:
+def _without_none(attributes: Mapping[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in attributes.items() if value is not None}
 
 

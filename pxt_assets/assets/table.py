@@ -277,7 +277,9 @@ class Table:
             attributes=attributes,
             resources=self._resources,
         )
-        self._columns.add(ColumnRef(self._asset_key, key, name, column_type, shape, home=self._indexes))
+        self._columns.add(
+            ColumnRef(self._asset_key, key, name, column_type, shape, table_indexes=self._indexes)
+        )
         self._indexes.note(name, expr)
         self._lineage[name] = lineage
         self._assets[key] = column_asset(spec)

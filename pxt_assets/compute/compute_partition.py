@@ -155,7 +155,7 @@ async def _ask_and_commit(
     try:
         await requester.run()
     except BudgetReachedError as e:
-        raise e.of(column.label, requester.done, column.total) from e
+        raise e.with_progress(column.label, requester.done, column.total) from e
     cells.simulated = cells.simulated or (client is not None and bool(client.simulated))
     async with run_state.commit_slots:
         assembly = await _run_interruptibly(partial(_commit, column, cells, requester, sidecar, check_claim))

@@ -37,7 +37,7 @@ class Estimate:
     output_tokens: int
     cost_usd: float | None
     """US dollars, without the dependent requests; None where a price is unknown."""
-    learned: bool
+    has_observations: bool
     """Whether the estimate is corrected by what this column's earlier runs used."""
 
 
@@ -61,7 +61,7 @@ def dry_run(column: Column, *, simulated: bool) -> Estimate:
                 used += usage
                 is_priced = is_priced and price is not None
                 cost += price or 0.0
-                packed[request.packed_with if request.max_cells > 1 else b""].add(request)
+                packed[request.pack_key if request.max_cells > 1 else b""].add(request)
     return Estimate(
         rows=column.total,
         to_compute=missing.rows,
@@ -71,7 +71,7 @@ def dry_run(column: Column, *, simulated: bool) -> Estimate:
         input_tokens=used.input_tokens,
         output_tokens=used.output_tokens,
         cost_usd=cost if is_priced else None,
-        learned=estimator.learned,
+        has_observations=estimator.has_observations,
     )
 
 

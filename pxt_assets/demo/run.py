@@ -17,7 +17,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, TaskID, TextColumn, Tim
 from rich.progress import Progress as Bars
 from rich.table import Table as Grid
 
-from pxt_assets.api.meter import dollars
+from pxt_assets.api.meter import cost_text
 from pxt_assets.assets.declarations.identifiers import identifier
 from pxt_assets.assets.table import Table
 from pxt_assets.compute.asking import progress
@@ -192,7 +192,7 @@ def _cells(figures: _Figures) -> list[str]:
     f = figures
     if not f.computed:
         return [str(f.rows)]
-    return [*map(str, (f.rows, f.failed, f.requests, f.tokens)), dollars(f.cost), f"{f.seconds:.2f}"]
+    return [*map(str, (f.rows, f.failed, f.requests, f.tokens)), cost_text(f.cost), f"{f.seconds:.2f}"]
 
 
 def _add(figures: _Figures, metadata: dict[str, Any]) -> None:

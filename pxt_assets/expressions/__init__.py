@@ -1,4 +1,4 @@
-"""What a column is made of: references, paths, function calls, and what can be read off them.
+"""The expressions of columns: references, paths, function calls, and what is derived from them.
 
 Imports `files`, `api`, `values` and `errors`.
 """

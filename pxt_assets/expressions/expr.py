@@ -22,10 +22,10 @@ if TYPE_CHECKING:
     import dagster as dg
     import pyarrow as pa
 
-    from pxt_assets.api.request import Asked
+    from pxt_assets.api.request import CellRequest
 
 ALL = slice(None)
-"""The step that maps the rest of a path over a list: `tbl.response.choices["*"].message.content`."""
+"""The step that applies the rest of a path to each element of a list: `tbl.response.choices["*"].message.content`."""
 
 Step = str | int | slice
 Shape = Mapping[str, Any]
@@ -47,7 +47,7 @@ class Expr:
     """What is known of the JSON value inside, `{}` where nothing is."""
 
     def __getattr__(self, name: str) -> Path:
-        if name.startswith("__") or name in _SLOTS:  # asked for by copy and pickle, before there is a repr
+        if name.startswith("__") or name in _SLOTS:  # copy and pickle ask for these before repr works
             raise AttributeError(name)
         if name.startswith("_"):
             msg = f"{self!r} has no attribute {name!r}; a JSON key that begins with _ is written [{name!r}]"
@@ -102,8 +102,8 @@ class Expr:
     __radd__ = __add__
 
 
-class Indexed(Protocol):
-    """What a column's table knows of embedding indexes."""
+class ColumnIndexes(Protocol):
+    """The embedding indexes of a column's table."""
 
     def search_index(self, column: ColumnRef, query: Any, **options: Any) -> pa.Table:
         """The rows of the column's index that are nearest to a query."""
@@ -115,7 +115,7 @@ class Indexed(Protocol):
 class ColumnRef(Expr):
     """A column of a table: of its upstream rows, or computed."""
 
-    __slots__ = ("_asset", "_column", "_home", "_table")
+    __slots__ = ("_asset", "_column", "_table", "_table_indexes")
 
     def __init__(
         self,
@@ -125,9 +125,9 @@ class ColumnRef(Expr):
         column_type: type[ColumnType] | None = None,
         shape: Shape | None = None,
         *,
-        home: Indexed | None = None,
+        table_indexes: ColumnIndexes | None = None,
     ) -> None:
-        self._home = home
+        self._table_indexes = table_indexes
         self._table = table
         self._asset = asset
         self._column = column
@@ -175,10 +175,10 @@ class ColumnRef(Expr):
         Raises SearchError: for a query that the index's functions do not take, of another length than the index's
         vectors, or a zero vector under cosine; for an index that was never materialized, or with another model.
         """
-        if self._home is None:
+        if self._table_indexes is None:
             msg = f"{self!r} is no column of a Table, whose indexes could be searched"
             raise DefinitionError(msg)
-        return self._home.search_index(
+        return self._table_indexes.search_index(
             self,
             query,
             k=k,
@@ -197,36 +197,36 @@ class Path(Expr):
 
     def __init__(self, base: Expr, step: Step) -> None:
         if base._type is not None and base._type in PRIMITIVES.values():
-            msg = f"{base!r}{_written(step)}: {base!r} is {type_name(base._type)}, which has nothing inside"
+            msg = f"{base!r}{_step_text(step)}: {base!r} is {type_name(base._type)}, which has nothing inside"
             raise DefinitionError(msg)
         self._base: Expr = base._base if isinstance(base, Path) else base
         self._steps: tuple[Step, ...] = (*base._steps, step) if isinstance(base, Path) else (step,)
-        self._shape = _narrow(base._shape, step)
+        self._shape = _shape_after_step(base._shape, step)
         self._type = PRIMITIVES.get(str(self._shape.get("type")), Json)
-        if IMAGES in (self._shape, base._shape if isinstance(step, slice) else None):
+        if IMAGE_LIST_SHAPE in (self._shape, base._shape if isinstance(step, slice) else None):
             self._type = ImageList
 
     def __repr__(self) -> str:
-        return repr(self._base) + "".join(_written(step) for step in self._steps)
+        return repr(self._base) + "".join(_step_text(step) for step in self._steps)
 
 
-class Applied(Protocol):
-    """What an expression knows of the function that it applies."""
+class ColumnFunction(Protocol):
+    """A function that expressions can call."""
 
     name: str
     returns: type[ColumnType]
     shape: Shape
-    required: Set[str]
+    required_arguments: Set[str]
     """The arguments that must not be null."""
     local: bool
     """Whether it runs in this process, without any request to the API."""
 
     @property
     def version(self) -> str:
-        """What a code version says of the function."""
+        """The function's part of a column's code version."""
 
-    def ask(self, arguments: Mapping[str, Any]) -> Asked:
-        """What one row's value is had by. Raises CellError for arguments that the function cannot take."""
+    def cell_request(self, arguments: Mapping[str, Any]) -> CellRequest:
+        """The request of one cell. Raises CellError for arguments that the function cannot take."""
 
 
 class Call(Expr):
@@ -234,7 +234,7 @@ class Call(Expr):
 
     __slots__ = ("_arguments", "_function")
 
-    def __init__(self, function: Applied, arguments: Mapping[str, Any]) -> None:
+    def __init__(self, function: ColumnFunction, arguments: Mapping[str, Any]) -> None:
         self._function = function
         self._arguments = arguments
         self._type = function.returns
@@ -251,11 +251,11 @@ PRIMITIVES: dict[str, type[ColumnType]] = {
     "integer": Int,
     "number": Float,
     "boolean": Bool,
-    "image": Image,  # no type of JSON Schema: what a result that holds images says of them
+    "image": Image,  # no type of JSON Schema: stands for the images in a result
 }
 
 
-IMAGES: Shape = {"items": {"type": "image"}}
+IMAGE_LIST_SHAPE: Shape = {"items": {"type": "image"}}
 
 
 def _is_step(step: object) -> bool:
@@ -265,7 +265,7 @@ def _is_step(step: object) -> bool:
     return isinstance(step, str | int) and not isinstance(step, bool)
 
 
-def _narrow(shape: Shape, step: Step) -> Shape:
+def _shape_after_step(shape: Shape, step: Step) -> Shape:
     if isinstance(step, slice):
         return {}
     if isinstance(step, int):
@@ -277,7 +277,7 @@ def _narrow(shape: Shape, step: Step) -> Shape:
     return inner  # type: ignore[no-any-return]
 
 
-def _written(step: Step) -> str:
+def _step_text(step: Step) -> str:
     if isinstance(step, slice):
         bounds = ":".join("" if b is None else str(b) for b in (step.start, step.stop))
         stride = "" if step.step is None else f":{step.step}"
@@ -285,11 +285,11 @@ def _written(step: Step) -> str:
     return f".{step}" if isinstance(step, str) and step.isidentifier() else f"[{step!r}]"
 
 
-def follow(value: Any, steps: tuple[Step, ...]) -> Any:
-    """The value at the end of a path, None where the value lacks it. A slice maps the rest over a list's elements."""
+def follow_path(value: Any, steps: tuple[Step, ...]) -> Any:
+    """The value at the end of a path, None where there is none. A slice applies the rest to each element of a list."""
     for i, step in enumerate(steps):
         if isinstance(step, slice):
-            return [follow(v, steps[i + 1 :]) for v in value[step]] if isinstance(value, list) else None
+            return [follow_path(v, steps[i + 1 :]) for v in value[step]] if isinstance(value, list) else None
         if isinstance(step, int):
             fits = isinstance(value, list) and -len(value) <= step < len(value)
             value = value[step] if fits else None

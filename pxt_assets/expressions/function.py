@@ -1,4 +1,4 @@
-"""Functions: what a column applies to its inputs. Calling one makes an expression; nothing is computed yet."""
+"""Functions that columns apply to their inputs. Calling one makes an expression; nothing is computed yet."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping, Set
 from pathlib import PurePath
 from typing import TYPE_CHECKING, Any, Generic, ParamSpec, Protocol
 
-from pxt_assets.api.request import Asked
+from pxt_assets.api.request import CellRequest
 from pxt_assets.errors import CellError, DefinitionError
 from pxt_assets.expressions.expr import Call, Shape
 from pxt_assets.expressions.walk import nodes
@@ -37,8 +37,8 @@ ASSET_OPTIONS = frozenset(
 """The keywords of `.asset(...)` that are options of the asset; all others are arguments of the function."""
 
 
-class Columns(Protocol):
-    """What takes computed columns: a Table."""
+class ColumnTable(Protocol):
+    """A Table, as far as functions know it: computed columns can be added."""
 
     def add_computed_column(self, **column_and_options: Any) -> dg.AssetsDefinition:
         """Adds one column."""
@@ -54,40 +54,40 @@ class Function(Generic[P]):
         embed = embeddings.using(model="text-embedding-3-small")
         ```
 
-    Its signature and docstring are those of `plain`.
+    Its signature and docstring are those of `wrapped`.
     """
 
     def __init__(
-        self, plain: Callable[P, object], *, returns: type[ColumnType], shape: Shape | None = None
+        self, wrapped: Callable[P, object], *, returns: type[ColumnType], shape: Shape | None = None
     ) -> None:
-        self.name = plain.__name__
-        self.__name__ = plain.__name__
-        self.__doc__ = plain.__doc__
+        self.name = wrapped.__name__
+        self.__name__ = wrapped.__name__
+        self.__doc__ = wrapped.__doc__
         self.returns = returns
         self.shape: Shape = shape or {}
         self._fixed: dict[str, Any] = {}
-        self._parameters = inspect.signature(plain).parameters
-        self._named = [p for p in self._parameters.values() if p.kind is not p.VAR_KEYWORD]
+        self._parameters = inspect.signature(wrapped).parameters
+        self._named_parameters = [p for p in self._parameters.values() if p.kind is not p.VAR_KEYWORD]
         self.local = False
         """Whether it runs in this process, without any request to the API."""
-        self.required: Set[str] = {p.name for p in self._named if p.default is p.empty}
+        self.required_arguments: Set[str] = {p.name for p in self._named_parameters if p.default is p.empty}
 
     @property
     def __signature__(self) -> inspect.Signature:
-        """As documented; other keywords of the API are accepted besides."""
-        kept = []
-        for p in self._named:
+        """The documented signature; other keywords of the API are accepted too."""
+        parameters = []
+        for p in self._named_parameters:
             fixed = p.name in self._fixed
-            kept.append(p.replace(kind=p.KEYWORD_ONLY, default=self._fixed[p.name]) if fixed else p)
-        return inspect.Signature(sorted(kept, key=lambda p: p.kind))
+            parameters.append(p.replace(kind=p.KEYWORD_ONLY, default=self._fixed[p.name]) if fixed else p)
+        return inspect.Signature(sorted(parameters, key=lambda p: p.kind))
 
     @property
     def version(self) -> str:
-        """What a code version says of the function."""
+        """The function's part of a column's code version."""
         raise NotImplementedError
 
-    def ask(self, arguments: Mapping[str, Any]) -> Asked:
-        """What one row's value is had by. Raises CellError for arguments that the function cannot take."""
+    def cell_request(self, arguments: Mapping[str, Any]) -> CellRequest:
+        """The request of one cell. Raises CellError for arguments that the function cannot take."""
         raise NotImplementedError
 
     def __repr__(self) -> str:
@@ -95,40 +95,40 @@ class Function(Generic[P]):
 
     def __call__(self, *args: P.args, **kwargs: P.kwargs) -> Call:
         """The function applied to values, column references, paths, or dicts and lists of them."""
-        return self._applied(args, kwargs)
+        return self._make_call(args, kwargs)
 
     def using(self, **arguments: Any) -> Function[...]:
         """The function with some arguments fixed."""
         narrowed = copy.copy(self)
-        narrowed._fixed = {**self._fixed, **self._distinct(arguments)}
-        self._check_twice(narrowed._fixed)
+        narrowed._fixed = {**self._fixed, **self._check_not_fixed(arguments)}
+        self._check_model_kwargs(narrowed._fixed)
         return narrowed
 
-    def asset(self, *, name: str, table: Columns, **kwargs: Any) -> dg.AssetsDefinition:
+    def asset(self, *, name: str, table: ColumnTable, **kwargs: Any) -> dg.AssetsDefinition:
         """A computed column of the table as a Dagster asset: the same as `table.add_computed_column(name=...)`.
 
         Keywords are arguments of the function, and options of the asset (`on_error`, `group_name`, `owners`, ...).
         """
         options = {k: v for k, v in kwargs.items() if k in ASSET_OPTIONS}
         arguments = {k: v for k, v in kwargs.items() if k not in ASSET_OPTIONS}
-        column: dict[str, Any] = {name: self._applied((), arguments)}
+        column: dict[str, Any] = {name: self._make_call((), arguments)}
         return table.add_computed_column(**column, **options)
 
-    def _applied(self, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Call:
-        call = self._call(self._bind(args, {**self._fixed, **self._distinct(kwargs)}))
+    def _make_call(self, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Call:
+        call = self._new_call(self._bind(args, {**self._fixed, **self._check_not_fixed(kwargs)}))
         if not any(True for _ in nodes(call._arguments)) and not holds_path(call._arguments):
             try:
-                call._function.ask(call._arguments)  # what would fail every row need not wait for the run
+                call._function.cell_request(call._arguments)  # what would fail every row is reported now
             except CellError as e:
                 raise DefinitionError(e.message) from e
         return call
 
-    def _call(self, arguments: dict[str, Any]) -> Call:
-        """The call with these arguments, which may become others while definitions load."""
+    def _new_call(self, arguments: dict[str, Any]) -> Call:
+        """The call with these arguments, which subclasses may change."""
         return Call(self, arguments)
 
-    def _distinct(self, kwargs: Mapping[str, Any]) -> Mapping[str, Any]:
-        """The keywords, if none of them was fixed by `using` before."""
+    def _check_not_fixed(self, kwargs: Mapping[str, Any]) -> Mapping[str, Any]:
+        """The keywords. Raises DefinitionError if one was fixed by `using` before."""
         both = sorted(self._fixed.keys() & kwargs.keys())
         if both:
             msg = f"{self.name}: {', '.join(both)} was fixed by using(...) already; give it in one place"
@@ -139,25 +139,25 @@ class Function(Generic[P]):
         try:
             bound = inspect.Signature(list(self._parameters.values())).bind(*args, **kwargs)
         except TypeError as e:
-            shown = ", ".join(str(p).split(":", maxsplit=1)[0] for p in self._named)
-            msg = f"{self.name}: {e}; its arguments are {shown}"
+            names = ", ".join(str(p).split(":", maxsplit=1)[0] for p in self._named_parameters)
+            msg = f"{self.name}: {e}; its arguments are {names}"
             raise DefinitionError(msg) from None
         extra = next((p.name for p in self._parameters.values() if p.kind is p.VAR_KEYWORD), None)
         arguments = dict(bound.arguments)
         arguments.update(arguments.pop(extra, {}) if extra else {})
-        self._check_twice(arguments)
-        for name in self.required:
+        self._check_model_kwargs(arguments)
+        for name in self.required_arguments:
             if name in arguments and arguments[name] is None:
                 msg = f"{self.name}: {name} is None; it is required, give a value or a column"
                 raise DefinitionError(msg)
         return arguments
 
-    def _check_twice(self, arguments: Mapping[str, Any]) -> None:
-        """Refuses a keyword that stands in `model_kwargs` too: which one counts would be a guess."""
+    def _check_model_kwargs(self, arguments: Mapping[str, Any]) -> None:
+        """Raises DefinitionError for model_kwargs that are not allowed, or that repeat a keyword."""
         model_kwargs = arguments.get("model_kwargs")
         if model_kwargs is None:
             return
-        names = {p.name for p in self._named}
+        names = {p.name for p in self._named_parameters}
         if "model_kwargs" not in names:
             msg = f"{self.name} takes no model_kwargs; give the API's other arguments one by one, as keywords"
             raise DefinitionError(msg)
@@ -182,7 +182,7 @@ class Function(Generic[P]):
 
 
 def holds_path(value: Any) -> bool:
-    """Whether a file is among constant arguments: it is read when the column is computed, not before."""
+    """Whether constant arguments hold a file path; such a file is read when the column is computed."""
     if isinstance(value, Mapping):
         return any(holds_path(v) for v in value.values())
     if isinstance(value, list | tuple):

@@ -1,4 +1,4 @@
-"""What is inside an expression: its columns, calls and type, and the text that tells it from others."""
+"""The columns, calls and type of an expression, and the text that identifies it."""
 
 from __future__ import annotations
 
@@ -6,8 +6,17 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import PurePath
 
 from pxt_assets.api.request import ORDERED_ARGUMENTS
-from pxt_assets.expressions.expr import IMAGES, PRIMITIVES, Applied, Call, ColumnRef, Expr, Path, Shape
-from pxt_assets.values.json_text import canonical
+from pxt_assets.expressions.expr import (
+    IMAGE_LIST_SHAPE,
+    PRIMITIVES,
+    Call,
+    ColumnFunction,
+    ColumnRef,
+    Expr,
+    Path,
+    Shape,
+)
+from pxt_assets.values.json_text import canonical_json
 from pxt_assets.values.media import Media
 from pxt_assets.values.types import ColumnType, ImageData, ImageList, Json, is_media
 
@@ -34,20 +43,20 @@ def references(expr: object) -> list[ColumnRef]:
     return list(found.values())
 
 
-def with_functions(expr: object, change: Callable[[Applied], Applied]) -> object:
-    """The same expression with what `change` makes of its functions."""
+def replace_functions(expr: object, change: Callable[[ColumnFunction], ColumnFunction]) -> object:
+    """The same expression with each function replaced by `change(function)`."""
     if isinstance(expr, Call):
-        arguments = {name: with_functions(value, change) for name, value in expr._arguments.items()}
+        arguments = {name: replace_functions(value, change) for name, value in expr._arguments.items()}
         return Call(change(expr._function), arguments)
     if isinstance(expr, Path):
-        inner = with_functions(expr._base, change)
+        inner = replace_functions(expr._base, change)
         for step in expr._steps:
             inner = Path(inner, step)  # type: ignore[arg-type]
         return inner
     if isinstance(expr, Mapping):
-        return {name: with_functions(value, change) for name, value in expr.items()}
+        return {name: replace_functions(value, change) for name, value in expr.items()}
     if isinstance(expr, list | tuple):
-        return [with_functions(value, change) for value in expr]
+        return [replace_functions(value, change) for value in expr]
     return expr
 
 
@@ -56,54 +65,54 @@ def calls(expr: object) -> list[Call]:
     return [node for node in nodes(expr) if isinstance(node, Call)]
 
 
-def has_images(expr: object) -> bool:
-    """Whether a template of dicts and lists has images or sounds among its values: what it makes is JSON."""
+def holds_media(expr: object) -> bool:
+    """Whether a template of dicts and lists, which makes JSON, has images or sounds among its values."""
     if isinstance(expr, Mapping):
-        return any(_is_or_has_images(v) for v in expr.values())
-    return isinstance(expr, list | tuple) and any(_is_or_has_images(v) for v in expr)
+        return any(_is_or_holds_media(v) for v in expr.values())
+    return isinstance(expr, list | tuple) and any(_is_or_holds_media(v) for v in expr)
 
 
-def _is_or_has_images(expr: object) -> bool:
+def _is_or_holds_media(expr: object) -> bool:
     if isinstance(expr, Expr):
         return is_media(expr._type) or expr._type in (ImageData, ImageList)
-    return has_images(expr)
+    return holds_media(expr)
 
 
 def type_of(expr: object) -> tuple[type[ColumnType] | None, Shape]:
-    """The column type of an expression, None where only the rows tell, and what is known of its JSON value."""
+    """The column type of an expression, None where only the rows show it, and the shape of its JSON value."""
     if isinstance(expr, Expr):
-        return expr._type, IMAGES if expr._type is ImageList else expr._shape
+        return expr._type, IMAGE_LIST_SHAPE if expr._type is ImageList else expr._shape
     if isinstance(expr, Mapping):
-        return Json, {"properties": {k: _schema(v) for k, v in expr.items()}}
+        return Json, {"properties": {k: _json_schema(v) for k, v in expr.items()}}
     return Json, {}
 
 
-def _schema(expr: object) -> Shape:
+def _json_schema(expr: object) -> Shape:
     column_type, shape = type_of(expr)
     names = {t: name for name, t in PRIMITIVES.items()}
     return {"type": names[column_type]} if column_type in names else shape
 
 
-def code(expr: object) -> str:
-    """A text that is the same as long as the expression computes the same: what a code version is made of."""
-    return canonical(_coded(expr))
+def expression_text(expr: object) -> str:
+    """Text that is equal for expressions that compute the same; code versions are made of it."""
+    return canonical_json(_expression_json(expr))
 
 
-def _coded(expr: object, *, ordered: bool = False) -> object:
-    """An expression as JSON; where `ordered`, in a way that tells the order of a dict's keys."""
+def _expression_json(expr: object, *, ordered: bool = False) -> object:
+    """An expression as JSON; with `ordered`, dicts with another order of keys differ."""
     if isinstance(expr, ColumnRef):
         return {"$column": [*expr._asset.path, expr._column]}
     if isinstance(expr, Path):
         steps = [[s.start, s.stop, s.step] if isinstance(s, slice) else s for s in expr._steps]
-        return {"$path": steps, "of": _coded(expr._base)}
+        return {"$path": steps, "of": _expression_json(expr._base)}
     if isinstance(expr, Call):
-        arguments = _coded(expr._arguments)
+        arguments = _expression_json(expr._arguments)
         return {"$call": expr._function.version, "arguments": arguments}
     if isinstance(expr, Mapping):
-        items = {k: _coded(v, ordered=ordered or k in ORDERED_ARGUMENTS) for k, v in expr.items()}
+        items = {k: _expression_json(v, ordered=ordered or k in ORDERED_ARGUMENTS) for k, v in expr.items()}
         return {"$keys": list(items), "items": items} if ordered else items
     if isinstance(expr, list | tuple):
-        return [_coded(v, ordered=ordered) for v in expr]
+        return [_expression_json(v, ordered=ordered) for v in expr]
     if isinstance(expr, Media):
         return {"$media": expr.digest}
     return {"$file": str(expr)} if isinstance(expr, PurePath) else expr

@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 from pxt_assets.errors import CellError, SourceError
 from pxt_assets.files.text import codec, open_text
-from pxt_assets.values.conversion import checked, to_arrow
-from pxt_assets.values.json_text import dumps, encodable
+from pxt_assets.values.conversion import check_value, to_arrow
+from pxt_assets.values.json_text import dumps, replace_surrogates
 from pxt_assets.values.types import Array, Audio, Bool, ColumnType, Float, Image, Int, Json, String, type_name
 
 if TYPE_CHECKING:
@@ -103,7 +103,7 @@ def _types(
                 kind = type(value)
                 seen = kinds.get(name)
                 if seen is None:
-                    if not name or name != encodable(name):
+                    if not name or name != replace_surrogates(name):
                         msg = (
                             f"{file.name}, line {line}: got the key {name!r}; a column's name is "
                             "non-empty Unicode text"
@@ -217,7 +217,7 @@ def _fitting(file: File, line: int, name: str, value: Any, kind: type[ColumnType
         fits = numbers and kind.dim in {None, len(value)}
     else:
         try:
-            value = checked(value, kind)
+            value = check_value(value, kind)
             fits = -(2**63) <= value < 2**63 if kind is Int else kind is not Float or math.isfinite(value)
         except (CellError, OverflowError):
             fits = False

@@ -6,7 +6,7 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-from pxt_assets.api.request import PAGE_TOKENS, Endpoint, Parsed, Usage
+from pxt_assets.api.request import PAGE_TOKENS, Endpoint, ParsedAnswer, Usage
 from pxt_assets.errors import CellError
 from pxt_assets.functions.declare import api_function, model_of, shown, text_of, usage_of, with_kwargs
 from pxt_assets.functions.uploads import audio_upload, reading_files
@@ -44,7 +44,7 @@ _SHAPE = {
 }
 
 
-def _parse_sound(body: bytes, asked: Mapping[str, Any]) -> Parsed:
+def _parse_sound(body: bytes, asked: Mapping[str, Any]) -> ParsedAnswer:
     wanted = str(asked.get("response_format") or "mp3")
     sound = Media(body)
     if not body or (sound.format not in AUDIO_FORMATS and (wanted != _RAW or _is_json(body))):
@@ -54,7 +54,7 @@ def _parse_sound(body: bytes, asked: Mapping[str, Any]) -> Parsed:
     suffix = wanted if sound.format in (None, told) else sound.format  # some servers know one format alone
     model = str(asked["model"])
     usage = _read_aloud(asked) if model.startswith(_CHARGED_BY_CHARACTER) else None
-    return Parsed([Media(body, f"speech.{suffix}")], usage, model)
+    return ParsedAnswer([Media(body, f"speech.{suffix}")], usage, model)
 
 
 def _read_aloud(body: Mapping[str, Any]) -> Usage:
@@ -78,17 +78,17 @@ def _is_json(body: bytes) -> bool:
     return True
 
 
-def _parse_transcript(body: bytes, asked: Mapping[str, Any]) -> Parsed:
+def _parse_transcript(body: bytes, asked: Mapping[str, Any]) -> ParsedAnswer:
     wanted = asked.get("response_format")
     if wanted in _TEXTS and not (wanted != "text" and body[:1] == b"{" and _is_json(body)):
         text = _text_of(body, str(wanted))
-        return Parsed([{wanted: text}], None, str(asked["model"]))
+        return ParsedAnswer([{wanted: text}], None, str(asked["model"]))
     # some servers know JSON alone, and what they heard is paid for
     answer = json.loads(body)
     if not isinstance(answer, dict) or not isinstance(answer.get("text"), str):
         msg = "the answer has no `text`"
         raise ValueError(msg)
-    return Parsed([answer], usage_of(answer), model_of(answer) or str(asked["model"]))
+    return ParsedAnswer([answer], usage_of(answer), model_of(answer) or str(asked["model"]))
 
 
 def _text_of(body: bytes, wanted: str) -> str:
@@ -100,14 +100,16 @@ def _text_of(body: bytes, wanted: str) -> str:
     return text.removesuffix("\n").removesuffix("\r") if wanted == "text" else text
 
 
-_SPEECH = Endpoint("/audio/speech", parse=_parse_sound, sends_limits=False, costly=True, charged=_read_aloud)
+_SPEECH = Endpoint(
+    "/audio/speech", parse=_parse_sound, sends_limits=False, costly=True, charged_usage=_read_aloud
+)
 _TRANSCRIPTIONS = Endpoint(
     "/audio/transcriptions",
     parse=_parse_transcript,
     sends_limits=False,
     uploads=True,
     answer_tokens=PAGE_TOKENS,
-    charged=_heard,
+    charged_usage=_heard,
 )
 _TRANSLATIONS = Endpoint(
     "/audio/translations",
@@ -115,7 +117,7 @@ _TRANSLATIONS = Endpoint(
     sends_limits=False,
     uploads=True,
     answer_tokens=PAGE_TOKENS,
-    charged=_heard,
+    charged_usage=_heard,
 )
 
 

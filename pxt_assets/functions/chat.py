@@ -6,7 +6,7 @@ import json
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from pxt_assets.api.request import PAGE_TOKENS, Endpoint, Parsed, characters_of_schemas
+from pxt_assets.api.request import PAGE_TOKENS, Endpoint, ParsedAnswer, characters_of_schemas
 from pxt_assets.errors import CellError
 from pxt_assets.functions.declare import (
     Adapted,
@@ -55,12 +55,12 @@ _SHAPE = {
 }
 
 
-def _parse(body: bytes, _asked: Mapping[str, Any]) -> Parsed:
+def _parse(body: bytes, _asked: Mapping[str, Any]) -> ParsedAnswer:
     answer = json.loads(body)
     if not isinstance(answer, dict) or not isinstance(answer.get("choices"), list):
         msg = "the answer has no `choices`"
         raise ValueError(msg)
-    return Parsed([answer], usage_of(answer), model_of(answer))
+    return ParsedAnswer([answer], usage_of(answer), model_of(answer))
 
 
 def _size(body: Mapping[str, Any]) -> Size:

@@ -11,8 +11,8 @@ from pxt_assets.api.request import Endpoint, Request, Usage
 from pxt_assets.errors import CellError, DefinitionError
 from pxt_assets.expressions.expr import Call, Expr, Shape
 from pxt_assets.expressions.function import Function
-from pxt_assets.values.json_text import encodable
-from pxt_assets.values.media import Media, encoded, is_image
+from pxt_assets.values.json_text import replace_surrogates
+from pxt_assets.values.media import Media, encode_image, is_image
 from pxt_assets.values.types import ColumnType
 
 P = ParamSpec("P")
@@ -59,24 +59,24 @@ class ApiFunction(Function[P]):
         """What a code version says of the function."""
         return self.endpoint.path
 
-    def ask(self, arguments: Mapping[str, Any]) -> Request:
+    def cell_request(self, arguments: Mapping[str, Any]) -> Request:
         """The request of one row. Raises CellError for arguments that the function cannot take."""
         try:
             body = self._build(**arguments)  # type: ignore[call-arg]
         except UnicodeEncodeError:
-            return self.ask(_encodable(arguments))
+            return self.cell_request(_encodable(arguments))
         except CellError as e:
             raise CellError(e.errortype, f"{self.name}: {e.message}") from e
         request = Request(self.endpoint, {k: v for k, v in body.items() if v is not None}, self._settle)
         try:
             request.check()
         except UnicodeEncodeError:
-            return self.ask(_encodable(arguments))
+            return self.cell_request(_encodable(arguments))
         except (TypeError, ValueError) as e:  # what JSON cannot hold
             raise CellError(type(e).__name__, f"{self.name}: {e}") from e
         return request
 
-    def _call(self, arguments: dict[str, Any]) -> Call:
+    def _new_call(self, arguments: dict[str, Any]) -> Call:
         model_kwargs = arguments.get("model_kwargs")
         if "stream" in arguments or (isinstance(model_kwargs, Mapping) and "stream" in model_kwargs):
             msg = f"{self.name}: stream is not for cells, which hold whole answers; leave it out"
@@ -112,13 +112,13 @@ def constant_media(value: Any) -> Any:
     """A constant that is given where an image or a sound stands, PIL images and bytes as Media."""
     if isinstance(value, bytes | bytearray):
         return Media(bytes(value))
-    return Media(encoded(value)) if is_image(value) else value
+    return Media(encode_image(value)) if is_image(value) else value
 
 
 def _encodable(value: Any) -> Any:
     """The value with lone surrogates replaced in all its text."""
     if isinstance(value, str):
-        return encodable(value)
+        return replace_surrogates(value)
     if isinstance(value, Mapping):
         return {_encodable(k): _encodable(v) for k, v in value.items()}
     return [_encodable(v) for v in value] if isinstance(value, list | tuple) else value
@@ -182,7 +182,7 @@ def mapping(value: object) -> Mapping[str, Any]:
 def model_of(answer: Mapping[str, Any]) -> str | None:
     """The model snapshot that an answer states."""
     model = answer.get("model")
-    return encodable(model) if isinstance(model, str) else None
+    return replace_surrogates(model) if isinstance(model, str) else None
 
 
 def _count(value: object) -> int:

@@ -7,7 +7,7 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from pxt_assets.api.request import Endpoint, Parsed
+from pxt_assets.api.request import Endpoint, ParsedAnswer
 from pxt_assets.errors import CellError
 from pxt_assets.functions.declare import api_function, model_of, shown, text_of, usage_of, with_kwargs
 from pxt_assets.throttle import Size, size_of
@@ -25,7 +25,7 @@ def _pack(bodies: Sequence[Mapping[str, Any]]) -> Mapping[str, Any]:
     return {**bodies[0], "input": inputs, "encoding_format": "base64"}
 
 
-def _parse(body: bytes, asked: Mapping[str, Any]) -> Parsed:
+def _parse(body: bytes, asked: Mapping[str, Any]) -> ParsedAnswer:
     answer = json.loads(body)
     cells = len(asked["input"])
     data = answer.get("data") if isinstance(answer, dict) else None
@@ -37,7 +37,7 @@ def _parse(body: bytes, asked: Mapping[str, Any]) -> Parsed:
         msg = f"the answer does not hold the {cells} vectors asked for"
         raise ValueError(msg)
     vectors = [_vector(item.get("embedding")) for item in sorted(data, key=lambda item: int(item["index"]))]
-    return Parsed(vectors, usage_of(answer), model_of(answer))
+    return ParsedAnswer(vectors, usage_of(answer), model_of(answer))
 
 
 def _vector(embedding: object) -> Any:

@@ -9,7 +9,7 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from pxt_assets.api.request import Endpoint, Parsed
+from pxt_assets.api.request import Endpoint, ParsedAnswer
 from pxt_assets.errors import CellError
 from pxt_assets.functions.declare import api_function, model_of, text_of, usage_of, with_kwargs
 from pxt_assets.functions.uploads import image_upload, mask_upload, reading_files, square_upload
@@ -38,7 +38,7 @@ _SHAPE = {
 }
 
 
-def _parse(body: bytes, asked: Mapping[str, Any]) -> Parsed:
+def _parse(body: bytes, asked: Mapping[str, Any]) -> ParsedAnswer:
     answer = json.loads(body, parse_constant=lambda _: None, parse_float=_finite)
     items = answer.get("data") if isinstance(answer, dict) else None
     if not isinstance(items, list) or not items:
@@ -55,8 +55,8 @@ def _parse(body: bytes, asked: Mapping[str, Any]) -> Parsed:
 
     usage, model = usage_of(answer), model_of(answer) or str(asked["model"])
     if urls:
-        return Parsed((), usage, model, urls=urls, completed=value)
-    return Parsed(value(()), usage, model)
+        return ParsedAnswer((), usage, model, urls=urls, values_with_downloads=value)
+    return ParsedAnswer(value(()), usage, model)
 
 
 def _finite(text: str) -> float | None:

@@ -52,18 +52,18 @@ class InvokeTools(Function[[Tools, Any]]):
         self.local = True
         self._tools = tools
         if tools is not None:
-            self.required = {"response"}  # the tools are no argument of its calls
+            self.required_arguments = {"response"}  # the tools are no argument of its calls
 
     @property
     def version(self) -> str:
         """Changes with any of the tools."""
         return f"invoke_tools:{self._tools.version if self._tools else ''}"
 
-    def ask(self, arguments: Mapping[str, Any]) -> LocalCall:
+    def cell_request(self, arguments: Mapping[str, Any]) -> LocalCall:
         """The call for one row."""
         return LocalCall(self, arguments)
 
-    def _call(self, arguments: dict[str, Any]) -> Call:
+    def _new_call(self, arguments: dict[str, Any]) -> Call:
         tools, response = arguments["tools"], arguments["response"]
         if not isinstance(tools, Tools):
             msg = f"invoke_tools: got {type(tools).__name__} as tools, allowed: what tools(f, g) gave"

@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 
 from pxt_assets.errors import CellError, DefinitionError
 from pxt_assets.functions.declare import constant_media, shown
-from pxt_assets.values.media import MAX_IMAGE_BYTES, Media, Sent, encoded, media_of, opened
+from pxt_assets.values.media import MAX_IMAGE_BYTES, Media, MediaArgument, encode_image, media_of, open_image
 from pxt_assets.values.types import Image
 
 MAX_PAYLOAD_BYTES = 512 * 2**20
@@ -44,7 +44,7 @@ def with_images(
         given = part["image_url"]
         image = {**given, "url": _image(given.get("url"))} if isinstance(given, Mapping) else _image(given)
         sent = image["url"] if isinstance(image, Mapping) else image
-        size += sent.size if isinstance(sent, Sent) else 0
+        size += sent.size if isinstance(sent, MediaArgument) else 0
         return {**defaults, **part, "image_url": placed(image)}
 
     sent = [
@@ -73,7 +73,7 @@ def _image(value: Any) -> Any:
         return value
     # no mapping out of a table has its path read: only what the code itself names is a path here
     media = media_of(value, Image if isinstance(value, PurePath) else None)
-    return Sent(media if media.content is None else sendable(media))
+    return MediaArgument(media if media.content is None else sendable(media))
 
 
 def sendable(media: Media) -> Media:
@@ -83,8 +83,8 @@ def sendable(media: Media) -> Media:
         msg = f"got an image of {media.size:,} bytes, allowed: {MAX_IMAGE_BYTES:,}; make it smaller upstream"
         raise CellError("ImageTooLarge", msg)
     if media.format not in SENT_AS_THEY_ARE:
-        return sendable(Media(encoded(opened(media.content), "PNG"), media.path))
-    if media.format == "gif" and getattr(opened(media.content), "is_animated", False):
+        return sendable(Media(encode_image(open_image(media.content), "PNG"), media.path))
+    if media.format == "gif" and getattr(open_image(media.content), "is_animated", False):
         msg = "got an animated GIF, which the API does not take; take out one frame upstream"
         raise CellError("ImageError", msg)
     return media

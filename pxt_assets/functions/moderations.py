@@ -6,7 +6,7 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-from pxt_assets.api.request import Endpoint, Parsed
+from pxt_assets.api.request import Endpoint, ParsedAnswer
 from pxt_assets.functions.declare import api_function, model_of, text_of, usage_of, with_kwargs
 from pxt_assets.throttle import Size, size_of
 from pxt_assets.values.types import Json
@@ -29,12 +29,12 @@ _SHAPE = {
 }
 
 
-def _parse(body: bytes, _asked: Mapping[str, Any]) -> Parsed:
+def _parse(body: bytes, _asked: Mapping[str, Any]) -> ParsedAnswer:
     answer = json.loads(body)
     if not isinstance(answer, dict) or not isinstance(answer.get("results"), list):
         msg = "the answer has no `results`"
         raise ValueError(msg)
-    return Parsed([answer], usage_of(answer), model_of(answer))
+    return ParsedAnswer([answer], usage_of(answer), model_of(answer))
 
 
 def _size(body: Mapping[str, Any]) -> Size:

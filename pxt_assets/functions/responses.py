@@ -6,7 +6,7 @@ import json
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from pxt_assets.api.request import PAGE_TOKENS, Endpoint, Parsed, characters_of_schemas
+from pxt_assets.api.request import PAGE_TOKENS, Endpoint, ParsedAnswer, characters_of_schemas
 from pxt_assets.errors import CellError, DefinitionError
 from pxt_assets.functions.declare import (
     Adapted,
@@ -61,7 +61,7 @@ _SHAPE = {
 }
 
 
-def _parse(body: bytes, _asked: Mapping[str, Any]) -> Parsed:
+def _parse(body: bytes, _asked: Mapping[str, Any]) -> ParsedAnswer:
     answer = json.loads(body)
     if not isinstance(answer, dict) or not isinstance(answer.get("output"), list):
         msg = "the answer has no `output`"
@@ -72,7 +72,7 @@ def _parse(body: bytes, _asked: Mapping[str, Any]) -> Parsed:
     if answer.get("status") not in (None, "completed", "incomplete"):
         raise _unfinished(answer)
     answer["output_text"] = "".join(p["text"] or "" for p in _parts(answer, "output_text"))
-    return Parsed([answer], usage_of(answer), model_of(answer))
+    return ParsedAnswer([answer], usage_of(answer), model_of(answer))
 
 
 def _is_documented(item: object) -> bool:

@@ -8,7 +8,15 @@ from typing import Any
 
 from pxt_assets.errors import CellError
 from pxt_assets.functions.declare import Adapted, constant_media, shown
-from pxt_assets.values.media import MAX_AUDIO_BYTES, MAX_IMAGE_BYTES, Media, Sent, encoded, media_of, opened
+from pxt_assets.values.media import (
+    MAX_AUDIO_BYTES,
+    MAX_IMAGE_BYTES,
+    Media,
+    MediaArgument,
+    encode_image,
+    media_of,
+    open_image,
+)
 from pxt_assets.values.types import ColumnType, Image
 
 AUDIO_TAKEN = ("flac", "m4a", "mp3", "mp4", "mpeg", "ogg", "wav", "webm")
@@ -32,7 +40,7 @@ def _file(value: Any) -> Any:
     return PurePath(value) if isinstance(value, str) else constant_media(value)
 
 
-def audio_upload(value: Any) -> Sent:
+def audio_upload(value: Any) -> MediaArgument:
     """A recording as a file to upload. Raises CellError."""
     from pxt_assets.values.types import Audio
 
@@ -44,35 +52,35 @@ def audio_upload(value: Any) -> Sent:
         got = media.format or "no recording of a known format"
         msg = f"audio: got {got}, allowed: {', '.join(AUDIO_TAKEN)}; convert it upstream"
         raise CellError("UnsupportedFormat", msg)
-    return Sent(media)
+    return MediaArgument(media)
 
 
-def image_upload(value: Any, argument: str = "image") -> Sent:
+def image_upload(value: Any, argument: str = "image") -> MediaArgument:
     """An image for a GPT image model as a file to upload. Raises CellError."""
     media = _media(value, argument, Image)
     if media.format not in IMAGES_TAKEN:
         media = _as_png(media)
     _check_size(media, argument, MAX_IMAGE_BYTES)
-    return Sent(media)
+    return MediaArgument(media)
 
 
-def square_upload(value: Any) -> Sent:
+def square_upload(value: Any) -> MediaArgument:
     """An image for dall-e-2 as a file to upload: a square PNG. Raises CellError."""
     media = _media(value, "image", Image)
     if media.format != "png":
         media = _as_png(media)
     _check_size(media, "image", MAX_SQUARE_BYTES)
-    width, height = opened(_content(media)).size
+    width, height = open_image(_content(media)).size
     if width != height:
         msg = f"image: got {width}x{height} pixels, allowed by dall-e-2: a square; crop or pad it upstream"
         raise CellError("ImageError", msg)
-    return Sent(media)
+    return MediaArgument(media)
 
 
-def mask_upload(value: Any, image: Sent) -> Sent:
+def mask_upload(value: Any, image: MediaArgument) -> MediaArgument:
     """A mask as a file to upload: a PNG of the image's size with an alpha channel. Raises CellError."""
     media = _media(value, "mask", Image)
-    mask, base = opened(_content(media)), opened(_content(image.media))
+    mask, base = open_image(_content(media)), open_image(_content(image.media))
     if not mask.has_transparency_data:
         msg = f"mask: got an image of mode {mask.mode}, allowed: one with an alpha channel, transparent where to edit"
         raise CellError("ImageError", msg)
@@ -82,7 +90,7 @@ def mask_upload(value: Any, image: Sent) -> Sent:
     if media.format != "png" or mask.mode not in ("RGBA", "LA"):
         media = _as_png(media, "RGBA")
     _check_size(media, "mask", MAX_SQUARE_BYTES)
-    return Sent(media)
+    return MediaArgument(media)
 
 
 def _pixels(size: Sequence[int]) -> str:
@@ -114,7 +122,7 @@ def _content(media: Media) -> bytes:
 
 
 def _as_png(media: Media, mode: str | None = None) -> Media:
-    return Media(encoded(opened(_content(media)), "PNG", mode), media.path)
+    return Media(encode_image(open_image(_content(media)), "PNG", mode), media.path)
 
 
 def _check_size(media: Media, argument: str, most: int) -> None:

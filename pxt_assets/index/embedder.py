@@ -9,7 +9,7 @@ from typing import Any, Literal
 from pxt_assets.errors import DefinitionError
 from pxt_assets.expressions.expr import Call, Expr
 from pxt_assets.expressions.function import Function
-from pxt_assets.expressions.walk import code
+from pxt_assets.expressions.walk import expression_text
 from pxt_assets.values.types import Array, Image, String
 
 Modality = Literal["text", "image"]
@@ -53,7 +53,7 @@ class _Anything(Expr):
 def space_of(call: Call) -> str:
     """The space of the vectors that a call makes: its function and its constant arguments, whatever it is applied to."""
     constant = {name: value for name, value in call._arguments.items() if not isinstance(value, Expr)}
-    return code(Call(call._function, constant))
+    return expression_text(Call(call._function, constant))
 
 
 def embedder_of(given: object, option: str) -> Embedder:

@@ -17,7 +17,7 @@ from pxt_assets.index.query import Queries, queries_of, vectors_of
 from pxt_assets.index.search import Search, checked_search, nearest
 from pxt_assets.index.spec import IndexSpec
 from pxt_assets.index.stored import StoredIndex
-from pxt_assets.storage.store import from_environment
+from pxt_assets.storage.store import resolve_env_vars
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -163,7 +163,7 @@ class EmbeddingIndexes(dg.ConfigurableResource[Any]):
         uri = database_uri(self.base_path, spec.table.path)
         if uri not in self._databases:
             self._databases[uri] = connect(
-                uri, from_environment(self.storage_options or {}, "EmbeddingIndexes")
+                uri, resolve_env_vars(self.storage_options or {}, "EmbeddingIndexes")
             )
         return self._databases[uri]  # type: ignore[no-any-return]
 

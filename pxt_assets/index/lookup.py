@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from pxt_assets.errors import CellError, RunError, SearchError
 from pxt_assets.expressions.expr import Shape
-from pxt_assets.expressions.walk import calls, with_functions
+from pxt_assets.expressions.walk import calls, replace_functions
 from pxt_assets.index.lance import reaching
 from pxt_assets.index.search import Search, check_search, nearest
 from pxt_assets.index.spec import IndexSpec
@@ -32,7 +32,7 @@ class EmbeddingLookup:
     returns: type[ColumnType] = Json
     local = True
     batch_size = 64
-    required: Set[str] = frozenset({"vector"})
+    required_arguments: Set[str] = frozenset({"vector"})
 
     def __init__(
         self,
@@ -72,7 +72,7 @@ class EmbeddingLookup:
             raise RunError(str(e)) from e
         return bound
 
-    def ask(self, arguments: Mapping[str, Any]) -> LocalCall:
+    def cell_request(self, arguments: Mapping[str, Any]) -> LocalCall:
         """The call for one row, its vector as bytes: they name it sooner than numbers do."""
         import numpy as np
 
@@ -125,4 +125,4 @@ def with_stored_indexes(expr: object, indexes: EmbeddingIndexes | None) -> objec
     """The expression with its lookups bound to the indexes as they are stored now. Raises RunError."""
     if indexes is None:
         return expr
-    return with_functions(expr, lambda f: f.bound(indexes) if isinstance(f, EmbeddingLookup) else f)
+    return replace_functions(expr, lambda f: f.bound(indexes) if isinstance(f, EmbeddingLookup) else f)

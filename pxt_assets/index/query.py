@@ -15,7 +15,7 @@ from pxt_assets.compute.asking.cell_calls import CellCalls
 from pxt_assets.errors import CellError, DefinitionError, SearchError
 from pxt_assets.expressions.expr import Call
 from pxt_assets.index.spec import IndexSpec
-from pxt_assets.values.conversion import checked
+from pxt_assets.values.conversion import check_value
 from pxt_assets.values.media import Media, is_image, media_of
 from pxt_assets.values.types import Image
 
@@ -133,9 +133,9 @@ async def _embedded(calls: CellCalls, call: Call, spec: IndexSpec) -> Vector:
     import numpy as np
 
     try:
-        asked = call._function.ask(call._arguments)
+        asked = call._function.cell_request(call._arguments)
         value, _ = await calls.answer(asked, is_cell=False)
-        value = checked(asked.settled(value), call._function.returns)
+        value = check_value(asked.cell_value(value), call._function.returns)
     except CellError as e:
         msg = f"{spec.label}: the query cannot be embedded: {e.errortype}: {e.message}"
         raise SearchError(msg) from e

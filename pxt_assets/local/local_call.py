@@ -15,7 +15,7 @@ from typing import Any, Protocol
 
 from pxt_assets.errors import CellError
 from pxt_assets.values.digest import digest
-from pxt_assets.values.json_text import canonical, dumps, encodable
+from pxt_assets.values.json_text import canonical_json, dumps, replace_surrogates
 from pxt_assets.values.media import Media
 
 IN_FLIGHT = 100
@@ -53,7 +53,7 @@ class LocalCall:
         return digest(b"local", self.function.version.encode(), _canonical(self.arguments))
 
     @cached_property
-    def held(self) -> int:
+    def memory_bytes(self) -> int:
         """Bytes of text, images and sounds that it keeps in memory."""
         texts = sum(len(v) for v in self.arguments.values() if isinstance(v, str))
         return texts + sum(v.size for v in self.arguments.values() if isinstance(v, Media))
@@ -74,12 +74,12 @@ class LocalCall:
         return 0.0
 
     @cached_property
-    def packed_with(self) -> bytes:
+    def pack_key(self) -> bytes:
         """Equal for rows that one call can take."""
         # two functions of one version may close over different objects
         return f"{id(self.function)}:".encode() + _canonical(self.function.shared(self.arguments))
 
-    def settled(self, value: Any) -> Any:
+    def cell_value(self, value: Any) -> Any:
         """The value as it is. Raises it if it is an error."""
         if isinstance(value, CellError):
             raise value
@@ -87,7 +87,7 @@ class LocalCall:
 
 
 def _canonical(arguments: Mapping[str, Any]) -> bytes:
-    return canonical(_form(arguments)).encode("utf-8", "surrogatepass")
+    return canonical_json(_form(arguments)).encode("utf-8", "surrogatepass")
 
 
 def _form(value: Any) -> Any:
@@ -172,7 +172,7 @@ def as_json(value: Any) -> Any:
 
     with suppress(UnicodeEncodeError):  # lone surrogates, which are replaced below
         value = to_jsonable_python(value, by_alias=False, fallback=_plain)
-    return json.loads(encodable(dumps(value)))
+    return json.loads(replace_surrogates(dumps(value)))
 
 
 def _plain(value: Any) -> Any:

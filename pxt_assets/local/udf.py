@@ -19,9 +19,9 @@ from pxt_assets.expressions.function import Function
 from pxt_assets.local.local_call import LocalCall, as_json, called, said
 from pxt_assets.local.source_text import version_of
 from pxt_assets.local.structured_schema import faults, shape_of
-from pxt_assets.values.conversion import checked
+from pxt_assets.values.conversion import check_value
 from pxt_assets.values.json_text import dumps
-from pxt_assets.values.media import Media, opened
+from pxt_assets.values.media import Media, open_image
 from pxt_assets.values.types import Array, Audio, Bool, ColumnType, Float, Image, Int, Json, String, is_media
 
 P = ParamSpec("P")
@@ -106,11 +106,11 @@ class LocalFunction(Function[P]):
             returned = _unwrapped_batch(returned)
         column_type, shape = _column_type(returned, name)
         super().__init__(function, returns=column_type, shape=shape)
-        for parameter in self._named:
+        for parameter in self._named_parameters:
             if parameter.kind in (parameter.VAR_POSITIONAL, parameter.POSITIONAL_ONLY):
                 msg = f"udf {name}: {parameter} is not supported; name each parameter"
                 raise DefinitionError(msg)
-        if len(self._named) != len(self._parameters):
+        if len(self._named_parameters) != len(self._parameters):
             msg = f"udf {name}: **keywords are not supported; name each parameter"
             raise DefinitionError(msg)
         self.local = True
@@ -120,7 +120,9 @@ class LocalFunction(Function[P]):
         self._version = version_of(function, version)
         of_row = {p: _unwrapped_batch(hint) if p in self._batched else hint for p, hint in hints.items()}
         self._hints = {p: _unwrapped(hint) for p, hint in of_row.items()}
-        self.required = {p.name for p in self._named if not _takes_none(of_row.get(p.name), p)}
+        self.required_arguments = {
+            p.name for p in self._named_parameters if not _takes_none(of_row.get(p.name), p)
+        }
         self.__wrapped__ = function
 
     @property
@@ -128,11 +130,11 @@ class LocalFunction(Function[P]):
         """Changes with the function's source, and with the version that it was given."""
         return self._version
 
-    def _call(self, arguments: dict[str, Any]) -> Call:
-        defaults = {p.name: p.default for p in self._named if _is_json(p.default)}
+    def _new_call(self, arguments: dict[str, Any]) -> Call:
+        defaults = {p.name: p.default for p in self._named_parameters if _is_json(p.default)}
         return Call(self, {**defaults, **arguments})
 
-    def ask(self, arguments: Mapping[str, Any]) -> LocalCall:
+    def cell_request(self, arguments: Mapping[str, Any]) -> LocalCall:
         """The call for one row."""
         return LocalCall(self, arguments)
 
@@ -190,7 +192,7 @@ class LocalFunction(Function[P]):
                 value = value.value
             if getattr(value, "ndim", None) == 0 and hasattr(value, "item"):
                 value = value.item()  # a scalar of numpy's
-            return as_json(value) if self.returns is Json else checked(value, self.returns)
+            return as_json(value) if self.returns is Json else check_value(value, self.returns)
         except Exception as e:
             return self._error(e)
 
@@ -324,7 +326,7 @@ def _given(value: Any, hint: Any) -> Any:
         if value.content is None:
             return value.url
         wants_bytes = hint is bytes or hint is Audio or (hint is None and not _opens(value))
-        return value.content if wants_bytes or not _opens(value) else opened(value.content)
+        return value.content if wants_bytes or not _opens(value) else open_image(value.content)
     if isinstance(value, list) and _is_numpy(hint):
         import numpy as np
 

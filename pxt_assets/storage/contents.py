@@ -1,4 +1,4 @@
-"""A digest of a table's contents, the same however its rows come in batches and in memory."""
+"""A digest of a table's contents, independent of how its rows are split into batches and laid out in memory."""
 
 from __future__ import annotations
 
@@ -12,26 +12,26 @@ if TYPE_CHECKING:
 
 Batch = TypeVar("Batch", "pa.Table", "pa.RecordBatch", "pa.Table | pa.RecordBatch")
 
-_TEXTS = ("string", "binary", "large_string", "large_binary")
+_TEXT_TYPES = ("string", "binary", "large_string", "large_binary")
 
 
-class Contents:
-    """The digest of the rows that `add` is given, in order. Two tables of equal values have equal digests."""
+class ContentsDigest:
+    """The digest of the added rows, in order. Tables of equal values have equal digests."""
 
     def __init__(self) -> None:
         self._hashes: dict[str, hashlib.blake2b] = {}
 
     def add(self, rows: pa.Table | pa.RecordBatch) -> None:
-        """Takes in some rows."""
+        """Adds some rows."""
         import pyarrow as pa
 
         table = pa.Table.from_batches([rows]) if isinstance(rows, pa.RecordBatch) else rows
         for name, column in zip(table.column_names, table.columns, strict=True):
             for chunk in column.chunks:
-                self.add_to(name, chunk)
+                self.add_values(name, chunk)
 
-    def add_to(self, path: str, array: pa.Array) -> None:
-        """Takes in some more values of the column of that name."""
+    def add_values(self, path: str, array: pa.Array) -> None:
+        """Adds more values of the column, or of the part of a nested one, that `path` names."""
         import numpy as np
         import pyarrow as pa
         import pyarrow.compute as pc
@@ -41,62 +41,62 @@ class Contents:
         self._feed(path, array.is_valid().to_numpy(zero_copy_only=False).astype(np.uint8).tobytes())
         kind = array.type
         if isinstance(kind, pa.BaseExtensionType):
-            self.add_to(f"{path}.", array.storage)
+            self.add_values(f"{path}.", array.storage)
         elif pa.types.is_dictionary(kind):
-            self.add_to(f"{path}.", array.dictionary_decode())
+            self.add_values(f"{path}.", array.dictionary_decode())
         elif pa.types.is_run_end_encoded(kind):
-            self.add_to(f"{path}.", pc.run_end_decode(array))
+            self.add_values(f"{path}.", pc.run_end_decode(array))
         elif pa.types.is_struct(kind):
             for field, values in zip(kind, array.flatten(), strict=True):
-                self.add_to(f"{path}.{field.name}", values)
-        elif pa.types.is_map(kind):  # Arrow has no way to drop nulls of maps whose texts are views
-            self._feed(f"{path}.", b"".join(map(_described, array.to_pylist())))
-        elif pa.types.is_nested(kind):  # lists: their `flatten` leaves out what is null
+                self.add_values(f"{path}.{field.name}", values)
+        elif pa.types.is_map(kind):  # Arrow cannot drop nulls of maps whose texts are views
+            self._feed(f"{path}.", b"".join(map(_repr_bytes, array.to_pylist())))
+        elif pa.types.is_nested(kind):  # lists: their `flatten` leaves nulls out
             self._feed(
                 f"{path}#", pc.list_value_length(array).fill_null(0).cast(pa.int64()).to_numpy().tobytes()
             )
-            self.add_to(f"{path}[]", array.flatten())
+            self.add_values(f"{path}[]", array.flatten())
         elif kind in (pa.binary_view(), pa.string_view()):
-            self.add_to(f"{path}.", array.cast(pa.large_binary()))
+            self.add_values(f"{path}.", array.cast(pa.large_binary()))
         else:
             self._add_leaf(path, array.drop_null() if array.null_count else array)
 
-    def of(self, batches: Iterable[Batch]) -> Iterator[Batch]:
-        """The same batches; takes in each as it goes by."""
+    def pass_through(self, batches: Iterable[Batch]) -> Iterator[Batch]:
+        """Yields the same batches, and adds each."""
         for batch in batches:
             self.add(batch)
             yield batch
 
     def hexdigest(self) -> str:
-        """32 hexadecimal digits."""
-        whole = hashlib.blake2b(digest_size=16)
+        """The digest in 32 hexadecimal digits."""
+        total = hashlib.blake2b(digest_size=16)
         for path in sorted(self._hashes):
-            whole.update(f"{len(path)}:{path}".encode())
-            whole.update(self._hashes[path].digest())
-        return whole.hexdigest()
+            total.update(f"{len(path)}:{path}".encode())
+            total.update(self._hashes[path].digest())
+        return total.hexdigest()
 
     def _add_leaf(self, path: str, array: pa.Array) -> None:
         import pyarrow as pa
         import pyarrow.compute as pc
 
-        if str(array.type) in _TEXTS:
+        if str(array.type) in _TEXT_TYPES:
             self._feed(f"{path}#", pc.binary_length(array).cast(pa.int64()).to_numpy().tobytes())
             self._feed(f"{path}.", _bytes_of(array))
         else:
             values = array.to_numpy(zero_copy_only=False)
             is_plain = values.dtype != object
-            self._feed(f"{path}.", values.tobytes() if is_plain else b"".join(map(_described, values)))
+            self._feed(f"{path}.", values.tobytes() if is_plain else b"".join(map(_repr_bytes, values)))
 
     def _feed(self, path: str, data: bytes | memoryview) -> None:
         self._hashes.setdefault(path, hashlib.blake2b(digest_size=16)).update(data)
 
 
-def _described(value: object) -> bytes:
+def _repr_bytes(value: object) -> bytes:
     return f"{value!r};".encode("utf-8", "surrogatepass")
 
 
 def _bytes_of(array: pa.Array) -> bytes | memoryview:
-    """The texts of an array without nulls, one after the other."""
+    """The bytes of all texts of an array without nulls, joined."""
     import numpy as np
 
     wide = str(array.type).startswith("large")

@@ -1,4 +1,4 @@
-"""The note by which Hugging Face `datasets` reads a Parquet file's images and sounds as what they are."""
+"""The schema metadata that makes Hugging Face `datasets` read images and sounds of a Parquet file as such."""
 
 from __future__ import annotations
 
@@ -19,18 +19,18 @@ _IMAGE_DATA = {
 }
 
 
-def with_features(schema: pa.Schema) -> pa.Schema:
-    """The schema with such a note, if it has columns of images or sounds."""
+def add_huggingface_features(schema: pa.Schema) -> pa.Schema:
+    """The schema with that metadata, if it has columns of images or sounds."""
     features: dict[str, Any] = {}
     for field in schema:
-        told = (field.metadata or {}).get(MEDIA_KEY)
-        if told is not None:
-            features[field.name] = {"_type": told.decode()}
+        media = (field.metadata or {}).get(MEDIA_KEY)
+        if media is not None:
+            features[field.name] = {"_type": media.decode()}
         elif field.type == ImageData.arrow():
             features[field.name] = _IMAGE_DATA
         elif field.type == ImageList.arrow():
             features[field.name] = _IMAGE_LIST
     if not features:
         return schema
-    note = json.dumps({"info": {"features": features}}).encode()
-    return schema.with_metadata({**(schema.metadata or {}), _KEY: note})
+    metadata = json.dumps({"info": {"features": features}}).encode()
+    return schema.with_metadata({**(schema.metadata or {}), _KEY: metadata})

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 from pxt_assets.errors import SourceError
 from pxt_assets.storage.batches import BATCH_BYTES
-from pxt_assets.storage.huggingface import with_features
+from pxt_assets.storage.huggingface import add_huggingface_features
 from pxt_assets.storage.rows import Rows
 
 if TYPE_CHECKING:
@@ -27,9 +27,9 @@ if TYPE_CHECKING:
     from upath import UPath
 
 _METADATA_KEY = b"pxt_assets"
-_SAID_AT_END = "pxt_assets."
-_BUFFER = 2**20
-_TELLING = (
+_END_KEY_PREFIX = "pxt_assets."
+_BUFFER_BYTES = 2**20
+_VERSION_FIELDS = (
     "ETag",
     "etag",
     "generation",
@@ -41,10 +41,10 @@ _TELLING = (
     "modified",
     "created",
 )
-"""What file systems say of an object that another one in its place would differ in."""
+"""The fields of a file system's listing that differ once an object is replaced by another."""
 
 Version = tuple[Any, ...]
-"""Tells a file from another one that has taken its place."""
+"""Differs once a file is replaced by another."""
 
 
 def is_local(path: UPath) -> bool:
@@ -59,13 +59,12 @@ def remove(path: UPath) -> None:
 
 
 @contextlib.contextmanager
-def replacing(path: UPath, keep: Path | None = None) -> Iterator[Path]:
+def replace_atomically(path: UPath, keep: Path | None = None) -> Iterator[Path]:
     """A local file to write, which becomes `path` in one atomic step when the block ends without an error.
 
-    `keep` is where a local copy of what goes to an object store is to stay.
-
+    With `keep`, a local copy of what goes to an object store is left there.
     On a local disk: written beside the target, synced, renamed. On an object store: written to the system's temp
-    directory and uploaded as one object, since an upload that is broken off must not be left as a shorter one.
+    directory and uploaded as one object, so that a broken upload leaves no shorter one.
     """
     if is_local(path):
         target = Path(path.path)
@@ -88,8 +87,8 @@ def replacing(path: UPath, keep: Path | None = None) -> Iterator[Path]:
             shutil.move(staged, keep)
 
 
-def _repeating(schema: pa.Schema) -> list[str]:
-    """The columns whose values may repeat: numbers of vectors do not, and dictionaries of them take memory and time."""
+def _dictionary_columns(schema: pa.Schema) -> list[str]:
+    """The columns to encode with dictionaries: not vectors, whose numbers hardly repeat, as that takes memory and time."""
     import pyarrow as pa
 
     lists = (pa.types.is_list, pa.types.is_fixed_size_list, pa.types.is_large_list)
@@ -105,18 +104,18 @@ def _sync(path: Path) -> None:
 
 
 def sidecar_of(column_file: ParquetFile) -> ParquetFile:
-    """The file that says where a column's cells come from; in a folder that readers of all columns' files pass over."""
+    """The file of a column's provenance, in a folder that readers of all columns' files skip."""
     path = column_file.path
     return ParquetFile(path.parent / "_meta" / f"{path.stem}.meta.parquet")
 
 
 @dataclass(frozen=True)
-class _Head:
-    """What is known of a file without reading its rows."""
+class _FileHead:
+    """A file's schema, metadata and version, read without its rows."""
 
     schema: pa.Schema
     num_rows: int
-    said: Mapping[bytes, bytes]
+    metadata: Mapping[bytes, bytes]
     version: Version
 
 
@@ -133,7 +132,7 @@ class ParquetFile:
 
     @property
     def uri(self) -> str:
-        """An absolute path or URL, without the credentials of the store."""
+        """The absolute path or URL, without the credentials of the store."""
         if is_local(self.path):
             return str(Path(self.path.path).absolute())
         return re.sub(r"://[^/@]*:[^/@]*@", "://", self.path.as_uri())
@@ -148,37 +147,39 @@ class ParquetFile:
     def open(self, version: Version | None = None) -> Iterator[pq.ParquetFile]:
         """The open file. Raises FileNotFoundError, and SourceError for one that is broken.
 
-        With `version`, that one: raises SourceError if another has taken its place.
+        With `version`, raises SourceError if the file was replaced since.
         """
-        with self.source(version) as (source, _), self.parquet(source) as opened:
-            yield opened
+        with self.open_raw(version) as (source, _), self.parquet_reader(source) as parquet:
+            yield parquet
 
     @contextlib.contextmanager
-    def source(self, version: Version | None = None) -> Iterator[tuple[Any, Version]]:
-        """The open file unread, and its version; on a local disk it may be read by several readers. Raises as `open`."""
+    def open_raw(self, version: Version | None = None) -> Iterator[tuple[Any, Version]]:
+        """The open file, unparsed, and its version; on a local disk several readers may share it. Raises as `open`."""
         with contextlib.ExitStack() as stack:
             try:
-                source, found = stack.enter_context(self._local() if is_local(self.path) else self._remote())
+                source, found = stack.enter_context(
+                    self._open_local() if is_local(self.path) else self._open_remote()
+                )
             except FileNotFoundError as e:
                 if version is None:
                     raise
-                raise self._replaced() from e
+                raise self._replaced_error() from e
             if version not in (None, found):
-                raise self._replaced()
+                raise self._replaced_error()
             try:
                 yield source, found
             except OSError as e:
                 if version is None or e.errno != errno.EBUSY:
                     raise
-                raise self._replaced() from e
+                raise self._replaced_error() from e
 
     @contextlib.contextmanager
-    def _local(self) -> Iterator[tuple[Any, Version]]:
+    def _open_local(self) -> Iterator[tuple[Any, Version]]:
         import pyarrow as pa
 
         def version() -> Version:
-            is_now = Path(self.path.path).stat()
-            return is_now.st_dev, is_now.st_ino, is_now.st_size, is_now.st_mtime_ns
+            status = Path(self.path.path).stat()
+            return status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns
 
         while True:
             before = version()
@@ -188,36 +189,36 @@ class ParquetFile:
                     return
 
     @contextlib.contextmanager
-    def _remote(self) -> Iterator[tuple[Any, Version]]:
+    def _open_remote(self) -> Iterator[tuple[Any, Version]]:
         self._forget_listings()
         fs = self.path.fs
         with fs.open(self.path.path, "rb") as source:
-            said = getattr(source, "details", None) or fs.info(self.path.path)
-            yield source, tuple(str(said.get(name)) for name in _TELLING)
+            details = getattr(source, "details", None) or fs.info(self.path.path)
+            yield source, tuple(str(details.get(name)) for name in _VERSION_FIELDS)
 
     def _forget_listings(self) -> None:
-        """Other processes store files too, of which what a file system remembers of a folder knows nothing."""
+        """Drops the file system's cached listing, which lacks the files that other processes stored."""
         if not is_local(self.path):
             self.path.fs.invalidate_cache(self.path.parent.path)
 
-    def _replaced(self) -> SourceError:
+    def _replaced_error(self) -> SourceError:
         return SourceError(
             f"{self.uri} was materialized meanwhile; materialize again (what is finished is kept)"
         )
 
-    def parquet(self, source: Any) -> pq.ParquetFile:
-        """A reader of the open file. Raises SourceError for one that is broken."""
+    def parquet_reader(self, source: Any) -> pq.ParquetFile:
+        """A reader of the open file. Raises SourceError for a broken one."""
         import pyarrow as pa
         import pyarrow.parquet as pq
 
         try:
-            return pq.ParquetFile(source, buffer_size=_BUFFER)
+            return pq.ParquetFile(source, buffer_size=_BUFFER_BYTES)
         except pa.ArrowInvalid as e:
             msg = f"{self.uri} is no Parquet file that can be read ({e}); remove it and materialize again"
             raise SourceError(msg) from e
 
     @cached_property
-    def _head(self) -> _Head:
+    def _head(self) -> _FileHead:
         try:
             return self._read_head()
         except OSError as e:
@@ -225,19 +226,19 @@ class ParquetFile:
                 raise
             return self._read_head()  # an object that was replaced between its opening and its reading
 
-    def _read_head(self) -> _Head:
-        with self.source() as (source, version), self.parquet(source) as opened:
-            said = opened.metadata.metadata or {}
-            return _Head(opened.schema_arrow, opened.metadata.num_rows, said, version)
+    def _read_head(self) -> _FileHead:
+        with self.open_raw() as (source, version), self.parquet_reader(source) as parquet:
+            metadata = parquet.metadata.metadata or {}
+            return _FileHead(parquet.schema_arrow, parquet.metadata.num_rows, metadata, version)
 
     @property
     def version(self) -> Version:
-        """Which one it is of those that have been there."""
+        """The version that was read."""
         return self._head.version
 
     @property
     def schema(self) -> pa.Schema:
-        """The columns."""
+        """The columns and their types."""
         return self._head.schema
 
     @property
@@ -247,18 +248,18 @@ class ParquetFile:
 
     @cached_property
     def metadata(self) -> Mapping[str, Any]:
-        """What the writer said of the file, `{}` for a file that another program wrote."""
-        said = self._head.said
-        text = said.get(_METADATA_KEY)
-        at_end = {
-            key.decode().removeprefix(_SAID_AT_END): value.decode()
-            for key, value in said.items()
-            if key.startswith(_SAID_AT_END.encode())
+        """The metadata that `write` was given, `{}` for a file of another program."""
+        stored = self._head.metadata
+        text = stored.get(_METADATA_KEY)
+        final = {
+            key.decode().removeprefix(_END_KEY_PREFIX): value.decode()
+            for key, value in stored.items()
+            if key.startswith(_END_KEY_PREFIX.encode())
         }
-        return {**(json.loads(text) if text else {}), **at_end}
+        return {**(json.loads(text) if text else {}), **final}
 
     def rows(self) -> Rows:
-        """The rows of the file as it is now, read as they are asked for."""
+        """The rows of the current version, read when they are needed."""
         return StoredRows(self)
 
     def write(
@@ -266,37 +267,36 @@ class ParquetFile:
         schema: pa.Schema,
         batches: Iterable[pa.RecordBatch | pa.Table],
         metadata: Mapping[str, Any],
-        at_end: Callable[[], Mapping[str, str]] | None = None,
+        final_metadata: Callable[[], Mapping[str, str]] | None = None,
     ) -> int:
         """Replaces the file in one step, one row group a batch; returns the number of rows.
 
-        `at_end` gives what is to be said of the file once all batches are read. If `batches` raises, the file stays as
-        it was.
+        `final_metadata` gives more metadata once all batches are read. If `batches` raises, the file stays as it was.
         """
         import pyarrow.parquet as pq
 
-        said = {_METADATA_KEY: json.dumps(dict(metadata), sort_keys=True).encode()}
-        described = with_features(schema.with_metadata({**(schema.metadata or {}), **said}))
+        encoded = {_METADATA_KEY: json.dumps(dict(metadata), sort_keys=True).encode()}
+        full_schema = add_huggingface_features(schema.with_metadata({**(schema.metadata or {}), **encoded}))
         rows = 0
         with (
-            replacing(self.path) as staged,
+            replace_atomically(self.path) as staged,
             pq.ParquetWriter(
-                staged, described, compression="zstd", use_dictionary=_repeating(schema)
+                staged, full_schema, compression="zstd", use_dictionary=_dictionary_columns(schema)
             ) as writer,
         ):
             for batch in batches:
                 if batch.num_rows:
                     writer.write(batch.cast(schema))
                     rows += batch.num_rows
-            if at_end is not None:
-                writer.add_key_value_metadata({_SAID_AT_END + k: v for k, v in at_end().items()})
+            if final_metadata is not None:
+                writer.add_key_value_metadata({_END_KEY_PREFIX + k: v for k, v in final_metadata().items()})
         for cached in ("_head", "metadata"):
             self.__dict__.pop(cached, None)
         return rows
 
 
 class StoredRows(Rows):
-    """The rows of one version of a file. Reading them raises SourceError once another has taken its place."""
+    """The rows of one version of a file. Reading them raises SourceError once the file is replaced."""
 
     def __init__(self, file: ParquetFile) -> None:
         simulated = bool(file.metadata.get("simulated"))
@@ -305,8 +305,8 @@ class StoredRows(Rows):
         self._version = file.version
         self._source: Any = None
 
-    def newest(self) -> Rows:
-        """The rows of the file as it is now."""
+    def latest(self) -> Rows:
+        """The rows of the file's current version."""
         try:
             return ParquetFile(self._file.path).rows()
         except FileNotFoundError as e:
@@ -314,12 +314,12 @@ class StoredRows(Rows):
             raise SourceError(msg) from e
 
     @contextlib.contextmanager
-    def held(self) -> Iterator[None]:
-        """Keeps a file on a local disk open, which is there as long as it is."""
+    def keep_open(self) -> Iterator[None]:
+        """Keeps a file on a local disk open, so that it can be read even after it is replaced."""
         if not is_local(self._file.path):
             yield
             return
-        with self._file.source(self._version) as (source, _):
+        with self._file.open_raw(self._version) as (source, _):
             self._source = source
             try:
                 yield
@@ -330,16 +330,16 @@ class StoredRows(Rows):
         with contextlib.ExitStack() as stack:
             source = self._source
             if source is None:
-                source, _ = stack.enter_context(self._file.source(self._version))
-            opened = stack.enter_context(self._file.parquet(source))
-            for i in range(opened.num_row_groups):
-                group = opened.metadata.row_group(i)
+                source, _ = stack.enter_context(self._file.open_raw(self._version))
+            parquet = stack.enter_context(self._file.parquet_reader(source))
+            for i in range(parquet.num_row_groups):
+                group = parquet.metadata.row_group(i)
                 rows = max(1, group.num_rows * BATCH_BYTES // max(nbytes_of(group, columns), 1))
-                yield from opened.iter_batches(min(size, rows), [i], columns=list(columns))
+                yield from parquet.iter_batches(min(size, rows), [i], columns=list(columns))
 
 
 def nbytes_of(group: pq.RowGroupMetaData, columns: Sequence[str]) -> int:
-    """What some columns of a row group come to uncompressed, as they are encoded."""
+    """The uncompressed, encoded bytes of some columns of a row group."""
     nbytes = 0
     for i in range(group.num_columns):
         chunk = group.column(i)

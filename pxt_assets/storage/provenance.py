@@ -11,10 +11,10 @@ from pxt_assets.api.request import Usage
 
 @dataclass(frozen=True, slots=True)
 class Provenance:
-    """Of one cell. Where a request carried many cells, its tokens and cost are shared out among them."""
+    """The provenance of one cell. The tokens and cost of a request of many cells are split among them."""
 
     request_id: str | None = None
-    """The API's id of the request; of several that one cell took, separated by spaces."""
+    """The API's id of the request; several ids are separated by spaces."""
     model: str | None = None
     """The model snapshot that answered."""
     input_tokens: int | None = None
@@ -22,19 +22,19 @@ class Provenance:
     cached_tokens: int | None = None
     """Input tokens that were read from the API's cache."""
     estimated_tokens: float = 0.0
-    """Input tokens as they were estimated before anything was sent."""
+    """Input tokens as estimated before sending."""
     cost_usd: float | None = None
     """None where it is unknown."""
     latency_s: float | None = None
     """Seconds from sending the request to its answer."""
     attempts: int = 0
-    """How often it was sent, until it was answered."""
+    """How often the request was sent."""
 
     def __add__(self, later: Provenance) -> Provenance:
-        if not self.attempts:  # nothing was sent yet: there is nothing to add to, and nothing unknown
+        if not self.attempts:  # nothing was sent yet
             return later
         return Provenance(
-            request_id=_joined(self.request_id, later.request_id),
+            request_id=_join_ids(self.request_id, later.request_id),
             model=later.model or self.model,
             input_tokens=_sum(self.input_tokens, later.input_tokens),
             output_tokens=_sum(self.output_tokens, later.output_tokens),
@@ -46,12 +46,12 @@ class Provenance:
         )
 
 
-def shared_out(
+def split_usage(
     usage: Usage | None, cost_usd: float | None, estimates: Sequence[float]
 ) -> list[tuple[Usage | None, float | None]]:
-    """The tokens and the cost of one request for each of its cells, by their estimated tokens.
+    """The tokens and the cost of one request, split among its cells in proportion to their estimated tokens.
 
-    What the cells get adds up to what the request took.
+    The shares add up to what the request took.
     """
     if len(estimates) == 1:
         return [(usage, cost_usd)]
@@ -76,5 +76,5 @@ def _sum(a: float | None, b: float | None) -> Any:
     return None if a is None or b is None else a + b
 
 
-def _joined(*ids: str | None) -> str | None:
+def _join_ids(*ids: str | None) -> str | None:
     return " ".join(i for i in ids if i) or None

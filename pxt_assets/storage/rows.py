@@ -1,4 +1,4 @@
-"""Rows: a partition of a table, read in record batches, whatever it was handed over as."""
+"""Rows: a partition of a table, read in record batches, from any kind of table."""
 
 from __future__ import annotations
 
@@ -13,15 +13,15 @@ from pxt_assets.errors import CellError, SourceError
 from pxt_assets.storage.batches import BATCH_BYTES, exact_batches
 from pxt_assets.values.conversion import to_arrow
 from pxt_assets.values.media import Media, is_image, media_of
-from pxt_assets.values.types import Image, Json, plain_type
+from pxt_assets.values.types import Image, Json, variable_length_type
 
 if TYPE_CHECKING:
     import pandas as pd
     import pyarrow as pa
 
 Reader = Callable[[Sequence[str], int], Iterable["pa.RecordBatch"]]
-_PARTS_HELD = 64
-"""Files that stay open at once."""
+_MAX_OPEN_PARTS = 64
+"""The most files that are kept open at once."""
 
 
 class Rows:
@@ -34,11 +34,11 @@ class Rows:
         self.schema = schema
         self.num_rows = num_rows
         self.simulated = simulated
-        """Whether any of it was made by a simulator."""
+        """Whether any row was made by a simulator."""
         self._read = read
 
     def batches(self, columns: Sequence[str], size: int) -> Iterator[pa.RecordBatch]:
-        """Batches of `size` rows, or of fewer that come to BATCH_BYTES, the last one of what is left."""
+        """Batches of `size` rows, or of fewer that have BATCH_BYTES; the last one of the rest."""
         return exact_batches(self._read(columns, size), size, BATCH_BYTES)
 
     def table(self, columns: Sequence[str]) -> pa.Table:
@@ -48,55 +48,53 @@ class Rows:
         schema = pa.schema([self.schema.field(name) for name in columns])
         return pa.Table.from_batches(self._read(columns, 65_536), schema)
 
-    def newest(self) -> Rows:
-        """The rows as they are now, where they are stored and may have been replaced."""
+    def latest(self) -> Rows:
+        """The current rows, if they are stored and may have been replaced."""
         return self
 
-    def held(self) -> AbstractContextManager[None]:
-        """While it lasts, rows that are stored are read as they are now, though others may take their place."""
+    def keep_open(self) -> AbstractContextManager[None]:
+        """Within the block, stored rows can be read even after they are replaced."""
         return nullcontext()
 
 
-def chained(parts: Sequence[Rows]) -> Rows:
-    """Several partitions' rows, one after the other, in the most general of their types.
+def concat_rows(parts: Sequence[Rows]) -> Rows:
+    """The rows of several partitions, joined in order, in the most general of their types.
 
-    Raises SourceError if they differ in columns, or in types that have none in common.
+    Raises SourceError if they differ in columns, or have types with nothing in common.
     """
     if len(parts) == 1:
         return parts[0]
     import pyarrow as pa
 
-    telling = [part for part in parts if part.num_rows] or parts  # no rows have no say in types
-    schema = _common_schema([part.schema for part in telling]) if parts else pa.schema([])
+    nonempty = [part for part in parts if part.num_rows] or parts  # empty parts have no say in types
+    schema = _common_schema([part.schema for part in nonempty]) if parts else pa.schema([])
 
     def read(columns: Sequence[str], size: int) -> Iterator[pa.RecordBatch]:
         wanted = pa.schema([schema.field(name) for name in columns])
-        for part in telling:
+        for part in nonempty:
             for batch in part.batches(columns, size):
                 yield _cast(batch, wanted)
 
-    return _Chain(telling, schema, read, simulated=any(part.simulated for part in parts))
+    return _ConcatRows(nonempty, schema, read, simulated=any(part.simulated for part in parts))
 
 
-class _Chain(Rows):
-    """Several partitions' rows."""
+class _ConcatRows(Rows):
+    """The rows of several partitions."""
 
     def __init__(self, parts: Sequence[Rows], schema: pa.Schema, read: Reader, *, simulated: bool) -> None:
         super().__init__(schema, sum(part.num_rows for part in parts), read, simulated=simulated)
         self._parts = parts
 
     @contextmanager
-    def held(self) -> Iterator[None]:
+    def keep_open(self) -> Iterator[None]:
         with ExitStack() as stack:
-            for part in self._parts[
-                :_PARTS_HELD
-            ]:  # a process may open so many; the others are read if they stay
-                stack.enter_context(part.held())
+            for part in self._parts[:_MAX_OPEN_PARTS]:  # a process may have so many open
+                stack.enter_context(part.keep_open())
             yield
 
 
 def _common_schema(schemas: Sequence[pa.Schema]) -> pa.Schema:
-    """What a column of nulls, or vectors of another length, have in common with the other partitions'."""
+    """The schema that fits all partitions, though one has only nulls, or vectors of another length."""
     import pyarrow as pa
 
     first = schemas[0]
@@ -106,7 +104,7 @@ def _common_schema(schemas: Sequence[pa.Schema]) -> pa.Schema:
             raise SourceError(msg)
     if all(other.equals(first) for other in schemas):
         return first
-    plain = [pa.schema([f.with_type(_general(f.type)) for f in schema]) for schema in schemas]
+    plain = [pa.schema([f.with_type(_general_type(f.type)) for f in schema]) for schema in schemas]
     try:
         return pa.unify_schemas(plain, promote_options="permissive")
     except (pa.ArrowInvalid, pa.ArrowTypeError) as e:
@@ -126,21 +124,21 @@ def _cast(batch: pa.RecordBatch, schema: pa.Schema) -> pa.RecordBatch:
         raise SourceError(msg) from e
 
 
-def _general(arrow_type: pa.DataType) -> pa.DataType:
+def _general_type(arrow_type: pa.DataType) -> pa.DataType:
     import pyarrow as pa
 
-    return arrow_type.value_type if pa.types.is_dictionary(arrow_type) else plain_type(arrow_type)
+    return arrow_type.value_type if pa.types.is_dictionary(arrow_type) else variable_length_type(arrow_type)
 
 
 def rows_of(value: object) -> Rows:
     """The rows of a pa.Table, pandas.DataFrame, list of dicts, dataset, or anything that exports an Arrow stream.
 
-    Raises SourceError for anything else, and for a column whose values are of no one type.
+    Raises SourceError for anything else, and for a column whose values have no common type.
     """
     import pyarrow.dataset as ds
 
     if isinstance(value, Rows):
-        return value.newest()
+        return value.latest()
     if isinstance(value, ds.Dataset):
         dataset = value
 
@@ -158,7 +156,7 @@ def rows_of(value: object) -> Rows:
 
 
 def table_of(value: object) -> pa.Table:
-    """A value in memory as one Arrow table. Raises SourceError, which says what was got and what is allowed."""
+    """A table in memory as one Arrow table. Raises SourceError for a value that is no table."""
     import pyarrow as pa
 
     if isinstance(value, pa.Table):
@@ -169,9 +167,9 @@ def table_of(value: object) -> pa.Table:
         msg = "got a dict of dicts, allowed: a table, a DataFrame or a list of dicts, one a row"
         raise SourceError(msg)
     if isinstance(value, list | tuple):
-        return _table_of_dicts(value)
+        return _table_from_dicts(value)
     if _is_pandas(value):
-        return _table_of_frame(value)
+        return _table_from_frame(value)
     if hasattr(value, "__arrow_c_stream__"):
         return pa.table(value)
     msg = (
@@ -184,7 +182,7 @@ def _is_pandas(value: object) -> bool:
     return type(value).__module__.partition(".")[0] == "pandas" and hasattr(value, "columns")
 
 
-def _table_of_dicts(rows: Sequence[object]) -> pa.Table:
+def _table_from_dicts(rows: Sequence[object]) -> pa.Table:
     import pyarrow as pa
 
     for i, row in enumerate(rows):
@@ -201,7 +199,7 @@ def _table_of_dicts(rows: Sequence[object]) -> pa.Table:
     return pa.table(columns)
 
 
-def _table_of_frame(frame: pd.DataFrame | Any) -> pa.Table:
+def _table_from_frame(frame: pd.DataFrame | Any) -> pa.Table:
     import pyarrow as pa
 
     columns = {}
@@ -217,11 +215,11 @@ def _table_of_frame(frame: pd.DataFrame | Any) -> pa.Table:
             ]
             columns[str(name)] = column_of(str(name), values)
         else:
-            columns[str(name)] = _column_of_series(str(name), series)
+            columns[str(name)] = _column_from_series(str(name), series)
     return pa.table(columns) if columns else pa.table({})
 
 
-def _column_of_series(name: str, series: pd.Series[Any]) -> pa.Array | pa.ChunkedArray:
+def _column_from_series(name: str, series: pd.Series[Any]) -> pa.Array | pa.ChunkedArray:
     import pyarrow as pa
 
     try:
@@ -234,7 +232,7 @@ def _column_of_series(name: str, series: pd.Series[Any]) -> pa.Array | pa.Chunke
 def column_of(name: str, values: Sequence[Any]) -> pa.Array:
     """Python values as an Arrow column: dicts, and lists that hold anything but numbers, become Json.
 
-    Arrow's own inference would add to each object the keys of all others.
+    Arrow's own inference would add the keys of all other objects to each.
     """
     import pyarrow as pa
 
@@ -244,8 +242,8 @@ def column_of(name: str, values: Sequence[Any]) -> pa.Array:
         if any(_is_json(v) for v in values):
             return to_arrow(values, Json)
         column = pa.array(values, from_pandas=True)
-        held = zip(values, column.is_valid().to_pylist(), strict=True)
-        if len({_family(v) for v, valid in held if valid}) > 1:
+        pairs = zip(values, column.is_valid().to_pylist(), strict=True)
+        if len({_value_family(v) for v, valid in pairs if valid}) > 1:
             msg = f"as {column.type}, some would change"
             raise TypeError(msg)
         return column
@@ -256,7 +254,7 @@ def column_of(name: str, values: Sequence[Any]) -> pa.Array:
 
 
 def _is_stored_media(value: object) -> bool:
-    """Whether a value is an image or a sound as a stored column is loaded."""
+    """Whether a value is an image or a sound as a stored column loads it."""
     return isinstance(value, Mapping) and value.keys() == {"bytes", "path"} and _is_bytes(value["bytes"])
 
 
@@ -265,7 +263,7 @@ def _is_bytes(value: object) -> bool:
 
 
 def _media(value: Any) -> Media | None:
-    """An image or a sound, of which nothing is read: the column is not declared. Raises CellError."""
+    """An image or a sound of an undeclared column, whose file is not read. Raises CellError."""
     if value is None or (isinstance(value, float) and math.isnan(value)):
         return None
     if isinstance(value, Mapping) and value.keys() == {"bytes", "path"} and value["bytes"] is None:
@@ -274,8 +272,8 @@ def _media(value: Any) -> Media | None:
     return media_of(value, None)
 
 
-def _family(value: object) -> object:
-    """What Arrow may not mix, though it does: it reads a number among dates as a date, and cuts the time off others."""
+def _value_family(value: object) -> object:
+    """Values of different families must not share a column: Arrow reads numbers among dates as dates, and cuts off times."""
     if isinstance(value, datetime.datetime):
         return "datetime", value.tzinfo is None
     if isinstance(value, bool | str | bytes):

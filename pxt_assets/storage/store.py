@@ -12,10 +12,10 @@ import dagster as dg
 from pydantic import ConfigDict, Field
 
 from pxt_assets.errors import CellError, SourceError
-from pxt_assets.storage.contents import Contents
+from pxt_assets.storage.contents import ContentsDigest
 from pxt_assets.storage.parquet import ParquetFile, sidecar_of
-from pxt_assets.storage.rows import chained, rows_of
-from pxt_assets.values.conversion import loaded
+from pxt_assets.storage.rows import concat_rows, rows_of
+from pxt_assets.values.conversion import to_user_values
 from pxt_assets.values.types import schema_entries
 
 if TYPE_CHECKING:
@@ -23,19 +23,19 @@ if TYPE_CHECKING:
     import pyarrow as pa
     import pyarrow.dataset as ds
 
-PROVENANCE = "pxt/provenance"
-"""Metadata of an input that asks for where a column's cells come from, in place of the column."""
-LAZY = "pxt_assets/lazy"
-"""Op tag by which a computed column asks for its upstreams' partitions unread: `{partition key: Rows}`."""
+PROVENANCE_KEY = "pxt/provenance"
+"""Metadata of an input that loads the provenance of a column's cells in place of the column."""
+LAZY_TAG = "pxt_assets/lazy"
+"""Op tag of a computed column: its upstreams are loaded unread, as `{partition key: Rows}`."""
 
-_ROWS_A_GROUP = 10_000
+_ROW_GROUP_ROWS = 10_000
 _MAX_NAME = 150
 
 
 def file_name(text: str) -> str:
     """A partition key or asset name as a file name: other characters than letters, digits, - and _ as %XX.
 
-    Names over 150 characters are cut and told apart by a digest, since file systems allow 255 bytes.
+    Names over 150 characters are cut and end in a digest, since file systems allow 255 bytes.
     """
     quoted = re.sub(r"[^A-Za-z0-9_-]", lambda m: "".join(f"%{b:02X}" for b in m[0].encode()), text)
     if len(quoted) <= _MAX_NAME:
@@ -92,7 +92,7 @@ class ColumnStore(dg.ConfigurableIOManager):
         """
         from upath import UPath
 
-        folder = UPath(self.base_path, **from_environment(self.storage_options or {}))
+        folder = UPath(self.base_path, **resolve_env_vars(self.storage_options or {}))
         for part in key.path:
             folder /= file_name(part)
         return ParquetFile(folder / f"{file_name(partition_key or key.path[-1])}.parquet")
@@ -122,7 +122,7 @@ class ColumnStore(dg.ConfigurableIOManager):
             tables = obj if isinstance(obj, Mapping) else {}
             if set(tables) != set(keys):
                 msg = (
-                    f"{context.asset_key.to_user_string()}: got {_described(obj)} for {len(keys)} partitions, "
+                    f"{context.asset_key.to_user_string()}: got {_type_text(obj)} for {len(keys)} partitions, "
                     "allowed: a dict of tables by partition key"
                 )
                 raise SourceError(msg)
@@ -130,42 +130,42 @@ class ColumnStore(dg.ConfigurableIOManager):
             tables = obj if isinstance(obj, Mapping) and set(obj) == set(keys) else {keys[0]: obj}
         stored = {key: self._store(context.asset_key, key, tables[key]) for key in keys}
         for key, (file, rows, contents) in stored.items():
-            described = _file_metadata(file, rows, partitioned=key is not None)
+            metadata = _file_metadata(file, rows, partitioned=key is not None)
             if len(keys) == 1:
-                context.add_output_metadata(described)
-                _tell_version(context, contents)
+                context.add_output_metadata(metadata)
+                _set_data_version(context, contents)
             else:
                 context.step_context.add_asset_metadata(  # one event a partition, each with its own figures
-                    asset_key=context.asset_key, partition_key=key, metadata=described
+                    asset_key=context.asset_key, partition_key=key, metadata=metadata
                 )
 
     def _store(
         self, key: dg.AssetKey, partition_key: str | None, table: object
-    ) -> tuple[ParquetFile, int, Contents]:
+    ) -> tuple[ParquetFile, int, ContentsDigest]:
         import pyarrow as pa
 
         file = self.file(key, partition_key)
-        contents = Contents()
+        contents = ContentsDigest()
         try:
             if isinstance(table, pa.RecordBatchReader):
-                return file, file.write(table.schema, contents.of(table), {}), contents
+                return file, file.write(table.schema, contents.pass_through(table), {}), contents
             rows = rows_of(table)
         except SourceError as e:
             where = f"{key.to_user_string()}{f'[{partition_key}]' if partition_key else ''}"
             msg = f"{where}: {e}"
             raise SourceError(msg) from e
-        batches = contents.of(rows.batches(rows.schema.names, _ROWS_A_GROUP))
+        batches = contents.pass_through(rows.batches(rows.schema.names, _ROW_GROUP_ROWS))
         return file, file.write(rows.schema, batches, {}), contents
 
     def load_input(self, context: dg.InputContext) -> object:
         """Loads a table as what the parameter is annotated with."""
         upstream = context.asset_key
         keys: list[str | None] = [*context.asset_partition_keys] if context.has_asset_partitions else [None]
-        if context.definition_metadata.get(PROVENANCE):
+        if context.definition_metadata.get(PROVENANCE_KEY):
             sidecars = [self._provenance_file(upstream, key) for key in keys]
             return load_as(context.dagster_type.typing_type, sidecars)
-        lazy = context.op_def is not None and LAZY in context.op_def.tags
-        if lazy and _only_checks(context):
+        lazy = context.op_def is not None and LAZY_TAG in context.op_def.tags
+        if lazy and _runs_only_checks(context):
             return {}
         files = {key: self.file(upstream, key) for key in keys}
         for key, file in files.items():
@@ -175,43 +175,43 @@ class ColumnStore(dg.ConfigurableIOManager):
                 raise SourceError(msg)
         if lazy:
             return {key: file.rows() for key, file in files.items()}
-        wanted = context.dagster_type.typing_type
-        return load_as(wanted, [*files.values()])
+        python_type = context.dagster_type.typing_type
+        return load_as(python_type, [*files.values()])
 
 
-def from_environment(value: Any, of: str = "ColumnStore") -> Any:
-    """Options with the environment variables read that EnvVar names in them: Dagster reads those of plain fields only."""
-    named = value.keys() == {"env"} if isinstance(value, Mapping) else isinstance(value, dg.EnvVar)
-    if named:
+def resolve_env_vars(value: Any, resource: str = "ColumnStore") -> Any:
+    """Options with each EnvVar replaced by its value, which Dagster does for plain fields only. Raises SourceError."""
+    is_env_var = value.keys() == {"env"} if isinstance(value, Mapping) else isinstance(value, dg.EnvVar)
+    if is_env_var:
         variable = value if isinstance(value, dg.EnvVar) else dg.EnvVar(value["env"])
         found = variable.get_value()
         if found is None:
-            msg = f"storage_options of the {of}: the environment variable {variable.env_var_name} is not set"
+            msg = f"storage_options of the {resource}: the environment variable {variable.env_var_name} is not set"
             raise SourceError(msg)
         return found
     if isinstance(value, Mapping):
-        return {name: from_environment(option, of) for name, option in value.items()}
+        return {name: resolve_env_vars(option, resource) for name, option in value.items()}
     return value
 
 
-def _tell_version(context: dg.OutputContext, contents: Contents) -> None:
-    """Names the stored contents, unless the asset did, so that the same rows stored again make nothing stale."""
+def _set_data_version(context: dg.OutputContext, contents: ContentsDigest) -> None:
+    """Sets the data version to the digest of the contents, unless the asset set one: equal rows make nothing stale."""
     step = context.step_context
     if not step.has_data_version(context.asset_key):
         step.set_data_version(context.asset_key, dg.DataVersion(contents.hexdigest()))
 
 
-def _only_checks(context: dg.InputContext) -> bool:
-    """Whether the step that reads evaluates checks of its asset and computes nothing."""
+def _runs_only_checks(context: dg.InputContext) -> bool:
+    """Whether the reading step only evaluates checks of its asset."""
     step = context.step_context
     selected = step.job_def.asset_layer.get_selected_entity_keys_for_node(step.node_handle)
     return not any(isinstance(key, dg.AssetKey) for key in selected)
 
 
-def load_as(wanted: object, files: Sequence[ParquetFile]) -> object:
-    """Files as one pa.Table, pandas.DataFrame, dataset or list of dicts, by the type that is asked for."""
-    name = getattr(typing.get_origin(wanted) or wanted, "__name__", "")
-    module = getattr(wanted, "__module__", "").partition(".")[0]
+def load_as(python_type: object, files: Sequence[ParquetFile]) -> object:
+    """Files as one pa.Table, pandas.DataFrame, dataset or list of dicts, as `python_type` asks."""
+    name = getattr(typing.get_origin(python_type) or python_type, "__name__", "")
+    module = getattr(python_type, "__module__", "").partition(".")[0]
     if name == "DataFrame" and module == "pandas":
         return to_pandas(_table(files))
     if name == "Dataset" and module == "pyarrow":
@@ -219,7 +219,7 @@ def load_as(wanted: object, files: Sequence[ParquetFile]) -> object:
     if name == "list":
         table = _table(files)
         columns = [
-            column.to_pylist() if (values := _loaded(table, i)) is None else values
+            column.to_pylist() if (values := _user_values(table, i)) is None else values
             for i, column in enumerate(table.columns)
         ]
         return [dict(zip(table.column_names, row, strict=True)) for row in zip(*columns, strict=True)]
@@ -227,7 +227,7 @@ def load_as(wanted: object, files: Sequence[ParquetFile]) -> object:
 
 
 def _table(files: Sequence[ParquetFile]) -> pa.Table:
-    rows = chained([file.rows() for file in files])
+    rows = concat_rows([file.rows() for file in files])
     return rows.table(rows.schema.names)
 
 
@@ -235,7 +235,7 @@ def _dataset(files: Sequence[ParquetFile]) -> ds.Dataset:
     import pyarrow.dataset as ds
 
     paths = [file.path for file in files]
-    schema = chained([file.rows() for file in files]).schema
+    schema = concat_rows([file.rows() for file in files]).schema
     return ds.dataset([path.path for path in paths], schema, format="parquet", filesystem=paths[0].fs)
 
 
@@ -243,17 +243,17 @@ def to_pandas(table: pa.Table) -> pd.DataFrame:
     """A table as a DataFrame: Json cells as Python objects, images as PIL images, the rest as pandas has it."""
     import pandas as pd
 
-    every = {i: _loaded(table, i) for i in range(table.num_columns)}
-    parsed = {i: values for i, values in every.items() if values is not None}
-    frame: pd.DataFrame = table.drop_columns([table.column_names[i] for i in parsed]).to_pandas()
-    for i, values in parsed.items():
+    values_of = {i: _user_values(table, i) for i in range(table.num_columns)}
+    converted = {i: values for i, values in values_of.items() if values is not None}
+    frame: pd.DataFrame = table.drop_columns([table.column_names[i] for i in converted]).to_pandas()
+    for i, values in converted.items():
         frame.insert(i, table.column_names[i], pd.Series(values, dtype=object, index=frame.index))
     return frame
 
 
-def _loaded(table: pa.Table, i: int) -> list[Any] | None:
+def _user_values(table: pa.Table, i: int) -> list[Any] | None:
     try:
-        return loaded(table.column(i), table.schema.field(i))
+        return to_user_values(table.column(i), table.schema.field(i))
     except CellError as e:
         msg = f"column {table.column_names[i]!r}: {e.message}"
         raise SourceError(msg) from e
@@ -271,7 +271,7 @@ def _file_metadata(file: ParquetFile, rows: int, *, partitioned: bool) -> dict[s
     }
 
 
-def _described(value: object) -> str:
+def _type_text(value: object) -> str:
     if isinstance(value, Mapping):
         return f"a dict with the keys {sorted(map(str, value))[:5]}"
     return type(value).__name__

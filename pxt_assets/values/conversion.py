@@ -11,8 +11,8 @@ from pathlib import PurePath
 from typing import TYPE_CHECKING, Any
 
 from pxt_assets.errors import CellError
-from pxt_assets.values.json_text import dumps, encodable
-from pxt_assets.values.media import Media, Reading, is_image, media_of, opened
+from pxt_assets.values.json_text import dumps, replace_surrogates
+from pxt_assets.values.media import Media, ReadOptions, is_image, media_of, open_image
 from pxt_assets.values.sniff import IMAGE_FORMATS
 from pxt_assets.values.types import (
     Array,
@@ -43,24 +43,24 @@ def to_arrow(values: Sequence[Any], column_type: type[ColumnType]) -> pa.Array:
     import pyarrow as pa
 
     if column_type is Json:
-        storage = pa.array([None if v is None else encodable(dumps(v)) for v in values], pa.string())
+        storage = pa.array([None if v is None else replace_surrogates(dumps(v)) for v in values], pa.string())
         return pa.ExtensionArray.from_storage(Json.arrow(), storage)
     if column_type is String:
-        return pa.array([None if v is None else encodable(v) for v in values], pa.string())
+        return pa.array([None if v is None else replace_surrogates(v) for v in values], pa.string())
     if issubclass(column_type, Array):
-        vectors = _vectors(values)
+        vectors = _vector_array(values)
         return vectors if column_type.dim is None else vectors.cast(column_type.arrow())
     if is_media(column_type):
-        return pa.array([None if v is None else _struct(v) for v in values], column_type.arrow())
+        return pa.array([None if v is None else _media_struct(v) for v in values], column_type.arrow())
     if column_type is ImageData:
-        return _image_data(values)
+        return _image_data_array(values)
     if column_type is ImageList:
-        return copied(values, column_type.arrow())
+        return back_to_arrow(values, column_type.arrow())
     return pa.array(values, column_type.arrow())
 
 
-def copied(values: Sequence[Any], arrow_type: pa.DataType) -> pa.Array:
-    """Values that `to_python` gave, as an Arrow array of the type that they had."""
+def back_to_arrow(values: Sequence[Any], arrow_type: pa.DataType) -> pa.Array:
+    """Values that `to_python` returned, as an Arrow array of their original type."""
     import pyarrow as pa
 
     if is_json(arrow_type):
@@ -71,19 +71,19 @@ def copied(values: Sequence[Any], arrow_type: pa.DataType) -> pa.Array:
 def _arrow_form(value: Any) -> Any:
     if isinstance(value, list):
         return [_arrow_form(v) for v in value]
-    return _struct(value) if isinstance(value, Media) else value
+    return _media_struct(value) if isinstance(value, Media) else value
 
 
-def _struct(media: Media) -> dict[str, Any]:
+def _media_struct(media: Media) -> dict[str, Any]:
     return {"bytes": media.content, "path": media.path or media.url}
 
 
-def _image_data(values: Sequence[Any]) -> pa.Array:
+def _image_data_array(values: Sequence[Any]) -> pa.Array:
     import pyarrow as pa
 
     wanted = ImageData.arrow()
     present = [v or {} for v in values]
-    data = [None if v is None else [_struct(image) for image in v["data"]] for v in values]
+    data = [None if v is None else [_media_struct(image) for image in v["data"]] for v in values]
     return pa.StructArray.from_arrays(
         [
             pa.array([v.get("created") for v in present], pa.int64()),
@@ -95,7 +95,7 @@ def _image_data(values: Sequence[Any]) -> pa.Array:
     )
 
 
-def _vectors(values: Sequence[Any]) -> pa.Array:
+def _vector_array(values: Sequence[Any]) -> pa.Array:
     import numpy as np
     import pyarrow as pa
 
@@ -111,30 +111,30 @@ def _vectors(values: Sequence[Any]) -> pa.Array:
 def to_python(
     column: pa.ChunkedArray | pa.Array,
     declared: type[ColumnType] | None = None,
-    reading: Reading | None = None,
+    options: ReadOptions | None = None,
 ) -> list[Any]:
     """A column's values as Python objects: JSON parsed, images and sounds as Media, nulls as None.
 
-    Where the column is declared Image or Audio, paths are read. A value that does not hold what the column is declared
-    to hold is returned as the CellError that whoever uses it has to raise, so that one bad row does not fail the others.
+    Where the column is declared Image or Audio, paths are read. A value that is not of the declared type is returned as a
+    CellError, which its user raises, so that one bad row does not fail the others.
     """
     if is_json(column.type):
-        values = [None if text is None else _parsed(text) for text in json_texts(column).to_pylist()]
-        return [_media(v, declared, reading) for v in values] if is_media(declared) else values
+        values = [None if text is None else _parse_json(text) for text in json_texts(column).to_pylist()]
+        return [_media_or_error(v, declared, options) for v in values] if is_media(declared) else values
     values = column.to_pylist()
     if declared is Json and values:
-        return [_parsed(v) if isinstance(v, str) else v for v in values]
+        return [_parse_json(v) if isinstance(v, str) else v for v in values]
     if is_media(declared):
-        return [_media(v, declared, reading) for v in values]
+        return [_media_or_error(v, declared, options) for v in values]
     convert = _converter(column.type)
     return values if convert is None else [None if v is None else convert(v) for v in values]
 
 
-def loaded(column: pa.ChunkedArray | pa.Array, field: pa.Field) -> list[Any] | None:
-    """A column's values for people: JSON parsed, images as PIL images, sounds as `{"bytes", "path"}`.
+def to_user_values(column: pa.ChunkedArray | pa.Array, field: pa.Field) -> list[Any] | None:
+    """A column's values for users: JSON parsed, images as PIL images, sounds as `{"bytes", "path"}`.
 
-    So is an image that cannot be opened, or is not there: one such photo is no reason to withhold the others. None
-    where Arrow's own conversion does. Raises CellError for text that is not JSON.
+    An image that is missing or cannot be opened is `{"bytes", "path"}` too, so that the others can be loaded. None where
+    Arrow's own conversion is enough. Raises CellError for text that is not JSON.
     """
     declared = media_type(field)
     if declared is None and _converter(field.type) is None:
@@ -143,24 +143,24 @@ def loaded(column: pa.ChunkedArray | pa.Array, field: pa.Field) -> list[Any] | N
     if declared is not None and any(isinstance(value, CellError) for value in values):
         stored = column.to_pylist()
         values = [s if isinstance(v, CellError) else v for v, s in zip(values, stored, strict=True)]
-    return [_shown(value) for value in values]
+    return [_user_value(value) for value in values]
 
 
-def _shown(value: Any) -> Any:
+def _user_value(value: Any) -> Any:
     if isinstance(value, CellError):
         raise value
     if isinstance(value, Media):
         if value.content is not None and value.format in IMAGE_FORMATS:
             with suppress(CellError):
-                return opened(value.content)
-        return _struct(value)
+                return open_image(value.content)
+        return _media_struct(value)
     if isinstance(value, dict):
-        return {k: _shown(v) for k, v in value.items()}
-    return [_shown(v) for v in value] if isinstance(value, list) else value
+        return {k: _user_value(v) for k, v in value.items()}
+    return [_user_value(v) for v in value] if isinstance(value, list) else value
 
 
-def _media(
-    value: Any, declared: type[ColumnType] | None, reading: Reading | None = None
+def _media_or_error(
+    value: Any, declared: type[ColumnType] | None, options: ReadOptions | None = None
 ) -> Media | CellError | None:
     if value is None or isinstance(value, CellError):
         return value
@@ -171,75 +171,75 @@ def _media(
     ):
         return None
     try:
-        return media_of(value, declared, reading or Reading())
+        return media_of(value, declared, options or ReadOptions())
     except CellError as e:
-        return e.to_keep()
+        return e.without_frames()
 
 
 def _converter(arrow_type: pa.DataType) -> Callable[[Any], Any] | None:
-    """What makes Python values of those that Arrow gives; None if these are as they should be."""
+    """The function from Arrow's Python values to ours; None where they are the same."""
     import pyarrow as pa
 
     if is_media_struct(arrow_type):
-        return partial(_media, declared=None)
+        return partial(_media_or_error, declared=None)
     if is_json(arrow_type):
-        return _parsed
+        return _parse_json
     if pa.types.is_struct(arrow_type):
         inner = {f.name: _converter(f.type) for f in arrow_type}
         if arrow_type == ImageData.arrow():
-            inner["usage"] = _parsed
-        changed = {name: convert for name, convert in inner.items() if convert is not None}
-        return partial(_converted_struct, changed) if changed else None
+            inner["usage"] = _parse_json
+        converters = {name: convert for name, convert in inner.items() if convert is not None}
+        return partial(_convert_struct, converters) if converters else None
     if pa.types.is_list(arrow_type) or pa.types.is_large_list(arrow_type):
         convert = _converter(arrow_type.value_type)
-        return None if convert is None else partial(_converted_list, convert)
+        return None if convert is None else partial(_convert_list, convert)
     return None
 
 
-def _converted_struct(converters: Mapping[str, Callable[[Any], Any]], value: Mapping[str, Any]) -> Any:
+def _convert_struct(converters: Mapping[str, Callable[[Any], Any]], value: Mapping[str, Any]) -> Any:
     return {k: v if v is None or k not in converters else converters[k](v) for k, v in value.items()}
 
 
-def _converted_list(convert: Callable[[Any], Any], value: Sequence[Any]) -> Any:
+def _convert_list(convert: Callable[[Any], Any], value: Sequence[Any]) -> Any:
     return [None if v is None else convert(v) for v in value]
 
 
 def json_texts(column: pa.ChunkedArray | pa.Array) -> pa.ChunkedArray | pa.Array:
-    """A column of Json as text."""
+    """A Json column as text."""
     import pyarrow as pa
 
     return column.cast(column.type.storage_type) if isinstance(column, pa.ChunkedArray) else column.storage
 
 
-def _parsed(text: str) -> object:
+def _parse_json(text: str) -> object:
     try:
         return json.loads(text)
     except ValueError as e:
         return CellError("TypeError", f"got text that is not JSON ({e}): {text[:80]!r}")
 
 
-def checked(value: object, column_type: type[ColumnType]) -> object:
+def check_value(value: object, column_type: type[ColumnType]) -> object:
     """The value, if a column of this type can hold it.
 
-    Raises CellError("TypeError"), which says what was got and what is allowed.
+    Raises CellError otherwise, which says what was got and what is allowed.
     """
     if value is None:
         return value
     if column_type is Json:
-        return _checked_json(value)
+        return _check_json(value)
     if is_media(column_type):
-        return _checked_media(value, column_type)
+        return _check_media(value, column_type)
     if column_type is ImageList:
-        return _checked_images(value)
+        return _check_images(value)
     if issubclass(column_type, Array):
-        return _checked_vector(value, column_type)
+        return _check_vector(value, column_type)
     if column_type is Int and isinstance(value, int) and not -(2**63) <= value < 2**63:
         msg = f"got the integer {value}, allowed: 64 bits; keep it as text"
         raise CellError("OverflowError", msg)
     if column_type is Float and isinstance(value, int) and abs(value) > sys.float_info.max:
         msg = f"got an integer of {value.bit_length()} bits, allowed: what a 64-bit float can hold; keep it as text"
         raise CellError("OverflowError", msg)
-    allowed = _PYTHON.get(column_type)
+    allowed = _PYTHON_TYPES.get(column_type)
     if allowed is None or (
         isinstance(value, allowed) and not (isinstance(value, bool) and column_type is not Bool)
     ):
@@ -248,7 +248,7 @@ def checked(value: object, column_type: type[ColumnType]) -> object:
     raise CellError("TypeError", msg)
 
 
-def _checked_json(value: object) -> object:
+def _check_json(value: object) -> object:
     try:
         dumps(value)
     except (TypeError, ValueError) as e:
@@ -257,21 +257,21 @@ def _checked_json(value: object) -> object:
     return value
 
 
-def _checked_media(value: object, column_type: type[ColumnType]) -> Media:
+def _check_media(value: object, column_type: type[ColumnType]) -> Media:
     if isinstance(value, bytes | PurePath | Media) or is_image(value):
         return media_of(value, column_type)
     msg = f"got {type(value).__name__} {str(value)[:80]!r}, allowed: {type_name(column_type)} (bytes, a PIL image or a pathlib.Path) or null"
     raise CellError("TypeError", msg)
 
 
-def _checked_images(value: object) -> object:
+def _check_images(value: object) -> object:
     if isinstance(value, list) and all(v is None or isinstance(v, Media) for v in value):
         return value
     msg = f"got {type(value).__name__} {str(value)[:80]!r}, allowed: a list of images or null"
     raise CellError("TypeError", msg)
 
 
-def _checked_vector(value: object, column_type: type[Array]) -> object:
+def _check_vector(value: object, column_type: type[Array]) -> object:
     import numpy as np
 
     try:
@@ -284,7 +284,7 @@ def _checked_vector(value: object, column_type: type[Array]) -> object:
     return value
 
 
-_PYTHON: dict[type[ColumnType], tuple[type, ...]] = {
+_PYTHON_TYPES: dict[type[ColumnType], tuple[type, ...]] = {
     String: (str,),
     Int: (int,),
     Float: (float, int),

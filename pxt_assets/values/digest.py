@@ -1,4 +1,4 @@
-"""Digests: what names a request's answer, and tells equal contents from others."""
+"""Digests, which name a request's answer and identify equal contents."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ DIGEST_BYTES = 16
 
 
 def digest(*parts: bytes) -> bytes:
-    """The 128-bit BLAKE2b digest of the parts, each told apart from the next by its length."""
+    """The 128-bit BLAKE2b digest of the parts, each preceded by its length."""
     h = hashlib.blake2b(digest_size=DIGEST_BYTES)
     for part in parts:
         h.update(b"%d:" % len(part))
@@ -17,5 +17,5 @@ def digest(*parts: bytes) -> bytes:
 
 
 def simulated_digest(real: bytes) -> bytes:
-    """The name of a simulator's answer to the request that `real` names: never the name of the API's answer."""
+    """The digest of a simulator's answer to the request of the digest `real`; it never equals one of the API's."""
     return digest(b"simulated", real)

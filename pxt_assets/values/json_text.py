@@ -1,4 +1,4 @@
-"""Values as JSON text: as it is stored and sent, and as it is hashed."""
+"""Values as JSON text, in the form that is stored and sent, and in the form that is hashed."""
 
 from __future__ import annotations
 
@@ -10,24 +10,23 @@ from functools import cache
 from typing import Any
 
 Media = Any
-"""An image or a sound that is sent: what has a `data_url`. This module knows no more of it."""
+"""An image or a sound that is sent: any object with a `data_url`."""
 
 
 def dumps(value: object, media: Callable[[Media], object] | None = None) -> str:
-    """Compact JSON text of a value, keys as they come, text unescaped: the form that is stored and sent.
+    """Compact JSON text of a value, keys in their order, text unescaped: the form that is stored and sent.
 
-    Dates and times become ISO 8601 text, decimals their digits, images and sounds what `media` makes of them. Raises
-    TypeError or ValueError for what JSON cannot hold (bytes, NaN).
+    Dates and times become ISO 8601 text, decimals their digits, images and sounds what `media` returns. Raises TypeError or ValueError for what JSON cannot hold (bytes, NaN).
     """
-    return (_encoder if media is None else _made(media)).encode(value)
+    return (_encoder if media is None else _media_encoder(media)).encode(value)
 
 
-def canonical(value: object, media: Callable[[Media], object] | None = None) -> str:
+def canonical_json(value: object, media: Callable[[Media], object] | None = None) -> str:
     """The same with keys sorted: the form that is hashed. Equal for dicts that differ in order alone.
 
-    `media` is kept for the next call: give a function that holds nothing.
+    `media` is cached for good, so it must not be a closure.
     """
-    return (_canonical_encoder if media is None else _canonical_made(media)).encode(value)
+    return (_canonical_encoder if media is None else _canonical_media_encoder(media)).encode(value)
 
 
 def _default(value: object) -> object:
@@ -48,11 +47,11 @@ def _default(value: object) -> object:
 
 
 @cache
-def _canonical_made(media: Callable[[Media], object]) -> json.JSONEncoder:
-    return _made(media, sort_keys=True)
+def _canonical_media_encoder(media: Callable[[Media], object]) -> json.JSONEncoder:
+    return _media_encoder(media, sort_keys=True)
 
 
-def _made(media: Callable[[Media], object], *, sort_keys: bool = False) -> json.JSONEncoder:
+def _media_encoder(media: Callable[[Media], object], *, sort_keys: bool = False) -> json.JSONEncoder:
     return _new_encoder(lambda value: media(value) if _is_media(value) else _default(value), sort_keys)
 
 
@@ -69,7 +68,7 @@ def _new_encoder(default: Callable[[object], object], sort_keys: bool) -> json.J
 _encoder, _canonical_encoder = _new_encoder(_default, sort_keys=False), _new_encoder(_default, sort_keys=True)
 
 
-def encodable(text: str) -> str:
+def replace_surrogates(text: str) -> str:
     """The text with lone surrogates, which UTF-8 cannot hold, replaced by U+FFFD."""
     try:
         text.encode()

@@ -1,4 +1,4 @@
-"""Images and sounds: where they come from, what they are, how they are sent."""
+"""Images and sounds: how they are read, identified, encoded and sent."""
 
 from __future__ import annotations
 
@@ -15,31 +15,31 @@ from urllib.parse import unquote
 
 from pxt_assets.errors import CellError
 from pxt_assets.values.digest import digest
-from pxt_assets.values.sniff import AUDIO_FORMATS, IMAGE_FORMATS, MIME_TYPES, sniffed
+from pxt_assets.values.sniff import AUDIO_FORMATS, IMAGE_FORMATS, MIME_TYPES, sniff_format
 from pxt_assets.values.types import Audio, ColumnType, Image
 
 if TYPE_CHECKING:
     import PIL.Image
 
 MAX_READ_BYTES = 512 * 2**20
-"""A file that is larger is not read, whoever asks."""
+"""A larger file is never read."""
 MAX_AUDIO_BYTES = 25 * 2**20
 """A recording that is uploaded. Source: https://platform.openai.com/docs/guides/speech-to-text"""
 MAX_IMAGE_BYTES = 50 * 2**20
 """An image that is sent or uploaded. Source: https://platform.openai.com/docs/api-reference/images/createEdit; in a
 message it is what a whole request could hold until April 2026, and what single images are still refused beyond."""
-_LOCAL = ("", "file", "local")
-_STORES = ("memory", "s3", "s3a", "gs", "gcs", "az", "abfs", "abfss", "adl")
-"""Protocols that a path may have: storages, nothing that asks another host in this machine's name."""
+_LOCAL_PROTOCOLS = ("", "file", "local")
+_STORAGE_PROTOCOLS = ("memory", "s3", "s3a", "gs", "gcs", "az", "abfs", "abfss", "adl")
+"""Protocols that a path may have: only storages, as any other would let a table send requests from this machine."""
 _PROTOCOL = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*)://")
-_KEPT_BY_PILLOW = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF")
+_PILLOW_FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF")
 
 
 @dataclass(frozen=True)
 class Media:
-    """An image or a sound: its bytes, or for an image its URL, which the API fetches by itself.
+    """An image or a sound: its bytes, or for an image its URL, which the API fetches itself.
 
-    `path` says where it came from, or would be saved as; it is never read after this has been made.
+    `path` is where it came from or would be saved to; it is not read any more.
     """
 
     content: bytes | None = field(repr=False)
@@ -48,12 +48,12 @@ class Media:
 
     @cached_property
     def format(self) -> str | None:
-        """What the bytes are: `jpeg`, `png`, `mp3`, ...; None if they are nothing known."""
-        return None if self.content is None else sniffed(self.content)
+        """The format of the bytes: `jpeg`, `png`, `mp3`, ...; None for an unknown one."""
+        return None if self.content is None else sniff_format(self.content)
 
     @cached_property
     def digest(self) -> str:
-        """Names the content, in hex; of a URL the URL."""
+        """The digest of the content, or of the URL, in hex."""
         return (
             digest(b"url", (self.url or "").encode()).hex()
             if self.content is None
@@ -67,26 +67,26 @@ class Media:
 
 
 @dataclass(frozen=True)
-class Sent:
-    """An image or a sound where the API takes one: in a JSON body as a data URL, in a form as a file."""
+class MediaArgument:
+    """An image or a sound as an argument of the API: in a JSON body a data URL, in a form a file."""
 
     media: Media
 
     @property
     def data_url(self) -> str:
-        """The content as a data URL; of a URL the URL itself."""
+        """The content as a data URL; a URL as it is."""
         if self.media.content is None:
             return str(self.media.url)
         return f"data:{self.mime_type};base64,{base64.b64encode(self.media.content).decode()}"
 
     @property
     def mime_type(self) -> str:
-        """What the content is, for the server."""
+        """The MIME type of the content."""
         return MIME_TYPES[str(self.media.format)]
 
     @property
     def digest(self) -> str:
-        """Names the content."""
+        """The digest of the content, in hex."""
         return self.media.digest
 
     @property
@@ -103,33 +103,35 @@ def is_image(value: object) -> TypeGuard[PIL.Image.Image]:
 
 
 @dataclass(frozen=True)
-class Reading:
-    """How the files that columns name are read."""
+class ReadOptions:
+    """How the files named in columns are read."""
 
     storage_options: Mapping[str, Any] = field(default_factory=dict, repr=False)
-    """Of the file systems that hold them."""
+    """The options of their file systems."""
     for_api: bool = False
-    """Whether they are read for the API alone: then none that is over its limits."""
+    """Whether they are read for the API alone, whose size limits then apply."""
 
     def check(self, path: str, size: int, column_type: type[ColumnType]) -> None:
         """Raises CellError for a file that is too large to be read."""
         is_audio = issubclass(column_type, Audio)
         most = (MAX_AUDIO_BYTES if is_audio else MAX_IMAGE_BYTES) if self.for_api else MAX_READ_BYTES
         if size > most:
-            what = "Audio" if is_audio else "Image"
-            msg = f"{_shown(path)} has {size:,} bytes, allowed: {most:,}; make it smaller upstream"
-            raise CellError(f"{what}TooLarge", msg)
+            kind = "Audio" if is_audio else "Image"
+            msg = f"{_quote_path(path)} has {size:,} bytes, allowed: {most:,}; make it smaller upstream"
+            raise CellError(f"{kind}TooLarge", msg)
 
 
-_PLAIN = Reading()
+_DEFAULT_OPTIONS = ReadOptions()
 
 
-def media_of(value: object, column_type: type[ColumnType] | None, reading: Reading = _PLAIN) -> Media:
+def media_of(
+    value: object, column_type: type[ColumnType] | None, options: ReadOptions = _DEFAULT_OPTIONS
+) -> Media:
     """The image or sound that a value of an Image or Audio column stands for.
 
-    Takes bytes, a PIL image, a path or URL as text, a data URL, or `{"bytes", "path"}`. A path is read, and must hold
-    what `column_type` says; None stands for a column that was not declared, of which nothing is read. Raises
-    CellError, which never quotes what a file holds.
+    Takes bytes, a PIL image, a path or URL as text, a data URL, or `{"bytes", "path"}`. A path is read, and must be
+    of `column_type`; None means that the column was not declared and nothing is read. Raises CellError, which never
+    quotes what a file holds.
     """
     if isinstance(value, Media):
         return value
@@ -141,38 +143,40 @@ def media_of(value: object, column_type: type[ColumnType] | None, reading: Readi
             return Media(bytes(content), path if isinstance(path, str) else None)
         value = path if content is None and path is not None else value
     if is_image(value):
-        return Media(encoded(value))
+        return Media(encode_image(value))
     if isinstance(value, PurePath):
         if column_type is not None and (file := Path(value)).is_file():
-            told = file.stat()
-            return _constant(str(value), issubclass(column_type, Audio), told.st_mtime_ns, told.st_size)
+            status = file.stat()
+            return _read_constant(
+                str(value), issubclass(column_type, Audio), status.st_mtime_ns, status.st_size
+            )
         value = str(value)
     if not isinstance(value, str):
         msg = f"got {type(value).__name__}, allowed: bytes, a path, a URL, or a PIL image"
         raise CellError("TypeError", msg)
     if value.startswith("data:"):
-        return Media(_of_data_url(value))
+        return Media(_decode_data_url(value))
     if _protocol(value) in ("http", "https"):
         return Media(None, url=value)
     if column_type is None:
         msg = "got a path in a column that was not declared; declare it in schema= as Image or Audio to have it read"
         raise CellError("UndeclaredPath", msg)
-    return _read(value, column_type, reading)
+    return _read_media(value, column_type, options)
 
 
 @lru_cache(maxsize=16)
-def _constant(path: str, is_audio: bool, _mtime_ns: int, _size: int) -> Media:
-    """A file that code names, and that all rows share: read once for as long as it stays as it is."""
-    return _read(path, Audio if is_audio else Image, Reading(for_api=True))
+def _read_constant(path: str, is_audio: bool, _mtime_ns: int, _size: int) -> Media:
+    """A file named in code, which all rows share: read once until it changes."""
+    return _read_media(path, Audio if is_audio else Image, ReadOptions(for_api=True))
 
 
 def _protocol(text: str) -> str:
-    """`s3` of `s3://...`, "" of a local path. A text out of a table may be any: urllib refuses some with ValueError."""
+    """`s3` of `s3://...`, "" of a local path. Not parsed by urllib, which raises ValueError for some texts of tables."""
     found = _PROTOCOL.match(text)
     return found[1].lower() if found else ""
 
 
-def _of_data_url(url: str) -> bytes:
+def _decode_data_url(url: str) -> bytes:
     header, _, data = url.partition(",")
     if not header.endswith(";base64"):
         msg = "got a data URL that is not base64, allowed: data:image/...;base64,..."
@@ -184,44 +188,46 @@ def _of_data_url(url: str) -> bytes:
         raise CellError("ValueError", msg) from e
 
 
-def _read(path: str, column_type: type[ColumnType], reading: Reading) -> Media:
-    content = _content(path, column_type, reading)
+def _read_media(path: str, column_type: type[ColumnType], options: ReadOptions) -> Media:
+    content = _read_bytes(path, column_type, options)
     wanted = AUDIO_FORMATS if issubclass(column_type, Audio) else IMAGE_FORMATS
     media = Media(content, path)
     if media.format not in wanted:
         kind = "audio" if issubclass(column_type, Audio) else "image"
-        msg = f"{_shown(path)} holds no {kind} of a known format ({', '.join(sorted(wanted))})"
+        msg = f"{_quote_path(path)} holds no {kind} of a known format ({', '.join(sorted(wanted))})"
         raise CellError("NotMedia", msg)
     return media
 
 
-def _content(path: str, column_type: type[ColumnType], reading: Reading) -> bytes:
+def _read_bytes(path: str, column_type: type[ColumnType], options: ReadOptions) -> bytes:
     protocol = _protocol(path)
-    if protocol not in (*_LOCAL, *_STORES) or (protocol not in _LOCAL and "::" in path):
-        msg = f"{_shown(path)} is no path of a storage; allowed: a local path, or a URL with {', '.join(_STORES)}"
+    if protocol not in (*_LOCAL_PROTOCOLS, *_STORAGE_PROTOCOLS) or (
+        protocol not in _LOCAL_PROTOCOLS and "::" in path
+    ):
+        msg = f"{_quote_path(path)} is no path of a storage; allowed: a local path, or a URL with {', '.join(_STORAGE_PROTOCOLS)}"
         raise CellError("ValueError", msg)
     try:
-        if protocol in _LOCAL:
-            local = _local(path, protocol)
+        if protocol in _LOCAL_PROTOCOLS:
+            local = _local_file(path, protocol)
             if not local.is_file():  # a device or a pipe would never end
-                msg = f"{_shown(path)} is no file"
+                msg = f"{_quote_path(path)} is no file"
                 raise CellError("FileNotFoundError", msg)
-            reading.check(path, local.stat().st_size, column_type)
+            options.check(path, local.stat().st_size, column_type)
             return local.read_bytes()
         from fsspec.core import url_to_fs
 
-        fs, inner = url_to_fs(path, **reading.storage_options)
-        reading.check(path, fs.size(inner) or 0, column_type)
+        fs, inner = url_to_fs(path, **options.storage_options)
+        options.check(path, fs.size(inner) or 0, column_type)
         content: bytes = fs.cat_file(inner)
         return content
     except CellError:
         raise
     except Exception as e:  # every storage has errors of its own, which may quote credentials
-        msg = f"{_shown(path)} cannot be read"
+        msg = f"{_quote_path(path)} cannot be read"
         raise CellError(type(e).__name__, msg) from None
 
 
-def _local(path: str, protocol: str) -> Path:
+def _local_file(path: str, protocol: str) -> Path:
     """The file of a path, or of a URL as fsspec writes it (unquoted) or as the standard has it (quoted)."""
     if not protocol:
         return Path(path)
@@ -229,40 +235,40 @@ def _local(path: str, protocol: str) -> Path:
     return Path(name) if "%" not in name or Path(name).is_file() else Path(unquote(name))
 
 
-def _shown(path: str) -> str:
-    """A path as a message quotes it: what a table has in a path's place may be megabytes."""
+def _quote_path(path: str) -> str:
+    """A path as a message quotes it, cut: a table may have megabytes in its place."""
     return repr(path if len(path) <= 200 else f"{path[:200]}…")
 
 
-def encoded(image: PIL.Image.Image, format: str | None = None, mode: str | None = None) -> bytes:
-    """A PIL image as a file: in the format it was opened from, so that a JPEG stays one; PNG otherwise.
+def encode_image(image: PIL.Image.Image, format: str | None = None, mode: str | None = None) -> bytes:
+    """A PIL image as the bytes of a file, in `format`; by default in the format it was opened from, or as PNG.
 
-    Which way up it is told to be is kept, or where the format changes carried out. `mode` is Pillow's, None for that of
-    the image. Raises CellError for one that cannot be decoded or encoded.
+    The EXIF orientation is kept, or applied where the format changes. `mode` is Pillow's, None for that of the image.
+    Raises CellError for an image that cannot be decoded or encoded.
     """
-    own = "JPEG" if image.format == "MPO" else image.format  # what telephones call their JPEGs with a preview
-    wanted = (format or own or "PNG").upper()
-    if wanted not in _KEPT_BY_PILLOW:
-        wanted = "PNG"
-    target = io.BytesIO()
+    own = "JPEG" if image.format == "MPO" else image.format  # a JPEG with a preview, as telephones make it
+    target_format = (format or own or "PNG").upper()
+    if target_format not in _PILLOW_FORMATS:
+        target_format = "PNG"
+    file = io.BytesIO()
     try:
-        if own is not None and own != wanted:
+        if own is not None and own != target_format:
             from PIL.ImageOps import exif_transpose
 
             image = exif_transpose(image)
         if mode is not None:
             image = image.convert(mode)
-        if wanted == "PNG":
+        if target_format == "PNG":
             image = _in_png_mode(image)
-        image.save(target, wanted, **_options(image, wanted))
+        image.save(file, target_format, **_save_options(image, target_format))
     except Exception as e:  # Pillow's plugins raise what they like for a broken image
-        msg = f"the image cannot be encoded as {wanted} ({type(e).__name__})"
+        msg = f"the image cannot be encoded as {target_format} ({type(e).__name__})"
         raise CellError("ImageError", msg) from e
-    return target.getvalue()
+    return file.getvalue()
 
 
-def _options(image: PIL.Image.Image, format: str) -> dict[str, Any]:
-    """How to save an image so that it stays as it is."""
+def _save_options(image: PIL.Image.Image, format: str) -> dict[str, Any]:
+    """Pillow's options to save an image with as little change as possible."""
     from PIL.JpegImagePlugin import JpegImageFile, get_sampling
 
     options: dict[str, Any] = {}
@@ -273,7 +279,7 @@ def _options(image: PIL.Image.Image, format: str) -> dict[str, Any]:
         is_file = isinstance(image, JpegImageFile) and tables
         options |= {"qtables": tables, "subsampling": get_sampling(image)} if is_file else {"quality": 95}
     if format in ("JPEG", "PNG", "WEBP") and image.format is not None:
-        with suppress(Exception):  # one that is broken tells nothing
+        with suppress(Exception):  # broken EXIF is left out
             if exif := image.getexif():
                 options["exif"] = exif.tobytes()
     if format == "JPEG" and image.info.get("icc_profile"):
@@ -293,8 +299,8 @@ def _in_png_mode(image: PIL.Image.Image) -> PIL.Image.Image:
     return image.convert(_PNG_MODE_OF.get(image.mode, "RGB"))
 
 
-def opened(content: bytes) -> PIL.Image.Image:
-    """The bytes as a PIL image, decoded when its pixels are asked for. Raises CellError if they are none."""
+def open_image(content: bytes) -> PIL.Image.Image:
+    """The bytes as a PIL image, decoded when its pixels are needed. Raises CellError for other bytes."""
     import PIL.Image
 
     try:

@@ -1,4 +1,4 @@
-"""What a file is, told by its first bytes: a name or a declared type is only a claim."""
+"""The format of a file, by its first bytes: its name or declared type may be wrong."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ MIME_TYPES = {
     "webp": "image/webp",
 }
 
-_STARTS = {
+_SIGNATURES = {
     b"\x89PNG\r\n\x1a\n": "png",
     b"\xff\xd8\xff": "jpeg",
     b"GIF87a": "gif",
@@ -37,8 +37,8 @@ _STARTS = {
     b"\0\0\x01\xba": "mpeg",
     b"\0\0\x01\xb3": "mpeg",
 }
-_RIFF = {b"WEBP": "webp", b"WAVE": "wav"}
-_BRANDS = {
+_RIFF_FORMATS = {b"WEBP": "webp", b"WAVE": "wav"}
+_FTYP_BRANDS = {
     b"avif": "avif",
     b"avis": "avif",
     b"heic": "heic",
@@ -51,28 +51,28 @@ _BRANDS = {
     b"M4A ": "m4a",
     b"M4B ": "m4a",
 }
-"""Of ISO media files; any other brand is mp4."""
+"""The formats by brand of ISO media files; any other brand is mp4."""
 
 
-def sniffed(content: bytes) -> str | None:
+def sniff_format(content: bytes) -> str | None:
     """The format of an image or a sound, as in IMAGE_FORMATS and AUDIO_FORMATS; None for anything else."""
-    for start, name in _STARTS.items():
+    for start, name in _SIGNATURES.items():
         if content.startswith(start):
             return name
     if content[:4] == b"RIFF":
-        return _RIFF.get(content[8:12])
+        return _RIFF_FORMATS.get(content[8:12])
     if content[4:8] == b"ftyp":
-        return _BRANDS.get(content[8:12], "mp4")
+        return _FTYP_BRANDS.get(content[8:12], "mp4")
     if content[:2] == b"BM" and content[6:10] == b"\0\0\0\0":  # the reserved fields
         return "bmp"
     if content[:3] == b"ID3" and len(content) > 10:
         size = sum((byte & 0x7F) << shift for byte, shift in zip(content[6:10], (21, 14, 7, 0), strict=True))
-        return _frame(content[10 + size :]) or "mp3"
-    return _frame(content)
+        return _mpeg_frame_format(content[10 + size :]) or "mp3"
+    return _mpeg_frame_format(content)
 
 
-def _frame(content: bytes) -> str | None:
-    """MPEG audio and ADTS begin with eleven set bits; the layer bits of ADTS are zero, as in no MPEG audio."""
+def _mpeg_frame_format(content: bytes) -> str | None:
+    """`mp3` or `aac` by the first frame: both begin with eleven set bits, and only AAC (ADTS) has zero layer bits."""
     if len(content) < 4 or content[0] != 0xFF or content[1] & 0xE0 != 0xE0:
         return None
     layer, version = (content[1] >> 1) & 3, (content[1] >> 3) & 3

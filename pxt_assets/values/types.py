@@ -81,7 +81,7 @@ class Array(ColumnType):
         shape, dtype = item, "float32"
         if isinstance(item, tuple) and len(item) == 2:
             shape, dtype = item[0], getattr(item[1], "__name__", str(item[1]))
-        if not _is_vector(shape) or dtype != "float32":
+        if not _is_vector_shape(shape) or dtype != "float32":
             msg = f"got Array[{item!r}]; a vector's type is Array[(length,), 'float32'] or Array[(None,), 'float32']"
             raise TypeError(msg)
         return _array(shape[0])
@@ -93,7 +93,7 @@ class Array(ColumnType):
         return pa.list_(pa.float32()) if cls.dim is None else pa.list_(pa.float32(), cls.dim)
 
 
-def _is_vector(shape: object) -> TypeGuard[tuple[int | None]]:
+def _is_vector_shape(shape: object) -> TypeGuard[tuple[int | None]]:
     if not isinstance(shape, tuple) or len(shape) != 1:
         return False
     return shape[0] is None or (type(shape[0]) is int and shape[0] > 0)
@@ -104,7 +104,7 @@ def _array(dim: int | None) -> type[Array]:
     return Array if dim is None else type("Array", (Array,), {"dim": dim, "__doc__": Array.__doc__})
 
 
-class _Media(ColumnType):
+class _MediaType(ColumnType):
     @classmethod
     def arrow(cls) -> pa.DataType:
         import pyarrow as pa
@@ -112,20 +112,20 @@ class _Media(ColumnType):
         return pa.struct([("bytes", pa.binary()), ("path", pa.string())])
 
 
-class Image(_Media):
+class Image(_MediaType):
     """A picture: `struct<bytes: binary, path: string>`, as Hugging Face `datasets` stores it."""
 
 
-class Audio(_Media):
+class Audio(_MediaType):
     """A sound: `struct<bytes: binary, path: string>`, as Hugging Face `datasets` stores it."""
 
 
 MEDIA_KEY = b"pxt_assets.type"
-"""The metadata of an Arrow field by which it says `Image` or `Audio`."""
+"""The metadata key of an Arrow field that says `Image` or `Audio`."""
 
 
 class ImageData(Json):
-    """The Json of the image functions, `{"created", "data": [Image, ...], "usage"}`: its images are no JSON.
+    """The Json of the image functions, `{"created", "data": [Image, ...], "usage"}`: its images are not JSON.
 
     `usage` is JSON text: Arrow cannot yet pick rows out of a struct that holds its JSON type.
     """
@@ -138,7 +138,7 @@ class ImageData(Json):
 
 
 class ImageList(Json):
-    """A list of images out of such a result: `tbl.drawn.data`, `tbl.drawn.data["*"]`."""
+    """A list of images of such a result: `tbl.drawn.data`, `tbl.drawn.data["*"]`."""
 
     @classmethod
     def arrow(cls) -> pa.DataType:
@@ -149,7 +149,7 @@ class ImageList(Json):
 
 def is_media(column_type: type[ColumnType] | None) -> bool:
     """Whether a column of this type holds images or sounds, and nothing else."""
-    return column_type is not None and issubclass(column_type, _Media)
+    return column_type is not None and issubclass(column_type, _MediaType)
 
 
 def is_media_struct(arrow_type: pa.DataType) -> bool:
@@ -158,12 +158,12 @@ def is_media_struct(arrow_type: pa.DataType) -> bool:
 
     if not pa.types.is_struct(arrow_type) or {f.name for f in arrow_type} != {"bytes", "path"}:
         return False
-    held = arrow_type.field("bytes").type
-    return _is_bytes(held) or bool(pa.types.is_null(held))
+    bytes_type = arrow_type.field("bytes").type
+    return _is_bytes(bytes_type) or bool(pa.types.is_null(bytes_type))
 
 
 def _is_bytes(arrow_type: pa.DataType) -> bool:
-    """Of any length. Other programs hand over views, and repeated values as a dictionary."""
+    """Whether a type is bytes, also as views or as a dictionary, which other programs use."""
     import pyarrow as pa
 
     if pa.types.is_dictionary(arrow_type):
@@ -176,21 +176,21 @@ def _is_bytes(arrow_type: pa.DataType) -> bool:
 
 
 def has_media(arrow_type: pa.DataType) -> bool:
-    """Whether values of an Arrow type hold images or sounds at any depth, or bytes, which may be some."""
+    """Whether values of an Arrow type hold images or sounds at any depth, or bytes, which may be such."""
     if is_media_struct(arrow_type) or _is_bytes(arrow_type):
         return True
     return any(has_media(arrow_type.field(i).type) for i in range(arrow_type.num_fields))
 
 
 def media_field(name: str, column_type: type[ColumnType]) -> pa.Field:
-    """An Arrow field of images or sounds; its metadata tells which of the two, as their Arrow type does not."""
+    """An Arrow field of images or sounds; its metadata says which, as their Arrow type is the same."""
     import pyarrow as pa
 
     return pa.field(name, column_type.arrow(), metadata={MEDIA_KEY: column_type.__name__.encode()})
 
 
 def media_type(field: pa.Field) -> type[ColumnType] | None:
-    """What a field says that it holds: Image or Audio, None where it says neither."""
+    """Image or Audio by the metadata of a field, None where it says neither."""
     return {b"Image": Image, b"Audio": Audio}.get((field.metadata or {}).get(MEDIA_KEY, b""))
 
 
@@ -211,8 +211,8 @@ def schema_entries(schema: pa.Schema) -> list[tuple[str, str]]:
     return [(field.name, "json" if is_json(field.type) else str(field.type)) for field in schema]
 
 
-def plain_type(arrow_type: pa.DataType) -> pa.DataType:
-    """The type with a vector's length left open: what cells of different files have in common."""
+def variable_length_type(arrow_type: pa.DataType) -> pa.DataType:
+    """The type, for a vector with its length left open, so that cells of different files fit it."""
     import pyarrow as pa
 
     return pa.list_(arrow_type.value_type) if pa.types.is_fixed_size_list(arrow_type) else arrow_type

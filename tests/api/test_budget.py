@@ -12,7 +12,7 @@ import pytest
 
 from pxt_assets.api.budget import Budget, BudgetReachedError
 from pxt_assets.api.client import Answer, Client
-from pxt_assets.api.estimate import Estimator, Observed
+from pxt_assets.api.estimate import Estimator, ObservedUsage
 from pxt_assets.api.meter import Meter
 from pxt_assets.api.pricing import cost_usd
 from pxt_assets.api.request import Request, Usage
@@ -30,7 +30,7 @@ PAID = 10 * 0.15e-6 + 5 * 0.60e-6
 
 
 def chat(text: str = "Hi", model: str = MODEL) -> Request:
-    return chat_completions.ask({"messages": [{"role": "user", "content": text}], "model": model})
+    return chat_completions.cell_request({"messages": [{"role": "user", "content": text}], "model": model})
 
 
 def expected(request: Request) -> float:
@@ -41,54 +41,54 @@ def expected(request: Request) -> float:
 
 
 def answer(budget: Budget, request: Request) -> None:
-    budget.answered(request, USED, cost_usd(MODEL, USED))
-    budget.settle(request)
+    budget.charge(request, USED, cost_usd(MODEL, USED))
+    budget.release(request)
 
 
 def test_requests_are_admitted_until_what_is_in_flight_reaches_the_budget() -> None:
     """What is expected of requests in flight counts as if it were spent."""
     requests = [chat(str(i)) for i in range(5)]
     budget = Budget(2.5 * expected(requests[0]))
-    assert [budget.take(request) for request in requests] == [True, True, True, False, False]
+    assert [budget.reserve(request) for request in requests] == [True, True, True, False, False]
 
 
 def test_an_answer_that_was_cheaper_makes_room() -> None:
     """What was put aside is given back when the answer is there, and only its price is spent."""
     first, second = chat("1"), chat("2")
     budget = Budget(expected(first))
-    assert budget.take(first)
-    assert not budget.take(second)
+    assert budget.reserve(first)
+    assert not budget.reserve(second)
     answer(budget, first)
     assert budget.spent_usd == pytest.approx(PAID)
-    assert budget.take(second)
+    assert budget.reserve(second)
 
 
 def test_a_request_that_was_never_answered_costs_nothing() -> None:
     """A request that ended without an answer and surely without a bill gives back all that was put aside."""
     first = chat("1")
     budget = Budget(expected(first))
-    budget.take(first)
-    budget.settle(first)
+    budget.reserve(first)
+    budget.release(first)
     assert budget.spent_usd == 0
-    assert budget.take(chat("2"))
+    assert budget.reserve(chat("2"))
 
 
 def test_a_lost_answer_is_counted_as_paid() -> None:
     """Of a request whose answer was lost the expected cost is spent: it may have been charged."""
     first = chat("1")
     budget = Budget(expected(first))
-    budget.take(first)
-    budget.unanswered(first)
-    budget.settle(first)
+    budget.reserve(first)
+    budget.charge_lost_answer(first)
+    budget.release(first)
     assert budget.spent_usd == pytest.approx(expected(first))
-    assert not budget.take(chat("2"))
+    assert not budget.reserve(chat("2"))
 
 
 def test_waiting_ends_with_the_figures_when_the_money_is_spent() -> None:
     """With nothing in flight and the budget spent there is nothing to wait for: the error has both sums."""
     first = chat("1")
     budget = Budget(PAID)
-    budget.take(first)
+    budget.reserve(first)
     answer(budget, first)
     with pytest.raises(BudgetReachedError, match=r"max_cost_usd=4\.5e-06 is reached: \$4\.5e-06 is spent"):
         run(budget.wait())
@@ -100,7 +100,7 @@ def test_all_who_wait_are_told_when_the_money_is_spent() -> None:
     budget = Budget(PAID)
 
     async def main() -> list[Any]:
-        budget.take(first)
+        budget.reserve(first)
         waiting = [asyncio.create_task(budget.wait()) for _ in range(5)]
         await asyncio.sleep(1)
         answer(budget, first)
@@ -115,7 +115,7 @@ def test_one_who_gave_up_waiting_keeps_nobody_from_going_on() -> None:
     budget = Budget(expected(first))
 
     async def main() -> None:
-        budget.take(first)
+        budget.reserve(first)
         gone, stays = asyncio.create_task(budget.wait()), asyncio.create_task(budget.wait())
         await asyncio.sleep(1)
         gone.cancel()
@@ -128,8 +128,8 @@ def test_one_who_gave_up_waiting_keeps_nobody_from_going_on() -> None:
 def test_earlier_runs_teach_what_a_request_costs() -> None:
     """With answers of five tokens known, many more requests fit than with a page expected of each."""
     untaught, taught = Budget(1e-3), Budget(1e-3)
-    taught.learn(Observed(answers=10, estimated_tokens=50, input_tokens=100, output_tokens=50))
-    admitted = [sum(budget.take(chat(str(i))) for i in range(1_000)) for budget in (untaught, taught)]
+    taught.learn(ObservedUsage(answers=10, estimated_tokens=50, input_tokens=100, output_tokens=50))
+    admitted = [sum(budget.reserve(chat(str(i))) for i in range(1_000)) for budget in (untaught, taught)]
     assert admitted[0] < 10
     assert admitted[1] > 100
 
@@ -139,7 +139,7 @@ def test_a_model_without_a_price_is_refused_before_it_is_sent() -> None:
     with pytest.raises(
         RunError, match=f"no price is known of what '{SOLD_BY_NOBODY}'.*leave max_cost_usd out"
     ):
-        Budget(1).take(chat(model=SOLD_BY_NOBODY))
+        Budget(1).reserve(chat(model=SOLD_BY_NOBODY))
 
 
 def test_after_an_answer_of_unknown_price_nothing_is_sent() -> None:
@@ -148,17 +148,17 @@ def test_after_an_answer_of_unknown_price_nothing_is_sent() -> None:
     budget = Budget(1)
 
     async def main() -> None:
-        budget.take(first)
-        budget.answered(first, None, None)
-        budget.settle(first)
+        budget.reserve(first)
+        budget.charge(first, None, None)
+        budget.release(first)
         with pytest.raises(RunError, match="no price is known"):
             await budget.wait()
-        assert not budget.take(chat("2"))
+        assert not budget.reserve(chat("2"))
 
     run(main())
 
 
-class Wire:
+class FakeTransport:
     """Stands for the API: takes 1 s, does what `rule` says of the request, and answers otherwise."""
 
     base_url = httpx2.URL("http://127.0.0.1/v1/")
@@ -186,7 +186,9 @@ def refuse(status: int) -> None:
     raise openai.APIStatusError("no", response=response, body={"message": "no"})
 
 
-def send_all(wire: Wire, texts: list[str], max_cost_usd: float, **options: Any) -> tuple[list[Any], Budget]:
+def send_all(
+    transport: FakeTransport, texts: list[str], max_cost_usd: float, **options: Any
+) -> tuple[list[Any], Budget]:
     """Answers and errors of requests that are sent at once, and what is left of the budget."""
     budget = Budget(max_cost_usd)
     meter = Meter(budget=budget)
@@ -194,7 +196,7 @@ def send_all(wire: Wire, texts: list[str], max_cost_usd: float, **options: Any) 
     async def main() -> list[Any]:
         pool = Pool()
         client = Client(
-            wire,  # type: ignore[arg-type]
+            transport,  # type: ignore[arg-type]
             lambda _: pool,
             **{
                 "max_in_flight": 100,
@@ -213,7 +215,7 @@ def send_all(wire: Wire, texts: list[str], max_cost_usd: float, **options: Any) 
 def test_many_requests_at_once_stay_within_the_budget() -> None:
     """However many wait, those that are sent cost no more than the budget and what is in flight at its end."""
     texts = [str(i) for i in range(200)]
-    ends, budget = send_all(Wire(), texts, 100 * PAID)
+    ends, budget = send_all(FakeTransport(), texts, 100 * PAID)
     answered = sum(isinstance(end, Answer) for end in ends)
     assert answered + sum(isinstance(end, BudgetReachedError) for end in ends) == 200
     assert budget.spent_usd == pytest.approx(answered * PAID)
@@ -222,15 +224,15 @@ def test_many_requests_at_once_stay_within_the_budget() -> None:
 
 def test_a_request_that_cannot_be_sent_hands_its_place_on() -> None:
     """A request that is too large for the limits leaves the money, and the turn, to those behind it."""
-    wire = Wire()
-    wire.headers = {
+    transport = FakeTransport()
+    transport.headers = {
         "x-ratelimit-limit-tokens": "1000",
         "x-ratelimit-remaining-tokens": "900",
         "x-ratelimit-reset-tokens": "6s",
     }
-    ends, _ = send_all(wire, ["first", "large" * 10_000, "last"], expected(chat("first")))
+    ends, _ = send_all(transport, ["first", "large" * 10_000, "last"], expected(chat("first")))
     assert [type(end) for end in ends] == [Answer, CellError, Answer]
-    assert wire.sent == ["first", "last"]
+    assert transport.sent == ["first", "last"]
 
 
 def test_retries_are_paid_from_the_budget() -> None:
@@ -241,32 +243,32 @@ def test_retries_are_paid_from_the_budget() -> None:
         if next(lost, False):
             raise ConnectionResetError
 
-    ends, budget = send_all(Wire(rule), ["1"], 1)
+    ends, budget = send_all(FakeTransport(rule), ["1"], 1)
     assert isinstance(ends[0], Answer)
     assert budget.spent_usd == pytest.approx(2 * expected(chat("1")) + PAID)
 
 
 def test_a_refusal_costs_nothing() -> None:
     """Requests that the API refuses, or fails at, are not charged."""
-    ends, budget = send_all(Wire(lambda text: refuse(400 if text == "1" else 500)), ["1"], 1)
+    ends, budget = send_all(FakeTransport(lambda text: refuse(400 if text == "1" else 500)), ["1"], 1)
     assert isinstance(ends[0], CellError)
     assert budget.spent_usd == 0
 
 
 def test_lost_answers_end_a_run_that_has_only_them() -> None:
     """A server that loses every answer is not asked for more than the budget allows."""
-    wire = Wire(lambda _: (_ for _ in ()).throw(ConnectionResetError()))
+    transport = FakeTransport(lambda _: (_ for _ in ()).throw(ConnectionResetError()))
     one = expected(chat("0"))
-    ends, budget = send_all(wire, [str(i) for i in range(10)], 3.5 * one, max_retries=50)
+    ends, budget = send_all(transport, [str(i) for i in range(10)], 3.5 * one, max_retries=50)
     assert {type(end) for end in ends} == {BudgetReachedError}
-    assert len(wire.sent) == 4
+    assert len(transport.sent) == 4
     assert budget.spent_usd == pytest.approx(4 * one)
 
 
 def test_an_answer_whose_price_is_unknown_is_returned() -> None:
     """What was paid for at a price that nobody knows is an answer all the same; those behind it are not sent."""
-    wire = Wire(model=SOLD_BY_NOBODY)
-    ends, _ = send_all(wire, ["1", "2", "3"], 1.5 * expected(chat("1")))
+    transport = FakeTransport(model=SOLD_BY_NOBODY)
+    ends, _ = send_all(transport, ["1", "2", "3"], 1.5 * expected(chat("1")))
     assert [type(end) for end in ends[:2]] == [Answer, Answer]
     assert type(ends[2]) is RunError
-    assert wire.sent == ["1", "2"]
+    assert transport.sent == ["1", "2"]

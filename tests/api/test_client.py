@@ -20,13 +20,15 @@ from pxt_assets.throttle import Pool
 from pxt_assets.throttle.breaker import FAULTS
 from tests.virtual_time import run
 
-REQUEST = chat_completions.ask({"messages": [{"role": "user", "content": "Hi"}], "model": "gpt-4o-mini"})
+REQUEST = chat_completions.cell_request(
+    {"messages": [{"role": "user", "content": "Hi"}], "model": "gpt-4o-mini"}
+)
 ANSWER = {"choices": [{"message": {"content": "Hello"}}], "usage": {"prompt_tokens": 1}}
 ASKED = httpx2.Request("POST", "http://127.0.0.1/v1/chat/completions")
 
 
 class Scripted:
-    """Stands for the wire: each request is answered by the next of `steps`, the last one for ever."""
+    """Stands for the transport: each request is answered by the next of `steps`, the last one for ever."""
 
     base_url = httpx2.URL("http://127.0.0.1/v1/")
 

@@ -31,7 +31,7 @@ def refuse(status: int, code: str | None = None, headers: dict[str, str] | None 
 
 
 class Server:
-    """Stands for the wire: takes 0.1 s, does what `rule` says, and answers otherwise."""
+    """Stands for the transport: takes 0.1 s, does what `rule` says, and answers otherwise."""
 
     base_url = httpx2.URL("http://127.0.0.1/v1/")
 
@@ -81,7 +81,9 @@ class Sender:
     async def all(self, requests: int) -> list[BaseException | Any]:
         """Send requests, all at once, and return their answers and errors."""
         asked = [
-            chat_completions.ask({"messages": [{"role": "user", "content": str(n)}], "model": "gpt-4o-mini"})
+            chat_completions.cell_request(
+                {"messages": [{"role": "user", "content": str(n)}], "model": "gpt-4o-mini"}
+            )
             for n in range(requests)
         ]
         sending = (self.client.send(request, self.meter) for request in asked)

@@ -10,7 +10,7 @@ import httpx2
 import pytest
 
 from pxt_assets.api import download as download_module
-from pxt_assets.api.download import ATTEMPTS, MAX_BYTES, SECONDS, download
+from pxt_assets.api.download import MAX_ATTEMPTS, MAX_BYTES, TIMEOUT_SECONDS, download
 from pxt_assets.errors import CellError
 from tests.virtual_time import run
 
@@ -92,8 +92,8 @@ def test_it_is_given_up_in_the_end():
     """The message says how often it was tried, and from which host."""
     web = Web(Page(502))
     error = refusal(web)
-    assert len(web.asked) == ATTEMPTS
-    assert f"from images.example in {ATTEMPTS} attempts: HTTP 502" in error.message
+    assert len(web.asked) == MAX_ATTEMPTS
+    assert f"from images.example in {MAX_ATTEMPTS} attempts: HTTP 502" in error.message
 
 
 @pytest.mark.parametrize("status", [301, 302, 307, 401, 403, 404, 410])
@@ -106,9 +106,9 @@ def test_what_will_not_pass_is_tried_once(status):
 
 def test_a_server_that_drips_is_given_up():
     """The time is for a whole download, however its bytes come."""
-    web = Web(Page(200, *[b"x"] * 100, delay=SECONDS / 2))
-    assert f"no answer within {SECONDS:.0f} s" in refusal(web).message
-    assert web.times[1] - web.times[0] == SECONDS + 1
+    web = Web(Page(200, *[b"x"] * 100, delay=TIMEOUT_SECONDS / 2))
+    assert f"no answer within {TIMEOUT_SECONDS:.0f} s" in refusal(web).message
+    assert web.times[1] - web.times[0] == TIMEOUT_SECONDS + 1
 
 
 def test_no_more_is_read_than_an_image_can_have(monkeypatch):

@@ -12,7 +12,7 @@ IMAGE = {"prompt": "p", "model": "gpt-image-2"}
 
 
 def form(function: Any, **arguments: Any) -> tuple[dict[str, Any], list[Any]]:
-    request = function.ask(arguments)
+    request = function.cell_request(arguments)
     assert isinstance(request, Request)
     return form_of(request)
 

@@ -248,11 +248,11 @@ def test_a_configured_rate_counts_for_any_endpoint_without_headers() -> None:
     registry = PoolRegistry()
     message = {"messages": [{"role": "user", "content": "x"}]}
     rates = [
-        resource._pool_of(registry, chat_completions.ask({**message, "model": model})).rpm
+        resource._pool_of(registry, chat_completions.cell_request({**message, "model": model})).rpm
         for model in ("gpt-4o-mini", "gpt-4o-mini-2024-07-18", "gpt-4o")
     ]
     assert rates == [120, 120, None]
-    assert resource._pool_of(registry, moderations.ask({"input": "x"})).rpm == 77
+    assert resource._pool_of(registry, moderations.cell_request({"input": "x"})).rpm == 77
 
 
 @pytest.mark.parametrize("wrong", [{"base_url": "localhost:8000"}, {"base_url": ""}, {"ledgr": "x"}])
@@ -266,7 +266,7 @@ def test_accounts_are_told_apart_by_all_that_separates_their_limits() -> None:
     """Key, server, organization and project have budgets of their own; equal settings share one."""
     settings = {"api_key": "sk-a"}
     accounts = [
-        OpenAIResource(**{**settings, **more})._account()
+        OpenAIResource(**{**settings, **more})._account_id()
         for more in (
             {},
             {"api_key": "sk-b"},
@@ -276,7 +276,7 @@ def test_accounts_are_told_apart_by_all_that_separates_their_limits() -> None:
         )
     ]
     assert len(set(accounts)) == 5
-    assert OpenAIResource(**settings)._account() == accounts[0]
+    assert OpenAIResource(**settings)._account_id() == accounts[0]
     assert "sk-a" not in accounts[0]
 
 
@@ -288,7 +288,7 @@ def test_models_are_grouped_by_hand_where_names_do_not_tell() -> None:
     registry = PoolRegistry()
     message = {"messages": [{"role": "user", "content": "x"}]}
     pools = [
-        resource._pool_of(registry, chat_completions.ask({**message, "model": model}))
+        resource._pool_of(registry, chat_completions.cell_request({**message, "model": model}))
         for model in ("gpt-4o", "gpt-4o-2024-08-06", "my-deployment", "gpt-x-2026-01-01", "gpt-4o-mini")
     ]
     assert [pool is pools[0] for pool in pools] == [True, True, True, True, False]

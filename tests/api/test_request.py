@@ -117,7 +117,7 @@ again by them, whichever release, process or machine asks."""
 
 
 def request(function: str, arguments: dict[str, Any]) -> Request:
-    return FUNCTIONS[function].ask(arguments)
+    return FUNCTIONS[function].cell_request(arguments)
 
 
 def chat(**arguments: Any) -> bytes:
@@ -241,7 +241,7 @@ class TestPacking:
             request("embeddings", {"input": text, "model": "m", "dimensions": dim})
             for text, dim in (("a", 8), ("b", 8), ("a", 9))
         )
-        assert one.packed_with == same.packed_with != other.packed_with
+        assert one.pack_key == same.pack_key != other.pack_key
 
     def test_packed_texts_keep_their_order(self):
         """The answer's vectors are those of the inputs in order."""

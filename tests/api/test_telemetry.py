@@ -16,8 +16,8 @@ from opentelemetry.trace import SpanKind, StatusCode
 
 from pxt_assets import ColumnStore, OpenAIResource
 from pxt_assets.api.meter import Meter
-from pxt_assets.api.request import Endpoint, Parsed, Request
-from pxt_assets.api.telemetry import SCHEMA_URL, SECONDS, TOKENS, RequestSpan, installed
+from pxt_assets.api.request import Endpoint, ParsedAnswer, Request
+from pxt_assets.api.telemetry import DURATION_BOUNDS_S, SCHEMA_URL, TOKEN_BOUNDS, RequestSpan, find_telemetry
 from pxt_assets.functions import embeddings
 from tests.api.test_client import REQUEST, Scripted, client, never, send, status, well
 from tests.runs import values
@@ -54,9 +54,9 @@ def recorded(monkeypatch: pytest.MonkeyPatch) -> Iterator[Recorded]:
     told = Recorded()
     monkeypatch.setattr(trace, "get_tracer", told.tracers.get_tracer)
     monkeypatch.setattr(metrics, "get_meter", told.meters.get_meter)
-    installed.cache_clear()
+    find_telemetry.cache_clear()
     yield told
-    installed.cache_clear()
+    find_telemetry.cache_clear()
     told.meters.shutdown()
 
 
@@ -112,14 +112,14 @@ def test_metrics_of_requests(recorded: Recorded, store: ColumnStore, openai: Ope
     """Durations and token counts are histograms with the buckets that the conventions advise."""
     Tickets(store, openai).run(ROWS)
     (duration,) = recorded.points("gen_ai.client.operation.duration")
-    assert (duration.count, duration.explicit_bounds) == (2, SECONDS)
+    assert (duration.count, duration.explicit_bounds) == (2, DURATION_BOUNDS_S)
     assert duration.sum == pytest.approx(
         sum(s.end_time - s.start_time for s in recorded.spans("chat")) / 1e9, abs=0.05
     )
     tokens = {p.attributes["gen_ai.token.type"]: p for p in recorded.points("gen_ai.client.token.usage")}
     assert {kind: (p.count, p.sum, p.explicit_bounds) for kind, p in tokens.items()} == {
-        "input": (2, 20, TOKENS),
-        "output": (2, 10, TOKENS),
+        "input": (2, 20, TOKEN_BOUNDS),
+        "output": (2, 10, TOKEN_BOUNDS),
     }
     shared = {"gen_ai.operation.name": "chat", "gen_ai.response.model": "gpt-4o-mini"}
     assert shared.items() <= duration.attributes.items() < tokens["input"].attributes.items()
@@ -234,10 +234,10 @@ def test_operations_are_named_by_the_conventions(
     path: str, operation: str, output: str | None, recorded: Recorded
 ) -> None:
     """Each endpoint is an operation of the conventions, or named as itself; Azure is a provider of its own."""
-    request = Request(Endpoint(path, lambda *_: Parsed([], None)), {"model": "m"})
+    request = Request(Endpoint(path, lambda *_: ParsedAnswer([], None)), {"model": "m"})
 
     async def asked(url: str) -> None:
-        telemetry = installed()
+        telemetry = find_telemetry()
         assert telemetry is not None
         RequestSpan(telemetry, request, httpx2.URL(url)).failed(ValueError("x"))
 
@@ -264,10 +264,10 @@ def test_without_the_api_package(
         monkeypatch.setattr(
             metrics.Meter, "create_histogram", lambda self, name, unit="", description="": None
         )
-    installed.cache_clear()
+    find_telemetry.cache_clear()
     try:
-        assert installed() is None
+        assert find_telemetry() is None
         Tickets(store, openai).run(ROWS)
     finally:
-        installed.cache_clear()
+        find_telemetry.cache_clear()
     assert [json.loads(cell)["id"] for cell in values(store, "tickets/c")] == ["chatcmpl-1"] * 2

@@ -174,8 +174,8 @@ class TestImages:
     def test_they_are_paced_evenly(self, store, openai):
         """At the rate of their model, 600 a minute where none is given."""
         paced = OpenAIResource(api_key="sk-paced", rate_limits={"gpt-image-2": 120})
-        request = image_generations.ask({"prompt": "x", "model": "gpt-image-2"})
-        other = speech.ask({"input": "x", "model": "tts-1", "voice": "nova"})
+        request = image_generations.cell_request({"prompt": "x", "model": "gpt-image-2"})
+        other = speech.cell_request({"input": "x", "model": "tts-1", "voice": "nova"})
         assert (paced._pool_of(pools, request).rpm, paced._pool_of(pools, other).rpm) == (120, 600)
 
 

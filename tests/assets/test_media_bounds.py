@@ -148,8 +148,8 @@ class TestBounds:
         for i in range(12):
             (tmp_path / f"{i:02}.png").write_bytes(picture((i, 0, 0)))
         read: list[int] = []
-        content = media._content
-        monkeypatch.setattr(media, "_content", lambda *a: (read.append(len(server.asked)), content(*a))[1])
+        content = media._read_bytes
+        monkeypatch.setattr(media, "_read_bytes", lambda *a: (read.append(len(server.asked)), content(*a))[1])
         tbl = Table.from_files("pics", f"{tmp_path}/*.png", key="path")
         captioned(tbl)
         materialize(tbl.assets, store, openai)

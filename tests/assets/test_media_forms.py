@@ -10,7 +10,7 @@ import pyarrow as pa
 import pytest
 
 from pxt_assets import ColumnStore, OpenAIResource, Table
-from pxt_assets.values.media import opened
+from pxt_assets.values.media import open_image
 from pxt_assets.values.types import Image, Json
 from tests.assets.captions import PICTURE, PNG, captioned, errors
 from tests.pictures import picture
@@ -90,7 +90,7 @@ class TestForms:
 
     def test_a_frame_of_pil_images(self, store, server, openai):
         """Beside bytes and missing values; a JPEG is sent as one."""
-        jpeg = opened(picture(format="JPEG"))
+        jpeg = open_image(picture(format="JPEG"))
 
         @dg.asset(io_manager_key="columns")
         def tickets() -> pd.DataFrame:

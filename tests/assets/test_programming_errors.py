@@ -220,6 +220,6 @@ def test_a_resource_that_breaks_is_no_rows_error(
     store: ColumnStore, openai: OpenAIResource, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A bug in sending, below the client, ends the run as itself."""
-    monkeypatch.setattr("pxt_assets.api.wire.Wire.post", raising(TypeError("a bug")))
+    monkeypatch.setattr("pxt_assets.api.transport.Transport.post", raising(TypeError("a bug")))
     said = message(Tickets(store, openai).run(ROWS, on_error="ignore", fails=True))
     assert "TypeError: a bug" in said

@@ -13,8 +13,8 @@ import pytest
 
 from pxt_assets import ColumnStore, Table
 from pxt_assets.functions import image_generations, speech
-from pxt_assets.values.media import opened
-from pxt_assets.values.sniff import sniffed
+from pxt_assets.values.media import open_image
+from pxt_assets.values.sniff import sniff_format
 from pxt_assets.values.types import Audio, Image
 from tests.pictures import picture, sound
 from tests.runs import materialize, rows_asset, stored
@@ -90,7 +90,7 @@ class TestArrow:
         first, nothing, last = pq.read_table(file("copied"))["copied"].to_pylist()
         assert (first["bytes"], nothing, last["bytes"]) == (picture(), None, picture(format="JPEG"))
         (spoken, _, _) = pq.read_table(file("spoken"))["spoken"].to_pylist()
-        assert sniffed(spoken["bytes"]) == "mp3"
+        assert sniff_format(spoken["bytes"]) == "mp3"
         assert spoken["path"] == "speech.mp3"
 
     def test_a_dataset_reads_them(self, load):
@@ -142,7 +142,7 @@ class TestPandas:
         table = stored(store, "again")
         assert str(table.schema.field("spoken").type) == str(table.schema.field("copied").type) == MEDIA
         assert table["spoken"].to_pylist() == frame["spoken"].tolist()
-        formats = [v and opened(v["bytes"]).format for v in table["copied"].to_pylist()]
+        formats = [v and open_image(v["bytes"]).format for v in table["copied"].to_pylist()]
         assert formats == ["PNG", None, "JPEG"]
 
 
@@ -212,7 +212,7 @@ class TestDatasets:
         rows = dataset("spoken")
         assert isinstance(rows.features["spoken"], datasets.Audio)
         plain = rows.cast_column("spoken", datasets.Audio(decode=False))
-        assert sniffed(plain[0]["spoken"]["bytes"]) == "mp3"
+        assert sniff_format(plain[0]["spoken"]["bytes"]) == "mp3"
         assert plain[1]["spoken"] is None
 
     def test_a_table_of_files_is_read_by_their_paths(self, tmp_path, store):

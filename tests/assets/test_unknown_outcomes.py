@@ -40,16 +40,21 @@ PNG = picture()
 IMAGES = json.dumps({"created": 1, "data": [{"b64_json": base64.b64encode(PNG).decode()}]}).encode()
 CHEAP = {
     "chat": (
-        chat_completions.ask({"messages": [{"role": "user", "content": "Hi"}], "model": "gpt-4o-mini"}),
+        chat_completions.cell_request(
+            {"messages": [{"role": "user", "content": "Hi"}], "model": "gpt-4o-mini"}
+        ),
         b'{"choices": [{"message": {"content": "Hello"}}]}',
     ),
-    "responses": (responses.ask({"input": "Hi", "model": "gpt-4o-mini"}), b'{"output": []}'),
+    "responses": (responses.cell_request({"input": "Hi", "model": "gpt-4o-mini"}), b'{"output": []}'),
 }
 COSTLY = {
-    "generations": (image_generations.ask({"prompt": "a", "model": "gpt-image-1"}), IMAGES),
-    "edits": (image_edits.ask({"image": PNG, "prompt": "a", "model": "gpt-image-1"}), IMAGES),
-    "variations": (image_variations.ask({"image": PNG, "model": "dall-e-2"}), IMAGES),
-    "speech": (speech.ask({"input": "a", "model": "tts-1", "voice": "alloy", "model_kwargs": None}), sound()),
+    "generations": (image_generations.cell_request({"prompt": "a", "model": "gpt-image-1"}), IMAGES),
+    "edits": (image_edits.cell_request({"image": PNG, "prompt": "a", "model": "gpt-image-1"}), IMAGES),
+    "variations": (image_variations.cell_request({"image": PNG, "model": "dall-e-2"}), IMAGES),
+    "speech": (
+        speech.cell_request({"input": "a", "model": "tts-1", "voice": "alloy", "model_kwargs": None}),
+        sound(),
+    ),
 }
 Step = Callable[[Request], Awaitable[Any]]
 

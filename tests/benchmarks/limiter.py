@@ -128,9 +128,9 @@ async def drive(resource: OpenAIResource, requests: Sequence[dict[str, Any]]) ->
         used = Used()
 
         async def send(body: dict[str, Any]) -> None:
-            meter = Meter(used=used)
+            meter = Meter(limit_usage=used)
             try:
-                await client.send(chat_completions.ask(body), meter)
+                await client.send(chat_completions.cell_request(body), meter)
             except Exception as error:
                 seen.failed += 1
                 print(error, file=sys.stderr)

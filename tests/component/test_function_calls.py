@@ -5,7 +5,7 @@ from pxt_assets.component.function_calls import call_of
 from pxt_assets.component.imported import importer
 from pxt_assets.component.place import Place
 from pxt_assets.errors import DefinitionError
-from pxt_assets.expressions.walk import code
+from pxt_assets.expressions.walk import expression_text
 from pxt_assets.functions import chat_completions, embeddings, invoke_tools, responses
 from tests.component import shop
 
@@ -79,7 +79,7 @@ def call(function: str, **arguments):
 )
 def test_a_declared_call_is_the_one_written_in_python(declared, written):
     """Functions, tools and forms of answers by import path, references for columns: the same code version."""
-    assert code(declared) == code(written)
+    assert expression_text(declared) == expression_text(written)
 
 
 @pytest.mark.parametrize(

@@ -75,7 +75,7 @@ def store_and_api(store, api):
 def request_of(function: Any, arguments: Mapping[str, Any]) -> Any:
     """The request of a call, as a run makes it."""
     call = function(**arguments)
-    request = call._function.ask(call._arguments)
+    request = call._function.cell_request(call._arguments)
     return request if request.max_cells == 1 else pack([request, request])
 
 

@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 
 from pxt_assets import Table
 from pxt_assets.errors import DefinitionError
-from pxt_assets.expressions.expr import ALL, follow
-from pxt_assets.expressions.walk import calls, code, references, type_of
+from pxt_assets.expressions.expr import ALL, follow_path
+from pxt_assets.expressions.walk import calls, expression_text, references, type_of
 from pxt_assets.functions import chat_completions, embeddings, moderations
 from pxt_assets.values.types import Array, Bool, Float, Int, Json, String
 
@@ -55,7 +55,7 @@ class TestFollow:
     )
     def test_a_path_leads_to_the_value(self, path, value):
         """Keys, indexes from either end, slices and maps lead to what stands there."""
-        assert follow(ANSWER, path) == value
+        assert follow_path(ANSWER, path) == value
 
     @pytest.mark.parametrize(
         "path",
@@ -72,19 +72,19 @@ class TestFollow:
     )
     def test_a_path_that_a_row_lacks_is_null(self, path):
         """A missing key or index, and a step that does not suit the value, give null."""
-        assert follow(ANSWER, path) is None
+        assert follow_path(ANSWER, path) is None
 
     def test_a_map_over_an_empty_list_is_an_empty_list(self):
         """No elements are not a missing value."""
-        assert follow({"a": []}, ("a", ALL, "b")) == []
+        assert follow_path({"a": []}, ("a", ALL, "b")) == []
 
     def test_maps_nest(self):
         """A map inside a map gives a list of lists."""
-        assert follow([[{"x": 1}, {"x": 2}], []], (ALL, ALL, "x")) == [[1, 2], []]
+        assert follow_path([[{"x": 1}, {"x": 2}], []], (ALL, ALL, "x")) == [[1, 2], []]
 
     def test_text_is_no_list(self):
         """A slice of text is null, as an index into it is."""
-        assert follow("text", (slice(0, 2),)) is None
+        assert follow_path("text", (slice(0, 2),)) is None
 
     @given(
         value=st.recursive(
@@ -99,9 +99,11 @@ class TestFollow:
     )
     def test_following_never_fails(self, value, path):
         """Any path into any JSON value gives a value, and one step after the other gives the same."""
-        assert follow(follow(value, ()), tuple(path)) == follow(value, tuple(path))
+        assert follow_path(follow_path(value, ()), tuple(path)) == follow_path(value, tuple(path))
         if path and not isinstance(path[0], slice):
-            assert follow(follow(value, tuple(path[:1])), tuple(path[1:])) == follow(value, tuple(path))
+            assert follow_path(follow_path(value, tuple(path[:1])), tuple(path[1:])) == follow_path(
+                value, tuple(path)
+            )
 
 
 class TestPaths:
@@ -192,7 +194,7 @@ class TestRefusals:
     @pytest.mark.parametrize("duplicate", [copy.copy, copy.deepcopy, lambda e: pickle.loads(pickle.dumps(e))])
     def test_expressions_can_be_copied(self, tbl, make, duplicate):
         """Templates that hold expressions may be copied, and compute the same."""
-        assert code(duplicate(make(tbl))) == code(make(tbl))
+        assert expression_text(duplicate(make(tbl))) == expression_text(make(tbl))
 
 
 class TestReferences:
@@ -253,7 +255,7 @@ class TestTypes:
 class TestCode:
     def test_equal_expressions_have_equal_code(self, tbl):
         """Code is of what is computed, not of the objects."""
-        assert code(chat(tbl, temperature=0)) == code(chat(tbl, temperature=0))
+        assert expression_text(chat(tbl, temperature=0)) == expression_text(chat(tbl, temperature=0))
 
     @pytest.mark.parametrize(
         "other",
@@ -274,8 +276,8 @@ class TestCode:
     )
     def test_what_computes_something_else_has_other_code(self, tbl, other):
         """Prompt, model, arguments, paths and columns all count."""
-        assert code(other(tbl)) != code(chat(tbl))
+        assert expression_text(other(tbl)) != expression_text(chat(tbl))
 
     def test_the_order_of_keys_does_not_count(self, tbl):
         """Dicts are equal whatever order they were written in."""
-        assert code({"a": tbl.x, "b": 1}) == code({"b": 1, "a": tbl.x})
+        assert expression_text({"a": tbl.x, "b": 1}) == expression_text({"b": 1, "a": tbl.x})

@@ -195,7 +195,7 @@ class TestAsset:
 class TestRequest:
     def test_null_optional_arguments_are_left_out(self):
         """A null asks for the API's own default."""
-        request = chat_completions.ask(
+        request = chat_completions.cell_request(
             {
                 "messages": [],
                 "model": "m",
@@ -209,18 +209,18 @@ class TestRequest:
     def test_literal_nulls_inside_messages_are_kept(self):
         """An assistant's message that calls a tool has no content."""
         message = {"role": "assistant", "content": None, "tool_calls": [{"id": "c"}]}
-        request = chat_completions.ask({"messages": [message], "model": "m"})
+        request = chat_completions.cell_request({"messages": [message], "model": "m"})
         assert request.body["messages"] == [message]
 
     @pytest.mark.parametrize("value", [float("nan"), b"bytes", object()])
     def test_what_json_cannot_hold_is_the_rows_error(self, value):
         """One row's value fails that row, not the run."""
         with pytest.raises(CellError, match=r"^chat_completions: "):
-            chat_completions.ask({"messages": [{"content": value}], "model": "m"})
+            chat_completions.cell_request({"messages": [{"content": value}], "model": "m"})
 
     def test_lone_surrogates_are_sent_as_replacement_characters(self):
         """Text that UTF-8 cannot hold is sent with U+FFFD in its place."""
-        request = chat_completions.ask({"messages": [{"content": "a\ud800b"}], "model": "m"})
+        request = chat_completions.cell_request({"messages": [{"content": "a\ud800b"}], "model": "m"})
         assert request.body["messages"][0]["content"] == "a\ufffdb"
         assert "a\ufffdb".encode() in request.payload
 

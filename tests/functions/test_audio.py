@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from pxt_assets.api.request import Parsed, Usage
+from pxt_assets.api.request import ParsedAnswer, Usage
 from pxt_assets.errors import CellError
 from pxt_assets.functions import speech, transcriptions, translations
 from pxt_assets.values.media import Media
@@ -16,12 +16,12 @@ MP3 = b"\xff\xfb\x90\0" + bytes(400)
 SPEECH = {"input": "Hi", "model": "tts-1", "voice": "nova"}
 
 
-def spoken(body: bytes, response_format: str | None = None, **asked: Any) -> Parsed:
+def spoken(body: bytes, response_format: str | None = None, **asked: Any) -> ParsedAnswer:
     given = {**SPEECH, **asked, **({"response_format": response_format} if response_format else {})}
     return speech.endpoint.parse(body, given)
 
 
-def heard(said: Any, response_format: str | None = None) -> Parsed:
+def heard(said: Any, response_format: str | None = None) -> ParsedAnswer:
     body = said if isinstance(said, bytes) else json.dumps(said).encode()
     asked = {"model": "whisper-1", **({"response_format": response_format} if response_format else {})}
     return transcriptions.endpoint.parse(body, asked)
@@ -30,7 +30,7 @@ def heard(said: Any, response_format: str | None = None) -> Parsed:
 class TestSpeech:
     def test_the_text_and_the_voice_are_sent(self):
         """And the API's other arguments."""
-        request = speech.ask({**SPEECH, "model_kwargs": {"response_format": "flac"}, "speed": 1.2})
+        request = speech.cell_request({**SPEECH, "model_kwargs": {"response_format": "flac"}, "speed": 1.2})
         assert request.body == {**SPEECH, "response_format": "flac", "speed": 1.2}
         assert request.endpoint.path == "/audio/speech"
 
@@ -38,13 +38,13 @@ class TestSpeech:
     def test_events_are_refused(self, format):
         """A cell holds a whole recording."""
         with pytest.raises(CellError, match=r"stream_format: got .*allowed: 'audio'"):
-            speech.ask({**SPEECH, "stream_format": format})
+            speech.cell_request({**SPEECH, "stream_format": format})
 
     @pytest.mark.parametrize("text", [3, None, ["a"]])
     def test_only_text_is_read_aloud(self, text):
         """The message says what was got."""
         with pytest.raises(CellError, match="speech: input: got"):
-            speech.ask({**SPEECH, "input": text})
+            speech.cell_request({**SPEECH, "input": text})
 
     def test_the_answer_is_mp3_unless_asked_otherwise(self):
         """As the API has it; the value's name says so."""
@@ -93,7 +93,7 @@ class TestRequests:
     @pytest.mark.parametrize("function", [transcriptions, translations], ids=lambda f: f.name)
     def test_the_recording_is_a_file(self, function):
         """Beside the API's other arguments."""
-        request = function.ask({"audio": sound(), "model": "whisper-1", "response_format": "srt"})
+        request = function.cell_request({"audio": sound(), "model": "whisper-1", "response_format": "srt"})
         assert request.body["file"].media.content == sound()
         assert {k: v for k, v in request.body.items() if k != "file"} == {
             "model": "whisper-1",
@@ -107,20 +107,20 @@ class TestRequests:
     def test_anything_else_is_the_rows_error(self, bad):
         """Before anything is sent."""
         with pytest.raises(CellError, match="transcriptions: audio: got"):
-            transcriptions.ask({"audio": bad, "model": "whisper-1"})
+            transcriptions.cell_request({"audio": bad, "model": "whisper-1"})
 
     def test_translations_are_into_english(self):
         """The language that Pixeltable's example gives is accepted, and not sent: the API has no such argument."""
         assert (
             "language"
-            not in translations.ask({"audio": sound(), "model": "whisper-1", "language": "en"}).body
+            not in translations.cell_request({"audio": sound(), "model": "whisper-1", "language": "en"}).body
         )
         with pytest.raises(CellError, match=r"language: got .*'de'.*into English alone"):
-            translations.ask({"audio": sound(), "model": "whisper-1", "language": "de"})
+            translations.cell_request({"audio": sound(), "model": "whisper-1", "language": "de"})
 
     def test_transcriptions_have_a_language(self):
         """That of the recording."""
-        body = transcriptions.ask({"audio": sound(), "model": "m", "language": "de"}).body
+        body = transcriptions.cell_request({"audio": sound(), "model": "m", "language": "de"}).body
         assert body["language"] == "de"
 
 

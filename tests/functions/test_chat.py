@@ -14,7 +14,7 @@ ANSWER = {
 
 
 def request(**arguments):
-    return chat_completions.ask(
+    return chat_completions.cell_request(
         {"messages": [{"role": "user", "content": "Hello"}], "model": "m", **arguments}
     )
 

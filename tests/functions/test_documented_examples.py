@@ -25,7 +25,7 @@ from pxt_assets.functions import (
     transcriptions,
     translations,
 )
-from pxt_assets.values.sniff import sniffed
+from pxt_assets.values.sniff import sniff_format
 from pxt_assets.values.types import Audio, Image, String
 from tests.conformance.samples import picture, recording
 from tests.runs import materialize, rows_asset
@@ -220,7 +220,7 @@ def test_speech(tbl, values):
     """A recording of each row's text, mp3."""
     tbl.add_computed_column(audio=speech(tbl.text, model="tts-1", voice="nova"))
     for sound in values("audio"):
-        assert sniffed(sound["bytes"]) == "mp3"
+        assert sniff_format(sound["bytes"]) == "mp3"
         assert sound["path"].endswith(".mp3")
 
 

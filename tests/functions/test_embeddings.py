@@ -11,7 +11,7 @@ from pxt_assets.values.types import Array
 
 
 def request(text="Hello", **arguments):
-    return embeddings.ask({"input": text, "model": "m", **arguments})
+    return embeddings.cell_request({"input": text, "model": "m", **arguments})
 
 
 def item(index, vector):

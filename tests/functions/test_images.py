@@ -6,10 +6,10 @@ from typing import Any
 
 import pytest
 
-from pxt_assets.api.request import Parsed, Usage
+from pxt_assets.api.request import ParsedAnswer, Usage
 from pxt_assets.errors import CellError
 from pxt_assets.functions import image_edits, image_generations, image_variations
-from pxt_assets.values.media import Media, Sent
+from pxt_assets.values.media import Media, MediaArgument
 from pxt_assets.values.types import ImageData, ImageList
 from tests.pictures import mask, picture
 
@@ -18,16 +18,16 @@ GPT = ["gpt-image-2", "gpt-image-1-mini", "chatgpt-image-latest"]
 
 
 def generation(**arguments: Any) -> dict[str, Any]:
-    return dict(image_generations.ask({"prompt": "p", "model": "gpt-image-2", **arguments}).body)
+    return dict(image_generations.cell_request({"prompt": "p", "model": "gpt-image-2", **arguments}).body)
 
 
 def edit(**arguments: Any) -> dict[str, Any]:
     given = {"image": picture(), "prompt": "p", "model": "gpt-image-2", **arguments}
-    return dict(image_edits.ask(given).body)
+    return dict(image_edits.cell_request(given).body)
 
 
 def variation(**arguments: Any) -> dict[str, Any]:
-    return dict(image_variations.ask({"image": picture(), "model": "dall-e-2", **arguments}).body)
+    return dict(image_variations.cell_request({"image": picture(), "model": "dall-e-2", **arguments}).body)
 
 
 def encoded(content: bytes) -> str:
@@ -38,7 +38,7 @@ def answer(*images: bytes, **more: Any) -> dict[str, Any]:
     return {"created": 1_700_000_000, "data": [{"b64_json": encoded(i)} for i in images], **more}
 
 
-def parse(said: Any, model: str = "gpt-image-2") -> Parsed:
+def parse(said: Any, model: str = "gpt-image-2") -> ParsedAnswer:
     body = said if isinstance(said, bytes) else json.dumps(said).encode()
     return image_generations.endpoint.parse(body, {"model": model})
 
@@ -89,7 +89,7 @@ class TestEdits:
     def test_an_image_and_a_mask_are_files(self):
         """Beside the prompt."""
         body = edit(mask=mask())
-        assert body["image"] == Sent(Media(picture()))
+        assert body["image"] == MediaArgument(Media(picture()))
         assert body["mask"].media.content == mask()
         assert "mask" not in edit()
 
@@ -125,7 +125,7 @@ class TestEdits:
     def test_equal_images_make_equal_requests(self):
         """The content names them, and the order."""
         digest = [
-            image_edits.ask({"image": image, "prompt": "p", "model": "gpt-image-2"}).digest
+            image_edits.cell_request({"image": image, "prompt": "p", "model": "gpt-image-2"}).digest
             for image in (
                 picture(),
                 Media(picture(), "a.png"),
@@ -156,8 +156,8 @@ class TestAnswers:
         said["data"] = [{"url": "https://h/1"}, *said["data"], {"url": "https://h/2"}]
         parsed = parse(said)
         assert parsed.urls == ["https://h/1", "https://h/2"]
-        assert parsed.completed is not None
-        (value,) = parsed.completed([picture("blue"), picture("green")])
+        assert parsed.values_with_downloads is not None
+        (value,) = parsed.values_with_downloads([picture("blue"), picture("green")])
         assert [i.content for i in value["data"]] == [picture("blue"), picture("red"), picture("green")]
 
     def test_data_urls_need_not_be_fetched(self):
@@ -168,7 +168,7 @@ class TestAnswers:
 
     def test_what_a_link_leads_to_must_be_an_image(self):
         """A page of a login is none."""
-        completed = parse({"data": [{"url": "https://h/1"}]}).completed
+        completed = parse({"data": [{"url": "https://h/1"}]}).values_with_downloads
         assert completed is not None
         with pytest.raises(ValueError, match="something else than an image"):
             completed([b"<html>"])

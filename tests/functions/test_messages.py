@@ -12,7 +12,7 @@ import pytest
 from pxt_assets.errors import CellError, DefinitionError
 from pxt_assets.functions import chat_completions, messages, responses
 from pxt_assets.functions.messages import sendable, with_images
-from pxt_assets.values.media import Media, Sent, opened
+from pxt_assets.values.media import Media, MediaArgument, open_image
 from tests.pictures import animation, picture
 
 
@@ -23,14 +23,16 @@ def data_url(content: bytes, kind: str = "png") -> str:
 def chat(image: Any, **part: Any) -> Any:
     """What stands at image_url of a chat's message."""
     content = [{"type": "image_url", "image_url": image, **part}]
-    request = chat_completions.ask({"messages": [{"role": "user", "content": content}], "model": "m"})
+    request = chat_completions.cell_request(
+        {"messages": [{"role": "user", "content": content}], "model": "m"}
+    )
     return sent(request)["messages"][0]["content"][0]["image_url"]
 
 
 def response(image: Any, **part: Any) -> Any:
     """What stands at image_url of an input of responses, and the whole part."""
     content = [{"type": "input_image", "image_url": image, **part}]
-    request = responses.ask({"input": [{"role": "user", "content": content}], "model": "m"})
+    request = responses.cell_request({"input": [{"role": "user", "content": content}], "model": "m"})
     return sent(request)["input"][0]["content"][0]
 
 
@@ -78,7 +80,7 @@ class TestForms:
 
     def test_a_pil_image_keeps_its_format(self):
         """One that was opened from a JPEG is not blown up to a PNG; one made in memory is a PNG."""
-        assert chat(opened(JPEG))["url"].startswith("data:image/jpeg;base64,")
+        assert chat(open_image(JPEG))["url"].startswith("data:image/jpeg;base64,")
         assert chat(PIL.Image.new("RGB", (2, 2)))["url"].startswith("data:image/png;base64,")
 
     @pytest.mark.parametrize("url", ["https://h/a.png?x=1", "HTTPS://h/a", "data:image/png;base64,xx"])
@@ -95,13 +97,13 @@ class TestForms:
     def test_an_image_by_the_id_of_a_file_is_left_alone(self):
         """It has no URL."""
         part = {"type": "input_image", "file_id": "file-1", "image_url": None}
-        request = responses.ask({"input": [{"role": "user", "content": [part]}], "model": "m"})
+        request = responses.cell_request({"input": [{"role": "user", "content": [part]}], "model": "m"})
         assert sent(request)["input"][0]["content"] == [part]
 
     def test_messages_without_parts_are_left_alone(self):
         """Nothing is copied."""
         items = [{"role": "user", "content": "Hi"}, {"role": "assistant"}]
-        assert with_images(items, Sent) is items  # type: ignore[arg-type]
+        assert with_images(items, MediaArgument) is items  # type: ignore[arg-type]
 
     @pytest.mark.parametrize(
         "content",
@@ -116,7 +118,7 @@ class TestForms:
     def test_an_image_in_another_place_is_refused(self, content):
         """The message says where the API takes one, and quotes none of it."""
         with pytest.raises(CellError, match="only where the API takes one, at image_url") as e:
-            chat_completions.ask({"messages": [{"role": "user", "content": content}], "model": "m"})
+            chat_completions.cell_request({"messages": [{"role": "user", "content": content}], "model": "m"})
         assert len(e.value.message) < 300
 
 
@@ -133,15 +135,15 @@ class TestPaths:
         (tmp_path / "a.jpg").write_bytes(JPEG)
         for given in (str(tmp_path / "a.jpg"), Path(tmp_path / "a.jpg"), {"url": str(tmp_path / "a.jpg")}):
             call = _call(given)
-            assert sent(call._function.ask(call._arguments))["messages"][0]["content"][0]["image_url"] == {
-                "url": data_url(JPEG, "jpeg")
-            }
+            assert sent(call._function.cell_request(call._arguments))["messages"][0]["content"][0][
+                "image_url"
+            ] == {"url": data_url(JPEG, "jpeg")}
 
     def test_a_constant_path_that_is_not_there_is_told_in_the_run(self):
         """Definitions may load on another machine."""
         call = _call("nowhere/a.png")
         with pytest.raises(CellError, match=r"'nowhere/a.png' is no file"):
-            call._function.ask(call._arguments)
+            call._function.cell_request(call._arguments)
 
     def test_a_path_elsewhere_is_refused_at_once(self):
         """It would fail every row."""
@@ -201,7 +203,7 @@ class TestSendable:
         part = {"type": "image_url", "image_url": "https://h/a.png"}
         items = [{"role": "user", "content": [part]}, {"role": "user", "content": [part, part]}]
         with pytest.raises(CellError, match="got 3 images, allowed: 2"):
-            chat_completions.ask({"messages": items, "model": "m"})
+            chat_completions.cell_request({"messages": items, "model": "m"})
 
 
 class TestDigest:
@@ -213,9 +215,9 @@ class TestDigest:
 
     def test_a_request_holds_its_images_once(self):
         """As bytes, not as text, which is made when it is sent; beside the text around it."""
-        request = chat_completions.ask(_arguments(Media(JPEG)))
-        assert request.held == len(JPEG) + len(request._plain[0])
-        assert b"base64" not in request._plain[0]
+        request = chat_completions.cell_request(_arguments(Media(JPEG)))
+        assert request.memory_bytes == len(JPEG) + len(request._json_with_gaps[0])
+        assert b"base64" not in request._json_with_gaps[0]
 
 
 def _arguments(image: Any) -> dict[str, Any]:
@@ -224,7 +226,7 @@ def _arguments(image: Any) -> dict[str, Any]:
 
 
 def _digest(image: Any) -> bytes:
-    return chat_completions.ask(_arguments(image)).digest
+    return chat_completions.cell_request(_arguments(image)).digest
 
 
 class TestPathsOutOfTables:
@@ -246,4 +248,4 @@ class TestPathsOutOfTables:
         given = json.loads(json.dumps(image).replace("PRIVATE", str(private)))
         part = {"type": "image_url", "image_url": given}
         with pytest.raises(CellError, match=r"not declared|allowed: an http|allowed: bytes"):
-            chat_completions.ask({"messages": [{"role": "user", "content": [part]}], "model": "m"})
+            chat_completions.cell_request({"messages": [{"role": "user", "content": [part]}], "model": "m"})

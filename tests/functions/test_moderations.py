@@ -15,14 +15,14 @@ def parse(answer):
 @pytest.mark.parametrize("arguments", [{}, {"model": None}])
 def test_the_default_model_is_the_documented_one(arguments):
     """Not given, or null in a row, it is the default."""
-    got = moderations.ask({"input": "x", **arguments})
+    got = moderations.cell_request({"input": "x", **arguments})
     assert got.body == {"input": "x", "model": "omni-moderation-latest"}
     assert got.model == "omni-moderation-latest"
 
 
 def test_other_keywords_are_sent():
     """They are the API's."""
-    assert moderations.ask({"input": "x", "model": "m", "user": "u"}).body == {
+    assert moderations.cell_request({"input": "x", "model": "m", "user": "u"}).body == {
         "input": "x",
         "model": "m",
         "user": "u",
@@ -33,7 +33,7 @@ def test_other_keywords_are_sent():
 def test_other_than_text_is_the_rows_error(text):
     """The message says what was got and what is allowed."""
     with pytest.raises(CellError, match=r"moderations: input: got .*allowed: text or null"):
-        moderations.ask({"input": text})
+        moderations.cell_request({"input": text})
 
 
 def test_the_value_is_the_whole_answer():

@@ -29,7 +29,7 @@ ANSWER = {
 
 
 def request(given: Any = "Hello", **arguments: Any) -> Any:
-    return responses.ask({"input": given, "model": "m", **arguments})
+    return responses.cell_request({"input": given, "model": "m", **arguments})
 
 
 def parse(answer: Any) -> Any:

@@ -9,12 +9,12 @@ import pytest
 from pxt_assets.errors import CellError
 from pxt_assets.functions import uploads
 from pxt_assets.functions.uploads import audio_upload, image_upload, mask_upload, square_upload
-from pxt_assets.values.media import Media, Sent, opened
+from pxt_assets.values.media import Media, MediaArgument, open_image
 from tests.pictures import mask, picture, sound
 
 
-def mode_of(sent: Sent) -> str:
-    return opened(sent.media.content or b"").mode
+def mode_of(sent: MediaArgument) -> str:
+    return open_image(sent.media.content or b"").mode
 
 
 def refused(function: Any, *arguments: Any) -> CellError:
@@ -89,7 +89,7 @@ class TestImage:
         """Of the same size."""
         sent = image_upload(picture(format=format))
         assert sent.mime_type == "image/png"
-        assert opened(sent.media.content or b"").size == (64, 64)
+        assert open_image(sent.media.content or b"").size == (64, 64)
 
     def test_an_image_over_the_limit_says_so(self, monkeypatch):
         """With both sizes."""
@@ -142,7 +142,7 @@ class TestMask:
         for content in (mask(format="WEBP"), target.getvalue()):
             sent = mask_upload(content, image_upload(picture()))
             assert (sent.mime_type, mode_of(sent)) == ("image/png", "RGBA")
-            assert opened(sent.media.content or b"").getpixel((0, 0))[3] == 0
+            assert open_image(sent.media.content or b"").getpixel((0, 0))[3] == 0
 
     @pytest.mark.parametrize("mode", ["1", "L", "RGB"])
     def test_a_mask_without_transparency_is_refused(self, mode):

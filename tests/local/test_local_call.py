@@ -82,22 +82,22 @@ class TestCall:
     def test_rows_whose_shared_arguments_are_equal_go_together(self):
         """The others are calls of their own."""
         one, same, other = (LocalCall(F, {"x": x, "n": n}) for x, n in ((1, 1), (2, 1), (3, 2)))
-        assert one.packed_with == same.packed_with != other.packed_with
+        assert one.pack_key == same.pack_key != other.pack_key
 
     def test_two_functions_never_go_together(self):
         """Though their version be the same: they may close over different objects."""
-        assert LocalCall(Fixed(), {"x": 1}).packed_with != LocalCall(Fixed(), {"x": 1}).packed_with
+        assert LocalCall(Fixed(), {"x": 1}).pack_key != LocalCall(Fixed(), {"x": 1}).pack_key
 
     def test_texts_images_and_sounds_count_as_held(self):
         """Their bytes, of all arguments."""
-        assert LocalCall(F, {"x": Media(b"abc"), "y": Media(b"de"), "z": "text", "n": 7}).held == 9
+        assert LocalCall(F, {"x": Media(b"abc"), "y": Media(b"de"), "z": "text", "n": 7}).memory_bytes == 9
 
     def test_an_error_among_the_values_is_raised(self):
         """For its row alone."""
         call = LocalCall(F, {})
-        assert call.settled(3) == 3
+        assert call.cell_value(3) == 3
         with pytest.raises(CellError, match="no"):
-            call.settled(CellError("ValueError", "no"))
+            call.cell_value(CellError("ValueError", "no"))
 
 
 VARIABLE = contextvars.ContextVar("VARIABLE", default="unset")

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pxt_assets.storage.batches import Cursor, exact_batches, pieces
+from pxt_assets.storage.batches import Cursor, exact_batches, split_by_bytes
 
 
 def numbers(*values: int) -> pa.RecordBatch:
@@ -66,7 +66,7 @@ class TestExactBatches:
 def test_pieces_are_the_same_rows(nbytes):
     """In order, as few as the bound allows."""
     table = pa.table({"t": [str(i) * 10 for i in range(9)]})
-    got = list(pieces(table, nbytes))
+    got = list(split_by_bytes(table, nbytes))
     assert pa.concat_tables(got).equals(table)
     assert all(piece.nbytes <= nbytes or piece.num_rows == 1 for piece in got)
     assert (len(got) == 1) is (nbytes == 10_000)
@@ -85,9 +85,9 @@ class TestCursor:
         """So many rows can be taken without joining."""
         cursor = Cursor(iter([numbers(1, 2, 3), numbers(4)]))
         cursor.take(1)
-        assert cursor.ready() == 2
+        assert cursor.available_rows() == 2
         (batch,) = cursor.take(2)
         assert batch["n"].to_pylist() == [2, 3]
-        assert cursor.ready() == 1
+        assert cursor.available_rows() == 1
         cursor.take(1)
-        assert cursor.ready() == 0
+        assert cursor.available_rows() == 0

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pxt_assets.storage.contents import Contents
+from pxt_assets.storage.contents import ContentsDigest
 from pxt_assets.values.conversion import to_arrow
 from pxt_assets.values.types import Json
 
@@ -36,7 +36,7 @@ def table(rows):
 
 
 def of(*tables):
-    contents = Contents()
+    contents = ContentsDigest()
     for one in tables:
         contents.add(one)
     return contents.hexdigest()

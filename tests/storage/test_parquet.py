@@ -8,7 +8,7 @@ from upath import UPath
 
 from pxt_assets.errors import SourceError
 from pxt_assets.storage.batches import BATCH_BYTES
-from pxt_assets.storage.parquet import ParquetFile, is_local, remove, replacing
+from pxt_assets.storage.parquet import ParquetFile, is_local, remove, replace_atomically
 from pxt_assets.values.conversion import to_arrow, to_python
 from pxt_assets.values.types import Json
 
@@ -37,7 +37,7 @@ class TestReplacing:
     def test_the_file_appears_when_the_block_ends(self, folder):
         """What is written is nowhere to be seen until it is complete."""
         path = folder / "a.bin"
-        with replacing(path) as staged:
+        with replace_atomically(path) as staged:
             staged.write_bytes(b"new")
             assert not path.exists()
         assert path.read_bytes() == b"new"
@@ -46,12 +46,12 @@ class TestReplacing:
     def test_an_error_leaves_the_old_file_and_nothing_else(self, folder):
         """A write that was broken off leaves no trace."""
         path = folder / "a.bin"
-        with replacing(path) as staged:
+        with replace_atomically(path) as staged:
             staged.write_bytes(b"old")
         seen: list[Path] = []
 
         def broken_off() -> None:
-            with replacing(path) as staged:
+            with replace_atomically(path) as staged:
                 seen.append(staged)
                 staged.write_bytes(b"half")
                 raise WriteError
@@ -64,7 +64,7 @@ class TestReplacing:
 
     def test_an_error_before_anything_was_written_is_the_error(self, folder):
         """The first write may fail as well as the last."""
-        with pytest.raises(WriteError), replacing(folder / "a.bin"):
+        with pytest.raises(WriteError), replace_atomically(folder / "a.bin"):
             raise WriteError
         assert names(folder) == []
 
@@ -73,7 +73,7 @@ class TestReplacing:
         path = UPath(tmp_path) / "a.bin"
         path.write_bytes(b"old")
         with Path(path.path).open("rb") as reader:
-            with replacing(path) as staged:
+            with replace_atomically(path) as staged:
                 staged.write_bytes(b"new")
             assert reader.read() == b"old"
 
@@ -82,7 +82,7 @@ def test_a_file_that_is_gone_may_be_removed(folder):
     """Removing is about the state after it."""
     path = folder / "a.bin"
     remove(path)
-    with replacing(path) as staged:
+    with replace_atomically(path) as staged:
         staged.write_bytes(b"x")
     remove(path)
     assert not path.exists()
@@ -155,9 +155,9 @@ class TestParquetFile:
         ParquetFile(folder / "a.parquet").write(table().schema, [table(3, 4)], {})
         with pytest.raises(SourceError, match=r"a\.parquet was materialized meanwhile; materialize again"):
             rows.table(["id"])
-        with pytest.raises(SourceError, match=r"a\.parquet was materialized meanwhile"), rows.held():
+        with pytest.raises(SourceError, match=r"a\.parquet was materialized meanwhile"), rows.keep_open():
             list(rows.batches(["id"], 1)) if is_local(folder) else rows.table(["id"])
-        assert rows.newest().table(["id"])["id"].to_pylist() == [3, 4]
+        assert rows.latest().table(["id"])["id"].to_pylist() == [3, 4]
 
     def test_rows_that_are_gone_are_told(self, folder):
         """A removed file is another version, too."""
@@ -173,7 +173,7 @@ class TestParquetFile:
         file = ParquetFile(UPath(tmp_path) / "a.parquet")
         file.write(table().schema, [table(1, 2), table(3)], {})
         rows = file.rows()
-        with rows.held():
+        with rows.keep_open():
             ParquetFile(file.path).write(table().schema, [table(9)], {})
             remove(file.path)
             in_step = zip(rows.batches(["id"], 1), rows.batches(["r"], 1), strict=True)

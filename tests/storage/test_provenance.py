@@ -3,7 +3,7 @@
 import pytest
 
 from pxt_assets.api.request import Usage
-from pxt_assets.storage.provenance import Provenance, shared_out
+from pxt_assets.storage.provenance import Provenance, split_usage
 
 SNAPSHOT = "gpt-4o-mini-2024-07-18"
 
@@ -25,7 +25,7 @@ def test_a_sum_with_something_unknown_is_unknown() -> None:
 @pytest.mark.parametrize("estimates", [[1.0, 2.0, 3.0], [0.0, 0.0], [0.1] * 7, [5.0]])
 def test_shares_add_up(estimates: list[float]) -> None:
     """Whatever the cells' sizes are, no token of a request is lost or counted twice."""
-    shares = shared_out(Usage(100, 7, 33), 0.5, estimates)
+    shares = split_usage(Usage(100, 7, 33), 0.5, estimates)
     used = [usage for usage, _ in shares if usage is not None]
     totals = [sum(getattr(u, f"{name}_tokens") for u in used) for name in ("input", "output", "cached")]
     assert totals == [100, 7, 33]
@@ -34,4 +34,4 @@ def test_shares_add_up(estimates: list[float]) -> None:
 
 def test_what_is_unknown_is_unknown_for_all_that_share_it() -> None:
     """A request without usage or price gives its cells none."""
-    assert shared_out(None, None, [1.0, 2.0]) == [(None, None), (None, None)]
+    assert split_usage(None, None, [1.0, 2.0]) == [(None, None), (None, None)]

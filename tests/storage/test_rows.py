@@ -9,7 +9,7 @@ import pyarrow.dataset as ds
 import pytest
 
 from pxt_assets.errors import SourceError
-from pxt_assets.storage.rows import Rows, chained, rows_of, table_of
+from pxt_assets.storage.rows import Rows, concat_rows, rows_of, table_of
 from pxt_assets.values.conversion import to_arrow, to_python
 from pxt_assets.values.types import Json
 
@@ -201,14 +201,14 @@ class TestChained:
 
     def test_partitions_follow_each_other(self):
         """Rows keep the order of the partitions and their own."""
-        rows = chained([self.part([{"a": 1}, {"a": 2}]), self.part([{"a": 3}])])
+        rows = concat_rows([self.part([{"a": 1}, {"a": 2}]), self.part([{"a": 3}])])
         assert rows.num_rows == 3
         assert read(rows) == {"a": [1, 2, 3]}
         assert [b.num_rows for b in rows.batches(["a"], 2)] == [2, 1]
 
     def test_no_partitions_are_no_rows(self):
         """A mapping may lead to nothing."""
-        assert chained([]).num_rows == 0
+        assert concat_rows([]).num_rows == 0
 
     @pytest.mark.parametrize(
         ("first", "second"),
@@ -216,7 +216,7 @@ class TestChained:
     )
     def test_types_are_made_equal(self, first, second):
         """A partition whose values are all null, or all whole, is of the others' type."""
-        rows = chained([self.part([{"v": first}]), self.part([{"v": second}])])
+        rows = concat_rows([self.part([{"v": first}]), self.part([{"v": second}])])
         assert read(rows) == {"v": [first, second]}
 
     def test_vectors_of_different_length_are_chained(self):
@@ -225,36 +225,36 @@ class TestChained:
             rows_of(pa.table({"v": pa.array([v], pa.list_(pa.float32(), len(v)))}))
             for v in ([1.0], [2.0, 3.0])
         ]
-        assert read(chained(parts)) == {"v": [[1.0], [2.0, 3.0]]}
+        assert read(concat_rows(parts)) == {"v": [[1.0], [2.0, 3.0]]}
 
     def test_categories_and_text_are_chained(self):
         """How a partition encodes its text is its own affair."""
         text = pa.array(["a", "b"])
         parts = [rows_of(pa.table({"c": text.dictionary_encode()})), rows_of(pa.table({"c": text}))]
-        assert read(chained(parts)) == {"c": ["a", "b", "a", "b"]}
+        assert read(concat_rows(parts)) == {"c": ["a", "b", "a", "b"]}
 
     def test_columns_in_another_order_are_the_same_columns(self):
         """Columns are found by name."""
-        rows = chained([self.part([{"a": 1, "b": 2}]), self.part([{"b": 4, "a": 3}])])
+        rows = concat_rows([self.part([{"a": 1, "b": 2}]), self.part([{"b": 4, "a": 3}])])
         assert read(rows) == {"a": [1, 3], "b": [2, 4]}
 
     def test_other_columns_are_refused(self):
         """The message names both."""
         with pytest.raises(SourceError, match=r"differ in columns: \['a'\] and \['b'\]"):
-            chained([self.part([{"a": 1}]), self.part([{"b": 1}])])
+            concat_rows([self.part([{"a": 1}]), self.part([{"b": 1}])])
 
     @pytest.mark.parametrize("other", ["x", {"a": 1}])
     def test_types_with_nothing_in_common_are_refused(self, other):
         """The message names the column."""
         with pytest.raises(SourceError, match=r"differ in types .*Field a"):
-            chained([self.part([{"a": 1}]), self.part([{"a": other}])])
+            concat_rows([self.part([{"a": 1}]), self.part([{"a": other}])])
 
     def test_one_simulated_partition_makes_all_simulated(self):
         """What a simulator made never passes for a result."""
         table = pa.table({"a": to_arrow([1], Json)})
         marked = Rows(table.schema, 1, lambda names, _size: table.select(names).to_batches(), simulated=True)
-        assert chained([rows_of(table), marked]).simulated
-        assert not chained([rows_of(table), rows_of(table)]).simulated
+        assert concat_rows([rows_of(table), marked]).simulated
+        assert not concat_rows([rows_of(table), rows_of(table)]).simulated
 
 
 def test_a_partition_without_rows_has_no_say_in_types():
@@ -262,11 +262,11 @@ def test_a_partition_without_rows_has_no_say_in_types():
     empty = rows_of(pa.table({"id": pa.array([], pa.float64()), "t": pa.array([], pa.null())}))
     full = rows_of(pa.table({"id": [2**53 + 1], "t": ["a"]}))
     for parts in ([empty, full], [full, empty]):
-        assert chained(parts).table(["id", "t"]).to_pylist() == [{"id": 2**53 + 1, "t": "a"}]
+        assert concat_rows(parts).table(["id", "t"]).to_pylist() == [{"id": 2**53 + 1, "t": "a"}]
 
 
 def test_values_that_no_common_type_holds_are_told():
     """An integer too large for a float beside floats is an error of this package, not a rounded number."""
     parts = [rows_of(pa.table({"id": [2**53 + 1]})), rows_of(pa.table({"id": [0.5]}))]
     with pytest.raises(SourceError, match="differ in types"):
-        chained(parts).table(["id"])
+        concat_rows(parts).table(["id"])

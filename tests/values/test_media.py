@@ -9,7 +9,15 @@ import pytest
 
 from pxt_assets.errors import CellError
 from pxt_assets.values import media as media_module
-from pxt_assets.values.media import Media, Reading, Sent, encoded, is_image, media_of, opened
+from pxt_assets.values.media import (
+    Media,
+    MediaArgument,
+    ReadOptions,
+    encode_image,
+    is_image,
+    media_of,
+    open_image,
+)
 from pxt_assets.values.types import Audio, Image
 from tests.pictures import picture, sound
 
@@ -102,7 +110,7 @@ class TestMediaOf:
         """It is the API that fetches it; this machine fetches no URL out of a table."""
         media = media_of("https://example.com/a.png", Image)
         assert (media.content, media.url) == (None, "https://example.com/a.png")
-        assert Sent(media).data_url == "https://example.com/a.png"
+        assert MediaArgument(media).data_url == "https://example.com/a.png"
 
     def test_a_data_url_is_its_bytes(self):
         """Such as other programs store images."""
@@ -134,38 +142,38 @@ class TestEncoding:
     def test_a_jpeg_stays_a_jpeg(self):
         """Of a PIL image that was opened from one, with its own quality."""
         content = picture(format="JPEG")
-        again = encoded(opened(content))
+        again = encode_image(open_image(content))
         assert Media(again).format == "jpeg"
-        assert opened(again).quantization == opened(content).quantization
+        assert open_image(again).quantization == open_image(content).quantization
 
     def test_bytes_are_sent_as_they_are(self):
         """Nothing is decoded that need not be."""
         content = picture(format="JPEG")
-        url = Sent(Media(content)).data_url
+        url = MediaArgument(Media(content)).data_url
         assert url == f"data:image/jpeg;base64,{base64.b64encode(content).decode()}"
 
     @pytest.mark.parametrize("mode", ["RGB", "RGBA", "L", "P", "1", "CMYK", "YCbCr", "F", "I;16"])
     def test_an_image_made_in_memory_becomes_a_png(self, mode):
         """Of whatever mode."""
-        content = encoded(PIL.Image.new(mode, (4, 4)))
+        content = encode_image(PIL.Image.new(mode, (4, 4)))
         assert Media(content).format == "png"
-        assert opened(content).size == (4, 4)
+        assert open_image(content).size == (4, 4)
 
     def test_images_of_formats_that_pillow_only_reads_become_png(self):
         """What it was opened from plays no part then."""
         target = io.BytesIO()
         PIL.Image.new("RGB", (4, 4)).save(target, "PPM")
-        assert Media(encoded(opened(target.getvalue()))).format == "png"
+        assert Media(encode_image(open_image(target.getvalue()))).format == "png"
 
     def test_what_is_no_image_cannot_be_opened(self):
         """The message does not quote the bytes."""
         with pytest.raises(CellError, match="no image that can be opened"):
-            opened(b"secret")
+            open_image(b"secret")
 
     def test_pil_images_are_known_without_importing_pillow(self):
         """Subclasses and lazily opened ones among them."""
         assert is_image(PIL.Image.new("RGB", (1, 1)))
-        assert is_image(opened(picture()))
+        assert is_image(open_image(picture()))
         assert not is_image(b"")
         assert not is_image(None)
 
@@ -192,7 +200,7 @@ class TestLimits:
         with file.open("wb") as target:
             target.truncate(most + 1)
         with pytest.raises(CellError, match=f"allowed: {most:,}") as e:
-            media_of(str(file), column_type, Reading(for_api=True))
+            media_of(str(file), column_type, ReadOptions(for_api=True))
         assert e.value.errortype == f"{column_type.__name__}TooLarge"
         with pytest.raises(CellError, match="of a known format"):
             media_of(str(file), column_type)
@@ -200,5 +208,5 @@ class TestLimits:
 
 def test_a_jpeg_that_was_pickled_is_encoded_all_the_same():
     """As Dagster's own IO manager stores a list of images; what it was quantized by is lost on the way."""
-    again = pickle.loads(pickle.dumps(opened(picture(format="JPEG"))))
-    assert Media(encoded(again)).format == "jpeg"
+    again = pickle.loads(pickle.dumps(open_image(picture(format="JPEG"))))
+    assert Media(encode_image(again)).format == "jpeg"

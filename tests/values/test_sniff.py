@@ -1,13 +1,13 @@
 import pytest
 
-from pxt_assets.values.sniff import AUDIO_FORMATS, IMAGE_FORMATS, MIME_TYPES, sniffed
+from pxt_assets.values.sniff import AUDIO_FORMATS, IMAGE_FORMATS, MIME_TYPES, sniff_format
 from tests.pictures import picture, sound
 
 
 @pytest.mark.parametrize("format", ["PNG", "JPEG", "GIF", "WEBP", "BMP", "TIFF"])
 def test_images_are_told_by_their_first_bytes(format):
     """Whatever Pillow writes is recognized, under the name that is used everywhere."""
-    assert sniffed(picture(format=format)) == format.lower()
+    assert sniff_format(picture(format=format)) == format.lower()
 
 
 @pytest.mark.parametrize(
@@ -30,12 +30,12 @@ def test_images_are_told_by_their_first_bytes(format):
 )
 def test_formats_by_their_signatures(start, format):
     """Signatures of files that no test can make."""
-    assert sniffed(start + bytes(64)) == format
+    assert sniff_format(start + bytes(64)) == format
 
 
 def test_a_wave_file_is_a_sound_and_no_image():
     """RIFF holds both WebP images and WAV sounds."""
-    assert sniffed(sound()) == "wav"
+    assert sniff_format(sound()) == "wav"
 
 
 @pytest.mark.parametrize(
@@ -53,7 +53,7 @@ def test_a_wave_file_is_a_sound_and_no_image():
 )
 def test_anything_else_is_nothing_known(content):
     """A text file, an empty one, and signatures that are cut short."""
-    assert sniffed(content) is None
+    assert sniff_format(content) is None
 
 
 def test_every_format_has_a_content_type():

@@ -10,8 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pxt_assets.errors import CellError
-from pxt_assets.values.conversion import checked, to_arrow, to_python
-from pxt_assets.values.json_text import canonical, dumps, encodable
+from pxt_assets.values.conversion import check_value, to_arrow, to_python
+from pxt_assets.values.json_text import canonical_json, dumps, replace_surrogates
 from pxt_assets.values.types import (
     Array,
     Audio,
@@ -21,9 +21,9 @@ from pxt_assets.values.types import (
     Int,
     Json,
     String,
-    plain_type,
     schema_entries,
     type_name,
+    variable_length_type,
 )
 
 JSON = st.recursive(
@@ -43,7 +43,7 @@ JSON = st.recursive(
 class TestDumps:
     def test_canonical_text_sorts_the_keys(self):
         """What is hashed is equal for dicts that differ in order alone."""
-        assert canonical({"b": {"d": 1, "c": 2}, "a": 0}) == '{"a":0,"b":{"c":2,"d":1}}'
+        assert canonical_json({"b": {"d": 1, "c": 2}, "a": 0}) == '{"a":0,"b":{"c":2,"d":1}}'
 
     @pytest.mark.parametrize(
         ("value", "text"),
@@ -96,7 +96,7 @@ class TestDumps:
 )
 def test_lone_surrogates_become_replacement_characters(text, clean):
     """Halves of a pair are joined, halves without the other are replaced, all else is kept."""
-    assert encodable(text) == clean
+    assert replace_surrogates(text) == clean
 
 
 class TestJson:
@@ -204,7 +204,7 @@ class TestChecked:
     )
     def test_a_value_of_the_type_is_kept(self, value, column_type, kept):
         """Whole numbers are floats where floats are wanted; null is of every type."""
-        got = checked(value, column_type)
+        got = check_value(value, column_type)
         assert got == kept
         assert type(got) is type(kept)
 
@@ -227,21 +227,21 @@ class TestChecked:
     def test_a_value_of_another_type_is_the_rows_error(self, value, column_type, message):
         """The message says what was got and what is allowed."""
         with pytest.raises(CellError, match=message) as e:
-            checked(value, column_type)
+            check_value(value, column_type)
         assert e.value.errortype == "TypeError"
 
     @pytest.mark.parametrize(("value", "column_type"), [(2**63, Int), (-(2**63) - 1, Int), (10**400, Float)])
     def test_a_number_that_does_not_fit_is_the_rows_error(self, value, column_type):
         """Integers of any size are JSON, but not every size is stored."""
         with pytest.raises(CellError, match="keep it as text") as e:
-            checked(value, column_type)
+            check_value(value, column_type)
         assert e.value.errortype == "OverflowError"
 
     @pytest.mark.parametrize("value", [{"x": math.nan}, {"x": b"bytes"}, {"x": datetime.timedelta(1)}])
     def test_json_that_cannot_be_stored_is_the_rows_error(self, value):
         """What would fail the writing of all rows fails its own."""
         with pytest.raises(CellError, match="got a value that JSON cannot hold"):
-            checked(value, Json)
+            check_value(value, Json)
 
 
 @pytest.mark.parametrize("media", [Image, Audio])
@@ -271,5 +271,5 @@ def test_the_ui_shows_json_by_its_name():
 
 def test_a_plain_type_leaves_the_length_open():
     """Cells of files with and without a fixed length have one type in common."""
-    assert plain_type(pa.list_(pa.float32(), 3)) == pa.list_(pa.float32())
-    assert plain_type(pa.int64()) == pa.int64()
+    assert variable_length_type(pa.list_(pa.float32(), 3)) == pa.list_(pa.float32())
+    assert variable_length_type(pa.int64()) == pa.int64()

@@ -11,9 +11,9 @@ import pytest
 from fsspec.implementations.memory import MemoryFileSystem
 
 from pxt_assets.errors import CellError, SourceError
-from pxt_assets.storage.rows import chained, rows_of, table_of
-from pxt_assets.values.conversion import checked, copied, loaded, to_arrow, to_python
-from pxt_assets.values.media import Media, encoded, opened
+from pxt_assets.storage.rows import concat_rows, rows_of, table_of
+from pxt_assets.values.conversion import back_to_arrow, check_value, to_arrow, to_python, to_user_values
+from pxt_assets.values.media import Media, encode_image, open_image
 from pxt_assets.values.types import (
     Audio,
     Image,
@@ -192,25 +192,25 @@ class TestWriting:
     def test_a_copy_has_the_type_of_its_source(self, arrow_type):
         """A column that copies another changes nothing."""
         column = pa.array([{"bytes": PNG, "path": "a"}, None], arrow_type)
-        assert copied(to_python(column), arrow_type).equals(column)
+        assert back_to_arrow(to_python(column), arrow_type).equals(column)
 
     @pytest.mark.parametrize("value", ["a.png", 3, {"bytes": PNG}, [PNG]])
     def test_a_column_of_images_holds_nothing_else(self, value):
         """Text among them: what a function returns is not read from a path."""
         with pytest.raises(CellError, match="allowed: Image"):
-            checked(value, Image)
+            check_value(value, Image)
 
     @pytest.mark.parametrize("value", ["a.png", Media(PNG), ["a.png"]])
     def test_a_list_of_images_holds_nothing_else(self, value):
         """Nor is one image a list."""
         with pytest.raises(CellError, match="allowed: a list of images"):
-            checked(value, ImageList)
+            check_value(value, ImageList)
 
 
 class TestLoading:
     def test_images_are_shown_as_images(self):
         """Not decoded before their pixels are asked for."""
-        (image,) = loaded(to_arrow([Media(PNG)], Image), media_field("x", Image)) or ()
+        (image,) = to_user_values(to_arrow([Media(PNG)], Image), media_field("x", Image)) or ()
         assert isinstance(image, PIL.Image.Image)
         assert image.size == (64, 64)
 
@@ -218,32 +218,32 @@ class TestLoading:
     def test_what_cannot_be_opened_stays_bytes(self, content):
         """One broken photo does not withhold the others."""
         column = to_arrow([Media(content, "a"), Media(PNG)], Image)
-        broken, whole = loaded(column, media_field("x", Image)) or ()
+        broken, whole = to_user_values(column, media_field("x", Image)) or ()
         assert broken == {"bytes": content, "path": "a"}
         assert isinstance(whole, PIL.Image.Image)
 
     def test_sounds_stay_bytes(self):
         """In the form that other programs know."""
         column = to_arrow([Media(sound(), "a.wav"), None], Audio)
-        assert loaded(column, media_field("x", Audio)) == [{"bytes": sound(), "path": "a.wav"}, None]
+        assert to_user_values(column, media_field("x", Audio)) == [{"bytes": sound(), "path": "a.wav"}, None]
 
     def test_a_path_is_read_when_the_field_says_what_it_is(self, tmp_path):
         """A table of files holds paths alone."""
         (tmp_path / "a.png").write_bytes(PNG)
         column = pa.array([{"bytes": None, "path": str(tmp_path / "a.png")}], Image.arrow())
-        assert (loaded(column, media_field("x", Image)) or ())[0].size == (64, 64)
+        assert (to_user_values(column, media_field("x", Image)) or ())[0].size == (64, 64)
         with pytest.raises(CellError, match="not declared"):
-            loaded(column, pa.field("x", Image.arrow()))
+            to_user_values(column, pa.field("x", Image.arrow()))
 
     def test_other_columns_are_left_to_arrow(self):
         """None says so."""
-        assert loaded(pa.array(["a"]), pa.field("x", pa.string())) is None
+        assert to_user_values(pa.array(["a"]), pa.field("x", pa.string())) is None
 
 
 class TestRows:
     def test_pil_images_in_a_frame_become_a_column_of_images(self):
         """Beside bytes and what pandas has for missing values; a JPEG stays one."""
-        jpeg = opened(picture(format="JPEG"))
+        jpeg = open_image(picture(format="JPEG"))
         values = [PIL.Image.new("RGB", (2, 2)), None, float("nan"), pd.NA, PNG, jpeg]
         table = table_of(pd.DataFrame({"id": range(6), "x": values}))
         formats = [m and m.format for m in to_python(table["x"])]
@@ -282,7 +282,7 @@ class TestRows:
                 pa.struct([("bytes", pa.large_binary()), ("path", pa.string())]),
             )
         ]
-        rows = chained([rows_of(part) for part in parts])
+        rows = concat_rows([rows_of(part) for part in parts])
         assert to_python(rows.table(["x"])["x"]) == [Media(PNG, "a")] * 2
 
 
@@ -290,23 +290,23 @@ class TestEncoding:
     @pytest.mark.parametrize("mode", ["I", "I;16", "I;16B", "PA", "La", "RGBa", "LAB", "HSV"])
     def test_rare_modes_become_png_too(self, mode):
         """What has an alpha channel keeps it."""
-        image = opened(encoded(PIL.Image.new(mode, (4, 4))))
+        image = open_image(encode_image(PIL.Image.new(mode, (4, 4))))
         assert image.format == "PNG"
         assert image.has_transparency_data == (mode in ("PA", "La", "RGBa"))
 
     def test_sixteen_bits_stay_sixteen(self):
         """Scans and microscope images."""
         image = PIL.Image.new("I", (2, 2), 40_000)
-        assert opened(encoded(image)).getpixel((0, 0)) == 40_000
+        assert open_image(encode_image(image)).getpixel((0, 0)) == 40_000
 
     def test_the_way_up_of_a_jpeg_is_kept(self):
         """A photo that was taken upright is sent upright."""
-        photo = opened(_turned("JPEG"))
-        assert opened(encoded(photo)).getexif()[0x112] == 6
+        photo = open_image(_turned("JPEG"))
+        assert open_image(encode_image(photo)).getexif()[0x112] == 6
 
     def test_the_way_up_is_carried_out_in_another_format(self):
         """Where nobody would look for it."""
-        image = opened(encoded(opened(_turned("JPEG")), "PNG"))
+        image = open_image(encode_image(open_image(_turned("JPEG")), "PNG"))
         assert image.size == (32, 64)
         assert 0x112 not in image.getexif()
 
@@ -315,13 +315,13 @@ class TestEncoding:
         target = io.BytesIO()
         frames = [PIL.Image.new("RGB", (64, 32), color) for color in ("red", "blue")]
         frames[0].save(target, "MPO", save_all=True, append_images=frames[1:])
-        photo = opened(target.getvalue())
+        photo = open_image(target.getvalue())
         assert photo.format == "MPO"
-        assert Media(encoded(photo)).format == "jpeg"
+        assert Media(encode_image(photo)).format == "jpeg"
 
     def test_a_jpeg_of_four_colours_stays_one(self):
         """CMYK, as printers want it."""
-        assert opened(encoded(opened(picture(0, format="JPEG", mode="CMYK")))).mode == "CMYK"
+        assert open_image(encode_image(open_image(picture(0, format="JPEG", mode="CMYK")))).mode == "CMYK"
 
     def test_a_broken_image_is_a_cell_error(self):
         """The message does not quote it."""
@@ -329,7 +329,7 @@ class TestEncoding:
         target = io.BytesIO()
         noise.save(target, "PNG")
         with pytest.raises(CellError, match="cannot be encoded as PNG") as e:
-            encoded(opened(target.getvalue()[:5_000]))
+            encode_image(open_image(target.getvalue()[:5_000]))
         assert e.value.errortype == "ImageError"
 
 

@@ -9,7 +9,7 @@ import dagster as dg
 from pxt_assets.assets.columns.column_spec import ColumnConfig, ColumnSpec
 from pxt_assets.assets.declarations.identifiers import identifier
 from pxt_assets.index.spec import IndexSpec
-from pxt_assets.storage.store import LAZY
+from pxt_assets.storage.store import LAZY_TAG
 
 
 def column_asset(spec: ColumnSpec) -> dg.AssetsDefinition:
@@ -35,7 +35,7 @@ def column_asset(spec: ColumnSpec) -> dg.AssetsDefinition:
         check_specs=spec.checks.specs(spec.key, has_budget=spec.max_cost_usd is not None),
         can_subset=True,  # a trial has nothing to check
         config_schema=_config_schema(),
-        op_tags={LAZY: "true"},
+        op_tags={LAZY_TAG: "true"},
         pool=spec.pool,
         backfill_policy=spec.backfill_policy,
         required_resource_keys=spec.resource_keys,

@@ -11,7 +11,7 @@ from pydantic import Field
 from pxt_assets.assets.declarations.checks import Checks
 from pxt_assets.assets.declarations.identifiers import identifier
 from pxt_assets.assets.page.lineage import ColumnNode
-from pxt_assets.expressions.walk import calls, code, references
+from pxt_assets.expressions.walk import calls, expression_text, references
 from pxt_assets.index.lookup import lookups
 from pxt_assets.index.spec import IndexSpec
 from pxt_assets.values.types import ColumnType
@@ -109,5 +109,5 @@ class ColumnSpec:
     @property
     def code_version(self) -> str:
         """Changes with what the column computes, not with how it is described, throttled or scheduled."""
-        text = f"{code(self.expr)}\n{sorted(self.row_key)}"
+        text = f"{expression_text(self.expr)}\n{sorted(self.row_key)}"
         return hashlib.blake2b(text.encode("utf-8", "surrogatepass"), digest_size=8).hexdigest()

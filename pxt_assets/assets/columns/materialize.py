@@ -41,7 +41,7 @@ from pxt_assets.compute.run_partitions import Partition, RunCallbacks, RunEnd, c
 from pxt_assets.errors import FatalApiError, PartitionError, RunError
 from pxt_assets.expressions.walk import calls
 from pxt_assets.index.lookup import with_stored_indexes
-from pxt_assets.values.media import Reading
+from pxt_assets.values.media import ReadOptions
 
 if TYPE_CHECKING:
     from pxt_assets.api.openai_resource import OpenAIResource
@@ -173,10 +173,10 @@ class Materialization:
         )
 
     @cached_property
-    def _reading(self) -> Reading:
+    def _reading(self) -> ReadOptions:
         called = calls(self._spec.expr)
         for_api = bool(called) and not any(call._function.local for call in called)
-        return Reading(self._spec.storage_options, for_api=for_api)
+        return ReadOptions(self._spec.storage_options, for_api=for_api)
 
     def _label(self, partition: Partition) -> str:
         return f"{self._spec.key.to_user_string()}{f'[{partition}]' if partition else ''}"

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import dagster as dg
 
-from pxt_assets.api.meter import dollars
+from pxt_assets.api.meter import cost_text
 from pxt_assets.errors import DefinitionError
 
 if TYPE_CHECKING:
@@ -168,7 +168,7 @@ def cost_within(
         check_name=COST_WITHIN,
         passed=passed,
         severity=_ERROR if reached else _WARN,
-        description=f"{dollars(cost_usd)} of {dollars(max_cost_usd)}{more}",
+        description=f"{cost_text(cost_usd)} of {cost_text(max_cost_usd)}{more}",
         metadata={
             "pxt/cost_usd": "unknown" if cost_usd is None else cost_usd,
             "pxt/max_cost_usd": max_cost_usd,

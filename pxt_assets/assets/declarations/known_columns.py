@@ -7,7 +7,7 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 import dagster as dg
 
 from pxt_assets.errors import DefinitionError, UnknownColumnError, did_you_mean
-from pxt_assets.expressions.expr import ColumnRef, Indexed
+from pxt_assets.expressions.expr import ColumnIndexes, ColumnRef
 from pxt_assets.values.types import ColumnType, String
 
 _TEXT_TYPES = frozenset({"string", "large_string", "string_view", "str", "text", "varchar"})
@@ -26,7 +26,7 @@ class KnownColumns:
         row_key: Sequence[str],
         schema: Mapping[str, type[ColumnType]],
         upstream: Mapping[str, str] | None,
-        home: Indexed,
+        home: ColumnIndexes,
     ) -> None:
         self._table = table
         self._row_key = row_key
@@ -121,7 +121,7 @@ class KnownColumns:
         return column if isinstance(column, ColumnRef) else self.ref(column)
 
     def _of_upstream(self, name: str) -> ColumnRef:
-        return ColumnRef(self._table, self._table, name, self._schema.get(name), home=self._home)
+        return ColumnRef(self._table, self._table, name, self._schema.get(name), table_indexes=self._home)
 
     @property
     def _named(self) -> str:

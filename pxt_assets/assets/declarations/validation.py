@@ -12,7 +12,7 @@ import dagster as dg
 from pxt_assets.assets.declarations.checks import Checks
 from pxt_assets.errors import DefinitionError
 from pxt_assets.expressions.expr import Call, Expr
-from pxt_assets.expressions.walk import code, has_images, nodes, references
+from pxt_assets.expressions.walk import expression_text, holds_media, nodes, references
 from pxt_assets.values.types import ColumnType
 
 OnError = Literal["abort", "ignore"]
@@ -109,7 +109,7 @@ def _check_expression(expr: object, table: dg.AssetKey, where: str) -> None:
             "or a dict or list of these"
         )
         raise DefinitionError(msg)
-    if has_images(expr):
+    if holds_media(expr):
         msg = (
             f"{where}: a dict or list is stored as JSON, which holds no images or sounds; give each of "
             "them a column of its own"
@@ -123,7 +123,7 @@ def _check_expression(expr: object, table: dg.AssetKey, where: str) -> None:
             )
             raise DefinitionError(msg)
     try:
-        code(expr)
+        expression_text(expr)
     except (TypeError, ValueError) as e:
         msg = f"{where}: {e}"
         raise DefinitionError(msg) from e

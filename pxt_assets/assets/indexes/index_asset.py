@@ -13,7 +13,7 @@ from pxt_assets.expressions.expr import Call, ColumnRef, Expr
 from pxt_assets.index.lookup import EmbeddingLookup
 from pxt_assets.index.search import checked_search
 from pxt_assets.index.spec import IndexSpec
-from pxt_assets.storage.store import LAZY
+from pxt_assets.storage.store import LAZY_TAG
 from pxt_assets.values.types import Array, Image
 
 
@@ -77,7 +77,7 @@ def _vectors(spec: IndexSpec, query: Any) -> Expr:
     """The vectors of what is to be looked up."""
     if isinstance(query, Expr) and query._type is not None and issubclass(query._type, Array):
         return query
-    if not isinstance(query, ColumnRef) or query._home is None:
+    if not isinstance(query, ColumnRef) or query._table_indexes is None:
         msg = (
             f"{spec.label}.search: got {type(query).__name__} {query!r:.60}, allowed: a column of a table, such as "
             "tbl.question (add a path as a computed column first); for a search right now there is tbl.column.similarity(...)"
@@ -93,7 +93,7 @@ def _vectors(spec: IndexSpec, query: Any) -> Expr:
             f"{'an image_embed=' if images else 'a string_embed='}, or search by a column of vectors"
         )
         raise DefinitionError(msg)
-    return query._home.vectors_of(query, embedder(query), f"{query._column}_{spec.name}_vectors")
+    return query._table_indexes.vectors_of(query, embedder(query), f"{query._column}_{spec.name}_vectors")
 
 
 def index_asset(spec: IndexAssetSpec) -> EmbeddingIndex:
@@ -117,7 +117,7 @@ def index_asset(spec: IndexAssetSpec) -> EmbeddingIndex:
                 INDEXED, asset=index.key, description="Every row can be found: none is without a vector."
             )
         ],
-        op_tags={LAZY: "true"},
+        op_tags={LAZY_TAG: "true"},
         pool=spec.pool,
         backfill_policy=spec.backfill_policy,
         required_resource_keys={spec.resources.columns, spec.resources.indexes},

@@ -15,7 +15,7 @@ from pxt_assets.assets.page.description import metadata_of
 from pxt_assets.errors import DefinitionError, SearchError
 from pxt_assets.expressions.expr import Call, ColumnRef, Expr
 from pxt_assets.expressions.function import Function
-from pxt_assets.expressions.walk import code
+from pxt_assets.expressions.walk import expression_text
 from pxt_assets.index.embedder import Embedder, Embedders, embedders, space_of
 from pxt_assets.index.embedding_indexes import EmbeddingIndexes, last_used
 from pxt_assets.index.spec import IndexSpec, Metric, check_metric, check_names
@@ -162,7 +162,7 @@ class TableIndexes:
     def vectors_of(self, column: ColumnRef, call: Call, name: str, **options: Any) -> ColumnRef:
         """The computed column that holds the vectors `call` makes, added as `name` unless there is one."""
         for known, expr in self._expressions.items():
-            if isinstance(expr, Call) and code(expr) == code(call):
+            if isinstance(expr, Call) and expression_text(expr) == expression_text(call):
                 return self._table[known]
         about = f"Vectors of `{column!r}` for searches by likeness."
         added: dict[str, Any] = {name: call, "description": about, **options}

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import dagster as dg
 
-from pxt_assets.api.meter import Meter, dollars, total_cost
+from pxt_assets.api.meter import Meter, cost_text, total_cost
 from pxt_assets.assets.page.lineage import ColumnNode, picture
 from pxt_assets.assets.page.preview import escaped, preview
 from pxt_assets.compute.asking.progress import Progress
@@ -95,8 +95,8 @@ def failed_metadata(progress: Progress | None, error: BaseException | None = Non
 
 def _meter_metadata(meter: Meter, seconds: float) -> dict[str, Any]:
     measured: dict[str, float | None] = {
-        "pxt/latency_p50_s": meter.latency(0.50),
-        "pxt/latency_p95_s": meter.latency(0.95),
+        "pxt/latency_p50_s": meter.latency_quantile(0.50),
+        "pxt/latency_p95_s": meter.latency_quantile(0.95),
         "pxt/limit_utilization": meter.limit_utilization,
     }
     return {
@@ -119,7 +119,7 @@ def outcome_line(outcome: Outcome) -> str:
     meter = outcome.meter
     return (
         f"{outcome.rows} rows, {outcome.computed} computed, {outcome.reused} reused, {outcome.failed} failed; "
-        f"{meter.requests} requests, {dollars(meter.cost_usd)}, {outcome.seconds:.1f} s"
+        f"{meter.requests} requests, {cost_text(meter.cost_usd)}, {outcome.seconds:.1f} s"
         f"{' (simulated)' if outcome.simulated else ''}{' (trial, not stored)' if outcome.trial else ''}"
     )
 
@@ -172,7 +172,7 @@ def _summary_row(outcomes: Sequence[Outcome], seconds: float | None) -> list[str
     ]
     return [
         *(f"{count:,}" for count in counts),
-        dollars(total_cost(meters)),
+        cost_text(total_cost(meters)),
         "" if seconds is None else f"{seconds:.1f}",
         f"{max(used):.0%}" if used else "",
     ]
@@ -196,7 +196,7 @@ def estimate_line(estimate: Estimate) -> str:
     """The estimate as a sentence."""
     by = (
         "characters / 4, corrected by what earlier runs of this column used"
-        if estimate.learned
+        if estimate.has_observations
         else "characters / 4 and a page of text an answer: no earlier run of this column is known"
     )
     refused = f"; {estimate.refused} rows would fail without a request" if estimate.refused else ""
@@ -208,7 +208,7 @@ def estimate_line(estimate: Estimate) -> str:
     return (
         f"dry run, nothing was sent: {estimate.to_compute:,} of {estimate.rows:,} rows to compute, about "
         f"{estimate.requests:,} requests, {estimate.input_tokens:,} input and {estimate.output_tokens:,} output tokens, "
-        f"{dollars(estimate.cost_usd)} (an estimate, by {by}){refused}{dependent}"
+        f"{cost_text(estimate.cost_usd)} (an estimate, by {by}){refused}{dependent}"
     )
 
 

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, TypeGuard
 
 from pxt_assets.values.conversion import to_python
-from pxt_assets.values.media import Media, opened
+from pxt_assets.values.media import Media, open_image
 from pxt_assets.values.sniff import AUDIO_FORMATS, IMAGE_FORMATS
 
 if TYPE_CHECKING:
@@ -136,7 +136,7 @@ def _thumbnail(content: bytes) -> bytes:
     """A JPEG of at most _THUMBNAIL_PIXELS a side, transparent parts white. Raises whatever Pillow does."""
     import PIL.Image
 
-    image: Any = opened(content)
+    image: Any = open_image(content)
     image.draft("RGB", (_THUMBNAIL_PIXELS * 2, _THUMBNAIL_PIXELS * 2))  # a JPEG is decoded at about that size
     if image.width * image.height > _DECODED_PIXELS:
         msg = "it would take too much memory"

@@ -10,7 +10,7 @@ from dagster._core.definitions.partitions.context import partition_loading_conte
 from dagster._core.definitions.partitions.utils import infer_partition_mapping
 
 from pxt_assets.errors import PartitionError, SourceError
-from pxt_assets.storage.rows import Rows, chained, rows_of
+from pxt_assets.storage.rows import Rows, concat_rows, rows_of
 
 
 def step_partitions(context: dg.AssetExecutionContext) -> list[str | None]:
@@ -43,7 +43,7 @@ def upstream_rows(
             if absent:
                 msg = f"its IO manager gave no partition {absent[0]!r}; materialize it first"
                 raise SourceError(msg)
-            return chained([rows_of(loaded[key]) for key in keys])
+            return concat_rows([rows_of(loaded[key]) for key in keys])
         return rows_of(loaded)
     except SourceError as e:
         which = f"[{keys[0]}]" if keys and len(keys) == 1 else ""

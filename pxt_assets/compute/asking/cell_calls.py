@@ -9,12 +9,12 @@ from collections.abc import Sequence
 
 from pxt_assets.api.client import Client
 from pxt_assets.api.meter import Meter
-from pxt_assets.api.request import Asked, Request, pack
+from pxt_assets.api.request import CellRequest, Request, pack
 from pxt_assets.compute.asking.packing import Packer
 from pxt_assets.compute.asking.shared_answers import SharedAnswers, ValueWithProvenance
 from pxt_assets.local.local_call import IN_FLIGHT, LocalCall
 from pxt_assets.local.threads import Threads
-from pxt_assets.storage.provenance import Provenance, shared_out
+from pxt_assets.storage.provenance import Provenance, split_usage
 
 _THREADS = min(32, (os.cpu_count() or 1) + 4)
 """Sync functions that run at the same time."""
@@ -32,7 +32,7 @@ class CellCalls:
         self._threads = Threads(_THREADS)
         self._answers = SharedAnswers()
 
-    async def answer(self, asked: Asked, *, is_cell: bool) -> ValueWithProvenance:
+    async def answer(self, asked: CellRequest, *, is_cell: bool) -> ValueWithProvenance:
         """The value of a call, and its provenance: empty, where an equal call of another cell gave the value.
 
         A call that is a whole cell (`is_cell`) needs no sharing: equal cells are asked for once. Raises as the client does.
@@ -58,7 +58,7 @@ class CellCalls:
         request = requests[0] if requests[0].max_cells == 1 else pack(requests)
         answer = await self._client.send(request, self._meter)
         estimates = [cell.tokens for cell in requests]
-        shares = shared_out(answer.usage, answer.cost_usd, estimates)
+        shares = split_usage(answer.usage, answer.cost_usd, estimates)
         return [
             (
                 value,
@@ -80,12 +80,12 @@ class CellCalls:
     async def _run(self, calls: Sequence[LocalCall]) -> Sequence[ValueWithProvenance]:
         task = asyncio.current_task()
         assert task is not None
-        self._meter.unsent.add(task)
+        self._meter.unsent_tasks.add(task)
         try:
             async with self._local_slots:
                 if self._meter.stopped:
                     raise asyncio.CancelledError
-                self._meter.unsent.discard(task)
+                self._meter.unsent_tasks.discard(task)
                 began = time.monotonic()
                 values = await calls[0].function.run([call.arguments for call in calls], self._threads)
                 provenance = Provenance(
@@ -98,4 +98,4 @@ class CellCalls:
                 )
                 return [(value, provenance) for value in values]
         finally:
-            self._meter.unsent.discard(task)
+            self._meter.unsent_tasks.discard(task)

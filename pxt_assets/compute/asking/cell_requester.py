@@ -11,7 +11,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from pxt_assets.api.meter import Meter
-from pxt_assets.api.request import Asked
+from pxt_assets.api.request import CellRequest
 from pxt_assets.compute.asking.cell_calls import CellCalls
 from pxt_assets.compute.asking.progress import Progress
 from pxt_assets.compute.asking.run_state import RunState
@@ -162,7 +162,7 @@ class CellRequester:
             finally:  # whatever interrupts that
                 self._calls.close()
                 await to_its_end(in_thread(self._flush_rest))
-            self.meter.limit_utilization = self.meter.used.share
+            self.meter.limit_utilization = self.meter.limit_usage.share
 
     def _flush_rest(self) -> None:
         """Writes the cells that wait in memory. Raises RunError; if an error stopped the run, its text comes first."""
@@ -250,11 +250,11 @@ class CellRequester:
         value = errortype = errormsg = None
         provenance = Provenance()
 
-        async def ask(asked: Asked) -> Any:
+        async def ask(asked: CellRequest) -> Any:
             nonlocal provenance
             value, added = await self._calls.answer(asked, is_cell=isinstance(cell, ReadyCall))
             provenance += added
-            return asked.settled(value)
+            return asked.cell_value(value)
 
         try:
             value = await self._column.plan.finish(cell, ask)
@@ -298,7 +298,7 @@ class CellRequester:
 
         Does nothing if all missing cells are in flight already: the partition will be complete.
         """
-        if self._all_admitted and not self.meter.unsent:
+        if self._all_admitted and not self.meter.unsent_tasks:
             return
         self._stop_error = self._stop_error or reason
         self._cancel_unsent()
@@ -310,13 +310,13 @@ class CellRequester:
 
     def _note_failure(self, row: int, error: CellError) -> None:
         if len(self._failures) < FAILURES_KEPT:
-            self._failures.append((row, error.to_keep()))
+            self._failures.append((row, error.without_frames()))
         if self._aborting:
             self._cancel_unsent()
             self._in_flight.notify()
 
     def _cancel_unsent(self) -> None:
-        for task in list(self.meter.unsent):
+        for task in list(self.meter.unsent_tasks):
             task.cancel()
 
     def progress(self) -> Progress:

@@ -8,7 +8,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from pxt_assets.api.request import Asked
+from pxt_assets.api.request import CellRequest
 from pxt_assets.errors import CellError
 
 GATHER_SECONDS = 0.02
@@ -22,7 +22,7 @@ Send = Callable[[Sequence[Any]], Awaitable[Sequence[Any]]]
 class _OpenPack:
     """A request that still takes cells."""
 
-    cells: list[tuple[Asked, asyncio.Future[Any]]] = field(default_factory=list)
+    cells: list[tuple[CellRequest, asyncio.Future[Any]]] = field(default_factory=list)
     tokens: float = 0.0
     timer: asyncio.TimerHandle | None = None
 
@@ -39,15 +39,15 @@ class Packer:
         self._open: defaultdict[bytes, _OpenPack] = defaultdict(_OpenPack)
         self._sending: set[asyncio.Task[None]] = set()
 
-    async def ask(self, asked: Asked) -> Any:
+    async def ask(self, asked: CellRequest) -> Any:
         """The value of one cell."""
         if asked.max_cells == 1:
             return (await self._send_all([asked]))[0]
         return await self._add(asked)
 
-    def _add(self, asked: Asked) -> asyncio.Future[Any]:
+    def _add(self, asked: CellRequest) -> asyncio.Future[Any]:
         loop = asyncio.get_running_loop()
-        key = asked.packed_with
+        key = asked.pack_key
         pending = self._open[key]
         if pending.cells and pending.tokens + asked.tokens > asked.max_tokens:
             self._dispatch(key)
@@ -70,12 +70,12 @@ class Packer:
         except Exception as e:  # a timer has nobody else to tell
             _fail(pending.cells, e)
 
-    def _start(self, cells: Sequence[tuple[Asked, asyncio.Future[Any]]]) -> None:
+    def _start(self, cells: Sequence[tuple[CellRequest, asyncio.Future[Any]]]) -> None:
         task = asyncio.get_running_loop().create_task(self._send(cells))
         self._sending.add(task)
         task.add_done_callback(self._sending.discard)
 
-    async def _send(self, cells: Sequence[tuple[Asked, asyncio.Future[Any]]]) -> None:
+    async def _send(self, cells: Sequence[tuple[CellRequest, asyncio.Future[Any]]]) -> None:
         wanted = [(asked, future) for asked, future in cells if not future.done()]
         if not wanted:
             return
@@ -99,7 +99,7 @@ class Packer:
                 raise
 
 
-def _fail(cells: Sequence[tuple[Asked, asyncio.Future[Any]]], error: BaseException) -> None:
+def _fail(cells: Sequence[tuple[CellRequest, asyncio.Future[Any]]], error: BaseException) -> None:
     for _, future in cells:
         if future.done():
             continue

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
 
-from pxt_assets.api.meter import Meter, dollars, total_cost
+from pxt_assets.api.meter import Meter, cost_text, total_cost
 from pxt_assets.throttle import Used
 
 _LOG_SECONDS = 10.0
@@ -114,7 +114,9 @@ class ProgressDisplay:
         seen = [*self._ended.values(), *(progress() for progress in self._asking.values())]
         done, total = sum(p.done for p in seen), sum(p.total for p in seen)
         rate = (done - self._done_before) / (now - self._line_at) if now > self._line_at else 0.0
-        measured = [p.meter.used for p in seen] if self._used_since_line is None else [self._used_since_line]
+        measured = (
+            [p.meter.limit_usage for p in seen] if self._used_since_line is None else [self._used_since_line]
+        )
         used = max((share for one in measured if (share := one.share) is not None), default=None)
         self._done_before, self._line_at, self._used_since_line = done, now, self._start_measuring()
         name = self._name
@@ -151,7 +153,7 @@ def _log_line(
         f"{name}: {done:,} of {'about ' if about else ''}{total:,} rows ({done / total if total else 1:.0%})",
         f"{rate:,.1f} rows/s" if rate < 10 else f"{rate:,.0f} rows/s",
         *([] if used is None else [f"{used:.0%} of the limit in use"]),
-        dollars(cost_usd),
+        cost_text(cost_usd),
         f"{rate_limited or 'no'} 429{'' if rate_limited == 1 else 's'}",
     ]
     if rate and done < total:

@@ -29,7 +29,7 @@ class RunState:
     def __init__(self, client: Client | None = None, *, name: str = "", partitions: int = 1) -> None:
         self.client = client
         self.in_flight = InFlightBound(0 if client is None else 2 * client.max_in_flight)
-        self.display = ProgressDisplay(name, partitions, Used if client is None else client.used)
+        self.display = ProgressDisplay(name, partitions, Used if client is None else client.limit_usage)
         self.commit_slots = asyncio.Semaphore(_COMMITS)
         self.is_stopped = False
         self._stop_callbacks: set[Callable[[BaseException], None]] = set()

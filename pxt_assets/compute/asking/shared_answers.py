@@ -7,7 +7,7 @@ from collections import OrderedDict
 from collections.abc import Awaitable, Callable
 from typing import Any
 
-from pxt_assets.api.request import Asked
+from pxt_assets.api.request import CellRequest
 from pxt_assets.errors import CellError
 from pxt_assets.storage.provenance import Provenance
 
@@ -25,7 +25,7 @@ class SharedAnswers:
         self._known: OrderedDict[bytes, asyncio.Future[ValueWithProvenance]] = OrderedDict()
 
     async def get_or_ask(
-        self, asked: Asked, ask: Callable[[Asked], Awaitable[ValueWithProvenance]]
+        self, asked: CellRequest, ask: Callable[[CellRequest], Awaitable[ValueWithProvenance]]
     ) -> ValueWithProvenance:
         """The answer to `asked`, from `ask` or from an equal call before. Only the first one gets its provenance.
 
@@ -43,7 +43,7 @@ class SharedAnswers:
         except BaseException as e:
             del self._known[asked.digest]
             if isinstance(e, CellError):
-                answer.set_exception(e.to_keep())
+                answer.set_exception(e.without_frames())
                 answer.exception()  # nobody else may have asked
             else:
                 answer.cancel()

@@ -14,7 +14,7 @@ from pxt_assets.compute.cells.row_groups import RowGroups
 from pxt_assets.compute.cells.sidecar import Sidecar, empty_provenance
 from pxt_assets.errors import PartitionError
 from pxt_assets.storage.parquet import ParquetFile
-from pxt_assets.values.types import ColumnType, plain_type
+from pxt_assets.values.types import ColumnType, variable_length_type
 
 if TYPE_CHECKING:
     import numpy as np
@@ -70,9 +70,9 @@ def stored_cell_index(file: ParquetFile, errortype: str, *, errors: bool) -> Dig
 
 
 def _has_cell_columns(schema: pa.Schema, names: list[str], name: str, column_type: type[ColumnType]) -> bool:
-    return set(names) <= set(schema.names) and plain_type(schema.field(name).type) == plain_type(
-        column_type.arrow()
-    )
+    return set(names) <= set(schema.names) and variable_length_type(
+        schema.field(name).type
+    ) == variable_length_type(column_type.arrow())
 
 
 class FinishedCells:
@@ -247,5 +247,5 @@ def _found_positions(find: Callable[[Digests], Positions], digests: Digests) -> 
 def _with_plain_vectors(table: pa.Table) -> pa.Table:
     """The cells, with vectors of a type without a fixed length."""
     value = table["value"]
-    wanted = plain_type(value.type)
+    wanted = variable_length_type(value.type)
     return table if wanted == value.type else table.set_column(1, "value", value.cast(wanted))

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pxt_assets.compute.cells.gather import gather_rows
-from pxt_assets.storage.parquet import is_local, remove, replacing
+from pxt_assets.storage.parquet import is_local, remove, replace_atomically
 
 if TYPE_CHECKING:
     import numpy as np
@@ -49,7 +49,9 @@ class Segments:
 
         path = self.directory / name
         with (
-            replacing(path, keep=None if is_local(path) else self._folder_of_copies() / name) as staged,
+            replace_atomically(
+                path, keep=None if is_local(path) else self._folder_of_copies() / name
+            ) as staged,
             pa.OSFile(str(staged), "wb") as sink,
             pa.ipc.new_file(sink, table.schema) as writer,
         ):

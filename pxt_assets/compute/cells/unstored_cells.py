@@ -11,7 +11,7 @@ from pxt_assets.compute.cells.row_groups import RowGroups
 from pxt_assets.compute.cells.segments import Segments
 from pxt_assets.errors import SourceError
 from pxt_assets.storage.parquet import ParquetFile
-from pxt_assets.values.types import plain_type
+from pxt_assets.values.types import variable_length_type
 
 if TYPE_CHECKING:
     import numpy as np
@@ -79,8 +79,8 @@ def _equal_values(ours: pa.ChunkedArray, theirs: pa.ChunkedArray) -> npt.NDArray
     """Which values are equal; none if their types differ."""
     import numpy as np
 
-    wanted = plain_type(ours.type)
-    if plain_type(theirs.type) != wanted:
+    wanted = variable_length_type(ours.type)
+    if variable_length_type(theirs.type) != wanted:
         return np.zeros(len(ours), bool)
     if theirs.type != wanted:
         theirs = theirs.cast(wanted)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from pxt_assets.api.estimate import Observed
+from pxt_assets.api.estimate import ObservedUsage
 from pxt_assets.compute.cells.segments import Segments
 from pxt_assets.storage.parquet import ParquetFile, sidecar_of
 
@@ -17,9 +17,9 @@ _PARTITIONS = 4
 _COLUMNS = ["estimated_tokens", "input_tokens", "output_tokens"]
 
 
-def observed_usage(file: ParquetFile, journal: UPath) -> Observed:
+def observed_usage(file: ParquetFile, journal: UPath) -> ObservedUsage:
     """The tokens that a column's answers used, in this partition and in the latest other ones."""
-    total = Observed()
+    total = ObservedUsage()
     for sidecar in _latest_sidecars(file):
         if set(_COLUMNS) <= set(sidecar.schema.names):
             _add_answers(total, sidecar.rows().table(_COLUMNS))
@@ -47,7 +47,7 @@ def _latest_sidecars(file: ParquetFile) -> list[ParquetFile]:
     return [sidecar for sidecar in sidecars if sidecar.exists()]
 
 
-def _add_segment(total: Observed, segments: Segments, name: str) -> None:
+def _add_segment(total: ObservedUsage, segments: Segments, name: str) -> None:
     import pyarrow as pa
 
     try:
@@ -58,7 +58,7 @@ def _add_segment(total: Observed, segments: Segments, name: str) -> None:
         _add_answers(total, table.select(_COLUMNS))
 
 
-def _add_answers(total: Observed, table: pa.Table) -> None:
+def _add_answers(total: ObservedUsage, table: pa.Table) -> None:
     import pyarrow.compute as pc
 
     answered = table.filter(pc.is_valid(table["input_tokens"]))

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from pxt_assets.compute.partition.column import Column
-from pxt_assets.storage.contents import Contents
+from pxt_assets.storage.contents import ContentsDigest
 from pxt_assets.values.digest import digest
 
 if TYPE_CHECKING:
@@ -22,13 +22,13 @@ class InputDigest:
     def __init__(self, column: Column) -> None:
         self._code = (column.code_version, *(repr(ref._type) for ref in column.inputs.columns))
         self._types: list[str] = []
-        self._contents = Contents()
+        self._contents = ContentsDigest()
 
     def add(self, arrays: Sequence[pa.Array]) -> None:
         """Adds the columns of the next rows."""
         self._types = [str(array.type) for array in arrays]
         for i, array in enumerate(arrays):
-            self._contents.add_to(str(i), array)
+            self._contents.add_values(str(i), array)
 
     def hexdigest(self) -> str:
         """The digest of what was added, as 32 hexadecimal digits."""

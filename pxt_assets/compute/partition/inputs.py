@@ -14,7 +14,7 @@ from pxt_assets.expressions.expr import ColumnRef
 from pxt_assets.storage.batches import Cursor
 from pxt_assets.storage.rows import Rows
 from pxt_assets.values.conversion import to_python
-from pxt_assets.values.media import Media, Reading
+from pxt_assets.values.media import Media, ReadOptions
 from pxt_assets.values.types import has_media, is_media
 
 if TYPE_CHECKING:
@@ -41,7 +41,7 @@ class Inputs:
     rows: Mapping[dg.AssetKey, Rows]
     key: Sequence[str]
     columns: Sequence[ColumnRef]
-    reading: Reading = field(default_factory=Reading)
+    reading: ReadOptions = field(default_factory=ReadOptions)
     """How to read files that columns of images and sounds name by their paths."""
 
     @property
@@ -84,7 +84,7 @@ class Inputs:
         with ExitStack() as stack:
             for asset, rows in self.rows.items():
                 with _name_asset_in_errors(asset):
-                    stack.enter_context(rows.held())
+                    stack.enter_context(rows.keep_open())
             yield
 
     @cached_property
@@ -153,7 +153,7 @@ class Inputs:
         while done < limit:
             count = min(size, limit - done)
             for asset, _, stream in streams:
-                count = min(count, stream.ready())
+                count = min(count, stream.available_rows())
                 if not count:
                     raise _changed_error(asset, done, self.num_rows)
             arrays: list[Any] = [None] * len(self.columns)
@@ -164,8 +164,8 @@ class Inputs:
             yield arrays, count
             done += count
         for asset, _, stream in streams:
-            if done == self.num_rows and stream.ready():
-                raise _changed_error(asset, done + stream.ready(), self.num_rows)
+            if done == self.num_rows and stream.available_rows():
+                raise _changed_error(asset, done + stream.available_rows(), self.num_rows)
 
     def _key_batches(self, asset: dg.AssetKey) -> Iterator[pa.RecordBatch]:
         if self.rows[asset].schema.names:
@@ -201,7 +201,7 @@ class Inputs:
             return [f"row {row}" for row in rows]
         texts: dict[int, str] = {}
         keys, start = Cursor(self._key_batches(next(iter(self.rows)))), 0
-        while len(texts) < len(set(rows)) and (count := keys.ready()):
+        while len(texts) < len(set(rows)) and (count := keys.available_rows()):
             (batch,) = keys.take(count)
             for row in rows:
                 if start <= row < start + count:

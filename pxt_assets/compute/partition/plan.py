@@ -7,20 +7,20 @@ from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Se
 from dataclasses import dataclass
 from typing import Any
 
-from pxt_assets.api.request import ORDERED_ARGUMENTS, Asked
+from pxt_assets.api.request import ORDERED_ARGUMENTS, CellRequest
 from pxt_assets.errors import CellError
-from pxt_assets.expressions.expr import Applied, Call, ColumnRef, Path, Step, follow
+from pxt_assets.expressions.expr import Call, ColumnFunction, ColumnRef, Path, Step, follow_path
 from pxt_assets.expressions.walk import calls, references
 from pxt_assets.local.local_call import leaf_form
-from pxt_assets.values.conversion import checked
+from pxt_assets.values.conversion import check_value
 from pxt_assets.values.digest import digest
-from pxt_assets.values.json_text import canonical
+from pxt_assets.values.json_text import canonical_json
 from pxt_assets.values.media import Media
 from pxt_assets.values.types import ColumnType
 
 Row = Sequence[Any]
 """One row's values, in the order of `Plan.columns`."""
-Caller = Callable[[Asked], Awaitable[Any]]
+Caller = Callable[[CellRequest], Awaitable[Any]]
 """Makes a call and gives its value. Raises CellError."""
 RowFunction = Callable[[Row], Any]
 """An expression as a function of a row: gives its value, or the calls that lead to it."""
@@ -34,14 +34,14 @@ class NullInputError(Exception):
 class ReadyCall:
     """A call whose arguments are known."""
 
-    request: Asked
+    request: CellRequest
 
 
 @dataclass(frozen=True, slots=True)
 class DependentCall:
     """A call that needs the answers of other calls as arguments."""
 
-    function: Applied
+    function: ColumnFunction
     arguments: dict[str, Any]
 
 
@@ -87,7 +87,7 @@ class Plan:
 
     def check_value(self, value: Any) -> Any:
         """The value as the column holds it. Raises CellError if it cannot."""
-        return value if self._type is None else checked(value, self._type)
+        return value if self._type is None else check_value(value, self._type)
 
     def _compile(self, expr: object, *, required: bool) -> RowFunction:
         """The expression as a function of a row. Where `required`, it raises NullInputError for a column's null."""
@@ -108,7 +108,7 @@ class Plan:
     def _compile_call(self, expr: Call, *, required: bool) -> RowFunction:
         function = expr._function
         arguments = {
-            name: self._compile(value, required=name in function.required)
+            name: self._compile(value, required=name in function.required_arguments)
             for name, value in expr._arguments.items()
         }
         nested = bool(calls(expr._arguments))
@@ -122,7 +122,7 @@ class Plan:
                 return None
             if nested and any(_contains_call(value) for value in values.values()):
                 return DependentCall(function, values)
-            return ReadyCall(function.ask(values))
+            return ReadyCall(function.cell_request(values))
 
         return call
 
@@ -144,7 +144,7 @@ def _compile_path(base: RowFunction, steps: tuple[Step, ...], *, required: bool)
         value = base(row)
         if isinstance(value, ReadyCall | DependentCall):
             return AnswerPath(value, steps)
-        value = follow(value, steps)
+        value = follow_path(value, steps)
         if value is None and required:
             raise NullInputError
         return value
@@ -165,13 +165,15 @@ async def _resolve_calls(value: Any, call: Caller) -> Any:
     if isinstance(value, ReadyCall):
         return await call(value.request)
     if isinstance(value, AnswerPath):
-        return follow(await _resolve_calls(value.base, call), value.steps)
+        return follow_path(await _resolve_calls(value.base, call), value.steps)
     if isinstance(value, DependentCall):
         answers = await _resolve_calls(value.arguments, call)
-        required = value.function.required & answers.keys()  # the others are the function's own defaults
+        required = (
+            value.function.required_arguments & answers.keys()
+        )  # the others are the function's own defaults
         if any(_came_back_null(value.arguments[name], answers[name]) for name in required):
             return None
-        return await call(value.function.ask(answers))
+        return await call(value.function.cell_request(answers))
     if isinstance(value, dict):
         return dict(zip(value, await _resolve_all(value.values(), call), strict=True))
     if isinstance(value, list):
@@ -217,7 +219,7 @@ def calls_in(prepared: Any) -> Iterator[ReadyCall | DependentCall]:
 def memory_bytes(prepared: Any) -> int:
     """Bytes of text, images and sounds that a prepared cell keeps in memory."""
     if isinstance(prepared, ReadyCall):
-        return prepared.request.held
+        return prepared.request.memory_bytes
     if isinstance(prepared, AnswerPath):
         return memory_bytes(prepared.base)
     if isinstance(prepared, DependentCall):
@@ -233,7 +235,7 @@ def cell_digest(prepared: Any) -> bytes:
     """The digest that names a cell: its request's, or that of the expression with each ready call as its digest."""
     if isinstance(prepared, ReadyCall):
         return prepared.request.digest
-    return digest(b"cell", canonical(_json_form(prepared)).encode("utf-8", "surrogatepass"))
+    return digest(b"cell", canonical_json(_json_form(prepared)).encode("utf-8", "surrogatepass"))
 
 
 def _json_form(value: Any, *, ordered: bool = False) -> Any:

@@ -17,11 +17,20 @@ from pxt_assets.compute.partition.findings import FINDINGS, Findings
 from pxt_assets.compute.partition.input_digest import INPUT_DIGEST, InputDigest
 from pxt_assets.compute.partition.plan import cell_digest
 from pxt_assets.errors import CellError
-from pxt_assets.storage.batches import pieces
-from pxt_assets.storage.contents import Contents
-from pxt_assets.values.conversion import copied, to_arrow
+from pxt_assets.storage.batches import split_by_bytes
+from pxt_assets.storage.contents import ContentsDigest
+from pxt_assets.values.conversion import back_to_arrow, to_arrow
 from pxt_assets.values.digest import DIGEST_BYTES
-from pxt_assets.values.types import Array, Json, String, has_media, is_json, is_media, media_field, plain_type
+from pxt_assets.values.types import (
+    Array,
+    Json,
+    String,
+    has_media,
+    is_json,
+    is_media,
+    media_field,
+    variable_length_type,
+)
 
 if TYPE_CHECKING:
     import numpy as np
@@ -154,10 +163,10 @@ def derived_cell_reader(column: Column, interrupted: threading.Event) -> CellRea
                     errors.append(None)
                 except CellError as e:
                     if len(failures) < FAILURES_KEPT:
-                        failures.append((first + len(values), e.to_keep()))
+                        failures.append((first + len(values), e.without_frames()))
                     failed[e.errortype] += 1
                     values.append(None)
-                    errors.append(e.to_keep())
+                    errors.append(e.without_frames())
                     digests.append(None)
             first += len(rows)
             yield pa.table(
@@ -177,7 +186,7 @@ def derived_cell_reader(column: Column, interrupted: threading.Event) -> CellRea
 def _value_array(column: Column, values: list[Any]) -> pa.Array:
     if column.column_type is not None:
         return to_arrow(values, column.column_type)
-    return copied(values, _source_type(column))
+    return back_to_arrow(values, _source_type(column))
 
 
 def _source_type(column: Column) -> pa.DataType:
@@ -202,7 +211,7 @@ def assemble(
         value = pa.list_(pa.float32(), -1 if length is None else length)
     schema = file_schema(column, value)
     assembly = Assembly(schema, schema.empty_table())
-    contents = Contents()
+    contents = ContentsDigest()
     batches = _row_group_tables(_file_rows(column, read_cells(), schema, assembly, contents))
 
     def final_metadata() -> Mapping[str, str]:
@@ -241,7 +250,7 @@ def file_schema(column: Column, value: pa.DataType) -> pa.Schema:
 
 def column_types(schema: pa.Schema) -> list[tuple[str, pa.DataType]]:
     """The names and types of the columns, without a fixed length of vectors."""
-    return [(field.name, plain_type(field.type)) for field in schema]
+    return [(field.name, variable_length_type(field.type)) for field in schema]
 
 
 def _value_field(column: Column, arrow_type: pa.DataType) -> pa.Field:
@@ -254,7 +263,11 @@ def _value_field(column: Column, arrow_type: pa.DataType) -> pa.Field:
 
 
 def _file_rows(
-    column: Column, cell_tables: Iterable[pa.Table], schema: pa.Schema, assembly: Assembly, contents: Contents
+    column: Column,
+    cell_tables: Iterable[pa.Table],
+    schema: pa.Schema,
+    assembly: Assembly,
+    contents: ContentsDigest,
 ) -> Iterator[pa.Table]:
     """The rows of the file. Adds them to the assembly's findings and sample, and to the contents' digest."""
     import pyarrow as pa
@@ -290,7 +303,7 @@ def _row_group_tables(parts: Iterable[pa.Table]) -> Iterator[pa.Table]:
 
     kept: list[pa.Table] = []
     rows = size = 0
-    for part in (piece for whole in parts for piece in pieces(whole, _BYTES_A_GROUP)):
+    for part in (piece for whole in parts for piece in split_by_bytes(whole, _BYTES_A_GROUP)):
         if kept and (rows + part.num_rows > _ROWS_A_GROUP or size + part.nbytes > _BYTES_A_GROUP):
             yield pa.concat_tables(kept)
             kept, rows, size = [], 0, 0

@@ -12,7 +12,7 @@ import pytest
 from pxt_assets.assets.page import preview as preview_module
 from pxt_assets.assets.page.preview import escaped, preview
 from pxt_assets.values.conversion import to_arrow
-from pxt_assets.values.media import Media, opened
+from pxt_assets.values.media import Media, open_image
 from pxt_assets.values.types import Audio, ColumnType, Image, ImageData, ImageList, Json
 from tests.pictures import animation, mask, picture, sound
 
@@ -27,7 +27,7 @@ def cells(values: list[object], column_type: type[ColumnType] = Image) -> list[s
 
 
 def thumbnails(cell: str) -> list[PIL.Image.Image]:
-    return [opened(base64.b64decode(data)) for _, data in THUMBNAIL.findall(cell)]
+    return [open_image(base64.b64decode(data)) for _, data in THUMBNAIL.findall(cell)]
 
 
 def shown(cell: str) -> str:

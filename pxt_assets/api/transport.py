@@ -1,4 +1,4 @@
-"""The wire: one attempt of a request, over the official client's connections, with its key, headers and errors."""
+"""The transport: sends one attempt of a request with the official client's connections, key, headers and errors."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ if TYPE_CHECKING:
     import openai
 
 
-class Wire:
-    """Sends requests with the key and headers of `api`, over `http`, the HTTP client that `api` was given.
+class Transport:
+    """Sends requests with the key and headers of `api`, over `http`, the HTTP client of `api`.
 
-    JSON is sent as it stands: the typed calls of `api` would take twice the time, most of it for headers that are the
-    same every time. Forms, and Azure with its URLs made from models, go through `api`.
+    JSON goes straight to `http`: the typed calls of `api` take twice the time, most of it for headers that are always
+    the same. Forms, and Azure, whose URLs depend on the model, go through `api`.
     """
 
     def __init__(self, api: openai.AsyncOpenAI, http: httpx2.AsyncClient) -> None:
@@ -33,11 +33,11 @@ class Wire:
 
     @property
     def base_url(self) -> httpx2.URL:
-        """Where the API is."""
+        """The base URL of the API."""
         return self._api.base_url
 
     async def post(self, request: Request) -> httpx2.Response:
-        """The answer, headers and bytes as they come. Raises openai.APIError for any that is no success."""
+        """The answer's headers and bytes, unparsed. Raises openai.APIError for any that is no success."""
         import httpx2
 
         path = request.endpoint.path
@@ -55,13 +55,13 @@ class Wire:
         return await self._send(path, request.payload)
 
     async def get(self, path: str) -> httpx2.Response:
-        """The answer to a GET, below the base URL."""
+        """The answer to a GET of a path below the base URL."""
         import httpx2
 
         return await self._api.get(path, cast_to=httpx2.Response)
 
     async def download(self, url: str) -> bytes:
-        """What an answer links to. Raises CellError."""
+        """The content that an answer links to. Raises CellError."""
         return await download(self._http, url, self.base_url.host)
 
     async def _send(self, path: str, content: bytes) -> httpx2.Response:
@@ -85,8 +85,8 @@ class Wire:
 
     @cached_property
     def _headers(self) -> list[tuple[bytes, bytes]]:
-        named = {**self._api.default_headers, **self._api.auth_headers}
-        return [(name.encode(), value.encode()) for name, value in named.items() if isinstance(value, str)]
+        headers = {**self._api.default_headers, **self._api.auth_headers}
+        return [(name.encode(), value.encode()) for name, value in headers.items() if isinstance(value, str)]
 
     @cached_property
     def _extensions(self) -> dict[str, Any]:
@@ -94,7 +94,7 @@ class Wire:
 
 
 def _status_error(response: httpx2.Response) -> openai.APIStatusError:
-    """The client's own error of an answer that is no success."""
+    """The client's own error for an answer that is no success."""
     import openai
 
     classes: dict[int, type[openai.APIStatusError]] = {
@@ -107,11 +107,11 @@ def _status_error(response: httpx2.Response) -> openai.APIStatusError:
         429: openai.RateLimitError,
     }
     status = response.status_code
-    known = openai.InternalServerError if status >= 500 else openai.APIStatusError
+    default = openai.InternalServerError if status >= 500 else openai.APIStatusError
     try:
         body = json.loads(response.content)
     except ValueError:
         body = None
     if isinstance(body, Mapping):
         body = body.get("error", body)
-    return classes.get(status, known)(f"Error code: {status}", response=response, body=body)
+    return classes.get(status, default)(f"Error code: {status}", response=response, body=body)

@@ -1,4 +1,4 @@
-"""A request on its way, and what it is answered with."""
+"""The tracker of one request: counts its attempts in the meter, and tells telemetry of them."""
 
 from __future__ import annotations
 
@@ -17,8 +17,11 @@ if TYPE_CHECKING:
 
 
 @dataclass(eq=False)
-class Sending:
-    """A request on its way: within the block it is sent, as often as it takes."""
+class RequestTracker:
+    """A request that is being sent, once or more often, within the block.
+
+    Its methods are told of each event: an attempt, a 429, a retry, the answer.
+    """
 
     request: Request
     meter: Meter
@@ -26,44 +29,44 @@ class Sending:
     number: int
     telemetry: Telemetry | None = None
     attempts: int = 0
-    lost: int = 0
+    lost_answers: int = 0
     """Attempts whose answers were lost."""
     span: RequestSpan | None = None
-    """From the first attempt on, where there is telemetry."""
+    """The span from the first attempt on, None without telemetry."""
 
     def __enter__(self) -> Self:
-        self.meter.unsent.add(self.task)
+        self.meter.unsent_tasks.add(self.task)
         return self
 
     def __exit__(
         self, _type: type[BaseException] | None, error: BaseException | None, _traceback: TracebackType | None
     ) -> None:
-        self.meter.unsent.discard(self.task)
+        self.meter.unsent_tasks.discard(self.task)
         if self.span is not None and error is not None:
             self.span.failed(error)
 
     def sent(self, server: httpx2.URL) -> None:
-        """Notes an attempt."""
-        self.meter.unsent.discard(self.task)
+        """Counts an attempt."""
+        self.meter.unsent_tasks.discard(self.task)
         self.meter.requests += 1
         self.attempts += 1
         if self.telemetry is not None and self.span is None:
             self.span = RequestSpan(self.telemetry, self.request, server)
 
     def retried(self) -> None:
-        """Notes that it is sent again after a fault."""
+        """Counts a retry after a fault."""
         self.meter.retries += 1
         if self.span is not None:
             self.span.retried()
 
     def rate_limited(self) -> None:
-        """Notes a 429."""
+        """Counts a 429."""
         self.meter.rate_limited += 1
         if self.span is not None:
             self.span.rate_limited()
 
     def answered(self, answer: Answer) -> Answer:
-        """Notes how it ended, and gives it back."""
+        """Ends the span with the answer, and returns the answer."""
         if self.span is not None:
             self.span.answered(answer)
         return answer

@@ -7,13 +7,15 @@ import openai
 import pytest
 
 from pxt_assets import OpenAIResource
-from pxt_assets.api.wire import Wire
+from pxt_assets.api.transport import Transport
 from pxt_assets.functions import chat_completions, image_edits, image_generations, speech, transcriptions
 from tests.pictures import mask, picture, sound
 from tests.scripted_server import Asked, Reply, ScriptedServer, Uploaded, refusal, resource_of
 
-CHAT = chat_completions.ask({"messages": [{"role": "user", "content": "Hi 😀"}], "model": "m"})
-EDIT = image_edits.ask({"image": picture(), "mask": mask(), "prompt": "p", "model": "gpt-image-2", "n": 2})
+CHAT = chat_completions.cell_request({"messages": [{"role": "user", "content": "Hi 😀"}], "model": "m"})
+EDIT = image_edits.cell_request(
+    {"image": picture(), "mask": mask(), "prompt": "p", "model": "gpt-image-2", "n": 2}
+)
 HEARD = {"audio": sound(), "model": "whisper-1"}
 
 
@@ -21,11 +23,11 @@ def post(resource: OpenAIResource, *requests: Any) -> list[Any]:
     """Sends the requests one after the other."""
 
     async def sent() -> list[Any]:
-        http = resource._http()
-        api = resource._api(http)
+        http = resource._http_client()
+        api = resource._api_client(http)
         try:
-            wire = Wire(api, http)
-            return [await wire.post(request) for request in requests]
+            transport = Transport(api, http)
+            return [await transport.post(request) for request in requests]
         finally:
             await api.close()
 
@@ -141,7 +143,9 @@ class TestForms:
     def test_several_images_arrive_in_order(self, server):
         """Each whole."""
         images = [picture("red"), picture("blue", format="JPEG")]
-        got = asked(server, image_edits.ask({"image": images, "prompt": "p", "model": "gpt-image-2"}))
+        got = asked(
+            server, image_edits.cell_request({"image": images, "prompt": "p", "model": "gpt-image-2"})
+        )
         assert [file.content for file in got.body["image[]"]] == images
 
     def test_other_arguments_are_written_as_the_api_takes_them(self, server):
@@ -153,7 +157,7 @@ class TestForms:
             "stream": False,
             "temperature": 0,
         }
-        body = asked(server, transcriptions.ask({**HEARD, "model_kwargs": more})).body
+        body = asked(server, transcriptions.cell_request({**HEARD, "model_kwargs": more})).body
         assert body["timestamp_granularities[]"] == ["word", "segment"]
         assert body["include[]"] == "logprobs"
         assert (body["chunking_strategy[type]"], body["chunking_strategy[threshold]"]) == (
@@ -166,7 +170,7 @@ class TestForms:
     def test_text_that_is_not_ascii_arrives_as_it_is(self, server):
         """As do line ends and quotes."""
         prompt = 'Grüße "😀"\r\n--boundary'
-        got = asked(server, image_edits.ask({"image": picture(), "prompt": prompt, "model": "m"}))
+        got = asked(server, image_edits.cell_request({"image": picture(), "prompt": prompt, "model": "m"}))
         assert got.body["prompt"] == prompt
 
 
@@ -176,12 +180,15 @@ class TestAzure:
         [
             (CHAT, "/openai/deployments/m/chat/completions"),
             (
-                image_generations.ask({"prompt": "p", "model": "d"}),
+                image_generations.cell_request({"prompt": "p", "model": "d"}),
                 "/openai/deployments/d/images/generations",
             ),
-            (speech.ask({"input": "x", "model": "d", "voice": "nova"}), "/openai/deployments/d/audio/speech"),
+            (
+                speech.cell_request({"input": "x", "model": "d", "voice": "nova"}),
+                "/openai/deployments/d/audio/speech",
+            ),
             (EDIT, "/openai/deployments/gpt-image-2/images/edits"),
-            (transcriptions.ask(HEARD), "/openai/deployments/whisper-1/audio/transcriptions"),
+            (transcriptions.cell_request(HEARD), "/openai/deployments/whisper-1/audio/transcriptions"),
         ],
         ids=["chat", "generations", "speech", "edits", "transcriptions"],
     )
