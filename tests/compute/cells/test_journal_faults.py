@@ -58,7 +58,7 @@ class TestFaults:
         journal = open_journal(folder)
         journal.append(Cell(name(1), 1))
         with monkeypatch.context() as m:
-            m.setattr(segments_module, "replacing", full)
+            m.setattr(segments_module, "replace_atomically", full)
             with pytest.raises(RunError, match="No space left"):
                 journal.flush()
         journal.append(Cell(name(2), 2))
