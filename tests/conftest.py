@@ -1,15 +1,24 @@
+import gc
 import ssl
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
+from typing import Any
 
 import httpx2
 import pytest
+from dagster._config.pythonic_config import config, resource
 
 from pxt_assets import ColumnStore, OpenAIResource
 from pxt_assets.simulator import SimulatorOptions, SimulatorServer
 from tests.scripted_server import ScriptedServer, chat, resource_of
+
+
+def pytest_collection_finish() -> None:
+    """What is imported by now stays: without it each look for garbage takes a fraction of the time."""
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -18,6 +27,24 @@ def _certificates_read_once() -> Iterator[None]:
     context = ssl.create_default_context()
     with pytest.MonkeyPatch.context() as patched:
         patched.setattr(httpx2, "create_ssl_context", lambda **_: context)
+        yield
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _config_schemas_inferred_once() -> Iterator[None]:
+    """Dagster infers the schema of a resource's config whenever one is made, of the same class the same."""
+    infer: Callable[..., Any] = config.infer_schema_from_config_class
+    schemas: dict[Any, Any] = {}
+
+    def inferred(model: type, description: str | None = None, fields_to_omit: Any = None) -> Any:
+        key = (model, description, frozenset(fields_to_omit or ()))
+        if key not in schemas:
+            schemas[key] = infer(model, description=description, fields_to_omit=fields_to_omit)
+        return schemas[key]
+
+    with pytest.MonkeyPatch.context() as patched:
+        for module in (config, resource):
+            patched.setattr(module, "infer_schema_from_config_class", inferred)
         yield
 
 

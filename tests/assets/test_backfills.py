@@ -128,7 +128,7 @@ def test_a_key_that_is_refused_ends_the_run(store: ColumnStore, serve: Any) -> N
         return chat(asked)
 
     server = serve(script)
-    rows = {"a": {1: "x", 2: "wrong"}} | {str(i): {1: f"row {i}"} for i in range(200)}
+    rows = {"a": {1: "x", 2: "wrong"}} | {str(i): {1: f"row {i}"} for i in range(70)}
     partitions = Partitions(store, resource_of(server, max_in_flight=2), rows)  # type: ignore[arg-type]
     result = partitions.run(fails=True)
     assert failure(result).description.startswith("tickets/c[a]: the API at")

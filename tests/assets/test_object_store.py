@@ -2,9 +2,6 @@
 
 import logging
 import os
-import signal
-import subprocess
-import sys
 import threading
 from collections.abc import Iterator
 from typing import Any
@@ -16,8 +13,6 @@ import pyarrow.parquet as pq
 import pytest
 
 from pxt_assets import ColumnStore, OpenAIResource, Table
-from pxt_assets.compute.cells.journal import journal_folder
-from pxt_assets.compute.cells.segments import Segments
 from pxt_assets.storage.parquet import ParquetFile
 from tests.runs import ask, failure, materialize, metadata, rows_asset
 from tests.s3_server import s3_server
@@ -175,57 +170,6 @@ def test_a_second_run_of_the_partition_fails_and_names_the_first(
         thread.join(60)
     assert results[0].success
     assert len(server.texts) == 3
-
-
-SCRIPT = """
-import sys
-from tests.assets.test_object_store import ROWS, run
-from pxt_assets import ColumnStore, OpenAIResource
-
-url, base_path, server = sys.argv[1:]
-options = {"key": "the-key", "secret": "the-secret", "client_kwargs": {"endpoint_url": url}}
-rows = {"id": list(range(40)), "body": [str(i) for i in range(40)]}
-openai = OpenAIResource(api_key="unused", base_url=server, max_in_flight=4)
-run(ColumnStore(base_path=base_path, storage_options=options), openai, rows)
-"""
-
-
-def test_a_killed_run_is_gone_on_with(
-    store: ColumnStore, s3: dict[str, Any], openai: OpenAIResource, server: ScriptedServer
-) -> None:
-    """Its process is gone, so its claim is taken over at once, and only what its journal lacks is asked for."""
-    hold = threading.Event()
-
-    def some(request: Any) -> Any:
-        if int(request.text) >= 20:
-            hold.wait(60)
-        return chat(request)
-
-    server.script = some
-    process = subprocess.Popen(
-        [sys.executable, "-c", SCRIPT, s3["client_kwargs"]["endpoint_url"], store.base_path, server.base_url]
-    )
-    segments = Segments(journal_folder(store.file(KEY).path))
-    try:
-        while process.poll() is None and not segments.names():
-            pass
-    finally:
-        process.send_signal(signal.SIGKILL)
-        process.wait()
-        hold.set()
-    written = segments.names()
-    segments.fetch(written)
-    kept = sum(segments.read(name).num_rows for name in written)
-    segments.close()
-    assert 0 < kept < 40
-    assert [name for name in names(store) if name.endswith(".claim")]
-    server.script = chat
-    server.forget()
-    rows = {"id": list(range(40)), "body": [str(i) for i in range(40)]}
-    run(store, openai, rows)
-    assert len(server.texts) == 40 - kept
-    assert stored(store)["id"].to_pylist() == list(range(40))
-    assert names(store) == ["_meta/c.meta.parquet", "c.parquet"]
 
 
 class TestOtherProcesses:

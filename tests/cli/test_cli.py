@@ -9,7 +9,7 @@ import urllib.request
 from pathlib import Path
 
 import pytest
-from click.testing import CliRunner
+from click.testing import CliRunner, Result
 
 from pxt_assets.cli.commands import main
 
@@ -44,13 +44,23 @@ def pxt_assets(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str
     return subprocess.run(command, cwd=folder, env=kept, capture_output=True, text=True, check=False)
 
 
+def pxt_assets_here(folder: Path, monkeypatch: pytest.MonkeyPatch, *arguments: str) -> Result:
+    """The same in this process, which has imported already what a new one must."""
+    for name in os.environ:
+        if name.startswith(("PXT_", "OPENAI_", "DAGSTER_")):
+            monkeypatch.delenv(name)
+    monkeypatch.setenv("DAGSTER_HOME", "")  # so that what the command sets ends with the test
+    monkeypatch.chdir(folder)
+    return CliRunner().invoke(main, arguments)
+
+
 def figures(output: str, asset: str) -> list[str]:
     """An asset's row of the table at the end: rows, failed, requests, tokens, cost, seconds."""
     (row,) = re.findall(rf"^{re.escape(asset)} +(.*)$", output, re.MULTILINE)
     return row.split()
 
 
-def test_the_demo_materializes_all_assets_and_says_what_it_took(tmp_path):
+def test_the_demo_materializes_all_assets_and_says_what_it_took(tmp_path, monkeypatch):
     """`pxt-assets demo` prints per asset its figures, where the files are, and how to open them in the browser."""
     done = pxt_assets(tmp_path, "demo")
     assert done.returncode == 0, done.stderr
@@ -75,8 +85,8 @@ def test_the_demo_materializes_all_assets_and_says_what_it_took(tmp_path):
     assert "dagster dev -m pxt_assets.demo.definitions" in done.stdout
     assert "Unclosed" not in done.stderr
 
-    again = pxt_assets(tmp_path, "demo")
-    assert again.returncode == 0, again.stderr
+    again = pxt_assets_here(tmp_path, monkeypatch, "demo")
+    assert again.exit_code == 0, again.stderr
     assert figures(again.stdout, "tickets/response")[2] == "0"
     assert figures(again.stdout, "tickets/moderation")[2] == "0"
     assert {figures(again.stdout, asset)[2] for asset in PHOTOS[1:]} == {"0"}
@@ -91,21 +101,23 @@ def own(tmp_path):
     return folder
 
 
-def test_the_demo_runs_on_files_of_ones_own(tmp_path, own):
+def test_the_demo_runs_on_files_of_ones_own(tmp_path, own, monkeypatch):
     """`--data DIR` makes each file of the folder a partition, without photos; `--key` and `--text` name its columns."""
-    done = pxt_assets(tmp_path, "demo", "--data", str(own), "--key", "nr", "--text", "text")
-    assert done.returncode == 0, done.stderr
+    arguments = ("demo", "--data", str(own), "--key", "nr", "--text", "text")
+    done = pxt_assets_here(tmp_path, monkeypatch, *arguments)
+    assert done.exit_code == 0, done.stderr
     assert figures(done.stdout, "tickets/summary")[0] == "3"
     assert "PXT_DEMO_FILES=" in done.stdout
     assert "photos" not in done.stdout
     assert "solved" not in done.stdout
 
 
-def test_a_mistake_in_ones_own_files_is_told_in_a_line(tmp_path, own):
+def test_a_mistake_in_ones_own_files_is_told_in_a_line(tmp_path, own, monkeypatch):
     """A failed run ends with its cause and exit code 1, not with a traceback."""
     (own / "south [1].csv").write_text("nr,text\n1,a\n1,b\n")
-    done = pxt_assets(tmp_path, "demo", "--data", str(own), "--key", "nr", "--text", "text")
-    assert done.returncode == 1
+    arguments = ("demo", "--data", str(own), "--key", "nr", "--text", "text")
+    done = pxt_assets_here(tmp_path, monkeypatch, *arguments)
+    assert done.exit_code == 1
     assert "the key nr is not unique" in done.stderr
     assert "south [1]" in done.stderr
     assert "Traceback" not in done.stderr

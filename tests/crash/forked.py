@@ -24,8 +24,10 @@ _IMPORTED = (
     "openai",
     "s3fs",
     "genai_prices.data",
+    "lancedb",
     "pxt_assets.assets.step.events",
     "pxt_assets.assets.columns.materialize",
+    "pxt_assets.assets.indexes.index_materialize",
 )
 
 

@@ -1,6 +1,7 @@
 """Kills at each step of a commit on an object store, where files come and go as whole objects."""
 
 import signal
+import threading
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
@@ -8,7 +9,7 @@ import pyarrow as pa
 import pytest
 
 from pxt_assets import ColumnStore, OpenAIResource
-from tests.crash.attempt import Attempt, Seen, Step
+from tests.crash.attempt import Attempt, Seen, Step, Tell, Told
 from tests.crash.forked import Forks
 from tests.scripted_server import ScriptedServer, chat, resource_of
 from tests.tickets import Tickets
@@ -91,4 +92,38 @@ def test_a_kill_at_a_step_of_commit(
     Tickets(store, openai).run(NEW)
     assert server.texts == (ASKED if name in UNWRITTEN else [])
     assert seen.column.equals(start.undisturbed)
+    assert seen.is_whole()
+
+
+def test_a_run_killed_on_the_way_is_gone_on_with(
+    s3: dict[str, Any], forks: Forks, told: Told, openai: OpenAIResource, server: ScriptedServer
+) -> None:
+    """Its process is gone, so its claim is taken over at once, and only what its journal lacks is asked for."""
+    store = ColumnStore(base_path="s3://bucket/on-the-way", storage_options=s3)
+    seen = Seen(store)
+    rows = {i: str(i) for i in range(40)}
+    go_on = threading.Event()
+    server.script = lambda asked: chat(asked) if int(asked.text) < 20 or go_on.wait(60) else None
+    killed = forks.start(
+        Attempt(
+            {"base_path": store.base_path, "storage_options": s3},
+            server.base_url,
+            rows,
+            Step("pxt_assets.compute.cells.segments:Segments.write", after=True),
+            Tell(told.path, hang=True),
+        )
+    )
+    told.wait()
+    killed.send(signal.SIGKILL)
+    assert killed.wait() == -signal.SIGKILL
+    go_on.set()
+    kept = seen.journaled
+    assert 0 < len(kept) < 40
+    assert [name for name in seen.names if name.endswith(".claim")]
+
+    server.script = chat
+    server.forget()
+    Tickets(store, openai).run(rows)
+    assert sorted(server.texts) == sorted(set(rows.values()) - kept)
+    assert seen.column["id"].to_pylist() == list(rows)
     assert seen.is_whole()

@@ -1,8 +1,10 @@
 """The version of tools: it changes with what they are and do, and with nothing else."""
 
+import io
 import os
 import subprocess
 import sys
+from contextlib import redirect_stdout
 from typing import Any
 
 import pytest
@@ -67,13 +69,13 @@ class TestVersion:
             "    return a in {'x', 'y', 'z'} or any(c in {'p', 'q'} for c in b)\n"
             "print(tools(f).version)"
         )
-        got = {
-            subprocess.run(
-                [sys.executable, "-c", program],
-                env={**os.environ, "PYTHONHASHSEED": seed},
-                capture_output=True,
-                check=True,
-            ).stdout
-            for seed in ("1", "2")
-        }
-        assert len(got) == 1
+        with redirect_stdout(io.StringIO()) as here:  # whose hashes are salted otherwise
+            exec(program, {})
+        other = subprocess.run(
+            [sys.executable, "-c", program],
+            env={**os.environ, "PYTHONHASHSEED": "1"},
+            capture_output=True,
+            check=True,
+            text=True,
+        )
+        assert here.getvalue() == other.stdout
