@@ -11,7 +11,7 @@ from dagster._core.storage.tags import ASSET_PARTITION_RANGE_END_TAG, ASSET_PART
 
 from pxt_assets.errors import DefinitionError
 
-Which = Literal["latest", "all"]
+PartitionChoice = Literal["latest", "all"]
 """The partitions that a tick of a schedule materializes."""
 
 
@@ -50,7 +50,7 @@ def asset_schedule(
     assets: Sequence[dg.AssetKey],
     partitions_def: dg.PartitionsDefinition[Any] | None,
     *,
-    partitions: Which | None,
+    partitions: PartitionChoice | None,
     in_one_run: bool,
     **options: Any,
 ) -> dg.ScheduleDefinition:
@@ -59,7 +59,7 @@ def asset_schedule(
     `partitions` says which: by default the latest of a time partitioning, all of any other. `in_one_run` makes one run
     of partitions that stand side by side. `options` are those of `dg.ScheduleDefinition`. Raises DefinitionError.
     """
-    _check(partitions, partitions_def)
+    _check_partition_choice(partitions, partitions_def)
     job = dg.define_asset_job(f"{name}_job", selection=dg.AssetSelection.assets(*assets))
 
     def requests(context: dg.ScheduleEvaluationContext) -> Iterator[dg.RunRequest | dg.SkipReason]:
@@ -67,7 +67,7 @@ def asset_schedule(
             yield dg.RunRequest()
             return
         at = context.scheduled_execution_time
-        keys = _keys(context, partitions_def, partitions)
+        keys = _partition_keys(context, partitions_def, partitions)
         if not keys:
             yield dg.SkipReason(f"there is no partition to materialize at {at:%Y-%m-%d %H:%M %Z}")
         elif in_one_run and len(keys) > 1 and not isinstance(partitions_def, dg.MultiPartitionsDefinition):
@@ -83,21 +83,23 @@ def asset_schedule(
     )
 
 
-def _check(partitions: Which | None, partitions_def: dg.PartitionsDefinition[Any] | None) -> None:
+def _check_partition_choice(
+    partitions: PartitionChoice | None, partitions_def: dg.PartitionsDefinition[Any] | None
+) -> None:
     if partitions is None:
         return
-    if partitions not in get_args(Which):
+    if partitions not in get_args(PartitionChoice):
         msg = f"got partitions={partitions!r}, allowed: 'latest' or 'all'"
         raise DefinitionError(msg)
     if partitions_def is None:
         msg = f"got partitions={partitions!r} for a table without partitions; leave it out"
         raise DefinitionError(msg)
-    if partitions == "latest" and _time_of(partitions_def) is None:
+    if partitions == "latest" and _time_dimension(partitions_def) is None:
         msg = "got partitions='latest', which only a partitioning by time has; leave it out, or give partitions='all'"
         raise DefinitionError(msg)
 
 
-def _time_of(partitions_def: dg.PartitionsDefinition[Any]) -> str | None:
+def _time_dimension(partitions_def: dg.PartitionsDefinition[Any]) -> str | None:
     """The dimension that is time, "" for a partitioning that is nothing else, None for one without."""
     if isinstance(partitions_def, dg.TimeWindowPartitionsDefinition):
         return ""
@@ -108,13 +110,13 @@ def _time_of(partitions_def: dg.PartitionsDefinition[Any]) -> str | None:
     return None
 
 
-def _keys(
+def _partition_keys(
     context: dg.ScheduleEvaluationContext,
     partitions_def: dg.PartitionsDefinition[Any],
-    partitions: Which | None,
+    partitions: PartitionChoice | None,
 ) -> list[str]:
     """The keys to materialize at the scheduled time, in their order."""
-    dimension = _time_of(partitions_def)
+    dimension = _time_dimension(partitions_def)
     with partition_loading_context(context.scheduled_execution_time, context.instance):
         if partitions == "all" or dimension is None:
             return list(partitions_def.get_partition_keys())

@@ -29,7 +29,7 @@ def files_asset(
 
     Raises DefinitionError for a path that does not suit the partitions, and for a schema that does not suit the files.
     """
-    check_pattern(path, partitions_def is not None, _dimensions(partitions_def), schema)
+    check_pattern(path, partitions_def is not None, _dimension_names(partitions_def), schema)
     media_schema(path, schema)
 
     class Partitions(Mapping[str | None, "pa.RecordBatchReader"]):
@@ -42,7 +42,7 @@ def files_asset(
             return read_files(
                 path,
                 partition_key=partition,
-                dimensions=_parts(partitions_def, partition),
+                dimensions=_dimension_keys(partitions_def, partition),
                 schema=schema,
                 encoding=encoding,
                 storage_options=storage_options,
@@ -71,13 +71,15 @@ def files_asset(
     return files
 
 
-def _dimensions(partitions_def: dg.PartitionsDefinition[Any] | None) -> list[str]:
+def _dimension_names(partitions_def: dg.PartitionsDefinition[Any] | None) -> list[str]:
     if isinstance(partitions_def, dg.MultiPartitionsDefinition):
         return [dimension.name for dimension in partitions_def.partitions_defs]
     return []
 
 
-def _parts(partitions_def: dg.PartitionsDefinition[Any] | None, partition: str | None) -> dict[str, str]:
+def _dimension_keys(
+    partitions_def: dg.PartitionsDefinition[Any] | None, partition: str | None
+) -> dict[str, str]:
     """A multi-dimensional key's part of each dimension."""
     if partition is None or not isinstance(partitions_def, dg.MultiPartitionsDefinition):
         return {}

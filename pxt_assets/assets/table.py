@@ -7,7 +7,7 @@ from typing import Any
 
 import dagster as dg
 
-from pxt_assets.assets.automation import Which, asset_schedule
+from pxt_assets.assets.automation import PartitionChoice, asset_schedule
 from pxt_assets.assets.columns.column_asset import column_asset
 from pxt_assets.assets.columns.column_spec import ColumnSpec, ResourceKeys
 from pxt_assets.assets.declarations.checks import Checks
@@ -15,20 +15,20 @@ from pxt_assets.assets.declarations.identifiers import identifier
 from pxt_assets.assets.declarations.known_columns import KnownColumns
 from pxt_assets.assets.declarations.validation import (
     OnError,
-    Source,
     TableAttributes,
+    UpstreamAsset,
     check_column,
     check_options,
-    checked_schema,
+    column_types,
     declared_columns,
-    names_of,
-    spec_of,
+    key_columns,
+    upstream_spec,
 )
 from pxt_assets.assets.files_asset import files_asset
 from pxt_assets.assets.indexes.index_asset import EmbeddingIndex
 from pxt_assets.assets.indexes.table_indexes import IfExists, TableIndexes
 from pxt_assets.assets.page.description import description_of, kinds_of, metadata_of, tags_of
-from pxt_assets.assets.page.lineage import ColumnNode, column_of
+from pxt_assets.assets.page.lineage import ColumnNode, column_node
 from pxt_assets.errors import DefinitionError
 from pxt_assets.expressions.expr import ColumnRef
 from pxt_assets.expressions.function import Function
@@ -69,7 +69,7 @@ class Table:
 
     def __init__(
         self,
-        asset: Source,
+        asset: UpstreamAsset,
         *,
         key: str | Sequence[str] | None = None,
         schema: Mapping[str, type[ColumnType]] | None = None,
@@ -77,27 +77,27 @@ class Table:
         automation_condition: dg.AutomationCondition[Any] | None = None,
         pool: str | None = None,
     ) -> None:
-        spec = spec_of(asset)
+        spec = upstream_spec(asset)
         partitions_def = partitions_def or spec.partitions_def
         policy = asset.backfill_policy if isinstance(asset, dg.AssetsDefinition) else None
         policy = policy or dg.BackfillPolicy.single_run()
         self._asset_key = spec.key
-        self._common = TableAttributes(
+        self._attributes = TableAttributes(
             key=spec.key,
-            row_key=names_of(key),
+            row_key=key_columns(key),
             partitions_def=partitions_def,
             backfill_policy=policy if partitions_def else None,
             group_name=spec.group_name,
             automation_condition=automation_condition,
             pool=pool,
         )
-        self._in_one_run = policy.max_partitions_per_run is None
+        self._single_run = policy.max_partitions_per_run is None
         self._storage_options: dict[str, Any] = {}
-        self._indexes = TableIndexes(self, self._common, self._resources)
+        self._indexes = TableIndexes(self, self._attributes, self._resources)
         self._columns = KnownColumns(
             spec.key,
-            self._common.row_key,
-            checked_schema(schema or {}),
+            self._attributes.row_key,
+            column_types(schema or {}),
             declared_columns(spec),
             home=self._indexes,
         )
@@ -167,9 +167,9 @@ class Table:
         the file and the line.
         """
         given = {"group_name": group_name, "description": description}
-        declared = checked_schema(schema or {})
+        declared = column_types(schema or {})
         source = files_asset(
-            spec_of(name).key,
+            upstream_spec(name).key,
             path,
             schema=declared,
             partitions_def=partitions_def,
@@ -179,7 +179,7 @@ class Table:
             store_key=cls._resources.columns,
         )
         typed = media_schema(path, declared)
-        for column in names_of(key):
+        for column in key_columns(key):
             if typed is not declared and typed.get(column) in (Image, Audio):  # of other files it may be text
                 msg = f"got key={key!r}; the {column} itself cannot identify a row, but its file can: key='path'"
                 raise DefinitionError(msg)
@@ -240,14 +240,14 @@ class Table:
         run config says otherwise. `pool` names a Dagster pool, which counts columns that run at once, not requests. The
         other options are those of a Dagster asset. Raises DefinitionError.
         """
-        name, expr = self._checked_column(columns)
+        name, expr = self._single_column(columns)
         checks = checks or Checks()
         check_options(
             f"{self!r}.{name}", expr, self._asset_key, on_error, partition_mapping, checks, max_cost_usd
         )
         column_type, shape = type_of(expr)
         key = dg.AssetKey([*self._asset_key.path, name])
-        attributes = self._common.of_asset(
+        attributes = self._attributes.asset_attributes(
             automation_condition=automation_condition,
             freshness_policy=freshness_policy,
             group_name=group_name,
@@ -257,28 +257,28 @@ class Table:
             kinds=kinds_of(expr),
             metadata=metadata_of(self._asset_key, name),
         )
-        lineage = column_of(".".join(self._asset_key.path), name, expr, self._lineage)
+        lineage = column_node(".".join(self._asset_key.path), name, expr, self._lineage)
         spec = ColumnSpec(
             key=key,
             name=name,
             expr=expr,
             column_type=column_type,
             table=self._asset_key,
-            row_key=self._common.row_key,
-            partitions_def=self._common.partitions_def,
-            backfill_policy=self._common.backfill_policy,
+            row_key=self._attributes.row_key,
+            partitions_def=self._attributes.partitions_def,
+            backfill_policy=self._attributes.backfill_policy,
             on_error=on_error,
             partition_mapping=partition_mapping,
             checks=checks,
             max_cost_usd=max_cost_usd,
             storage_options=self._storage_options,
-            pool=pool or self._common.pool,
+            pool=pool or self._attributes.pool,
             lineage=lineage,
             attributes=attributes,
             resources=self._resources,
         )
         self._columns.add(ColumnRef(self._asset_key, key, name, column_type, shape, home=self._indexes))
-        self._indexes.note(name, expr)
+        self._indexes.add_expression(name, expr)
         self._lineage[name] = lineage
         self._assets[key] = column_asset(spec)
         return self._assets[key]
@@ -335,7 +335,7 @@ class Table:
 
         The other options are those of a Dagster asset, of the index and of its vectors. Raises DefinitionError.
         """
-        ref = self._columns.only_text() if column is None else self._columns.to_index(column)
+        ref = self._columns.only_text_column() if column is None else self._columns.column_to_index(column)
         index = self._indexes.add(
             ref,
             embedders(embedding, string_embed, image_embed),
@@ -361,7 +361,7 @@ class Table:
         cron_schedule: str,
         *,
         name: str | None = None,
-        partitions: Which | None = None,
+        partitions: PartitionChoice | None = None,
         execution_timezone: str | None = None,
         default_status: dg.DefaultScheduleStatus = dg.DefaultScheduleStatus.STOPPED,
         tags: Mapping[str, str] | None = None,
@@ -397,20 +397,20 @@ class Table:
             name or f"{identifier(self._asset_key)}_schedule",
             cron_schedule,
             [key for asset in self.assets for key in asset.keys],
-            self._common.partitions_def,
+            self._attributes.partitions_def,
             partitions=partitions,
-            in_one_run=self._in_one_run,
+            in_one_run=self._single_run,
             default_status=default_status,
             **{option: value for option, value in options.items() if value is not None},
         )
 
-    def _forget(self, name: str) -> None:
+    def _remove_column(self, name: str) -> None:
         """Takes a computed column back."""
         self._columns.remove(name)
         del self._lineage[name]
         del self._assets[dg.AssetKey([*self._asset_key.path, name])]
 
-    def _checked_column(self, columns: Mapping[str, Any]) -> tuple[str, Any]:
+    def _single_column(self, columns: Mapping[str, Any]) -> tuple[str, Any]:
         if len(columns) != 1:
             msg = f"{self!r}: got the columns {', '.join(columns) or 'none'}; add exactly one a call: name=expression"
             raise DefinitionError(msg)
@@ -419,7 +419,7 @@ class Table:
         return name, expr
 
     def _check_name(self, name: str, expr: object) -> None:
-        taken = self._columns.taken(name) or self._indexes.taken(name)
+        taken = self._columns.name_conflict(name) or self._indexes.name_conflict(name)
         if taken is not None:
             msg = f"{self!r}: {name!r} is {taken}; choose another name"
             raise DefinitionError(msg)

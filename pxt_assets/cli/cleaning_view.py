@@ -6,8 +6,8 @@ from pathlib import Path
 
 import click
 
-from pxt_assets.assets.cleaning.cleaning import Finding, findings, remove_finding
-from pxt_assets.assets.cleaning.code_locations import Defined, defined_in
+from pxt_assets.assets.cleaning.code_locations import CodeLocations, load_code_locations
+from pxt_assets.assets.cleaning.leftovers import Leftover, find_leftovers, remove_leftover
 from pxt_assets.errors import RunError
 from pxt_assets.storage.store import ColumnStore
 
@@ -18,16 +18,16 @@ def clean(*, module: str | None, file: Path | None, workspace: Path, delete: boo
     Raises DefinitionError if they cannot be loaded.
     """
     given = module is not None or file is not None
-    defined = defined_in(module=module, file=file, workspace=None if given else workspace)
+    defined = load_code_locations(module=module, file=file, workspace=None if given else workspace)
     removed = total = 0
-    for store in _distinct(defined.stores):
-        for finding in list(findings(store, defined)):
+    for store in _distinct_stores(defined.stores):
+        for finding in list(find_leftovers(store, defined)):
             if finding.kept:
-                _say("keep", finding)
+                _print_leftover("keep", finding)
             elif not delete:
-                _say("could remove", finding)
+                _print_leftover("could remove", finding)
                 total += finding.size_bytes
-            elif (done := _removed(finding, store, defined)) is not None:
+            elif (done := _try_to_remove(finding, store, defined)) is not None:
                 total += done.size_bytes
                 removed += 1
     if delete:
@@ -36,28 +36,28 @@ def clean(*, module: str | None, file: Path | None, workspace: Path, delete: boo
         click.echo(f"{total:,} bytes could be removed; this was a dry run, --delete removes them")
 
 
-def _distinct(stores: tuple[ColumnStore, ...]) -> list[ColumnStore]:
+def _distinct_stores(stores: tuple[ColumnStore, ...]) -> list[ColumnStore]:
     """The stores, one for each place: code locations may share one."""
     return list({(store.base_path, repr(store.storage_options)): store for store in stores}.values())
 
 
-def _removed(finding: Finding, store: ColumnStore, defined: Defined) -> Finding | None:
+def _try_to_remove(finding: Leftover, store: ColumnStore, defined: CodeLocations) -> Leftover | None:
     try:
-        now = remove_finding(finding, store, defined)
+        now = remove_leftover(finding, store, defined)
     except (RunError, OSError) as e:
-        click.echo(f"skip {_shown(finding)}: {e}")
+        click.echo(f"skip {_printable_path(finding)}: {e}")
         return None
     if now is None:
-        click.echo(f"skip {_shown(finding)}: a run has changed it meanwhile")
+        click.echo(f"skip {_printable_path(finding)}: a run has changed it meanwhile")
         return None
-    _say("keep" if now.kept else "removed", now)
+    _print_leftover("keep" if now.kept else "removed", now)
     return None if now.kept else now
 
 
-def _say(what: str, finding: Finding) -> None:
-    click.echo(f"{what} {_shown(finding)} ({finding.size_bytes:,} bytes): {finding.reason}")
+def _print_leftover(what: str, finding: Leftover) -> None:
+    click.echo(f"{what} {_printable_path(finding)} ({finding.size_bytes:,} bytes): {finding.reason}")
 
 
-def _shown(finding: Finding) -> str:
+def _printable_path(finding: Leftover) -> str:
     """A path without what a terminal would take for a command."""
     return "".join(c if c.isprintable() else "?" for c in str(finding.path.path))

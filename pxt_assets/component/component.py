@@ -14,12 +14,12 @@ from pydantic import (
 
 from pxt_assets.component.columns import add_column
 from pxt_assets.component.declaration import TableDeclaration, without_secrets
-from pxt_assets.component.imported import importer
-from pxt_assets.component.place import Place
-from pxt_assets.component.resources import own_resources
+from pxt_assets.component.import_paths import make_importer
+from pxt_assets.component.resources import component_resources
 from pxt_assets.component.scaffold import ColumnsScaffolder
 from pxt_assets.component.tables import declared_table, table_key
 from pxt_assets.component.upstream_asset import upstream_asset
+from pxt_assets.component.yaml_position import YamlPosition
 
 _REFERENCES = "dagster/code_references"
 
@@ -64,7 +64,7 @@ class ComputedColumnsComponent(dg.Component, TableDeclaration, dg.Resolvable):
 
     @model_validator(mode="wrap")
     @classmethod
-    def _checked(cls, given: Any, handler: ModelWrapValidatorHandler[Self]) -> Self:
+    def _hide_secrets(cls, given: Any, handler: ModelWrapValidatorHandler[Self]) -> Self:
         try:
             return handler(given)
         except ValidationError as e:
@@ -92,8 +92,8 @@ class ComputedColumnsComponent(dg.Component, TableDeclaration, dg.Resolvable):
     def build_defs(self, context: dg.ComponentLoadContext) -> dg.Definitions:
         """The table's source, if it is read from files, its columns, and the resources that are declared here."""
         resolution = self._context or context.resolution_context
-        place = Place.of(resolution) if self._context else Place()
-        resources, keys = own_resources(self, context, resolution, place)
+        place = YamlPosition.from_context(resolution) if self._context else YamlPosition()
+        resources, keys = component_resources(self, context, resolution, place)
         table = declared_table(
             self,
             keys,
@@ -107,26 +107,26 @@ class ComputedColumnsComponent(dg.Component, TableDeclaration, dg.Resolvable):
                 lambda other: isinstance(other, ComputedColumnsComponent) and other.declares(key),
             ),
         )
-        assets = [_at(place.at("files"), asset) for asset in table.assets]
-        import_ = importer(context.normalize_component_type_str)
+        assets = [_with_code_reference(place.at("files"), asset) for asset in table.assets]
+        import_ = make_importer(context.normalize_component_type_str)
         for i, column in enumerate(self.columns):
             at = place.at("columns", i)
             asset = add_column(table, column, self.defaults, import_, resolution, at, place.at("defaults"))
-            assets.append(_at(at, asset))
+            assets.append(_with_code_reference(at, asset))
         return dg.Definitions(assets=assets, resources=resources)
 
     def declares(self, key: dg.AssetKey) -> bool:
         """Whether it makes an asset of this key."""
         resolution = self._context or dg.ResolutionContext.default()
-        table = table_key(self, resolution, Place.of(resolution))
+        table = table_key(self, resolution, YamlPosition.from_context(resolution))
         if key == table:
             return self.files is not None
         return key in [dg.AssetKey([*table.path, column.name]) for column in self.columns]
 
 
-def _at(place: Place, asset: dg.AssetsDefinition) -> dg.AssetsDefinition:
+def _with_code_reference(place: YamlPosition, asset: dg.AssetsDefinition) -> dg.AssetsDefinition:
     """The asset, whose page leads to the lines in YAML that declare it."""
-    position = place.position
+    position = place.source_position
 
     def located(spec: dg.AssetSpec) -> dg.AssetSpec:
         metadata = {name: value for name, value in spec.metadata.items() if name != _REFERENCES}

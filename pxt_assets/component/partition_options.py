@@ -9,9 +9,9 @@ import dagster as dg
 
 from pxt_assets.errors import DefinitionError
 
-Declared = dg.PartitionsDefinition[Any] | None
+PartitionsOrNone = dg.PartitionsDefinition[Any] | None
 
-_TIME: dict[str, Callable[..., dg.PartitionsDefinition[Any]]] = {
+_TIME_PARTITIONS: dict[str, Callable[..., dg.PartitionsDefinition[Any]]] = {
     "hourly": dg.HourlyPartitionsDefinition,
     "daily": dg.DailyPartitionsDefinition,
     "weekly": dg.WeeklyPartitionsDefinition,
@@ -28,53 +28,55 @@ _NAMED_MAPPINGS: dict[str, Callable[[], dg.PartitionMapping]] = {
     "all": dg.AllPartitionMapping,
     "last": dg.LastPartitionMapping,
 }
-_FORMS = (
+_ALLOWED_PARTITIONS = (
     "inherit, none, {dynamic: name}, {static: [a, b]}, {daily: 2026-01-01} (or hourly, weekly, monthly; with end, "
     "timezone, ...), {multi: {date: {daily: 2026-01-01}, region: {static: [eu, us]}}}"
 )
-_MAPPINGS = (
+_ALLOWED_MAPPINGS = (
     "identity, all, last, {time_window: {start_offset: -1, end_offset: 0}}, {specific: [a, b]}, {static: {a: b}}, "
     "{dimension: name}"
 )
 
 
-def partitions_of(declared: object) -> Declared:
+def partitions_def_of(declared: object) -> PartitionsOrNone:
     """What `partitions` says, other than `inherit`. Raises DefinitionError."""
     if declared == "none":
         return None
     if isinstance(declared, dg.PartitionsDefinition):
         return declared
     if not isinstance(declared, Mapping):
-        raise _refused("partitions", declared, _FORMS)
-    kind, given, options = _parts(declared, {*_TIME, "dynamic", "static", "multi"}, "partitions", _FORMS)
-    if kind in _TIME:
+        raise _refusal("partitions", declared, _ALLOWED_PARTITIONS)
+    kind, given, options = _split_kind(
+        declared, {*_TIME_PARTITIONS, "dynamic", "static", "multi"}, "partitions", _ALLOWED_PARTITIONS
+    )
+    if kind in _TIME_PARTITIONS:
         _check_options(
             options, ("end", "timezone", "fmt", "end_offset", *_OFFSETS[kind]), f"partitions: {kind}"
         )
         named = {"end_date" if name == "end" else name: value for name, value in options.items()}
-        return _TIME[kind](start_date=str(given), **named)
+        return _TIME_PARTITIONS[kind](start_date=str(given), **named)
     _check_options(options, (), f"partitions: {kind}")
     if kind == "dynamic" and isinstance(given, str) and given:
         return dg.DynamicPartitionsDefinition(name=given)
     if kind == "static" and isinstance(given, list) and given:
         return dg.StaticPartitionsDefinition([str(key) for key in given])
     if kind == "multi" and isinstance(given, Mapping) and given:
-        dimensions = {str(name): partitions_of(inner) for name, inner in given.items()}
+        dimensions = {str(name): partitions_def_of(inner) for name, inner in given.items()}
         if all(dimensions.values()):
             return dg.MultiPartitionsDefinition({name: inner for name, inner in dimensions.items() if inner})
-    raise _refused("partitions", declared, _FORMS)
+    raise _refusal("partitions", declared, _ALLOWED_PARTITIONS)
 
 
-def mapping_of(declared: object) -> dg.PartitionMapping | None:
+def partition_mapping_of(declared: object) -> dg.PartitionMapping | None:
     """What `partition_mapping` says. Raises DefinitionError."""
     if declared is None or isinstance(declared, dg.PartitionMapping):
         return declared
     if isinstance(declared, str) and declared in _NAMED_MAPPINGS:
         return _NAMED_MAPPINGS[declared]()
     if not isinstance(declared, Mapping):
-        raise _refused("partition_mapping", declared, _MAPPINGS)
+        raise _refusal("partition_mapping", declared, _ALLOWED_MAPPINGS)
     kinds = {"time_window", "specific", "static", "dimension"}
-    kind, given, options = _parts(declared, kinds, "partition_mapping", _MAPPINGS)
+    kind, given, options = _split_kind(declared, kinds, "partition_mapping", _ALLOWED_MAPPINGS)
     _check_options(options, (), f"partition_mapping: {kind}")
     if kind == "time_window" and isinstance(given, Mapping):
         _check_options(given, ("start_offset", "end_offset"), "partition_mapping: time_window")
@@ -86,16 +88,16 @@ def mapping_of(declared: object) -> dg.PartitionMapping | None:
         return dg.StaticPartitionMapping({str(key): value for key, value in given.items()})
     if kind == "dimension" and isinstance(given, str):
         return dg.MultiToSingleDimensionPartitionMapping(partition_dimension_name=given)
-    raise _refused("partition_mapping", declared, _MAPPINGS)
+    raise _refusal("partition_mapping", declared, _ALLOWED_MAPPINGS)
 
 
-def _parts(
+def _split_kind(
     declared: Mapping[str, Any], kinds: set[str], what: str, allowed: str
 ) -> tuple[str, Any, dict[str, Any]]:
     """The kind that a dict names, what is given for it, and the other entries."""
     named = [name for name in declared if name in kinds]
     if len(named) != 1:
-        raise _refused(what, declared, allowed)
+        raise _refusal(what, declared, allowed)
     return named[0], declared[named[0]], {k: v for k, v in declared.items() if k != named[0]}
 
 
@@ -107,5 +109,5 @@ def _check_options(options: Mapping[str, Any], allowed: Sequence[str], what: str
         raise DefinitionError(msg)
 
 
-def _refused(what: str, declared: object, allowed: str) -> DefinitionError:
+def _refusal(what: str, declared: object, allowed: str) -> DefinitionError:
     return DefinitionError(f"{what}: got {declared!r:.100}, allowed: {allowed}")

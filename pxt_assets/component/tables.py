@@ -11,16 +11,18 @@ import dagster as dg
 from pxt_assets.assets.columns.column_spec import ResourceKeys
 from pxt_assets.assets.table import Table
 from pxt_assets.component.declaration import TableDeclaration
-from pxt_assets.component.options import type_named
-from pxt_assets.component.partition_options import partitions_of
-from pxt_assets.component.place import Place
-from pxt_assets.component.templates import rendered
+from pxt_assets.component.options import column_type_of
+from pxt_assets.component.partition_options import partitions_def_of
+from pxt_assets.component.templates import render_templates
+from pxt_assets.component.yaml_position import YamlPosition
 from pxt_assets.errors import DefinitionError
 
 
-def table_key(declared: TableDeclaration, resolution: dg.ResolutionContext, place: Place) -> dg.AssetKey:
+def table_key(
+    declared: TableDeclaration, resolution: dg.ResolutionContext, place: YamlPosition
+) -> dg.AssetKey:
     """The key of the table's asset. Raises DefinitionError."""
-    given = rendered(declared.table, resolution, place.at("table"))
+    given = render_templates(declared.table, resolution, place.at("table"))
     if isinstance(given, dg.AssetKey):
         return given
     if not isinstance(given, str) or not given.strip("/ "):
@@ -36,7 +38,7 @@ def declared_table(
     keys: ResourceKeys,
     context: dg.ComponentLoadContext,
     resolution: dg.ResolutionContext,
-    place: Place,
+    place: YamlPosition,
     upstream_of: Callable[[dg.AssetKey], dg.AssetsDefinition | dg.AssetSpec],
 ) -> Table:
     """The table, whose columns use the resources of these keys. Raises DefinitionError.
@@ -48,19 +50,19 @@ def declared_table(
         _resources = keys
 
     def given(*path: str, value: Any) -> Any:
-        return rendered(value, resolution, place.at(*path))
+        return render_templates(value, resolution, place.at(*path))
 
     key = table_key(declared, resolution, place)
     schema = {}
     for name, column_type in declared.schema_.items():
-        with place.at("schema", name).of_what(f"schema: {name}").named():
-            schema[name] = type_named(column_type)
+        with place.at("schema", name).with_label(f"schema: {name}").locate_errors():
+            schema[name] = column_type_of(column_type)
     partitions = given("partitions", value=declared.partitions)
     if partitions is None or (declared.files is not None and "partitions" not in declared.model_fields_set):
         partitions = "none"
     options: dict[str, Any] = {"key": given("key", value=declared.key), "schema": schema}
     said = place.at("partitions" if "partitions" in declared.model_fields_set else "table")
-    with said.named(
+    with said.locate_errors(
         DefinitionError if partitions == "inherit" else Exception
     ):  # others' errors are their own
         if declared.files is None and partitions == "inherit":
@@ -70,14 +72,14 @@ def declared_table(
             raise DefinitionError(msg)
         else:
             upstream = dg.AssetSpec(key)
-            options["partitions_def"] = partitions_of(partitions)
+            options["partitions_def"] = partitions_def_of(partitions)
     if declared.files is None:
-        with place.at("table").named():
+        with place.at("table").locate_errors():
             return DeclaredTable(upstream, **options)
-    with place.at("files").named():
+    with place.at("files").locate_errors():
         return DeclaredTable.from_files(
             key.to_user_string(),
-            under_root(given("files", value=declared.files), context),
+            project_path(given("files", value=declared.files), context),
             encoding=given("encoding", value=declared.encoding),
             storage_options=given("storage_options", value=declared.storage_options),
             group_name=given("defaults", "group_name", value=declared.defaults.group_name),
@@ -85,7 +87,7 @@ def declared_table(
         )
 
 
-def under_root(path: str, context: dg.ComponentLoadContext) -> str:
+def project_path(path: str, context: dg.ComponentLoadContext) -> str:
     """A path that counts from the project's root; a URL or an absolute path as it is."""
     if "://" in path or path.startswith("~"):
         return path

@@ -21,12 +21,12 @@ from pxt_assets.api.meter import dollars
 from pxt_assets.assets.declarations.identifiers import identifier
 from pxt_assets.assets.table import Table
 from pxt_assets.compute.asking import progress
-from pxt_assets.demo.graph import OWN_DAYS, demo_definitions, own_tables, tickets_table
-from pxt_assets.demo.own_files import own_files, own_partitions
+from pxt_assets.demo.graph import DEMO_DAYS, demo_definitions, demo_tables, tickets_table
+from pxt_assets.demo.user_files import user_files, user_partitions
 
 _INSTANCE_CONFIG = "telemetry:\n  enabled: false\nnux:\n  enabled: false\n"
 _LINE_SECONDS = 10.0
-_QUIET = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
+_QUIET_RUN_CONFIG = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
 
 
 class DemoFailedError(Exception):
@@ -34,7 +34,7 @@ class DemoFailedError(Exception):
 
 
 @dataclass
-class _Figures:
+class _AssetTotals:
     """What one asset's partitions add up to."""
 
     stored: bool = False
@@ -55,11 +55,11 @@ def run_demo(*, data: Path | None, key: str, text: str, out: Path, live: bool) -
     dynamic: dg.DynamicPartitionsDefinition | None = None
     settings: dict[str, str] = {}
     if data is None:
-        partitions = list(OWN_DAYS.get_partition_keys())
-        tables = own_tables()
+        partitions = list(DEMO_DAYS.get_partition_keys())
+        tables = demo_tables()
     else:
-        files, partitions = own_files(data)
-        dynamic = own_partitions(files)
+        files, partitions = user_files(data)
+        dynamic = user_partitions(files)
         tables = [tickets_table(files, dynamic, key=key, text=text)]
         settings = {"PXT_DEMO_FILES": files, "PXT_DEMO_KEY": key, "PXT_DEMO_TEXT": text}
     store = str((out / "columns").resolve())
@@ -73,18 +73,18 @@ def run_demo(*, data: Path | None, key: str, text: str, out: Path, live: bool) -
     started = time.monotonic()
     with dg.DagsterInstance.get() as instance:
         if dynamic is not None:
-            _register(instance, str(dynamic.name), partitions)
-        with _progress(console, len(partitions)) as observer, progress.observed(observer):
+            _register_partitions(instance, str(dynamic.name), partitions)
+        with _progress_display(console, len(partitions)) as observer, progress.observed(observer):
             result = definitions.resolve_implicit_global_asset_job_def().execute_in_process(
                 instance=instance,
                 raise_on_error=False,
-                run_config=_QUIET,
+                run_config=_QUIET_RUN_CONFIG,
                 tags={
                     "dagster/asset_partition_range_start": partitions[0],
                     "dagster/asset_partition_range_end": partitions[-1],
                 },
             )
-        console.print(_summary(result, tables))
+        console.print(_summary_table(result, tables))
         failures = [e for e in result.all_events if e.is_step_failure]
     if failures:
         hint = (
@@ -92,7 +92,7 @@ def run_demo(*, data: Path | None, key: str, text: str, out: Path, live: bool) -
             if data is None
             else [f"(--key names the key column, now {key!r}, --text the text column, now {text!r})"]
         )
-        raise DemoFailedError("\n       ".join([*dict.fromkeys(_cause(e) for e in failures), *hint]))
+        raise DemoFailedError("\n       ".join([*dict.fromkeys(_failure_cause(e) for e in failures), *hint]))
     console.print(
         f"Done in {time.monotonic() - started:.1f} s. Parquet files, one a partition, in {store}/",
         soft_wrap=True,
@@ -117,7 +117,7 @@ def _dagster_home(out: Path) -> str:
     return os.environ["DAGSTER_HOME"]
 
 
-def _register(instance: dg.DagsterInstance, name: str, partitions: list[str]) -> None:
+def _register_partitions(instance: dg.DagsterInstance, name: str, partitions: list[str]) -> None:
     """Makes the instance's partitions just these, in this order."""
     known = list(instance.get_dynamic_partitions(name))
     if known != partitions:
@@ -127,7 +127,7 @@ def _register(instance: dg.DagsterInstance, name: str, partitions: list[str]) ->
 
 
 @contextmanager
-def _progress(console: Console, partitions: int) -> Iterator[Callable[[progress.Progress], None]]:
+def _progress_display(console: Console, partitions: int) -> Iterator[Callable[[progress.Progress], None]]:
     """Draws a bar for each asset on a terminal; elsewhere prints a line for each partition, and every 10 s."""
     if not console.is_terminal:
         printed = time.monotonic()
@@ -156,14 +156,14 @@ def _progress(console: Console, partitions: int) -> Iterator[Callable[[progress.
         yield draw
 
 
-def _summary(result: dg.ExecuteInProcessResult, tables: Sequence[Table]) -> Grid:
+def _summary_table(result: dg.ExecuteInProcessResult, tables: Sequence[Table]) -> Grid:
     """What each asset took: table by table, the columns in the order in which they were added."""
     keys = [definition.key for table in tables for definition in table.assets]
     steps = {identifier(key): key.to_user_string() for key in keys}
-    figures = {name: _Figures() for name in steps.values()}
+    figures = {name: _AssetTotals() for name in steps.values()}
     for event in result.get_asset_materialization_events():
         metadata = {k: v.value for k, v in event.materialization.metadata.items()}
-        _add(figures[event.materialization.asset_key.to_user_string()], metadata)
+        _add_metadata(figures[event.materialization.asset_key.to_user_string()], metadata)
     for event in result.all_events:
         if event.is_step_success and event.step_key in steps:
             figures[steps[event.step_key]].seconds = event.step_success_data.duration_ms / 1_000
@@ -184,18 +184,18 @@ def _summary(result: dg.ExecuteInProcessResult, tables: Sequence[Table]) -> Grid
             grid.add_row()
         for asset in (definition.key.to_user_string() for definition in table.assets):
             if figures[asset].stored:
-                grid.add_row(asset, *_cells(figures[asset]))
+                grid.add_row(asset, *_summary_cells(figures[asset]))
     return grid
 
 
-def _cells(figures: _Figures) -> list[str]:
+def _summary_cells(figures: _AssetTotals) -> list[str]:
     f = figures
     if not f.computed:
         return [str(f.rows)]
     return [*map(str, (f.rows, f.failed, f.requests, f.tokens)), dollars(f.cost), f"{f.seconds:.2f}"]
 
 
-def _add(figures: _Figures, metadata: dict[str, Any]) -> None:
+def _add_metadata(figures: _AssetTotals, metadata: dict[str, Any]) -> None:
     figures.stored = True
     figures.rows += metadata.get("dagster/partition_row_count", metadata.get("dagster/row_count", 0))
     if "pxt/requests" not in metadata:
@@ -209,7 +209,7 @@ def _add(figures: _Figures, metadata: dict[str, Any]) -> None:
     figures.cost = None if figures.cost is None or isinstance(cost, str) else figures.cost + cost
 
 
-def _cause(event: dg.DagsterEvent) -> str:
+def _failure_cause(event: dg.DagsterEvent) -> str:
     """What failed, without the stack."""
     data = event.step_failure_data
     if data.user_failure_data is not None and data.user_failure_data.description:

@@ -20,7 +20,10 @@ def column_asset(spec: ColumnSpec) -> dg.AssetsDefinition:
         spec.key,
         deps=[
             *(dg.AssetDep(asset, partition_mapping=mapping.get(asset)) for asset in inputs.values()),
-            *(dg.AssetDep(index.key, partition_mapping=_of_all(index)) for index in spec.indexes),
+            *(
+                dg.AssetDep(index.key, partition_mapping=_index_partition_mapping(index))
+                for index in spec.indexes
+            ),
         ],
         partitions_def=spec.partitions_def,
         code_version=spec.code_version,
@@ -51,7 +54,7 @@ def column_asset(spec: ColumnSpec) -> dg.AssetsDefinition:
     return column
 
 
-def _of_all(index: IndexSpec) -> dg.PartitionMapping | None:
+def _index_partition_mapping(index: IndexSpec) -> dg.PartitionMapping | None:
     """A lookup searches all partitions of an index."""
     return dg.AllPartitionMapping() if index.partitioned else None
 

@@ -87,7 +87,7 @@ class ColumnSpec:
         return {f"rows_of__{identifier(asset)}": asset for asset in assets}
 
     @property
-    def asks_api(self) -> bool:
+    def calls_api(self) -> bool:
         """Whether it sends requests."""
         return any(not call._function.local for call in calls(self.expr))
 
@@ -100,7 +100,7 @@ class ColumnSpec:
     def resource_keys(self) -> set[str]:
         """The resources that computing it takes."""
         keys = {self.resources.columns}
-        if self.asks_api:
+        if self.calls_api:
             keys.add(self.resources.openai)
         if self.indexes:
             keys.add(self.resources.indexes)

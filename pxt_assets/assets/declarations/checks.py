@@ -20,10 +20,10 @@ NO_UNEXPECTED_NULLS = "no_unexpected_nulls"
 COST_WITHIN = "cost_within"
 NONE_FLAGGED = "none_flagged"
 
-_KEYS_SHOWN = 20
+_MAX_RECORDS = 20
 _WARN, _ERROR = dg.AssetCheckSeverity.WARN, dg.AssetCheckSeverity.ERROR
 
-Found = Mapping[str | None, "Findings"]
+PartitionFindings = Mapping[str | None, "Findings"]
 """What was found in each partition's cells, None standing for all of an asset without partitions."""
 
 
@@ -72,19 +72,21 @@ class Checks:
             if not absent.get(name)
         ]
 
-    def results(self, key: dg.AssetKey, names: Iterable[str], found: Found) -> list[dg.AssetCheckResult]:
+    def results(
+        self, key: dg.AssetKey, names: Iterable[str], found: PartitionFindings
+    ) -> list[dg.AssetCheckResult]:
         """The results of those of the checks `names` that look at cells."""
         looked_at = {
-            NO_FAILED_CELLS: self._of_failed,
-            NO_UNEXPECTED_NULLS: _of_nulls,
-            NONE_FLAGGED: _of_flagged,
+            NO_FAILED_CELLS: self._failed_cells_result,
+            NO_UNEXPECTED_NULLS: _nulls_result,
+            NONE_FLAGGED: _flagged_result,
         }
         wanted = [name for name in names if name in looked_at]
         if not found:
-            return [_nothing_stored(key, name) for name in wanted]
+            return [_nothing_stored_result(key, name) for name in wanted]
         return [looked_at[name](key, found) for name in wanted]
 
-    def _of_failed(self, key: dg.AssetKey, found: Found) -> dg.AssetCheckResult:
+    def _failed_cells_result(self, key: dg.AssetKey, found: PartitionFindings) -> dg.AssetCheckResult:
         total: Counter[str] = Counter()
         for one in found.values():
             total.update(one.errors)
@@ -93,7 +95,7 @@ class Checks:
         too_many = self.max_failed is not None and failed > self.max_failed * rows
         allowed = f"; at most {self.max_failed:.2%} may" if too_many else ""
         records = [
-            {"row": each.key, "error": each.errortype, "message": each.message, **_of_partition(partition)}
+            {"row": each.key, "error": each.errortype, "message": each.message, **_partition_entry(partition)}
             for partition, one in found.items()
             for each in one.failed
         ]
@@ -102,32 +104,34 @@ class Checks:
             check_name=NO_FAILED_CELLS,
             passed=not failed,
             severity=_ERROR if too_many else _WARN,
-            description=f"{_rows(failed)} failed: {counts}{allowed}" if failed else "no row failed",
+            description=f"{_row_count_text(failed)} failed: {counts}{allowed}" if failed else "no row failed",
             metadata={
                 "pxt/rows_failed": failed,
                 **({"pxt/errors": dict(total)} if total else {}),
-                **_partitions(p for p, one in found.items() if one.errors),
-                **_table("pxt/failed_rows", records),
+                **_partitions_metadata(p for p, one in found.items() if one.errors),
+                **_records_table("pxt/failed_rows", records),
             },
         )
 
 
-def _of_nulls(key: dg.AssetKey, found: Found) -> dg.AssetCheckResult:
+def _nulls_result(key: dg.AssetKey, found: PartitionFindings) -> dg.AssetCheckResult:
     said = "without a value or an error, though nothing that they are made of is null"
     nulls = sum(one.nulls for one in found.values())
     named = {partition: one.null_keys for partition, one in found.items()}
-    return _of_rows(key, NO_UNEXPECTED_NULLS, "null", nulls, named, said if nulls else "no unexpected null")
+    return _rows_warning(
+        key, NO_UNEXPECTED_NULLS, "null", nulls, named, said if nulls else "no unexpected null"
+    )
 
 
-def _of_flagged(key: dg.AssetKey, found: Found) -> dg.AssetCheckResult:
+def _flagged_result(key: dg.AssetKey, found: PartitionFindings) -> dg.AssetCheckResult:
     flagged = sum(one.flagged for one in found.values())
     named = {partition: one.flagged_keys for partition, one in found.items()}
-    return _of_rows(
+    return _rows_warning(
         key, NONE_FLAGGED, "flagged", flagged, named, "flagged" if flagged else "no row is flagged"
     )
 
 
-def _of_rows(
+def _rows_warning(
     key: dg.AssetKey,
     check: str,
     kind: str,
@@ -136,18 +140,20 @@ def _of_rows(
     said: str,
 ) -> dg.AssetCheckResult:
     """A warning of so many rows, of which the first are `named`."""
-    records = [{"row": row, **_of_partition(partition)} for partition, rows in named.items() for row in rows]
+    records = [
+        {"row": row, **_partition_entry(partition)} for partition, rows in named.items() for row in rows
+    ]
     return dg.AssetCheckResult(
         asset_key=key,
         check_name=check,
         passed=not count,
         severity=_WARN,
-        description=f"{_rows(count)} {said}" if count else said,
-        metadata={f"pxt/rows_{kind}": count, **_table(f"pxt/{kind}_rows", records)},
+        description=f"{_row_count_text(count)} {said}" if count else said,
+        metadata={f"pxt/rows_{kind}": count, **_records_table(f"pxt/{kind}_rows", records)},
     )
 
 
-def _nothing_stored(key: dg.AssetKey, check: str) -> dg.AssetCheckResult:
+def _nothing_stored_result(key: dg.AssetKey, check: str) -> dg.AssetCheckResult:
     return dg.AssetCheckResult(
         asset_key=key,
         check_name=check,
@@ -157,7 +163,7 @@ def _nothing_stored(key: dg.AssetKey, check: str) -> dg.AssetCheckResult:
     )
 
 
-def cost_within(
+def cost_check_result(
     key: dg.AssetKey, max_cost_usd: float, cost_usd: float | None, *, reached: bool = False
 ) -> dg.AssetCheckResult:
     """The result of the check that a run cost no more; `reached` says that the budget ended it."""
@@ -176,20 +182,20 @@ def cost_within(
     )
 
 
-def _rows(count: int) -> str:
+def _row_count_text(count: int) -> str:
     return "1 row" if count == 1 else f"{count:,} rows"
 
 
-def _of_partition(partition: str | None) -> dict[str, str]:
+def _partition_entry(partition: str | None) -> dict[str, str]:
     return {} if partition is None else {"partition": partition}
 
 
-def _partitions(partitions: Iterable[str | None]) -> dict[str, list[str]]:
+def _partitions_metadata(partitions: Iterable[str | None]) -> dict[str, list[str]]:
     named = [partition for partition in partitions if partition is not None]
     return {"partitions": named} if named else {}
 
 
-def _table(title: str, records: list[dict[str, str]]) -> dict[str, Any]:
+def _records_table(title: str, records: list[dict[str, str]]) -> dict[str, Any]:
     if not records:
         return {}
-    return {title: dg.MetadataValue.table([dg.TableRecord(one) for one in records[:_KEYS_SHOWN]])}
+    return {title: dg.MetadataValue.table([dg.TableRecord(one) for one in records[:_MAX_RECORDS]])}

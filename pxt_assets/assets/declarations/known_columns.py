@@ -37,7 +37,7 @@ class KnownColumns:
         self._referenced: dict[str, None] = {}
         for name in (*row_key, *schema):
             if upstream is not None and name not in upstream:
-                raise self._unknown(name)
+                raise self._unknown_column_error(name)
 
     def __iter__(self) -> Iterator[str]:
         return iter([*(self._upstream or ()), *self._computed])
@@ -45,14 +45,14 @@ class KnownColumns:
     def ref(self, name: object) -> ColumnRef:
         """A reference to a column. Raises UnknownColumnError where it is known that there is none."""
         if not isinstance(name, str):
-            msg = f"{self._named}: got the column {name!r}; a column is named by text, tbl['body']"
+            msg = f"{self._label}: got the column {name!r}; a column is named by text, tbl['body']"
             raise DefinitionError(msg)
         if name in self._computed:
             return self._computed[name]
         if self._upstream is not None and name not in self._upstream:
-            raise self._unknown(name)
+            raise self._unknown_column_error(name)
         self._referenced[name] = None
-        return self._of_upstream(name)
+        return self._upstream_ref(name)
 
     def add(self, ref: ColumnRef) -> None:
         """Takes in a column that is computed from now on."""
@@ -67,7 +67,7 @@ class KnownColumns:
         """The computed columns, in the order in which they were added."""
         return self._computed.keys()
 
-    def taken(self, name: str) -> str | None:
+    def name_conflict(self, name: str) -> str | None:
         """What has that name already, None where nothing has."""
         taken = {
             **dict.fromkeys(self._computed, "a computed column added before"),
@@ -78,7 +78,7 @@ class KnownColumns:
         }
         return taken.get(name)
 
-    def only_text(self) -> ColumnRef:
+    def only_text_column(self) -> ColumnRef:
         """The one column of texts. Raises DefinitionError, which lists the candidates, where it is not known to be one.
 
         Keys are none. Of an upstream that does not declare its types those count that were referred to.
@@ -94,40 +94,40 @@ class KnownColumns:
         if len(texts) == 1:
             return self.ref(texts[0])
         wanted = (
-            f"name it, such as {self._named}.add_embedding_index(tbl.{texts[0] if texts else 'body'}, ...)"
+            f"name it, such as {self._label}.add_embedding_index(tbl.{texts[0] if texts else 'body'}, ...)"
         )
         if texts:
-            msg = f"{self._named} has {len(texts)} columns that may be the text to index: {', '.join(texts)}; {wanted}"
+            msg = f"{self._label} has {len(texts)} columns that may be the text to index: {', '.join(texts)}; {wanted}"
         elif self._upstream is None:
             msg = (
-                f"{self._named}: which of its columns is text is not known while definitions load; {wanted}, or "
+                f"{self._label}: which of its columns is text is not known while definitions load; {wanted}, or "
                 'declare it: Table(..., schema={"body": String})'
             )
         else:
-            msg = f"{self._named} is not known to have a text column; it has {', '.join(self)}; {wanted}"
+            msg = f"{self._label} is not known to have a text column; it has {', '.join(self)}; {wanted}"
         raise DefinitionError(msg)
 
-    def to_index(self, column: object) -> ColumnRef:
+    def column_to_index(self, column: object) -> ColumnRef:
         """A column that is given as a reference or by its name. Raises DefinitionError for one of another table."""
         if isinstance(column, ColumnRef) and column._table != self._table:
-            msg = f"{self._named}: {column!r} is a column of another table; add the index to that"
+            msg = f"{self._label}: {column!r} is a column of another table; add the index to that"
             raise DefinitionError(msg)
         if not isinstance(column, ColumnRef | str):
             msg = (
-                f"{self._named}: got {column!r:.60} to index, allowed: a column of the table (add a path as a computed column "
+                f"{self._label}: got {column!r:.60} to index, allowed: a column of the table (add a path as a computed column "
                 "first)"
             )
             raise DefinitionError(msg)
         return column if isinstance(column, ColumnRef) else self.ref(column)
 
-    def _of_upstream(self, name: str) -> ColumnRef:
+    def _upstream_ref(self, name: str) -> ColumnRef:
         return ColumnRef(self._table, self._table, name, self._schema.get(name), home=self._home)
 
     @property
-    def _named(self) -> str:
+    def _label(self) -> str:
         return f"Table({self._table.to_user_string()!r})"
 
-    def _unknown(self, name: str) -> UnknownColumnError:
+    def _unknown_column_error(self, name: str) -> UnknownColumnError:
         names = list(self)
-        msg = f"{self._named} has no column {name!r}; it has {', '.join(names)}{did_you_mean(name, names)}"
+        msg = f"{self._label} has no column {name!r}; it has {', '.join(names)}{did_you_mean(name, names)}"
         return UnknownColumnError(msg)

@@ -17,7 +17,7 @@ from pxt_assets.values.types import ColumnType
 
 OnError = Literal["abort", "ignore"]
 
-Source = dg.AssetsDefinition | dg.AssetSpec | dg.AssetKey | str
+UpstreamAsset = dg.AssetsDefinition | dg.AssetSpec | dg.AssetKey | str
 """What can be given as a table: an upstream asset."""
 
 
@@ -34,14 +34,14 @@ class TableAttributes:
     automation_condition: dg.AutomationCondition[Any] | None
     pool: str | None
 
-    def of_asset(self, **given: Any) -> dict[str, Any]:
+    def asset_attributes(self, **given: Any) -> dict[str, Any]:
         """The attributes that were given of one of its assets, the table's where one was not."""
         for name in ("automation_condition", "group_name"):
             given[name] = given[name] or getattr(self, name)
         return {name: value for name, value in given.items() if value is not None}
 
 
-def spec_of(asset: object) -> dg.AssetSpec:
+def upstream_spec(asset: object) -> dg.AssetSpec:
     """The spec of the one asset that is the table. Raises DefinitionError."""
     if isinstance(asset, dg.AssetsDefinition):
         specs = list(asset.specs)
@@ -60,7 +60,7 @@ def spec_of(asset: object) -> dg.AssetSpec:
     raise DefinitionError(msg)
 
 
-def names_of(key: str | Sequence[str] | None) -> tuple[str, ...]:
+def key_columns(key: str | Sequence[str] | None) -> tuple[str, ...]:
     """The key columns. Raises DefinitionError for what names none."""
     names = (
         () if key is None else (key,) if isinstance(key, str) or not isinstance(key, Sequence) else tuple(key)
@@ -71,7 +71,7 @@ def names_of(key: str | Sequence[str] | None) -> tuple[str, ...]:
     return names
 
 
-def checked_schema(schema: Mapping[str, Any]) -> dict[str, type[ColumnType]]:
+def column_types(schema: Mapping[str, Any]) -> dict[str, type[ColumnType]]:
     """The types of columns. Raises DefinitionError for any that is none of pxt_assets.types."""
     for name, column_type in schema.items():
         if not (isinstance(column_type, type) and issubclass(column_type, ColumnType)):

@@ -7,7 +7,7 @@ import dagster as dg
 from dagster._utils.warnings import disable_dagster_warnings
 
 from pxt_assets.assets.declarations.identifiers import identifier
-from pxt_assets.assets.indexes.index_asset_spec import INDEXED, IndexAssetSpec
+from pxt_assets.assets.indexes.index_asset_spec import ALL_ROWS_INDEXED, IndexAssetSpec
 from pxt_assets.errors import DefinitionError, SearchError
 from pxt_assets.expressions.expr import Call, ColumnRef, Expr
 from pxt_assets.index.lookup import EmbeddingLookup
@@ -70,10 +70,10 @@ class EmbeddingIndex(dg.AssetsDefinition):
             search = checked_search(spec.label, k, where, columns or (), partition_key)
         except SearchError as e:
             raise DefinitionError(str(e)) from e
-        return Call(EmbeddingLookup(spec, search, columns), {"vector": _vectors(spec, query)})
+        return Call(EmbeddingLookup(spec, search, columns), {"vector": _query_vectors(spec, query)})
 
 
-def _vectors(spec: IndexSpec, query: Any) -> Expr:
+def _query_vectors(spec: IndexSpec, query: Any) -> Expr:
     """The vectors of what is to be looked up."""
     if isinstance(query, Expr) and query._type is not None and issubclass(query._type, Array):
         return query
@@ -114,7 +114,9 @@ def index_asset(spec: IndexAssetSpec) -> EmbeddingIndex:
         ins={name: dg.AssetIn(asset) for name, asset in inputs.items()},
         check_specs=[
             dg.AssetCheckSpec(
-                INDEXED, asset=index.key, description="Every row can be found: none is without a vector."
+                ALL_ROWS_INDEXED,
+                asset=index.key,
+                description="Every row can be found: none is without a vector.",
             )
         ],
         op_tags={LAZY: "true"},

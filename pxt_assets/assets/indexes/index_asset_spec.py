@@ -13,7 +13,7 @@ from pxt_assets.assets.columns.column_spec import ResourceKeys
 from pxt_assets.assets.declarations.identifiers import identifier
 from pxt_assets.index.spec import IndexSpec
 
-INDEXED = "all_rows_indexed"
+ALL_ROWS_INDEXED = "all_rows_indexed"
 """The check that says which rows cannot be found."""
 
 

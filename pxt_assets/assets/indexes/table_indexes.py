@@ -28,7 +28,7 @@ IfExists = Literal["error", "ignore", "replace", "replace_force"]
 """What becomes of an index that has the name already."""
 
 
-class Columns(Protocol):
+class TableColumns(Protocol):
     """The table's columns, of which vectors may become one."""
 
     def __getitem__(self, name: str, /) -> ColumnRef:
@@ -40,25 +40,25 @@ class Columns(Protocol):
     def _check_name(self, name: str, expr: object) -> None:
         """Refuses a name that something has already, or that is none. Raises DefinitionError."""
 
-    def _forget(self, name: str) -> None:
+    def _remove_column(self, name: str) -> None:
         """Takes a computed column back."""
 
 
 class TableIndexes:
     """The indexes of one table: what its columns know of them."""
 
-    def __init__(self, table: Columns, common: TableAttributes, resources: ResourceKeys) -> None:
+    def __init__(self, table: TableColumns, common: TableAttributes, resources: ResourceKeys) -> None:
         self._table = table
-        self._common = common
+        self._attributes = common
         self._resources = resources
         self._indexes: dict[str, EmbeddingIndex] = {}
         self._expressions: dict[str, object] = {}
 
-    def note(self, name: str, expr: object) -> None:
+    def add_expression(self, name: str, expr: object) -> None:
         """Takes in what a computed column is made by: one of vectors may serve an index."""
         self._expressions[name] = expr
 
-    def taken(self, name: str) -> str | None:
+    def name_conflict(self, name: str) -> str | None:
         """What has that name already, None where no index has."""
         return "an embedding index added before" if name in self._indexes else None
 
@@ -85,7 +85,7 @@ class TableIndexes:
         name = idx_name or f"{column._column}_idx"
         where = f"{self._table!r}.{name}"
         check_metric(metric, where)
-        check_names(self._common.row_key, where)
+        check_names(self._attributes.row_key, where)
         if if_exists not in get_args(IfExists):
             msg = f"{where}: got if_exists={if_exists!r}, allowed: {', '.join(map(repr, get_args(IfExists)))}"
             raise DefinitionError(msg)
@@ -101,25 +101,27 @@ class TableIndexes:
             self._table._check_name(name, column)
         replaced = self._indexes.pop(name, None)
         if replaced is not None and f"{name}_vectors" in self._expressions:
-            self._table._forget(f"{name}_vectors")  # unless it serves the new one, too, it is added anew
+            self._table._remove_column(
+                f"{name}_vectors"
+            )  # unless it serves the new one, too, it is added anew
             del self._expressions[f"{name}_vectors"]
-        of_upstream = partition_mapping if column._asset == self._common.key else None
+        of_upstream = partition_mapping if column._asset == self._attributes.key else None
         options_of_vectors = {**options, **of_vectors, "partition_mapping": of_upstream}
         index = self._spec(column, name, given, metric, columns, where, options_of_vectors)
         self._indexes[name] = index_asset(
             IndexAssetSpec(
                 index=index,
-                partitions_def=self._common.partitions_def,
-                backfill_policy=self._common.backfill_policy,
+                partitions_def=self._attributes.partitions_def,
+                backfill_policy=self._attributes.backfill_policy,
                 partition_mapping=partition_mapping,
-                pool=options["pool"] or self._common.pool,
-                attributes=self._common.of_asset(
+                pool=options["pool"] or self._attributes.pool,
+                attributes=self._attributes.asset_attributes(
                     automation_condition=options["automation_condition"],
                     freshness_policy=freshness_policy,
                     group_name=options["group_name"],
                     owners=options["owners"],
                     tags={"pxt/metric": metric, **(options["tags"] or {})},
-                    description=_description(index, description),
+                    description=_index_description(index, description),
                     kinds={"lancedb"},
                     metadata={**metadata_of(index.table, name), "dagster/storage_kind": "lancedb"},
                 ),
@@ -139,24 +141,24 @@ class TableIndexes:
         of_vectors: Mapping[str, Any],
     ) -> IndexSpec:
         """What is indexed; the column of its vectors is added where there is none."""
-        embedder = _embedder_of_rows(column, given, where)
+        embedder = _row_embedder(column, given, where)
         if embedder is None:
-            vectors, space, given = self._as_it_is(column, given, where)
+            vectors, space, given = self._vectors_and_space(column, given, where)
         else:
             vectors = self.vectors_of(column, embedder(column), f"{name}_vectors", **of_vectors)
             space = embedder.space
         return IndexSpec(
-            key=dg.AssetKey([*self._common.key.path, name]),
+            key=dg.AssetKey([*self._attributes.key.path, name]),
             name=name,
-            table=self._common.key,
-            row_key=self._common.row_key,
+            table=self._attributes.key,
+            row_key=self._attributes.row_key,
             column=column,
             vectors=vectors,
             space=space,
             metric=metric,
             embedders=given,
             columns=None if columns is None else tuple(self._table[one] for one in columns),
-            partitioned=self._common.partitions_def is not None,
+            partitioned=self._attributes.partitions_def is not None,
         )
 
     def vectors_of(self, column: ColumnRef, call: Call, name: str, **options: Any) -> ColumnRef:
@@ -179,14 +181,14 @@ class TableIndexes:
         **options: Any,
     ) -> pa.Table:
         """The rows of the column's index that are nearest to a query. Raises SearchError."""
-        spec = self._spec_over(column, idx_name)
+        spec = self._find_index_spec(column, idx_name)
         place = last_used(spec) if indexes is None else indexes
         if not isinstance(place, EmbeddingIndexes):
             msg = f"{spec.label}: got indexes={type(place).__name__}, allowed: an EmbeddingIndexes resource"
             raise SearchError(msg)
         return place.search(spec, query, **options)
 
-    def _spec_over(self, column: ColumnRef, idx_name: str | None) -> IndexSpec:
+    def _find_index_spec(self, column: ColumnRef, idx_name: str | None) -> IndexSpec:
         """The one index over a column, or that of the name. Raises SearchError."""
         specs = [index.index_spec for index in self._indexes.values() if index.index_spec is not None]
         over = [spec for spec in specs if column._column in (spec.column._column, spec.vectors._column)]
@@ -201,12 +203,14 @@ class TableIndexes:
             msg = f"{column!r} has the indexes {names}, got idx_name={idx_name!r}; name one of them"
         raise SearchError(msg)
 
-    def _as_it_is(self, column: ColumnRef, given: Embedders, where: str) -> tuple[ColumnRef, str, Embedders]:
+    def _vectors_and_space(
+        self, column: ColumnRef, given: Embedders, where: str
+    ) -> tuple[ColumnRef, str, Embedders]:
         """An index over a column of vectors: these, their space, and how queries become vectors of that space."""
         made_by = self._expressions.get(column._column)
         if not isinstance(made_by, Call):
             return column, repr(column), given
-        space, own = space_of(made_by), _embedders_by(made_by)
+        space, own = space_of(made_by), _embedders_from_call(made_by)
         for embedder, by in ((given.text, own.text), (given.image, own.image)):
             if embedder is not None and by is not None and embedder.space != space:
                 msg = (
@@ -217,13 +221,13 @@ class TableIndexes:
         return column, space, Embedders(given.text or own.text, given.image or own.image)
 
 
-def _description(index: IndexSpec, said: str | None) -> str:
+def _index_description(index: IndexSpec, said: str | None) -> str:
     """Markdown: what the user `said` of the index, if anything, and what it is over."""
     made = f"Index of `{index.column!r}` for searches by likeness ({index.metric}), over the vectors of `{index.vectors!r}`."
     return f"{said}\n\n{made}" if said else made
 
 
-def _embedder_of_rows(column: ColumnRef, given: Embedders, where: str) -> Embedder | None:
+def _row_embedder(column: ColumnRef, given: Embedders, where: str) -> Embedder | None:
     """The function that embeds the column's texts or images; None for a column of vectors."""
     kind = column._type
     if kind is not None and issubclass(kind, Array):
@@ -248,7 +252,7 @@ def _embedder_of_rows(column: ColumnRef, given: Embedders, where: str) -> Embedd
     return embedder
 
 
-def _embedders_by(call: Call) -> Embedders:
+def _embedders_from_call(call: Call) -> Embedders:
     """The function of a call, if all that it wants is what there is to be embedded."""
     inputs = [name for name, value in call._arguments.items() if isinstance(value, Expr)]
     function = call._function

@@ -13,7 +13,7 @@ from typing import Any
 import dagster as dg
 from dagster._utils.warnings import disable_dagster_warnings
 
-from pxt_assets.assets.page.lineage import made_by
+from pxt_assets.assets.page.lineage import computation_text
 from pxt_assets.expressions.expr import Call, ColumnRef, Expr, Path
 from pxt_assets.expressions.walk import calls, references
 from pxt_assets.values.media import Media
@@ -29,19 +29,19 @@ _MODALITIES = {
     "translations": "audio",
 }
 """The kind that tells what a function deals in; of the others text."""
-_LONGEST = 20_000
+_MAX_PROMPT_CHARACTERS = 20_000
 """Characters of a prompt that are shown."""
 
 
 def description_of(expr: object, said: str | None) -> str:
     """Markdown: what the user `said` of the column, if anything, what is applied to which columns, and the prompt."""
     sources = ", ".join(f"`{ref!r}`" for ref in references(expr))
-    summary = f"{made_by(expr)} over {sources}" if sources else made_by(expr)
+    summary = f"{computation_text(expr)} over {sources}" if sources else computation_text(expr)
     parts = [said, summary] if said else [summary]
     for call in calls(expr):
-        parts.append(_fenced(template(call)))
+        parts.append(_code_block(call_text(call)))
     if not calls(expr):
-        parts.append(_fenced(written(expr)))
+        parts.append(_code_block(argument_text(expr)))
     return "\n\n".join(parts)
 
 
@@ -85,47 +85,47 @@ def _code_reference() -> dg.CodeReferencesMetadataValue | None:
         return dg.CodeReferencesMetadataValue(code_references=[line])
 
 
-def template(call: Call) -> str:
+def call_text(call: Call) -> str:
     """A call's arguments, as a reader sees them at once: messages as `role: text`, columns as `{tickets.body}`."""
     lines = [call._function.name]
     for name, value in call._arguments.items():
         if value is None:
             continue
         if name in ("messages", "input") and isinstance(value, list | tuple) and all(map(_is_message, value)):
-            lines += [f"{message['role']}: {written(message['content'])}" for message in value]
+            lines += [f"{message['role']}: {argument_text(message['content'])}" for message in value]
         else:
-            lines.append(f"{name}: {written(value)}")
+            lines.append(f"{name}: {argument_text(value)}")
     text = "\n".join(lines)
-    return text if len(text) <= _LONGEST else f"{text[:_LONGEST]}…"
+    return text if len(text) <= _MAX_PROMPT_CHARACTERS else f"{text[:_MAX_PROMPT_CHARACTERS]}…"
 
 
 def _is_message(value: object) -> bool:
     return isinstance(value, Mapping) and {"role", "content"} == set(value)
 
 
-def written(value: object) -> str:
+def argument_text(value: object) -> str:
     """An argument for people: text as it is, columns and paths in braces, all else as JSON with these inside."""
     if isinstance(value, str):
         return value
     if isinstance(value, Expr):
-        return f"{{{_expression(value)}}}"
-    return json.dumps(_plain(value), ensure_ascii=False, indent=2)
+        return f"{{{_expression_text(value)}}}"
+    return json.dumps(_json_value(value), ensure_ascii=False, indent=2)
 
 
-def _expression(expr: Expr) -> str:
+def _expression_text(expr: Expr) -> str:
     if isinstance(expr, Call):
         return expr._function.name
     return repr(expr)
 
 
-def _plain(value: Any) -> Any:
+def _json_value(value: Any) -> Any:
     """A value that JSON can hold."""
     if isinstance(value, Call | ColumnRef | Path):
-        return f"{{{_expression(value)}}}"
+        return f"{{{_expression_text(value)}}}"
     if isinstance(value, Mapping):
-        return {str(k): _plain(v) for k, v in value.items()}
+        return {str(k): _json_value(v) for k, v in value.items()}
     if isinstance(value, list | tuple):
-        return [_plain(v) for v in value]
+        return [_json_value(v) for v in value]
     if isinstance(value, Media):
         return f"<{value.format or 'media'}, {value.size:,} bytes>"
     if isinstance(value, PurePath):
@@ -133,7 +133,7 @@ def _plain(value: Any) -> Any:
     return value if isinstance(value, str | int | float | bool | None) else repr(value)
 
 
-def _fenced(text: str) -> str:
+def _code_block(text: str) -> str:
     """A code block that nothing in the text can end."""
     longest = max((len(run) for run in re.findall(r"`{3,}", text)), default=2)
     fence = "`" * (longest + 1)

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 import dagster as dg
 
 from pxt_assets.api.meter import Meter, dollars, total_cost
-from pxt_assets.assets.page.lineage import ColumnNode, picture
-from pxt_assets.assets.page.preview import escaped, preview
+from pxt_assets.assets.page.lineage import ColumnNode, graph_markdown
+from pxt_assets.assets.page.preview import escape_markdown, preview
 from pxt_assets.compute.asking.progress import Progress
 from pxt_assets.compute.dry_run import Estimate
 from pxt_assets.compute.partition.column import FAILURES_KEPT, CellsFailedError, Outcome
@@ -21,7 +21,7 @@ from pxt_assets.values.types import schema_entries
 if TYPE_CHECKING:
     import pyarrow as pa
 
-_BESIDE_VALUE = (
+_RESULT_COLUMN_DESCRIPTIONS = (
     "the class of the row's error, null where it has a result",
     "the row's error in words",
     "names the request that the value answers; joins with the record of where cells come from",
@@ -42,7 +42,7 @@ def materialization_metadata(
     said = outcome_metadata(outcome, made_of)
     return {
         **{name: said.pop(name) for name in ("pxt/summary", "pxt/preview")},
-        "pxt/made_of": dg.MetadataValue.md(picture(made_of)),
+        "pxt/made_of": dg.MetadataValue.md(graph_markdown(made_of)),
         count: outcome.rows,
         "dagster/uri": file.uri,
         "dagster/size_bytes": file.size_bytes,
@@ -55,9 +55,9 @@ def _column_schema(schema: pa.Schema, made_of: ColumnNode) -> dg.TableSchema:
     """The stored columns, each with what it is; the keys and the value with a tag that says where they come from."""
     table = made_of.name.rpartition(".")[0]
     entries = schema_entries(schema)
-    sources = ", ".join(source.name for source in made_of.made_of)
+    sources = ", ".join(source.name for source in made_of.sources)
     keys = [("identifies the row", f"{table}.{name}") for name, _ in entries[:-4]]
-    described = [*keys, (made_of.made_by, sources), *((what, "") for what in _BESIDE_VALUE)]
+    described = [*keys, (made_of.computation, sources), *((what, "") for what in _RESULT_COLUMN_DESCRIPTIONS)]
     return dg.TableSchema(
         columns=[
             dg.TableColumn(name, kind, what, tags={"from": source} if source else None)
@@ -69,7 +69,7 @@ def _column_schema(schema: pa.Schema, made_of: ColumnNode) -> dg.TableSchema:
 def outcome_metadata(outcome: Outcome, made_of: ColumnNode) -> dict[str, Any]:
     """What a computation did and used, whether it was stored or was a trial."""
     return {
-        "pxt/summary": dg.MetadataValue.md(summary({None: outcome})),
+        "pxt/summary": dg.MetadataValue.md(summary_table({None: outcome})),
         "pxt/preview": dg.MetadataValue.md(preview(outcome.sample)),
         "dagster/column_schema": _column_schema(outcome.schema, made_of),
         "pxt/rows_computed": outcome.computed,
@@ -81,7 +81,7 @@ def outcome_metadata(outcome: Outcome, made_of: ColumnNode) -> dict[str, Any]:
     }
 
 
-def failed_metadata(progress: Progress | None, error: BaseException | None = None) -> dict[str, Any]:
+def unfinished_metadata(progress: Progress | None, error: BaseException | None = None) -> dict[str, Any]:
     """What a computation took that was not finished, and why it was not."""
     said: dict[str, Any] = {} if error is None or not str(error) else {"pxt/error": str(error)}
     if progress is not None:
@@ -124,7 +124,7 @@ def outcome_line(outcome: Outcome) -> str:
     )
 
 
-_SUMMARY = (
+_SUMMARY_COLUMNS = (
     "rows",
     "computed",
     "reused",
@@ -137,20 +137,20 @@ _SUMMARY = (
     "seconds",
     "limit used",
 )
-_SUMMARY_ROWS = 50
+_MAX_SUMMARY_ROWS = 50
 
 
-def summary(outcomes: Mapping[str | None, Outcome], seconds: float | None = None) -> str:
+def summary_table(outcomes: Mapping[str | None, Outcome], seconds: float | None = None) -> str:
     """What a run did, as a Markdown table: a row a partition, and one of all, which took `seconds` together."""
     named = any(partition is not None for partition in outcomes)
-    names = ["partition", *_SUMMARY] if named else [*_SUMMARY]
+    names = ["partition", *_SUMMARY_COLUMNS] if named else [*_SUMMARY_COLUMNS]
     lines = [f"| {' | '.join(names)} |", "|" + " ---: |" * len(names)]
-    shown = list(outcomes.items())[:_SUMMARY_ROWS]
+    shown = list(outcomes.items())[:_MAX_SUMMARY_ROWS]
     for partition, one in shown:
         cells = _summary_row([one], one.seconds)
-        lines.append(f"| {' | '.join([escaped(str(partition)), *cells] if named else cells)} |")
+        lines.append(f"| {' | '.join([escape_markdown(str(partition)), *cells] if named else cells)} |")
     if len(outcomes) > len(shown):
-        lines.append(f"| … {len(outcomes) - len(shown)} more |" + " |" * len(_SUMMARY))
+        lines.append(f"| … {len(outcomes) - len(shown)} more |" + " |" * len(_SUMMARY_COLUMNS))
     if len(outcomes) > 1:
         lines.append(f"| {' | '.join(['**all**', *_summary_row(list(outcomes.values()), seconds)])} |")
     return "\n".join(lines)
@@ -240,7 +240,7 @@ def failure_metadata(
         said["pxt/failed_rows"] = dg.MetadataValue.table(table)
     if len(unfinished) == 1:
         (progress,) = unfinished.values()
-        said |= failed_metadata(progress)
+        said |= unfinished_metadata(progress)
     elif unfinished:
         lines = [{"partition": str(name), "measured": p.line()} for name, p in unfinished.items()]
         table = [dg.TableRecord(line) for line in lines[:FAILURES_KEPT]]

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 _JOINER = "\u2060"
-_BESIDE = ("_errortype", "_errormsg")
+_ERROR_SUFFIXES = ("_errortype", "_errormsg")
 _CELL_CHARACTERS = 160
 _THUMBNAIL_PIXELS = 96
 _THUMBNAILS_A_CELL = 3
@@ -29,54 +29,54 @@ _THUMBNAIL_BYTES = 40_000
 
 def preview(rows: pa.Table) -> str:
     """A Markdown table of some rows of a computed column; a row's error stands where its value would."""
-    beside = {f"{name}{end}" for name in rows.column_names for end in _BESIDE}
+    beside = {f"{name}{end}" for name in rows.column_names for end in _ERROR_SUFFIXES}
     shown = [name for name in rows.column_names if name not in beside and name != "_digest"]
-    lines = ["| " + " | ".join(map(escaped, shown)) + " |", "|" + " --- |" * len(shown)]
-    columns = [zip(to_python(rows[name]), _errors(rows, name), strict=True) for name in shown]
+    lines = ["| " + " | ".join(map(escape_markdown, shown)) + " |", "|" + " --- |" * len(shown)]
+    columns = [zip(to_python(rows[name]), _error_texts(rows, name), strict=True) for name in shown]
     thumbnails = _Thumbnails()
     for row in zip(*columns, strict=True):
-        cells = [error or _cell(value, thumbnails) for value, error in row]
+        cells = [error or _cell_text(value, thumbnails) for value, error in row]
         lines.append("| " + " | ".join(cells) + " |")
     return "\n".join(lines)
 
 
-def _errors(rows: pa.Table, name: str) -> list[str | None]:
+def _error_texts(rows: pa.Table, name: str) -> list[str | None]:
     """The rows' errors as Markdown, None where there is none."""
-    columns = [f"{name}{end}" for end in _BESIDE]
+    columns = [f"{name}{end}" for end in _ERROR_SUFFIXES]
     if not set(columns) <= set(rows.column_names):
         return [None] * rows.num_rows
     types, messages = (rows[column].to_pylist() for column in columns)
     return [
-        None if kind is None else f"⚠ **{escaped(kind)}**: {_shortened(message or '')}"
+        None if kind is None else f"⚠ **{escape_markdown(kind)}**: {_short_text(message or '')}"
         for kind, message in zip(types, messages, strict=True)
     ]
 
 
-def _cell(value: object, thumbnails: _Thumbnails) -> str:
+def _cell_text(value: object, thumbnails: _Thumbnails) -> str:
     if value is None:
         return "*null*"
     if isinstance(value, Media):
-        return thumbnails.of(value)
+        return thumbnails.markdown(value)
     images = value.get("data") if isinstance(value, Mapping) else value
     if _is_media_list(images):
         more = f" and {len(images) - _THUMBNAILS_A_CELL} more" if len(images) > _THUMBNAILS_A_CELL else ""
-        return " ".join(map(thumbnails.of, images[:_THUMBNAILS_A_CELL])) + more
+        return " ".join(map(thumbnails.markdown, images[:_THUMBNAILS_A_CELL])) + more
     if isinstance(value, list) and len(value) > 8 and all(isinstance(v, float) for v in value):
         head = ", ".join(f"{v:.3f}" for v in value[:4])
-        return escaped(f"[{head}, … {len(value)} numbers]")
-    text = value if isinstance(value, str) else _brief(value)
-    return _shortened(text)
+        return escape_markdown(f"[{head}, … {len(value)} numbers]")
+    text = value if isinstance(value, str) else _json_text(value)
+    return _short_text(text)
 
 
-def _shortened(text: str) -> str:
-    return escaped(text if len(text) <= _CELL_CHARACTERS else text[:_CELL_CHARACTERS] + "…")
+def _short_text(text: str) -> str:
+    return escape_markdown(text if len(text) <= _CELL_CHARACTERS else text[:_CELL_CHARACTERS] + "…")
 
 
 def _is_media_list(value: object) -> TypeGuard[list[Media]]:
     return isinstance(value, list) and bool(value) and all(isinstance(v, Media) for v in value)
 
 
-def _brief(value: object) -> str:
+def _json_text(value: object) -> str:
     """A JSON value as text; of a model's answer what it says."""
     if isinstance(value, Mapping):
         if value.get("parsed") is not None:
@@ -96,19 +96,19 @@ class _Thumbnails:
     def __init__(self) -> None:
         self._left = _THUMBNAIL_BYTES
 
-    def of(self, media: Media) -> str:
+    def markdown(self, media: Media) -> str:
         """The image as Markdown; a sound, and an image that cannot be opened, as what it is."""
         if media.format in IMAGE_FORMATS and media.content is not None and self._left > 0:
             try:
                 small = _thumbnail(media.content)
             except Exception:  # Pillow's plugins raise what they like for what is broken further in
-                return escaped(_described(media))
+                return escape_markdown(_media_text(media))
             self._left -= len(small)
             return f"![{media.format}](data:image/jpeg;base64,{base64.b64encode(small).decode()})"
-        return escaped(_described(media))
+        return escape_markdown(_media_text(media))
 
 
-def _described(media: Media) -> str:
+def _media_text(media: Media) -> str:
     if media.content is None:
         return "image at a URL"
     parts = [media.format or "media", f"{media.size / 1024:,.1f} KB"]
@@ -151,7 +151,7 @@ def _thumbnail(content: bytes) -> bytes:
     return target.getvalue()
 
 
-def escaped(text: str) -> str:
+def escape_markdown(text: str) -> str:
     """Text as Markdown that shows it as it is: no HTML, links, images, emphasis, or table columns of its own.
 
     Addresses become links after entities are read: a joiner without width keeps them apart.

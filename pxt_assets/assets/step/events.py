@@ -39,6 +39,6 @@ def log_materialization(
     context.log_event(dg.AssetMaterialization(key, partition=partition, metadata=metadata, tags=tags))
 
 
-def result_of_logged(key: dg.AssetKey) -> dg.MaterializeResult[Any]:
+def already_logged_result(key: dg.AssetKey) -> dg.MaterializeResult[Any]:
     """The result of a step whose partitions are logged: those downstream may start, and nothing is recorded twice."""
     return dg.MaterializeResult(asset_key=key, metadata={SYSTEM_METADATA_KEY_SOURCE_ASSET_OBSERVATION: True})

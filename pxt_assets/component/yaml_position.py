@@ -20,29 +20,29 @@ class _PlacedError(DefinitionError):
 
 
 @dataclass(frozen=True)
-class Place:
+class YamlPosition:
     """A value in a YAML file, or in none where a component is made in Python."""
 
     tree: SourcePositionTree | None = None
     path: tuple[str | int, ...] = ()
-    what: str = ""
+    label: str = ""
     """What stands there, for messages: `tickets.answer`."""
 
     @classmethod
-    def of(cls, context: dg.ResolutionContext, what: str = "") -> Place:
+    def from_context(cls, context: dg.ResolutionContext, what: str = "") -> YamlPosition:
         """The place that is being resolved."""
         return cls(context.source_position_tree, tuple(context.path), what)
 
-    def at(self, *path: str | int) -> Place:
+    def at(self, *path: str | int) -> YamlPosition:
         """A value inside this one."""
-        return Place(self.tree, (*self.path, *path), self.what)
+        return YamlPosition(self.tree, (*self.path, *path), self.label)
 
-    def of_what(self, what: str) -> Place:
+    def with_label(self, what: str) -> YamlPosition:
         """The same place by another name."""
-        return Place(self.tree, self.path, what)
+        return YamlPosition(self.tree, self.path, what)
 
     @property
-    def position(self) -> SourcePosition | None:
+    def source_position(self) -> SourcePosition | None:
         """Of this value, or of what it would stand in; None where there is no file."""
         if self.tree is None:
             return None
@@ -51,9 +51,9 @@ class Place:
 
     def __str__(self) -> str:
         """`/project/defs/tickets/defs.yaml:12: tickets.answer`"""
-        position = self.position
+        position = self.source_position
         parts = [f"{position.filename}:{position.start.line}"] if position else []
-        return ": ".join([*parts, self.what] if self.what else parts)
+        return ": ".join([*parts, self.label] if self.label else parts)
 
     def error(self, message: str) -> DefinitionError:
         """An error at this place."""
@@ -61,7 +61,7 @@ class Place:
         return _PlacedError(f"{where}: {message}" if where else message)
 
     @contextmanager
-    def named(self, refused: type[Exception] = Exception) -> Iterator[None]:
+    def locate_errors(self, refused: type[Exception] = Exception) -> Iterator[None]:
         """Lets errors of what is declared here say where it is, unless they say it more exactly.
 
         `refused` are the errors that Dagster, or a function of the user's, refuses it by.

@@ -12,7 +12,7 @@ Importer = Callable[[str], Any]
 """Gives the object of an import path. Raises DefinitionError."""
 
 
-def importer(absolute: Callable[[str], str]) -> Importer:
+def make_importer(absolute: Callable[[str], str]) -> Importer:
     """An importer; `absolute` makes of a module's name that begins with a dot, `.functions`, the whole one."""
 
     def imported(path: str) -> Any:

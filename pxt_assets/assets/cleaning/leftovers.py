@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING
 
 import dagster as dg
 
-from pxt_assets.assets.cleaning.code_locations import Defined
+from pxt_assets.assets.cleaning.code_locations import CodeLocations
 from pxt_assets.errors import PxtError, SourceError
 from pxt_assets.storage.parquet import ParquetFile, is_local, remove
 from pxt_assets.storage.store import ColumnStore, file_name
@@ -37,12 +37,12 @@ _SEGMENT = re.compile(r"\d{20}-[0-9a-f]{8}\.(arrow|refresh)")
 _REFRESH = ".refresh"
 _SIDECAR = ".meta.parquet"
 _SIDECARS = "_meta"
-_STILL_SECONDS = 86_400.0
+_UNTOUCHED_SECONDS = 86_400.0
 """How long nothing must have been written to a file that may be one in the making."""
 
 
 @dataclass(frozen=True)
-class Finding:
+class Leftover:
     """Something in a store that no run needs any more, or that looks like it."""
 
     path: UPath
@@ -56,18 +56,18 @@ class Finding:
     """Of a folder, the files in it that were looked at."""
     is_claim: bool = False
     """Whether it says that a run computes the partition: whoever claims it after a dead one takes that away."""
-    is_gone: bool = False
+    is_orphaned: bool = False
     """Whether the column is no longer defined."""
 
 
-def findings(
-    store: ColumnStore, defined: Defined, *, clock: Callable[[], float] = time.time
-) -> Iterator[Finding]:
+def find_leftovers(
+    store: ColumnStore, defined: CodeLocations, *, clock: Callable[[], float] = time.time
+) -> Iterator[Leftover]:
     """What could be removed from a store by what its code locations define, and what looks so and is kept.
 
     `clock` gives the seconds since 1970.
     """
-    cleaning = _Cleaning(store, defined, clock)
+    cleaning = _StoreScan(store, defined, clock)
     base = cleaning.base
     base.fs.invalidate_cache(base.path)
     if not base.exists():
@@ -82,14 +82,14 @@ def findings(
                 yield found
 
 
-def remove_finding(
-    finding: Finding,
+def remove_leftover(
+    finding: Leftover,
     store: ColumnStore,
-    defined: Defined,
+    defined: CodeLocations,
     *,
     clock: Callable[[], float] = time.time,
     pause: Pause = threading.Event.wait,
-) -> Finding | None:
+) -> Leftover | None:
     """Looks again, now that no run can change it, and removes what is still to be removed.
 
     Returns what was found then: something that is `kept` was not removed, None is nothing any more. Raises RunError
@@ -97,9 +97,9 @@ def remove_finding(
     """
     from pxt_assets.compute.claims.claim import claimed
 
-    cleaning = _Cleaning(store, defined, clock)
+    cleaning = _StoreScan(store, defined, clock)
 
-    async def removed() -> Finding | None:
+    async def removed() -> Leftover | None:
         async with claimed(finding.column_file, pause=pause) as check_claim:
             if finding.is_claim:
                 return finding
@@ -107,11 +107,11 @@ def remove_finding(
             now = cleaning.examine(finding.path)
             if now is not None and not now.kept:
                 check_claim()
-                _remove(now)
+                _remove_files(now)
             return now
 
     now = asyncio.run(removed())
-    if now is not None and now.is_gone and not now.kept and is_local(finding.column_file):
+    if now is not None and now.is_orphaned and not now.kept and is_local(finding.column_file):
         folder = Path(finding.column_file.path).parent
         for empty in (folder / _SIDECARS, folder):
             with suppress(OSError):  # not empty, or none
@@ -119,7 +119,7 @@ def remove_finding(
     return now
 
 
-def _remove(finding: Finding) -> None:
+def _remove_files(finding: Leftover) -> None:
     names = finding.names
     for path in [finding.path] if names is None else [finding.path / name for name in names]:
         remove(path)
@@ -129,58 +129,58 @@ def _remove(finding: Finding) -> None:
             folder.fs.rmdir(folder.path)
 
 
-class _Cleaning:
+class _StoreScan:
     """A store, looked at by what code locations define."""
 
-    def __init__(self, store: ColumnStore, defined: Defined, clock: Callable[[], float]) -> None:
+    def __init__(self, store: ColumnStore, defined: CodeLocations, clock: Callable[[], float]) -> None:
         from upath import UPath
 
         self.base = UPath(store.base_path, **(store.storage_options or {}))
         self._store = store
         self._clock = clock
-        self._assets = {_folder_of(key): key for key in defined.assets}
-        self._tables = {_folder_of(key) for key in defined.tables}
+        self._assets = {_asset_folder(key): key for key in defined.assets}
+        self._tables = {_asset_folder(key) for key in defined.tables}
 
-    def examine(self, path: UPath) -> Finding | None:
+    def examine(self, path: UPath) -> Leftover | None:
         """What there is to say of a file, or of a journal's folder."""
         if self._is_linked(path):
             return None
         name = path.name
         if journal := _JOURNAL.fullmatch(path.parent.name):
-            return self._beside_segments(path, path.parent.with_name(f"{journal[1]}.parquet"))
+            return self._examine_journal_file(path, path.parent.with_name(f"{journal[1]}.parquet"))
         if journal := _JOURNAL.fullmatch(name):
-            return self._journal(path, path.with_name(f"{journal[1]}.parquet"))
+            return self._examine_journal(path, path.with_name(f"{journal[1]}.parquet"))
         if staged := _STAGED.fullmatch(name):
             if path.parent.name == _SIDECARS:
-                return self._staged(path, path.parent.parent / _column_file(staged[1]))
-            return self._staged(path, path.with_name(staged[1]))
+                return self._examine_staged_file(path, path.parent.parent / _column_file_name(staged[1]))
+            return self._examine_staged_file(path, path.with_name(staged[1]))
         if lock := _LOCK.fullmatch(name):
-            return self._lock(path, path.with_name(f"{lock[1]}.parquet"))
+            return self._examine_lock(path, path.with_name(f"{lock[1]}.parquet"))
         if path.parent.name == _SIDECARS and name.endswith(_SIDECAR):
-            return self._sidecar(path, path.parent.parent / _column_file(name))
+            return self._examine_sidecar(path, path.parent.parent / _column_file_name(name))
         if name.endswith(".parquet"):
-            return self._column(path)
+            return self._examine_column_file(path)
         return None
 
     def _is_linked(self, path: UPath) -> bool:
         """Whether it is a link, or lies in a linked folder: whatever that leads to is not the store's."""
         if not is_local(path):
             return False
-        depth = len(_parts(path)) - len(_parts(self.base))
+        depth = len(_path_parts(path)) - len(_path_parts(self.base))
         return any(one.is_symlink() for one in [Path(path.path), *Path(path.path).parents][:depth])
 
-    def _place(self, column_file: UPath) -> tuple[str, ...]:
+    def _folder_names(self, column_file: UPath) -> tuple[str, ...]:
         """The names of the folders in which a column's file lies."""
-        return _parts(column_file)[len(_parts(self.base)) : -1]
+        return _path_parts(column_file)[len(_path_parts(self.base)) : -1]
 
-    def _is_ours(self, column_file: UPath) -> bool:
+    def _is_defined(self, column_file: UPath) -> bool:
         """Whether its folder is that of an asset which is defined, or of a column of a table which is."""
-        place = self._place(column_file)
+        place = self._folder_names(column_file)
         return place in self._assets or place[:-1] in self._tables
 
-    def _gone(self, column_file: UPath) -> dg.AssetKey | None:
+    def _undefined_asset(self, column_file: UPath) -> dg.AssetKey | None:
         """The asset of a file that says it is a computed column's, and lies where that would, if it is no more."""
-        if self._place(column_file) in self._assets or self._is_linked(column_file):
+        if self._folder_names(column_file) in self._assets or self._is_linked(column_file):
             return None
         try:
             said = ParquetFile(column_file).metadata
@@ -192,42 +192,46 @@ class _Cleaning:
         key = dg.AssetKey([str(part) for part in asset])
         return key if self._store.file(key, partition).path.path == column_file.path else None
 
-    def _of_gone(self, finding: Finding, key: dg.AssetKey) -> Finding:
+    def _as_orphan(self, finding: Leftover, key: dg.AssetKey) -> Leftover:
         """What belongs to a column that is no more: kept, unless the definitions that were loaded are its table's."""
         table = dg.AssetKey(key.path[:-1])
-        if _folder_of(table) in self._tables:
-            return replace(finding, is_gone=True)
+        if _asset_folder(table) in self._tables:
+            return replace(finding, is_orphaned=True)
         reason = f"no loaded code location defines the table {table.to_user_string()}"
         return replace(finding, reason=reason, kept=True)
 
-    def _column(self, path: UPath) -> Finding | None:
-        key = self._gone(path)
+    def _examine_column_file(self, path: UPath) -> Leftover | None:
+        key = self._undefined_asset(path)
         if key is None:
             return None
-        return self._of_gone(Finding(path, "its column is no longer defined", _size(path), path), key)
+        return self._as_orphan(
+            Leftover(path, "its column is no longer defined", _size_bytes(path), path), key
+        )
 
-    def _sidecar(self, path: UPath, column_file: UPath) -> Finding | None:
+    def _examine_sidecar(self, path: UPath, column_file: UPath) -> Leftover | None:
         from pxt_assets.compute.cells.sidecar import sidecar_schema
 
-        finding = Finding(path, "its column is no longer defined", _size(path), column_file)
+        finding = Leftover(path, "its column is no longer defined", _size_bytes(path), column_file)
         if column_file.exists() or self._is_linked(column_file):
-            key = self._gone(column_file)
-            return None if key is None else self._of_gone(finding, key)
-        if not self._is_ours(column_file):
+            key = self._undefined_asset(column_file)
+            return None if key is None else self._as_orphan(finding, key)
+        if not self._is_defined(column_file):
             return None
         with suppress(SourceError, OSError, ValueError):  # whoever wrote it
             if set(sidecar_schema().names) <= set(ParquetFile(path).schema.names):
                 reason = "it tells of a column's file that is gone"
-                return replace(finding, reason=reason, is_gone=self._place(column_file) not in self._assets)
+                return replace(
+                    finding, reason=reason, is_orphaned=self._folder_names(column_file) not in self._assets
+                )
         return None
 
-    def _staged(self, path: UPath, column_file: UPath) -> Finding | None:
-        if not self._is_ours(column_file) or not self._stands_still(path):
+    def _examine_staged_file(self, path: UPath, column_file: UPath) -> Leftover | None:
+        if not self._is_defined(column_file) or not self._is_untouched(path):
             return None
-        return Finding(path, "a write that was broken off", _size(path), column_file)
+        return Leftover(path, "a write that was broken off", _size_bytes(path), column_file)
 
-    def _lock(self, path: UPath, column_file: UPath) -> Finding | None:
-        if not self._is_ours(column_file) or not self._stands_still(path):
+    def _examine_lock(self, path: UPath, column_file: UPath) -> Leftover | None:
+        if not self._is_defined(column_file) or not self._is_untouched(path):
             return None
         from pxt_assets.compute.claims.owner import parsed
 
@@ -238,16 +242,18 @@ class _Cleaning:
         if not {"run_id", "host", "pid"} <= set(owner):
             return None  # another program's
         reason = f"the lock of process {owner['pid']} on {owner['host']}, unless that still computes"
-        return Finding(path, reason, _size(path), column_file, is_claim=True)
+        return Leftover(path, reason, _size_bytes(path), column_file, is_claim=True)
 
-    def _beside_segments(self, path: UPath, column_file: UPath) -> Finding | None:
+    def _examine_journal_file(self, path: UPath, column_file: UPath) -> Leftover | None:
         if _STAGED.fullmatch(path.name):
-            return self._staged(path, column_file)
-        if _CLAIM.fullmatch(path.name) and self._is_ours(column_file) and self._stands_still(path):
-            return Finding(path, "the claim of a run that died", _size(path), column_file, is_claim=True)
+            return self._examine_staged_file(path, column_file)
+        if _CLAIM.fullmatch(path.name) and self._is_defined(column_file) and self._is_untouched(path):
+            return Leftover(
+                path, "the claim of a run that died", _size_bytes(path), column_file, is_claim=True
+            )
         return None
 
-    def _journal(self, folder: UPath, column_file: UPath) -> Finding | None:
+    def _examine_journal(self, folder: UPath, column_file: UPath) -> Leftover | None:
         try:
             there = sorted(path.name for path in folder.iterdir())
         except OSError:
@@ -255,31 +261,31 @@ class _Cleaning:
         names = tuple(name for name in there if _SEGMENT.fullmatch(name))
         if there and not names:
             return None  # claims, or another program's
-        size = sum(_size(folder / name) for name in names)
+        size = sum(_size_bytes(folder / name) for name in names)
         reason = "all its cells are in the column's file"
-        finding = Finding(folder, reason, size, column_file, names=names)
-        key = self._gone(column_file)
+        finding = Leftover(folder, reason, size, column_file, names=names)
+        key = self._undefined_asset(column_file)
         if key is not None:
             reason = "the journal of a column that is no longer defined"
-            return self._of_gone(replace(finding, reason=reason), key)
-        asset = self._assets.get(self._place(column_file))
+            return self._as_orphan(replace(finding, reason=reason), key)
+        asset = self._assets.get(self._folder_names(column_file))
         if asset is not None:
-            why = _why_kept(folder, names, ParquetFile(column_file), asset.path[-1])
+            why = _reason_to_keep(folder, names, ParquetFile(column_file), asset.path[-1])
             return finding if why is None else replace(finding, reason=why, kept=True)
         if not names:
             return None
         reason = "no loaded code location defines its column, and no file of the column is there"
         return replace(finding, reason=reason, kept=True)
 
-    def _stands_still(self, path: UPath) -> bool:
+    def _is_untouched(self, path: UPath) -> bool:
         try:
             written = path.fs.modified(path.path)
         except (OSError, NotImplementedError):  # it is gone, or its store does not tell
             return False
-        return bool(written.timestamp() < self._clock() - _STILL_SECONDS)
+        return bool(written.timestamp() < self._clock() - _UNTOUCHED_SECONDS)
 
 
-def _why_kept(folder: UPath, names: Sequence[str], file: ParquetFile, column: str) -> str | None:
+def _reason_to_keep(folder: UPath, names: Sequence[str], file: ParquetFile, column: str) -> str | None:
     """Why a column needs its journal, None if it does not."""
     from pxt_assets.compute.cells.segments import Segments
     from pxt_assets.compute.cells.unstored_cells import unstored_cells
@@ -298,20 +304,20 @@ def _why_kept(folder: UPath, names: Sequence[str], file: ParquetFile, column: st
     return f"{waiting} finished cells that are not in the column's file yet: the next run takes them over"
 
 
-def _column_file(sidecar: str) -> str:
+def _column_file_name(sidecar: str) -> str:
     return f"{sidecar.removesuffix(_SIDECAR)}.parquet"
 
 
-def _folder_of(key: dg.AssetKey) -> tuple[str, ...]:
+def _asset_folder(key: dg.AssetKey) -> tuple[str, ...]:
     """The names of the folders that hold an asset's files."""
     return tuple(file_name(part) for part in key.path)
 
 
-def _parts(path: UPath) -> tuple[str, ...]:
+def _path_parts(path: UPath) -> tuple[str, ...]:
     return PurePosixPath(path.path).parts
 
 
-def _size(path: UPath) -> int:
+def _size_bytes(path: UPath) -> int:
     with suppress(OSError):
         return int(path.stat().st_size) if path.is_file() else 0
     return 0

@@ -13,7 +13,7 @@ from pxt_assets.errors import SourceError
 SUFFIXES = (".csv", ".tsv", ".jsonl", ".ndjson", ".parquet", ".pq", ".arrow", ".feather", ".ipc")
 
 
-def own_files(folder: Path) -> tuple[str, list[str]]:
+def user_files(folder: Path) -> tuple[str, list[str]]:
     """The pattern of a folder's files, and their names without the suffix: the partitions.
 
     Raises SourceError unless the folder holds files of one readable format.
@@ -30,7 +30,7 @@ def own_files(folder: Path) -> tuple[str, list[str]]:
     return f"{glob.escape(str(folder.resolve()))}/{{partition_key}}{suffixes[0]}", [p.stem for p in found]
 
 
-def own_partitions(files: str) -> dg.DynamicPartitionsDefinition:
+def user_partitions(files: str) -> dg.DynamicPartitionsDefinition:
     """The partitions of a pattern's files. Which there are is kept in the Dagster instance, not read at load time."""
     return dg.DynamicPartitionsDefinition(
         name=f"files_{hashlib.blake2b(files.encode(), digest_size=6).hexdigest()}"
