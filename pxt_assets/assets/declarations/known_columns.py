@@ -108,7 +108,12 @@ class KnownColumns:
         raise DefinitionError(msg)
 
     def column_to_index(self, column: object) -> ColumnRef:
-        """A column that is given as a reference or by its name. Raises DefinitionError for one of another table."""
+        """A column that is given as a reference or by its name; for None the only column of texts.
+
+        Raises DefinitionError for a column of another table, and where there is no such column.
+        """
+        if column is None:
+            return self.only_text_column()
         if isinstance(column, ColumnRef) and column._table != self._table:
             msg = f"{self._label}: {column!r} is a column of another table; add the index to that"
             raise DefinitionError(msg)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal, Protocol, get_args
 import dagster as dg
 
 from pxt_assets.assets.columns.column_spec import ResourceKeys
-from pxt_assets.assets.declarations.validation import TableAttributes
+from pxt_assets.assets.declarations.table_attributes import TableAttributes
 from pxt_assets.assets.indexes.index_asset import EmbeddingIndex, index_asset
 from pxt_assets.assets.indexes.index_asset_spec import IndexAssetSpec
 from pxt_assets.assets.page.description import metadata_of
@@ -28,7 +28,7 @@ IfExists = Literal["error", "ignore", "replace", "replace_force"]
 """What becomes of an index that has the name already."""
 
 
-class TableColumns(Protocol):
+class IndexedTable(Protocol):
     """The table's columns, of which vectors may become one."""
 
     def __getitem__(self, name: str, /) -> ColumnRef:
@@ -47,7 +47,7 @@ class TableColumns(Protocol):
 class TableIndexes:
     """The indexes of one table: what its columns know of them."""
 
-    def __init__(self, table: TableColumns, common: TableAttributes, resources: ResourceKeys) -> None:
+    def __init__(self, table: IndexedTable, common: TableAttributes, resources: ResourceKeys) -> None:
         self._table = table
         self._attributes = common
         self._resources = resources
