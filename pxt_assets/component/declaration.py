@@ -16,12 +16,11 @@ _NAME_OR_MAPPING_SCHEMAS: list[dict[str, Any]] = [{"type": "string"}, {"type": "
 YamlValue = Annotated[Any, WithJsonSchema({"anyOf": _NAME_OR_MAPPING_SCHEMAS})]
 """A name, a mapping, or a template that gives a Python object."""
 
-
 _SECRET_FIELDS = ("openai", "store", "storage_options")
 
 
 def without_secrets(error: ValidationError) -> ValidationError:
-    """The same error without the values that are shown with it where these may hold a key or a password."""
+    """The same error without the values in it that may hold a key or a password."""
     details: list[InitErrorDetails] = [
         {
             "type": one["type"],

@@ -1,4 +1,4 @@
-"""Options of an asset that are objects in Python, as YAML can say them: conditions, freshness, types of columns."""
+"""Options that are objects in Python, as YAML declares them: conditions, freshness policies, types of columns."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ _TYPES: dict[str, type[types.ColumnType]] = {
 
 
 def automation_condition_of(declared: object) -> dg.AutomationCondition[Any] | None:
-    """What `automation_condition` says. Raises DefinitionError."""
+    """The condition that the option `automation_condition` declares. Raises DefinitionError."""
     if declared is None or isinstance(declared, dg.AutomationCondition):
         return declared
     if declared == "on_changed_inputs":
@@ -44,7 +44,7 @@ def automation_condition_of(declared: object) -> dg.AutomationCondition[Any] | N
 
 
 def freshness_policy_of(declared: object) -> dg.FreshnessPolicy | None:
-    """What `freshness_policy` says. Raises DefinitionError."""
+    """The policy that the option `freshness_policy` declares. Raises DefinitionError."""
     if declared is None or isinstance(declared, dg.FreshnessPolicy):
         return declared
     if isinstance(declared, Mapping):

@@ -23,10 +23,10 @@ ALLOWED = '$tbl.body, $tbl["a name"], $tbl.answer.choices[0].text, $tbl.rows[1:3
 
 
 def parse_reference(text: str) -> list[Step] | str:
-    """The steps of a reference, the column first; or the text that is meant, of one that is no reference.
+    """The steps of a reference, the column first; of a text that is no reference, the text that is meant.
 
-    A reference is the whole text. One that begins with `$$tbl` is the text `$tbl...`; `$tbl` further on in a text means
-    nothing. Raises DefinitionError for what begins like a reference and is none.
+    A reference is the whole text: `$tbl` further on in a text means nothing. A text that begins with `$$tbl` is the text
+    `$tbl...`. Raises DefinitionError for a text that begins like a reference and is none.
     """
     beginning = _BEGINNING.match(text)
     if beginning is None:
@@ -52,18 +52,18 @@ def parse_reference(text: str) -> list[Step] | str:
     return steps
 
 
-def resolve_references(value: Any, column: Callable[[str], Any], place: YamlPosition) -> Any:
-    """A value from YAML with the references in it in place of their texts; dicts and lists are looked through.
+def resolve_references(value: Any, column: Callable[[str], Any], position: YamlPosition) -> Any:
+    """A value from YAML with each reference replaced by its column or path, also inside dicts and lists.
 
     `column` gives a column by its name. Raises DefinitionError that names the line.
     """
     if isinstance(value, dict):
-        return {name: resolve_references(inner, column, place.at(name)) for name, inner in value.items()}
+        return {name: resolve_references(inner, column, position.at(name)) for name, inner in value.items()}
     if isinstance(value, list):
-        return [resolve_references(inner, column, place.at(i)) for i, inner in enumerate(value)]
+        return [resolve_references(inner, column, position.at(i)) for i, inner in enumerate(value)]
     if not isinstance(value, str):
         return value
-    with place.locate_errors():
+    with position.locate_errors():
         steps = parse_reference(value)
         if isinstance(steps, str):
             return steps

@@ -1,4 +1,4 @@
-"""The fields of a resource, as YAML may give them."""
+"""The fields of a resource that YAML may give, and their JSON schema."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _HIDDEN_FIELDS = {"simulator"}
 
 
 def declarable_fields(resource: type[BaseModel]) -> dict[str, FieldInfo]:
-    """The fields that a user may give."""
+    """The fields of a resource that a user may give, by name."""
     return {name: field for name, field in resource.model_fields.items() if name not in _HIDDEN_FIELDS}
 
 

@@ -16,10 +16,10 @@ if TYPE_CHECKING:
     from dagster.components.core.defs_module import ComponentLoc
 
 _searching: ContextVar[frozenset[object]] = ContextVar("searching", default=frozenset())
-"""The components, by their location, that look for an upstream asset right now."""
+"""The locations of the components that look for an upstream asset right now."""
 
 DeclaresAsset = Callable[[dg.Component], bool]
-"""Whether a component of the own kind declares the asset that is looked for, which it tells without building it."""
+"""Whether a component of the own kind declares the asset that is looked for; nothing is built to tell."""
 
 
 def upstream_asset(
@@ -53,6 +53,7 @@ def upstream_asset(
 
 @contextmanager
 def _refuse_circle(key: dg.AssetKey, loc: ComponentLoc) -> Iterator[None]:
+    """Marks a component as searching. Raises DefinitionError if it is already: its upstream is made from its own assets."""
     if loc in _searching.get():
         msg = (
             f"partitions: inherit looks for {key.to_user_string()!r} in definitions that are themselves made from this "
@@ -69,7 +70,7 @@ def _refuse_circle(key: dg.AssetKey, loc: ComponentLoc) -> Iterator[None]:
 def _candidate_decls(
     decl: ComponentDecl[Any], own: ComponentLoc, own_kind: type[dg.Component]
 ) -> Iterator[ComponentDecl[Any]]:
-    """What can be built without building the component itself, in as large parts as that allows."""
+    """The largest parts of the project that can be built without building the component `own` itself."""
     from dagster.components.core.decl import DefsFolderDecl
 
     if decl.loc == own:

@@ -1,4 +1,4 @@
-"""Where in a YAML file something stands, so that an error can say so."""
+"""The position of a value in a YAML file, so that an error can name its line."""
 
 from __future__ import annotations
 
@@ -16,34 +16,34 @@ if TYPE_CHECKING:
 
 
 class _PlacedError(DefinitionError):
-    """An error that says already where it is."""
+    """An error whose message names its position."""
 
 
 @dataclass(frozen=True)
 class YamlPosition:
-    """A value in a YAML file, or in none where a component is made in Python."""
+    """The position of a value in a YAML file; without a `tree` the component was made in Python."""
 
     tree: SourcePositionTree | None = None
     path: tuple[str | int, ...] = ()
     label: str = ""
-    """What stands there, for messages: `tickets.answer`."""
+    """What the value declares, for messages: `tickets.answer`."""
 
     @classmethod
-    def from_context(cls, context: dg.ResolutionContext, what: str = "") -> YamlPosition:
-        """The place that is being resolved."""
-        return cls(context.source_position_tree, tuple(context.path), what)
+    def from_context(cls, context: dg.ResolutionContext, label: str = "") -> YamlPosition:
+        """The position that a context resolves."""
+        return cls(context.source_position_tree, tuple(context.path), label)
 
     def at(self, *path: str | int) -> YamlPosition:
-        """A value inside this one."""
+        """The position of a value inside this one."""
         return YamlPosition(self.tree, (*self.path, *path), self.label)
 
-    def with_label(self, what: str) -> YamlPosition:
-        """The same place by another name."""
-        return YamlPosition(self.tree, self.path, what)
+    def with_label(self, label: str) -> YamlPosition:
+        """The same position with another label."""
+        return YamlPosition(self.tree, self.path, label)
 
     @property
     def source_position(self) -> SourcePosition | None:
-        """Of this value, or of what it would stand in; None where there is no file."""
+        """The file and line of this value, or of what it would be inside of; None where there is no file."""
         if self.tree is None:
             return None
         position, _ = self.tree.lookup_closest_and_path(self.path, None)
@@ -56,19 +56,19 @@ class YamlPosition:
         return ": ".join([*parts, self.label] if self.label else parts)
 
     def error(self, message: str) -> DefinitionError:
-        """An error at this place."""
+        """An error with that message, which names this position."""
         where = str(self)
         return _PlacedError(f"{where}: {message}" if where else message)
 
     @contextmanager
-    def locate_errors(self, refused: type[Exception] = Exception) -> Iterator[None]:
-        """Lets errors of what is declared here say where it is, unless they say it more exactly.
+    def locate_errors(self, errors: type[Exception] = Exception) -> Iterator[None]:
+        """Makes errors inside the `with` block name this position, unless they name one already.
 
-        `refused` are the errors that Dagster, or a function of the user's, refuses it by.
+        `errors` are the types that this holds for: what Dagster or a user's function raises for a bad value.
         """
         try:
             yield
         except _PlacedError:
             raise
-        except refused as e:
+        except errors as e:
             raise self.error(str(e)) from e
