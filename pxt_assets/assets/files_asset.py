@@ -81,7 +81,7 @@ def files_asset(
 def file_schema(
     path: str, schema: Mapping[str, type[ColumnType]] | None, key: str | Sequence[str] | None
 ) -> Mapping[str, type[ColumnType]]:
-    """The types of the files' columns: those of `schema`, and of image or audio files all.
+    """The types of columns that `schema` gives; of image or audio files the types of all columns.
 
     Raises DefinitionError for a key column that is the image or the audio itself.
     """

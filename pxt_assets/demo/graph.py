@@ -70,7 +70,7 @@ def solved_table() -> Table:
 
 
 def demo_tables() -> list[Table]:
-    """The demo's tables: replies to tickets are drafted by what similar ones were answered."""
+    """The demo's tables; replies to tickets are drafted from the replies to similar ones."""
     solved, tickets = solved_table(), tickets_table()
     index = solved.add_embedding_index(solved.body, embedding=embeddings.using(model=EMBEDDING_MODEL))
     context = index.search(tickets.body, k=3, columns=["body", "reply"])
@@ -92,7 +92,7 @@ def tickets_table(
     key: str = "id",
     text: str = "body",
 ) -> Table:
-    """Texts: summarized, embedded, moderated. `key` and `text` name the columns that the files must have."""
+    """A table of texts, summarized, embedded and moderated; the files must have the columns `key` and `text`."""
     tbl = Table.from_files(
         "tickets",
         files,
@@ -113,7 +113,7 @@ def tickets_table(
 
 
 def photos_table() -> Table:
-    """Pictures: captioned, the captions spoken and heard again; and edited."""
+    """A table of photos, captioned and edited; the captions are spoken and transcribed again."""
     tbl = Table.from_files(
         "photos",
         DEMO_PHOTOS,

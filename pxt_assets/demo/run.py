@@ -35,7 +35,7 @@ class DemoFailedError(Exception):
 
 @dataclass
 class _AssetTotals:
-    """What one asset's partitions add up to."""
+    """The counts, tokens and cost of one asset, over all its partitions."""
 
     stored: bool = False
     rows: int = 0
@@ -44,7 +44,7 @@ class _AssetTotals:
     tokens: int = 0
     cost: float | None = 0.0
     seconds: float = 0.0
-    """Of the step: partitions overlap, so that theirs do not add up."""
+    """The seconds of the step: partitions overlap, so that theirs do not add up."""
     computed: bool = False
     simulated: bool = False
 
@@ -118,7 +118,7 @@ def _dagster_home(out: Path) -> str:
 
 
 def _register_partitions(instance: dg.DagsterInstance, name: str, partitions: list[str]) -> None:
-    """Makes the instance's partitions just these, in this order."""
+    """Replaces the instance's partitions by these, in this order."""
     known = list(instance.get_dynamic_partitions(name))
     if known != partitions:
         for partition in known:
@@ -130,22 +130,22 @@ def _register_partitions(instance: dg.DagsterInstance, name: str, partitions: li
 def _progress_display(console: Console, partitions: int) -> Iterator[Callable[[progress.Progress], None]]:
     """Draws a bar for each asset on a terminal; elsewhere prints a line for each partition, and every 10 s."""
     if not console.is_terminal:
-        printed = time.monotonic()
+        printed_at = time.monotonic()
 
-        def tell(p: progress.Progress) -> None:
-            nonlocal printed
-            if p.done == p.total or time.monotonic() - printed >= _LINE_SECONDS:
-                printed = time.monotonic()
+        def print_line(p: progress.Progress) -> None:
+            nonlocal printed_at
+            if p.done == p.total or time.monotonic() - printed_at >= _LINE_SECONDS:
+                printed_at = time.monotonic()
                 console.print(p.line(), soft_wrap=True, markup=False)
 
-        yield tell
+        yield print_line
         return
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
     with Bars(*columns, console=console) as bars:
         tasks: dict[str, TaskID] = {}
         shares: dict[str, dict[str, float]] = {}
 
-        def draw(p: progress.Progress) -> None:
+        def update_bar(p: progress.Progress) -> None:
             asset = p.label.partition("[")[0]
             if asset not in tasks:
                 tasks[asset] = bars.add_task(asset, total=partitions)
@@ -153,21 +153,21 @@ def _progress_display(console: Console, partitions: int) -> Iterator[Callable[[p
             done[p.label] = p.done / p.total if p.total else 1.0
             bars.update(tasks[asset], completed=round(sum(done.values()), 2))
 
-        yield draw
+        yield update_bar
 
 
 def _summary_table(result: dg.ExecuteInProcessResult, tables: Sequence[Table]) -> Grid:
-    """What each asset took: table by table, the columns in the order in which they were added."""
+    """A table of what each asset took, in the order in which the assets were added."""
     keys = [definition.key for table in tables for definition in table.assets]
     steps = {identifier(key): key.to_user_string() for key in keys}
-    figures = {name: _AssetTotals() for name in steps.values()}
+    totals = {name: _AssetTotals() for name in steps.values()}
     for event in result.get_asset_materialization_events():
         metadata = {k: v.value for k, v in event.materialization.metadata.items()}
-        _add_metadata(figures[event.materialization.asset_key.to_user_string()], metadata)
+        _add_metadata(totals[event.materialization.asset_key.to_user_string()], metadata)
     for event in result.all_events:
         if event.is_step_success and event.step_key in steps:
-            figures[steps[event.step_key]].seconds = event.step_success_data.duration_ms / 1_000
-    simulated = any(f.simulated for f in figures.values())
+            totals[steps[event.step_key]].seconds = event.step_success_data.duration_ms / 1_000
+    simulated = any(f.simulated for f in totals.values())
     grid = Grid(box=None, pad_edge=False)
     grid.add_column("asset, and its folder", no_wrap=True)
     for name in (
@@ -183,34 +183,34 @@ def _summary_table(result: dg.ExecuteInProcessResult, tables: Sequence[Table]) -
         if grid.row_count:
             grid.add_row()
         for asset in (definition.key.to_user_string() for definition in table.assets):
-            if figures[asset].stored:
-                grid.add_row(asset, *_summary_cells(figures[asset]))
+            if totals[asset].stored:
+                grid.add_row(asset, *_summary_cells(totals[asset]))
     return grid
 
 
-def _summary_cells(figures: _AssetTotals) -> list[str]:
-    f = figures
+def _summary_cells(totals: _AssetTotals) -> list[str]:
+    f = totals
     if not f.computed:
         return [str(f.rows)]
     return [*map(str, (f.rows, f.failed, f.requests, f.tokens)), dollars(f.cost), f"{f.seconds:.2f}"]
 
 
-def _add_metadata(figures: _AssetTotals, metadata: dict[str, Any]) -> None:
-    figures.stored = True
-    figures.rows += metadata.get("dagster/partition_row_count", metadata.get("dagster/row_count", 0))
+def _add_metadata(totals: _AssetTotals, metadata: dict[str, Any]) -> None:
+    totals.stored = True
+    totals.rows += metadata.get("dagster/partition_row_count", metadata.get("dagster/row_count", 0))
     if "pxt/requests" not in metadata:
         return
-    figures.computed = True
-    figures.failed += metadata["pxt/rows_failed"]
-    figures.requests += metadata["pxt/requests"]
-    figures.tokens += metadata["pxt/input_tokens"] + metadata["pxt/output_tokens"]
-    figures.simulated = figures.simulated or metadata["pxt/simulated"]
+    totals.computed = True
+    totals.failed += metadata["pxt/rows_failed"]
+    totals.requests += metadata["pxt/requests"]
+    totals.tokens += metadata["pxt/input_tokens"] + metadata["pxt/output_tokens"]
+    totals.simulated = totals.simulated or metadata["pxt/simulated"]
     cost = metadata["pxt/cost_usd"]
-    figures.cost = None if figures.cost is None or isinstance(cost, str) else figures.cost + cost
+    totals.cost = None if totals.cost is None or isinstance(cost, str) else totals.cost + cost
 
 
 def _failure_cause(event: dg.DagsterEvent) -> str:
-    """What failed, without the stack."""
+    """The message of the error that a step failed with, without the stack."""
     data = event.step_failure_data
     if data.user_failure_data is not None and data.user_failure_data.description:
         return data.user_failure_data.description

@@ -1,4 +1,4 @@
-"""What code locations define: their assets, and the stores that hold these."""
+"""What code locations define: their assets, and the stores that hold them."""
 
 from __future__ import annotations
 
@@ -22,10 +22,10 @@ class CodeLocations:
 
     assets: frozenset[dg.AssetKey]
     tables: frozenset[dg.AssetKey]
-    """Those whose computed columns they define, if anybody does: what they materialize. Of a workspace all assets, as it
-    names all code locations."""
+    """The assets whose computed columns no other code location defines: those that are materialized here; of a workspace,
+    which names all code locations, all assets."""
     stores: tuple[ColumnStore, ...]
-    """With their configuration resolved: environment variables are read."""
+    """The stores among the resources, with environment variables in their configuration read."""
 
 
 def load_code_locations(

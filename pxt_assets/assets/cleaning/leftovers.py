@@ -1,8 +1,8 @@
-"""Cleaning a store: what a crash, or a column that is no more, left behind.
+"""Leftovers in a store: files that a crash, or a column that is no longer defined, left behind.
 
-Images and sounds stand inside their columns' files, so none of them can be left alone. Only what lies where the store
-itself puts it is taken for the store's: a file that was copied, linked or derived from a column's is its owner's. What
-is paid for and in no column's file is kept, and so is what cannot be told.
+Images and sounds are stored inside their columns' files, so that none of them can be left over. Only a file at a path
+where the store itself would put it is the store's: one that was copied, linked or derived from it is its owner's. Cells
+that are paid for and in no column's file are kept, and so is a file of which it cannot be told.
 """
 
 from __future__ import annotations
@@ -38,111 +38,111 @@ _REFRESH = ".refresh"
 _SIDECAR = ".meta.parquet"
 _SIDECARS = "_meta"
 _UNTOUCHED_SECONDS = 86_400.0
-"""How long nothing must have been written to a file that may be one in the making."""
+"""How long nothing must have been written to a file that a run may still be writing."""
 
 
 @dataclass(frozen=True)
 class Leftover:
-    """Something in a store that no run needs any more, or that looks like it."""
+    """A file, or a journal's folder, that no run needs any more, or that looks like it."""
 
     path: UPath
     reason: str
     size_bytes: int
     column_file: UPath
-    """The column and partition that it belongs to."""
+    """The file of the column and partition that it belongs to."""
     kept: bool = False
-    """Whether it has to stay, for that reason."""
-    names: tuple[str, ...] | None = None
-    """Of a folder, the files in it that were looked at."""
+    """Whether it has to stay; `reason` says why."""
+    segment_names: tuple[str, ...] | None = None
+    """The segments in a journal's folder; None for a file."""
     is_claim: bool = False
-    """Whether it says that a run computes the partition: whoever claims it after a dead one takes that away."""
+    """Whether it is a claim on the partition by a run that died: the next claim on the partition removes it."""
     is_orphaned: bool = False
     """Whether the column is no longer defined."""
 
 
 def find_leftovers(
-    store: ColumnStore, defined: CodeLocations, *, clock: Callable[[], float] = time.time
+    store: ColumnStore, locations: CodeLocations, *, clock: Callable[[], float] = time.time
 ) -> Iterator[Leftover]:
-    """What could be removed from a store by what its code locations define, and what looks so and is kept.
+    """The leftovers in a store, by what its code locations define; those that have to stay are `kept`.
 
     `clock` gives the seconds since 1970.
     """
-    cleaning = _StoreScan(store, defined, clock)
-    base = cleaning.base
+    scan = _StoreScan(store, locations, clock)
+    base = scan.base
     base.fs.invalidate_cache(base.path)
     if not base.exists():
         return
     root = PurePosixPath(base.fs._strip_protocol(base.path))
     for folder, folders, files in base.fs.walk(base.path):
         inside = PurePosixPath(str(folder)).relative_to(root).parts
-        # a column's journal before its file, without which it would be one that waits
+        # a column's journal before its file: without the file its cells would seem to be stored nowhere
         for name in [*sorted(folders), *sorted(files)]:
-            found = cleaning.examine(base.joinpath(*inside, name))
-            if found is not None:
-                yield found
+            leftover = scan.examine(base.joinpath(*inside, name))
+            if leftover is not None:
+                yield leftover
 
 
 def remove_leftover(
-    finding: Leftover,
+    leftover: Leftover,
     store: ColumnStore,
-    defined: CodeLocations,
+    locations: CodeLocations,
     *,
     clock: Callable[[], float] = time.time,
     pause: Pause = threading.Event.wait,
 ) -> Leftover | None:
-    """Looks again, now that no run can change it, and removes what is still to be removed.
+    """Claims the partition, looks at the leftover again, and removes it if it still is one.
 
-    Returns what was found then: something that is `kept` was not removed, None is nothing any more. Raises RunError
-    where a run computes that column and partition just now.
+    Returns what it was then: one that is `kept` was not removed; None where it is no leftover any more. Raises RunError
+    while a run computes that column and partition.
     """
     from pxt_assets.compute.claims.claim import claimed
 
-    cleaning = _StoreScan(store, defined, clock)
+    scan = _StoreScan(store, locations, clock)
 
-    async def removed() -> Leftover | None:
-        async with claimed(finding.column_file, pause=pause) as check_claim:
-            if finding.is_claim:
-                return finding
-            cleaning.base.fs.invalidate_cache()
-            now = cleaning.examine(finding.path)
+    async def remove_claimed() -> Leftover | None:
+        async with claimed(leftover.column_file, pause=pause) as check_claim:
+            if leftover.is_claim:
+                return leftover
+            scan.base.fs.invalidate_cache()
+            now = scan.examine(leftover.path)
             if now is not None and not now.kept:
                 check_claim()
                 _remove_files(now)
             return now
 
-    now = asyncio.run(removed())
-    if now is not None and now.is_orphaned and not now.kept and is_local(finding.column_file):
-        folder = Path(finding.column_file.path).parent
+    now = asyncio.run(remove_claimed())
+    if now is not None and now.is_orphaned and not now.kept and is_local(leftover.column_file):
+        folder = Path(leftover.column_file.path).parent
         for empty in (folder / _SIDECARS, folder):
             with suppress(OSError):  # not empty, or none
                 empty.rmdir()
     return now
 
 
-def _remove_files(finding: Leftover) -> None:
-    names = finding.names
-    for path in [finding.path] if names is None else [finding.path / name for name in names]:
+def _remove_files(leftover: Leftover) -> None:
+    names = leftover.segment_names
+    for path in [leftover.path] if names is None else [leftover.path / name for name in names]:
         remove(path)
-    folder = finding.path if names is not None else finding.path.parent
+    folder = leftover.path if names is not None else leftover.path.parent
     if _JOURNAL.fullmatch(folder.name):
         with suppress(OSError):  # not empty, or a store that has no folders
             folder.fs.rmdir(folder.path)
 
 
 class _StoreScan:
-    """A store, looked at by what code locations define."""
+    """Looks for leftovers in a store, by what code locations define."""
 
-    def __init__(self, store: ColumnStore, defined: CodeLocations, clock: Callable[[], float]) -> None:
+    def __init__(self, store: ColumnStore, locations: CodeLocations, clock: Callable[[], float]) -> None:
         from upath import UPath
 
         self.base = UPath(store.base_path, **(store.storage_options or {}))
         self._store = store
         self._clock = clock
-        self._assets = {_asset_folder(key): key for key in defined.assets}
-        self._tables = {_asset_folder(key) for key in defined.tables}
+        self._assets = {_asset_folder(key): key for key in locations.assets}
+        self._tables = {_asset_folder(key) for key in locations.tables}
 
     def examine(self, path: UPath) -> Leftover | None:
-        """What there is to say of a file, or of a journal's folder."""
+        """The leftover that a file or a journal's folder is; None where it is none."""
         if self._is_linked(path):
             return None
         name = path.name
@@ -163,42 +163,42 @@ class _StoreScan:
         return None
 
     def _is_linked(self, path: UPath) -> bool:
-        """Whether it is a link, or lies in a linked folder: whatever that leads to is not the store's."""
+        """Whether it is a link, or in a linked folder: what a link leads to is not the store's."""
         if not is_local(path):
             return False
         depth = len(_path_parts(path)) - len(_path_parts(self.base))
         return any(one.is_symlink() for one in [Path(path.path), *Path(path.path).parents][:depth])
 
     def _folder_names(self, column_file: UPath) -> tuple[str, ...]:
-        """The names of the folders in which a column's file lies."""
+        """The names of the folders below the base path in which a column's file is."""
         return _path_parts(column_file)[len(_path_parts(self.base)) : -1]
 
     def _is_defined(self, column_file: UPath) -> bool:
-        """Whether its folder is that of an asset which is defined, or of a column of a table which is."""
-        place = self._folder_names(column_file)
-        return place in self._assets or place[:-1] in self._tables
+        """Whether its folder is that of a defined asset, or of a column of a defined table."""
+        folder = self._folder_names(column_file)
+        return folder in self._assets or folder[:-1] in self._tables
 
     def _undefined_asset(self, column_file: UPath) -> dg.AssetKey | None:
-        """The asset of a file that says it is a computed column's, and lies where that would, if it is no more."""
+        """The asset of a computed column's file, if no code location defines it; None for any other file."""
         if self._folder_names(column_file) in self._assets or self._is_linked(column_file):
             return None
         try:
-            said = ParquetFile(column_file).metadata
+            metadata = ParquetFile(column_file).metadata
         except (SourceError, OSError, ValueError):
-            return None  # whoever wrote it
-        asset, partition = said.get("asset"), said.get("partition")
+            return None  # it is no file of a column
+        asset, partition = metadata.get("asset"), metadata.get("partition")
         if not isinstance(asset, list) or len(asset) < 2 or not isinstance(partition, str | None):
             return None
         key = dg.AssetKey([str(part) for part in asset])
         return key if self._store.file(key, partition).path.path == column_file.path else None
 
-    def _as_orphan(self, finding: Leftover, key: dg.AssetKey) -> Leftover:
-        """What belongs to a column that is no more: kept, unless the definitions that were loaded are its table's."""
+    def _as_orphan(self, leftover: Leftover, key: dg.AssetKey) -> Leftover:
+        """The leftover of a column that is not defined: kept, unless its table is defined."""
         table = dg.AssetKey(key.path[:-1])
         if _asset_folder(table) in self._tables:
-            return replace(finding, is_orphaned=True)
+            return replace(leftover, is_orphaned=True)
         reason = f"no loaded code location defines the table {table.to_user_string()}"
-        return replace(finding, reason=reason, kept=True)
+        return replace(leftover, reason=reason, kept=True)
 
     def _examine_column_file(self, path: UPath) -> Leftover | None:
         key = self._undefined_asset(path)
@@ -211,17 +211,17 @@ class _StoreScan:
     def _examine_sidecar(self, path: UPath, column_file: UPath) -> Leftover | None:
         from pxt_assets.compute.cells.sidecar import sidecar_schema
 
-        finding = Leftover(path, "its column is no longer defined", _size_bytes(path), column_file)
+        leftover = Leftover(path, "its column is no longer defined", _size_bytes(path), column_file)
         if column_file.exists() or self._is_linked(column_file):
             key = self._undefined_asset(column_file)
-            return None if key is None else self._as_orphan(finding, key)
+            return None if key is None else self._as_orphan(leftover, key)
         if not self._is_defined(column_file):
             return None
-        with suppress(SourceError, OSError, ValueError):  # whoever wrote it
+        with suppress(SourceError, OSError, ValueError):  # it is no sidecar
             if set(sidecar_schema().names) <= set(ParquetFile(path).schema.names):
                 reason = "it tells of a column's file that is gone"
                 return replace(
-                    finding, reason=reason, is_orphaned=self._folder_names(column_file) not in self._assets
+                    leftover, reason=reason, is_orphaned=self._folder_names(column_file) not in self._assets
                 )
         return None
 
@@ -255,29 +255,30 @@ class _StoreScan:
 
     def _examine_journal(self, folder: UPath, column_file: UPath) -> Leftover | None:
         try:
-            there = sorted(path.name for path in folder.iterdir())
+            file_names = sorted(path.name for path in folder.iterdir())
         except OSError:
             return None  # a run has ended meanwhile
-        names = tuple(name for name in there if _SEGMENT.fullmatch(name))
-        if there and not names:
+        names = tuple(name for name in file_names if _SEGMENT.fullmatch(name))
+        if file_names and not names:
             return None  # claims, or another program's
         size = sum(_size_bytes(folder / name) for name in names)
         reason = "all its cells are in the column's file"
-        finding = Leftover(folder, reason, size, column_file, names=names)
+        leftover = Leftover(folder, reason, size, column_file, segment_names=names)
         key = self._undefined_asset(column_file)
         if key is not None:
             reason = "the journal of a column that is no longer defined"
-            return self._as_orphan(replace(finding, reason=reason), key)
+            return self._as_orphan(replace(leftover, reason=reason), key)
         asset = self._assets.get(self._folder_names(column_file))
         if asset is not None:
-            why = _reason_to_keep(folder, names, ParquetFile(column_file), asset.path[-1])
-            return finding if why is None else replace(finding, reason=why, kept=True)
+            to_keep = _reason_to_keep(folder, names, ParquetFile(column_file), asset.path[-1])
+            return leftover if to_keep is None else replace(leftover, reason=to_keep, kept=True)
         if not names:
             return None
         reason = "no loaded code location defines its column, and no file of the column is there"
-        return replace(finding, reason=reason, kept=True)
+        return replace(leftover, reason=reason, kept=True)
 
     def _is_untouched(self, path: UPath) -> bool:
+        """Whether nothing was written to it for _UNTOUCHED_SECONDS."""
         try:
             written = path.fs.modified(path.path)
         except (OSError, NotImplementedError):  # it is gone, or its store does not tell
@@ -286,7 +287,7 @@ class _StoreScan:
 
 
 def _reason_to_keep(folder: UPath, names: Sequence[str], file: ParquetFile, column: str) -> str | None:
-    """Why a column needs its journal, None if it does not."""
+    """Why a column still needs its journal; None if it does not."""
     from pxt_assets.compute.cells.segments import Segments
     from pxt_assets.compute.cells.unstored_cells import unstored_cells
 

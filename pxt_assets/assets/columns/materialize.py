@@ -1,4 +1,4 @@
-"""One step of Dagster's: materializes partitions of a computed column, and tells Dagster what came of it."""
+"""A Dagster step that materializes partitions of a computed column, and reports their results to Dagster."""
 
 from __future__ import annotations
 
@@ -54,19 +54,19 @@ Result = dg.MaterializeResult[Any] | dg.AssetCheckResult
 
 
 class Materialization:
-    """The step that `context` is of; `loaded` are the inputs, as Dagster's IO managers gave them."""
+    """One step of a computed column; `input_values` are the inputs, as Dagster's IO managers gave them."""
 
     def __init__(
         self,
         spec: ColumnSpec,
         context: dg.AssetExecutionContext,
         config: ColumnConfig,
-        loaded: Mapping[str, Any],
+        input_values: Mapping[str, Any],
     ) -> None:
         self._spec = spec
         self._context = context
         self._config = config
-        self._input_values = loaded
+        self._input_values = input_values
         self._store: ColumnStore = getattr(context.resources, spec.resources.columns)
         self._resource: OpenAIResource | None = (
             getattr(context.resources, spec.resources.openai) if spec.calls_api else None
@@ -77,12 +77,12 @@ class Materialization:
         self._started = time.monotonic()
         self._outcomes: dict[Partition, Outcome] = {}
         self._unrecorded_metadata: Mapping[str, Any] | None = None
-        """The metadata of the one partition of a run, which the result of the step records."""
+        """The metadata of the only partition of a run; the result of the step records it."""
         self._failures: Mapping[Partition, PartitionError] = {}
         self._unfinished: dict[Partition, Progress] = {}
 
     def results(self) -> Iterator[Result]:
-        """What the step yields. Raises dg.Failure."""
+        """The results that the step yields. Raises dg.Failure."""
         if self._spec.key not in self._context.selected_asset_keys:
             yield from self._stored_check_results()
         elif self._config.dry_run:
@@ -92,7 +92,7 @@ class Materialization:
 
     @cached_property
     def _plan(self) -> Plan:
-        """Of the expression over the indexes that it looks into as they are stored now. Raises RunError."""
+        """The plan of the expression, with the indexes that it searches as they are stored now. Raises RunError."""
         spec = self._spec
         indexes = getattr(self._context.resources, spec.resources.indexes) if spec.indexes else None
         return Plan(with_stored_indexes(spec.expr, indexes), spec.column_type)
@@ -149,7 +149,7 @@ class Materialization:
             return await compute_partitions(self._partition_keys, self._open_column, shared, reports)
 
     def _open_column(self, partition: Partition) -> Column:
-        """One partition to compute, its rows opened."""
+        """One partition to compute, with its rows opened."""
         spec, store = self._spec, self._store
         rows = {
             asset: upstream_rows(self._context, asset, self._input_values[name], partition)
@@ -186,7 +186,7 @@ class Materialization:
         return f"{self._spec.key.to_user_string()}{f'[{partition}]' if partition else ''}"
 
     def _on_finished(self, partition: Partition, outcome: Outcome) -> None:
-        """Of several partitions each is recorded as it finishes: whatever becomes of the others, it is stored."""
+        """Records one of several partitions at once: it is stored, whatever happens to the others."""
         spec = self._spec
         self._context.log.info(f"{self._label(partition)}: {outcome_line(outcome)}")
         self._outcomes[partition] = replace(outcome, sample=outcome.schema.empty_table())
@@ -211,7 +211,7 @@ class Materialization:
         return column_lineage(spec.expr, spec.name, spec.row_key, next(iter(spec.inputs.values())))
 
     def _on_failed(self, partition: Partition, progress: Progress | None, error: BaseException) -> None:
-        """What was paid for shows beside the partition, whatever it came to."""
+        """Reports what a partition that was not finished took, and why it was not finished."""
         if progress is not None:
             self._unfinished[partition] = progress
         if progress is not None or isinstance(error, PartitionError):
@@ -235,7 +235,7 @@ class Materialization:
         self._observe(None, {"pxt/summary": dg.MetadataValue.md(of_all)})
 
     def _step_error(self, error: BaseException | None) -> BaseException | None:
-        """The error of the step: what ended it, and the partitions that could not be computed."""
+        """The error of the step: what ended it, or the partitions that failed, or both."""
         if not self._failures:
             return error
         if not self._has_several_partitions:
@@ -253,18 +253,22 @@ class Materialization:
 
     def _dagster_failure(self, error: RunError) -> dg.Failure:
         error.locate(self._spec.key.to_user_string())
-        again = not isinstance(error, FatalApiError | BudgetReachedError)  # which would be spent once more
+        allow_retries = not isinstance(
+            error, FatalApiError | BudgetReachedError
+        )  # a retry would spend that once more
         return dg.Failure(
-            str(error), metadata=failure_metadata(self._cell_failures, self._unfinished), allow_retries=again
+            str(error),
+            metadata=failure_metadata(self._cell_failures, self._unfinished),
+            allow_retries=allow_retries,
         )
 
     @property
     def _cell_failures(self) -> dict[Partition, CellsFailedError]:
-        """The partitions of which rows failed."""
+        """The errors of the partitions in which rows failed."""
         return {key: one for key, one in self._failures.items() if isinstance(one, CellsFailedError)}
 
     def _failed_step_check_results(self, error: RunError) -> Iterator[dg.AssetCheckResult]:
-        """What is known where the step fails: of what it stored all, of what it did not the rows that failed."""
+        """The check results of a failed step: of stored partitions all, of others those on failed rows."""
         if self._config.limit is not None:
             return
         found, failed = (
@@ -283,12 +287,12 @@ class Materialization:
         return {partition: outcome.findings for partition, outcome in self._outcomes.items()}
 
     def _in_partition_order(self, of_partitions: Mapping[Partition, T]) -> dict[Partition, T]:
-        """In the order of the partitions, whichever finished first."""
+        """The same entries in the order of the partitions, not in that of their finishing."""
         order = dict.fromkeys([*self._partition_keys, *of_partitions])
         return {partition: of_partitions[partition] for partition in order if partition in of_partitions}
 
     def _cost_check_results(self, *, ended: bool = False) -> Iterator[dg.AssetCheckResult]:
-        """`ended` says that a budget ended the run: the column's, unless the run's config has one of its own."""
+        """The result of the check of the cost; `ended` says that a budget ended the run, the column's or the run config's."""
         if COST_WITHIN not in self._checks or self._spec.max_cost_usd is None:
             return
         done: list[Outcome | Progress] = [*self._outcomes.values(), *self._unfinished.values()]
@@ -297,7 +301,7 @@ class Materialization:
         yield cost_check_result(self._spec.key, self._spec.max_cost_usd, cost, reached=reached)
 
     def _stored_check_results(self) -> Iterator[dg.AssetCheckResult]:
-        """The results for what is stored, where only the checks are run."""
+        """The check results of the stored partitions, for a step that runs the checks alone."""
         spec = self._spec
         keys = self._partition_keys
         if keys == [None] and spec.partitions_def is not None:
@@ -312,7 +316,7 @@ class Materialization:
         yield from spec.checks.results(spec.key, self._checks, found)
 
     def _log_estimates(self) -> None:
-        """Says what computing the partitions would take, in the log and as an observation of each."""
+        """Records what computing each partition would take, in the log and as an observation."""
         simulated = self._resource is not None and self._resource.simulator is not None
         try:
             for partition in self._partition_keys:

@@ -28,7 +28,7 @@ class TableColumns:
     def __init__(self, table: TableAttributes, resources: ResourceKeys, home: Indexed) -> None:
         self.known = KnownColumns(table.key, table.row_key, table.schema, table.upstream_columns, home=home)
         self.storage_options: Mapping[str, Any] = {}
-        """Of the file systems that hold the table's images and sounds."""
+        """Options of the fsspec file systems that hold the table's images and sounds."""
         self._table = table
         self._resources = resources
         self._home = home

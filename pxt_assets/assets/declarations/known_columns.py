@@ -1,4 +1,4 @@
-"""The columns of a table as far as they are known while definitions load: names, types, and which are taken."""
+"""The columns of a table, as far as they are known while definitions load."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from pxt_assets.expressions.expr import ColumnRef, Indexed
 from pxt_assets.values.types import ColumnType, String
 
 _TEXT_TYPES = frozenset({"string", "large_string", "string_view", "str", "text", "varchar"})
-"""What upstreams call the type of texts in `dagster/column_schema`."""
+"""Names of the type of texts in the `dagster/column_schema` of upstream assets."""
 
 
 class KnownColumns:
-    """The columns of one table: upstream ones, where the upstream declares them, and those computed so far.
+    """The columns of one table: upstream ones, where the upstream asset declares them, and those computed so far.
 
-    Iterating gives the names that are known.
+    Iterating gives the known names.
     """
 
     def __init__(
@@ -55,11 +55,11 @@ class KnownColumns:
         return self._upstream_ref(name)
 
     def add(self, ref: ColumnRef) -> None:
-        """Takes in a column that is computed from now on."""
+        """Adds a computed column."""
         self._computed[ref._column] = ref
 
     def remove(self, name: str) -> None:
-        """Takes a computed column back."""
+        """Removes a computed column."""
         del self._computed[name]
 
     @property
@@ -68,20 +68,20 @@ class KnownColumns:
         return self._computed.keys()
 
     def name_conflict(self, name: str) -> str | None:
-        """What has that name already, None where nothing has."""
-        taken = {
+        """What has that name already, as text for a message; None where nothing has."""
+        conflicts = {
             **dict.fromkeys(self._computed, "a computed column added before"),
             **dict.fromkeys(self._upstream or (), "a column of the upstream asset"),
             **dict.fromkeys(self._referenced, "a column of the upstream asset, referred to before"),
             **dict.fromkeys(self._schema, "a column of the upstream asset, declared in schema="),
             **dict.fromkeys(self._row_key, "a key column"),
         }
-        return taken.get(name)
+        return conflicts.get(name)
 
     def only_text_column(self) -> ColumnRef:
-        """The one column of texts. Raises DefinitionError, which lists the candidates, where it is not known to be one.
+        """The only column of texts. Raises DefinitionError, which lists the candidates, where it is not known.
 
-        Keys are none. Of an upstream that does not declare its types those count that were referred to.
+        Key columns do not count. Of an upstream that does not declare its types, columns count that were referred to.
         """
         texts = [name for name, kind in self._schema.items() if issubclass(kind, String)]
         if self._upstream is not None:

@@ -74,7 +74,7 @@ class EmbeddingIndex(dg.AssetsDefinition):
 
 
 def _query_vectors(spec: IndexSpec, query: Any) -> Expr:
-    """The vectors of what is to be looked up."""
+    """The vectors to search for: `query` itself, or the column of its vectors. Raises DefinitionError."""
     if isinstance(query, Expr) and query._type is not None and issubclass(query._type, Array):
         return query
     if not isinstance(query, ColumnRef) or query._home is None:
@@ -97,7 +97,7 @@ def _query_vectors(spec: IndexSpec, query: Any) -> Expr:
 
 
 def index_asset(spec: IndexAssetSpec) -> EmbeddingIndex:
-    """The asset that keeps an index in step with its column, partition by partition."""
+    """The asset that keeps an index up to date with its column, partition by partition."""
     index, inputs = spec.index, spec.inputs
     mapping = {index.table: spec.partition_mapping}
     asset_spec = dg.AssetSpec(
@@ -125,11 +125,11 @@ def index_asset(spec: IndexAssetSpec) -> EmbeddingIndex:
         required_resource_keys={spec.resources.columns, spec.resources.indexes},
     )
     def embedding_index(
-        context: dg.AssetExecutionContext, **loaded: Any
+        context: dg.AssetExecutionContext, **input_values: Any
     ) -> Iterator[dg.MaterializeResult[Any] | dg.AssetCheckResult]:
         from pxt_assets.assets.indexes.index_materialize import IndexMaterialization
 
-        yield from IndexMaterialization(spec, context, loaded).results()
+        yield from IndexMaterialization(spec, context, input_values).results()
 
-    with disable_dagster_warnings():  # of what is beta: a user has nothing to decide here
+    with disable_dagster_warnings():  # that it is beta: there is nothing for a user to decide
         return EmbeddingIndex(index_spec=index, **embedding_index.get_attributes_dict())

@@ -1,4 +1,4 @@
-"""One step of Dagster's: brings partitions of an embedding index up to date, and tells Dagster what came of it."""
+"""A Dagster step that brings partitions of an embedding index up to date, and reports their results to Dagster."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ Result = dg.MaterializeResult[Any] | dg.AssetCheckResult
 
 @dataclass(frozen=True)
 class _WrittenPartition:
-    """A partition that the index holds now."""
+    """A partition that this step wrote to the index."""
 
     written: Written
     kept: Sequence[ColumnRef]
@@ -47,15 +47,15 @@ class _WrittenPartition:
 
 
 class IndexMaterialization:
-    """The step that `context` is of; `loaded` are the inputs, as Dagster's IO managers gave them."""
+    """One step of an index; `input_values` are the inputs, as Dagster's IO managers gave them."""
 
     def __init__(
-        self, spec: IndexAssetSpec, context: dg.AssetExecutionContext, loaded: Mapping[str, Any]
+        self, spec: IndexAssetSpec, context: dg.AssetExecutionContext, input_values: Mapping[str, Any]
     ) -> None:
         self._spec = spec
         self._index = spec.index
         self._context = context
-        self._input_values = loaded
+        self._input_values = input_values
         self._store: ColumnStore = getattr(context.resources, spec.resources.columns)
         self._indexes: EmbeddingIndexes = getattr(context.resources, spec.resources.indexes)
         self._partition_keys = step_partitions(context)
@@ -64,7 +64,7 @@ class IndexMaterialization:
         self._stored: StoredIndex | None = None
 
     def results(self) -> Iterator[Result]:
-        """What the step yields. Raises dg.Failure."""
+        """The results that the step yields. Raises dg.Failure."""
         remember(self._index, self._indexes)
         try:
             error: RunError | None = None
@@ -109,7 +109,7 @@ class IndexMaterialization:
             self._written[partition] = _WrittenPartition(written, kept, time.monotonic() - started)
 
     def _open_rows(self, partition: str | None, label: str) -> tuple[IndexRows, Inputs, Sequence[ColumnRef]]:
-        """The partition's rows, opened, and the columns of them that are kept."""
+        """The partition's rows, its inputs, and the columns that the index keeps."""
         index = self._index
         rows = {
             asset: upstream_rows(self._context, asset, self._input_values[name], partition)
@@ -118,12 +118,13 @@ class IndexMaterialization:
         kept = self._kept_columns(rows)
         vectors = index.vectors
         errors = f"{vectors._column}_errortype"
-        told = errors in rows[vectors._asset].schema.names
-        beside = [ColumnRef(index.table, vectors._asset, errors)] if told else []
-        inputs = Inputs(rows, index.row_key, [vectors, *beside, *kept])
+        has_errors = errors in rows[vectors._asset].schema.names
+        error_columns = [ColumnRef(index.table, vectors._asset, errors)] if has_errors else []
+        inputs = Inputs(rows, index.row_key, [vectors, *error_columns, *kept])
         return IndexRows(index, inputs, [ref._column for ref in kept], partition, label), inputs, kept
 
     def _kept_columns(self, rows: Mapping[dg.AssetKey, Rows]) -> list[ColumnRef]:
+        """The columns that the index keeps: those that were given, or all plain ones of the upstream rows."""
         index = self._index
         if index.columns is not None:
             return [ref for ref in index.columns if ref._column not in index.row_key]
@@ -136,7 +137,7 @@ class IndexMaterialization:
         ]
 
     def _record_all(self) -> Result | None:
-        """Compacts the index, and records the partitions that it holds now; gives the result that ends the step."""
+        """Compacts the index, records the written partitions, and returns the result that ends the step."""
         if self._stored is None or not self._written:
             return None
         stored = self._stored
@@ -164,7 +165,7 @@ class IndexMaterialization:
         return result
 
     def _maintain(self, stored: StoredIndex) -> VectorIndex | None:
-        """The approximate index, brought up to date; as it was, if another run writes to the index just now."""
+        """Brings the vector index up to date and returns it; returns it as it was if another run writes to it."""
         try:
             return maintain(stored, self._indexes.vector_index_rows)
         except (OSError, RuntimeError, ValueError) as e:
@@ -187,7 +188,7 @@ class IndexMaterialization:
         )
 
     def _check_result(self) -> dg.AssetCheckResult:
-        """Yellow where rows cannot be found."""
+        """The result of the check, a warning where rows cannot be found."""
         null = failed = zero = 0
         named: list[str] = []
         for partition, done in self._written.items():

@@ -1,4 +1,4 @@
-"""A few rows as a Markdown table, images as thumbnails. Whatever a cell holds is untrusted: none of it is markup."""
+"""A few rows as a Markdown table, images as thumbnails. What a cell holds is untrusted: all markup in it is escaped."""
 
 from __future__ import annotations
 
@@ -22,15 +22,15 @@ _CELL_CHARACTERS = 160
 _THUMBNAIL_PIXELS = 96
 _THUMBNAILS_A_CELL = 3
 _DECODED_PIXELS = 50_000_000
-"""A few KB may claim to be billions."""
+"""The most pixels that are decoded: an image of a few KB may claim to have billions."""
 _THUMBNAIL_BYTES = 40_000
-"""Of all thumbnails of a preview: it is stored in Dagster's event log."""
+"""The size of all thumbnails of a preview, which is stored in Dagster's event log."""
 
 
 def preview(rows: pa.Table) -> str:
-    """A Markdown table of some rows of a computed column; a row's error stands where its value would."""
-    beside = {f"{name}{end}" for name in rows.column_names for end in _ERROR_SUFFIXES}
-    shown = [name for name in rows.column_names if name not in beside and name != "_digest"]
+    """A Markdown table of some rows of a computed column; an error is shown in place of the value."""
+    error_columns = {f"{name}{end}" for name in rows.column_names for end in _ERROR_SUFFIXES}
+    shown = [name for name in rows.column_names if name not in error_columns and name != "_digest"]
     lines = ["| " + " | ".join(map(escape_markdown, shown)) + " |", "|" + " --- |" * len(shown)]
     columns = [zip(to_python(rows[name]), _error_texts(rows, name), strict=True) for name in shown]
     thumbnails = _Thumbnails()
@@ -41,7 +41,7 @@ def preview(rows: pa.Table) -> str:
 
 
 def _error_texts(rows: pa.Table, name: str) -> list[str | None]:
-    """The rows' errors as Markdown, None where there is none."""
+    """The error of each row as Markdown; None where there is none."""
     columns = [f"{name}{end}" for end in _ERROR_SUFFIXES]
     if not set(columns) <= set(rows.column_names):
         return [None] * rows.num_rows
@@ -77,7 +77,7 @@ def _is_media_list(value: object) -> TypeGuard[list[Media]]:
 
 
 def _json_text(value: object) -> str:
-    """A JSON value as text; of a model's answer what it says."""
+    """A JSON value as text; of a model's answer the text of the answer."""
     if isinstance(value, Mapping):
         if value.get("parsed") is not None:
             return str(value["parsed"])
@@ -94,16 +94,16 @@ class _Thumbnails:
     """Small copies of images, as many as a preview may hold."""
 
     def __init__(self) -> None:
-        self._left = _THUMBNAIL_BYTES
+        self._bytes_left = _THUMBNAIL_BYTES
 
     def markdown(self, media: Media) -> str:
-        """The image as Markdown; a sound, and an image that cannot be opened, as what it is."""
-        if media.format in IMAGE_FORMATS and media.content is not None and self._left > 0:
+        """A thumbnail of an image as Markdown; of a sound, or an image that cannot be opened, a description."""
+        if media.format in IMAGE_FORMATS and media.content is not None and self._bytes_left > 0:
             try:
                 small = _thumbnail(media.content)
-            except Exception:  # Pillow's plugins raise what they like for what is broken further in
+            except Exception:  # Pillow's plugins raise errors of many types for broken images
                 return escape_markdown(_media_text(media))
-            self._left -= len(small)
+            self._bytes_left -= len(small)
             return f"![{media.format}](data:image/jpeg;base64,{base64.b64encode(small).decode()})"
         return escape_markdown(_media_text(media))
 
@@ -123,12 +123,12 @@ def _media_text(media: Media) -> str:
 
 
 def _duration(content: bytes) -> float | None:
-    """Of a sound, in seconds; None where its format does not tell, or it is broken."""
+    """The length of a sound in seconds; None where its format does not tell, or it is broken."""
     from tinytag import TinyTag
 
     try:
         return TinyTag.get(file_obj=io.BytesIO(content), tags=False).duration
-    except Exception:  # whatever a parser of foreign bytes raises
+    except Exception:  # the parser may raise anything for broken bytes
         return None
 
 
@@ -152,9 +152,9 @@ def _thumbnail(content: bytes) -> bytes:
 
 
 def escape_markdown(text: str) -> str:
-    """Text as Markdown that shows it as it is: no HTML, links, images, emphasis, or table columns of its own.
+    """Text as Markdown that shows it as it is: without HTML, links, images, emphasis or table columns of its own.
 
-    Addresses become links after entities are read: a joiner without width keeps them apart.
+    Markdown links addresses after it has decoded entities: a zero-width joiner breaks them up.
     """
     flat = re.sub(r"\s+", " ", text).strip()
     flat = re.sub(r"://|www(?=\.)|(?=@)", rf"\g<0>{_JOINER}", flat, flags=re.IGNORECASE)
