@@ -53,9 +53,8 @@ def declared_resource(
     except ValidationError as e:
         (first, *_) = e.errors(include_input=False, include_url=False)
         where = position.at(*first["loc"])
-        raise where.error(
-            f"{'.'.join(map(str, first['loc']))}: {first['msg']}"
-        ) from None  # it holds the values
+        msg = f"{'.'.join(map(str, first['loc']))}: {first['msg']}"
+        raise where.error(msg) from None  # the cause holds the values
 
 
 def _may_hold_secret(annotation: object) -> bool:

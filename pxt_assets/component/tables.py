@@ -60,9 +60,8 @@ def declared_table(
         partitions = "none"
     options: dict[str, Any] = {"key": render("key", value=declared.key), "schema": schema}
     partitions_position = position.at("partitions" if "partitions" in declared.model_fields_set else "table")
-    with partitions_position.locate_errors(
-        DefinitionError if partitions == "inherit" else Exception
-    ):  # others' errors are their own
+    # `inherit` builds other definitions, whose errors are their own
+    with partitions_position.locate_errors(DefinitionError if partitions == "inherit" else Exception):
         if declared.files is None and partitions == "inherit":
             upstream = find_upstream(key)
         elif partitions == "inherit":

@@ -178,15 +178,15 @@ class Materialization:
 
     @cached_property
     def _reading(self) -> Reading:
-        called = calls(self._spec.expr)
-        for_api = bool(called) and not any(call._function.local for call in called)
+        function_calls = calls(self._spec.expr)
+        for_api = bool(function_calls) and not any(call._function.local for call in function_calls)
         return Reading(self._spec.storage_options, for_api=for_api)
 
     def _label(self, partition: Partition) -> str:
         return f"{self._spec.key.to_user_string()}{f'[{partition}]' if partition else ''}"
 
     def _on_finished(self, partition: Partition, outcome: Outcome) -> None:
-        """Records one of several partitions at once: it is stored, whatever happens to the others."""
+        """Logs a finished partition; of several, records it at once: it is stored, whatever happens to the others."""
         spec = self._spec
         self._context.log.info(f"{self._label(partition)}: {outcome_line(outcome)}")
         self._outcomes[partition] = replace(outcome, sample=outcome.schema.empty_table())
@@ -231,8 +231,8 @@ class Materialization:
         self._context.log_event(dg.AssetObservation(self._spec.key, partition=partition, metadata=metadata))
 
     def _observe_summary(self) -> None:
-        of_all = summary_table(self._in_partition_order(self._outcomes), time.monotonic() - self._started)
-        self._observe(None, {"pxt/summary": dg.MetadataValue.md(of_all)})
+        table = summary_table(self._in_partition_order(self._outcomes), time.monotonic() - self._started)
+        self._observe(None, {"pxt/summary": dg.MetadataValue.md(table)})
 
     def _step_error(self, error: BaseException | None) -> BaseException | None:
         """The error of the step: what ended it, or the partitions that failed, or both."""
@@ -253,9 +253,8 @@ class Materialization:
 
     def _dagster_failure(self, error: RunError) -> dg.Failure:
         error.locate(self._spec.key.to_user_string())
-        allow_retries = not isinstance(
-            error, FatalApiError | BudgetReachedError
-        )  # a retry would spend that once more
+        # a retry after either of these would fail again, or spend as much again
+        allow_retries = not isinstance(error, FatalApiError | BudgetReachedError)
         return dg.Failure(
             str(error),
             metadata=failure_metadata(self._cell_failures, self._unfinished),
@@ -271,14 +270,12 @@ class Materialization:
         """The check results of a failed step: of stored partitions all, of others those on failed rows."""
         if self._config.limit is not None:
             return
-        found, failed = (
-            self._findings,
-            {key: _findings_from_error(one) for key, one in self._cell_failures.items()},
-        )
-        if found or failed:
-            names = self._checks if found else [name for name in self._checks if name == NO_FAILED_CELLS]
+        stored = self._findings
+        failed = {key: _findings_from_error(error) for key, error in self._cell_failures.items()}
+        if stored or failed:
+            names = self._checks if stored else [name for name in self._checks if name == NO_FAILED_CELLS]
             yield from self._spec.checks.results(
-                self._spec.key, names, self._in_partition_order(found | failed)
+                self._spec.key, names, self._in_partition_order(stored | failed)
             )
         yield from self._cost_check_results(ended=isinstance(error, BudgetReachedError))
 
@@ -292,11 +289,11 @@ class Materialization:
         return {partition: of_partitions[partition] for partition in order if partition in of_partitions}
 
     def _cost_check_results(self, *, ended: bool = False) -> Iterator[dg.AssetCheckResult]:
-        """The result of the check of the cost; `ended` says that a budget ended the run, the column's or the run config's."""
+        """The result of the cost check; `ended` says that a budget ended the run: the column's or the run config's."""
         if COST_WITHIN not in self._checks or self._spec.max_cost_usd is None:
             return
-        done: list[Outcome | Progress] = [*self._outcomes.values(), *self._unfinished.values()]
-        cost = total_cost(one.meter for one in done)
+        spenders: list[Outcome | Progress] = [*self._outcomes.values(), *self._unfinished.values()]
+        cost = total_cost(one.meter for one in spenders)
         reached = ended and self._config.max_cost_usd is None
         yield cost_check_result(self._spec.key, self._spec.max_cost_usd, cost, reached=reached)
 

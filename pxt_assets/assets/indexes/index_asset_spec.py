@@ -36,9 +36,7 @@ class IndexAssetSpec:
         index = self.index
         kept = [index.table] if index.columns is None else [ref._asset for ref in index.columns]
         assets = dict.fromkeys([index.vectors._asset, *kept])
-        ordered = sorted(
-            assets, key=lambda asset: asset != index.table
-        )  # the table itself first, if it is read
+        ordered = sorted(assets, key=lambda asset: asset != index.table)  # the table first, if it is read
         return {f"rows_of__{identifier(asset)}": asset for asset in ordered}
 
     @property

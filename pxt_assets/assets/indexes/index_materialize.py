@@ -42,7 +42,7 @@ class _WrittenPartition:
     """A partition that this step wrote to the index."""
 
     written: Written
-    kept: Sequence[ColumnRef]
+    kept_columns: Sequence[ColumnRef]
     seconds: float
 
 
@@ -70,9 +70,7 @@ class IndexMaterialization:
             error: RunError | None = None
             try:
                 run_to_end(self._write())
-            except (
-                RunError
-            ) as e:  # what was written before it is recorded; an interrupt leaves that to the next run
+            except RunError as e:  # record what was written before; after an interrupt the next run does
                 error = e
             recorded = self._record_all()
             error = error or self._partitions_error()
@@ -146,10 +144,10 @@ class IndexMaterialization:
             page = index_page(stored, built, stored.drop_older())
         several = len(self._partition_keys) > 1
         result: Result = already_logged_result(self._index.key)
-        for partition, done in self._written.items():
-            self._context.log.info(write_summary(done.written, page, self._label(partition)))
-            metadata = self._metadata(partition, done, page)
-            version = done.written.scanned.version
+        for partition, written_partition in self._written.items():
+            self._context.log.info(write_summary(written_partition.written, page, self._label(partition)))
+            metadata = self._metadata(partition, written_partition, page)
+            version = written_partition.written.scanned.version
             if several:
                 log_materialization(
                     self._context,
@@ -175,34 +173,36 @@ class IndexMaterialization:
             )
             return vector_index(stored)
 
-    def _metadata(self, partition: str | None, done: _WrittenPartition, page: IndexPage) -> dict[str, Any]:
+    def _metadata(
+        self, partition: str | None, written_partition: _WrittenPartition, page: IndexPage
+    ) -> dict[str, Any]:
         assert self._stored is not None
         return index_metadata(
             self._index,
             self._stored,
-            done.written,
+            written_partition.written,
             page,
-            done.kept,
-            seconds=done.seconds,
+            written_partition.kept_columns,
+            seconds=written_partition.seconds,
             partitioned=partition is not None,
         )
 
     def _check_result(self) -> dg.AssetCheckResult:
         """The result of the check, a warning where rows cannot be found."""
         null = failed = zero = 0
-        named: list[str] = []
-        for partition, done in self._written.items():
-            scanned = done.written.scanned
+        zero_keys: list[str] = []
+        for partition, written_partition in self._written.items():
+            scanned = written_partition.written.scanned
             null, failed, zero = (
                 null + scanned.null - scanned.failed,
                 failed + scanned.failed,
                 zero + scanned.zeros,
             )
-            named += [f"{key} in {partition}" if partition else key for key in scanned.zero]
-        said = [
+            zero_keys += [f"{key} in {partition}" if partition else key for key in scanned.zero]
+        sentences = [
             f"{null} rows have no vector, since their {self._index.column._column} is null" if null else "",
             f"of {failed} rows the vector could not be computed" if failed else "",
-            f"the vector of {zero} rows is zero, so that no angle to it can be told: {'; '.join(named[:_MAX_KEYS_SHOWN])}"
+            f"the vector of {zero} rows is zero, so that no angle to it can be told: {'; '.join(zero_keys[:_MAX_KEYS_SHOWN])}"
             if zero
             else "",
         ]
@@ -211,7 +211,7 @@ class IndexMaterialization:
             check_name=ALL_ROWS_INDEXED,
             passed=not (failed or zero),
             severity=dg.AssetCheckSeverity.WARN,
-            description="; ".join(filter(None, said)) or "every row can be found",
+            description="; ".join(filter(None, sentences)) or "every row can be found",
             metadata={"null": null, "failed": failed, "zero": zero},
         )
 

@@ -105,8 +105,8 @@ class TableIndexes:
                 f"{name}_vectors"
             )  # it is added again below, unless the new index uses another column
             del self._expressions[f"{name}_vectors"]
-        of_upstream = partition_mapping if column._asset == self._attributes.key else None
-        options_of_vectors = {**options, **of_vectors, "partition_mapping": of_upstream}
+        vector_mapping = partition_mapping if column._asset == self._attributes.key else None
+        options_of_vectors = {**options, **of_vectors, "partition_mapping": vector_mapping}
         index = self._spec(column, name, given, metric, columns, where, options_of_vectors)
         self._indexes[name] = index_asset(
             IndexAssetSpec(
