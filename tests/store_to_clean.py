@@ -8,8 +8,8 @@ import pytest
 from click.testing import CliRunner, Result
 
 from pxt_assets import ColumnStore, OpenAIResource
-from pxt_assets.assets.cleaning.cleaning import Finding, findings, remove_finding
-from pxt_assets.assets.cleaning.code_locations import Defined
+from pxt_assets.assets.cleaning.code_locations import CodeLocations
+from pxt_assets.assets.cleaning.leftovers import Leftover, find_leftovers, remove_leftover
 from pxt_assets.cli.commands import main
 from pxt_assets.compute.cells.journal import Journal
 from tests.scripted_server import ScriptedServer
@@ -59,16 +59,16 @@ class StoreToClean(Tickets):
         return CliRunner().invoke(main, ["gc", *given, *options], env={"STORE": self.store.base_path})
 
     @property
-    def defined(self) -> Defined:
+    def defined(self) -> CodeLocations:
         """Definitions with the table and its column."""
         keys = frozenset({dg.AssetKey("tickets"), KEY})
-        return Defined(keys, keys, (self.store,))
+        return CodeLocations(keys, keys, (self.store,))
 
-    def find(self) -> list[Finding]:
-        return list(findings(self.store, self.defined))
+    def find(self) -> list[Leftover]:
+        return list(find_leftovers(self.store, self.defined))
 
-    def remove(self, finding: Finding) -> Finding | None:
-        return remove_finding(finding, self.store, self.defined)
+    def remove(self, finding: Leftover) -> Leftover | None:
+        return remove_leftover(finding, self.store, self.defined)
 
     def die_after_commit(self, rows: Bodies) -> None:
         """A run that is gone before it has removed its journal."""

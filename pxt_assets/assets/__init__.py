@@ -1,6 +1,6 @@
-"""All that knows Dagster: tables, columns and indexes as assets, the step that materializes them, what the UI shows.
+"""All that knows Dagster: tables, columns and indexes as assets, the steps that materialize them, what the UI shows.
 
 Imports `index`, `compute`, `functions` and the rooms below these. The inner rooms, from the top: `indexes` and `columns`
-(what is an asset), `declarations` (what a user says of one), `step` (what Dagster hands to a step and is told by it),
-`page` (what the UI shows); `cleaning` stands apart, for `pxt-assets gc`.
+(the assets), `declarations` (what a user declares of them), `step` (the inputs and events of a Dagster step), `page`
+(what the UI shows); `cleaning` is for `pxt-assets gc` alone.
 """

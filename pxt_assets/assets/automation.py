@@ -9,19 +9,21 @@ import dagster as dg
 from dagster._core.definitions.partitions.context import partition_loading_context
 from dagster._core.storage.tags import ASSET_PARTITION_RANGE_END_TAG, ASSET_PARTITION_RANGE_START_TAG
 
+from pxt_assets.assets.declarations.identifiers import identifier
+from pxt_assets.assets.declarations.table_attributes import TableAttributes
 from pxt_assets.errors import DefinitionError
 
-Which = Literal["latest", "all"]
+PartitionChoice = Literal["latest", "all"]
 """The partitions that a tick of a schedule materializes."""
 
 
 def on_changed_inputs() -> dg.AutomationCondition[Any]:
     """A condition that is true when something that a column is made of has changed, and at no other time.
 
-    That is: a partition that is missing, inputs whose data version is another than before, or another code version of
-    the column (its prompt, model or arguments). An upstream asset that is materialized again with the same contents
-    does not count, unlike with `AutomationCondition.eager()`, nor does another description or throttling. Of a table
-    partitioned by time the latest partition is looked at. Inputs that are missing or being materialized are waited for.
+    That is: a missing partition, an input with a new data version, or a new code version of the column (its prompt,
+    model or arguments). An upstream asset that is materialized again with the same contents does not count, unlike with
+    `AutomationCondition.eager()`, nor does a new description or throttling. Of a table partitioned by time only the
+    latest partition counts. Inputs that are missing or being materialized are waited for.
 
     Example:
         ```python
@@ -44,33 +46,40 @@ def on_changed_inputs() -> dg.AutomationCondition[Any]:
     return fires
 
 
-def asset_schedule(
-    name: str,
+def table_schedule(
+    table: TableAttributes,
+    assets: Sequence[dg.AssetsDefinition],
     cron_schedule: str,
-    assets: Sequence[dg.AssetKey],
-    partitions_def: dg.PartitionsDefinition[Any] | None,
     *,
-    partitions: Which | None,
-    in_one_run: bool,
+    name: str | None,
+    partitions: PartitionChoice | None,
     **options: Any,
 ) -> dg.ScheduleDefinition:
-    """A schedule that materializes the assets, which share `partitions_def`.
+    """A schedule that materializes the assets of a table.
 
-    `partitions` says which: by default the latest of a time partitioning, all of any other. `in_one_run` makes one run
-    of partitions that stand side by side. `options` are those of `dg.ScheduleDefinition`. Raises DefinitionError.
+    `partitions` says which: by default the latest of a time partitioning, all of any other. Where the table's policy
+    allows it, adjacent partitions are one run. `options` are those of `dg.ScheduleDefinition`; None leaves one out.
+    Raises DefinitionError.
     """
-    _check(partitions, partitions_def)
-    job = dg.define_asset_job(f"{name}_job", selection=dg.AssetSelection.assets(*assets))
+    partitions_def = table.partitions_def
+    _check_partition_choice(partitions, partitions_def)
+    name = name or f"{identifier(table.key)}_schedule"
+    asset_keys = [key for asset in assets for key in asset.keys]
+    job = dg.define_asset_job(f"{name}_job", selection=dg.AssetSelection.assets(*asset_keys))
 
-    def requests(context: dg.ScheduleEvaluationContext) -> Iterator[dg.RunRequest | dg.SkipReason]:
+    def run_requests(context: dg.ScheduleEvaluationContext) -> Iterator[dg.RunRequest | dg.SkipReason]:
         if partitions_def is None:
             yield dg.RunRequest()
             return
         at = context.scheduled_execution_time
-        keys = _keys(context, partitions_def, partitions)
+        keys = _partition_keys(context, partitions_def, partitions)
         if not keys:
             yield dg.SkipReason(f"there is no partition to materialize at {at:%Y-%m-%d %H:%M %Z}")
-        elif in_one_run and len(keys) > 1 and not isinstance(partitions_def, dg.MultiPartitionsDefinition):
+        elif (
+            table.single_run
+            and len(keys) > 1
+            and not isinstance(partitions_def, dg.MultiPartitionsDefinition)
+        ):
             yield dg.RunRequest(
                 tags={ASSET_PARTITION_RANGE_START_TAG: keys[0], ASSET_PARTITION_RANGE_END_TAG: keys[-1]}
             )
@@ -79,26 +88,32 @@ def asset_schedule(
                 yield dg.RunRequest(run_key=f"{at.isoformat()} {key}", partition_key=key)
 
     return dg.ScheduleDefinition(
-        name=name, job=job, cron_schedule=cron_schedule, execution_fn=requests, **options
+        name=name,
+        job=job,
+        cron_schedule=cron_schedule,
+        execution_fn=run_requests,
+        **{option: value for option, value in options.items() if value is not None},
     )
 
 
-def _check(partitions: Which | None, partitions_def: dg.PartitionsDefinition[Any] | None) -> None:
+def _check_partition_choice(
+    partitions: PartitionChoice | None, partitions_def: dg.PartitionsDefinition[Any] | None
+) -> None:
     if partitions is None:
         return
-    if partitions not in get_args(Which):
+    if partitions not in get_args(PartitionChoice):
         msg = f"got partitions={partitions!r}, allowed: 'latest' or 'all'"
         raise DefinitionError(msg)
     if partitions_def is None:
         msg = f"got partitions={partitions!r} for a table without partitions; leave it out"
         raise DefinitionError(msg)
-    if partitions == "latest" and _time_of(partitions_def) is None:
+    if partitions == "latest" and _time_dimension(partitions_def) is None:
         msg = "got partitions='latest', which only a partitioning by time has; leave it out, or give partitions='all'"
         raise DefinitionError(msg)
 
 
-def _time_of(partitions_def: dg.PartitionsDefinition[Any]) -> str | None:
-    """The dimension that is time, "" for a partitioning that is nothing else, None for one without."""
+def _time_dimension(partitions_def: dg.PartitionsDefinition[Any]) -> str | None:
+    """The name of the dimension that is time: "" where there are no dimensions, None where none of them is time."""
     if isinstance(partitions_def, dg.TimeWindowPartitionsDefinition):
         return ""
     if isinstance(partitions_def, dg.MultiPartitionsDefinition):
@@ -108,13 +123,13 @@ def _time_of(partitions_def: dg.PartitionsDefinition[Any]) -> str | None:
     return None
 
 
-def _keys(
+def _partition_keys(
     context: dg.ScheduleEvaluationContext,
     partitions_def: dg.PartitionsDefinition[Any],
-    partitions: Which | None,
+    partitions: PartitionChoice | None,
 ) -> list[str]:
-    """The keys to materialize at the scheduled time, in their order."""
-    dimension = _time_of(partitions_def)
+    """The keys of the partitions to materialize at the scheduled time, in their order."""
+    dimension = _time_dimension(partitions_def)
     with partition_loading_context(context.scheduled_execution_time, context.instance):
         if partitions == "all" or dimension is None:
             return list(partitions_def.get_partition_keys())

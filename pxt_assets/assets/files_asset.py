@@ -1,39 +1,45 @@
 """The asset of a table that is read from files."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import dagster as dg
 
 from pxt_assets.assets.declarations.identifiers import identifier
+from pxt_assets.assets.declarations.table_attributes import column_types, key_columns, upstream_spec
 from pxt_assets.assets.step.upstream_rows import step_partitions
+from pxt_assets.errors import DefinitionError
 from pxt_assets.files import check_pattern, media_columns, media_schema, read_files
-from pxt_assets.values.types import ColumnType
+from pxt_assets.values.types import Audio, ColumnType, Image
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
 
 def files_asset(
-    key: dg.AssetKey,
+    name: str,
     path: str,
     *,
-    schema: Mapping[str, type[ColumnType]],
+    schema: Mapping[str, type[ColumnType]] | None,
     partitions_def: dg.PartitionsDefinition[Any] | None,
     encoding: str,
     storage_options: Mapping[str, Any] | None,
     attributes: Mapping[str, Any],
     store_key: str = "columns",
 ) -> dg.AssetsDefinition:
-    """An asset whose value is the rows of the files that `path` names, each partition's of its own files.
+    """The asset `name`, its key as text, whose value is the rows of the files that `path` names, each partition read from its own files.
+
+    `attributes` are further ones of the asset; None leaves one out.
 
     Raises DefinitionError for a path that does not suit the partitions, and for a schema that does not suit the files.
     """
-    check_pattern(path, partitions_def is not None, _dimensions(partitions_def), schema)
+    schema = column_types(schema or {})
+    key = upstream_spec(name).key
+    check_pattern(path, partitions_def is not None, _dimension_names(partitions_def), schema)
     media_schema(path, schema)
 
-    class Partitions(Mapping[str | None, "pa.RecordBatchReader"]):
-        """Each partition's rows, its files opened when its turn comes."""
+    class PartitionRows(Mapping[str | None, "pa.RecordBatchReader"]):
+        """The rows of each partition; its files are opened when it is read."""
 
         def __init__(self, keys: list[str | None]) -> None:
             self._keys = keys
@@ -42,7 +48,7 @@ def files_asset(
             return read_files(
                 path,
                 partition_key=partition,
-                dimensions=_parts(partitions_def, partition),
+                dimensions=_dimension_keys(partitions_def, partition),
                 schema=schema,
                 encoding=encoding,
                 storage_options=storage_options,
@@ -58,7 +64,8 @@ def files_asset(
     if columns := media_columns(path, schema):
         known = [dg.TableColumn(name, arrow_type) for name, arrow_type in columns]
         metadata["dagster/column_schema"] = dg.TableSchema(known)
-    spec = dg.AssetSpec(key, partitions_def=partitions_def, kinds={"file"}, metadata=metadata, **attributes)
+    given = {name: value for name, value in attributes.items() if value is not None}
+    spec = dg.AssetSpec(key, partitions_def=partitions_def, kinds={"file"}, metadata=metadata, **given)
 
     @dg.multi_asset(
         name=identifier(key),
@@ -66,19 +73,37 @@ def files_asset(
         backfill_policy=dg.BackfillPolicy.single_run() if partitions_def else None,
     )
     def files(context: dg.AssetExecutionContext) -> dg.MaterializeResult[Any]:
-        return dg.MaterializeResult(asset_key=key, value=Partitions(step_partitions(context)))
+        return dg.MaterializeResult(asset_key=key, value=PartitionRows(step_partitions(context)))
 
     return files
 
 
-def _dimensions(partitions_def: dg.PartitionsDefinition[Any] | None) -> list[str]:
+def file_schema(
+    path: str, schema: Mapping[str, type[ColumnType]] | None, key: str | Sequence[str] | None
+) -> Mapping[str, type[ColumnType]]:
+    """The types of columns that `schema` gives; of image or audio files the types of all columns.
+
+    Raises DefinitionError for a key column that is the image or the audio itself.
+    """
+    declared = column_types(schema or {})
+    types = media_schema(path, declared)
+    for column in key_columns(key):
+        if types is not declared and types.get(column) in (Image, Audio):  # of other files it may be text
+            msg = f"got key={key!r}; the {column} itself cannot identify a row, but its file can: key='path'"
+            raise DefinitionError(msg)
+    return types
+
+
+def _dimension_names(partitions_def: dg.PartitionsDefinition[Any] | None) -> list[str]:
     if isinstance(partitions_def, dg.MultiPartitionsDefinition):
         return [dimension.name for dimension in partitions_def.partitions_defs]
     return []
 
 
-def _parts(partitions_def: dg.PartitionsDefinition[Any] | None, partition: str | None) -> dict[str, str]:
-    """A multi-dimensional key's part of each dimension."""
+def _dimension_keys(
+    partitions_def: dg.PartitionsDefinition[Any] | None, partition: str | None
+) -> dict[str, str]:
+    """The key of each dimension, by its name, in a multi-dimensional partition key."""
     if partition is None or not isinstance(partitions_def, dg.MultiPartitionsDefinition):
         return {}
     return dict(partitions_def.get_partition_key_from_str(partition).keys_by_dimension)

@@ -7,36 +7,21 @@ from typing import Any
 
 import dagster as dg
 
-from pxt_assets.assets.automation import Which, asset_schedule
-from pxt_assets.assets.columns.column_asset import column_asset
-from pxt_assets.assets.columns.column_spec import ColumnSpec, ResourceKeys
+from pxt_assets.assets.automation import PartitionChoice, table_schedule
+from pxt_assets.assets.columns.column_spec import ResourceKeys
+from pxt_assets.assets.columns.table_columns import TableColumns
 from pxt_assets.assets.declarations.checks import Checks
-from pxt_assets.assets.declarations.identifiers import identifier
-from pxt_assets.assets.declarations.known_columns import KnownColumns
-from pxt_assets.assets.declarations.validation import (
-    OnError,
-    Source,
-    TableAttributes,
-    check_column,
-    check_options,
-    checked_schema,
-    declared_columns,
-    names_of,
-    spec_of,
-)
-from pxt_assets.assets.files_asset import files_asset
+from pxt_assets.assets.declarations.table_attributes import UpstreamAsset, table_attributes
+from pxt_assets.assets.declarations.validation import OnError, check_column, only_column
+from pxt_assets.assets.files_asset import file_schema, files_asset
 from pxt_assets.assets.indexes.index_asset import EmbeddingIndex
 from pxt_assets.assets.indexes.table_indexes import IfExists, TableIndexes
-from pxt_assets.assets.page.description import description_of, kinds_of, metadata_of, tags_of
-from pxt_assets.assets.page.lineage import ColumnNode, column_of
 from pxt_assets.errors import DefinitionError
 from pxt_assets.expressions.expr import ColumnRef
 from pxt_assets.expressions.function import Function
-from pxt_assets.expressions.walk import type_of
-from pxt_assets.files import media_schema
 from pxt_assets.index.embedder import embedders
 from pxt_assets.index.spec import Metric
-from pxt_assets.values.types import Audio, ColumnType, Image
+from pxt_assets.values.types import ColumnType
 
 
 class Table:
@@ -69,7 +54,7 @@ class Table:
 
     def __init__(
         self,
-        asset: Source,
+        asset: UpstreamAsset,
         *,
         key: str | Sequence[str] | None = None,
         schema: Mapping[str, type[ColumnType]] | None = None,
@@ -77,31 +62,11 @@ class Table:
         automation_condition: dg.AutomationCondition[Any] | None = None,
         pool: str | None = None,
     ) -> None:
-        spec = spec_of(asset)
-        partitions_def = partitions_def or spec.partitions_def
-        policy = asset.backfill_policy if isinstance(asset, dg.AssetsDefinition) else None
-        policy = policy or dg.BackfillPolicy.single_run()
-        self._asset_key = spec.key
-        self._common = TableAttributes(
-            key=spec.key,
-            row_key=names_of(key),
-            partitions_def=partitions_def,
-            backfill_policy=policy if partitions_def else None,
-            group_name=spec.group_name,
-            automation_condition=automation_condition,
-            pool=pool,
+        self._attributes = table_attributes(
+            asset, key, schema, partitions_def, automation_condition=automation_condition, pool=pool
         )
-        self._in_one_run = policy.max_partitions_per_run is None
-        self._storage_options: dict[str, Any] = {}
-        self._indexes = TableIndexes(self, self._common, self._resources)
-        self._columns = KnownColumns(
-            spec.key,
-            self._common.row_key,
-            checked_schema(schema or {}),
-            declared_columns(spec),
-            home=self._indexes,
-        )
-        self._lineage: dict[str, ColumnNode] = {}
+        self._indexes = TableIndexes(self, self._attributes, self._resources)
+        self._columns = TableColumns(self._attributes, self._resources, home=self._indexes)
         self._assets: dict[dg.AssetKey, dg.AssetsDefinition] = {}
 
     @classmethod
@@ -166,26 +131,20 @@ class Table:
         Raises DefinitionError for a path that does not suit the partitions; reading raises SourceError, which names
         the file and the line.
         """
-        given = {"group_name": group_name, "description": description}
-        declared = checked_schema(schema or {})
         source = files_asset(
-            spec_of(name).key,
+            name,
             path,
-            schema=declared,
+            schema=schema,
             partitions_def=partitions_def,
             encoding=encoding,
             storage_options=storage_options,
-            attributes={k: v for k, v in given.items() if v is not None},
+            attributes={"group_name": group_name, "description": description},
             store_key=cls._resources.columns,
         )
-        typed = media_schema(path, declared)
-        for column in names_of(key):
-            if typed is not declared and typed.get(column) in (Image, Audio):  # of other files it may be text
-                msg = f"got key={key!r}; the {column} itself cannot identify a row, but its file can: key='path'"
-                raise DefinitionError(msg)
+        typed = file_schema(path, schema, key)
         table = cls(source, key=key, schema=typed, automation_condition=automation_condition, pool=pool)
         table._assets[source.key] = source
-        table._storage_options = dict(storage_options or {})
+        table._columns.storage_options = dict(storage_options or {})
         return table
 
     @property
@@ -194,7 +153,7 @@ class Table:
         return list(self._assets.values())
 
     def __repr__(self) -> str:
-        return f"Table({self._asset_key.to_user_string()!r})"
+        return f"Table({self._attributes.key.to_user_string()!r})"
 
     def __getattr__(self, name: str) -> ColumnRef:
         if name.startswith("_"):
@@ -203,7 +162,7 @@ class Table:
         return self[name]
 
     def __getitem__(self, name: object) -> ColumnRef:
-        return self._columns.ref(name)
+        return self._columns.known.ref(name)
 
     def __iter__(self) -> Iterable[Any]:
         msg = f"{self!r} cannot be iterated: its rows are not known while definitions load"
@@ -240,50 +199,26 @@ class Table:
         run config says otherwise. `pool` names a Dagster pool, which counts columns that run at once, not requests. The
         other options are those of a Dagster asset. Raises DefinitionError.
         """
-        name, expr = self._checked_column(columns)
-        checks = checks or Checks()
-        check_options(
-            f"{self!r}.{name}", expr, self._asset_key, on_error, partition_mapping, checks, max_cost_usd
-        )
-        column_type, shape = type_of(expr)
-        key = dg.AssetKey([*self._asset_key.path, name])
-        attributes = self._common.of_asset(
+        name, expr = only_column(columns, repr(self))
+        self._check_name(name, expr)
+        asset = self._columns.add(
+            name,
+            expr,
+            on_error=on_error,
+            partition_mapping=partition_mapping,
+            checks=checks or Checks(),
+            max_cost_usd=max_cost_usd,
+            pool=pool,
+            tags=tags,
+            description=description,
             automation_condition=automation_condition,
             freshness_policy=freshness_policy,
             group_name=group_name,
             owners=owners,
-            tags={**tags_of(expr), **(tags or {})},
-            description=description_of(expr, description),
-            kinds=kinds_of(expr),
-            metadata=metadata_of(self._asset_key, name),
         )
-        lineage = column_of(".".join(self._asset_key.path), name, expr, self._lineage)
-        spec = ColumnSpec(
-            key=key,
-            name=name,
-            expr=expr,
-            column_type=column_type,
-            table=self._asset_key,
-            row_key=self._common.row_key,
-            partitions_def=self._common.partitions_def,
-            backfill_policy=self._common.backfill_policy,
-            on_error=on_error,
-            partition_mapping=partition_mapping,
-            checks=checks,
-            max_cost_usd=max_cost_usd,
-            storage_options=self._storage_options,
-            pool=pool or self._common.pool,
-            lineage=lineage,
-            attributes=attributes,
-            resources=self._resources,
-        )
-        self._columns.add(
-            ColumnRef(self._asset_key, key, name, column_type, shape, table_indexes=self._indexes)
-        )
-        self._indexes.note(name, expr)
-        self._lineage[name] = lineage
-        self._assets[key] = column_asset(spec)
-        return self._assets[key]
+        self._indexes.add_expression(name, expr)
+        self._assets[asset.key] = asset
+        return asset
 
     def add_embedding_index(
         self,
@@ -337,9 +272,8 @@ class Table:
 
         The other options are those of a Dagster asset, of the index and of its vectors. Raises DefinitionError.
         """
-        ref = self._columns.only_text() if column is None else self._columns.to_index(column)
         index = self._indexes.add(
-            ref,
+            self._columns.known.column_to_index(column),
             embedders(embedding, string_embed, image_embed),
             idx_name=idx_name,
             metric=metric,
@@ -363,7 +297,7 @@ class Table:
         cron_schedule: str,
         *,
         name: str | None = None,
-        partitions: Which | None = None,
+        partitions: PartitionChoice | None = None,
         execution_timezone: str | None = None,
         default_status: dg.DefaultScheduleStatus = dg.DefaultScheduleStatus.STOPPED,
         tags: Mapping[str, str] | None = None,
@@ -391,42 +325,25 @@ class Table:
 
         Raises DefinitionError for a table without computed columns, and for partitions that it does not have.
         """
-        if not self._columns.computed:
+        if not self._columns.known.computed:
             msg = f"{self!r}.schedule: the table has no computed columns yet; add them first"
             raise DefinitionError(msg)
-        options = {"execution_timezone": execution_timezone, "tags": tags, "description": description}
-        return asset_schedule(
-            name or f"{identifier(self._asset_key)}_schedule",
+        return table_schedule(
+            self._attributes,
+            self.assets,
             cron_schedule,
-            [key for asset in self.assets for key in asset.keys],
-            self._common.partitions_def,
+            name=name,
             partitions=partitions,
-            in_one_run=self._in_one_run,
             default_status=default_status,
-            **{option: value for option, value in options.items() if value is not None},
+            execution_timezone=execution_timezone,
+            tags=tags,
+            description=description,
         )
 
-    def _forget(self, name: str) -> None:
-        """Takes a computed column back."""
-        self._columns.remove(name)
-        del self._lineage[name]
-        del self._assets[dg.AssetKey([*self._asset_key.path, name])]
-
-    def _checked_column(self, columns: Mapping[str, Any]) -> tuple[str, Any]:
-        if len(columns) != 1:
-            msg = f"{self!r}: got the columns {', '.join(columns) or 'none'}; add exactly one a call: name=expression"
-            raise DefinitionError(msg)
-        ((name, expr),) = columns.items()
-        self._check_name(name, expr)
-        return name, expr
+    def _remove_column(self, name: str) -> None:
+        del self._assets[self._columns.remove(name)]
 
     def _check_name(self, name: str, expr: object) -> None:
-        taken = self._columns.taken(name) or self._indexes.taken(name)
-        if taken is not None:
-            msg = f"{self!r}: {name!r} is {taken}; choose another name"
-            raise DefinitionError(msg)
-        check_column(name, expr, self._asset_key, _RESERVED, repr(self))
-
-
-_RESERVED = frozenset(n for n in dir(Table) if not n.startswith("_"))
-"""Names that `tbl.name` gives another meaning."""
+        conflict = self._columns.known.name_conflict(name) or self._indexes.name_conflict(name)
+        reserved = {n for n in dir(Table) if not n.startswith("_")}  # `tbl.name` gives these another meaning
+        check_column(name, expr, self._attributes.key, reserved, conflict, repr(self))

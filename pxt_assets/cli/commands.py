@@ -120,7 +120,7 @@ def simulate(port: int, **options: Any) -> None:
     from pxt_assets.simulator import SimulatorOptions, serve
 
     try:
-        checked = SimulatorOptions(**options)
+        simulator_options = SimulatorOptions(**options)
     except ValueError as e:
         raise click.UsageError(str(e)) from e
-    serve(checked, port, announce=click.echo)
+    serve(simulator_options, port, announce=click.echo)

@@ -38,18 +38,18 @@ def instance_ledger() -> str:
 
 def print_limits(url: str) -> None:
     """Prints the pools of the ledger at `url` once. Raises LedgerUnavailable, ValueError."""
-    Console().print(limits_table(_pools(url)))
+    Console().print(limits_table(_read_pools(url)))
 
 
 def follow_limits(url: str) -> None:
     """Shows the pools of the ledger at `url` until it is interrupted. Raises LedgerUnavailable, ValueError."""
-    with Live(limits_table(_pools(url)), auto_refresh=False) as live:
+    with Live(limits_table(_read_pools(url)), auto_refresh=False) as live:
         while True:
             try:
                 time.sleep(REFRESH_SECONDS)
             except KeyboardInterrupt:
                 return
-            live.update(limits_table(_pools(url)), refresh=True)
+            live.update(limits_table(_read_pools(url)), refresh=True)
 
 
 def limits_table(pools: Sequence[PoolReport]) -> Table | Text:
@@ -66,9 +66,9 @@ def limits_table(pools: Sequence[PoolReport]) -> Table | Text:
             escape(pool.key[0][:_ACCOUNT_LETTERS]),
             escape(pool.group),
             escape(pool.dimension),
-            _number(limit),
-            _number(pool.remaining),
-            _number(pool.per_minute),
+            _number_text(limit),
+            _number_text(pool.remaining),
+            _number_text(pool.per_minute),
             f"{pool.per_minute / limit:.0%}" if limit else "?",
             str(pool.processes),
             str(pool.rejected),
@@ -77,11 +77,11 @@ def limits_table(pools: Sequence[PoolReport]) -> Table | Text:
     return table
 
 
-def _pools(url: str) -> list[PoolReport]:
+def _read_pools(url: str) -> list[PoolReport]:
     return open_ledger(url).pools()
 
 
-def _number(value: float | None) -> str:
+def _number_text(value: float | None) -> str:
     if value is None:
         return "unknown"
     return f"{value:,.0f}" if value < _MILLION else f"{value / _MILLION:,.1f}M"

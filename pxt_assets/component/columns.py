@@ -10,65 +10,67 @@ import dagster as dg
 from pxt_assets.assets.declarations.checks import Checks
 from pxt_assets.assets.table import Table
 from pxt_assets.component.declaration import AssetOptions, ColumnDeclaration
-from pxt_assets.component.function_calls import call_of
-from pxt_assets.component.imported import Importer
-from pxt_assets.component.options import condition_of, freshness_of
-from pxt_assets.component.partition_options import mapping_of
-from pxt_assets.component.place import Place
-from pxt_assets.component.references import resolved
-from pxt_assets.component.templates import rendered
+from pxt_assets.component.function_calls import declared_call
+from pxt_assets.component.import_paths import Importer
+from pxt_assets.component.options import automation_condition_of, freshness_policy_of
+from pxt_assets.component.partition_options import partition_mapping_of
+from pxt_assets.component.references import resolve_references
+from pxt_assets.component.templates import render_templates
+from pxt_assets.component.yaml_position import YamlPosition
 
-_OBJECTS: dict[str, Callable[[Any], Any]] = {
-    "automation_condition": condition_of,
+_OPTION_BUILDERS: dict[str, Callable[[Any], Any]] = {
+    "automation_condition": automation_condition_of,
     "checks": lambda declared: Checks(**declared.model_dump(exclude_unset=True)) if declared else None,
-    "freshness_policy": freshness_of,
-    "partition_mapping": mapping_of,
+    "freshness_policy": freshness_policy_of,
+    "partition_mapping": partition_mapping_of,
 }
-"""Options that are objects in Python, and what makes them of what YAML says."""
+"""The options that are objects in Python, and the function that makes each of what YAML declares."""
 
 
 def add_column(
     table: Table,
     column: ColumnDeclaration,
     defaults: AssetOptions,
-    import_: Importer,
+    import_object: Importer,
     resolution: dg.ResolutionContext,
-    place: Place,
-    place_of_defaults: Place,
+    position: YamlPosition,
+    defaults_position: YamlPosition,
 ) -> dg.AssetsDefinition:
     """Adds the column and returns its asset. Raises DefinitionError that names the line."""
-    place = place.of_what(f"{table!r}.{column.name}")
-    of_all = _options(defaults, resolution, place_of_defaults.of_what("defaults"))
-    options = {**of_all, **_options(column, resolution, place)}
-    if of_all.get("tags") and options.get("tags"):
-        options["tags"] = {**of_all["tags"], **options["tags"]}
+    position = position.with_label(f"{table!r}.{column.name}")
+    default_options = _options(defaults, resolution, defaults_position.with_label("defaults"))
+    options = {**default_options, **_options(column, resolution, position)}
+    if default_options.get("tags") and options.get("tags"):
+        options["tags"] = {**default_options["tags"], **options["tags"]}
     has_value = "value" in column.model_fields_set
     if has_value == (column.function is not None):
         msg = "give either a function, with its arguments, or a value"
-        raise place.error(msg)
+        raise position.error(msg)
     if has_value and column.arguments:
         msg = "a value has no arguments; give a function with them"
-        raise place.at("arguments").error(msg)
+        raise position.at("arguments").error(msg)
     expr: Any
     if column.function is None:
-        expr = resolved(column.value, table.__getitem__, place.at("value"))
+        expr = resolve_references(column.value, table.__getitem__, position.at("value"))
     else:
-        expr = call_of(column.function, column.arguments, table.__getitem__, import_, place)
-    with place.named():
-        named: dict[str, Any] = {column.name: expr}
-        return table.add_computed_column(**options, **named)
+        expr = declared_call(column.function, column.arguments, table.__getitem__, import_object, position)
+    with position.locate_errors():
+        name_and_expr: dict[str, Any] = {column.name: expr}
+        return table.add_computed_column(**options, **name_and_expr)
 
 
-def _options(declared: AssetOptions, resolution: dg.ResolutionContext, place: Place) -> dict[str, Any]:
-    """The options that are given, as Table takes them."""
+def _options(
+    declared: AssetOptions, resolution: dg.ResolutionContext, position: YamlPosition
+) -> dict[str, Any]:
+    """The options that YAML gives, as `Table.add_computed_column` takes them."""
     options = {}
     names = declared.model_fields_set - {"name", "function", "arguments", "value"}
     for name in sorted(names):
         value = getattr(declared, name)
         if name != "description":
-            value = rendered(value, resolution, place.at(name))
-        with place.at(name).named():
-            options[name] = _OBJECTS[name](value) if name in _OBJECTS else value
+            value = render_templates(value, resolution, position.at(name))
+        with position.at(name).locate_errors():
+            options[name] = _OPTION_BUILDERS[name](value) if name in _OPTION_BUILDERS else value
     if options.get("tags"):
         options["tags"] = {key: str(value) for key, value in options["tags"].items()}
     return options

@@ -14,12 +14,12 @@ from pydantic import (
 
 from pxt_assets.component.columns import add_column
 from pxt_assets.component.declaration import TableDeclaration, without_secrets
-from pxt_assets.component.imported import importer
-from pxt_assets.component.place import Place
-from pxt_assets.component.resources import own_resources
+from pxt_assets.component.import_paths import make_importer
+from pxt_assets.component.resources import component_resources
 from pxt_assets.component.scaffold import ColumnsScaffolder
 from pxt_assets.component.tables import declared_table, table_key
 from pxt_assets.component.upstream_asset import upstream_asset
+from pxt_assets.component.yaml_position import YamlPosition
 
 _REFERENCES = "dagster/code_references"
 
@@ -64,7 +64,7 @@ class ComputedColumnsComponent(dg.Component, TableDeclaration, dg.Resolvable):
 
     @model_validator(mode="wrap")
     @classmethod
-    def _checked(cls, given: Any, handler: ModelWrapValidatorHandler[Self]) -> Self:
+    def _hide_secrets(cls, given: Any, handler: ModelWrapValidatorHandler[Self]) -> Self:
         try:
             return handler(given)
         except ValidationError as e:
@@ -72,14 +72,14 @@ class ComputedColumnsComponent(dg.Component, TableDeclaration, dg.Resolvable):
 
     @classmethod
     def model(cls) -> type[BaseModel]:
-        """What YAML is checked against: the class itself, whose templates are rendered when definitions are built."""
+        """What YAML is validated by: the class itself; its templates are rendered when definitions are built."""
         return cls
 
     @classmethod
     def resolve_from_model(
         cls, context: dg.ResolutionContext, model: BaseModel
     ) -> "ComputedColumnsComponent":
-        """The component that a checked YAML document declares."""
+        """The component that a validated YAML document declares."""
         assert isinstance(model, cls)
         component = model.model_copy()
         component._context = context
@@ -90,16 +90,16 @@ class ComputedColumnsComponent(dg.Component, TableDeclaration, dg.Resolvable):
         return dg.ComponentTypeSpec(tags=["openai"], produces=["asset", "asset_check", "resource"])
 
     def build_defs(self, context: dg.ComponentLoadContext) -> dg.Definitions:
-        """The table's source, if it is read from files, its columns, and the resources that are declared here."""
+        """The assets of the table and its columns, and the resources that are declared here."""
         resolution = self._context or context.resolution_context
-        place = Place.of(resolution) if self._context else Place()
-        resources, keys = own_resources(self, context, resolution, place)
+        position = YamlPosition.from_context(resolution) if self._context else YamlPosition()
+        resources, keys = component_resources(self, context, resolution, position)
         table = declared_table(
             self,
             keys,
             context,
             resolution,
-            place,
+            position,
             lambda key: upstream_asset(
                 key,
                 context,
@@ -107,33 +107,41 @@ class ComputedColumnsComponent(dg.Component, TableDeclaration, dg.Resolvable):
                 lambda other: isinstance(other, ComputedColumnsComponent) and other.declares(key),
             ),
         )
-        assets = [_at(place.at("files"), asset) for asset in table.assets]
-        import_ = importer(context.normalize_component_type_str)
+        assets = [_with_code_reference(position.at("files"), asset) for asset in table.assets]
+        import_object = make_importer(context.normalize_component_type_str)
         for i, column in enumerate(self.columns):
-            at = place.at("columns", i)
-            asset = add_column(table, column, self.defaults, import_, resolution, at, place.at("defaults"))
-            assets.append(_at(at, asset))
+            column_position = position.at("columns", i)
+            asset = add_column(
+                table,
+                column,
+                self.defaults,
+                import_object,
+                resolution,
+                column_position,
+                position.at("defaults"),
+            )
+            assets.append(_with_code_reference(column_position, asset))
         return dg.Definitions(assets=assets, resources=resources)
 
     def declares(self, key: dg.AssetKey) -> bool:
         """Whether it makes an asset of this key."""
         resolution = self._context or dg.ResolutionContext.default()
-        table = table_key(self, resolution, Place.of(resolution))
+        table = table_key(self, resolution, YamlPosition.from_context(resolution))
         if key == table:
             return self.files is not None
         return key in [dg.AssetKey([*table.path, column.name]) for column in self.columns]
 
 
-def _at(place: Place, asset: dg.AssetsDefinition) -> dg.AssetsDefinition:
-    """The asset, whose page leads to the lines in YAML that declare it."""
-    position = place.position
+def _with_code_reference(position: YamlPosition, asset: dg.AssetsDefinition) -> dg.AssetsDefinition:
+    """The asset with a link on its page to the lines in YAML that declare it."""
+    source = position.source_position
 
-    def located(spec: dg.AssetSpec) -> dg.AssetSpec:
+    def with_reference(spec: dg.AssetSpec) -> dg.AssetSpec:
         metadata = {name: value for name, value in spec.metadata.items() if name != _REFERENCES}
-        if position is not None:
-            line = dg.LocalFileCodeReference(file_path=position.filename, line_number=position.start.line)
+        if source is not None:
+            line = dg.LocalFileCodeReference(file_path=source.filename, line_number=source.start.line)
             metadata[_REFERENCES] = dg.CodeReferencesMetadataValue(code_references=[line])
         return spec.replace_attributes(metadata=metadata)
 
-    with disable_dagster_warnings():  # of what is beta: a user has nothing to decide here
-        return asset.map_asset_specs(located)
+    with disable_dagster_warnings():  # that it is beta: there is nothing for a user to decide
+        return asset.map_asset_specs(with_reference)

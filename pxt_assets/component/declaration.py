@@ -8,20 +8,19 @@ from pydantic_core import ErrorDetails, InitErrorDetails
 
 from pxt_assets.api.openai_resource import OpenAIResource
 from pxt_assets.component.examples import EXAMPLES, VALUE
-from pxt_assets.component.resource_fields import FieldsOf
+from pxt_assets.component.resource_fields import ResourceFields
 from pxt_assets.storage.store import ColumnStore
 
-_OR_NONE: list[dict[str, Any]] = [{"type": "string"}, {"type": "object"}, {"type": "null"}]
+_NAME_OR_MAPPING_SCHEMAS: list[dict[str, Any]] = [{"type": "string"}, {"type": "object"}, {"type": "null"}]
 
-FromYaml = Annotated[Any, WithJsonSchema({"anyOf": _OR_NONE})]
+YamlValue = Annotated[Any, WithJsonSchema({"anyOf": _NAME_OR_MAPPING_SCHEMAS})]
 """A name, a mapping, or a template that gives a Python object."""
 
-
-_MAY_BE_SECRET = ("openai", "store", "storage_options")
+_SECRET_FIELDS = ("openai", "store", "storage_options")
 
 
 def without_secrets(error: ValidationError) -> ValidationError:
-    """The same error without the values that are shown with it where these may hold a key or a password."""
+    """The same error without the values in it that may hold a key or a password."""
     details: list[InitErrorDetails] = [
         {
             "type": one["type"],
@@ -36,7 +35,7 @@ def without_secrets(error: ValidationError) -> ValidationError:
 
 def _may_be_secret(error: ErrorDetails) -> bool:
     return (
-        error["loc"][:1] == () or error["loc"][0] in _MAY_BE_SECRET or isinstance(error["input"], dict | list)
+        error["loc"][:1] == () or error["loc"][0] in _SECRET_FIELDS or isinstance(error["input"], dict | list)
     )
 
 
@@ -63,13 +62,13 @@ class AssetOptions(dg.Model):
         default="abort",
         description="`abort`: a failed row fails the run; `ignore`: its error is stored beside the others' results.",
     )
-    automation_condition: FromYaml = Field(
+    automation_condition: YamlValue = Field(
         default=None,
         description="When the column runs by itself: `on_changed_inputs`, `eager`, `on_missing`, `{on_cron: '0 6 * * *'}`, "
         "or a template.",
         examples=["on_changed_inputs", {"on_cron": "0 6 * * *"}, "{{ dg.AutomationCondition.eager() }}"],
     )
-    freshness_policy: FromYaml = Field(
+    freshness_policy: YamlValue = Field(
         default=None,
         description="How old the column may become: `{fail_window: 36h, warn_window: 24h}`, "
         "`{deadline_cron: '0 6 * * *', lower_bound_delta: 1h}`, or a template.",
@@ -127,7 +126,7 @@ class ColumnDeclaration(AssetOptions):
         description="In place of a function: a column, a path into one, or a mapping or list of these.",
         examples=[VALUE["value"], {"question": "$tbl.body", "answer": "$tbl.answer"}],
     )
-    partition_mapping: FromYaml = Field(
+    partition_mapping: YamlValue = Field(
         default=None,
         description="How the column's partitions map to those of the table's asset: `identity`, `all`, `last`, "
         "`{time_window: {start_offset: -1, end_offset: 0}}`, `{specific: [a, b]}`, `{static: {a: b}}`, "
@@ -169,7 +168,7 @@ class TableDeclaration(dg.Model):
         "Array[(1536,), 'float32'].",
         examples=[{"photo": "Image", "score": "Float"}],
     )
-    partitions: FromYaml = Field(
+    partitions: YamlValue = Field(
         default="inherit",
         description="`inherit`: those of the table's asset, which is defined in this project; `none`; or "
         "`{dynamic: name}`, `{static: [a, b]}`, `{daily: 2027-01-01}` (or hourly, weekly, monthly; with end, timezone, "
@@ -177,7 +176,7 @@ class TableDeclaration(dg.Model):
         "`files` none unless they are given.",
         examples=["inherit", {"daily": "2027-01-01", "timezone": "Europe/Berlin"}, {"dynamic": "customers"}],
     )
-    openai: Annotated[Any, FieldsOf(OpenAIResource)] = Field(
+    openai: Annotated[Any, ResourceFields(OpenAIResource)] = Field(
         default=None,
         repr=False,
         description="This component's own way to the API; without it, and without `simulated`, the project's resource `openai`.",
@@ -189,7 +188,7 @@ class TableDeclaration(dg.Model):
         "tpm, latency (seconds), fault_rate, seed, ...",
         examples=[{}, {"rpm": 500, "tpm": 200_000}],
     )
-    store: Annotated[Any, FieldsOf(ColumnStore)] = Field(
+    store: Annotated[Any, ResourceFields(ColumnStore)] = Field(
         default=None,
         repr=False,
         description="Where this component's columns are stored; without it, the project's resource `columns`. A relative "

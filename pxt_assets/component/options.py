@@ -1,4 +1,4 @@
-"""Options of an asset that are objects in Python, as YAML can say them: conditions, freshness, types of columns."""
+"""Options that are objects in Python, as YAML declares them: conditions, freshness policies, types of columns."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from pxt_assets.assets.automation import on_changed_inputs
 from pxt_assets.errors import DefinitionError
 from pxt_assets.values import types
 
-_CONDITIONS = "on_changed_inputs, eager, on_missing, {on_cron: '0 6 * * *'} (with timezone), or a template such as {{ dg.AutomationCondition.eager() }}"
-_FRESHNESS = "{fail_window: 36h, warn_window: 24h}, {deadline_cron: '0 6 * * *', lower_bound_delta: 1h} (with timezone), or a template"
+_ALLOWED_CONDITIONS = "on_changed_inputs, eager, on_missing, {on_cron: '0 6 * * *'} (with timezone), or a template such as {{ dg.AutomationCondition.eager() }}"
+_ALLOWED_FRESHNESS = "{fail_window: 36h, warn_window: 24h}, {deadline_cron: '0 6 * * *', lower_bound_delta: 1h} (with timezone), or a template"
 _DURATION = re.compile(r"\s*(\d+)\s*([smhdw])")
 _UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
 _ARRAY = re.compile(
@@ -26,8 +26,8 @@ _TYPES: dict[str, type[types.ColumnType]] = {
 }
 
 
-def condition_of(declared: object) -> dg.AutomationCondition[Any] | None:
-    """What `automation_condition` says. Raises DefinitionError."""
+def automation_condition_of(declared: object) -> dg.AutomationCondition[Any] | None:
+    """The condition that the option `automation_condition` declares. Raises DefinitionError."""
     if declared is None or isinstance(declared, dg.AutomationCondition):
         return declared
     if declared == "on_changed_inputs":
@@ -39,12 +39,12 @@ def condition_of(declared: object) -> dg.AutomationCondition[Any] | None:
     if isinstance(declared, Mapping) and "on_cron" in declared and declared.keys() <= {"on_cron", "timezone"}:
         cron = str(declared["on_cron"])
         return dg.AutomationCondition.on_cron(cron, cron_timezone=declared.get("timezone", "UTC"))
-    msg = f"automation_condition: got {declared!r:.100}, allowed: {_CONDITIONS}"
+    msg = f"automation_condition: got {declared!r:.100}, allowed: {_ALLOWED_CONDITIONS}"
     raise DefinitionError(msg)
 
 
-def freshness_of(declared: object) -> dg.FreshnessPolicy | None:
-    """What `freshness_policy` says. Raises DefinitionError."""
+def freshness_policy_of(declared: object) -> dg.FreshnessPolicy | None:
+    """The policy that the option `freshness_policy` declares. Raises DefinitionError."""
     if declared is None or isinstance(declared, dg.FreshnessPolicy):
         return declared
     if isinstance(declared, Mapping):
@@ -55,7 +55,7 @@ def freshness_of(declared: object) -> dg.FreshnessPolicy | None:
         if cron <= given.keys() <= {*cron, "timezone"}:
             bound = duration_of(given.pop("lower_bound_delta"))
             return dg.FreshnessPolicy.cron(lower_bound_delta=bound, **given)
-    msg = f"freshness_policy: got {declared!r:.100}, allowed: {_FRESHNESS}"
+    msg = f"freshness_policy: got {declared!r:.100}, allowed: {_ALLOWED_FRESHNESS}"
     raise DefinitionError(msg)
 
 
@@ -71,7 +71,7 @@ def duration_of(text: object) -> datetime.timedelta:
     )
 
 
-def type_named(text: object) -> type[types.ColumnType]:
+def column_type_of(text: object) -> type[types.ColumnType]:
     """The type of a column by its name, `Image` or `Array[(3,), 'float32']`. Raises DefinitionError."""
     if isinstance(text, str) and text in _TYPES:
         return _TYPES[text]

@@ -1,4 +1,4 @@
-"""Partitions and how they map onto each other, as YAML can say them."""
+"""Partitions, and how they map onto each other, as YAML declares them."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ import dagster as dg
 
 from pxt_assets.errors import DefinitionError
 
-Declared = dg.PartitionsDefinition[Any] | None
+PartitionsOrNone = dg.PartitionsDefinition[Any] | None
 
-_TIME: dict[str, Callable[..., dg.PartitionsDefinition[Any]]] = {
+_TIME_PARTITIONS: dict[str, Callable[..., dg.PartitionsDefinition[Any]]] = {
     "hourly": dg.HourlyPartitionsDefinition,
     "daily": dg.DailyPartitionsDefinition,
     "weekly": dg.WeeklyPartitionsDefinition,
@@ -28,84 +28,90 @@ _NAMED_MAPPINGS: dict[str, Callable[[], dg.PartitionMapping]] = {
     "all": dg.AllPartitionMapping,
     "last": dg.LastPartitionMapping,
 }
-_FORMS = (
+_ALLOWED_PARTITIONS = (
     "inherit, none, {dynamic: name}, {static: [a, b]}, {daily: 2026-01-01} (or hourly, weekly, monthly; with end, "
     "timezone, ...), {multi: {date: {daily: 2026-01-01}, region: {static: [eu, us]}}}"
 )
-_MAPPINGS = (
+_ALLOWED_MAPPINGS = (
     "identity, all, last, {time_window: {start_offset: -1, end_offset: 0}}, {specific: [a, b]}, {static: {a: b}}, "
     "{dimension: name}"
 )
 
 
-def partitions_of(declared: object) -> Declared:
-    """What `partitions` says, other than `inherit`. Raises DefinitionError."""
+def partitions_def_of(declared: object) -> PartitionsOrNone:
+    """The partitions that the option `partitions` declares, other than `inherit`. Raises DefinitionError."""
     if declared == "none":
         return None
     if isinstance(declared, dg.PartitionsDefinition):
         return declared
     if not isinstance(declared, Mapping):
-        raise _refused("partitions", declared, _FORMS)
-    kind, given, options = _parts(declared, {*_TIME, "dynamic", "static", "multi"}, "partitions", _FORMS)
-    if kind in _TIME:
+        raise _refusal("partitions", declared, _ALLOWED_PARTITIONS)
+    kind, value, options = _split_kind(
+        declared, {*_TIME_PARTITIONS, "dynamic", "static", "multi"}, "partitions", _ALLOWED_PARTITIONS
+    )
+    if kind in _TIME_PARTITIONS:
         _check_options(
             options, ("end", "timezone", "fmt", "end_offset", *_OFFSETS[kind]), f"partitions: {kind}"
         )
-        named = {"end_date" if name == "end" else name: value for name, value in options.items()}
-        return _TIME[kind](start_date=str(given), **named)
+        arguments = {"end_date" if name == "end" else name: option for name, option in options.items()}
+        return _TIME_PARTITIONS[kind](start_date=str(value), **arguments)
     _check_options(options, (), f"partitions: {kind}")
-    if kind == "dynamic" and isinstance(given, str) and given:
-        return dg.DynamicPartitionsDefinition(name=given)
-    if kind == "static" and isinstance(given, list) and given:
-        return dg.StaticPartitionsDefinition([str(key) for key in given])
-    if kind == "multi" and isinstance(given, Mapping) and given:
-        dimensions = {str(name): partitions_of(inner) for name, inner in given.items()}
+    if kind == "dynamic" and isinstance(value, str) and value:
+        return dg.DynamicPartitionsDefinition(name=value)
+    if kind == "static" and isinstance(value, list) and value:
+        return dg.StaticPartitionsDefinition([str(key) for key in value])
+    if kind == "multi" and isinstance(value, Mapping) and value:
+        dimensions = {str(name): partitions_def_of(inner) for name, inner in value.items()}
         if all(dimensions.values()):
             return dg.MultiPartitionsDefinition({name: inner for name, inner in dimensions.items() if inner})
-    raise _refused("partitions", declared, _FORMS)
+    raise _refusal("partitions", declared, _ALLOWED_PARTITIONS)
 
 
-def mapping_of(declared: object) -> dg.PartitionMapping | None:
-    """What `partition_mapping` says. Raises DefinitionError."""
+def partition_mapping_of(declared: object) -> dg.PartitionMapping | None:
+    """The mapping that the option `partition_mapping` declares. Raises DefinitionError."""
     if declared is None or isinstance(declared, dg.PartitionMapping):
         return declared
     if isinstance(declared, str) and declared in _NAMED_MAPPINGS:
         return _NAMED_MAPPINGS[declared]()
     if not isinstance(declared, Mapping):
-        raise _refused("partition_mapping", declared, _MAPPINGS)
+        raise _refusal("partition_mapping", declared, _ALLOWED_MAPPINGS)
     kinds = {"time_window", "specific", "static", "dimension"}
-    kind, given, options = _parts(declared, kinds, "partition_mapping", _MAPPINGS)
+    kind, value, options = _split_kind(declared, kinds, "partition_mapping", _ALLOWED_MAPPINGS)
     _check_options(options, (), f"partition_mapping: {kind}")
-    if kind == "time_window" and isinstance(given, Mapping):
-        _check_options(given, ("start_offset", "end_offset"), "partition_mapping: time_window")
-        start, end = int(given.get("start_offset", 0)), int(given.get("end_offset", 0))
+    if kind == "time_window" and isinstance(value, Mapping):
+        _check_options(value, ("start_offset", "end_offset"), "partition_mapping: time_window")
+        start, end = int(value.get("start_offset", 0)), int(value.get("end_offset", 0))
         return dg.TimeWindowPartitionMapping(start_offset=start, end_offset=end)
-    if kind == "specific" and isinstance(given, list):
-        return dg.SpecificPartitionsPartitionMapping([str(key) for key in given])
-    if kind == "static" and isinstance(given, Mapping):
-        return dg.StaticPartitionMapping({str(key): value for key, value in given.items()})
-    if kind == "dimension" and isinstance(given, str):
-        return dg.MultiToSingleDimensionPartitionMapping(partition_dimension_name=given)
-    raise _refused("partition_mapping", declared, _MAPPINGS)
+    if kind == "specific" and isinstance(value, list):
+        return dg.SpecificPartitionsPartitionMapping([str(key) for key in value])
+    if kind == "static" and isinstance(value, Mapping):
+        return dg.StaticPartitionMapping({str(key): mapped for key, mapped in value.items()})
+    if kind == "dimension" and isinstance(value, str):
+        return dg.MultiToSingleDimensionPartitionMapping(partition_dimension_name=value)
+    raise _refusal("partition_mapping", declared, _ALLOWED_MAPPINGS)
 
 
-def _parts(
-    declared: Mapping[str, Any], kinds: set[str], what: str, allowed: str
+def _split_kind(
+    declared: Mapping[str, Any], kinds: set[str], option: str, allowed: str
 ) -> tuple[str, Any, dict[str, Any]]:
-    """The kind that a dict names, what is given for it, and the other entries."""
-    named = [name for name in declared if name in kinds]
-    if len(named) != 1:
-        raise _refused(what, declared, allowed)
-    return named[0], declared[named[0]], {k: v for k, v in declared.items() if k != named[0]}
+    """The one entry of a dict that is a kind, its value, and the other entries. Raises DefinitionError."""
+    kinds_named = [name for name in declared if name in kinds]
+    if len(kinds_named) != 1:
+        raise _refusal(option, declared, allowed)
+    return (
+        kinds_named[0],
+        declared[kinds_named[0]],
+        {k: v for k, v in declared.items() if k != kinds_named[0]},
+    )
 
 
-def _check_options(options: Mapping[str, Any], allowed: Sequence[str], what: str) -> None:
+def _check_options(options: Mapping[str, Any], allowed: Sequence[str], option: str) -> None:
     unknown = [name for name in options if name not in allowed]
     if unknown:
         instead = f"allowed: {', '.join(allowed)}" if allowed else "it has no options"
-        msg = f"{what}: got {', '.join(map(str, unknown))}; {instead}"
+        msg = f"{option}: got {', '.join(map(str, unknown))}; {instead}"
         raise DefinitionError(msg)
 
 
-def _refused(what: str, declared: object, allowed: str) -> DefinitionError:
-    return DefinitionError(f"{what}: got {declared!r:.100}, allowed: {allowed}")
+def _refusal(option: str, declared: object, allowed: str) -> DefinitionError:
+    return DefinitionError(f"{option}: got {declared!r:.100}, allowed: {allowed}")

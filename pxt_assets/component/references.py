@@ -6,7 +6,7 @@ import re
 from collections.abc import Callable
 from typing import Any
 
-from pxt_assets.component.place import Place
+from pxt_assets.component.yaml_position import YamlPosition
 from pxt_assets.errors import DefinitionError
 from pxt_assets.expressions.expr import Step
 
@@ -22,11 +22,11 @@ _STEP = re.compile(
 ALLOWED = '$tbl.body, $tbl["a name"], $tbl.answer.choices[0].text, $tbl.rows[1:3], $tbl.rows["*"].text'
 
 
-def parsed(text: str) -> list[Step] | str:
-    """The steps of a reference, the column first; or the text that is meant, of one that is no reference.
+def parse_reference(text: str) -> list[Step] | str:
+    """The steps of a reference, the column first; of a text that is no reference, the text that is meant.
 
-    A reference is the whole text. One that begins with `$$tbl` is the text `$tbl...`; `$tbl` further on in a text means
-    nothing. Raises DefinitionError for what begins like a reference and is none.
+    A reference is the whole text: `$tbl` further on in a text means nothing. A text that begins with `$$tbl` is the text
+    `$tbl...`. Raises DefinitionError for a text that begins like a reference and is none.
     """
     beginning = _BEGINNING.match(text)
     if beginning is None:
@@ -39,32 +39,32 @@ def parsed(text: str) -> list[Step] | str:
         step = _STEP.match(text, at)
         if step is None:
             msg = (
-                f"got {_shortened(text)!r}, which is no reference from {_shortened(text[at:])!r} on; allowed: {ALLOWED}. "
-                f"To give this text itself, write ${_shortened(text)}; texts and columns are not mixed in one value: "
+                f"got {_shorten(text)!r}, which is no reference from {_shorten(text[at:])!r} on; allowed: {ALLOWED}. "
+                f"To give this text itself, write ${_shorten(text)}; texts and columns are not mixed in one value: "
                 "give them as separate messages or content parts"
             )
             raise DefinitionError(msg)
-        steps.append(_value(step))
+        steps.append(_step_value(step))
         at = step.end()
     if not steps or not isinstance(steps[0], str):
-        msg = f"got {_shortened(text)!r}, which names no column; allowed: {ALLOWED}"
+        msg = f"got {_shorten(text)!r}, which names no column; allowed: {ALLOWED}"
         raise DefinitionError(msg)
     return steps
 
 
-def resolved(value: Any, column: Callable[[str], Any], place: Place) -> Any:
-    """A value from YAML with the references in it in place of their texts; dicts and lists are looked through.
+def resolve_references(value: Any, column: Callable[[str], Any], position: YamlPosition) -> Any:
+    """A value from YAML with each reference replaced by its column or path, also inside dicts and lists.
 
     `column` gives a column by its name. Raises DefinitionError that names the line.
     """
     if isinstance(value, dict):
-        return {name: resolved(inner, column, place.at(name)) for name, inner in value.items()}
+        return {name: resolve_references(inner, column, position.at(name)) for name, inner in value.items()}
     if isinstance(value, list):
-        return [resolved(inner, column, place.at(i)) for i, inner in enumerate(value)]
+        return [resolve_references(inner, column, position.at(i)) for i, inner in enumerate(value)]
     if not isinstance(value, str):
         return value
-    with place.named():
-        steps = parsed(value)
+    with position.locate_errors():
+        steps = parse_reference(value)
         if isinstance(steps, str):
             return steps
         expr = column(str(steps[0]))
@@ -73,7 +73,7 @@ def resolved(value: Any, column: Callable[[str], Any], place: Place) -> Any:
         return expr
 
 
-def _value(step: re.Match[str]) -> Step:
+def _step_value(step: re.Match[str]) -> Step:
     if step["name"] is not None:
         return step["name"]
     if step["index"] is not None:
@@ -84,5 +84,5 @@ def _value(step: re.Match[str]) -> Step:
     return re.sub(r"\\(.)", r"\1", step["quoted"][1:-1], flags=re.DOTALL)
 
 
-def _shortened(text: str) -> str:
+def _shorten(text: str) -> str:
     return text if len(text) <= 80 else f"{text[:79]}…"

@@ -1,4 +1,4 @@
-"""The fields of a resource, as YAML may give them."""
+"""The fields of a resource that YAML may give, and their JSON schema."""
 
 from __future__ import annotations
 
@@ -12,15 +12,15 @@ if TYPE_CHECKING:
     from pydantic.json_schema import JsonSchemaValue
     from pydantic_core import CoreSchema
 
-_UNDOCUMENTED = {"simulator"}
+_HIDDEN_FIELDS = {"simulator"}
 
 
 def declarable_fields(resource: type[BaseModel]) -> dict[str, FieldInfo]:
-    """The fields that a user may give."""
-    return {name: field for name, field in resource.model_fields.items() if name not in _UNDOCUMENTED}
+    """The fields of a resource that a user may give, by name."""
+    return {name: field for name, field in resource.model_fields.items() if name not in _HIDDEN_FIELDS}
 
 
-class FieldsOf:
+class ResourceFields:
     """Documents a field of the component by the fields of the resource that it declares."""
 
     def __init__(self, resource: type[BaseModel]) -> None:

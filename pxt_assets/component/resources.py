@@ -1,4 +1,4 @@
-"""The resources that a component brings along: its own way to the API, and its own store."""
+"""The resources of a component's own: an OpenAIResource and a ColumnStore."""
 
 from __future__ import annotations
 
@@ -12,37 +12,39 @@ from pxt_assets.api.openai_resource import OpenAIResource
 from pxt_assets.assets.columns.column_spec import ResourceKeys
 from pxt_assets.assets.declarations.identifiers import identifier
 from pxt_assets.component.declaration import TableDeclaration
-from pxt_assets.component.place import Place
 from pxt_assets.component.resource_fields import declarable_fields
-from pxt_assets.component.tables import table_key, under_root
-from pxt_assets.component.templates import environment_variable, rendered, with_environment
+from pxt_assets.component.tables import project_path, table_key
+from pxt_assets.component.templates import environment_variable_name, render_templates, with_env_vars
+from pxt_assets.component.yaml_position import YamlPosition
 from pxt_assets.storage.store import ColumnStore
 
 R = TypeVar("R", OpenAIResource, ColumnStore)
 
 
-def declared_resource(kind: type[R], declared: object, context: dg.ResolutionContext, place: Place) -> R:
+def declared_resource(
+    kind: type[R], declared: object, context: dg.ResolutionContext, position: YamlPosition
+) -> R:
     """The resource that a mapping of its fields declares, or that a template gives.
 
-    A text that is one environment variable and nothing else, `{{ env.OPENAI_API_KEY }}`, is read when a run starts, and
+    A text that is one environment variable and nothing else, `{{ env.OPENAI_API_KEY }}`, is read when a run starts and
     shown nowhere. Raises DefinitionError, which never quotes a value.
     """
     if isinstance(declared, str):
-        declared = rendered(declared, context, place)
+        declared = render_templates(declared, context, position)
     if isinstance(declared, kind):
         return declared
     if not isinstance(declared, Mapping):
         msg = f"got {type(declared).__name__}, allowed: the fields of {kind.__name__}, or a template that gives one"
-        raise place.error(msg)
+        raise position.error(msg)
     fields = declarable_fields(kind)
     for name in declared:
         if name not in fields:
-            raise place.at(name).error(f"{kind.__name__} has no {name!r}, allowed: {', '.join(fields)}")
+            raise position.at(name).error(f"{kind.__name__} has no {name!r}, allowed: {', '.join(fields)}")
     values = {
-        name: rendered(
-            with_environment(value) if _takes_environment(fields[name].annotation) else value,
+        name: render_templates(
+            with_env_vars(value) if _may_hold_secret(fields[name].annotation) else value,
             context,
-            place.at(name),
+            position.at(name),
         )
         for name, value in declared.items()
     }
@@ -50,19 +52,18 @@ def declared_resource(kind: type[R], declared: object, context: dg.ResolutionCon
         return kind(**values)
     except ValidationError as e:
         (first, *_) = e.errors(include_input=False, include_url=False)
-        where = place.at(*first["loc"])
-        raise where.error(
-            f"{'.'.join(map(str, first['loc']))}: {first['msg']}"
-        ) from None  # it holds the values
+        where = position.at(*first["loc"])
+        msg = f"{'.'.join(map(str, first['loc']))}: {first['msg']}"
+        raise where.error(msg) from None  # the cause holds the values
 
 
-def _takes_environment(annotation: object) -> bool:
-    """Whether a field holds text, or options of a file system, which may be secret; not numbers."""
+def _may_hold_secret(annotation: object) -> bool:
+    """Whether a field may hold a secret: it is text, or options of a file system."""
     return annotation in (str, str | None, dict[str, Any] | None)
 
 
-def own_name(context: dg.ComponentLoadContext, table: dg.AssetKey) -> str:
-    """What tells a component's resources from those of others: the place of its file in the project."""
+def component_name(context: dg.ComponentLoadContext, table: dg.AssetKey) -> str:
+    """A name that no other component has, for its resources: made of the path of its file in the project."""
     from dagster.components.core.defs_module import ComponentPath
 
     loc = context.component_loc
@@ -72,25 +73,25 @@ def own_name(context: dg.ComponentLoadContext, table: dg.AssetKey) -> str:
     return identifier(dg.AssetKey([*parts, str(loc.instance_key)] if loc.instance_key else parts))
 
 
-def own_resources(
+def component_resources(
     declared: TableDeclaration,
     context: dg.ComponentLoadContext,
     resolution: dg.ResolutionContext,
-    place: Place,
+    position: YamlPosition,
 ) -> tuple[dict[str, Any], ResourceKeys]:
-    """A component's resources by keys of their own, and the keys that its columns use. Raises DefinitionError."""
-    name = own_name(context, table_key(declared, resolution, place))
+    """The resources that a component declares, by key, and the keys that its columns use. Raises DefinitionError."""
+    name = component_name(context, table_key(declared, resolution, position))
     resources: dict[str, Any] = {}
     keys = ResourceKeys()
     if declared.openai is not None and declared.simulated is not None:
         msg = "got both openai and simulated; give one of them"
-        raise place.at("simulated").error(msg)
+        raise position.at("simulated").error(msg)
     if declared.simulated is not None:
-        options = rendered(declared.simulated, resolution, place.at("simulated"))
-        with place.at("simulated").of_what("simulated").named():
+        options = render_templates(declared.simulated, resolution, position.at("simulated"))
+        with position.at("simulated").with_label("simulated").locate_errors():
             resources[f"openai__{name}"] = OpenAIResource.simulated(**options)
     if declared.openai is not None:
-        openai = declared_resource(OpenAIResource, declared.openai, resolution, place.at("openai"))
+        openai = declared_resource(OpenAIResource, declared.openai, resolution, position.at("openai"))
         resources[f"openai__{name}"] = openai
     if resources:
         keys = keys._replace(openai=f"openai__{name}")
@@ -98,9 +99,9 @@ def own_resources(
         fields = declared.store
         if isinstance(fields, Mapping) and isinstance(fields.get("base_path"), str):
             path = fields["base_path"]
-            if environment_variable(path) is None:
-                path = rendered(path, resolution, place.at("store", "base_path"))
-                fields = {**fields, "base_path": under_root(path, context)}
+            if environment_variable_name(path) is None:
+                path = render_templates(path, resolution, position.at("store", "base_path"))
+                fields = {**fields, "base_path": project_path(path, context)}
         keys = keys._replace(columns=f"columns__{name}")
-        resources[keys.columns] = declared_resource(ColumnStore, fields, resolution, place.at("store"))
+        resources[keys.columns] = declared_resource(ColumnStore, fields, resolution, position.at("store"))
     return resources, keys

@@ -38,7 +38,7 @@ attributes:
 
 
 class ColumnsScaffolder(dg.Scaffolder[Any]):
-    """Writes a table of files with two columns, and says in comments what else there is."""
+    """Writes a YAML declaration of a table of files with two columns, with comments on what else there is."""
 
     def scaffold(self, request: dg.ScaffoldRequest[Any]) -> None:
         """Writes `defs.yaml`, or adds another document to the one there is."""

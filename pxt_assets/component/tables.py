@@ -11,24 +11,24 @@ import dagster as dg
 from pxt_assets.assets.columns.column_spec import ResourceKeys
 from pxt_assets.assets.table import Table
 from pxt_assets.component.declaration import TableDeclaration
-from pxt_assets.component.options import type_named
-from pxt_assets.component.partition_options import partitions_of
-from pxt_assets.component.place import Place
-from pxt_assets.component.templates import rendered
+from pxt_assets.component.options import column_type_of
+from pxt_assets.component.partition_options import partitions_def_of
+from pxt_assets.component.templates import render_templates
+from pxt_assets.component.yaml_position import YamlPosition
 from pxt_assets.errors import DefinitionError
 
 
-def table_key(declared: TableDeclaration, resolution: dg.ResolutionContext, place: Place) -> dg.AssetKey:
+def table_key(
+    declared: TableDeclaration, resolution: dg.ResolutionContext, position: YamlPosition
+) -> dg.AssetKey:
     """The key of the table's asset. Raises DefinitionError."""
-    given = rendered(declared.table, resolution, place.at("table"))
-    if isinstance(given, dg.AssetKey):
-        return given
-    if not isinstance(given, str) or not given.strip("/ "):
-        msg = (
-            f"table: got {given!r:.60}, allowed: the key of an asset as text, such as tickets or raw/tickets"
-        )
-        raise place.at("table").error(msg)
-    return dg.AssetKey.from_user_string(given)
+    key = render_templates(declared.table, resolution, position.at("table"))
+    if isinstance(key, dg.AssetKey):
+        return key
+    if not isinstance(key, str) or not key.strip("/ "):
+        msg = f"table: got {key!r:.60}, allowed: the key of an asset as text, such as tickets or raw/tickets"
+        raise position.at("table").error(msg)
+    return dg.AssetKey.from_user_string(key)
 
 
 def declared_table(
@@ -36,10 +36,10 @@ def declared_table(
     keys: ResourceKeys,
     context: dg.ComponentLoadContext,
     resolution: dg.ResolutionContext,
-    place: Place,
-    upstream_of: Callable[[dg.AssetKey], dg.AssetsDefinition | dg.AssetSpec],
+    position: YamlPosition,
+    find_upstream: Callable[[dg.AssetKey], dg.AssetsDefinition | dg.AssetSpec],
 ) -> Table:
-    """The table, whose columns use the resources of these keys. Raises DefinitionError.
+    """The declared table; its columns use the resources of these `keys`. Raises DefinitionError.
 
     `upstream_of` finds the asset of the project whose partitions the table inherits.
     """
@@ -47,46 +47,45 @@ def declared_table(
     class DeclaredTable(Table):
         _resources = keys
 
-    def given(*path: str, value: Any) -> Any:
-        return rendered(value, resolution, place.at(*path))
+    def render(*path: str, value: Any) -> Any:
+        return render_templates(value, resolution, position.at(*path))
 
-    key = table_key(declared, resolution, place)
+    key = table_key(declared, resolution, position)
     schema = {}
     for name, column_type in declared.schema_.items():
-        with place.at("schema", name).of_what(f"schema: {name}").named():
-            schema[name] = type_named(column_type)
-    partitions = given("partitions", value=declared.partitions)
+        with position.at("schema", name).with_label(f"schema: {name}").locate_errors():
+            schema[name] = column_type_of(column_type)
+    partitions = render("partitions", value=declared.partitions)
     if partitions is None or (declared.files is not None and "partitions" not in declared.model_fields_set):
         partitions = "none"
-    options: dict[str, Any] = {"key": given("key", value=declared.key), "schema": schema}
-    said = place.at("partitions" if "partitions" in declared.model_fields_set else "table")
-    with said.named(
-        DefinitionError if partitions == "inherit" else Exception
-    ):  # others' errors are their own
+    options: dict[str, Any] = {"key": render("key", value=declared.key), "schema": schema}
+    partitions_position = position.at("partitions" if "partitions" in declared.model_fields_set else "table")
+    # `inherit` builds other definitions, whose errors are their own
+    with partitions_position.locate_errors(DefinitionError if partitions == "inherit" else Exception):
         if declared.files is None and partitions == "inherit":
-            upstream = upstream_of(key)
+            upstream = find_upstream(key)
         elif partitions == "inherit":
             msg = "partitions: inherit, but the table is made here, of files; say its partitions, or none"
             raise DefinitionError(msg)
         else:
             upstream = dg.AssetSpec(key)
-            options["partitions_def"] = partitions_of(partitions)
+            options["partitions_def"] = partitions_def_of(partitions)
     if declared.files is None:
-        with place.at("table").named():
+        with position.at("table").locate_errors():
             return DeclaredTable(upstream, **options)
-    with place.at("files").named():
+    with position.at("files").locate_errors():
         return DeclaredTable.from_files(
             key.to_user_string(),
-            under_root(given("files", value=declared.files), context),
-            encoding=given("encoding", value=declared.encoding),
-            storage_options=given("storage_options", value=declared.storage_options),
-            group_name=given("defaults", "group_name", value=declared.defaults.group_name),
+            project_path(render("files", value=declared.files), context),
+            encoding=render("encoding", value=declared.encoding),
+            storage_options=render("storage_options", value=declared.storage_options),
+            group_name=render("defaults", "group_name", value=declared.defaults.group_name),
             **options,
         )
 
 
-def under_root(path: str, context: dg.ComponentLoadContext) -> str:
-    """A path that counts from the project's root; a URL or an absolute path as it is."""
+def project_path(path: str, context: dg.ComponentLoadContext) -> str:
+    """A relative path as one from the project's root; a URL or an absolute path as it is."""
     if "://" in path or path.startswith("~"):
         return path
     return os.path.join(context.project_root, path)  # noqa: PTH118 (which keeps a folder's trailing slash)

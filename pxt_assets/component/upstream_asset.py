@@ -16,14 +16,14 @@ if TYPE_CHECKING:
     from dagster.components.core.defs_module import ComponentLoc
 
 _searching: ContextVar[frozenset[object]] = ContextVar("searching", default=frozenset())
-"""The components, by their location, that look for an upstream asset right now."""
+"""The locations of the components that look for an upstream asset right now."""
 
-Declares = Callable[[dg.Component], bool]
-"""Whether a component of the own kind declares the asset that is looked for, which it tells without building it."""
+DeclaresAsset = Callable[[dg.Component], bool]
+"""Whether a component of the own kind declares the asset that is looked for; nothing is built to tell."""
 
 
 def upstream_asset(
-    key: dg.AssetKey, context: dg.ComponentLoadContext, own_kind: type[dg.Component], declares: Declares
+    key: dg.AssetKey, context: dg.ComponentLoadContext, own_kind: type[dg.Component], declares: DeclaresAsset
 ) -> dg.AssetsDefinition | dg.AssetSpec:
     """The definition of an asset, or the spec of one of several that are defined together.
 
@@ -31,17 +31,17 @@ def upstream_asset(
     they declare it, since they may be looking for assets themselves. Raises DefinitionError if it is nowhere.
     """
     seen: list[str] = []
-    with _search(key, context.component_loc):
+    with _refuse_circle(key, context.component_loc):
         root = context.component_tree.find_root_decl()
-        for decl in _candidates(root, context.component_loc, own_kind):
+        for decl in _candidate_decls(root, context.component_loc, own_kind):
             is_own = issubclass(decl.component_type, own_kind)
             if is_own and not declares(context.load_structural_component_at_loc(decl.loc)):
                 continue
             for asset in context.build_defs(decl.loc).assets or ():
-                found = _found(asset, key)
+                found = _matching_definition(asset, key)
                 if found is not None:
                     return found
-                seen += _names(asset)
+                seen += _asset_names(asset)
     hint = did_you_mean(key.to_user_string(), seen) or "."
     msg = (
         f"partitions: inherit, but no other definition of this project is the asset {key.to_user_string()!r}{hint} "
@@ -52,7 +52,8 @@ def upstream_asset(
 
 
 @contextmanager
-def _search(key: dg.AssetKey, loc: ComponentLoc) -> Iterator[None]:
+def _refuse_circle(key: dg.AssetKey, loc: ComponentLoc) -> Iterator[None]:
+    """Marks a component as searching. Raises DefinitionError if it is already: its upstream is made from its own assets."""
     if loc in _searching.get():
         msg = (
             f"partitions: inherit looks for {key.to_user_string()!r} in definitions that are themselves made from this "
@@ -66,10 +67,10 @@ def _search(key: dg.AssetKey, loc: ComponentLoc) -> Iterator[None]:
         _searching.reset(token)
 
 
-def _candidates(
+def _candidate_decls(
     decl: ComponentDecl[Any], own: ComponentLoc, own_kind: type[dg.Component]
 ) -> Iterator[ComponentDecl[Any]]:
-    """What can be built without building the component itself, in as large parts as that allows."""
+    """The largest parts of the project that can be built without building the component `own` itself."""
     from dagster.components.core.decl import DefsFolderDecl
 
     if decl.loc == own:
@@ -80,12 +81,12 @@ def _candidates(
         one.loc == own or issubclass(one.component_type, own_kind) for one in inside
     ):
         for child in children:
-            yield from _candidates(child, own, own_kind)
+            yield from _candidate_decls(child, own, own_kind)
     else:
         yield decl
 
 
-def _found(asset: object, key: dg.AssetKey) -> dg.AssetsDefinition | dg.AssetSpec | None:
+def _matching_definition(asset: object, key: dg.AssetKey) -> dg.AssetsDefinition | dg.AssetSpec | None:
     if isinstance(asset, dg.AssetSpec):
         return asset if asset.key == key else None
     if isinstance(asset, dg.AssetsDefinition):
@@ -96,7 +97,7 @@ def _found(asset: object, key: dg.AssetKey) -> dg.AssetsDefinition | dg.AssetSpe
     return None
 
 
-def _names(asset: object) -> list[str]:
+def _asset_names(asset: object) -> list[str]:
     if isinstance(asset, dg.AssetsDefinition):
         return [spec.key.to_user_string() for spec in asset.specs]
     return [asset.key.to_user_string()] if isinstance(asset, dg.AssetSpec | dg.SourceAsset) else []

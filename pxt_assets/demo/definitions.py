@@ -11,16 +11,16 @@ import os
 import dagster as dg
 
 from pxt_assets.assets.table import Table
-from pxt_assets.demo.graph import demo_definitions, own_tables, tickets_table
-from pxt_assets.demo.own_files import own_partitions
+from pxt_assets.demo.graph import demo_definitions, demo_tables, tickets_table
+from pxt_assets.demo.user_files import user_partitions
 
 
 def _tables() -> list[Table]:
     files = os.environ.get("PXT_DEMO_FILES")
     if not files:
-        return own_tables()
+        return demo_tables()
     key, text = os.environ.get("PXT_DEMO_KEY", "id"), os.environ.get("PXT_DEMO_TEXT", "body")
-    return [tickets_table(files, own_partitions(files), key=key, text=text)]
+    return [tickets_table(files, user_partitions(files), key=key, text=text)]
 
 
 @dg.definitions

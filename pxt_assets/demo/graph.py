@@ -34,10 +34,10 @@ from pxt_assets.storage.store import ColumnStore
 from pxt_assets.values.types import String
 
 _DATA = glob.escape(str(Path(__file__).parent / "data"))
-OWN_FILES = f"{_DATA}/tickets/{{partition_key}}.csv"
-SOLVED = f"{_DATA}/solved.csv"
-OWN_PHOTOS = f"{_DATA}/photos/{{partition_key}}/*.jpg"
-OWN_DAYS = dg.DailyPartitionsDefinition("2026-03-02", end_date="2026-03-07")
+DEMO_TICKETS = f"{_DATA}/tickets/{{partition_key}}.csv"
+DEMO_SOLVED = f"{_DATA}/solved.csv"
+DEMO_PHOTOS = f"{_DATA}/photos/{{partition_key}}/*.jpg"
+DEMO_DAYS = dg.DailyPartitionsDefinition("2026-03-02", end_date="2026-03-07")
 INSTRUCTION = "Say in one English sentence what the customer wants. Answer with that sentence alone."
 QUESTION = "Say in one English sentence what the picture shows. Answer with that sentence alone."
 BACKDROP = "Replace the background with a plain light grey studio backdrop"
@@ -60,7 +60,7 @@ def solved_table() -> Table:
     """Tickets that were solved before, with their replies."""
     return Table.from_files(
         "solved",
-        SOLVED,
+        DEMO_SOLVED,
         key="id",
         schema={"body": String, "reply": String},
         group_name="tickets",
@@ -69,8 +69,8 @@ def solved_table() -> Table:
     )
 
 
-def own_tables() -> list[Table]:
-    """The demo's tables: replies to tickets are drafted by what similar ones were answered."""
+def demo_tables() -> list[Table]:
+    """The demo's tables; replies to tickets are drafted from the replies to similar ones."""
     solved, tickets = solved_table(), tickets_table()
     index = solved.add_embedding_index(solved.body, embedding=embeddings.using(model=EMBEDDING_MODEL))
     context = index.search(tickets.body, k=3, columns=["body", "reply"])
@@ -86,13 +86,13 @@ def own_tables() -> list[Table]:
 
 
 def tickets_table(
-    files: str = OWN_FILES,
-    partitions_def: dg.PartitionsDefinition[Any] = OWN_DAYS,
+    files: str = DEMO_TICKETS,
+    partitions_def: dg.PartitionsDefinition[Any] = DEMO_DAYS,
     *,
     key: str = "id",
     text: str = "body",
 ) -> Table:
-    """Texts: summarized, embedded, moderated. `key` and `text` name the columns that the files must have."""
+    """A table of texts, summarized, embedded and moderated; the files must have the columns `key` and `text`."""
     tbl = Table.from_files(
         "tickets",
         files,
@@ -113,12 +113,12 @@ def tickets_table(
 
 
 def photos_table() -> Table:
-    """Pictures: captioned, the captions spoken and heard again; and edited."""
+    """A table of photos, captioned and edited; the captions are spoken and transcribed again."""
     tbl = Table.from_files(
         "photos",
-        OWN_PHOTOS,
+        DEMO_PHOTOS,
         key="path",
-        partitions_def=OWN_DAYS,
+        partitions_def=DEMO_DAYS,
         group_name="photos",
         description="Photos that customers sent with their tickets, a folder a day.",
         automation_condition=on_changed_inputs(),

@@ -21,12 +21,12 @@ from pxt_assets.api.meter import cost_text
 from pxt_assets.assets.declarations.identifiers import identifier
 from pxt_assets.assets.table import Table
 from pxt_assets.compute.asking import progress
-from pxt_assets.demo.graph import OWN_DAYS, demo_definitions, own_tables, tickets_table
-from pxt_assets.demo.own_files import own_files, own_partitions
+from pxt_assets.demo.graph import DEMO_DAYS, demo_definitions, demo_tables, tickets_table
+from pxt_assets.demo.user_files import user_files, user_partitions
 
 _INSTANCE_CONFIG = "telemetry:\n  enabled: false\nnux:\n  enabled: false\n"
 _LINE_SECONDS = 10.0
-_QUIET = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
+_QUIET_RUN_CONFIG = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
 
 
 class DemoFailedError(Exception):
@@ -34,8 +34,8 @@ class DemoFailedError(Exception):
 
 
 @dataclass
-class _Figures:
-    """What one asset's partitions add up to."""
+class _AssetTotals:
+    """The counts, tokens and cost of one asset, over all its partitions."""
 
     stored: bool = False
     rows: int = 0
@@ -44,7 +44,7 @@ class _Figures:
     tokens: int = 0
     cost: float | None = 0.0
     seconds: float = 0.0
-    """Of the step: partitions overlap, so that theirs do not add up."""
+    """The seconds of the step: partitions overlap, so that theirs do not add up."""
     computed: bool = False
     simulated: bool = False
 
@@ -55,11 +55,11 @@ def run_demo(*, data: Path | None, key: str, text: str, out: Path, live: bool) -
     dynamic: dg.DynamicPartitionsDefinition | None = None
     settings: dict[str, str] = {}
     if data is None:
-        partitions = list(OWN_DAYS.get_partition_keys())
-        tables = own_tables()
+        partitions = list(DEMO_DAYS.get_partition_keys())
+        tables = demo_tables()
     else:
-        files, partitions = own_files(data)
-        dynamic = own_partitions(files)
+        files, partitions = user_files(data)
+        dynamic = user_partitions(files)
         tables = [tickets_table(files, dynamic, key=key, text=text)]
         settings = {"PXT_DEMO_FILES": files, "PXT_DEMO_KEY": key, "PXT_DEMO_TEXT": text}
     store = str((out / "columns").resolve())
@@ -73,18 +73,18 @@ def run_demo(*, data: Path | None, key: str, text: str, out: Path, live: bool) -
     started = time.monotonic()
     with dg.DagsterInstance.get() as instance:
         if dynamic is not None:
-            _register(instance, str(dynamic.name), partitions)
-        with _progress(console, len(partitions)) as observer, progress.observe_progress(observer):
+            _register_partitions(instance, str(dynamic.name), partitions)
+        with _progress_display(console, len(partitions)) as observer, progress.observe_progress(observer):
             result = definitions.resolve_implicit_global_asset_job_def().execute_in_process(
                 instance=instance,
                 raise_on_error=False,
-                run_config=_QUIET,
+                run_config=_QUIET_RUN_CONFIG,
                 tags={
                     "dagster/asset_partition_range_start": partitions[0],
                     "dagster/asset_partition_range_end": partitions[-1],
                 },
             )
-        console.print(_summary(result, tables))
+        console.print(_summary_table(result, tables))
         failures = [e for e in result.all_events if e.is_step_failure]
     if failures:
         hint = (
@@ -92,7 +92,7 @@ def run_demo(*, data: Path | None, key: str, text: str, out: Path, live: bool) -
             if data is None
             else [f"(--key names the key column, now {key!r}, --text the text column, now {text!r})"]
         )
-        raise DemoFailedError("\n       ".join([*dict.fromkeys(_cause(e) for e in failures), *hint]))
+        raise DemoFailedError("\n       ".join([*dict.fromkeys(_failure_cause(e) for e in failures), *hint]))
     console.print(
         f"Done in {time.monotonic() - started:.1f} s. Parquet files, one a partition, in {store}/",
         soft_wrap=True,
@@ -117,8 +117,8 @@ def _dagster_home(out: Path) -> str:
     return os.environ["DAGSTER_HOME"]
 
 
-def _register(instance: dg.DagsterInstance, name: str, partitions: list[str]) -> None:
-    """Makes the instance's partitions just these, in this order."""
+def _register_partitions(instance: dg.DagsterInstance, name: str, partitions: list[str]) -> None:
+    """Replaces the instance's partitions by these, in this order."""
     known = list(instance.get_dynamic_partitions(name))
     if known != partitions:
         for partition in known:
@@ -127,25 +127,25 @@ def _register(instance: dg.DagsterInstance, name: str, partitions: list[str]) ->
 
 
 @contextmanager
-def _progress(console: Console, partitions: int) -> Iterator[Callable[[progress.Progress], None]]:
+def _progress_display(console: Console, partitions: int) -> Iterator[Callable[[progress.Progress], None]]:
     """Draws a bar for each asset on a terminal; elsewhere prints a line for each partition, and every 10 s."""
     if not console.is_terminal:
-        printed = time.monotonic()
+        printed_at = time.monotonic()
 
-        def tell(p: progress.Progress) -> None:
-            nonlocal printed
-            if p.done == p.total or time.monotonic() - printed >= _LINE_SECONDS:
-                printed = time.monotonic()
+        def print_line(p: progress.Progress) -> None:
+            nonlocal printed_at
+            if p.done == p.total or time.monotonic() - printed_at >= _LINE_SECONDS:
+                printed_at = time.monotonic()
                 console.print(p.log_line(), soft_wrap=True, markup=False)
 
-        yield tell
+        yield print_line
         return
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
     with Bars(*columns, console=console) as bars:
         tasks: dict[str, TaskID] = {}
         shares: dict[str, dict[str, float]] = {}
 
-        def draw(p: progress.Progress) -> None:
+        def update_bar(p: progress.Progress) -> None:
             asset = p.label.partition("[")[0]
             if asset not in tasks:
                 tasks[asset] = bars.add_task(asset, total=partitions)
@@ -153,21 +153,21 @@ def _progress(console: Console, partitions: int) -> Iterator[Callable[[progress.
             done[p.label] = p.done / p.total if p.total else 1.0
             bars.update(tasks[asset], completed=round(sum(done.values()), 2))
 
-        yield draw
+        yield update_bar
 
 
-def _summary(result: dg.ExecuteInProcessResult, tables: Sequence[Table]) -> Grid:
-    """What each asset took: table by table, the columns in the order in which they were added."""
+def _summary_table(result: dg.ExecuteInProcessResult, tables: Sequence[Table]) -> Grid:
+    """A table of what each asset took, in the order in which the assets were added."""
     keys = [definition.key for table in tables for definition in table.assets]
     steps = {identifier(key): key.to_user_string() for key in keys}
-    figures = {name: _Figures() for name in steps.values()}
+    totals = {name: _AssetTotals() for name in steps.values()}
     for event in result.get_asset_materialization_events():
         metadata = {k: v.value for k, v in event.materialization.metadata.items()}
-        _add(figures[event.materialization.asset_key.to_user_string()], metadata)
+        _add_metadata(totals[event.materialization.asset_key.to_user_string()], metadata)
     for event in result.all_events:
         if event.is_step_success and event.step_key in steps:
-            figures[steps[event.step_key]].seconds = event.step_success_data.duration_ms / 1_000
-    simulated = any(f.simulated for f in figures.values())
+            totals[steps[event.step_key]].seconds = event.step_success_data.duration_ms / 1_000
+    simulated = any(f.simulated for f in totals.values())
     grid = Grid(box=None, pad_edge=False)
     grid.add_column("asset, and its folder", no_wrap=True)
     for name in (
@@ -183,34 +183,34 @@ def _summary(result: dg.ExecuteInProcessResult, tables: Sequence[Table]) -> Grid
         if grid.row_count:
             grid.add_row()
         for asset in (definition.key.to_user_string() for definition in table.assets):
-            if figures[asset].stored:
-                grid.add_row(asset, *_cells(figures[asset]))
+            if totals[asset].stored:
+                grid.add_row(asset, *_summary_cells(totals[asset]))
     return grid
 
 
-def _cells(figures: _Figures) -> list[str]:
-    f = figures
+def _summary_cells(totals: _AssetTotals) -> list[str]:
+    f = totals
     if not f.computed:
         return [str(f.rows)]
     return [*map(str, (f.rows, f.failed, f.requests, f.tokens)), cost_text(f.cost), f"{f.seconds:.2f}"]
 
 
-def _add(figures: _Figures, metadata: dict[str, Any]) -> None:
-    figures.stored = True
-    figures.rows += metadata.get("dagster/partition_row_count", metadata.get("dagster/row_count", 0))
+def _add_metadata(totals: _AssetTotals, metadata: dict[str, Any]) -> None:
+    totals.stored = True
+    totals.rows += metadata.get("dagster/partition_row_count", metadata.get("dagster/row_count", 0))
     if "pxt/requests" not in metadata:
         return
-    figures.computed = True
-    figures.failed += metadata["pxt/rows_failed"]
-    figures.requests += metadata["pxt/requests"]
-    figures.tokens += metadata["pxt/input_tokens"] + metadata["pxt/output_tokens"]
-    figures.simulated = figures.simulated or metadata["pxt/simulated"]
+    totals.computed = True
+    totals.failed += metadata["pxt/rows_failed"]
+    totals.requests += metadata["pxt/requests"]
+    totals.tokens += metadata["pxt/input_tokens"] + metadata["pxt/output_tokens"]
+    totals.simulated = totals.simulated or metadata["pxt/simulated"]
     cost = metadata["pxt/cost_usd"]
-    figures.cost = None if figures.cost is None or isinstance(cost, str) else figures.cost + cost
+    totals.cost = None if totals.cost is None or isinstance(cost, str) else totals.cost + cost
 
 
-def _cause(event: dg.DagsterEvent) -> str:
-    """What failed, without the stack."""
+def _failure_cause(event: dg.DagsterEvent) -> str:
+    """The message of the error that a step failed with, without the stack."""
     data = event.step_failure_data
     if data.user_failure_data is not None and data.user_failure_data.description:
         return data.user_failure_data.description

@@ -1,9 +1,9 @@
 import pytest
 
 from pxt_assets import Table, tools
-from pxt_assets.component.function_calls import call_of
-from pxt_assets.component.imported import importer
-from pxt_assets.component.place import Place
+from pxt_assets.component.function_calls import declared_call
+from pxt_assets.component.import_paths import make_importer
+from pxt_assets.component.yaml_position import YamlPosition
 from pxt_assets.errors import DefinitionError
 from pxt_assets.expressions.walk import expression_text
 from pxt_assets.functions import chat_completions, embeddings, invoke_tools, responses
@@ -20,8 +20,8 @@ WEATHER = {
 
 
 def call(function: str, **arguments):
-    absolute = importer(lambda name: f"tests.component{name}" if name.startswith(".") else name)
-    return call_of(function, arguments, TBL.__getitem__, absolute, Place(what="tickets.column"))
+    absolute = make_importer(lambda name: f"tests.component{name}" if name.startswith(".") else name)
+    return declared_call(function, arguments, TBL.__getitem__, absolute, YamlPosition(label="tickets.column"))
 
 
 @pytest.mark.parametrize(

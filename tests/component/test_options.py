@@ -4,7 +4,12 @@ import dagster as dg
 import pytest
 
 from pxt_assets import on_changed_inputs
-from pxt_assets.component.options import condition_of, duration_of, freshness_of, type_named
+from pxt_assets.component.options import (
+    automation_condition_of,
+    column_type_of,
+    duration_of,
+    freshness_policy_of,
+)
 from pxt_assets.errors import DefinitionError
 from pxt_assets.values.types import Array, Image
 
@@ -26,7 +31,7 @@ from pxt_assets.values.types import Array, Image
 )
 def test_automation_conditions_have_names(declared, condition):
     """The usual ones are written without a template."""
-    assert condition_of(declared) == condition
+    assert automation_condition_of(declared) == condition
 
 
 @pytest.mark.parametrize(
@@ -47,7 +52,7 @@ def test_automation_conditions_have_names(declared, condition):
 )
 def test_freshness_policies_are_mappings(declared, policy):
     """By the names of Dagster's own arguments, with spans of time as text."""
-    assert freshness_of(declared) == policy
+    assert freshness_policy_of(declared) == policy
 
 
 def test_spans_of_time():
@@ -58,23 +63,23 @@ def test_spans_of_time():
 
 def test_types_are_named_as_in_python():
     """A vector says its length, or leaves it open."""
-    assert type_named("Image") is Image
-    assert type_named("Array") is Array
-    assert type_named("Array[(None,), 'float32']") is Array
-    assert type_named("Array[(3,), float32]") is Array[(3,), "float32"]
+    assert column_type_of("Image") is Image
+    assert column_type_of("Array") is Array
+    assert column_type_of("Array[(None,), 'float32']") is Array
+    assert column_type_of("Array[(3,), float32]") is Array[(3,), "float32"]
 
 
 @pytest.mark.parametrize(
     ("of", "declared", "allowed"),
     [
-        (condition_of, "sometimes", "on_changed_inputs, eager"),
-        (condition_of, {"on_cron": "0 6 * * *", "zone": "x"}, "with timezone"),
-        (freshness_of, {"warn_window": "1h"}, "fail_window: 36h"),
+        (automation_condition_of, "sometimes", "on_changed_inputs, eager"),
+        (automation_condition_of, {"on_cron": "0 6 * * *", "zone": "x"}, "with timezone"),
+        (freshness_policy_of, {"warn_window": "1h"}, "fail_window: 36h"),
         (duration_of, "soon", "90s, 30m"),
         (duration_of, 5, "90s, 30m"),
-        (type_named, "Picture", "Image, Audio, Array"),
-        (type_named, "Array[(0), 'float64']", r"Array\[\(1536,\)"),
-        (type_named, ["Image"], "String"),
+        (column_type_of, "Picture", "Image, Audio, Array"),
+        (column_type_of, "Array[(0), 'float64']", r"Array\[\(1536,\)"),
+        (column_type_of, ["Image"], "String"),
     ],
 )
 def test_anything_else_is_refused(of, declared, allowed):

@@ -1,7 +1,7 @@
 import dagster as dg
 import pytest
 
-from pxt_assets.component.partition_options import mapping_of, partitions_of
+from pxt_assets.component.partition_options import partition_mapping_of, partitions_def_of
 from pxt_assets.errors import DefinitionError
 
 DAILY = dg.DailyPartitionsDefinition("2027-01-01")
@@ -39,7 +39,7 @@ STATIC = dg.StaticPartitionsDefinition(["eu", "1"])
 )
 def test_partitions(declared, partitions_def):
     """YAML says each of Dagster's kinds of partitions."""
-    assert partitions_of(declared) == partitions_def
+    assert partitions_def_of(declared) == partitions_def
 
 
 @pytest.mark.parametrize(
@@ -58,24 +58,28 @@ def test_partitions(declared, partitions_def):
 )
 def test_partition_mappings(declared, mapping):
     """And each of its mappings that is not made of Python."""
-    assert mapping_of(declared) == mapping
+    assert partition_mapping_of(declared) == mapping
 
 
 @pytest.mark.parametrize(
     ("of", "declared", "message"),
     [
-        (partitions_of, "daily", "got 'daily', allowed: inherit, none, {dynamic: name}"),
-        (partitions_of, {"yearly": "2027"}, "allowed: inherit"),
-        (partitions_of, {"daily": "2027-01-01", "static": ["a"]}, "allowed: inherit"),
+        (partitions_def_of, "daily", "got 'daily', allowed: inherit, none, {dynamic: name}"),
+        (partitions_def_of, {"yearly": "2027"}, "allowed: inherit"),
+        (partitions_def_of, {"daily": "2027-01-01", "static": ["a"]}, "allowed: inherit"),
         (
-            partitions_of,
+            partitions_def_of,
             {"daily": "2027-01-01", "ends": "x"},
             "partitions: daily: got ends; allowed: end, timezone",
         ),
-        (partitions_of, {"static": []}, "allowed: inherit"),
-        (partitions_of, {"dynamic": "a", "end": "b"}, "got end; it has no options"),
-        (mapping_of, "first", "allowed: identity, all, last"),
-        (mapping_of, {"time_window": {"offset": 1}}, "got offset; allowed: start_offset, end_offset"),
+        (partitions_def_of, {"static": []}, "allowed: inherit"),
+        (partitions_def_of, {"dynamic": "a", "end": "b"}, "got end; it has no options"),
+        (partition_mapping_of, "first", "allowed: identity, all, last"),
+        (
+            partition_mapping_of,
+            {"time_window": {"offset": 1}},
+            "got offset; allowed: start_offset, end_offset",
+        ),
     ],
 )
 def test_what_is_none_is_refused(of, declared, message):

@@ -1,7 +1,7 @@
 import pytest
 
-from pxt_assets.component.place import Place
-from pxt_assets.component.references import parsed, resolved
+from pxt_assets.component.references import parse_reference, resolve_references
+from pxt_assets.component.yaml_position import YamlPosition
 from pxt_assets.errors import DefinitionError
 
 
@@ -22,7 +22,7 @@ from pxt_assets.errors import DefinitionError
 )
 def test_a_reference_is_a_column_and_the_steps_into_it(text, steps):
     """Names after dots, indexes, slices, and quoted keys in brackets."""
-    assert parsed(text) == steps
+    assert parse_reference(text) == steps
 
 
 @pytest.mark.parametrize(
@@ -41,7 +41,7 @@ def test_a_reference_is_a_column_and_the_steps_into_it(text, steps):
 )
 def test_any_other_text_is_itself(text, literal):
     """A reference is the whole text; $$ in front of one makes it text."""
-    assert parsed(text) == literal
+    assert parse_reference(text) == literal
 
 
 @pytest.mark.parametrize(
@@ -61,7 +61,7 @@ def test_any_other_text_is_itself(text, literal):
 def test_what_begins_like_a_reference_must_be_one(text, rest):
     """The message says from where on it is none, what is allowed, and how the text itself is written."""
     with pytest.raises(DefinitionError) as raised:
-        parsed(text)
+        parse_reference(text)
     message = str(raised.value)
     assert f"no reference from {rest!r} on" in message
     assert "allowed: $tbl.body, " in message
@@ -72,11 +72,11 @@ def test_what_begins_like_a_reference_must_be_one(text, rest):
 def test_a_reference_names_a_column(text):
     """The table itself, or a place in it, is none."""
     with pytest.raises(DefinitionError, match="names no column"):
-        parsed(text)
+        parse_reference(text)
 
 
 def test_references_are_found_at_any_depth():
     """Values of dicts and lists are looked through, keys and everything that is no text stay as they are."""
     value = {"$tbl.key": ["$tbl.body", {"n": 1, "t": True, "none": None, "s": "$$tbl.x"}]}
-    seen = resolved(value, lambda name: f"<{name}>", Place())
+    seen = resolve_references(value, lambda name: f"<{name}>", YamlPosition())
     assert seen == {"$tbl.key": ["<body>", {"n": 1, "t": True, "none": None, "s": "$tbl.x"}]}

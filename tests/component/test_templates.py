@@ -1,15 +1,15 @@
 import dagster as dg
 import pytest
 
-from pxt_assets.component.place import Place
-from pxt_assets.component.templates import rendered, with_environment
+from pxt_assets.component.templates import render_templates, with_env_vars
+from pxt_assets.component.yaml_position import YamlPosition
 from pxt_assets.errors import DefinitionError
 
 SCOPE = dg.ResolutionContext.default().with_scope(n=7, text="123", things=["a", "b"])
 
 
 def render(value: object) -> object:
-    return rendered(value, SCOPE, Place(what="here"))
+    return render_templates(value, SCOPE, YamlPosition(label="here"))
 
 
 @pytest.mark.parametrize("text", ["123", "{'k': 1}", "True", "line\n", "{ x }", "", "naïve ☃"])
@@ -67,6 +67,6 @@ def test_environment_variables(monkeypatch):
 
 def test_secrets_are_left_to_the_run():
     """A text that is one environment variable becomes an EnvVar, any other stays as it is."""
-    value = with_environment({"key": "{{ env.PXT_TEST }}", "inner": {"a": "x {{ env.PXT_TEST }}"}, "n": 1})
+    value = with_env_vars({"key": "{{ env.PXT_TEST }}", "inner": {"a": "x {{ env.PXT_TEST }}"}, "n": 1})
     assert value == {"key": "PXT_TEST", "inner": {"a": "x {{ env.PXT_TEST }}"}, "n": 1}
     assert isinstance(value["key"], dg.EnvVar)

@@ -9,7 +9,7 @@ import pytest
 
 from pxt_assets import ColumnStore, EmbeddingIndexes, OpenAIResource
 from pxt_assets.demo.definitions import defs
-from pxt_assets.demo.graph import OWN_DAYS, own_tables
+from pxt_assets.demo.graph import DEMO_DAYS, demo_tables
 from tests.runs import materialize, metadata, stored, values
 
 DAY = "2026-03-02"
@@ -25,12 +25,12 @@ def store(tmp_path_factory):
 def run(_simulator, store):
     """One day of all tables."""
     openai = OpenAIResource(base_url=_simulator.base_url, api_key="sk-test", default_rpm=60_000)
-    assets = [asset for table in own_tables() for asset in table.assets]
+    assets = [asset for table in demo_tables() for asset in table.assets]
     resources = {"indexes": EmbeddingIndexes(base_path=f"{store.base_path}/indexes")}
     return materialize(assets, store, openai, partition=DAY, resources=resources)
 
 
-@pytest.mark.parametrize("table", own_tables()[1:], ids=repr)
+@pytest.mark.parametrize("table", demo_tables()[1:], ids=repr)
 def test_every_column_has_a_value_in_every_row(run, store, table):
     """None fails, none is null; what the simulator answered is marked."""
     source, *columns = (asset.key.to_user_string() for asset in table.assets)
@@ -96,7 +96,7 @@ def test_the_code_location_has_all_tables(clean):
     found = defs()
     assert keys(found) >= {"solved/body_idx", "tickets/reply", "photos", "photos/edited"}
     partitions = {spec.partitions_def for spec in found.resolve_all_asset_specs()}
-    assert partitions == {OWN_DAYS, None}
+    assert partitions == {DEMO_DAYS, None}
 
 
 def test_with_files_of_ones_own_there_are_no_photos(clean, tmp_path):

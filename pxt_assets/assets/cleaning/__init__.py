@@ -1,1 +1,1 @@
-"""What `pxt-assets gc` finds and removes: files that no run needs any more, by what code locations define."""
+"""What `pxt-assets gc` finds and removes: files that no run of the code locations needs any more."""

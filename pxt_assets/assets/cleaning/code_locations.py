@@ -1,4 +1,4 @@
-"""What code locations define: their assets, and the stores that hold these."""
+"""What code locations define: their assets, and the stores that hold them."""
 
 from __future__ import annotations
 
@@ -17,20 +17,20 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class Defined:
+class CodeLocations:
     """What some code locations define."""
 
     assets: frozenset[dg.AssetKey]
     tables: frozenset[dg.AssetKey]
-    """Those whose computed columns they define, if anybody does: what they materialize. Of a workspace all assets, as it
-    names all code locations."""
+    """The assets whose computed columns no other code location defines: those that are materialized here; of a workspace,
+    which names all code locations, all assets."""
     stores: tuple[ColumnStore, ...]
-    """With their configuration resolved: environment variables are read."""
+    """The stores among the resources, with environment variables in their configuration read."""
 
 
-def defined_in(
+def load_code_locations(
     *, module: str | None = None, file: Path | None = None, workspace: Path | None = None
-) -> Defined:
+) -> CodeLocations:
     """What a module, a file, or all code locations of a workspace file define.
 
     Raises DefinitionError if any of it cannot be loaded, and if there is no ColumnStore in it.
@@ -47,7 +47,7 @@ def defined_in(
             origins = PythonFileTarget(str(file), None, str(Path.cwd()), None).create_origins()
         else:
             origins = location_origins_from_yaml_paths([str(workspace)])
-        definitions = [one for origin in origins for one in _definitions(origin.loadable_target_origin)]
+        definitions = [one for origin in origins for one in _load_definitions(origin.loadable_target_origin)]
         nodes = [node for one in definitions for node in one.resolve_asset_graph().asset_nodes]
         declared = [
             r for one in definitions for r in (one.resources or {}).values() if isinstance(r, ColumnStore)
@@ -64,10 +64,10 @@ def defined_in(
         raise DefinitionError(msg)
     assets = frozenset(node.key for node in nodes)
     own = frozenset(node.key for node in nodes if node.is_materializable)
-    return Defined(assets, assets if workspace is not None else own, tuple(stores))
+    return CodeLocations(assets, assets if workspace is not None else own, tuple(stores))
 
 
-def _definitions(origin: object) -> list[dg.Definitions]:
+def _load_definitions(origin: object) -> list[dg.Definitions]:
     from dagster._grpc.utils import get_loadable_targets
     from dagster.components.definitions import LazyDefinitions
 

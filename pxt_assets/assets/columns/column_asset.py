@@ -1,4 +1,4 @@
-"""The factory: a computed column as a Dagster asset."""
+"""The factory of computed columns: a column as a Dagster asset."""
 
 from collections.abc import Iterator, Mapping
 from functools import cache
@@ -20,7 +20,10 @@ def column_asset(spec: ColumnSpec) -> dg.AssetsDefinition:
         spec.key,
         deps=[
             *(dg.AssetDep(asset, partition_mapping=mapping.get(asset)) for asset in inputs.values()),
-            *(dg.AssetDep(index.key, partition_mapping=_of_all(index)) for index in spec.indexes),
+            *(
+                dg.AssetDep(index.key, partition_mapping=_index_partition_mapping(index))
+                for index in spec.indexes
+            ),
         ],
         partitions_def=spec.partitions_def,
         code_version=spec.code_version,
@@ -41,22 +44,22 @@ def column_asset(spec: ColumnSpec) -> dg.AssetsDefinition:
         required_resource_keys=spec.resource_keys,
     )
     def column(
-        context: dg.AssetExecutionContext, **loaded: Any
+        context: dg.AssetExecutionContext, **input_values: Any
     ) -> Iterator[dg.MaterializeResult[Any] | dg.AssetCheckResult]:
         from pxt_assets.assets.columns.materialize import Materialization
 
         config = ColumnConfig(**context.op_execution_context.op_config)
-        yield from Materialization(spec, context, config, loaded).results()
+        yield from Materialization(spec, context, config, input_values).results()
 
     return column
 
 
-def _of_all(index: IndexSpec) -> dg.PartitionMapping | None:
-    """A lookup searches all partitions of an index."""
+def _index_partition_mapping(index: IndexSpec) -> dg.PartitionMapping | None:
+    """All partitions of an index, since a lookup searches them all; None for an index without partitions."""
     return dg.AllPartitionMapping() if index.partitioned else None
 
 
 @cache
 def _config_schema() -> Mapping[str, dg.Field]:
-    """Of ColumnConfig, made once: it takes Dagster longer than all else of an asset."""
+    """The schema of ColumnConfig, made once: it takes longer than all the rest of an asset."""
     return ColumnConfig.to_fields_dict()

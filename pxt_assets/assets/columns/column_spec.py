@@ -41,7 +41,7 @@ class ColumnConfig(dg.Config):
 
 
 class ResourceKeys(NamedTuple):
-    """Under which keys a table's columns find their resources."""
+    """The keys of the resources that a table's columns use."""
 
     openai: str = "openai"
     columns: str = "columns"
@@ -68,7 +68,7 @@ class ColumnSpec:
     max_cost_usd: float | None = None
     """What a run may spend on the column, unless its config says otherwise."""
     storage_options: Mapping[str, Any] = field(default_factory=dict, repr=False)
-    """Of the file systems that hold the table's images and sounds."""
+    """Options of the fsspec file systems that hold the table's images and sounds."""
     pool: str | None = None
     """The Dagster pool that limits how many columns run at once."""
     attributes: Mapping[str, Any] = field(default_factory=dict)
@@ -87,20 +87,20 @@ class ColumnSpec:
         return {f"rows_of__{identifier(asset)}": asset for asset in assets}
 
     @property
-    def asks_api(self) -> bool:
-        """Whether it sends requests."""
+    def calls_api(self) -> bool:
+        """Whether it sends requests to the API."""
         return any(not call._function.local for call in calls(self.expr))
 
     @property
     def indexes(self) -> list[IndexSpec]:
-        """The embedding indexes that it looks its rows up in."""
+        """The embedding indexes that it searches."""
         return list({lookup.index.key: lookup.index for lookup in lookups(self.expr)}.values())
 
     @property
     def resource_keys(self) -> set[str]:
-        """The resources that computing it takes."""
+        """The keys of the resources that it needs."""
         keys = {self.resources.columns}
-        if self.asks_api:
+        if self.calls_api:
             keys.add(self.resources.openai)
         if self.indexes:
             keys.add(self.resources.indexes)

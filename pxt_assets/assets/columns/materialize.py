@@ -1,4 +1,4 @@
-"""One step of Dagster's: materializes partitions of a computed column, and tells Dagster what came of it."""
+"""A Dagster step that materializes partitions of a computed column, and reports their results to Dagster."""
 
 from __future__ import annotations
 
@@ -15,20 +15,20 @@ from pxt_assets.api.budget import Budget, BudgetReachedError
 from pxt_assets.api.event_loop import run_to_end
 from pxt_assets.api.meter import total_cost
 from pxt_assets.assets.columns.column_spec import ColumnConfig, ColumnSpec
-from pxt_assets.assets.declarations.checks import COST_WITHIN, NO_FAILED_CELLS, cost_within
+from pxt_assets.assets.declarations.checks import COST_WITHIN, NO_FAILED_CELLS, cost_check_result
 from pxt_assets.assets.declarations.validation import is_moderation
 from pxt_assets.assets.page.metadata import (
     column_lineage,
     estimate_line,
     estimate_metadata,
-    failed_metadata,
     failure_metadata,
     materialization_metadata,
     outcome_line,
     outcome_metadata,
-    summary,
+    summary_table,
+    unfinished_metadata,
 )
-from pxt_assets.assets.step.events import log_materialization, result_of_logged
+from pxt_assets.assets.step.events import already_logged_result, log_materialization
 from pxt_assets.assets.step.upstream_rows import step_partitions, upstream_rows
 from pxt_assets.compute.asking.progress import Progress
 from pxt_assets.compute.asking.run_state import RunState
@@ -47,59 +47,59 @@ if TYPE_CHECKING:
     from pxt_assets.api.openai_resource import OpenAIResource
     from pxt_assets.storage.store import ColumnStore
 
-_PARTITIONS_NAMED = 3
+_MAX_PARTITIONS_NAMED = 3
 
 T = TypeVar("T")
 Result = dg.MaterializeResult[Any] | dg.AssetCheckResult
 
 
 class Materialization:
-    """The step that `context` is of; `loaded` are the inputs, as Dagster's IO managers gave them."""
+    """One step of a computed column; `input_values` are the inputs, as Dagster's IO managers gave them."""
 
     def __init__(
         self,
         spec: ColumnSpec,
         context: dg.AssetExecutionContext,
         config: ColumnConfig,
-        loaded: Mapping[str, Any],
+        input_values: Mapping[str, Any],
     ) -> None:
         self._spec = spec
         self._context = context
         self._config = config
-        self._loaded = loaded
+        self._input_values = input_values
         self._store: ColumnStore = getattr(context.resources, spec.resources.columns)
         self._resource: OpenAIResource | None = (
-            getattr(context.resources, spec.resources.openai) if spec.asks_api else None
+            getattr(context.resources, spec.resources.openai) if spec.calls_api else None
         )
-        self._keys = step_partitions(context)
+        self._partition_keys = step_partitions(context)
         max_cost_usd = spec.max_cost_usd if config.max_cost_usd is None else config.max_cost_usd
         self._budget = None if max_cost_usd is None else Budget(max_cost_usd)
         self._started = time.monotonic()
         self._outcomes: dict[Partition, Outcome] = {}
-        self._unrecorded: Mapping[str, Any] | None = None
-        """The metadata of the one partition of a run, which the result of the step records."""
+        self._unrecorded_metadata: Mapping[str, Any] | None = None
+        """The metadata of the only partition of a run; the result of the step records it."""
         self._failures: Mapping[Partition, PartitionError] = {}
         self._unfinished: dict[Partition, Progress] = {}
 
     def results(self) -> Iterator[Result]:
-        """What the step yields. Raises dg.Failure."""
+        """The results that the step yields. Raises dg.Failure."""
         if self._spec.key not in self._context.selected_asset_keys:
-            yield from self._check_stored()
+            yield from self._stored_check_results()
         elif self._config.dry_run:
-            self._estimate()
+            self._log_estimates()
         else:
             yield from self._materialize()
 
     @cached_property
     def _plan(self) -> Plan:
-        """Of the expression over the indexes that it looks into as they are stored now. Raises RunError."""
+        """The plan of the expression, with the indexes that it searches as they are stored now. Raises RunError."""
         spec = self._spec
         indexes = getattr(self._context.resources, spec.resources.indexes) if spec.indexes else None
         return Plan(with_stored_indexes(spec.expr, indexes), spec.column_type)
 
     @property
-    def _several(self) -> bool:
-        return len(self._keys) > 1
+    def _has_several_partitions(self) -> bool:
+        return len(self._partition_keys) > 1
 
     @cached_property
     def _checks(self) -> list[str]:
@@ -109,46 +109,50 @@ class Materialization:
         spec = self._spec
         try:
             self._failures, error = run_to_end(self._compute())
-            error = self._error_of(error)
+            error = self._step_error(error)
             if error is not None:
                 raise error
         except BaseException as e:
-            if self._unrecorded is not None:
-                self._record(self._keys[0], self._unrecorded)
-            if self._several and self._outcomes:
+            if self._unrecorded_metadata is not None:
+                self._record(self._partition_keys[0], self._unrecorded_metadata)
+            if self._has_several_partitions and self._outcomes:
                 self._observe_summary()
             if isinstance(e, RunError):
-                yield from self._checks_of_failure(e)
-                raise self._failure(e) from e
+                yield from self._failed_step_check_results(e)
+                raise self._dagster_failure(e) from e
             raise
         if self._config.limit is not None:
             return
-        if self._unrecorded is None:
+        if self._unrecorded_metadata is None:
             self._observe_summary()
-            yield result_of_logged(spec.key)
+            yield already_logged_result(spec.key)
         else:
-            (partition,) = self._keys
-            self._context.add_asset_metadata(self._unrecorded, asset_key=spec.key, partition_key=partition)
+            (partition,) = self._partition_keys
+            self._context.add_asset_metadata(
+                self._unrecorded_metadata, asset_key=spec.key, partition_key=partition
+            )
             data_version = dg.DataVersion(self._outcomes[partition].data_version)
             yield dg.MaterializeResult(asset_key=spec.key, data_version=data_version)
-        yield from spec.checks.results(spec.key, self._checks, self._in_order(self._found))
-        yield from self._cost_check()
+        yield from spec.checks.results(spec.key, self._checks, self._in_partition_order(self._findings))
+        yield from self._cost_check_results()
 
     async def _compute(self) -> RunEnd:
         log = self._context.log.info
-        reports = RunCallbacks(log, self._finished, self._failed)
+        reports = RunCallbacks(log, self._on_finished, self._on_failed)
         async with AsyncExitStack() as stack:
             client = None
             if self._resource is not None:
                 client = await stack.enter_async_context(self._resource.client(log))
-            shared = RunState(client, name=self._spec.key.to_user_string(), partitions=len(self._keys))
-            return await compute_partitions(self._keys, self._column, shared, reports)
+            shared = RunState(
+                client, name=self._spec.key.to_user_string(), partitions=len(self._partition_keys)
+            )
+            return await compute_partitions(self._partition_keys, self._open_column, shared, reports)
 
-    def _column(self, partition: Partition) -> Column:
-        """One partition to compute, its rows opened."""
+    def _open_column(self, partition: Partition) -> Column:
+        """One partition to compute, with its rows opened."""
         spec, store = self._spec, self._store
         rows = {
-            asset: upstream_rows(self._context, asset, self._loaded[name], partition)
+            asset: upstream_rows(self._context, asset, self._input_values[name], partition)
             for name, asset in spec.inputs.items()
         }
         return Column(
@@ -174,15 +178,15 @@ class Materialization:
 
     @cached_property
     def _reading(self) -> ReadOptions:
-        called = calls(self._spec.expr)
-        for_api = bool(called) and not any(call._function.local for call in called)
+        function_calls = calls(self._spec.expr)
+        for_api = bool(function_calls) and not any(call._function.local for call in function_calls)
         return ReadOptions(self._spec.storage_options, for_api=for_api)
 
     def _label(self, partition: Partition) -> str:
         return f"{self._spec.key.to_user_string()}{f'[{partition}]' if partition else ''}"
 
-    def _finished(self, partition: Partition, outcome: Outcome) -> None:
-        """Of several partitions each is recorded as it finishes: whatever becomes of the others, it is stored."""
+    def _on_finished(self, partition: Partition, outcome: Outcome) -> None:
+        """Logs a finished partition; of several, records it at once: it is stored, whatever happens to the others."""
         spec = self._spec
         self._context.log.info(f"{self._label(partition)}: {outcome_line(outcome)}")
         self._outcomes[partition] = replace(outcome, sample=outcome.schema.empty_table())
@@ -194,24 +198,24 @@ class Materialization:
             self._store.file(spec.key, partition),
             self._lineage,
             spec.lineage,
-            partitioned=self._keys[0] is not None,
+            partitioned=self._partition_keys[0] is not None,
         )
-        if self._several:
+        if self._has_several_partitions:
             self._record(partition, metadata)
         else:
-            self._unrecorded = metadata
+            self._unrecorded_metadata = metadata
 
     @cached_property
     def _lineage(self) -> dg.TableColumnLineage:
         spec = self._spec
         return column_lineage(spec.expr, spec.name, spec.row_key, next(iter(spec.inputs.values())))
 
-    def _failed(self, partition: Partition, progress: Progress | None, error: BaseException) -> None:
-        """What was paid for shows beside the partition, whatever it came to."""
+    def _on_failed(self, partition: Partition, progress: Progress | None, error: BaseException) -> None:
+        """Reports what a partition that was not finished took, and why it was not finished."""
         if progress is not None:
             self._unfinished[partition] = progress
         if progress is not None or isinstance(error, PartitionError):
-            self._observe(partition, failed_metadata(progress, error))
+            self._observe(partition, unfinished_metadata(progress, error))
 
     def _record(self, partition: Partition, metadata: Mapping[str, Any]) -> None:
         log_materialization(
@@ -227,17 +231,19 @@ class Materialization:
         self._context.log_event(dg.AssetObservation(self._spec.key, partition=partition, metadata=metadata))
 
     def _observe_summary(self) -> None:
-        of_all = summary(self._in_order(self._outcomes), time.monotonic() - self._started)
-        self._observe(None, {"pxt/summary": dg.MetadataValue.md(of_all)})
+        table = summary_table(self._in_partition_order(self._outcomes), time.monotonic() - self._started)
+        self._observe(None, {"pxt/summary": dg.MetadataValue.md(table)})
 
-    def _error_of(self, error: BaseException | None) -> BaseException | None:
-        """The error of the step: what ended it, and the partitions that could not be computed."""
+    def _step_error(self, error: BaseException | None) -> BaseException | None:
+        """The error of the step: what ended it, or the partitions that failed, or both."""
         if not self._failures:
             return error
-        if not self._several:
+        if not self._has_several_partitions:
             return error or next(iter(self._failures.values()))
         failed = PartitionsFailedError(
-            self._failures, stored=sum(not one.trial for one in self._outcomes.values()), of=len(self._keys)
+            self._failures,
+            stored=sum(not one.trial for one in self._outcomes.values()),
+            of=len(self._partition_keys),
         )
         if error is None:
             return failed
@@ -245,50 +251,56 @@ class Materialization:
             error.args = (f"{error}\nBesides: {failed}",)
         return error
 
-    def _failure(self, error: RunError) -> dg.Failure:
+    def _dagster_failure(self, error: RunError) -> dg.Failure:
         error.locate(self._spec.key.to_user_string())
-        again = not isinstance(error, FatalApiError | BudgetReachedError)  # which would be spent once more
+        # a retry after either of these would fail again, or spend as much again
+        allow_retries = not isinstance(error, FatalApiError | BudgetReachedError)
         return dg.Failure(
-            str(error), metadata=failure_metadata(self._cells_failed, self._unfinished), allow_retries=again
+            str(error),
+            metadata=failure_metadata(self._cell_failures, self._unfinished),
+            allow_retries=allow_retries,
         )
 
     @property
-    def _cells_failed(self) -> dict[Partition, CellsFailedError]:
-        """The partitions of which rows failed."""
+    def _cell_failures(self) -> dict[Partition, CellsFailedError]:
+        """The errors of the partitions in which rows failed."""
         return {key: one for key, one in self._failures.items() if isinstance(one, CellsFailedError)}
 
-    def _checks_of_failure(self, error: RunError) -> Iterator[dg.AssetCheckResult]:
-        """What is known where the step fails: of what it stored all, of what it did not the rows that failed."""
+    def _failed_step_check_results(self, error: RunError) -> Iterator[dg.AssetCheckResult]:
+        """The check results of a failed step: of stored partitions all, of others those on failed rows."""
         if self._config.limit is not None:
             return
-        found, failed = self._found, {key: _found_by(one) for key, one in self._cells_failed.items()}
-        if found or failed:
-            names = self._checks if found else [name for name in self._checks if name == NO_FAILED_CELLS]
-            yield from self._spec.checks.results(self._spec.key, names, self._in_order(found | failed))
-        yield from self._cost_check(ended=isinstance(error, BudgetReachedError))
+        stored = self._findings
+        failed = {key: _findings_from_error(error) for key, error in self._cell_failures.items()}
+        if stored or failed:
+            names = self._checks if stored else [name for name in self._checks if name == NO_FAILED_CELLS]
+            yield from self._spec.checks.results(
+                self._spec.key, names, self._in_partition_order(stored | failed)
+            )
+        yield from self._cost_check_results(ended=isinstance(error, BudgetReachedError))
 
     @property
-    def _found(self) -> dict[Partition, Findings]:
+    def _findings(self) -> dict[Partition, Findings]:
         return {partition: outcome.findings for partition, outcome in self._outcomes.items()}
 
-    def _in_order(self, of_partitions: Mapping[Partition, T]) -> dict[Partition, T]:
-        """In the order of the partitions, whichever finished first."""
-        order = dict.fromkeys([*self._keys, *of_partitions])
+    def _in_partition_order(self, of_partitions: Mapping[Partition, T]) -> dict[Partition, T]:
+        """The same entries in the order of the partitions, not in that of their finishing."""
+        order = dict.fromkeys([*self._partition_keys, *of_partitions])
         return {partition: of_partitions[partition] for partition in order if partition in of_partitions}
 
-    def _cost_check(self, *, ended: bool = False) -> Iterator[dg.AssetCheckResult]:
-        """`ended` says that a budget ended the run: the column's, unless the run's config has one of its own."""
+    def _cost_check_results(self, *, ended: bool = False) -> Iterator[dg.AssetCheckResult]:
+        """The result of the cost check; `ended` says that a budget ended the run: the column's or the run config's."""
         if COST_WITHIN not in self._checks or self._spec.max_cost_usd is None:
             return
-        done: list[Outcome | Progress] = [*self._outcomes.values(), *self._unfinished.values()]
-        cost = total_cost(one.meter for one in done)
+        spenders: list[Outcome | Progress] = [*self._outcomes.values(), *self._unfinished.values()]
+        cost = total_cost(one.meter for one in spenders)
         reached = ended and self._config.max_cost_usd is None
-        yield cost_within(self._spec.key, self._spec.max_cost_usd, cost, reached=reached)
+        yield cost_check_result(self._spec.key, self._spec.max_cost_usd, cost, reached=reached)
 
-    def _check_stored(self) -> Iterator[dg.AssetCheckResult]:
-        """The results for what is stored, where only the checks are run."""
+    def _stored_check_results(self) -> Iterator[dg.AssetCheckResult]:
+        """The check results of the stored partitions, for a step that runs the checks alone."""
         spec = self._spec
-        keys = self._keys
+        keys = self._partition_keys
         if keys == [None] and spec.partitions_def is not None:
             keys = [*spec.partitions_def.get_partition_keys(dynamic_partitions_store=self._context.instance)]
         found: dict[Partition, Findings] = {}
@@ -300,16 +312,16 @@ class Materialization:
                 )
         yield from spec.checks.results(spec.key, self._checks, found)
 
-    def _estimate(self) -> None:
-        """Says what computing the partitions would take, in the log and as an observation of each."""
+    def _log_estimates(self) -> None:
+        """Records what computing each partition would take, in the log and as an observation."""
         simulated = self._resource is not None and self._resource.simulator is not None
         try:
-            for partition in self._keys:
-                estimate = dry_run(self._column(partition), simulated=simulated)
+            for partition in self._partition_keys:
+                estimate = dry_run(self._open_column(partition), simulated=simulated)
                 self._context.log.info(f"{self._label(partition)}: {estimate_line(estimate)}")
                 self._observe(partition, estimate_metadata(estimate))
         except RunError as e:
-            raise self._failure(e) from e
+            raise self._dagster_failure(e) from e
 
 
 class PartitionsFailedError(RunError):
@@ -317,14 +329,14 @@ class PartitionsFailedError(RunError):
 
     def __init__(self, failures: Mapping[Partition, PartitionError], *, stored: int, of: int) -> None:
         names = [str(partition) for partition in failures]
-        more = f" and {len(names) - _PARTITIONS_NAMED} more" if len(names) > _PARTITIONS_NAMED else ""
+        more = f" and {len(names) - _MAX_PARTITIONS_NAMED} more" if len(names) > _MAX_PARTITIONS_NAMED else ""
         first = next(iter(failures.values()))
         super().__init__(
-            f"{first}\n{len(names)} of {of} partitions failed: {', '.join(names[:_PARTITIONS_NAMED])}{more}; "
+            f"{first}\n{len(names)} of {of} partitions failed: {', '.join(names[:_MAX_PARTITIONS_NAMED])}{more}; "
             f"stored: {stored}."
         )
 
 
-def _found_by(error: CellsFailedError) -> Findings:
+def _findings_from_error(error: CellsFailedError) -> Findings:
     failed = [FailedRow(key, one.errortype, one.message) for key, one in error.failures]
     return Findings(rows=error.rows, errors=error.errors, failed=failed)

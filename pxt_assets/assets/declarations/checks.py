@@ -1,4 +1,4 @@
-"""Asset checks of a computed column: what they are called, when they warn or fail, and what they name."""
+"""Asset checks of a computed column: their names, when they warn or fail, and which rows they name."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ NO_UNEXPECTED_NULLS = "no_unexpected_nulls"
 COST_WITHIN = "cost_within"
 NONE_FLAGGED = "none_flagged"
 
-_KEYS_SHOWN = 20
+_MAX_RECORDS = 20
 _WARN, _ERROR = dg.AssetCheckSeverity.WARN, dg.AssetCheckSeverity.ERROR
 
-Found = Mapping[str | None, "Findings"]
-"""What was found in each partition's cells, None standing for all of an asset without partitions."""
+PartitionFindings = Mapping[str | None, "Findings"]
+"""The findings in the cells of each partition; None is the key of an asset without partitions."""
 
 
 @dataclass(frozen=True)
@@ -54,8 +54,8 @@ class Checks:
             raise DefinitionError(msg)
 
     def specs(self, key: dg.AssetKey, *, has_budget: bool) -> list[dg.AssetCheckSpec]:
-        """The checks of the column of that key."""
-        described = {
+        """The specs of the checks of the column with that key."""
+        descriptions = {
             NO_FAILED_CELLS: "Every row has a result: none is stored as an error.",
             NO_UNEXPECTED_NULLS: "Only rows have no value that are made of a null, or failed.",
             NONE_FLAGGED: "No row's text or image is flagged.",
@@ -68,33 +68,35 @@ class Checks:
         }
         return [
             dg.AssetCheckSpec(name, asset=key, description=text)
-            for name, text in described.items()
+            for name, text in descriptions.items()
             if not absent.get(name)
         ]
 
-    def results(self, key: dg.AssetKey, names: Iterable[str], found: Found) -> list[dg.AssetCheckResult]:
-        """The results of those of the checks `names` that look at cells."""
-        looked_at = {
-            NO_FAILED_CELLS: self._of_failed,
-            NO_UNEXPECTED_NULLS: _of_nulls,
-            NONE_FLAGGED: _of_flagged,
+    def results(
+        self, key: dg.AssetKey, names: Iterable[str], findings: PartitionFindings
+    ) -> list[dg.AssetCheckResult]:
+        """The results of the checks `names`, without those that do not look at cells."""
+        checks = {
+            NO_FAILED_CELLS: self._failed_cells_result,
+            NO_UNEXPECTED_NULLS: _nulls_result,
+            NONE_FLAGGED: _flagged_result,
         }
-        wanted = [name for name in names if name in looked_at]
-        if not found:
-            return [_nothing_stored(key, name) for name in wanted]
-        return [looked_at[name](key, found) for name in wanted]
+        wanted = [name for name in names if name in checks]
+        if not findings:
+            return [_nothing_stored_result(key, name) for name in wanted]
+        return [checks[name](key, findings) for name in wanted]
 
-    def _of_failed(self, key: dg.AssetKey, found: Found) -> dg.AssetCheckResult:
-        total: Counter[str] = Counter()
-        for one in found.values():
-            total.update(one.errors)
-        rows, failed = sum(one.rows for one in found.values()), total.total()
-        counts = ", ".join(f"{count} {errortype}" for errortype, count in sorted(total.items()))
+    def _failed_cells_result(self, key: dg.AssetKey, findings: PartitionFindings) -> dg.AssetCheckResult:
+        errors: Counter[str] = Counter()
+        for one in findings.values():
+            errors.update(one.errors)
+        rows, failed = sum(one.rows for one in findings.values()), errors.total()
+        counts = ", ".join(f"{count} {errortype}" for errortype, count in sorted(errors.items()))
         too_many = self.max_failed is not None and failed > self.max_failed * rows
         allowed = f"; at most {self.max_failed:.2%} may" if too_many else ""
         records = [
-            {"row": each.key, "error": each.errortype, "message": each.message, **_of_partition(partition)}
-            for partition, one in found.items()
+            {"row": each.key, "error": each.errortype, "message": each.message, **_partition_entry(partition)}
+            for partition, one in findings.items()
             for each in one.failed
         ]
         return dg.AssetCheckResult(
@@ -102,52 +104,56 @@ class Checks:
             check_name=NO_FAILED_CELLS,
             passed=not failed,
             severity=_ERROR if too_many else _WARN,
-            description=f"{_rows(failed)} failed: {counts}{allowed}" if failed else "no row failed",
+            description=f"{_row_count_text(failed)} failed: {counts}{allowed}" if failed else "no row failed",
             metadata={
                 "pxt/rows_failed": failed,
-                **({"pxt/errors": dict(total)} if total else {}),
-                **_partitions(p for p, one in found.items() if one.errors),
-                **_table("pxt/failed_rows", records),
+                **({"pxt/errors": dict(errors)} if errors else {}),
+                **_partitions_metadata(p for p, one in findings.items() if one.errors),
+                **_records_table("pxt/failed_rows", records),
             },
         )
 
 
-def _of_nulls(key: dg.AssetKey, found: Found) -> dg.AssetCheckResult:
-    said = "without a value or an error, though nothing that they are made of is null"
-    nulls = sum(one.nulls for one in found.values())
-    named = {partition: one.null_keys for partition, one in found.items()}
-    return _of_rows(key, NO_UNEXPECTED_NULLS, "null", nulls, named, said if nulls else "no unexpected null")
-
-
-def _of_flagged(key: dg.AssetKey, found: Found) -> dg.AssetCheckResult:
-    flagged = sum(one.flagged for one in found.values())
-    named = {partition: one.flagged_keys for partition, one in found.items()}
-    return _of_rows(
-        key, NONE_FLAGGED, "flagged", flagged, named, "flagged" if flagged else "no row is flagged"
+def _nulls_result(key: dg.AssetKey, findings: PartitionFindings) -> dg.AssetCheckResult:
+    description = "without a value or an error, though nothing that they are made of is null"
+    nulls = sum(one.nulls for one in findings.values())
+    row_keys = {partition: one.null_keys for partition, one in findings.items()}
+    return _rows_warning(
+        key, NO_UNEXPECTED_NULLS, "null", nulls, row_keys, description if nulls else "no unexpected null"
     )
 
 
-def _of_rows(
+def _flagged_result(key: dg.AssetKey, findings: PartitionFindings) -> dg.AssetCheckResult:
+    flagged = sum(one.flagged for one in findings.values())
+    row_keys = {partition: one.flagged_keys for partition, one in findings.items()}
+    return _rows_warning(
+        key, NONE_FLAGGED, "flagged", flagged, row_keys, "flagged" if flagged else "no row is flagged"
+    )
+
+
+def _rows_warning(
     key: dg.AssetKey,
     check: str,
     kind: str,
     count: int,
-    named: Mapping[str | None, Sequence[str]],
-    said: str,
+    row_keys: Mapping[str | None, Sequence[str]],
+    description: str,
 ) -> dg.AssetCheckResult:
-    """A warning of so many rows, of which the first are `named`."""
-    records = [{"row": row, **_of_partition(partition)} for partition, rows in named.items() for row in rows]
+    """A result that warns of `count` rows; `row_keys` are the keys of the first ones in each partition."""
+    records = [
+        {"row": row, **_partition_entry(partition)} for partition, rows in row_keys.items() for row in rows
+    ]
     return dg.AssetCheckResult(
         asset_key=key,
         check_name=check,
         passed=not count,
         severity=_WARN,
-        description=f"{_rows(count)} {said}" if count else said,
-        metadata={f"pxt/rows_{kind}": count, **_table(f"pxt/{kind}_rows", records)},
+        description=f"{_row_count_text(count)} {description}" if count else description,
+        metadata={f"pxt/rows_{kind}": count, **_records_table(f"pxt/{kind}_rows", records)},
     )
 
 
-def _nothing_stored(key: dg.AssetKey, check: str) -> dg.AssetCheckResult:
+def _nothing_stored_result(key: dg.AssetKey, check: str) -> dg.AssetCheckResult:
     return dg.AssetCheckResult(
         asset_key=key,
         check_name=check,
@@ -157,10 +163,10 @@ def _nothing_stored(key: dg.AssetKey, check: str) -> dg.AssetCheckResult:
     )
 
 
-def cost_within(
+def cost_check_result(
     key: dg.AssetKey, max_cost_usd: float, cost_usd: float | None, *, reached: bool = False
 ) -> dg.AssetCheckResult:
-    """The result of the check that a run cost no more; `reached` says that the budget ended it."""
+    """The result of the check that a run cost at most `max_cost_usd`; `reached` says that the budget ended the run."""
     passed = cost_usd is not None and cost_usd <= max_cost_usd and not reached
     more = ", which ended the run" if reached else ""
     return dg.AssetCheckResult(
@@ -176,20 +182,20 @@ def cost_within(
     )
 
 
-def _rows(count: int) -> str:
+def _row_count_text(count: int) -> str:
     return "1 row" if count == 1 else f"{count:,} rows"
 
 
-def _of_partition(partition: str | None) -> dict[str, str]:
+def _partition_entry(partition: str | None) -> dict[str, str]:
     return {} if partition is None else {"partition": partition}
 
 
-def _partitions(partitions: Iterable[str | None]) -> dict[str, list[str]]:
-    named = [partition for partition in partitions if partition is not None]
-    return {"partitions": named} if named else {}
+def _partitions_metadata(partitions: Iterable[str | None]) -> dict[str, list[str]]:
+    keys = [partition for partition in partitions if partition is not None]
+    return {"partitions": keys} if keys else {}
 
 
-def _table(title: str, records: list[dict[str, str]]) -> dict[str, Any]:
+def _records_table(title: str, records: list[dict[str, str]]) -> dict[str, Any]:
     if not records:
         return {}
-    return {title: dg.MetadataValue.table([dg.TableRecord(one) for one in records[:_KEYS_SHOWN]])}
+    return {title: dg.MetadataValue.table([dg.TableRecord(one) for one in records[:_MAX_RECORDS]])}

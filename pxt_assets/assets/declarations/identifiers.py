@@ -1,4 +1,4 @@
-"""Names that Dagster wants as Python identifiers, made from asset keys."""
+"""Python identifiers made from asset keys, for names in Dagster."""
 
 import hashlib
 import re
@@ -7,7 +7,7 @@ import dagster as dg
 
 
 def identifier(key: dg.AssetKey) -> str:
-    """An asset's key as an identifier, `tickets__response`; told apart from others that would read the same."""
+    """An asset's key as an identifier, `tickets__response`; a hash tells keys apart that would read the same."""
     plain = "__".join(key.path)
     several = len(key.path) > 1
     ambiguous = several and any("__" in part or part.strip("_") != part for part in key.path)

@@ -7,7 +7,7 @@ import dagster as dg
 from dagster._utils.warnings import disable_dagster_warnings
 
 from pxt_assets.assets.declarations.identifiers import identifier
-from pxt_assets.assets.indexes.index_asset_spec import INDEXED, IndexAssetSpec
+from pxt_assets.assets.indexes.index_asset_spec import ALL_ROWS_INDEXED, IndexAssetSpec
 from pxt_assets.errors import DefinitionError, SearchError
 from pxt_assets.expressions.expr import Call, ColumnRef, Expr
 from pxt_assets.index.lookup import EmbeddingLookup
@@ -70,11 +70,11 @@ class EmbeddingIndex(dg.AssetsDefinition):
             search = checked_search(spec.label, k, where, columns or (), partition_key)
         except SearchError as e:
             raise DefinitionError(str(e)) from e
-        return Call(EmbeddingLookup(spec, search, columns), {"vector": _vectors(spec, query)})
+        return Call(EmbeddingLookup(spec, search, columns), {"vector": _query_vectors(spec, query)})
 
 
-def _vectors(spec: IndexSpec, query: Any) -> Expr:
-    """The vectors of what is to be looked up."""
+def _query_vectors(spec: IndexSpec, query: Any) -> Expr:
+    """The vectors to search for: `query` itself, or the column of its vectors. Raises DefinitionError."""
     if isinstance(query, Expr) and query._type is not None and issubclass(query._type, Array):
         return query
     if not isinstance(query, ColumnRef) or query._table_indexes is None:
@@ -97,7 +97,7 @@ def _vectors(spec: IndexSpec, query: Any) -> Expr:
 
 
 def index_asset(spec: IndexAssetSpec) -> EmbeddingIndex:
-    """The asset that keeps an index in step with its column, partition by partition."""
+    """The asset that keeps an index up to date with its column, partition by partition."""
     index, inputs = spec.index, spec.inputs
     mapping = {index.table: spec.partition_mapping}
     asset_spec = dg.AssetSpec(
@@ -114,7 +114,9 @@ def index_asset(spec: IndexAssetSpec) -> EmbeddingIndex:
         ins={name: dg.AssetIn(asset) for name, asset in inputs.items()},
         check_specs=[
             dg.AssetCheckSpec(
-                INDEXED, asset=index.key, description="Every row can be found: none is without a vector."
+                ALL_ROWS_INDEXED,
+                asset=index.key,
+                description="Every row can be found: none is without a vector.",
             )
         ],
         op_tags={LAZY_TAG: "true"},
@@ -123,11 +125,11 @@ def index_asset(spec: IndexAssetSpec) -> EmbeddingIndex:
         required_resource_keys={spec.resources.columns, spec.resources.indexes},
     )
     def embedding_index(
-        context: dg.AssetExecutionContext, **loaded: Any
+        context: dg.AssetExecutionContext, **input_values: Any
     ) -> Iterator[dg.MaterializeResult[Any] | dg.AssetCheckResult]:
         from pxt_assets.assets.indexes.index_materialize import IndexMaterialization
 
-        yield from IndexMaterialization(spec, context, loaded).results()
+        yield from IndexMaterialization(spec, context, input_values).results()
 
-    with disable_dagster_warnings():  # of what is beta: a user has nothing to decide here
+    with disable_dagster_warnings():  # that it is beta: there is nothing for a user to decide
         return EmbeddingIndex(index_spec=index, **embedding_index.get_attributes_dict())

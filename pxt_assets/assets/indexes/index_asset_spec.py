@@ -1,4 +1,4 @@
-"""An embedding index as an asset: what Dagster is told of it."""
+"""An embedding index as an asset: what Dagster needs to know of it."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from pxt_assets.assets.columns.column_spec import ResourceKeys
 from pxt_assets.assets.declarations.identifiers import identifier
 from pxt_assets.index.spec import IndexSpec
 
-INDEXED = "all_rows_indexed"
-"""The check that says which rows cannot be found."""
+ALL_ROWS_INDEXED = "all_rows_indexed"
+"""The name of the check that warns of rows which no search can find."""
 
 
 @dataclass(frozen=True)
 class IndexAssetSpec:
-    """An index as an asset: what Dagster needs to know beside what the index itself is."""
+    """An index, and what Dagster needs to know of its asset."""
 
     index: IndexSpec
     partitions_def: dg.PartitionsDefinition[Any] | None
@@ -36,14 +36,12 @@ class IndexAssetSpec:
         index = self.index
         kept = [index.table] if index.columns is None else [ref._asset for ref in index.columns]
         assets = dict.fromkeys([index.vectors._asset, *kept])
-        ordered = sorted(
-            assets, key=lambda asset: asset != index.table
-        )  # the table itself first, if it is read
+        ordered = sorted(assets, key=lambda asset: asset != index.table)  # the table first, if it is read
         return {f"rows_of__{identifier(asset)}": asset for asset in ordered}
 
     @property
     def code_version(self) -> str:
-        """Changes with what can be searched together, and with the columns that are kept."""
+        """Changes with what decides whether vectors can be searched together, and with the columns that are kept."""
         kept = None if self.index.columns is None else [ref._column for ref in self.index.columns]
         text = repr((self.index.identity, kept))
         return hashlib.blake2b(text.encode("utf-8", "surrogatepass"), digest_size=8).hexdigest()

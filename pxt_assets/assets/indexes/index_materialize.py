@@ -1,4 +1,4 @@
-"""One step of Dagster's: brings partitions of an embedding index up to date, and tells Dagster what came of it."""
+"""A Dagster step that brings partitions of an embedding index up to date, and reports their results to Dagster."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ import dagster as dg
 
 from pxt_assets.api.event_loop import run_to_end
 from pxt_assets.assets.columns.materialize import PartitionsFailedError
-from pxt_assets.assets.indexes.index_asset_spec import INDEXED, IndexAssetSpec
-from pxt_assets.assets.page.index_metadata import IndexPage, index_metadata, index_page, written_line
-from pxt_assets.assets.step.events import log_materialization, result_of_logged
+from pxt_assets.assets.indexes.index_asset_spec import ALL_ROWS_INDEXED, IndexAssetSpec
+from pxt_assets.assets.page.index_metadata import IndexPage, index_metadata, index_page, write_summary
+from pxt_assets.assets.step.events import already_logged_result, log_materialization
 from pxt_assets.assets.step.upstream_rows import step_partitions, upstream_rows
 from pxt_assets.compute.claims.claim import hold_claim
 from pxt_assets.compute.partition.inputs import Inputs
@@ -33,49 +33,47 @@ if TYPE_CHECKING:
     from pxt_assets.storage.rows import Rows
     from pxt_assets.storage.store import ColumnStore
 
-_SHOWN = 5
+_MAX_KEYS_SHOWN = 5
 Result = dg.MaterializeResult[Any] | dg.AssetCheckResult
 
 
 @dataclass(frozen=True)
-class _Done:
-    """A partition that the index holds now."""
+class _WrittenPartition:
+    """A partition that this step wrote to the index."""
 
     written: Written
-    kept: Sequence[ColumnRef]
+    kept_columns: Sequence[ColumnRef]
     seconds: float
 
 
 class IndexMaterialization:
-    """The step that `context` is of; `loaded` are the inputs, as Dagster's IO managers gave them."""
+    """One step of an index; `input_values` are the inputs, as Dagster's IO managers gave them."""
 
     def __init__(
-        self, spec: IndexAssetSpec, context: dg.AssetExecutionContext, loaded: Mapping[str, Any]
+        self, spec: IndexAssetSpec, context: dg.AssetExecutionContext, input_values: Mapping[str, Any]
     ) -> None:
         self._spec = spec
         self._index = spec.index
         self._context = context
-        self._loaded = loaded
+        self._input_values = input_values
         self._store: ColumnStore = getattr(context.resources, spec.resources.columns)
         self._indexes: EmbeddingIndexes = getattr(context.resources, spec.resources.indexes)
-        self._keys = step_partitions(context)
-        self._done: dict[str | None, _Done] = {}
+        self._partition_keys = step_partitions(context)
+        self._written: dict[str | None, _WrittenPartition] = {}
         self._failures: dict[str | None, PartitionError] = {}
         self._stored: StoredIndex | None = None
 
     def results(self) -> Iterator[Result]:
-        """What the step yields. Raises dg.Failure."""
+        """The results that the step yields. Raises dg.Failure."""
         remember(self._index, self._indexes)
         try:
             error: RunError | None = None
             try:
                 run_to_end(self._write())
-            except (
-                RunError
-            ) as e:  # what was written before it is recorded; an interrupt leaves that to the next run
+            except RunError as e:  # record what was written before; after an interrupt the next run does
                 error = e
             recorded = self._record_all()
-            error = error or self._failed_partitions()
+            error = error or self._partitions_error()
             if error is not None:
                 raise error
         except RunError as e:
@@ -83,16 +81,16 @@ class IndexMaterialization:
             raise dg.Failure(str(e)) from e
         assert recorded is not None
         yield recorded
-        yield self._check()
+        yield self._check_result()
 
     async def _write(self) -> None:
         with reaching(self._indexes.base_path, RunError):
             database = await in_thread(self._indexes.database, self._index)
-        for partition in self._keys:
+        for partition in self._partition_keys:
             started = time.monotonic()
             label = self._label(partition)
             try:
-                rows, inputs, kept = self._rows(partition, label)
+                rows, inputs, kept = self._open_rows(partition, label)
                 async with hold_claim(
                     self._store.file(self._index.key, partition).path, self._context.run.run_id
                 ):
@@ -106,24 +104,25 @@ class IndexMaterialization:
                 e.locate(label)
                 self._failures[partition] = e
                 continue
-            self._done[partition] = _Done(written, kept, time.monotonic() - started)
+            self._written[partition] = _WrittenPartition(written, kept, time.monotonic() - started)
 
-    def _rows(self, partition: str | None, label: str) -> tuple[IndexRows, Inputs, Sequence[ColumnRef]]:
-        """The partition's rows, opened, and the columns of them that are kept."""
+    def _open_rows(self, partition: str | None, label: str) -> tuple[IndexRows, Inputs, Sequence[ColumnRef]]:
+        """The partition's rows, its inputs, and the columns that the index keeps."""
         index = self._index
         rows = {
-            asset: upstream_rows(self._context, asset, self._loaded[name], partition)
+            asset: upstream_rows(self._context, asset, self._input_values[name], partition)
             for name, asset in self._spec.inputs.items()
         }
-        kept = self._kept(rows)
+        kept = self._kept_columns(rows)
         vectors = index.vectors
         errors = f"{vectors._column}_errortype"
-        told = errors in rows[vectors._asset].schema.names
-        beside = [ColumnRef(index.table, vectors._asset, errors)] if told else []
-        inputs = Inputs(rows, index.row_key, [vectors, *beside, *kept])
+        has_errors = errors in rows[vectors._asset].schema.names
+        error_columns = [ColumnRef(index.table, vectors._asset, errors)] if has_errors else []
+        inputs = Inputs(rows, index.row_key, [vectors, *error_columns, *kept])
         return IndexRows(index, inputs, [ref._column for ref in kept], partition, label), inputs, kept
 
-    def _kept(self, rows: Mapping[dg.AssetKey, Rows]) -> list[ColumnRef]:
+    def _kept_columns(self, rows: Mapping[dg.AssetKey, Rows]) -> list[ColumnRef]:
+        """The columns that the index keeps: those that were given, or all plain ones of the upstream rows."""
         index = self._index
         if index.columns is not None:
             return [ref for ref in index.columns if ref._column not in index.row_key]
@@ -136,19 +135,19 @@ class IndexMaterialization:
         ]
 
     def _record_all(self) -> Result | None:
-        """Compacts the index, and records the partitions that it holds now; gives the result that ends the step."""
-        if self._stored is None or not self._done:
+        """Compacts the index, records the written partitions, and returns the result that ends the step."""
+        if self._stored is None or not self._written:
             return None
         stored = self._stored
         with reaching(stored.uri, RunError):
-            built = self._maintained(stored)
+            built = self._maintain(stored)
             page = index_page(stored, built, stored.drop_older())
-        several = len(self._keys) > 1
-        result: Result = result_of_logged(self._index.key)
-        for partition, done in self._done.items():
-            self._context.log.info(written_line(done.written, page, self._label(partition)))
-            metadata = self._metadata(partition, done, page)
-            version = done.written.scanned.version
+        several = len(self._partition_keys) > 1
+        result: Result = already_logged_result(self._index.key)
+        for partition, written_partition in self._written.items():
+            self._context.log.info(write_summary(written_partition.written, page, self._label(partition)))
+            metadata = self._metadata(partition, written_partition, page)
+            version = written_partition.written.scanned.version
             if several:
                 log_materialization(
                     self._context,
@@ -163,8 +162,8 @@ class IndexMaterialization:
                 result = dg.MaterializeResult(asset_key=self._index.key, data_version=dg.DataVersion(version))
         return result
 
-    def _maintained(self, stored: StoredIndex) -> VectorIndex | None:
-        """The approximate index, brought up to date; as it was, if another run writes to the index just now."""
+    def _maintain(self, stored: StoredIndex) -> VectorIndex | None:
+        """Brings the vector index up to date and returns it; returns it as it was if another run writes to it."""
         try:
             return maintain(stored, self._indexes.vector_index_rows)
         except (OSError, RuntimeError, ValueError) as e:
@@ -174,52 +173,54 @@ class IndexMaterialization:
             )
             return vector_index(stored)
 
-    def _metadata(self, partition: str | None, done: _Done, page: IndexPage) -> dict[str, Any]:
+    def _metadata(
+        self, partition: str | None, written_partition: _WrittenPartition, page: IndexPage
+    ) -> dict[str, Any]:
         assert self._stored is not None
         return index_metadata(
             self._index,
             self._stored,
-            done.written,
+            written_partition.written,
             page,
-            done.kept,
-            seconds=done.seconds,
+            written_partition.kept_columns,
+            seconds=written_partition.seconds,
             partitioned=partition is not None,
         )
 
-    def _check(self) -> dg.AssetCheckResult:
-        """Yellow where rows cannot be found."""
+    def _check_result(self) -> dg.AssetCheckResult:
+        """The result of the check, a warning where rows cannot be found."""
         null = failed = zero = 0
-        named: list[str] = []
-        for partition, done in self._done.items():
-            scanned = done.written.scanned
+        zero_keys: list[str] = []
+        for partition, written_partition in self._written.items():
+            scanned = written_partition.written.scanned
             null, failed, zero = (
                 null + scanned.null - scanned.failed,
                 failed + scanned.failed,
                 zero + scanned.zeros,
             )
-            named += [f"{key} in {partition}" if partition else key for key in scanned.zero]
-        said = [
+            zero_keys += [f"{key} in {partition}" if partition else key for key in scanned.zero]
+        sentences = [
             f"{null} rows have no vector, since their {self._index.column._column} is null" if null else "",
             f"of {failed} rows the vector could not be computed" if failed else "",
-            f"the vector of {zero} rows is zero, so that no angle to it can be told: {'; '.join(named[:_SHOWN])}"
+            f"the vector of {zero} rows is zero, so that no angle to it can be told: {'; '.join(zero_keys[:_MAX_KEYS_SHOWN])}"
             if zero
             else "",
         ]
         return dg.AssetCheckResult(
             asset_key=self._index.key,
-            check_name=INDEXED,
+            check_name=ALL_ROWS_INDEXED,
             passed=not (failed or zero),
             severity=dg.AssetCheckSeverity.WARN,
-            description="; ".join(filter(None, said)) or "every row can be found",
+            description="; ".join(filter(None, sentences)) or "every row can be found",
             metadata={"null": null, "failed": failed, "zero": zero},
         )
 
-    def _failed_partitions(self) -> RunError | None:
+    def _partitions_error(self) -> RunError | None:
         if not self._failures:
             return None
-        if len(self._keys) == 1:
+        if len(self._partition_keys) == 1:
             return next(iter(self._failures.values()))
-        return PartitionsFailedError(self._failures, stored=len(self._done), of=len(self._keys))
+        return PartitionsFailedError(self._failures, stored=len(self._written), of=len(self._partition_keys))
 
     def _label(self, partition: str | None) -> str:
         return f"{self._index.label}{f'[{partition}]' if partition else ''}"

@@ -1,4 +1,4 @@
-"""The embedding indexes of a table: how they are declared, and how its columns find them."""
+"""The embedding indexes of a table: how they are declared, and how its columns are searched."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal, Protocol, get_args
 import dagster as dg
 
 from pxt_assets.assets.columns.column_spec import ResourceKeys
-from pxt_assets.assets.declarations.validation import TableAttributes
+from pxt_assets.assets.declarations.table_attributes import TableAttributes
 from pxt_assets.assets.indexes.index_asset import EmbeddingIndex, index_asset
 from pxt_assets.assets.indexes.index_asset_spec import IndexAssetSpec
 from pxt_assets.assets.page.description import metadata_of
@@ -25,11 +25,11 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 IfExists = Literal["error", "ignore", "replace", "replace_force"]
-"""What becomes of an index that has the name already."""
+"""What to do where an index has the name already."""
 
 
-class Columns(Protocol):
-    """The table's columns, of which vectors may become one."""
+class IndexedTable(Protocol):
+    """The table, as its indexes use it: they may add a column of vectors."""
 
     def __getitem__(self, name: str, /) -> ColumnRef:
         """A reference to a column."""
@@ -38,28 +38,28 @@ class Columns(Protocol):
         """Adds one column."""
 
     def _check_name(self, name: str, expr: object) -> None:
-        """Refuses a name that something has already, or that is none. Raises DefinitionError."""
+        """Raises DefinitionError for a name that something has already, or that is no column name."""
 
-    def _forget(self, name: str) -> None:
-        """Takes a computed column back."""
+    def _remove_column(self, name: str) -> None:
+        """Removes a computed column."""
 
 
 class TableIndexes:
-    """The indexes of one table: what its columns know of them."""
+    """The embedding indexes of one table."""
 
-    def __init__(self, table: Columns, common: TableAttributes, resources: ResourceKeys) -> None:
+    def __init__(self, table: IndexedTable, common: TableAttributes, resources: ResourceKeys) -> None:
         self._table = table
-        self._common = common
+        self._attributes = common
         self._resources = resources
         self._indexes: dict[str, EmbeddingIndex] = {}
         self._expressions: dict[str, object] = {}
 
-    def note(self, name: str, expr: object) -> None:
-        """Takes in what a computed column is made by: one of vectors may serve an index."""
+    def add_expression(self, name: str, expr: object) -> None:
+        """Adds the expression of a computed column, which may hold the vectors of an index."""
         self._expressions[name] = expr
 
-    def taken(self, name: str) -> str | None:
-        """What has that name already, None where no index has."""
+    def name_conflict(self, name: str) -> str | None:
+        """What has that name already, as text for a message; None where no index has."""
         return "an embedding index added before" if name in self._indexes else None
 
     def add(
@@ -77,7 +77,7 @@ class TableIndexes:
         partition_mapping: dg.PartitionMapping | None,
         **options: Any,
     ) -> EmbeddingIndex:
-        """Adds an index over a column, or gives the one there is, as `if_exists` has it.
+        """Adds an index over a column, or returns the one there is, as `if_exists` says.
 
         `of_vectors` are options of the column of vectors alone, if one is added, `options` those of both assets. Raises
         DefinitionError.
@@ -85,7 +85,7 @@ class TableIndexes:
         name = idx_name or f"{column._column}_idx"
         where = f"{self._table!r}.{name}"
         check_metric(metric, where)
-        check_names(self._common.row_key, where)
+        check_names(self._attributes.row_key, where)
         if if_exists not in get_args(IfExists):
             msg = f"{where}: got if_exists={if_exists!r}, allowed: {', '.join(map(repr, get_args(IfExists)))}"
             raise DefinitionError(msg)
@@ -101,25 +101,27 @@ class TableIndexes:
             self._table._check_name(name, column)
         replaced = self._indexes.pop(name, None)
         if replaced is not None and f"{name}_vectors" in self._expressions:
-            self._table._forget(f"{name}_vectors")  # unless it serves the new one, too, it is added anew
+            self._table._remove_column(
+                f"{name}_vectors"
+            )  # it is added again below, unless the new index uses another column
             del self._expressions[f"{name}_vectors"]
-        of_upstream = partition_mapping if column._asset == self._common.key else None
-        options_of_vectors = {**options, **of_vectors, "partition_mapping": of_upstream}
+        vector_mapping = partition_mapping if column._asset == self._attributes.key else None
+        options_of_vectors = {**options, **of_vectors, "partition_mapping": vector_mapping}
         index = self._spec(column, name, given, metric, columns, where, options_of_vectors)
         self._indexes[name] = index_asset(
             IndexAssetSpec(
                 index=index,
-                partitions_def=self._common.partitions_def,
-                backfill_policy=self._common.backfill_policy,
+                partitions_def=self._attributes.partitions_def,
+                backfill_policy=self._attributes.backfill_policy,
                 partition_mapping=partition_mapping,
-                pool=options["pool"] or self._common.pool,
-                attributes=self._common.of_asset(
+                pool=options["pool"] or self._attributes.pool,
+                attributes=self._attributes.asset_attributes(
                     automation_condition=options["automation_condition"],
                     freshness_policy=freshness_policy,
                     group_name=options["group_name"],
                     owners=options["owners"],
                     tags={"pxt/metric": metric, **(options["tags"] or {})},
-                    description=_description(index, description),
+                    description=_index_description(index, description),
                     kinds={"lancedb"},
                     metadata={**metadata_of(index.table, name), "dagster/storage_kind": "lancedb"},
                 ),
@@ -138,29 +140,29 @@ class TableIndexes:
         where: str,
         of_vectors: Mapping[str, Any],
     ) -> IndexSpec:
-        """What is indexed; the column of its vectors is added where there is none."""
-        embedder = _embedder_of_rows(column, given, where)
+        """The spec of an index; adds the column of its vectors where there is none."""
+        embedder = _row_embedder(column, given, where)
         if embedder is None:
-            vectors, space, given = self._as_it_is(column, given, where)
+            vectors, space, given = self._vectors_and_space(column, given, where)
         else:
             vectors = self.vectors_of(column, embedder(column), f"{name}_vectors", **of_vectors)
             space = embedder.space
         return IndexSpec(
-            key=dg.AssetKey([*self._common.key.path, name]),
+            key=dg.AssetKey([*self._attributes.key.path, name]),
             name=name,
-            table=self._common.key,
-            row_key=self._common.row_key,
+            table=self._attributes.key,
+            row_key=self._attributes.row_key,
             column=column,
             vectors=vectors,
             space=space,
             metric=metric,
             embedders=given,
             columns=None if columns is None else tuple(self._table[one] for one in columns),
-            partitioned=self._common.partitions_def is not None,
+            partitioned=self._attributes.partitions_def is not None,
         )
 
     def vectors_of(self, column: ColumnRef, call: Call, name: str, **options: Any) -> ColumnRef:
-        """The computed column that holds the vectors `call` makes, added as `name` unless there is one."""
+        """The computed column with the vectors of `call`; adds it as `name` unless there is one."""
         for known, expr in self._expressions.items():
             if isinstance(expr, Call) and expression_text(expr) == expression_text(call):
                 return self._table[known]
@@ -179,15 +181,17 @@ class TableIndexes:
         **options: Any,
     ) -> pa.Table:
         """The rows of the column's index that are nearest to a query. Raises SearchError."""
-        spec = self._spec_over(column, idx_name)
-        place = last_used(spec) if indexes is None else indexes
-        if not isinstance(place, EmbeddingIndexes):
-            msg = f"{spec.label}: got indexes={type(place).__name__}, allowed: an EmbeddingIndexes resource"
+        spec = self._find_index_spec(column, idx_name)
+        resource = last_used(spec) if indexes is None else indexes
+        if not isinstance(resource, EmbeddingIndexes):
+            msg = (
+                f"{spec.label}: got indexes={type(resource).__name__}, allowed: an EmbeddingIndexes resource"
+            )
             raise SearchError(msg)
-        return place.search(spec, query, **options)
+        return resource.search(spec, query, **options)
 
-    def _spec_over(self, column: ColumnRef, idx_name: str | None) -> IndexSpec:
-        """The one index over a column, or that of the name. Raises SearchError."""
+    def _find_index_spec(self, column: ColumnRef, idx_name: str | None) -> IndexSpec:
+        """The only index over a column, or the one of that name. Raises SearchError."""
         specs = [index.index_spec for index in self._indexes.values() if index.index_spec is not None]
         over = [spec for spec in specs if column._column in (spec.column._column, spec.vectors._column)]
         found = [spec for spec in over if idx_name in (None, spec.name)]
@@ -201,12 +205,14 @@ class TableIndexes:
             msg = f"{column!r} has the indexes {names}, got idx_name={idx_name!r}; name one of them"
         raise SearchError(msg)
 
-    def _as_it_is(self, column: ColumnRef, given: Embedders, where: str) -> tuple[ColumnRef, str, Embedders]:
-        """An index over a column of vectors: these, their space, and how queries become vectors of that space."""
+    def _vectors_and_space(
+        self, column: ColumnRef, given: Embedders, where: str
+    ) -> tuple[ColumnRef, str, Embedders]:
+        """A column of vectors to index as it is, its space, and the functions that embed queries into that space."""
         made_by = self._expressions.get(column._column)
         if not isinstance(made_by, Call):
             return column, repr(column), given
-        space, own = space_of(made_by), _embedders_by(made_by)
+        space, own = space_of(made_by), _embedders_from_call(made_by)
         for embedder, by in ((given.text, own.text), (given.image, own.image)):
             if embedder is not None and by is not None and embedder.space != space:
                 msg = (
@@ -217,19 +223,19 @@ class TableIndexes:
         return column, space, Embedders(given.text or own.text, given.image or own.image)
 
 
-def _description(index: IndexSpec, said: str | None) -> str:
-    """Markdown: what the user `said` of the index, if anything, and what it is over."""
+def _index_description(index: IndexSpec, user_text: str | None) -> str:
+    """Markdown: the user's description of the index, if any, and what it is over."""
     made = f"Index of `{index.column!r}` for searches by likeness ({index.metric}), over the vectors of `{index.vectors!r}`."
-    return f"{said}\n\n{made}" if said else made
+    return f"{user_text}\n\n{made}" if user_text else made
 
 
-def _embedder_of_rows(column: ColumnRef, given: Embedders, where: str) -> Embedder | None:
+def _row_embedder(column: ColumnRef, given: Embedders, where: str) -> Embedder | None:
     """The function that embeds the column's texts or images; None for a column of vectors."""
     kind = column._type
     if kind is not None and issubclass(kind, Array):
         return None
     if kind is None:
-        return given.text or given.image  # of vectors that come from upstream, if there is neither
+        return given.text or given.image  # neither: it is a column of vectors from upstream
     if not issubclass(kind, String | Image):
         msg = (
             f"{where}: got {column!r}, which is {type_name(kind)}, allowed: a column of texts (String), images (Image) or "
@@ -248,8 +254,8 @@ def _embedder_of_rows(column: ColumnRef, given: Embedders, where: str) -> Embedd
     return embedder
 
 
-def _embedders_by(call: Call) -> Embedders:
-    """The function of a call, if all that it wants is what there is to be embedded."""
+def _embedders_from_call(call: Call) -> Embedders:
+    """The functions that embed as a call does, if the text or image is the only input of the call."""
     inputs = [name for name, value in call._arguments.items() if isinstance(value, Expr)]
     function = call._function
     if len(inputs) != 1 or not isinstance(function, Function):
@@ -257,5 +263,5 @@ def _embedders_by(call: Call) -> Embedders:
     fixed = {name: value for name, value in call._arguments.items() if name != inputs[0]}
     try:
         return embedders(function if function._fixed else function.using(**fixed), None, None)
-    except DefinitionError:  # it wants more than a query
+    except DefinitionError:  # the function needs more than the query
         return Embedders()

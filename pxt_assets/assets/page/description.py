@@ -1,4 +1,4 @@
-"""What an asset page says of a computed column before it was ever materialized: description, kinds, tags, source line."""
+"""The part of an asset's page that is known before the first materialization: description, kinds, tags, source line."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from typing import Any
 import dagster as dg
 from dagster._utils.warnings import disable_dagster_warnings
 
-from pxt_assets.assets.page.lineage import made_by
+from pxt_assets.assets.page.lineage import computation_text
 from pxt_assets.expressions.expr import Call, ColumnRef, Expr, Path
 from pxt_assets.expressions.walk import calls, references
 from pxt_assets.values.media import Media
@@ -28,25 +28,25 @@ _MODALITIES = {
     "transcriptions": "audio",
     "translations": "audio",
 }
-"""The kind that tells what a function deals in; of the others text."""
-_LONGEST = 20_000
-"""Characters of a prompt that are shown."""
+"""The kind of data that a function reads or makes; text for those that are not here."""
+_MAX_PROMPT_CHARACTERS = 20_000
+"""How much of a prompt is shown."""
 
 
-def description_of(expr: object, said: str | None) -> str:
-    """Markdown: what the user `said` of the column, if anything, what is applied to which columns, and the prompt."""
+def description_of(expr: object, user_text: str | None) -> str:
+    """Markdown: the user's description of the column, if any, what is applied to which columns, and the prompt."""
     sources = ", ".join(f"`{ref!r}`" for ref in references(expr))
-    summary = f"{made_by(expr)} over {sources}" if sources else made_by(expr)
-    parts = [said, summary] if said else [summary]
+    summary = f"{computation_text(expr)} over {sources}" if sources else computation_text(expr)
+    parts = [user_text, summary] if user_text else [summary]
     for call in calls(expr):
-        parts.append(_fenced(template(call)))
+        parts.append(_code_block(call_text(call)))
     if not calls(expr):
-        parts.append(_fenced(written(expr)))
+        parts.append(_code_block(argument_text(expr)))
     return "\n\n".join(parts)
 
 
 def kinds_of(expr: object) -> set[str]:
-    """Dagster's kinds of a column: who computes it, what it deals in, how it is stored."""
+    """Dagster's kinds of a column: who computes it, which kind of data it is, how it is stored."""
     found = {"parquet"}
     for call in calls(expr):
         if call._function.local:
@@ -58,16 +58,16 @@ def kinds_of(expr: object) -> set[str]:
 
 def tags_of(expr: object) -> dict[str, str]:
     """`pxt/udf` and `pxt/model`, of the outermost call."""
-    called = calls(expr)
-    if not called:
+    function_calls = calls(expr)
+    if not function_calls:
         return {}
-    model = called[0]._arguments.get("model")
-    named = {"pxt/udf": called[0]._function.name, "pxt/model": model if isinstance(model, str) else ""}
-    return {name: _tag_value(value) for name, value in named.items() if value}
+    model = function_calls[0]._arguments.get("model")
+    tags = {"pxt/udf": function_calls[0]._function.name, "pxt/model": model if isinstance(model, str) else ""}
+    return {name: _tag_value(value) for name, value in tags.items() if value}
 
 
 def metadata_of(table: dg.AssetKey, name: str) -> dict[str, Any]:
-    """What is known of a column's asset before it is materialized: its table name, its storage, the user's own line."""
+    """The metadata of an asset before it is materialized: its table name, its storage, the line of the user's code."""
     known = {"dagster/table_name": ".".join([*table.path, name]), "dagster/storage_kind": "parquet"}
     line = _code_reference()
     return known if line is None else {**known, "dagster/code_references": line}
@@ -80,52 +80,52 @@ def _code_reference() -> dg.CodeReferencesMetadataValue | None:
         frame = frame.f_back  # type: ignore[assignment]
     if frame is None or not FilePath(frame.f_code.co_filename).is_absolute():
         return None  # a notebook, or an interpreter
-    with disable_dagster_warnings():  # of what is beta: a user has nothing to decide here
+    with disable_dagster_warnings():  # that it is beta: there is nothing for a user to decide
         line = dg.LocalFileCodeReference(file_path=frame.f_code.co_filename, line_number=frame.f_lineno)
         return dg.CodeReferencesMetadataValue(code_references=[line])
 
 
-def template(call: Call) -> str:
-    """A call's arguments, as a reader sees them at once: messages as `role: text`, columns as `{tickets.body}`."""
+def call_text(call: Call) -> str:
+    """A call as text for people: messages as `role: text`, columns as `{tickets.body}`."""
     lines = [call._function.name]
     for name, value in call._arguments.items():
         if value is None:
             continue
         if name in ("messages", "input") and isinstance(value, list | tuple) and all(map(_is_message, value)):
-            lines += [f"{message['role']}: {written(message['content'])}" for message in value]
+            lines += [f"{message['role']}: {argument_text(message['content'])}" for message in value]
         else:
-            lines.append(f"{name}: {written(value)}")
+            lines.append(f"{name}: {argument_text(value)}")
     text = "\n".join(lines)
-    return text if len(text) <= _LONGEST else f"{text[:_LONGEST]}…"
+    return text if len(text) <= _MAX_PROMPT_CHARACTERS else f"{text[:_MAX_PROMPT_CHARACTERS]}…"
 
 
 def _is_message(value: object) -> bool:
     return isinstance(value, Mapping) and {"role", "content"} == set(value)
 
 
-def written(value: object) -> str:
-    """An argument for people: text as it is, columns and paths in braces, all else as JSON with these inside."""
+def argument_text(value: object) -> str:
+    """An argument as text for people: text as it is, columns and paths in braces, all else as JSON."""
     if isinstance(value, str):
         return value
     if isinstance(value, Expr):
-        return f"{{{_expression(value)}}}"
-    return json.dumps(_plain(value), ensure_ascii=False, indent=2)
+        return f"{{{_expression_text(value)}}}"
+    return json.dumps(_json_value(value), ensure_ascii=False, indent=2)
 
 
-def _expression(expr: Expr) -> str:
+def _expression_text(expr: Expr) -> str:
     if isinstance(expr, Call):
         return expr._function.name
     return repr(expr)
 
 
-def _plain(value: Any) -> Any:
-    """A value that JSON can hold."""
+def _json_value(value: Any) -> Any:
+    """A value as JSON can hold it, with columns and paths in braces."""
     if isinstance(value, Call | ColumnRef | Path):
-        return f"{{{_expression(value)}}}"
+        return f"{{{_expression_text(value)}}}"
     if isinstance(value, Mapping):
-        return {str(k): _plain(v) for k, v in value.items()}
+        return {str(k): _json_value(v) for k, v in value.items()}
     if isinstance(value, list | tuple):
-        return [_plain(v) for v in value]
+        return [_json_value(v) for v in value]
     if isinstance(value, Media):
         return f"<{value.format or 'media'}, {value.size:,} bytes>"
     if isinstance(value, PurePath):
@@ -133,13 +133,13 @@ def _plain(value: Any) -> Any:
     return value if isinstance(value, str | int | float | bool | None) else repr(value)
 
 
-def _fenced(text: str) -> str:
-    """A code block that nothing in the text can end."""
+def _code_block(text: str) -> str:
+    """A Markdown code block, fenced so that nothing in the text can end it."""
     longest = max((len(run) for run in re.findall(r"`{3,}", text)), default=2)
     fence = "`" * (longest + 1)
     return f"{fence}text\n{text}\n{fence}"
 
 
 def _tag_value(text: str) -> str:
-    """Text as Dagster lets a tag hold it: 63 characters of letters, digits, `_`, `-` and `.`."""
+    """Text as Dagster allows it in a tag: 63 characters of letters, digits, `_`, `-` and `.`."""
     return re.sub(r"[^A-Za-z0-9_.-]", "_", text)[:63].strip("_.-")

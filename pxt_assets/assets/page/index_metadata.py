@@ -1,4 +1,4 @@
-"""What the asset page shows of an embedding index: figures, the kind of index and its recall, example searches."""
+"""What the asset page shows of an embedding index: counts, the kind of index and its recall, example searches."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 
 import dagster as dg
 
-from pxt_assets.assets.page.preview import escaped
+from pxt_assets.assets.page.preview import escape_markdown
 from pxt_assets.expressions.expr import ColumnRef
 from pxt_assets.index.search import Search, nearest
 from pxt_assets.index.spec import ROW, VECTOR, IndexSpec
@@ -17,31 +17,33 @@ from pxt_assets.index.vector_index import KIND, NEAREST, VectorIndex
 from pxt_assets.index.write import Written
 from pxt_assets.values.types import schema_entries
 
-_EXAMPLES = 3
-_NEIGHBOURS = 3
-_CHARACTERS = 80
+_MAX_EXAMPLES = 3
+_MAX_NEIGHBOURS = 3
+_MAX_CHARACTERS = 80
 
 
 @dataclass(frozen=True)
 class IndexPage:
-    """What is said of the whole index, whichever of its partitions were written."""
+    """What the page shows of the whole index, whichever partitions were written."""
 
     rows: int
-    built: VectorIndex | None
-    examples: str
-    older: Sequence[str]
-    """Tables of earlier functions or metrics that hold partitions which this one does not."""
+    vector_index: VectorIndex | None
+    example_searches: str
+    older_tables: Sequence[str]
+    """Tables made with earlier functions or metrics that hold partitions which this one does not."""
 
     @property
     def kind(self) -> str:
-        """How it is searched."""
-        return "exact" if self.built is None else KIND
+        """The kind of search: exact, or by the vector index."""
+        return "exact" if self.vector_index is None else KIND
 
 
-def index_page(stored: StoredIndex, built: VectorIndex | None, older: Sequence[str]) -> IndexPage:
-    """Looks at the index as it is now."""
+def index_page(
+    stored: StoredIndex, vector_index: VectorIndex | None, older_tables: Sequence[str]
+) -> IndexPage:
+    """The page of the index as it is now."""
     rows = stored.count()
-    return IndexPage(rows, built, examples(stored, rows), older)
+    return IndexPage(rows, vector_index, example_searches(stored, rows), older_tables)
 
 
 def index_metadata(
@@ -49,7 +51,7 @@ def index_metadata(
     stored: StoredIndex,
     written: Written,
     page: IndexPage,
-    kept: Sequence[ColumnRef],
+    kept_columns: Sequence[ColumnRef],
     *,
     seconds: float,
     partitioned: bool,
@@ -57,14 +59,14 @@ def index_metadata(
     """The metadata of one partition's materialization."""
     scanned = written.scanned
     count = "dagster/partition_row_count" if partitioned else "dagster/row_count"
-    said: dict[str, Any] = {
-        "pxt/preview": dg.MetadataValue.md(page.examples),
+    metadata: dict[str, Any] = {
+        "pxt/preview": dg.MetadataValue.md(page.example_searches),
         count: len(scanned.indexed),
         "dagster/uri": stored.uri,
         "dagster/column_schema": dg.TableSchema(
             columns=[dg.TableColumn(name, kind) for name, kind in schema_entries(stored.schema)]
         ),
-        "dagster/column_lineage": _lineage(spec, kept),
+        "dagster/column_lineage": _column_lineage(spec, kept_columns),
         "pxt/index_type": page.kind,
         "pxt/metric": spec.metric,
         "pxt/rows_indexed": page.rows,
@@ -77,32 +79,32 @@ def index_metadata(
         "pxt/seconds": seconds,
     }
     if stored.dim is not None:
-        said["pxt/dimensions"] = stored.dim
-        said["pxt/recall_at_10"] = 1.0 if page.built is None else page.built.recall
-    if page.built is not None:
-        said["pxt/recall_measured"] = (
-            f"{page.built.sample} searches for the {NEAREST} nearest rows against exact ones, when the vector index was built "
-            f"of {page.built.rows:,} rows; {page.built.probes} clusters are looked into"
+        metadata["pxt/dimensions"] = stored.dim
+        metadata["pxt/recall_at_10"] = 1.0 if page.vector_index is None else page.vector_index.recall
+    if page.vector_index is not None:
+        metadata["pxt/recall_measured"] = (
+            f"{page.vector_index.sample} searches for the {NEAREST} nearest rows against exact ones, when the vector index was built "
+            f"of {page.vector_index.rows:,} rows; {page.vector_index.probes} clusters are looked into"
         )
-    if page.older:
-        said["pxt/older_generations"] = (
-            f"{', '.join(page.older)}: made with another function, metric or key, of partitions that are not here yet; "
+    if page.older_tables:
+        metadata["pxt/older_generations"] = (
+            f"{', '.join(page.older_tables)}: made with another function, metric or key, of partitions that are not here yet; "
             "materialize these, and it is dropped"
         )
-    return said
+    return metadata
 
 
-def _lineage(spec: IndexSpec, kept: Sequence[ColumnRef]) -> dg.TableColumnLineage:
-    """Where each column comes from."""
+def _column_lineage(spec: IndexSpec, kept_columns: Sequence[ColumnRef]) -> dg.TableColumnLineage:
+    """The source columns of each column of the index."""
     sources = {name: [dg.TableColumnDep(spec.table, name)] for name in spec.row_key}
-    sources |= {ref._column: [dg.TableColumnDep(ref._asset, ref._column)] for ref in kept}
+    sources |= {ref._column: [dg.TableColumnDep(ref._asset, ref._column)] for ref in kept_columns}
     return dg.TableColumnLineage(
         {**sources, VECTOR: [dg.TableColumnDep(spec.vectors._asset, spec.vectors._column)]}
     )
 
 
-def written_line(written: Written, page: IndexPage, label: str) -> str:
-    """What was done, as a line for a log."""
+def write_summary(written: Written, page: IndexPage, label: str) -> str:
+    """What was written, as a line for a log."""
     scanned = written.scanned
     left_out = scanned.null + scanned.zeros
     return (
@@ -111,33 +113,37 @@ def written_line(written: Written, page: IndexPage, label: str) -> str:
     )
 
 
-def examples(stored: StoredIndex, rows: int) -> str:
-    """A few of its so many rows with those that are nearest to each, as a Markdown table."""
+def example_searches(stored: StoredIndex, rows: int) -> str:
+    """A few of the index's `rows` rows, with the nearest ones to each, as a Markdown table."""
     if not rows:
         return "*no rows*"
     spec = stored.spec
     searched = spec.column._column
-    shown = [searched] if searched in stored.columns else []
-    offsets = sorted({rows * i // _EXAMPLES for i in range(min(_EXAMPLES, rows))})
-    taken = stored.table.take_offsets(offsets).select([*spec.key_columns, *shown, VECTOR, ROW]).to_arrow()
-    taken = taken.filter(taken[VECTOR].is_valid())
-    vectors = [row.values.to_numpy() for row in taken[VECTOR]]
-    found = nearest(stored, vectors, Search(k=_NEIGHBOURS + 1, columns=tuple(shown))).to_pylist()
+    text_columns = [searched] if searched in stored.columns else []
+    offsets = sorted({rows * i // _MAX_EXAMPLES for i in range(min(_MAX_EXAMPLES, rows))})
+    sample = (
+        stored.table.take_offsets(offsets).select([*spec.key_columns, *text_columns, VECTOR, ROW]).to_arrow()
+    )
+    sample = sample.filter(sample[VECTOR].is_valid())
+    vectors = [row.values.to_numpy() for row in sample[VECTOR]]
+    found = nearest(stored, vectors, Search(k=_MAX_NEIGHBOURS + 1, columns=tuple(text_columns))).to_pylist()
     lines = ["| looked for | nearest | score |", "| --- | --- | --- |"]
-    for query, row in enumerate(taken.drop_columns([VECTOR, ROW]).to_pylist()):
-        others = [one for one in found if one["query"] == query and not _same(one, row, spec)]
-        for one in others[:_NEIGHBOURS]:
-            score = escaped(f"{one['score']:.3f}")
-            lines.append(f"| {_shown(row, spec, shown)} | {_shown(one, spec, shown)} | {score} |")
+    for query, row in enumerate(sample.drop_columns([VECTOR, ROW]).to_pylist()):
+        others = [other for other in found if other["query"] == query and not _is_same_row(other, row, spec)]
+        for other in others[:_MAX_NEIGHBOURS]:
+            score = escape_markdown(f"{other['score']:.3f}")
+            lines.append(
+                f"| {_row_text(row, spec, text_columns)} | {_row_text(other, spec, text_columns)} | {score} |"
+            )
     return "\n".join(lines)
 
 
-def _same(one: dict[str, Any], row: dict[str, Any], spec: IndexSpec) -> bool:
-    return all(one[name] == row[name] for name in spec.key_columns)
+def _is_same_row(other: dict[str, Any], row: dict[str, Any], spec: IndexSpec) -> bool:
+    return all(other[name] == row[name] for name in spec.key_columns)
 
 
-def _shown(row: dict[str, Any], spec: IndexSpec, columns: Sequence[str]) -> str:
+def _row_text(row: dict[str, Any], spec: IndexSpec, columns: Sequence[str]) -> str:
     key = ", ".join(f"{name}={row[name]}" for name in spec.key_columns)
     text = " ".join(str(row[name]) for name in columns if row[name] is not None)
-    text = text if len(text) <= _CHARACTERS else f"{text[:_CHARACTERS]}…"
-    return f"**{escaped(key)}** {escaped(text)}".strip()
+    text = text if len(text) <= _MAX_CHARACTERS else f"{text[:_MAX_CHARACTERS]}…"
+    return f"**{escape_markdown(key)}** {escape_markdown(text)}".strip()

@@ -1,4 +1,4 @@
-"""The column graph behind a column, down to the source columns, and a picture of it."""
+"""The graph of the columns that a column is made of, down to the source columns, and an image of it."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from pxt_assets.expressions.walk import calls, references
 from pxt_assets.index.lookup import lookups
 from pxt_assets.index.spec import IndexSpec
 
-_MOST_COLUMNS = 40
-"""Columns that are drawn: those nearest to the one whose picture it is."""
-_LONGEST = 34
+_MAX_COLUMNS = 40
+"""How many columns are drawn: those nearest to the one whose graph it is."""
+_MAX_LINE_CHARACTERS = 34
 """Characters of a line in a box."""
-_CHARACTER, _LINE, _PADDING, _GAP, _BETWEEN = 6.7, 15, 10, 14, 56
-"""Pixels: a character's width, a line's height, inside a box, between boxes one above the other, between layers."""
+_CHARACTER_WIDTH, _LINE_HEIGHT, _PADDING, _BOX_GAP, _LAYER_GAP = 6.7, 15, 10, 14, 56
+"""In pixels: a character's width, a line's height, inside a box, between boxes one above the other, between layers."""
 
 
 @dataclass(frozen=True)
@@ -27,16 +27,16 @@ class ColumnNode:
 
     name: str
     """`tickets.summary`"""
-    made_by: str = ""
+    computation: str = ""
     """`chat_completions gpt-6-luna`, `path`; empty for a source column."""
-    made_of: tuple[ColumnNode, ...] = ()
+    sources: tuple[ColumnNode, ...] = ()
 
 
-def column_of(table: str, name: str, expr: object, known: Mapping[str, ColumnNode]) -> ColumnNode:
-    """A computed column, made of those that its expression reads; `known` are the table's computed columns."""
+def column_node(table: str, name: str, expr: object, known: Mapping[str, ColumnNode]) -> ColumnNode:
+    """The node of a computed column; `known` are the nodes of the table's computed columns."""
     read = [known.get(ref._column) or ColumnNode(repr(ref)) for ref in references(expr)]
     indexes = {lookup.index.key: _index_node(lookup.index) for lookup in lookups(expr)}
-    return ColumnNode(f"{table}.{name}", made_by(expr), (*read, *indexes.values()))
+    return ColumnNode(f"{table}.{name}", computation_text(expr), (*read, *indexes.values()))
 
 
 def _index_node(index: IndexSpec) -> ColumnNode:
@@ -44,34 +44,34 @@ def _index_node(index: IndexSpec) -> ColumnNode:
     return ColumnNode(f"{'.'.join(index.table.path)}.{index.name}", f"index, {index.metric}", (searched,))
 
 
-def made_by(expr: object) -> str:
-    """What an expression applies, its functions with their models: `chat_completions gpt-6-luna`."""
-    called = [_named(call) for call in calls(expr)]
-    return " of ".join(called) if called else "path" if references(expr) else "constant"
+def computation_text(expr: object) -> str:
+    """The functions that an expression applies, with their models: `chat_completions gpt-6-luna`."""
+    call_texts = [_call_text(call) for call in calls(expr)]
+    return " of ".join(call_texts) if call_texts else "path" if references(expr) else "constant"
 
 
-def _named(call: Call) -> str:
+def _call_text(call: Call) -> str:
     model = call._arguments.get("model")
     return f"{call._function.name} {model}" if isinstance(model, str) else call._function.name
 
 
-def picture(column: ColumnNode) -> str:
+def graph_markdown(column: ColumnNode) -> str:
     """The graph as a Markdown image: sources on the left, the column itself on the right."""
-    drawn = base64.b64encode(svg(column).encode()).decode()
-    return f"![made of](data:image/svg+xml;base64,{drawn})"
+    encoded = base64.b64encode(graph_svg(column).encode()).decode()
+    return f"![made of](data:image/svg+xml;base64,{encoded})"
 
 
-def svg(column: ColumnNode) -> str:
-    """The graph as SVG. Of a large one the nearest columns, and how many more there are."""
-    shown, left_out = _nearest(column)
-    places, width, height = _laid_out(shown)
+def graph_svg(column: ColumnNode) -> str:
+    """The graph as SVG; of a large one the nearest columns and the number of the others."""
+    shown, left_out = _nearest_columns(column)
+    boxes, width, height = _layout(shown)
     marks = [
-        _arrow(places[source.name], places[one.name])
+        _arrow_svg(boxes[source.name], boxes[one.name])
         for one in shown
-        for source in one.made_of
-        if source.name in places
+        for source in one.sources
+        if source.name in boxes
     ]
-    marks += [_box(places[one.name], one, is_last=one.name == column.name) for one in shown]
+    marks += [_box_svg(boxes[one.name], one, is_last=one.name == column.name) for one in shown]
     if left_out:
         marks.append(
             f'<text x="10" y="{height + 4}" class="by">and {left_out} more columns before these</text>'
@@ -85,58 +85,58 @@ def svg(column: ColumnNode) -> str:
     )
 
 
-def _nearest(column: ColumnNode) -> tuple[list[ColumnNode], int]:
-    """The columns to draw, the given one first, and the number of those that are left out."""
+def _nearest_columns(column: ColumnNode) -> tuple[list[ColumnNode], int]:
+    """The columns to draw, the given one first, and the number of columns that are left out."""
     found: dict[str, ColumnNode] = {column.name: column}
     queue = [column]
     while queue:
-        for source in queue.pop(0).made_of:
+        for source in queue.pop(0).sources:
             if source.name not in found:
                 found[source.name] = source
                 queue.append(source)
     every = list(found.values())
-    return every[:_MOST_COLUMNS], max(len(every) - _MOST_COLUMNS, 0)
+    return every[:_MAX_COLUMNS], max(len(every) - _MAX_COLUMNS, 0)
 
 
 @dataclass(frozen=True)
-class _Place:
+class _Box:
     x: float
     y: float
     width: float
     height: float
 
 
-def _laid_out(columns: Iterable[ColumnNode]) -> tuple[dict[str, _Place], int, int]:
-    """Where each column's box is, by name, and the size of it all: layers from left to right by depth."""
+def _layout(columns: Iterable[ColumnNode]) -> tuple[dict[str, _Box], int, int]:
+    """The box of each column by name, in layers from left to right by depth, and the width and height of the image."""
     names = {one.name: one for one in columns}
     depths: dict[str, int] = {}
     for one in reversed(list(names.values())):  # sources tend to come first then
-        _depth(one, names, depths)
+        _column_depth(one, names, depths)
     layers: defaultdict[int, list[ColumnNode]] = defaultdict(list)
     for one in names.values():
         layers[depths[one.name]].append(one)
-    places: dict[str, _Place] = {}
+    boxes: dict[str, _Box] = {}
     x = float(_PADDING)
     tallest = 0.0
     for depth in sorted(layers):
-        layer = sorted(layers[depth], key=lambda one: (_middle_of_sources(one, places), one.name))
-        width = max(_width(one) for one in layer)
+        layer = sorted(layers[depth], key=lambda one: (_mean_source_y(one, boxes), one.name))
+        width = max(_box_width(one) for one in layer)
         y = float(_PADDING)
         for one in layer:
-            height = _PADDING + _LINE * len(_lines(one))
-            places[one.name] = _Place(x, y, width, height)
-            y += height + _GAP
-        tallest = max(tallest, y - _GAP)
-        x += width + _BETWEEN
-    return places, round(x - _BETWEEN + _PADDING), round(tallest + _PADDING)
+            height = _PADDING + _LINE_HEIGHT * len(_box_lines(one))
+            boxes[one.name] = _Box(x, y, width, height)
+            y += height + _BOX_GAP
+        tallest = max(tallest, y - _BOX_GAP)
+        x += width + _LAYER_GAP
+    return boxes, round(x - _LAYER_GAP + _PADDING), round(tallest + _PADDING)
 
 
-def _depth(column: ColumnNode, names: Mapping[str, ColumnNode], depths: dict[str, int]) -> int:
-    """How many columns lie between a column and its sources, of those that are drawn; without recursion's limit."""
+def _column_depth(column: ColumnNode, names: Mapping[str, ColumnNode], depths: dict[str, int]) -> int:
+    """The length of the longest path from a column to a source, of columns that are drawn; a loop, as paths may be long."""
     stack = [column]
     while stack:
         one = stack[-1]
-        sources = [source for source in one.made_of if source.name in names]
+        sources = [source for source in one.sources if source.name in names]
         unknown = [source for source in sources if source.name not in depths]
         if unknown:
             stack += unknown
@@ -146,34 +146,37 @@ def _depth(column: ColumnNode, names: Mapping[str, ColumnNode], depths: dict[str
     return depths[column.name]
 
 
-def _middle_of_sources(column: ColumnNode, places: Mapping[str, _Place]) -> float:
-    at = [places[source.name].y for source in column.made_of if source.name in places]
+def _mean_source_y(column: ColumnNode, boxes: Mapping[str, _Box]) -> float:
+    at = [boxes[source.name].y for source in column.sources if source.name in boxes]
     return sum(at) / len(at) if at else 0.0
 
 
-def _lines(column: ColumnNode) -> list[str]:
-    lines = [column.name, column.made_by] if column.made_by else [column.name]
-    return [line if len(line) <= _LONGEST else line[: _LONGEST - 1] + "…" for line in lines]
+def _box_lines(column: ColumnNode) -> list[str]:
+    lines = [column.name, column.computation] if column.computation else [column.name]
+    return [
+        line if len(line) <= _MAX_LINE_CHARACTERS else line[: _MAX_LINE_CHARACTERS - 1] + "…"
+        for line in lines
+    ]
 
 
-def _width(column: ColumnNode) -> float:
-    return 2 * _PADDING + _CHARACTER * max(len(line) for line in _lines(column))
+def _box_width(column: ColumnNode) -> float:
+    return 2 * _PADDING + _CHARACTER_WIDTH * max(len(line) for line in _box_lines(column))
 
 
-def _box(place: _Place, column: ColumnNode, *, is_last: bool) -> str:
-    name, *by = [html.escape(line, quote=False) for line in _lines(column)]
-    x, y = place.x + _PADDING, place.y + _LINE
+def _box_svg(box: _Box, column: ColumnNode, *, is_last: bool) -> str:
+    name, *by = [html.escape(line, quote=False) for line in _box_lines(column)]
+    x, y = box.x + _PADDING, box.y + _LINE_HEIGHT
     texts = f'<text x="{x:.0f}" y="{y:.0f}">{name}</text>'
     if by:
-        texts += f'<text x="{x:.0f}" y="{y + _LINE:.0f}" class="by">{by[0]}</text>'
+        texts += f'<text x="{x:.0f}" y="{y + _LINE_HEIGHT:.0f}" class="by">{by[0]}</text>'
     kind = ' class="last"' if is_last else ""
     return (
-        f'<rect x="{place.x:.0f}" y="{place.y:.0f}" width="{place.width:.0f}" height="{place.height:.0f}" rx="4"{kind}/>'
+        f'<rect x="{box.x:.0f}" y="{box.y:.0f}" width="{box.width:.0f}" height="{box.height:.0f}" rx="4"{kind}/>'
         f"{texts}"
     )
 
 
-def _arrow(source: _Place, target: _Place) -> str:
+def _arrow_svg(source: _Box, target: _Box) -> str:
     x1, y1 = source.x + source.width, source.y + source.height / 2
     x2, y2 = target.x, target.y + target.height / 2
     bend = (x2 - x1) / 2

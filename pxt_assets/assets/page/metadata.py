@@ -1,4 +1,4 @@
-"""What the UI shows of a computed column: figures, schema, lineage, a preview."""
+"""What the UI shows of a computed column: counts and costs, schema, lineage, a preview."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 import dagster as dg
 
 from pxt_assets.api.meter import Meter, cost_text, total_cost
-from pxt_assets.assets.page.lineage import ColumnNode, picture
-from pxt_assets.assets.page.preview import escaped, preview
+from pxt_assets.assets.page.lineage import ColumnNode, graph_markdown
+from pxt_assets.assets.page.preview import escape_markdown, preview
 from pxt_assets.compute.asking.progress import Progress
 from pxt_assets.compute.dry_run import Estimate
 from pxt_assets.compute.partition.column import FAILURES_KEPT, CellsFailedError, Outcome
@@ -21,12 +21,12 @@ from pxt_assets.values.types import schema_entries
 if TYPE_CHECKING:
     import pyarrow as pa
 
-_BESIDE_VALUE = (
+_RESULT_COLUMN_DESCRIPTIONS = (
     "the class of the row's error, null where it has a result",
     "the row's error in words",
     "names the request that the value answers; joins with the record of where cells come from",
 )
-"""What the columns are that stand after the value."""
+"""Descriptions of the columns after the value."""
 
 
 def materialization_metadata(
@@ -39,37 +39,41 @@ def materialization_metadata(
 ) -> dict[str, Any]:
     """The metadata of one partition's materialization."""
     count = "dagster/partition_row_count" if partitioned else "dagster/row_count"
-    said = outcome_metadata(outcome, made_of)
+    metadata = outcome_metadata(outcome, made_of)
     return {
-        **{name: said.pop(name) for name in ("pxt/summary", "pxt/preview")},
-        "pxt/made_of": dg.MetadataValue.md(picture(made_of)),
+        **{name: metadata.pop(name) for name in ("pxt/summary", "pxt/preview")},
+        "pxt/made_of": dg.MetadataValue.md(graph_markdown(made_of)),
         count: outcome.rows,
         "dagster/uri": file.uri,
         "dagster/size_bytes": file.size_bytes,
         "dagster/column_lineage": lineage,
-        **said,
+        **metadata,
     }
 
 
 def _column_schema(schema: pa.Schema, made_of: ColumnNode) -> dg.TableSchema:
-    """The stored columns, each with what it is; the keys and the value with a tag that says where they come from."""
+    """The stored columns with their descriptions; the keys and the value have a tag with their source columns."""
     table = made_of.name.rpartition(".")[0]
     entries = schema_entries(schema)
-    sources = ", ".join(source.name for source in made_of.made_of)
+    sources = ", ".join(source.name for source in made_of.sources)
     keys = [("identifies the row", f"{table}.{name}") for name, _ in entries[:-4]]
-    described = [*keys, (made_of.made_by, sources), *((what, "") for what in _BESIDE_VALUE)]
+    descriptions = [
+        *keys,
+        (made_of.computation, sources),
+        *((what, "") for what in _RESULT_COLUMN_DESCRIPTIONS),
+    ]
     return dg.TableSchema(
         columns=[
             dg.TableColumn(name, kind, what, tags={"from": source} if source else None)
-            for (name, kind), (what, source) in zip(entries, described, strict=True)
+            for (name, kind), (what, source) in zip(entries, descriptions, strict=True)
         ]
     )
 
 
 def outcome_metadata(outcome: Outcome, made_of: ColumnNode) -> dict[str, Any]:
-    """What a computation did and used, whether it was stored or was a trial."""
+    """The metadata of a finished computation, stored or a trial."""
     return {
-        "pxt/summary": dg.MetadataValue.md(summary({None: outcome})),
+        "pxt/summary": dg.MetadataValue.md(summary_table({None: outcome})),
         "pxt/preview": dg.MetadataValue.md(preview(outcome.sample)),
         "dagster/column_schema": _column_schema(outcome.schema, made_of),
         "pxt/rows_computed": outcome.computed,
@@ -81,16 +85,16 @@ def outcome_metadata(outcome: Outcome, made_of: ColumnNode) -> dict[str, Any]:
     }
 
 
-def failed_metadata(progress: Progress | None, error: BaseException | None = None) -> dict[str, Any]:
-    """What a computation took that was not finished, and why it was not."""
-    said: dict[str, Any] = {} if error is None or not str(error) else {"pxt/error": str(error)}
+def unfinished_metadata(progress: Progress | None, error: BaseException | None = None) -> dict[str, Any]:
+    """The metadata of a computation that was not finished: what it took, and why it ended."""
+    metadata: dict[str, Any] = {} if error is None or not str(error) else {"pxt/error": str(error)}
     if progress is not None:
-        said |= {
+        metadata |= {
             "pxt/rows_done": progress.done,  # failed ones included
             "pxt/rows": progress.total,
             **_meter_metadata(progress.meter, progress.seconds),
         }
-    return said
+    return metadata
 
 
 def _meter_metadata(meter: Meter, seconds: float) -> dict[str, Any]:
@@ -115,7 +119,7 @@ def _meter_metadata(meter: Meter, seconds: float) -> dict[str, Any]:
 
 
 def outcome_line(outcome: Outcome) -> str:
-    """What a computation did, as a line for a log."""
+    """What a computation did and cost, as a line for a log."""
     meter = outcome.meter
     return (
         f"{outcome.rows} rows, {outcome.computed} computed, {outcome.reused} reused, {outcome.failed} failed; "
@@ -124,7 +128,7 @@ def outcome_line(outcome: Outcome) -> str:
     )
 
 
-_SUMMARY = (
+_SUMMARY_COLUMNS = (
     "rows",
     "computed",
     "reused",
@@ -137,27 +141,29 @@ _SUMMARY = (
     "seconds",
     "limit used",
 )
-_SUMMARY_ROWS = 50
+_MAX_SUMMARY_ROWS = 50
 
 
-def summary(outcomes: Mapping[str | None, Outcome], seconds: float | None = None) -> str:
-    """What a run did, as a Markdown table: a row a partition, and one of all, which took `seconds` together."""
-    named = any(partition is not None for partition in outcomes)
-    names = ["partition", *_SUMMARY] if named else [*_SUMMARY]
+def summary_table(outcomes: Mapping[str | None, Outcome], seconds: float | None = None) -> str:
+    """What a run did, as a Markdown table: a row for each partition, and one for all, which took `seconds` together."""
+    has_partitions = any(partition is not None for partition in outcomes)
+    names = ["partition", *_SUMMARY_COLUMNS] if has_partitions else [*_SUMMARY_COLUMNS]
     lines = [f"| {' | '.join(names)} |", "|" + " ---: |" * len(names)]
-    shown = list(outcomes.items())[:_SUMMARY_ROWS]
+    shown = list(outcomes.items())[:_MAX_SUMMARY_ROWS]
     for partition, one in shown:
         cells = _summary_row([one], one.seconds)
-        lines.append(f"| {' | '.join([escaped(str(partition)), *cells] if named else cells)} |")
+        lines.append(
+            f"| {' | '.join([escape_markdown(str(partition)), *cells] if has_partitions else cells)} |"
+        )
     if len(outcomes) > len(shown):
-        lines.append(f"| … {len(outcomes) - len(shown)} more |" + " |" * len(_SUMMARY))
+        lines.append(f"| … {len(outcomes) - len(shown)} more |" + " |" * len(_SUMMARY_COLUMNS))
     if len(outcomes) > 1:
         lines.append(f"| {' | '.join(['**all**', *_summary_row(list(outcomes.values()), seconds)])} |")
     return "\n".join(lines)
 
 
 def _summary_row(outcomes: Sequence[Outcome], seconds: float | None) -> list[str]:
-    """Partitions overlap, so that their seconds do not add up."""
+    """The cells of a row; `seconds` are given, since partitions overlap and theirs do not add up."""
     meters = [one.meter for one in outcomes]
     used = [meter.limit_utilization for meter in meters if meter.limit_utilization is not None]
     counts = [
@@ -179,7 +185,7 @@ def _summary_row(outcomes: Sequence[Outcome], seconds: float | None) -> list[str
 
 
 def estimate_metadata(estimate: Estimate) -> dict[str, Any]:
-    """What computing a partition would take."""
+    """The metadata of an estimate."""
     return {
         "pxt/dry_run": True,
         "pxt/rows": estimate.rows,
@@ -228,21 +234,21 @@ def column_lineage(expr: object, name: str, key: Sequence[str], base: dg.AssetKe
 def failure_metadata(
     failures: Mapping[str | None, CellsFailedError], unfinished: Mapping[str | None, Progress]
 ) -> dict[str, Any]:
-    """The failed rows as a table on the run's page, and what was measured of the partitions that were not finished."""
+    """The metadata of a failed step: a table of the failed rows, and what unfinished partitions took."""
     records = [
         {"row": key, "error": e.errortype, "message": e.message, **({"partition": name} if name else {})}
         for name, error in failures.items()
         for key, e in error.failures
     ]
-    said: dict[str, Any] = {}
+    metadata: dict[str, Any] = {}
     if records:
         table = [dg.TableRecord(record) for record in records[:FAILURES_KEPT]]
-        said["pxt/failed_rows"] = dg.MetadataValue.table(table)
+        metadata["pxt/failed_rows"] = dg.MetadataValue.table(table)
     if len(unfinished) == 1:
         (progress,) = unfinished.values()
-        said |= failed_metadata(progress)
+        metadata |= unfinished_metadata(progress)
     elif unfinished:
         lines = [{"partition": str(name), "measured": p.log_line()} for name, p in unfinished.items()]
         table = [dg.TableRecord(line) for line in lines[:FAILURES_KEPT]]
-        said["pxt/unfinished"] = dg.MetadataValue.table(table)
-    return said
+        metadata["pxt/unfinished"] = dg.MetadataValue.table(table)
+    return metadata

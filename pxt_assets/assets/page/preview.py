@@ -1,4 +1,4 @@
-"""A few rows as a Markdown table, images as thumbnails. Whatever a cell holds is untrusted: none of it is markup."""
+"""A few rows as a Markdown table, images as thumbnails. What a cell holds is untrusted: all markup in it is escaped."""
 
 from __future__ import annotations
 
@@ -17,67 +17,67 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 _JOINER = "\u2060"
-_BESIDE = ("_errortype", "_errormsg")
+_ERROR_SUFFIXES = ("_errortype", "_errormsg")
 _CELL_CHARACTERS = 160
 _THUMBNAIL_PIXELS = 96
 _THUMBNAILS_A_CELL = 3
 _DECODED_PIXELS = 50_000_000
-"""A few KB may claim to be billions."""
+"""The most pixels that are decoded: an image of a few KB may claim to have billions."""
 _THUMBNAIL_BYTES = 40_000
-"""Of all thumbnails of a preview: it is stored in Dagster's event log."""
+"""The size of all thumbnails of a preview, which is stored in Dagster's event log."""
 
 
 def preview(rows: pa.Table) -> str:
-    """A Markdown table of some rows of a computed column; a row's error stands where its value would."""
-    beside = {f"{name}{end}" for name in rows.column_names for end in _BESIDE}
-    shown = [name for name in rows.column_names if name not in beside and name != "_digest"]
-    lines = ["| " + " | ".join(map(escaped, shown)) + " |", "|" + " --- |" * len(shown)]
-    columns = [zip(to_python(rows[name]), _errors(rows, name), strict=True) for name in shown]
+    """A Markdown table of some rows of a computed column; an error is shown in place of the value."""
+    error_columns = {f"{name}{end}" for name in rows.column_names for end in _ERROR_SUFFIXES}
+    shown = [name for name in rows.column_names if name not in error_columns and name != "_digest"]
+    lines = ["| " + " | ".join(map(escape_markdown, shown)) + " |", "|" + " --- |" * len(shown)]
+    columns = [zip(to_python(rows[name]), _error_texts(rows, name), strict=True) for name in shown]
     thumbnails = _Thumbnails()
     for row in zip(*columns, strict=True):
-        cells = [error or _cell(value, thumbnails) for value, error in row]
+        cells = [error or _cell_text(value, thumbnails) for value, error in row]
         lines.append("| " + " | ".join(cells) + " |")
     return "\n".join(lines)
 
 
-def _errors(rows: pa.Table, name: str) -> list[str | None]:
-    """The rows' errors as Markdown, None where there is none."""
-    columns = [f"{name}{end}" for end in _BESIDE]
+def _error_texts(rows: pa.Table, name: str) -> list[str | None]:
+    """The error of each row as Markdown; None where there is none."""
+    columns = [f"{name}{end}" for end in _ERROR_SUFFIXES]
     if not set(columns) <= set(rows.column_names):
         return [None] * rows.num_rows
     types, messages = (rows[column].to_pylist() for column in columns)
     return [
-        None if kind is None else f"⚠ **{escaped(kind)}**: {_shortened(message or '')}"
+        None if kind is None else f"⚠ **{escape_markdown(kind)}**: {_short_text(message or '')}"
         for kind, message in zip(types, messages, strict=True)
     ]
 
 
-def _cell(value: object, thumbnails: _Thumbnails) -> str:
+def _cell_text(value: object, thumbnails: _Thumbnails) -> str:
     if value is None:
         return "*null*"
     if isinstance(value, Media):
-        return thumbnails.of(value)
+        return thumbnails.markdown(value)
     images = value.get("data") if isinstance(value, Mapping) else value
     if _is_media_list(images):
         more = f" and {len(images) - _THUMBNAILS_A_CELL} more" if len(images) > _THUMBNAILS_A_CELL else ""
-        return " ".join(map(thumbnails.of, images[:_THUMBNAILS_A_CELL])) + more
+        return " ".join(map(thumbnails.markdown, images[:_THUMBNAILS_A_CELL])) + more
     if isinstance(value, list) and len(value) > 8 and all(isinstance(v, float) for v in value):
         head = ", ".join(f"{v:.3f}" for v in value[:4])
-        return escaped(f"[{head}, … {len(value)} numbers]")
-    text = value if isinstance(value, str) else _brief(value)
-    return _shortened(text)
+        return escape_markdown(f"[{head}, … {len(value)} numbers]")
+    text = value if isinstance(value, str) else _json_text(value)
+    return _short_text(text)
 
 
-def _shortened(text: str) -> str:
-    return escaped(text if len(text) <= _CELL_CHARACTERS else text[:_CELL_CHARACTERS] + "…")
+def _short_text(text: str) -> str:
+    return escape_markdown(text if len(text) <= _CELL_CHARACTERS else text[:_CELL_CHARACTERS] + "…")
 
 
 def _is_media_list(value: object) -> TypeGuard[list[Media]]:
     return isinstance(value, list) and bool(value) and all(isinstance(v, Media) for v in value)
 
 
-def _brief(value: object) -> str:
-    """A JSON value as text; of a model's answer what it says."""
+def _json_text(value: object) -> str:
+    """A JSON value as text; of a model's answer the text of the answer."""
     if isinstance(value, Mapping):
         if value.get("parsed") is not None:
             return str(value["parsed"])
@@ -94,21 +94,21 @@ class _Thumbnails:
     """Small copies of images, as many as a preview may hold."""
 
     def __init__(self) -> None:
-        self._left = _THUMBNAIL_BYTES
+        self._bytes_left = _THUMBNAIL_BYTES
 
-    def of(self, media: Media) -> str:
-        """The image as Markdown; a sound, and an image that cannot be opened, as what it is."""
-        if media.format in IMAGE_FORMATS and media.content is not None and self._left > 0:
+    def markdown(self, media: Media) -> str:
+        """A thumbnail of an image as Markdown; of a sound, or an image that cannot be opened, a description."""
+        if media.format in IMAGE_FORMATS and media.content is not None and self._bytes_left > 0:
             try:
                 small = _thumbnail(media.content)
-            except Exception:  # Pillow's plugins raise what they like for what is broken further in
-                return escaped(_described(media))
-            self._left -= len(small)
+            except Exception:  # Pillow's plugins raise errors of many types for broken images
+                return escape_markdown(_media_text(media))
+            self._bytes_left -= len(small)
             return f"![{media.format}](data:image/jpeg;base64,{base64.b64encode(small).decode()})"
-        return escaped(_described(media))
+        return escape_markdown(_media_text(media))
 
 
-def _described(media: Media) -> str:
+def _media_text(media: Media) -> str:
     if media.content is None:
         return "image at a URL"
     parts = [media.format or "media", f"{media.size / 1024:,.1f} KB"]
@@ -123,12 +123,12 @@ def _described(media: Media) -> str:
 
 
 def _duration(content: bytes) -> float | None:
-    """Of a sound, in seconds; None where its format does not tell, or it is broken."""
+    """The length of a sound in seconds; None where its format does not tell, or it is broken."""
     from tinytag import TinyTag
 
     try:
         return TinyTag.get(file_obj=io.BytesIO(content), tags=False).duration
-    except Exception:  # whatever a parser of foreign bytes raises
+    except Exception:  # the parser may raise anything for broken bytes
         return None
 
 
@@ -151,10 +151,10 @@ def _thumbnail(content: bytes) -> bytes:
     return target.getvalue()
 
 
-def escaped(text: str) -> str:
-    """Text as Markdown that shows it as it is: no HTML, links, images, emphasis, or table columns of its own.
+def escape_markdown(text: str) -> str:
+    """Text as Markdown that shows it as it is: without HTML, links, images, emphasis or table columns of its own.
 
-    Addresses become links after entities are read: a joiner without width keeps them apart.
+    Markdown links addresses after it has decoded entities: a zero-width joiner breaks them up.
     """
     flat = re.sub(r"\s+", " ", text).strip()
     flat = re.sub(r"://|www(?=\.)|(?=@)", rf"\g<0>{_JOINER}", flat, flags=re.IGNORECASE)

@@ -1,1 +1,1 @@
-"""One step of Dagster's: the partitions it is to make, the rows it was given, the events it records."""
+"""A Dagster step: the partitions that it materializes, the upstream rows that it reads, the events that it records."""

@@ -1,8 +1,8 @@
 """Materializations of single partitions, recorded as they finish, in a run of several.
 
-A `MaterializeResult` gives all partitions of a run the same data version and comes after the last of them. So in a run of
-several each is logged by itself, with the tags by which Dagster tells what is stale, and the result that ends the step
-records nothing more.
+A `MaterializeResult` gives all partitions of a run the same data version, and comes after the last one. So in a run of
+several partitions each is logged by itself, with the tags by which Dagster tells what is stale, and the result that ends
+the step records nothing.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ def log_materialization(
     data_version: str,
     code_version: str,
 ) -> None:
-    """Records that one partition was materialized, at once."""
+    """Records at once that one partition was materialized."""
     step = context.get_step_execution_context()
     tags = _build_data_version_tags(
         dg.DataVersion(data_version), code_version, _get_input_provenance_data(key, step), True
@@ -39,6 +39,6 @@ def log_materialization(
     context.log_event(dg.AssetMaterialization(key, partition=partition, metadata=metadata, tags=tags))
 
 
-def result_of_logged(key: dg.AssetKey) -> dg.MaterializeResult[Any]:
-    """The result of a step whose partitions are logged: those downstream may start, and nothing is recorded twice."""
+def already_logged_result(key: dg.AssetKey) -> dg.MaterializeResult[Any]:
+    """The result of a step whose partitions are logged already: downstream steps may start, nothing is recorded twice."""
     return dg.MaterializeResult(asset_key=key, metadata={SYSTEM_METADATA_KEY_SOURCE_ASSET_OBSERVATION: True})

@@ -1,4 +1,4 @@
-"""The partitions of a step, and the upstream rows of each, out of what Dagster loaded for the whole run."""
+"""The partitions of a step, and the upstream rows of each, out of the inputs that Dagster loaded for the whole run."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ from pxt_assets.storage.rows import Rows, concat_rows, rows_of
 
 
 def step_partitions(context: dg.AssetExecutionContext) -> list[str | None]:
-    """The partitions to materialize, None standing for all of an asset without partitions.
+    """The partitions that the step materializes; [None] for an asset without partitions.
 
-    A run of partitions may have assets without any, too.
+    A run of partitions may include assets without any.
     """
     partitioned = context.has_partition_key or context.has_partition_key_range
     return (
@@ -29,9 +29,9 @@ def upstream_rows(
 ) -> Rows:
     """The rows of an input that belong to one partition of the asset that is being computed.
 
-    `loaded` is what the upstream's IO manager gave for the run: rows unread by partition key (ColumnStore), a dict of
-    values by partition key (IO managers, for several partitions), or a value. Raises PartitionError for what is no table,
-    and for a partition that is not there.
+    `loaded` is what the upstream's IO manager gave for the run: a mapping of partition keys to rows that are not read yet
+    (ColumnStore), a dict of partition keys to values (other IO managers, for several partitions), or a value. Raises
+    PartitionError for a value that is no table, and for a partition that is not there.
     """
     keys = upstream_partitions(context, asset, partition)
     try:
@@ -54,7 +54,7 @@ def upstream_rows(
 def upstream_partitions(
     context: dg.AssetExecutionContext, asset: dg.AssetKey, partition: str | None
 ) -> Sequence[str] | None:
-    """The upstream's partitions that one partition of ours reads, in their order; None if it has none."""
+    """The upstream's partitions that one partition of the asset reads, in order; None if the upstream has none."""
     layer = context.job_def.asset_layer
     theirs = layer.get(asset).partitions_def if layer.has(asset) else None
     if theirs is None:
@@ -74,6 +74,6 @@ def upstream_partitions(
         mapped = mapping.get_upstream_mapped_partitions_result_for_partitions(subset, ours, theirs)
         keys = mapped.partitions_subset.get_partition_keys()
         if isinstance(theirs, dg.TimeWindowPartitionsDefinition):
-            return list(keys)  # in order as they come; there may be tens of thousands of others
+            return list(keys)  # these are in order; all keys may be tens of thousands
         wanted = set(keys)
         return [key for key in theirs.get_partition_keys() if key in wanted]

@@ -13,7 +13,7 @@ from click.testing import CliRunner, Result
 from upath import UPath
 
 from pxt_assets import OpenAIResource
-from pxt_assets.assets.cleaning.cleaning import findings, remove_finding
+from pxt_assets.assets.cleaning.leftovers import find_leftovers, remove_leftover
 from pxt_assets.cli.commands import main
 from pxt_assets.compute.cells.journal import journal_folder
 from pxt_assets.compute.claims.claim import hold_claim
@@ -250,9 +250,9 @@ class TestWhatIsLeft:
 
         def pause(_end: threading.Event, _seconds: float) -> None: ...
 
-        (found,) = findings(bench.store, bench.defined, clock=clock)
+        (found,) = find_leftovers(bench.store, bench.defined, clock=clock)
         assert found.path == claim
-        remove_finding(found, bench.store, bench.defined, clock=clock, pause=pause)
+        remove_leftover(found, bench.store, bench.defined, clock=clock, pause=pause)
         assert not claim.exists()
 
 
@@ -295,7 +295,7 @@ class TestMeanwhile:
         bench.path.unlink()
         found = bench.find()
         bench.run(ROWS)
-        monkeypatch.setattr("pxt_assets.cli.cleaning_view.findings", lambda *_: found)
+        monkeypatch.setattr("pxt_assets.cli.cleaning_view.find_leftovers", lambda *_: found)
         done = bench.gc("--delete").stdout
         assert "meanwhile" in done
         assert "removed 0 things" in done

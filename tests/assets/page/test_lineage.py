@@ -7,7 +7,7 @@ from itertools import pairwise
 import dagster as dg
 
 from pxt_assets import ColumnStore, OpenAIResource, Table
-from pxt_assets.assets.page.lineage import ColumnNode, picture, svg
+from pxt_assets.assets.page.lineage import ColumnNode, graph_markdown, graph_svg
 from pxt_assets.functions import chat_completions, embeddings
 from tests.runs import ask, materialize, rows_asset
 
@@ -15,7 +15,7 @@ SVG = "{http://www.w3.org/2000/svg}"
 
 
 def texts(column: ColumnNode) -> list[str]:
-    return [str(text.text) for text in ET.fromstring(svg(column)).iter(f"{SVG}text")]
+    return [str(text.text) for text in ET.fromstring(graph_svg(column)).iter(f"{SVG}text")]
 
 
 def graph_of(asset: dg.AssetsDefinition, result: dg.ExecuteInProcessResult) -> str:
@@ -64,7 +64,7 @@ def test_what_stands_behind_stands_to_the_left() -> None:
     """Every arrow goes from left to right."""
     source, other = ColumnNode("t.a"), ColumnNode("t.b")
     middle = ColumnNode("t.m", "path", (source,))
-    root = ET.fromstring(svg(ColumnNode("t.z", "f", (middle, other, source))))
+    root = ET.fromstring(graph_svg(ColumnNode("t.z", "f", (middle, other, source))))
     boxes = {
         str(text.text): float(text.attrib["x"])
         for text in root.iter(f"{SVG}text")
@@ -76,7 +76,7 @@ def test_what_stands_behind_stands_to_the_left() -> None:
 
 def test_boxes_of_a_layer_do_not_lie_on_each_other() -> None:
     """However many columns one is made of."""
-    root = ET.fromstring(svg(ColumnNode("t.z", "f", tuple(ColumnNode(f"t.c{i}") for i in range(12)))))
+    root = ET.fromstring(graph_svg(ColumnNode("t.z", "f", tuple(ColumnNode(f"t.c{i}") for i in range(12)))))
     tops = sorted(
         (float(box.attrib["x"]), float(box.attrib["y"]), float(box.attrib["height"]))
         for box in root.iter(f"{SVG}rect")
@@ -92,7 +92,7 @@ def test_a_large_graph_shows_the_nearest_columns() -> None:
     assert "t.c1499" in shown
     assert "t.c0" not in shown
     assert "and 1460 more columns before these" in shown
-    assert len(picture(chain(1_500))) < 30_000
+    assert len(graph_markdown(chain(1_500))) < 30_000
 
 
 def test_a_column_that_two_are_made_of_is_drawn_once() -> None:

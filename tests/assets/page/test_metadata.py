@@ -8,8 +8,8 @@ import pytest
 
 from pxt_assets import ColumnStore, OpenAIResource, Table
 from pxt_assets.api.meter import Meter
-from pxt_assets.assets.page.metadata import summary
-from pxt_assets.assets.page.preview import escaped, preview
+from pxt_assets.assets.page.metadata import summary_table
+from pxt_assets.assets.page.preview import escape_markdown, preview
 from pxt_assets.compute.partition.column import Outcome
 from pxt_assets.compute.partition.findings import Findings
 from pxt_assets.functions import embeddings
@@ -91,7 +91,7 @@ def test_seconds_of_partitions_do_not_add_up() -> None:
         data_version="",
         trial=False,
     )
-    *_, a, b, both = summary({"a": one, "b": one}, 6.0).splitlines()
+    *_, a, b, both = summary_table({"a": one, "b": one}, 6.0).splitlines()
     assert [row.split(" | ")[-2].strip() for row in (a, b, both)] == ["5.0", "5.0", "6.0"]
 
 
@@ -239,7 +239,7 @@ def test_text_is_no_markup(text: str) -> None:
 def test_a_column_name_is_no_markup() -> None:
     """Names of columns are text as well."""
     assert "<b>" not in preview(pa.table({"<b>|": [1]}))
-    assert escaped("a|b") == "a&#124;b"
+    assert escape_markdown("a|b") == "a&#124;b"
 
 
 def test_long_text_is_shortened() -> None:

@@ -10,7 +10,7 @@ import pyarrow as pa
 import pytest
 
 from pxt_assets.assets.page import preview as preview_module
-from pxt_assets.assets.page.preview import escaped, preview
+from pxt_assets.assets.page.preview import escape_markdown, preview
 from pxt_assets.values.conversion import to_arrow
 from pxt_assets.values.media import Media, open_image
 from pxt_assets.values.types import Audio, ColumnType, Image, ImageData, ImageList, Json
@@ -213,4 +213,4 @@ class TestHostileText:
 
     def test_escaping_leaves_words_alone(self):
         """What is no markup is readable in the source, too."""
-        assert escaped("Grüße 😀 100 %") == "Grüße 😀 100 %"
+        assert escape_markdown("Grüße 😀 100 %") == "Grüße 😀 100 %"

@@ -1,4 +1,4 @@
-"""Python objects that YAML names by their import path, `my_package.functions:words`."""
+"""Import paths, `my_package.functions:words`, by which YAML names Python objects."""
 
 from __future__ import annotations
 
@@ -9,19 +9,19 @@ from typing import Any
 from pxt_assets.errors import DefinitionError, did_you_mean
 
 Importer = Callable[[str], Any]
-"""Gives the object of an import path. Raises DefinitionError."""
+"""Imports the object of an import path. Raises DefinitionError."""
 
 
-def importer(absolute: Callable[[str], str]) -> Importer:
-    """An importer; `absolute` makes of a module's name that begins with a dot, `.functions`, the whole one."""
+def make_importer(absolute_name: Callable[[str], str]) -> Importer:
+    """An importer; `absolute_name` completes the name of a module that begins with a dot, `.functions`."""
 
-    def imported(path: str) -> Any:
+    def import_object(path: str) -> Any:
         name, colon, attributes = path.partition(":")
         if not colon or not name.strip(".") or not attributes:
             msg = f"got {path!r}, allowed: the import path of a Python object, my_package.my_module:its_name, or with .my_module a module beside this file"
             raise DefinitionError(msg)
         try:
-            found: Any = importlib.import_module(absolute(name))
+            found: Any = importlib.import_module(absolute_name(name))
         except Exception as e:  # whatever a module of the user's raises
             msg = f"{path}: importing {name} failed: {type(e).__name__}: {e}"
             raise DefinitionError(msg) from e
@@ -35,4 +35,4 @@ def importer(absolute: Callable[[str], str]) -> Importer:
             found = getattr(found, attribute)
         return found
 
-    return imported
+    return import_object

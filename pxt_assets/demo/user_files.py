@@ -13,7 +13,7 @@ from pxt_assets.errors import SourceError
 SUFFIXES = (".csv", ".tsv", ".jsonl", ".ndjson", ".parquet", ".pq", ".arrow", ".feather", ".ipc")
 
 
-def own_files(folder: Path) -> tuple[str, list[str]]:
+def user_files(folder: Path) -> tuple[str, list[str]]:
     """The pattern of a folder's files, and their names without the suffix: the partitions.
 
     Raises SourceError unless the folder holds files of one readable format.
@@ -24,14 +24,14 @@ def own_files(folder: Path) -> tuple[str, list[str]]:
     found = sorted(p for p in folder.iterdir() if p.suffix in SUFFIXES and not p.name.startswith("."))
     suffixes = sorted({p.suffix for p in found})
     if len(suffixes) != 1:
-        held = ", ".join(suffixes) or "none"
-        msg = f"{folder} holds files of these formats: {held}; it must hold files of one of {', '.join(SUFFIXES)}"
+        formats = ", ".join(suffixes) or "none"
+        msg = f"{folder} holds files of these formats: {formats}; it must hold files of one of {', '.join(SUFFIXES)}"
         raise SourceError(msg)
     return f"{glob.escape(str(folder.resolve()))}/{{partition_key}}{suffixes[0]}", [p.stem for p in found]
 
 
-def own_partitions(files: str) -> dg.DynamicPartitionsDefinition:
-    """The partitions of a pattern's files. Which there are is kept in the Dagster instance, not read at load time."""
+def user_partitions(files: str) -> dg.DynamicPartitionsDefinition:
+    """The partitions of a pattern's files. Their keys are stored in the Dagster instance, not read at load time."""
     return dg.DynamicPartitionsDefinition(
         name=f"files_{hashlib.blake2b(files.encode(), digest_size=6).hexdigest()}"
     )
