@@ -9,6 +9,8 @@ from typing import Any
 import httpx2
 import pytest
 from dagster._config.pythonic_config import config, resource
+from dagster._core.storage.event_log import in_memory as events_in_memory
+from dagster._core.storage.runs import in_memory as runs_in_memory
 
 from pxt_assets import ColumnStore, OpenAIResource
 from pxt_assets.simulator import SimulatorOptions, SimulatorServer
@@ -45,6 +47,15 @@ def _config_schemas_inferred_once() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patched:
         for module in (config, resource):
             patched.setattr(module, "infer_schema_from_config_class", inferred)
+        yield
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _no_migrations() -> Iterator[None]:
+    """An instance in memory loads all migrations of Dagster's databases, twice, to note that it needs none of them."""
+    with pytest.MonkeyPatch.context() as patched:
+        for storage in (runs_in_memory, events_in_memory):
+            patched.setattr(storage, "stamp_alembic_rev", lambda _config, _connection: None)
         yield
 
 
