@@ -19,18 +19,18 @@ from pxt_assets.api.sending import Sending
 from pxt_assets.api.telemetry import installed
 from pxt_assets.errors import CellError, RunError
 from pxt_assets.throttle import (
-    Breaker,
-    Kind,
+    CircuitBreaker,
+    FailureKind,
+    InFlightWindow,
     Limiter,
+    LimitUtilization,
     OutageError,
     Permit,
     Pool,
     RequestTooLarge,
-    Sized,
-    Used,
-    Window,
-    backoff,
-    classify,
+    SizedRequest,
+    backoff_seconds,
+    classify_failure,
 )
 
 if TYPE_CHECKING:
@@ -71,10 +71,10 @@ class Client:
         self._limiters: dict[int, Limiter] = {}
         self._asked: dict[tuple[str, str], Limiter] = {}
         self.max_in_flight = max_in_flight
-        self._window = Window(max_in_flight)
+        self._window = InFlightWindow(max_in_flight)
         self._random = rng or random.Random()  # noqa: S311  (jitter)
         self._say = say
-        self._breaker = Breaker(outage_timeout, self._random.random, say)
+        self._breaker = CircuitBreaker(outage_timeout, self._random.random, say)
         self._sends = 0
         self._telemetry = installed()
         self._said_until = -math.inf
@@ -120,7 +120,7 @@ class Client:
             if faults >= self._max_retries:
                 self._check_reached(failure)
                 raise CellError(failure.name, failure.message, failure.request_id)
-            await asyncio.sleep(backoff(faults, self._random.random, retry_after))
+            await asyncio.sleep(backoff_seconds(faults, self._random.random, retry_after))
             faults += 1
             sending.retried()
 
@@ -153,15 +153,15 @@ class Client:
                 return answered
             failure = answered
             meter.unsent.add(sending.task)
-            verdict = classify(failure.status, failure.type, failure.code, failure.headers)
+            verdict = classify_failure(failure.status, failure.type, failure.code, failure.headers)
             self._settle(permit, failure, verdict.kind)
-            if failure.too_large or verdict.kind is Kind.CELL:
+            if failure.too_large or verdict.kind is FailureKind.CELL:
                 name = "RequestTooLarge" if failure.too_large else failure.name
                 raise CellError(name, failure.message, failure.request_id, divisible=True)
-            if verdict.kind is Kind.FATAL:
+            if verdict.kind is FailureKind.FATAL:
                 raise failure.of_all_requests(self._where)
             self._say_if_long(verdict.retry_after)
-            if verdict.kind not in (Kind.RATE_LIMITED, Kind.SLOW_DOWN):
+            if verdict.kind not in (FailureKind.RATE_LIMITED, FailureKind.SLOW_DOWN):
                 self._went_wrong(sending.number, failure, probe=probe)
                 return failure, verdict.retry_after
             sending.rate_limited()
@@ -171,8 +171,8 @@ class Client:
         """The limiter's leave to send a request, and the money for it."""
         request, budget = sending.request, sending.meter.budget
         limiter = self._limiter(request)
-        sending.meter.used.begin(limiter)
-        sized = Sized(request.endpoint.path, request.size)
+        sending.meter.used.add(limiter)
+        sized = SizedRequest(request.endpoint.path, request.size)
         loop = asyncio.get_running_loop()
         while True:
             if budget is not None:
@@ -219,20 +219,20 @@ class Client:
         self._went_well()
         return await self._answer(sending, response.content, headers, loop.time() - sent)
 
-    def _settle(self, permit: Permit, failure: Failure, kind: Kind) -> None:
+    def _settle(self, permit: Permit, failure: Failure, kind: FailureKind) -> None:
         """Tells the limiter what became of a request that was not answered."""
-        if kind in (Kind.TRANSIENT, Kind.OVERLOADED):
+        if kind in (FailureKind.TRANSIENT, FailureKind.OVERLOADED):
             if failure.status is None:
                 permit.lost()
-            elif kind is Kind.OVERLOADED:
+            elif kind is FailureKind.OVERLOADED:
                 permit.overloaded(failure.headers)
             else:
                 permit.answered(failure.headers)
             return
         if failure.too_large:
             permit.cancel()
-        elif kind in (Kind.RATE_LIMITED, Kind.SLOW_DOWN):
-            permit.rejected(failure.headers, failure.type, slow_down=kind is Kind.SLOW_DOWN)
+        elif kind in (FailureKind.RATE_LIMITED, FailureKind.SLOW_DOWN):
+            permit.rejected(failure.headers, failure.type, slow_down=kind is FailureKind.SLOW_DOWN)
         else:
             permit.answered(failure.headers)
         self._went_well()
@@ -246,9 +246,9 @@ class Client:
                 self.simulated = response.headers.get(SIMULATED_HEADER) == "true"
         return self.simulated
 
-    def used(self) -> Used:
+    def used(self) -> LimitUtilization:
         """What is used of all limits from now on."""
-        return Used(self._limiters.values())
+        return LimitUtilization(self._limiters.values())
 
     def _limiter(self, request: Request) -> Limiter:
         asked = (request.endpoint.path, request.model)
@@ -307,7 +307,7 @@ class Client:
 
     async def _passed(self) -> bool:
         try:
-            return await self._breaker.passed()
+            return await self._breaker.wait_turn()
         except OutageError as e:
             msg = (
                 f"the API at {self._where} {e}. Cells that are finished are kept; materialize again when it answers, to "

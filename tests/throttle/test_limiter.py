@@ -4,8 +4,8 @@ import weakref
 
 import pytest
 
-from pxt_assets.throttle import Limiter, Permit, Pool, RequestTooLarge, Used
-from pxt_assets.throttle.probe import MORE_A_SECOND, PROBES
+from pxt_assets.throttle import Limiter, LimitUtilization, Permit, Pool, RequestTooLarge
+from pxt_assets.throttle.probe import PROBES, PROBES_PER_SECOND
 from tests.virtual_time import run
 
 ONE = {"requests": 1.0}
@@ -190,7 +190,7 @@ class TestProbing:
                 await limiter.acquire(ONE)
             return now()
 
-        assert run(main()) == pytest.approx(1 / MORE_A_SECOND)
+        assert run(main()) == pytest.approx(1 / PROBES_PER_SECOND)
 
 
 class TestRejection:
@@ -397,7 +397,7 @@ class TestPools:
             limiter = Limiter(Pool(), clock=lambda: 1e6 + loop.time())
             (await limiter.acquire(ONE)).answered(headers(60, 0))
             await limiter.acquire(ONE)
-            assert limiter.pool.buckets["requests"].updated > 1e6
+            assert limiter.pool.buckets["requests"].updated_at > 1e6
             return now()
 
         assert run(main()) == pytest.approx(1.3, abs=1e-3)
@@ -469,10 +469,10 @@ def test_utilization_is_counted_anew_after_a_restart():
         for _ in range(10):
             (await limiter.acquire({"requests": 1.0})).lost()
         before = limiter.statistics().utilization
-        used = Used([limiter])
+        used = LimitUtilization([limiter])
         for _ in range(585):
             (await limiter.acquire({"requests": 1.0})).lost()
-        return before, used.share
+        return before, used.utilization
 
     before, after = run(main())
     assert before is not None

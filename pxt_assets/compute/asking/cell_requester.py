@@ -162,7 +162,7 @@ class Asker:
             finally:  # whatever interrupts that
                 self._calls.close()
                 await to_its_end(in_thread(self._flush_rest))
-            self.meter.limit_utilization = self.meter.used.share
+            self.meter.limit_utilization = self.meter.used.utilization
 
     def _flush_rest(self) -> None:
         """Writes what waits in memory. Raises RunError; of two errors the first is told with the other."""

@@ -10,7 +10,7 @@ from contextvars import ContextVar
 from dataclasses import dataclass
 
 from pxt_assets.api.meter import Meter, dollars, total_cost
-from pxt_assets.throttle import Used
+from pxt_assets.throttle import LimitUtilization
 
 _LOG_SECONDS = 10.0
 _REPORT_SECONDS = 0.2
@@ -70,7 +70,9 @@ class Board:
     used of the limits.
     """
 
-    def __init__(self, name: str = "", partitions: int = 1, used: Callable[[], Used] = Used) -> None:
+    def __init__(
+        self, name: str = "", partitions: int = 1, used: Callable[[], LimitUtilization] = LimitUtilization
+    ) -> None:
         self._name = name
         self._partitions = partitions
         self._used = used
@@ -78,7 +80,7 @@ class Board:
         self._ended: dict[str, Progress] = {}
         self._done_before = 0
         self._line_at = time.monotonic()
-        self._used_since_line: Used | None = None
+        self._used_since_line: LimitUtilization | None = None
 
     @contextmanager
     def showing(self, label: str, progress: Callable[[], Progress]) -> Iterator[None]:
@@ -115,7 +117,7 @@ class Board:
         done, total = sum(p.done for p in seen), sum(p.total for p in seen)
         rate = (done - self._done_before) / (now - self._line_at) if now > self._line_at else 0.0
         since = [p.meter.used for p in seen] if self._used_since_line is None else [self._used_since_line]
-        used = max((share for one in since if (share := one.share) is not None), default=None)
+        used = max((share for one in since if (share := one.utilization) is not None), default=None)
         self._done_before, self._line_at, self._used_since_line = done, now, self._used()
         name = self._name
         if self._partitions == 1:

@@ -10,7 +10,7 @@ from pxt_assets.api.client import Client
 from pxt_assets.compute.asking.in_flight_bound import Room
 from pxt_assets.compute.asking.progress import Board
 from pxt_assets.errors import RunError
-from pxt_assets.throttle import Used
+from pxt_assets.throttle import LimitUtilization
 
 _COMMITS = 2
 """Files that are written at once, each of which takes memory for some row groups."""
@@ -29,7 +29,7 @@ class Shared:
     def __init__(self, client: Client | None = None, *, name: str = "", partitions: int = 1) -> None:
         self.client = client
         self.room = Room(0 if client is None else 2 * client.max_in_flight)
-        self.board = Board(name, partitions, Used if client is None else client.used)
+        self.board = Board(name, partitions, LimitUtilization if client is None else client.used)
         self.commits = asyncio.Semaphore(_COMMITS)
         self.is_stopped = False
         self._asking: set[Callable[[BaseException], None]] = set()
