@@ -1,4 +1,4 @@
-"""What a request and its pool exchange: the request's size, its admission, and the error that it is too large."""
+"""What a request and its pool exchange: its size, its admission, and the error that it is too large."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field

@@ -1,4 +1,4 @@
-"""A circuit breaker: during an outage of the server requests pause, single probes go, and a long outage is an error."""
+"""A circuit breaker: during an outage requests pause and single probes go; a long outage is an error."""
 
 import asyncio
 from collections import deque
@@ -19,9 +19,10 @@ class OutageError(Exception):
 class CircuitBreaker:
     """Holds requests back while a server answers nothing but faults.
 
-    After a pause that doubles each time, one request is let through as a probe; the first answer lets all go on.
-    After `timeout` seconds of outage all waiting requests get an `OutageError`. For one event loop. `random` gives
-    a number in [0, 1); `report` is told of the outage's beginning, of each probe, and of its end.
+    After a pause that doubles each time, one request is let through as a probe; the first answer lets all go
+    on. After `timeout` seconds of outage all waiting requests get an `OutageError`. For one event loop.
+    `random` gives a number in [0, 1); `report` is told of the outage's beginning, of each probe, and of its
+    end.
     """
 
     def __init__(self, timeout: float, random: Callable[[], float], report: Callable[[str], None]) -> None:

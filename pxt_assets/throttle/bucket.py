@@ -7,8 +7,8 @@ level it had then, and compares that with what the answer reports. The differenc
 level now. Requests in flight, other users of the key, misjudged costs, lost requests and a changed limit
 all show as a correction, so none of them is tracked.
 
-Corrections that continue in one direction are the traffic of others. Answers that take half a minute report it
-half a minute late, so its rate, the drain, is averaged and subtracted from the refill.
+Corrections that continue in one direction are the traffic of others. Answers that take half a minute report
+it half a minute late, so its rate, the drain, is averaged and subtracted from the refill.
 
 Every time is in seconds on one monotonic clock, which the caller passes in.
 """
@@ -170,10 +170,10 @@ class Bucket:
     ) -> bool:
         """Correct the level by what the answer to `grant` reported; return whether the limit changed.
 
-        Readings come in any order; one is ignored when that of a later burst has been seen, since that
-        one has measured this request too. `charged` is false for a 429: the server did not charge the
-        request, and its reading is the level without it. `cost_share` is what such requests are known to cost by
-        now, as a share of what the grant took.
+        Readings come in any order; one is ignored when that of a later burst has been seen, since that one
+        has measured this request too. `charged` is false for a 429: the server did not charge the request,
+        and its reading is the level without it. `cost_share` is what such requests are known to cost by now,
+        as a share of what the grant took.
 
         When the server measured, it may not have seen all of the burst that were granted before this
         request, and may have seen some of those granted after. The level is therefore known only within
@@ -264,7 +264,8 @@ class Bucket:
 def average_drain(drain: float, taken: float, seconds: float, rate: float) -> float:
     """Return `drain`, the average of what others take a second, after `seconds` in which they took `taken` units.
 
-    `rate` is the refill a second. More than that is no traffic but a fault or a new limit, and does not count.
+    `rate` is the refill a second. More than that is no traffic but a fault or a new limit, and does not
+    count.
     """
     if abs(taken) > rate * seconds:
         return drain

@@ -6,7 +6,8 @@ arrived: `x-ratelimit-limit-requests: 10000`, `x-ratelimit-remaining-requests: 9
 `input-images`; any other name is read in the same way.
 (https://platform.openai.com/docs/guides/rate-limits#rate-limits-in-headers)
 
-Anything absent or malformed gives no reading. Nothing in here raises: a bad header must not lose a paid answer.
+Anything absent or malformed gives no reading. Nothing in here raises: a bad header must not lose a paid
+answer.
 """
 
 import math
@@ -37,8 +38,8 @@ class Reading(NamedTuple):
 def read_rate_limits(headers: Mapping[str, str]) -> dict[str, Reading]:
     """Return the reading of every dimension that the headers name with a limit and what remains of it.
 
-    Header names may be in any case. A negative number counts as absent (Azure sends -1 for "not known").
-    The numbers are returned as sent: a zero limit, or more remaining than the limit, is for the bucket to judge.
+    Header names may be in any case. A negative number counts as absent (Azure sends -1 for "not known"). The
+    numbers are returned as sent: a zero limit, or more remaining than the limit, is for the bucket to judge.
     """
     texts: dict[str, list[str | None]] = {}
     for name, value in headers.items():

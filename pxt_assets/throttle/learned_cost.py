@@ -1,10 +1,10 @@
 """What a server charges for a request, learned from what is left afterwards.
 
-Each answer reports what was left when its request arrived. Between two answers the server charged for the requests
-in between, but not visibly for each: whether `max_tokens`, tools or images count differs between endpoints, servers
-and years. So the sizes of all requests are added up, and what was charged between two answers is compared with the
-sizes granted between them. This is a linear regression, updated by a Kalman filter whose state is the price of each
-part of a size, and the level of the server's bucket.
+Each answer reports what was left when its request arrived. Between two answers the server charged for the
+requests in between, but not visibly for each: whether `max_tokens`, tools or images count differs between
+endpoints, servers and years. So the sizes of all requests are added up, and what was charged between two
+answers is compared with the sizes granted between them. This is a linear regression, updated by a Kalman
+filter whose state is the price of each part of a size, and the level of the server's bucket.
 """
 
 import math
@@ -27,7 +27,7 @@ _OUTLIER = 5.0
 _OUTLIERS = 8
 """Outliers in a row, all to the same side, that show the prices to be wrong."""
 _OTHERS_SHARE = 0.02
-"""Share of the refill that others may take unseen: by it the spread of the level grows with the square root of time."""
+"""Share of the refill that others may take unseen: it makes the spread of the level grow with time's square root."""
 _SPACING_SECONDS = 0.02
 """Answers to requests granted closer together are skipped once the prices are known well."""
 _JUDGE_EVERY = 8

@@ -33,7 +33,8 @@ class Statistics:
     """Seconds that requests waited for the limit, summed over all requests."""
     utilization: float | None
     """Share, 0 to 1, of what the limit allowed between the first and the last grant that was used, of the
-    dimension used most. What others took on the same account does not count as allowed. None while no limit is
+    dimension used most. What others took on the same account does not count as allowed. None while no limit
+    is
     known."""
 
 
@@ -65,8 +66,8 @@ class Permit:
     ) -> None:
         """Report a 429, which was not charged, by its headers, and hold the pool until its retry-after.
 
-        `short_dimension` is the dimension that fell short, if the error says so. With `slow_down` the server asked
-        for slower growth, and the rate is cut.
+        `short_dimension` is the dimension that fell short, if the error says so. With `slow_down` the server
+        asked for slower growth, and the rate is cut.
         """
         if self._settle():
             if slow_down:
@@ -97,9 +98,9 @@ class Permit:
 class Limiter:
     """Grants the requests of one event loop in the order they came, as a pool allows.
 
-    Make it in a running event loop, and use it in that one only; the pool outlives it. `clock` returns seconds and
-    must agree with the clock of other users of the pool. By default it is the loop's own, which is
-    `time.monotonic`.
+    Make it in a running event loop, and use it in that one only; the pool outlives it. `clock` returns
+    seconds and must agree with the clock of other users of the pool. By default it is the loop's own, which
+    is `time.monotonic`.
     """
 
     def __init__(self, pool: Pool, clock: Callable[[], float] | None = None) -> None:
@@ -174,7 +175,7 @@ class Limiter:
         return self.pool.totals(self._clock())
 
     def utilization(self, since: Mapping[str, tuple[float, float]]) -> float | None:
-        """Return the used share, 0 to 1, of what the limit allowed from `since`, an earlier `totals`, to the last grant."""
+        """Return the used share, 0 to 1, of what the limit allowed from `since`, a `totals`, to the last grant."""
         return self.pool.utilization(since, self._granted_at, self._clock())
 
     def _answered(self, admission: Admission, headers: Mapping[str, str]) -> None:

@@ -43,10 +43,10 @@ class Queue(Protocol):
 class Pool:
     """The buckets of one pool, and the time until which it is held.
 
-    `rpm` is the rate, in requests/minute, that applies while the endpoint reports no limit of requests; None to go
-    by the headers alone. Until a header or a rate is known, the pool probes: a few requests may be in flight, and
-    more with each answer and each second. An endpoint that reports no limits is not throttled until it rejects a
-    request; then it is held, and a rate that it allows is sought.
+    `rpm` is the rate, in requests/minute, that applies while the endpoint reports no limit of requests; None
+    to go by the headers alone. Until a header or a rate is known, the pool probes: a few requests may be in
+    flight, and more with each answer and each second. An endpoint that reports no limits is not throttled
+    until it rejects a request; then it is held, and a rate that it allows is sought.
 
     `share` keeps the buckets: this process alone by default, or a ledger.
 
@@ -110,8 +110,9 @@ class Pool:
     ) -> Admission | float:
         """Let a request pass, or return the seconds until it may (infinite: not before another answer).
 
-        `costs` is what the request takes, by dimension; what `sized` takes of the other dimensions is learned.
-        `in_flight` is the number of the caller's requests in flight. Raises `RequestTooLarge` if it can never pass.
+        `costs` is what the request takes, by dimension; what `sized` takes of the other dimensions is
+        learned. `in_flight` is the number of the caller's requests in flight. Raises `RequestTooLarge` if it
+        can never pass.
         """
         with self._lock:
             for dimension in (*costs, "tokens") if sized else costs:
@@ -186,9 +187,10 @@ class Pool:
     ) -> bool:
         """Apply what a 429 reported, and hold the pool; return whether a limit changed or became known.
 
-        `short_dimension` is the dimension that fell short, if the server says so. The hold lasts `retry_after` seconds.
-        Without that, and if the readings do not show that less was left than the request takes, the cause is
-        unknown: then the pool pauses, twice as long each time it is rejected again, up to a minute.
+        `short_dimension` is the dimension that fell short, if the server says so. The hold lasts
+        `retry_after` seconds. Without that, and if the readings do not show that less was left than the
+        request takes, the cause is unknown: then the pool pauses, twice as long each time it is rejected
+        again, up to a minute.
         """
         with self._lock:
             self._tariff.learn_from_rejection(admission, readings, retry_after, short_dimension)
@@ -223,9 +225,9 @@ class Pool:
     def utilization(self, since: Mapping[str, tuple[float, float]], until: float, now: float) -> float | None:
         """Return the used share, 0 to 1, of what the limit allowed, of the dimension used most.
 
-        Allowed is what the bucket held at `since` (an earlier result of `totals`) plus the refill from then to the
-        time `until`, less what others took. That is: what was taken, what was lost because the bucket was full,
-        and what was left at `until`. None while no limit is known.
+        Allowed is what the bucket held at `since` (an earlier result of `totals`) plus the refill from then
+        to the time `until`, less what others took. That is: what was taken, what was lost because the bucket
+        was full, and what was left at `until`. None while no limit is known.
         """
         shares = []
         with self._lock:

@@ -61,7 +61,7 @@ class InFlightWindow:
             self._admit()
 
     def failed(self) -> None:
-        """Count a timeout, a dropped connection or a 5xx; many of them narrow the window, once for the requests in flight."""
+        """Count a timeout, a dropped connection or a 5xx; many of them narrow the window, once a window."""
         self._fault_share += (1 - self._fault_share) / ANSWERS_REMEMBERED
         self._until_narrowing -= 1
         if self._fault_share > HIGHEST_FAULT_SHARE and self._until_narrowing <= 0:

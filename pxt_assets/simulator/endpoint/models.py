@@ -107,8 +107,8 @@ def is_served_at(endpoint: str, model: str) -> bool:
 def model_family(model: str) -> str:
     """The group that shares a limit with `model`: its name without the date of a snapshot, or "latest".
 
-    >>> model_family("gpt-4o-mini-2024-07-18"), model_family("gpt-3.5-turbo-0125"), model_family("chatgpt-4o-latest")
-    ('gpt-4o-mini', 'gpt-3.5-turbo', 'chatgpt-4o')
+    >>> model_family("gpt-4o-mini-2024-07-18"), model_family("chatgpt-4o-latest")
+    ('gpt-4o-mini', 'chatgpt-4o')
     """
     return _SNAPSHOT.sub("", model)
 

@@ -13,8 +13,8 @@ def draw_edit(
 ) -> Image.Image:
     """The first of `images`, scaled to `size`, with a picture of `prompt` in its `edit_area`.
 
-    `edit_area` is 255 where the picture is to be edited. Without one, that is where the picture is transparent,
-    or else its lower band. The other pictures are shown small along the upper edge.
+    `edit_area` is 255 where the picture is to be edited. Without one, that is where the picture is
+    transparent, or else its lower band. The other pictures are shown small along the upper edge.
     """
     first = images[0]
     transparent = transparency_mask(first)

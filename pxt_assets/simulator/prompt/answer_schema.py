@@ -10,7 +10,8 @@ from pxt_assets.simulator.prompt.tools import read_name
 def read_answer_schema(value: dict[str, Any], path: str, *, strict_param: str) -> dict[str, Any]:
     """The schema of an object with `name`, `schema` and `strict`; `path` is its path in the request.
 
-    Raises a 400 for a malformed one. `strict_param` is the parameter that the API names in the error for a strict schema that is not closed.
+    Raises a 400 for a malformed one. `strict_param` is the parameter that the API names in the error for a
+    strict schema that is not closed.
     """
     name = read_name(value, path)
     arguments.check_string(value, "description", at=path)

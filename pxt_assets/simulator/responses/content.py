@@ -31,7 +31,7 @@ class Content:
 
 
 def read_content(content: Any, role: str, path: str) -> Content:
-    """The content in a string, or in a list of the parts that `role` may send; `path` is its path in the request.
+    """The content in a string or a list of the parts that `role` may send; `path` is its path in the request.
 
     Raises a 400 for a malformed one.
     """

@@ -22,8 +22,8 @@ def continue_conversation(
 ) -> Continuation:
     """The conversation of an earlier answer, if one is named, with `items` added.
 
-    Raises a 400 for an answer that is not among those `stored`, and for a call without an output or the reverse;
-    a 404 for an unknown reference.
+    Raises a 400 for an answer that is not among those `stored`, and for a call without an output or the
+    reverse; a 404 for an unknown reference.
     """
     conversation, call_ids, answered_call_ids = Conversation(), set[str](), set[str]()
     if previous_response_id is not None:

@@ -32,7 +32,7 @@ class ResponseCall:
         return self.request.model
 
     def continue_from(self, stored: ResponsesOfKey) -> "ResponseCall":
-        """The call with the conversation that it continues, which is one of `stored`; its answer will be stored there.
+        """The call with the conversation that it continues, one of `stored`; its answer will be stored there.
 
         Raises a 400 or a 404 for a reference that leads nowhere.
         """

@@ -1,8 +1,8 @@
 """The simulator as an ASGI application.
 
 A request to an endpoint passes, in this order: the key (401), the body (400), the model (404), the limits
-(429), the latency, a fault if one is drawn for it (5xx or a broken connection), and the answer. As at the API it
-is charged when it arrives, before the latency; a request refused by the first three is not charged.
+(429), the latency, a fault if one is drawn for it (5xx or a broken connection), and the answer. As at the API
+it is charged when it arrives, before the latency; a request refused by the first three is not charged.
 """
 
 import asyncio

@@ -1,8 +1,8 @@
 """The arithmetic of the ledger: it changes the rows of a pool, whatever database stores them.
 
-A row is the copy of one of the server's buckets, less everything that is leased to a process. A lease may take
-more than the row holds above its reserve; it then begins when that much has flowed in. So processes that want more
-than there is are served in the order they asked, and none of them has to ask twice.
+A row is the copy of one of the server's buckets, less everything that is leased to a process. A lease may
+take more than the row holds above its reserve; it then begins when that much has flowed in. So processes that
+want more than there is are served in the order they asked, and none of them has to ask twice.
 """
 
 import math

@@ -40,8 +40,8 @@ class LeaseGrant(NamedTuple):
 class LeasedBucket(LeasedUnits):
     """A `SharedBucket` whose units are leased from a ledger.
 
-    While the ledger cannot be reached, a `Bucket` with this process's part of the limit stands in for it. What
-    is taken meanwhile is reported when the ledger is back.
+    While the ledger cannot be reached, a `Bucket` with this process's part of the limit stands in for it.
+    What is taken meanwhile is reported when the ledger is back.
     """
 
     def __init__(

@@ -142,7 +142,7 @@ class LedgerShare:
         self._wake()
 
     def fail(self, reason: str, now: float, *, closing: bool = False) -> None:
-        """Go on without the ledger, and try again after a pause that doubles each time; when `closing`, once it is needed."""
+        """Go on without the ledger, and try again after a pause that doubles; when `closing`, once it is needed."""
         with self.lock:
             if not self._pauses:
                 _log.warning(

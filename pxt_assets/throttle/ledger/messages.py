@@ -23,7 +23,7 @@ class Measurement:
     age: float = 0.0
     """Seconds since the request was granted."""
     leased: float = math.inf
-    """Units leased in all until the exchange before the grant, plus those of this process since; infinite if unknown."""
+    """Units leased in all until the exchange before the grant, and by this process since; infinite if unknown."""
     leased_by_others: float | None = None
     """Units that others leased between the exchanges before and after the grant; None if this is the one after."""
     elapsed_share: float = 1.0

@@ -1,7 +1,7 @@
 """The text embedded in a simulated sound: a comment in its tags, found by the words that it begins with.
 
-The comment is in one piece and in UTF-8 in every format, so it is searched in a file's bytes rather than in the
-tags of six containers. So it also survives a conversion that keeps comments, into m4a or webm.
+The comment is in one piece and in UTF-8 in every format, so it is searched in a file's bytes rather than in
+the tags of six containers. So it also survives a conversion that keeps comments, into m4a or webm.
 """
 
 import re
