@@ -87,7 +87,7 @@ class Budget:
         self.spent_usd += cost_usd
         if usage is not None:
             observed = ObservedUsage(
-                1, request.size.least + request.size.tools, usage.input_tokens, usage.output_tokens
+                1, request.size.least_tokens + request.size.tools, usage.input_tokens, usage.output_tokens
             )
             self._estimator.learn(request.model, observed)
 

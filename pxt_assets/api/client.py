@@ -19,18 +19,18 @@ from pxt_assets.api.request_tracker import RequestTracker
 from pxt_assets.api.telemetry import find_telemetry
 from pxt_assets.errors import CellError, RunError
 from pxt_assets.throttle import (
-    Breaker,
-    Kind,
+    CircuitBreaker,
+    FailureKind,
+    InFlightWindow,
     Limiter,
+    LimitUtilization,
     OutageError,
     Permit,
     Pool,
     RequestTooLarge,
-    Sized,
-    Used,
-    Window,
-    backoff,
-    classify,
+    SizedRequest,
+    backoff_seconds,
+    classify_failure,
 )
 
 if TYPE_CHECKING:
@@ -71,10 +71,10 @@ class Client:
         self._limiters_by_pool: dict[int, Limiter] = {}
         self._limiters_by_model: dict[tuple[str, str], Limiter] = {}
         self.max_in_flight = max_in_flight
-        self._window = Window(max_in_flight)
+        self._window = InFlightWindow(max_in_flight)
         self._random = rng or random.Random()  # noqa: S311  (jitter)
         self._say = say
-        self._breaker = Breaker(outage_timeout, self._random.random, say)
+        self._breaker = CircuitBreaker(outage_timeout, self._random.random, say)
         self._send_count = 0
         self._telemetry = find_telemetry()
         self._wait_reported_until = -math.inf
@@ -120,7 +120,7 @@ class Client:
             if faults >= self._max_retries:
                 self._check_reachable(failure)
                 raise CellError(failure.name, failure.message, failure.request_id)
-            await asyncio.sleep(backoff(faults, self._random.random, retry_after))
+            await asyncio.sleep(backoff_seconds(faults, self._random.random, retry_after))
             faults += 1
             tracker.retried()
 
@@ -153,15 +153,15 @@ class Client:
                 return outcome
             failure = outcome
             meter.unsent_tasks.add(tracker.task)
-            verdict = classify(failure.status, failure.type, failure.code, failure.headers)
+            verdict = classify_failure(failure.status, failure.type, failure.code, failure.headers)
             self._tell_limiter(permit, failure, verdict.kind)
-            if failure.too_large or verdict.kind is Kind.CELL:
+            if failure.too_large or verdict.kind is FailureKind.CELL:
                 name = "RequestTooLarge" if failure.too_large else failure.name
                 raise CellError(name, failure.message, failure.request_id, divisible=True)
-            if verdict.kind is Kind.FATAL:
+            if verdict.kind is FailureKind.FATAL:
                 raise failure.fatal_error(self._api_url)
             self._report_long_wait(verdict.retry_after)
-            if verdict.kind not in (Kind.RATE_LIMITED, Kind.SLOW_DOWN):
+            if verdict.kind not in (FailureKind.RATE_LIMITED, FailureKind.SLOW_DOWN):
                 self._note_fault(tracker.number, failure, probe=probe)
                 return failure, verdict.retry_after
             tracker.rate_limited()
@@ -171,8 +171,8 @@ class Client:
         """The limiter's permit to send a request, once its expected cost is reserved in the budget."""
         request, budget = tracker.request, tracker.meter.budget
         limiter = self._limiter(request)
-        tracker.meter.limit_usage.begin(limiter)
-        sized = Sized(request.endpoint.path, request.size)
+        tracker.meter.limit_usage.add(limiter)
+        sized = SizedRequest(request.endpoint.path, request.size)
         loop = asyncio.get_running_loop()
         while True:
             if budget is not None:
@@ -219,20 +219,20 @@ class Client:
         self._note_success()
         return await self._read_answer(tracker, response.content, headers, loop.time() - sent)
 
-    def _tell_limiter(self, permit: Permit, failure: Failure, kind: Kind) -> None:
+    def _tell_limiter(self, permit: Permit, failure: Failure, kind: FailureKind) -> None:
         """Tells the limiter what became of a request that was not answered."""
-        if kind in (Kind.TRANSIENT, Kind.OVERLOADED):
+        if kind in (FailureKind.TRANSIENT, FailureKind.OVERLOADED):
             if failure.status is None:
                 permit.lost()
-            elif kind is Kind.OVERLOADED:
+            elif kind is FailureKind.OVERLOADED:
                 permit.overloaded(failure.headers)
             else:
                 permit.answered(failure.headers)
             return
         if failure.too_large:
             permit.cancel()
-        elif kind in (Kind.RATE_LIMITED, Kind.SLOW_DOWN):
-            permit.rejected(failure.headers, failure.type, slow_down=kind is Kind.SLOW_DOWN)
+        elif kind in (FailureKind.RATE_LIMITED, FailureKind.SLOW_DOWN):
+            permit.rejected(failure.headers, failure.type, slow_down=kind is FailureKind.SLOW_DOWN)
         else:
             permit.answered(failure.headers)
         self._note_success()
@@ -246,9 +246,9 @@ class Client:
                 self.simulated = response.headers.get(SIMULATED_HEADER) == "true"
         return self.simulated
 
-    def limit_usage(self) -> Used:
+    def limit_usage(self) -> LimitUtilization:
         """Measures what is used of all limits from now on."""
-        return Used(self._limiters_by_pool.values())
+        return LimitUtilization(self._limiters_by_pool.values())
 
     def _limiter(self, request: Request) -> Limiter:
         key = (request.endpoint.path, request.model)
@@ -309,7 +309,7 @@ class Client:
 
     async def _wait_for_breaker(self) -> bool:
         try:
-            return await self._breaker.passed()
+            return await self._breaker.wait_turn()
         except OutageError as e:
             msg = (
                 f"the API at {self._api_url} {e}. Cells that are finished are kept; materialize again when it answers, to "

@@ -53,7 +53,9 @@ class Estimator:
         if endpoint.charged_usage is not None:
             return replace(endpoint.charged_usage(request.body), output_tokens=round(output))
         ratio = known.input_tokens / known.estimated_tokens if known.estimated_tokens else 1.0
-        return Usage(input_tokens=round((size.least + size.tools) * ratio), output_tokens=round(output))
+        return Usage(
+            input_tokens=round((size.least_tokens + size.tools) * ratio), output_tokens=round(output)
+        )
 
     def cost_usd(self, request: Request) -> float | None:
         """What one request is expected to cost in US dollars; None where no price is known."""

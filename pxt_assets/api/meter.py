@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from pxt_assets.api.budget import Budget
 from pxt_assets.api.pricing import cost_usd
 from pxt_assets.api.request import Usage
-from pxt_assets.throttle import Used
+from pxt_assets.throttle import LimitUtilization
 
 
 @dataclass
@@ -33,7 +33,7 @@ class Meter:
     """US dollars, None as soon as one answer's price is unknown."""
     limit_utilization: float | None = None
     """Share of what the limits allowed that was used meanwhile, 0 to 1, None where no limit is known."""
-    limit_usage: Used = field(default_factory=Used)
+    limit_usage: LimitUtilization = field(default_factory=LimitUtilization)
     """What this process has used of the limits since the first request."""
     latencies: array[float] = field(default_factory=lambda: array("d"))
     """Seconds from sending a request to its answer, one for each answer."""

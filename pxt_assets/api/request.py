@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, fields
 from functools import cached_property
 from typing import Any, Protocol
 
-from pxt_assets.throttle.cost import Size
+from pxt_assets.throttle.cost import RequestSize
 from pxt_assets.values.digest import digest
 from pxt_assets.values.json_text import canonical_json, dumps
 from pxt_assets.values.media import MediaArgument
@@ -63,7 +63,7 @@ class Endpoint:
     """`/chat/completions`: below the base URL."""
     parse: Callable[[bytes, Mapping[str, Any]], ParsedAnswer]
     """(the answer's body, the request's) -> values. Raises ValueError for a body that is not such an answer."""
-    size: Callable[[Mapping[str, Any]], Size] = field(default=lambda _body: Size())
+    size: Callable[[Mapping[str, Any]], RequestSize] = field(default=lambda _body: RequestSize())
     """What a body holds that the API's limiter may charge for."""
     sends_limits: bool = True
     """Whether answers carry rate-limit headers; if not, requests are paced at a configured rate."""
@@ -160,14 +160,14 @@ class Request:
         return digest(*parts)
 
     @cached_property
-    def size(self) -> Size:
+    def size(self) -> RequestSize:
         """What the API's limiter may charge for."""
         return self.endpoint.size(self.body)
 
     @property
     def tokens(self) -> float:
         """The least estimated tokens that it takes from the token bucket."""
-        return self.size.least
+        return self.size.least_tokens
 
     @property
     def model(self) -> str:

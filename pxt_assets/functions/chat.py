@@ -27,7 +27,7 @@ from pxt_assets.functions.structured import (
     with_structured,
 )
 from pxt_assets.local.structured_schema import Structured, response_schema
-from pxt_assets.throttle import Size, size_of
+from pxt_assets.throttle import RequestSize, request_size
 from pxt_assets.values.types import Json
 
 _TEXT = {"type": "string"}
@@ -63,7 +63,7 @@ def _parse(body: bytes, _asked: Mapping[str, Any]) -> ParsedAnswer:
     return ParsedAnswer([answer], usage_of(answer), model_of(answer))
 
 
-def _size(body: Mapping[str, Any]) -> Size:
+def _size(body: Mapping[str, Any]) -> RequestSize:
     characters = images = 0
     for message in body["messages"]:
         content = message.get("content")
@@ -74,7 +74,7 @@ def _size(body: Mapping[str, Any]) -> Size:
                 is_part = isinstance(part, dict)
                 characters += len(str(part.get("text", ""))) if is_part else 0
                 images += is_part and part.get("type") == "image_url"
-    return size_of(
+    return request_size(
         characters,
         messages=len(body["messages"]),
         images=images,

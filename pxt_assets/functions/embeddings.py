@@ -10,7 +10,7 @@ from typing import Any
 from pxt_assets.api.request import Endpoint, ParsedAnswer
 from pxt_assets.errors import CellError
 from pxt_assets.functions.declare import api_function, model_of, shown, text_of, usage_of, with_kwargs
-from pxt_assets.throttle import Size, size_of
+from pxt_assets.throttle import RequestSize, request_size
 from pxt_assets.values.types import Array
 
 MAX_INPUTS = 2_048
@@ -57,9 +57,9 @@ def _vector(embedding: object) -> Any:
     return vector
 
 
-def _size(body: Mapping[str, Any]) -> Size:
+def _size(body: Mapping[str, Any]) -> RequestSize:
     inputs = [body["input"]] if isinstance(body["input"], str) else body["input"]
-    return Size(text=float(sum(size_of(len(text)).text for text in inputs)))
+    return RequestSize(text=float(sum(request_size(len(text)).text for text in inputs)))
 
 
 _ENDPOINT = Endpoint(

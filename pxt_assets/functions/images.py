@@ -13,7 +13,7 @@ from pxt_assets.api.request import Endpoint, ParsedAnswer
 from pxt_assets.errors import CellError
 from pxt_assets.functions.declare import api_function, model_of, text_of, usage_of, with_kwargs
 from pxt_assets.functions.uploads import image_upload, mask_upload, reading_files, square_upload
-from pxt_assets.throttle import Size, size_of
+from pxt_assets.throttle import RequestSize, request_size
 from pxt_assets.values.media import Media
 from pxt_assets.values.sniff import IMAGE_FORMATS
 from pxt_assets.values.types import ImageData
@@ -91,8 +91,8 @@ def _image(content: bytes, i: int) -> Media:
     return Media(content, f"image-{i}.{image.format}")
 
 
-def _size(body: Mapping[str, Any]) -> Size:
-    return size_of(len(body.get("prompt", "")))
+def _size(body: Mapping[str, Any]) -> RequestSize:
+    return request_size(len(body.get("prompt", "")))
 
 
 def _in_bytes(body: Mapping[str, Any]) -> Mapping[str, Any]:

@@ -8,7 +8,7 @@ from typing import Any
 
 from pxt_assets.api.request import Endpoint, ParsedAnswer
 from pxt_assets.functions.declare import api_function, model_of, text_of, usage_of, with_kwargs
-from pxt_assets.throttle import Size, size_of
+from pxt_assets.throttle import RequestSize, request_size
 from pxt_assets.values.types import Json
 
 _MODEL = "omni-moderation-latest"
@@ -37,8 +37,8 @@ def _parse(body: bytes, _asked: Mapping[str, Any]) -> ParsedAnswer:
     return ParsedAnswer([answer], usage_of(answer), model_of(answer))
 
 
-def _size(body: Mapping[str, Any]) -> Size:
-    return size_of(len(body["input"]))
+def _size(body: Mapping[str, Any]) -> RequestSize:
+    return request_size(len(body["input"]))
 
 
 _ENDPOINT = Endpoint("/moderations", parse=_parse, size=_size, sends_limits=False)

@@ -28,7 +28,7 @@ from pxt_assets.functions.structured import (
     with_structured,
 )
 from pxt_assets.local.structured_schema import Structured, response_schema
-from pxt_assets.throttle import Size, size_of
+from pxt_assets.throttle import RequestSize, request_size
 from pxt_assets.values.types import Json
 
 _TEXT = {"type": "string"}
@@ -103,7 +103,7 @@ def _parts(answer: Mapping[str, Any], kind: str) -> list[Mapping[str, Any]]:
     return [part for content in contents for part in content if part.get("type") == kind]
 
 
-def _size(body: Mapping[str, Any]) -> Size:
+def _size(body: Mapping[str, Any]) -> RequestSize:
     given = body["input"]
     characters = len(body["instructions"]) if isinstance(body.get("instructions"), str) else 0
     if isinstance(given, str):
@@ -120,7 +120,7 @@ def _size(body: Mapping[str, Any]) -> Size:
                 images += isinstance(part, dict) and part.get("type") == "input_image"
         elif isinstance(item.get("output"), str):  # of a tool
             characters += len(item["output"])
-    return size_of(
+    return request_size(
         characters,
         messages=len(given) or 1,
         images=images,

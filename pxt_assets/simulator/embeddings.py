@@ -1,4 +1,4 @@
-"""POST /v1/embeddings: what is refused, and the answer."""
+"""POST /v1/embeddings: which requests are refused, and the answer."""
 
 import json
 from base64 import b64encode
@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 from pxt_assets.simulator.endpoint import arguments
 from pxt_assets.simulator.endpoint.endpoint import Answer, estimate_tokens
-from pxt_assets.simulator.endpoint.errors import SimulatedError, bad_request, missing, wrong_type
+from pxt_assets.simulator.endpoint.errors import SimulatedError, bad_request, missing_parameter, wrong_type
 from pxt_assets.simulator.vectors import hashed_vectors, word_tokens
 
 KNOWN = frozenset(("model", "input", "encoding_format", "dimensions", "user"))
@@ -28,7 +28,7 @@ class EmbeddingCall:
     model: str
     inputs: list[str] | list[list[int]]
     tokens: int
-    """Tokens of all inputs: what the limit is charged, and what `usage` states."""
+    """Tokens of all inputs, for the limit and for `usage`."""
     dimensions: int
     base64: bool
 
@@ -72,10 +72,10 @@ def read_embedding_call(body: dict[str, Any]) -> EmbeddingCall:
 
 def _read_inputs(body: dict[str, Any]) -> list[str] | list[list[int]]:
     """The inputs as a list of texts or a list of token lists."""
-    given = body.get("input")
-    if given is None:
-        raise missing("input")
-    inputs = [given] if isinstance(given, str) or _is_token_list(given) else given
+    value = body.get("input")
+    if value is None:
+        raise missing_parameter("input")
+    inputs = [value] if isinstance(value, str) or _is_token_list(value) else value
     if not isinstance(inputs, list):
         raise wrong_type("input", "a string or an array", inputs)
     if len(inputs) > MAX_INPUTS:
@@ -103,7 +103,7 @@ def _invalid_input() -> SimulatedError:
 
 
 def _count_tokens(inputs: list[str] | list[list[int]]) -> int:
-    """Tokens of all inputs. Raises a 400 where one of them, or their sum, is beyond what the API takes."""
+    """Tokens of all inputs. Raises a 400 if one of them, or their sum, exceeds the limit of the API."""
     total = 0
     for index, text in enumerate(inputs):
         tokens = estimate_tokens(len(text)) if isinstance(text, str) else len(text)
@@ -122,17 +122,17 @@ def _count_tokens(inputs: list[str] | list[list[int]]) -> int:
 
 def _read_dimensions(body: dict[str, Any], model: str) -> int:
     full = 3072 if "large" in model else 1536
-    asked = arguments.read_integer(body, "dimensions", 1)
-    if asked is None:
+    dimensions = arguments.read_integer(body, "dimensions", 1)
+    if dimensions is None:
         return full
     if not model.startswith("text-embedding-3-"):
         raise bad_request("This model does not support specifying dimensions.", param="dimensions")
-    if asked > full:
+    if dimensions > full:
         raise bad_request(
-            f"Invalid value for 'dimensions' = {asked}. Must be less than or equal to {full}.",
+            f"Invalid value for 'dimensions' = {dimensions}. Must be less than or equal to {full}.",
             param="dimensions",
         )
-    return asked
+    return dimensions
 
 
 def _write_base64(vector: npt.NDArray[np.float32]) -> str:
@@ -140,9 +140,9 @@ def _write_base64(vector: npt.NDArray[np.float32]) -> str:
 
 
 def _write_floats(vector: npt.NDArray[np.float32]) -> str:
-    # Most features of a text are zeros, and writing a float is what takes the time here.
-    places = np.flatnonzero(vector)
-    written = ["0.0"] * len(vector)
-    for place, value in zip(places.tolist(), vector[places].tolist(), strict=True):
-        written[place] = repr(value)
-    return f"[{','.join(written)}]"
+    # Most features of a text are zeros, and formatting floats is what takes time here.
+    positions = np.flatnonzero(vector)
+    numbers = ["0.0"] * len(vector)
+    for position, value in zip(positions.tolist(), vector[positions].tolist(), strict=True):
+        numbers[position] = repr(value)
+    return f"[{','.join(numbers)}]"

@@ -1,27 +1,29 @@
 """Rate limits: a copy of the server's token buckets, and the queue before it. Standard library only."""
 
-from pxt_assets.throttle.admission import RequestTooLarge, Sized
-from pxt_assets.throttle.breaker import Breaker, OutageError
+from pxt_assets.throttle.admission import RequestTooLarge, SizedRequest
+from pxt_assets.throttle.breaker import CircuitBreaker, OutageError
 from pxt_assets.throttle.bucket import Bucket, Grant
-from pxt_assets.throttle.cost import Size, size_of
+from pxt_assets.throttle.cost import RequestSize, request_size
 from pxt_assets.throttle.groups import model_group
 from pxt_assets.throttle.headers import Reading, parse_duration, read_rate_limits, retry_after
-from pxt_assets.throttle.learned import LearnedCost
-from pxt_assets.throttle.limiter import Limiter, Permit, Statistics, Used
+from pxt_assets.throttle.learned_cost import LearnedCost
+from pxt_assets.throttle.limiter import Limiter, LimitUtilization, Permit, Statistics
 from pxt_assets.throttle.pace import Pace
 from pxt_assets.throttle.pool import Pool, PoolRegistry
-from pxt_assets.throttle.retry import Kind, Verdict, backoff, classify
-from pxt_assets.throttle.window import Window
+from pxt_assets.throttle.retry import FailureKind, Verdict, backoff_seconds, classify_failure
+from pxt_assets.throttle.window import InFlightWindow
 
 pools = PoolRegistry()
 """The pools of this process."""
 
 __all__ = [
-    "Breaker",
     "Bucket",
+    "CircuitBreaker",
+    "FailureKind",
     "Grant",
-    "Kind",
+    "InFlightWindow",
     "LearnedCost",
+    "LimitUtilization",
     "Limiter",
     "OutageError",
     "Pace",
@@ -29,19 +31,17 @@ __all__ = [
     "Pool",
     "PoolRegistry",
     "Reading",
+    "RequestSize",
     "RequestTooLarge",
-    "Size",
-    "Sized",
+    "SizedRequest",
     "Statistics",
-    "Used",
     "Verdict",
-    "Window",
-    "backoff",
-    "classify",
+    "backoff_seconds",
+    "classify_failure",
     "model_group",
     "parse_duration",
     "pools",
     "read_rate_limits",
+    "request_size",
     "retry_after",
-    "size_of",
 ]

@@ -1,38 +1,38 @@
-"""What passes between a request and its pool: what it asks for, what it got, and why it never will."""
+"""What a request and its pool exchange: its size, its admission, and the error that it is too large."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
-from pxt_assets.throttle.cost import Size
-from pxt_assets.throttle.learned import Mark
+from pxt_assets.throttle.cost import RequestSize
+from pxt_assets.throttle.learned_cost import GrantTotals
 
 
-class Sized(NamedTuple):
-    """What a request holds, and of which kind it is: requests of a kind are charged alike."""
+class SizedRequest(NamedTuple):
+    """The kind and the size of a request. Requests of one kind are charged alike."""
 
     kind: str
     """The endpoint's path."""
-    size: Size
+    size: RequestSize
 
 
 @dataclass(frozen=True, slots=True)
 class Admission:
-    """What a pool remembers of a request it let pass."""
+    """What a pool remembers of a request that it admitted."""
 
     costs: Mapping[str, float]
     """Units taken, by dimension."""
     grants: Mapping[str, Any]
-    """What each of the pool's buckets granted, by dimension."""
+    """The grant of each of the pool's buckets, by dimension."""
     at: float
     """Time of the grant."""
-    sized: Sized | None = None
-    marks: Mapping[str, Mark] = field(default_factory=dict)
-    """What is to be compared to learn what such requests cost, by dimension."""
+    sized: SizedRequest | None = None
+    grant_totals: Mapping[str, GrantTotals] = field(default_factory=dict)
+    """What had been granted until then, by dimension: from it the cost of such requests is learned."""
 
 
 class RequestTooLarge(Exception):  # noqa: N818
-    """A request that takes more than the whole limit of a dimension: no waiting would let it pass."""
+    """A request takes more than the whole limit of a dimension, so that it can never pass."""
 
     def __init__(self, dimension: str, cost: float, limit: float) -> None:
         super().__init__(dimension, cost, limit)
@@ -49,6 +49,6 @@ class RequestTooLarge(Exception):  # noqa: N818
         )
 
 
-def counted(dimension: str) -> str:
-    """Return what a dimension counts: `project-tokens` and `tokens_usage_based` count `tokens`."""
+def unit_of(dimension: str) -> str:
+    """Return the unit that a dimension counts: `tokens` for `project-tokens` and `tokens_usage_based`."""
     return dimension.rpartition("-")[2].removesuffix("_usage_based")

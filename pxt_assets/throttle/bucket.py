@@ -1,14 +1,14 @@
 """A running copy of one of the server's token buckets.
 
 The API keeps a continuous token bucket for every dimension of a limit: it holds up to `limit` units, fills
-at `limit / window` a second, and is charged when a request arrives. An answer tells what was left at that
+at `limit / window` a second, and is charged when a request arrives. An answer reports what was left at that
 moment, however long the answer then took. So the copy charges a request when it is granted, remembers the
 level it had then, and compares that with what the answer reports. The difference is a correction of the
 level now. Requests in flight, other users of the key, misjudged costs, lost requests and a changed limit
-all come out as a correction, so none of them is tracked.
+all show as a correction, so none of them is tracked.
 
-Corrections that go on in one direction are the traffic of others. Answers that take half a minute would tell
-of it half a minute late, so its rate is averaged, and taken off what flows in.
+Corrections that continue in one direction are the traffic of others. Answers that take half a minute report
+it half a minute late, so its rate, the drain, is averaged and subtracted from the refill.
 
 Every time is in seconds on one monotonic clock, which the caller passes in.
 """
@@ -22,20 +22,20 @@ from pxt_assets.throttle.headers import Reading
 BURST_SECONDS = 0.1
 """Requests granted within this time of each other may arrive in any order."""
 RESERVE_SECONDS = 0.3
-"""Refill, in seconds of it, that is left in the bucket: what jitter on the way to the server may cost."""
+"""Refill, in seconds, that is left in the bucket, for jitter on the way to the server."""
 MINUTE = 60.0
 WINDOWS = (MINUTE, 86_400.0, 2_592_000.0)
 """Seconds in which a limit fills: a minute, a day, or 30 days. All of OpenAI's limits are one of these."""
 
-SETTLED_SECONDS = 2.0
-"""Time after which a request that was granted has arrived. The server lets none in that it has no units for, so
-that a level below zero is then known to be too low: costs were overestimated."""
+ARRIVAL_SECONDS = 2.0
+"""Time after which a granted request has arrived. The server admits none that it has no units for, so that a level
+still below zero is too low: costs were overestimated."""
 DRAIN_SECONDS = 10.0
 """Time over which the traffic of others is averaged."""
-COMPARED_SECONDS = 1.0
-"""Corrections are added up over this time before they tell of the traffic of others."""
+COMPARISON_SECONDS = 1.0
+"""Corrections are added up over this time before they count as the traffic of others."""
 LARGEST_DRAIN = 0.5
-"""Share of the rate that is at most left to others: to one who takes all he can get, no more than half."""
+"""The largest share of the rate that is left to others, so that one who takes all he can gets no more than half."""
 
 _INSTANT = 1e-6  # a wait of less than this many seconds is none: clocks and floats are no finer
 
@@ -45,13 +45,13 @@ class Burst:
     """Requests granted so close together that they may arrive in any order."""
 
     start: float
-    """Time of the first."""
+    """Time of the first grant."""
     cost: float = 0.0
     """Units taken by all of them."""
 
 
 class Grant(NamedTuple):
-    """What a bucket remembers of one request it granted."""
+    """What a bucket remembers of one request that it granted."""
 
     sequence: int
     """1 for the bucket's first grant, one more for each."""
@@ -60,20 +60,20 @@ class Grant(NamedTuple):
     corrections: float
     """Sum of all corrections until this grant."""
     cost: float
-    """Units that were taken."""
+    """Units taken."""
     burst: Burst
     """The requests granted at about the same time, this one among them."""
-    earlier: float
-    """Units that those of the burst took that were granted before this one."""
+    earlier_cost: float
+    """Units that earlier requests of the burst took."""
     at: float
     """Time of the grant."""
-    drained: float
-    """Units that others were thought to take until this grant."""
+    drained_units: float
+    """Estimate of the units that others took until this grant."""
 
     @property
-    def later(self) -> float:
-        """Units that those of the burst took that were granted after this one."""
-        return self.burst.cost - self.earlier - self.cost
+    def later_cost(self) -> float:
+        """Units that later requests of the burst took."""
+        return self.burst.cost - self.earlier_cost - self.cost
 
 
 @dataclass(slots=True)
@@ -87,18 +87,18 @@ class Bucket:
     limit: float = math.inf
     """Units the full bucket holds; infinite while not known."""
     level: float = 0.0
-    """Units in the bucket at `updated`; below zero when more was taken than was there."""
+    """Units in the bucket at `updated_at`; below zero when more was taken than was there."""
     rate: float = 0.0
     """Units a second that flow in."""
-    updated: float = 0.0
+    updated_at: float = 0.0
     """Time of `level`."""
     corrections: float = 0.0
     """Sum of all corrections."""
-    granted: int = 0
+    last_granted: int = 0
     """Sequence number of the latest grant."""
-    seen: int = 0
-    """Sequence number of the latest grant whose reading was taken in."""
-    seen_burst: Burst | None = None
+    last_observed: int = 0
+    """Sequence number of the latest grant whose reading was observed."""
+    last_observed_burst: Burst | None = None
     """The burst of that grant."""
     burst: Burst = field(default_factory=lambda: Burst(-math.inf))
     """The burst of the latest grant."""
@@ -107,21 +107,21 @@ class Bucket:
     spilled: float = 0.0
     """Units that flowed in while the bucket was full, and were lost."""
     drain: float = 0.0
-    """Units a second that others take, as the corrections of late tell."""
-    drained: float = 0.0
-    """Sum of what others were thought to take."""
-    compared: Grant | None = None
-    """The grant since whose reading the corrections are added up."""
-    surprise: float = 0.0
-    """Sum of the corrections since."""
+    """Units a second that others take, averaged from the latest corrections."""
+    drained_units: float = 0.0
+    """Estimate of the units that others took in all."""
+    compared_grant: Grant | None = None
+    """The grant whose reading `recent_corrections` starts from."""
+    recent_corrections: float = 0.0
+    """Sum of the corrections since the reading of `compared_grant`."""
 
     @property
-    def others(self) -> float:
+    def taken_by_others(self) -> float:
         """Units that other processes are known to have taken: none, since they are not known."""
         return 0.0
 
     @property
-    def known(self) -> bool:
+    def limit_known(self) -> bool:
         """Whether the limit is known."""
         return self.limit < math.inf
 
@@ -140,8 +140,8 @@ class Bucket:
         if missing <= _INSTANT * self.rate:
             return 0.0
         net = self.rate - self.drain
-        settles = self._settles_at - now
-        return min(missing, needed + net * settles) / net if settles > 0 else missing / net
+        until_arrived = self._arrived_at - now
+        return min(missing, needed + net * until_arrived) / net if until_arrived > 0 else missing / net
 
     def take(self, cost: float, now: float) -> Grant:
         """Take `cost` at once, whether or not it is there, and return what to `observe` the answer with."""
@@ -149,22 +149,31 @@ class Bucket:
         burst = self.burst
         if now - burst.start > BURST_SECONDS:
             burst = self.burst = Burst(now)
-        earlier = burst.cost
+        earlier_cost = burst.cost
         burst.cost += cost
-        self.granted += 1
+        self.last_granted += 1
         self.level -= cost
         self.taken += cost
-        return Grant(self.granted, self.level, self.corrections, cost, burst, earlier, now, self.drained)
+        return Grant(
+            self.last_granted,
+            self.level,
+            self.corrections,
+            cost,
+            burst,
+            earlier_cost,
+            now,
+            self.drained_units,
+        )
 
     def observe(
-        self, grant: Grant, reading: Reading, now: float, *, charged: bool = True, part: float = 1.0
+        self, grant: Grant, reading: Reading, now: float, *, charged: bool = True, cost_share: float = 1.0
     ) -> bool:
         """Correct the level by what the answer to `grant` reported; return whether the limit changed.
 
-        Readings come in any order; one is ignored when that of a later burst has been seen, since that
-        one has measured this request too. `charged` is false for a 429: the server did not charge the
-        request, and its reading is the level without it. `part` is what such requests are known to cost by
-        now, as a part of what the grant took.
+        Readings come in any order; one is ignored when that of a later burst has been seen, since that one
+        has measured this request too. `charged` is false for a 429: the server did not charge the request,
+        and its reading is the level without it. `cost_share` is what such requests are known to cost by now,
+        as a share of what the grant took.
 
         When the server measured, it may not have seen all of the burst that were granted before this
         request, and may have seen some of those granted after. The level is therefore known only within
@@ -172,26 +181,26 @@ class Bucket:
         """
         if not charged:
             self.taken -= grant.cost
-        if self._superseded(grant):
+        if self._is_superseded(grant):
             return False
         if reading.limit <= 0 and charged:  # a request was let in, so this is no limit
             return False
         self.advance(now)
-        if grant.sequence > self.seen:
-            self.seen, self.seen_burst = grant.sequence, grant.burst
+        if grant.sequence > self.last_observed:
+            self.last_observed, self.last_observed_burst = grant.sequence, grant.burst
         expected = grant.level + self.corrections - grant.corrections
         if not charged:
             expected += grant.cost
         window = window_of(reading, self.limit / self.rate if self.rate else MINUTE)
         error = level_of(reading, window) - expected
-        highest = error + grant.later
-        correction = highest - part * (grant.earlier + grant.later)
-        if correction < 0 and self.known:
+        highest = error + grant.later_cost
+        correction = highest - cost_share * (grant.earlier_cost + grant.later_cost)
+        if correction < 0 and self.limit_known:
             correction = max(correction, min(0.0, highest))
         changed = self.limit != reading.limit
         if changed:
-            self.compared = None
-        self._follow_drain(grant, correction)
+            self.compared_grant = None
+        self._update_drain(grant, correction)
         if not charged:
             # Given back as a correction, so that the grants made since, whose levels it lowered, rise too.
             correction += grant.cost
@@ -204,58 +213,59 @@ class Bucket:
     def give_back(self, grant: Grant, now: float) -> None:
         """Return the cost of a grant that never reached the server, or was rejected without a reading."""
         self.taken -= grant.cost
-        if self._superseded(grant):
+        if self._is_superseded(grant):
             return
         self.advance(now)
         self.level = min(self.limit, self.level + grant.cost)
-        if grant.sequence < self.granted:  # grants made since are raised by it
+        if grant.sequence < self.last_granted:  # grants made since are raised by it
             self.corrections += grant.cost
 
     def advance(self, now: float) -> None:
-        """Let flow in what has come since `updated`."""
-        elapsed = now - self.updated
+        """Add what has flowed in since `updated_at`."""
+        elapsed = now - self.updated_at
         if elapsed <= 0:
             return
-        settled = now - self._settles_at
+        arrived_since = now - self._arrived_at
         net = self.rate - self.drain
-        self.updated = now
-        self.drained += self.drain * elapsed
+        self.updated_at = now
+        self.drained_units += self.drain * elapsed
         level = self.level + net * elapsed
-        if level < net * settled and settled < elapsed and self.known:
-            self.corrections += net * settled - level
-            level = net * settled
+        if level < net * arrived_since and arrived_since < elapsed and self.limit_known:
+            self.corrections += net * arrived_since - level
+            level = net * arrived_since
         if level > self.limit:
             self.spilled += level - self.limit
             level = self.limit
         self.level = level
 
-    def _follow_drain(self, grant: Grant, correction: float) -> None:
-        """Average what others take, second by second: what they were thought to take, less the corrections."""
-        if self.compared is None:
-            self.compared, self.surprise = grant, 0.0
+    def _update_drain(self, grant: Grant, correction: float) -> None:
+        """Average what others take, second by second: the estimate less the corrections."""
+        if self.compared_grant is None:
+            self.compared_grant, self.recent_corrections = grant, 0.0
             return
-        self.surprise += correction
-        seconds = grant.at - self.compared.at
-        if seconds < COMPARED_SECONDS:
+        self.recent_corrections += correction
+        seconds = grant.at - self.compared_grant.at
+        if seconds < COMPARISON_SECONDS:
             return
-        taken = grant.drained - self.compared.drained - self.surprise
-        self.compared, self.surprise = grant, 0.0
-        self.drain = followed(self.drain, taken, seconds, self.rate)
+        taken = grant.drained_units - self.compared_grant.drained_units - self.recent_corrections
+        self.compared_grant, self.recent_corrections = grant, 0.0
+        self.drain = average_drain(self.drain, taken, seconds, self.rate)
 
     @property
-    def _settles_at(self) -> float:
-        """Time at which all that was granted has arrived."""
-        return self.burst.start + BURST_SECONDS + SETTLED_SECONDS
+    def _arrived_at(self) -> float:
+        """Time at which every granted request has arrived."""
+        return self.burst.start + BURST_SECONDS + ARRIVAL_SECONDS
 
-    def _superseded(self, grant: Grant) -> bool:
+    def _is_superseded(self, grant: Grant) -> bool:
         """Whether the reading of a later burst has been seen, which has corrected for this grant too."""
-        return grant.sequence <= self.seen and grant.burst is not self.seen_burst
+        return grant.sequence <= self.last_observed and grant.burst is not self.last_observed_burst
 
 
-def followed(drain: float, taken: float, seconds: float, rate: float) -> float:
-    """Return the average of what others take a second, once they took `taken` units in some `seconds` more.
+def average_drain(drain: float, taken: float, seconds: float, rate: float) -> float:
+    """Return `drain`, the average of what others take a second, after `seconds` in which they took `taken` units.
 
-    `rate` is what flows in. More than that is no traffic, but a fault or a new limit, and does not count.
+    `rate` is the refill a second. More than that is no traffic but a fault or a new limit, and does not
+    count.
     """
     if abs(taken) > rate * seconds:
         return drain
@@ -292,7 +302,7 @@ def window_of(reading: Reading, present: float = MINUTE) -> float:
 
 
 def level_of(reading: Reading, window: float) -> float:
-    """Return the level that a reading stands for: `remaining`, and the fraction of a unit that `reset` tells.
+    """Return the level that a reading stands for: `remaining` plus the fraction of a unit that `reset` gives.
 
     `remaining` is rounded down to whole units, and where units are scarce most of one is worth a wait.
     """
@@ -304,5 +314,5 @@ def level_of(reading: Reading, window: float) -> float:
 
 
 def _rounding(reset: float) -> float:
-    """Return by how many seconds a reset may be off: some servers send whole seconds."""
+    """Return by how many seconds a reset may be rounded: some servers send whole seconds."""
     return 1.0 if reset.is_integer() else 0.01

@@ -1,4 +1,4 @@
-"""What a request holds that a server may charge for, as it counts before it admits the request."""
+"""The size of a request, in what a server may charge for before it admits the request."""
 
 import math
 from typing import NamedTuple
@@ -6,32 +6,32 @@ from typing import NamedTuple
 CHARACTERS_PER_TOKEN = 4
 """The server counts characters, not tokens, before it admits a request."""
 TOKENS_PER_REQUEST = 3
-"""What a request takes beyond its text."""
+"""Tokens that a request takes beyond its text."""
 TOKENS_PER_IMAGE = 765
 """Flat charge of an image part, whatever its size: that of a 1024 x 1024 image at high detail."""
 
 
-class Size(NamedTuple):
-    """What a request holds, by what a server may charge it for. Sizes add up to that of a request that holds both."""
+class RequestSize(NamedTuple):
+    """How much a request holds of each thing that a server may charge for."""
 
     text: float = 0.0
     """Tokens of its text, by its characters."""
     outputs: float = 0.0
-    """Tokens that it allows the answer, 0 where it sets no limit."""
+    """Tokens that it allows the answer, 0 if it sets no limit."""
     images: float = 0.0
     """Image parts."""
     tools: float = 0.0
     """Tokens of the schemas of its tools, by their characters."""
 
     @property
-    def least(self) -> float:
+    def least_tokens(self) -> float:
         """The tokens that any server charges: those of its text and images."""
         return self.text + self.images * TOKENS_PER_IMAGE
 
 
-def size_of(
+def request_size(
     characters: int, *, messages: int = 0, images: int = 0, outputs: object = None, tools: int = 0
-) -> Size:
+) -> RequestSize:
     """Return the size of a request.
 
     `characters` is the length of all its text, `messages` the number of messages or inputs (the server
@@ -40,4 +40,4 @@ def size_of(
     """
     text = math.ceil(characters / CHARACTERS_PER_TOKEN) + messages + TOKENS_PER_REQUEST
     allowed = float(outputs) if isinstance(outputs, int | float) and 0 < outputs < math.inf else 0.0
-    return Size(float(text), allowed, float(images), tools / CHARACTERS_PER_TOKEN)
+    return RequestSize(float(text), allowed, float(images), tools / CHARACTERS_PER_TOKEN)

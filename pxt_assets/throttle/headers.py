@@ -1,4 +1,4 @@
-"""What the headers of a response say about rate limits.
+"""The rate limits that the headers of a response report.
 
 OpenAI and the servers modelled on it answer with three headers a dimension, measured when the request
 arrived: `x-ratelimit-limit-requests: 10000`, `x-ratelimit-remaining-requests: 9994`,
@@ -6,7 +6,8 @@ arrived: `x-ratelimit-limit-requests: 10000`, `x-ratelimit-remaining-requests: 9
 `input-images`; any other name is read in the same way.
 (https://platform.openai.com/docs/guides/rate-limits#rate-limits-in-headers)
 
-Anything absent or malformed is no reading. Nothing in here raises, since no header is worth a paid answer.
+Anything absent or malformed gives no reading. Nothing in here raises: a bad header must not lose a paid
+answer.
 """
 
 import math
@@ -37,20 +38,19 @@ class Reading(NamedTuple):
 def read_rate_limits(headers: Mapping[str, str]) -> dict[str, Reading]:
     """Return the reading of every dimension that the headers name with a limit and what remains of it.
 
-    Header names may be in any case. A negative number counts as absent (Azure sends -1 for "not known").
-    The numbers are returned as they came: a zero limit, or more remaining than the limit, is for the
-    bucket to judge.
+    Header names may be in any case. A negative number counts as absent (Azure sends -1 for "not known"). The
+    numbers are returned as sent: a zero limit, or more remaining than the limit, is for the bucket to judge.
     """
-    found: dict[str, list[str | None]] = {}
+    texts: dict[str, list[str | None]] = {}
     for name, value in headers.items():
         field = _field(name)
         if field is not None:
-            dimension, place = field
-            if dimension not in found:
-                found[dimension] = [None, None, None]
-            found[dimension][place] = value
+            dimension, index = field
+            if dimension not in texts:
+                texts[dimension] = [None, None, None]
+            texts[dimension][index] = value
     readings = {}
-    for dimension, (limit_text, remaining_text, reset_text) in found.items():
+    for dimension, (limit_text, remaining_text, reset_text) in texts.items():
         limit, remaining = _number(limit_text), _number(remaining_text)
         if limit is not None and remaining is not None:
             reset = None if reset_text is None else parse_duration(reset_text)
@@ -62,7 +62,7 @@ def retry_after(headers: Mapping[str, str], now: Callable[[], float] = time.time
     """Return the seconds a server asks to wait before the next request, or None where it asks nothing.
 
     `retry-after-ms` is exact and goes before `retry-after`, which is whole seconds or an HTTP date.
-    `now` gives the wall-clock time in seconds since 1970, and is asked for a date only.
+    `now` gives the wall-clock time in seconds since 1970, and is called for a date only.
     """
     milliseconds = seconds = None
     for name, value in headers.items():
@@ -77,7 +77,7 @@ def retry_after(headers: Mapping[str, str], now: Callable[[], float] = time.time
     if seconds is None:
         return None
     delay = _number(seconds)
-    return delay if delay is not None else _until(seconds, now)
+    return delay if delay is not None else _seconds_until(seconds, now)
 
 
 def parse_duration(text: str) -> float | None:
@@ -104,7 +104,7 @@ def parse_duration(text: str) -> float | None:
 
 @lru_cache(maxsize=1024)
 def _field(name: str) -> tuple[str, int] | None:
-    """Return the dimension and the place in `_FIELDS` that a header name stands for, if any."""
+    """Return the dimension and the index in `_FIELDS` that a header name stands for, if any."""
     name = name.lower()
     if not name.startswith(_PREFIX):
         return None
@@ -123,7 +123,7 @@ def _number(text: str | None) -> float | None:
     return number if 0 <= number < math.inf else None
 
 
-def _until(date: str, now: Callable[[], float]) -> float | None:
+def _seconds_until(date: str, now: Callable[[], float]) -> float | None:
     """Return the seconds until an HTTP date, 0 if it has passed, None if it is no date."""
     try:
         return max(0.0, parsedate_to_datetime(date).timestamp() - now())

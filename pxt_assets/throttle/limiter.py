@@ -1,6 +1,6 @@
 """The queue before a pool: who may send a request, and when.
 
-A request asks for leave, and tells what became of it:
+A request acquires a permit, and reports its outcome to it:
 
     permit = await limiter.acquire({"requests": 1, "tokens": 250})
     response = await send()
@@ -18,34 +18,35 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from pxt_assets.throttle.admission import Admission, Sized
+from pxt_assets.throttle.admission import Admission, SizedRequest
 from pxt_assets.throttle.headers import read_rate_limits, retry_after
 from pxt_assets.throttle.pool import Pool
 
 
 @dataclass(frozen=True, slots=True)
 class Statistics:
-    """What a limiter has seen so far."""
+    """What a limiter has counted so far."""
 
     rate_limited: int
     """Requests rejected with a 429."""
     seconds_throttled: float
-    """Sum over all requests of the seconds they waited for the limit."""
+    """Seconds that requests waited for the limit, summed over all requests."""
     utilization: float | None
-    """Share, 0 to 1, of what the limit allowed between the first and the last grant that was taken, for
-    the dimension used most; what others took on the same account was not allowed. None while no limit is
+    """Share, 0 to 1, of what the limit allowed between the first and the last grant that was used, of the
+    dimension used most. What others took on the same account does not count as allowed. None while no limit
+    is
     known."""
 
 
-class _Asked(NamedTuple):
+class _QueuedRequest(NamedTuple):
     costs: Mapping[str, float]
-    sized: Sized | None
+    sized: SizedRequest | None
 
 
 class Permit:
-    """Leave to send one request. What became of it is told by exactly one of its methods.
+    """Permission to send one request. Its outcome is reported by calling exactly one of its methods.
 
-    Once told, further calls do nothing, so that `cancel` may stand in a `finally`.
+    Further calls do nothing, so that `cancel` may stand in a `finally`.
     """
 
     __slots__ = ("_admission", "_limiter", "_settled")
@@ -56,36 +57,36 @@ class Permit:
         self._settled = False
 
     def answered(self, headers: Mapping[str, str]) -> None:
-        """Take in the headers of an answer, of any status but 429."""
+        """Report an answer of any status but 429, by its headers."""
         if self._settle():
             self._limiter._answered(self._admission, headers)
 
     def rejected(
-        self, headers: Mapping[str, str], short: str | None = None, *, slow_down: bool = False
+        self, headers: Mapping[str, str], short_dimension: str | None = None, *, slow_down: bool = False
     ) -> None:
-        """Take in the headers of a 429, which was not charged, and hold the pool until its retry-after.
+        """Report a 429, which was not charged, by its headers, and hold the pool until its retry-after.
 
-        `short` is the dimension that fell short, where the error says so; with `slow_down` it asked for
-        slower growth, and the rate is cut.
+        `short_dimension` is the dimension that fell short, if the error says so. With `slow_down` the server
+        asked for slower growth, and the rate is cut.
         """
         if self._settle():
             if slow_down:
-                self._limiter.pool.slowed(self._admission, self._limiter._clock())
-            self._limiter._rejected(self._admission, headers, short)
+                self._limiter.pool.slow_down(self._admission, self._limiter._clock())
+            self._limiter._rejected(self._admission, headers, short_dimension)
 
     def overloaded(self, headers: Mapping[str, str]) -> None:
-        """Take in the headers of an answer that says the server is overloaded."""
+        """Report an answer that says the server is overloaded, by its headers."""
         if self._settle():
             self._limiter.pool.overloaded(self._admission, self._limiter._clock())
             self._limiter._answered(self._admission, headers)
 
     def lost(self) -> None:
-        """Tell that nobody knows what became of the request: it may have been charged."""
+        """Report that the outcome is unknown: the request may have been charged."""
         if self._settle():
             self._limiter._lost()
 
     def cancel(self) -> None:
-        """Tell that the request was never sent, and return what it took."""
+        """Report that the request was never sent, and return what it took."""
         if self._settle():
             self._limiter._cancelled(self._admission)
 
@@ -97,17 +98,17 @@ class Permit:
 class Limiter:
     """Grants the requests of one event loop in the order they came, as a pool allows.
 
-    To be made in a running event loop, and used in that one only; the pool outlives it. `clock` returns
-    seconds and must agree with the clock of other users of the pool; it is the loop's own by default,
-    which is `time.monotonic`.
+    Make it in a running event loop, and use it in that one only; the pool outlives it. `clock` returns
+    seconds and must agree with the clock of other users of the pool. By default it is the loop's own, which
+    is `time.monotonic`.
     """
 
     def __init__(self, pool: Pool, clock: Callable[[], float] | None = None) -> None:
         self.pool = pool
         self._loop = asyncio.get_running_loop()
         self._clock = clock or self._loop.time
-        self._requeued: OrderedDict[asyncio.Future[Permit], _Asked] = OrderedDict()
-        self._waiting: OrderedDict[asyncio.Future[Permit], _Asked] = OrderedDict()
+        self._requeued: OrderedDict[asyncio.Future[Permit], _QueuedRequest] = OrderedDict()
+        self._waiting: OrderedDict[asyncio.Future[Permit], _QueuedRequest] = OrderedDict()
         self._timer: asyncio.TimerHandle | None = None
         self._in_flight = 0
         self._rate_limited = 0
@@ -118,7 +119,7 @@ class Limiter:
 
     @property
     def waiting(self) -> int:
-        """Requests that wait for leave."""
+        """The number of requests that wait for a permit."""
         return len(self._requeued) + len(self._waiting)
 
     def wake(self) -> None:
@@ -127,11 +128,11 @@ class Limiter:
             self._loop.call_soon_threadsafe(self._serve)
 
     async def acquire(
-        self, costs: Mapping[str, float], *, sized: Sized | None = None, requeued: bool = False
+        self, costs: Mapping[str, float], *, sized: SizedRequest | None = None, requeued: bool = False
     ) -> Permit:
-        """Wait until a request may be sent that takes `costs`, by dimension, and return the leave to.
+        """Wait until a request that takes `costs`, by dimension, may be sent, and return its permit.
 
-        What its size `sized` costs in tokens, or in images, is learned, and judged when it is granted.
+        What `sized` costs in tokens or in images is learned, and estimated when the request is granted.
         Requests are granted strictly in the order they came, those that are `requeued` (sent before, and
         rejected) before all others. Raises `RequestTooLarge` as soon as it is known that the request can
         never pass. A cancelled wait takes nothing.
@@ -139,17 +140,17 @@ class Limiter:
         start = self._clock()
         if self._totals is None:
             self._totals = self.totals()
-        asked = _Asked(costs, sized)
+        queued = _QueuedRequest(costs, sized)
         if not self._requeued and (requeued or not self._waiting):
-            permit = self._try(asked, start)
+            permit = self._admit(queued, start)
             if isinstance(permit, Permit):
                 return permit
             self._set_timer(permit)
-        elif error := self.pool.too_large(costs, sized):
+        elif error := self.pool.too_large_error(costs, sized):
             raise error
         queue = self._requeued if requeued else self._waiting
         granted: asyncio.Future[Permit] = self._loop.create_future()
-        queue[granted] = asked
+        queue[granted] = queued
         try:
             return await granted
         except asyncio.CancelledError:
@@ -163,18 +164,18 @@ class Limiter:
             self._seconds_throttled += self._clock() - start
 
     def statistics(self) -> Statistics:
-        """Return what this limiter has seen since it was made."""
+        """Return what this limiter has counted since it was made."""
         utilization = None
         if self._totals is not None:
             utilization = self.utilization(self._totals)
         return Statistics(self._rate_limited, self._seconds_throttled, utilization)
 
     def totals(self) -> dict[str, tuple[float, float]]:
-        """Return what was taken and lost of each dimension up to now, for `utilization`."""
+        """Return the units taken and lost of each dimension up to now, for `utilization`."""
         return self.pool.totals(self._clock())
 
     def utilization(self, since: Mapping[str, tuple[float, float]]) -> float | None:
-        """Return the share, 0 to 1, of what the limit allowed from `since`, an earlier `totals`, to the last grant."""
+        """Return the used share, 0 to 1, of what the limit allowed from `since`, a `totals`, to the last grant."""
         return self.pool.utilization(since, self._granted_at, self._clock())
 
     def _answered(self, admission: Admission, headers: Mapping[str, str]) -> None:
@@ -183,11 +184,13 @@ class Limiter:
             self._refuse_too_large()
         self._serve()
 
-    def _rejected(self, admission: Admission, headers: Mapping[str, str], short: str | None) -> None:
+    def _rejected(
+        self, admission: Admission, headers: Mapping[str, str], short_dimension: str | None
+    ) -> None:
         self._in_flight -= 1
         self._rate_limited += 1
         readings = read_rate_limits(headers)
-        if self.pool.rejected(admission, readings, retry_after(headers), self._clock(), short):
+        if self.pool.rejected(admission, readings, retry_after(headers), self._clock(), short_dimension):
             self._refuse_too_large()
         self._serve()
 
@@ -200,8 +203,8 @@ class Limiter:
         self.pool.cancelled(admission, self._clock())
         self._serve()
 
-    def _try(self, asked: "_Asked", now: float) -> Permit | float:
-        admission = self.pool.admit(asked.costs, now, self._in_flight, asked.sized)
+    def _admit(self, queued: _QueuedRequest, now: float) -> Permit | float:
+        admission = self.pool.admit(queued.costs, now, self._in_flight, queued.sized)
         if not isinstance(admission, Admission):
             return admission
         self._in_flight += 1
@@ -211,11 +214,11 @@ class Limiter:
     def _serve(self) -> None:
         """Grant from the head of the queue for as long as the pool allows, and set the timer for the next."""
         while queue := self._requeued or self._waiting:
-            granted, asked = next(iter(queue.items()))
+            granted, queued = next(iter(queue.items()))
             if not granted.done():  # else cancelled just now
                 try:
-                    permit = self._try(asked, self._clock())
-                except Exception as error:  # whoever waits is told, a fault of this program too
+                    permit = self._admit(queued, self._clock())
+                except Exception as error:  # the waiting request gets it, a fault of this program too
                     granted.set_exception(error)
                 else:
                     if not isinstance(permit, Permit):
@@ -228,7 +231,7 @@ class Limiter:
             self._timer = None
 
     def _set_timer(self, delay: float) -> None:
-        """Serve in `delay` seconds, or before if the timer is set so: it is set anew when it fires."""
+        """Serve in `delay` seconds, or earlier if the timer is set so already: serving sets it again."""
         when = self._loop.time() + delay
         if self._timer is not None:
             if self._timer.when() <= when:
@@ -243,32 +246,32 @@ class Limiter:
         self._serve()
 
     def _refuse_too_large(self) -> None:
-        """Fail the waiting requests that a limit, now that it is known, will never let pass."""
+        """Fail the waiting requests that exceed a limit which has just become known."""
         for queue in (self._requeued, self._waiting):
-            for granted, asked in list(queue.items()):
-                error = self.pool.too_large(asked.costs, asked.sized)
+            for granted, queued in list(queue.items()):
+                error = self.pool.too_large_error(queued.costs, queued.sized)
                 if error is not None:
                     del queue[granted]
                     if not granted.done():
                         granted.set_exception(error)
 
 
-class Used:
-    """What is used of some limiters' limits, of each from when it was begun.
+class LimitUtilization:
+    """How much of the limits of some limiters is used, of each since it was added.
 
-    Example: `used = Used([limiter])`, and some requests later `used.share`, such as 0.98.
+    Example: `used = LimitUtilization([limiter])`, and some requests later `used.utilization`, such as 0.98.
     """
 
     def __init__(self, limiters: Iterable[Limiter] = ()) -> None:
         self._since = {limiter: limiter.totals() for limiter in limiters}
 
-    def begin(self, limiter: Limiter) -> None:
-        """Measure this limiter's use, too, if it is not measured yet."""
+    def add(self, limiter: Limiter) -> None:
+        """Measure this limiter from now on, unless it is measured already."""
         if limiter not in self._since:
             self._since[limiter] = limiter.totals()
 
     @property
-    def share(self) -> float | None:
-        """Share, 0 to 1, of what the limit allowed that was used: of the limiter used most; None while none is known."""
+    def utilization(self) -> float | None:
+        """The used share, 0 to 1, of what the limit allowed, of the limiter used most; None while no limit is known."""
         shares = [limiter.utilization(since) for limiter, since in self._since.items()]
         return max((share for share in shares if share is not None), default=None)

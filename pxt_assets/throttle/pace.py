@@ -3,13 +3,13 @@
 import math
 
 BURST_SECONDS = 0.1
-"""What a timer that fires late by up to this may make up for."""
+"""How late a timer may fire without losing rate."""
 DECREASE = 0.5
 """Factor on the rate when the server rejects a request."""
 RECOVERY_SECONDS = 300.0
 """Time in which the rate would climb from nothing to the configured one."""
 GUESSED_RECOVERY_SECONDS = 60.0
-"""The same for a rate that is guessed: what was too much a minute ago may not be now."""
+"""The same for a guessed rate: what was too much a minute ago may not be now."""
 LOWEST_RPM = 1.0
 
 _INSTANT = 1e-6  # a wait of less than this many seconds is none: clocks and floats are no finer
@@ -21,7 +21,7 @@ class Pace:
     A rate that is `guessed` is not the configured one but the highest that was not rejected so far: a 429
     lowers it, and once it has been regained it is doubled.
 
-    It has the `wait` and `take` of a bucket, one that holds the next request and 0.1 s of the rate.
+    It has the `wait` and `take` of a bucket that holds one request and 0.1 s of the rate.
     Times are seconds on one monotonic clock, rates requests a second.
     """
 
@@ -32,7 +32,7 @@ class Pace:
         "configured",
         "guessed",
         "level",
-        "lowest",
+        "lowest_rate",
         "rate",
         "spilled",
         "taken",
@@ -45,7 +45,7 @@ class Pace:
                 "Use None to follow the server's headers alone."
             )
         self.guessed = guessed
-        self.lowest = min(rpm, LOWEST_RPM) / 60
+        self.lowest_rate = min(rpm, LOWEST_RPM) / 60
         self.rate = rpm / 60
         self.level = math.inf
         self._aim_for(self.rate)
@@ -85,15 +85,15 @@ class Pace:
         self._cut_at = now
         if self.guessed:
             self._aim_for(self.rate)
-        self.rate = max(self.lowest, self.rate * DECREASE)
+        self.rate = max(self.lowest_rate, self.rate * DECREASE)
 
     def accept(self) -> None:
-        """Take note of a request that was not rejected: a guessed rate that is in full use is doubled."""
+        """Count a request that was not rejected: a guessed rate that has been regained is doubled."""
         if self.guessed and self.rate >= self.configured:
             self._aim_for(self.configured * 2)
 
     def advance(self, now: float) -> None:
-        """Let flow in, and let the rate climb, for the time since the last call."""
+        """Refill, and let the rate climb, for the time since the last call."""
         elapsed, self._updated = now - self._updated, max(now, self._updated)
         if not 0 < elapsed < math.inf:  # infinite at the first call
             return
@@ -107,12 +107,12 @@ class Pace:
             self.level = self.capacity
 
     def _aim_for(self, rate: float) -> None:
-        """Climb to `rate` from now on, and hold what belongs to it."""
+        """Climb to `rate` from now on, and set the capacity for it."""
         self.configured = rate
         self.capacity = 1 + BURST_SECONDS * rate
         self.level = min(self.level, self.capacity)
 
     def _climb(self) -> tuple[float, float]:
-        """Return the climb of the rate, in requests/second², and the seconds for which it lasts."""
+        """Return the climb of the rate, in requests/second², and its remaining seconds."""
         climb = self.configured / (GUESSED_RECOVERY_SECONDS if self.guessed else RECOVERY_SECONDS)
         return climb, (self.configured - self.rate) / climb

@@ -11,74 +11,74 @@ import weakref
 from collections.abc import Callable, Mapping
 from typing import Any, Protocol, TypeVar
 
-from pxt_assets.throttle.admission import Admission, RequestTooLarge, Sized, counted
+from pxt_assets.throttle.admission import Admission, RequestTooLarge, SizedRequest, unit_of
 from pxt_assets.throttle.headers import Reading
 from pxt_assets.throttle.pace import Pace
 from pxt_assets.throttle.probe import Probe
 from pxt_assets.throttle.ramp import Growth, Ramp
-from pxt_assets.throttle.share import Gauge, Share, SharedBucket, SharedPace, Unshared
+from pxt_assets.throttle.share import Gauge, LocalShare, Share, SharedBucket, SharedPace
 from pxt_assets.throttle.tariff import Tariff
 
 FIRST_PAUSE_SECONDS = 1.0
 LONGEST_PAUSE_SECONDS = 60.0
 ANSWERS_REMEMBERED = 20
 OVERLOADED_SHARE = 0.15
-"""Share of the answers remembered that say the server is overloaded, above which the rate is cut: four of 20."""
+"""Share of overloaded answers among the latest, above which the rate is cut: four of 20."""
 
 
 Result = TypeVar("Result")
 
 
 class Queue(Protocol):
-    """Whoever waits for a pool."""
+    """Requests that wait for a pool."""
 
     @property
     def waiting(self) -> int:
-        """Requests that wait."""
+        """The number of requests that wait."""
 
     def wake(self) -> None:
-        """See whether the pool allows more now. May be called from any thread."""
+        """Try again to send, since the pool may allow more now. May be called from any thread."""
 
 
 class Pool:
-    """The buckets of one pool, and until when it is held.
+    """The buckets of one pool, and the time until which it is held.
 
-    `rpm` is the rate, in requests/minute, that is kept as long as the endpoint reports no limit of
-    requests; None to go by the headers alone. Until a header or a rate is known, the pool probes: a few
-    requests may be under way, and more with each answer and each second. An endpoint that turns out to report no limits
-    is not throttled until it rejects a request; then it is held, and a rate that it allows is sought.
+    `rpm` is the rate, in requests/minute, that applies while the endpoint reports no limit of requests; None
+    to go by the headers alone. Until a header or a rate is known, the pool probes: a few requests may be in
+    flight, and more with each answer and each second. An endpoint that reports no limits is not throttled
+    until it rejects a request; then it is held, and a rate that it allows is sought.
 
-    `share` is what keeps the buckets: this process alone by default, or a ledger.
+    `share` keeps the buckets: this process alone by default, or a ledger.
 
     Times are seconds on one monotonic clock. The methods are thread-safe.
     """
 
     def __init__(self, *, rpm: float | None = None, share: Share | None = None) -> None:
-        self._share = share or Unshared()
+        self._share = share or LocalShare()
         self._lock = self._share.lock
         self._buckets: dict[str, SharedBucket] = self._share.buckets
-        self._pace: SharedPace | None = None if rpm is None else self._share.pace(rpm)
+        self._pace: SharedPace | None = None if rpm is None else self._share.new_pace(rpm)
         self._rpm = rpm
         self._tariff = Tariff()
         self._probe = Probe()
         self._ramp = Ramp()
-        self._overloaded = 0.0  # share of the latest answers
+        self._overloaded_share = 0.0  # share of the latest answers
         self._pauses = 0  # in a row
         self._paused_at = -math.inf
         self._queues: weakref.WeakSet[Queue] = weakref.WeakSet()
-        self._share.join(_weak(self.wake, None), _weak(self._waiting, 0))
+        self._share.join(_weak_call(self.wake, None), _weak_call(self._waiting, 0))
 
     def join(self, queue: Queue) -> None:
-        """Wake `queue`, for as long as there is one, when others leave more to take."""
+        """Wake `queue`, while it exists, when others leave more to take."""
         with self._lock:
             self._queues.add(queue)
 
     def wake(self) -> None:
-        """Let all who wait see whether more may go now: the share has news."""
+        """Wake all queues, since the share has changed."""
         with self._lock:
-            self._probe.measured |= any(bucket.known for bucket in self._buckets.values())
+            self._probe.limit_known |= any(bucket.limit_known for bucket in self._buckets.values())
             requests = self._buckets.get("requests")
-            if requests is not None and requests.known:
+            if requests is not None and requests.limit_known:
                 self._pace = None
             queues = list(self._queues)
         for queue in queues:
@@ -89,7 +89,7 @@ class Pool:
 
     @property
     def buckets(self) -> Mapping[str, Any]:
-        """The buckets by dimension. For looking at; those whose limit is not `known` let all pass."""
+        """The buckets by dimension, for reading. Those without `limit_known` let all pass."""
         return self._buckets
 
     @property
@@ -102,22 +102,22 @@ class Pool:
         with self._lock:
             if rpm != self._rpm:
                 bucket = self._buckets.get("requests")
-                by_header = bucket is not None and bucket.known
-                self._rpm, self._pace = rpm, None if rpm is None or by_header else self._share.pace(rpm)
+                by_header = bucket is not None and bucket.limit_known
+                self._rpm, self._pace = rpm, None if rpm is None or by_header else self._share.new_pace(rpm)
 
     def admit(
-        self, costs: Mapping[str, float], now: float, in_flight: int, sized: Sized | None = None
+        self, costs: Mapping[str, float], now: float, in_flight: int, sized: SizedRequest | None = None
     ) -> Admission | float:
         """Let a request pass, or return the seconds until it may (infinite: not before another answer).
 
-        `costs` is what the request takes, by dimension; what it takes of the others that its size `sized` tells
-        of is learned. `in_flight` is the number of requests of the caller that are under way. Raises
-        `RequestTooLarge` if it can never pass.
+        `costs` is what the request takes, by dimension; what `sized` takes of the other dimensions is
+        learned. `in_flight` is the number of the caller's requests in flight. Raises `RequestTooLarge` if it
+        can never pass.
         """
         with self._lock:
             for dimension in (*costs, "tokens") if sized else costs:
                 if dimension not in self._buckets:
-                    self._buckets[dimension] = self._share.bucket(now)
+                    self._buckets[dimension] = self._share.new_bucket(now)
             wait = max(0.0, self._share.held_until - now, self._share.wait(now))
             taken = self._costs(costs, sized)
             for dimension, cost in taken.items():
@@ -126,7 +126,7 @@ class Pool:
             wait = max(wait, self._ramp.wait(requests, now))
             if self._pace is not None:
                 wait = max(wait, self._pace.wait(requests, now))
-            elif not self._probe.over:
+            elif not self._probe.is_over:
                 wait = max(wait, self._probe.wait(in_flight, self._share.processes, now))
             if wait > 0:
                 return wait
@@ -134,16 +134,18 @@ class Pool:
                 self._pace.take(requests, now)
             self._probe.granted(now)
             self._ramp.take(requests, now)
-            grants, marks = {}, {}
+            grants, grant_totals = {}, {}
             for dimension, cost in taken.items():
                 bucket = self._buckets[dimension]
                 grants[dimension] = bucket.take(cost, now)
-                if mark := self._tariff.granted(dimension, cost, sized, now, bucket.others):
-                    marks[dimension] = mark
-            return Admission(taken, grants, now, sized, marks)
+                if totals := self._tariff.count(dimension, cost, sized, now, bucket.taken_by_others):
+                    grant_totals[dimension] = totals
+            return Admission(taken, grants, now, sized, grant_totals)
 
-    def too_large(self, costs: Mapping[str, float], sized: Sized | None = None) -> RequestTooLarge | None:
-        """Return the error of a request that can never pass, or None if it can for all that is known."""
+    def too_large_error(
+        self, costs: Mapping[str, float], sized: SizedRequest | None = None
+    ) -> RequestTooLarge | None:
+        """Return the error of a request that can never pass, None as far as is known that it can."""
         with self._lock:
             try:
                 self._costs(costs, sized)
@@ -152,26 +154,26 @@ class Pool:
             return None
 
     def answered(self, admission: Admission, readings: Mapping[str, Reading], now: float) -> bool:
-        """Take in what an answer reported; return whether a limit changed or became known."""
+        """Apply what an answer reported; return whether a limit changed or became known."""
         with self._lock:
             if admission.at >= self._paused_at:
                 self._pauses = 0
             changed = self._observe(admission, readings, now, charged=True)
             self._probe.answered()
-            self._overloaded *= 1 - 1 / ANSWERS_REMEMBERED
+            self._overloaded_share *= 1 - 1 / ANSWERS_REMEMBERED
             if self._pace is not None:
                 self._pace.accept()
             return changed
 
     def overloaded(self, admission: Admission, now: float) -> None:
-        """Take note of an answer that says the server is overloaded; more than a stray one cut the rate."""
+        """Count an answer that says the server is overloaded; several of them cut the rate."""
         with self._lock:
-            self._overloaded += (1 - self._overloaded) / ANSWERS_REMEMBERED
-            if self._overloaded > OVERLOADED_SHARE:
+            self._overloaded_share += (1 - self._overloaded_share) / ANSWERS_REMEMBERED
+            if self._overloaded_share > OVERLOADED_SHARE:
                 self._ramp.cut(admission.at, now, Growth.OVERLOADED)
 
-    def slowed(self, admission: Admission, now: float) -> None:
-        """Take note of a 429 that asks for slower growth: cut the rate at once."""
+    def slow_down(self, admission: Admission, now: float) -> None:
+        """Cut the rate at once, for a 429 that asks for slower growth."""
         with self._lock:
             self._ramp.cut(admission.at, now, Growth.SLOW_DOWN)
 
@@ -181,26 +183,27 @@ class Pool:
         readings: Mapping[str, Reading],
         retry_after: float | None,
         now: float,
-        short: str | None = None,
+        short_dimension: str | None = None,
     ) -> bool:
-        """Take in what a 429 reported, and hold the pool; return whether a limit changed or became known.
+        """Apply what a 429 reported, and hold the pool; return whether a limit changed or became known.
 
-        `short` is the dimension that fell short, where the server says so. The hold lasts `retry_after` seconds. Without that, and if the readings do not show the request to
-        be more than what was left, the cause is one that no number tells: then the pool pauses, twice as
-        long each time, up to a minute, that it is rejected again.
+        `short_dimension` is the dimension that fell short, if the server says so. The hold lasts
+        `retry_after` seconds. Without that, and if the readings do not show that less was left than the
+        request takes, the cause is unknown: then the pool pauses, twice as long each time it is rejected
+        again, up to a minute.
         """
         with self._lock:
-            self._tariff.rejected(admission, readings, retry_after, short)
+            self._tariff.learn_from_rejection(admission, readings, retry_after, short_dimension)
             changed = self._observe(admission, readings, now, charged=False)
             for dimension, grant in admission.grants.items():
                 if dimension not in readings:
                     self._buckets[dimension].give_back(grant, now)
-            if self._pace is None and not self._probe.measured:
+            if self._pace is None and not self._probe.limit_known:
                 self._pace = Pace(60 * self._probe.answers_per_second(now), guessed=True)
             paced = self._pace is not None and not self._pace.guessed
             if self._pace is not None:
                 self._pace.reject(admission.at, now)
-            if not retry_after and not paced and not _explained(admission, readings):
+            if not retry_after and not paced and not _shows_shortage(admission, readings):
                 retry_after = self._next_pause(admission, now)
             self._share.rejected(now + (retry_after or 0.0), now)
             return changed
@@ -215,39 +218,39 @@ class Pool:
                 self._pace.give_back(admission.costs.get("requests", 1.0))
 
     def totals(self, now: float) -> dict[str, tuple[float, float]]:
-        """Return the units taken, and those lost because the bucket was full, by dimension, up to now."""
+        """Return the units taken, and the units lost because the bucket was full, by dimension, up to now."""
         with self._lock:
             return {name: (gauge.taken, gauge.spilled) for name, gauge in self._gauges(now)}
 
     def utilization(self, since: Mapping[str, tuple[float, float]], until: float, now: float) -> float | None:
-        """Return the share, 0 to 1, that was taken of what the limit allowed: of the dimension used most.
+        """Return the used share, 0 to 1, of what the limit allowed, of the dimension used most.
 
-        Allowed is what the bucket held at `since` (an earlier answer of `totals`) and what flowed in from
-        then to the time `until`, less what others took. That is: what was taken, what was lost
-        because the bucket was full, and what was left at `until`. None while no limit is known.
+        Allowed is what the bucket held at `since` (an earlier result of `totals`) plus the refill from then
+        to the time `until`, less what others took. That is: what was taken, what was lost because the bucket
+        was full, and what was left at `until`. None while no limit is known.
         """
         shares = []
         with self._lock:
             for name, gauge in self._gauges(now):
-                taken, spilled = since.get(name) or since.get(counted(name)) or (0.0, 0.0)
+                taken, spilled = since.get(name) or since.get(unit_of(name)) or (0.0, 0.0)
                 taken = gauge.taken - taken
                 if taken > 0 and gauge.rate > 0:
-                    # What flowed in since `until` is in the bucket or was lost: no matter which.
+                    # What flowed in since `until` is in the bucket or was lost: both are subtracted.
                     unused = gauge.level + gauge.spilled - spilled - gauge.rate * max(0.0, now - until)
                     shares.append(taken / (taken + max(0.0, unused)))
         return max(shares, default=None)
 
-    def _costs(self, costs: Mapping[str, float], sized: Sized | None) -> dict[str, float]:
-        """Return what a request takes of each dimension, no more than there can be. Raises `RequestTooLarge`."""
+    def _costs(self, costs: Mapping[str, float], sized: SizedRequest | None) -> dict[str, float]:
+        """Return the units of each dimension that a request takes, at most its limit. Raises `RequestTooLarge`."""
         taken = {}
         for dimension, bucket in self._buckets.items():
             cost = self._tariff.cost(dimension, costs, sized)
             if cost is None:
                 continue
             if cost > bucket.limit:
-                least = self._tariff.least(dimension, cost, sized)
-                if least > bucket.limit:
-                    raise RequestTooLarge(dimension, least, bucket.limit)
+                least_cost = self._tariff.least_cost(dimension, cost, sized)
+                if least_cost > bucket.limit:
+                    raise RequestTooLarge(dimension, least_cost, bucket.limit)
                 cost = bucket.limit
             taken[dimension] = cost
         return taken
@@ -265,21 +268,23 @@ class Pool:
         self, admission: Admission, readings: Mapping[str, Reading], now: float, *, charged: bool
     ) -> bool:
         for dimension in readings:
-            if dimension not in self._buckets and (base := counted(dimension)) in self._buckets:
-                self._buckets[dimension] = self._share.sibling(self._buckets[base], now)
+            if dimension not in self._buckets and (base := unit_of(dimension)) in self._buckets:
+                self._buckets[dimension] = self._share.sibling_bucket(self._buckets[base], now)
         changed = False
         for dimension, reading in readings.items():
-            grant = admission.grants.get(dimension) or admission.grants.get(counted(dimension))
+            grant = admission.grants.get(dimension) or admission.grants.get(unit_of(dimension))
             if grant is not None:
-                part = self._tariff.answered(dimension, admission, reading) if charged else 1.0
-                if self._buckets[dimension].observe(grant, reading, now, charged=charged, part=part):
-                    changed = self._probe.measured = True
+                cost_share = self._tariff.learn_from_answer(dimension, admission, reading) if charged else 1.0
+                if self._buckets[dimension].observe(
+                    grant, reading, now, charged=charged, cost_share=cost_share
+                ):
+                    changed = self._probe.limit_known = True
                     if dimension == "requests" or (self._pace is not None and self._pace.guessed):
                         self._pace = None
         return changed
 
     def _next_pause(self, admission: Admission, now: float) -> float | None:
-        """Return the seconds of the next pause; None if the request was under way when the last began."""
+        """Return the seconds of the next pause; None if the request was in flight when the last began."""
         if admission.at <= self._paused_at:
             return None
         self._paused_at = now
@@ -288,7 +293,7 @@ class Pool:
 
 
 class PoolRegistry:
-    """The pools of a process, by key: its own, or its `share` in those of a ledger. Thread-safe."""
+    """The pools of a process, by key: its own, or with `share` its shares in those of a ledger. Thread-safe."""
 
     def __init__(self, share: Callable[[tuple[str, ...]], Share] | None = None) -> None:
         self._share = share
@@ -309,7 +314,7 @@ class PoolRegistry:
         return pool
 
 
-def _weak(method: Callable[[], Result], otherwise: Result) -> Callable[[], Result]:
+def _weak_call(method: Callable[[], Result], otherwise: Result) -> Callable[[], Result]:
     """Return a function that calls a bound method, and returns `otherwise` once its object is gone."""
     reference = weakref.WeakMethod(method)
 
@@ -320,9 +325,9 @@ def _weak(method: Callable[[], Result], otherwise: Result) -> Callable[[], Resul
     return call
 
 
-def _explained(admission: Admission, readings: Mapping[str, Reading]) -> bool:
+def _shows_shortage(admission: Admission, readings: Mapping[str, Reading]) -> bool:
     """Whether the readings of a 429 show that less was left than the request takes."""
     return any(
-        admission.costs.get(dimension, admission.costs.get(counted(dimension), 0.0)) > reading.remaining
+        admission.costs.get(dimension, admission.costs.get(unit_of(dimension), 0.0)) > reading.remaining
         for dimension, reading in readings.items()
     )

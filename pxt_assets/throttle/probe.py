@@ -1,60 +1,60 @@
-"""The first requests of a pool, before anybody has said what its limits are."""
+"""The first requests of a pool, while its limits are unknown."""
 
 import math
 
 PROBES = 16
-"""Requests that may be under way before the first answer, and answers without a reading after which an
-endpoint is taken to report no limits."""
-MORE_A_SECOND = 20.0
-"""How many more may be under way for each second without an answer: a 429 comes at once, however long answers
-take, so that none by then is a sign that there is room."""
+"""Requests that may be in flight before the first answer; also the answers without a reading after which an endpoint
+is taken to report no limits."""
+PROBES_PER_SECOND = 20.0
+"""How many more may be in flight for each second without an answer: a 429 comes at once, however long answers take,
+so that none by then means that the limit is not reached."""
 STEADY_SECONDS = 1.0
-"""Time without an answer after which they double each second."""
+"""Time without an answer after which that number doubles each second."""
 PROBES_PER_ANSWER = 2
-"""How many more may be under way for each answer that brought no reading."""
+"""How many more may be in flight for each answer without a reading."""
 
 
 class Probe:
-    """How many requests may be under way while nothing is known. Times are in seconds."""
+    """How many requests may be in flight while no limit is known. Times are in seconds."""
 
     def __init__(self) -> None:
-        self.measured = False
+        self.limit_known = False
         """Whether a limit is known."""
-        self.unmeasured = 0
+        self.unmeasured_answers = 0
         """Answers without a reading."""
-        self._since = -math.inf
-        self._first_at: float | None = None
+        self._probing_since = -math.inf
+        self._first_granted_at: float | None = None
 
     @property
-    def over(self) -> bool:
-        """Whether there is no more to find out."""
-        return self.measured or self.unmeasured >= PROBES
+    def is_over(self) -> bool:
+        """Whether probing has ended: a limit is known, or none is reported."""
+        return self.limit_known or self.unmeasured_answers >= PROBES
 
     def wait(self, in_flight: int, processes: int, now: float) -> float:
-        """Return the seconds until one more than `in_flight` may be under way, of `processes` that probe."""
+        """Return the seconds until one request more than `in_flight` may be sent, while `processes` probe."""
         if in_flight == 0:
-            self._since = now
-        probes, more = max(1, PROBES // processes), MORE_A_SECOND / processes
+            self._probing_since = now
+        probes, more = max(1, PROBES // processes), PROBES_PER_SECOND / processes
         steady = probes + more * STEADY_SECONDS
-        wanted = in_flight + 1 - PROBES_PER_ANSWER * self.unmeasured
+        wanted = in_flight + 1 - PROBES_PER_ANSWER * self.unmeasured_answers
         if wanted <= probes:
             return 0.0
         seconds = (wanted - probes) / more
         if wanted > steady:
             seconds = STEADY_SECONDS + math.log2(wanted / steady)
-        return max(0.0, self._since + seconds - now)
+        return max(0.0, self._probing_since + seconds - now)
 
     def granted(self, now: float) -> None:
-        """Take note of a request that is sent."""
-        if self._first_at is None:
-            self._first_at = now
+        """Count a request that is sent."""
+        if self._first_granted_at is None:
+            self._first_granted_at = now
 
     def answered(self) -> None:
-        """Take note of an answer."""
-        if not self.measured:
-            self.unmeasured += 1
+        """Count an answer."""
+        if not self.limit_known:
+            self.unmeasured_answers += 1
 
     def answers_per_second(self, now: float) -> float:
         """Return the rate of answers since the first request, at least one a second."""
-        seconds = 0.0 if self._first_at is None else now - self._first_at
-        return max(1.0, self.unmeasured / max(1.0, seconds))
+        seconds = 0.0 if self._first_granted_at is None else now - self._first_granted_at
+        return max(1.0, self.unmeasured_answers / max(1.0, seconds))

@@ -1,18 +1,18 @@
-"""A rate that a server asked to grow slowly, though it is within the limits."""
+"""A rate that grows slowly because the server asked for it, though the limits allow more."""
 
 import math
 from enum import Enum
 
 MEASURED_SECONDS = 10.0
-"""Time over which the present rate is measured."""
-CUT = 0.5
-"""Factor on the present rate when it is cut."""
-SETTLED = 2.0
-"""Factor on the rate at the cut from which nothing is held back any more."""
-LOWEST = 0.1
+"""Time over which the present rate is averaged."""
+CUT_FACTOR = 0.5
+"""Factor on the present rate at a cut."""
+RECOVERED_FACTOR = 2.0
+"""Factor on the rate before the cut at which the ramp ends."""
+LOWEST_RATE = 0.1
 """Requests a second that are always let through: enough to see within seconds that the server has recovered."""
 BURST_SECONDS = 0.1
-"""What a timer that fires late by up to this may make up for."""
+"""How late a timer may fire without losing rate."""
 
 
 _LONG_SECONDS = 10_000.0  # after so long any growth has ended, and powers of it have not overflowed
@@ -29,34 +29,34 @@ class Growth(Enum):
 
 
 class Ramp:
-    """Lets all pass until it is cut; then half of what passed of late, growing slowly.
+    """Lets all requests pass until it is cut; then half of the latest rate, growing slowly.
 
     It has the `wait` and `take` of a bucket. Times are seconds on one monotonic clock.
     """
 
     __slots__ = (
         "_cut_at",
-        "_end",
-        "_growth",
+        "_end_rate",
+        "_first_at",
+        "_growth_factor",
         "_level",
-        "_measured",
-        "_recent",
-        "_started",
-        "_updated",
+        "_level_at",
+        "_recent_at",
+        "_recent_requests",
         "rate",
     )
 
     def __init__(self) -> None:
         self.rate = math.inf
-        """Requests a second that may pass; infinite while nothing is held back."""
+        """Requests a second that may pass; infinite while there is no ramp."""
         self._level = 0.0
-        self._updated = -math.inf
-        self._growth = 1.0
-        self._end = math.inf
+        self._level_at = -math.inf
+        self._growth_factor = 1.0
+        self._end_rate = math.inf
         self._cut_at = -math.inf
-        self._recent = 0.0  # requests, each counting less as it ages
-        self._measured = 0.0
-        self._started = math.inf
+        self._recent_requests = 0.0  # requests, each counting less as it ages
+        self._recent_at = 0.0
+        self._first_at = math.inf
 
     def wait(self, cost: float, now: float) -> float:
         """Return the seconds until `cost` requests can pass, 0 for now."""
@@ -70,39 +70,41 @@ class Ramp:
 
     def take(self, cost: float, now: float) -> None:
         """Let `cost` requests pass now."""
-        self._recent = self._recent * math.exp((self._measured - now) / MEASURED_SECONDS) + cost
-        self._measured = now
-        self._started = min(self._started, now)
+        self._recent_requests = (
+            self._recent_requests * math.exp((self._recent_at - now) / MEASURED_SECONDS) + cost
+        )
+        self._recent_at = now
+        self._first_at = min(self._first_at, now)
         if self.rate < math.inf:
             self._advance(now)
             self._level -= cost
 
     def cut(self, granted_at: float, now: float, growth: Growth) -> None:
-        """Halve the rate, once for all the requests that were under way at the last cut."""
+        """Halve the rate, once for all requests that were in flight at the last cut."""
         if granted_at <= self._cut_at:
             return
         self._cut_at = now
-        present = min(self._present(now), self.rate)
-        self.rate = max(LOWEST, present * CUT)
-        self._end = max(present * SETTLED, LOWEST * SETTLED)
-        self._growth = growth.value
-        self._level, self._updated = 0.0, now
+        present = min(self._present_rate(now), self.rate)
+        self.rate = max(LOWEST_RATE, present * CUT_FACTOR)
+        self._end_rate = max(present * RECOVERED_FACTOR, LOWEST_RATE * RECOVERED_FACTOR)
+        self._growth_factor = growth.value
+        self._level, self._level_at = 0.0, now
 
     @property
     def _capacity(self) -> float:
         return 1 + BURST_SECONDS * self.rate
 
-    def _present(self, now: float) -> float:
-        """Return the requests a second of late."""
-        seconds = max(1.0, now - self._started)
-        recent = self._recent * math.exp((self._measured - now) / MEASURED_SECONDS)
+    def _present_rate(self, now: float) -> float:
+        """Return the requests a second, averaged over the last seconds."""
+        seconds = max(1.0, now - self._first_at)
+        recent = self._recent_requests * math.exp((self._recent_at - now) / MEASURED_SECONDS)
         return recent / (MEASURED_SECONDS * -math.expm1(-seconds / MEASURED_SECONDS))
 
     def _advance(self, now: float) -> None:
-        elapsed = now - self._updated
+        elapsed = now - self._level_at
         if elapsed <= 0:
             return
-        self._updated = now
-        grown = self.rate * self._growth ** min(elapsed, _LONG_SECONDS)
-        self._level = min(self._capacity, self._level + (self.rate + grown) / 2 * elapsed)
-        self.rate = grown if grown < self._end else math.inf
+        self._level_at = now
+        higher_rate = self.rate * self._growth_factor ** min(elapsed, _LONG_SECONDS)
+        self._level = min(self._capacity, self._level + (self.rate + higher_rate) / 2 * elapsed)
+        self.rate = higher_rate if higher_rate < self._end_rate else math.inf

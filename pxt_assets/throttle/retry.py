@@ -1,7 +1,7 @@
 """What to do about a failed request.
 
 The codes are those of OpenAI's error guide (https://platform.openai.com/docs/guides/error-codes):
-`insufficient_quota` and its like come as a 429 that no waiting cures.
+`insufficient_quota` and its like are 429s that no waiting cures.
 """
 
 import random as random_module
@@ -33,15 +33,15 @@ SLOW_DOWN_CODE = "slow_down"
 OVERLOAD_CODES = frozenset({"server_is_overloaded", "service_unavailable_error"})
 
 
-class Kind(Enum):
+class FailureKind(Enum):
     """What a failure means for the request and for the run."""
 
     RATE_LIMITED = "rate limited"
-    """The server measured the rate: send the request again as soon as the limit allows. Uses no retry."""
+    """The rate was too high: send the request again as soon as the limit allows. Uses no retry."""
     SLOW_DOWN = "slow down"
-    """The server follows no faster growth, though the limits allow it: the same, and the rate is cut."""
+    """The rate grew too fast, though within the limits: the same, and the rate is cut."""
     OVERLOADED = "overloaded"
-    """The server has more than it can do: a fault that may pass, and more than a stray one cut the rate."""
+    """The server is overloaded: a transient fault, and several of them cut the rate."""
     TRANSIENT = "transient"
     """A fault that may pass: send the request again after a backoff, a limited number of times."""
     FATAL = "fatal"
@@ -52,17 +52,17 @@ class Kind(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """What `classify` made of a failure."""
+    """What `classify_failure` says of a failure."""
 
-    kind: Kind
+    kind: FailureKind
     retry_after: float | None = None
     """Seconds the server asks to wait before the next try, where it is to be tried again."""
 
 
-def classify(
+def classify_failure(
     status: int | None, error_type: str | None, code: str | None, headers: Mapping[str, str]
 ) -> Verdict:
-    """Say what to do about a failed request.
+    """Return what to do about a failed request.
 
     `status` is the HTTP status, None for a timeout or a connection that failed; `error_type` and `code`
     are those of the body's `error` object. `x-should-retry` overrules the status either way, as it does
@@ -70,17 +70,17 @@ def classify(
     which is no failure of the request.
     """
     kind = _kind(status, error_type, code)
-    if kind is Kind.FATAL:
+    if kind is FailureKind.FATAL:
         return Verdict(kind)
     match _should_retry(headers):
-        case False if not (kind is Kind.SLOW_DOWN or code == RATE_LIMIT_CODE):
-            return Verdict(Kind.CELL)
-        case True if kind is Kind.CELL:
-            kind = Kind.TRANSIENT
-    return Verdict(kind) if kind is Kind.CELL else Verdict(kind, retry_after(headers))
+        case False if not (kind is FailureKind.SLOW_DOWN or code == RATE_LIMIT_CODE):
+            return Verdict(FailureKind.CELL)
+        case True if kind is FailureKind.CELL:
+            kind = FailureKind.TRANSIENT
+    return Verdict(kind) if kind is FailureKind.CELL else Verdict(kind, retry_after(headers))
 
 
-def backoff(
+def backoff_seconds(
     attempt: int, random: Callable[[], float] = random_module.random, retry_after: float | None = None
 ) -> float:
     """Return the seconds to wait before a retry: doubled each time, jittered, never under `retry_after`.
@@ -93,23 +93,23 @@ def backoff(
     return delay if retry_after is None else max(delay, retry_after)
 
 
-def _kind(status: int | None, error_type: str | None, code: str | None) -> Kind:
+def _kind(status: int | None, error_type: str | None, code: str | None) -> FailureKind:
     if code in BILLING_CODES or error_type in BILLING_CODES:
-        return Kind.FATAL
+        return FailureKind.FATAL
     match status:
         case None | 408 | 409:
-            return Kind.TRANSIENT
+            return FailureKind.TRANSIENT
         case 429 | 503 if SLOW_DOWN_CODE in (code, error_type):
-            return Kind.SLOW_DOWN
+            return FailureKind.SLOW_DOWN
         case 429:
-            return Kind.RATE_LIMITED
+            return FailureKind.RATE_LIMITED
         case 503 if code in OVERLOAD_CODES or error_type in OVERLOAD_CODES:
-            return Kind.OVERLOADED
+            return FailureKind.OVERLOADED
         case 401 | 402 | 403 | 404:
-            return Kind.FATAL
+            return FailureKind.FATAL
         case 400 if code == "model_not_found":  # so says /responses; other endpoints answer 404
-            return Kind.FATAL
-    return Kind.TRANSIENT if status >= 500 else Kind.CELL
+            return FailureKind.FATAL
+    return FailureKind.TRANSIENT if status >= 500 else FailureKind.CELL
 
 
 def _should_retry(headers: Mapping[str, str]) -> bool | None:

@@ -1,4 +1,4 @@
-"""What a pool asks of whoever keeps its buckets: this process alone, or a ledger that several share."""
+"""What keeps a pool's buckets: this process alone, or a ledger that several processes share."""
 
 import dataclasses
 import math
@@ -12,11 +12,11 @@ from pxt_assets.throttle.pace import Pace
 
 
 class Gauge(Protocol):
-    """What is counted of a bucket or a pace."""
+    """The numbers of a bucket or a pace that utilization is computed from."""
 
     @property
     def level(self) -> float:
-        """Units there at the last `advance`."""
+        """Units in it at the last `advance`."""
 
     @property
     def rate(self) -> float:
@@ -31,48 +31,48 @@ class Gauge(Protocol):
         """Units that flowed in while it was full, and were lost."""
 
     def advance(self, now: float) -> None:
-        """Let flow in what has come since the last call."""
+        """Add what has flowed in since the last call."""
 
 
 class SharedBucket(Gauge, Protocol):
-    """A bucket, as `Bucket` has it; its grants are nobody else's to look into."""
+    """A bucket with the methods of `Bucket`; only the bucket itself reads its grants."""
 
     @property
     def limit(self) -> float:
         """Units the full bucket holds; infinite while not known."""
 
     @property
-    def others(self) -> float:
+    def taken_by_others(self) -> float:
         """Units that other processes are known to have taken."""
 
     @property
-    def known(self) -> bool:
+    def limit_known(self) -> bool:
         """Whether the limit is known."""
 
     def wait(self, cost: float, now: float) -> float:
-        """Return the seconds until `cost` can be taken, infinite where only the share's word will tell."""
+        """Return the seconds until `cost` can be taken, infinite if only an exchange with the ledger can tell."""
 
     def take(self, cost: float, now: float) -> Any:
         """Take `cost`, and return what to `observe` the answer with."""
 
     def observe(
-        self, grant: Any, reading: Reading, now: float, *, charged: bool = True, part: float = 1.0
+        self, grant: Any, reading: Reading, now: float, *, charged: bool = True, cost_share: float = 1.0
     ) -> bool:
-        """Take in what the answer to `grant` reported; return whether the limit changed."""
+        """Apply what the answer to `grant` reported; return whether the limit changed."""
 
     def give_back(self, grant: Any, now: float) -> None:
         """Return the cost of a grant that was not charged."""
 
 
 class SharedPace(Gauge, Protocol):
-    """A pace, as `Pace` has it."""
+    """A pace with the methods of `Pace`."""
 
     @property
     def guessed(self) -> bool:
         """Whether the rate is not the configured one but the highest that was not rejected so far."""
 
     def wait(self, cost: float, now: float) -> float:
-        """Return the seconds until `cost` requests can pass, infinite where only the share's word will tell."""
+        """Return the seconds until `cost` requests can pass, infinite if only an exchange with the ledger can tell."""
 
     def take(self, cost: float, now: float) -> None:
         """Let `cost` requests pass now."""
@@ -84,42 +84,42 @@ class SharedPace(Gauge, Protocol):
         """Lower the rate for a 429."""
 
     def accept(self) -> None:
-        """Take note of a request that was not rejected."""
+        """Count a request that was not rejected."""
 
 
 class Share(Protocol):
-    """A pool's buckets, and the word of the other processes that draw on the same limits."""
+    """A pool's buckets, and what is known of the other processes that draw on the same limits."""
 
     lock: threading.Lock
     """Guards everything in here, and the pool's own state."""
     buckets: dict[str, Any]
-    """The `SharedBucket`s by dimension; those the ledger knows of appear in it."""
+    """The `SharedBucket`s by dimension; those that the ledger knows are added."""
     held_until: float
-    """Until when the pool is held by whoever draws on it."""
+    """Time until which the pool is held, by any process."""
     processes: int
     """Processes that draw on it, this one included."""
 
     def join(self, wake: Callable[[], None], waiting: Callable[[], int]) -> None:
-        """Tell whom to `wake` when more may be taken, and how to learn how many requests are `waiting`."""
+        """Set the callback to `wake` when more may be taken, and the one that counts the `waiting` requests."""
 
     def wait(self, now: float) -> float:
-        """Return 0, or infinity while nothing is known and the ledger is being asked."""
+        """Return 0, or infinity before the first exchange with the ledger."""
 
-    def bucket(self, now: float) -> SharedBucket:
-        """Return a bucket of unknown limit, for the dimension it will be put under in `buckets`."""
+    def new_bucket(self, now: float) -> SharedBucket:
+        """Return a bucket of unknown limit, to be put into `buckets`."""
 
-    def sibling(self, bucket: Any, now: float) -> SharedBucket:
+    def sibling_bucket(self, bucket: Any, now: float) -> SharedBucket:
         """Return a bucket of unknown limit that has granted the same requests as `bucket`."""
 
-    def pace(self, rpm: float) -> SharedPace:
+    def new_pace(self, rpm: float) -> SharedPace:
         """Return the pace of `rpm` requests/minute."""
 
     def rejected(self, held_until: float, now: float) -> None:
-        """Tell of a 429, and until when it holds the pool."""
+        """Report a 429, and hold the pool until `held_until`."""
 
 
-class Unshared:
-    """The share of a process that is alone: plain buckets, and nobody to ask."""
+class LocalShare:
+    """The share of a process that shares its limits with no other: plain buckets."""
 
     def __init__(self) -> None:
         self.lock = threading.Lock()
@@ -128,17 +128,17 @@ class Unshared:
         self.processes = 1
 
     def join(self, wake: Callable[[], None], waiting: Callable[[], int]) -> None:
-        """Nobody else will have a word."""
+        """Do nothing: no other process can wake this one."""
 
     def wait(self, now: float) -> float:  # noqa: ARG002
-        """Return 0: there is nothing to ask."""
+        """Return 0: there is no ledger."""
         return 0.0
 
-    def bucket(self, now: float) -> Bucket:
+    def new_bucket(self, now: float) -> Bucket:
         """Return a bucket of unknown limit."""
-        return Bucket(updated=now)
+        return Bucket(updated_at=now)
 
-    def sibling(self, bucket: Any, now: float) -> Bucket:
+    def sibling_bucket(self, bucket: Any, now: float) -> Bucket:
         """Return a bucket of unknown limit that has granted the same requests as `bucket`.
 
         Grants are compared by differences only, so those of `bucket` serve to observe the sibling with.
@@ -147,7 +147,7 @@ class Unshared:
         sibling: Bucket = dataclasses.replace(bucket, limit=math.inf, rate=0.0, burst=Burst(-math.inf))
         return sibling
 
-    def pace(self, rpm: float) -> Pace:
+    def new_pace(self, rpm: float) -> Pace:
         """Return the pace of `rpm` requests/minute."""
         return Pace(rpm)
 

@@ -17,7 +17,7 @@ from pxt_assets.api.meter import Meter
 from pxt_assets.errors import CellError, RunError
 from pxt_assets.functions import chat_completions
 from pxt_assets.throttle import Pool
-from pxt_assets.throttle.breaker import FAULTS
+from pxt_assets.throttle.breaker import OUTAGE_FAULTS
 from tests.virtual_time import run
 
 REQUEST = chat_completions.cell_request(
@@ -173,7 +173,7 @@ def test_a_server_that_is_gone_stops_the_run():
                 return failed, str(e)
 
     failed, message = run(outlast())
-    assert failed == FAULTS - 1
+    assert failed == OUTAGE_FAULTS - 1
     assert "the API at http://127.0.0.1/v1/ has not answered for 3" in message
 
 

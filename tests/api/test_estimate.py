@@ -5,7 +5,7 @@ import pytest
 from pxt_assets.api.estimate import Estimator, ObservedUsage
 from pxt_assets.api.request import PAGE_TOKENS, Request, Usage
 from pxt_assets.functions import chat_completions, embeddings, image_generations, speech, transcriptions
-from pxt_assets.throttle import size_of
+from pxt_assets.throttle import request_size
 from tests.pictures import sound
 
 
@@ -23,7 +23,7 @@ def taught(model: str = "", **observed: float) -> Estimator:
 
 def test_untaught_it_is_characters_over_four_and_a_page() -> None:
     """Without any answer known, a request uses a quarter of its characters and a few, and its answer is a page."""
-    assert Estimator().usage(chat()) == Usage(round(size_of(400, messages=1).least), PAGE_TOKENS)
+    assert Estimator().usage(chat()) == Usage(round(request_size(400, messages=1).least_tokens), PAGE_TOKENS)
     assert not Estimator().has_observations
 
 
@@ -31,7 +31,7 @@ def test_answers_correct_both_tokens() -> None:
     """Input tokens are corrected by their ratio to the estimates, output tokens are the average."""
     estimator = taught(answers=4, estimated_tokens=200, input_tokens=300, output_tokens=28)
     assert estimator.has_observations
-    assert estimator.usage(chat()) == Usage(round(size_of(400, messages=1).least * 1.5), 7)
+    assert estimator.usage(chat()) == Usage(round(request_size(400, messages=1).least_tokens * 1.5), 7)
 
 
 def test_a_models_own_answers_come_before_others() -> None:
@@ -56,7 +56,7 @@ def test_embeddings_have_no_output() -> None:
     usage = Estimator().usage(
         embeddings.cell_request({"input": "x" * 400, "model": "text-embedding-3-small"})
     )
-    assert usage == Usage(size_of(400).least)
+    assert usage == Usage(request_size(400).least_tokens)
 
 
 def test_speech_of_some_models_is_charged_by_the_character() -> None:

@@ -9,14 +9,14 @@ import pytest
 from pxt_assets import ColumnStore, OpenAIResource, Table, udf
 from pxt_assets.api.request import PAGE_TOKENS
 from pxt_assets.functions import embeddings
-from pxt_assets.throttle import size_of
+from pxt_assets.throttle import request_size
 from tests.runs import ask, failure, materialize, rows_asset
 from tests.scripted_server import ScriptedServer, chat, refusal, resource_of, vectors
 from tests.tickets import KEY, Partitions, Tickets, observations, said_of, with_column
 
 DRY = {"dry_run": True}
 TEXT = "x" * 400
-INPUT = round(size_of(400, messages=1).least)
+INPUT = round(request_size(400, messages=1).least_tokens)
 """Tokens of a chat about `TEXT`, as they are estimated."""
 SOLD_BY_NOBODY = "a-model-nobody-sells"
 

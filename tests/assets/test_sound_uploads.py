@@ -24,7 +24,7 @@ class TestUploads:
 
     def test_a_retry_sends_the_file_again_in_full(self, store, server, openai, monkeypatch):
         """After a fault nothing of the first attempt counts."""
-        monkeypatch.setattr(client, "backoff", lambda *_: 0.0)
+        monkeypatch.setattr(client, "backoff_seconds", lambda *_: 0.0)
         server.script = at_first([refusal(500), None], lambda _: Reply({"text": "Hi"}))
         self.heard(store, resource_of(server, max_retries=2), [sound()])
         assert [asked.body["file"].content for asked in server.asked] == [sound()] * 3

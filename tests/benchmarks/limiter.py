@@ -32,7 +32,7 @@ from pxt_assets.api.meter import Meter
 from pxt_assets.demo.models import CHAT_MODEL
 from pxt_assets.functions import chat_completions
 from pxt_assets.simulator.server.app import ENDPOINTS
-from pxt_assets.throttle import Used
+from pxt_assets.throttle import LimitUtilization
 
 sys.path.insert(0, str(Path(__file__).parents[2]))
 
@@ -125,7 +125,7 @@ async def drive(resource: OpenAIResource, requests: Sequence[dict[str, Any]]) ->
     seen = Seen()
 
     async with resource.client() as client:
-        used = Used()
+        used = LimitUtilization()
 
         async def send(body: dict[str, Any]) -> None:
             meter = Meter(limit_usage=used)
@@ -143,7 +143,7 @@ async def drive(resource: OpenAIResource, requests: Sequence[dict[str, Any]]) ->
         async with asyncio.TaskGroup() as group:
             for body in requests:
                 group.create_task(send(body))
-        seen.utilization = used.share
+        seen.utilization = used.utilization
     return seen
 
 

@@ -8,7 +8,7 @@ from pxt_assets.api.ledger_url import default_ledger_url
 from pxt_assets.cli.commands import main
 from pxt_assets.cli.limits_view import instance_ledger, limits_table
 from pxt_assets.throttle.ledger import PoolReport
-from pxt_assets.throttle.ledger.messages import Ask, Measurement, Request
+from pxt_assets.throttle.ledger.messages import ExchangeRequest, LeaseRequest, Measurement
 from pxt_assets.throttle.ledger.sql import SqlLedger
 
 
@@ -62,9 +62,9 @@ def test_the_command_reads_the_ledger(tmp_path: Path) -> None:
     """`pxt-assets limits --ledger URL` prints what processes have told that ledger."""
     url = f"sqlite:///{tmp_path / 'ledger.sqlite'}"
     ledger = SqlLedger(url)
-    opening = Measurement(600.0, 10.0, age=0.0, low=500.0, high=500.0, opening=True)
+    opening = Measurement(600.0, 10.0, age=0.0, low=500.0, high=500.0, limit_unknown=True)
     key = ledger.share(("account", "gpt-6-luna")).key
-    ledger.exchange(key, Request((Ask("requests", 5.0, 0.0, measured=opening),)))
+    ledger.exchange(key, ExchangeRequest((LeaseRequest("requests", 5.0, 0.0, measurement=opening),)))
     ledger.close()
     result = CliRunner().invoke(main, ["limits", "--ledger", url])
     assert result.exit_code == 0

@@ -11,7 +11,7 @@ from jsonschema import Draft202012Validator
 
 from pxt_assets.simulator.chat.request import KNOWN as CHAT_ARGUMENTS
 from pxt_assets.simulator.embeddings import KNOWN as EMBEDDING_ARGUMENTS
-from pxt_assets.simulator.endpoint.models import serves
+from pxt_assets.simulator.endpoint.models import is_served_at
 from pxt_assets.simulator.moderations import KNOWN as MODERATION_ARGUMENTS
 from pxt_assets.simulator.server.app import ENDPOINTS
 
@@ -66,7 +66,7 @@ def test_lists_of_models_conform_to_the_apis_description(simulator):
 def test_listed_models_are_served(simulator):
     """Each of them at an endpoint, and at no other."""
     for model in simulator.get("/v1/models").json()["data"]:
-        served = [f"/v1/{endpoint}" for endpoint in ENDPOINTS if serves(endpoint, model["id"])]
+        served = [f"/v1/{endpoint}" for endpoint in ENDPOINTS if is_served_at(endpoint, model["id"])]
         assert served, model["id"]
         for path, body in (CHAT, EMBEDDING, MODERATION):
             status = simulator.post(path, {**body, "model": model["id"]}).status_code

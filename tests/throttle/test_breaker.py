@@ -3,8 +3,8 @@ import itertools
 
 import pytest
 
-from pxt_assets.throttle import Breaker, OutageError
-from pxt_assets.throttle.breaker import FAULTS, REQUESTS
+from pxt_assets.throttle import CircuitBreaker, OutageError
+from pxt_assets.throttle.breaker import OUTAGE_FAULTS, OUTAGE_REQUESTS
 from tests.virtual_time import run
 
 
@@ -15,12 +15,12 @@ class Server:
         self.down, self.up = down, up
         self.said: list[str] = []
         self.times: list[float] = []
-        self.breaker = Breaker(timeout, lambda: 0.5, self.said.append)
+        self.breaker = CircuitBreaker(timeout, lambda: 0.5, self.said.append)
 
     async def request(self, number: int) -> None:
         loop = asyncio.get_running_loop()
         while True:
-            probe = await self.breaker.passed()
+            probe = await self.breaker.wait_turn()
             self.times.append(loop.time())
             await asyncio.sleep(0.1)
             if not self.down <= loop.time() < self.up:
@@ -80,11 +80,11 @@ def test_an_outage_without_end_is_given_up():
 
 def test_few_requests_that_fail_are_no_outage():
     """However often the same few requests fail, everybody else goes on."""
-    breaker = Breaker(300, lambda: 0.5, lambda _: None)
+    breaker = CircuitBreaker(300, lambda: 0.5, lambda _: None)
 
     async def main() -> bool:
-        for fault in range(FAULTS * 5):
-            breaker.failed(fault % (REQUESTS - 1), "500")
+        for fault in range(OUTAGE_FAULTS * 5):
+            breaker.failed(fault % (OUTAGE_REQUESTS - 1), "500")
         return breaker.open
 
     assert run(main()) is False
@@ -92,12 +92,12 @@ def test_few_requests_that_fail_are_no_outage():
 
 def test_a_server_that_answers_now_and_then_is_no_outage():
     """One answer in between, and the faults are counted from the beginning."""
-    breaker = Breaker(300, lambda: 0.5, lambda _: None)
+    breaker = CircuitBreaker(300, lambda: 0.5, lambda _: None)
 
     async def main() -> bool:
-        for fault in range(FAULTS * 5):
+        for fault in range(OUTAGE_FAULTS * 5):
             breaker.failed(fault, "500")
-            if fault % (FAULTS - 1) == 0:
+            if fault % (OUTAGE_FAULTS - 1) == 0:
                 breaker.answered()
         return breaker.open
 
@@ -108,11 +108,11 @@ def test_a_probe_that_is_not_sent_lets_another_go():
     """A probe that is cancelled before it is sent holds nobody up."""
 
     async def main() -> bool:
-        breaker = Breaker(300, lambda: 0.0, lambda _: None)
-        for fault in range(FAULTS):
+        breaker = CircuitBreaker(300, lambda: 0.0, lambda _: None)
+        for fault in range(OUTAGE_FAULTS):
             breaker.failed(fault, "500")
-        first = asyncio.create_task(breaker.passed())
-        second = asyncio.create_task(breaker.passed())
+        first = asyncio.create_task(breaker.wait_turn())
+        second = asyncio.create_task(breaker.wait_turn())
         assert await first is True
         breaker.abandoned()
         return await second

@@ -1,6 +1,6 @@
 import pytest
 
-from pxt_assets.throttle import Size, size_of
+from pxt_assets.throttle import RequestSize, request_size
 from pxt_assets.throttle.cost import TOKENS_PER_IMAGE, TOKENS_PER_REQUEST
 
 
@@ -9,7 +9,7 @@ from pxt_assets.throttle.cost import TOKENS_PER_IMAGE, TOKENS_PER_REQUEST
 )
 def test_text_is_counted_by_characters(characters, messages, tokens):
     """A token for every four characters begun, one for each message, and a few for the request."""
-    assert size_of(characters, messages=messages).text == tokens + TOKENS_PER_REQUEST
+    assert request_size(characters, messages=messages).text == tokens + TOKENS_PER_REQUEST
 
 
 @pytest.mark.parametrize(
@@ -17,9 +17,9 @@ def test_text_is_counted_by_characters(characters, messages, tokens):
 )
 def test_what_an_answer_may_hold_is_counted_where_it_is_limited(outputs, counted):
     """An unset limit counts as nothing, and so does what is none."""
-    assert size_of(40, outputs=outputs).outputs == counted
+    assert request_size(40, outputs=outputs).outputs == counted
 
 
 def test_the_least_is_text_and_images():
     """Whether outputs and tools are charged differs between servers, so that they are no part of the least."""
-    assert Size(text=10, outputs=500, images=2, tools=90).least == 10 + 2 * TOKENS_PER_IMAGE
+    assert RequestSize(text=10, outputs=500, images=2, tools=90).least_tokens == 10 + 2 * TOKENS_PER_IMAGE

@@ -11,11 +11,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pxt_assets.throttle import LearnedCost, Size
-from pxt_assets.throttle.learned import Mark
+from pxt_assets.throttle import LearnedCost, RequestSize
+from pxt_assets.throttle.learned_cost import GrantTotals
 
 LIMIT, RATE = 60_000.0, 1_000.0
-Charge = Callable[[Size], float]
+Charge = Callable[[RequestSize], float]
 
 SERVERS: dict[str, Charge] = {
     "text alone": lambda size: 3 + size.text,
@@ -25,7 +25,7 @@ SERVERS: dict[str, Charge] = {
 }
 
 
-def rows(kind: str, n: int = 1_000, seed: int = 5) -> list[Size]:
+def rows(kind: str, n: int = 1_000, seed: int = 5) -> list[RequestSize]:
     """Requests of one kind."""
     source = random.Random(seed)
     sizes = []
@@ -33,17 +33,17 @@ def rows(kind: str, n: int = 1_000, seed: int = 5) -> list[Size]:
         text = float(round(source.lognormvariate(math.log(100), 0.6)))
         match kind:
             case "equal":
-                sizes.append(Size(76.0))
+                sizes.append(RequestSize(76.0))
             case "equal, with outputs":
-                sizes.append(Size(76.0, 500.0))
+                sizes.append(RequestSize(76.0, 500.0))
             case "texts":
-                sizes.append(Size(text))
+                sizes.append(RequestSize(text))
             case "texts, with outputs":
-                sizes.append(Size(text, source.choice([100.0, 500.0, 1_000.0])))
+                sizes.append(RequestSize(text, source.choice([100.0, 500.0, 1_000.0])))
             case "texts, with equal outputs":
-                sizes.append(Size(text, 500.0))
+                sizes.append(RequestSize(text, 500.0))
             case "texts, with tools":
-                sizes.append(Size(text, tools=source.choice([0.0, 200.0])))
+                sizes.append(RequestSize(text, tools=source.choice([0.0, 200.0])))
     return sizes
 
 
@@ -61,12 +61,14 @@ class World:
         self.level = LIMIT / 10
         self.distort: Callable[[float], float] = lambda level: level
 
-    def send(self, sizes: Sequence[Size], in_flight: int = 30) -> None:
+    def send(self, sizes: Sequence[RequestSize], in_flight: int = 30) -> None:
         """Send them all, and learn from the answers."""
         order = itertools.count()
         waiting = list(reversed(sizes))
         flying, promised = 0, 0.0
-        events: list[tuple[float, int, str, tuple[Mark, Size] | tuple[Mark, float] | None]] = []
+        events: list[
+            tuple[float, int, str, tuple[GrantTotals, RequestSize] | tuple[GrantTotals, float] | None]
+        ] = []
         heapq.heappush(events, (self.now, next(order), "grant", None))
         while events:
             when, _, event, subject = heapq.heappop(events)
@@ -79,7 +81,7 @@ class World:
                         break
                     size = waiting.pop()
                     flying, promised = flying + 1, promised + cost
-                    mark = self.learned.granted(size, when)
+                    mark = self.learned.count(size, when)
                     arrives = when + self.source.random() * 0.01
                     heapq.heappush(events, (arrives, next(order), "arrive", (mark, size)))
                 if waiting:
@@ -94,9 +96,9 @@ class World:
             else:
                 mark, seen = subject
                 flying -= 1
-                self.learned.observed(mark, seen, limit=LIMIT, rate=RATE)
+                self.learned.observe(mark, seen, limit=LIMIT, rate=RATE)
 
-    def error(self, sizes: Sequence[Size]) -> float:
+    def error(self, sizes: Sequence[RequestSize]) -> float:
         """Mean relative error of the estimates of these requests."""
         true = [self.charge(size) for size in sizes]
         told = [self.learned.estimate(size) for size in sizes]
@@ -131,7 +133,7 @@ def test_what_the_server_takes_is_learned_within_some_tens_of_requests(server, k
 
 def test_at_first_everything_is_counted():
     """Before anything is known, text, outputs, tools and images all cost what they may."""
-    assert LearnedCost().estimate(Size(100, 500, 1, 50)) == 100 + 500 + 765 + 50
+    assert LearnedCost().estimate(RequestSize(100, 500, 1, 50)) == 100 + 500 + 765 + 50
 
 
 def test_charges_that_vary_from_request_to_request_are_met_on_average():
@@ -180,9 +182,9 @@ def test_a_full_bucket_teaches_nothing_wrong():
     """While more flows in than is taken, what was left is no measure of many requests, and is not taken for one."""
     learned = LearnedCost()
     for second in range(200):
-        marks = [learned.granted(Size(100.0), float(second)) for _ in range(5)]
-        learned.observed(marks[-1], LIMIT - 500, limit=LIMIT, rate=RATE)
-    assert learned.estimate(Size(100.0)) == pytest.approx(100, rel=0.3)
+        marks = [learned.count(RequestSize(100.0), float(second)) for _ in range(5)]
+        learned.observe(marks[-1], LIMIT - 500, limit=LIMIT, rate=RATE)
+    assert learned.estimate(RequestSize(100.0)) == pytest.approx(100, rel=0.3)
 
 
 def test_a_rejected_request_is_no_charge():
@@ -191,8 +193,8 @@ def test_a_rejected_request_is_no_charge():
     world = World(SERVERS["text alone"], seed=1)
     for first in range(0, 1_000, 100):
         world.send(sizes[first : first + 100])
-        world.learned.granted(Size(5_000.0), world.now)
-        world.learned.not_charged()
+        world.learned.count(RequestSize(5_000.0), world.now)
+        world.learned.skip_earlier_grants()
     assert world.error(sizes) < 0.06
 
 
@@ -209,6 +211,6 @@ def test_an_estimate_is_always_a_number(steps):
     learned, now = LearnedCost(), 0.0
     for text, outputs, level, seconds, limit in steps:
         now += seconds
-        mark = learned.granted(Size(text, outputs), now)
-        learned.observed(mark, level, limit=limit, rate=limit / 60)
-        assert 1 <= learned.estimate(Size(100.0, 100.0, 1.0, 100.0)) < math.inf
+        mark = learned.count(RequestSize(text, outputs), now)
+        learned.observe(mark, level, limit=limit, rate=limit / 60)
+        assert 1 <= learned.estimate(RequestSize(100.0, 100.0, 1.0, 100.0)) < math.inf

@@ -7,21 +7,24 @@ from collections.abc import Callable
 
 import pytest
 
-from pxt_assets.throttle import Limiter, Pool, RequestTooLarge, Size, Sized
-from tests.throttle.ledger.virtual import MemoryBook, Process
+from pxt_assets.throttle import Limiter, Pool, RequestSize, RequestTooLarge, SizedRequest
+from tests.throttle.ledger.virtual import MemoryLedger, Process
 from tests.throttle.server import Meter, Outcome, Server, log_normal
 from tests.virtual_time import run
 
 TPM = 60_000
 ONE = {"requests": 1.0}
 SOURCE = random.Random(3)
-PROMPTS = [Size(float(SOURCE.randint(70, 82))) for _ in range(500)]
+PROMPTS = [RequestSize(float(SOURCE.randint(70, 82))) for _ in range(500)]
 LONG_TAILED = [
-    Size(float(min(4_000, max(10, round(SOURCE.lognormvariate(math.log(120), 1.3)))))) for _ in range(500)
+    RequestSize(float(min(4_000, max(10, round(SOURCE.lognormvariate(math.log(120), 1.3))))))
+    for _ in range(500)
 ]
 
 
-def play(sizes: list[Size], charge: Callable[[Size], float], processes: int = 0) -> tuple[float, Outcome]:
+def play(
+    sizes: list[RequestSize], charge: Callable[[RequestSize], float], processes: int = 0
+) -> tuple[float, Outcome]:
     """Send requests from as many processes on one ledger, or from one without; return the ideal seconds too."""
     source = random.Random(1)
     server = Server(
@@ -31,13 +34,13 @@ def play(sizes: list[Size], charge: Callable[[Size], float], processes: int = 0)
     )
 
     async def main() -> None:
-        book = MemoryBook()
-        limiters = [Process.start(book, str(n)).limiter for n in range(processes)] or [Limiter(Pool())]
+        ledger = MemoryLedger()
+        limiters = [Process.start(ledger, str(n)).limiter for n in range(processes)] or [Limiter(Pool())]
 
-        async def send(limiter: Limiter, size: Size) -> None:
+        async def send(limiter: Limiter, size: RequestSize) -> None:
             requeued = False
             while True:
-                permit = await limiter.acquire(ONE, sized=Sized("/chat", size), requeued=requeued)
+                permit = await limiter.acquire(ONE, sized=SizedRequest("/chat", size), requeued=requeued)
                 status, headers = await server.request({**ONE, "tokens": charge(size)})
                 if status == 200:
                     permit.answered(headers)
@@ -106,12 +109,12 @@ def test_a_request_that_may_fit_is_tried_and_one_that_cannot_is_refused():
             "x-ratelimit-remaining-tokens": "990",
             "x-ratelimit-reset-tokens": "600ms",
         }
-        (await limiter.acquire(ONE, sized=Sized("/chat", Size(10.0)))).answered(headers)
+        (await limiter.acquire(ONE, sized=SizedRequest("/chat", RequestSize(10.0)))).answered(headers)
         async with asyncio.timeout(60):
-            await limiter.acquire(ONE, sized=Sized("/chat", Size(10.0, outputs=4_000.0)))
+            await limiter.acquire(ONE, sized=SizedRequest("/chat", RequestSize(10.0, outputs=4_000.0)))
         start = asyncio.get_running_loop().time()
         with pytest.raises(RequestTooLarge, match=r"about 2,000 tokens, and the limit is 1,000"):
-            await limiter.acquire(ONE, sized=Sized("/chat", Size(2_000.0)))
+            await limiter.acquire(ONE, sized=SizedRequest("/chat", RequestSize(2_000.0)))
         assert asyncio.get_running_loop().time() == start
 
     run(main())

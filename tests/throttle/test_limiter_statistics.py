@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from pxt_assets.throttle import Limiter, Pool, Used
+from pxt_assets.throttle import Limiter, LimitUtilization, Pool
 from tests.throttle.measured import ONE, headers, measured
 from tests.virtual_time import run
 
@@ -75,10 +75,10 @@ def test_utilization_is_counted_anew_after_a_restart():
         for _ in range(10):
             (await limiter.acquire({"requests": 1.0})).lost()
         before = limiter.statistics().utilization
-        used = Used([limiter])
+        used = LimitUtilization([limiter])
         for _ in range(585):
             (await limiter.acquire({"requests": 1.0})).lost()
-        return before, used.share
+        return before, used.utilization
 
     before, after = run(main())
     assert before is not None

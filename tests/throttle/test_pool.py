@@ -6,7 +6,7 @@ import pytest
 
 from pxt_assets.throttle import Pool, PoolRegistry, Reading, RequestTooLarge, pools
 from pxt_assets.throttle.admission import Admission
-from pxt_assets.throttle.probe import MORE_A_SECOND, PROBES
+from pxt_assets.throttle.probe import PROBES, PROBES_PER_SECOND
 
 COSTS = {"requests": 1.0, "tokens": 100.0}
 
@@ -71,7 +71,7 @@ class TestDimensions:
         """A reading of a dimension without costs changes nothing, and leaves the pool probing."""
         pool = Pool()
         assert not pool.answered(admit(pool), {"audio-megabytes": Reading(10, 0)}, 0.0)
-        assert pool.admit(COSTS, 0.0, PROBES + 2) == pytest.approx(1 / MORE_A_SECOND)
+        assert pool.admit(COSTS, 0.0, PROBES + 2) == pytest.approx(1 / PROBES_PER_SECOND)
         admit(pool, in_flight=PROBES + 1)
 
     def test_more_than_a_limit_is_an_error(self):
@@ -81,8 +81,8 @@ class TestDimensions:
         with pytest.raises(RequestTooLarge, match=r"70,000 tokens, and the limit is 60,000\. Make") as error:
             pool.admit(costs, 0.0, 0)
         assert (error.value.dimension, error.value.cost, error.value.limit) == ("tokens", 70_000, 60_000)
-        assert isinstance(pool.too_large(costs), RequestTooLarge)
-        assert pool.too_large(COSTS) is None
+        assert isinstance(pool.too_large_error(costs), RequestTooLarge)
+        assert pool.too_large_error(COSTS) is None
 
 
 class TestProbing:
@@ -91,7 +91,7 @@ class TestProbing:
         pool = Pool()
         for under_way in range(PROBES):
             admit(pool, in_flight=under_way)
-        assert pool.admit(COSTS, 0.0, PROBES) == pytest.approx(1 / MORE_A_SECOND)
+        assert pool.admit(COSTS, 0.0, PROBES) == pytest.approx(1 / PROBES_PER_SECOND)
 
     @pytest.mark.parametrize(("seconds", "under_way"), [(1, 36), (2, 72), (3, 144), (9, 9_216)])
     def test_time_without_an_answer_lets_more_go(self, seconds, under_way):
@@ -108,14 +108,14 @@ class TestProbing:
         pool = Pool()
         admit(pool)
         admit(pool, now=100.0, in_flight=0)
-        assert pool.admit(COSTS, 100.0, PROBES) == pytest.approx(1 / MORE_A_SECOND)
+        assert pool.admit(COSTS, 100.0, PROBES) == pytest.approx(1 / PROBES_PER_SECOND)
 
     def test_answers_without_readings_let_more_go(self):
         """Each adds two."""
         pool = Pool()
         pool.answered(admit(pool), {}, 0.0)
         admit(pool, in_flight=PROBES + 1)
-        assert pool.admit(COSTS, 0.0, PROBES + 2) == pytest.approx(1 / MORE_A_SECOND)
+        assert pool.admit(COSTS, 0.0, PROBES + 2) == pytest.approx(1 / PROBES_PER_SECOND)
 
     def test_an_endpoint_without_readings_is_not_throttled(self):
         """After the first few answers that name no limit, all may go."""

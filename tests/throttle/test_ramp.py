@@ -2,7 +2,7 @@ import math
 
 import pytest
 
-from pxt_assets.throttle.ramp import LOWEST, Growth, Ramp
+from pxt_assets.throttle.ramp import LOWEST_RATE, Growth, Ramp
 
 
 def running(per_second: float = 20.0, seconds: float = 60.0) -> tuple[Ramp, float]:
@@ -66,6 +66,6 @@ def test_something_always_passes():
     ramp, now = running(1)
     for step in range(50):
         ramp.cut(now + step, now + step, Growth.SLOW_DOWN)
-    assert ramp.rate == LOWEST
+    assert ramp.rate == LOWEST_RATE
     assert ramp.wait(1, now + 60) <= 10
     assert ramp.wait(1, 1e9) == 0

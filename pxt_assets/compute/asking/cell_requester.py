@@ -162,7 +162,7 @@ class CellRequester:
             finally:  # whatever interrupts that
                 self._calls.close()
                 await to_its_end(in_thread(self._flush_rest))
-            self.meter.limit_utilization = self.meter.limit_usage.share
+            self.meter.limit_utilization = self.meter.limit_usage.utilization
 
     def _flush_rest(self) -> None:
         """Writes the cells that wait in memory. Raises RunError; if an error stopped the run, its text comes first."""

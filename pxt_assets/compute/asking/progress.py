@@ -10,7 +10,7 @@ from contextvars import ContextVar
 from dataclasses import dataclass
 
 from pxt_assets.api.meter import Meter, cost_text, total_cost
-from pxt_assets.throttle import Used
+from pxt_assets.throttle import LimitUtilization
 
 _LOG_SECONDS = 10.0
 _REPORT_SECONDS = 0.2
@@ -70,7 +70,9 @@ class ProgressDisplay:
     of the limits is used.
     """
 
-    def __init__(self, name: str = "", partitions: int = 1, used: Callable[[], Used] = Used) -> None:
+    def __init__(
+        self, name: str = "", partitions: int = 1, used: Callable[[], LimitUtilization] = LimitUtilization
+    ) -> None:
         self._name = name
         self._partitions = partitions
         self._start_measuring = used
@@ -78,7 +80,7 @@ class ProgressDisplay:
         self._ended: dict[str, Progress] = {}
         self._done_before = 0
         self._line_at = time.monotonic()
-        self._used_since_line: Used | None = None
+        self._used_since_line: LimitUtilization | None = None
 
     @contextmanager
     def track(self, label: str, progress: Callable[[], Progress]) -> Iterator[None]:
@@ -117,7 +119,7 @@ class ProgressDisplay:
         measured = (
             [p.meter.limit_usage for p in seen] if self._used_since_line is None else [self._used_since_line]
         )
-        used = max((share for one in measured if (share := one.share) is not None), default=None)
+        used = max((share for one in measured if (share := one.utilization) is not None), default=None)
         self._done_before, self._line_at, self._used_since_line = done, now, self._start_measuring()
         name = self._name
         if self._partitions == 1:

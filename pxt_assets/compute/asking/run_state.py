@@ -10,7 +10,7 @@ from pxt_assets.api.client import Client
 from pxt_assets.compute.asking.in_flight_bound import InFlightBound
 from pxt_assets.compute.asking.progress import ProgressDisplay
 from pxt_assets.errors import RunError
-from pxt_assets.throttle import Used
+from pxt_assets.throttle import LimitUtilization
 
 _COMMITS = 2
 """Files written at once; each takes memory for some row groups."""
@@ -29,7 +29,9 @@ class RunState:
     def __init__(self, client: Client | None = None, *, name: str = "", partitions: int = 1) -> None:
         self.client = client
         self.in_flight = InFlightBound(0 if client is None else 2 * client.max_in_flight)
-        self.display = ProgressDisplay(name, partitions, Used if client is None else client.limit_usage)
+        self.display = ProgressDisplay(
+            name, partitions, LimitUtilization if client is None else client.limit_usage
+        )
         self.commit_slots = asyncio.Semaphore(_COMMITS)
         self.is_stopped = False
         self._stop_callbacks: set[Callable[[BaseException], None]] = set()

@@ -1,7 +1,7 @@
-"""POST /v1/audio/speech: what is refused, and the sound file that is answered.
+"""POST /v1/audio/speech: which requests are refused, and the sound file of the answer.
 
-The file is silence of a plausible length. Its comment carries the text, which the simulator's transcriptions
-find again.
+The file is silence of a plausible length. Its comment contains the text, which the simulator's transcriptions
+read again.
 """
 
 from dataclasses import dataclass
@@ -12,8 +12,8 @@ from pxt_assets.simulator.endpoint import arguments
 from pxt_assets.simulator.endpoint.endpoint import Answer, estimate_tokens
 from pxt_assets.simulator.endpoint.errors import (
     bad_request,
-    missing,
-    not_simulated,
+    missing_parameter,
+    not_simulated_error,
     unsupported_by_model,
     wrong_type,
     wrong_value,
@@ -26,7 +26,7 @@ VOICES_OF_TTS_1 = ("alloy", "ash", "coral", "echo", "fable", "nova", "onyx", "sa
 VOICES = (*VOICES_OF_TTS_1, "ballad", "cedar", "marin", "verse")
 
 MAX_CHARACTERS = 4096
-"""Of the input, and of the instructions."""
+"""Longest input, and longest instructions."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +37,7 @@ class SpeechCall:
     speech: Speech
     format: str
     tokens: int
-    """Of the input and the instructions; none for tts-1 and tts-1-hd, which are limited by requests only."""
+    """Tokens of the input and the instructions; 0 for tts-1 and tts-1-hd, which are limited by requests only."""
 
     def charge(self, *, count_max_tokens: bool) -> int:  # noqa: ARG002 - there is no max_tokens here
         """Tokens that the limit is charged."""
@@ -59,7 +59,7 @@ def read_speech_call(body: dict[str, Any]) -> SpeechCall:
     arguments.check_number(body, "speed", 0.25, 4)
     arguments.check_word(body, "stream_format", ("audio", "sse"))
     if body.get("stream_format") == "sse":
-        raise not_simulated("stream_format", "Streaming")
+        raise not_simulated_error("stream_format", "Streaming")
     instructions = _read_instructions(body, model)
     tokens = 0 if _is_tts_1(model) else estimate_tokens(len(text) + len(instructions))
     speech = Speech(text, f"{model}, {voice}", body.get("speed") or 1.0)
@@ -74,7 +74,7 @@ def _read_input(body: dict[str, Any]) -> str:
     arguments.check_string(body, "input", MAX_CHARACTERS)
     text = body.get("input")
     if text is None:
-        raise missing("input")
+        raise missing_parameter("input")
     if not text:
         raise bad_request(
             "Invalid 'input': string too short. Expected a string with minimum length 1, but got an empty "
@@ -89,7 +89,7 @@ def _read_voice(body: dict[str, Any], model: str) -> str:
     """The name of a built-in voice, or the id of a custom one."""
     voice = body.get("voice")
     if voice is None:
-        raise missing("voice")
+        raise missing_parameter("voice")
     if isinstance(voice, dict):
         custom = arguments.read_string_at(voice, "id", "voice")
         arguments.refuse_unknown(voice, ("id",))

@@ -1,6 +1,6 @@
-"""A text in the time of its recording, in the forms that the audio endpoints answer in.
+"""A text with the times of its recording, in the formats of the audio endpoints' answers.
 
-Nobody speaks in the recordings, so time passes evenly: each character takes the same share of it.
+The recordings are silent, so each character is given the same share of the time.
 """
 
 import json
@@ -35,8 +35,8 @@ LANGUAGES = {
 
 
 @dataclass(frozen=True, slots=True)
-class Span:
-    """A stretch of text, with its times in seconds."""
+class TimedText:
+    """A part of a text, with its times in seconds."""
 
     text: str
     start: float
@@ -50,19 +50,23 @@ class Transcript:
     text: str
     seconds: float
 
-    def sentences(self) -> list[Span]:
+    def sentences(self) -> list[TimedText]:
         """The segments of an answer."""
-        return self._spans(_SENTENCE)
+        return self._timed_parts(_SENTENCE)
 
-    def words(self) -> list[Span]:
+    def words(self) -> list[TimedText]:
         """The words, with their punctuation."""
-        return self._spans(_WORD)
+        return self._timed_parts(_WORD)
 
-    def _spans(self, pattern: re.Pattern[str]) -> list[Span]:
-        pace = self.seconds / max(1, len(self.text))
+    def _timed_parts(self, pattern: re.Pattern[str]) -> list[TimedText]:
+        seconds_per_character = self.seconds / max(1, len(self.text))
         return [
-            Span(found[0].rstrip(), round(found.start() * pace, 3), round(found.end() * pace, 3))
-            for found in pattern.finditer(self.text)
+            TimedText(
+                match[0].rstrip(),
+                round(match.start() * seconds_per_character, 3),
+                round(match.end() * seconds_per_character, 3),
+            )
+            for match in pattern.finditer(self.text)
         ]
 
 
@@ -78,8 +82,8 @@ def _write_text(transcript: Transcript) -> str:
 def _write_srt(transcript: Transcript) -> str:
     """SubRip: numbered cues, decimal commas."""
     cues = (
-        f"{number}\n{_clock(span.start, ',')} --> {_clock(span.end, ',')}\n{_cue(span.text)}\n\n"
-        for number, span in enumerate(transcript.sentences(), start=1)
+        f"{number}\n{_timestamp(part.start, ',')} --> {_timestamp(part.end, ',')}\n{_cue_text(part.text)}\n\n"
+        for number, part in enumerate(transcript.sentences(), start=1)
     )
     return "".join(cues)
 
@@ -87,8 +91,8 @@ def _write_srt(transcript: Transcript) -> str:
 def _write_vtt(transcript: Transcript) -> str:
     """WebVTT."""
     cues = (
-        f"{_clock(span.start, '.')} --> {_clock(span.end, '.')}\n{_cue(span.text)}\n\n"
-        for span in transcript.sentences()
+        f"{_timestamp(part.start, '.')} --> {_timestamp(part.end, '.')}\n{_cue_text(part.text)}\n\n"
+        for part in transcript.sentences()
     )
     return f"WEBVTT\n\n{''.join(cues)}"
 
@@ -121,25 +125,25 @@ def write_verbose(
     }
     if "segment" in granularities:
         body["segments"] = [
-            _segment(number, span, temperature) for number, span in enumerate(transcript.sentences())
+            _segment(number, part, temperature) for number, part in enumerate(transcript.sentences())
         ]
     if "word" in granularities:
         body["words"] = [
-            {"word": span.text, "start": span.start, "end": span.end} for span in transcript.words()
+            {"word": part.text, "start": part.start, "end": part.end} for part in transcript.words()
         ]
     if usage is not None:
         body["usage"] = usage
     return json.dumps(body).encode()
 
 
-def _segment(number: int, span: Span, temperature: float) -> dict[str, Any]:
-    encoded = span.text.encode(errors="replace")
+def _segment(number: int, part: TimedText, temperature: float) -> dict[str, Any]:
+    encoded = part.text.encode(errors="replace")
     return {
         "id": number,
         "seek": 0,
-        "start": span.start,
-        "end": span.end,
-        "text": f" {span.text}",  # whisper begins its segments with the space before them
+        "start": part.start,
+        "end": part.end,
+        "text": f" {part.text}",  # whisper begins its segments with the space before them
         "tokens": [zlib.crc32(word) % 50_257 for word in encoded.split()],
         "temperature": temperature,
         "avg_logprob": -0.25,
@@ -148,12 +152,12 @@ def _segment(number: int, span: Span, temperature: float) -> dict[str, Any]:
     }
 
 
-def _clock(seconds: float, point: str) -> str:
+def _timestamp(seconds: float, point: str) -> str:
     milliseconds = round(seconds * 1000)
     minutes, milliseconds = divmod(milliseconds, 60_000)
     return f"{minutes // 60:02}:{minutes % 60:02}:{milliseconds // 1000:02}{point}{milliseconds % 1000:03}"
 
 
-def _cue(text: str) -> str:
+def _cue_text(text: str) -> str:
     """One line: a blank one would end the cue, and an arrow would begin another."""
     return " ".join(text.split()).replace("-->", "->")

@@ -9,8 +9,8 @@ from pxt_assets.simulator.endpoint import arguments
 from pxt_assets.simulator.endpoint.errors import (
     SimulatedError,
     bad_request,
-    missing,
-    not_simulated,
+    missing_parameter,
+    not_simulated_error,
     unsupported_by_model,
     wrong_value,
 )
@@ -43,9 +43,9 @@ _FORMATS_OF_FAMILY = {
     "gpt-4o-": ("json", "text"),
     "gpt-transcribe": ("json",),
 }
-"""Start of a model's name -> its formats; the first that fits counts."""
+"""Start of a model's name -> its formats; the first match counts."""
 
-# Fields of a server_vad `chunking_strategy`, which is an object: clients spell it out in brackets.
+# Fields of a server_vad `chunking_strategy`, an object: clients write its fields in brackets.
 _CHUNKING = re.compile(r"chunking_strategy\[(type|prefix_padding_ms|silence_duration_ms|threshold)\]")
 _LANGUAGE = re.compile(r"[a-z]{2,3}")
 
@@ -65,7 +65,7 @@ class TranscriptionForm:
     granularities: tuple[str, ...]
     speakers: tuple[str, ...]
     prompt_characters: int
-    """Of the prompt and the keywords."""
+    """Characters of the prompt and the keywords."""
     logprobs: bool
 
 
@@ -100,10 +100,10 @@ def _formats(model: str) -> tuple[str, ...]:
 
 
 def _refuse_other_models(body: dict[str, Any], model: str) -> None:
-    """Raise a 400 for a field that another model has."""
+    """Raise a 400 for a field that only other models have."""
     diarizes = model.startswith(_DIARIZE)
     takes_keywords = model.startswith("gpt-transcribe")
-    taken = {
+    accepted = {
         "prompt": not diarizes,
         "timestamp_granularities": not diarizes,
         "include": model.startswith("gpt-4o-") and not diarizes,
@@ -112,15 +112,15 @@ def _refuse_other_models(body: dict[str, Any], model: str) -> None:
         "known_speaker_names": diarizes,
         "known_speaker_references": diarizes,
     }
-    for name, takes in taken.items():
-        if body.get(name) is not None and not takes:
+    for name, is_accepted in accepted.items():
+        if body.get(name) is not None and not is_accepted:
             raise unsupported_by_model(name, model)
 
 
 def _check_stream(body: dict[str, Any]) -> None:
     arguments.check_word(body, "stream", ("true", "false"))
     if body.get("stream") == "true":
-        raise not_simulated("stream", "Streaming")
+        raise not_simulated_error("stream", "Streaming")
 
 
 def _read_words(body: dict[str, Any], name: str, allowed: tuple[str, ...] | None = None) -> tuple[str, ...]:
@@ -196,16 +196,16 @@ def _read_speakers(body: dict[str, Any]) -> tuple[str, ...]:
 
 
 def _check_chunking(body: dict[str, Any], model: str, recording: Recording) -> None:
-    spelled = {found[1]: body[name] for name in body if (found := _CHUNKING.fullmatch(name))}
-    if spelled:
+    bracketed = {found[1]: body[name] for name in body if (found := _CHUNKING.fullmatch(name))}
+    if bracketed:
         name = "chunking_strategy.type"
-        if "type" not in spelled:
-            raise missing(name)
-        arguments.check_word({name: spelled["type"]}, name, ("server_vad",))
+        if "type" not in bracketed:
+            raise missing_parameter(name)
+        arguments.check_word({name: bracketed["type"]}, name, ("server_vad",))
     else:
         arguments.check_word(body, "chunking_strategy", ("auto",))
-    chunked = bool(spelled) or body.get("chunking_strategy") is not None
-    if model.startswith(_DIARIZE) and recording.seconds > MAX_UNCHUNKED_SECONDS and not chunked:
+    is_chunked = bool(bracketed) or body.get("chunking_strategy") is not None
+    if model.startswith(_DIARIZE) and recording.seconds > MAX_UNCHUNKED_SECONDS and not is_chunked:
         raise bad_request(
             "chunking_strategy is required for diarization models",
             code="missing_required_parameter",

@@ -1,6 +1,6 @@
-"""POST /v1/audio/transcriptions: the answer, in each of its forms.
+"""POST /v1/audio/transcriptions: the answer, in each of its formats.
 
-The text is the one that the simulator's own speech was made of; other recordings get an invented one.
+The text is that of the simulator's own speech; other recordings get an invented one.
 """
 
 import json
@@ -22,7 +22,7 @@ from pxt_assets.simulator.endpoint.endpoint import Answer, estimate_tokens
 
 AUDIO_TOKENS_A_SECOND = 10
 _TOKEN = re.compile(r"\s*\S{1,4}")
-_CERTAIN = -0.01
+_LOG_PROBABILITY = -0.01
 """The log probability of every token: exp(-0.01) is 99 %."""
 
 
@@ -39,7 +39,7 @@ class TranscriptionCall:
 
     def charge(self, *, count_max_tokens: bool) -> int:  # noqa: ARG002 - there is no max_tokens here
         """Tokens of the recording and of the prompt; none for whisper-1, which is limited by requests only."""
-        return 0 if self._by_duration else self._audio_tokens + self._text_tokens
+        return 0 if self._is_billed_by_duration else self._audio_tokens + self._text_tokens
 
     def answer(self, digest: str) -> Answer:  # noqa: ARG002 - the API gives transcriptions no id
         """The transcription, in the format asked for."""
@@ -61,7 +61,7 @@ class TranscriptionCall:
             content = json.dumps(self._diarize(transcript)).encode()
         else:
             content = json.dumps(self._write_json()).encode()
-        output_tokens = 0 if self._by_duration else self._output_tokens
+        output_tokens = 0 if self._is_billed_by_duration else self._output_tokens
         return Answer(
             content,
             self.charge(count_max_tokens=False),
@@ -71,7 +71,7 @@ class TranscriptionCall:
         )
 
     @property
-    def _by_duration(self) -> bool:
+    def _is_billed_by_duration(self) -> bool:
         return self.form.model.startswith("whisper-")
 
     @property
@@ -87,7 +87,7 @@ class TranscriptionCall:
         return estimate_tokens(len(self.form.recording.text))
 
     def _usage(self) -> dict[str, Any]:
-        if self._by_duration:
+        if self._is_billed_by_duration:
             return {"type": "duration", "seconds": math.ceil(self.form.recording.seconds)}
         audio, text, output = self._audio_tokens, self._text_tokens, self._output_tokens
         return {
@@ -105,13 +105,13 @@ class TranscriptionCall:
             body["languages"] = [{"code": form.language}]
         if form.logprobs:
             body["logprobs"] = [
-                {"token": token, "logprob": _CERTAIN, "bytes": list(token.encode(errors="replace"))}
+                {"token": token, "logprob": _LOG_PROBABILITY, "bytes": list(token.encode(errors="replace"))}
                 for token in _TOKEN.findall(form.recording.text)
             ]
         return {**body, "usage": self._usage()}
 
     def _diarize(self, transcript: Transcript) -> dict[str, Any]:
-        """Sentence by sentence, the speakers take turns."""
+        """The `diarized_json`: the speakers take turns, sentence by sentence."""
         turns = zip(transcript.sentences(), cycle(self.form.speakers or ("A", "B")), strict=False)
         return {
             "task": "transcribe",
@@ -121,12 +121,12 @@ class TranscriptionCall:
                 {
                     "type": "transcript.text.segment",
                     "id": f"seg_{number:03}",
-                    "start": span.start,
-                    "end": span.end,
-                    "text": span.text,
+                    "start": part.start,
+                    "end": part.end,
+                    "text": part.text,
                     "speaker": speaker,
                 }
-                for number, (span, speaker) in enumerate(turns, start=1)
+                for number, (part, speaker) in enumerate(turns, start=1)
             ],
             "usage": self._usage(),
         }

@@ -1,4 +1,4 @@
-"""POST /v1/audio/translations: what is refused, and the answer.
+"""POST /v1/audio/translations: which requests are refused, and the answer.
 
 The "translation" is the transcription with `[translated] ` before it: the simulator knows no languages.
 """
@@ -35,7 +35,7 @@ class TranslationCall:
     temperature: float
 
     def charge(self, *, count_max_tokens: bool) -> int:  # noqa: ARG002 - there is no max_tokens here
-        """None: whisper-1 is limited by requests only."""
+        """No tokens: whisper-1 is limited by requests only."""
         return 0
 
     def answer(self, digest: str) -> Answer:  # noqa: ARG002 - the API gives translations no id

@@ -6,7 +6,7 @@ from typing import Any
 
 from pxt_assets.simulator.chat.request import ChatRequest, read_chat_request
 from pxt_assets.simulator.endpoint.endpoint import CREATED, Answer
-from pxt_assets.simulator.reply.reply import Reply, compose
+from pxt_assets.simulator.reply.reply import Reply, compose_replies
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,7 +26,7 @@ class ChatCall:
 
     def answer(self, digest: str) -> Answer:
         """The completion. Raises a 400 for a schema of which there is no instance."""
-        replies = compose(self.request.prompt, self.request.n)
+        replies = compose_replies(self.request.prompt, self.request.n)
         prompt_tokens = self.request.prompt.conversation.tokens()
         completion_tokens = sum(reply.tokens for reply in replies)
         body = {
@@ -63,11 +63,11 @@ def _usage(prompt_tokens: int, completion_tokens: int) -> dict[str, Any]:
 
 
 def _choice(reply: Reply, index: int, digest: str) -> dict[str, Any]:
-    said = reply.content if reply.tool is None else None
+    text = reply.content if reply.tool is None else None
     message: dict[str, Any] = {
         "role": "assistant",
-        "content": None if reply.refused else said,
-        "refusal": said if reply.refused else None,
+        "content": None if reply.is_refusal else text,
+        "refusal": text if reply.is_refusal else None,
         "annotations": [],
     }
     reason = "stop"
@@ -81,5 +81,5 @@ def _choice(reply: Reply, index: int, digest: str) -> dict[str, Any]:
         "index": index,
         "message": message,
         "logprobs": None,
-        "finish_reason": reason if reply.whole else "length",
+        "finish_reason": reason if reply.is_complete else "length",
     }

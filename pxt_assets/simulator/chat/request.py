@@ -1,4 +1,4 @@
-"""The body of POST /v1/chat/completions: what is read from it, and what is refused as the API refuses it."""
+"""The body of POST /v1/chat/completions: how it is read, and which bodies are refused as the API refuses them."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -9,8 +9,8 @@ from pxt_assets.simulator.endpoint.endpoint import estimate_tokens
 from pxt_assets.simulator.endpoint.errors import (
     bad_request,
     empty_array,
-    missing,
-    not_simulated,
+    missing_parameter,
+    not_simulated_error,
     wrong_type,
     wrong_value,
 )
@@ -120,14 +120,14 @@ def read_chat_request(body: dict[str, Any]) -> ChatRequest:
 def _refuse_unsimulated(body: dict[str, Any]) -> None:
     for name, feature in (("stream", "Streaming"), ("logprobs", "Log probabilities")):
         if arguments.read_boolean(body, name):
-            raise not_simulated(name, feature)
+            raise not_simulated_error(name, feature)
     if body.get("modalities") is not None and "audio" in arguments.read_array(
         body["modalities"], "modalities"
     ):
-        raise not_simulated("modalities", "Spoken output")
+        raise not_simulated_error("modalities", "Spoken output")
     for name in ("functions", "function_call"):
         if body.get(name) is not None:
-            raise not_simulated(name, "The deprecated form of tool calls")
+            raise not_simulated_error(name, "The deprecated form of tool calls")
 
 
 def _check_words(body: dict[str, Any]) -> None:
@@ -172,7 +172,7 @@ def _read_stop(stop: Any) -> tuple[str, ...]:
 def _read_messages(body: dict[str, Any]) -> Conversation:
     messages = body.get("messages")
     if messages is None:
-        raise missing("messages")
+        raise missing_parameter("messages")
     if not isinstance(messages, list):
         raise wrong_type("messages", "an array of objects", messages)
     if not messages:
@@ -182,7 +182,7 @@ def _read_messages(body: dict[str, Any]) -> Conversation:
         path = f"messages[{index}]"
         role = _read_role(arguments.read_object(message, path), path)
         text, images = _read_content(message, role, path)
-        conversation.hear(role, text, tuple(images), images=len(images))
+        conversation.add_message(role, text, tuple(images), images=len(images))
     return conversation
 
 
@@ -191,7 +191,7 @@ def _read_role(message: dict[str, Any], path: str) -> str:
     if role not in _ROLES:
         raise wrong_value(f"{path}.role", role, _ROLES)
     if role == "tool" and not isinstance(message.get("tool_call_id"), str):
-        raise missing(f"{path}.tool_call_id")
+        raise missing_parameter(f"{path}.tool_call_id")
     return role
 
 
@@ -205,7 +205,7 @@ def _read_content(message: dict[str, Any], role: str, path: str) -> tuple[str, l
         if role in ("assistant", "function"):
             return "", []
         if "content" not in message:
-            raise missing(param)
+            raise missing_parameter(param)
         raise bad_request(
             f"Invalid value for 'content': expected a string, got null. - '{param}'",
             code="invalid_type",
@@ -217,29 +217,29 @@ def _read_content(message: dict[str, Any], role: str, path: str) -> tuple[str, l
         raise empty_array(param)
     texts, images = [], []
     for index, part in enumerate(content):
-        place = f"{param}[{index}]"
-        kind = arguments.read_string_at(arguments.read_object(part, place), "type", place)
+        part_path = f"{param}[{index}]"
+        kind = arguments.read_string_at(arguments.read_object(part, part_path), "type", part_path)
         if kind not in _PARTS:
-            raise wrong_value(f"{place}.type", kind, _PARTS)
+            raise wrong_value(f"{part_path}.type", kind, _PARTS)
         if kind == "image_url":
-            images.append(_read_image(part, role, place))
+            images.append(_read_image(part, role, part_path))
         elif kind in ("text", "refusal"):
-            texts.append(arguments.read_string_at(part, kind, place))
+            texts.append(arguments.read_string_at(part, kind, part_path))
     return "\n".join(texts), images
 
 
-def _read_image(part: dict[str, Any], role: str, place: str) -> str:
+def _read_image(part: dict[str, Any], role: str, path: str) -> str:
     """A phrase for the image of a content part."""
     if role != "user":
         raise bad_request(
-            f"Invalid '{place}'. Image URLs are only allowed for messages with role 'user', but this message "
+            f"Invalid '{path}'. Image URLs are only allowed for messages with role 'user', but this message "
             f"with role '{role}' contains an image URL.",
             code="invalid_value",
-            param=place,
+            param=path,
         )
     if "image_url" not in part:
-        raise missing(f"{place}.image_url")
-    param = f"{place}.image_url"
+        raise missing_parameter(f"{path}.image_url")
+    param = f"{path}.image_url"
     image = arguments.read_object(part["image_url"], param)
     arguments.check_word(image, "detail", ("low", "high", "auto"), at=param)
     return describe_picture(arguments.read_string_at(image, "url", param), f"{param}.url")
@@ -263,8 +263,8 @@ def _read_response_format(value: Any, conversation: Conversation) -> dict[str, A
         return True
     if kind != "json_schema":
         raise wrong_value("response_format.type", kind, ("json_object", "json_schema", "text"))
-    place = "response_format.json_schema"
+    path = "response_format.json_schema"
     if "json_schema" not in value:
-        raise missing(place)
-    wrapper = arguments.read_object(value["json_schema"], place)
-    return read_answer_schema(wrapper, place, strict_param="response_format")
+        raise missing_parameter(path)
+    wrapper = arguments.read_object(value["json_schema"], path)
+    return read_answer_schema(wrapper, path, strict_param="response_format")

@@ -3,7 +3,13 @@
 from typing import Any
 
 from pxt_assets.simulator.endpoint import arguments
-from pxt_assets.simulator.endpoint.errors import bad_request, empty_array, missing, not_simulated, wrong_value
+from pxt_assets.simulator.endpoint.errors import (
+    bad_request,
+    empty_array,
+    missing_parameter,
+    not_simulated_error,
+    wrong_value,
+)
 from pxt_assets.simulator.prompt.tools import Tool, read_function
 
 
@@ -26,7 +32,7 @@ def read_tools(body: dict[str, Any]) -> tuple[list[Tool], bool]:
         return [], False
     if choice == "required":
         return tools, True
-    names, must_call = _read_named_choice(choice)
+    names, must_call = _read_choice(choice)
     unknown = names - {tool.name for tool in tools}
     if unknown:
         raise bad_request(
@@ -35,7 +41,7 @@ def read_tools(body: dict[str, Any]) -> tuple[list[Tool], bool]:
     return [tool for tool in tools if tool.name in names], must_call
 
 
-def _read_named_choice(choice: Any) -> tuple[set[str], bool]:
+def _read_choice(choice: Any) -> tuple[set[str], bool]:
     if isinstance(choice, str):
         raise wrong_value("tool_choice", choice, ("none", "auto", "required"))
     kind = arguments.read_object(choice, "tool_choice").get("type")
@@ -43,23 +49,25 @@ def _read_named_choice(choice: Any) -> tuple[set[str], bool]:
         function = arguments.read_object(choice.get("function"), "tool_choice.function")
         return {arguments.read_string_at(function, "name", "tool_choice.function")}, True
     if kind == "allowed_tools":
-        place = "tool_choice.allowed_tools"
-        allowed = arguments.read_object(choice.get("allowed_tools"), place)
+        path = "tool_choice.allowed_tools"
+        allowed = arguments.read_object(choice.get("allowed_tools"), path)
         names = set()
-        for index, tool in enumerate(arguments.read_array(allowed.get("tools"), f"{place}.tools")):
-            path = f"{place}.tools[{index}].function"
-            function = arguments.read_object(arguments.read_object(tool, path).get("function"), path)
-            names.add(arguments.read_string_at(function, "name", path))
+        for index, tool in enumerate(arguments.read_array(allowed.get("tools"), f"{path}.tools")):
+            tool_path = f"{path}.tools[{index}].function"
+            function = arguments.read_object(
+                arguments.read_object(tool, tool_path).get("function"), tool_path
+            )
+            names.add(arguments.read_string_at(function, "name", tool_path))
         return names, allowed.get("mode") == "required"
     raise wrong_value("tool_choice.type", kind, ("function", "allowed_tools"))
 
 
-def _read_tool(value: Any, place: str) -> Tool:
-    kind = arguments.read_string_at(arguments.read_object(value, place), "type", place)
+def _read_tool(value: Any, path: str) -> Tool:
+    kind = arguments.read_string_at(arguments.read_object(value, path), "type", path)
     if kind == "custom":
-        raise not_simulated(place, "A custom tool")
+        raise not_simulated_error(path, "A custom tool")
     if kind != "function":
-        raise wrong_value(f"{place}.type", kind, ("function", "custom"))
+        raise wrong_value(f"{path}.type", kind, ("function", "custom"))
     if "function" not in value:
-        raise missing(f"{place}.function")
-    return read_function(arguments.read_object(value["function"], f"{place}.function"), f"{place}.function")
+        raise missing_parameter(f"{path}.function")
+    return read_function(arguments.read_object(value["function"], f"{path}.function"), f"{path}.function")

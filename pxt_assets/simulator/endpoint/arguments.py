@@ -6,7 +6,7 @@
 from collections.abc import Collection, Iterable
 from typing import Any
 
-from pxt_assets.simulator.endpoint.errors import bad_request, missing, wrong_type, wrong_value
+from pxt_assets.simulator.endpoint.errors import bad_request, missing_parameter, wrong_type, wrong_value
 
 
 def refuse_unknown(body: dict[str, Any], known: Collection[str]) -> None:
@@ -152,7 +152,7 @@ def read_object(value: Any, param: str) -> dict[str, Any]:
 def read_string_at(value: dict[str, Any], key: str, param: str) -> str:
     """The required string `value[key]`; `param` is the path of `value` in the request."""
     if key not in value:
-        raise missing(f"{param}.{key}")
+        raise missing_parameter(f"{param}.{key}")
     if not isinstance(value[key], str):
         raise wrong_type(f"{param}.{key}", "a string", value[key])
     return str(value[key])

@@ -1,4 +1,4 @@
-"""What all endpoints have in common: how they take a request, a parsed call, its charge, and its answer."""
+"""What all endpoints have in common: an endpoint, a parsed call, its charge, and its answer."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -11,10 +11,10 @@ CREATED = 1_767_225_600
 """Unix time of every answer: a fixed one, so that equal requests have equal answers."""
 
 MARK = "[simulated] "
-"""What every reply in text starts with."""
+"""The start of every reply in text."""
 
-OWN_URL = "http://simulator.invalid"
-"""Stands, in an answer that has files, for the root of the URL to which its request came."""
+ROOT_PLACEHOLDER = "http://simulator.invalid"
+"""Placeholder, in an answer that has files, for the root of the URL to which its request was sent."""
 
 
 def estimate_tokens(characters: int) -> int:
@@ -24,7 +24,7 @@ def estimate_tokens(characters: int) -> int:
 
 @dataclass(frozen=True, slots=True)
 class Upload:
-    """A file: one that a form holds, or one that an answer points to."""
+    """A file of a form, or one that an answer points to."""
 
     filename: str
     content_type: str
@@ -33,7 +33,7 @@ class Upload:
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """A 200: its body, and what the counters add up."""
+    """A 200: its body, and the numbers that the counters add up."""
 
     body: bytes
     input_tokens: int
@@ -41,7 +41,7 @@ class Answer:
     inputs: int = 0
     content_type: str = JSON
     files: tuple[Upload, ...] = ()
-    """To be served for an hour at `OWN_URL`/simulator/files/<filename>, to which the body points."""
+    """Served for an hour at `ROOT_PLACEHOLDER`/simulator/files/<filename>, to which the body points."""
 
 
 class Call(Protocol):
@@ -68,10 +68,10 @@ class Endpoint:
     Of a form, a text field is a string, a file an `Upload`, and `name[]` or a repeated field a list at `name`.
     """
 
-    takes: tuple[str, ...] = (JSON,)
+    content_types: tuple[str, ...] = (JSON,)
     """The content types of the bodies it takes: `JSON`, `FORM`."""
 
-    announces: tuple[str, ...] = ()
+    announced_limits: tuple[str, ...] = ()
     """The limits that its answers state in headers: "requests", "tokens"."""
 
     in_thread: bool = False

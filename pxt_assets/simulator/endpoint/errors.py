@@ -1,7 +1,7 @@
 """The errors that the API answers with, as one exception type and a function for each kind.
 
 Their body is `{"error": {"message", "type", "param", "code"}}`. The wording is the API's, since people (and
-programs) recognise errors by it; what only the simulator refuses says so.
+programs) recognise errors by it; errors of the simulator alone say so.
 """
 
 import json
@@ -42,7 +42,7 @@ def bad_request(message: str, *, code: str | None = None, param: str | None = No
     return SimulatedError(400, message, code=code, param=param)
 
 
-def missing(param: str) -> SimulatedError:
+def missing_parameter(param: str) -> SimulatedError:
     """400: a required argument is absent."""
     return bad_request(
         f"Missing required parameter: '{param}'.", code="missing_required_parameter", param=param
@@ -61,12 +61,14 @@ def wrong_type(param: str, expected: str, got: Any) -> SimulatedError:
 def wrong_value(param: str, got: Any, allowed: Iterable[str]) -> SimulatedError:
     """400: an argument is none of the `allowed` words."""
     return bad_request(
-        f"Invalid value: '{got}'. Supported values are: {listed(allowed)}.", code="invalid_value", param=param
+        f"Invalid value: '{got}'. Supported values are: {quoted_list(allowed)}.",
+        code="invalid_value",
+        param=param,
     )
 
 
 def empty_array(param: str) -> SimulatedError:
-    """400: an array that must not be empty is."""
+    """400: an array is empty that must not be."""
     return bad_request(
         f"Invalid '{param}': empty array. Expected an array with minimum length 1, but got an empty array "
         "instead.",
@@ -84,12 +86,12 @@ def unsupported_by_model(param: str, model: str) -> SimulatedError:
     )
 
 
-def not_simulated(param: str, feature: str) -> SimulatedError:
-    """400: the API has this, the simulator does not, and says so rather than ignore it."""
+def not_simulated_error(param: str, feature: str) -> SimulatedError:
+    """400: the API has this feature, and the simulator does not."""
     return bad_request(f"{feature} is not simulated: leave out '{param}'.", code="not_simulated", param=param)
 
 
-def not_json() -> SimulatedError:
+def invalid_json() -> SimulatedError:
     """400: the body is no JSON object."""
     return bad_request(
         "We could not parse the JSON body of your request. (HINT: This likely means you aren't using your "
@@ -102,13 +104,13 @@ def wrong_content_type(header: str, taken: Iterable[str]) -> SimulatedError:
     """400: a body of a content type that the endpoint does not take."""
     kind = header.partition(";")[0].strip()
     return bad_request(
-        f"Unsupported content type: '{kind}'. This API method only accepts {listed(taken)} requests, but you "
+        f"Unsupported content type: '{kind}'. This API method only accepts {quoted_list(taken)} requests, but you "
         f"specified the header 'Content-Type: {header}'. Please try again with a supported content type.",
         code="unsupported_content_type",
     )
 
 
-def too_large(most: int) -> SimulatedError:
+def content_too_large(most: int) -> SimulatedError:
     """413: the body, or a file in it, has more than `most` bytes."""
     return SimulatedError(413, f"Maximum content size limit ({most}) exceeded")
 
@@ -134,7 +136,7 @@ def refused_key(key: str) -> SimulatedError:
 
 
 def no_quota() -> SimulatedError:
-    """429 that no waiting helps: the account has no money left. It carries no `retry-after`."""
+    """429: the account has no money left. No wait helps, so there is no `retry-after`."""
     return SimulatedError(
         429,
         "You exceeded your current quota, please check your plan and billing details. For more information "
@@ -188,7 +190,7 @@ def server_error() -> SimulatedError:
     )
 
 
-def overloaded() -> SimulatedError:
+def server_overloaded() -> SimulatedError:
     """503 on demand."""
     return SimulatedError(
         503,
@@ -198,8 +200,8 @@ def overloaded() -> SimulatedError:
     )
 
 
-def listed(words: Iterable[str]) -> str:
-    """At least one word, quoted, as error messages list them: "'a'", "'a' and 'b'", "'a', 'b', and 'c'"."""
+def quoted_list(words: Iterable[str]) -> str:
+    """The quoted words (at least one) as error messages list them: "'a'", "'a' and 'b'", "'a', 'b', and 'c'"."""
     *most, last = (f"'{word}'" for word in words)
     return f"{', '.join(most)}{',' * (len(most) > 1)} and {last}" if most else last
 

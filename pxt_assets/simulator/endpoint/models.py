@@ -7,12 +7,12 @@ from typing import Any
 
 
 def is_moderation(model: str) -> bool:
-    """Whether `model`, or the family of that name, moderates."""
+    """Whether `model` is a moderation model, or the name of a family of them."""
     return model.startswith(("omni-moderation", "text-moderation"))
 
 
 def is_gpt_image(model: str) -> bool:
-    """Whether `model` is one of the GPT models that draw."""
+    """Whether `model` is one of the GPT image models."""
     return bool(_GPT_IMAGE.match(model))
 
 
@@ -98,22 +98,22 @@ _MODELS: dict[str, str | None] = {
 }
 
 
-def serves(endpoint: str, model: str) -> bool:
+def is_served_at(endpoint: str, model: str) -> bool:
     """Whether `model` is of a family that the API serves at `endpoint`, such as "chat/completions"."""
     return _ENDPOINTS[endpoint](model)
 
 
 @lru_cache(maxsize=1024)
-def family(model: str) -> str:
+def model_family(model: str) -> str:
     """The group that shares a limit with `model`: its name without the date of a snapshot, or "latest".
 
-    >>> family("gpt-4o-mini-2024-07-18"), family("gpt-3.5-turbo-0125"), family("chatgpt-4o-latest")
-    ('gpt-4o-mini', 'gpt-3.5-turbo', 'chatgpt-4o')
+    >>> model_family("gpt-4o-mini-2024-07-18"), model_family("chatgpt-4o-latest")
+    ('gpt-4o-mini', 'chatgpt-4o')
     """
     return _SNAPSHOT.sub("", model)
 
 
-def describe(model: str) -> dict[str, Any] | None:
+def model_entry(model: str) -> dict[str, Any] | None:
     """The answer of `GET /v1/models/{model}`, or None for a model that is not listed."""
     if model not in _MODELS:
         return None
@@ -126,6 +126,6 @@ def describe(model: str) -> dict[str, Any] | None:
     }
 
 
-def list_all() -> dict[str, Any]:
+def model_list() -> dict[str, Any]:
     """The answer of `GET /v1/models`."""
-    return {"object": "list", "data": [describe(model) for model in _MODELS]}
+    return {"object": "list", "data": [model_entry(model) for model in _MODELS]}

@@ -9,13 +9,13 @@ from pxt_assets.simulator.endpoint import arguments
 from pxt_assets.simulator.endpoint.errors import (
     SimulatedError,
     bad_request,
-    missing,
-    not_simulated,
+    missing_parameter,
+    not_simulated_error,
     unknown_model,
     wrong_type,
     wrong_value,
 )
-from pxt_assets.simulator.endpoint.models import is_gpt_image, serves
+from pxt_assets.simulator.endpoint.models import is_gpt_image, is_served_at
 
 DALL_E_2_SIZES = ("256x256", "512x512", "1024x1024")
 DALL_E_3_SIZES = ("1024x1024", "1024x1792", "1792x1024")
@@ -48,39 +48,39 @@ _MOST_PIXELS = 3840 * 2160
 
 @dataclass(frozen=True, slots=True)
 class ImageOptions:
-    """How pictures are asked for, whatever they show."""
+    """The options of a request for pictures."""
 
     model: str
     n: int
     size: tuple[int, int] | None
-    """Width and height; None where the model is to choose."""
+    """Width and height in pixels; None if the model is to choose."""
     quality: str
     as_url: bool
     format: str
-    """Of the files: "png", "jpeg" or "webp"."""
+    """Format of the files: "png", "jpeg" or "webp"."""
     compression: int
     transparent: bool
-    fine_input: bool
-    """Whether input images are looked at in high fidelity, which costs tokens."""
+    high_fidelity: bool
+    """Whether input images are read in high fidelity, which costs tokens."""
 
 
-def typed(form: dict[str, Any]) -> dict[str, Any]:
-    """A form with its numbers and booleans as such, since its text fields are all strings."""
-    read = dict(form)
+def parse_form_values(form: dict[str, Any]) -> dict[str, Any]:
+    """A form with its numbers and booleans converted, since its text fields are all strings."""
+    values = dict(form)
     for name in ("n", "output_compression", "partial_images"):
         if isinstance(form.get(name), str) and re.fullmatch(r"-?\d{1,9}", form[name]):
-            read[name] = int(form[name])
+            values[name] = int(form[name])
     if form.get("stream") in ("true", "false"):
-        read["stream"] = form["stream"] == "true"
-    return read
+        values["stream"] = form["stream"] == "true"
+    return values
 
 
 def read_image_model(body: dict[str, Any], endpoint: str, default: str) -> str:
     """The model. Raises a 404 for one that draws nowhere, a 400 for one that draws at another endpoint only."""
     model = arguments.read_model({**body, "model": body.get("model") or default})
-    if serves(endpoint, model):
+    if is_served_at(endpoint, model):
         return model
-    if not serves("images/generations", model):
+    if not is_served_at("images/generations", model):
         raise unknown_model(model)
     if endpoint == "images/variations":
         raise bad_request(
@@ -93,7 +93,7 @@ def read_prompt(body: dict[str, Any], model: str) -> str:
     """The prompt, which must not be empty, nor longer than the model takes."""
     prompt = body.get("prompt")
     if prompt is None:
-        raise missing("prompt")
+        raise missing_parameter("prompt")
     arguments.check_string(body, "prompt", _PROMPT_LENGTHS.get(model, _LONGEST_PROMPT))
     if not prompt:
         raise bad_request(
@@ -106,7 +106,7 @@ def read_prompt(body: dict[str, Any], model: str) -> str:
 
 
 def read_options(body: dict[str, Any], model: str, known: Collection[str]) -> ImageOptions:
-    """The options in `body`, an argument of which must be `known` at its endpoint and to `model`."""
+    """The options in `body`, each argument of which must be `known` to its endpoint, and to `model`."""
     _refuse_unknown(body, model, known)
     arguments.check_string(body, "user")
     arguments.check_word(body, "response_format", ("url", "b64_json"))
@@ -145,9 +145,9 @@ def _refuse_unknown(body: dict[str, Any], model: str, known: Collection[str]) ->
 
 def _refuse_streams(body: dict[str, Any]) -> None:
     if arguments.read_boolean(body, "stream"):
-        raise not_simulated("stream", "Streaming")
+        raise not_simulated_error("stream", "Streaming")
     if arguments.read_integer(body, "partial_images", 0, 3):
-        raise not_simulated("partial_images", "Streaming")
+        raise not_simulated_error("partial_images", "Streaming")
 
 
 def _read_size(body: dict[str, Any], model: str) -> tuple[int, int] | None:
@@ -162,17 +162,17 @@ def _read_size(body: dict[str, Any], model: str) -> tuple[int, int] | None:
         arguments.check_word(body, "size", (*GPT_IMAGE_SIZES, "auto"))
     elif not isinstance(size, str):
         raise wrong_type("size", "a string", size)
-    found = _WIDTH_BY_HEIGHT.fullmatch(size)
-    if found is None:
+    match = _WIDTH_BY_HEIGHT.fullmatch(size)
+    if match is None:
         raise _wrong_size(size, "Expected a size such as '1536x864', or 'auto'.")
-    width, height = int(found[1]), int(found[2])
+    width, height = int(match[1]), int(match[2])
     if _ANY_SIZE.match(model):
         _check_any_size(size, width, height)
     return width, height
 
 
 def _check_any_size(size: str, width: int, height: int) -> None:
-    """Raise a 400 for a size that the models of free sizes do not draw."""
+    """Raise a 400 for a size that even the models of free sizes do not draw."""
     if width % _STEP or height % _STEP:
         raise _wrong_size(size, f"Width and height must both be divisible by {_STEP}.")
     if max(width, height) > _LONGEST_EDGE:

@@ -1,4 +1,4 @@
-"""Pictures of a text: flat shapes in colours that hang on the text alone, and the text itself, readable.
+"""Pictures of a text: flat shapes in colours that depend on the text alone, and the text itself, readable.
 
 Equal arguments give equal pixels, in every process and on every machine: the font comes with Pillow, and its
 plain layout does not depend on what else is installed. It has Latin letters; others show as boxes.
@@ -24,7 +24,7 @@ _SMALLEST = 8
 """Height, in pixels, of the smallest letters."""
 
 _SHARES = (8, 10, 13, 17, 22, 28, 36)
-"""The heights of letters that are tried, as parts of the height of the picture."""
+"""The heights of letters that are tried: the height of the picture divided by each."""
 
 _LEADING = 1.25
 """The distance of lines, in heights of a letter."""
@@ -50,12 +50,12 @@ def draw_text(
     radius = min(size) * (64 + turn[0] // 4) // 256
     centre = (width * turn[1] // 255, height * turn[2] // 255)
     pen.circle(centre, radius, fill=middle)
-    _write(pen, text, size, ink=light)
-    mark(image)
+    _write_text(pen, text, size, ink=light)
+    draw_mark(image)
     return image
 
 
-def mark(image: Image.Image) -> None:
+def draw_mark(image: Image.Image) -> None:
     """Write "[simulated]" into the lower left corner, white on black."""
     text = MARK.strip()
     font = _font(max(_SMALLEST, min(image.size) // 40))
@@ -70,12 +70,12 @@ def tint_of(text: str, variant: int) -> Colour:
     return _colours(text, variant)[1]
 
 
-def encode(image: Image.Image, format: str, quality: int = 100) -> bytes:
+def encode_image(image: Image.Image, format: str, quality: int = 100) -> bytes:
     """`image` as a file of the `format` "png", "jpeg" or "webp"; `quality` from 0 to 100 is of the latter two."""
     if format == "png":
         return _encode_png(image)
     file = BytesIO()
-    # Beyond 95, files of photographs grow fast and nothing is seen of it.
+    # Beyond 95, files of photographs grow fast with no visible gain.
     quality = min(quality, 95)
     if format == "jpeg":
         image.convert("RGB").save(file, "JPEG", quality=quality)
@@ -119,8 +119,8 @@ def _chunk(kind: bytes, content: bytes) -> bytes:
 
 def _colours(text: str, variant: int) -> tuple[Colour, Colour, Colour]:
     """A dark, a middle and a light colour of one hue."""
-    drawn = blake2b(f"{variant}\0{text}".encode(errors="replace"), digest_size=2).digest()
-    hue = int.from_bytes(drawn) / 65536
+    digest = blake2b(f"{variant}\0{text}".encode(errors="replace"), digest_size=2).digest()
+    hue = int.from_bytes(digest) / 65536
     return _colour(hue, 0.22), _colour(hue + 0.08, 0.38), _colour(hue, 0.93)
 
 
@@ -144,26 +144,26 @@ def _font(height: int) -> ImageFont.FreeTypeFont:
     return font.font_variant(layout_engine=ImageFont.Layout.BASIC)
 
 
-def _write(pen: ImageDraw.ImageDraw, text: str, size: tuple[int, int], *, ink: Colour) -> None:
+def _write_text(pen: ImageDraw.ImageDraw, text: str, size: tuple[int, int], *, ink: Colour) -> None:
     """Write `text` into the middle of a picture of that `size`: as large as it fits, cut off if it never does."""
     width, height = (side - side // 8 for side in size)
-    shown = " ".join(text[:_LONGEST].encode(errors="replace").decode().split())
-    if not shown or width < _SMALLEST or height < _SMALLEST:
+    visible = " ".join(text[:_LONGEST].encode(errors="replace").decode().split())
+    if not visible or width < _SMALLEST or height < _SMALLEST:
         return
     if len(text) > _LONGEST:
-        shown += "…"
-    # Letters of the text at hand are so wide on average, as a share of the font's height.
-    mean = max(0.2, _font(_SMALLEST).getlength(shown) / len(shown) / _SMALLEST)
+        visible += "…"
+    # Average width of this text's letters, as a share of the font's height.
+    mean = max(0.2, _font(_SMALLEST).getlength(visible) / len(visible) / _SMALLEST)
     for share in _SHARES:
         font = _font(max(_SMALLEST, min(height, 2 * width) // share))
         columns = max(1, int(width / (mean * font.size)))
         rows = max(1, int(height / (font.size * _LEADING)))
-        lines = wrap(shown, columns)
+        lines = wrap(visible, columns)
         if len(lines) <= rows and all(font.getlength(line) <= width for line in lines):
             break
     if len(lines) > rows:
         lines = [*lines[: rows - 1], f"{lines[rows - 1]}…"]
     top = (size[1] - len(lines) * font.size * _LEADING) / 2
     for index, line in enumerate(lines):
-        place = (size[0] / 2, top + (index + 0.5) * font.size * _LEADING)
-        pen.text(place, line, font=font, fill=ink, anchor="mm")
+        position = (size[0] / 2, top + (index + 0.5) * font.size * _LEADING)
+        pen.text(position, line, font=font, fill=ink, anchor="mm")

@@ -1,6 +1,6 @@
 """POST /v1/images/generations, /edits and /variations: pictures that show what they were asked for.
 
-They are drawn, not imagined: of a prompt, its text is to be read in the picture.
+A picture shows the text of its prompt.
 """
 
 import json
@@ -16,15 +16,15 @@ from pxt_assets.simulator.endpoint.endpoint import CREATED, MARK, Answer, Upload
 from pxt_assets.simulator.endpoint.models import is_gpt_image
 from pxt_assets.simulator.images.arguments import (
     ImageOptions,
+    parse_form_values,
     read_image_model,
     read_options,
     read_prompt,
-    typed,
 )
-from pxt_assets.simulator.images.compose import edit, fitting_size, vary
-from pxt_assets.simulator.images.draw import draw_text, encode
+from pxt_assets.simulator.images.compose import draw_edit, draw_variation, size_for_edit
+from pxt_assets.simulator.images.draw import draw_text, encode_image
 from pxt_assets.simulator.images.served_files import url_of
-from pxt_assets.simulator.images.uploads import form_of_json, read_hole, read_images
+from pxt_assets.simulator.images.uploads import form_from_json, read_edit_area, read_images
 
 _COMMON = frozenset(("model", "n", "response_format", "size", "user"))
 _OF_GPT_IMAGE = frozenset(
@@ -52,7 +52,7 @@ class ImageCall:
     """Draws the picture of a number from 0 to n - 1."""
     prompt: str = ""
     image_tokens: int = 0
-    """Tokens of the pictures that came with the request."""
+    """Tokens of the pictures in the request."""
 
     @property
     def model(self) -> str:
@@ -60,14 +60,14 @@ class ImageCall:
         return self.options.model
 
     def charge(self, *, count_max_tokens: bool) -> int:  # noqa: ARG002 - there is no max_tokens here
-        """None: the simulator limits pictures by requests only."""
+        """No tokens: the simulator limits pictures by requests only."""
         return 0
 
     def answer(self, digest: str) -> Answer:
         """The pictures, as base64 or as files that the answer points to."""
         options = self.options
         contents = [
-            encode(self.draw(index), options.format, options.compression) for index in range(options.n)
+            encode_image(self.draw(index), options.format, options.compression) for index in range(options.n)
         ]
         files = [
             Upload(f"img-{digest}-{index}.{options.format}", _TYPES[options.format], content)
@@ -122,43 +122,43 @@ def read_generation_call(body: dict[str, Any]) -> ImageCall:
 
 
 def read_edit_call(body: dict[str, Any]) -> ImageCall:
-    """The call that a form, or its equal in JSON, asks for. Raises a `SimulatedError` as the API would."""
-    body = form_of_json(body) if "images" in body else typed(body)
+    """The call that a form, or the same in JSON, asks for. Raises a `SimulatedError` as the API would."""
+    body = form_from_json(body) if "images" in body else parse_form_values(body)
     model = read_image_model(body, "images/edits", "gpt-image-1.5")
     options = read_options(body, model, KNOWN_TO_EDITS)
     prompt = read_prompt(body, model)
     images = read_images(body, model)
-    hole = read_hole(body, images[0])
-    size = options.size or fitting_size(images[0])
-    tokens = sum(_input_tokens(image, fine=options.fine_input) for image in images)
+    edit_area = read_edit_area(body, images[0])
+    size = options.size or size_for_edit(images[0])
+    tokens = sum(_input_tokens(image, high_fidelity=options.high_fidelity) for image in images)
 
     def draw(index: int) -> Image.Image:
-        return edit(images, hole, prompt, size, index)
+        return draw_edit(images, edit_area, prompt, size, index)
 
     return ImageCall(options, size, draw, prompt, tokens)
 
 
 def read_variation_call(body: dict[str, Any]) -> ImageCall:
     """The call that a form asks for. Raises a `SimulatedError` for one that the API would refuse."""
-    body = typed(body)
+    body = parse_form_values(body)
     model = read_image_model(body, "images/variations", "dall-e-2")
     options = read_options(body, model, KNOWN_TO_VARIATIONS)
     [image] = read_images(body, model)
     size = options.size or (1024, 1024)
 
     def draw(index: int) -> Image.Image:
-        return vary(image, size, index)
+        return draw_variation(image, size, index)
 
     return ImageCall(options, size, draw)
 
 
-def _input_tokens(image: Image.Image, *, fine: bool) -> int:
+def _input_tokens(image: Image.Image, *, high_fidelity: bool) -> int:
     """Tokens of a picture in a request: 65, and 129 for each tile of 512 pixels once its short side is 512.
 
     In high fidelity, 4,160 more for a square picture and 6,240 for any other.
     """
     short, long = sorted(image.size)
     tokens = 65 + 129 * ceil(long / short)
-    if fine:
+    if high_fidelity:
         tokens += 4160 if long == short else 6240
     return tokens

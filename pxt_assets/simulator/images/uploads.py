@@ -1,4 +1,4 @@
-"""The pictures that requests bring: read, and refused as the API would refuse them."""
+"""The pictures in requests: how they are read, and which are refused as the API refuses them."""
 
 import re
 from base64 import b64decode
@@ -14,13 +14,13 @@ from pxt_assets.simulator.endpoint.errors import (
     SimulatedError,
     bad_request,
     empty_array,
-    listed,
-    missing,
-    not_simulated,
+    missing_parameter,
+    not_simulated_error,
+    quoted_list,
     wrong_type,
 )
 from pxt_assets.simulator.endpoint.models import is_gpt_image
-from pxt_assets.simulator.images.compose import clear_parts
+from pxt_assets.simulator.images.compose import transparency_mask
 
 MOST_IMAGES = 16
 _MEGABYTE = 1024 * 1024
@@ -28,7 +28,7 @@ _GPT_IMAGE_MEGABYTES = 50
 _DALL_E_MEGABYTES = 4
 _MASK_MEGABYTES = 4
 _MOST_PIXELS = 80_000_000
-"""A picture of more is refused before it is decoded: it would take gigabytes of memory."""
+"""A larger picture is refused before it is decoded: it would take gigabytes of memory."""
 
 _GPT_IMAGE_TYPES = ("image/jpeg", "image/png", "image/webp")
 _FORMATS = ("PNG", "JPEG", "WEBP")
@@ -37,35 +37,35 @@ _DATA_URL = re.compile(r"data:(image/[a-z]+);base64,", re.IGNORECASE)
 
 def read_images(body: dict[str, Any], model: str) -> list[Image.Image]:
     """The pictures in the field `image`, in mode RGBA. Raises a 400 for what the API would refuse."""
-    given = body.get("image")
-    if given is None:
-        raise missing("image")
-    files = given if isinstance(given, list) else [given]
+    value = body.get("image")
+    if value is None:
+        raise missing_parameter("image")
+    files = value if isinstance(value, list) else [value]
     if not files:
         raise empty_array("image")
-    most = MOST_IMAGES if is_gpt_image(model) else 1
-    if len(files) > most:
+    max_images = MOST_IMAGES if is_gpt_image(model) else 1
+    if len(files) > max_images:
         raise bad_request(
-            f"Invalid 'image': array too long. Expected an array with maximum length {most}, but got an array "
+            f"Invalid 'image': array too long. Expected an array with maximum length {max_images}, but got an array "
             f"with length {len(files)} instead.",
             code="array_above_max_length",
             param="image",
         )
     images = []
     for index, file in enumerate(files):
-        param = f"image[{index}]" if isinstance(given, list) else "image"
+        param = f"image[{index}]" if isinstance(value, list) else "image"
         if not isinstance(file, Upload):
             raise wrong_type(param, "one of an array of files or file", file)
         check = _check_for_gpt_image if is_gpt_image(model) else _check_for_dall_e
         check(file, param)
-        images.append(_decode(file.content, index + 1))
+        images.append(_decode_image(file.content, index + 1))
     if not is_gpt_image(model) and images[0].width != images[0].height:
         raise bad_request("Uploaded image must be square.", param="image")
     return images
 
 
-def read_hole(body: dict[str, Any], image: Image.Image) -> Image.Image | None:
-    """Where the mask lets a picture be edited, as a picture in mode L: 255 there, 0 elsewhere.
+def read_edit_area(body: dict[str, Any], image: Image.Image) -> Image.Image | None:
+    """The area that the mask leaves to edit, as a picture in mode L: 255 there, 0 elsewhere.
 
     None without a mask. Raises a 400 for a mask that is no PNG below 4 MB with an alpha channel and the size
     of `image`.
@@ -76,40 +76,40 @@ def read_hole(body: dict[str, Any], image: Image.Image) -> Image.Image | None:
     if not isinstance(mask, Upload):
         raise wrong_type("mask", "a file", mask)
     if len(mask.content) >= _MASK_MEGABYTES * _MEGABYTE:
-        raise _wrong_mask(f"a mask must have less than {_MASK_MEGABYTES} MB")
-    opened = _open(mask.content, ("PNG",))
-    if opened is None:
-        raise _wrong_mask("mask image is not a valid PNG")
-    if not opened.has_transparency_data:
-        raise _wrong_mask("mask image missing alpha channel")
-    if opened.size != image.size:
-        raise _wrong_mask("mask size does not match image size")
-    return clear_parts(opened.convert("RGBA"))
+        raise _mask_error(f"a mask must have less than {_MASK_MEGABYTES} MB")
+    opened_image = _open_image(mask.content, ("PNG",))
+    if opened_image is None:
+        raise _mask_error("mask image is not a valid PNG")
+    if not opened_image.has_transparency_data:
+        raise _mask_error("mask image missing alpha channel")
+    if opened_image.size != image.size:
+        raise _mask_error("mask size does not match image size")
+    return transparency_mask(opened_image.convert("RGBA"))
 
 
-def form_of_json(body: dict[str, Any]) -> dict[str, Any]:
-    """The JSON form of an edit as the form it stands for: its data URLs as uploads.
+def form_from_json(body: dict[str, Any]) -> dict[str, Any]:
+    """The form that the JSON body of an edit stands for, its data URLs as uploads.
 
     Raises a 400 for references that the simulator does not follow.
     """
     form = dict(body)
     images = arguments.read_array(form.pop("images", []), "images")
     if not images:
-        raise missing("images")
-    form["image"] = [_resolve(reference, f"images[{i}]") for i, reference in enumerate(images)]
+        raise missing_parameter("images")
+    form["image"] = [_upload_from_reference(reference, f"images[{i}]") for i, reference in enumerate(images)]
     if body.get("mask") is not None:
-        form["mask"] = _resolve(body["mask"], "mask")
+        form["mask"] = _upload_from_reference(body["mask"], "mask")
     return form
 
 
-def _resolve(reference: Any, param: str) -> Upload:
+def _upload_from_reference(reference: Any, param: str) -> Upload:
     reference = arguments.read_object(reference, param)
     if "file_id" in reference:
-        raise not_simulated(f"{param}.file_id", "An image by the id of a file")
+        raise not_simulated_error(f"{param}.file_id", "An image by the id of a file")
     url = arguments.read_string_at(reference, "image_url", param)
     found = _DATA_URL.match(url)
     if found is None:
-        raise not_simulated(f"{param}.image_url", "An image by a URL other than data:image/…;base64,…")
+        raise not_simulated_error(f"{param}.image_url", "An image by a URL other than data:image/…;base64,…")
     try:
         content = b64decode(url[found.end() :], validate=True)
     except Error:
@@ -150,37 +150,37 @@ def _check_type(file: Upload, param: str, allowed: tuple[str, ...]) -> None:
     if file.content_type.partition(";")[0].strip().lower() not in allowed:
         raise bad_request(
             f"Invalid file '{param}': unsupported mimetype ('{file.content_type}'). Supported file formats are "
-            f"{listed(allowed)}.",
+            f"{quoted_list(allowed)}.",
             code="unsupported_file_mimetype",
             param=param,
         )
 
 
-def _decode(content: bytes, number: int) -> Image.Image:
-    opened = _open(content, _FORMATS)
-    if opened is None:
+def _decode_image(content: bytes, number: int) -> Image.Image:
+    opened_image = _open_image(content, _FORMATS)
+    if opened_image is None:
         raise bad_request(
             f"Invalid image file or mode for image {number}, please check your image file.",
             code="invalid_image_file",
             param="image",
         )
-    return opened.convert("RGBA")
+    return opened_image.convert("RGBA")
 
 
-def _open(content: bytes, formats: tuple[str, ...]) -> Image.Image | None:
-    """The picture in a file of one of the `formats`; None for a file that is none, or is broken."""
+def _open_image(content: bytes, formats: tuple[str, ...]) -> Image.Image | None:
+    """The picture in a file of one of the `formats`; None for any other file, and a broken one."""
     try:
-        opened = Image.open(BytesIO(content), formats=formats)
-        if opened.width * opened.height > _MOST_PIXELS:
+        opened_image = Image.open(BytesIO(content), formats=formats)
+        if opened_image.width * opened_image.height > _MOST_PIXELS:
             return None
-        opened.load()
+        opened_image.load()
     except Exception:
         # Decoders raise all kinds of errors for broken files, from IndexError to struct.error.
         return None
-    return opened
+    return opened_image
 
 
-def _wrong_mask(reason: str) -> SimulatedError:
+def _mask_error(reason: str) -> SimulatedError:
     return SimulatedError(
         400,
         f"Invalid mask image format - {reason}",

@@ -1,4 +1,4 @@
-"""What the messages of a prompt amount to, at whichever endpoint they came."""
+"""The messages of a prompt, as totals and as the question to reply to; the same for all endpoints."""
 
 from dataclasses import dataclass
 
@@ -13,32 +13,34 @@ IMAGE_TOKENS = 765
 
 @dataclass(slots=True)
 class Conversation:
-    """The messages so far; `hear` adds one."""
+    """The messages so far; `add_message` adds one."""
 
     count: int = 0
     characters: int = 0
     images: int = 0
     """Images in all messages."""
     question: str = ""
-    """Text of the last user message, or of the last message where no user speaks."""
+    """Text of the last user message, or of the last message if there is none of a user."""
     attachments: tuple[str, ...] = ()
     """The images and files of that message, each as a phrase."""
     answered_by_tool: bool = False
-    """Whether a tool has spoken since the last user message."""
+    """Whether a tool's output came after the last user message."""
     mentions_json: bool = False
     user_has_spoken: bool = False
 
-    def hear(self, role: str, text: str, attachments: tuple[str, ...] = (), *, images: int = 0) -> None:
+    def add_message(
+        self, role: str, text: str, attachments: tuple[str, ...] = (), *, images: int = 0
+    ) -> None:
         """Add a message of `role`: "user", "assistant", "tool", ...; `images` of its attachments are images."""
-        self.add(text, images=images)
+        self.add_text(text, images=images)
         self.mentions_json = self.mentions_json or "json" in text.lower()
         self.answered_by_tool = role == "tool" or (self.answered_by_tool and role != "user")
         if role == "user" or not self.user_has_spoken:
             self.question, self.attachments = text, attachments
             self.user_has_spoken = role == "user"
 
-    def add(self, text: str, *, images: int = 0) -> None:
-        """Count what is no message: a call, or the output of one."""
+    def add_text(self, text: str, *, images: int = 0) -> None:
+        """Count a text that is no message: a call, or the output of one."""
         self.count += 1
         self.characters += len(text)
         self.images += images

@@ -1,4 +1,4 @@
-"""What the first bytes of a picture tell, without decoding it: PNG, JPEG, WebP and GIF."""
+"""Format and size of a PNG, JPEG, WebP or GIF picture, read from its first bytes without decoding it."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -17,11 +17,11 @@ class Picture:
     format: str
     width: int
     height: int
-    """In pixels, as the file states them: a turn that its Exif data asks for is not made."""
+    """In pixels, as the file states them: the rotation of its Exif data is ignored."""
 
 
-def measure(content: bytes) -> Picture | None:
-    """The picture that `content` begins as; None where that is none, or is cut off before its size."""
+def read_picture_header(content: bytes) -> Picture | None:
+    """Format and size of the picture in `content`; None if it is no picture, or is cut off before its size."""
     for format, signature, size_of in _FORMATS:
         if content.startswith(signature):
             size = size_of(content)
@@ -57,19 +57,19 @@ def _webp_size(content: bytes) -> tuple[int, int] | None:
 
 
 def _jpeg_size(content: bytes) -> tuple[int, int] | None:
-    place = 2
-    while place + 9 <= len(content) and content[place] == 0xFF:
-        marker = content[place + 1]
+    offset = 2
+    while offset + 9 <= len(content) and content[offset] == 0xFF:
+        marker = content[offset + 1]
         if marker in _FRAMES:
-            return int.from_bytes(content[place + 7 : place + 9]), int.from_bytes(
-                content[place + 5 : place + 7]
+            return int.from_bytes(content[offset + 7 : offset + 9]), int.from_bytes(
+                content[offset + 5 : offset + 7]
             )
         if marker == 0xFF:  # padding
-            place += 1
+            offset += 1
         elif marker in _SOLITARY:
-            place += 2
+            offset += 2
         else:
-            place += 2 + int.from_bytes(content[place + 2 : place + 4])
+            offset += 2 + int.from_bytes(content[offset + 2 : offset + 4])
     return None
 
 

@@ -1,4 +1,4 @@
-"""The API's rules for a JSON schema with `strict: true`, where they most often are broken."""
+"""The API's rules for a JSON schema with `strict: true`: those that are broken most often."""
 
 from typing import Any
 
@@ -14,23 +14,23 @@ def check_strict(schema: dict[str, Any], subject: str, param: str) -> None:
     `subject` names the schema in the message, such as "response_format 'answer'".
     """
     if schema.get("type") != "object":
-        raise _refusal(
+        raise _schema_error(
             f"schema must be a JSON Schema of 'type: \"object\"', got 'type: \"{schema.get('type')}\"'.",
             subject,
             param,
         )
     try:
-        _walk(schema, (), subject, param)
+        _check_objects(schema, (), subject, param)
     except RecursionError:
-        raise _refusal("it is nested too deeply.", subject, param) from None
+        raise _schema_error("it is nested too deeply.", subject, param) from None
 
 
-def _walk(schema: Any, context: tuple[str, ...], subject: str, param: str) -> None:
+def _check_objects(schema: Any, context: tuple[str, ...], subject: str, param: str) -> None:
     if not isinstance(schema, dict):
         return
     if schema.get("type") == "object" or "properties" in schema:
         if schema.get("additionalProperties") is not False:
-            raise _refusal(
+            raise _schema_error(
                 f"In context={context}, 'additionalProperties' is required to be supplied and to be false.",
                 subject,
                 param,
@@ -38,7 +38,7 @@ def _walk(schema: Any, context: tuple[str, ...], subject: str, param: str) -> No
         required = schema.get("required")
         for name in schema.get("properties") or {}:
             if not isinstance(required, list) or name not in required:
-                raise _refusal(
+                raise _schema_error(
                     f"In context={context}, 'required' is required to be supplied and to be an array "
                     f"including every key in properties. Missing '{name}'.",
                     subject,
@@ -48,14 +48,14 @@ def _walk(schema: Any, context: tuple[str, ...], subject: str, param: str) -> No
         named = schema.get(keyword)
         if isinstance(named, dict):
             for name, inner in named.items():
-                _walk(inner, (*context, keyword, name), subject, param)
+                _check_objects(inner, (*context, keyword, name), subject, param)
     for keyword in _NESTED:
         nested = schema.get(keyword)
         if isinstance(nested, list):
             for index, inner in enumerate(nested):
-                _walk(inner, (*context, keyword, str(index)), subject, param)
-    _walk(schema.get("items"), (*context, "items"), subject, param)
+                _check_objects(inner, (*context, keyword, str(index)), subject, param)
+    _check_objects(schema.get("items"), (*context, "items"), subject, param)
 
 
-def _refusal(reason: str, subject: str, param: str) -> SimulatedError:
+def _schema_error(reason: str, subject: str, param: str) -> SimulatedError:
     return bad_request(f"Invalid schema for {subject}: {reason}", code="invalid_json_schema", param=param)

@@ -1,4 +1,4 @@
-"""The most telling sentences of a text: what a simulated model replies with.
+"""The most informative sentences of a text: what a simulated model replies with.
 
 Works on any script and on emoji, in time linear in the text, and the same on every machine.
 """
@@ -6,8 +6,8 @@ Works on any script and on emoji, in time linear in the text, and the same on ev
 import re
 from collections import Counter
 
-CONSIDERED = 8000
-"""Characters of a text that are looked at; a reply needs no more, and long prompts stay cheap."""
+CONSIDERED_CHARACTERS = 8000
+"""How many characters of a text are read; a reply needs no more, and long prompts stay cheap."""
 
 # A sign ends a sentence if a space follows (so 3.14 does not), the ideographic ones in any case. Possessive,
 # for linear time.
@@ -17,21 +17,21 @@ _WORD = re.compile(r"\w+")
 
 def words(text: str) -> list[str]:
     """The words of the considered part of `text`, in order, as written."""
-    return _WORD.findall(text[:CONSIDERED])
+    return _WORD.findall(text[:CONSIDERED_CHARACTERS])
 
 
-def telling_sentences(text: str, most: int = 1, longest: int = 240) -> list[str]:
-    """The `most` telling sentences of `text`, the best first, cut to `longest` characters; [] for no text.
+def key_sentences(text: str, most: int = 1, longest: int = 240) -> list[str]:
+    """The `most` informative sentences of `text`, the best first, cut to `longest` characters; [] for no text.
 
-    A sentence tells the more the longer its words are and the rarer they are in the text; a mild discount
-    for its length keeps short ones in play.
+    A sentence scores by the length of its words and by their rarity in the text; a mild discount for its own
+    length gives short ones a chance.
     """
-    sentences = [part for part in map(str.strip, _SENTENCE.findall(text[:CONSIDERED])) if part]
-    found = [set(_WORD.findall(sentence.lower())) for sentence in sentences]
-    counts = Counter(word for distinct in found for word in distinct)
+    sentences = [part for part in map(str.strip, _SENTENCE.findall(text[:CONSIDERED_CHARACTERS])) if part]
+    word_sets = [set(_WORD.findall(sentence.lower())) for sentence in sentences]
+    counts = Counter(word for word_set in word_sets for word in word_set)
     scores = [
-        sum(min(len(word), 12) / counts[word] for word in distinct) / (len(distinct) + 4) ** 0.7
-        for distinct in found
+        sum(min(len(word), 12) / counts[word] for word in word_set) / (len(word_set) + 4) ** 0.7
+        for word_set in word_sets
     ]
     order = sorted(range(len(sentences)), key=lambda index: -scores[index])
     return [_shorten(sentences[index], longest) for index in order[:most]]

@@ -8,14 +8,14 @@ from uuid import UUID
 _START = datetime(2026, 1, 1, tzinfo=UTC)
 
 
-def formatted_string(name: str, words: list[str], draw: Callable[[int], int]) -> str | None:
+def string_of_format(name: str, words: list[str], draw: Callable[[int], int]) -> str | None:
     """A string of the format `name`, such as "date" or "email"; None for a format that is not known.
 
     `draw(n)` gives a number from 0 to n - 1.
     """
     moment = _START + timedelta(days=draw(365), minutes=draw(1440))
     word = re.sub("[^a-z]", "", words[draw(len(words))].lower()) or "reader"
-    made = {
+    strings = {
         "date": moment.strftime("%Y-%m-%d"),
         "time": moment.strftime("%H:%M:%SZ"),
         "date-time": moment.strftime("%Y-%m-%dT%H:%M:%SZ"),
@@ -30,4 +30,4 @@ def formatted_string(name: str, words: list[str], draw: Callable[[int], int]) ->
     }
     if name == "uuid":
         return str(UUID(int=draw(2**60) << 64 | draw(2**60), version=4))
-    return made.get(name)
+    return strings.get(name)

@@ -1,4 +1,4 @@
-"""A valid instance of a JSON schema, made out of a text.
+"""A valid instance of a JSON schema, built from a text.
 
 The same schema and text give the same instance, on every machine. Free strings are phrases of the text, an
 enum takes the one value that the text names, numbers are those of the text where they fit; the rest is
@@ -17,16 +17,22 @@ from hashlib import blake2b
 from typing import Any
 
 from pxt_assets.simulator.reply.extract import words
-from pxt_assets.simulator.reply.formats import formatted_string
-from pxt_assets.simulator.reply.regex import matching_string
-from pxt_assets.simulator.reply.schema_merge import Heights, NoInstanceError, Schema, merge, resolve_ref
+from pxt_assets.simulator.reply.formats import string_of_format
+from pxt_assets.simulator.reply.regex import string_matching
+from pxt_assets.simulator.reply.schema_merge import (
+    NoInstanceError,
+    Schema,
+    SchemaDepths,
+    merge_schemas,
+    resolve_ref,
+)
 
 _DEEPEST = 6
-"""Levels of containers below which only what must be there is made."""
+"""Levels of containers below which only required values are built."""
 _MOST_NODES = 300
-"""Values after which only what must be there is made."""
+"""Number of values after which only required values are built."""
 _TOO_MANY_NODES = 20_000
-"""Values after which a schema is refused: it demands more than any answer holds."""
+"""Number of values after which a schema is refused: it demands more than any answer holds."""
 _LONGEST = 100_000
 """Characters that a `minLength` may demand."""
 _NUMBER = re.compile(r"-?\d{1,15}(?:\.\d{1,6})?")
@@ -38,25 +44,25 @@ def make_instance(schema: Schema, text: str, salt: int = 0) -> Any:
 
     Raises NoInstanceError where no value conforms, as with a schema that requires itself.
     """
-    maker = _Maker(schema, text, salt)
-    if math.isinf(maker.heights.of(schema)):
+    builder = _InstanceBuilder(schema, text, salt)
+    if math.isinf(builder.depths.depth(schema)):
         raise NoInstanceError("the schema has no finite instance")
-    return maker.make(schema, "$", 0)
+    return builder.make(schema, "$", 0)
 
 
-class _Maker:
+class _InstanceBuilder:
     def __init__(self, root: Schema, text: str, salt: int) -> None:
         self.root = root
-        self.heights = Heights(root)
+        self.depths = SchemaDepths(root)
         self.words = words(text) or ["simulated"]
-        self.lowered = text[:8000].lower()
+        self.lower_text = text[:8000].lower()
         self.numbers = [float(number) for number in _NUMBER.findall(text[:8000])]
         self.key = blake2b(f"{salt}:{text}".encode(errors="replace"), digest_size=16).digest()
         self.nodes = 0
-        self.drawn = 0
+        self.draw_count = 0
 
     def draw(self, path: str, below: int) -> int:
-        """A number from 0 to `below` - 1 that depends on the text and the place in the instance."""
+        """A number from 0 to `below` - 1 that depends on the text and the path in the instance."""
         digest = blake2b(path.encode(errors="replace"), key=self.key, digest_size=8).digest()
         return int.from_bytes(digest, "big") % below
 
@@ -96,49 +102,53 @@ class _Maker:
             rest = dict(schema)
             if "$ref" in rest:
                 schema = (
-                    merge(rest, resolve_ref(self.root, rest.pop("$ref")))
+                    merge_schemas(rest, resolve_ref(self.root, rest.pop("$ref")))
                     if len(rest) > 1
                     else resolve_ref(self.root, rest["$ref"])
                 )
             elif "anyOf" in rest or "oneOf" in rest:
                 branches = rest.pop("anyOf") if "anyOf" in rest else rest.pop("oneOf")
-                schema = merge(rest, self._choose_branch(branches, path, minimal))
+                schema = merge_schemas(rest, self._choose_branch(branches, path, minimal))
             elif "allOf" in rest:
                 schema = True
                 for part in rest.pop("allOf"):
-                    schema = merge(schema, part)
-                schema = merge(rest, schema)
+                    schema = merge_schemas(schema, part)
+                schema = merge_schemas(rest, schema)
             else:
                 return rest
         raise NoInstanceError(f"the references at {path} go round in circles")
 
     def _choose_branch(self, branches: list[Schema], path: str, minimal: bool) -> Schema:
-        heights = [self.heights.of(branch) for branch in branches]
-        lowest = min(heights, default=math.inf)
+        depths = [self.depths.depth(branch) for branch in branches]
+        lowest = min(depths, default=math.inf)
         if math.isinf(lowest):
             raise NoInstanceError(f"none of the alternatives at {path} has a finite instance")
         if minimal:
-            return branches[heights.index(lowest)]
-        possible = [b for b, height in zip(branches, heights, strict=True) if not math.isinf(height)]
+            return branches[depths.index(lowest)]
+        possible = [b for b, depth in zip(branches, depths, strict=True) if not math.isinf(depth)]
         # Optional values are written as "or null": a value shows more than a null does.
-        telling = [b for b in possible if not (isinstance(b, dict) and b.get("type") == "null")] or possible
-        return telling[self.draw(f"{path}|", len(telling))]
+        informative = [
+            b for b in possible if not (isinstance(b, dict) and b.get("type") == "null")
+        ] or possible
+        return informative[self.draw(f"{path}|", len(informative))]
 
     def _choose_value(self, values: list[Any], path: str) -> Any:
         if not values:
             raise NoInstanceError(f"no value of the enum is allowed at {path}")
-        named = [v for v in values if isinstance(v, str) and len(v) > 1 and v.lower() in self.lowered]
-        # A prompt that lists all the labels names none in particular.
+        named = [v for v in values if isinstance(v, str) and len(v) > 1 and v.lower() in self.lower_text]
+        # A prompt that lists all labels singles out none of them.
         return named[0] if len(named) == 1 else values[self.draw(path, len(values))]
 
     def _choose_kind(self, kinds: list[str], schema: dict[str, Any], path: str, minimal: bool) -> str:
         if not kinds:
             raise NoInstanceError(f"the types at {path} exclude each other")
-        if minimal or math.isinf(self.heights.of({**schema, "type": kinds[0]})):
+        if minimal or math.isinf(self.depths.depth({**schema, "type": kinds[0]})):
             scalars = [kind for kind in kinds if kind in _SCALARS]
-            return scalars[0] if scalars else min(kinds, key=lambda k: self.heights.of({**schema, "type": k}))
-        telling = [kind for kind in kinds if kind != "null"] or kinds
-        return telling[self.draw(f"{path}:", len(telling))]
+            return (
+                scalars[0] if scalars else min(kinds, key=lambda k: self.depths.depth({**schema, "type": k}))
+            )
+        informative = [kind for kind in kinds if kind != "null"] or kinds
+        return informative[self.draw(f"{path}:", len(informative))]
 
     def _number(self, schema: dict[str, Any], path: str, *, whole: bool) -> int | float:
         step = schema.get("multipleOf") or (1 if whole else None)
@@ -180,14 +190,14 @@ class _Maker:
             raise NoInstanceError(f"minLength {shortest} exceeds {_LONGEST} at {path}")
         draw = partial(self._next_draw, path)
         if isinstance(schema.get("pattern"), str):
-            made = matching_string(schema["pattern"], shortest, longest, draw)
+            made = string_matching(schema["pattern"], shortest, longest, draw)
             if made is None:
                 raise NoInstanceError(f"no string found for the pattern {schema['pattern']!r} at {path}")
             return made
         if isinstance(schema.get("format"), str):
             # Where a word of the text makes it too long, one letter may do.
             for words_of in (self.words, ["a"]):
-                made = formatted_string(schema["format"], words_of, draw)
+                made = string_of_format(schema["format"], words_of, draw)
                 if made is None:
                     break
                 if shortest <= len(made) and (longest is None or len(made) <= longest):
@@ -200,8 +210,8 @@ class _Maker:
         return phrase if longest is None else phrase[:longest]
 
     def _next_draw(self, path: str, below: int) -> int:
-        self.drawn += 1
-        return self.draw(f"{path}#{self.drawn}", below)
+        self.draw_count += 1
+        return self.draw(f"{path}#{self.draw_count}", below)
 
     def _phrase(self, path: str) -> str:
         """One to five consecutive words of the text."""
@@ -214,9 +224,9 @@ class _Maker:
         if least > most:
             raise NoInstanceError(f"minItems {least} exceeds maxItems {most} at {path}")
         count = least if minimal else max(least, len(prefix) or 1 + self.draw(path, 3))
-        if math.isinf(self.heights.of(items)):
+        if math.isinf(self.depths.depth(items)):
             most = min(most, len(prefix))
-        if any(math.isinf(self.heights.of(part)) for part in prefix):
+        if any(math.isinf(self.depths.depth(part)) for part in prefix):
             most = least
         count = max(least, int(min(count, most)))
         made: list[Any] = []
@@ -244,7 +254,9 @@ class _Maker:
         if not minimal:
             room = schema.get("maxProperties", math.inf) - len(names)
             optional = [
-                n for n in properties if n not in required and not math.isinf(self.heights.of(properties[n]))
+                n
+                for n in properties
+                if n not in required and not math.isinf(self.depths.depth(properties[n]))
             ]
             kept = {*names, *optional[: int(min(room, len(optional)))]}
             names = [*(n for n in properties if n in kept), *(n for n in names if n not in properties)]
@@ -253,7 +265,7 @@ class _Maker:
             isinstance(extra, dict)
             and not properties
             and not minimal
-            and not math.isinf(self.heights.of(extra))
+            and not math.isinf(self.depths.depth(extra))
         ):
             least = max(least, min(2, schema.get("maxProperties", 2)))
         for attempt in range(20 * least):

@@ -22,27 +22,27 @@ _MOST = 10_000
 """Characters beyond which a repetition is not followed."""
 
 
-def matching_string(pattern: str, shortest: int, longest: int | None, draw: Draw) -> str | None:
+def string_matching(pattern: str, shortest: int, longest: int | None, draw: Draw) -> str | None:
     """A string of `shortest` to `longest` characters in which `pattern` is found; None where none is found.
 
-    Look-arounds and back-references are not followed, and what is made is checked against the pattern, so
-    that a pattern beyond this module gives None rather than a wrong string.
+    Look-arounds and back-references are not followed. Every string is checked against the pattern, so that a
+    pattern beyond this module gives None rather than a wrong string.
     """
     try:
         compiled, tree = re.compile(pattern), parser.parse(pattern)
     except (re.error, RecursionError, OverflowError):
         return None
     for extra in (0, 1, 2, 4, 8, shortest):
-        made = _generate(tree, extra, draw)
-        padded = made + "x" * (shortest - len(made))
-        for text in (made, padded, padded[::-1]):
+        generated = _generate(tree, extra, draw)
+        padded = generated + "x" * (shortest - len(generated))
+        for text in (generated, padded, padded[::-1]):
             if len(text) >= shortest and (longest is None or len(text) <= longest) and compiled.search(text):
                 return text
     return None
 
 
 def _generate(tree: Any, extra: int, draw: Draw) -> str:
-    """Text for a parsed expression, each repetition `extra` times more than it must, if it may."""
+    """Text for a parsed expression, with `extra` more repetitions than required where allowed."""
     made = []
     for op, value in tree:
         if op is ops.LITERAL:

@@ -1,6 +1,6 @@
 """What a simulated model replies: a sentence of the prompt, an instance of a schema, a call, or a refusal.
 
-The same prompt has the same replies, at whichever endpoint it came.
+The same prompt has the same replies at every endpoint.
 """
 
 import json
@@ -12,12 +12,12 @@ from pxt_assets.simulator.endpoint.endpoint import MARK, estimate_tokens
 from pxt_assets.simulator.endpoint.errors import bad_request
 from pxt_assets.simulator.prompt.conversation import Conversation
 from pxt_assets.simulator.prompt.tools import Tool
-from pxt_assets.simulator.reply.extract import telling_sentences
+from pxt_assets.simulator.reply.extract import key_sentences
 from pxt_assets.simulator.reply.instance import make_instance
 from pxt_assets.simulator.reply.schema_merge import NoInstanceError
 
 REFUSE = "[refuse]"
-"""Where it stands in the question, the reply is a refusal: so that one can be rehearsed."""
+"""A question that contains it is refused, so that refusals can be rehearsed."""
 
 REFUSAL = f"{MARK}I'm sorry, but I can't help with that."
 
@@ -27,7 +27,7 @@ _CAMEL = re.compile(r"(?<=[a-z])(?=[A-Z])")
 
 @dataclass(frozen=True, slots=True)
 class Prompt:
-    """What a model is asked for."""
+    """A prompt: the conversation, and the form of the reply."""
 
     conversation: Conversation
     json_schema: dict[str, Any] | bool | None = None
@@ -46,17 +46,17 @@ class Reply:
     content: str
     """The text, the refusal, or the arguments of the call."""
     tokens: int
-    whole: bool
-    """Whether the limit of tokens left it whole."""
+    is_complete: bool
+    """Whether the limit of tokens did not cut it."""
     tool: Tool | None = None
     """The tool that is called."""
-    refused: bool = False
+    is_refusal: bool = False
 
 
-def compose(prompt: Prompt, count: int = 1) -> list[Reply]:
+def compose_replies(prompt: Prompt, count: int = 1) -> list[Reply]:
     """`count` replies to `prompt`. Raises a 400 for a schema of which there is no instance."""
     if REFUSE in prompt.conversation.question:
-        return [_reply(REFUSAL, prompt, refused=True)] * count
+        return [_reply(REFUSAL, prompt, is_refusal=True)] * count
     tool = _choose_tool(prompt)
     if tool is not None:
         schema = {"type": "object", **tool.parameters}
@@ -67,12 +67,12 @@ def compose(prompt: Prompt, count: int = 1) -> list[Reply]:
         sentences = _sentences(prompt.conversation, count)
         chosen = [sentences[index % len(sentences)] for index in range(count)]
         texts = [_write_object(text) if prompt.json_schema else f"{MARK}{text}" for text in chosen]
-    return [_reply(_stopped(text, prompt.stop), prompt) for text in texts]
+    return [_reply(_cut_at_stop(text, prompt.stop), prompt) for text in texts]
 
 
 def _sentences(conversation: Conversation, most: int) -> list[str]:
     """Texts to choose from, the best first; at least one."""
-    sentences = telling_sentences(conversation.question, most=most)
+    sentences = key_sentences(conversation.question, most=most)
     if conversation.attachments:
         note = f"({'; '.join(conversation.attachments)}.)"
         return [f"{sentence} {note}" for sentence in sentences] or [note]
@@ -85,7 +85,7 @@ def _write_object(text: str) -> str:
 
 
 def _write_instance(schema: dict[str, Any], prompt: Prompt, index: int) -> str:
-    # The attachments too: rows that differ in their images alone shall have answers that differ.
+    # With the attachments, so that rows that differ in their images alone have different answers.
     text = "\n".join((prompt.conversation.question, *prompt.conversation.attachments))
     try:
         return json.dumps(make_instance(schema, text, index), ensure_ascii=False)
@@ -96,34 +96,36 @@ def _write_instance(schema: dict[str, Any], prompt: Prompt, index: int) -> str:
         raise bad_request(f"Invalid schema: it is malformed ({exc}).", code="invalid_json_schema") from exc
 
 
-def _stopped(text: str, stop: tuple[str, ...]) -> str:
+def _cut_at_stop(text: str, stop: tuple[str, ...]) -> str:
     for sequence in stop:
         text = text.partition(sequence)[0]
     return text
 
 
-def _reply(content: str, prompt: Prompt, *, tool: Tool | None = None, refused: bool = False) -> Reply:
+def _reply(content: str, prompt: Prompt, *, tool: Tool | None = None, is_refusal: bool = False) -> Reply:
     """The reply with that content, cut to the tokens that the prompt allows."""
     tokens, most = estimate_tokens(len(content)), prompt.max_tokens
     if most is None or tokens <= most:
-        return Reply(content, tokens, whole=True, tool=tool, refused=refused)
-    return Reply(content[: 4 * most], most, whole=False, tool=tool, refused=refused)
+        return Reply(content, tokens, is_complete=True, tool=tool, is_refusal=is_refusal)
+    return Reply(content[: 4 * most], most, is_complete=False, tool=tool, is_refusal=is_refusal)
 
 
 def _choose_tool(prompt: Prompt) -> Tool | None:
-    """The tool to call: one that the question speaks of, or the first where one must be called."""
+    """The tool to call: one that the question mentions, or the first if one must be called."""
     if not prompt.tools:
         return None
     question = set(_NAME_PARTS.findall(prompt.conversation.question.lower()))
     # Short words (of, the, get) say nothing about what a tool is for.
-    spoken_of = [
-        tool for tool in prompt.tools if any(len(word) > 3 and word in question for word in _subject(tool))
+    mentioned = [
+        tool
+        for tool in prompt.tools
+        if any(len(word) > 3 and word in question for word in _subject_words(tool))
     ]
     if prompt.must_call:
-        return spoken_of[0] if spoken_of else prompt.tools[0]
+        return mentioned[0] if mentioned else prompt.tools[0]
     # After a tool has answered the reply is text, or an agent would call it for ever.
-    return spoken_of[0] if spoken_of and not prompt.conversation.answered_by_tool else None
+    return mentioned[0] if mentioned and not prompt.conversation.answered_by_tool else None
 
 
-def _subject(tool: Tool) -> list[str]:
+def _subject_words(tool: Tool) -> list[str]:
     return _NAME_PARTS.findall(f"{_CAMEL.sub(' ', tool.name)} {tool.description}".lower())

@@ -37,8 +37,8 @@ def resolve_ref(root: Schema, ref: str) -> Schema:
     return node
 
 
-def merge(first: Schema, second: Schema) -> Schema:
-    """A schema to which conforms what conforms to both; combinators that collide go on to `allOf`."""
+def merge_schemas(first: Schema, second: Schema) -> Schema:
+    """A schema that allows what both allow; combinators that collide are moved to `allOf`."""
     if isinstance(first, bool) or isinstance(second, bool):
         if first is False or second is False:
             return False
@@ -96,59 +96,59 @@ def _common_types(first: Any, second: Any) -> list[str]:
     return common
 
 
-class Heights:
-    """How many levels of containers the smallest instance of a schema needs; infinite where it has none.
+class SchemaDepths:
+    """How many levels of containers the smallest instance of a schema needs; infinite if it has none.
 
-    With it a recursive schema ends: whatever always takes the lowest branch comes down one level at a time.
+    With it a recursive schema ends: taking the branch of the least depth goes down one level at a time.
     """
 
     def __init__(self, root: Schema) -> None:
         """Raises NoInstanceError for a reference in `root` that leads to no schema in it."""
-        targets = {ref: resolve_ref(root, ref) for ref in _refs(root)}
+        targets = {ref: resolve_ref(root, ref) for ref in _iterate_refs(root)}
         # References may be circular: start from "none has an instance" and repeat until nothing changes.
-        self._known: dict[str, float] = {}
+        self._ref_depths: dict[str, float] = {}
         for _ in range(len(targets) + 1):
-            found = {ref: self.of(target) for ref, target in targets.items()}
-            if found == self._known:
+            depths = {ref: self.depth(target) for ref, target in targets.items()}
+            if depths == self._ref_depths:
                 break
-            self._known = found
+            self._ref_depths = depths
 
-    def of(self, schema: Schema) -> float:
-        """The height of `schema`: 0 for a scalar or an empty container."""
+    def depth(self, schema: Schema) -> float:
+        """The depth of `schema`: 0 for a scalar or an empty container."""
         if isinstance(schema, bool):
             return 0 if schema else math.inf
         if "const" in schema or schema.get("enum"):
             return 0
-        needed = [self._structure(schema)]
+        depths = [self._container_depth(schema)]
         if "$ref" in schema:
-            needed.append(self._known.get(schema["$ref"], math.inf))
-        needed.extend(map(self.of, schema.get("allOf") or ()))
+            depths.append(self._ref_depths.get(schema["$ref"], math.inf))
+        depths.extend(map(self.depth, schema.get("allOf") or ()))
         for keyword in ("anyOf", "oneOf"):
             if keyword in schema:
-                needed.append(min(map(self.of, schema[keyword]), default=math.inf))
-        return max(needed)
+                depths.append(min(map(self.depth, schema[keyword]), default=math.inf))
+        return max(depths)
 
-    def _structure(self, schema: dict[str, Any]) -> float:
+    def _container_depth(self, schema: dict[str, Any]) -> float:
         kinds = schema.get("type", ())
         kinds = {kinds} if isinstance(kinds, str) else set(kinds)
         if kinds - {"object", "array"}:
             return 0
         inner: list[float] = []
         if schema.get("minItems", 0) and "object" not in kinds:
-            inner = [self.of(schema.get("items", True)), *map(self.of, schema.get("prefixItems") or ())]
+            inner = [self.depth(schema.get("items", True)), *map(self.depth, schema.get("prefixItems") or ())]
         elif "array" not in kinds:
             properties = schema.get("properties") or {}
             extra = schema.get("additionalProperties", True)
-            inner = [self.of(properties.get(name, extra)) for name in schema.get("required") or ()]
+            inner = [self.depth(properties.get(name, extra)) for name in schema.get("required") or ()]
         return 1 + max(inner) if inner else 0
 
 
-def _refs(node: Any) -> Iterator[str]:
+def _iterate_refs(node: Any) -> Iterator[str]:
     if isinstance(node, dict):
         if isinstance(node.get("$ref"), str):
             yield node["$ref"]
         for value in node.values():
-            yield from _refs(value)
+            yield from _iterate_refs(value)
     elif isinstance(node, list):
         for value in node:
-            yield from _refs(value)
+            yield from _iterate_refs(value)

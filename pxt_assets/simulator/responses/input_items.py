@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from pxt_assets.simulator.endpoint import arguments
-from pxt_assets.simulator.endpoint.errors import missing, wrong_type, wrong_value
+from pxt_assets.simulator.endpoint.errors import missing_parameter, wrong_type, wrong_value
 from pxt_assets.simulator.responses.content import read_content
 
 _ROLES = ("assistant", "system", "developer", "user")
@@ -14,8 +14,8 @@ _CALL = frozenset(("type", "id", "call_id", "name", "arguments", "status", "name
 _CALL_OUTPUT = frozenset(("type", "id", "call_id", "output", "status", "name", "namespace", "caller"))
 # The description lists `status`, too; the API refuses it.
 _REASONING = frozenset(("type", "id", "summary", "content", "encrypted_content"))
-_READ = ("message", "function_call", "function_call_output", "reasoning", "item_reference")
-_PASSED_OVER = (
+_READ_TYPES = ("message", "function_call", "function_call_output", "reasoning", "item_reference")
+_IGNORED_TYPES = (
     "additional_tools",
     "apply_patch_call",
     "apply_patch_call_output",
@@ -42,7 +42,7 @@ _PASSED_OVER = (
     "tool_search_output",
     "web_search_call",
 )
-"""Items of tools that the simulator never calls: counted, and not looked at."""
+"""Types of the items of tools that the simulator never calls: counted, and not read."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,16 +51,16 @@ class Item:
 
     text: str = ""
     role: str | None = None
-    """Who speaks: "user", "assistant", ..., or "tool" for the output of a function; None for what is no message."""
+    """The sender: "user", "assistant", ..., or "tool" for the output of a function; None for other items."""
     attachments: tuple[str, ...] = ()
     """The images and files, each as a phrase."""
     images: int = 0
-    calls: str | None = None
-    """The id of the call that the item is."""
-    answers: str | None = None
-    """The id of the call whose output the item is."""
-    refers_to: str | None = None
-    """The id of an item that an earlier answer put out, and that this one stands for."""
+    call_id: str | None = None
+    """The id of the call, if the item is one."""
+    answered_call_id: str | None = None
+    """The id of the call whose output the item is, if it is one."""
+    referenced_item_id: str | None = None
+    """The id of the output item of an earlier answer that this item refers to."""
 
 
 def read_items(given: Any) -> tuple[Item, ...]:
@@ -75,7 +75,7 @@ def read_items(given: Any) -> tuple[Item, ...]:
     )
 
 
-def _read_item(item: dict[str, Any], place: str) -> Item:
+def _read_item(item: dict[str, Any], path: str) -> Item:
     kind = item.get("type")
     if kind is None:
         if "role" in item:
@@ -83,73 +83,73 @@ def _read_item(item: dict[str, Any], place: str) -> Item:
         elif "id" in item:
             kind = "item_reference"
         else:
-            raise missing(f"{place}.type")
+            raise missing_parameter(f"{path}.type")
     if not isinstance(kind, str):
-        raise wrong_type(f"{place}.type", "a string", kind)
-    if kind in _PASSED_OVER:
+        raise wrong_type(f"{path}.type", "a string", kind)
+    if kind in _IGNORED_TYPES:
         return Item()
-    read = _READERS.get(kind)
-    if read is None:
-        raise wrong_value(f"{place}.type", kind, (*_READ, *_PASSED_OVER))
-    return read(item, place)
+    read_item = _READERS.get(kind)
+    if read_item is None:
+        raise wrong_value(f"{path}.type", kind, (*_READ_TYPES, *_IGNORED_TYPES))
+    return read_item(item, path)
 
 
-def _read_message(item: dict[str, Any], place: str) -> Item:
-    role = arguments.read_string_at(item, "role", place)
+def _read_message(item: dict[str, Any], path: str) -> Item:
+    role = arguments.read_string_at(item, "role", path)
     if role not in _ROLES:
-        raise wrong_value(f"{place}.role", role, _ROLES)
-    arguments.refuse_unknown_at(item, _MESSAGE, place)
-    arguments.check_word(item, "status", _STATUSES, at=place)
-    arguments.check_word(item, "phase", ("commentary", "final_answer"), at=place)
-    arguments.check_string(item, "id", at=place)
+        raise wrong_value(f"{path}.role", role, _ROLES)
+    arguments.refuse_unknown_at(item, _MESSAGE, path)
+    arguments.check_word(item, "status", _STATUSES, at=path)
+    arguments.check_word(item, "phase", ("commentary", "final_answer"), at=path)
+    arguments.check_string(item, "id", at=path)
     if "content" not in item:
-        raise missing(f"{place}.content")
-    content = read_content(item["content"], role, f"{place}.content")
+        raise missing_parameter(f"{path}.content")
+    content = read_content(item["content"], role, f"{path}.content")
     return Item(content.text, role, content.attachments, content.images)
 
 
-def _read_call(item: dict[str, Any], place: str) -> Item:
-    call_id = arguments.read_string_at(item, "call_id", place)
-    name = arguments.read_string_at(item, "name", place)
-    written = arguments.read_string_at(item, "arguments", place)
-    arguments.refuse_unknown_at(item, _CALL, place)
-    arguments.check_word(item, "status", _STATUSES, at=place)
-    arguments.check_string(item, "id", at=place)
-    return Item(name + written, calls=call_id)
+def _read_call(item: dict[str, Any], path: str) -> Item:
+    call_id = arguments.read_string_at(item, "call_id", path)
+    name = arguments.read_string_at(item, "name", path)
+    call_arguments = arguments.read_string_at(item, "arguments", path)
+    arguments.refuse_unknown_at(item, _CALL, path)
+    arguments.check_word(item, "status", _STATUSES, at=path)
+    arguments.check_string(item, "id", at=path)
+    return Item(name + call_arguments, call_id=call_id)
 
 
-def _read_call_output(item: dict[str, Any], place: str) -> Item:
+def _read_call_output(item: dict[str, Any], path: str) -> Item:
     if "call_id" not in item:
-        raise missing(f"{place}.call_id")
-    arguments.check_string(item, "call_id", 64, at=place)
+        raise missing_parameter(f"{path}.call_id")
+    arguments.check_string(item, "call_id", 64, at=path)
     if "output" not in item:
-        raise missing(f"{place}.output")
-    arguments.refuse_unknown_at(item, _CALL_OUTPUT, place)
-    arguments.check_word(item, "status", _STATUSES, at=place)
-    arguments.check_string(item, "id", at=place)
-    output = read_content(item["output"], "tool", f"{place}.output")
-    return Item(output.text, "tool", output.attachments, output.images, answers=item["call_id"])
+        raise missing_parameter(f"{path}.output")
+    arguments.refuse_unknown_at(item, _CALL_OUTPUT, path)
+    arguments.check_word(item, "status", _STATUSES, at=path)
+    arguments.check_string(item, "id", at=path)
+    output = read_content(item["output"], "tool", f"{path}.output")
+    return Item(output.text, "tool", output.attachments, output.images, answered_call_id=item["call_id"])
 
 
-def _read_reasoning(item: dict[str, Any], place: str) -> Item:
-    arguments.read_string_at(item, "id", place)
-    arguments.refuse_unknown_at(item, _REASONING, place)
-    arguments.check_string(item, "encrypted_content", at=place)
+def _read_reasoning(item: dict[str, Any], path: str) -> Item:
+    arguments.read_string_at(item, "id", path)
+    arguments.refuse_unknown_at(item, _REASONING, path)
+    arguments.check_string(item, "encrypted_content", at=path)
     if "summary" not in item:
-        raise missing(f"{place}.summary")
+        raise missing_parameter(f"{path}.summary")
     texts = []
-    for index, part in enumerate(arguments.read_array(item["summary"], f"{place}.summary")):
-        path = f"{place}.summary[{index}]"
-        kind = arguments.read_string_at(arguments.read_object(part, path), "type", path)
+    for index, part in enumerate(arguments.read_array(item["summary"], f"{path}.summary")):
+        part_path = f"{path}.summary[{index}]"
+        kind = arguments.read_string_at(arguments.read_object(part, part_path), "type", part_path)
         if kind != "summary_text":
-            raise wrong_value(f"{path}.type", kind, ("summary_text",))
-        texts.append(arguments.read_string_at(part, "text", path))
+            raise wrong_value(f"{part_path}.type", kind, ("summary_text",))
+        texts.append(arguments.read_string_at(part, "text", part_path))
     return Item("\n".join(texts))
 
 
-def _read_reference(item: dict[str, Any], place: str) -> Item:
-    arguments.refuse_unknown_at(item, ("type", "id"), place)
-    return Item(refers_to=arguments.read_string_at(item, "id", place))
+def _read_reference(item: dict[str, Any], path: str) -> Item:
+    arguments.refuse_unknown_at(item, ("type", "id"), path)
+    return Item(referenced_item_id=arguments.read_string_at(item, "id", path))
 
 
 _READERS = {

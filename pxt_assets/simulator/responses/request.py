@@ -1,15 +1,21 @@
-"""The body of POST /v1/responses: what is read from it, and what is refused as the API refuses it."""
+"""The body of POST /v1/responses: how it is read, and which bodies are refused as the API refuses them."""
 
 from dataclasses import dataclass
 from typing import Any
 
 from pxt_assets.simulator.endpoint import arguments
-from pxt_assets.simulator.endpoint.errors import bad_request, missing, not_simulated, wrong_type, wrong_value
+from pxt_assets.simulator.endpoint.errors import (
+    bad_request,
+    missing_parameter,
+    not_simulated_error,
+    wrong_type,
+    wrong_value,
+)
 from pxt_assets.simulator.prompt.answer_schema import read_answer_schema
 from pxt_assets.simulator.prompt.conversation import Conversation
 from pxt_assets.simulator.reply.reply import Prompt
 from pxt_assets.simulator.responses.input_items import Item, read_items
-from pxt_assets.simulator.responses.tools import Offer, read_offer
+from pxt_assets.simulator.responses.tools import OfferedTools, read_offered_tools
 
 KNOWN = frozenset(
     (
@@ -67,7 +73,7 @@ _FORMATS = ("json_object", "json_schema", "text")
 
 @dataclass(frozen=True, slots=True)
 class ResponseRequest:
-    """A valid request for a response, apart from what it refers to."""
+    """A valid request for a response; its references are checked later."""
 
     model: str
     items: tuple[Item, ...]
@@ -76,9 +82,9 @@ class ResponseRequest:
     max_output_tokens: int | None
     json_schema: dict[str, Any] | bool | None
     """The schema to answer by; True for any JSON object, None for text."""
-    offer: Offer
-    unspoken_characters: int
-    """Of the instructions and the tools."""
+    offered_tools: OfferedTools
+    instruction_characters: int
+    """Characters of the instructions and the tools."""
     echo: dict[str, Any]
     """The arguments as the answer repeats them."""
 
@@ -87,8 +93,8 @@ class ResponseRequest:
         return Prompt(
             conversation,
             json_schema=self.json_schema,
-            tools=self.offer.callable,
-            must_call=self.offer.must_call,
+            tools=self.offered_tools.callable_tools,
+            must_call=self.offered_tools.must_call,
             max_tokens=self.max_output_tokens,
         )
 
@@ -106,7 +112,7 @@ def read_response_request(body: dict[str, Any]) -> ResponseRequest:
     _check_words(body)
     _check_include(body)
     json_schema, text = _read_text(body)
-    offer = read_offer(body)
+    offered_tools = read_offered_tools(body)
     items = _read_input(body)
     instructions = body.get("instructions") or ""
     return ResponseRequest(
@@ -116,15 +122,15 @@ def read_response_request(body: dict[str, Any]) -> ResponseRequest:
         store=body.get("store") is not False,
         max_output_tokens=max_output_tokens,
         json_schema=json_schema,
-        offer=offer,
-        unspoken_characters=len(instructions) + offer.characters,
-        echo=_echo(body, text, offer),
+        offered_tools=offered_tools,
+        instruction_characters=len(instructions) + offered_tools.characters,
+        echo=_echo(body, text, offered_tools),
     )
 
 
 def _read_model(body: dict[str, Any]) -> str:
     if not body.get("model"):
-        raise missing("model")
+        raise missing_parameter("model")
     arguments.check_string(body, "model")
     return str(body["model"])
 
@@ -132,14 +138,14 @@ def _read_model(body: dict[str, Any]) -> str:
 def _refuse_unsimulated(body: dict[str, Any]) -> None:
     for name, feature in (("stream", "Streaming"), ("background", "An answer in the background")):
         if arguments.read_boolean(body, name):
-            raise not_simulated(name, feature)
+            raise not_simulated_error(name, feature)
     for name, feature in (
         ("conversation", "A stored conversation"),
         ("prompt", "A stored prompt"),
         ("moderation", "Moderation of an answer"),
     ):
         if body.get(name) is not None:
-            raise not_simulated(name, feature)
+            raise not_simulated_error(name, feature)
     if body.get("stream_options") is not None:
         raise bad_request(
             "The 'stream_options' parameter is only allowed when 'stream' is enabled.", param="stream_options"
@@ -178,7 +184,7 @@ def _check_include(body: dict[str, Any]) -> None:
         if word not in _INCLUDE:
             raise wrong_value(f"include[{index}]", word, _INCLUDE)
         if word == _LOGPROBS:
-            raise not_simulated(f"include[{index}]", "Log probabilities")
+            raise not_simulated_error(f"include[{index}]", "Log probabilities")
 
 
 def _read_text(body: dict[str, Any]) -> tuple[dict[str, Any] | bool | None, dict[str, Any]]:
@@ -189,19 +195,19 @@ def _read_text(body: dict[str, Any]) -> tuple[dict[str, Any] | bool | None, dict
     echo = {"format": {"type": "text"}, "verbosity": text.get("verbosity") or "medium"}
     if text.get("format") is None:
         return None, echo
-    place = "text.format"
-    given = arguments.read_object(text["format"], place)
-    kind = arguments.read_string_at(given, "type", place)
+    path = "text.format"
+    given = arguments.read_object(text["format"], path)
+    kind = arguments.read_string_at(given, "type", path)
     if kind not in _FORMATS:
-        raise wrong_value(f"{place}.type", kind, _FORMATS)
+        raise wrong_value(f"{path}.type", kind, _FORMATS)
     if kind != "json_schema":
-        arguments.refuse_unknown_at(given, ("type",), place)
+        arguments.refuse_unknown_at(given, ("type",), path)
         return True if kind == "json_object" else None, {**echo, "format": {"type": kind}}
     if "schema" not in given and "name" in given:
-        raise missing(f"{place}.schema")
-    schema = read_answer_schema(given, place, strict_param=f"{place}.schema")
-    arguments.refuse_unknown_at(given, ("type", "name", "schema", "strict", "description"), place)
-    # The description allows no null where nothing is described.
+        raise missing_parameter(f"{path}.schema")
+    schema = read_answer_schema(given, path, strict_param=f"{path}.schema")
+    arguments.refuse_unknown_at(given, ("type", "name", "schema", "strict", "description"), path)
+    # The API's description allows no null here.
     form = {name: value for name, value in given.items() if value is not None}
     return schema, {**echo, "format": {"strict": False, **form}}
 
@@ -218,7 +224,7 @@ def _read_input(body: dict[str, Any]) -> tuple[Item, ...]:
     )
 
 
-def _echo(body: dict[str, Any], text: dict[str, Any], offer: Offer) -> dict[str, Any]:
+def _echo(body: dict[str, Any], text: dict[str, Any], offered_tools: OfferedTools) -> dict[str, Any]:
     given = {name: value for name, value in body.items() if value is not None}
     tier = given.get("service_tier", "auto")
     echo = {
@@ -238,10 +244,10 @@ def _echo(body: dict[str, Any], text: dict[str, Any], offer: Offer) -> dict[str,
         "temperature": given.get("temperature", 1.0),
         "text": text,
         "tool_choice": given.get("tool_choice", "auto"),
-        "tools": list(offer.echo),
+        "tools": list(offered_tools.echo),
         "top_logprobs": given.get("top_logprobs", 0),
         "top_p": given.get("top_p", 1.0),
         "truncation": given.get("truncation", "disabled"),
     }
-    # By the description it is a string, or not there.
+    # By the API's description it is a string or absent.
     return {**echo, "user": given["user"]} if "user" in given else echo

@@ -1,4 +1,4 @@
-"""The answers of POST /v1/responses that later requests may continue: what is needed of them, in memory."""
+"""The answers of POST /v1/responses that later requests may continue, in memory."""
 
 from collections import OrderedDict
 from dataclasses import dataclass
@@ -6,83 +6,83 @@ from dataclasses import dataclass
 from pxt_assets.simulator.prompt.conversation import Conversation
 
 MAX_CHARACTERS = 64 * 1024 * 1024
-"""Beyond this, the oldest answers are forgotten. It holds some 100,000 answers to short questions."""
+"""Beyond this, the oldest answers are dropped. It holds some 100,000 answers to short questions."""
 
 _OVERHEAD = 500
-"""What an answer counts beyond its texts."""
+"""Characters that an answer counts beyond its texts."""
 
 
 @dataclass(frozen=True, slots=True)
-class KeptResponse:
-    """What a request needs that continues an answer, or refers to what was put out in it."""
+class StoredResponse:
+    """What a later request needs to continue an answer, or to refer to its output item."""
 
     conversation: Conversation
-    """Until and with the answer; without the instructions, which are not carried on."""
+    """The conversation with the answer, and without the instructions, which are not continued."""
     item_id: str
-    """The id of the item that was put out."""
+    """The id of the output item."""
     call_id: str | None
-    """The id of the call that this item is, if it is one."""
+    """The id of the call, if the output item is one."""
     call_ids: frozenset[str]
-    """Of the calls before it in the conversation; all of them were answered."""
+    """Ids of the earlier calls in the conversation; all of them have outputs."""
 
     @property
     def all_call_ids(self) -> frozenset[str]:
-        """Of the calls in the conversation, this one included."""
+        """Ids of all calls in the conversation, this one included."""
         return self.call_ids if self.call_id is None else self.call_ids | {self.call_id}
 
     @property
     def characters(self) -> int:
-        """About what it takes to keep it."""
+        """About the memory that it takes, in characters."""
         texts = (self.conversation.question, *self.conversation.attachments, *self.call_ids)
         return _OVERHEAD + sum(map(len, texts))
 
 
 class StoredResponses:
-    """The answers of all keys; each key sees its own."""
+    """The stored answers of all API keys."""
 
-    def __init__(self, most: int = MAX_CHARACTERS) -> None:
-        self._most = most
-        self._kept: OrderedDict[tuple[str, str], KeptResponse] = OrderedDict()
+    def __init__(self, max_characters: int = MAX_CHARACTERS) -> None:
+        self._max_characters = max_characters
+        self._responses: OrderedDict[tuple[str, str], StoredResponse] = OrderedDict()
         self._characters = 0
 
-    def of(self, key: str) -> "KeptAnswers":
-        """Those of an API key."""
-        return KeptAnswers(self, key)
+    def for_key(self, key: str) -> "ResponsesOfKey":
+        """The stored answers of one API key."""
+        return ResponsesOfKey(self, key)
 
-    def keep(self, name: tuple[str, str], response: KeptResponse) -> None:
-        """Keep an answer under its key and id; one of the same name is replaced."""
-        self._forget(name)
-        self._kept[name] = response
+    def store(self, name: tuple[str, str], response: StoredResponse) -> None:
+        """Store an answer under its key and id; it replaces one of the same name."""
+        self._evict(name)
+        self._responses[name] = response
         self._characters += response.characters
-        while self._characters > self._most:
-            self._forget(next(iter(self._kept)))
+        while self._characters > self._max_characters:
+            self._evict(next(iter(self._responses)))
 
-    def find(self, name: tuple[str, str]) -> KeptResponse | None:
-        """The answer of that key and id; None for one that made room, was not stored, or never was."""
-        return self._kept.get(name)
+    def find(self, name: tuple[str, str]) -> StoredResponse | None:
+        """The answer of that key and id; None if it was dropped, was not stored, or never was."""
+        return self._responses.get(name)
 
-    def _forget(self, name: tuple[str, str]) -> None:
-        old = self._kept.pop(name, None)
+    def _evict(self, name: tuple[str, str]) -> None:
+        old = self._responses.pop(name, None)
         if old is not None:
             self._characters -= old.characters
 
 
 @dataclass(frozen=True, slots=True)
-class KeptAnswers:
+class ResponsesOfKey:
     """The stored answers of one API key."""
 
     _all: StoredResponses
     _key: str
 
-    def keep(self, response_id: str, response: KeptResponse) -> None:
-        """Keep an answer under its id."""
-        self._all.keep((self._key, response_id), response)
+    def store(self, response_id: str, response: StoredResponse) -> None:
+        """Store an answer under its id."""
+        self._all.store((self._key, response_id), response)
 
-    def find(self, response_id: str) -> KeptResponse | None:
+    def find(self, response_id: str) -> StoredResponse | None:
         """The answer of that id, if this key has it."""
         return self._all.find((self._key, response_id))
 
-    def find_item(self, item_id: str) -> KeptResponse | None:
-        """The answer that put out the item of that id."""
-        found = self.find(f"sim-resp-{item_id.rpartition('-')[2]}")
-        return found if found is not None and found.item_id == item_id else None
+    def find_item(self, item_id: str) -> StoredResponse | None:
+        """The answer that contains the output item of that id."""
+        response = self.find(f"sim-resp-{item_id.rpartition('-')[2]}")
+        return response if response is not None and response.item_id == item_id else None

@@ -4,7 +4,12 @@ from dataclasses import dataclass
 from typing import Any
 
 from pxt_assets.simulator.endpoint import arguments
-from pxt_assets.simulator.endpoint.errors import bad_request, missing, not_simulated, wrong_value
+from pxt_assets.simulator.endpoint.errors import (
+    bad_request,
+    missing_parameter,
+    not_simulated_error,
+    wrong_value,
+)
 from pxt_assets.simulator.prompt.tools import Tool, read_function
 
 _FUNCTION = frozenset(
@@ -58,45 +63,45 @@ _CHOOSABLE = (
 
 
 @dataclass(frozen=True, slots=True)
-class Offer:
+class OfferedTools:
     """The tools of a request."""
 
-    callable: tuple[Tool, ...] = ()
-    """Those to choose from; none where the request forbids calls, and no built-in ones."""
+    callable_tools: tuple[Tool, ...] = ()
+    """The functions that may be called; none if the request forbids calls."""
     must_call: bool = False
     characters: int = 0
-    """In the descriptions of all functions."""
+    """Characters of the descriptions of all functions."""
     echo: tuple[dict[str, Any], ...] = ()
     """All tools, as the answer repeats them."""
 
 
-def read_offer(body: dict[str, Any]) -> Offer:
+def read_offered_tools(body: dict[str, Any]) -> OfferedTools:
     """The tools that may be called, and whether one must be. Raises a 400 for malformed ones."""
     given = arguments.read_array(body.get("tools") or [], "tools")
-    read = [_read_tool(tool, f"tools[{index}]") for index, tool in enumerate(given)]
-    echo = tuple(echoed for _, echoed in read)
-    functions = tuple(tool for tool, _ in read if tool is not None)
+    tools = [_read_tool(tool, f"tools[{index}]") for index, tool in enumerate(given)]
+    echo = tuple(echo_of_tool for _, echo_of_tool in tools)
+    functions = tuple(tool for tool, _ in tools if tool is not None)
     characters = sum(len(f"{tool.name}{tool.description}{tool.parameters}") for tool in functions)
     allowed, must_call = _read_choice(body.get("tool_choice"), echo)
     chosen = functions if allowed is None else tuple(tool for tool in functions if tool.name in allowed)
-    return Offer(chosen, must_call, characters, echo)
+    return OfferedTools(chosen, must_call, characters, echo)
 
 
-def _read_tool(value: Any, place: str) -> tuple[Tool | None, dict[str, Any]]:
-    """The function that a tool is, if it is one, and the tool as the answer repeats it."""
-    kind = arguments.read_string_at(arguments.read_object(value, place), "type", place)
+def _read_tool(value: Any, path: str) -> tuple[Tool | None, dict[str, Any]]:
+    """The tool as a function, None for a built-in one, and the tool as the answer repeats it."""
+    kind = arguments.read_string_at(arguments.read_object(value, path), "type", path)
     if kind == "custom":
-        raise not_simulated(place, "A custom tool")
+        raise not_simulated_error(path, "A custom tool")
     if kind in _BUILT_IN:
         for name in _BUILT_IN[kind]:
             if value.get(name) is None:
-                raise missing(f"{place}.{name}")
+                raise missing_parameter(f"{path}.{name}")
         return None, value
     if kind != "function":
-        raise wrong_value(f"{place}.type", kind, ("function", "custom", *_BUILT_IN))
-    tool = read_function(value, place)
-    arguments.refuse_unknown_at(value, _FUNCTION, place)
-    # Where nothing is said, the API tries for a strict schema.
+        raise wrong_value(f"{path}.type", kind, ("function", "custom", *_BUILT_IN))
+    tool = read_function(value, path)
+    arguments.refuse_unknown_at(value, _FUNCTION, path)
+    # By default the API tries for a strict schema.
     strict = value.get("strict") is not False
     return tool, {"description": None, "parameters": None, **value, "strict": strict}
 
@@ -119,25 +124,25 @@ def _read_choice(choice: Any, tools: tuple[dict[str, Any], ...]) -> tuple[set[st
     if kind != "allowed_tools":
         if kind not in _CHOOSABLE:
             raise wrong_value("tool_choice.type", kind, (*_CHOOSABLE, "allowed_tools"))
-        return _read_named(choice, "tool_choice", tools), True
+        return _read_tool_name(choice, "tool_choice", tools), True
     arguments.read_string_at(choice, "mode", "tool_choice")
     arguments.check_word(choice, "mode", ("auto", "required"), at="tool_choice")
     if "tools" not in choice:
-        raise missing("tool_choice.tools")
+        raise missing_parameter("tool_choice.tools")
     allowed = set()
     for index, tool in enumerate(arguments.read_array(choice["tools"], "tool_choice.tools")):
-        allowed |= _read_named(tool, f"tool_choice.tools[{index}]", tools)
+        allowed |= _read_tool_name(tool, f"tool_choice.tools[{index}]", tools)
     return allowed, choice["mode"] == "required"
 
 
-def _read_named(value: Any, place: str, tools: tuple[dict[str, Any], ...]) -> set[str]:
-    """The name of the function that is named, if it is one; a 400 for a tool that is not offered."""
-    kind = arguments.read_string_at(arguments.read_object(value, place), "type", place)
+def _read_tool_name(value: Any, path: str, tools: tuple[dict[str, Any], ...]) -> set[str]:
+    """The name in a set, if it is that of a function. Raises a 400 for a tool that is not offered."""
+    kind = arguments.read_string_at(arguments.read_object(value, path), "type", path)
     if kind not in _NAMEABLE:
-        raise wrong_value(f"{place}.type", kind, _NAMEABLE)
+        raise wrong_value(f"{path}.type", kind, _NAMEABLE)
     if kind == "mcp":
-        arguments.read_string_at(value, "server_label", place)
-    name = arguments.read_string_at(value, "name", place) if kind == "function" else None
+        arguments.read_string_at(value, "server_label", path)
+    name = arguments.read_string_at(value, "name", path) if kind == "function" else None
     if not any(tool["type"] == kind and (name is None or tool["name"] == name) for tool in tools):
         raise bad_request(
             f"Tool choice '{name or kind}' not found in 'tools' parameter.", param="tool_choice"

@@ -1,8 +1,8 @@
 """The simulator as an ASGI application.
 
 A request to an endpoint passes, in this order: the key (401), the body (400), the model (404), the limits
-(429), the latency, a fault if it drew one (5xx or a broken connection), and then it is answered. It is
-charged when it arrives, before the latency, as the API does; what the first three refuse is not charged.
+(429), the latency, a fault if one is drawn for it (5xx or a broken connection), and the answer. As at the API
+it is charged when it arrives, before the latency; a request refused by the first three is not charged.
 """
 
 import asyncio
@@ -28,7 +28,7 @@ from pxt_assets.simulator.audio.translations import read_translation_call
 from pxt_assets.simulator.chat.completion import read_chat_call
 from pxt_assets.simulator.embeddings import read_embedding_call
 from pxt_assets.simulator.endpoint import errors, models
-from pxt_assets.simulator.endpoint.endpoint import FORM, JSON, OWN_URL, Answer, Endpoint
+from pxt_assets.simulator.endpoint.endpoint import FORM, JSON, ROOT_PLACEHOLDER, Answer, Endpoint
 from pxt_assets.simulator.endpoint.errors import SimulatedError
 from pxt_assets.simulator.endpoint.multipart import digest_of_form, read_form
 from pxt_assets.simulator.images.pictures import read_edit_call, read_generation_call, read_variation_call
@@ -42,18 +42,20 @@ from pxt_assets.simulator.server.limits import Headers, RateLimits
 from pxt_assets.simulator.server.options import SimulatorOptions
 
 ENDPOINTS: dict[str, Endpoint] = {
-    "chat/completions": Endpoint(read_chat_call, announces=("requests", "tokens")),
-    "responses": Endpoint(read_response_call, announces=("requests", "tokens")),
-    "embeddings": Endpoint(read_embedding_call, announces=("requests", "tokens")),
+    "chat/completions": Endpoint(read_chat_call, announced_limits=("requests", "tokens")),
+    "responses": Endpoint(read_response_call, announced_limits=("requests", "tokens")),
+    "embeddings": Endpoint(read_embedding_call, announced_limits=("requests", "tokens")),
     "moderations": Endpoint(read_moderation_call),
     "images/generations": Endpoint(read_generation_call, in_thread=True),
-    "images/edits": Endpoint(read_edit_call, takes=(FORM, JSON), in_thread=True),
-    "images/variations": Endpoint(read_variation_call, takes=(FORM,), in_thread=True),
+    "images/edits": Endpoint(read_edit_call, content_types=(FORM, JSON), in_thread=True),
+    "images/variations": Endpoint(read_variation_call, content_types=(FORM,), in_thread=True),
     "audio/speech": Endpoint(read_speech_call),
-    "audio/transcriptions": Endpoint(read_transcription_call, takes=(FORM,), announces=("requests",)),
-    "audio/translations": Endpoint(read_translation_call, takes=(FORM,)),
+    "audio/transcriptions": Endpoint(
+        read_transcription_call, content_types=(FORM,), announced_limits=("requests",)
+    ),
+    "audio/translations": Endpoint(read_translation_call, content_types=(FORM,)),
 }
-"""Path below /v1 -> what takes the requests to it."""
+"""Path below /v1 -> its endpoint."""
 
 _DROPPED_LENGTH = 65536
 
@@ -78,64 +80,66 @@ class Simulator:
         self.counters = Counters()
         self.files = PublishedFiles()
         self.responses = StoredResponses()
-        # One source each, so that another latency does not move the faults to other requests.
+        # Separate sources, so that the latency does not change which requests meet faults.
         self._latencies = random.Random(f"latency {options.seed}")  # noqa: S311
         self._faults = random.Random(f"fault {options.seed}")  # noqa: S311
-        self._served = 0
+        self._answer_count = 0
 
-    def standard_headers(self, arrived: float, content_type: str = JSON) -> Headers:
-        """The headers of every answer; `arrived` is the clock's time at which its request came."""
-        self._served += 1
+    def standard_headers(self, arrived_at: float, content_type: str = JSON) -> Headers:
+        """The headers of every answer; `arrived_at` is the arrival time of its request, by the clock."""
+        self._answer_count += 1
         return [
             (b"content-type", content_type.encode()),
             (b"x-pxt-simulated", b"true"),
-            (b"x-request-id", b"sim-req-%x-%08x" % (self.options.seed & 0xFFFFFFFF, self._served)),
-            (b"openai-processing-ms", b"%d" % ((self.clock() - arrived) * 1000)),
+            (b"x-request-id", b"sim-req-%x-%08x" % (self.options.seed & 0xFFFFFFFF, self._answer_count)),
+            (b"openai-processing-ms", b"%d" % ((self.clock() - arrived_at) * 1000)),
             (b"openai-version", b"2020-10-01"),
             (b"openai-organization", b"org-simulated"),
         ]
 
-    async def answer(self, endpoint: str, request: Request, arrived: float) -> tuple[Answer, Headers]:
+    async def answer(self, endpoint: str, request: Request, arrived_at: float) -> tuple[Answer, Headers]:
         """Answer a POST to `endpoint`.
 
         Raises SimulatedError for every answer that is not 200, DroppedConnectionError for a dropped one.
         """
         key = _read_key(request)
-        how = ENDPOINTS[endpoint]
-        body, named_by = await _read_body(request, how.takes)
-        call = await asyncio.to_thread(how.read, body) if how.in_thread else how.read(body)
-        if not models.serves(endpoint, call.model):
+        spec = ENDPOINTS[endpoint]
+        body, identity = await _read_body(request, spec.content_types)
+        call = await asyncio.to_thread(spec.read, body) if spec.in_thread else spec.read(body)
+        if not models.is_served_at(endpoint, call.model):
             raise errors.unknown_model(call.model)
         if isinstance(call, ResponseCall):
-            call = call.after(self.responses.of(key))
+            call = call.continue_from(self.responses.for_key(key))
         if key.startswith("sk-no-quota"):
             raise errors.no_quota()
         tokens = call.charge(count_max_tokens=self.options.count_max_tokens)
-        headers = self.limits.admit(key, call.model, tokens, arrived, announced=how.announces)
+        headers = self.limits.admit(
+            key, call.model, tokens, arrived_at, announced_limits=spec.announced_limits
+        )
         fault = self._draw_fault()
         try:
             await self._wait_until(
-                arrived + self._draw_latency() + self.options.slow_seconds * (fault == "slow")
+                arrived_at + self._draw_latency() + self.options.slow_seconds * (fault == "slow")
             )
             if fault == "dropped":
                 raise DroppedConnectionError("the simulator drops this connection")
             if fault in ("500", "503"):
-                raise errors.server_error() if fault == "500" else errors.overloaded()
-            digest = blake2b(b"%d %b" % (self.options.seed, named_by), digest_size=12).hexdigest()
-            answer = await asyncio.to_thread(call.answer, digest) if how.in_thread else call.answer(digest)
+                raise errors.server_error() if fault == "500" else errors.server_overloaded()
+            digest = blake2b(b"%d %b" % (self.options.seed, identity), digest_size=12).hexdigest()
+            answer = await asyncio.to_thread(call.answer, digest) if spec.in_thread else call.answer(digest)
             return self._publish(answer, request), headers
         except SimulatedError as exc:
-            # Once admitted, an error states the limits too.
+            # An admitted request gets the headers of the limits with its error too.
             exc.headers.extend(headers)
             raise
 
     def _publish(self, answer: Answer, request: Request) -> Answer:
-        """`answer` with its files being served, and with URLs that lead to them."""
+        """Serve the files of `answer`, and return it with the URLs that lead to them."""
         if not answer.files:
             return answer
         self.files.publish(answer.files, self.clock())
         root = json.dumps(str(request.base_url).rstrip("/"))[1:-1]
-        return replace(answer, body=answer.body.replace(OWN_URL.encode(), root.encode()))
+        return replace(answer, body=answer.body.replace(ROOT_PLACEHOLDER.encode(), root.encode()))
 
     def _draw_latency(self) -> float:
         if self.options.latency_sigma == 0:
@@ -160,7 +164,7 @@ class Simulator:
 class _EndpointApp:
     """The ASGI application of one endpoint.
 
-    An object, since Starlette wraps functions in layers that the fastest way through has no use for.
+    An object, since Starlette wraps functions in layers that cost time.
     """
 
     def __init__(self, simulator: Simulator, endpoint: str) -> None:
@@ -169,29 +173,31 @@ class _EndpointApp:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         simulator, counters = self._simulator, self._simulator.counters
-        arrived = simulator.clock()
-        counters.arrive(self._endpoint)
+        arrived_at = simulator.clock()
+        counters.count_arrival(self._endpoint)
         try:
-            answer, headers = await simulator.answer(self._endpoint, Request(scope, receive), arrived)
-            counters.answer(
+            answer, headers = await simulator.answer(self._endpoint, Request(scope, receive), arrived_at)
+            counters.count_answer(
                 input_tokens=answer.input_tokens, output_tokens=answer.output_tokens, inputs=answer.inputs
             )
-            standard = simulator.standard_headers(arrived, answer.content_type)
-            response = _respond(200, answer.body, [*standard, *headers])
+            standard = simulator.standard_headers(arrived_at, answer.content_type)
+            response = _response(200, answer.body, [*standard, *headers])
         except SimulatedError as exc:
             if exc.code == "rate_limit_exceeded":
                 counters.rate_limited += 1
             elif exc.status < 500:
                 counters.client_errors += 1
-            response = _respond(exc.status, exc.body(), [*simulator.standard_headers(arrived), *exc.headers])
+            response = _response(
+                exc.status, exc.body(), [*simulator.standard_headers(arrived_at), *exc.headers]
+            )
         except (DroppedConnectionError, asyncio.CancelledError):
-            # A server that stops cancels what still sleeps, and would answer in its own name.
-            await _begin_answer(send, simulator.standard_headers(arrived))
+            # A stopping server cancels the requests that still sleep, and would answer them itself.
+            await _begin_answer(send, simulator.standard_headers(arrived_at))
             raise
         except ClientDisconnect:
             return
         finally:
-            counters.leave()
+            counters.count_departure()
         await response(scope, receive, send)
 
 
@@ -209,16 +215,16 @@ def create_app(
     simulator = Simulator(options, clock, sleep)
 
     def answer_json(content: Any, status: int = 200) -> Response:
-        return _respond(status, json.dumps(content).encode(), simulator.standard_headers(simulator.clock()))
+        return _response(status, json.dumps(content).encode(), simulator.standard_headers(simulator.clock()))
 
     def answer_error(error: SimulatedError) -> Response:
         headers = [*simulator.standard_headers(simulator.clock()), *error.headers]
-        return _respond(error.status, error.body(), headers)
+        return _response(error.status, error.body(), headers)
 
     async def list_models(request: Request) -> Response:
         try:
             _read_key(request)
-            return answer_json(models.list_all())
+            return answer_json(models.model_list())
         except SimulatedError as exc:
             return answer_error(exc)
 
@@ -226,8 +232,8 @@ def create_app(
         try:
             _read_key(request)
             name = request.path_params["model"]
-            found = models.describe(name)
-            return answer_json(found) if found else answer_error(errors.unknown_model(name))
+            entry = models.model_entry(name)
+            return answer_json(entry) if entry else answer_error(errors.unknown_model(name))
         except SimulatedError as exc:
             return answer_error(exc)
 
@@ -249,11 +255,11 @@ def create_app(
         file = simulator.files.find(request.path_params["name"], now)
         if file is None:
             return answer_error(errors.unknown_file(request.path_params["name"]))
-        return _respond(200, file.content, simulator.standard_headers(now, file.content_type))
+        return _response(200, file.content, simulator.standard_headers(now, file.content_type))
 
     async def refuse_route(request: Request, exc: Exception) -> Response:
-        wrong = errors.unknown_url if _status(exc) == 404 else errors.wrong_method
-        return answer_error(wrong(request.method, request.url.path))
+        error = errors.unknown_url if _status(exc) == 404 else errors.wrong_method
+        return answer_error(error(request.method, request.url.path))
 
     app = Starlette(
         routes=[
@@ -289,15 +295,15 @@ def _read_key(request: Request) -> str:
     return key
 
 
-async def _read_body(request: Request, takes: tuple[str, ...]) -> tuple[dict[str, Any], bytes]:
-    """The body as an object, and the bytes that name the request: equal ones for equal requests.
+async def _read_body(request: Request, content_types: tuple[str, ...]) -> tuple[dict[str, Any], bytes]:
+    """The body as an object, and bytes that are equal for equal requests.
 
     Raises a 400 for a body that is broken, or of a content type that the endpoint does not take.
     """
     header = request.headers.get("content-type", JSON)
     kind = header.partition(";")[0].strip().lower()
-    if kind not in takes:
-        raise errors.wrong_content_type(header, takes)
+    if kind not in content_types:
+        raise errors.wrong_content_type(header, content_types)
     if kind == FORM:
         body = await read_form(request)
         return body, digest_of_form(body)
@@ -310,9 +316,9 @@ def _read_json(raw: bytes) -> dict[str, Any]:
     try:
         body = json.loads(raw, parse_constant=_refuse_constant)
     except (ValueError, RecursionError):
-        raise errors.not_json() from None
+        raise errors.invalid_json() from None
     if not isinstance(body, dict):
-        raise errors.not_json()
+        raise errors.invalid_json()
     return body
 
 
@@ -320,15 +326,15 @@ def _refuse_constant(name: str) -> None:
     raise ValueError(f"{name} is Python's, not JSON")
 
 
-def _respond(status: int, body: bytes, headers: Headers) -> Response:
+def _response(status: int, body: bytes, headers: Headers) -> Response:
     response = Response(body, status)
-    # Set as they are: encoding a dict of a dozen headers takes longer than a small answer does.
+    # Set raw: encoding a dict of a dozen headers takes longer than a small answer does.
     response.raw_headers = [*headers, (b"content-length", b"%d" % len(body))]
     return response
 
 
 async def _begin_answer(send: Send, headers: Headers) -> None:
-    """Send the first bytes of an answer that promises more."""
+    """Send the first bytes of an answer that announces more."""
     start = [*headers, (b"content-length", b"%d" % _DROPPED_LENGTH)]
     await send({"type": "http.response.start", "status": 200, "headers": start})
     await send({"type": "http.response.body", "body": b'{"id":"sim-', "more_body": True})

@@ -10,19 +10,19 @@ WINDOW = 60.0
 """Seconds in which an empty bucket fills."""
 
 # Levels are sums of floats: without a tolerance, a client that waits exactly as long as it was told would
-# now and then find the bucket 1e-9 of its limit short.
+# sometimes find the bucket short by 1e-9 of its limit.
 _TOLERANCE = 1e-9
 
 
 class Bucket:
     """One limit: `limit` units per minute, at most `limit` at once. Times are in seconds."""
 
-    __slots__ = ("_level", "_updated", "limit")
+    __slots__ = ("_level", "_updated_at", "limit")
 
     def __init__(self, limit: float, *, level: float, now: float) -> None:
         self.limit = limit
         self._level = level
-        self._updated = now
+        self._updated_at = now
 
     @property
     def _tolerance(self) -> float:
@@ -30,14 +30,14 @@ class Bucket:
 
     def level(self, now: float) -> float:
         """Units in the bucket at `now`, from 0 to `limit`."""
-        elapsed = now - self._updated
+        elapsed = now - self._updated_at
         if elapsed > 0:
             self._level = min(self.limit, self._level + elapsed * self.limit / WINDOW)
-            self._updated = now
+            self._updated_at = now
         return self._level
 
     def wait(self, amount: float, now: float) -> float:
-        """Seconds until `amount` units are there: 0 if they are, infinite if they never will be."""
+        """Seconds until `amount` units are there: 0 for now, infinite for never."""
         if amount > self.limit:
             # A limit below one unit a minute still admits a request whenever it is full.
             if amount > max(self.limit, 1.0):
@@ -47,11 +47,11 @@ class Bucket:
         return missing * WINDOW / self.limit if missing > self._tolerance else 0.0
 
     def take(self, amount: float, now: float) -> None:
-        """Take `amount` units out; the caller has asked `wait` before."""
+        """Take `amount` units; call `wait` before."""
         self._level = max(0.0, self.level(now) - amount)
 
     def change_limit(self, limit: float, now: float) -> None:
-        """From `now` on, hold at most `limit` and refill at its rate; what is held stays, if it fits."""
+        """Change the limit and its refill from `now` on; the level stays, up to the new limit."""
         self._level = min(self.level(now), limit)
         self.limit = limit
 

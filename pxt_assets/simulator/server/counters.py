@@ -1,4 +1,4 @@
-"""What the simulator has seen and done, for `GET /simulator/counters`."""
+"""The counters of the simulator, for `GET /simulator/counters`."""
 
 from collections import Counter
 from dataclasses import dataclass, field
@@ -28,18 +28,18 @@ class Counters:
     faults: Counter[str] = field(default_factory=Counter)
     by_endpoint: Counter[str] = field(default_factory=Counter)
 
-    def arrive(self, endpoint: str) -> None:
-        """Count a request in; `leave` must follow."""
+    def count_arrival(self, endpoint: str) -> None:
+        """Count a request that arrives; `count_departure` must follow."""
         self.requests += 1
         self.by_endpoint[endpoint] += 1
         self.in_flight += 1
         self.max_in_flight = max(self.max_in_flight, self.in_flight)
 
-    def leave(self) -> None:
-        """A request that `arrive` counted has been answered, or its client is gone."""
+    def count_departure(self) -> None:
+        """Count an arrived request out: it has been answered, or its client is gone."""
         self.in_flight -= 1
 
-    def answer(self, *, input_tokens: int, output_tokens: int, inputs: int) -> None:
+    def count_answer(self, *, input_tokens: int, output_tokens: int, inputs: int) -> None:
         """Count a 200."""
         self.answered += 1
         self.input_tokens += input_tokens
@@ -47,7 +47,7 @@ class Counters:
         self.inputs += inputs
 
     def reset(self) -> None:
-        """Zero all totals. Requests in flight stay counted as such, since they will leave."""
+        """Set all totals to zero, except for the requests in flight."""
         vars(self).update(vars(Counters(in_flight=self.in_flight, max_in_flight=self.in_flight)))
 
     def as_dict(self) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""Admission: which request the limits let in, what the headers state, and how a 429 reads."""
+"""Admission: which requests the limits let in, the rate-limit headers, and the 429."""
 
 import math
 from collections.abc import Collection, Mapping
@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from pxt_assets.simulator.endpoint.errors import DOCS, SimulatedError, bad_request
-from pxt_assets.simulator.endpoint.models import family, is_moderation
+from pxt_assets.simulator.endpoint.models import is_moderation, model_family
 from pxt_assets.simulator.server.bucket import Bucket, format_duration
 from pxt_assets.simulator.server.options import UNLIMITED_REQUESTS, UNLIMITED_TOKENS, SimulatorOptions
 
@@ -39,31 +39,35 @@ class RateLimits:
         self._by_family: dict[str, _Limits] = {}
         self._groups: dict[tuple[str, str], tuple[Bucket, Bucket]] = {}
 
-    def admit(self, key: str, model: str, tokens: int, now: float, *, announced: Collection[str]) -> Headers:
+    def admit(
+        self, key: str, model: str, tokens: int, now: float, *, announced_limits: Collection[str]
+    ) -> Headers:
         """Charge one request of `tokens` tokens at `now`, in seconds.
 
-        Returns the `x-ratelimit-*` headers that state what is left of the `announced` limits, "requests" and
+        Returns the `x-ratelimit-*` headers that state what is left of the `announced_limits`, "requests" and
         "tokens"; none where the options switch them off. Raises a 429 `SimulatedError`, and charges nothing,
         if a bucket falls short, announced or not.
         """
-        group = family(model)
+        group = model_family(model)
         buckets = self._groups.get((key, group))
         if buckets is None:
-            buckets = self._groups[(key, group)] = self._fill(group, now)
+            buckets = self._groups[(key, group)] = self._new_buckets(group, now)
         requests_bucket, tokens_bucket = buckets
-        stated = [
+        announced_buckets = [
             (unit, bucket)
             for unit, bucket in (("requests", requests_bucket), ("tokens", tokens_bucket))
-            if unit in announced and self._options.headers
+            if unit in announced_limits and self._options.headers
         ]
         for unit, bucket, amount in (("requests", requests_bucket, 1), ("tokens", tokens_bucket, tokens)):
             wait = bucket.wait(amount, now)
             if wait > 0:
-                headers = _headers(stated, now)
-                raise _too_many(unit, bucket, amount, wait=wait, model=model, headers=headers, now=now)
+                headers = _limit_headers(announced_buckets, now)
+                raise _rate_limit_error(
+                    unit, bucket, amount, wait=wait, model=model, headers=headers, now=now
+                )
         requests_bucket.take(min(1.0, requests_bucket.limit), now)
         tokens_bucket.take(tokens, now)
-        return _headers(stated, now)
+        return _limit_headers(announced_buckets, now)
 
     def change(self, body: Any, now: float) -> dict[str, Any]:
         """Change limits in mid-run; the body of `POST /simulator/limits`.
@@ -74,27 +78,27 @@ class RateLimits:
         """
         rpm, tpm, model = _read_change(body)
         if model is not None:
-            group = family(model)
-            limits = self._by_family[group] = _changed(self._limits(group), rpm, tpm)
+            group = model_family(model)
+            limits = self._by_family[group] = _with_limits(self._limits(group), rpm, tpm)
         else:
-            limits = self._chat_and_embeddings = _changed(self._chat_and_embeddings, rpm, tpm)
+            limits = self._chat_and_embeddings = _with_limits(self._chat_and_embeddings, rpm, tpm)
             if self._options.moderation_rpm is None:
-                self._moderations = _changed(self._moderations, rpm, None)
+                self._moderations = _with_limits(self._moderations, rpm, None)
             self._by_family = {
-                name: _changed(own, rpm, None if is_moderation(name) else tpm)
+                name: _with_limits(own, rpm, None if is_moderation(name) else tpm)
                 for name, own in self._by_family.items()
             }
         for (_, group), (requests_bucket, tokens_bucket) in self._groups.items():
-            now_in_force = self._limits(group)
-            requests_bucket.change_limit(now_in_force.rpm, now)
-            tokens_bucket.change_limit(now_in_force.tpm, now)
+            new_limits = self._limits(group)
+            requests_bucket.change_limit(new_limits.rpm, now)
+            tokens_bucket.change_limit(new_limits.tpm, now)
         return {"model": model, "rpm": limits.rpm, "tpm": limits.tpm}
 
     def _limits(self, group: str) -> _Limits:
         default = self._moderations if is_moderation(group) else self._chat_and_embeddings
         return self._by_family.get(group, default)
 
-    def _fill(self, group: str, now: float) -> tuple[Bucket, Bucket]:
+    def _new_buckets(self, group: str, now: float) -> tuple[Bucket, Bucket]:
         limits = self._limits(group)
         level = self._options.initial_level
         return (
@@ -103,7 +107,7 @@ class RateLimits:
         )
 
 
-def _changed(limits: _Limits, rpm: float | None, tpm: float | None) -> _Limits:
+def _with_limits(limits: _Limits, rpm: float | None, tpm: float | None) -> _Limits:
     return _Limits(rpm or limits.rpm, tpm or limits.tpm)
 
 
@@ -132,9 +136,9 @@ def _read_change(body: Any) -> tuple[float | None, float | None, str | None]:
     return limits[0], limits[1], model
 
 
-def _headers(stated: list[tuple[str, Bucket]], now: float) -> Headers:
+def _limit_headers(announced_buckets: list[tuple[str, Bucket]], now: float) -> Headers:
     headers: Headers = []
-    for unit, bucket in stated:
+    for unit, bucket in announced_buckets:
         name = unit.encode()
         headers += [
             (b"x-ratelimit-limit-" + name, b"%d" % bucket.limit),
@@ -144,10 +148,10 @@ def _headers(stated: list[tuple[str, Bucket]], now: float) -> Headers:
     return headers
 
 
-def _too_many(
+def _rate_limit_error(
     unit: str, bucket: Bucket, amount: int, *, wait: float, model: str, headers: Headers, now: float
 ) -> SimulatedError:
-    """The 429 for a request that lacks `amount` units; infinite `wait`: it is larger than the whole limit."""
+    """The 429 for a request that needs `amount` units; with an infinite `wait` it exceeds the whole limit."""
     where = f"for {model} in organization org-simulated on {_UNITS[unit]}: Limit {bucket.limit:.0f}"
     more = f"Visit {DOCS}/account/rate-limits to learn more."
     if math.isinf(wait):

@@ -1,4 +1,4 @@
-"""What a simulator is told: limits, latency, faults."""
+"""The options of a simulator: limits, latency, faults."""
 
 import math
 from dataclasses import dataclass

@@ -1,4 +1,4 @@
-"""The simulator on a loopback port: beside the caller in a thread, or in the foreground."""
+"""The simulator on a loopback port: in a thread of the caller's process, or in the foreground."""
 
 import asyncio
 import contextlib
@@ -19,7 +19,7 @@ _BACKLOG = 2048
 """Connections that may wait to be accepted: a pipeline opens a thousand at once."""
 _START_SECONDS = 30.0
 _GRACE_SECONDS = 1
-"""Seconds that a stopping server leaves the answers under way; those that sleep longer are broken off."""
+"""Seconds that a stopping server waits for unfinished answers; later ones are broken off."""
 
 
 class SimulatorServer:
@@ -121,7 +121,7 @@ def require_loopback(host: str) -> str:
 
 
 class _Server(uvicorn.Server):
-    """uvicorn, set up for this application; says when it accepts connections."""
+    """uvicorn, set up for this application; calls `on_ready` once it accepts connections."""
 
     def __init__(self, options: SimulatorOptions, on_ready: Callable[[], object] | None = None) -> None:
         super().__init__(
@@ -141,10 +141,10 @@ class _Server(uvicorn.Server):
         )
         self.ready = threading.Event()
         self._on_ready = on_ready
-        logging.getLogger("uvicorn.error").addFilter(_is_not_on_purpose)
+        logging.getLogger("uvicorn.error").addFilter(_is_unexpected)
 
     def run_until_stopped(self, listener: socket.socket) -> None:
-        """Serve on `listener`; `ready` is set even if that fails, lest somebody wait for it."""
+        """Serve on `listener`; `ready` is set even if that fails, so that nobody waits for ever."""
         try:
             self.run([listener])
         finally:
@@ -157,8 +157,8 @@ class _Server(uvicorn.Server):
             self._on_ready()
 
 
-def _is_not_on_purpose(record: logging.LogRecord) -> bool:
-    """Whether a record of uvicorn is about something else than a drop on demand or the end of the server."""
+def _is_unexpected(record: logging.LogRecord) -> bool:
+    """Whether a log record of uvicorn is about neither a simulated drop nor the end of the server."""
     cause = record.exc_info[1] if record.exc_info else None
     if isinstance(cause, DroppedConnectionError | asyncio.CancelledError):
         return False

@@ -23,7 +23,7 @@ _pools: dict[str, PoolRegistry] = {}
 def open_ledger(url: str) -> SqlLedger:
     """Return the ledger at a SQLAlchemy URL of SQLite or PostgreSQL, the same one each time.
 
-    It connects when it is first asked; one that cannot be reached then delays nothing. Raises ValueError for
+    It connects at the first exchange; a ledger that cannot be reached delays nothing. Raises ValueError for
     a URL of another database, or if the database's driver is not installed.
     """
     from pxt_assets.throttle.ledger.sql import SqlLedger

@@ -1,85 +1,91 @@
-"""The arithmetic of the ledger: rows in, rows out, whatever stores them.
+"""The arithmetic of the ledger: it changes the rows of a pool, whatever database stores them.
 
-A row is the copy of one of the server's buckets, with everything already taken out of it that is leased to a
-process. A lease may take more than the row holds above its reserve; then it begins when that much has flowed in.
-So processes that want more than there is queue in the order they asked, and none of them asks twice.
+A row is the copy of one of the server's buckets, less everything that is leased to a process. A lease may
+take more than the row holds above its reserve; it then begins when that much has flowed in. So processes that
+want more than there is are served in the order they asked, and none of them has to ask twice.
 """
 
 import math
 from dataclasses import dataclass, field
 
 from pxt_assets.throttle.bucket import (
+    ARRIVAL_SECONDS,
     BURST_SECONDS,
-    COMPARED_SECONDS,
+    COMPARISON_SECONDS,
     LARGEST_DRAIN,
     RESERVE_SECONDS,
-    SETTLED_SECONDS,
-    followed,
+    average_drain,
 )
-from pxt_assets.throttle.ledger.messages import Answer, Ask, Measurement, Request, Standing
+from pxt_assets.throttle.ledger.messages import (
+    ExchangeAnswer,
+    ExchangeRequest,
+    LeaseRequest,
+    Measurement,
+    RowState,
+)
 from pxt_assets.throttle.pace import DECREASE, LOWEST_RPM, RECOVERY_SECONDS
 
 SLICE_SECONDS = 0.2
-"""Refill, in seconds of it, that all the processes of a pool lease ahead together."""
+"""Refill, in seconds, that all processes of a pool together lease ahead."""
 SHARED_RESERVE_SECONDS = 0.5
-"""Refill, in seconds of it, that is left in the bucket while several processes draw on it: for jitter, and for
-what each tells late of what others took."""
+"""Refill, in seconds, that is left in the bucket while several processes draw on it: for jitter, and because
+each process reports late what it took."""
 FREE_SHARE = 0.25
-"""Part of what is free above the reserve that all processes together lease in one round."""
+"""Share of the units above the reserve that all processes together lease in one round."""
 ACTIVE_SECONDS = 2.0
-"""A process that has not been heard of for this long draws on the pool no more, unless it waits for a lease."""
+"""Time without an exchange after which a process is no longer active, unless it waits for a lease."""
 EXPIRY_SECONDS = 5.0
-"""Time after which the leases of a process that is not heard of are void."""
+"""Time without an exchange after which the leases of a process are returned."""
 SPENT_SECONDS = 1.0
-"""Time in which what was leased at a rate that has been cut since is spent."""
+"""Time in which units that were leased before a cut of the rate are spent."""
 RECALL_SECONDS = 60
-"""Time for which it is remembered what a process took."""
+"""Time for which the ledger keeps what a process took."""
 
 
 @dataclass(slots=True)
-class Row:
+class BucketRow:
     """One dimension of a pool. Times are the ledger's clock, in seconds."""
 
-    updated: float
+    updated_at: float
     """Time of `level`."""
     limit: float = math.inf
     """Units the full bucket holds; infinite while not known."""
     rate: float = 0.0
     """Units a second that flow in."""
     level: float = 0.0
-    """Units at `updated` that are leased to nobody."""
+    """Units at `updated_at` that are leased to nobody."""
     corrections: float = 0.0
     """Sum of all corrections."""
     leased: float = 0.0
     """Units leased in all."""
     spilled: float = 0.0
     """Units lost in all because the bucket was full."""
-    measured: float = -math.inf
-    """Time of the latest grant whose measurement was taken in."""
+    measured_at: float = -math.inf
+    """Time of the latest grant whose measurement was applied."""
     drain: float = 0.0
-    """Units a second that others take who do not share the ledger, as the corrections of late tell."""
-    foreign: float = 0.0
-    """Units that they took since `compared`."""
-    compared: float = -math.inf
-    """Time of the grant since whose measurement that is added up."""
-    configured: float | None = None
-    """For a pace, the rate it climbs to; `measured` is then the time of the latest cut."""
+    """Units a second that users outside the ledger take, averaged from the latest corrections."""
+    taken_by_others: float = 0.0
+    """Units that users outside the ledger took since `compared_at`."""
+    compared_at: float = -math.inf
+    """Time of the grant whose measurement `taken_by_others` starts from."""
+    configured_rate: float | None = None
+    """For a pace, the rate it climbs to; `measured_at` is then the time of the latest cut."""
 
-    def most(self, outstanding: float) -> float:
-        """Return the level at which it is full: the server holds what is leased and not taken, a pace does not."""
-        return self.limit if self.configured is not None else self.limit - outstanding
+    def full_level(self, outstanding: float) -> float:
+        """Return the level of the full row: less what is leased and not taken, which the server's bucket still holds."""
+        return self.limit if self.configured_rate is not None else self.limit - outstanding
 
 
 @dataclass(slots=True)
-class Holding:
-    """What one process has of a pool."""
+class ProcessRow:
+    """What one process has leased and taken of a pool."""
 
-    seen: float
+    seen_at: float
     """Time of its last exchange."""
-    until: float = -math.inf
+    leased_until: float = -math.inf
     """Time at which the last of its leases has flowed in."""
     outstanding: dict[str, float] = field(default_factory=dict)
-    """Units leased and not known to be taken, by dimension."""
+    """Units leased and not reported as taken, by dimension."""
     taken: dict[str, dict[int, float]] = field(default_factory=dict)
     """Units taken, by dimension and second."""
     rejected: dict[int, int] = field(default_factory=dict)
@@ -88,217 +94,242 @@ class Holding:
 
 @dataclass(slots=True)
 class PoolRows:
-    """All that a ledger holds of one pool."""
+    """All rows of one pool."""
 
-    rows: dict[str, Row] = field(default_factory=dict)
-    holdings: dict[str, Holding] = field(default_factory=dict)
+    buckets: dict[str, BucketRow] = field(default_factory=dict)
+    processes: dict[str, ProcessRow] = field(default_factory=dict)
     held_until: float = -math.inf
 
     def outstanding(self, dimension: str) -> float:
-        """Units of a dimension leased to anybody and not known to be taken."""
-        return sum(holding.outstanding.get(dimension, 0.0) for holding in self.holdings.values())
+        """Return the units of a dimension that are leased to any process and not reported as taken."""
+        return sum(process_row.outstanding.get(dimension, 0.0) for process_row in self.processes.values())
 
-    def taken(self, dimension: str, since: float) -> float:
-        """Units of a dimension that all processes together have told of taking since a time."""
+    def taken_since(self, dimension: str, since: float) -> float:
+        """Return the units of a dimension that all processes have reported as taken since a time."""
         return sum(
             units
-            for holding in self.holdings.values()
-            for second, units in holding.taken.get(dimension, {}).items()
+            for process_row in self.processes.values()
+            for second, units in process_row.taken.get(dimension, {}).items()
             if second > since
         )
 
-    def active(self, now: float) -> int:
-        """The number of processes that draw on the pool."""
+    def active_processes(self, now: float) -> int:
+        """Return the number of processes that draw on the pool."""
         return sum(
-            max(holding.seen, holding.until) > now - ACTIVE_SECONDS for holding in self.holdings.values()
+            max(process_row.seen_at, process_row.leased_until) > now - ACTIVE_SECONDS
+            for process_row in self.processes.values()
         )
 
 
-def exchange(pool: PoolRows, process: str, request: Request, now: float) -> Answer:
-    """Take in what `process` tells, lease it what it may have, and change `pool` accordingly."""
-    for dimension, row in pool.rows.items():
+def exchange(pool: PoolRows, process: str, request: ExchangeRequest, now: float) -> ExchangeAnswer:
+    """Apply the request of `process` to the rows of `pool`, and return its leases."""
+    for dimension, row in pool.buckets.items():
         advance(row, pool.outstanding(dimension), now)
-    _expire(pool, now)
-    holding = pool.holdings.setdefault(process, Holding(now))
-    holding.seen = max(holding.seen, now)
+    _expire_leases(pool, now)
+    process_row = pool.processes.setdefault(process, ProcessRow(now))
+    process_row.seen_at = max(process_row.seen_at, now)
     second = int(now)
     if request.rejected:
-        holding.rejected[second] = holding.rejected.get(second, 0) + request.rejected
-    pool.held_until = max(pool.held_until, now + request.hold)
-    processes = pool.active(now)
-    standings = {}
-    for ask in request.asks:
-        row = pool.rows.setdefault(ask.dimension, Row(now))
-        if ask.spent:
-            taken = holding.taken.setdefault(ask.dimension, {})
-            taken[second] = taken.get(second, 0.0) + ask.spent
-        standings[ask.dimension] = _settle(pool, row, holding, ask, processes, now)
-    for dimension, row in pool.rows.items():
-        if dimension not in standings:
-            standings[dimension] = _standing(pool, row, dimension, holding, row.leased, 0.0, 0.0)
-    return Answer(standings, max(0.0, pool.held_until - now), processes)
+        process_row.rejected[second] = process_row.rejected.get(second, 0) + request.rejected
+    pool.held_until = max(pool.held_until, now + request.hold_seconds)
+    processes = pool.active_processes(now)
+    row_states = {}
+    for lease_request in request.lease_requests:
+        row = pool.buckets.setdefault(lease_request.dimension, BucketRow(now))
+        if lease_request.spent:
+            taken = process_row.taken.setdefault(lease_request.dimension, {})
+            taken[second] = taken.get(second, 0.0) + lease_request.spent
+        row_states[lease_request.dimension] = _settle(pool, row, process_row, lease_request, processes, now)
+    for dimension, row in pool.buckets.items():
+        if dimension not in row_states:
+            row_states[dimension] = _row_state(pool, row, dimension, process_row, row.leased, 0.0, 0.0)
+    return ExchangeAnswer(row_states, max(0.0, pool.held_until - now), processes)
 
 
-def _settle(pool: PoolRows, row: Row, holding: Holding, ask: Ask, processes: int, now: float) -> Standing:
-    """Settle what was leased to a process with what it took, and give it its next lease."""
+def _settle(
+    pool: PoolRows,
+    row: BucketRow,
+    process_row: ProcessRow,
+    lease_request: LeaseRequest,
+    processes: int,
+    now: float,
+) -> RowState:
+    """Take off what a process took of its leases, and give it its next lease."""
     before = row.leased
-    # What it held by the row and did not hold by its own word (an answer that was lost, a lease that expired).
-    row.level += holding.outstanding.get(ask.dimension, 0.0) - (ask.unspent + ask.spent)
-    overspent = max(0.0, -ask.unspent)
+    # The row and the process may differ in what was leased: an answer was lost, or a lease expired.
+    row.level += process_row.outstanding.get(lease_request.dimension, 0.0) - (
+        lease_request.unspent + lease_request.spent
+    )
+    overspent = max(0.0, -lease_request.unspent)
     row.level -= overspent
     row.leased += overspent
-    holding.outstanding[ask.dimension] = max(0.0, ask.unspent)
-    if ask.configured is not None:
-        _pace(row, ask, now)
-    if ask.measured is not None:
-        own = holding.outstanding[ask.dimension]
-        _measure(row, ask.measured, before, own, pool.outstanding(ask.dimension) - own, now)
-    row.level = min(row.level, row.most(pool.outstanding(ask.dimension)))
-    lowest = -pool.outstanding(ask.dimension) - pool.taken(ask.dimension, now - SETTLED_SECONDS - 1)
+    process_row.outstanding[lease_request.dimension] = max(0.0, lease_request.unspent)
+    if lease_request.configured_rate is not None:
+        _update_pace(row, lease_request, now)
+    if lease_request.measurement is not None:
+        own = process_row.outstanding[lease_request.dimension]
+        _apply_measurement(
+            row, lease_request.measurement, before, own, pool.outstanding(lease_request.dimension) - own, now
+        )
+    row.level = min(row.level, row.full_level(pool.outstanding(lease_request.dimension)))
+    lowest = -pool.outstanding(lease_request.dimension) - pool.taken_since(
+        lease_request.dimension, now - ARRIVAL_SECONDS - 1
+    )
     if row.level < lowest and row.limit < math.inf:
         row.corrections += lowest - row.level
         row.level = lowest
-    lease, reserve = 0.0, _reserve(row, processes)
-    if row.limit < math.inf and ask.cost <= row.limit:
-        lease = _lease(row, ask, reserve, processes)
+    lease, reserve = 0.0, _reserve_units(row, processes)
+    if row.limit < math.inf and lease_request.cost <= row.limit:
+        lease = _lease_units(row, lease_request, reserve, processes)
         row.level -= lease
         row.leased += lease
-        holding.outstanding[ask.dimension] += lease
+        process_row.outstanding[lease_request.dimension] += lease
         if lease:
-            holding.until = max(holding.until, now + _clear_in(row, reserve))
-    return _standing(pool, row, ask.dimension, holding, before, lease, _clear_in(row, reserve))
+            process_row.leased_until = max(process_row.leased_until, now + _seconds_until_ready(row, reserve))
+    return _row_state(
+        pool, row, lease_request.dimension, process_row, before, lease, _seconds_until_ready(row, reserve)
+    )
 
 
-def _lease(row: Row, ask: Ask, reserve: float, processes: int) -> float:
-    """Return the units to lease: what is wanted up to a slice, or a part of what is free, but what is needed."""
+def _lease_units(row: BucketRow, lease_request: LeaseRequest, reserve: float, processes: int) -> float:
+    """Return the units to lease: those wanted, up to a slice or a share of the free, but at least those needed."""
     free = max(0.0, row.level - reserve)
     most = max(SLICE_SECONDS * row.rate, FREE_SHARE * free) / processes
-    return max(ask.need, min(ask.want, most))
+    return max(lease_request.needed, min(lease_request.wanted, most))
 
 
-def _measure(
-    row: Row, measured: Measurement, leased_before: float, own: float, others: float, now: float
+def _apply_measurement(
+    row: BucketRow, measurement: Measurement, leased_before: float, own: float, others: float, now: float
 ) -> None:
-    """Correct a row by as little as a measurement demands, unless a later one has been taken in.
+    """Correct a row by as little as a measurement demands, unless a later one has been applied.
 
-    `own` is what the process that measured holds, `others` what the others do.
+    `own` is what the measuring process has outstanding, `others` what the other processes have.
     """
-    granted = now - measured.age
-    if granted < row.measured - BURST_SECONDS:
+    granted_at = now - measurement.age
+    if granted_at < row.measured_at - BURST_SECONDS:
         return
-    row.measured = max(row.measured, granted)
-    since = max(0.0, leased_before - measured.leased)  # leased by others
-    low, high, present = measured.low, measured.high, row.corrections
-    if measured.opening:
+    row.measured_at = max(row.measured_at, granted_at)
+    since = max(0.0, leased_before - measurement.leased)  # leased by others
+    low, high, present = measurement.low, measurement.high, row.corrections
+    if measurement.limit_unknown:
         low, high, present = low - since - others, high - since, row.level + own
-    elif measured.others is None:
-        high += since * measured.part
+    elif measurement.leased_by_others is None:
+        high += since * measurement.elapsed_share
     else:
-        high += measured.others * measured.part
+        high += measurement.leased_by_others * measurement.elapsed_share
     if row.limit == math.inf:
-        row.level = min(measured.limit, low + others) - own
+        row.level = min(measurement.limit, low + others) - own
     else:
         correction = min(max(present, low), max(low, high)) - present
         row.corrections += correction
         row.level += correction
-        row.foreign -= correction
-    if row.limit != measured.limit:
-        row.compared = -math.inf
-    row.limit, row.rate = measured.limit, measured.rate
-    _follow_drain(row, granted)
+        row.taken_by_others -= correction
+    if row.limit != measurement.limit:
+        row.compared_at = -math.inf
+    row.limit, row.rate = measurement.limit, measurement.rate
+    _update_drain(row, granted_at)
 
 
-def _follow_drain(row: Row, granted: float) -> None:
-    """Average what others take, second by second, as a bucket of one process does."""
-    seconds = granted - row.compared
+def _update_drain(row: BucketRow, granted_at: float) -> None:
+    """Average what users outside the ledger take, second by second, as `Bucket` does."""
+    seconds = granted_at - row.compared_at
     if seconds == math.inf:
-        row.compared, row.foreign = granted, 0.0
-    elif seconds >= COMPARED_SECONDS:
-        row.drain = followed(row.drain, row.foreign, seconds, row.rate)
-        row.compared, row.foreign = granted, 0.0
+        row.compared_at, row.taken_by_others = granted_at, 0.0
+    elif seconds >= COMPARISON_SECONDS:
+        row.drain = average_drain(row.drain, row.taken_by_others, seconds, row.rate)
+        row.compared_at, row.taken_by_others = granted_at, 0.0
     row.drain = min(row.drain, LARGEST_DRAIN * row.rate)
 
 
-def _pace(row: Row, ask: Ask, now: float) -> None:
-    """Follow the configured rate of a pace, and halve its rate for a 429 of a request granted since the last cut."""
-    if row.configured != ask.configured:
-        row.rate, row.configured = ask.configured or 0.0, ask.configured
+def _update_pace(row: BucketRow, lease_request: LeaseRequest, now: float) -> None:
+    """Set the configured rate of a pace, and halve its rate for a 429 granted since the last cut."""
+    if row.configured_rate != lease_request.configured_rate:
+        row.rate, row.configured_rate = lease_request.configured_rate or 0.0, lease_request.configured_rate
         if row.limit == math.inf:
             row.level = 1.0
-    if ask.rejected_age is not None and now - ask.rejected_age > row.measured + SPENT_SECONDS:
-        row.measured = now
+    if (
+        lease_request.rejected_age is not None
+        and now - lease_request.rejected_age > row.measured_at + SPENT_SECONDS
+    ):
+        row.measured_at = now
         row.rate = max(min(row.rate, LOWEST_RPM / 60), row.rate * DECREASE)
     row.limit = 1 + BURST_SECONDS * row.rate
 
 
-def advance(row: Row, outstanding: float, now: float) -> None:
-    """Let flow in what has come since the row was last touched.
+def advance(row: BucketRow, outstanding: float, now: float) -> None:
+    """Add what has flowed in since the row was last updated.
 
-    The server's bucket spills when it is full, and it holds what is leased and not taken.
+    The server's bucket spills when it is full, and it still holds what is leased and not taken.
     """
-    elapsed = now - row.updated
+    elapsed = now - row.updated_at
     if elapsed <= 0:
         return
-    row.updated = now
-    row.foreign += row.drain * elapsed
+    row.updated_at = now
+    row.taken_by_others += row.drain * elapsed
     level = row.level + (row.rate - row.drain) * elapsed
-    if row.configured is not None and row.rate < row.configured:
-        climbed = min(row.configured, row.rate + row.configured / RECOVERY_SECONDS * elapsed)
-        level += (climbed - row.rate) / 2 * elapsed
-        row.rate, row.limit = climbed, 1 + BURST_SECONDS * climbed
-    most = max(row.level, row.most(outstanding))
+    if row.configured_rate is not None and row.rate < row.configured_rate:
+        higher_rate = min(row.configured_rate, row.rate + row.configured_rate / RECOVERY_SECONDS * elapsed)
+        level += (higher_rate - row.rate) / 2 * elapsed
+        row.rate, row.limit = higher_rate, 1 + BURST_SECONDS * higher_rate
+    most = max(row.level, row.full_level(outstanding))
     if level > most:
         row.spilled += level - most
         level = most
     row.level = level
 
 
-def _expire(pool: PoolRows, now: float) -> None:
-    """Return the leases of processes that are gone, and forget what is too long ago to tell of."""
+def _expire_leases(pool: PoolRows, now: float) -> None:
+    """Return the leases of processes that are gone, and delete counts older than `RECALL_SECONDS`."""
     oldest = now - RECALL_SECONDS
-    for process, holding in list(pool.holdings.items()):
-        if max(holding.seen, holding.until) < now - EXPIRY_SECONDS:
-            for dimension, units in holding.outstanding.items():
-                if dimension in pool.rows:
-                    pool.rows[dimension].level += units
-            holding.outstanding = {}
-        for taken in holding.taken.values():
-            _forget(taken, oldest)
-        _forget(holding.rejected, oldest)
-        if holding.seen < oldest:
-            del pool.holdings[process]
+    for process, process_row in list(pool.processes.items()):
+        if max(process_row.seen_at, process_row.leased_until) < now - EXPIRY_SECONDS:
+            for dimension, units in process_row.outstanding.items():
+                if dimension in pool.buckets:
+                    pool.buckets[dimension].level += units
+            process_row.outstanding = {}
+        for taken in process_row.taken.values():
+            _forget_before(taken, oldest)
+        _forget_before(process_row.rejected, oldest)
+        if process_row.seen_at < oldest:
+            del pool.processes[process]
 
 
-def _forget(counts: dict[int, int] | dict[int, float], oldest: float) -> None:
+def _forget_before(counts: dict[int, int] | dict[int, float], oldest: float) -> None:
     for second in [second for second in counts if second < oldest]:
         del counts[second]
 
 
-def _standing(
-    pool: PoolRows, row: Row, dimension: str, holding: Holding, before: float, lease: float, clear_in: float
-) -> Standing:
-    others = pool.outstanding(dimension) - holding.outstanding.get(dimension, 0.0)
-    return Standing(
+def _row_state(
+    pool: PoolRows,
+    row: BucketRow,
+    dimension: str,
+    process_row: ProcessRow,
+    before: float,
+    lease: float,
+    ready_in: float,
+) -> RowState:
+    held_by_others = pool.outstanding(dimension) - process_row.outstanding.get(dimension, 0.0)
+    return RowState(
         limit=row.limit,
         rate=row.rate,
         drain=row.drain,
         level=row.level,
         corrections=row.corrections,
-        others=others,
+        held_by_others=held_by_others,
         leased_before=before,
         leased=row.leased,
         lease=lease,
-        clear_in=clear_in,
+        ready_in=ready_in,
         spilled=row.spilled,
     )
 
 
-def _reserve(row: Row, processes: int) -> float:
-    if row.configured is not None:
+def _reserve_units(row: BucketRow, processes: int) -> float:
+    if row.configured_rate is not None:
         return 0.0
     return (RESERVE_SECONDS if processes == 1 else SHARED_RESERVE_SECONDS) * row.rate
 
 
-def _clear_in(row: Row, reserve: float) -> float:
-    """Return the seconds until all that is leased has flowed in, and the reserve."""
+def _seconds_until_ready(row: BucketRow, reserve: float) -> float:
+    """Return the seconds until all leases and the reserve have flowed in."""
     return max(0.0, reserve - row.level) / (row.rate - row.drain) if row.rate else 0.0

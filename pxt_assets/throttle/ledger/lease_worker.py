@@ -1,4 +1,4 @@
-"""The thread that asks a ledger for all the pools of a process."""
+"""The thread that runs the exchanges with a ledger for all pools of a process."""
 
 import math
 import threading
@@ -6,22 +6,22 @@ import time
 from collections.abc import Callable
 
 from pxt_assets.throttle.ledger.ledger_share import LedgerShare
-from pxt_assets.throttle.ledger.messages import Answer, LedgerUnavailable, Request
+from pxt_assets.throttle.ledger.messages import ExchangeAnswer, ExchangeRequest, LedgerUnavailable
 
 IDLE_SECONDS = 10.0
-"""Time with nothing to ask after which the thread ends; it is started again when there is."""
+"""Time without a due share after which the thread ends; the next due share starts it again."""
 
 
-class Clerk:
-    """Runs the exchanges of shares, one after another, when they are due. Wakes for nothing else."""
+class LeaseWorker:
+    """Runs the exchanges of shares, one after another, when they are due. It wakes for nothing else."""
 
-    def __init__(self, exchange: Callable[[str, Request], Answer]) -> None:
+    def __init__(self, exchange: Callable[[str, ExchangeRequest], ExchangeAnswer]) -> None:
         self._exchange = exchange
         self._condition = threading.Condition()
         self._shares: set[LedgerShare] = set()
         self._thread: threading.Thread | None = None
-        self._closing: set[LedgerShare] = set()  # those to run at once
-        self._closed: list[threading.Event] = []  # of those who wait for that
+        self._closing: set[LedgerShare] = set()  # shares to run at once
+        self._closed: list[threading.Event] = []  # set once they have run
 
     def time(self) -> float:
         """Return the seconds of the clock by which shares are due: that of event loops."""
@@ -37,9 +37,9 @@ class Clerk:
             self._condition.notify()
 
     def close(self) -> bool:
-        """Run the exchanges that are outstanding at once, so that leases are given back.
+        """Run the outstanding exchanges at once, so that leases are given back.
 
-        The thread ends then, unless somebody goes on to draw on a pool. Returns whether it has ended.
+        The thread then ends, unless somebody still draws on a pool. Returns whether it has ended.
         """
         closed = threading.Event()
         with self._condition:
@@ -65,11 +65,11 @@ class Clerk:
             except LedgerUnavailable as error:
                 share.fail(str(error), self.time(), closing=closing)
             except Exception as error:
-                # Whatever it is, requests must not wait for ever for a thread that died.
+                # Requests must not wait for ever for a thread that died.
                 share.fail(f"{type(error).__name__}: {error}", self.time(), closing=closing)
 
     def _next(self) -> LedgerShare | None:
-        """Wait for the share that is due first; None when there has been none for a while, or on closing."""
+        """Wait for the next due share and return it; None after `IDLE_SECONDS` without one, or on closing."""
         idle_since = self.time()
         with self._condition:
             while True:

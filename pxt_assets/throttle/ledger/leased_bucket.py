@@ -8,11 +8,11 @@ from typing import NamedTuple
 
 from pxt_assets.throttle.bucket import BURST_SECONDS, MINUTE, Bucket, Burst, Grant, level_of, window_of
 from pxt_assets.throttle.headers import Reading
-from pxt_assets.throttle.ledger.leased import SHORTEST_SECONDS, Leased, Span
-from pxt_assets.throttle.ledger.messages import Ask, Measurement, Standing
+from pxt_assets.throttle.ledger.leased_units import SHORTEST_SECONDS, LeasedUnits, RowEstimate
+from pxt_assets.throttle.ledger.messages import LeaseRequest, Measurement, RowState
 
-FIRST = 64
-"""Answers that are remembered of those to requests granted before the limit was known."""
+OPENING_ANSWERS = 64
+"""How many answers to requests that were granted before the limit was known are remembered."""
 
 
 class LeaseGrant(NamedTuple):
@@ -21,64 +21,66 @@ class LeaseGrant(NamedTuple):
     sequence: int
     """1 for the bucket's first grant, one more for each."""
     level: float
-    """Level of the row, and what is leased here and not taken, right after this grant."""
+    """Level of the row plus the units leased here and not taken, right after this grant."""
     spent: float
-    """Units taken in all, with this grant."""
+    """Units taken in all, this grant included."""
     cost: float
     at: float
     """Time of the grant."""
-    span: Span | None
+    row: RowEstimate | None
     """What was known of the row."""
     burst: Burst
     """The requests granted at about the same time, this one among them."""
-    earlier: float
-    """Units that those of the burst took that were granted before this one."""
-    local: Grant | None
-    """What the bucket granted that stands in for the ledger."""
+    earlier_cost: float
+    """Units that earlier requests of the burst took."""
+    stand_in_grant: Grant | None
+    """The grant of the bucket that stands in for the ledger."""
 
 
-class LeasedBucket(Leased):
-    """A bucket as `Bucket` is, whose units are leased from a ledger.
+class LeasedBucket(LeasedUnits):
+    """A `SharedBucket` whose units are leased from a ledger.
 
-    While the ledger cannot be reached, a bucket of this process alone stands in for it: it holds and fills
-    by the process's part of the limit. What is taken meanwhile is settled when the ledger is back.
+    While the ledger cannot be reached, a `Bucket` with this process's part of the limit stands in for it.
+    What is taken meanwhile is reported when the ledger is back.
     """
 
-    def __init__(self, ask: Callable[[float], None], now: float, report: Callable[[float], None]) -> None:
-        super().__init__(ask, now)
+    def __init__(
+        self, schedule: Callable[[float], None], now: float, report: Callable[[float], None]
+    ) -> None:
+        super().__init__(schedule, now)
         self.limit = math.inf
-        self.granted = 0
-        self._report = report
-        self._seen = 0
-        self._seen_burst: Burst | None = None
+        self.last_granted = 0
+        self._schedule_report = report
+        self._last_observed = 0
+        self._last_observed_burst: Burst | None = None
         self._burst = Burst(-math.inf)
-        self._pending: tuple[LeaseGrant, Measurement] | None = None
-        self._telling: tuple[LeaseGrant, Measurement] | None = None
-        self._first: deque[tuple[LeaseGrant, float, float]] = deque(maxlen=FIRST)
-        self._uncharged: deque[tuple[int, float]] = deque(maxlen=FIRST)  # sequence and cost
-        self._inherited = 0  # grants of the bucket that this one is a sibling of
-        self._alone: Bucket | None = None
+        self._pending_measurement: tuple[LeaseGrant, Measurement] | None = None
+        self._sent_measurement: tuple[LeaseGrant, Measurement] | None = None
+        self._opening_answers: deque[tuple[LeaseGrant, float, float]] = deque(maxlen=OPENING_ANSWERS)
+        self._uncharged: deque[tuple[int, float]] = deque(maxlen=OPENING_ANSWERS)  # sequence and cost
+        self._inherited_grants = 0  # grants of the bucket that this one is a sibling of
+        self._stand_in: Bucket | None = None
 
     @property
-    def others(self) -> float:
+    def taken_by_others(self) -> float:
         """Units that others had leased in all at the last exchange."""
-        return self.span.standing.leased - self.span.leased_here if self.span else 0.0
+        return self.row.state.leased - self.row.own_leased if self.row else 0.0
 
     @property
-    def known(self) -> bool:
+    def limit_known(self) -> bool:
         """Whether the limit is known."""
         return self.limit < math.inf
 
     def wait(self, cost: float, now: float) -> float:
         """Return the seconds until `cost` can be taken; infinite while the ledger is asked for it."""
-        if self._alone is not None:
-            return self._alone.wait(cost, now)
-        span = self.span
-        if span is not None and not self.known:
+        if self._stand_in is not None:
+            return self._stand_in.wait(cost, now)
+        row = self.row
+        if row is not None and not self.limit_known:
             return 0.0
-        if span is None or span.standing.limit == math.inf:
-            self._cost = max(self._cost, cost)
-            self.ask(now)
+        if row is None or row.state.limit == math.inf:
+            self._cost_waited_for = max(self._cost_waited_for, cost)
+            self.schedule(now)
             return math.inf
         return self._wait(cost, now)
 
@@ -87,160 +89,183 @@ class LeasedBucket(Leased):
         burst = self._burst
         if now - burst.start > BURST_SECONDS:
             burst = self._burst = Burst(now)
-        earlier = burst.cost
+        earlier_cost = burst.cost
         burst.cost += cost
-        self.granted += 1
+        self.last_granted += 1
         self._spend(cost)
-        span = self.span
-        level = self.wallet.units + (span.level(now) if span is not None else 0.0)
-        local = self._alone.take(cost, now) if self._alone is not None else None
-        if not self.known:
-            self._report(now)
-        return LeaseGrant(self.granted, level, self._spent, cost, now, span, burst, earlier, local)
+        row = self.row
+        level = self.unspent.units + (row.level(now) if row is not None else 0.0)
+        stand_in_grant = self._stand_in.take(cost, now) if self._stand_in is not None else None
+        if not self.limit_known:
+            self._schedule_report(now)
+        return LeaseGrant(
+            self.last_granted, level, self._spent, cost, now, row, burst, earlier_cost, stand_in_grant
+        )
 
     def observe(
-        self, grant: LeaseGrant, reading: Reading, now: float, *, charged: bool = True, part: float = 1.0
+        self,
+        grant: LeaseGrant,
+        reading: Reading,
+        now: float,
+        *,
+        charged: bool = True,
+        cost_share: float = 1.0,
     ) -> bool:
-        """Note what the answer to `grant` reported, for the next exchange; return whether the limit changed."""
+        """Keep the reading of the answer to `grant` for the next exchange; return whether the limit changed."""
         if not charged:
             self.taken -= grant.cost
-            if self._blind(grant):
+            if self._row_unknown_at(grant):
                 self._uncharged.append((grant.sequence, grant.cost))
-        if self._superseded(grant) or (reading.limit <= 0 and charged):
+        if self._is_superseded(grant) or (reading.limit <= 0 and charged):
             return False
-        if grant.sequence > self._seen:
-            self._seen, self._seen_burst = grant.sequence, grant.burst
+        if grant.sequence > self._last_observed:
+            self._last_observed, self._last_observed_burst = grant.sequence, grant.burst
         rate = self._rate
-        window = window_of(reading, self.limit / rate if rate and self.known else MINUTE)
+        window = window_of(reading, self.limit / rate if rate and self.limit_known else MINUTE)
         level = level_of(reading, window)
-        if self._blind(grant):
-            self._first.append((grant, level, part))
-            self._pending = grant, Measurement(reading.limit, reading.limit / window, opening=True)
+        if self._row_unknown_at(grant):
+            self._opening_answers.append((grant, level, cost_share))
+            self._pending_measurement = (
+                grant,
+                Measurement(reading.limit, reading.limit / window, limit_unknown=True),
+            )
         else:
-            self._note(grant, self._measurement(grant, reading.limit, window, level, part))
-        if self._alone is not None and grant.local is not None:
-            self._observe_alone(grant.local, reading, window, now, charged, part)
+            self._keep_newest(grant, self._measurement(grant, reading.limit, window, level, cost_share))
+        if self._stand_in is not None and grant.stand_in_grant is not None:
+            self._observe_stand_in(grant.stand_in_grant, reading, window, now, charged, cost_share)
         changed, self.limit = self.limit != reading.limit, reading.limit
         if changed:
-            self.ask(now)
+            self.schedule(now)
         else:
-            self._report(now)
+            self._schedule_report(now)
         return changed
 
     def give_back(self, grant: LeaseGrant, now: float) -> None:
         """Return the cost of a grant that never reached the server, or was rejected without a reading."""
         self.taken -= grant.cost
-        if self._superseded(grant):
+        if self._is_superseded(grant):
             return
         self._unspend(grant.cost)
-        if self._alone is not None and grant.local is not None:
-            self._alone.give_back(grant.local, now)
+        if self._stand_in is not None and grant.stand_in_grant is not None:
+            self._stand_in.give_back(grant.stand_in_grant, now)
 
-    def request(self, dimension: str, now: float, waiting: int, *, keep: bool) -> Ask:
-        """Return what to tell the ledger and to want of it."""
-        self._telling = self._pending
-        measured = None if self._pending is None else self._told(*self._pending, now)
+    def request(self, dimension: str, now: float, waiting: int, *, keep: bool) -> LeaseRequest:
+        """Return what to report to the ledger and to request from it."""
+        self._sent_measurement = self._pending_measurement
+        measurement = (
+            None
+            if self._pending_measurement is None
+            else self._measurement_to_tell(*self._pending_measurement, now)
+        )
         spent, unspent, cost, want = self.demand(now, waiting, keep=keep)
-        return Ask(dimension, spent, unspent, cost, want, measured)
+        return LeaseRequest(dimension, spent, unspent, cost, want, measurement)
 
-    def settled(self, ask: Ask | None, standing: Standing, processes: int, sent: float, now: float) -> None:
-        """Take in what the ledger answered."""
-        self.settle(ask, standing, sent, now)
+    def apply_answer(
+        self, lease_request: LeaseRequest | None, state: RowState, processes: int, sent: float, now: float
+    ) -> None:
+        """Apply the answer of the ledger."""
+        self.settle(lease_request, state, sent, now)
         self._processes = processes
-        self._alone = None
-        if self._pending is self._telling:
-            self._pending = None
-        if self._pending is None:  # infinite again where somebody emptied the ledger
-            self.limit = standing.limit
+        self._stand_in = None
+        if self._pending_measurement is self._sent_measurement:
+            self._pending_measurement = None
+        if self._pending_measurement is None:  # infinite again where somebody emptied the ledger
+            self.limit = state.limit
 
     def stand_alone(self, now: float) -> None:
         """Go on without the ledger."""
-        if self._alone is None:
+        if self._stand_in is None:
             self.advance(now)
-            self._alone = Bucket(self.limit, max(0.0, self.level) if self.known else 0.0, self.rate, now)
+            self._stand_in = Bucket(
+                self.limit, max(0.0, self.level) if self.limit_known else 0.0, self.rate, now
+            )
 
     def sibling(self, now: float) -> "LeasedBucket":
         """Return a bucket of unknown limit that has granted the same requests."""
-        sibling = LeasedBucket(self.ask, now, self._report)
-        sibling.granted = sibling._inherited = self.granted
+        sibling = LeasedBucket(self.schedule, now, self._schedule_report)
+        sibling.last_granted = sibling._inherited_grants = self.last_granted
         sibling.taken = self.taken
-        if self._alone is not None:
+        if self._stand_in is not None:
             sibling.stand_alone(now)
         return sibling
 
     def _measurement(
-        self, grant: LeaseGrant, limit: float, window: float, level: float, part: float
+        self, grant: LeaseGrant, limit: float, window: float, level: float, cost_share: float
     ) -> Measurement:
-        """Return what an answer says, but for what is known only when it is told.
+        """Return what an answer says, without the fields that are known only at the exchange.
 
-        What others had leased and not told of taking may all have been taken, or nothing of it. The upper
-        bound supposes the former: a level that is too low by so little costs its refill once, one that is
-        too high rejections for as long as it is.
+        Others may have taken all or nothing of what they had leased and not reported. The upper bound assumes
+        that they took all: a level that is slightly too low costs its refill once, one that is too high costs
+        rejections for as long as it lasts.
         """
-        assert grant.span is not None
-        standing = grant.span.standing
-        error = level - grant.level + standing.corrections
-        late = standing.rate * (grant.span.at - grant.span.sent)
-        later = grant.burst.cost - grant.earlier - grant.cost
-        high = error + later - standing.others
-        low = high - part * (grant.earlier + later) - late
+        assert grant.row is not None
+        state = grant.row.state
+        error = level - grant.level + state.corrections
+        late = state.rate * (grant.row.at - grant.row.sent_at)
+        later = grant.burst.cost - grant.earlier_cost - grant.cost
+        high = error + later - state.held_by_others
+        low = high - cost_share * (grant.earlier_cost + later) - late
         return Measurement(limit, limit / window, low=low, high=high)
 
-    def _told(self, grant: LeaseGrant, measured: Measurement, now: float) -> Measurement:
-        """Return a measurement as it is to be told now."""
-        if measured.opening:
-            low, high = self._first_bounds(measured.rate, now)
-            measured = dataclasses.replace(measured, low=low, high=high)
-        span = None if grant.sequence <= self._inherited else grant.span
-        if span is None:
-            return dataclasses.replace(measured, age=now - grant.at)
-        leased = span.standing.leased + self._leased - span.leased_here
-        part = (grant.at - span.at) / max(SHORTEST_SECONDS, (span.ended or now) - span.at)
+    def _measurement_to_tell(self, grant: LeaseGrant, measurement: Measurement, now: float) -> Measurement:
+        """Return a measurement with the fields that are known only now, at the exchange."""
+        if measurement.limit_unknown:
+            low, high = self._opening_bounds(measurement.rate, now)
+            measurement = dataclasses.replace(measurement, low=low, high=high)
+        row = None if grant.sequence <= self._inherited_grants else grant.row
+        if row is None:
+            return dataclasses.replace(measurement, age=now - grant.at)
+        leased = row.state.leased + self._leased - row.own_leased
+        elapsed_share = (grant.at - row.at) / max(SHORTEST_SECONDS, (row.ended_at or now) - row.at)
         return dataclasses.replace(
-            measured, age=now - grant.at, leased=leased, others=span.others_leased, part=min(1.0, part)
+            measurement,
+            age=now - grant.at,
+            leased=leased,
+            leased_by_others=row.leased_by_others,
+            elapsed_share=min(1.0, elapsed_share),
         )
 
-    def _first_bounds(self, rate: float, now: float) -> tuple[float, float]:
-        """Return the bounds of the server's level now by the answers to requests granted before it was known."""
+    def _opening_bounds(self, rate: float, now: float) -> tuple[float, float]:
+        """Return bounds of the server's level now, from answers to requests granted before the limit was known."""
         low, high = -math.inf, math.inf
-        for grant, level, part in self._first:
+        for grant, level, cost_share in self._opening_answers:
             before = sum(cost for sequence, cost in self._uncharged if sequence < grant.sequence)
             after = sum(cost for sequence, cost in self._uncharged if sequence > grant.sequence)
-            present = level + rate * (now - grant.at) - part * (self._spent - grant.spent - after)
-            low = max(low, present - part * max(0.0, grant.earlier - before))
-            high = min(high, present + part * (grant.burst.cost - grant.earlier - grant.cost))
+            present = level + rate * (now - grant.at) - cost_share * (self._spent - grant.spent - after)
+            low = max(low, present - cost_share * max(0.0, grant.earlier_cost - before))
+            high = min(high, present + cost_share * (grant.burst.cost - grant.earlier_cost - grant.cost))
         return min(low, high), high
 
-    def _note(self, grant: LeaseGrant, measured: Measurement) -> None:
-        """Keep the newest measurement, within the bounds of the others of its burst."""
-        if self._pending is not None:
-            newest, bounds = self._pending
+    def _keep_newest(self, grant: LeaseGrant, measurement: Measurement) -> None:
+        """Keep the newest measurement, narrowed to the bounds of the others of its burst."""
+        if self._pending_measurement is not None:
+            newest, bounds = self._pending_measurement
             if grant.sequence < newest.sequence:
-                grant, newest, measured, bounds = newest, grant, bounds, measured
-            if grant.span is newest.span and grant.burst is newest.burst:
-                low, high = max(measured.low, bounds.low), min(measured.high, bounds.high)
-                if low <= high and (low, high) != (measured.low, measured.high):
-                    measured = dataclasses.replace(measured, low=low, high=high)
-        self._pending = grant, measured
+                grant, newest, measurement, bounds = newest, grant, bounds, measurement
+            if grant.row is newest.row and grant.burst is newest.burst:
+                low, high = max(measurement.low, bounds.low), min(measurement.high, bounds.high)
+                if low <= high and (low, high) != (measurement.low, measurement.high):
+                    measurement = dataclasses.replace(measurement, low=low, high=high)
+        self._pending_measurement = grant, measurement
 
-    def _observe_alone(
-        self, grant: Grant, reading: Reading, window: float, now: float, charged: bool, part: float
+    def _observe_stand_in(
+        self, grant: Grant, reading: Reading, window: float, now: float, charged: bool, cost_share: float
     ) -> None:
-        """Correct the bucket that stands in by this process's part of what the answer reported."""
-        assert self._alone is not None
+        """Correct the stand-in bucket by this process's part of a reading."""
+        assert self._stand_in is not None
         ours = Reading(reading.limit, level_of(reading, window) / self._processes)
-        self._alone.observe(grant, ours, now, charged=charged, part=part)
-        self._alone.rate = reading.limit / window / self._processes
+        self._stand_in.observe(grant, ours, now, charged=charged, cost_share=cost_share)
+        self._stand_in.rate = reading.limit / window / self._processes
 
     def _unspend(self, cost: float) -> None:
-        self.wallet.units += cost
+        self.unspent.units += cost
         self._spent -= cost
 
-    def _blind(self, grant: LeaseGrant) -> bool:
+    def _row_unknown_at(self, grant: LeaseGrant) -> bool:
         """Whether the level of the row was unknown at a grant."""
-        span = grant.span
-        return span is None or span.standing.limit == math.inf or grant.sequence <= self._inherited
+        row = grant.row
+        return row is None or row.state.limit == math.inf or grant.sequence <= self._inherited_grants
 
-    def _superseded(self, grant: LeaseGrant) -> bool:
+    def _is_superseded(self, grant: LeaseGrant) -> bool:
         """Whether the reading of a later burst has been seen, which has measured this request too."""
-        return grant.sequence <= self._seen and grant.burst is not self._seen_burst
+        return grant.sequence <= self._last_observed and grant.burst is not self._last_observed_burst

@@ -2,65 +2,67 @@
 
 from collections.abc import Callable
 
-from pxt_assets.throttle.ledger.leased import Leased
-from pxt_assets.throttle.ledger.messages import Ask, Standing
+from pxt_assets.throttle.ledger.leased_units import LeasedUnits
+from pxt_assets.throttle.ledger.messages import LeaseRequest, RowState
 from pxt_assets.throttle.pace import Pace
 
 
-class LeasedPace(Leased):
-    """A pace as `Pace` is, shared by all processes; one of this process alone stands in for the ledger."""
+class LeasedPace(LeasedUnits):
+    """A pace shared by all processes; a `Pace` stands in for the ledger while it cannot be reached."""
 
     guessed = False
 
-    def __init__(self, ask: Callable[[float], None], now: float, rpm: float) -> None:
-        super().__init__(ask, now)
+    def __init__(self, schedule: Callable[[float], None], now: float, rpm: float) -> None:
+        super().__init__(schedule, now)
         self._pace = Pace(rpm)
-        self.configured = rpm / 60
+        self.configured_rate = rpm / 60
         self._rejected_at: float | None = None
-        self._alone: Pace | None = None
+        self._stand_in: Pace | None = None
 
     def wait(self, cost: float, now: float) -> float:
         """Return the seconds until `cost` requests can pass; infinite while the ledger is asked."""
-        if self._alone is not None:
-            return self._alone.wait(cost, now)
+        if self._stand_in is not None:
+            return self._stand_in.wait(cost, now)
         return self._wait(cost, now)
 
     def take(self, cost: float, now: float) -> None:
         """Let `cost` requests pass now."""
         self._spend(cost)
-        if self._alone is not None:
-            self._alone.take(cost, now)
+        if self._stand_in is not None:
+            self._stand_in.take(cost, now)
 
     def give_back(self, cost: float) -> None:
         """Return what was taken for a request that was never sent."""
         self._spend(-cost)
-        if self._alone is not None:
-            self._alone.give_back(cost)
+        if self._stand_in is not None:
+            self._stand_in.give_back(cost)
 
     def reject(self, granted_at: float, now: float) -> None:
-        """Tell the ledger of a 429, which lowers the rate for all."""
+        """Report a 429 to the ledger, which lowers the rate for all."""
         self._rejected_at = max(granted_at, self._rejected_at or granted_at)
-        if self._alone is not None:
-            self._alone.reject(granted_at, now)
-        self.ask(now)
+        if self._stand_in is not None:
+            self._stand_in.reject(granted_at, now)
+        self.schedule(now)
 
     def accept(self) -> None:
-        """Nothing follows from a request that was not rejected: the rate climbs by itself."""
+        """Do nothing: the rate climbs by itself."""
 
-    def request(self, dimension: str, now: float, waiting: int, *, keep: bool) -> Ask:
-        """Return what to tell the ledger and to want of it."""
+    def request(self, dimension: str, now: float, waiting: int, *, keep: bool) -> LeaseRequest:
+        """Return what to report to the ledger and to request from it."""
         rejected, self._rejected_at = self._rejected_at, None
         age = None if rejected is None else now - rejected
         spent, unspent, cost, want = self.demand(now, waiting, keep=keep)
-        return Ask(dimension, spent, unspent, cost, want, None, self.configured, age)
+        return LeaseRequest(dimension, spent, unspent, cost, want, None, self.configured_rate, age)
 
-    def settled(self, ask: Ask | None, standing: Standing, processes: int, sent: float, now: float) -> None:
-        """Take in what the ledger answered."""
-        self.settle(ask, standing, sent, now)
-        self._processes, self._alone = processes, None
+    def apply_answer(
+        self, lease_request: LeaseRequest | None, state: RowState, processes: int, sent: float, now: float
+    ) -> None:
+        """Apply the answer of the ledger."""
+        self.settle(lease_request, state, sent, now)
+        self._processes, self._stand_in = processes, None
 
     def stand_alone(self, now: float) -> None:
         """Go on without the ledger, at this process's part of the rate."""
-        if self._alone is None:
-            self._alone = Pace(60 * (self.rate or self.configured / self._processes))
-            self._alone.advance(now)
+        if self._stand_in is None:
+            self._stand_in = Pace(60 * (self.rate or self.configured_rate / self._processes))
+            self._stand_in.advance(now)

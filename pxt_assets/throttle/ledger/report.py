@@ -1,4 +1,4 @@
-"""What the ledger tells of its pools to those who look."""
+"""Reports of the ledger's pools, for people to read."""
 
 import math
 from collections.abc import Iterator
@@ -7,12 +7,12 @@ from dataclasses import dataclass
 from pxt_assets.throttle.ledger.arithmetic import RECALL_SECONDS, PoolRows, advance
 
 RATE_SECONDS = 10
-"""Time over which the rate in use is told."""
+"""Time over which the rate in use is averaged."""
 
 
 @dataclass(frozen=True, slots=True)
 class PoolReport:
-    """One dimension of one pool, as it is now."""
+    """The present state of one dimension of one pool."""
 
     key: tuple[str, ...]
     """Key of the pool: a fingerprint of the account, and the group of models."""
@@ -38,18 +38,18 @@ class PoolReport:
 
 def report(key: tuple[str, ...], pool: PoolRows, now: float) -> Iterator[PoolReport]:
     """Yield a report of each dimension of a pool."""
-    processes = pool.active(now)
+    processes = pool.active_processes(now)
     rejected = sum(
         count
-        for holding in pool.holdings.values()
+        for holding in pool.processes.values()
         for second, count in holding.rejected.items()
         if second > now - RECALL_SECONDS
     )
-    for dimension, row in sorted(pool.rows.items()):
+    for dimension, row in sorted(pool.buckets.items()):
         outstanding = pool.outstanding(dimension)
         advance(row, outstanding, now)
         known = row.limit < math.inf
-        taken = pool.taken(dimension, now - 1 - RATE_SECONDS)
+        taken = pool.taken_since(dimension, now - 1 - RATE_SECONDS)
         yield PoolReport(
             key,
             dimension,

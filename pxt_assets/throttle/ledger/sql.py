@@ -1,4 +1,4 @@
-"""A ledger in a database: SQLite for the processes of a host, PostgreSQL for those of many."""
+"""A ledger in a database: SQLite for the processes of one host, PostgreSQL for several hosts."""
 
 import threading
 import uuid
@@ -11,9 +11,9 @@ from sqlalchemy import Connection, Engine, create_engine, event, make_url, text
 from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError, SQLAlchemyError
 
 from pxt_assets.throttle.ledger.arithmetic import exchange
-from pxt_assets.throttle.ledger.lease_worker import Clerk
+from pxt_assets.throttle.ledger.lease_worker import LeaseWorker
 from pxt_assets.throttle.ledger.ledger_share import LedgerShare
-from pxt_assets.throttle.ledger.messages import Answer, LedgerUnavailable, Request
+from pxt_assets.throttle.ledger.messages import ExchangeAnswer, ExchangeRequest, LedgerUnavailable
 from pxt_assets.throttle.ledger.report import PoolReport, report
 from pxt_assets.throttle.ledger.tables import (
     VERSION,
@@ -26,42 +26,42 @@ from pxt_assets.throttle.ledger.tables import (
 )
 
 WAIT_SECONDS = 2.0
-"""Time for which a connection or a lock is waited for before a process goes on without the ledger."""
+"""Longest wait for a connection or a lock, after which a process goes on without the ledger."""
 SEPARATOR = "\x1f"
-"""Between the parts of a pool's key. No part has it in it."""
-_CREATION_LOCK = 0x707874  # any number that others do not lock by
+"""Between the parts of a pool's key. No part contains it."""
+_CREATION_LOCK = 0x707874  # any number that nobody else locks
 _DRIVERS = ("psycopg", "psycopg2")
 _ALLOWED = "Give sqlite:///path/to/file, postgresql://user@host/database, or 'memory'."
 
 
 class SqlLedger:
-    """The ledger at a database URL, for one process. Thread-safe; connects when it is first asked."""
+    """The ledger at a database URL, for one process. Thread-safe; connects at the first exchange."""
 
     def __init__(self, url: str) -> None:
-        self._engine = _engine(url)
+        self._engine = _engine_at(url)
         self._password = self._engine.url.password
         self._name = f"the ledger at {self._engine.url.render_as_string(hide_password=True)}"
         self._process = uuid.uuid4().hex
         self._lock = threading.Lock()
         self._ready = False
-        self.clerk = Clerk(self.exchange)
+        self.worker = LeaseWorker(self.exchange)
 
     def share(self, key: tuple[str, ...]) -> LedgerShare:
-        """Return a share in the pool of `key`, for the one `Pool` of this process that draws on it."""
-        return LedgerShare(SEPARATOR.join(key), self.clerk, self._name)
+        """Return a share in the pool of `key`, for the `Pool` of this process that draws on it."""
+        return LedgerShare(SEPARATOR.join(key), self.worker, self._name)
 
-    def exchange(self, pool: str, request: Request) -> Answer:
-        """Settle with the ledger in one transaction. Raises `LedgerUnavailable`."""
+    def exchange(self, pool: str, request: ExchangeRequest) -> ExchangeAnswer:
+        """Run an exchange in one transaction. Raises `LedgerUnavailable`."""
         with self._transaction() as connection:
             held_until = lock_pool(connection, pool)
             rows = read_pool(connection, pool, held_until)
-            before = set(rows.holdings)
+            before = set(rows.processes)
             answer = exchange(rows, self._process, request, clock(connection))
             write_pool(connection, pool, before, held_until, rows)
             return answer
 
     def pools(self) -> list[PoolReport]:
-        """Return what is known of every pool now. Raises `LedgerUnavailable`."""
+        """Return the present state of every pool. Raises `LedgerUnavailable`."""
         with self._transaction() as connection:
             now = clock(connection)
             return [
@@ -71,8 +71,8 @@ class SqlLedger:
             ]
 
     def close(self) -> None:
-        """Give back what is leased and not taken, and close the connections. More may be opened."""
-        if self.clerk.close():
+        """Give back what is leased and not taken, and close the connections. Later exchanges open new ones."""
+        if self.worker.close():
             self._engine.dispose()
 
     @contextmanager
@@ -107,7 +107,7 @@ class SqlLedger:
         return reason.replace(self._password, "***") if self._password else reason
 
 
-def _engine(url: str) -> Engine:
+def _engine_at(url: str) -> Engine:
     """Return the engine of a URL, or raise a ValueError that says what to give."""
     try:
         parsed = make_url(url)
@@ -129,19 +129,19 @@ def _engine(url: str) -> Engine:
         raise ValueError(
             f'The driver of the ledger\'s database is not installed ({error}). pip install "pxt_assets[postgres]"'
         ) from None
-    event.listen(engine, "connect", partial(_set_up, dialect))
+    event.listen(engine, "connect", partial(_set_up_connection, dialect))
     if dialect == "sqlite":
         event.listen(engine, "begin", lambda connection: connection.exec_driver_sql("BEGIN IMMEDIATE"))
     return engine
 
 
 def _installed_driver() -> str | None:
-    """Return the driver of PostgreSQL that is there, of those whose URLs name none; None where there is none."""
+    """Return the installed driver of PostgreSQL, None where there is none."""
     return next((driver for driver in _DRIVERS if find_spec(driver)), None)
 
 
-def _set_up(dialect: str, connection: object, _record: object) -> None:
-    """Make a new connection wait no longer than it may, and SQLite lock when a transaction begins."""
+def _set_up_connection(dialect: str, connection: object, _record: object) -> None:
+    """Limit the waits of a new connection, and have SQLite lock when a transaction begins."""
     if dialect == "sqlite":
         connection.isolation_level = None  # type: ignore[attr-defined]
         statements = ["PRAGMA journal_mode = WAL", "PRAGMA synchronous = NORMAL"]

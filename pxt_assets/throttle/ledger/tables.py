@@ -9,7 +9,7 @@ from typing import Any
 
 from sqlalchemy import Connection, text
 
-from pxt_assets.throttle.ledger.arithmetic import Holding, PoolRows, Row
+from pxt_assets.throttle.ledger.arithmetic import BucketRow, PoolRows, ProcessRow
 
 VERSION = 2
 """Changes with the tables or with what their columns mean."""
@@ -18,7 +18,7 @@ CLOCK = {
     "sqlite": "SELECT (julianday('now') - 2440587.5) * 86400.0",
     "postgresql": "SELECT CAST(EXTRACT(EPOCH FROM clock_timestamp()) AS DOUBLE PRECISION)",
 }
-"""How each database is asked for its time, as of the statement, not of the transaction."""
+"""The statement that returns a database's time, as of the statement, not of the transaction."""
 
 _TABLES = (
     "CREATE TABLE IF NOT EXISTS pxt_version (version INTEGER NOT NULL)",
@@ -57,7 +57,7 @@ _DELETE_PROCESS = text("DELETE FROM pxt_processes WHERE pool = :pool AND process
 
 
 def create_tables(connection: Connection) -> int:
-    """Create the tables that are missing, and return the version that the tables are of."""
+    """Create the missing tables, and return the version of the tables."""
     for table in _TABLES:
         connection.execute(text(table))
     version = connection.execute(text("SELECT version FROM pxt_version")).scalar()
@@ -78,9 +78,9 @@ def pool_keys(connection: Connection) -> list[str]:
 
 
 def lock_pool(connection: Connection, pool: str) -> float:
-    """Keep all others from the rows of a pool until the transaction ends; return until when it is held.
+    """Lock the rows of a pool until the transaction ends, and return until when the pool is held.
 
-    On SQLite the transaction itself keeps them off.
+    On SQLite the transaction itself is the lock.
     """
     suffix = " FOR UPDATE" if connection.dialect.name == "postgresql" else ""
     select = text(f"SELECT held_until FROM pxt_pools WHERE pool = :pool{suffix}")  # noqa: S608
@@ -88,7 +88,7 @@ def lock_pool(connection: Connection, pool: str) -> float:
     if row is None:
         connection.execute(_INSERT_POOL, {"pool": pool})
         row = connection.execute(select, {"pool": pool}).one()
-    return _time(row[0])
+    return _time_or_never(row[0])
 
 
 def read_pool(connection: Connection, pool: str, held_until: float) -> PoolRows:
@@ -105,32 +105,32 @@ def read_pool(connection: Connection, pool: str, held_until: float) -> PoolRows:
         spilled,
         measured,
         drain,
-        foreign,
+        taken_by_others,
         compared,
         configured,
     ) in connection.execute(_SELECT_BUCKETS, {"pool": pool}):
-        rows.rows[dimension] = Row(
-            updated=updated,
+        rows.buckets[dimension] = BucketRow(
+            updated_at=updated,
             limit=math.inf if capacity is None else capacity,
             rate=rate,
             level=level,
             corrections=corrections,
             leased=leased,
             spilled=spilled,
-            measured=_time(measured),
+            measured_at=_time_or_never(measured),
             drain=drain,
-            foreign=foreign,
-            compared=_time(compared),
-            configured=configured,
+            taken_by_others=taken_by_others,
+            compared_at=_time_or_never(compared),
+            configured_rate=configured,
         )
     for process, seen, until, holding in connection.execute(_SELECT_PROCESSES, {"pool": pool}):
-        held = json.loads(holding)
-        rows.holdings[process] = Holding(
+        counts = json.loads(holding)
+        rows.processes[process] = ProcessRow(
             seen,
-            _time(until),
-            held["outstanding"],
-            {dimension: _by_second(taken) for dimension, taken in held["taken"].items()},
-            {int(second): count for second, count in held["rejected"].items()},
+            _time_or_never(until),
+            counts["outstanding"],
+            {dimension: _int_keys(taken) for dimension, taken in counts["taken"].items()},
+            {int(second): count for second, count in counts["rejected"].items()},
         )
     return rows
 
@@ -138,27 +138,27 @@ def read_pool(connection: Connection, pool: str, held_until: float) -> PoolRows:
 def write_pool(
     connection: Connection, pool: str, before: set[str], held_until: float, rows: PoolRows
 ) -> None:
-    """Write the rows of a pool; `before` are the processes and `held_until` the hold as they were read."""
+    """Write the rows of a pool. `before` and `held_until` are its processes and its hold as they were read."""
     if rows.held_until != held_until:
-        connection.execute(_UPDATE_POOL, {"pool": pool, "held_until": _null(rows.held_until)})
+        connection.execute(_UPDATE_POOL, {"pool": pool, "held_until": _null_if_infinite(rows.held_until)})
     buckets: list[dict[str, Any]] = [
         {
             "pool": pool,
             "dimension": dimension,
-            "capacity": _null(row.limit),
+            "capacity": _null_if_infinite(row.limit),
             "rate": row.rate,
             "level": row.level,
-            "updated": row.updated,
+            "updated": row.updated_at,
             "corrections": row.corrections,
             "leased": row.leased,
             "spilled": row.spilled,
-            "measured": _null(row.measured),
+            "measured": _null_if_infinite(row.measured_at),
             "drain": row.drain,
-            "foreign": row.foreign,
-            "compared": _null(row.compared),
-            "configured": row.configured,
+            "foreign": row.taken_by_others,
+            "compared": _null_if_infinite(row.compared_at),
+            "configured": row.configured_rate,
         }
-        for dimension, row in rows.rows.items()
+        for dimension, row in rows.buckets.items()
     ]
     if buckets:
         connection.execute(_WRITE_BUCKET, buckets)
@@ -166,27 +166,27 @@ def write_pool(
         {
             "pool": pool,
             "process": process,
-            "seen": holding.seen,
-            "until": _null(holding.until),
+            "seen": holding.seen_at,
+            "until": _null_if_infinite(holding.leased_until),
             "holding": json.dumps(
                 {"outstanding": holding.outstanding, "taken": holding.taken, "rejected": holding.rejected}
             ),
         }
-        for process, holding in rows.holdings.items()
+        for process, holding in rows.processes.items()
     ]
     connection.execute(_WRITE_PROCESS, processes)
-    gone = [{"pool": pool, "process": process} for process in before - rows.holdings.keys()]
+    gone = [{"pool": pool, "process": process} for process in before - rows.processes.keys()]
     if gone:
         connection.execute(_DELETE_PROCESS, gone)
 
 
-def _by_second(counts: dict[str, float]) -> dict[int, float]:
+def _int_keys(counts: dict[str, float]) -> dict[int, float]:
     return {int(second): count for second, count in counts.items()}
 
 
-def _time(stored: float | None) -> float:
+def _time_or_never(stored: float | None) -> float:
     return -math.inf if stored is None else stored
 
 
-def _null(number: float) -> float | None:
+def _null_if_infinite(number: float) -> float | None:
     return number if math.isfinite(number) else None

@@ -7,7 +7,7 @@ import pytest
 from pxt_assets.api.meter import Meter
 from pxt_assets.compute.asking import progress as progress_module
 from pxt_assets.compute.asking.progress import Progress, ProgressDisplay, observe_progress
-from pxt_assets.throttle import Used
+from pxt_assets.throttle import LimitUtilization
 
 
 class Clock:
@@ -66,11 +66,11 @@ def test_an_unknown_cost_is_none_of_all(clock: Clock) -> None:
 def test_the_share_of_the_limit_is_that_since_the_last_line(clock: Clock) -> None:
     """A line tells what is in use now, not what was on average; the first one what was since the first request."""
 
-    class Half(Used):
-        share = 0.5
+    class Half(LimitUtilization):
+        utilization = 0.5
 
-    class Most(Used):
-        share = 0.98
+    class Most(LimitUtilization):
+        utilization = 0.98
 
     board = ProgressDisplay(used=Half)
     with board.track("a", lambda: at("a", 1, 9, used=Most())):

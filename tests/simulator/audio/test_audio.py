@@ -12,7 +12,7 @@ import openai
 import pytest
 from jsonschema import Draft202012Validator
 
-from pxt_assets.simulator.audio.sound.carried import carried_text
+from pxt_assets.simulator.audio.sound.embedded_text import embedded_text
 from pxt_assets.simulator.audio.sound.speech import Speech
 from pxt_assets.simulator.audio.sound.wave import comment_of_pcm
 from pxt_assets.simulator.audio.speech import KNOWN as SPEECH_ARGUMENTS
@@ -97,7 +97,7 @@ def test_speech_comes_in_the_format_asked_for(simulator, format):
     assert answer.response.headers["content-type"] == CONTENT_TYPES[format or "mp3"]
     assert answer.response.headers["x-pxt-simulated"] == "true"
     content = answer.content
-    assert carried_text(comment_of_pcm(content) if format == "pcm" else content) == TEXT
+    assert embedded_text(comment_of_pcm(content) if format == "pcm" else content) == TEXT
 
 
 def test_speech_can_be_streamed_to_a_file(simulator, tmp_path):
@@ -138,7 +138,7 @@ def test_newer_models_take_instructions_and_more_voices(simulator, model, voice)
     content = speak(
         simulator, model=model, voice=voice, instructions="Whisper.", stream_format="audio"
     ).content
-    assert carried_text(content) == TEXT
+    assert embedded_text(content) == TEXT
 
 
 @pytest.mark.parametrize(

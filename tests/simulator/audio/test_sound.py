@@ -7,8 +7,8 @@ import wave
 
 import pytest
 
-from pxt_assets.simulator.audio.sound.carried import carried_text
-from pxt_assets.simulator.audio.sound.recording import guess_seconds, measure, recognise
+from pxt_assets.simulator.audio.sound.embedded_text import embedded_text
+from pxt_assets.simulator.audio.sound.recording import guess_seconds, measure_seconds, recognise_format
 from pxt_assets.simulator.audio.sound.speech import CONTENT_TYPES, Speech
 from pxt_assets.simulator.audio.sound.wave import comment_of_pcm
 
@@ -36,7 +36,7 @@ def seconds(text=SENTENCE, **changes):
 
 
 def heard(format, content):
-    return carried_text(comment_of_pcm(content) if format == "pcm" else content)
+    return embedded_text(comment_of_pcm(content) if format == "pcm" else content)
 
 
 def synchsafe(four):
@@ -113,8 +113,8 @@ def test_speech_lasts_as_long_as_its_text():
 def test_a_made_sound_is_what_it_says(format, text):
     """It is recognised as its format, and as long as it was made; AAC fills its last frame up."""
     content = speak(format, text)
-    assert recognise(content) == KINDS[format]
-    assert measure(content, KINDS[format]) == pytest.approx(
+    assert recognise_format(content) == KINDS[format]
+    assert measure_seconds(content, KINDS[format]) == pytest.approx(
         seconds(text), abs=0.043 if format == "aac" else 1e-9
     )
 
@@ -263,9 +263,9 @@ def test_opus_is_a_stream_of_checked_ogg_pages(text):
 )  # fmt: skip
 def test_recordings_are_told_by_their_first_bytes(content, kind, lasts):
     """And measured where their headers state a length."""
-    assert recognise(content) == kind
-    assert measure(content, kind) == lasts
-    assert carried_text(content) is None
+    assert recognise_format(content) == kind
+    assert measure_seconds(content, kind) == lasts
+    assert embedded_text(content) is None
 
 
 @pytest.mark.parametrize(
@@ -285,7 +285,7 @@ def test_recordings_are_told_by_their_first_bytes(content, kind, lasts):
 )
 def test_other_files_are_no_recordings(content):
     """Nor is a tag without any sound."""
-    assert recognise(content) is None
+    assert recognise_format(content) is None
 
 
 @pytest.mark.parametrize("kind", ["aac", "flac", "mp3", "mp4", "ogg", "wav"])
@@ -294,7 +294,7 @@ def test_a_broken_recording_has_no_length(kind):
     format = {"ogg": "opus", "mp4": "wav"}.get(kind, kind)
     content = speak(format)
     for end in range(0, 60):
-        lasts = measure(content[:end], kind)
+        lasts = measure_seconds(content[:end], kind)
         assert lasts is None or lasts >= 0
 
 
@@ -302,7 +302,7 @@ def test_a_long_aac_recording_is_measured_by_its_start():
     """Frames have no common size, and walking through 25 MB of them takes too long."""
     audio = speak("aac")
     frame = audio[-13:]
-    assert measure(frame * 1500, "aac") == pytest.approx(1500 * 1024 / 24_000)
+    assert measure_seconds(frame * 1500, "aac") == pytest.approx(1500 * 1024 / 24_000)
 
 
 def test_a_length_can_be_guessed():
@@ -321,4 +321,4 @@ def test_a_length_can_be_guessed():
 )
 def test_a_damaged_comment_carries_nothing(content):
     """Too short, no UTF-8, or without a length."""
-    assert carried_text(b"before" + content) is None
+    assert embedded_text(b"before" + content) is None

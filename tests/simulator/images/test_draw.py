@@ -5,7 +5,7 @@ import io
 import pytest
 from PIL import Image
 
-from pxt_assets.simulator.images.draw import draw_text, encode
+from pxt_assets.simulator.images.draw import draw_text, encode_image
 from tests.simulator.images.drawn import PROMPT, pixels
 
 
@@ -15,7 +15,7 @@ def test_every_picture_is_marked():
     corner = image.crop((0, 480, 120, 512))
     assert (0, 0, 0) in corner.get_flattened_data()
     assert (255, 255, 255) in corner.get_flattened_data()
-    assert Image.open(io.BytesIO(encode(image, "png"))).text == {"Comment": "[simulated]"}
+    assert Image.open(io.BytesIO(encode_image(image, "png"))).text == {"Comment": "[simulated]"}
 
 
 @pytest.mark.parametrize("text", [" ", "x" * 5000, "word " * 5000, "\ud800\0\n", "日本語", "🎉"])
@@ -24,13 +24,13 @@ def test_every_text_is_drawn(text, size):
     """Blank ones, endless words, signs that the font lacks, and into the narrowest hole of a mask."""
     image = draw_text(text, size)
     assert image.size == size
-    assert Image.open(io.BytesIO(encode(image, "png"))).convert("RGB").tobytes() == image.tobytes()
+    assert Image.open(io.BytesIO(encode_image(image, "png"))).convert("RGB").tobytes() == image.tobytes()
 
 
 def test_a_usual_picture_is_small():
     """Below 60 KB, so that a rehearsal of thousands fits on a disk."""
     for text in (PROMPT, "The quick brown fox jumps over the lazy dog. " * 20):
-        assert len(encode(draw_text(text, (1024, 1024)), "png")) < 60_000
+        assert len(encode_image(draw_text(text, (1024, 1024)), "png")) < 60_000
 
 
 def test_longer_texts_are_written_smaller():

@@ -7,7 +7,7 @@ from base64 import b64encode
 import pytest
 from PIL import Image
 
-from pxt_assets.simulator.prompt.picture import Picture, measure
+from pxt_assets.simulator.prompt.picture import Picture, read_picture_header
 
 FORMATS = ("PNG", "JPEG", "WebP", "GIF")
 MIME = {"PNG": "image/png", "JPEG": "image/jpeg", "WebP": "image/webp", "GIF": "image/gif"}
@@ -54,7 +54,7 @@ def caption(simulator, endpoint, url, question="", **arguments):
 )
 def test_the_size_of_a_picture_is_read(format, options, size):
     """Of each format, in each of its ways to state it."""
-    assert measure(picture(format, size, **options)) == Picture(format, *size)
+    assert read_picture_header(picture(format, size, **options)) == Picture(format, *size)
 
 
 @pytest.mark.parametrize("format", FORMATS)
@@ -62,8 +62,8 @@ def test_a_picture_that_is_cut_off_is_measured_or_refused(format):
     """At whichever byte: never an error, and never a wrong size."""
     whole = picture(format, (640, 480))
     for length in range(len(whole)):
-        assert measure(whole[:length]) in (None, Picture(format, 640, 480)), length
-    assert measure(whole[:9]) is None
+        assert read_picture_header(whole[:length]) in (None, Picture(format, 640, 480)), length
+    assert read_picture_header(whole[:9]) is None
 
 
 @pytest.mark.parametrize(
@@ -71,7 +71,7 @@ def test_a_picture_that_is_cut_off_is_measured_or_refused(format):
 )
 def test_other_bytes_are_no_picture(content):
     """However much they begin like one."""
-    assert measure(content) is None
+    assert read_picture_header(content) is None
 
 
 @pytest.mark.parametrize("endpoint", ["chat/completions", "responses"])

@@ -7,7 +7,7 @@ import openai
 import pytest
 
 from pxt_assets.simulator.prompt.conversation import Conversation
-from pxt_assets.simulator.responses.store import KeptResponse, StoredResponses
+from pxt_assets.simulator.responses.store import StoredResponse, StoredResponses
 
 PATH = "/v1/responses"
 TOOLS = [{"type": "function", "name": "get_weather", "parameters": {}}]
@@ -38,7 +38,7 @@ def refusal(response, status=400):
 
 
 def kept(question):
-    return KeptResponse(Conversation(question=question), "sim-msg-1", None, frozenset())
+    return StoredResponse(Conversation(question=question), "sim-msg-1", None, frozenset())
 
 
 def test_an_answer_is_continued_by_its_id(simulator):
@@ -183,21 +183,21 @@ def test_the_word_json_may_have_been_said_before(simulator):
 
 def test_the_oldest_answers_are_forgotten():
     """Memory is bounded: by the characters that are kept, and something for each answer."""
-    stored = StoredResponses(most=10_000)
-    answers = stored.of("sk-test")
+    stored = StoredResponses(max_characters=10_000)
+    answers = stored.for_key("sk-test")
     for number in range(100):
-        answers.keep(f"sim-resp-{number}", kept("x" * 500))
+        answers.store(f"sim-resp-{number}", kept("x" * 500))
     found = [number for number in range(100) if answers.find(f"sim-resp-{number}")]
     assert found == list(range(90, 100))
 
 
 def test_an_answer_given_again_is_kept_once():
     """Equal requests have equal ids."""
-    stored = StoredResponses(most=10_000)
-    answers = stored.of("sk-test")
-    answers.keep("sim-resp-first", kept("a"))
+    stored = StoredResponses(max_characters=10_000)
+    answers = stored.for_key("sk-test")
+    answers.store("sim-resp-first", kept("a"))
     for _ in range(100):
-        answers.keep("sim-resp-same", kept("x" * 500))
+        answers.store("sim-resp-same", kept("x" * 500))
     assert answers.find("sim-resp-first") is not None
 
 

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pxt_assets.throttle.ledger.arithmetic import PoolRows
-from tests.throttle.ledger.virtual import MemoryBook, Process, send_shared
+from tests.throttle.ledger.virtual import MemoryLedger, Process, send_shared
 from tests.throttle.server import Meter, Outcome, Server, log_normal
 from tests.virtual_time import run
 
@@ -30,12 +30,12 @@ def play(
     others: float = 0.0,
     seconds: float = 0.004,
     rpm: float | None = None,
-    book: MemoryBook | None = None,
+    ledger: MemoryLedger | None = None,
     lost: Callable[[], bool] = lambda: False,
     events: tuple[tuple[float, Callable[[], None]], ...] = (),
 ) -> Outcome:
     """Send requests, dealt out to processes whose exchanges take `seconds`."""
-    book = book or MemoryBook()
+    ledger = ledger or MemoryLedger()
 
     async def main() -> Outcome:
         loop = asyncio.get_running_loop()
@@ -44,7 +44,9 @@ def play(
         foreign = (
             loop.create_task(server.others({"requests": 1.0}, others, random.Random(1))) if others else None
         )
-        started = [Process.start(book, str(number), seconds=seconds, rpm=rpm) for number in range(processes)]
+        started = [
+            Process.start(ledger, str(number), seconds=seconds, rpm=rpm) for number in range(processes)
+        ]
         try:
             return await send_shared(started, server, requests, lost=lost)
         finally:
@@ -112,26 +114,26 @@ def test_small_and_large_limits_are_used(limit, requests, ideal):
 
 def test_a_large_limit_costs_few_exchanges():
     """At 500 requests a second the ledger is asked some twenty times a second, not once a request."""
-    book = MemoryBook()
+    ledger = MemoryLedger()
     server = Server({"requests": Meter(30_000, 300)})
-    outcome = play(server, [{"requests": 1.0}] * 5_000, 4, book=book)
-    assert book.exchanges / outcome.seconds < 60
+    outcome = play(server, [{"requests": 1.0}] * 5_000, 4, ledger=ledger)
+    assert ledger.exchanges / outcome.seconds < 60
 
 
 def test_a_process_that_dies_takes_nothing_with_it():
     """What a killed process had leased is there for the others within seconds."""
-    server, book = tight(), MemoryBook()
+    server, ledger = tight(), MemoryLedger()
 
     async def main() -> Outcome:
-        victim = Process.start(book, "victim")
+        victim = Process.start(ledger, "victim")
         doomed = asyncio.create_task(send_shared([victim], server, [ROW] * 1_000))
         await asyncio.sleep(20)
-        victim.clerk.alive = False
+        victim.worker.alive = False
         doomed.cancel()
         await asyncio.gather(doomed, return_exceptions=True)
         sent = len(server.arrivals)
         start = asyncio.get_running_loop().time()
-        rest = await send_shared([Process.start(book, "heir")], server, [ROW] * 600)
+        rest = await send_shared([Process.start(ledger, "heir")], server, [ROW] * 600)
         assert len(server.arrivals) == sent + 600
         return Outcome(server.arrivals[-1] - start, rest.rejections, 0, 0)
 
@@ -143,12 +145,12 @@ def test_a_process_that_dies_takes_nothing_with_it():
 def test_the_next_run_knows_the_limits():
     """A process that starts later asks the ledger, and sends the whole bucket at once without a probe."""
     server = Server({"requests": Meter(600, 600)}, latency=lambda: 30.0)
-    book = MemoryBook()
+    ledger = MemoryLedger()
 
     async def main() -> tuple[int, int]:
-        await send_shared([Process.start(book, "earlier")], server, [{"requests": 1.0}])
+        await send_shared([Process.start(ledger, "earlier")], server, [{"requests": 1.0}])
         later = asyncio.create_task(
-            send_shared([Process.start(book, "later")], server, [{"requests": 1.0}] * 900)
+            send_shared([Process.start(ledger, "later")], server, [{"requests": 1.0}] * 900)
         )
         await asyncio.sleep(5)
         sent = len(server.arrivals)
@@ -183,16 +185,16 @@ def test_a_configured_rate_above_the_real_one_adapts(processes):
 
 def test_without_the_ledger_each_process_keeps_to_its_share():
     """While the ledger is away processes go on by themselves, and share again when it is back."""
-    server, book = tight(), MemoryBook()
+    server, ledger = tight(), MemoryLedger()
 
     def set_reachable(reachable: bool) -> None:
-        book.reachable = reachable
+        ledger.reachable = reachable
 
     outcome = play(
         server,
         [ROW] * 1200,
         4,
-        book=book,
+        ledger=ledger,
         events=((10.0, lambda: set_reachable(False)), (30.0, lambda: set_reachable(True))),
     )
     assert outcome.seconds <= 54 / 0.93
@@ -201,7 +203,7 @@ def test_without_the_ledger_each_process_keeps_to_its_share():
 
 def test_a_ledger_that_never_answers_stops_nobody():
     """A process that finds no ledger works as one that shares with nobody."""
-    outcome = play(tight(), [ROW] * 1200, 1, book=MemoryBook(reachable=False))
+    outcome = play(tight(), [ROW] * 1200, 1, ledger=MemoryLedger(reachable=False))
     assert outcome.seconds <= 54 / 0.97
     assert outcome.rejections <= 5
 
@@ -229,7 +231,7 @@ def test_every_request_is_served_in_time(
         log_normal(median, 0.5, source),
     )
     requests = [{"requests": 1.0, "tokens": float(tokens[n % len(tokens)])} for n in range(150)]
-    book = MemoryBook()
+    ledger = MemoryLedger()
     slowest = min(1.0, cut) * (1 - others)
     needed = max(150 / (rpm * slowest), sum(r["tokens"] for r in requests) / (tpm * slowest)) * 60
 
@@ -241,7 +243,7 @@ def test_every_request_is_served_in_time(
         requests,
         processes,
         others=others * rpm / 60 if others > 0.01 else 0.0,
-        book=book,
+        ledger=ledger,
         lost=lambda: source.random() < losses,
         events=((needed / 3, change),),
     )
@@ -259,23 +261,23 @@ def test_every_request_is_served_in_time(
 )
 def test_no_more_is_leased_than_there_is(rpm, processes, requests, seed):
     """At no exchange is more leased for now than the row holds, and what is leased is what it lost."""
-    book = MemoryBook()
+    ledger = MemoryLedger()
     server = Server({"requests": Meter(rpm, rpm / 2)}, log_normal(0.3, 0.5, random.Random(seed)))
-    exchange, seen = book.exchange, []
+    exchange, seen = ledger.exchange, []
 
     def watched(process, request):
         answer = exchange(process, request)
-        standing = answer.standings.get("requests")
+        standing = answer.row_states.get("requests")
         if standing is not None and standing.limit < float("inf"):
             seen.append(standing)
-            outstanding = book.pool.outstanding("requests")
+            outstanding = ledger.pool.outstanding("requests")
             assert standing.level + outstanding <= standing.limit + 1e-6
             assert standing.lease >= 0
             # What the row does not hold yet begins only when it has flowed in.
-            assert standing.level >= 0 or standing.clear_in >= -standing.level / standing.rate - 1e-6
+            assert standing.level >= 0 or standing.ready_in >= -standing.level / standing.rate - 1e-6
         return answer
 
-    book.exchange = watched  # type: ignore[method-assign]
-    play(server, [{"requests": 1.0}] * requests, processes, book=book)
+    ledger.exchange = watched  # type: ignore[method-assign]
+    play(server, [{"requests": 1.0}] * requests, processes, ledger=ledger)
     assert seen
-    assert isinstance(book.pool, PoolRows)
+    assert isinstance(ledger.pool, PoolRows)

@@ -14,7 +14,7 @@ from sqlalchemy import create_engine, text
 from pxt_assets.throttle import Limiter, Pool
 from pxt_assets.throttle.ledger import LedgerUnavailable, ledger_pools, open_ledger
 from pxt_assets.throttle.ledger.arithmetic import PoolRows, exchange
-from pxt_assets.throttle.ledger.messages import Ask, Measurement, Request
+from pxt_assets.throttle.ledger.messages import ExchangeRequest, LeaseRequest, Measurement
 from pxt_assets.throttle.ledger.sql import SqlLedger
 from pxt_assets.throttle.ledger.tables import VERSION
 
@@ -23,7 +23,7 @@ HEADERS = {
     "x-ratelimit-remaining-requests": "599",
     "x-ratelimit-reset-requests": "100ms",
 }
-OPENING = Measurement(600.0, 10.0, age=0.0, low=500.0, high=500.0, opening=True)
+OPENING = Measurement(600.0, 10.0, age=0.0, low=500.0, high=500.0, limit_unknown=True)
 
 
 @pytest.fixture
@@ -37,18 +37,18 @@ def key() -> tuple[str, str]:
     return (uuid.uuid4().hex, "gpt-4o-mini")
 
 
-def ask(want: float, *, spent: float = 0.0, measured: Measurement | None = None) -> Request:
-    return Request((Ask("requests", spent, 0.0, 1.0, want, measured),))
+def ask(want: float, *, spent: float = 0.0, measurement: Measurement | None = None) -> ExchangeRequest:
+    return ExchangeRequest((LeaseRequest("requests", spent, 0.0, 1.0, want, measurement),))
 
 
-def test_it_does_what_the_book_does(ledger: SqlLedger, key: tuple[str, str]) -> None:
+def test_it_does_what_the_arithmetic_does(ledger: SqlLedger, key: tuple[str, str]) -> None:
     """What a database keeps between two exchanges is what the arithmetic left."""
     share = ledger.share(key)
-    book = PoolRows()
-    for request in (ask(1), ask(1, spent=1, measured=OPENING), ask(50, spent=20), ask(50, spent=30)):
-        told = ledger.exchange(share.key, request).standings["requests"]
-        expected = exchange(book, "p", request, 1_000.0).standings["requests"]
-        assert told._replace(clear_in=0) == pytest.approx(expected._replace(clear_in=0), abs=1.0)
+    rows = PoolRows()
+    for request in (ask(1), ask(1, spent=1, measurement=OPENING), ask(50, spent=20), ask(50, spent=30)):
+        told = ledger.exchange(share.key, request).row_states["requests"]
+        expected = exchange(rows, "p", request, 1_000.0).row_states["requests"]
+        assert told._replace(ready_in=0) == pytest.approx(expected._replace(ready_in=0), abs=1.0)
     assert told.lease > 1
 
 
@@ -56,15 +56,15 @@ def test_what_one_process_leases_the_other_does_not_get(ledger_url: str, key: tu
     """Two processes that ask in turn together lease no more than the row holds."""
     ledgers = [SqlLedger(ledger_url), SqlLedger(ledger_url)]
     name = ledgers[0].share(key).key
-    ledgers[0].exchange(name, ask(1, measured=OPENING))
+    ledgers[0].exchange(name, ask(1, measurement=OPENING))
     there = 0.0
     held = [0.0, 0.0]
     for _ in range(20):
         for number, each in enumerate(ledgers):
-            request = Request((Ask("requests", held[number], 0.0, 40.0, 40.0),))
-            standing = each.exchange(name, request).standings["requests"]
+            request = ExchangeRequest((LeaseRequest("requests", held[number], 0.0, 40.0, 40.0),))
+            standing = each.exchange(name, request).row_states["requests"]
             held[number] = standing.lease
-            if standing.clear_in == 0:
+            if standing.ready_in == 0:
                 there += standing.lease
     assert 400 < there <= 510
 
@@ -72,9 +72,9 @@ def test_what_one_process_leases_the_other_does_not_get(ledger_url: str, key: tu
 def test_limits_are_remembered(ledger_url: str, key: tuple[str, str]) -> None:
     """A process that starts later knows the limit at its first exchange."""
     first = SqlLedger(ledger_url)
-    first.exchange(first.share(key).key, ask(1, measured=OPENING))
+    first.exchange(first.share(key).key, ask(1, measurement=OPENING))
     later = SqlLedger(ledger_url)
-    assert later.exchange(later.share(key).key, ask(5)).standings["requests"].limit == 600
+    assert later.exchange(later.share(key).key, ask(5)).row_states["requests"].limit == 600
 
 
 def test_many_processes_at_once_lose_nothing(ledger_url: str, key: tuple[str, str]) -> None:
@@ -82,25 +82,33 @@ def test_many_processes_at_once_lose_nothing(ledger_url: str, key: tuple[str, st
     code = (
         "import json, sys\n"
         "from pxt_assets.throttle.ledger.sql import SqlLedger\n"
-        "from pxt_assets.throttle.ledger.messages import Ask, Request\n"
+        "from pxt_assets.throttle.ledger.messages import LeaseRequest, ExchangeRequest\n"
         "ledger = SqlLedger(sys.argv[1])\n"
         "held = leased = 0.0\n"
         "for _ in range(100):\n"
-        "    request = Request((Ask('requests', held, 0.0, 1.0, 3.0),))\n"
-        "    held = ledger.exchange(sys.argv[2], request).standings['requests'].lease\n"
+        "    request = ExchangeRequest((LeaseRequest('requests', held, 0.0, 1.0, 3.0),))\n"
+        "    held = ledger.exchange(sys.argv[2], request).row_states['requests'].lease\n"
         "    leased += held\n"
         "print(json.dumps(leased))\n"
     )
     ledger = SqlLedger(ledger_url)
     name = ledger.share(key).key
-    ledger.exchange(name, ask(1, measured=OPENING))
-    before = ledger.exchange(name, Request((Ask("requests", 0.0, 0.0),))).standings["requests"].leased
+    ledger.exchange(name, ask(1, measurement=OPENING))
+    before = (
+        ledger.exchange(name, ExchangeRequest((LeaseRequest("requests", 0.0, 0.0),)))
+        .row_states["requests"]
+        .leased
+    )
     workers = [
         subprocess.Popen([sys.executable, "-c", code, ledger_url, name], stdout=subprocess.PIPE, text=True)
         for _ in range(2)
     ]
     leased = sum(json.loads(worker.communicate()[0]) for worker in workers)
-    after = ledger.exchange(name, Request((Ask("requests", 0.0, 0.0),))).standings["requests"].leased
+    after = (
+        ledger.exchange(name, ExchangeRequest((LeaseRequest("requests", 0.0, 0.0),)))
+        .row_states["requests"]
+        .leased
+    )
     assert all(worker.returncode == 0 for worker in workers)
     assert after - before == pytest.approx(leased)
 
@@ -128,8 +136,8 @@ def test_requests_go_through_a_limiter(ledger_url: str, key: tuple[str, str]) ->
 def test_what_is_known_can_be_looked_at(ledger: SqlLedger, key: tuple[str, str]) -> None:
     """Each dimension of each pool with its limit, what is left, the rate in use, the processes, and the 429s."""
     name = ledger.share(key).key
-    ledger.exchange(name, ask(1, measured=OPENING))
-    ledger.exchange(name, Request((Ask("requests", 30.0, 0.0),), rejected=2))
+    ledger.exchange(name, ask(1, measurement=OPENING))
+    ledger.exchange(name, ExchangeRequest((LeaseRequest("requests", 30.0, 0.0),), rejected=2))
     (line,) = [pool for pool in ledger.pools() if pool.key == key]
     assert (line.group, line.dimension, line.limit, line.processes, line.rejected) == (
         "gpt-4o-mini",

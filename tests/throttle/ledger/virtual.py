@@ -7,28 +7,28 @@ from dataclasses import dataclass, field
 from pxt_assets.throttle import Limiter, Pool
 from pxt_assets.throttle.ledger.arithmetic import PoolRows, exchange
 from pxt_assets.throttle.ledger.ledger_share import LedgerShare
-from pxt_assets.throttle.ledger.messages import Answer, Request
+from pxt_assets.throttle.ledger.messages import ExchangeAnswer, ExchangeRequest
 from tests.throttle.server import Outcome, Server
 
 
 @dataclass
-class MemoryBook:
+class MemoryLedger:
     """A ledger in memory, whose clock shows another time than everybody else's."""
 
     pool: PoolRows = field(default_factory=PoolRows)
     exchanges: int = 0
     reachable: bool = True
 
-    def exchange(self, process: str, request: Request) -> Answer:
+    def exchange(self, process: str, request: ExchangeRequest) -> ExchangeAnswer:
         self.exchanges += 1
         return exchange(self.pool, process, request, 1e6 + asyncio.get_running_loop().time())
 
 
 @dataclass
-class LoopClerk:
+class LoopWorker:
     """Runs exchanges by the loop's timers; each takes `seconds`."""
 
-    book: MemoryBook
+    ledger: MemoryLedger
     process: str
     seconds: Callable[[], float] = lambda: 0.004
     alive: bool = True
@@ -50,10 +50,10 @@ class LoopClerk:
                 self.seconds() / 2, self._exchange, share, share.request(loop.time()), loop.time()
             )
 
-    def _exchange(self, share: LedgerShare, request: Request, sent: float) -> None:
+    def _exchange(self, share: LedgerShare, request: ExchangeRequest, sent: float) -> None:
         loop = asyncio.get_running_loop()
-        if self.book.reachable:
-            answer = self.book.exchange(self.process, request)
+        if self.ledger.reachable:
+            answer = self.ledger.exchange(self.process, request)
             loop.call_later(self.seconds() / 2, lambda: share.settle(request, answer, sent, loop.time()))
         else:
             share.fail("not reachable", loop.time())
@@ -63,15 +63,17 @@ class LoopClerk:
 class Process:
     """One simulated process."""
 
-    clerk: LoopClerk
+    worker: LoopWorker
     pool: Pool
     limiter: Limiter
 
     @staticmethod
-    def start(book: MemoryBook, name: str, *, rpm: float | None = None, seconds: float = 0.004) -> "Process":
-        clerk = LoopClerk(book, name, lambda: seconds)
-        pool = Pool(rpm=rpm, share=LedgerShare("pool", clerk))
-        return Process(clerk, pool, Limiter(pool))
+    def start(
+        ledger: MemoryLedger, name: str, *, rpm: float | None = None, seconds: float = 0.004
+    ) -> "Process":
+        worker = LoopWorker(ledger, name, lambda: seconds)
+        pool = Pool(rpm=rpm, share=LedgerShare("pool", worker))
+        return Process(worker, pool, Limiter(pool))
 
 
 async def send_shared(

@@ -1,5 +1,5 @@
-"""Sound files, made and read without a codec: what the audio endpoints answer with, and what they are sent.
+"""Sound files, written and read without a codec: the answers and the uploads of the audio endpoints.
 
-A made file is silence, in a form that every player and decoder opens; the text that it stands for is in its
-tags. A read file is only looked into: its format, its length, and the text that it may carry.
+A written file is silence, in a form that every player and decoder opens; the text that it stands for is in
+its tags. Of an uploaded file the format, the length and the embedded text are read.
 """

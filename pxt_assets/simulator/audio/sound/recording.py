@@ -1,9 +1,9 @@
-"""What an uploaded recording is, told by its first bytes, and how long, as its headers say."""
+"""The format of an uploaded recording, by its first bytes, and its length, by its headers."""
 
 import struct
 from collections.abc import Callable
 
-_STARTS = {
+_SIGNATURES = {
     b"fLaC": "flac",
     b"OggS": "ogg",
     b"\x1a\x45\xdf\xa3": "webm",
@@ -17,9 +17,9 @@ _LAYER_3_KBITS_1 = (0, 32, 40, 48, 56, 64, 80, 96, 112, 128, 160, 192, 224, 256,
 _LAYER_3_KBITS_2 = (0, 8, 16, 24, 32, 40, 48, 56, 64, 80, 96, 112, 128, 144, 160)
 
 
-def recognise(content: bytes) -> str | None:
+def recognise_format(content: bytes) -> str | None:
     """`aac`, `flac`, `mp3`, `mp4`, `mpeg`, `ogg`, `wav` or `webm`; None for anything that is no sound."""
-    for start, kind in _STARTS.items():
+    for start, kind in _SIGNATURES.items():
         if content.startswith(start):
             return kind
     if content[:4] == b"RIFF" and content[8:12] == b"WAVE":
@@ -31,9 +31,9 @@ def recognise(content: bytes) -> str | None:
     return _recognise_frame(audio) or ("mp3" if tagged else None)
 
 
-def measure(content: bytes, kind: str) -> float | None:
-    """Seconds of a recording that is of `kind`; None where its headers do not say so simply."""
-    read = _LENGTHS.get(kind)
+def measure_seconds(content: bytes, kind: str) -> float | None:
+    """Seconds of a recording that is of `kind`; None if its headers do not state them."""
+    read = _MEASURERS.get(kind)
     try:
         seconds = read(content) if read else None
     except (struct.error, ValueError, IndexError, ZeroDivisionError):
@@ -42,7 +42,7 @@ def measure(content: bytes, kind: str) -> float | None:
 
 
 def guess_seconds(content: bytes) -> float:
-    """What a recording of that many bytes would last, at 128 kbit/s."""
+    """Seconds that a recording of that many bytes lasts at 128 kbit/s."""
     return max(1.0, len(content) / _TYPICAL_BYTES_A_SECOND)
 
 
@@ -64,7 +64,7 @@ def _skip_id3(content: bytes) -> bytes:
 
 
 def _measure_mp3(content: bytes) -> float | None:
-    """By the bit rate of the first frame: exact where it is constant."""
+    """Seconds by the bit rate of the first frame: exact if it is constant."""
     audio = _skip_id3(content)
     if _recognise_frame(audio) != "mp3" or audio[1] & 0x06 != 0x02:
         return None
@@ -73,16 +73,16 @@ def _measure_mp3(content: bytes) -> float | None:
 
 
 def _measure_aac(content: bytes) -> float | None:
-    """By the sizes of the first frames: exact where there are no more than those."""
+    """Seconds by the sizes of the first 1,000 frames: exact if there are no more."""
     audio = _skip_id3(content)
     rate = _AAC_RATES[audio[2] >> 2 & 0x0F]
-    frames = place = 0
-    while place + 7 <= len(audio) and frames < _MEASURED_FRAMES:
-        size = (audio[place + 3] & 3) << 11 | audio[place + 4] << 3 | audio[place + 5] >> 5
+    frames = offset = 0
+    while offset + 7 <= len(audio) and frames < _MEASURED_FRAMES:
+        size = (audio[offset + 3] & 3) << 11 | audio[offset + 4] << 3 | audio[offset + 5] >> 5
         if size < 7:
             return None
-        frames, place = frames + 1, place + size
-    return 1024 / rate * frames * max(1.0, len(audio) / place)
+        frames, offset = frames + 1, offset + size
+    return 1024 / rate * frames * max(1.0, len(audio) / offset)
 
 
 def _measure_flac(content: bytes) -> float | None:
@@ -91,12 +91,12 @@ def _measure_flac(content: bytes) -> float | None:
 
 
 def _measure_ogg(content: bytes) -> float | None:
-    """By the position of the last page."""
+    """Seconds by the position of the last page."""
     (granule,) = struct.unpack_from("<q", content, content.rindex(b"OggS") + 6)
     head = content[:128]
     if b"OpusHead" in head:
-        (skipped,) = struct.unpack_from("<H", head, head.index(b"OpusHead") + 10)
-        return float((granule - skipped) / 48_000)
+        (skip,) = struct.unpack_from("<H", head, head.index(b"OpusHead") + 10)
+        return float((granule - skip) / 48_000)
     if b"\x01vorbis" in head:
         (rate,) = struct.unpack_from("<I", head, head.index(b"\x01vorbis") + 12)
         return float(granule / rate)
@@ -104,29 +104,29 @@ def _measure_ogg(content: bytes) -> float | None:
 
 
 def _measure_wav(content: bytes) -> float | None:
-    place, bytes_a_second = 12, 0
-    while place + 8 <= len(content):
-        name, size = content[place : place + 4], struct.unpack_from("<I", content, place + 4)[0]
+    offset, bytes_a_second = 12, 0
+    while offset + 8 <= len(content):
+        name, size = content[offset : offset + 4], struct.unpack_from("<I", content, offset + 4)[0]
         if name == b"fmt ":
-            (bytes_a_second,) = struct.unpack_from("<I", content, place + 16)
+            (bytes_a_second,) = struct.unpack_from("<I", content, offset + 16)
         if name == b"data":
             # A stream that was not rewound states no size, or the largest.
-            return float(min(size or len(content), len(content) - place - 8) / bytes_a_second)
-        place += 8 + size + size % 2
+            return float(min(size or len(content), len(content) - offset - 8) / bytes_a_second)
+        offset += 8 + size + size % 2
     return None
 
 
 def _measure_mp4(content: bytes) -> float | None:
-    """By the header of the movie; long ones, in 64 bits, have version 1."""
-    place = content.find(b"mvhd")
-    if place < 0:
+    """Seconds by the movie header; long movies have version 1, with 64 bits."""
+    offset = content.find(b"mvhd")
+    if offset < 0:
         return None
-    layout, skipped = (">IQ", 24) if content[place + 4] else (">II", 16)
-    scale, length = struct.unpack_from(layout, content, place + skipped)
+    layout, skip = (">IQ", 24) if content[offset + 4] else (">II", 16)
+    scale, length = struct.unpack_from(layout, content, offset + skip)
     return float(length / scale) or None
 
 
-_LENGTHS: dict[str, Callable[[bytes], float | None]] = {
+_MEASURERS: dict[str, Callable[[bytes], float | None]] = {
     "aac": _measure_aac,
     "flac": _measure_flac,
     "mp3": _measure_mp3,

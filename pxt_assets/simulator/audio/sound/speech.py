@@ -1,4 +1,4 @@
-"""A stretch of silence that stands for a spoken text, as a file of each format of the API.
+"""Silence that stands for a spoken text, as a file of each format of the API.
 
 All formats are mono at 24 kHz, as the API's are (Opus counts at 48 kHz, whatever it carries).
 """
@@ -8,19 +8,19 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from pxt_assets.simulator.audio.sound import flac, mpeg, opus, wave
-from pxt_assets.simulator.audio.sound.carried import comment_for
+from pxt_assets.simulator.audio.sound.embedded_text import comment_for
 
 RATE = 24_000
 """Samples/second."""
 
 STEP = 2880
-"""Samples that every length is a multiple of: whole frames of MP3 (576), FLAC (576) and Opus (480)."""
+"""Every length is a multiple of this many samples: whole frames of MP3 (576), FLAC (576) and Opus (480)."""
 
 CHARACTERS_A_STEP = 2
 """0.06 seconds a character, which is a brisk reader."""
 
 MAX_STEPS = 83
-"""Just below ten seconds, so that the longest text makes no large file."""
+"""Just below ten seconds, so that no file is large."""
 
 _ENCODERS: dict[str, Callable[[bytes, bytes, int], bytes]] = {
     "mp3": mpeg.encode_mp3,

@@ -1,4 +1,4 @@
-"""WAV, and the bare samples that `response_format: "pcm"` gives: 16 bits, mono, 24 kHz."""
+"""WAV, and the bare samples of `response_format: "pcm"`: 16 bits, mono, 24 kHz."""
 
 import struct
 
@@ -18,14 +18,14 @@ def encode_wav(comment: bytes, artist: bytes, samples: int) -> bytes:
 def encode_pcm(comment: bytes, artist: bytes, samples: int) -> bytes:  # noqa: ARG001 - there are no tags
     """The samples by themselves.
 
-    They have no tags, so the lowest bits carry the comment, which nobody hears.
+    They have no tags, so the comment is in the lowest bits, which nobody hears.
     """
-    carried = b"".join(_SAMPLES_OF_BYTE[byte] for byte in comment)
-    return carried.ljust(2 * samples, b"\0")
+    samples_of_comment = b"".join(_SAMPLES_OF_BYTE[byte] for byte in comment)
+    return samples_of_comment.ljust(2 * samples, b"\0")
 
 
 def comment_of_pcm(content: bytes) -> bytes:
-    """The bytes that `encode_pcm` hid, and zeros."""
+    """The comment that `encode_pcm` put into the lowest bits, and zeros."""
     bits = bytes(byte & 1 for byte in content[: len(content) // 16 * 16 : 2])
     return int(b"0" + bits.translate(b"01" + bytes(254)), 2).to_bytes(len(bits) // 8, "big")
 
