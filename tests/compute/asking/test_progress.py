@@ -73,7 +73,7 @@ def test_the_share_of_the_limit_is_that_since_the_last_line(clock: Clock) -> Non
         utilization = 0.98
 
     board = ProgressDisplay(used=Half)
-    with board.track("a", lambda: at("a", 1, 9, used=Most())):
+    with board.track("a", lambda: at("a", 1, 9, limit_usage=Most())):
         assert "98% of the limit in use" in board.log_line()
         assert "50% of the limit in use" in board.log_line()
 
