@@ -19,6 +19,7 @@ class LeaseWorker:
         self._exchange = exchange
         self._condition = threading.Condition()
         self._shares: set[LedgerShare] = set()
+        self._exchanging: set[LedgerShare] = set()  # the one whose exchange is under way
         self._thread: threading.Thread | None = None
         self._closing: set[LedgerShare] = set()  # shares to run at once
         self._closed: list[threading.Event] = []  # set once they have run
@@ -46,7 +47,7 @@ class LeaseWorker:
             thread = self._thread
             if thread is None or not thread.is_alive():  # no thread lives on in a forked process
                 return True
-            self._closing = set(self._shares)
+            self._closing = self._shares | self._exchanging  # what is under way may lease more
             self._closed.append(closed)
             self._condition.notify()
         closed.wait()
@@ -72,11 +73,12 @@ class LeaseWorker:
         """Wait for the next due share and return it; None after `IDLE_SECONDS` without one, or on closing."""
         idle_since = self.time()
         with self._condition:
+            self._exchanging = set()
             while True:
                 if self._closing:
-                    outstanding = self._closing.pop()
-                    self._shares.discard(outstanding)
-                    return outstanding
+                    share = self._closing.pop()
+                    self._shares.discard(share)
+                    return share
                 if self._closed:
                     while self._closed:
                         self._closed.pop().set()
@@ -85,13 +87,14 @@ class LeaseWorker:
                         return None
                 now = self.time()
                 self._shares = {share for share in self._shares if share.due < math.inf}
-                share = min(self._shares, key=lambda share: share.due, default=None)
-                if share is not None and share.due <= now:
-                    self._shares.discard(share)
-                    return share
+                due = min(self._shares, key=lambda share: share.due, default=None)
+                if due is not None and due.due <= now:
+                    self._shares.discard(due)
+                    self._exchanging = {due}
+                    return due
                 end = idle_since + IDLE_SECONDS
-                if share is not None:
-                    end = min(share.due, now + threading.TIMEOUT_MAX)
+                if due is not None:
+                    end = min(due.due, now + threading.TIMEOUT_MAX)
                 if end <= now:
                     self._thread = None
                     return None
