@@ -35,7 +35,7 @@ from pxt_assets.compute.storing.assemble import (
 )
 from pxt_assets.compute.storing.unchanged import already_stored, unchanged
 from pxt_assets.errors import RunError
-from pxt_assets.local.threads import Threads, in_thread
+from pxt_assets.local.threads import DaemonThreadPool, run_in_thread
 from pxt_assets.storage.parquet import remove, sidecar_of
 
 if TYPE_CHECKING:
@@ -70,7 +70,7 @@ async def compute(column: Column, shared: Shared, admitted: Callable[[], None] =
 
 
 async def _compute(column: Column, shared: Shared, admitted: Callable[[], None]) -> Outcome:
-    await in_thread(column.inputs.check)
+    await run_in_thread(column.inputs.check)
     _release_memory()
     started = time.monotonic()
     if not column.plan.asks:
@@ -94,7 +94,7 @@ async def _compute(column: Column, shared: Shared, admitted: Callable[[], None])
 
 async def _unchanged(column: Column, client: Client | None, journal: Journal) -> Assembly | None:
     """What is stored, if there is nothing to compute, as can be told without a look at single cells."""
-    stored = await in_thread(lambda: unchanged(column) if journal.is_empty() else None)
+    stored = await run_in_thread(lambda: unchanged(column) if journal.is_empty() else None)
     if stored is None or not column.file.metadata["simulated"]:
         return stored
     return stored if client is not None and await client.is_simulated() else None
@@ -140,13 +140,13 @@ async def _ask_and_commit(
     # under "abort" no error may be stored, so none is kept
     retry_errors = options.retry_errors or options.on_error == "abort"
     sidecar = Sidecar(sidecar_of(column.file)) if options.provenance else None
-    cells = await in_thread(
+    cells = await run_in_thread(
         Cells, earlier, journal, sidecar, refresh=options.refresh, retry_errors=retry_errors
     )
     if cells.any_simulated:
         cells.simulated = client is not None and await client.is_simulated()
     if column.budget is not None:
-        column.budget.learn(await in_thread(observed, column.file, journal_of(column.file.path)))
+        column.budget.learn(await run_in_thread(observed, column.file, journal_of(column.file.path)))
     asker = Asker(column, cells, journal, shared, admitted)
     try:
         await asker.run()
@@ -155,7 +155,7 @@ async def _ask_and_commit(
     cells.simulated = cells.simulated or (client is not None and bool(client.simulated))
     async with shared.commits:
         assembly = await _interruptible(partial(_commit, column, cells, asker, sidecar, check_claim))
-    await in_thread(journal.remove if options.limit is None else journal.end_refresh)
+    await run_in_thread(journal.remove if options.limit is None else journal.end_refresh)
     return assembly, asker, cells
 
 
@@ -166,7 +166,7 @@ async def _interruptible(commit: Callable[[threading.Event], Assembly]) -> Assem
     an upload, does not hold the process. Raises RunError where the storage fails.
     """
     interrupted = threading.Event()
-    threads = Threads(1)
+    threads = DaemonThreadPool(1)
     running = asyncio.wrap_future(threads.submit(commit, interrupted))
     try:
         return await asyncio.shield(running)

@@ -18,7 +18,7 @@ from pxt_assets.compute.asking.run_state import Shared, StoppedError
 from pxt_assets.compute.compute_partition import compute
 from pxt_assets.compute.partition.column import Column, Outcome
 from pxt_assets.errors import PartitionError
-from pxt_assets.local.threads import Threads, in_thread
+from pxt_assets.local.threads import DaemonThreadPool, run_in_thread
 
 _OPEN = 64
 """Partitions at once: each holds its journal, its claim and some tasks."""
@@ -67,7 +67,7 @@ class _Run:
         self._open_column = open_column
         self._shared = shared
         self._reports = reports
-        self._reporting = Threads(1)
+        self._reporting = DaemonThreadPool(1)
         self._computing: set[asyncio.Task[None]] = set()
         self._rows: dict[Partition, int] = {}
         """Of the partitions that are open."""
@@ -118,7 +118,7 @@ class _Run:
         """Computes one partition, and keeps what goes wrong: no task of these ends with an error."""
         label = None
         try:
-            column = await in_thread(self._open_column, partition)
+            column = await run_in_thread(self._open_column, partition)
             label = column.label
             self._rows[partition] = column.total
             outcome = await compute(column, self._shared, admitted.set)

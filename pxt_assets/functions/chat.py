@@ -26,7 +26,7 @@ from pxt_assets.functions.structured import (
     truncated,
     with_structured,
 )
-from pxt_assets.local.structured_schema import Structured, response_schema
+from pxt_assets.local.structured_schema import ResponseFormat, parse_response_format
 from pxt_assets.throttle import Size, size_of
 from pxt_assets.values.types import Json
 
@@ -92,8 +92,8 @@ def _adapt(arguments: dict[str, Any]) -> Adapted:
     return with_structured(arguments, "response_format", _placed, _SHAPE, _parsed)
 
 
-def _placed(wanted: Any) -> tuple[Structured, Any]:
-    form = response_schema(wanted)
+def _placed(wanted: Any) -> tuple[ResponseFormat, Any]:
+    form = parse_response_format(wanted)
     return form, form.chat
 
 

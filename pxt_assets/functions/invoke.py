@@ -73,7 +73,7 @@ class InvokeTools(Function[[Tools, Any]]):
             raise DefinitionError(msg)
         return Call(InvokeTools(tools), {"response": response})
 
-    def shared(self, arguments: Mapping[str, Any]) -> Mapping[str, Any]:
+    def shared_arguments(self, arguments: Mapping[str, Any]) -> Mapping[str, Any]:
         """All arguments: each row is a call of its own."""
         return arguments
 

@@ -27,7 +27,7 @@ from pxt_assets.functions.structured import (
     truncated,
     with_structured,
 )
-from pxt_assets.local.structured_schema import Structured, response_schema
+from pxt_assets.local.structured_schema import ResponseFormat, parse_response_format
 from pxt_assets.throttle import Size, size_of
 from pxt_assets.values.types import Json
 
@@ -138,7 +138,7 @@ def _adapt(arguments: dict[str, Any]) -> Adapted:
     return with_structured(arguments, "text", _placed, _SHAPE, _parsed)
 
 
-def _placed(wanted: Any) -> tuple[Structured, Any]:
+def _placed(wanted: Any) -> tuple[ResponseFormat, Any]:
     if isinstance(wanted, type) or (
         isinstance(wanted, Mapping) and not wanted.keys() <= {"format", "verbosity"}
     ):
@@ -148,7 +148,7 @@ def _placed(wanted: Any) -> tuple[Structured, Any]:
             f'responses: text: got {shown(wanted)}, allowed: {{"format": a pydantic model or a JSON schema}}'
         )
         raise DefinitionError(msg)
-    form = response_schema(wanted.get("format") or {"type": "text"})
+    form = parse_response_format(wanted.get("format") or {"type": "text"})
     return form, ({**wanted, "format": form.responses} if "format" in wanted else wanted)
 
 

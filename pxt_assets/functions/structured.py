@@ -9,7 +9,7 @@ from pxt_assets.errors import CellError, DefinitionError
 from pxt_assets.expressions.expr import Shape
 from pxt_assets.expressions.walk import nodes
 from pxt_assets.functions.declare import Adapted, shown
-from pxt_assets.local.structured_schema import Structured
+from pxt_assets.local.structured_schema import ResponseFormat
 from pxt_assets.local.tools import Tool, ToolChoice, Tools, tool
 
 
@@ -47,7 +47,7 @@ def _tool(one: Any) -> Tool:
 def with_structured(
     arguments: dict[str, Any],
     argument: str,
-    placed: Callable[[Any], tuple[Structured, Any]],
+    placed: Callable[[Any], tuple[ResponseFormat, Any]],
     shape: Shape,
     settle: Callable[[Any, Callable[[str], Any]], Any],
 ) -> Adapted:

@@ -14,7 +14,7 @@ from pxt_assets.index.lance import reaching
 from pxt_assets.index.search import Search, check_search, nearest
 from pxt_assets.index.spec import IndexSpec
 from pxt_assets.index.stored import StoredIndex
-from pxt_assets.local.local_call import LocalCall, as_json, called
+from pxt_assets.local.local_call import LocalCall, as_json, call_function
 from pxt_assets.values.types import ColumnType, Json
 
 if TYPE_CHECKING:
@@ -83,14 +83,14 @@ class EmbeddingLookup:
             raise CellError("TypeError", msg) from e
         return LocalCall(self, {"vector": vector.tobytes()})
 
-    def shared(self, arguments: Mapping[str, Any]) -> Mapping[str, Any]:  # noqa: ARG002
+    def shared_arguments(self, arguments: Mapping[str, Any]) -> Mapping[str, Any]:  # noqa: ARG002
         """Nothing need be the same for rows of one call."""
         return {}
 
     async def run(self, rows: Sequence[Mapping[str, Any]], threads: Executor) -> Sequence[Any]:
         """The nearest rows for each, a list of dicts. Raises CellError."""
         try:
-            values = await called(self._look_up, {"vectors": [row["vector"] for row in rows]}, threads)
+            values = await call_function(self._look_up, {"vectors": [row["vector"] for row in rows]}, threads)
         except SearchError as e:
             raise CellError("SearchError", str(e), divisible=True) from e
         return list(values)

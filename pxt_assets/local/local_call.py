@@ -18,11 +18,11 @@ from pxt_assets.values.digest import digest
 from pxt_assets.values.json_text import canonical, dumps, encodable
 from pxt_assets.values.media import Media
 
-IN_FLIGHT = 100
+MAX_CALLS_IN_FLIGHT = 100
 """Local calls that run at once: async ones may well call some other service."""
 
 
-class Runs(Protocol):
+class RunnableFunction(Protocol):
     """A function that runs in this process."""
 
     name: str
@@ -33,7 +33,7 @@ class Runs(Protocol):
     def version(self) -> str:
         """Changes with what the function computes."""
 
-    def shared(self, arguments: Mapping[str, Any]) -> Mapping[str, Any]:
+    def shared_arguments(self, arguments: Mapping[str, Any]) -> Mapping[str, Any]:
         """The arguments that are the same for all rows of a call."""
 
     async def run(self, rows: Sequence[Mapping[str, Any]], threads: Executor) -> Sequence[Any]:
@@ -44,13 +44,13 @@ class Runs(Protocol):
 class LocalCall:
     """The call of a local function whose arguments are known: what names a cell."""
 
-    function: Runs
+    function: RunnableFunction
     arguments: Mapping[str, Any]
 
     @cached_property
     def digest(self) -> bytes:
         """Names the value: the function, its version and every argument."""
-        return digest(b"local", self.function.version.encode(), _canonical(self.arguments))
+        return digest(b"local", self.function.version.encode(), _canonical_bytes(self.arguments))
 
     @cached_property
     def held(self) -> int:
@@ -77,7 +77,9 @@ class LocalCall:
     def packed_with(self) -> bytes:
         """Equal for rows that one call can take."""
         # two functions of one version may close over different objects
-        return f"{id(self.function)}:".encode() + _canonical(self.function.shared(self.arguments))
+        return f"{id(self.function)}:".encode() + _canonical_bytes(
+            self.function.shared_arguments(self.arguments)
+        )
 
     def settled(self, value: Any) -> Any:
         """The value as it is. Raises it if it is an error."""
@@ -86,15 +88,15 @@ class LocalCall:
         return value
 
 
-def _canonical(arguments: Mapping[str, Any]) -> bytes:
-    return canonical(_form(arguments)).encode("utf-8", "surrogatepass")
+def _canonical_bytes(arguments: Mapping[str, Any]) -> bytes:
+    return canonical(_json_form(arguments)).encode("utf-8", "surrogatepass")
 
 
-def _form(value: Any) -> Any:
+def _json_form(value: Any) -> Any:
     if isinstance(value, Mapping):
-        return {str(k): _form(v) for k, v in value.items()}
+        return {str(k): _json_form(v) for k, v in value.items()}
     if isinstance(value, list | tuple):
-        return [_form(v) for v in value]
+        return [_json_form(v) for v in value]
     return leaf_form(value)
 
 
@@ -113,7 +115,7 @@ def leaf_form(value: Any) -> Any:
     return value
 
 
-async def called(
+async def call_function(
     function: Callable[..., Any], arguments: Mapping[str, Any], threads: Executor | None = None
 ) -> Any:
     """The result of a user's function, a sync one run in one of the threads with the caller's context variables.
@@ -121,13 +123,13 @@ async def called(
     Whatever it raises comes as an Exception: what would end a program, such as SystemExit, is an error of one call.
     """
     if inspect.iscoroutinefunction(function):
-        return await _awaited(function(**arguments))
-    call = partial(copy_context().run, _returned, function, arguments)
+        return await _await_result(function(**arguments))
+    call = partial(copy_context().run, _call_result, function, arguments)
     value = await asyncio.get_running_loop().run_in_executor(threads, call)
-    return await _awaited(value) if inspect.isawaitable(value) else value
+    return await _await_result(value) if inspect.isawaitable(value) else value
 
 
-async def _awaited(value: Awaitable[Any]) -> Any:
+async def _await_result(value: Awaitable[Any]) -> Any:
     try:
         return await value
     except (Exception, GeneratorExit):
@@ -139,7 +141,7 @@ async def _awaited(value: Awaitable[Any]) -> Any:
         raise _as_exception(e) from e
 
 
-def _returned(function: Callable[..., Any], arguments: Mapping[str, Any]) -> Any:
+def _call_result(function: Callable[..., Any], arguments: Mapping[str, Any]) -> Any:
     try:
         return function(**arguments)
     except StopIteration as e:  # which cannot leave a thread: who waits for it would wait forever
@@ -151,10 +153,10 @@ def _returned(function: Callable[..., Any], arguments: Mapping[str, Any]) -> Any
 
 
 def _as_exception(error: BaseException) -> RuntimeError:
-    return RuntimeError(f"it raised {type(error).__name__}: {said(error)}".removesuffix(": "))
+    return RuntimeError(f"it raised {type(error).__name__}: {error_message(error)}".removesuffix(": "))
 
 
-def said(error: BaseException, length: int = 2_000) -> str:
+def error_message(error: BaseException, length: int = 2_000) -> str:
     """What an exception says, cut to `length` characters; of one that can say nothing nothing."""
     try:
         text = str(error)
@@ -171,11 +173,11 @@ def as_json(value: Any) -> Any:
     from pydantic_core import to_jsonable_python
 
     with suppress(UnicodeEncodeError):  # lone surrogates, which are replaced below
-        value = to_jsonable_python(value, by_alias=False, fallback=_plain)
+        value = to_jsonable_python(value, by_alias=False, fallback=_jsonable_value)
     return json.loads(encodable(dumps(value)))
 
 
-def _plain(value: Any) -> Any:
+def _jsonable_value(value: Any) -> Any:
     if hasattr(value, "tolist"):  # numpy scalars and arrays
         return value.tolist()
     msg = f"it returned {type(value).__name__}, which is no JSON"

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from pxt_assets.errors import DefinitionError
-from pxt_assets.local.strict_schema import normal, rewritten
+from pxt_assets.local.strict_schema import normalize, rewrite_schemas
 from pxt_assets.values.json_text import dumps
 
 if TYPE_CHECKING:
@@ -38,9 +38,9 @@ def signature_of(function: Callable[..., Any], who: str) -> Signature:
     be given by name.
     """
     parameters = _parameters(function, who)
-    arguments = _arguments(parameters, who)
-    description, told = _documented(function)
-    return Signature(description, _schema(arguments, parameters, told), arguments)
+    arguments = _arguments_model(parameters, who)
+    description, told = _parse_docstring(function)
+    return Signature(description, _parameters_schema(arguments, parameters, told), arguments)
 
 
 def _parameters(function: Callable[..., Any], who: str) -> list[inspect.Parameter]:
@@ -65,7 +65,7 @@ def _parameters(function: Callable[..., Any], who: str) -> list[inspect.Paramete
     return [p.replace(annotation=hints[p.name]) for p in parameters]
 
 
-def _arguments(parameters: Sequence[inspect.Parameter], who: str) -> type[pydantic.BaseModel]:
+def _arguments_model(parameters: Sequence[inspect.Parameter], who: str) -> type[pydantic.BaseModel]:
     """A model whose fields are `p0`, `p1`, ...: not every name of a parameter can be a field's."""
     import pydantic
     from pydantic.errors import PydanticUndefinedAnnotation, PydanticUserError
@@ -82,11 +82,11 @@ def _arguments(parameters: Sequence[inspect.Parameter], who: str) -> type[pydant
         )
         model.model_json_schema()
     except (PydanticUserError, PydanticUndefinedAnnotation) as e:
-        raise DefinitionError(_unfit(parameters, who, e)) from e
+        raise DefinitionError(_unfit_hint_message(parameters, who, e)) from e
     return model
 
 
-def _unfit(parameters: Sequence[inspect.Parameter], who: str, error: Exception) -> str:
+def _unfit_hint_message(parameters: Sequence[inspect.Parameter], who: str, error: Exception) -> str:
     """What is wrong with the first parameter whose hint has no schema."""
     from pydantic import TypeAdapter
     from pydantic.errors import PydanticUndefinedAnnotation, PydanticUserError
@@ -102,7 +102,7 @@ def _unfit(parameters: Sequence[inspect.Parameter], who: str, error: Exception) 
     return f"{who}: {error}"
 
 
-def _schema(
+def _parameters_schema(
     model: type[pydantic.BaseModel], parameters: Sequence[inspect.Parameter], told: Mapping[str, str]
 ) -> dict[str, Any]:
     """The model's schema, with what only the docstring and the signature tell, without titles made of names."""
@@ -116,14 +116,14 @@ def _schema(
         if default is not _MISSING:
             node["default"] = default
     raw["required"] = [p.name for p in parameters if p.default is p.empty]
-    schema = rewritten(raw, _untitled)
+    schema = rewrite_schemas(raw, _without_title)
     order = ("$defs", "type", "properties", "required", "additionalProperties")
     return {key: schema[key] for key in order if key in schema}
 
 
-def _untitled(node: dict[str, Any]) -> dict[str, Any]:
+def _without_title(node: dict[str, Any]) -> dict[str, Any]:
     node.pop("title", None)
-    return normal(node)
+    return normalize(node)
 
 
 def _as_json(default: object) -> Any:
@@ -138,7 +138,7 @@ def _as_json(default: object) -> Any:
         return _MISSING
 
 
-def _documented(function: Callable[..., Any]) -> tuple[str | None, dict[str, str]]:
+def _parse_docstring(function: Callable[..., Any]) -> tuple[str | None, dict[str, str]]:
     """What a docstring says of a function before its sections, and of its parameters by name."""
     import docstring_parser
 

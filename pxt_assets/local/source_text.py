@@ -15,43 +15,45 @@ from pxt_assets.values.json_text import dumps
 def version_of(function: Callable[..., Any], version: str | None = None) -> str:
     """A text that changes with a function's source, the constants that it closes over, and `version`."""
     name = f"{getattr(function, '__qualname__', type(function).__qualname__)}"
-    parts = [name, _source(function), _closure(function), version or ""]
+    parts = [name, _source_text(function), _closure_constants_text(function), version or ""]
     named = digest(*(part.encode(errors="surrogatepass") for part in parts))
     return f"{getattr(function, '__name__', name)}:{named.hex()}"
 
 
-def _source(function: Callable[..., Any]) -> str:
+def _source_text(function: Callable[..., Any]) -> str:
     try:
         return textwrap.dedent(inspect.getsource(function))
     except (OSError, TypeError):  # typed into a shell, or not written in Python
         code = getattr(function, "__code__", None)
         return (
-            f"{type(function).__module__}.{type(function).__qualname__}" if code is None else _bytecode(code)
+            f"{type(function).__module__}.{type(function).__qualname__}"
+            if code is None
+            else _bytecode_text(code)
         )
 
 
-def _bytecode(code: types.CodeType) -> str:
-    constants = [_constant(c) for c in code.co_consts]
+def _bytecode_text(code: types.CodeType) -> str:
+    constants = [_constant_text(c) for c in code.co_consts]
     return repr((code.co_code.hex(), constants, code.co_names, code.co_varnames))
 
 
-def _constant(value: object) -> str:
+def _constant_text(value: object) -> str:
     if isinstance(value, types.CodeType):
-        return _bytecode(value)
+        return _bytecode_text(value)
     if isinstance(value, frozenset):  # whose order differs between processes
         return repr(sorted(map(repr, value)))
     return repr(value)
 
 
-def _closure(function: Callable[..., Any]) -> str:
+def _closure_constants_text(function: Callable[..., Any]) -> str:
     """The constants that a function, and what it wraps, close over."""
     chain = [function]
     while (wrapped := getattr(chain[-1], "__wrapped__", None)) is not None:
         chain.append(wrapped)
-    return dumps([_cells(one) for one in chain])
+    return dumps([_closure_constants(one) for one in chain])
 
 
-def _cells(function: Callable[..., Any]) -> dict[str, str]:
+def _closure_constants(function: Callable[..., Any]) -> dict[str, str]:
     code, cells = getattr(function, "__code__", None), getattr(function, "__closure__", None) or ()
     held = {}
     for name, cell in zip(code.co_freevars if code else (), cells, strict=True):

@@ -16,19 +16,19 @@ P = ParamSpec("P")
 T = TypeVar("T")
 
 
-async def in_thread(fn: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> T:
+async def run_in_thread(fn: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> T:
     """Runs a function in a thread of its own, in the same context.
 
     Unlike with `asyncio.to_thread` the end of the event loop does not wait for one that hangs.
     """
-    threads, context, call = Threads(1), copy_context(), partial(fn, *args, **kwargs)
+    threads, context, call = DaemonThreadPool(1), copy_context(), partial(fn, *args, **kwargs)
     try:
         return await asyncio.wrap_future(threads.submit(lambda: context.run(call)))
     finally:
         threads.shutdown(wait=False)
 
 
-async def to_its_end(running: Coroutine[Any, Any, T]) -> T:
+async def await_to_end(running: Coroutine[Any, Any, T]) -> T:
     """Awaits something that must not be broken off; a cancellation meanwhile is raised when it has ended."""
     task = asyncio.ensure_future(running)
     cancelled: asyncio.CancelledError | None = None
@@ -45,7 +45,7 @@ async def to_its_end(running: Coroutine[Any, Any, T]) -> T:
     return task.result()
 
 
-class Threads(Executor):
+class DaemonThreadPool(Executor):
     """At most `count` threads, started as they are needed.
 
     Python waits for those of `concurrent.futures` before it ends, so that one function that hangs would keep a

@@ -13,11 +13,11 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from pxt_assets.errors import DefinitionError
-from pxt_assets.local.local_call import as_json, called, said
+from pxt_assets.local.local_call import as_json, call_function, error_message
 from pxt_assets.local.signature import signature_of
 from pxt_assets.local.source_text import version_of
 from pxt_assets.local.strict_schema import is_strict
-from pxt_assets.local.structured_schema import faults
+from pxt_assets.local.structured_schema import validation_faults
 from pxt_assets.values.digest import digest
 from pxt_assets.values.json_text import dumps
 
@@ -69,17 +69,17 @@ class Tool:
 
     async def call(self, arguments_text: str, threads: Executor | None = None) -> Any:
         """The function's result as JSON. Raises what the function raises, and ValueError for what is no JSON."""
-        arguments = self._parsed(arguments_text)
-        return as_json(await called(self.function, arguments, threads))
+        arguments = self._parse_arguments(arguments_text)
+        return as_json(await call_function(self.function, arguments, threads))
 
-    def _parsed(self, text: str) -> dict[str, Any]:
+    def _parse_arguments(self, text: str) -> dict[str, Any]:
         """The arguments as the function's hints say, without those that are left out. Raises ValueError."""
         import pydantic
 
         try:
             given = self.arguments.model_validate_json(text.strip() or "{}")  # some servers send "" for none
         except pydantic.ValidationError as e:
-            msg = f"the arguments do not fit: {faults(e)}"
+            msg = f"the arguments do not fit: {validation_faults(e)}"
             raise ValueError(msg) from e
         fields = self.arguments.model_fields
         return {str(fields[f].alias): getattr(given, f) for f in fields if f in given.model_fields_set}
@@ -107,7 +107,7 @@ class ToolCall:
 
 
 @dataclass(frozen=True)
-class Invoked:
+class ToolResults:
     """What came of an answer's calls."""
 
     results: dict[str, list[Any] | None]
@@ -174,11 +174,11 @@ class Tools:
         if tool is None:
             mode = "auto" if auto else "required"
             return ToolChoice(mode, mode, parallel_tool_calls)
-        name = self._chosen(tool).name
+        name = self._find_tool(tool).name
         chat = {"type": "function", "function": {"name": name}}
         return ToolChoice(chat, {"type": "function", "name": name}, parallel_tool_calls)
 
-    def _chosen(self, wanted: object) -> Tool:
+    def _find_tool(self, wanted: object) -> Tool:
         plain = getattr(wanted, "function", wanted)  # of a Tool or a udf
         found = [t for t in self if t is wanted or t.name == wanted]
         found = found or [t for t in self if t.function is plain or t.function == plain]
@@ -187,7 +187,7 @@ class Tools:
             raise DefinitionError(msg)
         return found[0]
 
-    async def invoke(self, response: Mapping[str, Any], threads: Executor | None = None) -> Invoked:
+    async def invoke(self, response: Mapping[str, Any], threads: Executor | None = None) -> ToolResults:
         """Runs all calls that an answer of either API asks for, at once. Sync functions run in `threads`.
 
         Whatever goes wrong with a call is told in `errors`, and leaves the other calls as they are. Raises ValueError
@@ -196,9 +196,9 @@ class Tools:
         by_name = {t.name: t for t in self}
         calls = calls_of(response)
         outcomes = await asyncio.gather(
-            *(self._outcome(by_name.get(call.name), call, threads) for call in calls)
+            *(self._run_call(by_name.get(call.name), call, threads) for call in calls)
         )
-        invoked = Invoked(dict.fromkeys(by_name), [])
+        invoked = ToolResults(dict.fromkeys(by_name), [])
         for call, (result, error) in zip(calls, outcomes, strict=True):
             if error is not None:
                 text = f"{call.name}: {error}"
@@ -209,7 +209,7 @@ class Tools:
                 invoked.results[call.name] = [*(invoked.results[call.name] or []), result]
         return invoked
 
-    async def _outcome(
+    async def _run_call(
         self, wanted: Tool | None, call: ToolCall, threads: Executor | None
     ) -> tuple[Any, str | None]:
         """A call's result, and what went wrong with it."""
@@ -218,7 +218,7 @@ class Tools:
         try:
             return await wanted.call(call.arguments_text, threads), None
         except Exception as e:
-            return None, f"{type(e).__name__}: {said(e)}".removesuffix(": ")
+            return None, f"{type(e).__name__}: {error_message(e)}".removesuffix(": ")
 
 
 def calls_of(response: Mapping[str, Any]) -> list[ToolCall]:
@@ -234,11 +234,13 @@ def calls_of(response: Mapping[str, Any]) -> list[ToolCall]:
         raise ValueError(msg)
     if "choices" not in response:
         items = [item for item in _dicts(response["output"]) if item.get("type") == "function_call"]
-        return [_call(item, item.get("call_id")) for item in items]
+        return [_tool_call(item, item.get("call_id")) for item in items]
     messages = _dicts([choice.get("message") for choice in _dicts(response["choices"])[:1]])
     items = [item for message in messages for item in _dicts(message.get("tool_calls"))]
     return [
-        _call(item["function"], item.get("id")) for item in items if isinstance(item.get("function"), dict)
+        _tool_call(item["function"], item.get("id"))
+        for item in items
+        if isinstance(item.get("function"), dict)
     ]
 
 
@@ -246,7 +248,7 @@ def _dicts(values: Any) -> list[Any]:
     return [value for value in values if isinstance(value, Mapping)] if isinstance(values, list) else []
 
 
-def _call(function: Mapping[str, Any], call_id: str | None) -> ToolCall:
+def _tool_call(function: Mapping[str, Any], call_id: str | None) -> ToolCall:
     arguments = function.get("arguments")
     text = arguments if isinstance(arguments, str) else dumps(arguments or {})  # some servers send it parsed
     return ToolCall(str(function.get("name")), text, call_id)

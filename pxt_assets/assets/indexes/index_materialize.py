@@ -25,7 +25,7 @@ from pxt_assets.index.lance import reaching, said
 from pxt_assets.index.partition_rows import IndexRows
 from pxt_assets.index.vector_index import VectorIndex, maintain, vector_index
 from pxt_assets.index.write import Written, write_partition
-from pxt_assets.local.threads import in_thread
+from pxt_assets.local.threads import run_in_thread
 
 if TYPE_CHECKING:
     from pxt_assets.index.embedding_indexes import EmbeddingIndexes
@@ -87,7 +87,7 @@ class IndexMaterialization:
 
     async def _write(self) -> None:
         with reaching(self._indexes.base_path, RunError):
-            database = await in_thread(self._indexes.database, self._index)
+            database = await run_in_thread(self._indexes.database, self._index)
         for partition in self._keys:
             started = time.monotonic()
             label = self._label(partition)
@@ -97,9 +97,9 @@ class IndexMaterialization:
                     self._store.file(self._index.key, partition).path, self._context.run.run_id
                 ):
                     with inputs.held():
-                        await in_thread(inputs.check)
+                        await run_in_thread(inputs.check)
                         with reaching(database.uri, RunError):
-                            self._stored, written = await in_thread(
+                            self._stored, written = await run_in_thread(
                                 write_partition, database, self._index, rows, partition
                             )
             except PartitionError as e:

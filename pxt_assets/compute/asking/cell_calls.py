@@ -13,8 +13,8 @@ from pxt_assets.api.meter import Meter
 from pxt_assets.api.request import Asked, Request, pack
 from pxt_assets.compute.asking.packing import Packer
 from pxt_assets.compute.asking.shared_answers import Answers
-from pxt_assets.local.local_call import IN_FLIGHT, LocalCall
-from pxt_assets.local.threads import Threads
+from pxt_assets.local.local_call import MAX_CALLS_IN_FLIGHT, LocalCall
+from pxt_assets.local.threads import DaemonThreadPool
 from pxt_assets.storage.provenance import Provenance, shared_out
 
 _THREADS = min(32, (os.cpu_count() or 1) + 4)
@@ -31,8 +31,8 @@ class Calls:
         self._meter = meter
         self._api = Packer(self._send)
         self._local = Packer(self._run)
-        self._local_slots = asyncio.Semaphore(IN_FLIGHT)
-        self._threads = Threads(_THREADS)
+        self._local_slots = asyncio.Semaphore(MAX_CALLS_IN_FLIGHT)
+        self._threads = DaemonThreadPool(_THREADS)
         self._answers = Answers()
 
     async def answer(self, asked: Asked, *, is_cell: bool) -> Answered:

@@ -28,7 +28,7 @@ from pxt_assets.compute.cells.journal import journal_of
 from pxt_assets.compute.claims.lock import can_lock, locked
 from pxt_assets.compute.claims.owner import claimed_by, described, is_dead, parsed, record_of
 from pxt_assets.errors import PartitionError
-from pxt_assets.local.threads import Threads
+from pxt_assets.local.threads import DaemonThreadPool
 from pxt_assets.storage.parquet import is_local
 
 if TYPE_CHECKING:
@@ -75,7 +75,7 @@ async def claimed(
             yield _still_locked
         return
     claim = _Claim(journal_of(column_file), run_id, clock, pause)
-    threads = Threads(1)  # of its own: neither a busy event loop nor an upload may hold a beat up
+    threads = DaemonThreadPool(1)  # of its own: neither a busy event loop nor an upload may hold a beat up
     try:
         await asyncio.wrap_future(threads.submit(claim.obtain))
         async with _cancelled_by() as cancel:
