@@ -17,12 +17,12 @@ from pxt_assets.values.types import ColumnType
 
 P = ParamSpec("P")
 
-_MOST_TOKENS = 2**53
+_MAX_TOKEN_COUNT = 2**53
 """More than any answer has, and as much as columns and prices can hold."""
 
 
 @dataclass(frozen=True)
-class Adapted:
+class AdaptedCall:
     """A call's arguments as JSON, where a user gave objects: tools, models of answers."""
 
     arguments: dict[str, Any]
@@ -46,7 +46,7 @@ class ApiFunction(Function[P]):
         endpoint: Endpoint,
         returns: type[ColumnType],
         shape: Shape | None = None,
-        adapt: Callable[[dict[str, Any]], Adapted] | None = None,
+        adapt: Callable[[dict[str, Any]], AdaptedCall] | None = None,
     ) -> None:
         super().__init__(build, returns=returns, shape=shape)
         self.endpoint = endpoint
@@ -64,14 +64,14 @@ class ApiFunction(Function[P]):
         try:
             body = self._build(**arguments)  # type: ignore[call-arg]
         except UnicodeEncodeError:
-            return self.ask(_encodable(arguments))
+            return self.ask(_with_encodable_text(arguments))
         except CellError as e:
             raise CellError(e.errortype, f"{self.name}: {e.message}") from e
         request = Request(self.endpoint, {k: v for k, v in body.items() if v is not None}, self._settle)
         try:
             request.check()
         except UnicodeEncodeError:
-            return self.ask(_encodable(arguments))
+            return self.ask(_with_encodable_text(arguments))
         except (TypeError, ValueError) as e:  # what JSON cannot hold
             raise CellError(type(e).__name__, f"{self.name}: {e}") from e
         return request
@@ -98,7 +98,7 @@ def api_function(
     endpoint: Endpoint,
     returns: type[ColumnType],
     shape: Shape | None = None,
-    adapt: Callable[[dict[str, Any]], Adapted] | None = None,
+    adapt: Callable[[dict[str, Any]], AdaptedCall] | None = None,
 ) -> Callable[[Callable[P, Mapping[str, Any]]], ApiFunction[P]]:
     """Makes a function of the API out of a plain function that builds its request's body."""
 
@@ -115,16 +115,16 @@ def constant_media(value: Any) -> Any:
     return Media(encoded(value)) if is_image(value) else value
 
 
-def _encodable(value: Any) -> Any:
+def _with_encodable_text(value: Any) -> Any:
     """The value with lone surrogates replaced in all its text."""
     if isinstance(value, str):
         return encodable(value)
     if isinstance(value, Mapping):
-        return {_encodable(k): _encodable(v) for k, v in value.items()}
-    return [_encodable(v) for v in value] if isinstance(value, list | tuple) else value
+        return {_with_encodable_text(k): _with_encodable_text(v) for k, v in value.items()}
+    return [_with_encodable_text(v) for v in value] if isinstance(value, list | tuple) else value
 
 
-def shown(value: object) -> str:
+def short_repr(value: object) -> str:
     """A value as an error message shows it: its type and its beginning."""
     text = repr(value)
     return f"{type(value).__name__} {text[:60]}{'…' if len(text) > 60 else ''}"
@@ -135,7 +135,7 @@ def with_kwargs(body: Mapping[str, Any], model_kwargs: object, extra: Mapping[st
     if model_kwargs is None:
         return {**body, **extra}
     if not isinstance(model_kwargs, Mapping):
-        msg = f"model_kwargs: got {shown(model_kwargs)}, allowed: a dict of the API's arguments, or null"
+        msg = f"model_kwargs: got {short_repr(model_kwargs)}, allowed: a dict of the API's arguments, or null"
         raise CellError("TypeError", msg)
     twice = sorted(model_kwargs.keys() & body.keys())
     if twice:
@@ -144,10 +144,12 @@ def with_kwargs(body: Mapping[str, Any], model_kwargs: object, extra: Mapping[st
     return {**body, **model_kwargs, **extra}
 
 
-def text_of(value: object, argument: str) -> str:
+def require_text(value: object, argument: str) -> str:
     """The value, if it is text. Raises CellError."""
     if not isinstance(value, str):
-        msg = f"{argument}: got {shown(value)}, allowed: text or null; convert the column to text upstream"
+        msg = (
+            f"{argument}: got {short_repr(value)}, allowed: text or null; convert the column to text upstream"
+        )
         raise CellError("TypeError", msg)
     return value
 
@@ -159,7 +161,7 @@ def usage_of(answer: Mapping[str, Any]) -> Usage | None:
         return None
     seconds = usage.get("seconds")
     if isinstance(seconds, int | float) and not isinstance(seconds, bool):
-        return Usage(seconds=min(max(float(seconds), 0.0), float(_MOST_TOKENS)))
+        return Usage(seconds=min(max(float(seconds), 0.0), float(_MAX_TOKEN_COUNT)))
     read, written = usage.get("prompt_tokens"), usage.get("completion_tokens")
     details = usage.get("prompt_tokens_details")
     if "prompt_tokens" not in usage:
@@ -168,13 +170,13 @@ def usage_of(answer: Mapping[str, Any]) -> Usage | None:
     if not isinstance(read, int) or isinstance(read, bool):
         return None
     cached, images, sound = (
-        min(_count(mapping(details).get(name)), _count(read))
+        min(_token_count(mapping_or_empty(details).get(name)), _token_count(read))
         for name in ("cached_tokens", "image_tokens", "audio_tokens")
     )
-    return Usage(_count(read), _count(written), cached, images, sound)
+    return Usage(_token_count(read), _token_count(written), cached, images, sound)
 
 
-def mapping(value: object) -> Mapping[str, Any]:
+def mapping_or_empty(value: object) -> Mapping[str, Any]:
     """A part of an answer that should be an object; nothing where a server sends something else."""
     return value if isinstance(value, Mapping) else {}
 
@@ -185,8 +187,8 @@ def model_of(answer: Mapping[str, Any]) -> str | None:
     return encodable(model) if isinstance(model, str) else None
 
 
-def _count(value: object) -> int:
+def _token_count(value: object) -> int:
     """A number of tokens; 0 for what is none, since an odd bill is no reason to lose the answer."""
     if not isinstance(value, int) or isinstance(value, bool):
         return 0
-    return min(max(value, 0), _MOST_TOKENS)
+    return min(max(value, 0), _MAX_TOKEN_COUNT)

@@ -9,7 +9,14 @@ from typing import Any
 
 from pxt_assets.api.request import Endpoint, Parsed
 from pxt_assets.errors import CellError
-from pxt_assets.functions.declare import api_function, model_of, shown, text_of, usage_of, with_kwargs
+from pxt_assets.functions.declare import (
+    api_function,
+    model_of,
+    require_text,
+    short_repr,
+    usage_of,
+    with_kwargs,
+)
 from pxt_assets.throttle import Size, size_of
 from pxt_assets.values.types import Array
 
@@ -52,7 +59,7 @@ def _vector(embedding: object) -> Any:
         except TypeError as e:  # of what the list holds
             raise ValueError(str(e)) from e
     if vector.ndim != 1 or not len(vector):
-        msg = f"the answer holds {shown(embedding)} in place of a vector"
+        msg = f"the answer holds {short_repr(embedding)} in place of a vector"
         raise ValueError(msg)
     return vector
 
@@ -86,7 +93,7 @@ def embeddings(input: Any, *, model: Any, model_kwargs: Any = None, **kwargs: An
 
     Source: https://platform.openai.com/docs/api-reference/embeddings
     """
-    if not text_of(input, "input"):
+    if not require_text(input, "input"):
         msg = "input: got an empty text, which the API refuses; filter such rows upstream or make them null"
         raise CellError("ValueError", msg)
     body = with_kwargs({"input": input, "model": model}, model_kwargs, kwargs)
