@@ -55,7 +55,7 @@ def read_files(
     import pyarrow as pa
 
     from pxt_assets.files import columnar, csv, jsonl, media
-    from pxt_assets.files.location import find
+    from pxt_assets.files.location import find_files
 
     values = dict(dimensions or {})
     check_pattern(pattern, partition_key is not None or bool(values), list(values), schema)
@@ -65,7 +65,7 @@ def read_files(
     file_format, gzipped = format_of(pattern, declared)
     folder = media.is_folder(pattern, file_format)
     paths = posixpath.join(pattern, "*") if folder else pattern
-    files = find(paths, values, partition_key, storage_options or {}, gzipped=gzipped)
+    files = find_files(paths, values, partition_key, storage_options or {}, gzipped=gzipped)
     match file_format:
         case "csv":
             arrow_schema, batches = csv.read(files, declared, encoding, ",")

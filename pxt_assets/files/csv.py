@@ -12,8 +12,14 @@ from itertools import chain
 from typing import TYPE_CHECKING, BinaryIO
 
 from pxt_assets.errors import SourceError
-from pxt_assets.files.csv_lines import OpenQuoteError, line_of, malformed, open_quote, records
-from pxt_assets.files.text import codec, open_text, undecodable
+from pxt_assets.files.csv_lines import (
+    OpenQuoteError,
+    first_record_error,
+    line_of_row,
+    open_quote_error,
+    records,
+)
+from pxt_assets.files.text import codec_name, decoding_error, open_text
 from pxt_assets.values.types import Bool, ColumnType, Float, Int, String, type_name
 
 if TYPE_CHECKING:
@@ -26,23 +32,23 @@ if TYPE_CHECKING:
 _BLOCK_SIZES = (2 << 20, 1 << 26)
 """Bytes to parse at a time, and as many for a file with a record that is longer."""
 
-_INFERRED: dict[type[ColumnType], str] = {
+_INFERRED_FORMS: dict[type[ColumnType], str] = {
     Int: r"\A(0|-?[1-9][0-9]{0,18})\z",
     # At most 15 digits before the point: a longer number is an identifier, which a float would change.
     Float: r"\A-?((0|[1-9][0-9]{0,14})(\.[0-9]+)?|\.[0-9]+)([eE][+-]?[0-9]+)?\z",
     Bool: r"\A(?i:true|false)\z",
 }
 """What the text of a column must look like for its type to be chosen."""
-_DECLARED: dict[type[ColumnType], str] = {
+_DECLARED_FORMS: dict[type[ColumnType], str] = {
     Int: r"\A[+-]?[0-9]+\z",
     Float: r"\A[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?\z",
-    Bool: _INFERRED[Bool],
+    Bool: _INFERRED_FORMS[Bool],
 }
 """What it may look like where the type is asked for."""
 
 
 @dataclass(frozen=True)
-class _Rows:
+class _TextRows:
     """Some rows of a file, all of text, in the columns of the first file."""
 
     file: File
@@ -60,25 +66,25 @@ def read(
     """
     import pyarrow as pa
 
-    encoding = codec(encoding)
-    rows = _texts(files, declared, encoding, delimiter)
-    head: list[_Rows] = []
+    encoding = codec_name(encoding)
+    rows = _text_rows(files, declared, encoding, delimiter)
+    head: list[_TextRows] = []
     for some in rows:
         head.append(some)
         if some.batch.num_rows:
             break
     if head:
         sample = head[-1].batch
-        types = {name: _decided(sample.column(name), declared.get(name)) for name in sample.schema.names}
+        types = {name: _column_type(sample.column(name), declared.get(name)) for name in sample.schema.names}
     else:  # only files of 0 bytes
-        types = {name: _readable(kind) for name, kind in declared.items()}
+        types = {name: _csv_type(kind) for name, kind in declared.items()}
     schema = pa.schema([(name, kind.arrow()) for name, kind in types.items()])
 
     def typed() -> Iterator[pa.RecordBatch]:
         for some in chain(head, rows):
             if some.batch.num_rows:
                 columns = [
-                    _typed(some, name, types[name], declared, encoding=encoding, delimiter=delimiter)
+                    _typed_column(some, name, types[name], declared, encoding=encoding, delimiter=delimiter)
                     for name in types
                 ]
                 yield pa.RecordBatch.from_arrays(columns, schema=schema)
@@ -86,9 +92,9 @@ def read(
     return schema, typed()
 
 
-def _texts(
+def _text_rows(
     files: Sequence[File], declared: Mapping[str, type[ColumnType]], encoding: str, delimiter: str
-) -> Iterator[_Rows]:
+) -> Iterator[_TextRows]:
     """All rows as text; of each file that is not of 0 bytes at least one batch, be it empty."""
     import pyarrow as pa
 
@@ -110,10 +116,10 @@ def _texts(
             )
             raise SourceError(msg)
         if has_rows:
-            yield from _blocks(file, names, first[1], encoding, delimiter)
+            yield from _file_rows(file, names, first[1], encoding, delimiter)
         else:
             nothing = pa.schema([(name, pa.string()) for name in first[1]])
-            yield _Rows(file, 0, pa.RecordBatch.from_pylist([], nothing))
+            yield _TextRows(file, 0, pa.RecordBatch.from_pylist([], nothing))
 
 
 def _header(
@@ -124,7 +130,7 @@ def _header(
         try:
             _, names = next(records(text, delimiter), (0, []))
         except OpenQuoteError as e:
-            raise open_quote(file, e) from None
+            raise open_quote_error(file, e) from None
         has_rows = any(line.strip("\r\n") for line in text)
     if not names and not declared:
         msg = (
@@ -150,9 +156,9 @@ def _header(
     return names, has_rows
 
 
-def _blocks(
+def _file_rows(
     file: File, names: Sequence[str], order: Sequence[str], encoding: str, delimiter: str
-) -> Iterator[_Rows]:
+) -> Iterator[_TextRows]:
     """The rows of a file that has some, in the given order of columns."""
     import pyarrow as pa
     from pyarrow.csv import ConvertOptions, ParseOptions, ReadOptions, open_csv
@@ -167,8 +173,8 @@ def _blocks(
     )
     done = 0
     for block_size in _BLOCK_SIZES:
-        with file.reading(), file.open() as raw:
-            tail = _Tail(raw)
+        with file.errors_as_source_error(), file.open() as raw:
+            tail = _TailRecorder(raw)
             # One thread: text needs no conversion, and more would each hold blocks of their own.
             options = ReadOptions(block_size=block_size, encoding=encoding, use_threads=False)
             seen, last = 0, ""
@@ -181,20 +187,22 @@ def _blocks(
                     if batch.num_rows:
                         last = batch.column(names[-1])[-1].as_py()
                     if new.num_rows:
-                        yield _Rows(file, done, new)
+                        yield _TextRows(file, done, new)
                         done += new.num_rows
             except UnicodeDecodeError:
-                raise undecodable(file, encoding) from None
+                raise decoding_error(file, encoding) from None
             except pa.ArrowInvalid as e:
                 if "straddling" in str(e) and block_size != _BLOCK_SIZES[-1]:
                     continue
-                raise (malformed(file, encoding, delimiter) or _unexplained(file, e)) from None
-        if tail.may_leave_open(last or "", delimiter) and (error := malformed(file, encoding, delimiter)):
+                raise (first_record_error(file, encoding, delimiter) or _arrow_error(file, e)) from None
+        if tail.may_end_in_open_quote(last or "", delimiter) and (
+            error := first_record_error(file, encoding, delimiter)
+        ):
             raise error
         return
 
 
-def _unexplained(file: File, error: Exception) -> SourceError:
+def _arrow_error(file: File, error: Exception) -> SourceError:
     if "straddling" in str(error):
         return SourceError(
             f"{file.name}: has a row of more than {_BLOCK_SIZES[-1] >> 20} MB, the most that is read"
@@ -202,7 +210,7 @@ def _unexplained(file: File, error: Exception) -> SourceError:
     return SourceError(f"{file.name}: is not CSV as it should be: {error}")
 
 
-class _Tail:
+class _TailRecorder:
     """A file that remembers its end, as Arrow takes a quote that is never closed to be closed there."""
 
     _LENGTH = 1 << 16
@@ -225,7 +233,7 @@ class _Tail:
     def close(self) -> None:
         self.closed = True
 
-    def may_leave_open(self, last: str, delimiter: str) -> bool:
+    def may_end_in_open_quote(self, last: str, delimiter: str) -> bool:
         """Whether the file's last value, as it was read, may come of an open quote: worth a closer look."""
         tail = self._tail.replace(b"\0", b"")  # of UTF-16
         quoted = tail.rstrip(b"\r\n").endswith(b'"')
@@ -237,26 +245,26 @@ class _Tail:
         return not tail.endswith(plain) and (not quoted or not last or last.endswith('"'))
 
 
-def _decided(sample: pa.Array, declared: type[ColumnType] | None) -> type[ColumnType]:
+def _column_type(sample: pa.Array, declared: type[ColumnType] | None) -> type[ColumnType]:
     """The type of a column by its first values, unless it is declared."""
     import pyarrow.compute as pc
 
     if declared is not None:
-        return _readable(declared)
+        return _csv_type(declared)
     filled = sample.filter(pc.not_equal(sample, ""))
-    for kind, form in _INFERRED.items():
+    for kind, form in _INFERRED_FORMS.items():
         if len(filled) and pc.all(pc.match_substring_regex(filled[:100], form)).as_py():
             try:
-                _cast(sample, kind, form)
+                _parse_column(sample, kind, form)
             except _MisfitError:
                 continue
             return kind
     return String
 
 
-def _readable(declared: type[ColumnType]) -> type[ColumnType]:
+def _csv_type(declared: type[ColumnType]) -> type[ColumnType]:
     """Declared types that have no form of their own in CSV stay text, to be cast by whoever uses them."""
-    return declared if declared in _DECLARED else String
+    return declared if declared in _DECLARED_FORMS else String
 
 
 class _MisfitError(Exception):
@@ -265,7 +273,7 @@ class _MisfitError(Exception):
         self.index = index
 
 
-def _cast(text: pa.Array, kind: type[ColumnType], form: str) -> pa.Array:
+def _parse_column(text: pa.Array, kind: type[ColumnType], form: str) -> pa.Array:
     """The values of a column of text; none, or an empty text, is null. Raises _MisfitError for the first misfit."""
     import pyarrow as pa
     import pyarrow.compute as pc
@@ -290,8 +298,8 @@ def _cast(text: pa.Array, kind: type[ColumnType], form: str) -> pa.Array:
     return values
 
 
-def _typed(
-    rows: _Rows,
+def _typed_column(
+    rows: _TextRows,
     name: str,
     kind: type[ColumnType],
     declared: Mapping[str, type[ColumnType]],
@@ -303,10 +311,10 @@ def _typed(
     if kind is String:
         return text
     try:
-        return _cast(text, kind, (_DECLARED if name in declared else _INFERRED)[kind])
+        return _parse_column(text, kind, (_DECLARED_FORMS if name in declared else _INFERRED_FORMS)[kind])
     except _MisfitError as e:
         value = text[e.index].as_py()
-        line = line_of(rows.file, encoding, delimiter, rows.first + e.index)
+        line = line_of_row(rows.file, encoding, delimiter, rows.first + e.index)
         known = "is declared" if name in declared else "has so far been"
         msg = (
             f"{rows.file.name}, line {line}, column {name!r}: got {value[:80]!r}, but the column "

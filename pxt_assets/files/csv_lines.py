@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from pxt_assets.files.location import File
 
 _LONGEST_FIELD = 1 << 26
-_limit = threading.Lock()
+_field_size_lock = threading.Lock()
 
 
 class OpenQuoteError(Exception):
@@ -57,10 +57,10 @@ def records(text: TextIO, delimiter: str) -> Iterator[tuple[int, list[str]]]:
         raise OpenQuoteError(begin) from None
 
 
-def malformed(file: File, encoding: str, delimiter: str) -> SourceError | None:
+def first_record_error(file: File, encoding: str, delimiter: str) -> SourceError | None:
     """The error, if there is one, for the first record not as wide as the header, or for a quote left open."""
     width = 0
-    with _long_fields(), open_text(file, encoding, "") as text:
+    with _allow_long_fields(), open_text(file, encoding, "") as text:
         try:
             for line, row in records(text, delimiter):
                 width = width or len(row)
@@ -73,11 +73,11 @@ def malformed(file: File, encoding: str, delimiter: str) -> SourceError | None:
                     )
                     return SourceError(msg)
         except OpenQuoteError as e:
-            return open_quote(file, e)
+            return open_quote_error(file, e)
     return None
 
 
-def open_quote(file: File, error: OpenQuoteError) -> SourceError:
+def open_quote_error(file: File, error: OpenQuoteError) -> SourceError:
     """The error for a quote left open."""
     msg = (
         f'{file.name}, line {error.line}: a quoted value that begins here has no closing "; '
@@ -86,16 +86,16 @@ def open_quote(file: File, error: OpenQuoteError) -> SourceError:
     return SourceError(msg)
 
 
-def line_of(file: File, encoding: str, delimiter: str, row: int) -> int | None:
+def line_of_row(file: File, encoding: str, delimiter: str, row: int) -> int | None:
     """The line that the data row with this 0-based number begins on; None if the file is not that long."""
-    with _long_fields(), open_text(file, encoding, "") as text:
+    with _allow_long_fields(), open_text(file, encoding, "") as text:
         found = next(itertools.islice(records(text, delimiter), row + 1, None), None)
     return found[0] if found else None
 
 
 @contextmanager
-def _long_fields() -> Iterator[None]:
-    with _limit:  # the csv module has one limit for the process
+def _allow_long_fields() -> Iterator[None]:
+    with _field_size_lock:  # the csv module has one limit for the process
         before = csv.field_size_limit(_LONGEST_FIELD)
         try:
             yield

@@ -42,7 +42,7 @@ def audio_upload(value: Any) -> Sent:
         raise CellError("AudioTooLarge", msg)
     if media.format not in UPLOADABLE_AUDIO_FORMATS:
         got = media.format or "no recording of a known format"
-        msg = f"audio: got {got}, allowed: {', '.join(AUDIO_TAKEN)}; convert it upstream"
+        msg = f"audio: got {got}, allowed: {', '.join(UPLOADABLE_AUDIO_FORMATS)}; convert it upstream"
         raise CellError("UnsupportedFormat", msg)
     return Sent(media)
 
