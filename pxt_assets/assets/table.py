@@ -34,7 +34,7 @@ from pxt_assets.expressions.expr import ColumnRef
 from pxt_assets.expressions.function import Function
 from pxt_assets.expressions.walk import type_of
 from pxt_assets.files import media_schema
-from pxt_assets.index.embedder import embedders
+from pxt_assets.index.embedder import embedders_from_options
 from pxt_assets.index.spec import Metric
 from pxt_assets.values.types import Audio, ColumnType, Image
 
@@ -338,7 +338,7 @@ class Table:
         ref = self._columns.only_text() if column is None else self._columns.to_index(column)
         index = self._indexes.add(
             ref,
-            embedders(embedding, string_embed, image_embed),
+            embedders_from_options(embedding, string_embed, image_embed),
             idx_name=idx_name,
             metric=metric,
             if_exists=if_exists,

@@ -30,14 +30,14 @@ class Embedder:
     @property
     def space(self) -> str:
         """Names the space of its vectors: vectors of different spaces have nothing to do with each other."""
-        return space_of(self(_Anything()))
+        return space_of(self(_Placeholder()))
 
     def __repr__(self) -> str:
         fixed = ", ".join(f"{name}={value!r}" for name, value in self.function._fixed.items())
         return f"{self.function.name}({fixed})"
 
 
-class _Anything(Expr):
+class _Placeholder(Expr):
     """Stands for whatever is embedded."""
 
     __slots__ = ()
@@ -99,12 +99,12 @@ class Embedders:
     text: Embedder | None = None
     image: Embedder | None = None
 
-    def of(self, modality: Modality) -> Embedder | None:
+    def for_modality(self, modality: Modality) -> Embedder | None:
         """The function for texts or for images."""
         return self.text if modality == "text" else self.image
 
 
-def embedders(embedding: object, string_embed: object, image_embed: object) -> Embedders:
+def embedders_from_options(embedding: object, string_embed: object, image_embed: object) -> Embedders:
     """What the three options come to. Raises DefinitionError where two of them are for the same."""
     both = None if embedding is None else embedder_of(embedding, "embedding")
     text = None if string_embed is None else embedder_of(string_embed, "string_embed")

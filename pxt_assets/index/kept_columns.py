@@ -11,25 +11,25 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 
-def is_plain(arrow_type: pa.DataType) -> bool:
+def is_plain_type(arrow_type: pa.DataType) -> bool:
     """Whether an index can hold values of that type to filter by and to give: texts, numbers, dates, true and false."""
     import pyarrow as pa
 
     if pa.types.is_dictionary(arrow_type):
-        return is_plain(arrow_type.value_type)
+        return is_plain_type(arrow_type.value_type)
     if pa.types.is_nested(arrow_type) or has_media(arrow_type):
         return False
     return not isinstance(arrow_type, pa.BaseExtensionType) and not pa.types.is_null(arrow_type)
 
 
-def can_keep(name: str) -> bool:
+def is_keepable_name(name: str) -> bool:
     """Whether an index can hold a column of that name beside its own."""
     return name not in INTERNAL and name not in RESULT_COLUMNS and not {*".`"} & {*name}
 
 
-def can_hold(arrow_type: pa.DataType) -> bool:
+def is_keepable_type(arrow_type: pa.DataType) -> bool:
     """Whether an index can hold values of that type if it is asked to: also Json, as text, and bytes."""
-    return is_plain(arrow_type) or is_json(arrow_type) or str(arrow_type) in ("binary", "large_binary")
+    return is_plain_type(arrow_type) or is_json(arrow_type) or str(arrow_type) in ("binary", "large_binary")
 
 
 def as_stored(array: pa.Array) -> pa.Array:

@@ -52,7 +52,7 @@ def connect(uri: str, storage_options: Mapping[str, str] | None) -> DBConnection
     return connection
 
 
-def generation(spec: IndexSpec, *, simulated: bool, empty: bool = False) -> str:
+def table_name(spec: IndexSpec, *, simulated: bool, empty: bool = False) -> str:
     """The name of the index's table: another one as soon as the embedding function, the metric or the key is another.
 
     Vectors that a simulator invented have one of their own: they are not compared with the API's.
@@ -60,7 +60,7 @@ def generation(spec: IndexSpec, *, simulated: bool, empty: bool = False) -> str:
     return f"{spec.name}-{spec.identity}{SIMULATED if simulated else ''}{EMPTY if empty else ''}"
 
 
-def generations(database: DBConnection, spec: IndexSpec) -> list[str]:
+def table_names(database: DBConnection, spec: IndexSpec) -> list[str]:
     """The names of all tables of that index, those included that another function or metric made."""
     names: list[str] = []
     token = None
@@ -73,18 +73,18 @@ def generations(database: DBConnection, spec: IndexSpec) -> list[str]:
 
 
 @contextmanager
-def reaching(uri: str, error: type[PxtError]) -> Iterator[None]:
+def lance_errors_as(uri: str, error: type[PxtError]) -> Iterator[None]:
     """Within the block, what LanceDB raises where it cannot read or write is raised as `error`, with the place."""
     try:
         yield
     except (OSError, RuntimeError, ValueError) as e:
         if isinstance(e, PxtError | NotImplementedError):  # ours, or a fault of ours
             raise
-        msg = f"the index at {uri} cannot be read or written: {said(e)}"
+        msg = f"the index at {uri} cannot be read or written: {lance_error_message(e)}"
         raise error(msg) from e
 
 
-def tried_again(action: Callable[[], T], pause: Callable[[float], object] = time.sleep) -> T:
+def retry_conflicts(action: Callable[[], T], pause: Callable[[float], object] = time.sleep) -> T:
     """What an action gives that two processes may be at once, of which LanceDB lets one through."""
     for attempt in range(_ATTEMPTS - 1):
         try:
@@ -94,17 +94,17 @@ def tried_again(action: Callable[[], T], pause: Callable[[float], object] = time
     return action()
 
 
-def literal(text: str) -> str:
+def sql_literal(text: str) -> str:
     """Text as a literal of SQL."""
     return "'" + text.replace("'", "''") + "'"
 
 
-def among(column: str, values: Sequence[str]) -> str:
+def sql_in(column: str, values: Sequence[str]) -> str:
     """The filter that a column of texts has one of these values."""
-    return f"{column} IN ({', '.join(map(literal, values))})" if values else "false"
+    return f"{column} IN ({', '.join(map(sql_literal, values))})" if values else "false"
 
 
-def said(error: Exception) -> str:
+def lance_error_message(error: Exception) -> str:
     """What LanceDB says of an error, without the places in its source and its own list of columns."""
     return str(error).partition("\n")[0].partition(", /")[0].partition(" Valid fields are")[0].strip()
 

@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING, Any
 from pxt_assets.errors import CellError, RunError, SearchError
 from pxt_assets.expressions.expr import Shape
 from pxt_assets.expressions.walk import calls, with_functions
-from pxt_assets.index.lance import reaching
-from pxt_assets.index.search import Search, check_search, nearest
+from pxt_assets.index.lance import lance_errors_as
+from pxt_assets.index.search import Search, check_search, nearest_rows
 from pxt_assets.index.spec import IndexSpec
-from pxt_assets.index.stored import StoredIndex
+from pxt_assets.index.stored_index import StoredIndex
 from pxt_assets.local.local_call import LocalCall, as_json, call_function
 from pxt_assets.values.types import ColumnType, Json
 
@@ -60,14 +60,16 @@ class EmbeddingLookup:
         digest = hashlib.blake2b(asked.encode("utf-8", "surrogatepass"), digest_size=8).hexdigest()
         return f"{self.name}:{digest}:{self._contents}"
 
-    def bound(self, indexes: EmbeddingIndexes) -> EmbeddingLookup:
+    def bind_to(self, indexes: EmbeddingIndexes) -> EmbeddingLookup:
         """The function over the index as it is stored now. Raises RunError where it never was."""
         try:
-            with reaching(indexes.base_path, RunError):
+            with lance_errors_as(indexes.base_path, RunError):
                 # a snapshot: what names the cells is what they are made of
-                stored = indexes.existing(self.index).snapshot()
+                stored = indexes.stored_index(self.index).snapshot()
                 bound = EmbeddingLookup(self.index, self._search, self._columns, stored)
-                check_search(stored, bound._asked)  # what would fail every row need not wait for one
+                check_search(
+                    stored, bound._resolved_search
+                )  # what would fail every row need not wait for one
         except SearchError as e:
             raise RunError(str(e)) from e
         return bound
@@ -96,7 +98,7 @@ class EmbeddingLookup:
         return list(values)
 
     @property
-    def _asked(self) -> Search:
+    def _resolved_search(self) -> Search:
         """What is asked for of the stored index: without further word the column that is searched."""
         columns = self._columns
         if columns is None:
@@ -109,7 +111,9 @@ class EmbeddingLookup:
         import numpy as np
 
         assert self._stored is not None
-        found = nearest(self._stored, [np.frombuffer(vector, "<f4") for vector in vectors], self._asked)
+        found = nearest_rows(
+            self._stored, [np.frombuffer(vector, "<f4") for vector in vectors], self._resolved_search
+        )
         values: list[Any] = [[] for _ in vectors]
         for row in as_json(found.to_pylist()):
             values[row.pop("query")].append(row)
@@ -125,4 +129,4 @@ def with_stored_indexes(expr: object, indexes: EmbeddingIndexes | None) -> objec
     """The expression with its lookups bound to the indexes as they are stored now. Raises RunError."""
     if indexes is None:
         return expr
-    return with_functions(expr, lambda f: f.bound(indexes) if isinstance(f, EmbeddingLookup) else f)
+    return with_functions(expr, lambda f: f.bind_to(indexes) if isinstance(f, EmbeddingLookup) else f)

@@ -7,11 +7,11 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from pxt_assets.errors import SearchError, did_you_mean
-from pxt_assets.index.kept_columns import can_keep
-from pxt_assets.index.lance import among, said
+from pxt_assets.index.kept_columns import is_keepable_name
+from pxt_assets.index.lance import lance_error_message, sql_in
 from pxt_assets.index.spec import PARTITION, RESULT_COLUMNS, ROW, VECTOR, IndexSpec, Metric
-from pxt_assets.index.stored import StoredIndex
-from pxt_assets.index.vector_index import DISTANCES, VectorIndex, approximate, vector_index
+from pxt_assets.index.stored_index import StoredIndex
+from pxt_assets.index.vector_index import DISTANCES, VectorIndex, approximate_search, vector_index
 
 if TYPE_CHECKING:
     import numpy as np
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     Vector = npt.NDArray[np.float32]
 
 _QUERIES_AT_ONCE = 64
-_MANY = 10_000
+_LARGE_K = 10_000
 """Rows from which on it is looked how many there are: LanceDB sets aside room for as many as are asked for."""
 
 
@@ -40,7 +40,7 @@ class Search:
         return self.where is not None or self.partitions is not None
 
 
-def checked_search(
+def parse_search(
     label: str,
     k: object,
     where: object,
@@ -54,7 +54,7 @@ def checked_search(
     if where is not None and (not isinstance(where, str) or not where.strip()):
         msg = f"{label}: got where={where!r}, allowed: SQL over the columns that the index keeps, or None"
         raise SearchError(msg)
-    if where is not None and not _is_closed(where):
+    if where is not None and not _is_balanced_sql(where):
         msg = f"{label}: got where={where!r}, in which a parenthesis or a quote is left open or closed too often, or a comment begins"
         raise SearchError(msg)
     if isinstance(columns, str) or not all(isinstance(name, str) for name in columns):
@@ -69,7 +69,7 @@ def checked_search(
     return Search(k, where, tuple(columns), keys)
 
 
-def _is_closed(where: str) -> bool:
+def _is_balanced_sql(where: str) -> bool:
     """Whether SQL ends where it seems to: LanceDB puts it into parentheses, beside other filters."""
     depth, quote, last = 0, "", ""
     for character in where:
@@ -88,7 +88,7 @@ def _is_closed(where: str) -> bool:
     return not quote and depth == 0
 
 
-def nearest(stored: StoredIndex, vectors: Sequence[Vector], search: Search) -> pa.Table:
+def nearest_rows(stored: StoredIndex, vectors: Sequence[Vector], search: Search) -> pa.Table:
     """The rows nearest to each vector: `query`, its number, then keys, `score` and columns as asked for.
 
     Raises SearchError for columns that the index does not keep, a filter that it cannot read, and vectors of another
@@ -97,24 +97,24 @@ def nearest(stored: StoredIndex, vectors: Sequence[Vector], search: Search) -> p
     import pyarrow as pa
 
     spec, schema = stored.spec, stored.schema
-    shown = _shown(stored, schema, search)
-    if search.k > _MANY:
+    shown = _result_columns(stored, schema, search)
+    if search.k > _LARGE_K:
         search = replace(search, k=min(search.k, max(stored.table.count_rows(), 1)))
     if VECTOR not in schema.names or not vectors:
-        return _none(spec, schema, search.columns)
-    _check(spec, vectors, schema.field(VECTOR).type.list_size)
+        return _empty_result(spec, schema, search.columns)
+    _check_query_vectors(spec, vectors, schema.field(VECTOR).type.list_size)
     built = vector_index(stored, schema)
     found: list[pa.Table] = []
     for start in range(0, len(vectors), _QUERIES_AT_ONCE):
         some = [*vectors[start : start + _QUERIES_AT_ONCE]]
-        rows = _searched(stored, some, search, shown, built, everywhere=search.is_filtered)
+        rows = _search_lance(stored, some, search, shown, built, everywhere=search.is_filtered)
         if built is not None and not search.is_filtered and rows.num_rows < search.k * len(some):
-            rows = _searched(stored, some, search, shown, built, everywhere=True)
-        found.append(_result(rows, spec, search.columns, start))
+            rows = _search_lance(stored, some, search, shown, built, everywhere=True)
+        found.append(_result_table(rows, spec, search.columns, start))
     return pa.concat_tables(found)
 
 
-def _searched(
+def _search_lance(
     stored: StoredIndex,
     vectors: list[Vector],
     search: Search,
@@ -131,13 +131,13 @@ def _searched(
     query = (
         query.bypass_vector_index()
         if built is None
-        else approximate(query, built, search.k, everywhere=everywhere)
+        else approximate_search(query, built, search.k, everywhere=everywhere)
     )
     if search.partitions is not None:
-        query = query.where(among(PARTITION, search.partitions))
+        query = query.where(sql_in(PARTITION, search.partitions))
     if search.where is not None:
         query = query.where(search.where)
-    rows = _answered(query, stored, search)
+    rows = _run_query(query, stored, search)
     if "query_index" not in rows.column_names:  # of one query
         rows = rows.append_column("query_index", pa.array([0] * rows.num_rows, pa.int32()))
     return rows
@@ -145,13 +145,13 @@ def _searched(
 
 def check_search(stored: StoredIndex, search: Search) -> None:
     """Refuses columns that the index does not keep, and a filter that it cannot read. Raises SearchError."""
-    _shown(stored, stored.schema, search)
+    _result_columns(stored, stored.schema, search)
     if search.where is not None:
         query = stored.table.search().select([ROW]).limit(1).where(search.where)
-        _answered(query, stored, search)
+        _run_query(query, stored, search)
 
 
-def _answered(query: Any, stored: StoredIndex, search: Search) -> pa.Table:
+def _run_query(query: Any, stored: StoredIndex, search: Search) -> pa.Table:
     """What LanceDB answers. Raises SearchError where it cannot read the filter."""
     try:
         return query.to_arrow()
@@ -159,19 +159,19 @@ def _answered(query: Any, stored: StoredIndex, search: Search) -> pa.Table:
         if search.where is None:
             raise
         msg = (
-            f"{stored.spec.label}: where={search.where!r} cannot be applied: {said(e)}; the index keeps the columns "
+            f"{stored.spec.label}: where={search.where!r} cannot be applied: {lance_error_message(e)}; the index keeps the columns "
             f"{', '.join([*stored.spec.key_columns, *stored.columns])}"
         )
         raise SearchError(msg) from e
 
 
-def _shown(stored: StoredIndex, schema: pa.Schema, search: Search) -> list[str]:
-    spec, kept = stored.spec, stored.kept_in(schema)
+def _result_columns(stored: StoredIndex, schema: pa.Schema, search: Search) -> list[str]:
+    spec, kept = stored.spec, stored.kept_columns_in(schema)
     for name in search.columns:
         if name not in kept and name not in spec.key_columns:
             near = did_you_mean(name, kept)
             todo = "to have it kept, name it in add_embedding_index(columns=[...])"
-            if not can_keep(name):
+            if not is_keepable_name(name):
                 todo = (
                     f"it cannot keep columns named {', '.join(RESULT_COLUMNS)}, which results have another use for, or with "
                     "dots: rename it upstream"
@@ -184,7 +184,7 @@ def _shown(stored: StoredIndex, schema: pa.Schema, search: Search) -> list[str]:
     return list(dict.fromkeys([PARTITION, *spec.key_columns, *search.columns]))
 
 
-def _check(spec: IndexSpec, vectors: Sequence[Vector], dim: int) -> None:
+def _check_query_vectors(spec: IndexSpec, vectors: Sequence[Vector], dim: int) -> None:
     import numpy as np
 
     for vector in vectors:
@@ -205,7 +205,7 @@ def _check(spec: IndexSpec, vectors: Sequence[Vector], dim: int) -> None:
             raise SearchError(msg)
 
 
-def _result(rows: pa.Table, spec: IndexSpec, columns: Sequence[str], start: int) -> pa.Table:
+def _result_table(rows: pa.Table, spec: IndexSpec, columns: Sequence[str], start: int) -> pa.Table:
     """Rows as LanceDB gave them, as they are told."""
     import numpy as np
     import pyarrow as pa
@@ -232,7 +232,7 @@ def _scores(distances: npt.NDArray[np.float32], metric: Metric) -> npt.NDArray[n
     return 1 - wide if metric == "ip" else np.clip(1 - wide, -1, 1)
 
 
-def _none(spec: IndexSpec, schema: pa.Schema, columns: Sequence[str]) -> pa.Table:
+def _empty_result(spec: IndexSpec, schema: pa.Schema, columns: Sequence[str]) -> pa.Table:
     """The result of no query, or of an index without rows."""
     import pyarrow as pa
 

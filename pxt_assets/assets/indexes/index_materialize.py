@@ -19,17 +19,17 @@ from pxt_assets.compute.claims.claim import claimed
 from pxt_assets.compute.partition.inputs import Inputs
 from pxt_assets.errors import PartitionError, RunError
 from pxt_assets.expressions.expr import ColumnRef
-from pxt_assets.index.embedding_indexes import remember
-from pxt_assets.index.kept_columns import can_keep, is_plain
-from pxt_assets.index.lance import reaching, said
+from pxt_assets.index.embedding_indexes import remember_last_used
+from pxt_assets.index.kept_columns import is_keepable_name, is_plain_type
+from pxt_assets.index.lance import lance_error_message, lance_errors_as
 from pxt_assets.index.partition_rows import IndexRows
-from pxt_assets.index.vector_index import VectorIndex, maintain, vector_index
-from pxt_assets.index.write import Written, write_partition
+from pxt_assets.index.vector_index import VectorIndex, maintain_vector_index, vector_index
+from pxt_assets.index.write import PartitionUpdate, write_partition
 from pxt_assets.local.threads import run_in_thread
 
 if TYPE_CHECKING:
     from pxt_assets.index.embedding_indexes import EmbeddingIndexes
-    from pxt_assets.index.stored import StoredIndex
+    from pxt_assets.index.stored_index import StoredIndex
     from pxt_assets.storage.rows import Rows
     from pxt_assets.storage.store import ColumnStore
 
@@ -41,7 +41,7 @@ Result = dg.MaterializeResult[Any] | dg.AssetCheckResult
 class _Done:
     """A partition that the index holds now."""
 
-    written: Written
+    written: PartitionUpdate
     kept: Sequence[ColumnRef]
     seconds: float
 
@@ -65,7 +65,7 @@ class IndexMaterialization:
 
     def results(self) -> Iterator[Result]:
         """What the step yields. Raises dg.Failure."""
-        remember(self._index, self._indexes)
+        remember_last_used(self._index, self._indexes)
         try:
             error: RunError | None = None
             try:
@@ -86,7 +86,7 @@ class IndexMaterialization:
         yield self._check()
 
     async def _write(self) -> None:
-        with reaching(self._indexes.base_path, RunError):
+        with lance_errors_as(self._indexes.base_path, RunError):
             database = await run_in_thread(self._indexes.database, self._index)
         for partition in self._keys:
             started = time.monotonic()
@@ -98,7 +98,7 @@ class IndexMaterialization:
                 ):
                     with inputs.held():
                         await run_in_thread(inputs.check)
-                        with reaching(database.uri, RunError):
+                        with lance_errors_as(database.uri, RunError):
                             self._stored, written = await run_in_thread(
                                 write_partition, database, self._index, rows, partition
                             )
@@ -132,7 +132,7 @@ class IndexMaterialization:
         return [
             ColumnRef(index.table, index.table, field.name)
             for field in schema
-            if is_plain(field.type) and can_keep(field.name) and field.name not in left_out
+            if is_plain_type(field.type) and is_keepable_name(field.name) and field.name not in left_out
         ]
 
     def _record_all(self) -> Result | None:
@@ -140,15 +140,15 @@ class IndexMaterialization:
         if self._stored is None or not self._done:
             return None
         stored = self._stored
-        with reaching(stored.uri, RunError):
+        with lance_errors_as(stored.uri, RunError):
             built = self._maintained(stored)
-            page = index_page(stored, built, stored.drop_older())
+            page = index_page(stored, built, stored.drop_older_tables())
         several = len(self._keys) > 1
         result: Result = result_of_logged(self._index.key)
         for partition, done in self._done.items():
             self._context.log.info(written_line(done.written, page, self._label(partition)))
             metadata = self._metadata(partition, done, page)
-            version = done.written.scanned.version
+            version = done.written.scan.version
             if several:
                 log_materialization(
                     self._context,
@@ -166,11 +166,11 @@ class IndexMaterialization:
     def _maintained(self, stored: StoredIndex) -> VectorIndex | None:
         """The approximate index, brought up to date; as it was, if another run writes to the index just now."""
         try:
-            return maintain(stored, self._indexes.vector_index_rows)
+            return maintain_vector_index(stored, self._indexes.vector_index_rows)
         except (OSError, RuntimeError, ValueError) as e:
             self._context.log.warning(
                 f"{self._index.label}: the rows are written, but files could not be compacted, nor the vector index brought up "
-                f"to date ({said(e)}); the next run tries again, and until then searches take longer"
+                f"to date ({lance_error_message(e)}); the next run tries again, and until then searches take longer"
             )
             return vector_index(stored)
 
@@ -191,13 +191,13 @@ class IndexMaterialization:
         null = failed = zero = 0
         named: list[str] = []
         for partition, done in self._done.items():
-            scanned = done.written.scanned
+            scanned = done.written.scan
             null, failed, zero = (
                 null + scanned.null - scanned.failed,
                 failed + scanned.failed,
-                zero + scanned.zeros,
+                zero + scanned.zero_vectors,
             )
-            named += [f"{key} in {partition}" if partition else key for key in scanned.zero]
+            named += [f"{key} in {partition}" if partition else key for key in scanned.zero_vector_keys]
         said = [
             f"{null} rows have no vector, since their {self._index.column._column} is null" if null else "",
             f"of {failed} rows the vector could not be computed" if failed else "",

@@ -16,8 +16,8 @@ from pxt_assets.errors import DefinitionError, SearchError
 from pxt_assets.expressions.expr import Call, ColumnRef, Expr
 from pxt_assets.expressions.function import Function
 from pxt_assets.expressions.walk import code
-from pxt_assets.index.embedder import Embedder, Embedders, embedders, space_of
-from pxt_assets.index.embedding_indexes import EmbeddingIndexes, last_used
+from pxt_assets.index.embedder import Embedder, Embedders, embedders_from_options, space_of
+from pxt_assets.index.embedding_indexes import EmbeddingIndexes, last_used_indexes
 from pxt_assets.index.spec import IndexSpec, Metric, check_metric, check_names
 from pxt_assets.values.types import Array, Image, String, type_name
 
@@ -180,7 +180,7 @@ class TableIndexes:
     ) -> pa.Table:
         """The rows of the column's index that are nearest to a query. Raises SearchError."""
         spec = self._spec_over(column, idx_name)
-        place = last_used(spec) if indexes is None else indexes
+        place = last_used_indexes(spec) if indexes is None else indexes
         if not isinstance(place, EmbeddingIndexes):
             msg = f"{spec.label}: got indexes={type(place).__name__}, allowed: an EmbeddingIndexes resource"
             raise SearchError(msg)
@@ -237,7 +237,7 @@ def _embedder_of_rows(column: ColumnRef, given: Embedders, where: str) -> Embedd
         )
         raise DefinitionError(msg)
     modality: Literal["text", "image"] = "image" if issubclass(kind, Image) else "text"
-    embedder = given.of(modality)
+    embedder = given.for_modality(modality)
     if embedder is None:
         option = "string_embed" if modality == "text" else "image_embed"
         msg = (
@@ -256,6 +256,6 @@ def _embedders_by(call: Call) -> Embedders:
         return Embedders()
     fixed = {name: value for name, value in call._arguments.items() if name != inputs[0]}
     try:
-        return embedders(function if function._fixed else function.using(**fixed), None, None)
+        return embedders_from_options(function if function._fixed else function.using(**fixed), None, None)
     except DefinitionError:  # it wants more than a query
         return Embedders()

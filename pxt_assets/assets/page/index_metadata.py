@@ -10,11 +10,11 @@ import dagster as dg
 
 from pxt_assets.assets.page.preview import escaped
 from pxt_assets.expressions.expr import ColumnRef
-from pxt_assets.index.search import Search, nearest
+from pxt_assets.index.search import Search, nearest_rows
 from pxt_assets.index.spec import ROW, VECTOR, IndexSpec
-from pxt_assets.index.stored import StoredIndex
-from pxt_assets.index.vector_index import KIND, NEAREST, VectorIndex
-from pxt_assets.index.write import Written
+from pxt_assets.index.stored_index import StoredIndex
+from pxt_assets.index.vector_index import INDEX_TYPE, RECALL_NEIGHBOURS, VectorIndex
+from pxt_assets.index.write import PartitionUpdate
 from pxt_assets.values.types import schema_entries
 
 _EXAMPLES = 3
@@ -35,7 +35,7 @@ class IndexPage:
     @property
     def kind(self) -> str:
         """How it is searched."""
-        return "exact" if self.built is None else KIND
+        return "exact" if self.built is None else INDEX_TYPE
 
 
 def index_page(stored: StoredIndex, built: VectorIndex | None, older: Sequence[str]) -> IndexPage:
@@ -47,7 +47,7 @@ def index_page(stored: StoredIndex, built: VectorIndex | None, older: Sequence[s
 def index_metadata(
     spec: IndexSpec,
     stored: StoredIndex,
-    written: Written,
+    written: PartitionUpdate,
     page: IndexPage,
     kept: Sequence[ColumnRef],
     *,
@@ -55,7 +55,7 @@ def index_metadata(
     partitioned: bool,
 ) -> dict[str, Any]:
     """The metadata of one partition's materialization."""
-    scanned = written.scanned
+    scanned = written.scan
     count = "dagster/partition_row_count" if partitioned else "dagster/row_count"
     said: dict[str, Any] = {
         "pxt/preview": dg.MetadataValue.md(page.examples),
@@ -73,7 +73,7 @@ def index_metadata(
         "pxt/rows_removed": written.removed,
         "pxt/rows_null": scanned.null - scanned.failed,
         "pxt/rows_failed": scanned.failed,
-        "pxt/rows_zero": scanned.zeros,
+        "pxt/rows_zero": scanned.zero_vectors,
         "pxt/seconds": seconds,
     }
     if stored.dim is not None:
@@ -81,7 +81,7 @@ def index_metadata(
         said["pxt/recall_at_10"] = 1.0 if page.built is None else page.built.recall
     if page.built is not None:
         said["pxt/recall_measured"] = (
-            f"{page.built.sample} searches for the {NEAREST} nearest rows against exact ones, when the vector index was built "
+            f"{page.built.sample} searches for the {RECALL_NEIGHBOURS} nearest rows against exact ones, when the vector index was built "
             f"of {page.built.rows:,} rows; {page.built.probes} clusters are looked into"
         )
     if page.older:
@@ -101,10 +101,10 @@ def _lineage(spec: IndexSpec, kept: Sequence[ColumnRef]) -> dg.TableColumnLineag
     )
 
 
-def written_line(written: Written, page: IndexPage, label: str) -> str:
+def written_line(written: PartitionUpdate, page: IndexPage, label: str) -> str:
     """What was done, as a line for a log."""
-    scanned = written.scanned
-    left_out = scanned.null + scanned.zeros
+    scanned = written.scan
+    left_out = scanned.null + scanned.zero_vectors
     return (
         f"{label}: {scanned.count} rows, {written.written} written, {written.unchanged} unchanged, {written.removed} removed, "
         f"{left_out} without a vector to find them by; the index holds {page.rows:,} rows, {page.kind} search"
@@ -122,7 +122,7 @@ def examples(stored: StoredIndex, rows: int) -> str:
     taken = stored.table.take_offsets(offsets).select([*spec.key_columns, *shown, VECTOR, ROW]).to_arrow()
     taken = taken.filter(taken[VECTOR].is_valid())
     vectors = [row.values.to_numpy() for row in taken[VECTOR]]
-    found = nearest(stored, vectors, Search(k=_NEIGHBOURS + 1, columns=tuple(shown))).to_pylist()
+    found = nearest_rows(stored, vectors, Search(k=_NEIGHBOURS + 1, columns=tuple(shown))).to_pylist()
     lines = ["| looked for | nearest | score |", "| --- | --- | --- |"]
     for query, row in enumerate(taken.drop_columns([VECTOR, ROW]).to_pylist()):
         others = [one for one in found if one["query"] == query and not _same(one, row, spec)]

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 from pxt_assets.compute.cells.digest_index import digests_of
 from pxt_assets.errors import PartitionError
-from pxt_assets.index.lance import SIMULATED, among, generation, generations, tried_again
+from pxt_assets.index.lance import SIMULATED, retry_conflicts, sql_in, table_name, table_names
 from pxt_assets.index.spec import DIGEST, INTERNAL, PARTITION, ROW, VECTOR, IndexSpec
 
 if TYPE_CHECKING:
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from pxt_assets.compute.cells.digest_index import Digests
 
-_FOUND, _GONE = f"{DIGEST} IS NOT NULL", f"{DIGEST} IS NULL"
+_IS_SEARCHABLE, _IS_MARKED_FOR_REMOVAL = f"{DIGEST} IS NOT NULL", f"{DIGEST} IS NULL"
 """Which rows can be found, and which are marked for removal."""
 _COMMIT_BYTES = 256 * 2**20
 """Changed rows that one commit replaces: LanceDB holds them several times."""
@@ -44,9 +44,9 @@ class StoredIndex:
     @classmethod
     def open(cls, spec: IndexSpec, database: DBConnection, *, simulated: bool) -> StoredIndex | None:
         """The index, also one that never had a row; None where it was never written, or is being made just now."""
-        there = generations(database, spec)
+        there = table_names(database, spec)
         for empty in (False, True):
-            name = generation(spec, simulated=simulated, empty=empty)
+            name = table_name(spec, simulated=simulated, empty=empty)
             if name in there:
                 try:
                     return cls(spec, database, database.open_table(name))
@@ -65,13 +65,13 @@ class StoredIndex:
         def made() -> StoredIndex:
             found = cls.open(spec, database, simulated=simulated)
             if found is None or (found.dim is None and not is_empty):
-                name = generation(spec, simulated=simulated, empty=is_empty)
+                name = table_name(spec, simulated=simulated, empty=is_empty)
                 found = cls(spec, database, database.create_table(name, schema=schema, exist_ok=True))
             if not is_empty:
                 found._add_missing(schema)
             return found
 
-        return tried_again(made)
+        return retry_conflicts(made)
 
     @property
     def uri(self) -> str:
@@ -86,9 +86,9 @@ class StoredIndex:
     @property
     def columns(self) -> list[str]:
         """The columns that are kept beside keys and vectors."""
-        return self.kept_in(self.schema)
+        return self.kept_columns_in(self.schema)
 
-    def kept_in(self, schema: pa.Schema) -> list[str]:
+    def kept_columns_in(self, schema: pa.Schema) -> list[str]:
         """The same, of a schema that was read before."""
         internal = {*INTERNAL, *self.spec.key_columns}
         return [name for name in schema.names if name not in internal]
@@ -107,7 +107,7 @@ class StoredIndex:
 
     def count(self) -> int:
         """Rows that can be found."""
-        return self.table.count_rows(_FOUND)
+        return self.table.count_rows(_IS_SEARCHABLE)
 
     def partitions(self) -> set[str]:
         """The partitions that it holds rows of."""
@@ -122,7 +122,7 @@ class StoredIndex:
 
         parts = [
             (digests_of(batch[ROW]), digests_of(batch[DIGEST]))
-            for batch in self._read([ROW, DIGEST], f"{_FOUND} AND {among(PARTITION, [partition])}")
+            for batch in self._read([ROW, DIGEST], f"{_IS_SEARCHABLE} AND {sql_in(PARTITION, [partition])}")
             if batch.num_rows
         ]
         none = np.empty(0, "S16")
@@ -134,7 +134,7 @@ class StoredIndex:
     def version(self) -> str:
         """Changes with the rows that can be found and what they hold, not with how they are stored."""
         total = ContentVersion()
-        for batch in self._read([DIGEST], _FOUND):
+        for batch in self._read([DIGEST], _IS_SEARCHABLE):
             total.add(digests_of(batch[DIGEST]))
         return total.hexdigest()
 
@@ -188,25 +188,25 @@ class StoredIndex:
         if held:
             self._merge(pa.Table.from_batches(held, schema))
         if gone.num_rows:
-            tried_again(self.remove_gone)
+            retry_conflicts(self.remove_marked_rows)
 
-    def remove_gone(self) -> None:
+    def remove_marked_rows(self) -> None:
         """Removes what a crash may have left marked for removal, which cannot be found any more."""
-        if self.table.count_rows(_GONE):
-            self.table.delete(_GONE)
+        if self.table.count_rows(_IS_MARKED_FOR_REMOVAL):
+            self.table.delete(_IS_MARKED_FOR_REMOVAL)
 
     @property
     def simulated(self) -> bool:
         """Whether a simulator invented its vectors."""
         return SIMULATED in self.table.name
 
-    def drop_older(self) -> list[str]:
+    def drop_older_tables(self) -> list[str]:
         """Drops the generations of the index all of whose partitions this one has. Gives the names of the others.
 
         Nothing that a simulator invented takes the place of what was paid for.
         """
         ours, left = self.partitions(), []
-        for name in generations(self._database, self.spec):
+        for name in table_names(self._database, self.spec):
             if name == self.table.name or (self.simulated and SIMULATED not in name):
                 continue
             other = StoredIndex(self.spec, self._database, self._database.open_table(name))
@@ -252,7 +252,7 @@ class ContentVersion:
         return f"{self._sums[0]:016x}{self._sums[1]:016x}{self._rows:x}"
 
 
-def cast_to(batch: pa.RecordBatch, schema: pa.Schema, where: str) -> pa.RecordBatch:
+def cast_batch(batch: pa.RecordBatch, schema: pa.Schema, where: str) -> pa.RecordBatch:
     """The batch with the columns of the schema, null where it lacks one. Raises PartitionError where one does not fit."""
     import pyarrow as pa
 
