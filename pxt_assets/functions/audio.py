@@ -22,17 +22,17 @@ from pxt_assets.values.sniff import AUDIO_FORMATS
 from pxt_assets.values.types import Audio, Json
 
 _RAW_FORMAT = "pcm"
-"""The one format of speech that has no header to tell it by."""
+"""The one format of speech without a header to recognize it by."""
 _SNIFFED_NAMES = {"opus": "ogg"}
-"""Formats of speech by what they are told to be by their first bytes, where that is another name."""
+"""The names that formats of speech are recognized as by their first bytes, if these differ."""
 _MODEL_CHARGED_BY_CHARACTER = "tts-1"
 """Source: https://platform.openai.com/docs/pricing; no answer states what a text read aloud costs."""
 _BYTES_PER_SECOND = 8_000
-"""Of a recording, if it is an mp3 of 64 kbit/s."""
+"""Bytes a second of a recording, taken to be an mp3 of 64 kbit/s."""
 _TOKENS_PER_SECOND = 10
 """Source: https://platform.openai.com/docs/guides/speech-to-text"""
 _TEXT_FORMATS = ("text", "srt", "vtt")
-"""Formats of transcripts whose answers are no JSON."""
+"""Formats of transcripts that are sent as plain text, not as JSON."""
 _STRING_SHAPE = {"type": "string"}
 _NUMBER_SHAPE = {"type": "number"}
 _SHAPE = {
@@ -60,16 +60,16 @@ _SHAPE = {
 }
 
 
-def _parse_speech(body: bytes, asked: Mapping[str, Any]) -> Parsed:
-    wanted = str(asked.get("response_format") or "mp3")
+def _parse_speech(body: bytes, request: Mapping[str, Any]) -> Parsed:
+    wanted = str(request.get("response_format") or "mp3")
     sound = Media(body)
     if not body or (sound.format not in AUDIO_FORMATS and (wanted != _RAW_FORMAT or _is_json(body))):
         msg = f"the answer holds no {wanted}"
         raise ValueError(msg)
-    told = _SNIFFED_NAMES.get(wanted, wanted)
-    suffix = wanted if sound.format in (None, told) else sound.format  # some servers know one format alone
-    model = str(asked["model"])
-    usage = _speech_usage(asked) if model.startswith(_MODEL_CHARGED_BY_CHARACTER) else None
+    sniffed = _SNIFFED_NAMES.get(wanted, wanted)
+    suffix = wanted if sound.format in (None, sniffed) else sound.format  # some servers know one format alone
+    model = str(request["model"])
+    usage = _speech_usage(request) if model.startswith(_MODEL_CHARGED_BY_CHARACTER) else None
     return Parsed([Media(body, f"speech.{suffix}")], usage, model)
 
 
@@ -78,7 +78,7 @@ def _speech_usage(body: Mapping[str, Any]) -> Usage:
 
 
 def _recording_usage(body: Mapping[str, Any]) -> Usage:
-    """What a recording is charged for, its length guessed by its size."""
+    """The usage that a recording is charged for, its length estimated from its size."""
     seconds = body["file"].size / _BYTES_PER_SECOND
     if str(body["model"]).startswith("whisper"):
         return Usage(seconds=seconds)
@@ -94,21 +94,21 @@ def _is_json(body: bytes) -> bool:
     return True
 
 
-def _parse_transcript(body: bytes, asked: Mapping[str, Any]) -> Parsed:
-    wanted = asked.get("response_format")
+def _parse_transcript(body: bytes, request: Mapping[str, Any]) -> Parsed:
+    wanted = request.get("response_format")
     if wanted in _TEXT_FORMATS and not (wanted != "text" and body[:1] == b"{" and _is_json(body)):
         text = _transcript_text(body, str(wanted))
-        return Parsed([{wanted: text}], None, str(asked["model"]))
-    # some servers know JSON alone, and what they heard is paid for
+        return Parsed([{wanted: text}], None, str(request["model"]))
+    # some servers answer with JSON alone, and the transcript is paid for
     answer = json.loads(body)
     if not isinstance(answer, dict) or not isinstance(answer.get("text"), str):
         msg = "the answer has no `text`"
         raise ValueError(msg)
-    return Parsed([answer], usage_of(answer), model_of(answer) or str(asked["model"]))
+    return Parsed([answer], usage_of(answer), model_of(answer) or str(request["model"]))
 
 
 def _transcript_text(body: bytes, wanted: str) -> str:
-    """A transcript that is no JSON. Raises ValueError for a proxy's page."""
+    """A transcript that is sent as text. Raises ValueError for a proxy's HTML page."""
     text = body.decode("utf-8-sig")
     if text.lstrip()[:14].lower().startswith(("<!doctype html", "<html")):
         msg = f"the answer holds no {wanted}"

@@ -65,7 +65,7 @@ _SHAPE = {
 }
 
 
-def _parse(body: bytes, _asked: Mapping[str, Any]) -> Parsed:
+def _parse(body: bytes, _request: Mapping[str, Any]) -> Parsed:
     answer = json.loads(body)
     if not isinstance(answer, dict) or not isinstance(answer.get("choices"), list):
         msg = "the answer has no `choices`"
@@ -103,6 +103,7 @@ def _adapt(arguments: dict[str, Any]) -> AdaptedCall:
 
 
 def _requested_format(wanted: Any) -> tuple[ResponseFormat, Any]:
+    """The format that `response_format` asks for, and what is sent as `response_format`."""
     form = parse_response_format(wanted)
     return form, form.chat
 

@@ -1,4 +1,4 @@
-"""How a function of the API is declared: the class, its decorator, and what all their bodies share."""
+"""Declaring a function of the API: its class, its decorator, and helpers for building requests and reading answers."""
 
 from __future__ import annotations
 
@@ -18,18 +18,18 @@ from pxt_assets.values.types import ColumnType
 P = ParamSpec("P")
 
 _MAX_TOKEN_COUNT = 2**53
-"""More than any answer has, and as much as columns and prices can hold."""
+"""The most tokens that are read from an answer: more than any has, and still an exact number in columns and prices."""
 
 
 @dataclass(frozen=True)
 class AdaptedCall:
-    """A call's arguments as JSON, where a user gave objects: tools, models of answers."""
+    """A call whose arguments are JSON in place of the objects that a user gave: tools, pydantic models."""
 
     arguments: dict[str, Any]
     shape: Shape | None = None
-    """What is known of the value, where the arguments tell more than the function."""
+    """The value's shape, if the arguments tell more of it than the function; None otherwise."""
     settle: Callable[[Any], Any] | None = None
-    """What is made of each answer's value."""
+    """Makes the cell's value of an answer's; None to keep that."""
 
 
 class ApiFunction(Function[P]):
@@ -56,7 +56,7 @@ class ApiFunction(Function[P]):
 
     @property
     def version(self) -> str:
-        """What a code version says of the function."""
+        """The endpoint's path, which is part of a column's code version."""
         return self.endpoint.path
 
     def ask(self, arguments: Mapping[str, Any]) -> Request:
@@ -72,7 +72,7 @@ class ApiFunction(Function[P]):
             request.check()
         except UnicodeEncodeError:
             return self.ask(_with_encodable_text(arguments))
-        except (TypeError, ValueError) as e:  # what JSON cannot hold
+        except (TypeError, ValueError) as e:  # a value that JSON cannot hold
             raise CellError(type(e).__name__, f"{self.name}: {e}") from e
         return request
 
@@ -100,7 +100,7 @@ def api_function(
     shape: Shape | None = None,
     adapt: Callable[[dict[str, Any]], AdaptedCall] | None = None,
 ) -> Callable[[Callable[P, Mapping[str, Any]]], ApiFunction[P]]:
-    """Makes a function of the API out of a plain function that builds its request's body."""
+    """Makes a function of the API from a plain function that builds a request's body."""
 
     def declare(build: Callable[P, Mapping[str, Any]]) -> ApiFunction[P]:
         return ApiFunction(build, endpoint=endpoint, returns=returns, shape=shape, adapt=adapt)
@@ -109,7 +109,7 @@ def api_function(
 
 
 def constant_media(value: Any) -> Any:
-    """A constant that is given where an image or a sound stands, PIL images and bytes as Media."""
+    """A constant argument for an image or audio: PIL images and bytes as Media, others unchanged."""
     if isinstance(value, bytes | bytearray):
         return Media(bytes(value))
     return Media(encoded(value)) if is_image(value) else value
@@ -125,7 +125,7 @@ def _with_encodable_text(value: Any) -> Any:
 
 
 def short_repr(value: object) -> str:
-    """A value as an error message shows it: its type and its beginning."""
+    """A value for an error message: its type and the first 60 characters of its repr."""
     text = repr(value)
     return f"{type(value).__name__} {text[:60]}{'…' if len(text) > 60 else ''}"
 
@@ -145,7 +145,7 @@ def with_kwargs(body: Mapping[str, Any], model_kwargs: object, extra: Mapping[st
 
 
 def require_text(value: object, argument: str) -> str:
-    """The value, if it is text. Raises CellError."""
+    """The value unchanged. Raises CellError if it is not text."""
     if not isinstance(value, str):
         msg = (
             f"{argument}: got {short_repr(value)}, allowed: text or null; convert the column to text upstream"
@@ -155,7 +155,7 @@ def require_text(value: object, argument: str) -> str:
 
 
 def usage_of(answer: Mapping[str, Any]) -> Usage | None:
-    """The tokens that an answer states, None where it states none: a missing bill is no reason to lose the answer."""
+    """The usage that an answer states, None if it states none: a missing bill is no reason to lose the answer."""
     usage = answer.get("usage")
     if not isinstance(usage, Mapping):
         return None
@@ -177,7 +177,7 @@ def usage_of(answer: Mapping[str, Any]) -> Usage | None:
 
 
 def mapping_or_empty(value: object) -> Mapping[str, Any]:
-    """A part of an answer that should be an object; nothing where a server sends something else."""
+    """A part of an answer that should be an object; an empty one if a server sends something else."""
     return value if isinstance(value, Mapping) else {}
 
 
@@ -188,7 +188,7 @@ def model_of(answer: Mapping[str, Any]) -> str | None:
 
 
 def _token_count(value: object) -> int:
-    """A number of tokens; 0 for what is none, since an odd bill is no reason to lose the answer."""
+    """A number of tokens; 0 for any other value, since an odd bill is no reason to lose the answer."""
     if not isinstance(value, int) or isinstance(value, bool):
         return 0
     return min(max(value, 0), _MAX_TOKEN_COUNT)

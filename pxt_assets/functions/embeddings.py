@@ -27,14 +27,16 @@ MAX_TOKENS = 250_000.0
 
 
 def _pack(bodies: Sequence[Mapping[str, Any]]) -> Mapping[str, Any]:
-    """Vectors travel as base64: a third of the bytes of JSON floats, and a hundredth of the time to decode."""
+    """The body for several inputs. Vectors are asked for as base64: a third of the bytes of JSON floats, and a hundredth
+    of the time to decode.
+    """
     inputs = [body["input"] for body in bodies]
     return {**bodies[0], "input": inputs, "encoding_format": "base64"}
 
 
-def _parse(body: bytes, asked: Mapping[str, Any]) -> Parsed:
+def _parse(body: bytes, request: Mapping[str, Any]) -> Parsed:
     answer = json.loads(body)
-    cells = len(asked["input"])
+    cells = len(request["input"])
     data = answer.get("data") if isinstance(answer, dict) else None
     if (
         not isinstance(data, list)
@@ -48,7 +50,7 @@ def _parse(body: bytes, asked: Mapping[str, Any]) -> Parsed:
 
 
 def _vector(embedding: object) -> Any:
-    """`float32[dim]`, from base64 of little-endian floats, or from the list that some servers send all the same."""
+    """`float32[dim]`, from base64 of little-endian floats, or from the list that some servers send instead."""
     import numpy as np
 
     if isinstance(embedding, str):
@@ -56,7 +58,7 @@ def _vector(embedding: object) -> Any:
     else:
         try:
             vector = np.asarray(embedding, np.float32)
-        except TypeError as e:  # of what the list holds
+        except TypeError as e:  # the list holds something else than numbers
             raise ValueError(str(e)) from e
     if vector.ndim != 1 or not len(vector):
         msg = f"the answer holds {short_repr(embedding)} in place of a vector"

@@ -1,4 +1,4 @@
-"""`image_generations`, `image_edits`, `image_variations`: pictures of a prompt, or of another picture."""
+"""`image_generations`, `image_edits`, `image_variations`: images from a prompt or from another image."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from pxt_assets.values.sniff import IMAGE_FORMATS
 from pxt_assets.values.types import ImageData
 
 MAX_IMAGES = 16
-"""Images of one edit. Source: https://platform.openai.com/docs/api-reference/images/createEdit"""
+"""Images an edit. Source: https://platform.openai.com/docs/api-reference/images/createEdit"""
 _OUTPUT_TOKENS_PER_IMAGE = 4_160
 """Output tokens of a large image of high quality. Source: https://platform.openai.com/docs/guides/image-generation"""
 _DATA_URL = re.compile(r"data:image/[a-z+.-]+;base64,")
@@ -38,35 +38,35 @@ _SHAPE = {
 }
 
 
-def _parse(body: bytes, asked: Mapping[str, Any]) -> Parsed:
+def _parse(body: bytes, request: Mapping[str, Any]) -> Parsed:
     answer = json.loads(body, parse_constant=lambda _: None, parse_float=_finite_or_none)
     items = answer.get("data") if isinstance(answer, dict) else None
     if not isinstance(items, list) or not items:
         msg = "the answer holds no images"
         raise ValueError(msg)
-    held = [_bytes_or_url(item) for item in items]
-    urls = [one for one in held if isinstance(one, str)]
+    images_or_urls = [_bytes_or_url(item) for item in items]
+    urls = [one for one in images_or_urls if isinstance(one, str)]
 
     def value(fetched: Sequence[bytes]) -> Sequence[Any]:
-        rest = iter(fetched)
-        contents = [one if isinstance(one, bytes) else next(rest) for one in held]
+        remaining = iter(fetched)
+        contents = [one if isinstance(one, bytes) else next(remaining) for one in images_or_urls]
         images = [_image(content, i) for i, content in enumerate(contents)]
         return [{"created": _created_at(answer), "data": images, "usage": answer.get("usage")}]
 
-    usage, model = usage_of(answer), model_of(answer) or str(asked["model"])
+    usage, model = usage_of(answer), model_of(answer) or str(request["model"])
     if urls:
         return Parsed((), usage, model, urls=urls, completed=value)
     return Parsed(value(()), usage, model)
 
 
 def _finite_or_none(text: str) -> float | None:
-    """A number, None for one that no column holds."""
+    """A number, None if it is infinite, which no column holds."""
     number = float(text)
     return number if math.isfinite(number) else None
 
 
 def _bytes_or_url(item: object) -> bytes | str:
-    """An image's bytes, or where they are to be had from. Raises ValueError."""
+    """An image's bytes, or the URL to fetch them from. Raises ValueError."""
     encoded, url = (item.get("b64_json"), item.get("url")) if isinstance(item, Mapping) else (None, None)
     if encoded and isinstance(encoded, str):
         return base64.b64decode(encoded)
@@ -78,7 +78,7 @@ def _bytes_or_url(item: object) -> bytes | str:
 
 
 def _created_at(answer: Mapping[str, Any]) -> int | None:
-    """Seconds since 1970, None where other servers say something else: no reason to lose the images."""
+    """Seconds since 1970, None if a server says something else: no reason to lose the images."""
     created = answer.get("created")
     return int(created) if isinstance(created, int | float) and abs(created) < 2**62 else None
 
@@ -96,7 +96,7 @@ def _size(body: Mapping[str, Any]) -> Size:
 
 
 def _with_bytes_format(body: Mapping[str, Any]) -> Mapping[str, Any]:
-    """The body with `response_format` for the models that have one: links to images last an hour, bytes do."""
+    """The body with a `response_format` that asks for bytes, if the model has one: links to images last an hour only."""
     model = str(body["model"])
     if model.startswith(("gpt-image", "chatgpt-image")):
         return {k: v for k, v in body.items() if k != "response_format"}

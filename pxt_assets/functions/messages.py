@@ -24,19 +24,19 @@ SENDABLE_FORMATS = ("gif", "jpeg", "png", "webp")
 
 def with_images(
     items: Sequence[Mapping[str, Any]],
-    placed: Callable[[Any], Any],
+    image_url: Callable[[Any], Any],
     defaults: Mapping[str, Any] = MappingProxyType({}),
 ) -> Sequence[Mapping[str, Any]]:
-    """Messages whose content parts have their images as the API takes them.
+    """The messages with the images of their content parts as the API takes them.
 
-    `placed` makes of an image, or the URL of one, what stands at `image_url`; `defaults` are what the API requires of
-    such a part besides. Raises CellError, TypeError.
+    `image_url` gives the value at a part's `image_url` for an image or its URL; `defaults` are other fields that the API
+    requires of such a part. Raises CellError, TypeError.
     """
     if not any(isinstance(item.get("content"), list | tuple) for item in items):
         return items
     images = size = 0
 
-    def part_of(part: Any) -> Any:
+    def prepare_part(part: Any) -> Any:
         nonlocal images, size
         if not isinstance(part, Mapping) or part.get("image_url") is None:
             return part
@@ -49,10 +49,10 @@ def with_images(
         )
         sent = image["url"] if isinstance(image, Mapping) else image
         size += sent.size if isinstance(sent, Sent) else 0
-        return {**defaults, **part, "image_url": placed(image)}
+        return {**defaults, **part, "image_url": image_url(image)}
 
     sent = [
-        {**item, "content": [part_of(part) for part in item["content"]]}
+        {**item, "content": [prepare_part(part) for part in item["content"]]}
         if isinstance(item.get("content"), list | tuple)
         else item
         for item in items
@@ -66,7 +66,7 @@ def with_images(
 
 
 def _image_to_send(value: Any) -> Any:
-    """An image as it is sent: a URL as it is, anything else by its content."""
+    """An image to send: a URL unchanged, anything else by its content. Raises CellError."""
     if isinstance(value, str):
         if not value[:8].lower().startswith(_URL_PREFIXES):
             msg = (
@@ -75,13 +75,13 @@ def _image_to_send(value: Any) -> Any:
             )
             raise CellError("TypeError", msg)
         return value
-    # no mapping out of a table has its path read: only what the code itself names is a path here
+    # a path is read only if it stands in code, never one in a table's cell
     media = media_of(value, Image if isinstance(value, PurePath) else None)
     return Sent(media if media.content is None else sendable_image(media))
 
 
 def sendable_image(media: Media) -> Media:
-    """The image in a format that the API reads: as it is wherever possible, PNG otherwise. Raises CellError."""
+    """The image in a format that the API takes: unchanged if it is in one, otherwise as PNG. Raises CellError."""
     assert media.content is not None
     if media.size > MAX_IMAGE_BYTES:
         msg = f"got an image of {media.size:,} bytes, allowed: {MAX_IMAGE_BYTES:,}; make it smaller upstream"
@@ -95,10 +95,10 @@ def sendable_image(media: Media) -> Media:
 
 
 def with_constant_images(value: Any) -> Any:
-    """Arguments in which constants at `image_url` are images or, if they are paths, files to read.
+    """Arguments with the constants at `image_url` as images, or as files to read if they are paths.
 
-    A path in code is none of a table's texts, which are never read as paths. Raises DefinitionError for a path anywhere
-    else: it would fail every row.
+    Only paths in code are read, never a table's texts. Raises DefinitionError for a path anywhere else, which would fail
+    every row.
     """
     if isinstance(value, PurePath):
         msg = f"got the path {str(value)!r} outside of image_url, where only JSON can stand"

@@ -29,7 +29,7 @@ _SHAPE = {
 }
 
 
-def _parse(body: bytes, _asked: Mapping[str, Any]) -> Parsed:
+def _parse(body: bytes, _request: Mapping[str, Any]) -> Parsed:
     answer = json.loads(body)
     if not isinstance(answer, dict) or not isinstance(answer.get("results"), list):
         msg = "the answer has no `results`"

@@ -75,7 +75,7 @@ _SHAPE = {
 }
 
 
-def _parse(body: bytes, _asked: Mapping[str, Any]) -> Parsed:
+def _parse(body: bytes, _request: Mapping[str, Any]) -> Parsed:
     answer = json.loads(body)
     if not isinstance(answer, dict) or not isinstance(answer.get("output"), list):
         msg = "the answer has no `output`"
@@ -90,7 +90,7 @@ def _parse(body: bytes, _asked: Mapping[str, Any]) -> Parsed:
 
 
 def _is_output_item(item: object) -> bool:
-    """Whether this is an item of an output; of a message with its parts, and with text where a part has text."""
+    """Whether this is an item of an output; a message must have a list of parts, and text in its text parts."""
     if not isinstance(item, Mapping) or item.get("type") != "message":
         return not item or isinstance(item, Mapping)
     parts = item.get("content") or []
@@ -103,9 +103,9 @@ def _is_output_item(item: object) -> bool:
 
 def _unfinished_answer_error(answer: Mapping[str, Any]) -> CellError:
     error = mapping_or_empty(answer.get("error"))
-    said = error.get("message") or "cells hold whole answers, so leave out background=True"
+    reason = error.get("message") or "cells hold whole answers, so leave out background=True"
     return CellError(
-        str(error.get("code") or "UnfinishedAnswer"), f"the answer's status is {answer['status']}: {said}"
+        str(error.get("code") or "UnfinishedAnswer"), f"the answer's status is {answer['status']}: {reason}"
     )
 
 
@@ -132,7 +132,7 @@ def _size(body: Mapping[str, Any]) -> Size:
             for part in content:
                 characters += len(str(part.get("text", ""))) if isinstance(part, dict) else 0
                 images += isinstance(part, dict) and part.get("type") == "input_image"
-        elif isinstance(item.get("output"), str):  # of a tool
+        elif isinstance(item.get("output"), str):  # a tool's result
             characters += len(item["output"])
     return size_of(
         characters,
@@ -153,10 +153,11 @@ def _adapt(arguments: dict[str, Any]) -> AdaptedCall:
 
 
 def _requested_format(wanted: Any) -> tuple[ResponseFormat, Any]:
+    """The format that `text` asks for, and what is sent as `text`. Raises DefinitionError."""
     if isinstance(wanted, type) or (
         isinstance(wanted, Mapping) and not wanted.keys() <= {"format", "verbosity"}
     ):
-        wanted = {"format": wanted}  # the form itself
+        wanted = {"format": wanted}  # the format itself, without `text` around it
     if not isinstance(wanted, Mapping):
         msg = f'responses: text: got {short_repr(wanted)}, allowed: {{"format": a pydantic model or a JSON schema}}'
         raise DefinitionError(msg)
@@ -171,8 +172,8 @@ def _with_parsed_text(answer: Any, check: Callable[[str], Any]) -> Any:
     if answer.get("status") == "incomplete":
         details = require_object(answer.get("incomplete_details") or {})
         raise truncated_answer_error(str(details.get("reason") or "incomplete"), "max_output_tokens")
-    called = any(require_object(item).get("type") == "function_call" for item in answer["output"])
-    if not answer["output_text"] and not called:
+    has_calls = any(require_object(item).get("type") == "function_call" for item in answer["output"])
+    if not answer["output_text"] and not has_calls:
         raise empty_answer_error()
     return with_parsed(answer, answer["output_text"] or None, check)
 

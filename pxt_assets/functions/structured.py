@@ -1,4 +1,4 @@
-"""What a chat model is asked with as Python objects: tools, choices of tools, models of the answer."""
+"""Tools, tool choices and response formats that are given as Python objects, as the API takes them."""
 
 from __future__ import annotations
 
@@ -47,38 +47,38 @@ def _as_tool(one: Any) -> Tool:
 def adapt_response_format(
     arguments: dict[str, Any],
     argument: str,
-    placed: Callable[[Any], tuple[ResponseFormat, Any]],
+    requested_format: Callable[[Any], tuple[ResponseFormat, Any]],
     shape: Shape,
-    settle: Callable[[Any, Callable[[str], Any]], Any],
+    with_parsed_text: Callable[[Any, Callable[[str], Any]], Any],
 ) -> AdaptedCall:
-    """A call that asks for answers of a form, if `argument` says so, among the keywords or in `model_kwargs`.
+    """The call with the response format that `argument` asks for, if it is given as a keyword or in `model_kwargs`.
 
-    `placed` gives the form that the argument asks for, and what is sent in its place; `settle` makes of an answer and
-    the check of its text the cell's value. Raises DefinitionError.
+    `requested_format` gives the argument's format, and what is sent in its place; `with_parsed_text` makes the cell's
+    value of an answer and the check of its text. Raises DefinitionError.
     """
-    where = arguments if argument in arguments else arguments.get("model_kwargs")
-    if not isinstance(where, Mapping) or where.get(argument) is None:
+    holder = arguments if argument in arguments else arguments.get("model_kwargs")
+    if not isinstance(holder, Mapping) or holder.get(argument) is None:
         return AdaptedCall(arguments)
-    wanted = where[argument]
+    wanted = holder[argument]
     if any(True for _ in nodes(wanted)):
         msg = f"{argument} holds a column; it must be the same for all rows, since it is the column's type"
         raise DefinitionError(msg)
-    form, sent = placed(wanted)
-    changed = {**where, argument: sent}
-    arguments = changed if where is arguments else {**arguments, "model_kwargs": changed}
+    form, sent = requested_format(wanted)
+    changed = {**holder, argument: sent}
+    arguments = changed if holder is arguments else {**arguments, "model_kwargs": changed}
     check = form.check
     if check is None:
         return AdaptedCall(arguments)
-    known = {**shape, "properties": {**shape["properties"], "parsed": form.shape}}
+    shape_with_parsed = {**shape, "properties": {**shape["properties"], "parsed": form.shape}}
 
-    def settled(answer: Any) -> Any:
-        return settle(answer, check)
+    def settle(answer: Any) -> Any:
+        return with_parsed_text(answer, check)
 
-    return AdaptedCall(arguments, known, settled)
+    return AdaptedCall(arguments, shape_with_parsed, settle)
 
 
 def with_parsed(answer: Mapping[str, Any], text: object, check: Callable[[str], Any]) -> Mapping[str, Any]:
-    """The answer with what its text holds at `parsed`, null where there is no text. Raises CellError."""
+    """The answer with the value of its text at `parsed`, null if there is no text. Raises CellError."""
     if text is None:
         return {**answer, "parsed": None}
     if not isinstance(text, str):
@@ -90,7 +90,7 @@ def with_parsed(answer: Mapping[str, Any], text: object, check: Callable[[str], 
 
 
 def require_object(value: object) -> Mapping[str, Any]:
-    """A part of an answer that is documented to be an object. Raises CellError: some servers have forms of their own."""
+    """A part of an answer unchanged. Raises CellError if it is no object, as in the answers of some servers."""
     if not isinstance(value, Mapping):
         raise _undocumented_form_error(value)
     return value
@@ -103,13 +103,13 @@ def _undocumented_form_error(value: object) -> CellError:
     return CellError("InvalidAnswer", msg)
 
 
-def refusal_error(said: str) -> CellError:
-    """The error of a model that refused to answer."""
-    return CellError("RefusalError", f"the model refused to answer: {said[:500]}")
+def refusal_error(refusal: str) -> CellError:
+    """The error for a refusal, with the model's text."""
+    return CellError("RefusalError", f"the model refused to answer: {refusal[:500]}")
 
 
 def truncated_answer_error(reason: str, argument: str) -> CellError:
-    """The error of an answer that was cut short, so that what it holds cannot be parsed."""
+    """The error for an answer that was cut short, so that it cannot be parsed."""
     filtered = reason == "content_filter"
     advice = "the API's filter took out the rest" if filtered else f"raise {argument} or ask for less"
     return CellError(
@@ -118,5 +118,5 @@ def truncated_answer_error(reason: str, argument: str) -> CellError:
 
 
 def empty_answer_error() -> CellError:
-    """The error of an answer that holds nothing to parse."""
+    """The error for an answer without text and tool calls."""
     return CellError("EmptyAnswer", "the answer holds neither text nor tool calls")

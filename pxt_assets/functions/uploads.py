@@ -18,7 +18,7 @@ UPLOADABLE_IMAGE_FORMATS = ("jpeg", "png", "webp")
 
 
 def file_arguments_adapter(*names: str) -> Any:
-    """An `adapt` for functions whose arguments `names` are media: constant texts there are paths of files to read."""
+    """An `adapt` that reads constant texts in the media arguments `names` as paths of files."""
 
     def adapt(arguments: dict[str, Any]) -> AdaptedCall:
         return AdaptedCall({k: _constant_file(v) if k in names else v for k, v in arguments.items()})
@@ -119,7 +119,7 @@ def _as_png(media: Media, mode: str | None = None) -> Media:
     return Media(encoded(opened(_content(media)), "PNG", mode), media.path)
 
 
-def _check_size(media: Media, argument: str, most: int) -> None:
-    if media.size > most:
-        msg = f"{argument}: got {media.size:,} bytes as {media.format}, allowed: {most:,}; make it smaller upstream"
+def _check_size(media: Media, argument: str, limit: int) -> None:
+    if media.size > limit:
+        msg = f"{argument}: got {media.size:,} bytes as {media.format}, allowed: {limit:,}; make it smaller upstream"
         raise CellError("ImageTooLarge", msg)

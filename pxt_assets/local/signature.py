@@ -1,4 +1,4 @@
-"""What can be given to a Python function as JSON: a schema and a model of its parameters, from hints and docstring."""
+"""A Python function's parameters as a JSON schema and a pydantic model, from its hints and docstring."""
 
 from __future__ import annotations
 
@@ -24,11 +24,11 @@ class Signature:
     """A function's parameters."""
 
     description: str | None
-    """What the docstring says of the function before its sections."""
+    """The docstring's text before its sections."""
     schema: dict[str, Any]
     """The JSON schema of an object that holds the arguments."""
     arguments: type[pydantic.BaseModel]
-    """What such an object is checked by. Its fields are in the order of the parameters, whose names are the aliases."""
+    """The model that validates such an object. Its fields are in the parameters' order, aliased by their names."""
 
 
 def signature_of(function: Callable[..., Any], who: str) -> Signature:
@@ -39,8 +39,10 @@ def signature_of(function: Callable[..., Any], who: str) -> Signature:
     """
     parameters = _parameters(function, who)
     arguments = _arguments_model(parameters, who)
-    description, told = _parse_docstring(function)
-    return Signature(description, _parameters_schema(arguments, parameters, told), arguments)
+    description, parameter_descriptions = _parse_docstring(function)
+    return Signature(
+        description, _parameters_schema(arguments, parameters, parameter_descriptions), arguments
+    )
 
 
 def _parameters(function: Callable[..., Any], who: str) -> list[inspect.Parameter]:
@@ -74,7 +76,9 @@ def _arguments_model(parameters: Sequence[inspect.Parameter], who: str) -> type[
     for i, p in enumerate(parameters):
         options: dict[str, Any] = {"alias": p.name, "validation_alias": p.name}
         if p.default is not p.empty:
-            options["default_factory"] = object  # never asked for its value: the function has it
+            options["default_factory"] = (
+                object  # marks it as optional; its value is never used, the function has the default
+            )
         fields[f"p{i}"] = (p.annotation, pydantic.Field(**options))
     try:
         model: type[pydantic.BaseModel] = pydantic.create_model(
@@ -87,7 +91,7 @@ def _arguments_model(parameters: Sequence[inspect.Parameter], who: str) -> type[
 
 
 def _unfit_hint_message(parameters: Sequence[inspect.Parameter], who: str, error: Exception) -> str:
-    """What is wrong with the first parameter whose hint has no schema."""
+    """The error message for the first parameter whose hint has no JSON schema."""
     from pydantic import TypeAdapter
     from pydantic.errors import PydanticUndefinedAnnotation, PydanticUserError
 
@@ -103,15 +107,15 @@ def _unfit_hint_message(parameters: Sequence[inspect.Parameter], who: str, error
 
 
 def _parameters_schema(
-    model: type[pydantic.BaseModel], parameters: Sequence[inspect.Parameter], told: Mapping[str, str]
+    model: type[pydantic.BaseModel], parameters: Sequence[inspect.Parameter], descriptions: Mapping[str, str]
 ) -> dict[str, Any]:
-    """The model's schema, with what only the docstring and the signature tell, without titles made of names."""
+    """The model's JSON schema without titles, with descriptions from the docstring and defaults from the signature."""
     raw = model.model_json_schema()
     for p in parameters:
         node = raw["properties"][p.name]
         node.pop("default", None)
-        if p.name in told:
-            node.setdefault("description", told[p.name])
+        if p.name in descriptions:
+            node.setdefault("description", descriptions[p.name])
         default = _MISSING if p.default is p.empty else _as_json(p.default)
         if default is not _MISSING:
             node["default"] = default
@@ -127,7 +131,7 @@ def _without_title(node: dict[str, Any]) -> dict[str, Any]:
 
 
 def _as_json(default: object) -> Any:
-    """A default as JSON, _MISSING if JSON cannot hold it; a set's order would be another in each process."""
+    """A default as JSON; _MISSING if JSON cannot hold it, and for sets, whose order differs between processes."""
     from pydantic_core import to_jsonable_python
 
     if isinstance(default, set | frozenset):
@@ -139,7 +143,7 @@ def _as_json(default: object) -> Any:
 
 
 def _parse_docstring(function: Callable[..., Any]) -> tuple[str | None, dict[str, str]]:
-    """What a docstring says of a function before its sections, and of its parameters by name."""
+    """A docstring's text before its sections, and its parameters' descriptions by name."""
     import docstring_parser
 
     text = inspect.getdoc(function) or ""
@@ -147,5 +151,5 @@ def _parse_docstring(function: Callable[..., Any]) -> tuple[str | None, dict[str
         parsed = docstring_parser.parse(text)
     except docstring_parser.ParseError:
         return text or None, {}
-    said = "\n\n".join(part for part in (parsed.short_description, parsed.long_description) if part)
-    return said or None, {p.arg_name: " ".join(p.description.split()) for p in parsed.params if p.description}
+    text = "\n\n".join(part for part in (parsed.short_description, parsed.long_description) if part)
+    return text or None, {p.arg_name: " ".join(p.description.split()) for p in parsed.params if p.description}

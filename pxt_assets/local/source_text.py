@@ -1,4 +1,4 @@
-"""What a Python function computes, as far as its text tells: the version by which its results are kept."""
+"""A version for a Python function, made of its source text: results are reused while it stays the same."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ def version_of(function: Callable[..., Any], version: str | None = None) -> str:
     """A text that changes with a function's source, the constants that it closes over, and `version`."""
     name = f"{getattr(function, '__qualname__', type(function).__qualname__)}"
     parts = [name, _source_text(function), _closure_constants_text(function), version or ""]
-    named = digest(*(part.encode(errors="surrogatepass") for part in parts))
-    return f"{getattr(function, '__name__', name)}:{named.hex()}"
+    version_digest = digest(*(part.encode(errors="surrogatepass") for part in parts))
+    return f"{getattr(function, '__name__', name)}:{version_digest.hex()}"
 
 
 def _source_text(function: Callable[..., Any]) -> str:
@@ -46,7 +46,7 @@ def _constant_text(value: object) -> str:
 
 
 def _closure_constants_text(function: Callable[..., Any]) -> str:
-    """The constants that a function, and what it wraps, close over."""
+    """The constants that a function and the functions it wraps close over, as JSON."""
     chain = [function]
     while (wrapped := getattr(chain[-1], "__wrapped__", None)) is not None:
         chain.append(wrapped)
@@ -55,10 +55,10 @@ def _closure_constants_text(function: Callable[..., Any]) -> str:
 
 def _closure_constants(function: Callable[..., Any]) -> dict[str, str]:
     code, cells = getattr(function, "__code__", None), getattr(function, "__closure__", None) or ()
-    held = {}
+    constants = {}
     for name, cell in zip(code.co_freevars if code else (), cells, strict=True):
         try:
-            held[name] = dumps(cell.cell_contents)
+            constants[name] = dumps(cell.cell_contents)
         except (TypeError, ValueError):  # no JSON, or not assigned yet
             continue
-    return held
+    return constants

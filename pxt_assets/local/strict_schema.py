@@ -1,4 +1,4 @@
-"""JSON schemas in the API's strict form: what it allows, and how other schemas are brought into it."""
+"""JSON schemas in the API's strict form: checking a schema against it, and converting one to it."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ _SINGLE_SCHEMAS = ("items", "additionalProperties", "not", "if", "then", "else",
 _DEFINITION_KEYWORDS = ("$defs", "definitions")
 
 _DROPPED_KEYWORDS = ("default", "examples", "deprecated", "readOnly", "writeOnly")
-"""What the strict form has no place for, and an answer can be had without."""
+"""Keywords that the strict form does not have, and that an answer does not depend on."""
 _DESCRIBED_KEYWORDS = ("minLength", "maxLength", "uniqueItems", "minProperties", "maxProperties")
-"""What the strict form cannot enforce: a model is told of it in the description."""
+"""Keywords that the strict form cannot enforce: they are written into the description for the model."""
 _ALLOWED_FORMATS = ("date-time", "time", "date", "duration", "email", "hostname", "ipv4", "ipv6", "uuid")
 _LOOKAROUND = re.compile(r"\(\?<?[=!]")
 _ALLOWED_KEYWORDS = frozenset(
@@ -55,7 +55,7 @@ _TYPE_NAMES = {str: "string", bool: "boolean", int: "integer", float: "number", 
 
 
 def is_strict(schema: Schema) -> bool:
-    """Whether a schema fulfils the API's rules for `strict: true`, but for those of its size.
+    """Whether a schema fulfils the API's rules for `strict: true`, except those on its size.
 
     An object at its root that is no union; all objects closed, with all their properties required; a type everywhere;
     and no keyword that the API does not know.
@@ -83,7 +83,7 @@ def _is_strict_node(node: Schema) -> bool:
 
 
 def strict_form(schema: Schema) -> dict[str, Any]:
-    """A schema of pydantic's in the API's strict form, as far as that can express it."""
+    """A pydantic model's schema in the API's strict form, as far as that can express it."""
     return rewrite_schemas(schema, _strict_node)
 
 
@@ -105,7 +105,7 @@ def _belongs_in_description(key: str, value: Any) -> bool:
 
 
 def normalize(node: dict[str, Any]) -> dict[str, Any]:
-    """A schema of pydantic's as the API prefers it: closed unless it says otherwise, its enum typed, `anyOf` alone."""
+    """A pydantic schema as the API prefers it: closed by default, enums with a type, `anyOf` in place of `oneOf`."""
     if "properties" in node:
         node.setdefault("additionalProperties", False)
     if "type" not in node and node.get("enum"):
@@ -118,7 +118,7 @@ def normalize(node: dict[str, Any]) -> dict[str, Any]:
 
 
 def types_of(node: Schema) -> list[str]:
-    """The types that a schema allows, as it names them or as those of its enum or const; [] if it names none."""
+    """The types that a schema allows, by its `type`, `enum` or `const`; [] if it has none of these."""
     if "type" in node:
         return [node["type"]] if isinstance(node["type"], str) else list(node["type"])
     values = node["enum"] if "enum" in node else [node["const"]] if "const" in node else []
@@ -126,9 +126,9 @@ def types_of(node: Schema) -> list[str]:
 
 
 def rewrite_schemas(schema: Schema, change: Callable[[dict[str, Any]], dict[str, Any]]) -> dict[str, Any]:
-    """The schema with `change` applied to it and to each schema inside, and with nothing beside any `$ref`.
+    """The schema with `change` applied to it and to each subschema, and with nothing beside any `$ref`.
 
-    What stands beside a `$ref` is merged into a copy of what that refers to, since the API refuses it there.
+    Keywords beside a `$ref` are merged into a copy of what it refers to, since the API refuses them there.
     """
 
     def walk(node: Any, inside: tuple[str, ...]) -> Any:
@@ -136,7 +136,7 @@ def rewrite_schemas(schema: Schema, change: Callable[[dict[str, Any]], dict[str,
             return node
         while "$ref" in node and len(node) > 1:
             ref = node["$ref"]
-            if ref in inside:  # a copy inside its own copy would never end
+            if ref in inside:  # a recursive schema: copying would never end
                 return {"$ref": ref}
             inside = (*inside, ref)
             node = {
@@ -177,7 +177,7 @@ def _without_unused_definitions(schema: dict[str, Any]) -> dict[str, Any]:
 
 
 def subschemas(schema: object) -> Iterator[Schema]:
-    """A schema and all schemas inside."""
+    """A schema and all its subschemas, at any depth."""
     if isinstance(schema, Mapping):
         yield schema
         for inner in _direct_subschemas(schema):
@@ -195,12 +195,12 @@ def _direct_subschemas(node: Schema) -> Iterator[object]:
 
 
 def references(schema: Schema) -> list[str]:
-    """What the schemas inside refer to."""
+    """The `$ref`s of a schema and its subschemas."""
     return [node["$ref"] for node in subschemas(schema) if "$ref" in node]
 
 
 def resolve_ref(schema: Schema, ref: str) -> Schema:
-    """What a `$ref` refers to, `{}` if that is not a dict. Raises DefinitionError if it is not in the schema."""
+    """The schema that a `$ref` refers to, `{}` if it is not a dict. Raises DefinitionError if there is none."""
     found: Any = schema
     try:
         for key in _ref_keys(ref):
@@ -212,7 +212,7 @@ def resolve_ref(schema: Schema, ref: str) -> Schema:
 
 
 def _ref_keys(ref: str) -> list[str]:
-    """The keys that a reference goes through. Raises ValueError for one out of its schema."""
+    """The keys of a `$ref`'s path. Raises ValueError for one to another document."""
     if ref != "#" and not ref.startswith("#/"):
         raise ValueError(ref)
     return [unquote(step).replace("~1", "/").replace("~0", "~") for step in ref.split("/")[1:]]

@@ -1,4 +1,4 @@
-"""JSON schemas of structured outputs: how the API is asked for them, and how an answer is checked by them."""
+"""Structured outputs: the response format that the API is sent, and the check of its answers."""
 
 from __future__ import annotations
 
@@ -25,27 +25,27 @@ _ALLOWED = (
 )
 _API_NAME = re.compile(r"[a-zA-Z0-9_-]{1,64}")
 _SHAPE_DEPTH = 6
-"""References that a shape follows from one to the next: a recursive schema has no end."""
+"""How many references deep a shape goes: a recursive schema has no end."""
 
 
 @dataclass(frozen=True)
 class ResponseFormat:
-    """The form of answers that is asked for."""
+    """The response format of a request."""
 
     chat: dict[str, Any]
     """What chat completions take as `response_format`."""
     responses: dict[str, Any]
     """What the Responses API takes as `text.format`."""
     schema: Schema | None
-    """The JSON schema that is sent, None where none is."""
+    """The JSON schema that is sent, None if none is."""
     shape: Schema = field(repr=False)
     """What is known of the checked value."""
     check: Callable[[str], Any] | None = field(repr=False)
-    """The value of an answer's text, None for plain text. Raises ValueError that names the place of the fault."""
+    """Gives the value of an answer's text; None for plain text. Raises ValueError that says where the fault is."""
 
 
 def parse_response_format(wanted: object) -> ResponseFormat:
-    """What a user gives as the form of answers: a pydantic model, a JSON schema, or the API's own form.
+    """The response format that a user gave as a pydantic model, a JSON schema, or in the API's own form.
 
     A model is sent in the API's strict form, whose answers are certain to fit, if that form can express it. A JSON
     schema is sent as it is, as strict only if it is strict already. Raises DefinitionError.
@@ -83,7 +83,7 @@ def _format_from_model(model: type) -> ResponseFormat:
         raise DefinitionError(msg)
     try:
         schema = strict_form(model.model_json_schema())
-        # what `model_dump` gives, which differs from what is asked for in aliases and computed fields
+        # of what `model_dump` gives, which has other names for aliases, and computed fields besides
         dumped = model.model_json_schema(mode="serialization", by_alias=False)
     except PydanticUserError as e:
         msg = f"structured output: {model.__name__} has no JSON schema: {e.message}"
@@ -101,7 +101,7 @@ def _format_from_model(model: type) -> ResponseFormat:
 
 
 def _format_from_schema(form: dict[str, Any]) -> ResponseFormat:
-    """The form around a schema that is sent as it is."""
+    """The response format for a schema that is sent as it is."""
     from jsonschema import Draft202012Validator
     from jsonschema.exceptions import SchemaError, best_match
     from referencing import Registry
@@ -122,7 +122,7 @@ def _format_from_schema(form: dict[str, Any]) -> ResponseFormat:
     except SchemaError as e:
         msg = f"structured output: the schema is wrong at {_json_path(e.absolute_path) or 'its root'}: {_truncate(e.message, 200)}"
         raise DefinitionError(msg) from e
-    validator = Draft202012Validator(schema, registry=Registry())  # which fetches nothing
+    validator = Draft202012Validator(schema, registry=Registry())  # an empty registry fetches nothing
 
     def check(text: str) -> Any:
         value = _parse_json(text)
@@ -151,9 +151,9 @@ def _valid_name(name: str) -> str:
 
 
 def shape_of(schema: Schema) -> Schema:
-    """What is known of values of a schema: `type`, `properties` and `items` without references and nulls.
+    """The shape of a schema's values: `type`, `properties` and `items` without references and nulls.
 
-    References are followed six deep; what lies deeper is `{}`, as is what may be of several types.
+    References are followed six deep; deeper values are `{}`, as are those of several types.
     """
     known: dict[tuple[str, int], Schema] = {}
 
@@ -221,13 +221,13 @@ def _validate_by_model(text: str, model: type[pydantic.BaseModel]) -> Any:
         return model.model_validate_json(text).model_dump(mode="json", by_alias=False)
     except ValidationError as e:
         raise ValueError(validation_faults(e)) from e
-    except Exception as e:  # whatever a validator or a serializer of the user's raises
+    except Exception as e:  # a user's validator or serializer may raise anything
         msg = f"{model.__name__}: {type(e).__name__}: {_truncate(str(e), 80)}"
         raise ValueError(msg) from e
 
 
 def validation_faults(error: pydantic.ValidationError) -> str:
-    """What pydantic found wrong, by place: the first three faults."""
+    """The first three faults that pydantic found, each with its path."""
     found = error.errors(include_url=False, include_context=False, include_input=False)
     texts = [
         f"{_truncate(_json_path(f['loc']), 80)}: {_truncate(f['msg'], 80)}".removeprefix(": ")
@@ -248,7 +248,7 @@ def _schema_fault(error: jsonschema.ValidationError) -> str:
 
 
 def _json_path(steps: Iterable[str | int]) -> str:
-    """A place in a JSON value: `items[0].name`, "" for the whole."""
+    """A path in a JSON value: `items[0].name`, "" for the whole."""
     return "".join(f"[{s}]" if isinstance(s, int) else f".{s}" for s in steps).removeprefix(".")
 
 

@@ -118,11 +118,11 @@ class LocalFunction(Function[P]):
         self.batch_size = batch_size or 1
         self._is_batched = batch_size is not None
         self._version = version_of(function, version)
-        of_row = {
+        row_hints = {
             p: _batch_item_hint(hint) if p in self._batched_parameters else hint for p, hint in hints.items()
         }
-        self._hints = {p: _unwrap_hint(hint) for p, hint in of_row.items()}
-        self.required = {p.name for p in self._named if not _allows_none(of_row.get(p.name), p)}
+        self._hints = {p: _unwrap_hint(hint) for p, hint in row_hints.items()}
+        self.required = {p.name for p in self._named if not _allows_none(row_hints.get(p.name), p)}
         self.__wrapped__ = function
 
     @property
@@ -143,7 +143,7 @@ class LocalFunction(Function[P]):
         return {k: v for k, v in arguments.items() if k not in self._batched_parameters}
 
     async def run(self, rows: Sequence[Mapping[str, Any]], threads: Executor) -> Sequence[Any]:
-        """The values of some rows, a CellError in place of one that the column cannot hold.
+        """The values of some rows, with a CellError in place of each that the column cannot hold.
 
         Raises CellError for what the function raises.
         """
@@ -166,7 +166,7 @@ class LocalFunction(Function[P]):
         return self._convert_results(values)
 
     def _call_arguments(self, given: Sequence[Mapping[str, Any]]) -> Mapping[str, Any]:
-        """The arguments of one call for these rows."""
+        """The arguments of one call: a list for each batched parameter, the first row's value for the others."""
         first = given[0]
         lists = {name: [row.get(name) for row in given] for name in self._batched_parameters if name in first}
         return {**first, **lists}
@@ -176,7 +176,7 @@ class LocalFunction(Function[P]):
 
         try:
             return _argument_from_cell(value, self._hints.get(parameter))
-        except pydantic.ValidationError as e:  # which quotes the value
+        except pydantic.ValidationError as e:  # its own text quotes the value
             msg = f"{parameter}: {validation_faults(e)}"
             raise CellError("ValidationError", msg) from e
 
@@ -203,14 +203,14 @@ class LocalFunction(Function[P]):
 
 
 def _is_list(values: object) -> bool:
-    """Whether values stand in an order, an array of numpy's included."""
+    """Whether values are in an order, as in a list, a tuple or a numpy array."""
     if isinstance(values, str | bytes | Mapping | Set) or getattr(values, "ndim", 1) == 0:
         return False
     return isinstance(values, Collection)
 
 
 def _is_json(default: object) -> bool:
-    """Whether a default can be given, and be named; if not, it is left to the function."""
+    """Whether a default is JSON, so that it can be part of a digest; any other is left to the function."""
     try:
         dumps(None if default is inspect.Parameter.empty else default)
     except (TypeError, ValueError, RecursionError):
@@ -227,7 +227,7 @@ def _hints(function: Callable[..., Any], name: str) -> dict[str, Any]:
 
 
 def _unwrap_hint(hint: Any) -> Any:
-    """A hint without `| None`, and without what Annotated and NewType add."""
+    """A hint without `| None`, Annotated and NewType."""
     if isinstance(hint, typing.NewType):
         return _unwrap_hint(hint.__supertype__)
     if typing.get_origin(hint) is Annotated:
@@ -239,7 +239,7 @@ def _unwrap_hint(hint: Any) -> Any:
 
 
 def _batch_item_hint(hint: Any) -> Any:
-    """What a list of rows' values holds; None for a hint that is no list."""
+    """The hint of a list's items; None for a hint that is no list."""
     if typing.get_origin(hint) is Annotated:
         hint = typing.get_args(hint)[0]
     return (typing.get_args(hint) or (Any,))[0] if typing.get_origin(hint) in (list, Sequence) else None
@@ -267,7 +267,7 @@ _COLUMN_TYPES: dict[Any, type[ColumnType]] = {
 
 
 def _column_type(hint: Any, name: str) -> tuple[type[ColumnType], Mapping[str, Any]]:
-    """The column type that a return hint stands for, and what is known of its JSON value."""
+    """The column type of a return hint, and the shape of its JSON value."""
     hint = _unwrap_hint(hint)
     if isinstance(hint, type) and issubclass(hint, ColumnType):
         return hint, {}
@@ -275,9 +275,9 @@ def _column_type(hint: Any, name: str) -> tuple[type[ColumnType], Mapping[str, A
         return _common_type(typing.get_args(hint)), {}
     if isinstance(hint, type) and issubclass(hint, enum.Enum):
         return _common_type([member.value for member in hint]), {}
-    found = _COLUMN_TYPES.get(hint) or _COLUMN_TYPES.get(typing.get_origin(hint))
-    if found is not None:
-        return found, {}
+    column_type = _COLUMN_TYPES.get(hint) or _COLUMN_TYPES.get(typing.get_origin(hint))
+    if column_type is not None:
+        return column_type, {}
     if _is_pil(hint):
         return Image, {}
     if _is_numpy(hint):
@@ -294,13 +294,13 @@ def _column_type(hint: Any, name: str) -> tuple[type[ColumnType], Mapping[str, A
 
 
 def _common_type(values: Iterable[Any]) -> type[ColumnType]:
-    """The column type of a choice of values, Json if they are of several types."""
+    """The column type of an Enum's or Literal's values, Json if they are of several types."""
     types_ = {type(value) for value in values if value is not None}
     return _COLUMN_TYPES.get(types_.pop(), Json) if len(types_) == 1 else Json
 
 
 def _stored_schema(model: Any, name: str) -> Mapping[str, Any]:
-    """The JSON schema of what a pydantic model is stored as."""
+    """The JSON schema of a pydantic model's stored value."""
     from pydantic.errors import PydanticUserError
 
     try:
@@ -321,7 +321,7 @@ def _is_numpy(hint: Any) -> bool:
 
 
 def _argument_from_cell(value: Any, hint: Any) -> Any:
-    """A value as the function takes it by its hint: of a sound its bytes, of an image a PIL image, unless as bytes."""
+    """A cell's value as the hint asks for it: audio as bytes, an image as a PIL image unless hinted as bytes."""
     if isinstance(value, Media):
         if value.content is None:
             return value.url

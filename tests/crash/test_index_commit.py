@@ -24,7 +24,11 @@ STEPS = {
         NEW,
     ),
     "after that": ("pxt_assets.index.stored_index.StoredIndex.remove_marked_rows", True, NEW),
-    "before it is compacted": ("pxt_assets.assets.indexes.index_materialize.maintain_vector_index", False, NEW),
+    "before it is compacted": (
+        "pxt_assets.assets.indexes.index_materialize.maintain_vector_index",
+        False,
+        NEW,
+    ),
     "before Dagster is told": ("pxt_assets.assets.indexes.index_materialize.index_page", False, NEW),
 }
 
