@@ -1,6 +1,6 @@
 """Files as rows: CSV, JSON Lines, Parquet and Arrow files, local or on any fsspec URL, streamed in batches.
 
-Of images and audio files each is a row itself.
+An image or audio file is one row.
 
 pattern -> files (location) -> rows (csv | jsonl | columnar | media)
 """

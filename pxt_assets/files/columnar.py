@@ -1,4 +1,4 @@
-"""Parquet and Arrow files: their own types, streamed in batches of a few MB."""
+"""Parquet and Arrow files: read with their own types, in batches of a few MB."""
 
 from __future__ import annotations
 
@@ -27,8 +27,8 @@ def read(
 ) -> SchemaAndBatches:
     """The schema of the first file, and the rows of all, later ones cast to it where that loses nothing.
 
-    Columns declared String, Int, Float or Bool are cast to that; a column of nothing but nulls takes its type
-    from the next file that knows better.
+    Columns declared String, Int, Float or Bool are cast to that; a column of nulls alone takes its type
+    from the next file that has values.
 
     Raises SourceError, here or from the iterator, naming the file and the column.
     """
@@ -141,8 +141,8 @@ def _cast_batch(
 
 
 def _split_batch(batch: pa.RecordBatch) -> Iterator[pa.RecordBatch]:
-    """A batch in pieces of a few MB: the writer may have made one of the whole file."""
-    pieces = min(max(1, round(batch.nbytes / _BATCH_BYTES)), max(batch.num_rows, 1))
-    rows = -(-batch.num_rows // pieces)
+    """A batch in parts of a few MB: the writer may have made one batch of the whole file."""
+    parts = min(max(1, round(batch.nbytes / _BATCH_BYTES)), max(batch.num_rows, 1))
+    rows = -(-batch.num_rows // parts)
     for start in range(0, batch.num_rows, max(rows, 1)):
         yield batch.slice(start, rows)

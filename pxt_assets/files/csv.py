@@ -1,7 +1,7 @@
 """CSV and TSV files: read as text, then typed column by column, exactly or not at all.
 
-A column is Int, Float or Bool only if its text can be had back from the values, and text otherwise; dates
-stay text, so that a prompt shows what the file shows.
+A column is Int, Float or Bool only if its values give back its text, and text otherwise. Dates stay text, so
+that a prompt shows what the file shows.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from pxt_assets.files.location import File
 
 _BLOCK_SIZES = (2 << 20, 1 << 26)
-"""Bytes to parse at a time, and as many for a file with a record that is longer."""
+"""Bytes to parse at a time, first and, if a record is longer, on the second attempt."""
 
 _INFERRED_FORMS: dict[type[ColumnType], str] = {
     Int: r"\A(0|-?[1-9][0-9]{0,18})\z",
@@ -38,22 +38,22 @@ _INFERRED_FORMS: dict[type[ColumnType], str] = {
     Float: r"\A-?((0|[1-9][0-9]{0,14})(\.[0-9]+)?|\.[0-9]+)([eE][+-]?[0-9]+)?\z",
     Bool: r"\A(?i:true|false)\z",
 }
-"""What the text of a column must look like for its type to be chosen."""
+"""The form that a column's texts must have for its type to be inferred."""
 _DECLARED_FORMS: dict[type[ColumnType], str] = {
     Int: r"\A[+-]?[0-9]+\z",
     Float: r"\A[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?\z",
     Bool: _INFERRED_FORMS[Bool],
 }
-"""What it may look like where the type is asked for."""
+"""The form that they may have if the type is declared."""
 
 
 @dataclass(frozen=True)
 class _TextRows:
-    """Some rows of a file, all of text, in the columns of the first file."""
+    """Some rows of a file as text, with the columns in the first file's order."""
 
     file: File
     first: int
-    """The number of the first of them within the file, from 0."""
+    """The position of the first row in the file, counted from 0."""
     batch: pa.RecordBatch
 
 
@@ -69,9 +69,9 @@ def read(
     encoding = codec_name(encoding)
     rows = _text_rows(files, declared, encoding, delimiter)
     head: list[_TextRows] = []
-    for some in rows:
-        head.append(some)
-        if some.batch.num_rows:
+    for block in rows:
+        head.append(block)
+        if block.batch.num_rows:
             break
     if head:
         sample = head[-1].batch
@@ -80,22 +80,22 @@ def read(
         types = {name: _csv_type(kind) for name, kind in declared.items()}
     schema = pa.schema([(name, kind.arrow()) for name, kind in types.items()])
 
-    def typed() -> Iterator[pa.RecordBatch]:
-        for some in chain(head, rows):
-            if some.batch.num_rows:
+    def batches() -> Iterator[pa.RecordBatch]:
+        for block in chain(head, rows):
+            if block.batch.num_rows:
                 columns = [
-                    _typed_column(some, name, types[name], declared, encoding=encoding, delimiter=delimiter)
+                    _typed_column(block, name, types[name], declared, encoding=encoding, delimiter=delimiter)
                     for name in types
                 ]
                 yield pa.RecordBatch.from_arrays(columns, schema=schema)
 
-    return schema, typed()
+    return schema, batches()
 
 
 def _text_rows(
     files: Sequence[File], declared: Mapping[str, type[ColumnType]], encoding: str, delimiter: str
 ) -> Iterator[_TextRows]:
-    """All rows as text; of each file that is not of 0 bytes at least one batch, be it empty."""
+    """All rows as text. Each file that has a header gives at least one batch, which may be empty."""
     import pyarrow as pa
 
     first: tuple[File, list[str]] | None = None
@@ -125,7 +125,7 @@ def _text_rows(
 def _header(
     file: File, declared: Mapping[str, type[ColumnType]], encoding: str, delimiter: str
 ) -> tuple[list[str], bool]:
-    """The column names, none for an empty file if a schema is given, and whether anything stands below."""
+    """The column names, none for an empty file if a schema is given, and whether any row follows."""
     with open_text(file, encoding, "") as text:
         try:
             _, names = next(records(text, delimiter), (0, []))
@@ -159,7 +159,7 @@ def _header(
 def _file_rows(
     file: File, names: Sequence[str], order: Sequence[str], encoding: str, delimiter: str
 ) -> Iterator[_TextRows]:
-    """The rows of a file that has some, in the given order of columns."""
+    """The rows of a file that has any, with the columns in the given order."""
     import pyarrow as pa
     from pyarrow.csv import ConvertOptions, ParseOptions, ReadOptions, open_csv
 
@@ -169,7 +169,7 @@ def _file_rows(
         include_columns=list(order),
         null_values=[""],
         strings_can_be_null=True,
-        quoted_strings_can_be_null=False,  # `""` is an empty text, nothing at all is no value
+        quoted_strings_can_be_null=False,  # `""` is an empty text, no text at all is null
     )
     done = 0
     for block_size in _BLOCK_SIZES:
@@ -211,7 +211,7 @@ def _arrow_error(file: File, error: Exception) -> SourceError:
 
 
 class _TailRecorder:
-    """A file that remembers its end, as Arrow takes a quote that is never closed to be closed there."""
+    """A file that keeps its last 64 KB: Arrow takes a quote that is left open to be closed at the end of the file."""
 
     _LENGTH = 1 << 16
 
@@ -234,8 +234,8 @@ class _TailRecorder:
         self.closed = True
 
     def may_end_in_open_quote(self, last: str, delimiter: str) -> bool:
-        """Whether the file's last value, as it was read, may come of an open quote: worth a closer look."""
-        tail = self._tail.replace(b"\0", b"")  # of UTF-16
+        """Whether the file's last value may come from a quote left open, so that the records must be checked."""
+        tail = self._tail.replace(b"\0", b"")  # the zero bytes of UTF-16
         quoted = tail.rstrip(b"\r\n").endswith(b'"')
         if "\n" in last or "\r" in last:
             return not quoted or last.rstrip("\r\n").endswith('"')
@@ -246,7 +246,7 @@ class _TailRecorder:
 
 
 def _column_type(sample: pa.Array, declared: type[ColumnType] | None) -> type[ColumnType]:
-    """The type of a column by its first values, unless it is declared."""
+    """The declared type of a column, or the one that its first values have."""
     import pyarrow.compute as pc
 
     if declared is not None:
@@ -263,18 +263,20 @@ def _column_type(sample: pa.Array, declared: type[ColumnType] | None) -> type[Co
 
 
 def _csv_type(declared: type[ColumnType]) -> type[ColumnType]:
-    """Declared types that have no form of their own in CSV stay text, to be cast by whoever uses them."""
+    """A declared type that CSV has a form for; any other is read as text, and cast where it is used."""
     return declared if declared in _DECLARED_FORMS else String
 
 
 class _MisfitError(Exception):
+    """The value at `index` has not the form of the column's type."""
+
     def __init__(self, index: int) -> None:
         super().__init__(index)
         self.index = index
 
 
 def _parse_column(text: pa.Array, kind: type[ColumnType], form: str) -> pa.Array:
-    """The values of a column of text; none, or an empty text, is null. Raises _MisfitError for the first misfit."""
+    """The values of a column of text; null and empty texts are null. Raises _MisfitError for the first misfit."""
     import pyarrow as pa
     import pyarrow.compute as pc
 

@@ -1,8 +1,7 @@
 """JSON Lines files: every line an object, every key a column.
 
-Two passes: the first reads all lines for their keys and types, so that a key or a type that comes late is as
-good as one of the first line; the second streams. Nested values stay exactly what the file says, in Json
-columns.
+Two passes: the first reads the keys and types of all lines, so that those of late lines count as well; the second
+streams the rows. Nested values are kept as they are, in Json columns.
 """
 
 from __future__ import annotations
@@ -27,10 +26,10 @@ if TYPE_CHECKING:
 _BATCH_CHARACTERS = 2 << 20
 """Characters of lines in a batch."""
 _MAX_EXACT_INTEGER = 1 << 53
-"""Up to here a float holds every integer."""
+"""A float holds every integer up to this one."""
 
 _LinesAndValues = tuple[list[int], dict[str, list[Any]]]
-"""Some objects, by key: the 1-based lines that they stand on, and each key's values."""
+"""The 1-based lines of some objects, and their values by key."""
 
 
 def read(
@@ -49,7 +48,7 @@ def read(
     encoding = codec_name(encoding)
     types = _column_types(files, declared, encoding)
     schema = pa.schema([(name, kind.arrow()) for name, kind in types.items()])
-    # What was inferred fits, unless the file has changed since.
+    # Inferred types fit, unless the file has changed since.
     to_check = {name: kind for name, kind in types.items() if declared.get(name) is kind}
 
     def batches() -> Iterator[pa.RecordBatch]:
@@ -93,7 +92,7 @@ def _refuse_constant(constant: str) -> NoReturn:
 def _column_types(
     files: Sequence[File], declared: Mapping[str, type[ColumnType]], encoding: str
 ) -> dict[str, type[ColumnType]]:
-    """Every key's type, in order of appearance; reads all lines once."""
+    """The column types by key, in order of appearance. Reads all lines once."""
     kinds: dict[str, set[object]] = {}
     lines = 0
     for file in files:
@@ -127,7 +126,7 @@ def _column_types(
 
 
 def _number_kind(number: float) -> object:
-    """A number's type, or a name for what no float, or no 64-bit integer, holds exactly."""
+    """A number's type; "long" for an integer that no float holds, "longer" for one beyond 64 bits or infinite."""
     if isinstance(number, int):
         if -_MAX_EXACT_INTEGER <= number <= _MAX_EXACT_INTEGER:
             return int
@@ -136,6 +135,7 @@ def _number_kind(number: float) -> object:
 
 
 def _common_type(kinds: set[object]) -> type[ColumnType]:
+    """The column type that holds values of all these kinds."""
     values = frozenset(kinds - {type(None)})
     if not values:
         return String
@@ -154,6 +154,7 @@ _UNIONS: list[tuple[set[object], type[ColumnType]]] = [
 
 
 def _row_batches(file: File, encoding: str, names: Collection[str]) -> Iterator[_LinesAndValues]:
+    """The rows of a file in batches. Raises SourceError for keys that are not among `names`."""
     lines: list[int] = []
     columns: dict[str, list[Any]] = {name: [] for name in names}
     size = 0
@@ -200,7 +201,7 @@ def _record_batch(
 
 
 def _storage_error(file: File, lines: Sequence[int], name: str, values: Sequence[Any]) -> SourceError:
-    """The error for the first value of a column that Python could read, but that JSON cannot hold: 1e999."""
+    """The error for a column's first value that Python can read but JSON cannot hold, such as 1e999."""
     for line, value in zip(lines, values, strict=True):
         try:
             dumps(value)
@@ -210,7 +211,7 @@ def _storage_error(file: File, lines: Sequence[int], name: str, values: Sequence
 
 
 def _declared_value(file: File, line: int, name: str, value: Any, kind: type[ColumnType]) -> object:
-    """A value of a declared column, as it is stored."""
+    """A value of a declared column as it is stored. Raises SourceError if it does not fit."""
     if value is None or kind is Json:
         return value
     if kind is String:

@@ -1,4 +1,4 @@
-"""Where files are: a pattern and a partition become the list of files to read."""
+"""Finding files: the list of files that a pattern and a partition name."""
 
 from __future__ import annotations
 
@@ -23,23 +23,23 @@ class File:
     fs: Any
     """The fsspec file system that holds it."""
     path: str
-    """Its path there."""
+    """Its path in that file system."""
     gzipped: bool
     secrets: Sequence[str] = field(repr=False)
-    """What must not appear in a message."""
+    """Texts that must not appear in a message."""
     size: int | None = None
-    """Its bytes as they are stored, where the file system's listing says so."""
+    """Its size in bytes as stored, None if the file system's listing does not give it."""
     is_regular: bool = True
     """Whether the listing reports a file, rather than a link or a device."""
 
     @property
     def name(self) -> str:
-        """What messages call it: the path of a local file, the URL of any other, without credentials."""
+        """Its name in messages: the path of a local file, the URL of any other, without credentials."""
         return _display_name(self.fs, self.path)
 
     @property
     def address(self) -> str:
-        """What opens it again with the same storage options: its absolute path, or its URL without credentials."""
+        """Its absolute path, or its URL without credentials: opens the file with the same storage options."""
         url = _full_url(self.fs, self.path)
         return url if url == self.path else re.sub(r"\A([^:/]+://)[^/]*@", r"\1", url)
 
@@ -53,7 +53,7 @@ class File:
         )
 
     def errors_as_source_error(self) -> AbstractContextManager[None]:
-        """Turn what a storage or a format raises inside the block into a SourceError that names the file."""
+        """Within the block, errors of the storage or the format are raised as a SourceError that names the file."""
         return _errors_as_source_error(self.name, self.secrets)
 
 
@@ -86,7 +86,9 @@ def find_files(
         quoted = partial(quote, safe="") if http else None
         magic = "[*[]" if http else "[*?[]"  # a query string makes no glob
         if re.search(magic, without_placeholders(pattern)):
-            folder = path.removesuffix(pattern.removeprefix("./"))  # what a relative path is relative to
+            folder = path.removesuffix(
+                pattern.removeprefix("./")
+            )  # the folder that a relative path starts from
             path = glob.escape(folder) + path[len(folder) :] if folder != path else path
             path = fill_placeholders(path, values, quoted or glob.escape)
             fs.invalidate_cache()
@@ -109,7 +111,7 @@ def find_files(
 
 
 def _file_info(fs: Any, path: str, pattern: str) -> dict[str, dict[str, Any]]:
-    """What the storage says of the file, by its path; nothing if there is no such file."""
+    """The storage's information about the file, by its path; {} if there is no such file."""
     fs.invalidate_cache()
     try:
         info = fs.info(path)
@@ -125,13 +127,13 @@ def _file_info(fs: Any, path: str, pattern: str) -> dict[str, dict[str, Any]]:
 
 
 def _folder_contents_text(fs: Any, folder: str) -> str:
-    """What the folder holds instead, as far as it can be known."""
+    """A sentence on what the folder holds instead, if it can be listed."""
     name = _display_name(fs, folder)
     try:
         entries = fs.ls(folder, detail=True)
     except FileNotFoundError:
         return f"there is no folder {name}"
-    except Exception:  # a listing is a courtesy: not every storage has one, nor every user the right to it
+    except Exception:  # not every storage can list, nor may every user: the message does without
         return f"the folder {name} cannot be listed"
     names = [posixpath.basename(e["name"].rstrip("/")) for e in entries if e["type"] != "directory"]
     folders = [posixpath.basename(e["name"].rstrip("/")) for e in entries if e["type"] == "directory"]
@@ -153,13 +155,14 @@ def _display_name(fs: Any, path: str) -> str:
 
 
 def _full_url(fs: Any, path: str) -> str:
-    """The URL of a path, of a local one the path itself."""
+    """The URL of a path; of a local file the path itself."""
     protocols = (fs.protocol,) if isinstance(fs.protocol, str) else fs.protocol
     return path if "file" in protocols else str(fs.unstrip_protocol(path))
 
 
 @contextmanager
 def _errors_as_source_error(name: str, secrets: Sequence[str]) -> Iterator[None]:
+    """Within the block, any error is raised as a SourceError that begins with `name` and shows no secret."""
     try:
         yield
     except (PxtError, MemoryError):
@@ -174,6 +177,7 @@ def _errors_as_source_error(name: str, secrets: Sequence[str]) -> Iterator[None]
 
 
 def _secrets(pattern: str, storage_options: Mapping[str, Any]) -> list[str]:
+    """The texts of four characters and more in the storage options and in the pattern's user names and passwords."""
     found: list[str] = []
 
     def collect(value: object) -> None:

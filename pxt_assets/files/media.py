@@ -1,4 +1,4 @@
-"""Images and audio files: one row a file, with what the file system's listing says of it. No file is opened."""
+"""Images and audio files: one row a file, from the file system's listing. No file is opened."""
 
 from __future__ import annotations
 
@@ -77,7 +77,7 @@ def media_columns(
 
 
 def is_folder(pattern: str, file_format: FileFormat) -> bool:
-    """Whether a pattern stands for all the media files that are directly in a folder."""
+    """Whether a pattern names a folder: all the media files directly in it."""
     if file_format not in MEDIA_SUFFIXES:
         return False
     last = pattern.rpartition("/")[2]
@@ -160,7 +160,7 @@ def _unicode_address(address: str) -> str:
 
 
 def _no_files_message(files: Sequence[File], kind: MediaKind, pattern: str) -> str:
-    """What the message says where files were found, but none that counts."""
+    """The message for files that were found, none of which is read."""
     folders = sorted({posixpath.dirname(file.name) for file in files})
     names = [posixpath.basename(f.path) + ("" if f.is_regular else " (a link)") for f in files]
     return _escape_surrogates(

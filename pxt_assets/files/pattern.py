@@ -1,4 +1,4 @@
-"""The pattern that names a table's files: its placeholders, its suffix, and how it is shown."""
+"""The pattern that names a table's files: its placeholders, its suffix, and its text in messages."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ FORMAT_BY_SUFFIX: dict[str, FileFormat] = {
     ".ipc": "arrow",
 }
 MEDIA_TYPES: dict[MediaKind, type[Image | Audio]] = {"image": Image, "audio": Audio}
-"""What media files hold: the name of the column and its type."""
+"""The column of a table of media files, by its name, and the column's type."""
 MEDIA_SUFFIXES: dict[MediaKind, dict[str, str]] = {
     "image": {
         ".jpg": "jpeg",
@@ -43,7 +43,7 @@ MEDIA_SUFFIXES: dict[MediaKind, dict[str, str]] = {
         )
     },
 }
-"""The suffixes of media files, and the format that each stands for."""
+"""The format of media files by their suffix."""
 _TEXT_SUFFIXES = (".csv", ".tsv", ".jsonl", ".ndjson")
 _ALL_SUFFIXES = ", ".join(
     [
@@ -115,9 +115,11 @@ def format_of(pattern: str, schema: Mapping[str, type[ColumnType]] | None = None
     got = f"got the file pattern {redact_urls(pattern)!r}, whose suffix names no known format"
     found = _SUFFIX.search(path.lower())
     if found is None and path:
-        told = [kind for kind, held in MEDIA_TYPES.items() if schema and schema.get(kind) is held]
-        if len(told) == 1:
-            return told[0], False
+        kinds = [
+            kind for kind, column_type in MEDIA_TYPES.items() if schema and schema.get(kind) is column_type
+        ]
+        if len(kinds) == 1:
+            return kinds[0], False
         msg = (
             f'{got}; to read a folder of images or of audio files, say which: schema={{"image": Image}} or '
             f'schema={{"audio": Audio}}, one of the two. The suffixes there are: {_ALL_SUFFIXES}'
@@ -139,7 +141,7 @@ def fill_placeholders(text: str, values: Mapping[str, str], escape: Callable[[st
     pattern names.
     """
 
-    def put(found: re.Match[str]) -> str:
+    def value_of(found: re.Match[str]) -> str:
         return values.get(found[1], found[0])
 
     for name in values.keys() & set(_PLACEHOLDER.findall(text)):
@@ -150,14 +152,14 @@ def fill_placeholders(text: str, values: Mapping[str, str], escape: Callable[[st
             )
             raise SourceError(msg)
     for part in text.split("/"):
-        bare = _PLACEHOLDER.sub(put, part)
+        bare = _PLACEHOLDER.sub(value_of, part)
         if bare != part and bare in {".", ".."}:
             msg = (
                 f"got a partition key that makes {part!r} the folder {bare!r}, which leads out of the "
                 "pattern's folder; allowed is any other text"
             )
             raise SourceError(msg)
-    return _PLACEHOLDER.sub(lambda found: escape(put(found)) if found[1] in values else found[0], text)
+    return _PLACEHOLDER.sub(lambda found: escape(value_of(found)) if found[1] in values else found[0], text)
 
 
 def without_placeholders(pattern: str) -> str:
@@ -166,7 +168,7 @@ def without_placeholders(pattern: str) -> str:
 
 
 def redact_urls(text: str) -> str:
-    """A text, its URLs without user names, passwords and the query strings of signed links."""
+    """A text with the user names, passwords and query strings of its URLs replaced by ***."""
     text = re.sub(r"://[^/\s]*@", "://***@", text)
     return re.sub(r"(https?://[^\s?]*)\?[^\s'\"]*", r"\1?***", text)
 

@@ -1,4 +1,4 @@
-"""The text of a file: its encoding checked, its first undecodable byte found."""
+"""The text of a file: checks its encoding, and finds the first byte that cannot be decoded."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _BUFFER_BYTES = 1 << 20
 
 
 def codec_name(encoding: str) -> str:
-    """The codec's own name; `utf-8` for any spelling of it, with a byte order mark or without.
+    """The name of an encoding's codec; `utf-8` for any spelling of it, with a byte order mark or without.
 
     Raises DefinitionError for an encoding that Python does not have.
     """
@@ -45,8 +45,8 @@ def codec_name(encoding: str) -> str:
 def open_text(file: File, encoding: str, newline: str) -> Iterator[TextIO]:
     """The file's text without its byte order mark; `newline` as for `open`, `encoding` as `codec` names it.
 
-    Raises SourceError if the file's byte order mark tells of another encoding, and, where the block meets
-    bytes that the encoding does not have, with the line of the first of them.
+    Raises SourceError if the file's byte order mark is that of another encoding, and for bytes that
+    the encoding does not have, with the line of the first of them.
     """
     with file.errors_as_source_error(), file.open() as raw:
         buffered = io.BufferedReader(cast("io.RawIOBase", raw), _BUFFER_BYTES)
