@@ -168,7 +168,7 @@ def without_placeholders(pattern: str) -> str:
 
 
 def redact_urls(text: str) -> str:
-    """A text with the user names, passwords and query strings of its URLs replaced by ***."""
+    """A text with the user names and passwords in its URLs, and the query strings of http ones, replaced by ***."""
     text = re.sub(r"://[^/\s]*@", "://***@", text)
     return re.sub(r"(https?://[^\s?]*)\?[^\s'\"]*", r"\1?***", text)
 

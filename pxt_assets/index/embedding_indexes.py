@@ -1,4 +1,4 @@
-"""EmbeddingIndexes: where embedding indexes are kept, and how they are searched from any asset."""
+"""EmbeddingIndexes: the resource that keeps embedding indexes, and that any asset searches them through."""
 
 from __future__ import annotations
 
@@ -28,12 +28,12 @@ _last_used: dict[dg.AssetKey, EmbeddingIndexes] = {}
 
 
 def remember_last_used(spec: IndexSpec, indexes: EmbeddingIndexes) -> None:
-    """Notes where an index was materialized in this process: that is where it is searched unless said otherwise."""
+    """Remembers where this process materialized an index: the default place to search it."""
     _last_used[spec.key] = indexes
 
 
 def last_used_indexes(spec: IndexSpec) -> EmbeddingIndexes:
-    """Where an index was materialized last in this process. Raises SearchError where it was not."""
+    """Where this process materialized an index last. Raises SearchError if it did not."""
     found = _last_used.get(spec.key)
     if found is None:
         msg = (
@@ -153,7 +153,7 @@ class EmbeddingIndexes(dg.ConfigurableResource[Any]):
         vectors: list[Any] = [value for kind, value in queries.values if kind == "vector"]
         if len(vectors) < len(queries.values):
             vectors = []
-            # in an index without rows nothing is near, and nothing need be paid for
+            # an index without rows has no nearest ones, so the query need not be paid for
             if stored.dim is not None:
                 vectors = run_to_end(vectors_of(queries.values, spec, self._resolved_openai(), choose))
         return nearest_rows(stored, vectors, search)
@@ -168,7 +168,7 @@ class EmbeddingIndexes(dg.ConfigurableResource[Any]):
         return self._databases[uri]  # type: ignore[no-any-return]
 
     def stored_index(self, spec: IndexSpec, *, simulated: bool | None = None) -> StoredIndex:
-        """The stored index: of the API's vectors or of a simulator's, as is said; of these where there are no others.
+        """The stored index of the API's vectors or of a simulator's; by default of the API's, if it has any.
 
         Raises SearchError for one that was never materialized, or with another function or metric.
         """
@@ -202,12 +202,12 @@ class EmbeddingIndexes(dg.ConfigurableResource[Any]):
             else:
                 msg = f"{spec.label} was never materialized in {self.base_path}; materialize it first"
             raise SearchError(msg)
-        if found.dim is not None:  # another table takes the place of an empty one
+        if found.dim is not None:  # an empty one will be replaced by another table
             self._open_indexes[spec.key] = found
         return found
 
     def _resolved_openai(self) -> OpenAIResource | None:
-        """The API with its environment variables read, which Dagster does for the resources of a run alone."""
+        """The API resource with its environment variables read, which Dagster does in runs only."""
         api = self.openai
         if api is not None and isinstance(api.api_key, dg.EnvVar):
             ready = api.process_config_and_initialize()

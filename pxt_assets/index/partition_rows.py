@@ -1,4 +1,4 @@
-"""The rows of one partition as an index holds them, read out of the table's columns in record batches."""
+"""The rows of one partition as an index stores them, read from the table's columns in record batches."""
 
 from __future__ import annotations
 
@@ -39,24 +39,24 @@ _MAX_ROWS_NAMED = 5
 
 @dataclass
 class PartitionScan:
-    """What one look at a partition's rows found."""
+    """The result of reading a partition's rows once: their digests, counts and faults."""
 
     dim: int | None
-    """The length of its vectors, None where it has none."""
+    """The length of its vectors, None if it has none."""
     indexed: npt.NDArray[np.int64]
-    """The positions of the rows that can be found."""
+    """The positions of the rows with a vector to find them by."""
     rows: StoredRows
     """Their digests, in the order of `indexed`."""
     version: str
-    """Changes with what they hold."""
+    """A text that changes with the contents of these rows."""
     null: int
     """Rows without a vector."""
     failed: int
-    """Those among them whose vector could not be computed."""
+    """How many of the null ones failed: their vector could not be computed."""
     zero_vector_keys: list[str] = field(default_factory=list)
-    """Rows, by key, whose vector has no direction, so that no angle to it can be told; the first ones."""
+    """The keys of the first rows whose vector is zero, which has no angle to another."""
     zero_vectors: int = 0
-    """How many these are."""
+    """Rows whose vector is zero."""
 
     @property
     def count(self) -> int:
@@ -83,7 +83,7 @@ class IndexRows:
         return self._inputs.rows[self._spec.vectors._asset].simulated
 
     def schema(self, dim: int | None) -> pa.Schema:
-        """The columns that the index has for these rows; no vectors where their length is not known."""
+        """The index's schema for these rows, without the vectors if their length is not known."""
         import pyarrow as pa
 
         base = {asset: rows.schema for asset, rows in self._inputs.rows.items()}
@@ -106,9 +106,9 @@ class IndexRows:
         return pa.schema([*keys, *kept, *own, *vector])
 
     def scan(self, dim: int | None) -> PartitionScan:
-        """Looks at all rows. `dim` is the length that vectors must have, None where the first one decides.
+        """Reads all rows. `dim` is the length that vectors must have, None if the first one decides.
 
-        Raises PartitionError, which names the rows, for vectors of another length or with numbers that are none.
+        Raises PartitionError, which names the rows, for vectors of another length or with NaN, infinities or nulls.
         """
         import numpy as np
 
@@ -156,7 +156,7 @@ class IndexRows:
     def batches(
         self, scanned: PartitionScan, wanted: npt.NDArray[np.bool_], schema: pa.Schema
     ) -> Iterator[pa.RecordBatch]:
-        """The rows to write: of those that `scanned` found, those `wanted`, with the columns of `schema`."""
+        """The rows to write, with the columns of `schema`: those of `scanned` that the mask `wanted` selects."""
         import numpy as np
         import pyarrow as pa
 
@@ -184,14 +184,14 @@ class IndexRows:
             start += count
 
     def rows_to_remove(self, keys: Digests, schema: pa.Schema) -> pa.RecordBatch:
-        """Rows that are there no more, by the digests of their keys, as they are marked for removal."""
+        """Rows that mark others for removal: the digests of their keys, no vectors and no digests of contents."""
         import pyarrow as pa
 
-        named = pa.RecordBatch.from_arrays(
+        marked = pa.RecordBatch.from_arrays(
             [_binary_array(keys), pa.array([self._partition] * len(keys), pa.string())],
             names=[ROW, PARTITION],
         )
-        return cast_batch(named, schema, self._label)
+        return cast_batch(marked, schema, self._label)
 
     def _read(self) -> Iterator[tuple[Sequence[pa.Array], pa.Table, int]]:
         take = self._inputs.key_reader()
@@ -199,11 +199,11 @@ class IndexRows:
             yield arrays, take(count), count
 
     def _kept_only(self, values: Sequence[T]) -> Sequence[T]:
-        """What belongs to the columns that are kept, of values that are there for each of the inputs' columns."""
+        """The values of the kept columns, from values for each of the inputs' columns."""
         return values[len(values) - len(self._kept) :]
 
     def _check_kept(self) -> None:
-        """Refuses columns that an index cannot keep, which were asked for by name."""
+        """Raises PartitionError for columns that were asked for but cannot be kept."""
         for ref in self._kept_only(self._inputs.columns):
             schema = self._inputs.rows[ref._asset].schema
             if ref._column not in schema.names:
@@ -218,7 +218,7 @@ class IndexRows:
                 raise PartitionError(msg)
 
     def _check_length(self, vectors: pa.Array, dim: int | None, start: int) -> int | None:
-        """The length of the vectors, which is that of the first one where `dim` is None."""
+        """The length of the vectors, by default that of the first one. Raises PartitionError for another length."""
         import numpy as np
         import pyarrow as pa
         import pyarrow.compute as pc
@@ -239,10 +239,10 @@ class IndexRows:
         dim = int(lengths[given[0]]) if dim is None else dim
         wrong = given[(lengths[given] != dim) | (lengths[given] == 0)]
         if len(wrong):
-            named = self._keys_text(wrong + start)
+            keys_text = self._keys_text(wrong + start)
             msg = (
                 f"{self._label}: {len(wrong)} of the rows from {start} on have a vector of another length than {by} ({dim} "
-                f"numbers): {named} with {int(lengths[wrong[0]])}; nothing of the partition was indexed. Correct the rows, "
+                f"numbers): {keys_text} with {int(lengths[wrong[0]])}; nothing of the partition was indexed. Correct the rows, "
                 "or make their vectors null"
             )
             raise PartitionError(msg)
@@ -260,11 +260,12 @@ class IndexRows:
             raise PartitionError(msg)
 
     def _keys_text(self, rows: npt.NDArray[np.int64]) -> str:
+        """The keys of the first five of these rows, and how many more there are."""
         more = f" and {len(rows) - _MAX_ROWS_NAMED} more" if len(rows) > _MAX_ROWS_NAMED else ""
         return "; ".join(self._inputs.keys_of([int(row) for row in rows[:_MAX_ROWS_NAMED]])) + more
 
     def _row_digests(self, keys: pa.Table, start: int, at: npt.NDArray[np.int64]) -> Digests:
-        """What names each row among all of the index."""
+        """Digests of partition and key, `S16[n]`, which identify each row in the whole index."""
         import numpy as np
 
         prefix = self._partition.encode()
@@ -278,11 +279,11 @@ class IndexRows:
 
 
 def _content_digests(rows: Digests, numbers: npt.NDArray[np.float32], kept: Sequence[pa.Array]) -> Digests:
-    """What tells a row that changed: its key, its vector and the columns that are kept."""
+    """Digests of each row's key, vector and kept columns, `S16[n]`: a row that changed has another one."""
     import numpy as np
 
-    named = np.frombuffer(rows.tobytes(), np.uint8).reshape(-1, DIGEST_BYTES)
-    beside = np.concatenate([named, *(_digests_with_nulls(array) for array in kept)], axis=1)
+    row_bytes = np.frombuffer(rows.tobytes(), np.uint8).reshape(-1, DIGEST_BYTES)
+    beside = np.concatenate([row_bytes, *(_digests_with_nulls(array) for array in kept)], axis=1)
     found = bytearray()
     for other, vector in zip(beside, numbers, strict=True):
         hashed = hashlib.blake2b(vector, digest_size=DIGEST_BYTES)
@@ -312,7 +313,7 @@ def _holds_vectors(arrow_type: pa.DataType) -> bool:
 
 
 def _vector_numbers(vectors: pa.Array, dim: int) -> npt.NDArray[np.float32]:
-    """The vectors that are there, `float32[n, dim]`; a null among their numbers is NaN."""
+    """The vectors that are not null, `float32[n, dim]`; a null among their numbers is NaN."""
     import numpy as np
 
     values = vectors.drop_null().flatten().to_numpy(zero_copy_only=False)
@@ -320,7 +321,7 @@ def _vector_numbers(vectors: pa.Array, dim: int) -> npt.NDArray[np.float32]:
 
 
 def _digests_with_nulls(array: pa.Array) -> npt.NDArray[np.uint8]:
-    """The digests of values as `uint8[n, 17]`, the last byte of which says whether there is one."""
+    """The digests of values, `uint8[n, 17]`; the last byte is 1 for a value and 0 for a null."""
     import numpy as np
 
     valid = np.asarray(array.is_valid())

@@ -1,4 +1,4 @@
-"""Queries: texts, images and vectors, and how they become vectors of the index's space."""
+"""Queries: texts, images and vectors, and embedding them into the index's space."""
 
 from __future__ import annotations
 
@@ -30,14 +30,14 @@ _ALLOWED = "a text, an image (PIL image, bytes or pathlib.Path), a vector (numbe
 
 @dataclass(frozen=True)
 class Queries:
-    """One query or several: what each is, and its value."""
+    """One query or several, each with its kind and value."""
 
     values: Sequence[tuple[QueryKind, Any]]
     is_single: bool
 
 
 def queries_of(query: object, label: str) -> Queries:
-    """What a user gave to search for. Raises SearchError, which begins with `label`."""
+    """The queries that a user gave. Raises SearchError, which begins with `label`."""
     one = _parse_query(query)
     if one is not None:
         return Queries([one], is_single=True)
@@ -80,19 +80,19 @@ async def vectors_of(
     queries: Sequence[tuple[QueryKind, Any]],
     spec: IndexSpec,
     openai: OpenAIResource | None,
-    choose: Callable[[bool], None],
+    on_simulated: Callable[[bool], None],
 ) -> list[Vector]:
     """The queries as vectors, texts and images embedded by the functions of the index, through the same limiter.
 
-    `choose` is told whether a simulator embeds them, before anything is sent.
+    `on_simulated` is called with whether a simulator embeds them, before anything is sent.
     Raises SearchError for a query that cannot be embedded, RunError as the client does.
     """
-    wanted = {
+    embedding_calls = {
         i: _embedding_call(kind, value, spec) for i, (kind, value) in enumerate(queries) if kind != "vector"
     }
     embedded: dict[int, Any] = {}
-    if wanted:
-        needs_api = any(not call._function.local for call in wanted.values())
+    if embedding_calls:
+        needs_api = any(not call._function.local for call in embedding_calls.values())
         async with AsyncExitStack() as stack:
             client: Client | None = None
             if needs_api:
@@ -103,13 +103,15 @@ async def vectors_of(
                     )
                     raise SearchError(msg)
                 client = await stack.enter_async_context(openai.client())
-                choose(await client.is_simulated())
+                on_simulated(await client.is_simulated())
             calls = Calls(client, Meter())
             try:
-                values = await asyncio.gather(*(_embed_query(calls, call, spec) for call in wanted.values()))
+                values = await asyncio.gather(
+                    *(_embed_query(calls, call, spec) for call in embedding_calls.values())
+                )
             finally:
                 calls.close()
-        embedded = dict(zip(wanted, values, strict=True))
+        embedded = dict(zip(embedding_calls, values, strict=True))
     return [embedded.get(i, value) for i, (_, value) in enumerate(queries)]
 
 

@@ -1,4 +1,4 @@
-"""Searches of a stored index: what is asked for, and the rows that are nearest."""
+"""Searches of a stored index: their options, and the nearest rows."""
 
 from __future__ import annotations
 
@@ -22,12 +22,12 @@ if TYPE_CHECKING:
 
 _QUERIES_AT_ONCE = 64
 _LARGE_K = 10_000
-"""Rows from which on it is looked how many there are: LanceDB sets aside room for as many as are asked for."""
+"""A k above this is cut to the rows that the index holds, since LanceDB reserves memory for k rows."""
 
 
 @dataclass(frozen=True)
 class Search:
-    """What is asked for, whatever the queries are."""
+    """The options of a search, the same for all its queries."""
 
     k: int = 10
     where: str | None = None
@@ -36,7 +36,7 @@ class Search:
 
     @property
     def is_filtered(self) -> bool:
-        """Whether not all rows may be found."""
+        """Whether some rows are excluded from the search."""
         return self.where is not None or self.partitions is not None
 
 
@@ -47,7 +47,7 @@ def parse_search(
     columns: Sequence[str],
     partition_key: str | Sequence[str] | None,
 ) -> Search:
-    """What is asked for. Raises SearchError, which begins with `label`, for what makes no sense of any index."""
+    """The options checked without an index. Raises SearchError, which begins with `label`."""
     if not isinstance(k, int) or isinstance(k, bool) or k < 1:
         msg = f"{label}: got k={k!r}, allowed: a number of rows >= 1"
         raise SearchError(msg)
@@ -70,7 +70,7 @@ def parse_search(
 
 
 def _is_balanced_sql(where: str) -> bool:
-    """Whether SQL ends where it seems to: LanceDB puts it into parentheses, beside other filters."""
+    """Whether SQL has its parentheses and quotes closed, and no comment: LanceDB wraps it in parentheses."""
     depth, quote, last = 0, "", ""
     for character in where:
         if quote:
@@ -89,7 +89,7 @@ def _is_balanced_sql(where: str) -> bool:
 
 
 def nearest_rows(stored: StoredIndex, vectors: Sequence[Vector], search: Search) -> pa.Table:
-    """The rows nearest to each vector: `query`, its number, then keys, `score` and columns as asked for.
+    """The rows nearest to each vector: its number as `query`, the keys, `score` and the columns asked for.
 
     Raises SearchError for columns that the index does not keep, a filter that it cannot read, and vectors of another
     length than its own, or without a direction where angles are compared.
@@ -97,7 +97,7 @@ def nearest_rows(stored: StoredIndex, vectors: Sequence[Vector], search: Search)
     import pyarrow as pa
 
     spec, schema = stored.spec, stored.schema
-    shown = _result_columns(stored, schema, search)
+    selected = _result_columns(stored, schema, search)
     if search.k > _LARGE_K:
         search = replace(search, k=min(search.k, max(stored.table.count_rows(), 1)))
     if VECTOR not in schema.names or not vectors:
@@ -107,9 +107,9 @@ def nearest_rows(stored: StoredIndex, vectors: Sequence[Vector], search: Search)
     found: list[pa.Table] = []
     for start in range(0, len(vectors), _QUERIES_AT_ONCE):
         some = [*vectors[start : start + _QUERIES_AT_ONCE]]
-        rows = _search_lance(stored, some, search, shown, built, everywhere=search.is_filtered)
+        rows = _search_lance(stored, some, search, selected, built, everywhere=search.is_filtered)
         if built is not None and not search.is_filtered and rows.num_rows < search.k * len(some):
-            rows = _search_lance(stored, some, search, shown, built, everywhere=True)
+            rows = _search_lance(stored, some, search, selected, built, everywhere=True)
         found.append(_result_table(rows, spec, search.columns, start))
     return pa.concat_tables(found)
 
@@ -118,16 +118,16 @@ def _search_lance(
     stored: StoredIndex,
     vectors: list[Vector],
     search: Search,
-    shown: Sequence[str],
+    selected: Sequence[str],
     built: VectorIndex | None,
     *,
     everywhere: bool,
 ) -> pa.Table:
-    """LanceDB's answer: `query_index`, `_distance` and the columns to show. Raises SearchError."""
+    """LanceDB's answer: `query_index`, `_distance` and the `selected` columns. Raises SearchError."""
     import pyarrow as pa
 
     query = stored.query(vectors).distance_type(DISTANCES[stored.spec.metric]).limit(search.k)
-    query = query.select([*shown, "_distance"])
+    query = query.select([*selected, "_distance"])
     query = (
         query.bypass_vector_index()
         if built is None
@@ -138,13 +138,13 @@ def _search_lance(
     if search.where is not None:
         query = query.where(search.where)
     rows = _run_query(query, stored, search)
-    if "query_index" not in rows.column_names:  # of one query
+    if "query_index" not in rows.column_names:  # there is none with a single query
         rows = rows.append_column("query_index", pa.array([0] * rows.num_rows, pa.int32()))
     return rows
 
 
 def check_search(stored: StoredIndex, search: Search) -> None:
-    """Refuses columns that the index does not keep, and a filter that it cannot read. Raises SearchError."""
+    """Raises SearchError for columns that the index does not keep, and for a filter that it cannot read."""
     _result_columns(stored, stored.schema, search)
     if search.where is not None:
         query = stored.table.search().select([ROW]).limit(1).where(search.where)
@@ -152,7 +152,7 @@ def check_search(stored: StoredIndex, search: Search) -> None:
 
 
 def _run_query(query: Any, stored: StoredIndex, search: Search) -> pa.Table:
-    """What LanceDB answers. Raises SearchError where it cannot read the filter."""
+    """LanceDB's answer. Raises SearchError if it cannot read the filter."""
     try:
         return query.to_arrow()
     except (ValueError, RuntimeError) as e:
@@ -166,6 +166,7 @@ def _run_query(query: Any, stored: StoredIndex, search: Search) -> pa.Table:
 
 
 def _result_columns(stored: StoredIndex, schema: pa.Schema, search: Search) -> list[str]:
+    """The stored columns that a result needs. Raises SearchError for a column that the index does not keep."""
     spec, kept = stored.spec, stored.kept_columns_in(schema)
     for name in search.columns:
         if name not in kept and name not in spec.key_columns:
@@ -206,11 +207,11 @@ def _check_query_vectors(spec: IndexSpec, vectors: Sequence[Vector], dim: int) -
 
 
 def _result_table(rows: pa.Table, spec: IndexSpec, columns: Sequence[str], start: int) -> pa.Table:
-    """Rows as LanceDB gave them, as they are told."""
+    """The result of a search, made of LanceDB's rows."""
     import numpy as np
     import pyarrow as pa
 
-    told: dict[str, Any] = {
+    columns_by_name: dict[str, Any] = {
         "query": pa.array(rows["query_index"].to_numpy().astype(np.int64) + start),
         "partition_key": rows[PARTITION],
         **{name: rows[name] for name in spec.key_columns},
@@ -218,12 +219,12 @@ def _result_table(rows: pa.Table, spec: IndexSpec, columns: Sequence[str], start
         **{name: rows[name] for name in columns},
     }
     if not spec.partitioned:
-        del told["partition_key"]
-    return pa.table(told).sort_by([("query", "ascending"), ("score", "descending")])
+        del columns_by_name["partition_key"]
+    return pa.table(columns_by_name).sort_by([("query", "ascending"), ("score", "descending")])
 
 
 def _scores(distances: npt.NDArray[np.float32], metric: Metric) -> npt.NDArray[np.float64]:
-    """Scores as Pixeltable has them: the higher, the nearer."""
+    """Scores as in Pixeltable: a higher one is nearer."""
     import numpy as np
 
     wide = distances.astype(np.float64)
@@ -233,7 +234,7 @@ def _scores(distances: npt.NDArray[np.float32], metric: Metric) -> npt.NDArray[n
 
 
 def _empty_result(spec: IndexSpec, schema: pa.Schema, columns: Sequence[str]) -> pa.Table:
-    """The result of no query, or of an index without rows."""
+    """The result without rows: of no query, or of an empty index."""
     import pyarrow as pa
 
     fields: list[tuple[str, pa.DataType]] = [("query", pa.int64())]

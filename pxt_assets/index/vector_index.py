@@ -1,4 +1,4 @@
-"""The approximate index over the vectors of a large index: when it is built, how far it is searched, how good it is."""
+"""The approximate vector index of a large index: building it, the number of clusters to search, and its recall."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from lancedb.query import LanceVectorQueryBuilder
 
 DISTANCES: dict[Metric, Literal["cosine", "dot", "l2"]] = {"cosine": "cosine", "ip": "dot", "l2": "l2"}
-"""What LanceDB calls the metrics."""
+"""LanceDB's names of the metrics."""
 INDEX_TYPE = "IVF_SQ"
 """Clusters of vectors of 8 bits a number; the nearest ones are compared again at full precision. Of the kinds that
 LanceDB offers it is the one built soonest that reaches a recall of 0.95 in time (tests/benchmarks/index.py)."""
@@ -29,21 +29,21 @@ RECALL_NEIGHBOURS = 10
 """Neighbours by which the recall is measured."""
 _NAME = f"{VECTOR}_idx"
 _OLD_VERSIONS_KEPT = timedelta(days=1)
-"""How long versions that were replaced stay readable: longer than a search takes, or a step that searches."""
+"""How long replaced versions stay readable: longer than any search, or step that searches, takes."""
 _SAMPLE_QUERIES = 50
 _MIN_PROBES = 8
 _ROWS_PER_CLUSTER = 4_096
-"""About as many as LanceDB puts into one."""
-_K_PER_PROBES = 50
-"""How many rows a search may ask for before it looks into more clusters."""
+"""About as many rows as LanceDB puts into a cluster."""
+_K_AT_LEAST_PROBES = 50
+"""The k up to which a search looks into the least number of clusters; above, into proportionally more."""
 _GOOD_RECALL = 0.98
 _REBUILD_GROWTH = 2
-"""How many times as many rows as it was built of an index has when it is built anew."""
+"""The index is built anew when it has this many times the rows that it was built of."""
 _MAX_PARTS = 8
 _VECTORS_PER_CLUSTER = 256
-"""LanceDB's own."""
+"""LanceDB's default for how many vectors a cluster is learned from."""
 _MAX_VECTORS_DRAWN = 6_000
-"""Vectors that are drawn one by one, each of which takes LanceDB some 20 ms."""
+"""Vectors drawn one by one at most: each takes LanceDB some 20 ms."""
 _SCAN_BATCH_ROWS = 8_192
 
 
@@ -52,35 +52,37 @@ class VectorIndex:
     """The approximate index as it was last built."""
 
     rows: int
-    """Of how many rows."""
+    """How many rows it was built of."""
     probes: int
     """How many clusters a search looks into at least."""
     recall: float
-    """Which share of the ten nearest rows a search found, over a sample, when it was built."""
+    """The share of the ten nearest rows that sample searches found when it was built."""
     sample: int
-    """Searches of that sample."""
+    """How many searches that sample had."""
 
 
 def vector_index(stored: StoredIndex, schema: pa.Schema | None = None) -> VectorIndex | None:
-    """The approximate index, None where searches are exact. `schema` is the stored one, where it was read before."""
+    """The approximate index, None if searches are exact. `schema` is the stored one, if it was read before."""
     schema = schema or stored.schema
     if VECTOR not in schema.names or not any(one.name == _NAME for one in stored.table.list_indices()):
         return None
-    kept = {
+    metadata = {
         name.decode().removeprefix("pxt_assets."): value.decode()
         for name, value in (schema.field(VECTOR).metadata or {}).items()
     }
     try:
-        return VectorIndex(int(kept["rows"]), int(kept["probes"]), float(kept["recall"]), int(kept["sample"]))
-    except (KeyError, ValueError):  # built by something else, or a crash came before this was said
+        return VectorIndex(
+            int(metadata["rows"]), int(metadata["probes"]), float(metadata["recall"]), int(metadata["sample"])
+        )
+    except (KeyError, ValueError):  # built by another program, or a crash came before this was written
         return VectorIndex(0, _MIN_PROBES, float("nan"), 0)
 
 
 def maintain_vector_index(stored: StoredIndex, threshold: int) -> VectorIndex | None:
-    """Compacts the files, and builds the approximate index from `threshold` rows on, or takes new rows into it.
+    """Compacts the files, and builds the approximate index from `threshold` rows on, or adds new rows to it.
 
-    It is built anew when there are twice as many rows as it was built of, or when it is in too many parts: each run that
-    wrote adds one, which a search has to look into. It is dropped below half the threshold.
+    It is built anew when it has twice the rows that it was built of, or too many parts: each run that writes adds one,
+    and a search looks into all of them. It is dropped below half the threshold.
     """
     if stored.dim is None:
         return None
@@ -89,7 +91,7 @@ def maintain_vector_index(stored: StoredIndex, threshold: int) -> VectorIndex | 
     rows = stored.count()
     now = vector_index(stored)
     if now is not None and (rows < threshold // 2 or _is_worn(stored, now, rows)):
-        table.drop_index(_NAME)  # before files are compacted: those of different parts are left apart
+        table.drop_index(_NAME)  # before compacting, which does not merge files of different parts
         now = None
     table.optimize(cleanup_older_than=_OLD_VERSIONS_KEPT)
     return _build(stored, rows) if now is None and rows >= threshold else now
@@ -104,8 +106,8 @@ def _is_worn(stored: StoredIndex, index: VectorIndex, rows: int) -> bool:
 def approximate_search(
     query: LanceVectorQueryBuilder, index: VectorIndex, k: int, *, everywhere: bool
 ) -> LanceVectorQueryBuilder:
-    """The search through the nearest clusters, or `everywhere` until k rows are found: a filter may leave few in each."""
-    probes = math.ceil(index.probes * max(1.0, k / _K_PER_PROBES))
+    """The search through the nearest clusters; `everywhere`: through more of them until k rows pass the filter."""
+    probes = math.ceil(index.probes * max(1.0, k / _K_AT_LEAST_PROBES))
     query = query.minimum_nprobes(probes).maximum_nprobes(0) if everywhere else query.nprobes(probes)
     return query.refine_factor(REFINE_FACTOR)
 
@@ -122,13 +124,13 @@ def _build(stored: StoredIndex, rows: int) -> VectorIndex:
     built = _with_measured_recall(stored, VectorIndex(rows, _MIN_PROBES, 0.0, len(queries)), queries, bounds)
     while built.recall < _GOOD_RECALL and built.probes * _ROWS_PER_CLUSTER < rows:
         built = _with_measured_recall(stored, replace(built, probes=built.probes * 2), queries, bounds)
-    said = arrow_metadata(asdict(built))
-    stored.table.update_field_metadata({"path": VECTOR, "metadata": said})
+    metadata = arrow_metadata(asdict(built))
+    stored.table.update_field_metadata({"path": VECTOR, "metadata": metadata})
     return built
 
 
 def _vectors_per_cluster(stored: StoredIndex, rows: int) -> int:
-    """How many vectors a cluster is learned from: fewer where rows were deleted, which makes LanceDB draw them one by one."""
+    """How many vectors a cluster is learned from: fewer after deletions, which make LanceDB draw them one by one."""
     if not int(stored.table.list_versions()[-1]["metadata"].get("total_deletion_file_rows", 0)):
         return _VECTORS_PER_CLUSTER
     return max(
@@ -137,7 +139,7 @@ def _vectors_per_cluster(stored: StoredIndex, rows: int) -> int:
 
 
 def _sample_vectors(stored: StoredIndex, rows: int) -> npt.NDArray[np.float32]:
-    """Some of the vectors, `float32[n, dim]`, from all over the index."""
+    """Up to 50 vectors, `float32[n, dim]`, evenly spaced over the index."""
     import numpy as np
 
     offsets = np.unique(np.linspace(0, rows - 1, min(_SAMPLE_QUERIES, rows)).astype(int))
@@ -149,7 +151,7 @@ def _sample_vectors(stored: StoredIndex, rows: int) -> npt.NDArray[np.float32]:
 def _with_measured_recall(
     stored: StoredIndex, index: VectorIndex, queries: npt.NDArray[np.float32], bounds: Sequence[float]
 ) -> VectorIndex:
-    """The index with the recall that its number of clusters comes to: of the rows nearest to each, itself left out."""
+    """The index with its recall over sample queries: the share of each one's ten nearest rows, itself left out."""
     hits = 0
     for query, bound in zip(queries, bounds, strict=True):
         search = stored.query(query).distance_type(DISTANCES[stored.spec.metric]).limit(RECALL_NEIGHBOURS + 1)
@@ -160,7 +162,7 @@ def _with_measured_recall(
 
 
 def _exact_bounds(stored: StoredIndex, queries: npt.NDArray[np.float32]) -> list[float]:
-    """The distance of each query's tenth nearest row beside itself, by a look at all of them."""
+    """The exact distance of each query's tenth nearest row, itself left out."""
     import numpy as np
 
     nearest = np.empty((len(queries), 0), np.float32)

@@ -1,4 +1,4 @@
-"""Brings one partition of an index up to date: only rows that changed are written."""
+"""Updates one partition of an index: only rows that changed are written."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class PartitionUpdate:
-    """What was done to a partition. Counts are of rows."""
+    """What an update did to a partition. Counts are of rows."""
 
     scan: PartitionScan
     written: int
-    """New and changed ones."""
+    """New and changed rows."""
     unchanged: int
     removed: int
 
@@ -27,7 +27,7 @@ class PartitionUpdate:
 def write_partition(
     database: DBConnection, spec: IndexSpec, rows: IndexRows, partition: str | None
 ) -> tuple[StoredIndex, PartitionUpdate]:
-    """Makes the index hold just these rows of the partition. Nothing is written where one of them is at fault.
+    """Makes the index hold exactly these rows of the partition. Nothing is written if one of them is at fault.
 
     Raises PartitionError.
     """
