@@ -284,7 +284,7 @@ async def unclaimed(*_: Any) -> AsyncIterator[Callable[[], None]]:
 
 
 class InlineThreads(Executor):
-    """Stands for `pxt_assets.local.threads.Threads`, for the same reason."""
+    """Stands for `pxt_assets.local.threads.DaemonThreadPool`, for the same reason."""
 
     def __init__(self, _count: int) -> None:
         pass

@@ -19,7 +19,7 @@ from pxt_assets.assets.indexes.table_indexes import IfExists, TableIndexes
 from pxt_assets.errors import DefinitionError
 from pxt_assets.expressions.expr import ColumnRef
 from pxt_assets.expressions.function import Function
-from pxt_assets.index.embedder import embedders
+from pxt_assets.index.embedder import embedders_from_options
 from pxt_assets.index.spec import Metric
 from pxt_assets.values.types import ColumnType
 
@@ -274,7 +274,7 @@ class Table:
         """
         index = self._indexes.add(
             self._columns.known.column_to_index(column),
-            embedders(embedding, string_embed, image_embed),
+            embedders_from_options(embedding, string_embed, image_embed),
             idx_name=idx_name,
             metric=metric,
             if_exists=if_exists,

@@ -35,7 +35,7 @@ from pxt_assets.compute.storing.assemble import (
 )
 from pxt_assets.compute.storing.unchanged import stored_if_same_digests, stored_if_unchanged
 from pxt_assets.errors import RunError
-from pxt_assets.local.threads import Threads, in_thread
+from pxt_assets.local.threads import DaemonThreadPool, run_in_thread
 from pxt_assets.storage.parquet import remove, sidecar_of
 
 if TYPE_CHECKING:
@@ -72,7 +72,7 @@ async def compute_partition(
 
 
 async def _compute(column: Column, run_state: RunState, on_admitted: Callable[[], None]) -> Outcome:
-    await in_thread(column.inputs.check)
+    await run_in_thread(column.inputs.check)
     _release_memory()
     started = time.monotonic()
     if not column.plan.calls_functions:
@@ -98,7 +98,7 @@ async def _compute(column: Column, run_state: RunState, on_admitted: Callable[[]
 
 async def _stored_if_unchanged(column: Column, client: Client | None, journal: Journal) -> Assembly | None:
     """The stored column, if its inputs are unchanged; single cells are not looked at."""
-    stored = await in_thread(lambda: stored_if_unchanged(column) if journal.is_empty() else None)
+    stored = await run_in_thread(lambda: stored_if_unchanged(column) if journal.is_empty() else None)
     if stored is None or not column.file.metadata["simulated"]:
         return stored
     return stored if client is not None and await client.is_simulated() else None
@@ -144,13 +144,15 @@ async def _ask_and_commit(
     # under "abort" no error may be stored, so none is kept
     retry_errors = options.retry_errors or options.on_error == "abort"
     sidecar = Sidecar(sidecar_of(column.file)) if options.provenance else None
-    cells = await in_thread(
+    cells = await run_in_thread(
         FinishedCells, earlier, journal, sidecar, refresh=options.refresh, retry_errors=retry_errors
     )
     if cells.any_simulated:
         cells.simulated = client is not None and await client.is_simulated()
     if column.budget is not None:
-        column.budget.learn(await in_thread(observed_usage, column.file, journal_folder(column.file.path)))
+        column.budget.learn(
+            await run_in_thread(observed_usage, column.file, journal_folder(column.file.path))
+        )
     requester = CellRequester(column, cells, journal, run_state, on_admitted)
     try:
         await requester.run()
@@ -159,7 +161,7 @@ async def _ask_and_commit(
     cells.simulated = cells.simulated or (client is not None and bool(client.simulated))
     async with run_state.commit_slots:
         assembly = await _run_interruptibly(partial(_commit, column, cells, requester, sidecar, check_claim))
-    await in_thread(journal.remove if options.limit is None else journal.end_refresh)
+    await run_in_thread(journal.remove if options.limit is None else journal.end_refresh)
     return assembly, requester, cells
 
 
@@ -170,7 +172,7 @@ async def _run_interruptibly(commit: Callable[[threading.Event], Assembly]) -> A
     in a disk or an upload, does not hold the process. Raises RunError where the storage fails.
     """
     interrupted = threading.Event()
-    threads = Threads(1)
+    threads = DaemonThreadPool(1)
     committing = asyncio.wrap_future(threads.submit(commit, interrupted))
     try:
         return await asyncio.shield(committing)

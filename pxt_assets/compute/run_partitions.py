@@ -18,7 +18,7 @@ from pxt_assets.compute.asking.run_state import RunState, StoppedError
 from pxt_assets.compute.compute_partition import compute_partition
 from pxt_assets.compute.partition.column import Column, Outcome
 from pxt_assets.errors import PartitionError
-from pxt_assets.local.threads import Threads, in_thread
+from pxt_assets.local.threads import DaemonThreadPool, run_in_thread
 
 _OPEN = 64
 """Partitions computed at once: each holds its journal, its claim and some tasks."""
@@ -69,7 +69,7 @@ class _Run:
         self._open_column = open_column
         self._run_state = run_state
         self._callbacks = callbacks
-        self._callback_thread = Threads(1)
+        self._callback_thread = DaemonThreadPool(1)
         self._computing: set[asyncio.Task[None]] = set()
         self._open_rows: dict[Partition, int] = {}
         """How many rows each open partition has."""
@@ -120,7 +120,7 @@ class _Run:
         """Computes one partition. Its errors are kept, not raised, but for a cancellation."""
         label = None
         try:
-            column = await in_thread(self._open_column, partition)
+            column = await run_in_thread(self._open_column, partition)
             label = column.label
             self._open_rows[partition] = column.total
             outcome = await compute_partition(column, self._run_state, admitted.set)

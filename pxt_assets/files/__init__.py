@@ -1,6 +1,6 @@
 """Files as rows: CSV, JSON Lines, Parquet and Arrow files, local or on any fsspec URL, streamed in batches.
 
-Of images and audio files each is a row itself.
+An image or audio file is one row.
 
 pattern -> files (location) -> rows (csv | jsonl | columnar | media)
 """
@@ -55,7 +55,7 @@ def read_files(
     import pyarrow as pa
 
     from pxt_assets.files import columnar, csv, jsonl, media
-    from pxt_assets.files.location import find
+    from pxt_assets.files.location import find_files
 
     values = dict(dimensions or {})
     check_pattern(pattern, partition_key is not None or bool(values), list(values), schema)
@@ -65,7 +65,7 @@ def read_files(
     file_format, gzipped = format_of(pattern, declared)
     folder = media.is_folder(pattern, file_format)
     paths = posixpath.join(pattern, "*") if folder else pattern
-    files = find(paths, values, partition_key, storage_options or {}, gzipped=gzipped)
+    files = find_files(paths, values, partition_key, storage_options or {}, gzipped=gzipped)
     match file_format:
         case "csv":
             arrow_schema, batches = csv.read(files, declared, encoding, ",")

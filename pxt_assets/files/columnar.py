@@ -1,4 +1,4 @@
-"""Parquet and Arrow files: their own types, streamed in batches of a few MB."""
+"""Parquet and Arrow files: read with their own types, in batches of a few MB."""
 
 from __future__ import annotations
 
@@ -14,19 +14,21 @@ if TYPE_CHECKING:
 
     from pxt_assets.files.location import File
 
-_BATCH = 2 << 20
+_BATCH_BYTES = 2 << 20
 """Bytes in a batch."""
-_MOST_ROWS = 1 << 16
+_MAX_BATCH_ROWS = 1 << 16
 
-Opened = tuple["pa.Schema", Iterator["pa.RecordBatch"]]
-Open = Callable[["File"], AbstractContextManager[Opened]]
+SchemaAndBatches = tuple["pa.Schema", Iterator["pa.RecordBatch"]]
+FileOpener = Callable[["File"], AbstractContextManager[SchemaAndBatches]]
 
 
-def read(files: Sequence[File], declared: Mapping[str, type[ColumnType]], open_file: Open) -> Opened:
+def read(
+    files: Sequence[File], declared: Mapping[str, type[ColumnType]], open_file: FileOpener
+) -> SchemaAndBatches:
     """The schema of the first file, and the rows of all, later ones cast to it where that loses nothing.
 
-    Columns declared String, Int, Float or Bool are cast to that; a column of nothing but nulls takes its type
-    from the next file that knows better.
+    Columns declared String, Int, Float or Bool are cast to that; a column of nulls alone takes its type
+    from the next file that has values.
 
     Raises SourceError, here or from the iterator, naming the file and the column.
     """
@@ -49,33 +51,36 @@ def read(files: Sequence[File], declared: Mapping[str, type[ColumnType]], open_f
     def batches() -> Iterator[pa.RecordBatch]:
         for file in files:
             with open_file(file) as (schema, stream):
-                _same_columns(file, schema, files[0], target)
+                _check_same_columns(file, schema, files[0], target)
                 for batch in stream:
-                    yield from _sliced(_cast(file, batch, target, declared))
+                    yield from _split_batch(_cast_batch(file, batch, target, declared))
 
     return target, batches()
 
 
 @contextmanager
-def open_parquet(file: File) -> Iterator[Opened]:
+def open_parquet(file: File) -> Iterator[SchemaAndBatches]:
     """A Parquet file's schema and batches; they hold a few MB, however large its row groups are."""
     import pyarrow.parquet as pq
 
-    with file.reading(), file.open() as raw:
+    with file.errors_as_source_error(), file.open() as raw:
         # Buffered and in one thread, so that a row group's columns are not read whole, nor all at once.
         parquet = pq.ParquetFile(raw, buffer_size=1 << 20, pre_buffer=False)
         groups = [parquet.metadata.row_group(i) for i in range(parquet.num_row_groups)]
         row = max((group.total_byte_size / max(group.num_rows, 1) for group in groups), default=0)
-        rows = int(min(_MOST_ROWS, max(1, _BATCH / max(row, 1))))
-        yield _unique(file, parquet.schema_arrow), parquet.iter_batches(batch_size=rows, use_threads=False)
+        rows = int(min(_MAX_BATCH_ROWS, max(1, _BATCH_BYTES / max(row, 1))))
+        yield (
+            _check_unique_names(file, parquet.schema_arrow),
+            parquet.iter_batches(batch_size=rows, use_threads=False),
+        )
 
 
 @contextmanager
-def open_arrow(file: File) -> Iterator[Opened]:
+def open_arrow(file: File) -> Iterator[SchemaAndBatches]:
     """The schema and batches, as they were written, of an Arrow file (Feather version 2 is one) or stream."""
     import pyarrow as pa
 
-    with file.reading():
+    with file.errors_as_source_error():
         with file.open() as raw:
             magic = raw.read(6)
         if magic.startswith(b"FEA1"):
@@ -84,13 +89,16 @@ def open_arrow(file: File) -> Iterator[Opened]:
         with file.open() as raw:
             if magic == b"ARROW1":
                 reader: Any = pa.ipc.open_file(raw)
-                yield _unique(file, reader.schema), map(reader.get_batch, range(reader.num_record_batches))
+                yield (
+                    _check_unique_names(file, reader.schema),
+                    map(reader.get_batch, range(reader.num_record_batches)),
+                )
             else:
                 reader = pa.ipc.open_stream(raw)
-                yield _unique(file, reader.schema), iter(reader)
+                yield _check_unique_names(file, reader.schema), iter(reader)
 
 
-def _unique(file: File, schema: pa.Schema) -> pa.Schema:
+def _check_unique_names(file: File, schema: pa.Schema) -> pa.Schema:
     twice = sorted({name for name in schema.names if schema.names.count(name) > 1})
     if twice:
         msg = f"{file.name}: has the columns {twice} more than once; give every column a name of its own"
@@ -98,7 +106,7 @@ def _unique(file: File, schema: pa.Schema) -> pa.Schema:
     return schema
 
 
-def _same_columns(file: File, schema: pa.Schema, first: File, target: pa.Schema) -> None:
+def _check_same_columns(file: File, schema: pa.Schema, first: File, target: pa.Schema) -> None:
     lacks = sorted(set(target.names) - set(schema.names))
     more = sorted(set(schema.names) - set(target.names))
     if lacks or more:
@@ -109,7 +117,7 @@ def _same_columns(file: File, schema: pa.Schema, first: File, target: pa.Schema)
         raise SourceError(msg)
 
 
-def _cast(
+def _cast_batch(
     file: File, batch: pa.RecordBatch, target: pa.Schema, declared: Mapping[str, type[ColumnType]]
 ) -> pa.RecordBatch:
     import pyarrow as pa
@@ -132,9 +140,9 @@ def _cast(
     return pa.RecordBatch.from_arrays(columns, schema=target)
 
 
-def _sliced(batch: pa.RecordBatch) -> Iterator[pa.RecordBatch]:
-    """A batch in pieces of a few MB: the writer may have made one of the whole file."""
-    pieces = min(max(1, round(batch.nbytes / _BATCH)), max(batch.num_rows, 1))
-    rows = -(-batch.num_rows // pieces)
+def _split_batch(batch: pa.RecordBatch) -> Iterator[pa.RecordBatch]:
+    """A batch in parts of a few MB: the writer may have made one batch of the whole file."""
+    parts = min(max(1, round(batch.nbytes / _BATCH_BYTES)), max(batch.num_rows, 1))
+    rows = -(-batch.num_rows // parts)
     for start in range(0, batch.num_rows, max(rows, 1)):
         yield batch.slice(start, rows)

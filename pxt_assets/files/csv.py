@@ -1,7 +1,7 @@
 """CSV and TSV files: read as text, then typed column by column, exactly or not at all.
 
-A column is Int, Float or Bool only if its text can be had back from the values, and text otherwise; dates
-stay text, so that a prompt shows what the file shows.
+A column is Int, Float or Bool only if its values give back its text, and text otherwise. Dates stay text, so
+that a prompt shows what the file shows.
 """
 
 from __future__ import annotations
@@ -12,8 +12,14 @@ from itertools import chain
 from typing import TYPE_CHECKING, BinaryIO
 
 from pxt_assets.errors import SourceError
-from pxt_assets.files.csv_lines import OpenQuoteError, line_of, malformed, open_quote, records
-from pxt_assets.files.text import codec, open_text, undecodable
+from pxt_assets.files.csv_lines import (
+    OpenQuoteError,
+    first_record_error,
+    line_of_row,
+    open_quote_error,
+    records,
+)
+from pxt_assets.files.text import codec_name, decoding_error, open_text
 from pxt_assets.values.types import Bool, ColumnType, Float, Int, String, type_name
 
 if TYPE_CHECKING:
@@ -24,30 +30,30 @@ if TYPE_CHECKING:
     from pxt_assets.files.location import File
 
 _BLOCK_SIZES = (2 << 20, 1 << 26)
-"""Bytes to parse at a time, and as many for a file with a record that is longer."""
+"""Bytes to parse at a time, first and, if a record is longer, on the second attempt."""
 
-_INFERRED: dict[type[ColumnType], str] = {
+_INFERRED_FORMS: dict[type[ColumnType], str] = {
     Int: r"\A(0|-?[1-9][0-9]{0,18})\z",
     # At most 15 digits before the point: a longer number is an identifier, which a float would change.
     Float: r"\A-?((0|[1-9][0-9]{0,14})(\.[0-9]+)?|\.[0-9]+)([eE][+-]?[0-9]+)?\z",
     Bool: r"\A(?i:true|false)\z",
 }
-"""What the text of a column must look like for its type to be chosen."""
-_DECLARED: dict[type[ColumnType], str] = {
+"""The form that a column's texts must have for its type to be inferred."""
+_DECLARED_FORMS: dict[type[ColumnType], str] = {
     Int: r"\A[+-]?[0-9]+\z",
     Float: r"\A[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?\z",
-    Bool: _INFERRED[Bool],
+    Bool: _INFERRED_FORMS[Bool],
 }
-"""What it may look like where the type is asked for."""
+"""The form that they may have if the type is declared."""
 
 
 @dataclass(frozen=True)
-class _Rows:
-    """Some rows of a file, all of text, in the columns of the first file."""
+class _TextRows:
+    """Some rows of a file as text, with the columns in the first file's order."""
 
     file: File
     first: int
-    """The number of the first of them within the file, from 0."""
+    """The position of the first row in the file, counted from 0."""
     batch: pa.RecordBatch
 
 
@@ -60,36 +66,36 @@ def read(
     """
     import pyarrow as pa
 
-    encoding = codec(encoding)
-    rows = _texts(files, declared, encoding, delimiter)
-    head: list[_Rows] = []
-    for some in rows:
-        head.append(some)
-        if some.batch.num_rows:
+    encoding = codec_name(encoding)
+    rows = _text_rows(files, declared, encoding, delimiter)
+    head: list[_TextRows] = []
+    for block in rows:
+        head.append(block)
+        if block.batch.num_rows:
             break
     if head:
         sample = head[-1].batch
-        types = {name: _decided(sample.column(name), declared.get(name)) for name in sample.schema.names}
+        types = {name: _column_type(sample.column(name), declared.get(name)) for name in sample.schema.names}
     else:  # only files of 0 bytes
-        types = {name: _readable(kind) for name, kind in declared.items()}
+        types = {name: _csv_type(kind) for name, kind in declared.items()}
     schema = pa.schema([(name, kind.arrow()) for name, kind in types.items()])
 
-    def typed() -> Iterator[pa.RecordBatch]:
-        for some in chain(head, rows):
-            if some.batch.num_rows:
+    def batches() -> Iterator[pa.RecordBatch]:
+        for block in chain(head, rows):
+            if block.batch.num_rows:
                 columns = [
-                    _typed(some, name, types[name], declared, encoding=encoding, delimiter=delimiter)
+                    _typed_column(block, name, types[name], declared, encoding=encoding, delimiter=delimiter)
                     for name in types
                 ]
                 yield pa.RecordBatch.from_arrays(columns, schema=schema)
 
-    return schema, typed()
+    return schema, batches()
 
 
-def _texts(
+def _text_rows(
     files: Sequence[File], declared: Mapping[str, type[ColumnType]], encoding: str, delimiter: str
-) -> Iterator[_Rows]:
-    """All rows as text; of each file that is not of 0 bytes at least one batch, be it empty."""
+) -> Iterator[_TextRows]:
+    """All rows as text. Each file that has a header gives at least one batch, which may be empty."""
     import pyarrow as pa
 
     first: tuple[File, list[str]] | None = None
@@ -110,21 +116,21 @@ def _texts(
             )
             raise SourceError(msg)
         if has_rows:
-            yield from _blocks(file, names, first[1], encoding, delimiter)
+            yield from _file_rows(file, names, first[1], encoding, delimiter)
         else:
             nothing = pa.schema([(name, pa.string()) for name in first[1]])
-            yield _Rows(file, 0, pa.RecordBatch.from_pylist([], nothing))
+            yield _TextRows(file, 0, pa.RecordBatch.from_pylist([], nothing))
 
 
 def _header(
     file: File, declared: Mapping[str, type[ColumnType]], encoding: str, delimiter: str
 ) -> tuple[list[str], bool]:
-    """The column names, none for an empty file if a schema is given, and whether anything stands below."""
+    """The column names, none for an empty file if a schema is given, and whether any row follows."""
     with open_text(file, encoding, "") as text:
         try:
             _, names = next(records(text, delimiter), (0, []))
         except OpenQuoteError as e:
-            raise open_quote(file, e) from None
+            raise open_quote_error(file, e) from None
         has_rows = any(line.strip("\r\n") for line in text)
     if not names and not declared:
         msg = (
@@ -150,10 +156,10 @@ def _header(
     return names, has_rows
 
 
-def _blocks(
+def _file_rows(
     file: File, names: Sequence[str], order: Sequence[str], encoding: str, delimiter: str
-) -> Iterator[_Rows]:
-    """The rows of a file that has some, in the given order of columns."""
+) -> Iterator[_TextRows]:
+    """The rows of a file that has any, with the columns in the given order."""
     import pyarrow as pa
     from pyarrow.csv import ConvertOptions, ParseOptions, ReadOptions, open_csv
 
@@ -163,12 +169,12 @@ def _blocks(
         include_columns=list(order),
         null_values=[""],
         strings_can_be_null=True,
-        quoted_strings_can_be_null=False,  # `""` is an empty text, nothing at all is no value
+        quoted_strings_can_be_null=False,  # `""` is an empty text, no text at all is null
     )
     done = 0
     for block_size in _BLOCK_SIZES:
-        with file.reading(), file.open() as raw:
-            tail = _Tail(raw)
+        with file.errors_as_source_error(), file.open() as raw:
+            tail = _TailRecorder(raw)
             # One thread: text needs no conversion, and more would each hold blocks of their own.
             options = ReadOptions(block_size=block_size, encoding=encoding, use_threads=False)
             seen, last = 0, ""
@@ -181,20 +187,22 @@ def _blocks(
                     if batch.num_rows:
                         last = batch.column(names[-1])[-1].as_py()
                     if new.num_rows:
-                        yield _Rows(file, done, new)
+                        yield _TextRows(file, done, new)
                         done += new.num_rows
             except UnicodeDecodeError:
-                raise undecodable(file, encoding) from None
+                raise decoding_error(file, encoding) from None
             except pa.ArrowInvalid as e:
                 if "straddling" in str(e) and block_size != _BLOCK_SIZES[-1]:
                     continue
-                raise (malformed(file, encoding, delimiter) or _unexplained(file, e)) from None
-        if tail.may_leave_open(last or "", delimiter) and (error := malformed(file, encoding, delimiter)):
+                raise (first_record_error(file, encoding, delimiter) or _arrow_error(file, e)) from None
+        if tail.may_end_in_open_quote(last or "", delimiter) and (
+            error := first_record_error(file, encoding, delimiter)
+        ):
             raise error
         return
 
 
-def _unexplained(file: File, error: Exception) -> SourceError:
+def _arrow_error(file: File, error: Exception) -> SourceError:
     if "straddling" in str(error):
         return SourceError(
             f"{file.name}: has a row of more than {_BLOCK_SIZES[-1] >> 20} MB, the most that is read"
@@ -202,8 +210,8 @@ def _unexplained(file: File, error: Exception) -> SourceError:
     return SourceError(f"{file.name}: is not CSV as it should be: {error}")
 
 
-class _Tail:
-    """A file that remembers its end, as Arrow takes a quote that is never closed to be closed there."""
+class _TailRecorder:
+    """A file that keeps its last 64 KB: Arrow takes a quote that is left open to be closed at the end of the file."""
 
     _LENGTH = 1 << 16
 
@@ -225,9 +233,9 @@ class _Tail:
     def close(self) -> None:
         self.closed = True
 
-    def may_leave_open(self, last: str, delimiter: str) -> bool:
-        """Whether the file's last value, as it was read, may come of an open quote: worth a closer look."""
-        tail = self._tail.replace(b"\0", b"")  # of UTF-16
+    def may_end_in_open_quote(self, last: str, delimiter: str) -> bool:
+        """Whether the file's last value may come from a quote left open, so that the records must be checked."""
+        tail = self._tail.replace(b"\0", b"")  # the zero bytes of UTF-16
         quoted = tail.rstrip(b"\r\n").endswith(b'"')
         if "\n" in last or "\r" in last:
             return not quoted or last.rstrip("\r\n").endswith('"')
@@ -237,36 +245,38 @@ class _Tail:
         return not tail.endswith(plain) and (not quoted or not last or last.endswith('"'))
 
 
-def _decided(sample: pa.Array, declared: type[ColumnType] | None) -> type[ColumnType]:
-    """The type of a column by its first values, unless it is declared."""
+def _column_type(sample: pa.Array, declared: type[ColumnType] | None) -> type[ColumnType]:
+    """The declared type of a column, or the one that its first values have."""
     import pyarrow.compute as pc
 
     if declared is not None:
-        return _readable(declared)
+        return _csv_type(declared)
     filled = sample.filter(pc.not_equal(sample, ""))
-    for kind, form in _INFERRED.items():
+    for kind, form in _INFERRED_FORMS.items():
         if len(filled) and pc.all(pc.match_substring_regex(filled[:100], form)).as_py():
             try:
-                _cast(sample, kind, form)
+                _parse_column(sample, kind, form)
             except _MisfitError:
                 continue
             return kind
     return String
 
 
-def _readable(declared: type[ColumnType]) -> type[ColumnType]:
-    """Declared types that have no form of their own in CSV stay text, to be cast by whoever uses them."""
-    return declared if declared in _DECLARED else String
+def _csv_type(declared: type[ColumnType]) -> type[ColumnType]:
+    """A declared type that CSV has a form for; any other is read as text, and cast where it is used."""
+    return declared if declared in _DECLARED_FORMS else String
 
 
 class _MisfitError(Exception):
+    """The value at `index` has not the form of the column's type."""
+
     def __init__(self, index: int) -> None:
         super().__init__(index)
         self.index = index
 
 
-def _cast(text: pa.Array, kind: type[ColumnType], form: str) -> pa.Array:
-    """The values of a column of text; none, or an empty text, is null. Raises _MisfitError for the first misfit."""
+def _parse_column(text: pa.Array, kind: type[ColumnType], form: str) -> pa.Array:
+    """The values of a column of text; null and empty texts are null. Raises _MisfitError for the first misfit."""
     import pyarrow as pa
     import pyarrow.compute as pc
 
@@ -290,8 +300,8 @@ def _cast(text: pa.Array, kind: type[ColumnType], form: str) -> pa.Array:
     return values
 
 
-def _typed(
-    rows: _Rows,
+def _typed_column(
+    rows: _TextRows,
     name: str,
     kind: type[ColumnType],
     declared: Mapping[str, type[ColumnType]],
@@ -303,10 +313,10 @@ def _typed(
     if kind is String:
         return text
     try:
-        return _cast(text, kind, (_DECLARED if name in declared else _INFERRED)[kind])
+        return _parse_column(text, kind, (_DECLARED_FORMS if name in declared else _INFERRED_FORMS)[kind])
     except _MisfitError as e:
         value = text[e.index].as_py()
-        line = line_of(rows.file, encoding, delimiter, rows.first + e.index)
+        line = line_of_row(rows.file, encoding, delimiter, rows.first + e.index)
         known = "is declared" if name in declared else "has so far been"
         msg = (
             f"{rows.file.name}, line {line}, column {name!r}: got {value[:80]!r}, but the column "

@@ -1,6 +1,6 @@
-"""Lines of a CSV file: a slow second reader that says where the fast one met what it could not read.
+"""Line numbers of a CSV file: a slow second reader that finds where the fast one failed.
 
-A record may span several lines (quoted newlines), so that a row's number does not tell its line.
+A record may span several lines (quoted newlines), so a row's number does not give its line.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from pxt_assets.files.location import File
 
 _LONGEST_FIELD = 1 << 26
-_limit = threading.Lock()
+_field_size_lock = threading.Lock()
 
 
 class OpenQuoteError(Exception):
@@ -36,13 +36,13 @@ def records(text: TextIO, delimiter: str) -> Iterator[tuple[int, list[str]]]:
     """Each record with the 1-based line that it begins on; blank lines left out. Raises OpenQuoteError."""
     ended = False
 
-    def and_one_more() -> Iterator[str]:
+    def lines_and_sentinel() -> Iterator[str]:
         nonlocal ended
         yield from iter(text.readline, "")
         ended = True
-        yield "end"  # becomes a record of its own, or the rest of one whose quote is open
+        yield "end"  # a record of its own, unless a quote is left open
 
-    reader = csv.reader(and_one_more(), delimiter=delimiter)
+    reader = csv.reader(lines_and_sentinel(), delimiter=delimiter)
     begin = 1
     try:
         for row in reader:
@@ -57,10 +57,10 @@ def records(text: TextIO, delimiter: str) -> Iterator[tuple[int, list[str]]]:
         raise OpenQuoteError(begin) from None
 
 
-def malformed(file: File, encoding: str, delimiter: str) -> SourceError | None:
-    """The error, if there is one, for the first record not as wide as the header, or for a quote left open."""
+def first_record_error(file: File, encoding: str, delimiter: str) -> SourceError | None:
+    """The error for the first record of another width than the header, or for a quote left open; None without one."""
     width = 0
-    with _long_fields(), open_text(file, encoding, "") as text:
+    with _allow_long_fields(), open_text(file, encoding, "") as text:
         try:
             for line, row in records(text, delimiter):
                 width = width or len(row)
@@ -73,11 +73,11 @@ def malformed(file: File, encoding: str, delimiter: str) -> SourceError | None:
                     )
                     return SourceError(msg)
         except OpenQuoteError as e:
-            return open_quote(file, e)
+            return open_quote_error(file, e)
     return None
 
 
-def open_quote(file: File, error: OpenQuoteError) -> SourceError:
+def open_quote_error(file: File, error: OpenQuoteError) -> SourceError:
     """The error for a quote left open."""
     msg = (
         f'{file.name}, line {error.line}: a quoted value that begins here has no closing "; '
@@ -86,16 +86,17 @@ def open_quote(file: File, error: OpenQuoteError) -> SourceError:
     return SourceError(msg)
 
 
-def line_of(file: File, encoding: str, delimiter: str, row: int) -> int | None:
-    """The line that the data row with this 0-based number begins on; None if the file is not that long."""
-    with _long_fields(), open_text(file, encoding, "") as text:
+def line_of_row(file: File, encoding: str, delimiter: str, row: int) -> int | None:
+    """The 1-based line that a data row begins on, by its 0-based number; None if the file is shorter."""
+    with _allow_long_fields(), open_text(file, encoding, "") as text:
         found = next(itertools.islice(records(text, delimiter), row + 1, None), None)
     return found[0] if found else None
 
 
 @contextmanager
-def _long_fields() -> Iterator[None]:
-    with _limit:  # the csv module has one limit for the process
+def _allow_long_fields() -> Iterator[None]:
+    """Within the block, the csv module reads fields of up to 64 MB."""
+    with _field_size_lock:  # the csv module has one limit for the process
         before = csv.field_size_limit(_LONGEST_FIELD)
         try:
             yield

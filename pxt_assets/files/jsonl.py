@@ -1,8 +1,7 @@
 """JSON Lines files: every line an object, every key a column.
 
-Two passes: the first reads all lines for their keys and types, so that a key or a type that comes late is as
-good as one of the first line; the second streams. Nested values stay exactly what the file says, in Json
-columns.
+Two passes: the first reads the keys and types of all lines, so that those of late lines count as well; the second
+streams the rows. Nested values are kept as they are, in Json columns.
 """
 
 from __future__ import annotations
@@ -12,7 +11,7 @@ import math
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from pxt_assets.errors import CellError, SourceError
-from pxt_assets.files.text import codec, open_text
+from pxt_assets.files.text import codec_name, open_text
 from pxt_assets.values.conversion import check_value, to_arrow
 from pxt_assets.values.json_text import dumps, replace_surrogates
 from pxt_assets.values.types import Array, Audio, Bool, ColumnType, Float, Image, Int, Json, String, type_name
@@ -24,13 +23,13 @@ if TYPE_CHECKING:
 
     from pxt_assets.files.location import File
 
-_BATCH = 2 << 20
+_BATCH_CHARACTERS = 2 << 20
 """Characters of lines in a batch."""
-_EXACT = 1 << 53
-"""Up to here a float holds every integer."""
+_MAX_EXACT_INTEGER = 1 << 53
+"""A float holds every integer up to this one."""
 
-_Rows = tuple[list[int], dict[str, list[Any]]]
-"""Some objects, by key: the 1-based lines that they stand on, and each key's values."""
+_LinesAndValues = tuple[list[int], dict[str, list[Any]]]
+"""The 1-based lines of some objects, and their values by key."""
 
 
 def read(
@@ -46,23 +45,23 @@ def read(
     """
     import pyarrow as pa
 
-    encoding = codec(encoding)
-    types = _types(files, declared, encoding)
+    encoding = codec_name(encoding)
+    types = _column_types(files, declared, encoding)
     schema = pa.schema([(name, kind.arrow()) for name, kind in types.items()])
-    # What was inferred fits, unless the file has changed since.
+    # Inferred types fit, unless the file has changed since.
     to_check = {name: kind for name, kind in types.items() if declared.get(name) is kind}
 
     def batches() -> Iterator[pa.RecordBatch]:
         for file in files:
-            for rows in _batched(file, encoding, types):
-                yield _batch(file, rows, schema, types, to_check)
+            for rows in _row_batches(file, encoding, types):
+                yield _record_batch(file, rows, schema, types, to_check)
 
     return schema, batches()
 
 
-def _objects(file: File, encoding: str) -> Iterator[tuple[int, int, dict[str, Any]]]:
+def _read_objects(file: File, encoding: str) -> Iterator[tuple[int, int, dict[str, Any]]]:
     """Line number, length of the line in characters, and object. Blank lines are left out."""
-    decode = json.JSONDecoder(parse_constant=_refuse).raw_decode
+    decode = json.JSONDecoder(parse_constant=_refuse_constant).raw_decode
     with open_text(file, encoding, "\n") as text:
         for number, padded in enumerate(text, 1):
             line = padded.strip(" \t\r\n")
@@ -85,19 +84,19 @@ def _objects(file: File, encoding: str) -> Iterator[tuple[int, int, dict[str, An
             yield number, len(line), value
 
 
-def _refuse(constant: str) -> NoReturn:
+def _refuse_constant(constant: str) -> NoReturn:
     msg = f"{constant} is no JSON value; write null or text"
     raise ValueError(msg)
 
 
-def _types(
+def _column_types(
     files: Sequence[File], declared: Mapping[str, type[ColumnType]], encoding: str
 ) -> dict[str, type[ColumnType]]:
-    """Every key's type, in order of appearance; reads all lines once."""
+    """The column types by key, in order of appearance. Reads all lines once."""
     kinds: dict[str, set[object]] = {}
     lines = 0
     for file in files:
-        for line, _, row in _objects(file, encoding):
+        for line, _, row in _read_objects(file, encoding):
             lines += 1
             for name, value in row.items():
                 kind = type(value)
@@ -110,7 +109,7 @@ def _types(
                         )
                         raise SourceError(msg)
                     seen = kinds[name] = set()
-                seen.add(_range(value) if kind is int or kind is float else kind)
+                seen.add(_number_kind(value) if kind is int or kind is float else kind)
     if lines and not kinds:
         msg = f"{files[0].name}: every line is an object without keys; a table has at least one column"
         raise SourceError(msg)
@@ -121,20 +120,22 @@ def _types(
     known = kinds if lines else {key: set[object]() for key in declared}
     media = {Image, Audio}
     return {
-        n: declared[n] if n in declared and declared[n] not in media else _unified(known[n]) for n in known
+        n: declared[n] if n in declared and declared[n] not in media else _common_type(known[n])
+        for n in known
     }
 
 
-def _range(number: float) -> object:
-    """A number's type, or a name for what no float, or no 64-bit integer, holds exactly."""
+def _number_kind(number: float) -> object:
+    """A number's type; "long" for an integer that no float holds, "longer" for one beyond 64 bits or infinite."""
     if isinstance(number, int):
-        if -_EXACT <= number <= _EXACT:
+        if -_MAX_EXACT_INTEGER <= number <= _MAX_EXACT_INTEGER:
             return int
         return "long" if -(2**63) <= number < 2**63 else "longer"
     return float if math.isfinite(number) else "longer"  # 1e999
 
 
-def _unified(kinds: set[object]) -> type[ColumnType]:
+def _common_type(kinds: set[object]) -> type[ColumnType]:
+    """The column type that holds values of all these kinds."""
     values = frozenset(kinds - {type(None)})
     if not values:
         return String
@@ -152,11 +153,12 @@ _UNIONS: list[tuple[set[object], type[ColumnType]]] = [
 ]
 
 
-def _batched(file: File, encoding: str, names: Collection[str]) -> Iterator[_Rows]:
+def _row_batches(file: File, encoding: str, names: Collection[str]) -> Iterator[_LinesAndValues]:
+    """The rows of a file in batches. Raises SourceError for keys that are not among `names`."""
     lines: list[int] = []
     columns: dict[str, list[Any]] = {name: [] for name in names}
     size = 0
-    for line, length, row in _objects(file, encoding):
+    for line, length, row in _read_objects(file, encoding):
         if not row.keys() <= columns.keys():
             msg = (
                 f"{file.name}, line {line}: has keys that were not there a moment ago; it is being "
@@ -167,16 +169,16 @@ def _batched(file: File, encoding: str, names: Collection[str]) -> Iterator[_Row
         for name, values in columns.items():
             values.append(row.get(name))
         size += length
-        if size >= _BATCH:
+        if size >= _BATCH_CHARACTERS:
             yield lines, columns
             lines, columns, size = [], {name: [] for name in names}, 0
     if lines:
         yield lines, columns
 
 
-def _batch(
+def _record_batch(
     file: File,
-    rows: _Rows,
+    rows: _LinesAndValues,
     schema: pa.Schema,
     types: Mapping[str, type[ColumnType]],
     to_check: Mapping[str, type[ColumnType]],
@@ -187,17 +189,19 @@ def _batch(
     for name, kind in types.items():
         lines, values = rows[0], rows[1][name]
         if name in to_check:
-            values = [_fitting(file, line, name, v, kind) for line, v in zip(lines, values, strict=True)]
+            values = [
+                _declared_value(file, line, name, v, kind) for line, v in zip(lines, values, strict=True)
+            ]
         text = kind in {String, Json}
         try:
             columns.append(to_arrow(values, kind) if text else pa.array(values, kind.arrow()))
         except (ValueError, TypeError, RecursionError):
-            raise _unstorable(file, lines, name, values) from None
+            raise _storage_error(file, lines, name, values) from None
     return pa.RecordBatch.from_arrays(columns, schema=schema)
 
 
-def _unstorable(file: File, lines: Sequence[int], name: str, values: Sequence[Any]) -> SourceError:
-    """The error for the first value of a column that Python could read, but that JSON cannot hold: 1e999."""
+def _storage_error(file: File, lines: Sequence[int], name: str, values: Sequence[Any]) -> SourceError:
+    """The error for a column's first value that Python can read but JSON cannot hold, such as 1e999."""
     for line, value in zip(lines, values, strict=True):
         try:
             dumps(value)
@@ -206,8 +210,8 @@ def _unstorable(file: File, lines: Sequence[int], name: str, values: Sequence[An
     return SourceError(f"{file.name}, column {name!r}: cannot be stored as a column")
 
 
-def _fitting(file: File, line: int, name: str, value: Any, kind: type[ColumnType]) -> object:
-    """A value of a declared column, as it is stored."""
+def _declared_value(file: File, line: int, name: str, value: Any, kind: type[ColumnType]) -> object:
+    """A value of a declared column as it is stored. Raises SourceError if it does not fit."""
     if value is None or kind is Json:
         return value
     if kind is String:

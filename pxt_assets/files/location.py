@@ -1,4 +1,4 @@
-"""Where files are: a pattern and a partition become the list of files to read."""
+"""Finding files: the list of files that a pattern and a partition name."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from typing import Any, BinaryIO, cast
 from urllib.parse import quote, unquote, urlsplit
 
 from pxt_assets.errors import PxtError, SourceError
-from pxt_assets.files.pattern import filled, shown, without_placeholders
+from pxt_assets.files.pattern import fill_placeholders, redact_urls, without_placeholders
 
 
 @dataclass(frozen=True)
@@ -23,24 +23,24 @@ class File:
     fs: Any
     """The fsspec file system that holds it."""
     path: str
-    """Its path there."""
+    """Its path in that file system."""
     gzipped: bool
     secrets: Sequence[str] = field(repr=False)
-    """What must not appear in a message."""
+    """Texts that must not appear in a message."""
     size: int | None = None
-    """Its bytes as they are stored, where the file system's listing says so."""
-    regular: bool = True
+    """Its size in bytes as stored, None if the file system's listing does not give it."""
+    is_regular: bool = True
     """Whether the listing reports a file, rather than a link or a device."""
 
     @property
     def name(self) -> str:
-        """What messages call it: the path of a local file, the URL of any other, without credentials."""
-        return _name(self.fs, self.path)
+        """Its name in messages: the path of a local file, the URL of any other, without credentials."""
+        return _display_name(self.fs, self.path)
 
     @property
     def address(self) -> str:
-        """What opens it again with the same storage options: its absolute path, or its URL without credentials."""
-        url = _unstripped(self.fs, self.path)
+        """Its absolute path, or its URL without credentials: opens the file with the same storage options."""
+        url = _full_url(self.fs, self.path)
         return url if url == self.path else re.sub(r"\A([^:/]+://)[^/]*@", r"\1", url)
 
     def open(self) -> AbstractContextManager[BinaryIO]:
@@ -52,12 +52,12 @@ class File:
             "AbstractContextManager[BinaryIO]", OpenFile(self.fs, self.path, "rb", compression=compression)
         )
 
-    def reading(self) -> AbstractContextManager[None]:
-        """Turn what a storage or a format raises inside the block into a SourceError that names the file."""
-        return _naming(self.name, self.secrets)
+    def errors_as_source_error(self) -> AbstractContextManager[None]:
+        """Within the block, errors of the storage or the format are raised as a SourceError that names the file."""
+        return _errors_as_source_error(self.name, self.secrets)
 
 
-def find(
+def find_files(
     pattern: str,
     values: Mapping[str, str],
     partition_key: str | None,
@@ -73,12 +73,12 @@ def find(
     from fsspec.core import url_to_fs
 
     secrets = _secrets(pattern, storage_options)
-    with _naming(shown(pattern), secrets):
+    with _errors_as_source_error(redact_urls(pattern), secrets):
         # The key goes in only after the URL is taken apart: nothing in it can name another protocol or host.
         fs, path = url_to_fs(pattern, **storage_options)
         if without_placeholders(path) == path and without_placeholders(pattern) != pattern:
             msg = (
-                f"{shown(pattern)}: placeholders must stand in the path, not in the host or in a later "
+                f"{redact_urls(pattern)}: placeholders must stand in the path, not in the host or in a later "
                 "link of a chain"
             )
             raise SourceError(msg)
@@ -86,21 +86,23 @@ def find(
         quoted = partial(quote, safe="") if http else None
         magic = "[*[]" if http else "[*?[]"  # a query string makes no glob
         if re.search(magic, without_placeholders(pattern)):
-            folder = path.removesuffix(pattern.removeprefix("./"))  # what a relative path is relative to
+            folder = path.removesuffix(
+                pattern.removeprefix("./")
+            )  # the folder that a relative path starts from
             path = glob.escape(folder) + path[len(folder) :] if folder != path else path
-            path = filled(path, values, quoted or glob.escape)
+            path = fill_placeholders(path, values, quoted or glob.escape)
             fs.invalidate_cache()
             found = {p: i for p, i in fs.glob(path, detail=True).items() if i["type"] != "directory"}
             folder = re.split(magic, path)[0].rpartition("/")[0]
         else:
-            path = filled(path, values, quoted or str)
-            found = _file_info(fs, path, shown(pattern))
+            path = fill_placeholders(path, values, quoted or str)
+            found = _file_info(fs, path, redact_urls(pattern))
             folder = posixpath.dirname(path)
         if not found:
             where = f" in partition {partition_key!r}" if partition_key is not None else ""
             msg = (
-                f"no file matches {shown(pattern)}{where} (looked for {_name(fs, path)}); "
-                f"{_listing(fs, folder)}"
+                f"no file matches {redact_urls(pattern)}{where} (looked for {_display_name(fs, path)}); "
+                f"{_folder_contents_text(fs, folder)}"
             )
             raise SourceError(msg)
     return [
@@ -109,7 +111,7 @@ def find(
 
 
 def _file_info(fs: Any, path: str, pattern: str) -> dict[str, dict[str, Any]]:
-    """What the storage says of the file, by its path; nothing if there is no such file."""
+    """The storage's information about the file, by its path; {} if there is no such file."""
     fs.invalidate_cache()
     try:
         info = fs.info(path)
@@ -117,21 +119,21 @@ def _file_info(fs: Any, path: str, pattern: str) -> dict[str, dict[str, Any]]:
         return {}
     if info["type"] == "directory":
         msg = (
-            f"{_name(fs, path)} is a folder; to read the files in it, write a pattern such as "
+            f"{_display_name(fs, path)} is a folder; to read the files in it, write a pattern such as "
             f"{pattern + '/*' + posixpath.splitext(pattern)[1]!r}"
         )
         raise SourceError(msg)
     return {path: info}
 
 
-def _listing(fs: Any, folder: str) -> str:
-    """What the folder holds instead, as far as it can be known."""
-    name = _name(fs, folder)
+def _folder_contents_text(fs: Any, folder: str) -> str:
+    """A sentence on what the folder holds instead, if it can be listed."""
+    name = _display_name(fs, folder)
     try:
         entries = fs.ls(folder, detail=True)
     except FileNotFoundError:
         return f"there is no folder {name}"
-    except Exception:  # a listing is a courtesy: not every storage has one, nor every user the right to it
+    except Exception:  # not every storage can list, nor may every user: the message does without
         return f"the folder {name} cannot be listed"
     names = [posixpath.basename(e["name"].rstrip("/")) for e in entries if e["type"] != "directory"]
     folders = [posixpath.basename(e["name"].rstrip("/")) for e in entries if e["type"] == "directory"]
@@ -147,19 +149,20 @@ def first_few(names: Sequence[str]) -> str:
     return ", ".join(sorted(names)[:5]) + more
 
 
-def _name(fs: Any, path: str) -> str:
-    url = _unstripped(fs, path)
-    return path if url == path else shown(url)
+def _display_name(fs: Any, path: str) -> str:
+    url = _full_url(fs, path)
+    return path if url == path else redact_urls(url)
 
 
-def _unstripped(fs: Any, path: str) -> str:
-    """The URL of a path, of a local one the path itself."""
+def _full_url(fs: Any, path: str) -> str:
+    """The URL of a path; of a local file the path itself."""
     protocols = (fs.protocol,) if isinstance(fs.protocol, str) else fs.protocol
     return path if "file" in protocols else str(fs.unstrip_protocol(path))
 
 
 @contextmanager
-def _naming(name: str, secrets: Sequence[str]) -> Iterator[None]:
+def _errors_as_source_error(name: str, secrets: Sequence[str]) -> Iterator[None]:
+    """Within the block, any error is raised as a SourceError that begins with `name` and shows no secret."""
     try:
         yield
     except (PxtError, MemoryError):
@@ -168,12 +171,13 @@ def _naming(name: str, secrets: Sequence[str]) -> Iterator[None]:
         text = str(e)
         for secret in secrets:
             text = text.replace(secret, "***")
-        msg = f"{name} cannot be read: {type(e).__name__}: {shown(text)}"
+        msg = f"{name} cannot be read: {type(e).__name__}: {redact_urls(text)}"
         # Without its cause: that would show up beside it, secrets and all.
         raise SourceError(msg) from None
 
 
 def _secrets(pattern: str, storage_options: Mapping[str, Any]) -> list[str]:
+    """The texts of four characters and more in the storage options and in the pattern's user names and passwords."""
     found: list[str] = []
 
     def collect(value: object) -> None:

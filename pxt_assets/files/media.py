@@ -1,4 +1,4 @@
-"""Images and audio files: one row a file, with what the file system's listing says of it. No file is opened."""
+"""Images and audio files: one row a file, from the file system's listing. No file is opened."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from pxt_assets.errors import DefinitionError, SourceError, UnknownColumnError
 from pxt_assets.files.location import first_few
-from pxt_assets.files.pattern import KINDS, MEDIA, format_of, shown, without_placeholders
+from pxt_assets.files.pattern import MEDIA_SUFFIXES, MEDIA_TYPES, format_of, redact_urls, without_placeholders
 from pxt_assets.values.types import Int, String, media_field, type_name
 
 if TYPE_CHECKING:
@@ -17,10 +17,10 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
     from pxt_assets.files.location import File
-    from pxt_assets.files.pattern import Format, Kind
+    from pxt_assets.files.pattern import FileFormat, MediaKind
     from pxt_assets.values.types import ColumnType
 
-_ROWS = 10_000
+_BATCH_ROWS = 10_000
 """Rows in a batch."""
 
 
@@ -31,13 +31,13 @@ def media_schema(pattern: str, schema: Mapping[str, type[ColumnType]]) -> Mappin
     and for a type that its column does not have.
     """
     kind = format_of(pattern, schema)[0]
-    if kind not in MEDIA:
+    if kind not in MEDIA_SUFFIXES:
         return schema
-    got = f"got the file pattern {shown(pattern)!r}"
+    got = f"got the file pattern {redact_urls(pattern)!r}"
     if pattern.startswith(("http://", "https://")):
         msg = (
             f"{got} for a table of {kind} files; a web server does not list its files. Write the URLs into a "
-            f"CSV file and declare their column {KINDS[kind].__name__}"
+            f"CSV file and declare their column {MEDIA_TYPES[kind].__name__}"
         )
         raise DefinitionError(msg)
     if "::" in pattern:
@@ -47,7 +47,7 @@ def media_schema(pattern: str, schema: Mapping[str, type[ColumnType]]) -> Mappin
         )
         raise DefinitionError(msg)
     columns: dict[str, type[ColumnType]] = {
-        kind: KINDS[kind],
+        kind: MEDIA_TYPES[kind],
         "path": String,
         "size": Int,
         "format": String,
@@ -62,7 +62,7 @@ def media_schema(pattern: str, schema: Mapping[str, type[ColumnType]]) -> Mappin
                 f"{type_name(column_type)}"
             )
             raise DefinitionError(msg)
-    return {kind: KINDS[kind], **schema}
+    return {kind: MEDIA_TYPES[kind], **schema}
 
 
 def media_columns(
@@ -70,21 +70,21 @@ def media_columns(
 ) -> list[tuple[str, str]] | None:
     """The columns of a table of media files and their Arrow types, as the UI shows them; None for other files."""
     kind = format_of(pattern, schema)[0]
-    if kind not in MEDIA:
+    if kind not in MEDIA_SUFFIXES:
         return None
     media = "struct<bytes: binary, path: string>"
     return [(kind, media), ("path", "string"), ("size", "int64"), ("format", "string")]
 
 
-def is_folder(pattern: str, file_format: Format) -> bool:
-    """Whether a pattern stands for all the media files that are directly in a folder."""
-    if file_format not in MEDIA:
+def is_folder(pattern: str, file_format: FileFormat) -> bool:
+    """Whether a pattern names a folder: all the media files directly in it."""
+    if file_format not in MEDIA_SUFFIXES:
         return False
     last = pattern.rpartition("/")[2]
-    return not last or (not _globs(last) and _suffix(last) not in MEDIA[file_format])
+    return not last or (not _has_glob(last) and _suffix(last) not in MEDIA_SUFFIXES[file_format])
 
 
-def read(files: Sequence[File], kind: Kind, pattern: str) -> tuple[pa.Schema, Iterator[pa.RecordBatch]]:
+def read(files: Sequence[File], kind: MediaKind, pattern: str) -> tuple[pa.Schema, Iterator[pa.RecordBatch]]:
     """The schema, and one row for each file of that kind.
 
     As in a shell, `*` does not match hidden files. In a folder, files that are something else are left out.
@@ -94,30 +94,30 @@ def read(files: Sequence[File], kind: Kind, pattern: str) -> tuple[pa.Schema, It
     """
     import pyarrow as pa
 
-    suffixes = MEDIA[kind]
+    suffixes = MEDIA_SUFFIXES[kind]
     folder = is_folder(pattern, kind)
     last = pattern.rpartition("/")[2]
-    if folder or (_globs(last) and not last.startswith(".")):
+    if folder or (_has_glob(last) and not last.startswith(".")):
         kept = [file for file in files if not posixpath.basename(file.path).startswith(".")]
     else:
         kept = list(files)
-    kept = [file for file in kept if file.regular]
+    kept = [file for file in kept if file.is_regular]
     of_kind = [file for file in kept if _suffix(file.path) in suffixes]
     if not folder and len(of_kind) < len(kept):
         other = next(file for file in kept if _suffix(file.path) not in suffixes)
         msg = (
-            f"{_printable(other.name)}: is no {kind} file by its suffix, but matches {shown(pattern)}; allowed: "
+            f"{_escape_surrogates(other.name)}: is no {kind} file by its suffix, but matches {redact_urls(pattern)}; allowed: "
             f"{', '.join(suffixes)}. Write a suffix into the pattern, as in '*{next(iter(suffixes))}', or the "
             "folder alone, in which other files are left out"
         )
         raise SourceError(msg)
     if not of_kind:
-        raise SourceError(_nothing(files, kind, pattern))
-    addresses = [_text(file.address) for file in of_kind]
-    struct = KINDS[kind].arrow()
+        raise SourceError(_no_files_message(files, kind, pattern))
+    addresses = [_unicode_address(file.address) for file in of_kind]
+    struct = MEDIA_TYPES[kind].arrow()
     schema = pa.schema(
         [
-            media_field(kind, KINDS[kind]),
+            media_field(kind, MEDIA_TYPES[kind]),
             pa.field("path", pa.string()),
             pa.field("size", pa.int64()),
             pa.field("format", pa.string()),
@@ -125,9 +125,9 @@ def read(files: Sequence[File], kind: Kind, pattern: str) -> tuple[pa.Schema, It
     )
 
     def batches() -> Iterator[pa.RecordBatch]:
-        for start in range(0, len(of_kind), _ROWS):
-            part = of_kind[start : start + _ROWS]
-            paths = pa.array(addresses[start : start + _ROWS], pa.string())
+        for start in range(0, len(of_kind), _BATCH_ROWS):
+            part = of_kind[start : start + _BATCH_ROWS]
+            paths = pa.array(addresses[start : start + _BATCH_ROWS], pa.string())
             unread = pa.nulls(len(part), pa.binary())
             columns = [
                 pa.StructArray.from_arrays([unread, paths], fields=list(struct)),
@@ -140,7 +140,7 @@ def read(files: Sequence[File], kind: Kind, pattern: str) -> tuple[pa.Schema, It
     return schema, batches()
 
 
-def _globs(part: str) -> bool:
+def _has_glob(part: str) -> bool:
     return re.search(r"[*?[]", without_placeholders(part)) is not None
 
 
@@ -150,24 +150,24 @@ def _suffix(path: str) -> str:
     return dot + suffix if dot else ""
 
 
-def _text(address: str) -> str:
+def _unicode_address(address: str) -> str:
     try:
         address.encode()
     except UnicodeEncodeError:
-        msg = f"{_printable(address)}: its name is not Unicode text, which a column could hold; rename it"
+        msg = f"{_escape_surrogates(address)}: its name is not Unicode text, which a column could hold; rename it"
         raise SourceError(msg) from None
     return address
 
 
-def _nothing(files: Sequence[File], kind: Kind, pattern: str) -> str:
-    """What the message says where files were found, but none that counts."""
+def _no_files_message(files: Sequence[File], kind: MediaKind, pattern: str) -> str:
+    """The message for files that were found, none of which is read."""
     folders = sorted({posixpath.dirname(file.name) for file in files})
-    names = [posixpath.basename(f.path) + ("" if f.regular else " (a link)") for f in files]
-    return _printable(
-        f"no {kind} file matches {shown(pattern)}; in {first_few(folders)} there is {first_few(names)}. Read are "
-        f"files with a suffix of {', '.join(MEDIA[kind])} that are neither hidden nor links"
+    names = [posixpath.basename(f.path) + ("" if f.is_regular else " (a link)") for f in files]
+    return _escape_surrogates(
+        f"no {kind} file matches {redact_urls(pattern)}; in {first_few(folders)} there is {first_few(names)}. Read are "
+        f"files with a suffix of {', '.join(MEDIA_SUFFIXES[kind])} that are neither hidden nor links"
     )
 
 
-def _printable(text: str) -> str:
+def _escape_surrogates(text: str) -> str:
     return text.encode(errors="backslashreplace").decode()

@@ -1,4 +1,4 @@
-"""The pattern that names a table's files: its placeholders, its suffix, and how it is shown."""
+"""The pattern that names a table's files: its placeholders, its suffix, and its text in messages."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ if TYPE_CHECKING:
 
     from pxt_assets.values.types import ColumnType
 
-Kind = Literal["image", "audio"]
-Format = Literal["csv", "tsv", "jsonl", "parquet", "arrow"] | Kind
+MediaKind = Literal["image", "audio"]
+FileFormat = Literal["csv", "tsv", "jsonl", "parquet", "arrow"] | MediaKind
 
-FORMATS: dict[str, Format] = {
+FORMAT_BY_SUFFIX: dict[str, FileFormat] = {
     ".csv": "csv",
     ".tsv": "tsv",
     ".jsonl": "jsonl",
@@ -27,9 +27,9 @@ FORMATS: dict[str, Format] = {
     ".feather": "arrow",
     ".ipc": "arrow",
 }
-KINDS: dict[Kind, type[Image | Audio]] = {"image": Image, "audio": Audio}
-"""What media files hold: the name of the column and its type."""
-MEDIA: dict[Kind, dict[str, str]] = {
+MEDIA_TYPES: dict[MediaKind, type[Image | Audio]] = {"image": Image, "audio": Audio}
+"""The column of a table of media files, by its name, and the column's type."""
+MEDIA_SUFFIXES: dict[MediaKind, dict[str, str]] = {
     "image": {
         ".jpg": "jpeg",
         ".tif": "tiff",
@@ -43,14 +43,14 @@ MEDIA: dict[Kind, dict[str, str]] = {
         )
     },
 }
-"""The suffixes of media files, and the format that each stands for."""
-_TEXT = (".csv", ".tsv", ".jsonl", ".ndjson")
-_SUFFIXES = ", ".join(
+"""The format of media files by their suffix."""
+_TEXT_SUFFIXES = (".csv", ".tsv", ".jsonl", ".ndjson")
+_ALL_SUFFIXES = ", ".join(
     [
-        *_TEXT,
-        *(f"{s}.gz" for s in _TEXT),
-        *(s for s in FORMATS if s not in _TEXT),
-        *(s for suffixes in MEDIA.values() for s in suffixes),
+        *_TEXT_SUFFIXES,
+        *(f"{s}.gz" for s in _TEXT_SUFFIXES),
+        *(s for s in FORMAT_BY_SUFFIX if s not in _TEXT_SUFFIXES),
+        *(s for suffixes in MEDIA_SUFFIXES.values() for s in suffixes),
     ]
 )
 _SUFFIX = re.compile(r"(\.[a-z][a-z0-9]*)(\.gz)?\Z")
@@ -73,7 +73,7 @@ def check_pattern(
     missing one, for a suffix of no known format, and for a `**` that is not a whole folder.
     """
     named = set(_PLACEHOLDER.findall(pattern))
-    got = f"got the file pattern {shown(pattern)!r}"
+    got = f"got the file pattern {redact_urls(pattern)!r}"
     allowed = ["partition_key", *dimensions] if partitioned else []
     if not partitioned and named & {"partition_key", *dimensions}:
         msg = (
@@ -82,11 +82,11 @@ def check_pattern(
         )
         raise DefinitionError(msg)
     if unknown := sorted(named - set(allowed)):
-        msg = f"{got} with the unknown placeholder {_braced(unknown)}; allowed: {_braced(allowed) or 'none'}"
+        msg = f"{got} with the unknown placeholder {_in_braces(unknown)}; allowed: {_in_braces(allowed) or 'none'}"
         raise DefinitionError(msg)
     missing = [d for d in dimensions if d not in named] if dimensions else ["partition_key"]
     if partitioned and missing and "partition_key" not in named:
-        write = f"{_braced(missing)} or {{partition_key}}" if dimensions else "{partition_key}"
+        write = f"{_in_braces(missing)} or {{partition_key}}" if dimensions else "{partition_key}"
         msg = (
             f"{got} for a partitioned table; several partitions would read the same files. Write "
             f"{write} into it, as in 'data/{{{missing[0]}}}.csv'"
@@ -101,7 +101,7 @@ def check_pattern(
     format_of(pattern, schema)
 
 
-def format_of(pattern: str, schema: Mapping[str, type[ColumnType]] | None = None) -> tuple[Format, bool]:
+def format_of(pattern: str, schema: Mapping[str, type[ColumnType]] | None = None) -> tuple[FileFormat, bool]:
     """A pattern's format by its suffix, and whether it is gzipped.
 
     Without a suffix it names a folder, or some of its files, of the kind whose column `schema` declares.
@@ -112,34 +112,36 @@ def format_of(pattern: str, schema: Mapping[str, type[ColumnType]] | None = None
     path = next((link for link in links if "://" in link), links[-1])
     if path.startswith(("http://", "https://")):
         path = path.partition("?")[0].partition("#")[0]
-    got = f"got the file pattern {shown(pattern)!r}, whose suffix names no known format"
+    got = f"got the file pattern {redact_urls(pattern)!r}, whose suffix names no known format"
     found = _SUFFIX.search(path.lower())
     if found is None and path:
-        told = [kind for kind, held in KINDS.items() if schema and schema.get(kind) is held]
-        if len(told) == 1:
-            return told[0], False
+        kinds = [
+            kind for kind, column_type in MEDIA_TYPES.items() if schema and schema.get(kind) is column_type
+        ]
+        if len(kinds) == 1:
+            return kinds[0], False
         msg = (
             f'{got}; to read a folder of images or of audio files, say which: schema={{"image": Image}} or '
-            f'schema={{"audio": Audio}}, one of the two. The suffixes there are: {_SUFFIXES}'
+            f'schema={{"audio": Audio}}, one of the two. The suffixes there are: {_ALL_SUFFIXES}'
         )
         raise DefinitionError(msg)
-    if found is not None and found[1] in FORMATS and (not found[2] or found[1] in _TEXT):
-        return FORMATS[found[1]], bool(found[2])
-    for kind, suffixes in MEDIA.items():
+    if found is not None and found[1] in FORMAT_BY_SUFFIX and (not found[2] or found[1] in _TEXT_SUFFIXES):
+        return FORMAT_BY_SUFFIX[found[1]], bool(found[2])
+    for kind, suffixes in MEDIA_SUFFIXES.items():
         if found is not None and found[1] in suffixes and not found[2]:
             return kind, False
-    msg = f"{got}; allowed: {_SUFFIXES}, and / after the name of a folder of media files"
+    msg = f"{got}; allowed: {_ALL_SUFFIXES}, and / after the name of a folder of media files"
     raise DefinitionError(msg)
 
 
-def filled(text: str, values: Mapping[str, str], escape: Callable[[str], str]) -> str:
+def fill_placeholders(text: str, values: Mapping[str, str], escape: Callable[[str], str]) -> str:
     """The text with its placeholders replaced by the partition's values, each passed through `escape`.
 
     Partition keys are untrusted: raises SourceError for one that would lead out of the folder that the
     pattern names.
     """
 
-    def put(found: re.Match[str]) -> str:
+    def value_of(found: re.Match[str]) -> str:
         return values.get(found[1], found[0])
 
     for name in values.keys() & set(_PLACEHOLDER.findall(text)):
@@ -150,14 +152,14 @@ def filled(text: str, values: Mapping[str, str], escape: Callable[[str], str]) -
             )
             raise SourceError(msg)
     for part in text.split("/"):
-        bare = _PLACEHOLDER.sub(put, part)
+        bare = _PLACEHOLDER.sub(value_of, part)
         if bare != part and bare in {".", ".."}:
             msg = (
                 f"got a partition key that makes {part!r} the folder {bare!r}, which leads out of the "
                 "pattern's folder; allowed is any other text"
             )
             raise SourceError(msg)
-    return _PLACEHOLDER.sub(lambda found: escape(put(found)) if found[1] in values else found[0], text)
+    return _PLACEHOLDER.sub(lambda found: escape(value_of(found)) if found[1] in values else found[0], text)
 
 
 def without_placeholders(pattern: str) -> str:
@@ -165,11 +167,11 @@ def without_placeholders(pattern: str) -> str:
     return _PLACEHOLDER.sub("", pattern)
 
 
-def shown(text: str) -> str:
-    """A text, its URLs without user names, passwords and the query strings of signed links."""
+def redact_urls(text: str) -> str:
+    """A text with the user names and passwords in its URLs, and the query strings of http ones, replaced by ***."""
     text = re.sub(r"://[^/\s]*@", "://***@", text)
     return re.sub(r"(https?://[^\s?]*)\?[^\s'\"]*", r"\1?***", text)
 
 
-def _braced(names: Sequence[str]) -> str:
+def _in_braces(names: Sequence[str]) -> str:
     return ", ".join(f"{{{name}}}" for name in names)

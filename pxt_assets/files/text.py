@@ -1,4 +1,4 @@
-"""The text of a file: its encoding checked, its first undecodable byte found."""
+"""The text of a file: checks its encoding, and finds the first byte that cannot be decoded."""
 
 from __future__ import annotations
 
@@ -14,18 +14,18 @@ if TYPE_CHECKING:
 
     from pxt_assets.files.location import File
 
-_MARKS = {
+_BYTE_ORDER_MARKS = {
     codecs.BOM_UTF8: "utf-8",
     codecs.BOM_UTF32_LE: "utf-32",  # before UTF-16, whose mark its own begins with
     codecs.BOM_UTF32_BE: "utf-32",
     codecs.BOM_UTF16_LE: "utf-16",
     codecs.BOM_UTF16_BE: "utf-16",
 }
-_BUFFER = 1 << 20
+_BUFFER_BYTES = 1 << 20
 
 
-def codec(encoding: str) -> str:
-    """The codec's own name; `utf-8` for any spelling of it, with a byte order mark or without.
+def codec_name(encoding: str) -> str:
+    """The name of an encoding's codec; `utf-8` for any spelling of it, with a byte order mark or without.
 
     Raises DefinitionError for an encoding that Python does not have.
     """
@@ -45,15 +45,15 @@ def codec(encoding: str) -> str:
 def open_text(file: File, encoding: str, newline: str) -> Iterator[TextIO]:
     """The file's text without its byte order mark; `newline` as for `open`, `encoding` as `codec` names it.
 
-    Raises SourceError if the file's byte order mark tells of another encoding, and, where the block meets
-    bytes that the encoding does not have, with the line of the first of them.
+    Raises SourceError if the file's byte order mark is that of another encoding, and for bytes that
+    the encoding does not have, with the line of the first of them.
     """
-    with file.reading(), file.open() as raw:
-        buffered = io.BufferedReader(cast("io.RawIOBase", raw), _BUFFER)
+    with file.errors_as_source_error(), file.open() as raw:
+        buffered = io.BufferedReader(cast("io.RawIOBase", raw), _BUFFER_BYTES)
         head = buffered.peek(4)
-        mark = next((m for m in _MARKS if head.startswith(m)), b"")
-        if mark and not encoding.startswith(_MARKS[mark]):
-            actual = _MARKS[mark]
+        mark = next((m for m in _BYTE_ORDER_MARKS if head.startswith(m)), b"")
+        if mark and not encoding.startswith(_BYTE_ORDER_MARKS[mark]):
+            actual = _BYTE_ORDER_MARKS[mark]
             msg = (
                 f"{file.name}: begins with the byte order mark of {actual.upper()}, but was to be read "
                 f"as {encoding}; write encoding={actual!r}"
@@ -65,19 +65,19 @@ def open_text(file: File, encoding: str, newline: str) -> Iterator[TextIO]:
         try:
             yield text
         except UnicodeDecodeError:
-            raise undecodable(file, encoding) from None
+            raise decoding_error(file, encoding) from None
         finally:
             text.close()
 
 
-def undecodable(file: File, encoding: str) -> SourceError:
+def decoding_error(file: File, encoding: str) -> SourceError:
     """The error that names the line of the first byte that the encoding lacks; reads the file again."""
     decoder = io.IncrementalNewlineDecoder(codecs.getincrementaldecoder(encoding)(), translate=True)
     line = 1
     where, what = "", "some bytes"
-    with file.reading(), file.open() as raw:
+    with file.errors_as_source_error(), file.open() as raw:
         try:
-            while chunk := raw.read(_BUFFER):
+            while chunk := raw.read(_BUFFER_BYTES):
                 line += decoder.decode(chunk).count("\n")
             decoder.decode(b"", final=True)
         except UnicodeDecodeError as e:

@@ -8,65 +8,81 @@ from typing import Any
 
 from pxt_assets.api.request import PAGE_TOKENS, Endpoint, ParsedAnswer, Usage
 from pxt_assets.errors import CellError
-from pxt_assets.functions.declare import api_function, model_of, shown, text_of, usage_of, with_kwargs
-from pxt_assets.functions.uploads import audio_upload, reading_files
+from pxt_assets.functions.declare import (
+    api_function,
+    model_of,
+    require_text,
+    short_repr,
+    usage_of,
+    with_kwargs,
+)
+from pxt_assets.functions.uploads import audio_upload, file_arguments_adapter
 from pxt_assets.values.media import Media
 from pxt_assets.values.sniff import AUDIO_FORMATS
 from pxt_assets.values.types import Audio, Json
 
-_RAW = "pcm"
-"""The one format of speech that has no header to tell it by."""
-_CONTAINERS = {"opus": "ogg"}
-"""Formats of speech by what they are told to be by their first bytes, where that is another name."""
-_CHARGED_BY_CHARACTER = "tts-1"
+_RAW_FORMAT = "pcm"
+"""The one format of speech without a header to recognize it by."""
+_SNIFFED_NAMES = {"opus": "ogg"}
+"""The names that formats of speech are recognized as by their first bytes, if these differ."""
+_MODEL_CHARGED_BY_CHARACTER = "tts-1"
 """Source: https://platform.openai.com/docs/pricing; no answer states what a text read aloud costs."""
-_BYTES_A_SECOND = 8_000
-"""Of a recording, if it is an mp3 of 64 kbit/s."""
-_TOKENS_A_SECOND = 10
+_BYTES_PER_SECOND = 8_000
+"""Bytes a second of a recording, taken to be an mp3 of 64 kbit/s."""
+_TOKENS_PER_SECOND = 10
 """Source: https://platform.openai.com/docs/guides/speech-to-text"""
-_TEXTS = ("text", "srt", "vtt")
-"""Formats of transcripts whose answers are no JSON."""
-_TEXT = {"type": "string"}
-_NUMBER = {"type": "number"}
+_TEXT_FORMATS = ("text", "srt", "vtt")
+"""Formats of transcripts that are sent as plain text, not as JSON."""
+_STRING_SHAPE = {"type": "string"}
+_NUMBER_SHAPE = {"type": "number"}
 _SHAPE = {
     "properties": {
-        "text": _TEXT,
-        "srt": _TEXT,
-        "vtt": _TEXT,
-        "language": _TEXT,
-        "task": _TEXT,
-        "duration": _NUMBER,
+        "text": _STRING_SHAPE,
+        "srt": _STRING_SHAPE,
+        "vtt": _STRING_SHAPE,
+        "language": _STRING_SHAPE,
+        "task": _STRING_SHAPE,
+        "duration": _NUMBER_SHAPE,
         "segments": {
-            "items": {"properties": {"start": _NUMBER, "end": _NUMBER, "text": _TEXT, "speaker": _TEXT}}
+            "items": {
+                "properties": {
+                    "start": _NUMBER_SHAPE,
+                    "end": _NUMBER_SHAPE,
+                    "text": _STRING_SHAPE,
+                    "speaker": _STRING_SHAPE,
+                }
+            }
         },
-        "words": {"items": {"properties": {"start": _NUMBER, "end": _NUMBER, "word": _TEXT}}},
+        "words": {
+            "items": {"properties": {"start": _NUMBER_SHAPE, "end": _NUMBER_SHAPE, "word": _STRING_SHAPE}}
+        },
     }
 }
 
 
-def _parse_sound(body: bytes, asked: Mapping[str, Any]) -> ParsedAnswer:
-    wanted = str(asked.get("response_format") or "mp3")
+def _parse_speech(body: bytes, request: Mapping[str, Any]) -> ParsedAnswer:
+    wanted = str(request.get("response_format") or "mp3")
     sound = Media(body)
-    if not body or (sound.format not in AUDIO_FORMATS and (wanted != _RAW or _is_json(body))):
+    if not body or (sound.format not in AUDIO_FORMATS and (wanted != _RAW_FORMAT or _is_json(body))):
         msg = f"the answer holds no {wanted}"
         raise ValueError(msg)
-    told = _CONTAINERS.get(wanted, wanted)
-    suffix = wanted if sound.format in (None, told) else sound.format  # some servers know one format alone
-    model = str(asked["model"])
-    usage = _read_aloud(asked) if model.startswith(_CHARGED_BY_CHARACTER) else None
+    sniffed = _SNIFFED_NAMES.get(wanted, wanted)
+    suffix = wanted if sound.format in (None, sniffed) else sound.format  # some servers know one format alone
+    model = str(request["model"])
+    usage = _speech_usage(request) if model.startswith(_MODEL_CHARGED_BY_CHARACTER) else None
     return ParsedAnswer([Media(body, f"speech.{suffix}")], usage, model)
 
 
-def _read_aloud(body: Mapping[str, Any]) -> Usage:
+def _speech_usage(body: Mapping[str, Any]) -> Usage:
     return Usage(characters=len(body["input"]))
 
 
-def _heard(body: Mapping[str, Any]) -> Usage:
-    """What a recording is charged for, its length guessed by its size."""
-    seconds = body["file"].size / _BYTES_A_SECOND
+def _recording_usage(body: Mapping[str, Any]) -> Usage:
+    """The usage that a recording is charged for, its length estimated from its size."""
+    seconds = body["file"].size / _BYTES_PER_SECOND
     if str(body["model"]).startswith("whisper"):
         return Usage(seconds=seconds)
-    tokens = round(seconds * _TOKENS_A_SECOND)
+    tokens = round(seconds * _TOKENS_PER_SECOND)
     return Usage(input_tokens=tokens, audio_tokens=tokens)
 
 
@@ -78,21 +94,21 @@ def _is_json(body: bytes) -> bool:
     return True
 
 
-def _parse_transcript(body: bytes, asked: Mapping[str, Any]) -> ParsedAnswer:
-    wanted = asked.get("response_format")
-    if wanted in _TEXTS and not (wanted != "text" and body[:1] == b"{" and _is_json(body)):
-        text = _text_of(body, str(wanted))
-        return ParsedAnswer([{wanted: text}], None, str(asked["model"]))
-    # some servers know JSON alone, and what they heard is paid for
+def _parse_transcript(body: bytes, request: Mapping[str, Any]) -> ParsedAnswer:
+    wanted = request.get("response_format")
+    if wanted in _TEXT_FORMATS and not (wanted != "text" and body[:1] == b"{" and _is_json(body)):
+        text = _transcript_text(body, str(wanted))
+        return ParsedAnswer([{wanted: text}], None, str(request["model"]))
+    # some servers answer with JSON alone, and the transcript is paid for
     answer = json.loads(body)
     if not isinstance(answer, dict) or not isinstance(answer.get("text"), str):
         msg = "the answer has no `text`"
         raise ValueError(msg)
-    return ParsedAnswer([answer], usage_of(answer), model_of(answer) or str(asked["model"]))
+    return ParsedAnswer([answer], usage_of(answer), model_of(answer) or str(request["model"]))
 
 
-def _text_of(body: bytes, wanted: str) -> str:
-    """A transcript that is no JSON. Raises ValueError for a proxy's page."""
+def _transcript_text(body: bytes, wanted: str) -> str:
+    """A transcript that is sent as text. Raises ValueError for a proxy's HTML page."""
     text = body.decode("utf-8-sig")
     if text.lstrip()[:14].lower().startswith(("<!doctype html", "<html")):
         msg = f"the answer holds no {wanted}"
@@ -101,7 +117,7 @@ def _text_of(body: bytes, wanted: str) -> str:
 
 
 _SPEECH = Endpoint(
-    "/audio/speech", parse=_parse_sound, sends_limits=False, costly=True, charged_usage=_read_aloud
+    "/audio/speech", parse=_parse_speech, sends_limits=False, costly=True, charged_usage=_speech_usage
 )
 _TRANSCRIPTIONS = Endpoint(
     "/audio/transcriptions",
@@ -109,7 +125,7 @@ _TRANSCRIPTIONS = Endpoint(
     sends_limits=False,
     uploads=True,
     answer_tokens=PAGE_TOKENS,
-    charged_usage=_heard,
+    charged_usage=_recording_usage,
 )
 _TRANSLATIONS = Endpoint(
     "/audio/translations",
@@ -117,7 +133,7 @@ _TRANSLATIONS = Endpoint(
     sends_limits=False,
     uploads=True,
     answer_tokens=PAGE_TOKENS,
-    charged_usage=_heard,
+    charged_usage=_recording_usage,
 )
 
 
@@ -145,15 +161,15 @@ def speech(
     Source: https://platform.openai.com/docs/api-reference/audio/createSpeech
     """
     body = with_kwargs(
-        {"input": text_of(input, "input"), "model": model, "voice": voice}, model_kwargs, kwargs
+        {"input": require_text(input, "input"), "model": model, "voice": voice}, model_kwargs, kwargs
     )
     if body.get("stream_format") not in (None, "audio"):
-        msg = f"stream_format: got {shown(body['stream_format'])}, allowed: 'audio', since cells hold whole answers"
+        msg = f"stream_format: got {short_repr(body['stream_format'])}, allowed: 'audio', since cells hold whole answers"
         raise CellError("ValueError", msg)
     return body
 
 
-@api_function(_TRANSCRIPTIONS, returns=Json, shape=_SHAPE, adapt=reading_files("audio"))
+@api_function(_TRANSCRIPTIONS, returns=Json, shape=_SHAPE, adapt=file_arguments_adapter("audio"))
 def transcriptions(audio: Any, *, model: Any, model_kwargs: Any = None, **kwargs: Any) -> Mapping[str, Any]:
     """What is said in a recording: the API's `audio/transcriptions`, as Json with `text`.
 
@@ -179,7 +195,7 @@ def transcriptions(audio: Any, *, model: Any, model_kwargs: Any = None, **kwargs
     return with_kwargs({"file": audio_upload(audio), "model": model}, model_kwargs, kwargs)
 
 
-@api_function(_TRANSLATIONS, returns=Json, shape=_SHAPE, adapt=reading_files("audio"))
+@api_function(_TRANSLATIONS, returns=Json, shape=_SHAPE, adapt=file_arguments_adapter("audio"))
 def translations(audio: Any, *, model: Any, model_kwargs: Any = None, **kwargs: Any) -> Mapping[str, Any]:
     """What is said in a recording, in English: the API's `audio/translations`, as Json with `text`.
 
@@ -201,6 +217,6 @@ def translations(audio: Any, *, model: Any, model_kwargs: Any = None, **kwargs: 
     """
     body = with_kwargs({"file": audio_upload(audio), "model": model}, model_kwargs, kwargs)
     if body.get("language") not in (None, "en"):
-        msg = f"language: got {shown(body['language'])}, allowed: 'en': the API translates into English alone"
+        msg = f"language: got {short_repr(body['language'])}, allowed: 'en': the API translates into English alone"
         raise CellError("ValueError", msg)
     return {k: v for k, v in body.items() if k != "language"}

@@ -9,53 +9,63 @@ from typing import Any
 from pxt_assets.api.request import PAGE_TOKENS, Endpoint, ParsedAnswer, characters_of_schemas
 from pxt_assets.errors import CellError
 from pxt_assets.functions.declare import (
-    Adapted,
+    AdaptedCall,
     api_function,
     model_of,
-    shown,
+    short_repr,
     usage_of,
     with_kwargs,
 )
-from pxt_assets.functions.messages import with_files, with_images
+from pxt_assets.functions.messages import with_constant_images, with_images
 from pxt_assets.functions.structured import (
-    documented,
-    empty,
-    parsed,
-    refused,
-    tool_arguments,
-    truncated,
-    with_structured,
+    adapt_response_format,
+    empty_answer_error,
+    refusal_error,
+    require_object,
+    truncated_answer_error,
+    with_api_tools,
+    with_parsed,
 )
-from pxt_assets.local.structured_schema import Structured, response_schema
+from pxt_assets.local.structured_schema import ResponseFormat, parse_response_format
 from pxt_assets.throttle import RequestSize, request_size
 from pxt_assets.values.types import Json
 
-_TEXT = {"type": "string"}
-_COUNT = {"type": "integer"}
+_STRING_SHAPE = {"type": "string"}
+_COUNT_SHAPE = {"type": "integer"}
 _SHAPE = {
     "properties": {
-        "id": _TEXT,
-        "model": _TEXT,
-        "created": _COUNT,
-        "service_tier": _TEXT,
-        "system_fingerprint": _TEXT,
+        "id": _STRING_SHAPE,
+        "model": _STRING_SHAPE,
+        "created": _COUNT_SHAPE,
+        "service_tier": _STRING_SHAPE,
+        "system_fingerprint": _STRING_SHAPE,
         "choices": {
             "items": {
                 "properties": {
-                    "index": _COUNT,
-                    "finish_reason": _TEXT,
-                    "message": {"properties": {"role": _TEXT, "content": _TEXT, "refusal": _TEXT}},
+                    "index": _COUNT_SHAPE,
+                    "finish_reason": _STRING_SHAPE,
+                    "message": {
+                        "properties": {
+                            "role": _STRING_SHAPE,
+                            "content": _STRING_SHAPE,
+                            "refusal": _STRING_SHAPE,
+                        }
+                    },
                 }
             }
         },
         "usage": {
-            "properties": {"prompt_tokens": _COUNT, "completion_tokens": _COUNT, "total_tokens": _COUNT}
+            "properties": {
+                "prompt_tokens": _COUNT_SHAPE,
+                "completion_tokens": _COUNT_SHAPE,
+                "total_tokens": _COUNT_SHAPE,
+            }
         },
     }
 }
 
 
-def _parse(body: bytes, _asked: Mapping[str, Any]) -> ParsedAnswer:
+def _parse(body: bytes, _request: Mapping[str, Any]) -> ParsedAnswer:
     answer = json.loads(body)
     if not isinstance(answer, dict) or not isinstance(answer.get("choices"), list):
         msg = "the answer has no `choices`"
@@ -86,28 +96,29 @@ def _size(body: Mapping[str, Any]) -> RequestSize:
 _ENDPOINT = Endpoint("/chat/completions", parse=_parse, size=_size, answer_tokens=PAGE_TOKENS)
 
 
-def _adapt(arguments: dict[str, Any]) -> Adapted:
-    arguments = tool_arguments(arguments, "chat")
-    arguments["messages"] = with_files(arguments["messages"])
-    return with_structured(arguments, "response_format", _placed, _SHAPE, _parsed)
+def _adapt(arguments: dict[str, Any]) -> AdaptedCall:
+    arguments = with_api_tools(arguments, "chat")
+    arguments["messages"] = with_constant_images(arguments["messages"])
+    return adapt_response_format(arguments, "response_format", _requested_format, _SHAPE, _with_parsed_text)
 
 
-def _placed(wanted: Any) -> tuple[Structured, Any]:
-    form = response_schema(wanted)
+def _requested_format(wanted: Any) -> tuple[ResponseFormat, Any]:
+    """The format that `response_format` asks for, and what is sent as `response_format`."""
+    form = parse_response_format(wanted)
     return form, form.chat
 
 
-def _parsed(answer: Any, check: Callable[[str], Any]) -> Any:
-    choice = documented(answer["choices"][0] if answer["choices"] else {})
-    message = documented(choice.get("message") or {})
+def _with_parsed_text(answer: Any, check: Callable[[str], Any]) -> Any:
+    choice = require_object(answer["choices"][0] if answer["choices"] else {})
+    message = require_object(choice.get("message") or {})
     if message.get("refusal"):
-        raise refused(str(message["refusal"]))
+        raise refusal_error(str(message["refusal"]))
     if choice.get("finish_reason") in ("length", "content_filter"):
-        raise truncated(str(choice["finish_reason"]), "max_completion_tokens")
+        raise truncated_answer_error(str(choice["finish_reason"]), "max_completion_tokens")
     text = message.get("content")
     if text is None and not message.get("tool_calls"):
-        raise empty()
-    return parsed(answer, text, check)
+        raise empty_answer_error()
+    return with_parsed(answer, text, check)
 
 
 def _image_url(image: Any) -> Any:
@@ -156,7 +167,7 @@ def chat_completions(
     Source: https://platform.openai.com/docs/api-reference/chat/create
     """
     if not isinstance(messages, list | tuple) or not all(isinstance(m, Mapping) for m in messages):
-        msg = f"messages: got {shown(messages)}, allowed: a list of dicts with `role` and `content`"
+        msg = f"messages: got {short_repr(messages)}, allowed: a list of dicts with `role` and `content`"
         raise CellError("TypeError", msg)
     messages = with_images(messages, _image_url)
     body = {"messages": messages, "model": model, "tools": tools, "tool_choice": tool_choice}

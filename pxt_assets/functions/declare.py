@@ -1,4 +1,4 @@
-"""How a function of the API is declared: the class, its decorator, and what all their bodies share."""
+"""Declaring a function of the API: its class, its decorator, and helpers for building requests and reading answers."""
 
 from __future__ import annotations
 
@@ -17,19 +17,19 @@ from pxt_assets.values.types import ColumnType
 
 P = ParamSpec("P")
 
-_MOST_TOKENS = 2**53
-"""More than any answer has, and as much as columns and prices can hold."""
+_MAX_TOKEN_COUNT = 2**53
+"""The most tokens that are read from an answer: more than any has, and still an exact number in columns and prices."""
 
 
 @dataclass(frozen=True)
-class Adapted:
-    """A call's arguments as JSON, where a user gave objects: tools, models of answers."""
+class AdaptedCall:
+    """A call whose arguments are JSON in place of the objects that a user gave: tools, pydantic models."""
 
     arguments: dict[str, Any]
     shape: Shape | None = None
-    """What is known of the value, where the arguments tell more than the function."""
+    """The value's shape, if the arguments tell more of it than the function; None otherwise."""
     settle: Callable[[Any], Any] | None = None
-    """What is made of each answer's value."""
+    """Makes the cell's value of an answer's; None to keep that."""
 
 
 class ApiFunction(Function[P]):
@@ -46,7 +46,7 @@ class ApiFunction(Function[P]):
         endpoint: Endpoint,
         returns: type[ColumnType],
         shape: Shape | None = None,
-        adapt: Callable[[dict[str, Any]], Adapted] | None = None,
+        adapt: Callable[[dict[str, Any]], AdaptedCall] | None = None,
     ) -> None:
         super().__init__(build, returns=returns, shape=shape)
         self.endpoint = endpoint
@@ -56,7 +56,7 @@ class ApiFunction(Function[P]):
 
     @property
     def version(self) -> str:
-        """What a code version says of the function."""
+        """The endpoint's path, which is part of a column's code version."""
         return self.endpoint.path
 
     def cell_request(self, arguments: Mapping[str, Any]) -> Request:
@@ -64,15 +64,15 @@ class ApiFunction(Function[P]):
         try:
             body = self._build(**arguments)  # type: ignore[call-arg]
         except UnicodeEncodeError:
-            return self.cell_request(_encodable(arguments))
+            return self.cell_request(_with_encodable_text(arguments))
         except CellError as e:
             raise CellError(e.errortype, f"{self.name}: {e.message}") from e
         request = Request(self.endpoint, {k: v for k, v in body.items() if v is not None}, self._settle)
         try:
             request.check()
         except UnicodeEncodeError:
-            return self.cell_request(_encodable(arguments))
-        except (TypeError, ValueError) as e:  # what JSON cannot hold
+            return self.cell_request(_with_encodable_text(arguments))
+        except (TypeError, ValueError) as e:  # a value that JSON cannot hold
             raise CellError(type(e).__name__, f"{self.name}: {e}") from e
         return request
 
@@ -98,9 +98,9 @@ def api_function(
     endpoint: Endpoint,
     returns: type[ColumnType],
     shape: Shape | None = None,
-    adapt: Callable[[dict[str, Any]], Adapted] | None = None,
+    adapt: Callable[[dict[str, Any]], AdaptedCall] | None = None,
 ) -> Callable[[Callable[P, Mapping[str, Any]]], ApiFunction[P]]:
-    """Makes a function of the API out of a plain function that builds its request's body."""
+    """Makes a function of the API from a plain function that builds a request's body."""
 
     def declare(build: Callable[P, Mapping[str, Any]]) -> ApiFunction[P]:
         return ApiFunction(build, endpoint=endpoint, returns=returns, shape=shape, adapt=adapt)
@@ -109,23 +109,23 @@ def api_function(
 
 
 def constant_media(value: Any) -> Any:
-    """A constant that is given where an image or a sound stands, PIL images and bytes as Media."""
+    """A constant argument for an image or audio: PIL images and bytes as Media, others unchanged."""
     if isinstance(value, bytes | bytearray):
         return Media(bytes(value))
     return Media(encode_image(value)) if is_image(value) else value
 
 
-def _encodable(value: Any) -> Any:
+def _with_encodable_text(value: Any) -> Any:
     """The value with lone surrogates replaced in all its text."""
     if isinstance(value, str):
         return replace_surrogates(value)
     if isinstance(value, Mapping):
-        return {_encodable(k): _encodable(v) for k, v in value.items()}
-    return [_encodable(v) for v in value] if isinstance(value, list | tuple) else value
+        return {_with_encodable_text(k): _with_encodable_text(v) for k, v in value.items()}
+    return [_with_encodable_text(v) for v in value] if isinstance(value, list | tuple) else value
 
 
-def shown(value: object) -> str:
-    """A value as an error message shows it: its type and its beginning."""
+def short_repr(value: object) -> str:
+    """A value for an error message: its type and the first 60 characters of its repr."""
     text = repr(value)
     return f"{type(value).__name__} {text[:60]}{'…' if len(text) > 60 else ''}"
 
@@ -135,7 +135,7 @@ def with_kwargs(body: Mapping[str, Any], model_kwargs: object, extra: Mapping[st
     if model_kwargs is None:
         return {**body, **extra}
     if not isinstance(model_kwargs, Mapping):
-        msg = f"model_kwargs: got {shown(model_kwargs)}, allowed: a dict of the API's arguments, or null"
+        msg = f"model_kwargs: got {short_repr(model_kwargs)}, allowed: a dict of the API's arguments, or null"
         raise CellError("TypeError", msg)
     twice = sorted(model_kwargs.keys() & body.keys())
     if twice:
@@ -144,22 +144,24 @@ def with_kwargs(body: Mapping[str, Any], model_kwargs: object, extra: Mapping[st
     return {**body, **model_kwargs, **extra}
 
 
-def text_of(value: object, argument: str) -> str:
-    """The value, if it is text. Raises CellError."""
+def require_text(value: object, argument: str) -> str:
+    """The value unchanged. Raises CellError if it is not text."""
     if not isinstance(value, str):
-        msg = f"{argument}: got {shown(value)}, allowed: text or null; convert the column to text upstream"
+        msg = (
+            f"{argument}: got {short_repr(value)}, allowed: text or null; convert the column to text upstream"
+        )
         raise CellError("TypeError", msg)
     return value
 
 
 def usage_of(answer: Mapping[str, Any]) -> Usage | None:
-    """The tokens that an answer states, None where it states none: a missing bill is no reason to lose the answer."""
+    """The usage that an answer states, None if it states none: a missing bill is no reason to lose the answer."""
     usage = answer.get("usage")
     if not isinstance(usage, Mapping):
         return None
     seconds = usage.get("seconds")
     if isinstance(seconds, int | float) and not isinstance(seconds, bool):
-        return Usage(seconds=min(max(float(seconds), 0.0), float(_MOST_TOKENS)))
+        return Usage(seconds=min(max(float(seconds), 0.0), float(_MAX_TOKEN_COUNT)))
     read, written = usage.get("prompt_tokens"), usage.get("completion_tokens")
     details = usage.get("prompt_tokens_details")
     if "prompt_tokens" not in usage:
@@ -168,14 +170,14 @@ def usage_of(answer: Mapping[str, Any]) -> Usage | None:
     if not isinstance(read, int) or isinstance(read, bool):
         return None
     cached, images, sound = (
-        min(_count(mapping(details).get(name)), _count(read))
+        min(_token_count(mapping_or_empty(details).get(name)), _token_count(read))
         for name in ("cached_tokens", "image_tokens", "audio_tokens")
     )
-    return Usage(_count(read), _count(written), cached, images, sound)
+    return Usage(_token_count(read), _token_count(written), cached, images, sound)
 
 
-def mapping(value: object) -> Mapping[str, Any]:
-    """A part of an answer that should be an object; nothing where a server sends something else."""
+def mapping_or_empty(value: object) -> Mapping[str, Any]:
+    """A part of an answer that should be an object; an empty one if a server sends something else."""
     return value if isinstance(value, Mapping) else {}
 
 
@@ -185,8 +187,8 @@ def model_of(answer: Mapping[str, Any]) -> str | None:
     return replace_surrogates(model) if isinstance(model, str) else None
 
 
-def _count(value: object) -> int:
-    """A number of tokens; 0 for what is none, since an odd bill is no reason to lose the answer."""
+def _token_count(value: object) -> int:
+    """A number of tokens; 0 for any other value, since an odd bill is no reason to lose the answer."""
     if not isinstance(value, int) or isinstance(value, bool):
         return 0
-    return min(max(value, 0), _MOST_TOKENS)
+    return min(max(value, 0), _MAX_TOKEN_COUNT)

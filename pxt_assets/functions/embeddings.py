@@ -9,7 +9,14 @@ from typing import Any
 
 from pxt_assets.api.request import Endpoint, ParsedAnswer
 from pxt_assets.errors import CellError
-from pxt_assets.functions.declare import api_function, model_of, shown, text_of, usage_of, with_kwargs
+from pxt_assets.functions.declare import (
+    api_function,
+    model_of,
+    require_text,
+    short_repr,
+    usage_of,
+    with_kwargs,
+)
 from pxt_assets.throttle import RequestSize, request_size
 from pxt_assets.values.types import Array
 
@@ -20,14 +27,16 @@ MAX_TOKENS = 250_000.0
 
 
 def _pack(bodies: Sequence[Mapping[str, Any]]) -> Mapping[str, Any]:
-    """Vectors travel as base64: a third of the bytes of JSON floats, and a hundredth of the time to decode."""
+    """The body for several inputs. Vectors are asked for as base64: a third of the bytes of JSON floats, and a hundredth
+    of the time to decode.
+    """
     inputs = [body["input"] for body in bodies]
     return {**bodies[0], "input": inputs, "encoding_format": "base64"}
 
 
-def _parse(body: bytes, asked: Mapping[str, Any]) -> ParsedAnswer:
+def _parse(body: bytes, request: Mapping[str, Any]) -> ParsedAnswer:
     answer = json.loads(body)
-    cells = len(asked["input"])
+    cells = len(request["input"])
     data = answer.get("data") if isinstance(answer, dict) else None
     if (
         not isinstance(data, list)
@@ -41,7 +50,7 @@ def _parse(body: bytes, asked: Mapping[str, Any]) -> ParsedAnswer:
 
 
 def _vector(embedding: object) -> Any:
-    """`float32[dim]`, from base64 of little-endian floats, or from the list that some servers send all the same."""
+    """`float32[dim]`, from base64 of little-endian floats, or from the list that some servers send instead."""
     import numpy as np
 
     if isinstance(embedding, str):
@@ -49,10 +58,10 @@ def _vector(embedding: object) -> Any:
     else:
         try:
             vector = np.asarray(embedding, np.float32)
-        except TypeError as e:  # of what the list holds
+        except TypeError as e:  # the list holds something else than numbers
             raise ValueError(str(e)) from e
     if vector.ndim != 1 or not len(vector):
-        msg = f"the answer holds {shown(embedding)} in place of a vector"
+        msg = f"the answer holds {short_repr(embedding)} in place of a vector"
         raise ValueError(msg)
     return vector
 
@@ -86,7 +95,7 @@ def embeddings(input: Any, *, model: Any, model_kwargs: Any = None, **kwargs: An
 
     Source: https://platform.openai.com/docs/api-reference/embeddings
     """
-    if not text_of(input, "input"):
+    if not require_text(input, "input"):
         msg = "input: got an empty text, which the API refuses; filter such rows upstream or make them null"
         raise CellError("ValueError", msg)
     body = with_kwargs({"input": input, "model": model}, model_kwargs, kwargs)

@@ -1,4 +1,4 @@
-"""`image_generations`, `image_edits`, `image_variations`: pictures of a prompt, or of another picture."""
+"""`image_generations`, `image_edits`, `image_variations`: images from a prompt or from another image."""
 
 from __future__ import annotations
 
@@ -11,18 +11,18 @@ from typing import Any
 
 from pxt_assets.api.request import Endpoint, ParsedAnswer
 from pxt_assets.errors import CellError
-from pxt_assets.functions.declare import api_function, model_of, text_of, usage_of, with_kwargs
-from pxt_assets.functions.uploads import image_upload, mask_upload, reading_files, square_upload
+from pxt_assets.functions.declare import api_function, model_of, require_text, usage_of, with_kwargs
+from pxt_assets.functions.uploads import file_arguments_adapter, image_upload, mask_upload, square_upload
 from pxt_assets.throttle import RequestSize, request_size
 from pxt_assets.values.media import Media
 from pxt_assets.values.sniff import IMAGE_FORMATS
 from pxt_assets.values.types import ImageData
 
 MAX_IMAGES = 16
-"""Images of one edit. Source: https://platform.openai.com/docs/api-reference/images/createEdit"""
-_IMAGE_TOKENS = 4_160
+"""Images an edit. Source: https://platform.openai.com/docs/api-reference/images/createEdit"""
+_OUTPUT_TOKENS_PER_IMAGE = 4_160
 """Output tokens of a large image of high quality. Source: https://platform.openai.com/docs/guides/image-generation"""
-_INLINE = re.compile(r"data:image/[a-z+.-]+;base64,")
+_DATA_URL = re.compile(r"data:image/[a-z+.-]+;base64,")
 _SHAPE = {
     "properties": {
         "created": {"type": "integer"},
@@ -38,47 +38,47 @@ _SHAPE = {
 }
 
 
-def _parse(body: bytes, asked: Mapping[str, Any]) -> ParsedAnswer:
-    answer = json.loads(body, parse_constant=lambda _: None, parse_float=_finite)
+def _parse(body: bytes, request: Mapping[str, Any]) -> ParsedAnswer:
+    answer = json.loads(body, parse_constant=lambda _: None, parse_float=_finite_or_none)
     items = answer.get("data") if isinstance(answer, dict) else None
     if not isinstance(items, list) or not items:
         msg = "the answer holds no images"
         raise ValueError(msg)
-    held = [_held(item) for item in items]
-    urls = [one for one in held if isinstance(one, str)]
+    images_or_urls = [_bytes_or_url(item) for item in items]
+    urls = [one for one in images_or_urls if isinstance(one, str)]
 
     def value(fetched: Sequence[bytes]) -> Sequence[Any]:
-        rest = iter(fetched)
-        contents = [one if isinstance(one, bytes) else next(rest) for one in held]
+        remaining = iter(fetched)
+        contents = [one if isinstance(one, bytes) else next(remaining) for one in images_or_urls]
         images = [_image(content, i) for i, content in enumerate(contents)]
-        return [{"created": _created(answer), "data": images, "usage": answer.get("usage")}]
+        return [{"created": _created_at(answer), "data": images, "usage": answer.get("usage")}]
 
-    usage, model = usage_of(answer), model_of(answer) or str(asked["model"])
+    usage, model = usage_of(answer), model_of(answer) or str(request["model"])
     if urls:
         return ParsedAnswer((), usage, model, urls=urls, values_with_downloads=value)
     return ParsedAnswer(value(()), usage, model)
 
 
-def _finite(text: str) -> float | None:
-    """A number, None for one that no column holds."""
+def _finite_or_none(text: str) -> float | None:
+    """A number, None if it is infinite, which no column holds."""
     number = float(text)
     return number if math.isfinite(number) else None
 
 
-def _held(item: object) -> bytes | str:
-    """An image's bytes, or where they are to be had from. Raises ValueError."""
+def _bytes_or_url(item: object) -> bytes | str:
+    """An image's bytes, or the URL to fetch them from. Raises ValueError."""
     encoded, url = (item.get("b64_json"), item.get("url")) if isinstance(item, Mapping) else (None, None)
     if encoded and isinstance(encoded, str):
         return base64.b64decode(encoded)
     if encoded or not isinstance(url, str):
         msg = "the answer holds an item that has neither an image nor its URL"
         raise ValueError(msg)
-    inline = _INLINE.match(url)
+    inline = _DATA_URL.match(url)
     return base64.b64decode(url[inline.end() :]) if inline else url
 
 
-def _created(answer: Mapping[str, Any]) -> int | None:
-    """Seconds since 1970, None where other servers say something else: no reason to lose the images."""
+def _created_at(answer: Mapping[str, Any]) -> int | None:
+    """Seconds since 1970, None if a server says something else: no reason to lose the images."""
     created = answer.get("created")
     return int(created) if isinstance(created, int | float) and abs(created) < 2**62 else None
 
@@ -95,8 +95,8 @@ def _size(body: Mapping[str, Any]) -> RequestSize:
     return request_size(len(body.get("prompt", "")))
 
 
-def _in_bytes(body: Mapping[str, Any]) -> Mapping[str, Any]:
-    """The body with `response_format` for the models that have one: links to images last an hour, bytes do."""
+def _with_bytes_format(body: Mapping[str, Any]) -> Mapping[str, Any]:
+    """The body with a `response_format` that asks for bytes, if the model has one: links to images last an hour only."""
     model = str(body["model"])
     if model.startswith(("gpt-image", "chatgpt-image")):
         return {k: v for k, v in body.items() if k != "response_format"}
@@ -111,7 +111,7 @@ _GENERATIONS = Endpoint(
     size=_size,
     sends_limits=False,
     costly=True,
-    answer_tokens=_IMAGE_TOKENS,
+    answer_tokens=_OUTPUT_TOKENS_PER_IMAGE,
 )
 _EDITS = Endpoint(
     "/images/edits",
@@ -119,7 +119,7 @@ _EDITS = Endpoint(
     size=_size,
     sends_limits=False,
     costly=True,
-    answer_tokens=_IMAGE_TOKENS,
+    answer_tokens=_OUTPUT_TOKENS_PER_IMAGE,
     uploads=True,
 )
 _VARIATIONS = Endpoint(
@@ -128,7 +128,7 @@ _VARIATIONS = Endpoint(
     size=_size,
     sends_limits=False,
     costly=True,
-    answer_tokens=_IMAGE_TOKENS,
+    answer_tokens=_OUTPUT_TOKENS_PER_IMAGE,
     uploads=True,
 )
 
@@ -156,11 +156,11 @@ def image_generations(
 
     Source: https://platform.openai.com/docs/api-reference/images/create
     """
-    body = {"prompt": text_of(prompt, "prompt"), "model": model}
-    return _in_bytes(with_kwargs(body, model_kwargs, kwargs))
+    body = {"prompt": require_text(prompt, "prompt"), "model": model}
+    return _with_bytes_format(with_kwargs(body, model_kwargs, kwargs))
 
 
-@api_function(_EDITS, returns=ImageData, shape=_SHAPE, adapt=reading_files("image", "mask"))
+@api_function(_EDITS, returns=ImageData, shape=_SHAPE, adapt=file_arguments_adapter("image", "mask"))
 def image_edits(
     image: Any, *, prompt: Any, model: Any, mask: Any = None, model_kwargs: Any = None, **kwargs: Any
 ) -> Mapping[str, Any]:
@@ -194,15 +194,15 @@ def image_edits(
     images = [upload(one) for one in given]
     body: dict[str, Any] = {
         "image": images if isinstance(image, list | tuple) else images[0],
-        "prompt": text_of(prompt, "prompt"),
+        "prompt": require_text(prompt, "prompt"),
         "model": model,
     }
     if mask is not None:
         body["mask"] = mask_upload(mask, images[0])
-    return _in_bytes(with_kwargs(body, model_kwargs, kwargs))
+    return _with_bytes_format(with_kwargs(body, model_kwargs, kwargs))
 
 
-@api_function(_VARIATIONS, returns=ImageData, shape=_SHAPE, adapt=reading_files("image"))
+@api_function(_VARIATIONS, returns=ImageData, shape=_SHAPE, adapt=file_arguments_adapter("image"))
 def image_variations(image: Any, *, model: Any, model_kwargs: Any = None, **kwargs: Any) -> Mapping[str, Any]:
     """Variations of an image: the API's `images/variations`, as `{"created", "data": [image, ...], "usage"}`.
 
@@ -222,4 +222,6 @@ def image_variations(image: Any, *, model: Any, model_kwargs: Any = None, **kwar
 
     Source: https://platform.openai.com/docs/api-reference/images/createVariation
     """
-    return _in_bytes(with_kwargs({"image": square_upload(image), "model": model}, model_kwargs, kwargs))
+    return _with_bytes_format(
+        with_kwargs({"image": square_upload(image), "model": model}, model_kwargs, kwargs)
+    )

@@ -41,7 +41,7 @@ _invoke_tools.__name__ = "invoke_tools"
 
 
 class InvokeTools(Function[[Tools, Any]]):
-    """The function `invoke_tools`, over all tools or, in a call, over those that it was given."""
+    """The function `invoke_tools`; in a call, bound to the tools that it was given."""
 
     batch_size = 1
 
@@ -52,11 +52,13 @@ class InvokeTools(Function[[Tools, Any]]):
         self.local = True
         self._tools = tools
         if tools is not None:
-            self.required_arguments = {"response"}  # the tools are no argument of its calls
+            self.required_arguments = {
+                "response"
+            }  # the tools are part of the function, not an argument of a call
 
     @property
     def version(self) -> str:
-        """Changes with any of the tools."""
+        """A text that changes with any of the tools."""
         return f"invoke_tools:{self._tools.version if self._tools else ''}"
 
     def cell_request(self, arguments: Mapping[str, Any]) -> LocalCall:
@@ -73,21 +75,21 @@ class InvokeTools(Function[[Tools, Any]]):
             raise DefinitionError(msg)
         return Call(InvokeTools(tools), {"response": response})
 
-    def shared(self, arguments: Mapping[str, Any]) -> Mapping[str, Any]:
-        """All arguments: each row is a call of its own."""
+    def shared_arguments(self, arguments: Mapping[str, Any]) -> Mapping[str, Any]:
+        """All arguments, since each row is a call of its own."""
         return arguments
 
     async def run(self, rows: Sequence[Mapping[str, Any]], threads: Executor) -> Sequence[Any]:
-        """The results of one answer's calls. Raises CellError, with what there is of them."""
+        """The results of one answer's calls. Raises CellError, which holds the results of the calls that succeeded."""
         assert self._tools is not None
         (row,) = rows
         try:
-            invoked = await self._tools.invoke(row["response"], threads)
+            outcome = await self._tools.invoke(row["response"], threads)
         except ValueError as e:
             raise CellError("ValueError", f"invoke_tools: {e}") from e
-        if invoked.errors:
-            raise CellError("ToolError", "; ".join(invoked.errors), value=invoked.results)
-        return [invoked.results]
+        if outcome.errors:
+            raise CellError("ToolError", "; ".join(outcome.errors), value=outcome.results)
+        return [outcome.results]
 
 
 invoke_tools = InvokeTools()

@@ -9,7 +9,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from pxt_assets.errors import CellError, DefinitionError
-from pxt_assets.functions.declare import constant_media, shown
+from pxt_assets.functions.declare import constant_media, short_repr
 from pxt_assets.values.media import MAX_IMAGE_BYTES, Media, MediaArgument, encode_image, media_of, open_image
 from pxt_assets.values.types import Image
 
@@ -17,38 +17,42 @@ MAX_PAYLOAD_BYTES = 512 * 2**20
 """All images of a request, as base64. Source: https://platform.openai.com/docs/guides/images-vision"""
 MAX_IMAGES = 1_500
 """Images a request. Source: the same page."""
-_URLS = ("http://", "https://", "data:")
-SENT_AS_THEY_ARE = ("gif", "jpeg", "png", "webp")
+_URL_PREFIXES = ("http://", "https://", "data:")
+SENDABLE_FORMATS = ("gif", "jpeg", "png", "webp")
 """Formats that the API takes; others are sent as PNG."""
 
 
 def with_images(
     items: Sequence[Mapping[str, Any]],
-    placed: Callable[[Any], Any],
+    image_url: Callable[[Any], Any],
     defaults: Mapping[str, Any] = MappingProxyType({}),
 ) -> Sequence[Mapping[str, Any]]:
-    """Messages whose content parts have their images as the API takes them.
+    """The messages with the images of their content parts as the API takes them.
 
-    `placed` makes of an image, or the URL of one, what stands at `image_url`; `defaults` are what the API requires of
-    such a part besides. Raises CellError, TypeError.
+    `image_url` gives the value at a part's `image_url` for an image or its URL; `defaults` are other fields that the API
+    requires of such a part. Raises CellError, TypeError.
     """
     if not any(isinstance(item.get("content"), list | tuple) for item in items):
         return items
     images = size = 0
 
-    def part_of(part: Any) -> Any:
+    def prepare_part(part: Any) -> Any:
         nonlocal images, size
         if not isinstance(part, Mapping) or part.get("image_url") is None:
             return part
         images += 1
         given = part["image_url"]
-        image = {**given, "url": _image(given.get("url"))} if isinstance(given, Mapping) else _image(given)
+        image = (
+            {**given, "url": _image_to_send(given.get("url"))}
+            if isinstance(given, Mapping)
+            else _image_to_send(given)
+        )
         sent = image["url"] if isinstance(image, Mapping) else image
         size += sent.size if isinstance(sent, MediaArgument) else 0
-        return {**defaults, **part, "image_url": placed(image)}
+        return {**defaults, **part, "image_url": image_url(image)}
 
     sent = [
-        {**item, "content": [part_of(part) for part in item["content"]]}
+        {**item, "content": [prepare_part(part) for part in item["content"]]}
         if isinstance(item.get("content"), list | tuple)
         else item
         for item in items
@@ -61,51 +65,53 @@ def with_images(
     return sent
 
 
-def _image(value: Any) -> Any:
-    """An image as it is sent: a URL as it is, anything else by its content."""
+def _image_to_send(value: Any) -> Any:
+    """An image to send: a URL unchanged, anything else by its content. Raises CellError."""
     if isinstance(value, str):
-        if not value[:8].lower().startswith(_URLS):
+        if not value[:8].lower().startswith(_URL_PREFIXES):
             msg = (
-                f"image_url: got the text {shown(value)}, allowed: an http(s) or data URL; a path is read from a column "
+                f"image_url: got the text {short_repr(value)}, allowed: an http(s) or data URL; a path is read from a column "
                 "that schema= declares as Image"
             )
             raise CellError("TypeError", msg)
         return value
-    # no mapping out of a table has its path read: only what the code itself names is a path here
+    # a path is read only if it stands in code, never one in a table's cell
     media = media_of(value, Image if isinstance(value, PurePath) else None)
-    return MediaArgument(media if media.content is None else sendable(media))
+    return MediaArgument(media if media.content is None else sendable_image(media))
 
 
-def sendable(media: Media) -> Media:
-    """The image in a format that the API reads: as it is wherever possible, PNG otherwise. Raises CellError."""
+def sendable_image(media: Media) -> Media:
+    """The image in a format that the API takes: unchanged if it is in one, otherwise as PNG. Raises CellError."""
     assert media.content is not None
     if media.size > MAX_IMAGE_BYTES:
         msg = f"got an image of {media.size:,} bytes, allowed: {MAX_IMAGE_BYTES:,}; make it smaller upstream"
         raise CellError("ImageTooLarge", msg)
-    if media.format not in SENT_AS_THEY_ARE:
-        return sendable(Media(encode_image(open_image(media.content), "PNG"), media.path))
+    if media.format not in SENDABLE_FORMATS:
+        return sendable_image(Media(encode_image(open_image(media.content), "PNG"), media.path))
     if media.format == "gif" and getattr(open_image(media.content), "is_animated", False):
         msg = "got an animated GIF, which the API does not take; take out one frame upstream"
         raise CellError("ImageError", msg)
     return media
 
 
-def with_files(value: Any) -> Any:
-    """Arguments in which constants at `image_url` are images or, if they are paths, files to read.
+def with_constant_images(value: Any) -> Any:
+    """Arguments with the constants at `image_url` as images, or as files to read if they are paths.
 
-    A path in code is none of a table's texts, which are never read as paths. Raises DefinitionError for a path anywhere
-    else: it would fail every row.
+    Only paths in code are read, never a table's texts. Raises DefinitionError for a path anywhere else, which would fail
+    every row.
     """
     if isinstance(value, PurePath):
         msg = f"got the path {str(value)!r} outside of image_url, where only JSON can stand"
         raise DefinitionError(msg)
     if isinstance(value, Mapping):
-        return {k: _file(v) if k == "image_url" else with_files(v) for k, v in value.items()}
-    return [with_files(v) for v in value] if isinstance(value, list | tuple) else value
+        return {
+            k: _constant_image(v) if k == "image_url" else with_constant_images(v) for k, v in value.items()
+        }
+    return [with_constant_images(v) for v in value] if isinstance(value, list | tuple) else value
 
 
-def _file(value: Any) -> Any:
+def _constant_image(value: Any) -> Any:
     if isinstance(value, Mapping):
-        return {k: _file(v) if k == "url" else v for k, v in value.items()}
+        return {k: _constant_image(v) if k == "url" else v for k, v in value.items()}
     is_path = isinstance(value, str) and value and not urlsplit(value).scheme
     return PurePath(value) if is_path else constant_media(value)

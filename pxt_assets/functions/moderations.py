@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from pxt_assets.api.request import Endpoint, ParsedAnswer
-from pxt_assets.functions.declare import api_function, model_of, text_of, usage_of, with_kwargs
+from pxt_assets.functions.declare import api_function, model_of, require_text, usage_of, with_kwargs
 from pxt_assets.throttle import RequestSize, request_size
 from pxt_assets.values.types import Json
 
@@ -29,7 +29,7 @@ _SHAPE = {
 }
 
 
-def _parse(body: bytes, _asked: Mapping[str, Any]) -> ParsedAnswer:
+def _parse(body: bytes, _request: Mapping[str, Any]) -> ParsedAnswer:
     answer = json.loads(body)
     if not isinstance(answer, dict) or not isinstance(answer.get("results"), list):
         msg = "the answer has no `results`"
@@ -63,5 +63,5 @@ def moderations(input: Any, *, model: Any = _MODEL, **kwargs: Any) -> Mapping[st
 
     Source: https://platform.openai.com/docs/api-reference/moderations
     """
-    body = {"input": text_of(input, "input"), "model": _MODEL if model is None else model}
+    body = {"input": require_text(input, "input"), "model": _MODEL if model is None else model}
     return with_kwargs(body, None, kwargs)

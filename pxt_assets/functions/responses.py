@@ -9,74 +9,88 @@ from typing import Any
 from pxt_assets.api.request import PAGE_TOKENS, Endpoint, ParsedAnswer, characters_of_schemas
 from pxt_assets.errors import CellError, DefinitionError
 from pxt_assets.functions.declare import (
-    Adapted,
+    AdaptedCall,
     api_function,
-    mapping,
+    mapping_or_empty,
     model_of,
-    shown,
+    short_repr,
     usage_of,
     with_kwargs,
 )
-from pxt_assets.functions.messages import with_files, with_images
+from pxt_assets.functions.messages import with_constant_images, with_images
 from pxt_assets.functions.structured import (
-    documented,
-    empty,
-    parsed,
-    refused,
-    tool_arguments,
-    truncated,
-    with_structured,
+    adapt_response_format,
+    empty_answer_error,
+    refusal_error,
+    require_object,
+    truncated_answer_error,
+    with_api_tools,
+    with_parsed,
 )
-from pxt_assets.local.structured_schema import Structured, response_schema
+from pxt_assets.local.structured_schema import ResponseFormat, parse_response_format
 from pxt_assets.throttle import RequestSize, request_size
 from pxt_assets.values.types import Json
 
-_TEXT = {"type": "string"}
-_COUNT = {"type": "integer"}
+_STRING_SHAPE = {"type": "string"}
+_COUNT_SHAPE = {"type": "integer"}
 _SHAPE = {
     "properties": {
-        "id": _TEXT,
-        "model": _TEXT,
+        "id": _STRING_SHAPE,
+        "model": _STRING_SHAPE,
         "created_at": {"type": "number"},
-        "status": _TEXT,
-        "output_text": _TEXT,
-        "previous_response_id": _TEXT,
-        "service_tier": _TEXT,
+        "status": _STRING_SHAPE,
+        "output_text": _STRING_SHAPE,
+        "previous_response_id": _STRING_SHAPE,
+        "service_tier": _STRING_SHAPE,
         "output": {
             "items": {
                 "properties": {
-                    "id": _TEXT,
-                    "type": _TEXT,
-                    "status": _TEXT,
-                    "role": _TEXT,
-                    "content": {"items": {"properties": {"type": _TEXT, "text": _TEXT, "refusal": _TEXT}}},
-                    "name": _TEXT,
-                    "arguments": _TEXT,
-                    "call_id": _TEXT,
+                    "id": _STRING_SHAPE,
+                    "type": _STRING_SHAPE,
+                    "status": _STRING_SHAPE,
+                    "role": _STRING_SHAPE,
+                    "content": {
+                        "items": {
+                            "properties": {
+                                "type": _STRING_SHAPE,
+                                "text": _STRING_SHAPE,
+                                "refusal": _STRING_SHAPE,
+                            }
+                        }
+                    },
+                    "name": _STRING_SHAPE,
+                    "arguments": _STRING_SHAPE,
+                    "call_id": _STRING_SHAPE,
                 }
             }
         },
-        "usage": {"properties": {"input_tokens": _COUNT, "output_tokens": _COUNT, "total_tokens": _COUNT}},
+        "usage": {
+            "properties": {
+                "input_tokens": _COUNT_SHAPE,
+                "output_tokens": _COUNT_SHAPE,
+                "total_tokens": _COUNT_SHAPE,
+            }
+        },
     }
 }
 
 
-def _parse(body: bytes, _asked: Mapping[str, Any]) -> ParsedAnswer:
+def _parse(body: bytes, _request: Mapping[str, Any]) -> ParsedAnswer:
     answer = json.loads(body)
     if not isinstance(answer, dict) or not isinstance(answer.get("output"), list):
         msg = "the answer has no `output`"
         raise ValueError(msg)
-    if not all(_is_documented(item) for item in answer["output"]):
+    if not all(_is_output_item(item) for item in answer["output"]):
         msg = "the answer's `output` holds something else than items, or a message without its parts"
         raise ValueError(msg)
     if answer.get("status") not in (None, "completed", "incomplete"):
-        raise _unfinished(answer)
-    answer["output_text"] = "".join(p["text"] or "" for p in _parts(answer, "output_text"))
+        raise _unfinished_answer_error(answer)
+    answer["output_text"] = "".join(p["text"] or "" for p in _message_parts(answer, "output_text"))
     return ParsedAnswer([answer], usage_of(answer), model_of(answer))
 
 
-def _is_documented(item: object) -> bool:
-    """Whether this is an item of an output; of a message with its parts, and with text where a part has text."""
+def _is_output_item(item: object) -> bool:
+    """Whether this is an item of an output; a message must have a list of parts, and text in its text parts."""
     if not isinstance(item, Mapping) or item.get("type") != "message":
         return not item or isinstance(item, Mapping)
     parts = item.get("content") or []
@@ -87,15 +101,15 @@ def _is_documented(item: object) -> bool:
     )
 
 
-def _unfinished(answer: Mapping[str, Any]) -> CellError:
-    error = mapping(answer.get("error"))
-    said = error.get("message") or "cells hold whole answers, so leave out background=True"
+def _unfinished_answer_error(answer: Mapping[str, Any]) -> CellError:
+    error = mapping_or_empty(answer.get("error"))
+    reason = error.get("message") or "cells hold whole answers, so leave out background=True"
     return CellError(
-        str(error.get("code") or "UnfinishedAnswer"), f"the answer's status is {answer['status']}: {said}"
+        str(error.get("code") or "UnfinishedAnswer"), f"the answer's status is {answer['status']}: {reason}"
     )
 
 
-def _parts(answer: Mapping[str, Any], kind: str) -> list[Mapping[str, Any]]:
+def _message_parts(answer: Mapping[str, Any], kind: str) -> list[Mapping[str, Any]]:
     """The parts of that kind of all messages in an answer."""
     contents = [
         item.get("content") or [] for item in answer["output"] if item and item.get("type") == "message"
@@ -118,7 +132,7 @@ def _size(body: Mapping[str, Any]) -> RequestSize:
             for part in content:
                 characters += len(str(part.get("text", ""))) if isinstance(part, dict) else 0
                 images += isinstance(part, dict) and part.get("type") == "input_image"
-        elif isinstance(item.get("output"), str):  # of a tool
+        elif isinstance(item.get("output"), str):  # a tool's result
             characters += len(item["output"])
     return request_size(
         characters,
@@ -132,37 +146,36 @@ def _size(body: Mapping[str, Any]) -> RequestSize:
 _ENDPOINT = Endpoint("/responses", parse=_parse, size=_size, answer_tokens=PAGE_TOKENS)
 
 
-def _adapt(arguments: dict[str, Any]) -> Adapted:
-    arguments = tool_arguments(arguments, "responses")
-    arguments["input"] = with_files(arguments["input"])
-    return with_structured(arguments, "text", _placed, _SHAPE, _parsed)
+def _adapt(arguments: dict[str, Any]) -> AdaptedCall:
+    arguments = with_api_tools(arguments, "responses")
+    arguments["input"] = with_constant_images(arguments["input"])
+    return adapt_response_format(arguments, "text", _requested_format, _SHAPE, _with_parsed_text)
 
 
-def _placed(wanted: Any) -> tuple[Structured, Any]:
+def _requested_format(wanted: Any) -> tuple[ResponseFormat, Any]:
+    """The format that `text` asks for, and what is sent as `text`. Raises DefinitionError."""
     if isinstance(wanted, type) or (
         isinstance(wanted, Mapping) and not wanted.keys() <= {"format", "verbosity"}
     ):
-        wanted = {"format": wanted}  # the form itself
+        wanted = {"format": wanted}  # the format itself, without `text` around it
     if not isinstance(wanted, Mapping):
-        msg = (
-            f'responses: text: got {shown(wanted)}, allowed: {{"format": a pydantic model or a JSON schema}}'
-        )
+        msg = f'responses: text: got {short_repr(wanted)}, allowed: {{"format": a pydantic model or a JSON schema}}'
         raise DefinitionError(msg)
-    form = response_schema(wanted.get("format") or {"type": "text"})
+    form = parse_response_format(wanted.get("format") or {"type": "text"})
     return form, ({**wanted, "format": form.responses} if "format" in wanted else wanted)
 
 
-def _parsed(answer: Any, check: Callable[[str], Any]) -> Any:
-    refusals = _parts(answer, "refusal")
+def _with_parsed_text(answer: Any, check: Callable[[str], Any]) -> Any:
+    refusals = _message_parts(answer, "refusal")
     if refusals:
-        raise refused(str(refusals[0].get("refusal")))
+        raise refusal_error(str(refusals[0].get("refusal")))
     if answer.get("status") == "incomplete":
-        details = documented(answer.get("incomplete_details") or {})
-        raise truncated(str(details.get("reason") or "incomplete"), "max_output_tokens")
-    called = any(documented(item).get("type") == "function_call" for item in answer["output"])
-    if not answer["output_text"] and not called:
-        raise empty()
-    return parsed(answer, answer["output_text"] or None, check)
+        details = require_object(answer.get("incomplete_details") or {})
+        raise truncated_answer_error(str(details.get("reason") or "incomplete"), "max_output_tokens")
+    has_calls = any(require_object(item).get("type") == "function_call" for item in answer["output"])
+    if not answer["output_text"] and not has_calls:
+        raise empty_answer_error()
+    return with_parsed(answer, answer["output_text"] or None, check)
 
 
 @api_function(_ENDPOINT, returns=Json, shape=_SHAPE, adapt=_adapt)
@@ -203,7 +216,7 @@ def responses(
     if isinstance(input, list | tuple) and all(isinstance(item, Mapping) for item in input):
         input = with_images(input, _image_url, {"detail": "auto"})
     elif not isinstance(input, str):
-        msg = f"input: got {shown(input)}, allowed: text, or a list of dicts, such as messages with `role` and `content`"
+        msg = f"input: got {short_repr(input)}, allowed: text, or a list of dicts, such as messages with `role` and `content`"
         raise CellError("TypeError", msg)
     body = {"input": input, "model": model, "tools": tools, "tool_choice": tool_choice}
     return with_kwargs(body, model_kwargs, kwargs)

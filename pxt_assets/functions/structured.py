@@ -1,4 +1,4 @@
-"""What a chat model is asked with as Python objects: tools, choices of tools, models of the answer."""
+"""Tools, tool choices and response formats that are given as Python objects, as the API takes them."""
 
 from __future__ import annotations
 
@@ -8,19 +8,19 @@ from typing import Any
 from pxt_assets.errors import CellError, DefinitionError
 from pxt_assets.expressions.expr import Shape
 from pxt_assets.expressions.walk import nodes
-from pxt_assets.functions.declare import Adapted, shown
-from pxt_assets.local.structured_schema import Structured
+from pxt_assets.functions.declare import AdaptedCall, short_repr
+from pxt_assets.local.structured_schema import ResponseFormat
 from pxt_assets.local.tools import Tool, ToolChoice, Tools, tool
 
 
-def tool_arguments(arguments: Mapping[str, Any], form: str) -> dict[str, Any]:
+def with_api_tools(arguments: Mapping[str, Any], form: str) -> dict[str, Any]:
     """The arguments with `tools` and `tool_choice` in one of the API's two forms, "chat" or "responses"."""
     adapted = dict(arguments)
     given = arguments.get("tools")
     if isinstance(given, Tools):
         adapted["tools"] = getattr(given, form)
     elif isinstance(given, Tool) or callable(given):
-        adapted["tools"] = getattr(Tools((_tool(given),)), form)
+        adapted["tools"] = getattr(Tools((_as_tool(given),)), form)
     elif isinstance(given, list | tuple):
         adapted["tools"] = [definition for one in given for definition in _definitions(one, form)]
     choice = arguments.get("tool_choice")
@@ -35,79 +35,81 @@ def _definitions(one: Any, form: str) -> Sequence[Any]:
     if isinstance(one, Tools):
         return list(getattr(one, form))
     if isinstance(one, Tool) or callable(one):
-        definitions: Sequence[Any] = getattr(Tools((_tool(one),)), form)
+        definitions: Sequence[Any] = getattr(Tools((_as_tool(one),)), form)
         return definitions
     return [one]
 
 
-def _tool(one: Any) -> Tool:
+def _as_tool(one: Any) -> Tool:
     return one if isinstance(one, Tool) else tool(one)
 
 
-def with_structured(
+def adapt_response_format(
     arguments: dict[str, Any],
     argument: str,
-    placed: Callable[[Any], tuple[Structured, Any]],
+    requested_format: Callable[[Any], tuple[ResponseFormat, Any]],
     shape: Shape,
-    settle: Callable[[Any, Callable[[str], Any]], Any],
-) -> Adapted:
-    """A call that asks for answers of a form, if `argument` says so, among the keywords or in `model_kwargs`.
+    with_parsed_text: Callable[[Any, Callable[[str], Any]], Any],
+) -> AdaptedCall:
+    """The call with the response format that `argument` asks for, if it is given as a keyword or in `model_kwargs`.
 
-    `placed` gives the form that the argument asks for, and what is sent in its place; `settle` makes of an answer and
-    the check of its text the cell's value. Raises DefinitionError.
+    `requested_format` gives the argument's format, and what is sent in its place; `with_parsed_text` makes the cell's
+    value of an answer and the check of its text. Raises DefinitionError.
     """
-    where = arguments if argument in arguments else arguments.get("model_kwargs")
-    if not isinstance(where, Mapping) or where.get(argument) is None:
-        return Adapted(arguments)
-    wanted = where[argument]
+    holder = arguments if argument in arguments else arguments.get("model_kwargs")
+    if not isinstance(holder, Mapping) or holder.get(argument) is None:
+        return AdaptedCall(arguments)
+    wanted = holder[argument]
     if any(True for _ in nodes(wanted)):
         msg = f"{argument} holds a column; it must be the same for all rows, since it is the column's type"
         raise DefinitionError(msg)
-    form, sent = placed(wanted)
-    changed = {**where, argument: sent}
-    arguments = changed if where is arguments else {**arguments, "model_kwargs": changed}
+    form, sent = requested_format(wanted)
+    changed = {**holder, argument: sent}
+    arguments = changed if holder is arguments else {**arguments, "model_kwargs": changed}
     check = form.check
     if check is None:
-        return Adapted(arguments)
-    known = {**shape, "properties": {**shape["properties"], "parsed": form.shape}}
+        return AdaptedCall(arguments)
+    shape_with_parsed = {**shape, "properties": {**shape["properties"], "parsed": form.shape}}
 
-    def settled(answer: Any) -> Any:
-        return settle(answer, check)
+    def settle(answer: Any) -> Any:
+        return with_parsed_text(answer, check)
 
-    return Adapted(arguments, known, settled)
+    return AdaptedCall(arguments, shape_with_parsed, settle)
 
 
-def parsed(answer: Mapping[str, Any], text: object, check: Callable[[str], Any]) -> Mapping[str, Any]:
-    """The answer with what its text holds at `parsed`, null where there is no text. Raises CellError."""
+def with_parsed(answer: Mapping[str, Any], text: object, check: Callable[[str], Any]) -> Mapping[str, Any]:
+    """The answer with the value of its text at `parsed`, null if there is no text. Raises CellError."""
     if text is None:
         return {**answer, "parsed": None}
     if not isinstance(text, str):
-        raise _undocumented(text)
+        raise _undocumented_form_error(text)
     try:
         return {**answer, "parsed": check(text)}
     except ValueError as e:
         raise CellError("InvalidStructuredOutput", f"the answer is not of the form asked for: {e}") from e
 
 
-def documented(value: object) -> Mapping[str, Any]:
-    """A part of an answer that is documented to be an object. Raises CellError: some servers have forms of their own."""
+def require_object(value: object) -> Mapping[str, Any]:
+    """A part of an answer unchanged. Raises CellError if it is no object, as in the answers of some servers."""
     if not isinstance(value, Mapping):
-        raise _undocumented(value)
+        raise _undocumented_form_error(value)
     return value
 
 
-def _undocumented(value: object) -> CellError:
-    msg = f"the answer is of another form than documented, so it cannot be parsed: it holds {shown(value)}"
+def _undocumented_form_error(value: object) -> CellError:
+    msg = (
+        f"the answer is of another form than documented, so it cannot be parsed: it holds {short_repr(value)}"
+    )
     return CellError("InvalidAnswer", msg)
 
 
-def refused(said: str) -> CellError:
-    """The error of a model that refused to answer."""
-    return CellError("RefusalError", f"the model refused to answer: {said[:500]}")
+def refusal_error(refusal: str) -> CellError:
+    """The error for a refusal, with the model's text."""
+    return CellError("RefusalError", f"the model refused to answer: {refusal[:500]}")
 
 
-def truncated(reason: str, argument: str) -> CellError:
-    """The error of an answer that was cut short, so that what it holds cannot be parsed."""
+def truncated_answer_error(reason: str, argument: str) -> CellError:
+    """The error for an answer that was cut short, so that it cannot be parsed."""
     filtered = reason == "content_filter"
     advice = "the API's filter took out the rest" if filtered else f"raise {argument} or ask for less"
     return CellError(
@@ -115,6 +117,6 @@ def truncated(reason: str, argument: str) -> CellError:
     )
 
 
-def empty() -> CellError:
-    """The error of an answer that holds nothing to parse."""
+def empty_answer_error() -> CellError:
+    """The error for an answer without text and tool calls."""
     return CellError("EmptyAnswer", "the answer holds neither text nor tool calls")

@@ -1,1 +1,1 @@
-"""Embedding indexes: what one is declared as, how it is kept in LanceDB, and how it is searched."""
+"""Embedding indexes: their declaration, their storage in LanceDB, and their search."""

@@ -1,4 +1,4 @@
-"""Functions that map a text or an image to a vector: how rows are embedded, and queries with them."""
+"""Functions that map a text or an image to a vector, for rows and for queries."""
 
 from __future__ import annotations
 
@@ -17,28 +17,28 @@ Modality = Literal["text", "image"]
 
 @dataclass(frozen=True)
 class Embedder:
-    """A function with one argument left, which takes what is to be embedded."""
+    """A function with one argument left, the text or image to embed."""
 
     function: Function[...]
     parameter: str
     takes: frozenset[Modality]
 
     def __call__(self, value: object) -> Call:
-        """The function applied to a value, or to a column. Raises DefinitionError for what it cannot take."""
+        """The call for a value or a column. Raises DefinitionError for one that the function cannot take."""
         return self.function(**{self.parameter: value})
 
     @property
     def space(self) -> str:
-        """Names the space of its vectors: vectors of different spaces have nothing to do with each other."""
-        return space_of(self(_Anything()))
+        """The name of the space of its vectors; vectors of different spaces cannot be compared."""
+        return space_of(self(_Placeholder()))
 
     def __repr__(self) -> str:
         fixed = ", ".join(f"{name}={value!r}" for name, value in self.function._fixed.items())
         return f"{self.function.name}({fixed})"
 
 
-class _Anything(Expr):
-    """Stands for whatever is embedded."""
+class _Placeholder(Expr):
+    """Stands for the text or image to embed."""
 
     __slots__ = ()
 
@@ -51,13 +51,13 @@ class _Anything(Expr):
 
 
 def space_of(call: Call) -> str:
-    """The space of the vectors that a call makes: its function and its constant arguments, whatever it is applied to."""
+    """The name of the space of a call's vectors: the code of its function and its constant arguments."""
     constant = {name: value for name, value in call._arguments.items() if not isinstance(value, Expr)}
     return expression_text(Call(call._function, constant))
 
 
 def embedder_of(given: object, option: str) -> Embedder:
-    """The function that a user gave as `option`. Raises DefinitionError for what maps nothing to a vector."""
+    """The embedder that a user gave as `option`. Raises DefinitionError for anything that cannot be one."""
     if not isinstance(given, Function):
         msg = (
             f"got {option}={given!r:.80}, allowed: a function that maps a text or an image to a vector, such as "
@@ -81,7 +81,7 @@ def embedder_of(given: object, option: str) -> Embedder:
 
 
 def _modalities(function: Function[...], parameter: str) -> frozenset[Modality]:
-    """What it embeds: of the API texts, of a user's function what the hint says, whatever it is where that says nothing."""
+    """What a function embeds: texts for the API's, what the hint says for a user's own, both if the hint says nothing."""
     if not function.local:
         return frozenset({"text"})
     hint: Any = getattr(function, "_hints", {}).get(parameter)
@@ -94,18 +94,18 @@ def _modalities(function: Function[...], parameter: str) -> frozenset[Modality]:
 
 @dataclass(frozen=True)
 class Embedders:
-    """How queries become vectors: texts and images, each None where it cannot be asked for."""
+    """The functions that embed queries, each None if the index cannot be searched by such queries."""
 
     text: Embedder | None = None
     image: Embedder | None = None
 
-    def of(self, modality: Modality) -> Embedder | None:
+    def for_modality(self, modality: Modality) -> Embedder | None:
         """The function for texts or for images."""
         return self.text if modality == "text" else self.image
 
 
-def embedders(embedding: object, string_embed: object, image_embed: object) -> Embedders:
-    """What the three options come to. Raises DefinitionError where two of them are for the same."""
+def embedders_from_options(embedding: object, string_embed: object, image_embed: object) -> Embedders:
+    """The embedders of the three options. Raises DefinitionError if two of them are for the same modality."""
     both = None if embedding is None else embedder_of(embedding, "embedding")
     text = None if string_embed is None else embedder_of(string_embed, "string_embed")
     image = None if image_embed is None else embedder_of(image_embed, "image_embed")

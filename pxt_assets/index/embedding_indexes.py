@@ -1,4 +1,4 @@
-"""EmbeddingIndexes: where embedding indexes are kept, and how they are searched from any asset."""
+"""EmbeddingIndexes: the resource that keeps embedding indexes, and that any asset searches them through."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from pxt_assets.api.event_loop import run_to_end
 from pxt_assets.api.openai_resource import OpenAIResource
 from pxt_assets.errors import SearchError
 from pxt_assets.expressions.expr import ColumnRef
-from pxt_assets.index.lance import connect, database_uri, generations, reaching
+from pxt_assets.index.lance import connect, database_uri, lance_errors_as, table_names
 from pxt_assets.index.query import Queries, queries_of, vectors_of
-from pxt_assets.index.search import Search, checked_search, nearest
+from pxt_assets.index.search import Search, nearest_rows, parse_search
 from pxt_assets.index.spec import IndexSpec
-from pxt_assets.index.stored import StoredIndex
+from pxt_assets.index.stored_index import StoredIndex
 from pxt_assets.storage.store import resolve_env_vars
 
 if TYPE_CHECKING:
@@ -27,13 +27,13 @@ if TYPE_CHECKING:
 _last_used: dict[dg.AssetKey, EmbeddingIndexes] = {}
 
 
-def remember(spec: IndexSpec, indexes: EmbeddingIndexes) -> None:
-    """Notes where an index was materialized in this process: that is where it is searched unless said otherwise."""
+def remember_last_used(spec: IndexSpec, indexes: EmbeddingIndexes) -> None:
+    """Remembers where this process materialized an index: the default place to search it."""
     _last_used[spec.key] = indexes
 
 
-def last_used(spec: IndexSpec) -> EmbeddingIndexes:
-    """Where an index was materialized last in this process. Raises SearchError where it was not."""
+def last_used_indexes(spec: IndexSpec) -> EmbeddingIndexes:
+    """Where this process materialized an index last. Raises SearchError if it did not."""
     found = _last_used.get(spec.key)
     if found is None:
         msg = (
@@ -88,11 +88,11 @@ class EmbeddingIndexes(dg.ConfigurableResource[Any]):
     )
 
     _databases: dict[str, Any] = PrivateAttr(default_factory=dict)
-    _opened: dict[dg.AssetKey, StoredIndex] = PrivateAttr(default_factory=dict)
+    _open_indexes: dict[dg.AssetKey, StoredIndex] = PrivateAttr(default_factory=dict)
 
     @field_validator("base_path")
     @classmethod
-    def _kept_somewhere(cls, base_path: str) -> str:
+    def _check_base_path(cls, base_path: str) -> str:
         if isinstance(base_path, dg.EnvVar):
             return base_path
         if not base_path.strip() or base_path.startswith(("memory:", "db:")):
@@ -131,32 +131,32 @@ class EmbeddingIndexes(dg.ConfigurableResource[Any]):
         if not isinstance(spec, IndexSpec):
             msg = f"got {type(index).__name__} as an index, allowed: a column that has one, or what add_embedding_index gave"
             raise SearchError(msg)
-        search = checked_search(spec.label, **options)
+        search = parse_search(spec.label, **options)
         queries = queries_of(query, spec.label)
-        with reaching(database_uri(self.base_path, spec.table.path), SearchError):
+        with lance_errors_as(database_uri(self.base_path, spec.table.path), SearchError):
             try:
-                found = self._found(spec, queries, search)
+                found = self._search_stored(spec, queries, search)
             except (OSError, RuntimeError, ValueError):
-                if self._opened.pop(spec.key, None) is None:
+                if self._open_indexes.pop(spec.key, None) is None:
                     raise
                 # its table may have been dropped since it was opened
-                found = self._found(spec, queries, search)
+                found = self._search_stored(spec, queries, search)
         return found.drop_columns(["query"]) if queries.is_single else found
 
-    def _found(self, spec: IndexSpec, queries: Queries, search: Search) -> pa.Table:
-        stored = self.existing(spec)
+    def _search_stored(self, spec: IndexSpec, queries: Queries, search: Search) -> pa.Table:
+        stored = self.stored_index(spec)
 
         def choose(simulated: bool) -> None:
             nonlocal stored
-            stored = self.existing(spec, simulated=simulated)
+            stored = self.stored_index(spec, simulated=simulated)
 
         vectors: list[Any] = [value for kind, value in queries.values if kind == "vector"]
         if len(vectors) < len(queries.values):
             vectors = []
-            # in an index without rows nothing is near, and nothing need be paid for
+            # an index without rows has no nearest ones, so the query need not be paid for
             if stored.dim is not None:
-                vectors = run_to_end(vectors_of(queries.values, spec, self._api(), choose))
-        return nearest(stored, vectors, search)
+                vectors = run_to_end(vectors_of(queries.values, spec, self._resolved_openai(), choose))
+        return nearest_rows(stored, vectors, search)
 
     def database(self, spec: IndexSpec) -> DBConnection:
         """The LanceDB database that holds the index. Raises RunError without LanceDB."""
@@ -167,12 +167,12 @@ class EmbeddingIndexes(dg.ConfigurableResource[Any]):
             )
         return self._databases[uri]  # type: ignore[no-any-return]
 
-    def existing(self, spec: IndexSpec, *, simulated: bool | None = None) -> StoredIndex:
-        """The stored index: of the API's vectors or of a simulator's, as is said; of these where there are no others.
+    def stored_index(self, spec: IndexSpec, *, simulated: bool | None = None) -> StoredIndex:
+        """The stored index of the API's vectors or of a simulator's; by default of the API's, if it has any.
 
         Raises SearchError for one that was never materialized, or with another function or metric.
         """
-        opened = self._opened.get(spec.key)
+        opened = self._open_indexes.get(spec.key)
         if (
             opened is not None
             and opened.spec.identity == spec.identity
@@ -194,7 +194,7 @@ class EmbeddingIndexes(dg.ConfigurableResource[Any]):
                     f"{spec.label} holds vectors of {made}, but the query would be embedded by {asked}, which is no measure of "
                     f"anything; materialize its vectors and the index with {asked}"
                 )
-            elif generations(database, spec):
+            elif table_names(database, spec):
                 msg = (
                     f"{spec.label} was made with another embedding function, metric or key than it is defined with now, which "
                     "is no measure of anything; materialize it again, all of its partitions"
@@ -202,12 +202,12 @@ class EmbeddingIndexes(dg.ConfigurableResource[Any]):
             else:
                 msg = f"{spec.label} was never materialized in {self.base_path}; materialize it first"
             raise SearchError(msg)
-        if found.dim is not None:  # another table takes the place of an empty one
-            self._opened[spec.key] = found
+        if found.dim is not None:  # an empty one will be replaced by another table
+            self._open_indexes[spec.key] = found
         return found
 
-    def _api(self) -> OpenAIResource | None:
-        """The API with its environment variables read, which Dagster does for the resources of a run alone."""
+    def _resolved_openai(self) -> OpenAIResource | None:
+        """The API resource with its environment variables read, which Dagster does in runs only."""
         api = self.openai
         if api is not None and isinstance(api.api_key, dg.EnvVar):
             ready = api.process_config_and_initialize()

@@ -1,4 +1,4 @@
-"""Which columns an index can keep beside its vectors, to filter by and to give, and as what."""
+"""The columns that an index can keep beside its vectors, for filters and results, and their stored types."""
 
 from __future__ import annotations
 
@@ -11,29 +11,29 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 
-def is_plain(arrow_type: pa.DataType) -> bool:
-    """Whether an index can hold values of that type to filter by and to give: texts, numbers, dates, true and false."""
+def is_plain_type(arrow_type: pa.DataType) -> bool:
+    """Whether an index keeps columns of that type by default: texts, numbers, dates and booleans."""
     import pyarrow as pa
 
     if pa.types.is_dictionary(arrow_type):
-        return is_plain(arrow_type.value_type)
+        return is_plain_type(arrow_type.value_type)
     if pa.types.is_nested(arrow_type) or has_media(arrow_type):
         return False
     return not isinstance(arrow_type, pa.BaseExtensionType) and not pa.types.is_null(arrow_type)
 
 
-def can_keep(name: str) -> bool:
-    """Whether an index can hold a column of that name beside its own."""
+def is_keepable_name(name: str) -> bool:
+    """Whether an index can keep a column of that name beside its own columns."""
     return name not in INTERNAL and name not in RESULT_COLUMNS and not {*".`"} & {*name}
 
 
-def can_hold(arrow_type: pa.DataType) -> bool:
-    """Whether an index can hold values of that type if it is asked to: also Json, as text, and bytes."""
-    return is_plain(arrow_type) or is_json(arrow_type) or str(arrow_type) in ("binary", "large_binary")
+def is_keepable_type(arrow_type: pa.DataType) -> bool:
+    """Whether an index can keep a column of that type if it is asked to: plain types, Json as text, and bytes."""
+    return is_plain_type(arrow_type) or is_json(arrow_type) or str(arrow_type) in ("binary", "large_binary")
 
 
 def as_stored(array: pa.Array) -> pa.Array:
-    """The values in the type that an index holds them in."""
+    """The values in the type that an index stores them in."""
     import pyarrow as pa
 
     if pa.types.is_dictionary(array.type):
@@ -45,7 +45,7 @@ def as_stored(array: pa.Array) -> pa.Array:
 
 
 def stored_type(arrow_type: pa.DataType) -> pa.DataType:
-    """The type in which an index holds a column: of texts one that LanceDB filters by."""
+    """The type in which an index stores a column; texts in one that LanceDB can filter by."""
     import pyarrow as pa
 
     if pa.types.is_dictionary(arrow_type):

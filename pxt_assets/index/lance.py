@@ -1,4 +1,4 @@
-"""Where indexes are kept: a LanceDB database for each table of assets, and in it a table for each index."""
+"""LanceDB: a database for each table of assets, with a table for each index; its names, filters and errors."""
 
 from __future__ import annotations
 
@@ -22,9 +22,9 @@ T = TypeVar("T")
 
 _ATTEMPTS = 6
 SIMULATED = "-simulated"
-"""In the name of a table whose vectors a simulator invented."""
+"""Part of the name of a table whose vectors a simulator invented."""
 EMPTY = "-empty"
-"""The end of the name of a table that stands for an index without rows, whose vectors' length is not known yet."""
+"""End of the name of a table for an index without rows, whose vectors' length is not known yet."""
 
 
 def database_uri(base_path: str, table: Sequence[str]) -> str:
@@ -38,7 +38,7 @@ def database_uri(base_path: str, table: Sequence[str]) -> str:
 
 
 def connect(uri: str, storage_options: Mapping[str, str] | None) -> DBConnection:
-    """The database; every read sees what other processes have written by then. Raises RunError without LanceDB."""
+    """The database; each read sees what other processes have committed. Raises RunError without LanceDB."""
     try:
         import lancedb
     except ImportError as e:
@@ -52,16 +52,16 @@ def connect(uri: str, storage_options: Mapping[str, str] | None) -> DBConnection
     return connection
 
 
-def generation(spec: IndexSpec, *, simulated: bool, empty: bool = False) -> str:
-    """The name of the index's table: another one as soon as the embedding function, the metric or the key is another.
+def table_name(spec: IndexSpec, *, simulated: bool, empty: bool = False) -> str:
+    """The name of the index's table, which changes with the embedding function, the metric and the key.
 
-    Vectors that a simulator invented have one of their own: they are not compared with the API's.
+    A simulator's vectors have a table of their own, since they cannot be compared with the API's.
     """
     return f"{spec.name}-{spec.identity}{SIMULATED if simulated else ''}{EMPTY if empty else ''}"
 
 
-def generations(database: DBConnection, spec: IndexSpec) -> list[str]:
-    """The names of all tables of that index, those included that another function or metric made."""
+def table_names(database: DBConnection, spec: IndexSpec) -> list[str]:
+    """The names of all tables of an index, those of other functions, metrics and keys included."""
     names: list[str] = []
     token = None
     while True:
@@ -73,19 +73,19 @@ def generations(database: DBConnection, spec: IndexSpec) -> list[str]:
 
 
 @contextmanager
-def reaching(uri: str, error: type[PxtError]) -> Iterator[None]:
-    """Within the block, what LanceDB raises where it cannot read or write is raised as `error`, with the place."""
+def lance_errors_as(uri: str, error: type[PxtError]) -> Iterator[None]:
+    """Within the block, LanceDB's errors of reading and writing are raised as `error`, with the URI."""
     try:
         yield
     except (OSError, RuntimeError, ValueError) as e:
-        if isinstance(e, PxtError | NotImplementedError):  # ours, or a fault of ours
+        if isinstance(e, PxtError | NotImplementedError):  # raised by this package, or a fault of its
             raise
-        msg = f"the index at {uri} cannot be read or written: {said(e)}"
+        msg = f"the index at {uri} cannot be read or written: {lance_error_message(e)}"
         raise error(msg) from e
 
 
-def tried_again(action: Callable[[], T], pause: Callable[[float], object] = time.sleep) -> T:
-    """What an action gives that two processes may be at once, of which LanceDB lets one through."""
+def retry_conflicts(action: Callable[[], T], pause: Callable[[float], object] = time.sleep) -> T:
+    """The result of an action, tried six times: LanceDB lets only one of several processes commit at once."""
     for attempt in range(_ATTEMPTS - 1):
         try:
             return action()
@@ -94,21 +94,21 @@ def tried_again(action: Callable[[], T], pause: Callable[[float], object] = time
     return action()
 
 
-def literal(text: str) -> str:
-    """Text as a literal of SQL."""
+def sql_literal(text: str) -> str:
+    """A text as an SQL literal."""
     return "'" + text.replace("'", "''") + "'"
 
 
-def among(column: str, values: Sequence[str]) -> str:
-    """The filter that a column of texts has one of these values."""
-    return f"{column} IN ({', '.join(map(literal, values))})" if values else "false"
+def sql_in(column: str, values: Sequence[str]) -> str:
+    """The SQL filter for a text column that has one of these values."""
+    return f"{column} IN ({', '.join(map(sql_literal, values))})" if values else "false"
 
 
-def said(error: Exception) -> str:
-    """What LanceDB says of an error, without the places in its source and its own list of columns."""
+def lance_error_message(error: Exception) -> str:
+    """An error's message without the places in LanceDB's source and its list of columns."""
     return str(error).partition("\n")[0].partition(", /")[0].partition(" Valid fields are")[0].strip()
 
 
 def arrow_metadata(values: Mapping[str, Any]) -> dict[str, str | None]:
-    """Values as LanceDB keeps them beside a column."""
+    """Values as the metadata of a LanceDB column."""
     return {f"pxt_assets.{name}": str(value) for name, value in values.items()}

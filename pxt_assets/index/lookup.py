@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING, Any
 from pxt_assets.errors import CellError, RunError, SearchError
 from pxt_assets.expressions.expr import Shape
 from pxt_assets.expressions.walk import calls, replace_functions
-from pxt_assets.index.lance import reaching
-from pxt_assets.index.search import Search, check_search, nearest
+from pxt_assets.index.lance import lance_errors_as
+from pxt_assets.index.search import Search, check_search, nearest_rows
 from pxt_assets.index.spec import IndexSpec
-from pxt_assets.index.stored import StoredIndex
-from pxt_assets.local.local_call import LocalCall, as_json, called
+from pxt_assets.index.stored_index import StoredIndex
+from pxt_assets.local.local_call import LocalCall, as_json, call_function
 from pxt_assets.values.types import ColumnType, Json
 
 if TYPE_CHECKING:
@@ -24,8 +24,8 @@ if TYPE_CHECKING:
 class EmbeddingLookup:
     """The function that `index.search(tbl.question, k=5)` applies: its one argument is the vector to look for.
 
-    A cell is named by the vector, by what is asked for, and by what the index holds: as soon as that changes, the rows
-    are looked up anew, which calls no API.
+    A cell is named by the vector, the search and the index's contents. When these change, the rows are looked up anew,
+    which calls no API.
     """
 
     name = "embedding_lookup"
@@ -55,25 +55,25 @@ class EmbeddingLookup:
 
     @property
     def version(self) -> str:
-        """Changes with what is asked for; of one that is bound to a stored index also with what that holds."""
+        """A text that changes with the search and, once bound to a stored index, with the index's contents."""
         asked = repr((self.index.key.path, self.index.identity, self._search, self._columns))
         digest = hashlib.blake2b(asked.encode("utf-8", "surrogatepass"), digest_size=8).hexdigest()
         return f"{self.name}:{digest}:{self._contents}"
 
-    def bound(self, indexes: EmbeddingIndexes) -> EmbeddingLookup:
-        """The function over the index as it is stored now. Raises RunError where it never was."""
+    def bind_to(self, indexes: EmbeddingIndexes) -> EmbeddingLookup:
+        """The function bound to the index as it is stored now. Raises RunError if there is no such index."""
         try:
-            with reaching(indexes.base_path, RunError):
-                # a snapshot: what names the cells is what they are made of
-                stored = indexes.existing(self.index).snapshot()
+            with lance_errors_as(indexes.base_path, RunError):
+                # a snapshot, so that the version in the cells' digests is that of the rows found
+                stored = indexes.stored_index(self.index).snapshot()
                 bound = EmbeddingLookup(self.index, self._search, self._columns, stored)
-                check_search(stored, bound._asked)  # what would fail every row need not wait for one
+                check_search(stored, bound._resolved_search)  # fails now, rather than at every row
         except SearchError as e:
             raise RunError(str(e)) from e
         return bound
 
     def cell_request(self, arguments: Mapping[str, Any]) -> LocalCall:
-        """The call for one row, its vector as bytes: they name it sooner than numbers do."""
+        """The call for one row, with the vector as bytes, which are faster to digest than numbers."""
         import numpy as np
 
         try:
@@ -83,21 +83,21 @@ class EmbeddingLookup:
             raise CellError("TypeError", msg) from e
         return LocalCall(self, {"vector": vector.tobytes()})
 
-    def shared(self, arguments: Mapping[str, Any]) -> Mapping[str, Any]:  # noqa: ARG002
-        """Nothing need be the same for rows of one call."""
+    def shared_arguments(self, arguments: Mapping[str, Any]) -> Mapping[str, Any]:  # noqa: ARG002
+        """None: one call takes any rows together."""
         return {}
 
     async def run(self, rows: Sequence[Mapping[str, Any]], threads: Executor) -> Sequence[Any]:
-        """The nearest rows for each, a list of dicts. Raises CellError."""
+        """For each row, its nearest rows as a list of dicts. Raises CellError."""
         try:
-            values = await called(self._look_up, {"vectors": [row["vector"] for row in rows]}, threads)
+            values = await call_function(self._look_up, {"vectors": [row["vector"] for row in rows]}, threads)
         except SearchError as e:
             raise CellError("SearchError", str(e), divisible=True) from e
         return list(values)
 
     @property
-    def _asked(self) -> Search:
-        """What is asked for of the stored index: without further word the column that is searched."""
+    def _resolved_search(self) -> Search:
+        """The search with its columns: unless given, the column that is searched, if the index keeps it."""
         columns = self._columns
         if columns is None:
             assert self._stored is not None
@@ -109,7 +109,9 @@ class EmbeddingLookup:
         import numpy as np
 
         assert self._stored is not None
-        found = nearest(self._stored, [np.frombuffer(vector, "<f4") for vector in vectors], self._asked)
+        found = nearest_rows(
+            self._stored, [np.frombuffer(vector, "<f4") for vector in vectors], self._resolved_search
+        )
         values: list[Any] = [[] for _ in vectors]
         for row in as_json(found.to_pylist()):
             values[row.pop("query")].append(row)
@@ -125,4 +127,4 @@ def with_stored_indexes(expr: object, indexes: EmbeddingIndexes | None) -> objec
     """The expression with its lookups bound to the indexes as they are stored now. Raises RunError."""
     if indexes is None:
         return expr
-    return replace_functions(expr, lambda f: f.bound(indexes) if isinstance(f, EmbeddingLookup) else f)
+    return replace_functions(expr, lambda f: f.bind_to(indexes) if isinstance(f, EmbeddingLookup) else f)

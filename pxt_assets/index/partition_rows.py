@@ -1,4 +1,4 @@
-"""The rows of one partition as an index holds them, read out of the table's columns in record batches."""
+"""The rows of one partition as an index stores them, read from the table's columns in record batches."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from pxt_assets.compute.partition.inputs import Inputs
 from pxt_assets.compute.partition.keys import value_digests
 from pxt_assets.errors import PartitionError
-from pxt_assets.index.kept_columns import as_stored, can_hold, can_keep, stored_type
+from pxt_assets.index.kept_columns import as_stored, is_keepable_name, is_keepable_type, stored_type
 from pxt_assets.index.spec import (
     DIGEST,
     INTERNAL,
@@ -21,7 +21,7 @@ from pxt_assets.index.spec import (
     VECTOR,
     IndexSpec,
 )
-from pxt_assets.index.stored import ContentVersion, StoredRows, cast_to
+from pxt_assets.index.stored_index import ContentVersion, StoredRows, cast_batch
 from pxt_assets.values.digest import DIGEST_BYTES, digest
 
 if TYPE_CHECKING:
@@ -33,35 +33,35 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-_BATCH = 4_096
-_SHOWN = 5
+_BATCH_ROWS = 4_096
+_MAX_ROWS_NAMED = 5
 
 
 @dataclass
-class Scanned:
-    """What one look at a partition's rows found."""
+class PartitionScan:
+    """The result of reading a partition's rows once: their digests, counts and faults."""
 
     dim: int | None
-    """The length of its vectors, None where it has none."""
+    """The length of its vectors, None if it has none."""
     indexed: npt.NDArray[np.int64]
-    """The positions of the rows that can be found."""
+    """The positions of the rows with a vector to find them by."""
     rows: StoredRows
     """Their digests, in the order of `indexed`."""
     version: str
-    """Changes with what they hold."""
+    """A text that changes with the contents of these rows."""
     null: int
     """Rows without a vector."""
     failed: int
-    """Those among them whose vector could not be computed."""
-    zero: list[str] = field(default_factory=list)
-    """Rows, by key, whose vector has no direction, so that no angle to it can be told; the first ones."""
-    zeros: int = 0
-    """How many these are."""
+    """How many of the null ones failed: their vector could not be computed."""
+    zero_vector_keys: list[str] = field(default_factory=list)
+    """The keys of the first rows whose vector is zero, which has no angle to another."""
+    zero_vectors: int = 0
+    """Rows whose vector is zero."""
 
     @property
     def count(self) -> int:
         """All of the partition's rows."""
-        return len(self.indexed) + self.null + self.zeros
+        return len(self.indexed) + self.null + self.zero_vectors
 
 
 class IndexRows:
@@ -83,7 +83,7 @@ class IndexRows:
         return self._inputs.rows[self._spec.vectors._asset].simulated
 
     def schema(self, dim: int | None) -> pa.Schema:
-        """The columns that the index has for these rows; no vectors where their length is not known."""
+        """The index's schema for these rows, without the vectors if their length is not known."""
         import pyarrow as pa
 
         base = {asset: rows.schema for asset, rows in self._inputs.rows.items()}
@@ -92,7 +92,7 @@ class IndexRows:
         else:
             keys = [(POSITION, pa.int64())]
         kept = []
-        for ref in self._kept_of(self._inputs.columns):
+        for ref in self._kept_only(self._inputs.columns):
             schema = base[ref._asset]
             known = ref._column in schema.names
             kept.append((ref._column, stored_type(schema.field(ref._column).type) if known else pa.string()))
@@ -105,10 +105,10 @@ class IndexRows:
         vector = [] if dim is None else [(VECTOR, pa.list_(pa.float32(), dim))]
         return pa.schema([*keys, *kept, *own, *vector])
 
-    def scan(self, dim: int | None) -> Scanned:
-        """Looks at all rows. `dim` is the length that vectors must have, None where the first one decides.
+    def scan(self, dim: int | None) -> PartitionScan:
+        """Reads all rows. `dim` is the length that vectors must have, None if the first one decides.
 
-        Raises PartitionError, which names the rows, for vectors of another length or with numbers that are none.
+        Raises PartitionError, which names the rows, for vectors of another length or with NaN, infinities or nulls.
         """
         import numpy as np
 
@@ -123,18 +123,18 @@ class IndexRows:
             null += int(count - valid.sum())
             if self._has_errors:
                 failed += count - arrays[1].null_count
-            dim = self._checked_length(vectors, dim, start)
+            dim = self._check_length(vectors, dim, start)
             at = np.flatnonzero(valid)
             if dim is not None and len(at):
-                numbers = _numbers(vectors, dim)
+                numbers = _vector_numbers(vectors, dim)
                 self._check_finite(numbers, at + start)
                 if self._spec.metric == "cosine":
                     has_direction = numbers.any(axis=1)
                     zeros += int((~has_direction).sum())
-                    zero += [int(i) + start for i in at[~has_direction][: _SHOWN - len(zero)]]
+                    zero += [int(i) + start for i in at[~has_direction][: _MAX_ROWS_NAMED - len(zero)]]
                     at, numbers = at[has_direction], numbers[has_direction]
                 rows = self._row_digests(key_table, start, at)
-                kept = [as_stored(array).take(at) for array in self._kept_of(arrays)]
+                kept = [as_stored(array).take(at) for array in self._kept_only(arrays)]
                 digests = _content_digests(rows, numbers, kept)
                 version.add(digests)
                 positions.append(at + start)
@@ -142,21 +142,21 @@ class IndexRows:
                 contents.append(digests)
             start += count
         none = np.empty(0, "S16")
-        return Scanned(
+        return PartitionScan(
             dim=dim,
             indexed=np.concatenate([np.empty(0, np.int64), *positions]),
             rows=StoredRows(np.concatenate([none, *keys]), np.concatenate([none, *contents])),
             version=version.hexdigest(),
             null=null,
             failed=failed,
-            zero=self._inputs.key_texts(zero) if zero else [],
-            zeros=zeros,
+            zero_vector_keys=self._inputs.key_texts(zero) if zero else [],
+            zero_vectors=zeros,
         )
 
     def batches(
-        self, scanned: Scanned, wanted: npt.NDArray[np.bool_], schema: pa.Schema
+        self, scanned: PartitionScan, wanted: npt.NDArray[np.bool_], schema: pa.Schema
     ) -> Iterator[pa.RecordBatch]:
-        """The rows to write: of those that `scanned` found, those `wanted`, with the columns of `schema`."""
+        """The rows to write, with the columns of `schema`: those of `scanned` that the mask `wanted` selects."""
         import numpy as np
         import pyarrow as pa
 
@@ -168,47 +168,48 @@ class IndexRows:
             at = chosen[first:last] - start
             if len(at) and scanned.dim is not None:
                 columns: dict[str, Any] = {}
-                for name, array in zip(self._kept, self._kept_of(arrays), strict=True):
+                for name, array in zip(self._kept, self._kept_only(arrays), strict=True):
                     columns[name] = as_stored(array).take(at)
                 for name in self._spec.row_key:
                     columns[name] = as_stored(key_table[name].combine_chunks()).take(at)
                 if not self._spec.row_key:
                     columns[POSITION] = pa.array(at + start)
                 columns[PARTITION] = pa.array([self._partition] * len(at), pa.string())
-                columns[ROW] = _binary(rows[first:last])
-                columns[DIGEST] = _binary(contents[first:last])
-                numbers = _numbers(arrays[0].take(at), scanned.dim)
+                columns[ROW] = _binary_array(rows[first:last])
+                columns[DIGEST] = _binary_array(contents[first:last])
+                numbers = _vector_numbers(arrays[0].take(at), scanned.dim)
                 columns[VECTOR] = pa.FixedSizeListArray.from_arrays(pa.array(numbers.ravel()), scanned.dim)
                 batch = pa.RecordBatch.from_arrays([*columns.values()], names=[*columns])
-                yield cast_to(batch, schema, self._label)
+                yield cast_batch(batch, schema, self._label)
             start += count
 
-    def gone(self, keys: Digests, schema: pa.Schema) -> pa.RecordBatch:
-        """Rows that are there no more, by the digests of their keys, as they are marked for removal."""
+    def rows_to_remove(self, keys: Digests, schema: pa.Schema) -> pa.RecordBatch:
+        """Rows that mark others for removal: the digests of their keys, no vectors and no digests of contents."""
         import pyarrow as pa
 
-        named = pa.RecordBatch.from_arrays(
-            [_binary(keys), pa.array([self._partition] * len(keys), pa.string())], names=[ROW, PARTITION]
+        marked = pa.RecordBatch.from_arrays(
+            [_binary_array(keys), pa.array([self._partition] * len(keys), pa.string())],
+            names=[ROW, PARTITION],
         )
-        return cast_to(named, schema, self._label)
+        return cast_batch(marked, schema, self._label)
 
     def _read(self) -> Iterator[tuple[Sequence[pa.Array], pa.Table, int]]:
         take = self._inputs.key_reader()
-        for arrays, count in self._inputs.arrays(_BATCH, self._inputs.num_rows):
+        for arrays, count in self._inputs.arrays(_BATCH_ROWS, self._inputs.num_rows):
             yield arrays, take(count), count
 
-    def _kept_of(self, values: Sequence[T]) -> Sequence[T]:
-        """What belongs to the columns that are kept, of values that are there for each of the inputs' columns."""
+    def _kept_only(self, values: Sequence[T]) -> Sequence[T]:
+        """The values of the kept columns, from values for each of the inputs' columns."""
         return values[len(values) - len(self._kept) :]
 
     def _check_kept(self) -> None:
-        """Refuses columns that an index cannot keep, which were asked for by name."""
-        for ref in self._kept_of(self._inputs.columns):
+        """Raises PartitionError for columns that were asked for but cannot be kept."""
+        for ref in self._kept_only(self._inputs.columns):
             schema = self._inputs.rows[ref._asset].schema
             if ref._column not in schema.names:
                 continue
             kind = schema.field(ref._column).type
-            if not (can_hold(kind) and can_keep(ref._column)):
+            if not (is_keepable_type(kind) and is_keepable_name(ref._column)):
                 msg = (
                     f"{self._label}: the index is to keep the column {ref._column!r} ({kind}), allowed: texts, numbers, dates, "
                     f"booleans and Json, of names other than {', '.join([*RESULT_COLUMNS, *INTERNAL])} and without dots; leave "
@@ -216,8 +217,8 @@ class IndexRows:
                 )
                 raise PartitionError(msg)
 
-    def _checked_length(self, vectors: pa.Array, dim: int | None, start: int) -> int | None:
-        """The length of the vectors, which is that of the first one where `dim` is None."""
+    def _check_length(self, vectors: pa.Array, dim: int | None, start: int) -> int | None:
+        """The length of the vectors, by default that of the first one. Raises PartitionError for another length."""
         import numpy as np
         import pyarrow as pa
         import pyarrow.compute as pc
@@ -238,10 +239,10 @@ class IndexRows:
         dim = int(lengths[given[0]]) if dim is None else dim
         wrong = given[(lengths[given] != dim) | (lengths[given] == 0)]
         if len(wrong):
-            named = self._named(wrong + start)
+            keys_text = self._keys_text(wrong + start)
             msg = (
                 f"{self._label}: {len(wrong)} of the rows from {start} on have a vector of another length than {by} ({dim} "
-                f"numbers): {named} with {int(lengths[wrong[0]])}; nothing of the partition was indexed. Correct the rows, "
+                f"numbers): {keys_text} with {int(lengths[wrong[0]])}; nothing of the partition was indexed. Correct the rows, "
                 "or make their vectors null"
             )
             raise PartitionError(msg)
@@ -253,17 +254,18 @@ class IndexRows:
         wrong = rows[~np.isfinite(numbers).all(axis=1)]
         if len(wrong):
             msg = (
-                f"{self._label}: a vector holds NaN, an infinite number or a null: {self._named(wrong)}; nothing of the "
+                f"{self._label}: a vector holds NaN, an infinite number or a null: {self._keys_text(wrong)}; nothing of the "
                 "partition was indexed. Correct the rows, or make their vectors null"
             )
             raise PartitionError(msg)
 
-    def _named(self, rows: npt.NDArray[np.int64]) -> str:
-        more = f" and {len(rows) - _SHOWN} more" if len(rows) > _SHOWN else ""
-        return "; ".join(self._inputs.key_texts([int(row) for row in rows[:_SHOWN]])) + more
+    def _keys_text(self, rows: npt.NDArray[np.int64]) -> str:
+        """The keys of the first five of these rows, and how many more there are."""
+        more = f" and {len(rows) - _MAX_ROWS_NAMED} more" if len(rows) > _MAX_ROWS_NAMED else ""
+        return "; ".join(self._inputs.key_texts([int(row) for row in rows[:_MAX_ROWS_NAMED]])) + more
 
     def _row_digests(self, keys: pa.Table, start: int, at: npt.NDArray[np.int64]) -> Digests:
-        """What names each row among all of the index."""
+        """Digests of partition and key, `S16[n]`, which identify each row in the whole index."""
         import numpy as np
 
         prefix = self._partition.encode()
@@ -277,11 +279,11 @@ class IndexRows:
 
 
 def _content_digests(rows: Digests, numbers: npt.NDArray[np.float32], kept: Sequence[pa.Array]) -> Digests:
-    """What tells a row that changed: its key, its vector and the columns that are kept."""
+    """Digests of each row's key, vector and kept columns, `S16[n]`: a row that changed has another one."""
     import numpy as np
 
-    named = np.frombuffer(rows.tobytes(), np.uint8).reshape(-1, DIGEST_BYTES)
-    beside = np.concatenate([named, *(_digests_with_nulls(array) for array in kept)], axis=1)
+    row_bytes = np.frombuffer(rows.tobytes(), np.uint8).reshape(-1, DIGEST_BYTES)
+    beside = np.concatenate([row_bytes, *(_digests_with_nulls(array) for array in kept)], axis=1)
     found = bytearray()
     for other, vector in zip(beside, numbers, strict=True):
         hashed = hashlib.blake2b(vector, digest_size=DIGEST_BYTES)
@@ -290,7 +292,7 @@ def _content_digests(rows: Digests, numbers: npt.NDArray[np.float32], kept: Sequ
     return np.frombuffer(bytes(found), "S16")
 
 
-def _binary(digests: Digests) -> pa.Array:
+def _binary_array(digests: Digests) -> pa.Array:
     import pyarrow as pa
 
     data = pa.py_buffer(digests.tobytes())
@@ -310,8 +312,8 @@ def _holds_vectors(arrow_type: pa.DataType) -> bool:
     )
 
 
-def _numbers(vectors: pa.Array, dim: int) -> npt.NDArray[np.float32]:
-    """The vectors that are there, `float32[n, dim]`; a null among their numbers is NaN."""
+def _vector_numbers(vectors: pa.Array, dim: int) -> npt.NDArray[np.float32]:
+    """The vectors that are not null, `float32[n, dim]`; a null among their numbers is NaN."""
     import numpy as np
 
     values = vectors.drop_null().flatten().to_numpy(zero_copy_only=False)
@@ -319,7 +321,7 @@ def _numbers(vectors: pa.Array, dim: int) -> npt.NDArray[np.float32]:
 
 
 def _digests_with_nulls(array: pa.Array) -> npt.NDArray[np.uint8]:
-    """The digests of values as `uint8[n, 17]`, the last byte of which says whether there is one."""
+    """The digests of values, `uint8[n, 17]`; the last byte is 1 for a value and 0 for a null."""
     import numpy as np
 
     valid = np.asarray(array.is_valid())

@@ -1,4 +1,4 @@
-"""Queries: texts, images and vectors, and how they become vectors of the index's space."""
+"""Queries: texts, images and vectors, and embedding them into the index's space."""
 
 from __future__ import annotations
 
@@ -24,38 +24,38 @@ if TYPE_CHECKING:
     from pxt_assets.api.openai_resource import OpenAIResource
     from pxt_assets.index.search import Vector
 
-Kind = Literal["text", "image", "vector"]
+QueryKind = Literal["text", "image", "vector"]
 _ALLOWED = "a text, an image (PIL image, bytes or pathlib.Path), a vector (numbers), or a list of these"
 
 
 @dataclass(frozen=True)
 class Queries:
-    """One query or several: what each is, and its value."""
+    """One query or several, each with its kind and value."""
 
-    values: Sequence[tuple[Kind, Any]]
+    values: Sequence[tuple[QueryKind, Any]]
     is_single: bool
 
 
 def queries_of(query: object, label: str) -> Queries:
-    """What a user gave to search for. Raises SearchError, which begins with `label`."""
-    one = _single(query)
+    """The queries that a user gave. Raises SearchError, which begins with `label`."""
+    one = _parse_query(query)
     if one is not None:
         return Queries([one], is_single=True)
     if hasattr(query, "to_pylist"):  # an array or a column of Arrow's
         query = query.to_pylist()
     if isinstance(query, list | tuple) or getattr(query, "ndim", 0) == 2:
-        several = [_single(each) for each in query]  # type: ignore[attr-defined]
+        several = [_parse_query(each) for each in query]  # type: ignore[attr-defined]
         known = [each for each in several if each is not None]
         if len(known) == len(several):
             return Queries(known, is_single=False)
         position = several.index(None)
-        msg = f"{label}: query {position} is {_described(query[position])}, allowed: {_ALLOWED}"  # type: ignore[index]
+        msg = f"{label}: query {position} is {_short_repr(query[position])}, allowed: {_ALLOWED}"  # type: ignore[index]
         raise SearchError(msg)
-    msg = f"{label}: got {_described(query)} as a query, allowed: {_ALLOWED}"
+    msg = f"{label}: got {_short_repr(query)} as a query, allowed: {_ALLOWED}"
     raise SearchError(msg)
 
 
-def _single(query: Any) -> tuple[Kind, Any] | None:
+def _parse_query(query: Any) -> tuple[QueryKind, Any] | None:
     if isinstance(query, str):
         return "text", query
     if isinstance(query, bytes | Media | PurePath) or is_image(query):
@@ -72,25 +72,27 @@ def _single(query: Any) -> tuple[Kind, Any] | None:
     return None
 
 
-def _described(value: object) -> str:
+def _short_repr(value: object) -> str:
     return f"{type(value).__name__} {value!r:.60}"
 
 
 async def vectors_of(
-    queries: Sequence[tuple[Kind, Any]],
+    queries: Sequence[tuple[QueryKind, Any]],
     spec: IndexSpec,
     openai: OpenAIResource | None,
-    choose: Callable[[bool], None],
+    on_simulated: Callable[[bool], None],
 ) -> list[Vector]:
     """The queries as vectors, texts and images embedded by the functions of the index, through the same limiter.
 
-    `choose` is told whether a simulator embeds them, before anything is sent.
+    `on_simulated` is called with whether a simulator embeds them, before anything is sent.
     Raises SearchError for a query that cannot be embedded, RunError as the client does.
     """
-    wanted = {i: _call(kind, value, spec) for i, (kind, value) in enumerate(queries) if kind != "vector"}
+    embedding_calls = {
+        i: _embedding_call(kind, value, spec) for i, (kind, value) in enumerate(queries) if kind != "vector"
+    }
     embedded: dict[int, Any] = {}
-    if wanted:
-        needs_api = any(not call._function.local for call in wanted.values())
+    if embedding_calls:
+        needs_api = any(not call._function.local for call in embedding_calls.values())
         async with AsyncExitStack() as stack:
             client: Client | None = None
             if needs_api:
@@ -101,21 +103,23 @@ async def vectors_of(
                     )
                     raise SearchError(msg)
                 client = await stack.enter_async_context(openai.client())
-                choose(await client.is_simulated())
+                on_simulated(await client.is_simulated())
             calls = CellCalls(client, Meter())
             try:
-                values = await asyncio.gather(*(_embedded(calls, call, spec) for call in wanted.values()))
+                values = await asyncio.gather(
+                    *(_embed_query(calls, call, spec) for call in embedding_calls.values())
+                )
             finally:
                 calls.close()
-        embedded = dict(zip(wanted, values, strict=True))
+        embedded = dict(zip(embedding_calls, values, strict=True))
     return [embedded.get(i, value) for i, (_, value) in enumerate(queries)]
 
 
-def _call(kind: Kind, value: Any, spec: IndexSpec) -> Call:
+def _embedding_call(kind: QueryKind, value: Any, spec: IndexSpec) -> Call:
     assert kind != "vector"
-    embedder = spec.embedders.of(kind)
+    embedder = spec.embedders.for_modality(kind)
     if embedder is None:
-        known = [one for one in ("text", "image") if spec.embedders.of(one) is not None]
+        known = [one for one in ("text", "image") if spec.embedders.for_modality(one) is not None]
         option = "string_embed" if kind == "text" else "image_embed"
         msg = (
             f"{spec.label}: got a query by {kind}, but the index can be searched by {' and '.join([*known, 'vector'])} alone; "
@@ -129,7 +133,7 @@ def _call(kind: Kind, value: Any, spec: IndexSpec) -> Call:
         raise SearchError(msg) from e
 
 
-async def _embedded(calls: CellCalls, call: Call, spec: IndexSpec) -> Vector:
+async def _embed_query(calls: CellCalls, call: Call, spec: IndexSpec) -> Vector:
     import numpy as np
 
     try:

@@ -1,4 +1,4 @@
-"""Searches of a stored index: what is asked for, and the rows that are nearest."""
+"""Searches of a stored index: their options, and the nearest rows."""
 
 from __future__ import annotations
 
@@ -7,11 +7,11 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from pxt_assets.errors import SearchError, did_you_mean
-from pxt_assets.index.kept_columns import can_keep
-from pxt_assets.index.lance import among, said
+from pxt_assets.index.kept_columns import is_keepable_name
+from pxt_assets.index.lance import lance_error_message, sql_in
 from pxt_assets.index.spec import PARTITION, RESULT_COLUMNS, ROW, VECTOR, IndexSpec, Metric
-from pxt_assets.index.stored import StoredIndex
-from pxt_assets.index.vector_index import DISTANCES, VectorIndex, approximate, vector_index
+from pxt_assets.index.stored_index import StoredIndex
+from pxt_assets.index.vector_index import DISTANCES, VectorIndex, approximate_search, vector_index
 
 if TYPE_CHECKING:
     import numpy as np
@@ -21,13 +21,13 @@ if TYPE_CHECKING:
     Vector = npt.NDArray[np.float32]
 
 _QUERIES_AT_ONCE = 64
-_MANY = 10_000
-"""Rows from which on it is looked how many there are: LanceDB sets aside room for as many as are asked for."""
+_LARGE_K = 10_000
+"""A k above this is cut to the rows that the index holds, since LanceDB reserves memory for k rows."""
 
 
 @dataclass(frozen=True)
 class Search:
-    """What is asked for, whatever the queries are."""
+    """The options of a search, the same for all its queries."""
 
     k: int = 10
     where: str | None = None
@@ -36,25 +36,25 @@ class Search:
 
     @property
     def is_filtered(self) -> bool:
-        """Whether not all rows may be found."""
+        """Whether some rows are excluded from the search."""
         return self.where is not None or self.partitions is not None
 
 
-def checked_search(
+def parse_search(
     label: str,
     k: object,
     where: object,
     columns: Sequence[str],
     partition_key: str | Sequence[str] | None,
 ) -> Search:
-    """What is asked for. Raises SearchError, which begins with `label`, for what makes no sense of any index."""
+    """The options checked without an index. Raises SearchError, which begins with `label`."""
     if not isinstance(k, int) or isinstance(k, bool) or k < 1:
         msg = f"{label}: got k={k!r}, allowed: a number of rows >= 1"
         raise SearchError(msg)
     if where is not None and (not isinstance(where, str) or not where.strip()):
         msg = f"{label}: got where={where!r}, allowed: SQL over the columns that the index keeps, or None"
         raise SearchError(msg)
-    if where is not None and not _is_closed(where):
+    if where is not None and not _is_balanced_sql(where):
         msg = f"{label}: got where={where!r}, in which a parenthesis or a quote is left open or closed too often, or a comment begins"
         raise SearchError(msg)
     if isinstance(columns, str) or not all(isinstance(name, str) for name in columns):
@@ -69,8 +69,8 @@ def checked_search(
     return Search(k, where, tuple(columns), keys)
 
 
-def _is_closed(where: str) -> bool:
-    """Whether SQL ends where it seems to: LanceDB puts it into parentheses, beside other filters."""
+def _is_balanced_sql(where: str) -> bool:
+    """Whether SQL has its parentheses and quotes closed, and no comment: LanceDB wraps it in parentheses."""
     depth, quote, last = 0, "", ""
     for character in where:
         if quote:
@@ -88,8 +88,8 @@ def _is_closed(where: str) -> bool:
     return not quote and depth == 0
 
 
-def nearest(stored: StoredIndex, vectors: Sequence[Vector], search: Search) -> pa.Table:
-    """The rows nearest to each vector: `query`, its number, then keys, `score` and columns as asked for.
+def nearest_rows(stored: StoredIndex, vectors: Sequence[Vector], search: Search) -> pa.Table:
+    """The rows nearest to each vector: its number as `query`, the keys, `score` and the columns asked for.
 
     Raises SearchError for columns that the index does not keep, a filter that it cannot read, and vectors of another
     length than its own, or without a direction where angles are compared.
@@ -97,81 +97,82 @@ def nearest(stored: StoredIndex, vectors: Sequence[Vector], search: Search) -> p
     import pyarrow as pa
 
     spec, schema = stored.spec, stored.schema
-    shown = _shown(stored, schema, search)
-    if search.k > _MANY:
+    selected = _result_columns(stored, schema, search)
+    if search.k > _LARGE_K:
         search = replace(search, k=min(search.k, max(stored.table.count_rows(), 1)))
     if VECTOR not in schema.names or not vectors:
-        return _none(spec, schema, search.columns)
-    _check(spec, vectors, schema.field(VECTOR).type.list_size)
+        return _empty_result(spec, schema, search.columns)
+    _check_query_vectors(spec, vectors, schema.field(VECTOR).type.list_size)
     built = vector_index(stored, schema)
     found: list[pa.Table] = []
     for start in range(0, len(vectors), _QUERIES_AT_ONCE):
         some = [*vectors[start : start + _QUERIES_AT_ONCE]]
-        rows = _searched(stored, some, search, shown, built, everywhere=search.is_filtered)
+        rows = _search_lance(stored, some, search, selected, built, everywhere=search.is_filtered)
         if built is not None and not search.is_filtered and rows.num_rows < search.k * len(some):
-            rows = _searched(stored, some, search, shown, built, everywhere=True)
-        found.append(_result(rows, spec, search.columns, start))
+            rows = _search_lance(stored, some, search, selected, built, everywhere=True)
+        found.append(_result_table(rows, spec, search.columns, start))
     return pa.concat_tables(found)
 
 
-def _searched(
+def _search_lance(
     stored: StoredIndex,
     vectors: list[Vector],
     search: Search,
-    shown: Sequence[str],
+    selected: Sequence[str],
     built: VectorIndex | None,
     *,
     everywhere: bool,
 ) -> pa.Table:
-    """LanceDB's answer: `query_index`, `_distance` and the columns to show. Raises SearchError."""
+    """LanceDB's answer: `query_index`, `_distance` and the `selected` columns. Raises SearchError."""
     import pyarrow as pa
 
     query = stored.query(vectors).distance_type(DISTANCES[stored.spec.metric]).limit(search.k)
-    query = query.select([*shown, "_distance"])
+    query = query.select([*selected, "_distance"])
     query = (
         query.bypass_vector_index()
         if built is None
-        else approximate(query, built, search.k, everywhere=everywhere)
+        else approximate_search(query, built, search.k, everywhere=everywhere)
     )
     if search.partitions is not None:
-        query = query.where(among(PARTITION, search.partitions))
+        query = query.where(sql_in(PARTITION, search.partitions))
     if search.where is not None:
         query = query.where(search.where)
-    rows = _answered(query, stored, search)
-    if "query_index" not in rows.column_names:  # of one query
+    rows = _run_query(query, stored, search)
+    if "query_index" not in rows.column_names:  # there is none with a single query
         rows = rows.append_column("query_index", pa.array([0] * rows.num_rows, pa.int32()))
     return rows
 
 
 def check_search(stored: StoredIndex, search: Search) -> None:
-    """Refuses columns that the index does not keep, and a filter that it cannot read. Raises SearchError."""
-    _shown(stored, stored.schema, search)
+    """Raises SearchError for columns that the index does not keep, and for a filter that it cannot read."""
+    _result_columns(stored, stored.schema, search)
     if search.where is not None:
         query = stored.table.search().select([ROW]).limit(1).where(search.where)
-        _answered(query, stored, search)
+        _run_query(query, stored, search)
 
 
-def _answered(query: Any, stored: StoredIndex, search: Search) -> pa.Table:
-    """What LanceDB answers. Raises SearchError where it cannot read the filter."""
+def _run_query(query: Any, stored: StoredIndex, search: Search) -> pa.Table:
+    """LanceDB's answer. Raises SearchError if it cannot read the filter."""
     try:
         return query.to_arrow()
     except (ValueError, RuntimeError) as e:
         if search.where is None:
             raise
         msg = (
-            f"{stored.spec.label}: where={search.where!r} cannot be applied: {said(e)}; the index keeps the columns "
+            f"{stored.spec.label}: where={search.where!r} cannot be applied: {lance_error_message(e)}; the index keeps the columns "
             f"{', '.join([*stored.spec.key_columns, *stored.columns])}"
         )
         raise SearchError(msg) from e
 
 
-def _shown(stored: StoredIndex, schema: pa.Schema, search: Search) -> list[str]:
-    spec, kept = stored.spec, stored.kept_in(schema)
+def _result_columns(stored: StoredIndex, schema: pa.Schema, search: Search) -> list[str]:
+    """The stored columns that a result needs. Raises SearchError for a column that the index does not keep."""
+    spec, kept = stored.spec, stored.kept_columns_in(schema)
     for name in search.columns:
         if name not in kept and name not in spec.key_columns:
             near = did_you_mean(name, kept)
             todo = "to have it kept, name it in add_embedding_index(columns=[...])"
-            if not can_keep(name):
+            if not is_keepable_name(name):
                 todo = (
                     f"it cannot keep columns named {', '.join(RESULT_COLUMNS)}, which results have another use for, or with "
                     "dots: rename it upstream"
@@ -184,7 +185,7 @@ def _shown(stored: StoredIndex, schema: pa.Schema, search: Search) -> list[str]:
     return list(dict.fromkeys([PARTITION, *spec.key_columns, *search.columns]))
 
 
-def _check(spec: IndexSpec, vectors: Sequence[Vector], dim: int) -> None:
+def _check_query_vectors(spec: IndexSpec, vectors: Sequence[Vector], dim: int) -> None:
     import numpy as np
 
     for vector in vectors:
@@ -205,12 +206,12 @@ def _check(spec: IndexSpec, vectors: Sequence[Vector], dim: int) -> None:
             raise SearchError(msg)
 
 
-def _result(rows: pa.Table, spec: IndexSpec, columns: Sequence[str], start: int) -> pa.Table:
-    """Rows as LanceDB gave them, as they are told."""
+def _result_table(rows: pa.Table, spec: IndexSpec, columns: Sequence[str], start: int) -> pa.Table:
+    """The result of a search, made of LanceDB's rows."""
     import numpy as np
     import pyarrow as pa
 
-    told: dict[str, Any] = {
+    columns_by_name: dict[str, Any] = {
         "query": pa.array(rows["query_index"].to_numpy().astype(np.int64) + start),
         "partition_key": rows[PARTITION],
         **{name: rows[name] for name in spec.key_columns},
@@ -218,12 +219,12 @@ def _result(rows: pa.Table, spec: IndexSpec, columns: Sequence[str], start: int)
         **{name: rows[name] for name in columns},
     }
     if not spec.partitioned:
-        del told["partition_key"]
-    return pa.table(told).sort_by([("query", "ascending"), ("score", "descending")])
+        del columns_by_name["partition_key"]
+    return pa.table(columns_by_name).sort_by([("query", "ascending"), ("score", "descending")])
 
 
 def _scores(distances: npt.NDArray[np.float32], metric: Metric) -> npt.NDArray[np.float64]:
-    """Scores as Pixeltable has them: the higher, the nearer."""
+    """Scores as in Pixeltable: a higher one is nearer."""
     import numpy as np
 
     wide = distances.astype(np.float64)
@@ -232,8 +233,8 @@ def _scores(distances: npt.NDArray[np.float32], metric: Metric) -> npt.NDArray[n
     return 1 - wide if metric == "ip" else np.clip(1 - wide, -1, 1)
 
 
-def _none(spec: IndexSpec, schema: pa.Schema, columns: Sequence[str]) -> pa.Table:
-    """The result of no query, or of an index without rows."""
+def _empty_result(spec: IndexSpec, schema: pa.Schema, columns: Sequence[str]) -> pa.Table:
+    """The result without rows: of no query, or of an empty index."""
     import pyarrow as pa
 
     fields: list[tuple[str, pa.DataType]] = [("query", pa.int64())]

@@ -19,31 +19,30 @@ Metric = Literal["cosine", "ip", "l2"]
 PARTITION, ROW, DIGEST, VECTOR = "_partition", "_row", "_digest", "_vector"
 """The columns of an index beside the table's own: partition key, digest of the row's key, of its contents, vector."""
 INTERNAL = (PARTITION, ROW, DIGEST, VECTOR)
-INTERNAL = (PARTITION, ROW, DIGEST, VECTOR)
 POSITION = "row"
 """The key of a table without one: the row's position, counted from 0."""
 RESULT_COLUMNS = ("query", "partition_key", "score")
-"""What results say beside keys and columns."""
+"""The columns of results beside keys and kept columns."""
 
 
 @dataclass(frozen=True, eq=False)
 class IndexSpec:
-    """What is indexed, and how it is searched."""
+    """What an index holds, and how it is searched."""
 
     key: dg.AssetKey
     name: str
     table: dg.AssetKey
     row_key: tuple[str, ...]
     column: ColumnRef
-    """What is searched: a column of texts or images, or the vectors themselves."""
+    """The column that is searched: texts, images, or the vectors themselves."""
     vectors: ColumnRef
     """The column of the vectors."""
     space: str
-    """Names the space of the vectors: the function that makes them with its constants, or the column they come in."""
+    """The name of the vectors' space: the function that makes them and its constants, or the column they come from."""
     metric: Metric = "cosine"
     embedders: Embedders = field(default_factory=Embedders)
     columns: tuple[ColumnRef, ...] | None = None
-    """The columns that are kept for filters and results; None for all of the upstream asset that are plain."""
+    """The columns that are kept for filters and results; None for all plain columns of the upstream asset."""
     partitioned: bool = False
 
     @property
@@ -53,7 +52,7 @@ class IndexSpec:
 
     @property
     def identity(self) -> str:
-        """Tells what can be searched together: 16 hexadecimal digits that change with the space, metric or key."""
+        """16 hexadecimal digits that change with the space, metric or key: rows of one identity are searched together."""
         text = repr((self.space, self.metric, self.key_columns))
         return hashlib.blake2b(text.encode("utf-8", "surrogatepass"), digest_size=8).hexdigest()
 
@@ -64,14 +63,14 @@ class IndexSpec:
 
 
 def check_metric(metric: object, where: str) -> None:
-    """Refuses an unknown metric, with a DefinitionError that begins with `where`."""
+    """Raises DefinitionError, which begins with `where`, for an unknown metric."""
     if metric not in get_args(Metric):
         msg = f"{where}: got metric={metric!r}, allowed: 'cosine', 'ip' (inner product) or 'l2' (Euclidean distance)"
         raise DefinitionError(msg)
 
 
 def check_names(row_key: tuple[str, ...], where: str) -> None:
-    """Refuses key columns that an index cannot hold, with a DefinitionError that begins with `where`."""
+    """Raises DefinitionError, which begins with `where`, for key columns that an index cannot hold."""
     for name in row_key:
         if name in (*INTERNAL, *RESULT_COLUMNS) or {*".`"} & {*name}:
             msg = (

@@ -1,4 +1,4 @@
-"""The approximate index over the vectors of a large index: when it is built, how far it is searched, how good it is."""
+"""The approximate vector index of a large index: building it, the number of clusters to search, and its recall."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Literal
 
 from pxt_assets.index.lance import arrow_metadata
 from pxt_assets.index.spec import VECTOR, Metric
-from pxt_assets.index.stored import StoredIndex
+from pxt_assets.index.stored_index import StoredIndex
 
 if TYPE_CHECKING:
     import numpy as np
@@ -19,32 +19,32 @@ if TYPE_CHECKING:
     from lancedb.query import LanceVectorQueryBuilder
 
 DISTANCES: dict[Metric, Literal["cosine", "dot", "l2"]] = {"cosine": "cosine", "ip": "dot", "l2": "l2"}
-"""What LanceDB calls the metrics."""
-KIND = "IVF_SQ"
+"""LanceDB's names of the metrics."""
+INDEX_TYPE = "IVF_SQ"
 """Clusters of vectors of 8 bits a number; the nearest ones are compared again at full precision. Of the kinds that
 LanceDB offers it is the one built soonest that reaches a recall of 0.95 in time (tests/benchmarks/index.py)."""
-REFINE = 5
+REFINE_FACTOR = 5
 """How many times as many vectors as asked for are compared again at full precision."""
-NEAREST = 10
+RECALL_NEIGHBOURS = 10
 """Neighbours by which the recall is measured."""
 _NAME = f"{VECTOR}_idx"
-_KEPT = timedelta(days=1)
-"""How long versions that were replaced stay readable: longer than a search takes, or a step that searches."""
-_SAMPLE = 50
-_FEWEST_PROBES = 8
-_ROWS_A_CLUSTER = 4_096
-"""About as many as LanceDB puts into one."""
-_K_OF_PROBES = 50
-"""How many rows a search may ask for before it looks into more clusters."""
+_OLD_VERSIONS_KEPT = timedelta(days=1)
+"""How long replaced versions stay readable: longer than any search, or step that searches, takes."""
+_SAMPLE_QUERIES = 50
+_MIN_PROBES = 8
+_ROWS_PER_CLUSTER = 4_096
+"""About as many rows as LanceDB puts into a cluster."""
+_K_AT_LEAST_PROBES = 50
+"""The k up to which a search looks into the least number of clusters; above, into proportionally more."""
 _GOOD_RECALL = 0.98
-_GROWN = 2
-"""How many times as many rows as it was built of an index has when it is built anew."""
-_MOST_PARTS = 8
-_SAMPLE_RATE = 256
-"""LanceDB's own."""
-_MOST_DRAWN = 6_000
-"""Vectors that are drawn one by one, each of which takes LanceDB some 20 ms."""
-_SCANNED = 8_192
+_REBUILD_GROWTH = 2
+"""The index is built anew when it has this many times the rows that it was built of."""
+_MAX_PARTS = 8
+_VECTORS_PER_CLUSTER = 256
+"""LanceDB's default for how many vectors a cluster is learned from."""
+_MAX_VECTORS_DRAWN = 6_000
+"""Vectors drawn one by one at most: each takes LanceDB some 20 ms."""
+_SCAN_BATCH_ROWS = 8_192
 
 
 @dataclass(frozen=True)
@@ -52,120 +52,126 @@ class VectorIndex:
     """The approximate index as it was last built."""
 
     rows: int
-    """Of how many rows."""
+    """How many rows it was built of."""
     probes: int
     """How many clusters a search looks into at least."""
     recall: float
-    """Which share of the ten nearest rows a search found, over a sample, when it was built."""
+    """The share of the ten nearest rows that sample searches found when it was built."""
     sample: int
-    """Searches of that sample."""
+    """How many searches that sample had."""
 
 
 def vector_index(stored: StoredIndex, schema: pa.Schema | None = None) -> VectorIndex | None:
-    """The approximate index, None where searches are exact. `schema` is the stored one, where it was read before."""
+    """The approximate index, None if searches are exact. `schema` is the stored one, if it was read before."""
     schema = schema or stored.schema
     if VECTOR not in schema.names or not any(one.name == _NAME for one in stored.table.list_indices()):
         return None
-    kept = {
+    metadata = {
         name.decode().removeprefix("pxt_assets."): value.decode()
         for name, value in (schema.field(VECTOR).metadata or {}).items()
     }
     try:
-        return VectorIndex(int(kept["rows"]), int(kept["probes"]), float(kept["recall"]), int(kept["sample"]))
-    except (KeyError, ValueError):  # built by something else, or a crash came before this was said
-        return VectorIndex(0, _FEWEST_PROBES, float("nan"), 0)
+        return VectorIndex(
+            int(metadata["rows"]), int(metadata["probes"]), float(metadata["recall"]), int(metadata["sample"])
+        )
+    except (KeyError, ValueError):  # built by another program, or a crash came before this was written
+        return VectorIndex(0, _MIN_PROBES, float("nan"), 0)
 
 
-def maintain(stored: StoredIndex, threshold: int) -> VectorIndex | None:
-    """Compacts the files, and builds the approximate index from `threshold` rows on, or takes new rows into it.
+def maintain_vector_index(stored: StoredIndex, threshold: int) -> VectorIndex | None:
+    """Compacts the files, and builds the approximate index from `threshold` rows on, or adds new rows to it.
 
-    It is built anew when there are twice as many rows as it was built of, or when it is in too many parts: each run that
-    wrote adds one, which a search has to look into. It is dropped below half the threshold.
+    It is built anew when it has twice the rows that it was built of, or too many parts: each run that writes adds one,
+    and a search looks into all of them. It is dropped below half the threshold.
     """
     if stored.dim is None:
         return None
     table = stored.table
-    stored.remove_gone()
+    stored.remove_marked_rows()
     rows = stored.count()
     now = vector_index(stored)
     if now is not None and (rows < threshold // 2 or _is_worn(stored, now, rows)):
-        table.drop_index(_NAME)  # before files are compacted: those of different parts are left apart
+        table.drop_index(_NAME)  # before compacting, which does not merge files of different parts
         now = None
-    table.optimize(cleanup_older_than=_KEPT)
-    return _built(stored, rows) if now is None and rows >= threshold else now
+    table.optimize(cleanup_older_than=_OLD_VERSIONS_KEPT)
+    return _build(stored, rows) if now is None and rows >= threshold else now
 
 
 def _is_worn(stored: StoredIndex, index: VectorIndex, rows: int) -> bool:
     statistics = stored.table.index_stats(_NAME)
     parts = 1 if statistics is None else statistics.num_indices or 1
-    return not index.rows or rows >= _GROWN * index.rows or parts > _MOST_PARTS
+    return not index.rows or rows >= _REBUILD_GROWTH * index.rows or parts > _MAX_PARTS
 
 
-def approximate(
+def approximate_search(
     query: LanceVectorQueryBuilder, index: VectorIndex, k: int, *, everywhere: bool
 ) -> LanceVectorQueryBuilder:
-    """The search through the nearest clusters, or `everywhere` until k rows are found: a filter may leave few in each."""
-    probes = math.ceil(index.probes * max(1.0, k / _K_OF_PROBES))
+    """The search through the nearest clusters; `everywhere`: through more of them until k rows pass the filter."""
+    probes = math.ceil(index.probes * max(1.0, k / _K_AT_LEAST_PROBES))
     query = query.minimum_nprobes(probes).maximum_nprobes(0) if everywhere else query.nprobes(probes)
-    return query.refine_factor(REFINE)
+    return query.refine_factor(REFINE_FACTOR)
 
 
-def _built(stored: StoredIndex, rows: int) -> VectorIndex:
+def _build(stored: StoredIndex, rows: int) -> VectorIndex:
     from lancedb.index import IvfSq
 
-    config = IvfSq(distance_type=DISTANCES[stored.spec.metric], sample_rate=_sample_rate(stored, rows))
+    config = IvfSq(
+        distance_type=DISTANCES[stored.spec.metric], sample_rate=_vectors_per_cluster(stored, rows)
+    )
     stored.table.create_index(VECTOR, config=config, name=_NAME)
-    queries = _sample(stored, rows)
+    queries = _sample_vectors(stored, rows)
     bounds = _exact_bounds(stored, queries)
-    built = _measured(stored, VectorIndex(rows, _FEWEST_PROBES, 0.0, len(queries)), queries, bounds)
-    while built.recall < _GOOD_RECALL and built.probes * _ROWS_A_CLUSTER < rows:
-        built = _measured(stored, replace(built, probes=built.probes * 2), queries, bounds)
-    said = arrow_metadata(asdict(built))
-    stored.table.update_field_metadata({"path": VECTOR, "metadata": said})
+    built = _with_measured_recall(stored, VectorIndex(rows, _MIN_PROBES, 0.0, len(queries)), queries, bounds)
+    while built.recall < _GOOD_RECALL and built.probes * _ROWS_PER_CLUSTER < rows:
+        built = _with_measured_recall(stored, replace(built, probes=built.probes * 2), queries, bounds)
+    metadata = arrow_metadata(asdict(built))
+    stored.table.update_field_metadata({"path": VECTOR, "metadata": metadata})
     return built
 
 
-def _sample_rate(stored: StoredIndex, rows: int) -> int:
-    """How many vectors a cluster is learned from: fewer where rows were deleted, which makes LanceDB draw them one by one."""
+def _vectors_per_cluster(stored: StoredIndex, rows: int) -> int:
+    """How many vectors a cluster is learned from: fewer after deletions, which make LanceDB draw them one by one."""
     if not int(stored.table.list_versions()[-1]["metadata"].get("total_deletion_file_rows", 0)):
-        return _SAMPLE_RATE
-    return max(_SAMPLE_RATE // 16, min(_SAMPLE_RATE, _MOST_DRAWN * _ROWS_A_CLUSTER // rows))
+        return _VECTORS_PER_CLUSTER
+    return max(
+        _VECTORS_PER_CLUSTER // 16, min(_VECTORS_PER_CLUSTER, _MAX_VECTORS_DRAWN * _ROWS_PER_CLUSTER // rows)
+    )
 
 
-def _sample(stored: StoredIndex, rows: int) -> npt.NDArray[np.float32]:
-    """Some of the vectors, `float32[n, dim]`, from all over the index."""
+def _sample_vectors(stored: StoredIndex, rows: int) -> npt.NDArray[np.float32]:
+    """Up to 50 vectors, `float32[n, dim]`, evenly spaced over the index."""
     import numpy as np
 
-    offsets = np.unique(np.linspace(0, rows - 1, min(_SAMPLE, rows)).astype(int))
+    offsets = np.unique(np.linspace(0, rows - 1, min(_SAMPLE_QUERIES, rows)).astype(int))
     taken = stored.table.take_offsets(offsets.tolist()).select([VECTOR]).to_arrow()
     vectors = taken[VECTOR].combine_chunks().drop_null()
     return np.asarray(vectors.flatten(), np.float32).reshape(-1, stored.dim or 1)
 
 
-def _measured(
+def _with_measured_recall(
     stored: StoredIndex, index: VectorIndex, queries: npt.NDArray[np.float32], bounds: Sequence[float]
 ) -> VectorIndex:
-    """The index with the recall that its number of clusters comes to: of the rows nearest to each, itself left out."""
+    """The index with its recall over sample queries: the share of each one's ten nearest rows, itself left out."""
     hits = 0
     for query, bound in zip(queries, bounds, strict=True):
-        search = stored.query(query).distance_type(DISTANCES[stored.spec.metric]).limit(NEAREST + 1)
-        search = approximate(search, index, NEAREST, everywhere=False)
+        search = stored.query(query).distance_type(DISTANCES[stored.spec.metric]).limit(RECALL_NEIGHBOURS + 1)
+        search = approximate_search(search, index, RECALL_NEIGHBOURS, everywhere=False)
         distances = search.select(["_distance"]).to_arrow()["_distance"].to_pylist()
         hits += max(sum(distance <= bound + 1e-5 * (1 + abs(bound)) for distance in distances) - 1, 0)
-    return replace(index, recall=hits / (NEAREST * len(queries)))
+    return replace(index, recall=hits / (RECALL_NEIGHBOURS * len(queries)))
 
 
 def _exact_bounds(stored: StoredIndex, queries: npt.NDArray[np.float32]) -> list[float]:
-    """The distance of each query's tenth nearest row beside itself, by a look at all of them."""
+    """The exact distance of each query's tenth nearest row, itself left out."""
     import numpy as np
 
     nearest = np.empty((len(queries), 0), np.float32)
-    for batch in stored.table.search().select([VECTOR]).to_batches(_SCANNED):
+    for batch in stored.table.search().select([VECTOR]).to_batches(_SCAN_BATCH_ROWS):
         column = batch[VECTOR].drop_null()
         if len(column):
             vectors = column.flatten().to_numpy().reshape(-1, stored.dim or 1)
             distances = np.concatenate([nearest, _distances(queries, vectors, stored.spec.metric)], axis=1)
-            kept = min(NEAREST + 1, distances.shape[1])
+            kept = min(RECALL_NEIGHBOURS + 1, distances.shape[1])
             nearest = np.partition(distances, kept - 1, axis=1)[:, :kept]
     return [float(bound) for bound in nearest.max(axis=1)]
 

@@ -1,33 +1,33 @@
-"""Brings one partition of an index up to date: only rows that changed are written."""
+"""Updates one partition of an index: only rows that changed are written."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from pxt_assets.index.partition_rows import IndexRows, Scanned
+from pxt_assets.index.partition_rows import IndexRows, PartitionScan
 from pxt_assets.index.spec import IndexSpec
-from pxt_assets.index.stored import StoredIndex
+from pxt_assets.index.stored_index import StoredIndex
 
 if TYPE_CHECKING:
     from lancedb.db import DBConnection
 
 
 @dataclass(frozen=True)
-class Written:
-    """What was done to a partition. Counts are of rows."""
+class PartitionUpdate:
+    """What an update did to a partition. Counts are of rows."""
 
-    scanned: Scanned
+    scan: PartitionScan
     written: int
-    """New and changed ones."""
+    """New and changed rows."""
     unchanged: int
     removed: int
 
 
 def write_partition(
     database: DBConnection, spec: IndexSpec, rows: IndexRows, partition: str | None
-) -> tuple[StoredIndex, Written]:
-    """Makes the index hold just these rows of the partition. Nothing is written where one of them is at fault.
+) -> tuple[StoredIndex, PartitionUpdate]:
+    """Makes the index hold exactly these rows of the partition. Nothing is written if one of them is at fault.
 
     Raises PartitionError.
     """
@@ -46,9 +46,9 @@ def write_partition(
         gone = known.keys[~np.isin(known.keys, scanned.rows.keys)]
         if wanted.any() or len(gone):
             schema = stored.schema
-            stored.replace(rows.batches(scanned, wanted, schema), rows.gone(gone, schema), schema)
+            stored.replace(rows.batches(scanned, wanted, schema), rows.rows_to_remove(gone, schema), schema)
     elif wanted.any():
         schema = stored.schema
         stored.append(rows.batches(scanned, wanted, schema), schema)
     count = int(wanted.sum())
-    return stored, Written(scanned, count, len(scanned.indexed) - count, len(gone))
+    return stored, PartitionUpdate(scanned, count, len(scanned.indexed) - count, len(gone))

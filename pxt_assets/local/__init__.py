@@ -1,4 +1,4 @@
-"""Calls that run in this process: a user's own functions, and tools.
+"""Functions that run in this process: users' own, and tools.
 
 Imports `storage`, `expressions` and the rooms below these.
 """

@@ -1,4 +1,4 @@
-"""Calls that run in this process: what names their results, and how they run off the event loop."""
+"""Calls of local functions: the digest of a result, and running user code off the event loop."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ from pxt_assets.values.digest import digest
 from pxt_assets.values.json_text import canonical_json, dumps, replace_surrogates
 from pxt_assets.values.media import Media
 
-IN_FLIGHT = 100
-"""Local calls that run at once: async ones may well call some other service."""
+MAX_CALLS_IN_FLIGHT = 100
+"""Local calls that run at once. Async ones may call some other service, so there are many."""
 
 
-class Runs(Protocol):
+class RunnableFunction(Protocol):
     """A function that runs in this process."""
 
     name: str
@@ -31,30 +31,30 @@ class Runs(Protocol):
 
     @property
     def version(self) -> str:
-        """Changes with what the function computes."""
+        """A text that changes with what the function computes."""
 
-    def shared(self, arguments: Mapping[str, Any]) -> Mapping[str, Any]:
+    def shared_arguments(self, arguments: Mapping[str, Any]) -> Mapping[str, Any]:
         """The arguments that are the same for all rows of a call."""
 
     async def run(self, rows: Sequence[Mapping[str, Any]], threads: Executor) -> Sequence[Any]:
-        """The values of some rows, a CellError in place of one that is no result. Raises CellError."""
+        """The values of some rows, with a CellError in place of each that is at fault. Raises CellError."""
 
 
 @dataclass(frozen=True)
 class LocalCall:
-    """The call of a local function whose arguments are known: what names a cell."""
+    """A call of a local function with all its arguments. Its digest names the cell."""
 
-    function: Runs
+    function: RunnableFunction
     arguments: Mapping[str, Any]
 
     @cached_property
     def digest(self) -> bytes:
-        """Names the value: the function, its version and every argument."""
-        return digest(b"local", self.function.version.encode(), _canonical(self.arguments))
+        """The digest of the function's version and every argument, which names the value."""
+        return digest(b"local", self.function.version.encode(), _canonical_bytes(self.arguments))
 
     @cached_property
     def memory_bytes(self) -> int:
-        """Bytes of text, images and sounds that it keeps in memory."""
+        """Bytes of text, images and audio in its arguments."""
         texts = sum(len(v) for v in self.arguments.values() if isinstance(v, str))
         return texts + sum(v.size for v in self.arguments.values() if isinstance(v, Media))
 
@@ -70,36 +70,38 @@ class LocalCall:
 
     @property
     def tokens(self) -> float:
-        """It takes none."""
+        """A local call takes no tokens."""
         return 0.0
 
     @cached_property
     def pack_key(self) -> bytes:
-        """Equal for rows that one call can take."""
+        """A key that is equal for rows that one call can take together."""
         # two functions of one version may close over different objects
-        return f"{id(self.function)}:".encode() + _canonical(self.function.shared(self.arguments))
+        return f"{id(self.function)}:".encode() + _canonical_bytes(
+            self.function.shared_arguments(self.arguments)
+        )
 
     def cell_value(self, value: Any) -> Any:
-        """The value as it is. Raises it if it is an error."""
+        """The value unchanged. Raises it if it is a CellError."""
         if isinstance(value, CellError):
             raise value
         return value
 
 
-def _canonical(arguments: Mapping[str, Any]) -> bytes:
-    return canonical_json(_form(arguments)).encode("utf-8", "surrogatepass")
+def _canonical_bytes(arguments: Mapping[str, Any]) -> bytes:
+    return canonical_json(_json_form(arguments)).encode("utf-8", "surrogatepass")
 
 
-def _form(value: Any) -> Any:
+def _json_form(value: Any) -> Any:
     if isinstance(value, Mapping):
-        return {str(k): _form(v) for k, v in value.items()}
+        return {str(k): _json_form(v) for k, v in value.items()}
     if isinstance(value, list | tuple):
-        return [_form(v) for v in value]
+        return [_json_form(v) for v in value]
     return leaf_form(value)
 
 
 def leaf_form(value: Any) -> Any:
-    """A single value as JSON that tells it from any other."""
+    """A value that is no dict or list, as JSON that differs for different values."""
     if value is None or isinstance(value, str | int):
         return value
     if isinstance(value, Media):
@@ -113,21 +115,21 @@ def leaf_form(value: Any) -> Any:
     return value
 
 
-async def called(
+async def call_function(
     function: Callable[..., Any], arguments: Mapping[str, Any], threads: Executor | None = None
 ) -> Any:
-    """The result of a user's function, a sync one run in one of the threads with the caller's context variables.
+    """The result of a user's function. A sync one runs in `threads`, with the caller's context variables.
 
-    Whatever it raises comes as an Exception: what would end a program, such as SystemExit, is an error of one call.
+    A BaseException that would end the program, such as SystemExit, is raised as a RuntimeError.
     """
     if inspect.iscoroutinefunction(function):
-        return await _awaited(function(**arguments))
-    call = partial(copy_context().run, _returned, function, arguments)
+        return await _await_result(function(**arguments))
+    call = partial(copy_context().run, _call_result, function, arguments)
     value = await asyncio.get_running_loop().run_in_executor(threads, call)
-    return await _awaited(value) if inspect.isawaitable(value) else value
+    return await _await_result(value) if inspect.isawaitable(value) else value
 
 
-async def _awaited(value: Awaitable[Any]) -> Any:
+async def _await_result(value: Awaitable[Any]) -> Any:
     try:
         return await value
     except (Exception, GeneratorExit):
@@ -139,10 +141,10 @@ async def _awaited(value: Awaitable[Any]) -> Any:
         raise _as_exception(e) from e
 
 
-def _returned(function: Callable[..., Any], arguments: Mapping[str, Any]) -> Any:
+def _call_result(function: Callable[..., Any], arguments: Mapping[str, Any]) -> Any:
     try:
         return function(**arguments)
-    except StopIteration as e:  # which cannot leave a thread: who waits for it would wait forever
+    except StopIteration as e:  # a future cannot hold it: whoever waits for the future would wait forever
         raise _as_exception(e) from e
     except Exception:
         raise
@@ -151,31 +153,31 @@ def _returned(function: Callable[..., Any], arguments: Mapping[str, Any]) -> Any
 
 
 def _as_exception(error: BaseException) -> RuntimeError:
-    return RuntimeError(f"it raised {type(error).__name__}: {said(error)}".removesuffix(": "))
+    return RuntimeError(f"it raised {type(error).__name__}: {error_message(error)}".removesuffix(": "))
 
 
-def said(error: BaseException, length: int = 2_000) -> str:
-    """What an exception says, cut to `length` characters; of one that can say nothing nothing."""
+def error_message(error: BaseException, length: int = 2_000) -> str:
+    """An exception's text, cut to `length` characters; "" if the exception cannot give its text."""
     try:
         text = str(error)
-    except Exception:  # whatever a user's exception raises in its turn
+    except Exception:  # a user's `__str__` may raise anything
         return ""
     return text if len(text) <= length else f"{text[: length - 1]}…"
 
 
 def as_json(value: Any) -> Any:
-    """What a user's function returned as JSON holds it, read back: models, enums, dates, arrays among it as JSON.
+    """What a user's function returned, as it is read back from JSON: models, enums, dates and arrays are converted.
 
     Raises TypeError or ValueError for what JSON cannot hold.
     """
     from pydantic_core import to_jsonable_python
 
     with suppress(UnicodeEncodeError):  # lone surrogates, which are replaced below
-        value = to_jsonable_python(value, by_alias=False, fallback=_plain)
+        value = to_jsonable_python(value, by_alias=False, fallback=_jsonable_value)
     return json.loads(replace_surrogates(dumps(value)))
 
 
-def _plain(value: Any) -> Any:
+def _jsonable_value(value: Any) -> Any:
     if hasattr(value, "tolist"):  # numpy scalars and arrays
         return value.tolist()
     msg = f"it returned {type(value).__name__}, which is no JSON"

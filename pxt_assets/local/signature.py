@@ -1,4 +1,4 @@
-"""What can be given to a Python function as JSON: a schema and a model of its parameters, from hints and docstring."""
+"""A Python function's parameters as a JSON schema and a pydantic model, from its hints and docstring."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from pxt_assets.errors import DefinitionError
-from pxt_assets.local.strict_schema import normal, rewritten
+from pxt_assets.local.strict_schema import normalize, rewrite_schemas
 from pxt_assets.values.json_text import dumps
 
 if TYPE_CHECKING:
@@ -24,11 +24,11 @@ class Signature:
     """A function's parameters."""
 
     description: str | None
-    """What the docstring says of the function before its sections."""
+    """The docstring's text before its sections."""
     schema: dict[str, Any]
     """The JSON schema of an object that holds the arguments."""
     arguments: type[pydantic.BaseModel]
-    """What such an object is checked by. Its fields are in the order of the parameters, whose names are the aliases."""
+    """The model that validates such an object. Its fields are in the parameters' order, aliased by their names."""
 
 
 def signature_of(function: Callable[..., Any], who: str) -> Signature:
@@ -38,9 +38,11 @@ def signature_of(function: Callable[..., Any], who: str) -> Signature:
     be given by name.
     """
     parameters = _parameters(function, who)
-    arguments = _arguments(parameters, who)
-    description, told = _documented(function)
-    return Signature(description, _schema(arguments, parameters, told), arguments)
+    arguments = _arguments_model(parameters, who)
+    description, parameter_descriptions = _parse_docstring(function)
+    return Signature(
+        description, _parameters_schema(arguments, parameters, parameter_descriptions), arguments
+    )
 
 
 def _parameters(function: Callable[..., Any], who: str) -> list[inspect.Parameter]:
@@ -65,7 +67,7 @@ def _parameters(function: Callable[..., Any], who: str) -> list[inspect.Paramete
     return [p.replace(annotation=hints[p.name]) for p in parameters]
 
 
-def _arguments(parameters: Sequence[inspect.Parameter], who: str) -> type[pydantic.BaseModel]:
+def _arguments_model(parameters: Sequence[inspect.Parameter], who: str) -> type[pydantic.BaseModel]:
     """A model whose fields are `p0`, `p1`, ...: not every name of a parameter can be a field's."""
     import pydantic
     from pydantic.errors import PydanticUndefinedAnnotation, PydanticUserError
@@ -74,7 +76,9 @@ def _arguments(parameters: Sequence[inspect.Parameter], who: str) -> type[pydant
     for i, p in enumerate(parameters):
         options: dict[str, Any] = {"alias": p.name, "validation_alias": p.name}
         if p.default is not p.empty:
-            options["default_factory"] = object  # never asked for its value: the function has it
+            options["default_factory"] = (
+                object  # marks it as optional; its value is never used, the function has the default
+            )
         fields[f"p{i}"] = (p.annotation, pydantic.Field(**options))
     try:
         model: type[pydantic.BaseModel] = pydantic.create_model(
@@ -82,12 +86,12 @@ def _arguments(parameters: Sequence[inspect.Parameter], who: str) -> type[pydant
         )
         model.model_json_schema()
     except (PydanticUserError, PydanticUndefinedAnnotation) as e:
-        raise DefinitionError(_unfit(parameters, who, e)) from e
+        raise DefinitionError(_unfit_hint_message(parameters, who, e)) from e
     return model
 
 
-def _unfit(parameters: Sequence[inspect.Parameter], who: str, error: Exception) -> str:
-    """What is wrong with the first parameter whose hint has no schema."""
+def _unfit_hint_message(parameters: Sequence[inspect.Parameter], who: str, error: Exception) -> str:
+    """The error message for the first parameter whose hint has no JSON schema."""
     from pydantic import TypeAdapter
     from pydantic.errors import PydanticUndefinedAnnotation, PydanticUserError
 
@@ -102,32 +106,32 @@ def _unfit(parameters: Sequence[inspect.Parameter], who: str, error: Exception) 
     return f"{who}: {error}"
 
 
-def _schema(
-    model: type[pydantic.BaseModel], parameters: Sequence[inspect.Parameter], told: Mapping[str, str]
+def _parameters_schema(
+    model: type[pydantic.BaseModel], parameters: Sequence[inspect.Parameter], descriptions: Mapping[str, str]
 ) -> dict[str, Any]:
-    """The model's schema, with what only the docstring and the signature tell, without titles made of names."""
+    """The model's JSON schema without titles, with descriptions from the docstring and defaults from the signature."""
     raw = model.model_json_schema()
     for p in parameters:
         node = raw["properties"][p.name]
         node.pop("default", None)
-        if p.name in told:
-            node.setdefault("description", told[p.name])
+        if p.name in descriptions:
+            node.setdefault("description", descriptions[p.name])
         default = _MISSING if p.default is p.empty else _as_json(p.default)
         if default is not _MISSING:
             node["default"] = default
     raw["required"] = [p.name for p in parameters if p.default is p.empty]
-    schema = rewritten(raw, _untitled)
+    schema = rewrite_schemas(raw, _without_title)
     order = ("$defs", "type", "properties", "required", "additionalProperties")
     return {key: schema[key] for key in order if key in schema}
 
 
-def _untitled(node: dict[str, Any]) -> dict[str, Any]:
+def _without_title(node: dict[str, Any]) -> dict[str, Any]:
     node.pop("title", None)
-    return normal(node)
+    return normalize(node)
 
 
 def _as_json(default: object) -> Any:
-    """A default as JSON, _MISSING if JSON cannot hold it; a set's order would be another in each process."""
+    """A default as JSON; _MISSING if JSON cannot hold it, and for sets, whose order differs between processes."""
     from pydantic_core import to_jsonable_python
 
     if isinstance(default, set | frozenset):
@@ -138,8 +142,8 @@ def _as_json(default: object) -> Any:
         return _MISSING
 
 
-def _documented(function: Callable[..., Any]) -> tuple[str | None, dict[str, str]]:
-    """What a docstring says of a function before its sections, and of its parameters by name."""
+def _parse_docstring(function: Callable[..., Any]) -> tuple[str | None, dict[str, str]]:
+    """A docstring's text before its sections, and its parameters' descriptions by name."""
     import docstring_parser
 
     text = inspect.getdoc(function) or ""
@@ -147,5 +151,5 @@ def _documented(function: Callable[..., Any]) -> tuple[str | None, dict[str, str
         parsed = docstring_parser.parse(text)
     except docstring_parser.ParseError:
         return text or None, {}
-    said = "\n\n".join(part for part in (parsed.short_description, parsed.long_description) if part)
-    return said or None, {p.arg_name: " ".join(p.description.split()) for p in parsed.params if p.description}
+    text = "\n\n".join(part for part in (parsed.short_description, parsed.long_description) if part)
+    return text or None, {p.arg_name: " ".join(p.description.split()) for p in parsed.params if p.description}

@@ -1,4 +1,4 @@
-"""JSON schemas of structured outputs: how the API is asked for them, and how an answer is checked by them."""
+"""Structured outputs: the response format that the API is sent, and the check of its answers."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, NoReturn, cast
 
 from pxt_assets.errors import DefinitionError
-from pxt_assets.local.strict_schema import is_strict, references, resolved, strict_form, types_of
+from pxt_assets.local.strict_schema import is_strict, references, resolve_ref, strict_form, types_of
 from pxt_assets.values.json_text import dumps
 
 if TYPE_CHECKING:
@@ -25,35 +25,35 @@ _ALLOWED = (
 )
 _API_NAME = re.compile(r"[a-zA-Z0-9_-]{1,64}")
 _SHAPE_DEPTH = 6
-"""References that a shape follows from one to the next: a recursive schema has no end."""
+"""How many references deep a shape goes: a recursive schema has no end."""
 
 
 @dataclass(frozen=True)
-class Structured:
-    """The form of answers that is asked for."""
+class ResponseFormat:
+    """The response format of a request."""
 
     chat: dict[str, Any]
     """What chat completions take as `response_format`."""
     responses: dict[str, Any]
     """What the Responses API takes as `text.format`."""
     schema: Schema | None
-    """The JSON schema that is sent, None where none is."""
+    """The JSON schema that is sent, None if none is."""
     shape: Schema = field(repr=False)
     """What is known of the checked value."""
     check: Callable[[str], Any] | None = field(repr=False)
-    """The value of an answer's text, None for plain text. Raises ValueError that names the place of the fault."""
+    """Gives the value of an answer's text; None for plain text. Raises ValueError that says where the fault is."""
 
 
-def response_schema(wanted: object) -> Structured:
-    """What a user gives as the form of answers: a pydantic model, a JSON schema, or the API's own form.
+def parse_response_format(wanted: object) -> ResponseFormat:
+    """The response format that a user gave as a pydantic model, a JSON schema, or in the API's own form.
 
     A model is sent in the API's strict form, whose answers are certain to fit, if that form can express it. A JSON
     schema is sent as it is, as strict only if it is strict already. Raises DefinitionError.
     """
     if isinstance(wanted, type):
-        return _of_model(wanted)
+        return _format_from_model(wanted)
     if not isinstance(wanted, Mapping):
-        msg = f"structured output: got {_short(wanted)}, allowed: {_ALLOWED}"
+        msg = f"structured output: got {_short_repr(wanted)}, allowed: {_ALLOWED}"
         raise DefinitionError(msg)
     try:
         given: dict[str, Any] = json.loads(dumps(dict(wanted)))
@@ -62,19 +62,19 @@ def response_schema(wanted: object) -> Structured:
         raise DefinitionError(msg) from e
     kind = given.get("type")
     if kind == "text":
-        return Structured(given, given, None, {}, None)
+        return ResponseFormat(given, given, None, {}, None)
     if kind == "json_object":
-        return Structured(given, given, None, {"type": "object"}, _json_object)
+        return ResponseFormat(given, given, None, {"type": "object"}, _parse_json_object)
     if kind == "json_schema":
         form = given.get("json_schema", {key: value for key, value in given.items() if key != "type"})
         if not isinstance(form, dict) or not isinstance(form.get("schema"), dict):
             msg = 'structured output: {"type": "json_schema"} comes with a name and a schema, which is a dict'
             raise DefinitionError(msg)
-        return _of_schema({"name": _name_of(form["schema"]), **form})
-    return _of_schema({"name": _name_of(given), "schema": given, "strict": is_strict(given)})
+        return _format_from_schema({"name": _schema_name(form["schema"]), **form})
+    return _format_from_schema({"name": _schema_name(given), "schema": given, "strict": is_strict(given)})
 
 
-def _of_model(model: type) -> Structured:
+def _format_from_model(model: type) -> ResponseFormat:
     import pydantic
     from pydantic.errors import PydanticUserError
 
@@ -83,62 +83,66 @@ def _of_model(model: type) -> Structured:
         raise DefinitionError(msg)
     try:
         schema = strict_form(model.model_json_schema())
-        # what `model_dump` gives, which differs from what is asked for in aliases and computed fields
+        # of what `model_dump` gives, which has other names for aliases, and computed fields besides
         dumped = model.model_json_schema(mode="serialization", by_alias=False)
     except PydanticUserError as e:
         msg = f"structured output: {model.__name__} has no JSON schema: {e.message}"
         raise DefinitionError(msg) from e
     if schema.get("type") != "object":
         msg = (
-            f"structured output: {model.__name__} is {_short(schema.get('type', 'a union'))}, but the API answers with "
+            f"structured output: {model.__name__} is {_short_repr(schema.get('type', 'a union'))}, but the API answers with "
             "objects only; wrap it in a model that has it as a field"
         )
         raise DefinitionError(msg)
     form = {"name": _valid_name(model.__name__), "schema": schema, "strict": is_strict(schema)}
-    return Structured(*_forms(form), schema, shape_of(dumped), lambda text: _checked_by_model(text, model))
+    return ResponseFormat(
+        *_api_forms(form), schema, shape_of(dumped), lambda text: _validate_by_model(text, model)
+    )
 
 
-def _of_schema(form: dict[str, Any]) -> Structured:
-    """The form around a schema that is sent as it is."""
+def _format_from_schema(form: dict[str, Any]) -> ResponseFormat:
+    """The response format for a schema that is sent as it is."""
     from jsonschema import Draft202012Validator
     from jsonschema.exceptions import SchemaError, best_match
     from referencing import Registry
 
     schema, name = form["schema"], form["name"]
     if not isinstance(name, str) or not _API_NAME.fullmatch(name):
-        msg = f"structured output: got the name {_short(name)}, allowed: 1 to 64 of a-z, A-Z, 0-9, _ and -"
+        msg = (
+            f"structured output: got the name {_short_repr(name)}, allowed: 1 to 64 of a-z, A-Z, 0-9, _ and -"
+        )
         raise DefinitionError(msg)
     if not schema.keys() & {"type", "properties", "$ref", "anyOf", "oneOf", "allOf", "enum", "const"}:
-        msg = f"structured output: got a dict with {_short(list(schema))}, allowed: {_ALLOWED}"
+        msg = f"structured output: got a dict with {_short_repr(list(schema))}, allowed: {_ALLOWED}"
         raise DefinitionError(msg)
     try:
         Draft202012Validator.check_schema(schema)
         for ref in references(schema):
-            resolved(schema, ref)
+            resolve_ref(schema, ref)
     except SchemaError as e:
-        msg = f"structured output: the schema is wrong at {_path(e.absolute_path) or 'its root'}: {_cut(e.message, 200)}"
+        msg = f"structured output: the schema is wrong at {_json_path(e.absolute_path) or 'its root'}: {_truncate(e.message, 200)}"
         raise DefinitionError(msg) from e
-    validator = Draft202012Validator(schema, registry=Registry())  # which fetches nothing
+    validator = Draft202012Validator(schema, registry=Registry())  # an empty registry fetches nothing
 
     def check(text: str) -> Any:
-        value = _parsed(text)
+        value = _parse_json(text)
         try:
             error = best_match(validator.iter_errors(value))
         except (RecursionError, re.error) as e:
             msg = f"the schema cannot be applied: {e}"
             raise ValueError(msg) from e
         if error is not None:
-            raise ValueError(_fault(error))
+            raise ValueError(_schema_fault(error))
         return value
 
-    return Structured(*_forms(form), schema, shape_of(schema), check)
+    return ResponseFormat(*_api_forms(form), schema, shape_of(schema), check)
 
 
-def _forms(form: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
+def _api_forms(form: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
     return {"type": "json_schema", "json_schema": form}, {"type": "json_schema", **form}
 
 
-def _name_of(schema: Schema) -> str:
+def _schema_name(schema: Schema) -> str:
     return _valid_name(str(schema.get("title", "")))
 
 
@@ -147,9 +151,9 @@ def _valid_name(name: str) -> str:
 
 
 def shape_of(schema: Schema) -> Schema:
-    """What is known of values of a schema: `type`, `properties` and `items` without references and nulls.
+    """The shape of a schema's values: `type`, `properties` and `items` without references and nulls.
 
-    References are followed six deep; what lies deeper is `{}`, as is what may be of several types.
+    References are followed six deep; deeper values are `{}`, as are those of several types.
     """
     known: dict[tuple[str, int], Schema] = {}
 
@@ -159,7 +163,7 @@ def shape_of(schema: Schema) -> Schema:
         ref = node.get("$ref")
         if isinstance(ref, str):
             if depth and (ref, depth) not in known:
-                known[ref, depth] = shape(resolved(schema, ref), depth - 1)
+                known[ref, depth] = shape(resolve_ref(schema, ref), depth - 1)
             return known.get((ref, depth), {})
         narrowed: dict[str, Any] = {}
         for union in ("anyOf", "oneOf", "allOf"):
@@ -183,11 +187,11 @@ def _is_null(node: object) -> bool:
     return isinstance(node, Mapping) and node.get("type") == "null"
 
 
-def _parsed(text: str) -> Any:
+def _parse_json(text: str) -> Any:
     try:
-        return json.loads(text, parse_constant=_refuse_constant, parse_float=_finite)
+        return json.loads(text, parse_constant=_refuse_constant, parse_float=_parse_finite)
     except (ValueError, RecursionError) as e:
-        msg = f"it is not JSON ({e}): got {_short(text)}"
+        msg = f"it is not JSON ({e}): got {_short_repr(text)}"
         raise ValueError(msg) from e
 
 
@@ -196,58 +200,61 @@ def _refuse_constant(name: str) -> NoReturn:
     raise ValueError(msg)
 
 
-def _finite(text: str) -> float:
+def _parse_finite(text: str) -> float:
     number = float(text)
-    return number if math.isfinite(number) else _refuse_constant(_cut(text, 20))
+    return number if math.isfinite(number) else _refuse_constant(_truncate(text, 20))
 
 
-def _json_object(text: str) -> dict[str, Any]:
-    value = _parsed(text)
+def _parse_json_object(text: str) -> dict[str, Any]:
+    value = _parse_json(text)
     if not isinstance(value, dict):
-        msg = f"got {_short(value)}, allowed: a JSON object"
+        msg = f"got {_short_repr(value)}, allowed: a JSON object"
         raise ValueError(msg)
     return value
 
 
-def _checked_by_model(text: str, model: type[pydantic.BaseModel]) -> Any:
+def _validate_by_model(text: str, model: type[pydantic.BaseModel]) -> Any:
     from pydantic import ValidationError
 
-    _parsed(text)  # pydantic takes NaN for JSON
+    _parse_json(text)  # pydantic takes NaN for JSON
     try:
         return model.model_validate_json(text).model_dump(mode="json", by_alias=False)
     except ValidationError as e:
-        raise ValueError(faults(e)) from e
-    except Exception as e:  # whatever a validator or a serializer of the user's raises
-        msg = f"{model.__name__}: {type(e).__name__}: {_cut(str(e), 80)}"
+        raise ValueError(validation_faults(e)) from e
+    except Exception as e:  # a user's validator or serializer may raise anything
+        msg = f"{model.__name__}: {type(e).__name__}: {_truncate(str(e), 80)}"
         raise ValueError(msg) from e
 
 
-def faults(error: pydantic.ValidationError) -> str:
-    """What pydantic found wrong, by place: the first three faults."""
+def validation_faults(error: pydantic.ValidationError) -> str:
+    """The first three faults that pydantic found, each with its path."""
     found = error.errors(include_url=False, include_context=False, include_input=False)
-    texts = [f"{_cut(_path(f['loc']), 80)}: {_cut(f['msg'], 80)}".removeprefix(": ") for f in found[:3]]
+    texts = [
+        f"{_truncate(_json_path(f['loc']), 80)}: {_truncate(f['msg'], 80)}".removeprefix(": ")
+        for f in found[:3]
+    ]
     return "; ".join(texts) + (f"; and {len(found) - 3} more" if len(found) > 3 else "")
 
 
-def _fault(error: jsonschema.ValidationError) -> str:
-    place = _cut(_path(error.absolute_path), 80) or "the whole"
+def _schema_fault(error: jsonschema.ValidationError) -> str:
+    place = _truncate(_json_path(error.absolute_path), 80) or "the whole"
     got, asked = cast(Any, error.instance), cast(Any, error.validator_value)
     if error.validator == "required":
         return f"{place}: {', '.join(name for name in asked if name not in got)} is missing"
     if error.validator == "additionalProperties" and asked is False and isinstance(error.schema, Mapping):
         extra = [name for name in got if name not in error.schema.get("properties", {})]
-        return f"{place}: got {_short(extra)}, which the schema does not have"
-    return f"{place}: got {_short(got)}, the schema asks for {error.validator} {_short(asked)}"
+        return f"{place}: got {_short_repr(extra)}, which the schema does not have"
+    return f"{place}: got {_short_repr(got)}, the schema asks for {error.validator} {_short_repr(asked)}"
 
 
-def _path(steps: Iterable[str | int]) -> str:
-    """A place in a JSON value: `items[0].name`, "" for the whole."""
+def _json_path(steps: Iterable[str | int]) -> str:
+    """A path in a JSON value: `items[0].name`, "" for the whole."""
     return "".join(f"[{s}]" if isinstance(s, int) else f".{s}" for s in steps).removeprefix(".")
 
 
-def _short(value: object) -> str:
-    return _cut(repr(value), 60)
+def _short_repr(value: object) -> str:
+    return _truncate(repr(value), 60)
 
 
-def _cut(text: str, length: int) -> str:
+def _truncate(text: str, length: int) -> str:
     return text if len(text) <= length else f"{text[:length]}…"

@@ -1,4 +1,4 @@
-"""Threads for what may block, which hold up neither the event loop nor the end of the program."""
+"""Threads for calls that may block: neither the event loop nor the program's end waits for them."""
 
 from __future__ import annotations
 
@@ -16,20 +16,20 @@ P = ParamSpec("P")
 T = TypeVar("T")
 
 
-async def in_thread(fn: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> T:
-    """Runs a function in a thread of its own, in the same context.
+async def run_in_thread(fn: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> T:
+    """Runs a function in a thread of its own, with the caller's context variables.
 
-    Unlike with `asyncio.to_thread` the end of the event loop does not wait for one that hangs.
+    Unlike `asyncio.to_thread`, a call that hangs does not keep the event loop from closing.
     """
-    threads, context, call = Threads(1), copy_context(), partial(fn, *args, **kwargs)
+    threads, context, call = DaemonThreadPool(1), copy_context(), partial(fn, *args, **kwargs)
     try:
         return await asyncio.wrap_future(threads.submit(lambda: context.run(call)))
     finally:
         threads.shutdown(wait=False)
 
 
-async def to_its_end(running: Coroutine[Any, Any, T]) -> T:
-    """Awaits something that must not be broken off; a cancellation meanwhile is raised when it has ended."""
+async def await_to_end(running: Coroutine[Any, Any, T]) -> T:
+    """Awaits a coroutine that must not be interrupted; a cancellation is raised once it has ended."""
     task = asyncio.ensure_future(running)
     cancelled: asyncio.CancelledError | None = None
     while not task.done():
@@ -40,16 +40,16 @@ async def to_its_end(running: Coroutine[Any, Any, T]) -> T:
         except BaseException:
             break  # is raised below
     if cancelled is not None:
-        task.exception()  # the interrupt is what is told
+        task.exception()  # marks it as retrieved: the cancellation is raised in its place
         raise cancelled
     return task.result()
 
 
-class Threads(Executor):
-    """At most `count` threads, started as they are needed.
+class DaemonThreadPool(Executor):
+    """An executor of at most `count` daemon threads, started as they are needed.
 
-    Python waits for those of `concurrent.futures` before it ends, so that one function that hangs would keep a
-    cancelled run's process for ever; these end with it.
+    Python waits for the threads of `concurrent.futures` before it exits, so that a function that hangs would keep a
+    cancelled run's process alive for ever. Daemon threads end with the process.
     """
 
     def __init__(self, count: int) -> None:
@@ -69,7 +69,7 @@ class Threads(Executor):
         return future
 
     def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
-        """Ends the threads when they have done what was submitted, or with `cancel_futures` what they have begun."""
+        """Ends the threads after all submitted calls, with `cancel_futures` after those that have begun."""
         with suppress(Empty):
             while cancel_futures:
                 waiting = self._work.get_nowait()
@@ -88,5 +88,5 @@ class Threads(Executor):
                     future.set_result(call())
                 except BaseException as e:
                     future.set_exception(e)
-            del work, future, call  # or they would be kept until the next comes
+            del work, future, call  # or they would stay in memory until the next call
             self._idle.release()

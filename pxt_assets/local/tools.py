@@ -1,4 +1,4 @@
-"""Tools: Python functions that a chat model may call, what the API is told of them, and their calls."""
+"""Tools: Python functions that a chat model may call, their definitions for the API, and running their calls."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from pxt_assets.errors import DefinitionError
-from pxt_assets.local.local_call import as_json, called, said
+from pxt_assets.local.local_call import as_json, call_function, error_message
 from pxt_assets.local.signature import signature_of
 from pxt_assets.local.source_text import version_of
 from pxt_assets.local.strict_schema import is_strict
-from pxt_assets.local.structured_schema import faults
+from pxt_assets.local.structured_schema import validation_faults
 from pxt_assets.values.digest import digest
 from pxt_assets.values.json_text import dumps
 
@@ -35,13 +35,13 @@ class Tool:
     name: str
     function: Callable[..., Any]
     description: str | None
-    """What the model is told that it does, None for nothing."""
+    """What the model is told about it, None for nothing."""
     parameters: Mapping[str, Any] = dataclasses.field(repr=False)
     """The JSON schema of its arguments."""
     function_version: str = dataclasses.field(repr=False)
     """Changes with what the function computes."""
     arguments: type[pydantic.BaseModel] = dataclasses.field(repr=False)
-    """What a call's arguments are checked by. The aliases of its fields are the parameters' names."""
+    """The model that validates a call's arguments. Its fields' aliases are the parameters' names."""
 
     def __post_init__(self) -> None:
         if not _NAME.fullmatch(self.name):
@@ -52,12 +52,12 @@ class Tool:
 
     @property
     def strict(self) -> bool:
-        """Whether the API can make sure that arguments fit. It cannot where one may be left out."""
+        """Whether the API guarantees valid arguments. It cannot if an argument is optional."""
         return is_strict(self.parameters)
 
     @property
     def definition(self) -> dict[str, Any]:
-        """What the API is told of it, in both of its forms."""
+        """Its definition for the API, the same in chat completions and responses."""
         description = {"description": self.description} if self.description else {}
         parameters = copy.deepcopy(dict(self.parameters))
         return {"name": self.name, **description, "parameters": parameters, "strict": self.strict}
@@ -68,18 +68,18 @@ class Tool:
         return f"{self.name}:{digest(dumps(self.definition).encode(), self.function_version.encode()).hex()}"
 
     async def call(self, arguments_text: str, threads: Executor | None = None) -> Any:
-        """The function's result as JSON. Raises what the function raises, and ValueError for what is no JSON."""
-        arguments = self._parsed(arguments_text)
-        return as_json(await called(self.function, arguments, threads))
+        """The function's result as JSON. Raises what the function raises, and ValueError for a result that is no JSON."""
+        arguments = self._parse_arguments(arguments_text)
+        return as_json(await call_function(self.function, arguments, threads))
 
-    def _parsed(self, text: str) -> dict[str, Any]:
-        """The arguments as the function's hints say, without those that are left out. Raises ValueError."""
+    def _parse_arguments(self, text: str) -> dict[str, Any]:
+        """The arguments converted by the function's hints, without those left out. Raises ValueError."""
         import pydantic
 
         try:
             given = self.arguments.model_validate_json(text.strip() or "{}")  # some servers send "" for none
         except pydantic.ValidationError as e:
-            msg = f"the arguments do not fit: {faults(e)}"
+            msg = f"the arguments do not fit: {validation_faults(e)}"
             raise ValueError(msg) from e
         fields = self.arguments.model_fields
         return {str(fields[f].alias): getattr(given, f) for f in fields if f in given.model_fields_set}
@@ -87,7 +87,7 @@ class Tool:
 
 @dataclass(frozen=True)
 class ToolChoice:
-    """Which tools a model is to call. Made by `Tools.choice`."""
+    """A choice of the tools that a model is to call. Made by `Tools.choice`."""
 
     chat: str | dict[str, Any]
     """What chat completions take as `tool_choice`."""
@@ -107,13 +107,13 @@ class ToolCall:
 
 
 @dataclass(frozen=True)
-class Invoked:
-    """What came of an answer's calls."""
+class ToolResults:
+    """The results and errors of an answer's tool calls."""
 
     results: dict[str, list[Any] | None]
-    """By tool the results in the order of its calls, None in place of one that failed; None if it was not called."""
+    """By tool, the results in the order of its calls, None for a failed call; None for a tool that was not called."""
     errors: list[str]
-    """What went wrong, in the order of the calls."""
+    """The error messages of failed calls, in the order of the calls."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -174,11 +174,11 @@ class Tools:
         if tool is None:
             mode = "auto" if auto else "required"
             return ToolChoice(mode, mode, parallel_tool_calls)
-        name = self._chosen(tool).name
+        name = self._find_tool(tool).name
         chat = {"type": "function", "function": {"name": name}}
         return ToolChoice(chat, {"type": "function", "name": name}, parallel_tool_calls)
 
-    def _chosen(self, wanted: object) -> Tool:
+    def _find_tool(self, wanted: object) -> Tool:
         plain = getattr(wanted, "function", wanted)  # of a Tool or a udf
         found = [t for t in self if t is wanted or t.name == wanted]
         found = found or [t for t in self if t.function is plain or t.function == plain]
@@ -187,44 +187,44 @@ class Tools:
             raise DefinitionError(msg)
         return found[0]
 
-    async def invoke(self, response: Mapping[str, Any], threads: Executor | None = None) -> Invoked:
+    async def invoke(self, response: Mapping[str, Any], threads: Executor | None = None) -> ToolResults:
         """Runs all calls that an answer of either API asks for, at once. Sync functions run in `threads`.
 
-        Whatever goes wrong with a call is told in `errors`, and leaves the other calls as they are. Raises ValueError
-        for what is no answer.
+        A call that fails adds a message to `errors` and leaves the others as they are. Raises ValueError for what is no
+        answer.
         """
         by_name = {t.name: t for t in self}
         calls = calls_of(response)
         outcomes = await asyncio.gather(
-            *(self._outcome(by_name.get(call.name), call, threads) for call in calls)
+            *(self._run_call(by_name.get(call.name), call, threads) for call in calls)
         )
-        invoked = Invoked(dict.fromkeys(by_name), [])
+        tool_results = ToolResults(dict.fromkeys(by_name), [])
         for call, (result, error) in zip(calls, outcomes, strict=True):
             if error is not None:
                 text = f"{call.name}: {error}"
-                invoked.errors.append(
+                tool_results.errors.append(
                     text if len(text) <= _MESSAGE_LENGTH else f"{text[: _MESSAGE_LENGTH - 1]}…"
                 )
             if call.name in by_name:
-                invoked.results[call.name] = [*(invoked.results[call.name] or []), result]
-        return invoked
+                tool_results.results[call.name] = [*(tool_results.results[call.name] or []), result]
+        return tool_results
 
-    async def _outcome(
+    async def _run_call(
         self, wanted: Tool | None, call: ToolCall, threads: Executor | None
     ) -> tuple[Any, str | None]:
-        """A call's result, and what went wrong with it."""
+        """A call's result, and the message of its error if it failed."""
         if wanted is None:
             return None, f"there is no such tool, only {', '.join(t.name for t in self)}"
         try:
             return await wanted.call(call.arguments_text, threads), None
         except Exception as e:
-            return None, f"{type(e).__name__}: {said(e)}".removesuffix(": ")
+            return None, f"{type(e).__name__}: {error_message(e)}".removesuffix(": ")
 
 
 def calls_of(response: Mapping[str, Any]) -> list[ToolCall]:
-    """The calls of functions that an answer of chat completions, in its first choice, or of the Responses API asks for.
+    """The function calls in an answer of chat completions (its first choice) or of the Responses API.
 
-    Raises ValueError for what is neither.
+    Raises ValueError for a value that is neither.
     """
     if not isinstance(response, Mapping) or not ("choices" in response or "output" in response):
         got = (
@@ -234,11 +234,13 @@ def calls_of(response: Mapping[str, Any]) -> list[ToolCall]:
         raise ValueError(msg)
     if "choices" not in response:
         items = [item for item in _dicts(response["output"]) if item.get("type") == "function_call"]
-        return [_call(item, item.get("call_id")) for item in items]
+        return [_tool_call(item, item.get("call_id")) for item in items]
     messages = _dicts([choice.get("message") for choice in _dicts(response["choices"])[:1]])
     items = [item for message in messages for item in _dicts(message.get("tool_calls"))]
     return [
-        _call(item["function"], item.get("id")) for item in items if isinstance(item.get("function"), dict)
+        _tool_call(item["function"], item.get("id"))
+        for item in items
+        if isinstance(item.get("function"), dict)
     ]
 
 
@@ -246,7 +248,7 @@ def _dicts(values: Any) -> list[Any]:
     return [value for value in values if isinstance(value, Mapping)] if isinstance(values, list) else []
 
 
-def _call(function: Mapping[str, Any], call_id: str | None) -> ToolCall:
+def _tool_call(function: Mapping[str, Any], call_id: str | None) -> ToolCall:
     arguments = function.get("arguments")
     text = arguments if isinstance(arguments, str) else dumps(arguments or {})  # some servers send it parsed
     return ToolCall(str(function.get("name")), text, call_id)

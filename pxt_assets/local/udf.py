@@ -16,9 +16,9 @@ from typing import Annotated, Any, Literal, ParamSpec, overload
 from pxt_assets.errors import CellError, DefinitionError
 from pxt_assets.expressions.expr import Call
 from pxt_assets.expressions.function import Function
-from pxt_assets.local.local_call import LocalCall, as_json, called, said
+from pxt_assets.local.local_call import LocalCall, as_json, call_function, error_message
 from pxt_assets.local.source_text import version_of
-from pxt_assets.local.structured_schema import faults, shape_of
+from pxt_assets.local.structured_schema import shape_of, validation_faults
 from pxt_assets.values.conversion import check_value
 from pxt_assets.values.json_text import dumps
 from pxt_assets.values.media import Media, open_image
@@ -97,13 +97,13 @@ class LocalFunction(Function[P]):
         if returned is None:
             msg = f"udf {name}: it has no return hint, which is the column's type; write -> str, -> int, ..."
             raise DefinitionError(msg)
-        self._batched: set[str] = set()
+        self._batched_parameters: set[str] = set()
         if batch_size is not None:
-            self._batched = {p for p, hint in hints.items() if _unwrapped_batch(hint) is not None}
-            if not self._batched or _unwrapped_batch(returned) is None:
+            self._batched_parameters = {p for p, hint in hints.items() if _batch_item_hint(hint) is not None}
+            if not self._batched_parameters or _batch_item_hint(returned) is None:
                 msg = f"udf {name}: with a batch_size it takes and returns lists of rows' values; write list[...] in its hints"
                 raise DefinitionError(msg)
-            returned = _unwrapped_batch(returned)
+            returned = _batch_item_hint(returned)
         column_type, shape = _column_type(returned, name)
         super().__init__(function, returns=column_type, shape=shape)
         for parameter in self._named_parameters:
@@ -118,10 +118,12 @@ class LocalFunction(Function[P]):
         self.batch_size = batch_size or 1
         self._is_batched = batch_size is not None
         self._version = version_of(function, version)
-        of_row = {p: _unwrapped_batch(hint) if p in self._batched else hint for p, hint in hints.items()}
-        self._hints = {p: _unwrapped(hint) for p, hint in of_row.items()}
+        row_hints = {
+            p: _batch_item_hint(hint) if p in self._batched_parameters else hint for p, hint in hints.items()
+        }
+        self._hints = {p: _unwrap_hint(hint) for p, hint in row_hints.items()}
         self.required_arguments = {
-            p.name for p in self._named_parameters if not _takes_none(of_row.get(p.name), p)
+            p.name for p in self._named_parameters if not _allows_none(row_hints.get(p.name), p)
         }
         self.__wrapped__ = function
 
@@ -138,20 +140,20 @@ class LocalFunction(Function[P]):
         """The call for one row."""
         return LocalCall(self, arguments)
 
-    def shared(self, arguments: Mapping[str, Any]) -> Mapping[str, Any]:
+    def shared_arguments(self, arguments: Mapping[str, Any]) -> Mapping[str, Any]:
         """The arguments that are the same for all rows of a call."""
-        return {k: v for k, v in arguments.items() if k not in self._batched}
+        return {k: v for k, v in arguments.items() if k not in self._batched_parameters}
 
     async def run(self, rows: Sequence[Mapping[str, Any]], threads: Executor) -> Sequence[Any]:
-        """The values of some rows, a CellError in place of one that the column cannot hold.
+        """The values of some rows, with a CellError in place of each that the column cannot hold.
 
         Raises CellError for what the function raises.
         """
         try:
-            given = [{k: self._given(k, v) for k, v in row.items()} for row in rows]
-            values = await called(self.function, self._arguments(given), threads)
+            given = [{k: self._convert_argument(k, v) for k, v in row.items()} for row in rows]
+            values = await call_function(self.function, self._call_arguments(given), threads)
         except Exception as e:
-            raise self._error(e) from e
+            raise self._cell_error(e) from e
         if not self._is_batched:
             values = [values]
         elif not _is_list(values):
@@ -162,28 +164,28 @@ class LocalFunction(Function[P]):
             msg = f"{self.name}: got {len(values)} values for {len(rows)} rows"
             raise CellError("ValueError", msg, divisible=True)
         if is_media(self.returns):  # encoding an image takes a while
-            return await asyncio.get_running_loop().run_in_executor(threads, self._all_checked, values)
-        return self._all_checked(values)
+            return await asyncio.get_running_loop().run_in_executor(threads, self._convert_results, values)
+        return self._convert_results(values)
 
-    def _arguments(self, given: Sequence[Mapping[str, Any]]) -> Mapping[str, Any]:
-        """The arguments of one call for these rows."""
+    def _call_arguments(self, given: Sequence[Mapping[str, Any]]) -> Mapping[str, Any]:
+        """The arguments of one call: a list for each batched parameter, the first row's value for the others."""
         first = given[0]
-        lists = {name: [row.get(name) for row in given] for name in self._batched if name in first}
+        lists = {name: [row.get(name) for row in given] for name in self._batched_parameters if name in first}
         return {**first, **lists}
 
-    def _given(self, parameter: str, value: Any) -> Any:
+    def _convert_argument(self, parameter: str, value: Any) -> Any:
         import pydantic
 
         try:
-            return _given(value, self._hints.get(parameter))
-        except pydantic.ValidationError as e:  # which quotes the value
-            msg = f"{parameter}: {faults(e)}"
+            return _argument_from_cell(value, self._hints.get(parameter))
+        except pydantic.ValidationError as e:  # its own text quotes the value
+            msg = f"{parameter}: {validation_faults(e)}"
             raise CellError("ValidationError", msg) from e
 
-    def _all_checked(self, values: Sequence[Any]) -> list[Any]:
-        return [self._checked(value) for value in values]
+    def _convert_results(self, values: Sequence[Any]) -> list[Any]:
+        return [self._convert_result(value) for value in values]
 
-    def _checked(self, value: Any) -> Any:
+    def _convert_result(self, value: Any) -> Any:
         """The value as the column holds it, or the CellError that says why it cannot."""
         try:
             if value is None:
@@ -194,23 +196,23 @@ class LocalFunction(Function[P]):
                 value = value.item()  # a scalar of numpy's
             return as_json(value) if self.returns is Json else check_value(value, self.returns)
         except Exception as e:
-            return self._error(e)
+            return self._cell_error(e)
 
-    def _error(self, error: Exception) -> CellError:
-        text = f"{self.name}: {said(error) or type(error).__name__}"
+    def _cell_error(self, error: Exception) -> CellError:
+        text = f"{self.name}: {error_message(error) or type(error).__name__}"
         errortype = error.errortype if isinstance(error, CellError) else type(error).__name__
         return CellError(errortype, text, divisible=True)
 
 
 def _is_list(values: object) -> bool:
-    """Whether values stand in an order, an array of numpy's included."""
+    """Whether values are in an order, as in a list, a tuple or a numpy array."""
     if isinstance(values, str | bytes | Mapping | Set) or getattr(values, "ndim", 1) == 0:
         return False
     return isinstance(values, Collection)
 
 
 def _is_json(default: object) -> bool:
-    """Whether a default can be given, and be named; if not, it is left to the function."""
+    """Whether a default is JSON, so that it can be part of a digest; any other is left to the function."""
     try:
         dumps(None if default is inspect.Parameter.empty else default)
     except (TypeError, ValueError, RecursionError):
@@ -226,26 +228,26 @@ def _hints(function: Callable[..., Any], name: str) -> dict[str, Any]:
         raise DefinitionError(msg) from e
 
 
-def _unwrapped(hint: Any) -> Any:
-    """A hint without `| None`, and without what Annotated and NewType add."""
+def _unwrap_hint(hint: Any) -> Any:
+    """A hint without `| None`, Annotated and NewType."""
     if isinstance(hint, typing.NewType):
-        return _unwrapped(hint.__supertype__)
+        return _unwrap_hint(hint.__supertype__)
     if typing.get_origin(hint) is Annotated:
-        return _unwrapped(typing.get_args(hint)[0])
+        return _unwrap_hint(typing.get_args(hint)[0])
     if typing.get_origin(hint) in (typing.Union, types.UnionType):
         rest = [arg for arg in typing.get_args(hint) if arg is not type(None)]
-        return _unwrapped(rest[0]) if len(rest) == 1 else hint
+        return _unwrap_hint(rest[0]) if len(rest) == 1 else hint
     return hint
 
 
-def _unwrapped_batch(hint: Any) -> Any:
-    """What a list of rows' values holds; None for a hint that is no list."""
+def _batch_item_hint(hint: Any) -> Any:
+    """The hint of a list's items; None for a hint that is no list."""
     if typing.get_origin(hint) is Annotated:
         hint = typing.get_args(hint)[0]
     return (typing.get_args(hint) or (Any,))[0] if typing.get_origin(hint) in (list, Sequence) else None
 
 
-def _takes_none(hint: Any, parameter: inspect.Parameter) -> bool:
+def _allows_none(hint: Any, parameter: inspect.Parameter) -> bool:
     if parameter.default is None or hint in (Any, None):
         return True
     if typing.get_origin(hint) is Annotated:
@@ -267,23 +269,23 @@ _COLUMN_TYPES: dict[Any, type[ColumnType]] = {
 
 
 def _column_type(hint: Any, name: str) -> tuple[type[ColumnType], Mapping[str, Any]]:
-    """The column type that a return hint stands for, and what is known of its JSON value."""
-    hint = _unwrapped(hint)
+    """The column type of a return hint, and the shape of its JSON value."""
+    hint = _unwrap_hint(hint)
     if isinstance(hint, type) and issubclass(hint, ColumnType):
         return hint, {}
     if typing.get_origin(hint) is Literal:
         return _common_type(typing.get_args(hint)), {}
     if isinstance(hint, type) and issubclass(hint, enum.Enum):
         return _common_type([member.value for member in hint]), {}
-    found = _COLUMN_TYPES.get(hint) or _COLUMN_TYPES.get(typing.get_origin(hint))
-    if found is not None:
-        return found, {}
+    column_type = _COLUMN_TYPES.get(hint) or _COLUMN_TYPES.get(typing.get_origin(hint))
+    if column_type is not None:
+        return column_type, {}
     if _is_pil(hint):
         return Image, {}
     if _is_numpy(hint):
         return Array, {}
     if hasattr(hint, "model_json_schema"):
-        return Json, shape_of(_dumped_schema(hint, name))
+        return Json, shape_of(_stored_schema(hint, name))
     if typing.is_typeddict(hint) or dataclasses.is_dataclass(hint) or typing.get_origin(hint) is not None:
         return Json, {}
     msg = (
@@ -294,13 +296,13 @@ def _column_type(hint: Any, name: str) -> tuple[type[ColumnType], Mapping[str, A
 
 
 def _common_type(values: Iterable[Any]) -> type[ColumnType]:
-    """The column type of a choice of values, Json if they are of several types."""
+    """The column type of an Enum's or Literal's values, Json if they are of several types."""
     types_ = {type(value) for value in values if value is not None}
     return _COLUMN_TYPES.get(types_.pop(), Json) if len(types_) == 1 else Json
 
 
-def _dumped_schema(model: Any, name: str) -> Mapping[str, Any]:
-    """The JSON schema of what a pydantic model is stored as."""
+def _stored_schema(model: Any, name: str) -> Mapping[str, Any]:
+    """The JSON schema of a pydantic model's stored value."""
     from pydantic.errors import PydanticUserError
 
     try:
@@ -320,13 +322,13 @@ def _is_numpy(hint: Any) -> bool:
     return getattr(hint, "__module__", "") == "numpy" and getattr(hint, "__name__", "") == "ndarray"
 
 
-def _given(value: Any, hint: Any) -> Any:
-    """A value as the function takes it by its hint: of a sound its bytes, of an image a PIL image, unless as bytes."""
+def _argument_from_cell(value: Any, hint: Any) -> Any:
+    """A cell's value as the hint asks for it: audio as bytes, an image as a PIL image unless hinted as bytes."""
     if isinstance(value, Media):
         if value.content is None:
             return value.url
-        wants_bytes = hint is bytes or hint is Audio or (hint is None and not _opens(value))
-        return value.content if wants_bytes or not _opens(value) else open_image(value.content)
+        wants_bytes = hint is bytes or hint is Audio or (hint is None and not _is_readable_image(value))
+        return value.content if wants_bytes or not _is_readable_image(value) else open_image(value.content)
     if isinstance(value, list) and _is_numpy(hint):
         import numpy as np
 
@@ -336,7 +338,7 @@ def _given(value: Any, hint: Any) -> Any:
     return value
 
 
-def _opens(media: Media) -> bool:
+def _is_readable_image(media: Media) -> bool:
     from pxt_assets.values.sniff import IMAGE_FORMATS
 
     return media.format in IMAGE_FORMATS

@@ -64,8 +64,8 @@ class Lives(RuleBasedStateMachine):
         self.base = UPath(self._folder.name)
         self.ids = 0
         self.seen: dict[str, tuple[bytes | None, list[Row] | None]] = {}
-        self._patched.setattr("pxt_assets.local.threads.Threads", InlineThreads)
-        self._patched.setattr("pxt_assets.compute.compute_partition.Threads", InlineThreads)
+        self._patched.setattr("pxt_assets.local.threads.DaemonThreadPool", InlineThreads)
+        self._patched.setattr("pxt_assets.compute.compute_partition.DaemonThreadPool", InlineThreads)
         self._patched.setattr("pxt_assets.storage.parquet._sync", lambda _path: None)  # no power fails here
         self.disk.patch(self._patched)
 

@@ -12,12 +12,20 @@ from tests.crash.index_attempt import bodies_found, indexed_table, run, run_and_
 OLD = {1: "a", 2: "b", 3: "c"}
 NEW = {1: "a", 2: "bb", 4: "ab"}
 STEPS = {
-    "before anything": ("pxt_assets.index.stored.StoredIndex.replace", False, OLD),
-    "before the commit": ("pxt_assets.index.stored.StoredIndex._merge", False, OLD),
-    "after the commit": ("pxt_assets.index.stored.StoredIndex._merge", True, NEW),
-    "before what is gone is removed": ("pxt_assets.index.stored.StoredIndex.remove_gone", False, NEW),
-    "after that": ("pxt_assets.index.stored.StoredIndex.remove_gone", True, NEW),
-    "before it is compacted": ("pxt_assets.assets.indexes.index_materialize.maintain", False, NEW),
+    "before anything": ("pxt_assets.index.stored_index.StoredIndex.replace", False, OLD),
+    "before the commit": ("pxt_assets.index.stored_index.StoredIndex._merge", False, OLD),
+    "after the commit": ("pxt_assets.index.stored_index.StoredIndex._merge", True, NEW),
+    "before what is gone is removed": (
+        "pxt_assets.index.stored_index.StoredIndex.remove_marked_rows",
+        False,
+        NEW,
+    ),
+    "after that": ("pxt_assets.index.stored_index.StoredIndex.remove_marked_rows", True, NEW),
+    "before it is compacted": (
+        "pxt_assets.assets.indexes.index_materialize.maintain_vector_index",
+        False,
+        NEW,
+    ),
     "before Dagster is told": ("pxt_assets.assets.indexes.index_materialize.index_page", False, NEW),
 }
 

@@ -11,7 +11,7 @@ import pytest
 
 from pxt_assets.errors import CellError, DefinitionError
 from pxt_assets.functions import chat_completions, messages, responses
-from pxt_assets.functions.messages import sendable, with_images
+from pxt_assets.functions.messages import sendable_image, with_images
 from pxt_assets.values.media import Media, MediaArgument, open_image
 from tests.pictures import animation, picture
 
@@ -161,17 +161,17 @@ class TestSendable:
     def test_what_the_api_takes_is_sent_as_it_is(self, format):
         """Not even opened, but for a GIF."""
         media = Media(picture(format=format))
-        assert sendable(media) is media
+        assert sendable_image(media) is media
 
     @pytest.mark.parametrize(("format", "mode"), [("BMP", "RGB"), ("TIFF", "CMYK"), ("TIFF", "I;16")])
     def test_other_formats_become_png(self, format, mode):
         """Whatever their mode."""
-        assert sendable(Media(picture(0, format=format, mode=mode))).format == "png"
+        assert sendable_image(Media(picture(0, format=format, mode=mode))).format == "png"
 
     def test_an_animated_gif_is_refused(self):
         """The API does, too, but later."""
         with pytest.raises(CellError, match="animated GIF"):
-            sendable(Media(animation()))
+            sendable_image(Media(animation()))
 
     @pytest.mark.parametrize(
         "content",
@@ -180,7 +180,7 @@ class TestSendable:
     def test_what_is_no_image_that_can_be_sent(self, content):
         """A cell's error, before anything is sent."""
         with pytest.raises(CellError, match="no image that can be opened"):
-            sendable(Media(content))
+            sendable_image(Media(content))
 
     def test_an_image_over_the_apis_limit_says_so(self, monkeypatch):
         """With both sizes, and what to do."""
@@ -195,7 +195,7 @@ class TestSendable:
         PIL.Image.effect_noise((64, 64), 90).convert("RGB").save(tiff, "TIFF", compression="jpeg")
         monkeypatch.setattr(messages, "MAX_IMAGE_BYTES", len(tiff.getvalue()))
         with pytest.raises(CellError, match="make it smaller"):
-            sendable(Media(tiff.getvalue()))
+            sendable_image(Media(tiff.getvalue()))
 
     def test_more_images_than_a_request_may_have(self, monkeypatch):
         """Counted over all messages."""

@@ -37,7 +37,7 @@ def test_another_function_over_all_rows(shop: Shop):
     shop.run(tbl)
     (left,) = tables(shop)
     assert shop.found(tbl, "aa") == [2, 1]
-    assert left.endswith(shop.indexes.existing(tbl.assets[-1].index_spec).spec.identity)
+    assert left.endswith(shop.indexes.stored_index(tbl.assets[-1].index_spec).spec.identity)
 
 
 def test_another_function_partition_by_partition(shop: Shop):

@@ -218,7 +218,7 @@ def test_lineage_of_the_cells(shop: Shop):
 def test_a_run_looks_into_the_index_as_it_was_when_it_began(shop: Shop):
     """What is written meanwhile is not mixed with it."""
     past, index = shop.index({1: "a"})
-    bound = index.search(past.body, k=9)._function.bound(shop.indexes)
+    bound = index.search(past.body, k=9)._function.bind_to(shop.indexes)
     shop.rows[None] = texts({1: "a", 2: "aa"})
     shop.run(past)
     assert shop.found(past, "a") == [1, 2]

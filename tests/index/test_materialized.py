@@ -10,15 +10,15 @@ import pytest
 
 from pxt_assets import udf
 from pxt_assets.errors import SearchError
-from pxt_assets.index.lance import tried_again
-from pxt_assets.index.stored import StoredIndex
+from pxt_assets.index.lance import retry_conflicts
+from pxt_assets.index.stored_index import StoredIndex
 from pxt_assets.values.types import Array
 from tests.index.shop import Shop, letters, texts, told
 from tests.runs import failure
 
 
 def stored(shop: Shop, index) -> StoredIndex:
-    return shop.indexes.existing(index.index_spec)
+    return shop.indexes.stored_index(index.index_spec)
 
 
 def rows_in(shop: Shop, index) -> list[dict]:
@@ -286,7 +286,7 @@ def test_what_two_processes_are_at_once_is_tried_again():
             raise error
         return "done"
 
-    assert tried_again(action, pauses.append) == "done"
+    assert retry_conflicts(action, pauses.append) == "done"
     assert len(pauses) == 2
     assert 0 < pauses[0] < pauses[1] * 3
 
@@ -295,7 +295,7 @@ def test_what_two_processes_are_at_once_is_tried_again():
         raise OSError(msg)
 
     with pytest.raises(OSError, match="no"):
-        tried_again(never, pauses.append)
+        retry_conflicts(never, pauses.append)
     assert len(pauses) == 7
 
 
@@ -316,8 +316,8 @@ def test_one_attempt_at_a_time(shop: Shop):
 
 def test_more_than_one_commit_takes(shop: Shop, monkeypatch: pytest.MonkeyPatch):
     """What is more than one commit replaces is written by several, and all of it is there at the end."""
-    monkeypatch.setattr("pxt_assets.index.stored._COMMIT_BYTES", 1)
-    monkeypatch.setattr("pxt_assets.index.partition_rows._BATCH", 2)
+    monkeypatch.setattr("pxt_assets.index.stored_index._COMMIT_BYTES", 1)
+    monkeypatch.setattr("pxt_assets.index.partition_rows._BATCH_ROWS", 2)
     tbl, index = shop.index({i: "a" * i for i in range(1, 8)})
     before = stored(shop, index).table.version
     shop.rows[None] = texts({i: "b" * i for i in range(3, 10)})

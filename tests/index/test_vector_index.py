@@ -56,7 +56,7 @@ class Points:
 
     @property
     def kind(self):
-        return vector_index(self.shop.indexes.existing(self.index.index_spec))
+        return vector_index(self.shop.indexes.stored_index(self.index.index_spec))
 
 
 @pytest.fixture(params=["cosine", "ip", "l2"])
@@ -126,7 +126,7 @@ def test_many_parts_build_it_anew(tmp_path: Path):
     points = Points(tmp_path, "cosine")
     vectors = clustered(THRESHOLD, 1)
     points.run(vectors)
-    stored = points.shop.indexes.existing(points.index.index_spec)
+    stored = points.shop.indexes.stored_index(points.index.index_spec)
     most = 0
     for i in range(12):
         vectors = vectors.copy()
@@ -167,6 +167,6 @@ def test_versions_that_were_replaced_are_not_kept_forever(tmp_path: Path):
     index = tbl.add_embedding_index(tbl.vec)
     for day in days.get_partition_keys():
         shop.run(tbl, days=[day])
-    stored = shop.indexes.existing(index.index_spec)
+    stored = shop.indexes.stored_index(index.index_spec)
     assert stored.table.stats()["fragment_stats"]["num_fragments"] <= 2
     assert stored.count() == 240

@@ -5,7 +5,7 @@ import pyarrow as pa
 import pytest
 
 from pxt_assets import Table
-from pxt_assets.index.lance import generations
+from pxt_assets.index.lance import table_names
 from pxt_assets.values.types import Float
 from tests.index.shop import Shop, told
 from tests.runs import failure, rows_asset
@@ -49,7 +49,7 @@ class TestVectorsAsTheyAre:
         result = shop.run(tbl, fails=True)
         assert says in failure(result).description
         assert "points/vec_idx" in failure(result).description
-        assert generations(shop.indexes.database(index.index_spec), index.index_spec) == []
+        assert table_names(shop.indexes.database(index.index_spec), index.index_spec) == []
 
     def test_a_later_partition_of_another_length(self, shop: Shop):
         """The index has the length of its first rows; what is stored stays as it was."""

@@ -12,7 +12,7 @@ import pytest
 from pydantic import BaseModel
 
 from pxt_assets.errors import CellError
-from pxt_assets.local.local_call import LocalCall, as_json, called, said
+from pxt_assets.local.local_call import LocalCall, as_json, call_function, error_message
 from pxt_assets.values.media import Media
 
 
@@ -25,7 +25,7 @@ class Fixed:
     def __init__(self, version: str = "f:1") -> None:
         self.version = version
 
-    def shared(self, arguments: Mapping[str, Any]) -> Mapping[str, Any]:
+    def shared_arguments(self, arguments: Mapping[str, Any]) -> Mapping[str, Any]:
         return {k: v for k, v in arguments.items() if k != "x"}
 
     async def run(self, rows: Sequence[Mapping[str, Any]], threads: object) -> Sequence[Any]:
@@ -109,7 +109,7 @@ class TestCalled:
 
         async def scenario() -> tuple[int, str]:
             VARIABLE.set("set")
-            return await called(lambda: (threading.get_ident(), VARIABLE.get()), {})
+            return await call_function(lambda: (threading.get_ident(), VARIABLE.get()), {})
 
         thread, variable = asyncio.run(scenario())
         assert thread != threading.get_ident()
@@ -121,8 +121,8 @@ class TestCalled:
         async def where(x: int) -> int:
             return threading.get_ident() + x
 
-        assert asyncio.run(called(where, {"x": 1})) == threading.get_ident() + 1
-        assert asyncio.run(called(lambda: where(1), {})) == threading.get_ident() + 1
+        assert asyncio.run(call_function(where, {"x": 1})) == threading.get_ident() + 1
+        assert asyncio.run(call_function(lambda: where(1), {})) == threading.get_ident() + 1
 
     @pytest.mark.parametrize(
         "error",
@@ -144,7 +144,7 @@ class TestCalled:
 
         for function in (f, g):
             with pytest.raises(RuntimeError, match=f"^it raised {type(error).__name__}"):
-                asyncio.run(called(function, {}))
+                asyncio.run(call_function(function, {}))
 
     def test_what_no_thread_can_hand_over_is_an_error(self):
         """StopIteration cannot leave a thread, GeneratorExit not a coroutine."""
@@ -154,7 +154,7 @@ class TestCalled:
                 raise error
 
             with pytest.raises(RuntimeError, match=f"^it raised {error.__name__}$"):
-                asyncio.run(called(f, {}))
+                asyncio.run(call_function(f, {}))
 
     def test_a_cancellation_passes_through(self):
         """It is no fault of the function that waits."""
@@ -166,7 +166,7 @@ class TestCalled:
                 started.set()
                 await asyncio.Event().wait()
 
-            task = asyncio.create_task(called(f, {}))
+            task = asyncio.create_task(call_function(f, {}))
             await started.wait()
             task.cancel()
             with pytest.raises(asyncio.CancelledError):
@@ -187,11 +187,11 @@ class TestSaid:
     )
     def test_it_is_the_exceptions_text(self, error, text):
         """Also where that cannot be had."""
-        assert said(error) == text
+        assert error_message(error) == text
 
     def test_it_is_cut(self):
         """A message may be megabytes."""
-        assert said(ValueError("x" * 1000), 10) == "x" * 9 + "…"
+        assert error_message(ValueError("x" * 1000), 10) == "x" * 9 + "…"
 
 
 class Unit(enum.Enum):

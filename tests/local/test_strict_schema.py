@@ -6,7 +6,7 @@ import pytest
 from pydantic import BaseModel, ConfigDict, Field
 
 from pxt_assets.errors import DefinitionError
-from pxt_assets.local.strict_schema import is_strict, resolved, strict_form
+from pxt_assets.local.strict_schema import is_strict, resolve_ref, strict_form
 from pxt_assets.simulator.prompt.strict_schema import check_strict
 
 
@@ -208,8 +208,8 @@ class TestReferences:
     def test_a_reference_is_followed_by_its_steps(self):
         """Escapes and indexes as in JSON pointers."""
         schema = {"$defs": {"a/b c": {"anyOf": [{}, {"type": "string"}]}}}
-        assert resolved(schema, "#/$defs/a~1b%20c/anyOf/1") == {"type": "string"}
-        assert resolved(schema, "#") == schema
+        assert resolve_ref(schema, "#/$defs/a~1b%20c/anyOf/1") == {"type": "string"}
+        assert resolve_ref(schema, "#") == schema
 
     @pytest.mark.parametrize(
         "ref", ["#/$defs/b", "https://example.com/schema", "other.json#/a", "#/$defs/a/0"]
@@ -217,4 +217,4 @@ class TestReferences:
     def test_one_out_of_the_schema_is_refused(self, ref):
         """Nothing is fetched."""
         with pytest.raises(DefinitionError, match=r"got \$ref .*allowed: what the schema itself holds"):
-            resolved({"$defs": {"a": {}}}, ref)
+            resolve_ref({"$defs": {"a": {}}}, ref)

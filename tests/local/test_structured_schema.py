@@ -14,7 +14,7 @@ import pytest
 from pydantic import BaseModel, field_validator
 
 from pxt_assets.errors import DefinitionError
-from pxt_assets.local.structured_schema import response_schema
+from pxt_assets.local.structured_schema import parse_response_format
 from tests.local.review import Review
 
 STRICT = {
@@ -45,7 +45,7 @@ ITEMS = {
 class TestModel:
     def test_it_is_asked_for_in_both_forms_of_the_api(self):
         """Nested for chat completions, flat for responses, strict, with the class's name."""
-        form = response_schema(Review)
+        form = parse_response_format(Review)
         assert form.chat["type"] == form.responses["type"] == "json_schema"
         assert form.chat["json_schema"] == {"name": "Review", "schema": form.schema, "strict": True}
         assert form.responses == {"type": "json_schema", **form.chat["json_schema"]}
@@ -54,7 +54,7 @@ class TestModel:
     def test_an_answer_is_checked_by_the_model(self):
         """The value is what the model dumps: JSON."""
         text = '{"sentiment": "good", "stars": "5", "written": "2026-01-02"}'
-        assert response_schema(Review).check(text) == {
+        assert parse_response_format(Review).check(text) == {
             "sentiment": "good",
             "stars": 5,
             "written": "2026-01-02",
@@ -65,7 +65,7 @@ class TestModel:
         with pytest.raises(
             ValueError, match=r"^sentiment: Input should be 'good' or 'bad'; stars: Field required$"
         ):
-            response_schema(Review).check('{"sentiment": "fine"}')
+            parse_response_format(Review).check('{"sentiment": "fine"}')
 
     def test_a_place_inside_a_list_has_its_index(self):
         """As a path is written."""
@@ -74,7 +74,7 @@ class TestModel:
             all: list[Review]
 
         with pytest.raises(ValueError, match=r"^all\[1\]\.stars: Input should be a valid integer"):
-            response_schema(Reviews).check(
+            parse_response_format(Reviews).check(
                 '{"all": [{"sentiment": "good", "stars": 1}, {"sentiment": "bad", "stars": "x"}]}'
             )
 
@@ -92,7 +92,7 @@ class TestModel:
                 return n
 
         with pytest.raises(ValueError, match=r"^Even: KeyError: 'oddodd") as e:
-            response_schema(Even).check('{"n": 3}')
+            parse_response_format(Even).check('{"n": 3}')
         assert len(str(e.value)) < 120
 
     def test_open_fields_are_asked_for_without_strict(self):
@@ -101,7 +101,7 @@ class TestModel:
         class Counts(BaseModel):
             by_word: dict[str, int]
 
-        form = response_schema(Counts)
+        form = parse_response_format(Counts)
         assert form.chat["json_schema"]["strict"] is False
         assert form.check('{"by_word": {"a": 1}}') == {"by_word": {"a": 1}}
 
@@ -109,15 +109,15 @@ class TestModel:
     def test_a_model_that_is_no_object_is_refused(self, root):
         """The API answers with objects only."""
         with pytest.raises(DefinitionError, match="wrap it in a model"):
-            response_schema(pydantic.RootModel[root])
+            parse_response_format(pydantic.RootModel[root])
 
     def test_a_generic_models_name_is_one_that_the_api_takes(self):
         """Letters, digits, _ and -, 64 of them."""
-        assert response_schema(pydantic.RootModel[dict[str, int]]).chat["json_schema"]["name"] == (
+        assert parse_response_format(pydantic.RootModel[dict[str, int]]).chat["json_schema"]["name"] == (
             "RootModel_dict_str_int"
         )
         long = pydantic.create_model("X" * 80, a=(int, ...))
-        assert response_schema(long).chat["json_schema"]["name"] == "X" * 64
+        assert parse_response_format(long).chat["json_schema"]["name"] == "X" * 64
 
     def test_a_model_without_a_schema_is_refused(self):
         """The message says why."""
@@ -126,7 +126,7 @@ class TestModel:
             call: Callable[[], int]
 
         with pytest.raises(DefinitionError, match="Holder has no JSON schema"):
-            response_schema(Holder)
+            parse_response_format(Holder)
 
     def test_it_is_the_same_in_every_process(self):
         """What is sent names the cell."""
@@ -152,12 +152,12 @@ class TestModel:
 class TestSchema:
     def test_a_schema_is_sent_as_it_is(self):
         """Strict if it is strict already, named for its title."""
-        form = response_schema(STRICT)
+        form = parse_response_format(STRICT)
         assert form.chat == {
             "type": "json_schema",
             "json_schema": {"name": "answer", "schema": STRICT, "strict": True},
         }
-        assert response_schema(LOOSE).responses == {
+        assert parse_response_format(LOOSE).responses == {
             "type": "json_schema",
             "name": "A_city",
             "schema": LOOSE,
@@ -167,19 +167,19 @@ class TestSchema:
     def test_the_order_of_its_keys_is_kept(self):
         """A model fills in properties in that order."""
         given = {"type": "object", "properties": {"z": {}, "a": {}}, "additionalProperties": False}
-        assert json.dumps(response_schema(given).schema) == json.dumps(given)
+        assert json.dumps(parse_response_format(given).schema) == json.dumps(given)
 
     def test_a_change_of_the_dict_afterwards_changes_nothing(self):
         """The form is a copy."""
         given = json.loads(json.dumps(STRICT))
-        form = response_schema(given)
+        form = parse_response_format(given)
         given["properties"]["city"]["type"] = "integer"
         assert form.schema == STRICT
 
     @pytest.mark.parametrize("inner", [{"$ref": "#/$defs/x"}, {"anyOf": [{"$ref": "#/$defs/x"}, STRICT]}])
     def test_references_and_unions_may_stand_at_its_root(self, inner):
         """As in the schemas of other tools."""
-        form = response_schema({**inner, "$defs": {"x": ITEMS["$defs"]["item"]}})
+        form = parse_response_format({**inner, "$defs": {"x": ITEMS["$defs"]["item"]}})
         assert form.check('{"price": 3}') == {"price": 3}
         with pytest.raises(ValueError, match="price"):
             form.check('{"price": 30}')
@@ -199,17 +199,17 @@ class TestSchema:
     def test_a_fault_is_named_by_its_place(self, text, message):
         """With what was got, and what was asked for."""
         with pytest.raises(ValueError, match=f"^{re.escape(message)}$"):
-            response_schema(ITEMS).check(text)
+            parse_response_format(ITEMS).check(text)
 
     def test_a_missing_property_is_named(self):
         """Not the whole object that lacks it."""
         with pytest.raises(ValueError, match=r"^the whole: city is missing$"):
-            response_schema(STRICT).check("{}")
+            parse_response_format(STRICT).check("{}")
 
     def test_a_long_value_is_cut(self):
         """What a row holds may be confidential, and is long."""
         with pytest.raises(ValueError, match="xxxx") as e:
-            response_schema(ITEMS).check(json.dumps({"items": "x" * 1000}))
+            parse_response_format(ITEMS).check(json.dumps({"items": "x" * 1000}))
         assert str(e.value).count("x") < 80
 
     @pytest.mark.parametrize(
@@ -234,22 +234,22 @@ class TestSchema:
     def test_what_is_no_schema_is_refused_at_once(self, given, message):
         """While definitions load, not by the API for each row."""
         with pytest.raises(DefinitionError, match=re.escape(message)):
-            response_schema(given)
+            parse_response_format(given)
 
 
 class TestFormsOfTheApi:
     def test_the_nested_and_the_flat_form_are_one(self):
         """Each is taken for both endpoints, with what it says of strict."""
         inner = {"name": "city", "schema": STRICT, "strict": False, "description": "where"}
-        nested = response_schema({"type": "json_schema", "json_schema": inner})
-        flat = response_schema({"type": "json_schema", **inner})
+        nested = parse_response_format({"type": "json_schema", "json_schema": inner})
+        flat = parse_response_format({"type": "json_schema", **inner})
         assert nested.chat == flat.chat == {"type": "json_schema", "json_schema": inner}
         assert nested.responses == flat.responses == {"type": "json_schema", **inner}
         assert flat.check('{"city": "Bonn"}') == {"city": "Bonn"}
 
     def test_any_object_of_json(self):
         """`json_object` promises an object and no more."""
-        form = response_schema({"type": "json_object"})
+        form = parse_response_format({"type": "json_object"})
         assert form.chat == form.responses == {"type": "json_object"}
         assert form.check('{"a": [1]}') == {"a": [1]}
         with pytest.raises(ValueError, match=r"got \[1\], allowed: a JSON object"):
@@ -257,7 +257,7 @@ class TestFormsOfTheApi:
 
     def test_plain_text_is_not_parsed(self):
         """There is nothing to check."""
-        form = response_schema({"type": "text"})
+        form = parse_response_format({"type": "text"})
         assert form.chat == form.responses == {"type": "text"}
         assert form.check is None
 
@@ -269,5 +269,5 @@ class TestFormsOfTheApi:
 def test_what_is_not_json_is_named_so(wanted, text):
     """Whatever it is to be checked by; cut short."""
     with pytest.raises(ValueError, match=r"^it is not JSON") as e:
-        response_schema(wanted).check(text)
+        parse_response_format(wanted).check(text)
     assert len(str(e.value)) < 200

@@ -6,7 +6,7 @@ from pydantic import BaseModel, Field, computed_field
 
 from pxt_assets.expressions.expr import ColumnRef
 from pxt_assets.expressions.walk import type_of
-from pxt_assets.local.structured_schema import response_schema, shape_of
+from pxt_assets.local.structured_schema import parse_response_format, shape_of
 from pxt_assets.values.types import Json, String
 from tests.local.review import Review
 
@@ -14,7 +14,7 @@ from tests.local.review import Review
 class TestShape:
     def test_fields_are_typed(self):
         """Through enums and nulls, so that a path into an answer is a column of a type."""
-        assert response_schema(Review).shape == {
+        assert parse_response_format(Review).shape == {
             "type": "object",
             "properties": {
                 "sentiment": {"type": "string"},
@@ -34,7 +34,7 @@ class TestShape:
             def twice(self) -> int:
                 return 2 * self.first
 
-        form = response_schema(Sum)
+        form = parse_response_format(Sum)
         assert list(form.schema["properties"]) == ["1st"]
         value = form.check('{"1st": 2}')
         assert list(form.shape["properties"]) == list(value) == ["first", "twice"]
@@ -85,5 +85,7 @@ class TestShape:
 
 def test_a_parsed_field_is_a_column_of_its_type():
     """What the shape is for."""
-    column = ColumnRef(dg.AssetKey("t"), dg.AssetKey(["t", "r"]), "r", Json, response_schema(Review).shape)
+    column = ColumnRef(
+        dg.AssetKey("t"), dg.AssetKey(["t", "r"]), "r", Json, parse_response_format(Review).shape
+    )
     assert type_of(column.sentiment)[0] is String

@@ -4,7 +4,7 @@ import threading
 
 import pytest
 
-from pxt_assets.local.threads import Threads
+from pxt_assets.local.threads import DaemonThreadPool
 
 
 def test_what_was_submitted_is_done():
@@ -13,7 +13,7 @@ def test_what_was_submitted_is_done():
     def leave():
         raise SystemExit(3)
 
-    threads = Threads(2)
+    threads = DaemonThreadPool(2)
     assert [f.result(10) for f in [threads.submit(pow, 2, n) for n in range(20)]] == [2**n for n in range(20)]
     with pytest.raises(SystemExit):
         threads.submit(leave).result(10)
@@ -23,7 +23,7 @@ def test_what_was_submitted_is_done():
 
 def test_at_most_so_many_run_at_once():
     """What comes while all threads are busy waits for one of them."""
-    threads, busy, free = Threads(2), threading.Barrier(3), threading.Event()
+    threads, busy, free = DaemonThreadPool(2), threading.Barrier(3), threading.Event()
 
     def occupy():
         busy.wait(10)
@@ -41,7 +41,7 @@ def test_at_most_so_many_run_at_once():
 
 def test_a_thread_that_is_free_is_used_again():
     """One after the other needs one thread."""
-    threads = Threads(8)
+    threads = DaemonThreadPool(8)
     seen = set()
     for _ in range(20):
         seen.add(threads.submit(threading.get_ident).result(10))
@@ -53,7 +53,7 @@ def test_a_thread_that_is_free_is_used_again():
 
 def test_what_has_not_begun_can_be_cancelled():
     """Shutting down with `cancel_futures` leaves what runs to run, and the rest undone."""
-    threads, began, free = Threads(1), threading.Event(), threading.Event()
+    threads, began, free = DaemonThreadPool(1), threading.Event(), threading.Event()
 
     def occupy():
         began.set()
@@ -72,12 +72,12 @@ def test_one_that_hangs_does_not_keep_the_program():
     """The program ends though a function never does."""
     program = (
         "import threading\n"
-        "from pxt_assets.local.threads import Threads\n"
+        "from pxt_assets.local.threads import DaemonThreadPool\n"
         "began = threading.Event()\n"
         "def hang():\n"
         "    began.set()\n"
         "    threading.Event().wait()\n"
-        "Threads(1).submit(hang)\n"
+        "DaemonThreadPool(1).submit(hang)\n"
         "began.wait()\n"
     )
     subprocess.run([sys.executable, "-c", program], check=True, timeout=60)

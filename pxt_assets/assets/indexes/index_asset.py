@@ -11,7 +11,7 @@ from pxt_assets.assets.indexes.index_asset_spec import ALL_ROWS_INDEXED, IndexAs
 from pxt_assets.errors import DefinitionError, SearchError
 from pxt_assets.expressions.expr import Call, ColumnRef, Expr
 from pxt_assets.index.lookup import EmbeddingLookup
-from pxt_assets.index.search import checked_search
+from pxt_assets.index.search import parse_search
 from pxt_assets.index.spec import IndexSpec
 from pxt_assets.storage.store import LAZY_TAG
 from pxt_assets.values.types import Array, Image
@@ -67,7 +67,7 @@ class EmbeddingIndex(dg.AssetsDefinition):
             msg = "this copy of the index knows nothing of what it holds; search what add_embedding_index returned"
             raise DefinitionError(msg)
         try:
-            search = checked_search(spec.label, k, where, columns or (), partition_key)
+            search = parse_search(spec.label, k, where, columns or (), partition_key)
         except SearchError as e:
             raise DefinitionError(str(e)) from e
         return Call(EmbeddingLookup(spec, search, columns), {"vector": _query_vectors(spec, query)})
@@ -84,7 +84,7 @@ def _query_vectors(spec: IndexSpec, query: Any) -> Expr:
         )
         raise DefinitionError(msg)
     images = query._type is not None and issubclass(query._type, Image)
-    embedder = spec.embedders.of("image" if images else "text")
+    embedder = spec.embedders.for_modality("image" if images else "text")
     if query._type is None and spec.embedders.text is None:
         embedder = spec.embedders.image
     if embedder is None:

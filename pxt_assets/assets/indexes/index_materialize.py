@@ -19,17 +19,17 @@ from pxt_assets.compute.claims.claim import hold_claim
 from pxt_assets.compute.partition.inputs import Inputs
 from pxt_assets.errors import PartitionError, RunError
 from pxt_assets.expressions.expr import ColumnRef
-from pxt_assets.index.embedding_indexes import remember
-from pxt_assets.index.kept_columns import can_keep, is_plain
-from pxt_assets.index.lance import reaching, said
+from pxt_assets.index.embedding_indexes import remember_last_used
+from pxt_assets.index.kept_columns import is_keepable_name, is_plain_type
+from pxt_assets.index.lance import lance_error_message, lance_errors_as
 from pxt_assets.index.partition_rows import IndexRows
-from pxt_assets.index.vector_index import VectorIndex, maintain, vector_index
-from pxt_assets.index.write import Written, write_partition
-from pxt_assets.local.threads import in_thread
+from pxt_assets.index.vector_index import VectorIndex, maintain_vector_index, vector_index
+from pxt_assets.index.write import PartitionUpdate, write_partition
+from pxt_assets.local.threads import run_in_thread
 
 if TYPE_CHECKING:
     from pxt_assets.index.embedding_indexes import EmbeddingIndexes
-    from pxt_assets.index.stored import StoredIndex
+    from pxt_assets.index.stored_index import StoredIndex
     from pxt_assets.storage.rows import Rows
     from pxt_assets.storage.store import ColumnStore
 
@@ -41,7 +41,7 @@ Result = dg.MaterializeResult[Any] | dg.AssetCheckResult
 class _WrittenPartition:
     """A partition that this step wrote to the index."""
 
-    written: Written
+    written: PartitionUpdate
     kept_columns: Sequence[ColumnRef]
     seconds: float
 
@@ -65,7 +65,7 @@ class IndexMaterialization:
 
     def results(self) -> Iterator[Result]:
         """The results that the step yields. Raises dg.Failure."""
-        remember(self._index, self._indexes)
+        remember_last_used(self._index, self._indexes)
         try:
             error: RunError | None = None
             try:
@@ -84,8 +84,8 @@ class IndexMaterialization:
         yield self._check_result()
 
     async def _write(self) -> None:
-        with reaching(self._indexes.base_path, RunError):
-            database = await in_thread(self._indexes.database, self._index)
+        with lance_errors_as(self._indexes.base_path, RunError):
+            database = await run_in_thread(self._indexes.database, self._index)
         for partition in self._partition_keys:
             started = time.monotonic()
             label = self._label(partition)
@@ -95,9 +95,9 @@ class IndexMaterialization:
                     self._store.file(self._index.key, partition).path, self._context.run.run_id
                 ):
                     with inputs.hold_snapshot():
-                        await in_thread(inputs.check)
-                        with reaching(database.uri, RunError):
-                            self._stored, written = await in_thread(
+                        await run_in_thread(inputs.check)
+                        with lance_errors_as(database.uri, RunError):
+                            self._stored, written = await run_in_thread(
                                 write_partition, database, self._index, rows, partition
                             )
             except PartitionError as e:
@@ -131,7 +131,7 @@ class IndexMaterialization:
         return [
             ColumnRef(index.table, index.table, field.name)
             for field in schema
-            if is_plain(field.type) and can_keep(field.name) and field.name not in left_out
+            if is_plain_type(field.type) and is_keepable_name(field.name) and field.name not in left_out
         ]
 
     def _record_all(self) -> Result | None:
@@ -139,15 +139,15 @@ class IndexMaterialization:
         if self._stored is None or not self._written:
             return None
         stored = self._stored
-        with reaching(stored.uri, RunError):
+        with lance_errors_as(stored.uri, RunError):
             built = self._maintain(stored)
-            page = index_page(stored, built, stored.drop_older())
+            page = index_page(stored, built, stored.drop_older_tables())
         several = len(self._partition_keys) > 1
         result: Result = already_logged_result(self._index.key)
         for partition, written_partition in self._written.items():
             self._context.log.info(write_summary(written_partition.written, page, self._label(partition)))
             metadata = self._metadata(partition, written_partition, page)
-            version = written_partition.written.scanned.version
+            version = written_partition.written.scan.version
             if several:
                 log_materialization(
                     self._context,
@@ -165,11 +165,11 @@ class IndexMaterialization:
     def _maintain(self, stored: StoredIndex) -> VectorIndex | None:
         """Brings the vector index up to date and returns it; returns it as it was if another run writes to it."""
         try:
-            return maintain(stored, self._indexes.vector_index_rows)
+            return maintain_vector_index(stored, self._indexes.vector_index_rows)
         except (OSError, RuntimeError, ValueError) as e:
             self._context.log.warning(
                 f"{self._index.label}: the rows are written, but files could not be compacted, nor the vector index brought up "
-                f"to date ({said(e)}); the next run tries again, and until then searches take longer"
+                f"to date ({lance_error_message(e)}); the next run tries again, and until then searches take longer"
             )
             return vector_index(stored)
 
@@ -192,13 +192,13 @@ class IndexMaterialization:
         null = failed = zero = 0
         zero_keys: list[str] = []
         for partition, written_partition in self._written.items():
-            scanned = written_partition.written.scanned
+            scanned = written_partition.written.scan
             null, failed, zero = (
                 null + scanned.null - scanned.failed,
                 failed + scanned.failed,
-                zero + scanned.zeros,
+                zero + scanned.zero_vectors,
             )
-            zero_keys += [f"{key} in {partition}" if partition else key for key in scanned.zero]
+            zero_keys += [f"{key} in {partition}" if partition else key for key in scanned.zero_vector_keys]
         sentences = [
             f"{null} rows have no vector, since their {self._index.column._column} is null" if null else "",
             f"of {failed} rows the vector could not be computed" if failed else "",

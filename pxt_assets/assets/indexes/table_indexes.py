@@ -16,8 +16,8 @@ from pxt_assets.errors import DefinitionError, SearchError
 from pxt_assets.expressions.expr import Call, ColumnRef, Expr
 from pxt_assets.expressions.function import Function
 from pxt_assets.expressions.walk import expression_text
-from pxt_assets.index.embedder import Embedder, Embedders, embedders, space_of
-from pxt_assets.index.embedding_indexes import EmbeddingIndexes, last_used
+from pxt_assets.index.embedder import Embedder, Embedders, embedders_from_options, space_of
+from pxt_assets.index.embedding_indexes import EmbeddingIndexes, last_used_indexes
 from pxt_assets.index.spec import IndexSpec, Metric, check_metric, check_names
 from pxt_assets.values.types import Array, Image, String, type_name
 
@@ -182,7 +182,7 @@ class TableIndexes:
     ) -> pa.Table:
         """The rows of the column's index that are nearest to a query. Raises SearchError."""
         spec = self._find_index_spec(column, idx_name)
-        resource = last_used(spec) if indexes is None else indexes
+        resource = last_used_indexes(spec) if indexes is None else indexes
         if not isinstance(resource, EmbeddingIndexes):
             msg = (
                 f"{spec.label}: got indexes={type(resource).__name__}, allowed: an EmbeddingIndexes resource"
@@ -243,7 +243,7 @@ def _row_embedder(column: ColumnRef, given: Embedders, where: str) -> Embedder |
         )
         raise DefinitionError(msg)
     modality: Literal["text", "image"] = "image" if issubclass(kind, Image) else "text"
-    embedder = given.of(modality)
+    embedder = given.for_modality(modality)
     if embedder is None:
         option = "string_embed" if modality == "text" else "image_embed"
         msg = (
@@ -262,6 +262,6 @@ def _embedders_from_call(call: Call) -> Embedders:
         return Embedders()
     fixed = {name: value for name, value in call._arguments.items() if name != inputs[0]}
     try:
-        return embedders(function if function._fixed else function.using(**fixed), None, None)
+        return embedders_from_options(function if function._fixed else function.using(**fixed), None, None)
     except DefinitionError:  # the function needs more than the query
         return Embedders()

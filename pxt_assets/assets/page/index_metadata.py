@@ -10,11 +10,11 @@ import dagster as dg
 
 from pxt_assets.assets.page.preview import escape_markdown
 from pxt_assets.expressions.expr import ColumnRef
-from pxt_assets.index.search import Search, nearest
+from pxt_assets.index.search import Search, nearest_rows
 from pxt_assets.index.spec import ROW, VECTOR, IndexSpec
-from pxt_assets.index.stored import StoredIndex
-from pxt_assets.index.vector_index import KIND, NEAREST, VectorIndex
-from pxt_assets.index.write import Written
+from pxt_assets.index.stored_index import StoredIndex
+from pxt_assets.index.vector_index import INDEX_TYPE, RECALL_NEIGHBOURS, VectorIndex
+from pxt_assets.index.write import PartitionUpdate
 from pxt_assets.values.types import schema_entries
 
 _MAX_EXAMPLES = 3
@@ -35,7 +35,7 @@ class IndexPage:
     @property
     def kind(self) -> str:
         """The kind of search: exact, or by the vector index."""
-        return "exact" if self.vector_index is None else KIND
+        return "exact" if self.vector_index is None else INDEX_TYPE
 
 
 def index_page(
@@ -49,7 +49,7 @@ def index_page(
 def index_metadata(
     spec: IndexSpec,
     stored: StoredIndex,
-    written: Written,
+    written: PartitionUpdate,
     page: IndexPage,
     kept_columns: Sequence[ColumnRef],
     *,
@@ -57,7 +57,7 @@ def index_metadata(
     partitioned: bool,
 ) -> dict[str, Any]:
     """The metadata of one partition's materialization."""
-    scanned = written.scanned
+    scanned = written.scan
     count = "dagster/partition_row_count" if partitioned else "dagster/row_count"
     metadata: dict[str, Any] = {
         "pxt/preview": dg.MetadataValue.md(page.example_searches),
@@ -75,7 +75,7 @@ def index_metadata(
         "pxt/rows_removed": written.removed,
         "pxt/rows_null": scanned.null - scanned.failed,
         "pxt/rows_failed": scanned.failed,
-        "pxt/rows_zero": scanned.zeros,
+        "pxt/rows_zero": scanned.zero_vectors,
         "pxt/seconds": seconds,
     }
     if stored.dim is not None:
@@ -83,7 +83,7 @@ def index_metadata(
         metadata["pxt/recall_at_10"] = 1.0 if page.vector_index is None else page.vector_index.recall
     if page.vector_index is not None:
         metadata["pxt/recall_measured"] = (
-            f"{page.vector_index.sample} searches for the {NEAREST} nearest rows against exact ones, when the vector index was built "
+            f"{page.vector_index.sample} searches for the {RECALL_NEIGHBOURS} nearest rows against exact ones, when the vector index was built "
             f"of {page.vector_index.rows:,} rows; {page.vector_index.probes} clusters are looked into"
         )
     if page.older_tables:
@@ -103,10 +103,10 @@ def _column_lineage(spec: IndexSpec, kept_columns: Sequence[ColumnRef]) -> dg.Ta
     )
 
 
-def write_summary(written: Written, page: IndexPage, label: str) -> str:
+def write_summary(written: PartitionUpdate, page: IndexPage, label: str) -> str:
     """What was written, as a line for a log."""
-    scanned = written.scanned
-    left_out = scanned.null + scanned.zeros
+    scanned = written.scan
+    left_out = scanned.null + scanned.zero_vectors
     return (
         f"{label}: {scanned.count} rows, {written.written} written, {written.unchanged} unchanged, {written.removed} removed, "
         f"{left_out} without a vector to find them by; the index holds {page.rows:,} rows, {page.kind} search"
@@ -126,7 +126,9 @@ def example_searches(stored: StoredIndex, rows: int) -> str:
     )
     sample = sample.filter(sample[VECTOR].is_valid())
     vectors = [row.values.to_numpy() for row in sample[VECTOR]]
-    found = nearest(stored, vectors, Search(k=_MAX_NEIGHBOURS + 1, columns=tuple(text_columns))).to_pylist()
+    found = nearest_rows(
+        stored, vectors, Search(k=_MAX_NEIGHBOURS + 1, columns=tuple(text_columns))
+    ).to_pylist()
     lines = ["| looked for | nearest | score |", "| --- | --- | --- |"]
     for query, row in enumerate(sample.drop_columns([VECTOR, ROW]).to_pylist()):
         others = [other for other in found if other["query"] == query and not _is_same_row(other, row, spec)]

@@ -12,8 +12,8 @@ from pxt_assets.api.meter import Meter
 from pxt_assets.api.request import CellRequest, Request, pack
 from pxt_assets.compute.asking.packing import Packer
 from pxt_assets.compute.asking.shared_answers import SharedAnswers, ValueWithProvenance
-from pxt_assets.local.local_call import IN_FLIGHT, LocalCall
-from pxt_assets.local.threads import Threads
+from pxt_assets.local.local_call import MAX_CALLS_IN_FLIGHT, LocalCall
+from pxt_assets.local.threads import DaemonThreadPool
 from pxt_assets.storage.provenance import Provenance, split_usage
 
 _THREADS = min(32, (os.cpu_count() or 1) + 4)
@@ -28,8 +28,8 @@ class CellCalls:
         self._meter = meter
         self._api = Packer(self._send)
         self._local = Packer(self._run)
-        self._local_slots = asyncio.Semaphore(IN_FLIGHT)
-        self._threads = Threads(_THREADS)
+        self._local_slots = asyncio.Semaphore(MAX_CALLS_IN_FLIGHT)
+        self._threads = DaemonThreadPool(_THREADS)
         self._answers = SharedAnswers()
 
     async def answer(self, asked: CellRequest, *, is_cell: bool) -> ValueWithProvenance:

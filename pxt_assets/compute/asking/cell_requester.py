@@ -24,7 +24,7 @@ from pxt_assets.compute.partition.column import FAILURES_KEPT, Column, cells_fai
 from pxt_assets.compute.partition.input_digest import InputDigest
 from pxt_assets.compute.partition.plan import ReadyCall, cell_digest, memory_bytes
 from pxt_assets.errors import CellError, RunError
-from pxt_assets.local.threads import in_thread, to_its_end
+from pxt_assets.local.threads import await_to_end, run_in_thread
 from pxt_assets.storage.provenance import Provenance
 from pxt_assets.values.digest import simulated_digest
 from pxt_assets.values.types import ImageData, ImageList, is_media
@@ -161,7 +161,7 @@ class CellRequester:
                 await asyncio.gather(*rest, return_exceptions=True)
             finally:  # whatever interrupts that
                 self._calls.close()
-                await to_its_end(in_thread(self._flush_rest))
+                await await_to_end(run_in_thread(self._flush_rest))
             self.meter.limit_utilization = self.meter.limit_usage.utilization
 
     def _flush_rest(self) -> None:
@@ -224,7 +224,7 @@ class CellRequester:
     async def _next_rows(self, batches: Iterator[list[Sequence[Any]]]) -> list[Sequence[Any]] | None:
         """The next rows, None after the last. Rows of images or sounds are read off the event loop: each is a file."""
         if self._column.inputs.holds_media:
-            return await in_thread(next, batches, None)
+            return await run_in_thread(next, batches, None)
         return next(batches, None)
 
     @property

@@ -20,7 +20,7 @@ from pxt_assets.compute.cells.cell import RESULT_COLUMNS, Cell, provenance_schem
 from pxt_assets.compute.cells.digest_index import DigestIndex, digests_of
 from pxt_assets.compute.cells.segments import SUFFIX, Segments
 from pxt_assets.errors import RunError
-from pxt_assets.local.threads import in_thread
+from pxt_assets.local.threads import run_in_thread
 from pxt_assets.storage.provenance import Provenance
 from pxt_assets.values.types import Array, ColumnType
 
@@ -179,7 +179,7 @@ class Journal:
             self._buffer_full.clear()
             self._pending_bytes = 0
             began = loop.time()
-            await in_thread(self.flush)
+            await run_in_thread(self.flush)
             took = loop.time() - began
 
     def begin_refresh(self) -> None:

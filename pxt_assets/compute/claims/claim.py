@@ -29,7 +29,7 @@ from pxt_assets.compute.cells.journal import journal_folder
 from pxt_assets.compute.claims.lock import can_lock, hold_lock
 from pxt_assets.compute.claims.owner import claimed_error, describe_owner, is_dead, owner_record, parse_owner
 from pxt_assets.errors import PartitionError
-from pxt_assets.local.threads import Threads
+from pxt_assets.local.threads import DaemonThreadPool
 from pxt_assets.storage.parquet import is_local
 
 if TYPE_CHECKING:
@@ -76,7 +76,7 @@ async def hold_claim(
             yield _check_lock
         return
     claim = _Claim(journal_folder(column_file), run_id, clock, pause)
-    threads = Threads(1)  # of its own, so that neither a busy event loop nor an upload delays a beat
+    threads = DaemonThreadPool(1)  # of its own, so that neither a busy event loop nor an upload delays a beat
     try:
         await asyncio.wrap_future(threads.submit(claim.obtain))
         async with _cancellable_block() as cancel:

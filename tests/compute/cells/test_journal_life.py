@@ -32,7 +32,7 @@ def flushed_at(
                 await journal.keep_flushing()
 
     with monkeypatch.context() as patched:
-        patched.setattr("pxt_assets.compute.cells.journal.in_thread", in_thread)
+        patched.setattr("pxt_assets.compute.cells.journal.run_in_thread", in_thread)
         run(keep_flushing())
     return began
 

@@ -1,4 +1,4 @@
-"""An index as it is stored: rows by partition, written in commits that readers see whole or not at all."""
+"""A stored index: rows by partition, written in atomic commits."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 from pxt_assets.compute.cells.digest_index import digests_of
 from pxt_assets.errors import PartitionError
-from pxt_assets.index.lance import SIMULATED, among, generation, generations, tried_again
+from pxt_assets.index.lance import SIMULATED, retry_conflicts, sql_in, table_name, table_names
 from pxt_assets.index.spec import DIGEST, INTERNAL, PARTITION, ROW, VECTOR, IndexSpec
 
 if TYPE_CHECKING:
@@ -19,22 +19,22 @@ if TYPE_CHECKING:
 
     from pxt_assets.compute.cells.digest_index import Digests
 
-_FOUND, _GONE = f"{DIGEST} IS NOT NULL", f"{DIGEST} IS NULL"
-"""Which rows can be found, and which are marked for removal."""
+_IS_SEARCHABLE, _IS_MARKED_FOR_REMOVAL = f"{DIGEST} IS NOT NULL", f"{DIGEST} IS NULL"
+"""Filters for the rows that can be found, and for those marked for removal."""
 _COMMIT_BYTES = 256 * 2**20
-"""Changed rows that one commit replaces: LanceDB holds them several times."""
+"""Bytes of rows that one commit replaces at most: LanceDB holds them in memory several times."""
 
 
 @dataclass(frozen=True)
 class StoredRows:
-    """A partition's rows in an index: digests of their keys, and of their contents, `S16[n]` each, by key."""
+    """Rows of a partition: the digests of their keys and of their contents, `S16[n]` each."""
 
     keys: Digests
     contents: Digests
 
 
 class StoredIndex:
-    """One generation of an index. Every commit is atomic: a crash leaves what was there."""
+    """One LanceDB table of an index. Every commit is atomic: a crash leaves the rows as they were."""
 
     def __init__(self, spec: IndexSpec, database: DBConnection, table: LanceTable) -> None:
         self.spec = spec
@@ -43,10 +43,10 @@ class StoredIndex:
 
     @classmethod
     def open(cls, spec: IndexSpec, database: DBConnection, *, simulated: bool) -> StoredIndex | None:
-        """The index, also one that never had a row; None where it was never written, or is being made just now."""
-        there = generations(database, spec)
+        """The index, even if it never had a row; None if it was never written, or is just being created."""
+        there = table_names(database, spec)
         for empty in (False, True):
-            name = generation(spec, simulated=simulated, empty=empty)
+            name = table_name(spec, simulated=simulated, empty=empty)
             if name in there:
                 try:
                     return cls(spec, database, database.open_table(name))
@@ -59,19 +59,19 @@ class StoredIndex:
     def create(
         cls, spec: IndexSpec, database: DBConnection, schema: pa.Schema, *, simulated: bool
     ) -> StoredIndex:
-        """The index with these columns, made if it is not there. Others may make it at the same time."""
+        """The index with these columns, created if it does not exist. Others may create it at the same time."""
         is_empty = VECTOR not in schema.names
 
-        def made() -> StoredIndex:
+        def open_or_create() -> StoredIndex:
             found = cls.open(spec, database, simulated=simulated)
             if found is None or (found.dim is None and not is_empty):
-                name = generation(spec, simulated=simulated, empty=is_empty)
+                name = table_name(spec, simulated=simulated, empty=is_empty)
                 found = cls(spec, database, database.create_table(name, schema=schema, exist_ok=True))
             if not is_empty:
                 found._add_missing(schema)
             return found
 
-        return tried_again(made)
+        return retry_conflicts(open_or_create)
 
     @property
     def uri(self) -> str:
@@ -86,10 +86,10 @@ class StoredIndex:
     @property
     def columns(self) -> list[str]:
         """The columns that are kept beside keys and vectors."""
-        return self.kept_in(self.schema)
+        return self.kept_columns_in(self.schema)
 
-    def kept_in(self, schema: pa.Schema) -> list[str]:
-        """The same, of a schema that was read before."""
+    def kept_columns_in(self, schema: pa.Schema) -> list[str]:
+        """The columns of a schema that are kept beside keys and vectors."""
         internal = {*INTERNAL, *self.spec.key_columns}
         return [name for name in schema.names if name not in internal]
 
@@ -100,14 +100,14 @@ class StoredIndex:
         return schema.field(VECTOR).type.list_size if VECTOR in schema.names else None
 
     def snapshot(self) -> StoredIndex:
-        """The index as it is now, whatever is written to it from now on: for a day, after which old versions go."""
+        """The index as it is now, unaffected by later writes. It can be read for a day: older versions are removed."""
         table = self._database.open_table(self.table.name)
         table.checkout(table.version)
         return StoredIndex(self.spec, self._database, table)
 
     def count(self) -> int:
         """Rows that can be found."""
-        return self.table.count_rows(_FOUND)
+        return self.table.count_rows(_IS_SEARCHABLE)
 
     def partitions(self) -> set[str]:
         """The partitions that it holds rows of."""
@@ -117,12 +117,12 @@ class StoredIndex:
         return found
 
     def rows_of(self, partition: str) -> StoredRows:
-        """What it holds of a partition."""
+        """The rows that it holds of a partition, sorted by the digest of their key."""
         import numpy as np
 
         parts = [
             (digests_of(batch[ROW]), digests_of(batch[DIGEST]))
-            for batch in self._read([ROW, DIGEST], f"{_FOUND} AND {among(PARTITION, [partition])}")
+            for batch in self._read([ROW, DIGEST], f"{_IS_SEARCHABLE} AND {sql_in(PARTITION, [partition])}")
             if batch.num_rows
         ]
         none = np.empty(0, "S16")
@@ -132,9 +132,9 @@ class StoredIndex:
         return StoredRows(keys[order], contents[order])
 
     def version(self) -> str:
-        """Changes with the rows that can be found and what they hold, not with how they are stored."""
+        """A text that changes with the rows that can be found and their contents, not with how they are stored."""
         total = ContentVersion()
-        for batch in self._read([DIGEST], _FOUND):
+        for batch in self._read([DIGEST], _IS_SEARCHABLE):
             total.add(digests_of(batch[DIGEST]))
         return total.hexdigest()
 
@@ -147,66 +147,66 @@ class StoredIndex:
             self.table.add_columns(pa.schema(missing))
 
     def append(self, batches: Iterable[pa.RecordBatch], schema: pa.Schema) -> None:
-        """Adds rows of which none is there yet, in one commit."""
+        """Adds rows whose keys are all new, in one commit."""
         import pyarrow as pa
 
         failed: list[BaseException] = []
 
-        def watched() -> Iterator[pa.RecordBatch]:
+        def noting_errors() -> Iterator[pa.RecordBatch]:
             try:
                 yield from batches
-            except BaseException as e:  # which LanceDB would raise as one of its own
+            except BaseException as e:  # LanceDB would raise an error of its own in its place
                 failed.append(e)
                 raise
 
         try:
-            self.table.add(pa.RecordBatchReader.from_batches(schema, watched()))
+            self.table.add(pa.RecordBatchReader.from_batches(schema, noting_errors()))
         except Exception:
             if failed:
                 raise failed[0] from None
             raise
 
     def replace(self, batches: Iterable[pa.RecordBatch], gone: pa.RecordBatch, schema: pa.Schema) -> None:
-        """Puts rows in the place of those with their keys, or adds them, and removes those that are `gone`.
+        """Replaces the rows with the same keys, adds new ones, and removes those of `gone`.
 
-        What is gone comes without a vector and a digest, so that it cannot be found any more from the same commit on,
-        and is removed in the next. One commit replaces 256 MB of rows; more of them take several, in which each row is
-        the old one or the new.
+        The rows of `gone` have no vector and no digest, so that the same commit makes the stored ones impossible to
+        find; the next commit removes them. One commit replaces 256 MB of rows. With several, each row is meanwhile
+        either the old one or the new.
         """
         import pyarrow as pa
 
-        held: list[pa.RecordBatch] = []
+        pending: list[pa.RecordBatch] = []
         nbytes = 0
         for batch in batches:
-            held.append(batch)
+            pending.append(batch)
             nbytes += batch.nbytes
             if nbytes >= _COMMIT_BYTES:
-                self._merge(pa.Table.from_batches(held, schema))
-                held, nbytes = [], 0
+                self._merge(pa.Table.from_batches(pending, schema))
+                pending, nbytes = [], 0
         if gone.num_rows:
-            held.append(gone)
-        if held:
-            self._merge(pa.Table.from_batches(held, schema))
+            pending.append(gone)
+        if pending:
+            self._merge(pa.Table.from_batches(pending, schema))
         if gone.num_rows:
-            tried_again(self.remove_gone)
+            retry_conflicts(self.remove_marked_rows)
 
-    def remove_gone(self) -> None:
-        """Removes what a crash may have left marked for removal, which cannot be found any more."""
-        if self.table.count_rows(_GONE):
-            self.table.delete(_GONE)
+    def remove_marked_rows(self) -> None:
+        """Removes the rows that are marked for removal, also those that a crash left behind."""
+        if self.table.count_rows(_IS_MARKED_FOR_REMOVAL):
+            self.table.delete(_IS_MARKED_FOR_REMOVAL)
 
     @property
     def simulated(self) -> bool:
         """Whether a simulator invented its vectors."""
         return SIMULATED in self.table.name
 
-    def drop_older(self) -> list[str]:
-        """Drops the generations of the index all of whose partitions this one has. Gives the names of the others.
+    def drop_older_tables(self) -> list[str]:
+        """Drops the index's other tables whose partitions this one has all of. Gives the names of the rest.
 
-        Nothing that a simulator invented takes the place of what was paid for.
+        A table of simulated vectors never replaces one of the API's.
         """
         ours, left = self.partitions(), []
-        for name in generations(self._database, self.spec):
+        for name in table_names(self._database, self.spec):
             if name == self.table.name or (self.simulated and SIMULATED not in name):
                 continue
             other = StoredIndex(self.spec, self._database, self._database.open_table(name))
@@ -231,14 +231,14 @@ class StoredIndex:
 
 
 class ContentVersion:
-    """A number of what rows hold, whatever order they come in."""
+    """A hash of rows' contents that does not depend on their order."""
 
     def __init__(self) -> None:
         self._sums = [0, 0]
         self._rows = 0
 
     def add(self, digests: Digests) -> None:
-        """Takes in rows' digests, `S16[n]`."""
+        """Adds rows by their digests, `S16[n]`."""
         import numpy as np
 
         halves = np.ascontiguousarray(digests).view(np.uint64).reshape(-1, 2)
@@ -248,12 +248,12 @@ class ContentVersion:
         self._rows += len(digests)
 
     def hexdigest(self) -> str:
-        """Hexadecimal digits."""
+        """The hash as hexadecimal digits."""
         return f"{self._sums[0]:016x}{self._sums[1]:016x}{self._rows:x}"
 
 
-def cast_to(batch: pa.RecordBatch, schema: pa.Schema, where: str) -> pa.RecordBatch:
-    """The batch with the columns of the schema, null where it lacks one. Raises PartitionError where one does not fit."""
+def cast_batch(batch: pa.RecordBatch, schema: pa.Schema, where: str) -> pa.RecordBatch:
+    """The batch with the schema's columns, null if it lacks one. Raises PartitionError for one that cannot be cast."""
     import pyarrow as pa
 
     arrays: list[Any] = []
