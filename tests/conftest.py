@@ -14,6 +14,7 @@ from dagster._core.storage.runs import in_memory as runs_in_memory
 
 from pxt_assets import ColumnStore, OpenAIResource
 from pxt_assets.simulator import SimulatorOptions, SimulatorServer
+from tests.crash.forked import Forks, forks
 from tests.scripted_server import ScriptedServer, chat, resource_of
 
 
@@ -101,3 +102,10 @@ def server(serve: Callable[..., ScriptedServer]) -> ScriptedServer:
 def openai(server: ScriptedServer) -> OpenAIResource:
     """A resource that asks `server`."""
     return resource_of(server)
+
+
+@pytest.fixture(name="forks", scope="session")
+def _forks(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Forks]:
+    """Processes to signal and kill, forked from one for all tests, which takes long to start."""
+    with forks(tmp_path_factory.mktemp("forks")) as started:
+        yield started

@@ -66,7 +66,7 @@ class Table:
             asset, key, schema, partitions_def, automation_condition=automation_condition, pool=pool
         )
         self._indexes = TableIndexes(self, self._attributes, self._resources)
-        self._columns = TableColumns(self._attributes, self._resources, home=self._indexes)
+        self._columns = TableColumns(self._attributes, self._resources, table_indexes=self._indexes)
         self._assets: dict[dg.AssetKey, dg.AssetsDefinition] = {}
 
     @classmethod

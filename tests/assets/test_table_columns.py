@@ -231,3 +231,12 @@ def test_tables_that_read_alike_do_not_collide():
     second.add_computed_column(y__z=moderations(second.body))
     ops = [asset.op.name for table in (first, second) for asset in table.assets]
     assert len(set(ops)) == 2
+
+
+def test_a_column_whose_options_dagster_refuses_was_never_added():
+    """Its name is free again, and no index takes it for a column that is there."""
+    table = Table("tickets")
+    with pytest.raises(dg.DagsterInvalidDefinitionError, match="Invalid owner"):
+        table.add_computed_column(c=moderations(table.body), owners=["nobody in particular"])
+    assert table.assets == []
+    assert table.add_computed_column(c=moderations(table.body)).key == dg.AssetKey(["tickets", "c"])

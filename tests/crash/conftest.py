@@ -4,15 +4,7 @@ from typing import Any
 import pytest
 
 from tests.crash.attempt import Told
-from tests.crash.forked import Forks, forks
 from tests.s3_server import s3_server
-
-
-@pytest.fixture(name="forks", scope="session")
-def _forks(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Forks]:
-    """One for all tests of this folder: it takes long to start."""
-    with forks(tmp_path_factory.mktemp("forks")) as started:
-        yield started
 
 
 @pytest.fixture

@@ -132,10 +132,10 @@ class TestModel:
         """What is sent names the cell."""
         program = (
             "import json, pydantic, typing\n"
-            "from pxt_assets.local.structured_schema import response_schema\n"
+            "from pxt_assets.local.structured_schema import parse_response_format\n"
             "class M(pydantic.BaseModel):\n"
             "    c: typing.Literal['x', 'y', 'z']; a: int | None; b: list[str]\n"
-            "print(json.dumps(response_schema(M).chat))"
+            "print(json.dumps(parse_response_format(M).chat))"
         )
         with redirect_stdout(io.StringIO()) as here:  # whose hashes are salted otherwise
             exec(program, {})

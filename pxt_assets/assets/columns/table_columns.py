@@ -20,18 +20,20 @@ from pxt_assets.expressions.walk import type_of
 
 
 class TableColumns:
-    """The columns of one table; `home` is the table's indexes, through which its columns are searched.
+    """The columns of one table; `table_indexes` is the table's indexes, through which its columns are searched.
 
     Raises UnknownColumnError for a key column, or a column of the schema, that the upstream is known not to have.
     """
 
-    def __init__(self, table: TableAttributes, resources: ResourceKeys, home: ColumnIndexes) -> None:
-        self.known = KnownColumns(table.key, table.row_key, table.schema, table.upstream_columns, home=home)
+    def __init__(self, table: TableAttributes, resources: ResourceKeys, table_indexes: ColumnIndexes) -> None:
+        self.known = KnownColumns(
+            table.key, table.row_key, table.schema, table.upstream_columns, table_indexes=table_indexes
+        )
         self.storage_options: Mapping[str, Any] = {}
         """Options of the fsspec file systems that hold the table's images and sounds."""
         self._table = table
         self._resources = resources
-        self._home = home
+        self._table_indexes = table_indexes
         self._nodes: dict[str, ColumnNode] = {}
 
     def add(
@@ -83,9 +85,10 @@ class TableColumns:
             ),
             resources=self._resources,
         )
-        self.known.add(ColumnRef(table.key, key, name, column_type, shape, table_indexes=self._home))
+        asset = column_asset(spec)  # of options that Dagster refuses no column comes to be
+        self.known.add(ColumnRef(table.key, key, name, column_type, shape, table_indexes=self._table_indexes))
         self._nodes[name] = node
-        return column_asset(spec)
+        return asset
 
     def remove(self, name: str) -> dg.AssetKey:
         """Removes a computed column and returns its asset's key."""

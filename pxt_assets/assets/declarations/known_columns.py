@@ -26,13 +26,13 @@ class KnownColumns:
         row_key: Sequence[str],
         schema: Mapping[str, type[ColumnType]],
         upstream: Mapping[str, str] | None,
-        home: ColumnIndexes,
+        table_indexes: ColumnIndexes,
     ) -> None:
         self._table = table
         self._row_key = row_key
         self._schema = schema
         self._upstream = upstream
-        self._home = home
+        self._table_indexes = table_indexes
         self._computed: dict[str, ColumnRef] = {}
         self._referenced: dict[str, None] = {}
         for name in (*row_key, *schema):
@@ -126,7 +126,9 @@ class KnownColumns:
         return column if isinstance(column, ColumnRef) else self.ref(column)
 
     def _upstream_ref(self, name: str) -> ColumnRef:
-        return ColumnRef(self._table, self._table, name, self._schema.get(name), table_indexes=self._home)
+        return ColumnRef(
+            self._table, self._table, name, self._schema.get(name), table_indexes=self._table_indexes
+        )
 
     @property
     def _label(self) -> str:

@@ -1,9 +1,6 @@
 """The ledger in real databases."""
 
 import asyncio
-import json
-import subprocess
-import sys
 import threading
 import uuid
 from pathlib import Path
@@ -17,6 +14,8 @@ from pxt_assets.throttle.ledger.arithmetic import PoolRows, exchange
 from pxt_assets.throttle.ledger.messages import ExchangeRequest, LeaseRequest, Measurement
 from pxt_assets.throttle.ledger.sql import SqlLedger
 from pxt_assets.throttle.ledger.tables import VERSION
+from tests.crash.forked import Forks
+from tests.throttle.ledger.leasing import lease_a_hundred_times
 
 HEADERS = {
     "x-ratelimit-limit-requests": "600",
@@ -77,20 +76,10 @@ def test_limits_are_remembered(ledger_url: str, key: tuple[str, str]) -> None:
     assert later.exchange(later.share(key).key, ask(5)).row_states["requests"].limit == 600
 
 
-def test_many_processes_at_once_lose_nothing(ledger_url: str, key: tuple[str, str]) -> None:
+def test_many_processes_at_once_lose_nothing(
+    ledger_url: str, key: tuple[str, str], forks: Forks, tmp_path: Path
+) -> None:
     """Two processes with 100 exchanges each: every lease is in the row's account."""
-    code = (
-        "import json, sys\n"
-        "from pxt_assets.throttle.ledger.sql import SqlLedger\n"
-        "from pxt_assets.throttle.ledger.messages import LeaseRequest, ExchangeRequest\n"
-        "ledger = SqlLedger(sys.argv[1])\n"
-        "held = leased = 0.0\n"
-        "for _ in range(100):\n"
-        "    request = ExchangeRequest((LeaseRequest('requests', held, 0.0, 1.0, 3.0),))\n"
-        "    held = ledger.exchange(sys.argv[2], request).row_states['requests'].lease\n"
-        "    leased += held\n"
-        "print(json.dumps(leased))\n"
-    )
     ledger = SqlLedger(ledger_url)
     name = ledger.share(key).key
     ledger.exchange(name, ask(1, measurement=OPENING))
@@ -99,17 +88,15 @@ def test_many_processes_at_once_lose_nothing(ledger_url: str, key: tuple[str, st
         .row_states["requests"]
         .leased
     )
-    workers = [
-        subprocess.Popen([sys.executable, "-c", code, ledger_url, name], stdout=subprocess.PIPE, text=True)
-        for _ in range(2)
-    ]
-    leased = sum(json.loads(worker.communicate()[0]) for worker in workers)
+    files = [tmp_path / "one", tmp_path / "other"]
+    workers = [forks.start(lease_a_hundred_times, ledger_url, name, file) for file in files]
+    assert [worker.wait() for worker in workers] == [0, 0], forks.errors
+    leased = sum(float(file.read_text()) for file in files)
     after = (
         ledger.exchange(name, ExchangeRequest((LeaseRequest("requests", 0.0, 0.0),)))
         .row_states["requests"]
         .leased
     )
-    assert all(worker.returncode == 0 for worker in workers)
     assert after - before == pytest.approx(leased)
 
 
