@@ -100,3 +100,14 @@ def test_the_readmes_figures_are_figures():
     table = re.search(r"\| what \| measured \| by \|\n(?:\|.*\n)+", README)
     for row in table[0].splitlines()[2:]:
         assert re.search(r"\d", row.split("|")[2]), row
+
+
+def test_the_page_for_contributors_names_what_there_is():
+    """Every file and class that pxt_assets/README.md names exists."""
+    package = ROOT / "pxt_assets"
+    page = (package / "README.md").read_text()
+    code = "\n".join(path.read_text() for path in package.rglob("*.py"))
+    for name in re.findall(r"`([\w/]+\.py|(?:\w+/)+)`", page):
+        assert any((folder / name).exists() for folder in (ROOT, package)) or list(package.rglob(name)), name
+    for name in re.findall(r"`@?(?:\w+\.)?(_?[A-Z]\w+|[a-z]+_\w+)(?:\(.*?\))?`", page):
+        assert re.search(rf"(class|def) {name}\b|{name} ?=", code), name
