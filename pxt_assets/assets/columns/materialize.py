@@ -160,7 +160,7 @@ class Materialization:
             name=spec.name,
             plan=self._plan,
             column_type=spec.column_type,
-            inputs=Inputs(rows, spec.row_key, self._plan.columns, self._reading),
+            inputs=Inputs(rows, spec.row_key, self._plan.columns, self._read_options),
             file=store.file(spec.key, partition),
             options=Options(
                 on_error=spec.on_error,
@@ -177,7 +177,7 @@ class Materialization:
         )
 
     @cached_property
-    def _reading(self) -> ReadOptions:
+    def _read_options(self) -> ReadOptions:
         function_calls = calls(self._spec.expr)
         for_api = bool(function_calls) and not any(call._function.local for call in function_calls)
         return ReadOptions(self._spec.storage_options, for_api=for_api)
