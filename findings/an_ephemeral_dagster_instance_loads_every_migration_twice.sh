@@ -40,6 +40,6 @@ assert executed == 3 * 178, executed
 PYTHON
 "$folder/venv/bin/python" "$folder/count.py"
 # Output seen on 2026-11-30 (178 = 2 x (88 revisions + env.py)):
-# the first instance: 178 scripts executed, 0.93 s of CPU
+# the first instance: 178 scripts executed, 0.39 s of CPU
 # the second instance: 178 scripts executed, 0.09 s of CPU
-# the third instance: 178 scripts executed, 0.09 s of CPU
+# the third instance: 178 scripts executed, 0.08 s of CPU

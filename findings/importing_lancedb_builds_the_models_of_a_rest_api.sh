@@ -37,3 +37,6 @@ import sys, lancedb
 loaded = [name for name in sys.modules if name.startswith("lance_namespace_urllib3_client")]
 assert len(loaded) > 100, len(loaded)
 print(f"import lancedb alone: {len(loaded)} of them")'
+# Output seen on 2026-11-30:
+# 163 modules of the REST client: 1.6 s of CPU; all else that lancedb imports: 0.5 s
+# import lancedb alone: 163 of them
