@@ -11,11 +11,15 @@ import pytest
 from dagster._config.pythonic_config import config, resource
 from dagster._core.storage.event_log import in_memory as events_in_memory
 from dagster._core.storage.runs import in_memory as runs_in_memory
+from hypothesis import settings
 
 from pxt_assets import ColumnStore, OpenAIResource
 from pxt_assets.simulator import SimulatorOptions, SimulatorServer
 from tests.crash.forked import Forks, forks
 from tests.scripted_server import ScriptedServer, chat, resource_of
+
+settings.register_profile("on any machine")
+settings.load_profile("on any machine")
 
 
 def pytest_collection_finish() -> None:

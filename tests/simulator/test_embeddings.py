@@ -41,7 +41,7 @@ def test_long_words_without_spaces_have_neighbours_too(simulator):
     assert dot(first, near) > 0.3 + dot(first, far)
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(
     texts=st.lists(st.text(min_size=1, max_size=40), min_size=1, max_size=5), dimensions=st.integers(1, 64)
 )

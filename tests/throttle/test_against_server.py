@@ -208,7 +208,7 @@ def test_a_configured_rate_is_kept():
     assert 59 <= outcome.seconds <= 60.5
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(
     rpm=st.integers(30, 6000),
     fill=st.floats(0, 1),
@@ -233,7 +233,7 @@ def test_any_limit_is_used(rpm, fill, median, tokens, tpm, seed):
     assert outcome.seconds <= ideal * 1.01 + 3 * median + 1.5 + 60 / rpm + 17 * largest
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(
     limits=st.lists(st.integers(60, 3000), min_size=1, max_size=5),
     others=st.floats(0, 5),

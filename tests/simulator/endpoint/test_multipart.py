@@ -139,7 +139,7 @@ def test_a_form_without_a_boundary_is_refused(content_type):
     assert refusal_of(body_of(part("a", b"b")), content_type).status == 400
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(
     content=st.binary(max_size=200)
     | st.lists(

@@ -104,21 +104,21 @@ SCHEMAS = st.dictionaries(NAMES, st.recursive(scalars(), containers, max_leaves=
 )
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(schema=SCHEMAS, text=TEXTS, salt=st.integers(0, 3))
 def test_an_instance_conforms_to_its_schema(schema, text, salt):
     """Whatever the schema nests, and whatever text it is made of."""
     valid(schema, make_instance(schema, text, salt))
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(schema=SCHEMAS, text=TEXTS)
 def test_properties_come_in_the_order_of_the_schema(schema, text):
     """As the API writes them, so that a reasoning field may come before its answer."""
     assert list(make_instance(schema, text)) == list(schema["properties"])
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(schema=SCHEMAS, text=TEXTS)
 def test_the_same_schema_and_text_have_the_same_instance(schema, text):
     """Chance comes from a hash of the text alone."""

@@ -208,7 +208,7 @@ def test_a_ledger_that_never_answers_stops_nobody():
     assert outcome.rejections <= 5
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(
     rpm=st.integers(30, 30_000),
     fill=st.floats(0, 1),
@@ -252,7 +252,7 @@ def test_every_request_is_served_in_time(
     assert outcome.seconds <= needed * 2 + 60 / min(rpm, rpm * cut) * 20 + 30
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(
     rpm=st.integers(60, 6_000),
     processes=st.integers(1, 6),
