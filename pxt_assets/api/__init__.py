@@ -1,4 +1,4 @@
 """The client of the API: one request, its price, its faults, its budget.
 
-Imports `values`, `throttle`, `simulator` and `errors`.
+May import `values` and the rooms below it.
 """

@@ -1,1 +1,4 @@
-"""The command `pxt-assets`. May import every room below."""
+"""The command `pxt-assets`.
+
+May import `demo`, `component` and the rooms below them.
+"""

@@ -1,1 +1,4 @@
-"""A small web shop's support tickets and their photos as a code location: real definitions over five days of data."""
+"""A small web shop's support tickets and their photos as a code location: real definitions over five days of data.
+
+May import `assets` and the rooms below it.
+"""

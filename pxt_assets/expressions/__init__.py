@@ -1,4 +1,4 @@
 """The expressions of columns: references, paths, function calls, and what is derived from them.
 
-Imports `files`, `api`, `values` and `errors`.
+May import `files` and the rooms below it.
 """

@@ -1,6 +1,6 @@
 """Files as rows: CSV, JSON Lines, Parquet and Arrow files, local or on any fsspec URL, streamed in batches.
 
-An image or audio file is one row.
+An image or audio file is one row. May import `api` and the rooms below it.
 
 pattern -> files (location) -> rows (csv | jsonl | columnar | media)
 """

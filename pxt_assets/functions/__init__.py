@@ -1,4 +1,4 @@
-"""The functions of the OpenAI API that a computed column can apply.
+"""The functions of the OpenAI API that a computed column can apply. The room may import `local` and those below it.
 
 Example:
     ```python

@@ -1,1 +1,4 @@
-"""Embedding indexes: their declaration, their storage in LanceDB, and their search."""
+"""Embedding indexes: their declaration, their storage in LanceDB, and their search.
+
+May import `compute` and the rooms below it.
+"""

@@ -1,4 +1,4 @@
 """Functions that run in this process: users' own, and tools.
 
-Imports `storage`, `expressions` and the rooms below these.
+May import `storage` and the rooms below it.
 """

@@ -1,4 +1,4 @@
 """Tables as Parquet files on any file system.
 
-Imports `expressions`, `files`, `api` and the rooms below these.
+May import `expressions` and the rooms below it.
 """

@@ -1,4 +1,4 @@
-"""Rate limits: a copy of the server's token buckets, and the queue before it. Standard library only."""
+"""Rate limits: a copy of the server's token buckets, and the queue before it. Imports the standard library alone."""
 
 from pxt_assets.throttle.admission import RequestTooLarge, SizedRequest
 from pxt_assets.throttle.breaker import CircuitBreaker, OutageError

@@ -1,4 +1,4 @@
 """Column types and values: images, sounds, JSON, digests.
 
-Imports `throttle` and `errors`.
+May import `errors`.
 """

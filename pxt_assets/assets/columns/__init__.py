@@ -1,1 +1,4 @@
-"""Computed columns as assets: the factory, and the step that materializes one."""
+"""Computed columns as assets: the factory, and the step that materializes one.
+
+May import `declarations`, `step` and `page`.
+"""

@@ -1,1 +1,1 @@
-"""Embedding indexes as assets."""
+"""Embedding indexes as assets. May import `columns` and what stands below it."""

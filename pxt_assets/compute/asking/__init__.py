@@ -1,1 +1,4 @@
-"""Asks for the cells that are missing: requests and local calls, how many at once, how far it is."""
+"""Asks for the cells that are missing: requests and local calls, how many at once, how far it is.
+
+May import `partition` and `cells`.
+"""

@@ -1,1 +1,4 @@
-"""Finished cells and where they are stored: the column's file, the journal, the sidecar."""
+"""Finished cells and where they are stored: the column's file, the journal, the sidecar.
+
+Imports no other room of `compute`.
+"""

@@ -1,1 +1,1 @@
-"""Claims: only one attempt at a time computes a partition."""
+"""Claims: only one attempt at a time computes a partition. May import `cells`."""

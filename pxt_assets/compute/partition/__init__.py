@@ -1,1 +1,1 @@
-"""One partition of a column: its rows, its plan, its outcome."""
+"""One partition of a column: its rows, its plan, its outcome. May import `cells`."""

@@ -1,1 +1,4 @@
-"""What all endpoints share: how a request is read, checked, limited and refused."""
+"""What all endpoints share: how a request is read, checked, limited and refused.
+
+Imports no other room of the simulator.
+"""

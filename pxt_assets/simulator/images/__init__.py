@@ -1,1 +1,1 @@
-"""POST /v1/images/generations, /edits and /variations."""
+"""POST /v1/images/generations, /edits and /variations. May import `reply` and what stands below it."""

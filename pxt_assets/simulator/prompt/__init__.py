@@ -1,1 +1,4 @@
-"""What a simulated model is asked: messages, pictures, tools, the schema of the answer."""
+"""What a simulated model is asked: messages, pictures, tools, the schema of the answer.
+
+May import `endpoint`.
+"""

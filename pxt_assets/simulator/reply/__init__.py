@@ -1,1 +1,4 @@
-"""What a simulated model replies: a sentence of the prompt, an instance of a schema, a call, a refusal."""
+"""What a simulated model replies: a sentence of the prompt, an instance of a schema, a call, a refusal.
+
+May import `prompt` and `endpoint`.
+"""

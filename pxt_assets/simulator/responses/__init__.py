@@ -1,1 +1,1 @@
-"""POST /v1/responses."""
+"""POST /v1/responses. May import `reply` and what stands below it."""
