@@ -11,8 +11,7 @@ import pyarrow as pa
 import pytest
 
 from pxt_assets import ColumnStore
-from pxt_assets.compute.asking import cell_requester as ask
-from pxt_assets.compute.asking import in_flight_bound as room
+from pxt_assets.compute.asking import cell_requester, in_flight_bound
 from pxt_assets.compute.cells.journal import Journal
 from tests.runs import failure, message, metadata
 from tests.scripted_server import Asked, Reply, ScriptedServer, chat, refusal, resource_of
@@ -275,16 +274,16 @@ def test_partitions_share_the_room_for_cells(
     store: ColumnStore, serve: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """However many partitions are open, no more cells are on their way than of one."""
-    monkeypatch.setattr(room, "_CELLS", 3)
-    monkeypatch.setattr(room, "_REQUESTS", 1)
+    monkeypatch.setattr(in_flight_bound, "_CELLS", 3)
+    monkeypatch.setattr(in_flight_bound, "_REQUESTS", 1)
     outstanding: list[int] = []
-    start = ask.CellRequester._start
+    start = cell_requester.CellRequester._start
 
     def noted(self: Any, *cell: Any) -> None:
         start(self, *cell)
         outstanding.append(self._in_flight._cells)
 
-    monkeypatch.setattr(ask.CellRequester, "_start", noted)
+    monkeypatch.setattr(cell_requester.CellRequester, "_start", noted)
     server = serve(chat)
     rows = {str(p): {i: f"{p} {i}" for i in range(3)} for p in range(6)}
     Partitions(store, resource_of(server, max_in_flight=1), rows).run()  # type: ignore[arg-type]

@@ -17,7 +17,7 @@ import dagster as dg
 import pytest
 
 from pxt_assets import ColumnStore, OpenAIResource, udf
-from pxt_assets.compute.asking import cell_requester as asking
+from pxt_assets.compute.asking import cell_requester
 from pxt_assets.simulator import SimulatorServer
 from tests.held import held, held_after
 from tests.runs import ask
@@ -115,7 +115,7 @@ def test_after_an_interrupt(
     run: Run, server: ScriptedServer, watch: Watch, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Ctrl-C while requests are on their way leaves nothing either."""
-    monkeypatch.setattr(asking, "_GRACE_SECONDS", 0.0)
+    monkeypatch.setattr(cell_requester, "_GRACE_SECONDS", 0.0)
     released = threading.Event()
 
     def script(asked: Asked) -> Reply | None:

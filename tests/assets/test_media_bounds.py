@@ -8,8 +8,7 @@ import pytest
 
 from pxt_assets import Table
 from pxt_assets.compute import compute_partition as run
-from pxt_assets.compute.asking import cell_requester as ask
-from pxt_assets.compute.asking import in_flight_bound as room
+from pxt_assets.compute.asking import cell_requester, in_flight_bound
 from pxt_assets.compute.cells import journal
 from pxt_assets.compute.partition import inputs
 from pxt_assets.compute.storing import assemble
@@ -27,7 +26,7 @@ class TestBounds:
         for module, name in (
             (journal, "_BYTES_A_SEGMENT"),
             (assemble, "_BYTES_A_GROUP"),
-            (room, "_BYTES"),
+            (in_flight_bound, "_BYTES"),
             (inputs, "_MEDIA_BYTES"),
         ):
             monkeypatch.setattr(module, name, bound)
@@ -90,15 +89,15 @@ class TestBounds:
     def test_few_large_images_are_outstanding_at_once(self, store, server, openai, monkeypatch):
         """What is asked for waits until what is on its way has come back."""
         bound = 2 * len(PNG) - 1
-        monkeypatch.setattr(room, "_BYTES", bound)
+        monkeypatch.setattr(in_flight_bound, "_BYTES", bound)
         outstanding: list[int] = []
-        start = ask.CellRequester._start
+        start = cell_requester.CellRequester._start
 
         def noted(self: Any, *cell: Any) -> None:
             outstanding.append(self._in_flight._bytes)
             start(self, *cell)
 
-        monkeypatch.setattr(ask.CellRequester, "_start", noted)
+        monkeypatch.setattr(cell_requester.CellRequester, "_start", noted)
         upstream, tbl = self.table([picture((i, 0, 0)) for i in range(12)])
         captioned(tbl)
         materialize([upstream, *tbl.assets], store, openai)
@@ -107,15 +106,15 @@ class TestBounds:
 
     def test_images_that_are_the_same_for_all_rows_count_too(self, store, server, openai, monkeypatch):
         """Each request on its way has a text of its own of them."""
-        monkeypatch.setattr(room, "_BYTES", 0)
+        monkeypatch.setattr(in_flight_bound, "_BYTES", 0)
         outstanding: list[int] = []
-        start = ask.CellRequester._start
+        start = cell_requester.CellRequester._start
 
         def noted(self: Any, *cell: Any) -> None:
             outstanding.append(self._in_flight._bytes)
             start(self, *cell)
 
-        monkeypatch.setattr(ask.CellRequester, "_start", noted)
+        monkeypatch.setattr(cell_requester.CellRequester, "_start", noted)
         upstream = rows_asset({"text": ["a", "b", "c"]})
         tbl = Table(upstream)
         content = [{"type": "text", "text": tbl.text}, {"type": "image_url", "image_url": PNG}]
