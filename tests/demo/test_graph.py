@@ -2,12 +2,14 @@
 
 import io
 import json
+from pathlib import Path
 
 import dagster as dg
 import PIL.Image
 import pytest
 
 from pxt_assets import ColumnStore, EmbeddingIndexes, OpenAIResource
+from pxt_assets.demo import graph
 from pxt_assets.demo.definitions import defs
 from pxt_assets.demo.graph import DEMO_DAYS, demo_tables
 from tests.runs import materialize, metadata, stored, values
@@ -103,3 +105,16 @@ def test_with_files_of_ones_own_there_are_no_photos(clean, tmp_path):
     """They are not those of somebody else's tickets."""
     clean.setenv("PXT_DEMO_FILES", f"{tmp_path}/{{partition_key}}.csv")
     assert {key.partition("/")[0] for key in keys(defs())} == {"tickets"}
+
+
+def test_each_column_leads_to_the_line_that_declares_it():
+    """In the demo's own file, as it does in a user's."""
+    source = Path(graph.__file__)
+    lines = source.read_text().splitlines()
+    for table in demo_tables():
+        for asset in table.assets[1:]:
+            (line,) = next(iter(asset.specs)).metadata["dagster/code_references"].code_references
+            assert Path(line.file_path) == source
+            assert any(
+                call in lines[line.line_number - 1] for call in ("add_computed_column", "add_embedding_index")
+            )

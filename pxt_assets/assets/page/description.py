@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import sys
 from collections.abc import Mapping
@@ -18,7 +19,9 @@ from pxt_assets.expressions.expr import Call, ColumnRef, Expr, Path
 from pxt_assets.expressions.walk import calls, references
 from pxt_assets.values.media import Media
 
-_PACKAGE = str(FilePath(__file__).parents[2])
+_PACKAGE = f"{FilePath(__file__).parents[2]}{os.sep}"
+_DEMO = f"{_PACKAGE}demo{os.sep}"
+"""Its tables are declared as a user declares them."""
 _MODALITIES = {
     "embeddings": "embedding",
     "image_edits": "image",
@@ -74,15 +77,19 @@ def metadata_of(table: dg.AssetKey, name: str) -> dict[str, Any]:
 
 
 def _code_reference() -> dg.CodeReferencesMetadataValue | None:
-    """The line of the user's own file that is being executed: the nearest frame outside this package."""
+    """The line of the user's own file that is being executed: the nearest frame outside this package, or in its demo."""
     frame = sys._getframe(1)
-    while frame is not None and frame.f_code.co_filename.startswith(_PACKAGE):
+    while frame is not None and not _is_user_code(frame.f_code.co_filename):
         frame = frame.f_back  # type: ignore[assignment]
     if frame is None or not FilePath(frame.f_code.co_filename).is_absolute():
         return None  # a notebook, or an interpreter
     with disable_dagster_warnings():  # that it is beta: there is nothing for a user to decide
         line = dg.LocalFileCodeReference(file_path=frame.f_code.co_filename, line_number=frame.f_lineno)
         return dg.CodeReferencesMetadataValue(code_references=[line])
+
+
+def _is_user_code(file: str) -> bool:
+    return not file.startswith(_PACKAGE) or file.startswith(_DEMO)
 
 
 def call_text(call: Call) -> str:

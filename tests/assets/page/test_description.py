@@ -6,6 +6,7 @@ from typing import Any
 import dagster as dg
 import pytest
 
+import pxt_assets
 from pxt_assets import Table, udf
 from pxt_assets.functions import (
     chat_completions,
@@ -104,6 +105,16 @@ def test_the_users_own_line_is_referred_to(table: Table) -> None:
         "add_computed_column(c=words(table.body))"
         in Path(__file__).read_text().splitlines()[line.line_number - 1]
     )
+
+
+def test_a_folder_beside_the_package_is_the_users_own(table: Table) -> None:
+    """Though its name begins as the package's does."""
+    file = f"{Path(pxt_assets.__file__).parent}_pipelines/tables.py"
+    code = compile("\n\nasset = table.add_computed_column(c=words(table.body))", file, "exec")
+    names = {"table": table, "words": words}
+    exec(code, names)
+    (line,) = spec(names["asset"]).metadata["dagster/code_references"].code_references
+    assert (line.file_path, line.line_number) == (file, 3)
 
 
 def test_the_storage_box_names_the_table(table: Table) -> None:
