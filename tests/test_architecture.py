@@ -7,6 +7,7 @@ import sysconfig
 import tomllib
 from pathlib import Path
 
+import grimp
 import pytest
 
 ROOT = Path(__file__).parents[1]
@@ -94,6 +95,15 @@ def test_a_module_above_its_room_is_noticed(copy: Path, module: str):
     assert f"-> pxt_assets.assets.page.{Path(module).stem} (l." in said
 
 
+def test_no_module_is_imported_by_what_it_imports():
+    """No circle of any length, not even by way of a package's `__init__.py`."""
+    graph = grimp.build_graph("pxt_assets", cache_dir=None)
+    imports = {module: set(graph.find_modules_directly_imported_by(module)) for module in graph.modules}
+    while ends := {module for module, imported in imports.items() if not imported}:
+        imports = {module: imported - ends for module, imported in imports.items() if module not in ends}
+    assert imports == {}
+
+
 def test_every_folder_is_a_room_that_says_what_it_is_for():
     """A folder of modules says what it may import, and has its place among the layers."""
     contracts = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["importlinter"]["contracts"]
@@ -105,8 +115,9 @@ def test_every_folder_is_a_room_that_says_what_it_is_for():
         for room in layer.split("|")
     }
     inner = {"pxt_assets.throttle.ledger", "pxt_assets.simulator.audio.sound"}
-    for init in PACKAGE.glob("*/**/__init__.py"):
-        name = ".".join(init.parent.relative_to(ROOT).parts)
+    for folder in {path.parent for path in PACKAGE.rglob("*.py")} - {PACKAGE}:
+        init = folder / "__init__.py"
+        name = ".".join(folder.relative_to(ROOT).parts)
         docstring = re.match(r'"""([^"]*)"""', init.read_text())
         assert docstring is not None, init
         assert re.search(r"\b[Ii]mport(s|ed)?\b", docstring[1]), init

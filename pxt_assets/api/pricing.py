@@ -9,7 +9,7 @@ from pxt_assets.api.request import Usage
 
 _LINEAR_TOKENS = 100_000
 """Up to here the price of a token is constant; beyond, models may charge long contexts at another rate."""
-_log = logging.getLogger(__name__)
+_log = logging.getLogger("pxt_assets.pricing")
 
 
 def cost_usd(model: str, usage: Usage | None) -> float | None:

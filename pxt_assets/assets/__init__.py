@@ -1,4 +1,4 @@
-"""All that knows Dagster: tables, columns and indexes as assets, the steps that materialize them, what the UI shows.
+"""What Dagster runs and shows: tables, columns and indexes as assets, the steps that materialize them, what the UI shows.
 
 May import `index` and the rooms below it.
 """

@@ -41,7 +41,7 @@ def declared_table(
 ) -> Table:
     """The declared table; its columns use the resources of these `keys`. Raises DefinitionError.
 
-    `upstream_of` finds the asset of the project whose partitions the table inherits.
+    `find_upstream` finds the asset of the project whose partitions the table inherits.
     """
 
     class DeclaredTable(Table):

@@ -1,4 +1,4 @@
 """One partition of one column: rows become requests, answers become cells, cells become a file.
 
-May import `functions` and the rooms below it, but nothing of Dagster.
+May import `functions` and the rooms below it.
 """

@@ -21,7 +21,7 @@ from pxt_assets.index.spec import (
     VECTOR,
     IndexSpec,
 )
-from pxt_assets.index.stored_index import ContentVersion, StoredRows, cast_batch
+from pxt_assets.index.stored_index import ContentVersion, RowDigests, cast_batch
 from pxt_assets.values.digest import DIGEST_BYTES, digest
 
 if TYPE_CHECKING:
@@ -45,7 +45,7 @@ class PartitionScan:
     """The length of its vectors, None if it has none."""
     indexed: npt.NDArray[np.int64]
     """The positions of the rows with a vector to find them by."""
-    rows: StoredRows
+    rows: RowDigests
     """Their digests, in the order of `indexed`."""
     version: str
     """A text that changes with the contents of these rows."""
@@ -145,7 +145,7 @@ class IndexRows:
         return PartitionScan(
             dim=dim,
             indexed=np.concatenate([np.empty(0, np.int64), *positions]),
-            rows=StoredRows(np.concatenate([none, *keys]), np.concatenate([none, *contents])),
+            rows=RowDigests(np.concatenate([none, *keys]), np.concatenate([none, *contents])),
             version=version.hexdigest(),
             null=null,
             failed=failed,

@@ -26,7 +26,7 @@ _COMMIT_BYTES = 256 * 2**20
 
 
 @dataclass(frozen=True)
-class StoredRows:
+class RowDigests:
     """Rows of a partition: the digests of their keys and of their contents, `S16[n]` each."""
 
     keys: Digests
@@ -116,7 +116,7 @@ class StoredIndex:
             found.update(batch[PARTITION].unique().to_pylist())
         return found
 
-    def rows_of(self, partition: str) -> StoredRows:
+    def rows_of(self, partition: str) -> RowDigests:
         """The rows that it holds of a partition, sorted by the digest of their key."""
         import numpy as np
 
@@ -129,7 +129,7 @@ class StoredIndex:
         keys = np.concatenate([none, *(key for key, _ in parts)])
         contents = np.concatenate([none, *(content for _, content in parts)])
         order = np.argsort(keys)
-        return StoredRows(keys[order], contents[order])
+        return RowDigests(keys[order], contents[order])
 
     def version(self) -> str:
         """A text that changes with the rows that can be found and their contents, not with how they are stored."""

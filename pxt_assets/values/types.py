@@ -9,12 +9,21 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 
+_PUBLIC_MODULE = "pxt_assets.types"
+"""Where users import the types from. The digest of a stored column's inputs holds this name: it must stay."""
+
+
 class ColumnType:
     """Base of the column types. The subclasses themselves are the types; they are never instantiated.
 
     Example:
         `Table(pictures, key="id", schema={"image": Image, "caption": String})`
     """
+
+    __module__ = _PUBLIC_MODULE
+
+    def __init_subclass__(cls) -> None:
+        cls.__module__ = _PUBLIC_MODULE
 
     @classmethod
     def arrow(cls) -> pa.DataType:

@@ -25,11 +25,12 @@ def store(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def run(_simulator, store):
-    """One day of all tables."""
+    """One day of all tables, by an instance that keeps whatever a run records."""
     openai = OpenAIResource(base_url=_simulator.base_url, api_key="sk-test", default_rpm=60_000)
     assets = [asset for table in demo_tables() for asset in table.assets]
     resources = {"indexes": EmbeddingIndexes(base_path=f"{store.base_path}/indexes")}
-    return materialize(assets, store, openai, partition=DAY, resources=resources)
+    with dg.DagsterInstance.ephemeral() as instance:
+        return materialize(assets, store, openai, partition=DAY, resources=resources, instance=instance)
 
 
 @pytest.mark.parametrize("table", demo_tables()[1:], ids=repr)

@@ -75,7 +75,7 @@ class Checks:
     def results(
         self, key: dg.AssetKey, names: Iterable[str], findings: PartitionFindings
     ) -> list[dg.AssetCheckResult]:
-        """The results of the checks `names`, without those that do not look at cells."""
+        """The results of those of the checks `names` that look at cells."""
         checks = {
             NO_FAILED_CELLS: self._failed_cells_result,
             NO_UNEXPECTED_NULLS: _nulls_result,

@@ -36,7 +36,7 @@ _SHORTEST_PAUSE = 0.05
 _BYTES_A_SEGMENT = 32 * 2**20
 """Bytes of large values that are written at once, and that may wait in memory."""
 _REFRESH_SUFFIX = ".refresh"
-_log = logging.getLogger(__name__)
+_log = logging.getLogger("pxt_assets.compute.journal")
 
 
 def journal_folder(column_file: UPath) -> UPath:

@@ -43,7 +43,7 @@ _ATTEMPTS = 5
 _GRACE_SECONDS = 2.0
 """How long the removal of a claim may take: a store that hangs does not hold the process."""
 _SUFFIX = ".claim"
-_log = logging.getLogger(__name__)
+_log = logging.getLogger("pxt_assets.compute.claim")
 
 Pause = Callable[[threading.Event, float], object]
 """Waits for so many seconds, or until the event is set."""

@@ -19,7 +19,7 @@ LONGEST_PAUSE_SECONDS = 30.0
 PACE = "pace"
 """The dimension under which the ledger keeps a pool's pace."""
 
-_log = logging.getLogger(__name__)
+_log = logging.getLogger("pxt_assets.throttle.ledger.share")
 
 
 class ExchangeRunner(Protocol):
