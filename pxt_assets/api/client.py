@@ -104,7 +104,7 @@ class Client:
             probe = await self._wait_for_breaker()
             try:
                 async with self._window:
-                    outcome = await self._attempt(tracker, probe=probe)
+                    outcome = await self._send_until_admitted(tracker, probe=probe)
             except BaseException:
                 if probe:
                     self._breaker.abandoned()
@@ -124,7 +124,7 @@ class Client:
             faults += 1
             tracker.retried()
 
-    async def _attempt(
+    async def _send_until_admitted(
         self, tracker: RequestTracker, *, probe: bool
     ) -> Answer | tuple[Failure, float | None] | None:
         """Sends a request until it is not rejected for the rate.
@@ -154,7 +154,7 @@ class Client:
             failure = outcome
             meter.unsent_tasks.add(tracker.task)
             verdict = classify_failure(failure.status, failure.type, failure.code, failure.headers)
-            self._tell_limiter(permit, failure, verdict.kind)
+            self._settle_permit(permit, failure, verdict.kind)
             if failure.too_large or verdict.kind is FailureKind.CELL:
                 name = "RequestTooLarge" if failure.too_large else failure.name
                 raise CellError(name, failure.message, failure.request_id, divisible=True)
@@ -216,10 +216,10 @@ class Client:
             return failure
         headers = relevant_headers(response.headers)
         permit.answered(headers)
-        self._note_success()
+        self._note_server_alive()
         return await self._read_answer(tracker, response.content, headers, loop.time() - sent)
 
-    def _tell_limiter(self, permit: Permit, failure: Failure, kind: FailureKind) -> None:
+    def _settle_permit(self, permit: Permit, failure: Failure, kind: FailureKind) -> None:
         """Tells the limiter what became of a request that was not answered."""
         if kind in (FailureKind.TRANSIENT, FailureKind.OVERLOADED):
             if failure.status is None:
@@ -235,7 +235,7 @@ class Client:
             permit.rejected(failure.headers, failure.type, slow_down=kind is FailureKind.SLOW_DOWN)
         else:
             permit.answered(failure.headers)
-        self._note_success()
+        self._note_server_alive()
 
     async def is_simulated(self) -> bool:
         """Whether the server is a simulator, as its answers say; asks for the list of models if none came yet."""
@@ -317,7 +317,7 @@ class Client:
             )
             raise RunError(msg) from e
 
-    def _note_success(self) -> None:
+    def _note_server_alive(self) -> None:
         self._window.answered()
         self._breaker.answered()
 

@@ -100,7 +100,7 @@ class _MissingCells:
                 yield prepared[i]
 
     def _missing_lookup(self) -> Any:
-        """A function that says which of some digests `S16[n]` are not finished, as `FinishedCells.is_missing`."""
+        """A function that says which of some digests `S16[n]` are not finished, as `FinishedCells.missing_mask`."""
         column = self._column
         if column.column_type is None or column.options.refresh:
             return lambda digests: digests == digests  # noqa: PLR0124  (all of them)
@@ -112,7 +112,7 @@ class _MissingCells:
         finally:
             journal.close()
         cells.simulated = self._simulated and cells.any_simulated
-        return cells.is_missing
+        return cells.missing_mask
 
     def _prepare(self, row: Any) -> Any:
         try:

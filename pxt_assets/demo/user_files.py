@@ -9,8 +9,9 @@ from pathlib import Path
 import dagster as dg
 
 from pxt_assets.errors import SourceError
+from pxt_assets.files.pattern import FORMAT_BY_SUFFIX
 
-SUFFIXES = (".csv", ".tsv", ".jsonl", ".ndjson", ".parquet", ".pq", ".arrow", ".feather", ".ipc")
+SUFFIXES = tuple(FORMAT_BY_SUFFIX)
 
 
 def user_files(folder: Path) -> tuple[str, list[str]]:

@@ -203,7 +203,7 @@ class CellRequester:
             self._digests += joined
             is_first = self._seen.add(np.frombuffer(joined, "S16"))
             self._is_first += is_first.tobytes()
-            missing = self._cells.is_missing(np.frombuffer(joined, "S16"))
+            missing = self._cells.missing_mask(np.frombuffer(joined, "S16"))
             missing &= np.fromiter((cell is not None for cell in prepared), bool, len(prepared))
             self.asked_rows += int(missing.sum())
             to_ask = np.flatnonzero(missing & is_first)

@@ -116,7 +116,7 @@ class FinishedCells:
         self._file_index = self._earlier.load(errors=self._reuse_errors)
         self._journal_index, self._failed_index = self._journal.load(errors=self._reuse_errors)
 
-    def is_missing(self, digests: Digests) -> npt.NDArray[np.bool_]:
+    def missing_mask(self, digests: Digests) -> npt.NDArray[np.bool_]:
         """Which of the cells `S16[n]` are not finished."""
         in_journal, in_file = self._find(digests)
         missing: npt.NDArray[np.bool_] = (in_journal < 0) & (in_file < 0)

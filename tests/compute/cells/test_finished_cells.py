@@ -76,7 +76,7 @@ def test_cells_are_found_wherever_they_are(bench):
     bench.store([Cell(name(1), "a"), Cell(name(2), "b")], [Cell(name(3), "c")])
     bench.journal(Cell(name(4), "d"))
     cells = bench.cells()
-    assert cells.is_missing(names(1, 2, 3, 4, 5)).tolist() == [False, False, False, False, True]
+    assert cells.missing_mask(names(1, 2, 3, 4, 5)).tolist() == [False, False, False, False, True]
     assert values(cells, 4, 3, 1, 4, 2) == ["d", "c", "a", "d", "b"]
 
 
@@ -101,9 +101,9 @@ def test_failures_are_missing_unless_they_are_kept(bench, where):
     bench.store([failed] if where == "file" else [Cell(name(2), "x")])
     if where == "journal":
         bench.journal(failed)
-    assert bench.cells().is_missing(names(1)).tolist() == [True]
+    assert bench.cells().missing_mask(names(1)).tolist() == [True]
     kept = bench.cells(retry_errors=False)
-    assert kept.is_missing(names(1)).tolist() == [False]
+    assert kept.missing_mask(names(1)).tolist() == [False]
     assert kept.take(names(1))["errormsg"].to_pylist() == ["too long"]
 
 
@@ -112,7 +112,7 @@ def test_a_refresh_finds_nothing_until_it_reloads(bench):
     bench.store([Cell(name(1), "old"), Cell(name(2), "old")])
     journal = Journal(bench.file.path.with_name("r.journal"), Json)
     cells = FinishedCells(partial(EarlierFile, bench.file, "r", Json), journal, refresh=True)
-    assert cells.is_missing(names(1, 2)).all()
+    assert cells.missing_mask(names(1, 2)).all()
     journal.append(Cell(name(1), "new"))
     journal.flush()
     cells.reload()
@@ -123,7 +123,7 @@ def test_rows_without_a_digest_are_no_cells(bench):
     """A null row makes no request and has no name."""
     bench.store([Cell(b"", None), Cell(name(1), "a")])
     assert values(bench.cells(), 1) == ["a"]
-    assert bench.cells().is_missing(names(0)).tolist() == [True]
+    assert bench.cells().missing_mask(names(0)).tolist() == [True]
 
 
 def test_vectors_of_a_fixed_length_are_joined_with_others(bench):
@@ -140,7 +140,7 @@ def test_a_file_of_another_type_is_not_used(bench, column_type):
         [Cell(name(1), "x" if column_type is Array else [1.0])],
         column_type=Json if column_type is Array else Array,
     )
-    assert bench.cells(column_type).is_missing(names(1)).tolist() == [True]
+    assert bench.cells(column_type).missing_mask(names(1)).tolist() == [True]
 
 
 class TestSimulated:
@@ -153,7 +153,7 @@ class TestSimulated:
     def test_what_was_rehearsed_is_no_result(self, rehearsed):
         """Towards the API, a simulator's answers are missing."""
         assert rehearsed.any_simulated
-        assert rehearsed.is_missing(names(1, 2)).tolist() == [False, True]
+        assert rehearsed.missing_mask(names(1, 2)).tolist() == [False, True]
         assert not rehearsed.used_simulated
 
     def test_a_simulator_finds_both(self, rehearsed):
@@ -161,7 +161,7 @@ class TestSimulated:
         rehearsed.simulated = True
         assert values(rehearsed, 1) == ["real"]
         assert not rehearsed.used_simulated
-        assert rehearsed.is_missing(names(1, 2, 3)).tolist() == [False, False, True]
+        assert rehearsed.missing_mask(names(1, 2, 3)).tolist() == [False, False, True]
         assert values(rehearsed, 2, 1) == ["rehearsed", "real"]
         assert rehearsed.used_simulated
 
@@ -177,7 +177,7 @@ class TestSimulated:
 def test_a_file_that_another_run_stored_meanwhile_is_taken_in(bench):
     """After asking, the column's file is looked at as it is then."""
     cells = bench.cells()
-    assert cells.is_missing(names(1)).all()
+    assert cells.missing_mask(names(1)).all()
     bench.store([Cell(name(1), "stored meanwhile")])
     cells.reload()
     assert values(cells, 1) == ["stored meanwhile"]
