@@ -18,6 +18,23 @@ from pxt_assets.simulator import SimulatorOptions, SimulatorServer
 from tests.crash.forked import Forks, forks
 from tests.scripted_server import ScriptedServer, chat, resource_of
 
+FORKING = ("tests/crash/", "tests/throttle/ledger/test_sql.py")
+"""The tests that use `forks`."""
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
+    """Each file is run by one process, and all that fork by the same one: what they fork from takes long to start."""
+    from xdist.scheduler import LoadFileScheduling
+
+    class ByFile(LoadFileScheduling):
+        def _split_scope(self, nodeid: str) -> str:
+            file = super()._split_scope(nodeid)
+            return "forks" if file.startswith(FORKING) else file
+
+    return ByFile(config, log)
+
+
 settings.register_profile("on any machine")
 settings.load_profile("on any machine")
 

@@ -12,7 +12,6 @@ from dagster._core.test_utils import MockedRunLauncher
 from dagster._core.workspace.context import WorkspaceProcessContext
 from dagster._core.workspace.load_target import PythonFileTarget
 from dagster._daemon.backfill import execute_backfill_iteration
-from dagster_graphql.test.utils import execute_dagster_graphql
 
 from pxt_assets import ColumnStore
 from tests.runs import QUIET
@@ -92,6 +91,8 @@ class Location:
         assert result.success
 
     def ask(self, query: str, **variables: Any) -> Any:
+        from dagster_graphql.test.utils import execute_dagster_graphql  # which takes seconds
+
         answer = execute_dagster_graphql(self.process.create_request_context(), query, variables)
         assert not answer.errors, answer.errors
         return answer.data

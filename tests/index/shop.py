@@ -77,6 +77,12 @@ class Shop:
         self.run(tbl)
         return tbl, index
 
+    def database(self) -> Any:
+        """The LanceDB database of the table's indexes."""
+        import lancedb  # which takes seconds, and other tests than those of indexes do without
+
+        return lancedb.connect(f"{self.indexes.base_path}/tickets")
+
     def found(self, tbl: Table, query: Any, **options: Any) -> list[Any]:
         """The keys of the nearest rows."""
         return tbl.body.similarity(query, indexes=self.indexes, **options)["id"].to_pylist()

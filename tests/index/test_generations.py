@@ -1,6 +1,5 @@
 """Another model, metric or key makes another table, so that no vectors are compared that have nothing to do with each other."""
 
-import lancedb
 import numpy as np
 import pytest
 
@@ -17,7 +16,7 @@ def lengths(text: str) -> Array[(2,), np.float32]:
 
 
 def tables(shop: Shop) -> list[str]:
-    return lancedb.connect(f"{shop.indexes.base_path}/tickets").list_tables().tables
+    return shop.database().list_tables().tables
 
 
 def by_day(shop: Shop, **options) -> Table:

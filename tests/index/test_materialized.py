@@ -3,7 +3,6 @@
 from pathlib import Path
 
 import dagster as dg
-import lancedb
 import numpy as np
 import pyarrow as pa
 import pytest
@@ -193,7 +192,7 @@ def test_an_empty_table(shop: Shop):
     shop.rows[None] = texts({1: "a"})
     shop.run(tbl)
     assert shop.found(tbl, "a") == [1]
-    (name,) = lancedb.connect(f"{shop.indexes.base_path}/tickets").list_tables().tables
+    (name,) = shop.database().list_tables().tables
     assert "empty" not in name
 
 
@@ -256,7 +255,7 @@ def test_a_column_of_another_type(shop: Shop):
 def test_any_reader_of_lancedb_can_read_it(shop: Shop):
     """It is a table in the folder of its assets' table."""
     _, index = shop.index({1: "a"})
-    database = lancedb.connect(f"{shop.indexes.base_path}/tickets")
+    database = shop.database()
     (name,) = database.list_tables().tables
     assert name == f"body_idx-{index.index_spec.identity}"
     assert database.open_table(name).to_arrow()["body"].to_pylist() == ["a"]

@@ -4,7 +4,6 @@ import datetime
 from typing import Any
 
 import dagster as dg
-import lancedb
 import numpy as np
 import pyarrow as pa
 import pytest
@@ -183,7 +182,7 @@ def test_a_table_that_was_dropped_meanwhile(shop: Shop, tbl: Table):
     """A resource that has searched before finds the one that took its place, or says that there is none."""
     reader = EmbeddingIndexes(base_path=shop.indexes.base_path)
     assert tbl.body.similarity("c", k=1, indexes=reader)["id"].to_pylist() == [3]
-    database = lancedb.connect(f"{shop.indexes.base_path}/tickets")
+    database = shop.database()
     database.drop_all_tables()
     with pytest.raises(SearchError, match="was never materialized"):
         tbl.body.similarity("c", indexes=reader)

@@ -208,7 +208,7 @@ def test_a_ledger_that_never_answers_stops_nobody():
     assert outcome.rejections <= 5
 
 
-@settings(max_examples=40)
+@settings(max_examples=20)
 @given(
     rpm=st.integers(30, 30_000),
     fill=st.floats(0, 1),
