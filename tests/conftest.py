@@ -11,7 +11,7 @@ import pytest
 from dagster._config.pythonic_config import config, resource
 from dagster._core.storage.event_log import in_memory as events_in_memory
 from dagster._core.storage.runs import in_memory as runs_in_memory
-from hypothesis import settings
+from hypothesis import HealthCheck, settings
 
 from pxt_assets import ColumnStore, OpenAIResource
 from pxt_assets.simulator import SimulatorOptions, SimulatorServer
@@ -35,7 +35,7 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
     return ByFile(config, log)
 
 
-settings.register_profile("on any machine")
+settings.register_profile("on any machine", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("on any machine")
 
 

@@ -295,7 +295,7 @@ SCHEMA_BODIES = st.dictionaries(KEYWORDS, JSON, max_size=4).map(
 )
 
 
-@settings(max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
 @given(request=ARGUMENTS | SCHEMA_BODIES)
 def test_whatever_is_asked_is_answered_or_refused(simulator, request):
     """Arguments and schemas of any type and shape are never an error of the server."""

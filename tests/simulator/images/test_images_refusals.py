@@ -156,7 +156,7 @@ def test_a_file_that_never_was_is_not_found(simulator, name):
     assert response.json()["error"]["type"] == "invalid_request_error"
 
 
-@settings(max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
 @given(
     body=st.dictionaries(
         st.sampled_from(

@@ -194,7 +194,7 @@ def test_a_malformed_edit_in_json_is_refused(simulator, changes, code, param):
     expect(response, code, param, type=kind)
 
 
-@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
 @given(
     start=st.integers(8, 120),
     noise=st.binary(min_size=1, max_size=40),

@@ -273,7 +273,7 @@ JSON = st.recursive(
 )  # fmt: skip
 
 
-@settings(max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
 @given(arguments=st.fixed_dictionaries({}, optional=dict.fromkeys(sorted(KNOWN), JSON)))
 def test_whatever_is_asked_is_answered_or_refused(simulator, arguments):
     """Arguments of any type and shape are never an error of the server."""
@@ -281,7 +281,7 @@ def test_whatever_is_asked_is_answered_or_refused(simulator, arguments):
     assert response.status_code in (200, 400, 404)
 
 
-@settings(max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
 @given(items=st.lists(st.dictionaries(WORDS, JSON, max_size=5), max_size=3))
 def test_whatever_items_are_sent_is_answered_or_refused(simulator, items):
     """As are items of any type and shape."""
