@@ -15,9 +15,7 @@ from urllib.parse import urlsplit
 import dagster as dg
 from pydantic import ConfigDict, Field, PrivateAttr, field_validator
 
-from pxt_assets.api.client import Client
 from pxt_assets.api.ledger_url import MEMORY, default_ledger_url
-from pxt_assets.api.transport import Transport
 from pxt_assets.errors import FatalApiError, RunError
 from pxt_assets.simulator import SimulatorOptions
 from pxt_assets.throttle import Pool, PoolRegistry, model_group, pools
@@ -28,6 +26,7 @@ if TYPE_CHECKING:
     import httpx2
     import openai
 
+    from pxt_assets.api.client import Client
     from pxt_assets.api.request import Request
     from pxt_assets.simulator import SimulatorServer
 
@@ -175,6 +174,9 @@ class OpenAIResource(dg.ConfigurableResource[Any]):
 
         Raises FatalApiError without a key, RunError for a ledger that is no database URL.
         """
+        from pxt_assets.api.client import Client
+        from pxt_assets.api.transport import Transport
+
         if not self.api_key.strip() or not (self.api_key.isascii() and self.api_key.strip().isprintable()):
             msg = (
                 "api_key of the OpenAIResource is empty, or holds characters that no key has: set the environment variable "

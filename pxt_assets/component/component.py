@@ -12,13 +12,8 @@ from pydantic import (
     model_validator,
 )
 
-from pxt_assets.component.columns import add_column
 from pxt_assets.component.declaration import TableDeclaration, without_secrets
-from pxt_assets.component.import_paths import make_importer
-from pxt_assets.component.resources import component_resources
 from pxt_assets.component.scaffold import ColumnsScaffolder
-from pxt_assets.component.tables import declared_table, table_key
-from pxt_assets.component.upstream_asset import upstream_asset
 from pxt_assets.component.yaml_position import YamlPosition
 
 _REFERENCES = "dagster/code_references"
@@ -91,6 +86,12 @@ class ComputedColumnsComponent(dg.Component, TableDeclaration, dg.Resolvable):
 
     def build_defs(self, context: dg.ComponentLoadContext) -> dg.Definitions:
         """The assets of the table and its columns, and the resources that are declared here."""
+        from pxt_assets.component.columns import add_column
+        from pxt_assets.component.import_paths import make_importer
+        from pxt_assets.component.resources import component_resources
+        from pxt_assets.component.tables import declared_table
+        from pxt_assets.component.upstream_asset import upstream_asset
+
         resolution = self._context or context.resolution_context
         position = YamlPosition.from_context(resolution) if self._context else YamlPosition()
         resources, keys = component_resources(self, context, resolution, position)
@@ -125,6 +126,8 @@ class ComputedColumnsComponent(dg.Component, TableDeclaration, dg.Resolvable):
 
     def declares(self, key: dg.AssetKey) -> bool:
         """Whether it makes an asset of this key."""
+        from pxt_assets.component.tables import table_key
+
         resolution = self._context or dg.ResolutionContext.default()
         table = table_key(self, resolution, YamlPosition.from_context(resolution))
         if key == table:

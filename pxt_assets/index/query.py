@@ -10,8 +10,6 @@ from dataclasses import dataclass
 from pathlib import PurePath
 from typing import TYPE_CHECKING, Any, Literal
 
-from pxt_assets.api.meter import Meter
-from pxt_assets.compute.asking.cell_calls import CellCalls
 from pxt_assets.errors import CellError, DefinitionError, SearchError
 from pxt_assets.expressions.expr import Call
 from pxt_assets.index.spec import IndexSpec
@@ -22,6 +20,7 @@ from pxt_assets.values.types import Image
 if TYPE_CHECKING:
     from pxt_assets.api.client import Client
     from pxt_assets.api.openai_resource import OpenAIResource
+    from pxt_assets.compute.asking.cell_calls import CellCalls
     from pxt_assets.index.search import Vector
 
 QueryKind = Literal["text", "image", "vector"]
@@ -92,6 +91,9 @@ async def vectors_of(
     }
     embedded: dict[int, Any] = {}
     if embedding_calls:
+        from pxt_assets.api.meter import Meter
+        from pxt_assets.compute.asking.cell_calls import CellCalls
+
         needs_api = any(not call._function.local for call in embedding_calls.values())
         async with AsyncExitStack() as stack:
             client: Client | None = None
