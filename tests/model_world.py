@@ -198,7 +198,7 @@ class Disk:
     """
 
     def __init__(self) -> None:
-        self._replacing = pxt_assets.storage.parquet.replace_atomically
+        self._replacing = pxt_assets.storage.atomic_file.replace_atomically
         self.begin()
 
     def revive(self) -> bool:
@@ -244,18 +244,20 @@ class Disk:
                 patched.setattr(fs, name, self._stepping(getattr(fs, name)))
 
     @contextlib.contextmanager
-    def replacing(self, path: UPath, keep: Path | None = None) -> Iterator[Path]:
-        """As `pxt_assets.storage.parquet.replace_atomically`; a kill leaves half of what was being written beside it."""
-        self._counting = self._counting or path.suffix == ".parquet"
+    def replacing(
+        self, path: UPath, keep: Path | None = None, staging: UPath | None = None
+    ) -> Iterator[Path]:
+        """As `pxt_assets.storage.atomic_file.replace_atomically`; a kill leaves half of what was being written."""
+        self._counting = self._counting or path.suffix in (".parquet", ".provenance")
         self.step()
-        with self._replacing(path, keep) as staged:
+        with self._replacing(path, keep, staging) as staged:
             yield staged
             try:
                 self.step()
             except Killed:
                 if path.protocol in ("", "file", "local"):
                     half = staged.read_bytes()[: staged.stat().st_size // 2]
-                    Path(path.path).with_name(f".{path.name}.{0:032x}.tmp").write_bytes(half)
+                    staged.with_name(f".{path.name}.{0:032x}.tmp").write_bytes(half)
                 raise
         self.replaced.append(path.name)
 

@@ -87,8 +87,9 @@ class StoreToClean(Tickets):
         assert sorted(server.texts) == sorted(paid)
 
     @property
-    def journal(self) -> Path:
-        return self.path.with_name(".c.journal")
+    def companions(self) -> Path:
+        """The folder of what belongs to the column's file."""
+        return self.journal.parent
 
     @property
     def segments(self) -> set[str]:

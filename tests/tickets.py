@@ -9,6 +9,7 @@ import dagster as dg
 import pyarrow as pa
 
 from pxt_assets import ColumnStore, OpenAIResource, Table
+from pxt_assets.storage.layout import journal_folder
 from tests.runs import ask, materialize, metadata, rows_asset, stored
 
 KEY = dg.AssetKey(["tickets", "c"])
@@ -56,7 +57,7 @@ class Tickets:
 
     @property
     def journal(self) -> Path:
-        return self.path.with_name(".c.journal")
+        return Path(journal_folder(self.store.file(KEY)).path)
 
     @property
     def said(self) -> dict[Any, Any]:

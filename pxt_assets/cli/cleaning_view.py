@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
@@ -11,29 +12,39 @@ from pxt_assets.assets.cleaning.leftovers import Leftover, find_leftovers, remov
 from pxt_assets.errors import RunError
 from pxt_assets.storage.store import ColumnStore
 
+if TYPE_CHECKING:
+    from upath import UPath
+
 
 def clean(*, module: str | None, file: Path | None, workspace: Path, delete: bool) -> None:
-    """Prints what could be removed from the stores of the code locations, and removes it if `delete`.
+    """Prints what could be removed from the stores of the code locations, or moved, and does it if `delete`.
 
     Raises DefinitionError if they cannot be loaded.
     """
     given = module is not None or file is not None
     locations = load_code_locations(module=module, file=file, workspace=None if given else workspace)
-    removed = total = 0
+    removed = moved = total = 0
     for store in _distinct_stores(locations.stores):
         for leftover in list(find_leftovers(store, locations)):
             if leftover.kept:
                 _print_leftover("keep", leftover)
-            elif not delete:
-                _print_leftover("could remove", leftover)
-                total += leftover.size_bytes
-            elif (gone := _try_to_remove(leftover, store, locations)) is not None:
-                total += gone.size_bytes
+                continue
+            done: Leftover | None = leftover
+            if delete:
+                done = _try_to_remove(leftover, store, locations)
+            else:
+                _print_leftover("could remove" if leftover.moves_to is None else "could move", leftover)
+            if done is not None and done.moves_to is not None:
+                moved += 1
+            elif done is not None:
+                total += done.size_bytes
                 removed += 1
     if delete:
-        click.echo(f"removed {removed} things, {total:,} bytes")
+        click.echo(f"removed {removed} things, {total:,} bytes{f'; moved {moved} things' if moved else ''}")
     else:
-        click.echo(f"{total:,} bytes could be removed; this was a dry run, --delete removes them")
+        moves = f", and {moved} things be moved" if moved else ""
+        it = "does it" if moved else "removes them"
+        click.echo(f"{total:,} bytes could be removed{moves}; this was a dry run, --delete {it}")
 
 
 def _distinct_stores(stores: tuple[ColumnStore, ...]) -> list[ColumnStore]:
@@ -42,23 +53,24 @@ def _distinct_stores(stores: tuple[ColumnStore, ...]) -> list[ColumnStore]:
 
 
 def _try_to_remove(leftover: Leftover, store: ColumnStore, locations: CodeLocations) -> Leftover | None:
-    """What was removed; None, and a line that says why, if nothing was."""
+    """What was removed or moved; None, and a line that says why, if nothing was."""
     try:
         now = remove_leftover(leftover, store, locations)
     except (RunError, OSError) as e:
-        click.echo(f"skip {_printable_path(leftover)}: {e}")
+        click.echo(f"skip {_printable(leftover.path)}: {e}")
         return None
     if now is None:
-        click.echo(f"skip {_printable_path(leftover)}: a run has changed it meanwhile")
+        click.echo(f"skip {_printable(leftover.path)}: a run has changed it meanwhile")
         return None
-    _print_leftover("keep" if now.kept else "removed", now)
+    _print_leftover("keep" if now.kept else "removed" if now.moves_to is None else "moved", now)
     return None if now.kept else now
 
 
 def _print_leftover(what: str, leftover: Leftover) -> None:
-    click.echo(f"{what} {_printable_path(leftover)} ({leftover.size_bytes:,} bytes): {leftover.reason}")
+    to = "" if leftover.moves_to is None else f" to {_printable(leftover.moves_to)}"
+    click.echo(f"{what} {_printable(leftover.path)}{to} ({leftover.size_bytes:,} bytes): {leftover.reason}")
 
 
-def _printable_path(leftover: Leftover) -> str:
-    """Its path without characters that a terminal would take for a command."""
-    return "".join(c if c.isprintable() else "?" for c in str(leftover.path.path))
+def _printable(path: UPath) -> str:
+    """A path without characters that a terminal would take for a command."""
+    return "".join(c if c.isprintable() else "?" for c in str(path.path))

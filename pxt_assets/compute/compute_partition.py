@@ -20,8 +20,9 @@ from pxt_assets.api.telemetry import partition_span
 from pxt_assets.compute.asking.cell_requester import CellRequester
 from pxt_assets.compute.asking.progress import Progress
 from pxt_assets.compute.asking.run_state import RunState
+from pxt_assets.compute.cells.earlier_companions import move_earlier_companions
 from pxt_assets.compute.cells.finished_cells import EarlierFile, FinishedCells
-from pxt_assets.compute.cells.journal import Journal, journal_folder
+from pxt_assets.compute.cells.journal import Journal
 from pxt_assets.compute.cells.sidecar import Sidecar
 from pxt_assets.compute.cells.usage_history import observed_usage
 from pxt_assets.compute.claims.claim import hold_claim
@@ -36,7 +37,8 @@ from pxt_assets.compute.storing.assemble import (
 from pxt_assets.compute.storing.unchanged import stored_if_same_digests, stored_if_unchanged
 from pxt_assets.errors import RunError
 from pxt_assets.local.threads import DaemonThreadPool, run_in_thread
-from pxt_assets.storage.parquet import remove, sidecar_of
+from pxt_assets.storage.atomic_file import remove
+from pxt_assets.storage.layout import journal_folder, sidecar_of
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -78,8 +80,9 @@ async def _compute(column: Column, run_state: RunState, on_admitted: Callable[[]
     if not column.plan.calls_functions:
         return await _derive(column, run_state, started)
     assert column.column_type is not None
-    async with hold_claim(column.file.path, column.run_id) as check_claim:
-        journal = Journal(journal_folder(column.file.path), column.column_type, run_id=column.run_id)
+    async with hold_claim(column.file, column.run_id) as check_claim:
+        await run_in_thread(_move_earlier_companions, column, check_claim)
+        journal = Journal(journal_folder(column.file), column.column_type, run_id=column.run_id)
         try:
             stored = await _stored_if_unchanged(column, run_state.client, journal)
             if stored is not None:
@@ -94,6 +97,17 @@ async def _compute(column: Column, run_state: RunState, on_admitted: Callable[[]
     return _outcome(
         column, assembly, started, simulated=cells.used_simulated, computed=computed, meter=requester.meter
     )
+
+
+def _move_earlier_companions(column: Column, check_claim: Callable[[], None]) -> None:
+    try:
+        move_earlier_companions(column.file, check_claim)
+    except OSError as e:
+        msg = (
+            f"cannot move the files that an earlier version left beside {column.file.uri} ({type(e).__name__}: {e}); let "
+            "this process write there, and materialize again: nothing is lost"
+        )
+        raise RunError(msg) from e
 
 
 async def _stored_if_unchanged(column: Column, client: Client | None, journal: Journal) -> Assembly | None:
@@ -150,9 +164,7 @@ async def _ask_and_commit(
     if cells.any_simulated:
         cells.simulated = client is not None and await client.is_simulated()
     if column.budget is not None:
-        column.budget.learn(
-            await run_in_thread(observed_usage, column.file, journal_folder(column.file.path))
-        )
+        column.budget.learn(await run_in_thread(observed_usage, column.file))
     requester = CellRequester(column, cells, journal, run_state, on_admitted)
     try:
         await requester.run()

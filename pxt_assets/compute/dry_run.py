@@ -14,11 +14,12 @@ from pxt_assets.api.pricing import cost_usd
 from pxt_assets.api.request import Request, Usage
 from pxt_assets.compute.cells.digest_index import NO_DIGEST, DigestSet
 from pxt_assets.compute.cells.finished_cells import EarlierFile, FinishedCells
-from pxt_assets.compute.cells.journal import Journal, journal_folder
+from pxt_assets.compute.cells.journal import Journal
 from pxt_assets.compute.cells.usage_history import observed_usage
 from pxt_assets.compute.partition.column import Column
 from pxt_assets.compute.partition.plan import DependentCall, calls_in, cell_digest
 from pxt_assets.errors import CellError
+from pxt_assets.storage.layout import earlier_layout, journal_folder
 
 
 @dataclass(frozen=True)
@@ -46,7 +47,7 @@ def dry_run(column: Column, *, simulated: bool) -> Estimate:
     column.inputs.check()
     missing = _MissingCells(column, simulated=simulated)
     estimator = Estimator()
-    estimator.learn("", observed_usage(column.file, journal_folder(column.file.path)))
+    estimator.learn("", observed_usage(column.file))
     used, cost = Usage(), 0.0
     is_priced = True
     packed: defaultdict[bytes, _PackedCells] = defaultdict(_PackedCells)
@@ -104,7 +105,12 @@ class _MissingCells:
         column = self._column
         if column.column_type is None or column.options.refresh:
             return lambda digests: digests == digests  # noqa: PLR0124  (all of them)
-        journal = Journal(journal_folder(column.file.path), column.column_type)
+        before = earlier_layout(column.file)  # nothing is moved in a dry run
+        journal = Journal(
+            journal_folder(column.file),
+            column.column_type,
+            earlier=None if before is None else journal_folder(before),
+        )
         try:
             earlier = partial(EarlierFile, column.file, column.name, column.column_type)
             retry_errors = column.options.retry_errors or column.options.on_error == "abort"

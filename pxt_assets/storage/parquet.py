@@ -5,18 +5,15 @@ from __future__ import annotations
 import contextlib
 import errno
 import json
-import os
 import re
-import shutil
-import tempfile
-import uuid
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pxt_assets.errors import SourceError
+from pxt_assets.storage.atomic_file import is_local, replace_atomically
 from pxt_assets.storage.batches import BATCH_BYTES
 from pxt_assets.storage.huggingface import add_huggingface_features
 from pxt_assets.storage.rows import Rows
@@ -47,66 +44,12 @@ Version = tuple[Any, ...]
 """Differs once a file is replaced by another."""
 
 
-def is_local(path: UPath) -> bool:
-    """Whether a path is on this machine's file system."""
-    return path.protocol in ("", "file", "local")
-
-
-def remove(path: UPath) -> None:
-    """Removes a file that may be gone already."""
-    with contextlib.suppress(FileNotFoundError):
-        path.fs.rm_file(path.path)
-
-
-@contextlib.contextmanager
-def replace_atomically(path: UPath, keep: Path | None = None) -> Iterator[Path]:
-    """A local file to write, which becomes `path` in one atomic step when the block ends without an error.
-
-    With `keep`, a local copy of what goes to an object store is left there.
-    On a local disk: written beside the target, synced, renamed. On an object store: written to the system's temp
-    directory and uploaded as one object, so that a broken upload leaves no shorter one.
-    """
-    if is_local(path):
-        target = Path(path.path)
-        target.parent.mkdir(parents=True, exist_ok=True)
-        staged = target.with_name(f".{target.name}.{uuid.uuid4().hex}.tmp")
-        try:
-            yield staged
-            _sync(staged)
-            staged.replace(target)
-            _sync(target.parent)
-        finally:
-            staged.unlink(missing_ok=True)
-        return
-    with tempfile.TemporaryDirectory(prefix="pxt-") as folder:
-        staged = Path(folder) / "staged"
-        yield staged
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.fs.put_file(str(staged), path.path)
-        if keep is not None:
-            shutil.move(staged, keep)
-
-
 def _dictionary_columns(schema: pa.Schema) -> list[str]:
     """The columns to encode with dictionaries: not vectors, whose numbers hardly repeat, as that takes memory and time."""
     import pyarrow as pa
 
     lists = (pa.types.is_list, pa.types.is_fixed_size_list, pa.types.is_large_list)
     return [field.name for field in schema if not any(is_one(field.type) for is_one in lists)]
-
-
-def _sync(path: Path) -> None:
-    fd = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(fd)
-    finally:
-        os.close(fd)
-
-
-def sidecar_of(column_file: ParquetFile) -> ParquetFile:
-    """The file of a column's provenance, in a folder that readers of all columns' files skip."""
-    path = column_file.path
-    return ParquetFile(path.parent / "_meta" / f"{path.stem}.meta.parquet")
 
 
 @dataclass(frozen=True)
@@ -124,6 +67,12 @@ class ParquetFile:
     """A Parquet file at a local path or fsspec URL, which may not exist yet."""
 
     path: UPath
+    companions: UPath | None = None
+    """The folder of what belongs to the file and is no part of the table; see `storage/layout.py`."""
+
+    def reopened(self) -> ParquetFile:
+        """The same file as it is now."""
+        return replace(self)
 
     def exists(self) -> bool:
         """Whether there is such a file."""
@@ -279,7 +228,7 @@ class ParquetFile:
         full_schema = add_huggingface_features(schema.with_metadata({**(schema.metadata or {}), **encoded}))
         rows = 0
         with (
-            replace_atomically(self.path) as staged,
+            replace_atomically(self.path, staging=self.companions) as staged,
             pq.ParquetWriter(
                 staged, full_schema, compression="zstd", use_dictionary=_dictionary_columns(schema)
             ) as writer,
@@ -308,7 +257,7 @@ class StoredRows(Rows):
     def latest(self) -> Rows:
         """The rows of the file's current version."""
         try:
-            return ParquetFile(self._file.path).rows()
+            return self._file.reopened().rows()
         except FileNotFoundError as e:
             msg = f"{self._file.uri} is gone; materialize it again"
             raise SourceError(msg) from e

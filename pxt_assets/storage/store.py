@@ -13,7 +13,8 @@ from pydantic import ConfigDict, Field
 
 from pxt_assets.errors import CellError, SourceError
 from pxt_assets.storage.contents import ContentsDigest
-from pxt_assets.storage.parquet import ParquetFile, sidecar_of
+from pxt_assets.storage.layout import earlier_layout, sidecar_of, stored_file
+from pxt_assets.storage.parquet import ParquetFile
 from pxt_assets.storage.rows import concat_rows, rows_of
 from pxt_assets.values.conversion import to_user_values
 from pxt_assets.values.types import schema_entries
@@ -92,10 +93,9 @@ class ColumnStore(dg.ConfigurableIOManager):
         """
         from upath import UPath
 
-        folder = UPath(self.base_path, **resolve_env_vars(self.storage_options or {}))
-        for part in key.path:
-            folder /= file_name(part)
-        return ParquetFile(folder / f"{file_name(partition_key or key.path[-1])}.parquet")
+        base = UPath(self.base_path, **resolve_env_vars(self.storage_options or {}))
+        folders = tuple(file_name(part) for part in key.path)
+        return stored_file(base, folders, file_name(partition_key or key.path[-1]))
 
     def provenance_of(self, key: dg.AssetKey, partition_key: str | None = None) -> pa.Table:
         """Where the cells of a computed column come from, a row for each distinct one; see ColumnStore.
@@ -105,7 +105,11 @@ class ColumnStore(dg.ConfigurableIOManager):
         return _table([self._provenance_file(key, partition_key)])
 
     def _provenance_file(self, key: dg.AssetKey, partition_key: str | None) -> ParquetFile:
-        file = sidecar_of(self.file(key, partition_key))
+        stored = self.file(key, partition_key)
+        file = sidecar_of(stored)
+        before = earlier_layout(stored)
+        if before is not None and sidecar_of(before).exists():
+            return sidecar_of(before)  # the next run of the column moves it
         if not file.exists():
             where = f"{key.to_user_string()}{f'[{partition_key}]' if partition_key else ''}"
             msg = (

@@ -13,9 +13,10 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 from upath import UPath
 
-from pxt_assets.compute.cells.journal import FLUSH_SECONDS, journal_folder
+from pxt_assets.compute.cells.journal import FLUSH_SECONDS
 from pxt_assets.compute.partition.column import CellsFailedError, Outcome
-from pxt_assets.storage.parquet import ParquetFile, sidecar_of
+from pxt_assets.storage.layout import journal_folder, lock_path, sidecar_of, stored_file
+from pxt_assets.storage.parquet import ParquetFile
 from tests.model_partition import Cell, Expression, How, OnError, Partition, Row
 from tests.model_run import column_of, computed, content_of, listed, table_of
 from tests.model_world import Api, Disk, InlineThreads, Killed, Replay, WallClock, journaled, unclaimed
@@ -66,7 +67,9 @@ class Lives(RuleBasedStateMachine):
         self.seen: dict[str, tuple[bytes | None, list[Row] | None]] = {}
         self._patched.setattr("pxt_assets.local.threads.DaemonThreadPool", InlineThreads)
         self._patched.setattr("pxt_assets.compute.compute_partition.DaemonThreadPool", InlineThreads)
-        self._patched.setattr("pxt_assets.storage.parquet._sync", lambda _path: None)  # no power fails here
+        self._patched.setattr(
+            "pxt_assets.storage.atomic_file._sync", lambda _path: None
+        )  # no power fails here
         self.disk.patch(self._patched)
 
     def teardown(self) -> None:
@@ -190,10 +193,10 @@ class Lives(RuleBasedStateMachine):
                 assert self._read(where) == [row.stored for row in part.stored or []]
 
     def _file(self, where: str) -> ParquetFile:
-        return ParquetFile(self.base / "tickets" / "c" / f"{where}.parquet")
+        return stored_file(self.base, ("tickets", "c"), where)
 
     def _journal(self, where: str) -> UPath:
-        return journal_folder(self._file(where).path)
+        return journal_folder(self._file(where))
 
     def _journaled(self, where: str) -> list[Cell]:
         return journaled(self._journal(where), self.api)
@@ -276,7 +279,7 @@ class Lives(RuleBasedStateMachine):
         part.more_in_sidecar |= sidecar_of(file).path.name in self.disk.replaced
         part.found(left, refreshing=any(path.name.endswith(".refresh") for path in listed(folder)))
         if self.base.protocol != "memory":
-            file.path.with_name(f".{where}.lock").touch()  # as a process leaves it that is killed
+            lock_path(file).touch()  # as a process leaves it that is killed
 
     def _check_commit(self, where: str, outcome: Outcome) -> None:
         part, rows = self.partitions[where], self.partitions[where].stored or []

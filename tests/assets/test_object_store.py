@@ -48,10 +48,12 @@ def stored(store: ColumnStore) -> pa.Table:
 
 def names(store: ColumnStore) -> list[str]:
     """All objects of the column."""
-    folder = store.file(KEY).path.parent
+    folder = store.file(KEY).path.parents[2]
     folder.fs.invalidate_cache()
     return sorted(
-        str(path).removeprefix(f"{folder.path.rstrip('/')}/") for path in folder.fs.find(folder.path)
+        name
+        for path in folder.fs.find(folder.path)
+        if "/c/" in (name := str(path).removeprefix(f"{folder.path.rstrip('/')}/"))
     )
 
 
@@ -63,7 +65,7 @@ def test_a_column_is_materialized(store: ColumnStore, openai: OpenAIResource, se
     assert "the-" not in said["dagster/uri"]
     assert stored(store)["id"].to_pylist() == [1, 2, 3]
     assert store.provenance_of(KEY).num_rows == 3
-    assert names(store) == ["_meta/c.meta.parquet", "c.parquet"]
+    assert names(store) == [".pxt_assets/tickets/c/c.provenance", "tickets/c/c.parquet"]
     server.forget()
     again = metadata(run(store, openai, {"id": [3, 1], "body": ["c", "new"]}), "tickets/c")
     assert (again["pxt/rows_computed"], again["pxt/rows_reused"]) == (1, 1)
@@ -81,7 +83,7 @@ def test_a_failed_run_leaves_segments_and_the_next_takes_them_over(
     server.forget()
     run(store, openai)
     assert server.texts == ["b"]
-    assert names(store) == ["_meta/c.meta.parquet", "c.parquet"]
+    assert names(store) == [".pxt_assets/tickets/c/c.provenance", "tickets/c/c.parquet"]
 
 
 def test_a_torn_segment_is_dropped(

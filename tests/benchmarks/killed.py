@@ -71,7 +71,7 @@ def _on_disk(folder: Path) -> int:
     if _column(folder).exists():
         return pq.read_metadata(_column(folder)).num_rows
     total = 0
-    for segment in _column(folder).with_name(".response.journal").glob("[!.]*.arrow"):
+    for segment in (folder / ".pxt_assets/tickets/response/response.journal").glob("[!.]*.arrow"):
         with pa.memory_map(str(segment)) as source:
             total += pa.ipc.open_file(source).read_all().num_rows
     return total

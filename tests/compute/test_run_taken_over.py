@@ -10,9 +10,9 @@ import pytest
 from pxt_assets import ColumnStore, OpenAIResource
 from pxt_assets.compute import compute_partition as run_module
 from pxt_assets.compute.asking import cell_requester as ask_module
-from pxt_assets.compute.cells.journal import journal_folder
 from pxt_assets.compute.claims import claim as claim_module
 from pxt_assets.compute.claims.claim import hold_claim
+from pxt_assets.storage.layout import journal_folder
 from tests.runs import failure
 from tests.scripted_server import Asked, Reply, ScriptedServer, chat, resource_of
 from tests.tickets import KEY, Tickets
@@ -38,7 +38,7 @@ class Successor:
     """Another run: it takes the partition over when `last` is asked for, which is answered when it says so."""
 
     def __init__(self, store: ColumnStore) -> None:
-        self._folder = journal_folder(store.file(KEY).path)
+        self._folder = journal_folder(store.file(KEY))
         self.answer = threading.Event()
         self.beat = threading.Event()
         self._has_beaten = threading.Event()
@@ -119,7 +119,7 @@ def test_a_run_that_is_taken_over_stops_asking(
     tickets.run(NEW)
     assert server.texts == ["last"]
     assert tickets.table["id"].to_pylist() == list(NEW)
-    assert not journal_folder(store.file(KEY).path).exists()
+    assert not journal_folder(store.file(KEY)).exists()
 
 
 @pytest.mark.parametrize("provenance", [True, False])

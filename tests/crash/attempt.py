@@ -22,8 +22,8 @@ import pyarrow.parquet as pq
 
 from pxt_assets import ColumnStore, OpenAIResource
 from pxt_assets.compute.cells import journal as journal_module
-from pxt_assets.compute.cells.journal import journal_folder
 from pxt_assets.compute.cells.segments import Segments
+from pxt_assets.storage.layout import journal_folder
 from tests.tickets import KEY, Tickets
 
 
@@ -182,7 +182,7 @@ class Seen:
     @property
     def segments(self) -> list[str]:
         """The names of the journal's segments."""
-        return Segments(journal_folder(self._path)).names()
+        return Segments(journal_folder(self.store.file(KEY))).names()
 
     @property
     def journaled(self) -> set[str]:
@@ -191,7 +191,7 @@ class Seen:
 
     def in_segment(self, name: str) -> set[str]:
         """What the cells in a segment were asked."""
-        segments = Segments(journal_folder(self._path))
+        segments = Segments(journal_folder(self.store.file(KEY)))
         try:
             segments.fetch([name])
             return {asked_of(cell) for cell in segments.read(name)["value"].to_pylist()}
@@ -201,18 +201,16 @@ class Seen:
     @property
     def names(self) -> list[str]:
         """All files of the column, but for those of writes that were broken off."""
-        folder = self._path.parent
-        folder.fs.invalidate_cache()
-        found = [
-            str(path).removeprefix(f"{folder.path.rstrip('/')}/") for path in folder.fs.find(folder.path)
-        ]
-        return sorted(name for name in found if not name.endswith(".tmp"))
+        base = self._path.parents[2]
+        base.fs.invalidate_cache()
+        found = [str(path).removeprefix(f"{base.path.rstrip('/')}/") for path in base.fs.find(base.path)]
+        return sorted(name for name in found if "/c/" in name and not name.endswith(".tmp"))
 
     def is_whole(self) -> bool:
         """Whether the column is there with where each of its cells comes from, and nothing is left besides."""
         digests = self.store.provenance_of(KEY)["digest"].to_pylist()
         return (
-            self.names == ["_meta/c.meta.parquet", "c.parquet"]
+            self.names == [".pxt_assets/tickets/c/c.provenance", "tickets/c/c.parquet"]
             and len(digests) == len(set(digests))
             and set(digests) == set(self.column["_digest"].to_pylist())
         )

@@ -27,7 +27,7 @@ def test_a_run_that_hangs_can_be_ended_and_gone_on_with(
     hung.send(number)
     assert hung.wait() != 0
     written.close()
-    journal = folder / "tickets" / "c" / ".c.journal"
+    journal = folder / ".pxt_assets" / "tickets" / "c" / "c.journal"
     kept = sum(pa.ipc.open_file(segment).read_all().num_rows for segment in journal.glob("[!.]*.arrow"))
     assert kept > 0
     hanging_column.called.clear()

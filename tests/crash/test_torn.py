@@ -17,8 +17,8 @@ REFRESH = {"refresh": True}
 
 
 def staged(folder: Path, segments: list[Path]) -> None:
-    """Files that were being written: the column's, and a segment's."""
-    for path in (folder / "c.parquet", segments[0]):
+    """Files that were being written: the column's, its sidecar's, and a segment's."""
+    for path in (folder / "c.parquet", folder / "c.provenance", segments[0]):
         path.with_name(f".{path.name}.{uuid.uuid4().hex}.tmp").write_bytes(segments[0].read_bytes()[:100])
 
 
@@ -35,12 +35,12 @@ def empty(_: Path, segments: list[Path]) -> None:
 
 def lock(folder: Path, _: list[Path]) -> None:
     """The lock file of a process that is no more."""
-    (folder / ".c.lock").write_text(json.dumps({"run_id": "r", "host": "gone", "machine": 1, "pid": 1}))
+    (folder / "c.lock").write_text(json.dumps({"run_id": "r", "host": "gone", "machine": 1, "pid": 1}))
 
 
 def half_a_lock(folder: Path, _: list[Path]) -> None:
     """A lock file into which its owner had not written yet."""
-    (folder / ".c.lock").write_text("")
+    (folder / "c.lock").write_text("")
 
 
 def refresh_begun(_: Path, segments: list[Path]) -> None:
@@ -61,12 +61,12 @@ def seen(store: ColumnStore, openai: OpenAIResource, server: ScriptedServer) -> 
 
 
 def folder_of(seen: Seen) -> Path:
-    return Path(seen.store.base_path) / "tickets" / "c"
+    return Path(seen.store.base_path) / ".pxt_assets" / "tickets" / "c"
 
 
 def tear(seen: Seen, torn: Callable[[Path, list[Path]], None]) -> None:
     folder = folder_of(seen)
-    torn(folder, [folder / ".c.journal" / name for name in seen.segments])
+    torn(folder, [folder / "c.journal" / name for name in seen.segments])
 
 
 @pytest.mark.parametrize(
@@ -98,10 +98,10 @@ def test_a_run_goes_on(
 def test_a_refresh_goes_on_from_its_mark(seen: Seen, openai: OpenAIResource, server: ScriptedServer) -> None:
     """What was computed before the mark is computed anew, what was computed since is not."""
     tear(seen, refresh_begun)
-    (mark,) = (folder_of(seen) / ".c.journal").glob("*.refresh")
+    (mark,) = (folder_of(seen) / "c.journal").glob("*.refresh")
     first, _ = seen.segments
     since = mark.with_name(f"{int(mark.name.partition('-')[0]) + 1:020d}-since.arrow")
-    (folder_of(seen) / ".c.journal" / first).rename(since)
+    (folder_of(seen) / "c.journal" / first).rename(since)
     Tickets(seen.store, openai).run(ROWS, config=REFRESH)
     assert server.texts == ["c", "d", "e", "f"]
     assert seen.is_whole()
@@ -111,7 +111,7 @@ def test_torn_segments_of_a_stored_column(seen: Seen, openai: OpenAIResource, se
     """What is stored is not asked for again, though the journal that it came from lost it."""
     Tickets(seen.store, openai).run(ROWS)
     server.forget()
-    folder = folder_of(seen) / ".c.journal"
+    folder = folder_of(seen) / "c.journal"
     folder.mkdir()
     (folder / f"{1:020d}-x.arrow").write_bytes(b"ARROW1")
     before = seen.file

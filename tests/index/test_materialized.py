@@ -307,7 +307,7 @@ def test_one_attempt_at_a_time(shop: Shop):
     tbl, index = shop.index({1: "a"})
 
     async def meanwhile():
-        async with hold_claim(shop.store.file(index.key).path, "other-run"):
+        async with hold_claim(shop.store.file(index.key), "other-run"):
             return await asyncio.to_thread(lambda: shop.run(tbl, only=["tickets/body_idx"], fails=True))
 
     assert "other-run" in failure(asyncio.run(meanwhile())).description

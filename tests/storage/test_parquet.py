@@ -7,8 +7,9 @@ import pytest
 from upath import UPath
 
 from pxt_assets.errors import SourceError
+from pxt_assets.storage.atomic_file import is_local, remove, replace_atomically
 from pxt_assets.storage.batches import BATCH_BYTES
-from pxt_assets.storage.parquet import ParquetFile, is_local, remove, replace_atomically
+from pxt_assets.storage.parquet import ParquetFile
 from pxt_assets.values.conversion import to_arrow, to_python
 from pxt_assets.values.types import Json
 

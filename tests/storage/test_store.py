@@ -203,7 +203,7 @@ def test_nothing_but_the_files_remains(store: ColumnStore, openai: OpenAIResourc
     """After a run the store holds one file an asset: no journal, no temporary file."""
     compute({"body": ["a"]}, lambda t: ask(t.body), store, openai)
     files = [path for path in Path(store.base_path).rglob("*") if path.is_file()]
-    assert sorted(path.name for path in files) == ["c.meta.parquet", "c.parquet", "tickets.parquet"]
+    assert sorted(path.name for path in files) == ["c.parquet", "c.provenance", "tickets.parquet"]
 
 
 def test_a_file_without_rows_is_read_as_a_table(store: ColumnStore) -> None:
@@ -244,7 +244,7 @@ def test_a_store_in_memory(openai: OpenAIResource) -> None:
     again = materialize(assets, store, openai)
     assert metadata(again, "tickets/c")["pxt/rows_reused"] == 2
     folder = store.file(dg.AssetKey(["tickets", "c"])).path.parent
-    assert sorted(path.name for path in folder.iterdir()) == ["_meta", "c.parquet"]
+    assert sorted(path.name for path in folder.iterdir()) == ["c.parquet"]
 
 
 def test_a_dataset_in_memory(openai: OpenAIResource) -> None:

@@ -20,8 +20,17 @@ from typing import TYPE_CHECKING
 import dagster as dg
 
 from pxt_assets.assets.cleaning.code_locations import CodeLocations
+from pxt_assets.assets.cleaning.places import STAGED, Place, path_parts, place_of
 from pxt_assets.errors import PxtError, SourceError
-from pxt_assets.storage.parquet import ParquetFile, is_local, remove
+from pxt_assets.storage.atomic_file import is_local, remove, remove_if_empty
+from pxt_assets.storage.layout import (
+    COMPANIONS,
+    EARLIER_SIDECARS,
+    earlier_layout,
+    journal_folder,
+    sidecar_of,
+)
+from pxt_assets.storage.parquet import ParquetFile
 from pxt_assets.storage.store import ColumnStore, file_name
 
 if TYPE_CHECKING:
@@ -29,14 +38,9 @@ if TYPE_CHECKING:
 
     from pxt_assets.compute.claims.claim import Pause
 
-_STAGED = re.compile(r"\.(.+)\.[0-9a-f]{32}\.tmp")
-_JOURNAL = re.compile(r"\.(.+)\.journal")
-_LOCK = re.compile(r"\.(.+)\.lock")
 _CLAIM = re.compile(r"[0-9a-f]{32}\.claim")
 _SEGMENT = re.compile(r"\d{20}-[0-9a-f]{8}\.(arrow|refresh)")
 _REFRESH = ".refresh"
-_SIDECAR = ".meta.parquet"
-_SIDECARS = "_meta"
 _UNTOUCHED_SECONDS = 86_400.0
 """How long nothing must have been written to a file that a run may still be writing."""
 
@@ -48,7 +52,7 @@ class Leftover:
     path: UPath
     reason: str
     size_bytes: int
-    column_file: UPath
+    column_file: ParquetFile
     """The file of the column and partition that it belongs to."""
     kept: bool = False
     """Whether it has to stay; `reason` says why."""
@@ -58,6 +62,8 @@ class Leftover:
     """Whether it is a claim on the partition by a run that died: the next claim on the partition removes it."""
     is_orphaned: bool = False
     """Whether the column is no longer defined."""
+    moves_to: UPath | None = None
+    """Where it belongs, if it is needed and is where earlier versions had it."""
 
 
 def find_leftovers(
@@ -73,13 +79,15 @@ def find_leftovers(
     if not base.exists():
         return
     root = PurePosixPath(base.fs._strip_protocol(base.path))
-    for folder, folders, files in base.fs.walk(base.path):
-        inside = PurePosixPath(str(folder)).relative_to(root).parts
-        # a column's journal before its file: without the file its cells would seem to be stored nowhere
-        for name in [*sorted(folders), *sorted(files)]:
-            leftover = scan.examine(base.joinpath(*inside, name))
-            if leftover is not None:
-                yield leftover
+    # a column's journal before its file: without the file its cells would seem to be stored nowhere
+    for companions in (True, False):
+        for folder, folders, files in base.fs.walk((base / COMPANIONS if companions else base).path):
+            inside = PurePosixPath(str(folder)).relative_to(root).parts
+            if (inside[:1] == (COMPANIONS,)) == companions:
+                for name in [*sorted(folders), *sorted(files)]:
+                    leftover = scan.examine(base.joinpath(*inside, name))
+                    if leftover is not None:
+                        yield leftover
 
 
 def remove_leftover(
@@ -90,7 +98,7 @@ def remove_leftover(
     clock: Callable[[], float] = time.time,
     pause: Pause = threading.Event.wait,
 ) -> Leftover | None:
-    """Claims the partition, looks at the leftover again, and removes it if it still is one.
+    """Claims the partition, looks at the leftover again, and removes it, or moves it, if it still is one.
 
     Returns what it was then: one that is `kept` was not removed; None where it is no leftover any more. Raises RunError
     while a run computes that column and partition.
@@ -105,28 +113,41 @@ def remove_leftover(
                 return leftover
             scan.base.fs.invalidate_cache()
             now = scan.examine(leftover.path)
-            if now is not None and not now.kept:
+            if now is not None and now.moves_to is not None:
+                _move(now, check_claim)
+            elif now is not None and not now.kept:
                 check_claim()
                 _remove_files(now)
             return now
 
     now = asyncio.run(remove_claimed())
-    if now is not None and now.is_orphaned and not now.kept and is_local(leftover.column_file):
-        folder = Path(leftover.column_file.path).parent
-        for empty in (folder / _SIDECARS, folder):
-            with suppress(OSError):  # not empty, or none
-                empty.rmdir()
+    if now is not None and now.is_orphaned and not now.kept and is_local(now.path):
+        assert now.column_file.companions is not None
+        folder = now.column_file.path.parent
+        for empty in (folder / EARLIER_SIDECARS, folder, now.column_file.companions):
+            remove_if_empty(empty)
     return now
+
+
+def _move(leftover: Leftover, check_claim: Callable[[], None]) -> None:
+    from pxt_assets.compute.cells.earlier_companions import move_journal, move_sidecar
+
+    earlier = earlier_layout(leftover.column_file)
+    assert earlier is not None
+    if leftover.segment_names is None:
+        move_sidecar(earlier, leftover.column_file, check_claim)
+    else:
+        move_journal(earlier, leftover.column_file)
 
 
 def _remove_files(leftover: Leftover) -> None:
     names = leftover.segment_names
     for path in [leftover.path] if names is None else [leftover.path / name for name in names]:
         remove(path)
-    folder = leftover.path if names is not None else leftover.path.parent
-    if _JOURNAL.fullmatch(folder.name):
-        with suppress(OSError):  # not empty, or a store that has no folders
-            folder.fs.rmdir(folder.path)
+    if names is not None:
+        remove_if_empty(leftover.path)
+    elif leftover.path.parent.suffix == ".journal":
+        remove_if_empty(leftover.path.parent)
 
 
 class _StoreScan:
@@ -145,52 +166,52 @@ class _StoreScan:
         """The leftover that a file or a journal's folder is; None where it is none."""
         if self._is_linked(path):
             return None
-        name = path.name
-        if journal := _JOURNAL.fullmatch(path.parent.name):
-            return self._examine_journal_file(path, path.parent.with_name(f"{journal[1]}.parquet"))
-        if journal := _JOURNAL.fullmatch(name):
-            return self._examine_journal(path, path.with_name(f"{journal[1]}.parquet"))
-        if staged := _STAGED.fullmatch(name):
-            if path.parent.name == _SIDECARS:
-                return self._examine_staged_file(path, path.parent.parent / _column_file_name(staged[1]))
-            return self._examine_staged_file(path, path.with_name(staged[1]))
-        if lock := _LOCK.fullmatch(name):
-            return self._examine_lock(path, path.with_name(f"{lock[1]}.parquet"))
-        if path.parent.name == _SIDECARS and name.endswith(_SIDECAR):
-            return self._examine_sidecar(path, path.parent.parent / _column_file_name(name))
-        if name.endswith(".parquet"):
-            return self._examine_column_file(path)
-        return None
+        place = place_of(self.base, path)
+        if place is None:
+            return None
+        match place.kind:
+            case "in_journal":
+                return self._examine_journal_file(path, place.column_file)
+            case "journal":
+                return self._examine_journal(path, place)
+            case "staged":
+                return self._examine_staged_file(path, place.column_file)
+            case "lock":
+                return self._examine_lock(path, place.column_file)
+            case "sidecar":
+                return self._examine_sidecar(path, place)
+            case "column":
+                return self._examine_column_file(place.column_file)
 
     def _is_linked(self, path: UPath) -> bool:
         """Whether it is a link, or in a linked folder: what a link leads to is not the store's."""
         if not is_local(path):
             return False
-        depth = len(_path_parts(path)) - len(_path_parts(self.base))
+        depth = len(path_parts(path)) - len(path_parts(self.base))
         return any(one.is_symlink() for one in [Path(path.path), *Path(path.path).parents][:depth])
 
-    def _folder_names(self, column_file: UPath) -> tuple[str, ...]:
+    def _folder_names(self, column_file: ParquetFile) -> tuple[str, ...]:
         """The names of the folders below the base path in which a column's file is."""
-        return _path_parts(column_file)[len(_path_parts(self.base)) : -1]
+        return path_parts(column_file.path)[len(path_parts(self.base)) : -1]
 
-    def _is_defined(self, column_file: UPath) -> bool:
+    def _is_defined(self, column_file: ParquetFile) -> bool:
         """Whether its folder is that of a defined asset, or of a column of a defined table."""
         folder = self._folder_names(column_file)
         return folder in self._assets or folder[:-1] in self._tables
 
-    def _undefined_asset(self, column_file: UPath) -> dg.AssetKey | None:
+    def _undefined_asset(self, column_file: ParquetFile) -> dg.AssetKey | None:
         """The asset of a computed column's file, if no code location defines it; None for any other file."""
-        if self._folder_names(column_file) in self._assets or self._is_linked(column_file):
+        if self._folder_names(column_file) in self._assets or self._is_linked(column_file.path):
             return None
         try:
-            metadata = ParquetFile(column_file).metadata
+            metadata = column_file.reopened().metadata
         except (SourceError, OSError, ValueError):
             return None  # it is no file of a column
         asset, partition = metadata.get("asset"), metadata.get("partition")
         if not isinstance(asset, list) or len(asset) < 2 or not isinstance(partition, str | None):
             return None
         key = dg.AssetKey([str(part) for part in asset])
-        return key if self._store.file(key, partition).path.path == column_file.path else None
+        return key if self._store.file(key, partition).path.path == column_file.path.path else None
 
     def _as_orphan(self, leftover: Leftover, key: dg.AssetKey) -> Leftover:
         """The leftover of a column that is not defined: kept, unless its table is defined."""
@@ -200,21 +221,27 @@ class _StoreScan:
         reason = f"no loaded code location defines the table {table.to_user_string()}"
         return replace(leftover, reason=reason, kept=True)
 
-    def _examine_column_file(self, path: UPath) -> Leftover | None:
-        key = self._undefined_asset(path)
+    def _examine_column_file(self, file: ParquetFile) -> Leftover | None:
+        key = self._undefined_asset(file)
         if key is None:
             return None
         return self._as_orphan(
-            Leftover(path, "its column is no longer defined", _size_bytes(path), path), key
+            Leftover(file.path, "its column is no longer defined", _size_bytes(file.path), file), key
         )
 
-    def _examine_sidecar(self, path: UPath, column_file: UPath) -> Leftover | None:
+    def _examine_sidecar(self, path: UPath, place: Place) -> Leftover | None:
         from pxt_assets.compute.cells.sidecar import sidecar_schema
 
+        column_file = place.column_file
         leftover = Leftover(path, "its column is no longer defined", _size_bytes(path), column_file)
-        if column_file.exists() or self._is_linked(column_file):
+        if column_file.exists() or self._is_linked(column_file.path):
             key = self._undefined_asset(column_file)
-            return None if key is None else self._as_orphan(leftover, key)
+            if key is not None:
+                return self._as_orphan(leftover, key)
+            if not place.is_earlier or self._folder_names(column_file) not in self._assets:
+                return None
+            reason = "an earlier version has put it where readers of the column's folder meet it"
+            return replace(leftover, reason=reason, moves_to=sidecar_of(column_file).path)
         if not self._is_defined(column_file):
             return None
         with suppress(SourceError, OSError, ValueError):  # it is no sidecar
@@ -225,12 +252,12 @@ class _StoreScan:
                 )
         return None
 
-    def _examine_staged_file(self, path: UPath, column_file: UPath) -> Leftover | None:
+    def _examine_staged_file(self, path: UPath, column_file: ParquetFile) -> Leftover | None:
         if not self._is_defined(column_file) or not self._is_untouched(path):
             return None
         return Leftover(path, "a write that was broken off", _size_bytes(path), column_file)
 
-    def _examine_lock(self, path: UPath, column_file: UPath) -> Leftover | None:
+    def _examine_lock(self, path: UPath, column_file: ParquetFile) -> Leftover | None:
         if not self._is_defined(column_file) or not self._is_untouched(path):
             return None
         from pxt_assets.compute.claims.owner import parse_owner
@@ -244,8 +271,8 @@ class _StoreScan:
         reason = f"the lock of process {owner['pid']} on {owner['host']}, unless that still computes"
         return Leftover(path, reason, _size_bytes(path), column_file, is_claim=True)
 
-    def _examine_journal_file(self, path: UPath, column_file: UPath) -> Leftover | None:
-        if _STAGED.fullmatch(path.name):
+    def _examine_journal_file(self, path: UPath, column_file: ParquetFile) -> Leftover | None:
+        if STAGED.fullmatch(path.name):
             return self._examine_staged_file(path, column_file)
         if _CLAIM.fullmatch(path.name) and self._is_defined(column_file) and self._is_untouched(path):
             return Leftover(
@@ -253,7 +280,8 @@ class _StoreScan:
             )
         return None
 
-    def _examine_journal(self, folder: UPath, column_file: UPath) -> Leftover | None:
+    def _examine_journal(self, folder: UPath, place: Place) -> Leftover | None:
+        column_file = place.column_file
         try:
             file_names = sorted(path.name for path in folder.iterdir())
         except OSError:
@@ -270,8 +298,12 @@ class _StoreScan:
             return self._as_orphan(replace(leftover, reason=reason), key)
         asset = self._assets.get(self._folder_names(column_file))
         if asset is not None:
-            to_keep = _reason_to_keep(folder, names, ParquetFile(column_file), asset.path[-1])
-            return leftover if to_keep is None else replace(leftover, reason=to_keep, kept=True)
+            to_keep = _reason_to_keep(folder, names, column_file.reopened(), asset.path[-1])
+            if to_keep is None:
+                return leftover
+            if place.is_earlier:
+                return replace(leftover, reason=to_keep, moves_to=journal_folder(column_file))
+            return replace(leftover, reason=to_keep, kept=True)
         if not names:
             return None
         reason = "no loaded code location defines its column, and no file of the column is there"
@@ -305,17 +337,9 @@ def _reason_to_keep(folder: UPath, names: Sequence[str], file: ParquetFile, colu
     return f"{waiting} finished cells that are not in the column's file yet: the next run takes them over"
 
 
-def _column_file_name(sidecar: str) -> str:
-    return f"{sidecar.removesuffix(_SIDECAR)}.parquet"
-
-
 def _asset_folder(key: dg.AssetKey) -> tuple[str, ...]:
     """The names of the folders that hold an asset's files."""
     return tuple(file_name(part) for part in key.path)
-
-
-def _path_parts(path: UPath) -> tuple[str, ...]:
-    return PurePosixPath(path.path).parts
 
 
 def _size_bytes(path: UPath) -> int:

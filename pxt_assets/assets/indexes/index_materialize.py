@@ -91,9 +91,7 @@ class IndexMaterialization:
             label = self._label(partition)
             try:
                 rows, inputs, kept = self._open_rows(partition, label)
-                async with hold_claim(
-                    self._store.file(self._index.key, partition).path, self._context.run.run_id
-                ):
+                async with hold_claim(self._store.file(self._index.key, partition), self._context.run.run_id):
                     with inputs.hold_snapshot():
                         await run_in_thread(inputs.check)
                         with lance_errors_as(database.uri, RunError):

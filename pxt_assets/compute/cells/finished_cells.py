@@ -28,7 +28,7 @@ class EarlierFile:
     """The column's stored file, as a source of cells by `_digest`."""
 
     def __init__(self, file: ParquetFile, name: str, column_type: type[ColumnType]) -> None:
-        file = ParquetFile(file.path)  # as it is now
+        file = file.reopened()
         self.simulated = False
         self._file = file
         self._columns = ["_digest", name, f"{name}_errortype", f"{name}_errormsg"]

@@ -35,13 +35,8 @@ _SHORTEST_PAUSE = 0.05
 """Seconds between flushes that each take longer than FLUSH_SECONDS."""
 _BYTES_A_SEGMENT = 32 * 2**20
 """Bytes of large values that are written at once, and that may wait in memory."""
-_REFRESH_SUFFIX = ".refresh"
+REFRESH_SUFFIX = ".refresh"
 _log = logging.getLogger("pxt_assets.compute.journal")
-
-
-def journal_folder(column_file: UPath) -> UPath:
-    """The folder of a column's journal, beside its file. It is hidden, so that readers of a whole folder skip it."""
-    return column_file.with_name(f".{column_file.stem}.journal")
 
 
 def _segment_sizes(cells: list[Cell]) -> Iterator[int]:
@@ -64,7 +59,7 @@ class UnstorableError(RunError):
 class Journal:
     """The finished cells of one column and partition, in the folder `directory`; `run_id` marks what this run appends.
 
-    `clock_ns` gives the wall-clock time in nanoseconds that orders segments.
+    Those in the folder `earlier`, if there is one, are found too. `clock_ns` gives the wall-clock time in nanoseconds that orders segments.
     """
 
     def __init__(
@@ -72,12 +67,13 @@ class Journal:
         directory: UPath,
         column_type: type[ColumnType],
         *,
+        earlier: UPath | None = None,
         run_id: str | None = None,
         clock_ns: Callable[[], int] = time.time_ns,
     ) -> None:
         self.simulated = False
         """Whether any cell in it comes from a simulator."""
-        self._segments = Segments(directory)
+        self._segments = Segments(directory, earlier)
         self._type = Array if issubclass(column_type, Array) else column_type  # vectors of any length
         self._run_id = run_id
         self._clock_ns = clock_ns
@@ -93,7 +89,7 @@ class Journal:
 
     def is_empty(self) -> bool:
         """Whether no earlier attempt has left anything in it."""
-        return not self._segments.names() and not self._segments.names(_REFRESH_SUFFIX)
+        return not self._segments.names() and not self._segments.names(REFRESH_SUFFIX)
 
     def append(self, cell: Cell) -> None:
         """Adds a finished cell; it is on disk after the next `flush`."""
@@ -187,10 +183,10 @@ class Journal:
 
         If a refresh was interrupted, continues it: what it computed is not computed again.
         """
-        markers = self._segments.names(_REFRESH_SUFFIX)
+        markers = self._segments.names(REFRESH_SUFFIX)
         if not markers:
             self._advance_clock(self._segments.names())
-            markers = [self._new_name(_REFRESH_SUFFIX)]
+            markers = [self._new_name(REFRESH_SUFFIX)]
             path = self._segments.directory / markers[0]
             path.parent.mkdir(parents=True, exist_ok=True)
             self._segments.directory.fs.pipe_file(path.path, b"")
@@ -198,7 +194,7 @@ class Journal:
 
     def end_refresh(self) -> None:
         """Ends a refresh: the next one begins anew."""
-        self._segments.remove(self._segments.names(_REFRESH_SUFFIX))
+        self._segments.remove(self._segments.names(REFRESH_SUFFIX))
 
     def load(self, *, errors: bool, since_refresh: bool = False) -> tuple[DigestIndex, DigestIndex]:
         """Two indexes of the segments' cells: those with a result, and those that failed. Positions are those of `take`.
@@ -211,7 +207,7 @@ class Journal:
 
         self._segments.forget()
         self._loaded_segments = self._segments.names()
-        self._advance_clock([*self._segments.names(_REFRESH_SUFFIX), *self._loaded_segments])
+        self._advance_clock([*self._segments.names(REFRESH_SUFFIX), *self._loaded_segments])
         wanted = [name for name in self._loaded_segments if not since_refresh or name > self._refresh_marker]
         self._segments.fetch(wanted)
         done, failed = DigestIndex(), DigestIndex()
@@ -246,7 +242,7 @@ class Journal:
     def remove(self) -> None:
         """Removes the loaded segments, whose cells are in the column's file now. Segments that another run wrote stay."""
         self._segments.forget()
-        self._segments.remove([*self._segments.names(_REFRESH_SUFFIX), *self._loaded_segments])
+        self._segments.remove([*self._segments.names(REFRESH_SUFFIX), *self._loaded_segments])
 
     def _read_segment(self, name: str) -> pa.Table | None:
         """A segment's table; None for one that is torn or of another type."""

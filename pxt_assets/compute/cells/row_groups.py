@@ -12,7 +12,8 @@ from typing import IO, TYPE_CHECKING
 
 from pxt_assets.compute.cells.gather import gather_rows
 from pxt_assets.errors import PartitionError, SourceError
-from pxt_assets.storage.parquet import ParquetFile, is_local
+from pxt_assets.storage.atomic_file import is_local
+from pxt_assets.storage.parquet import ParquetFile
 
 if TYPE_CHECKING:
     import numpy as np

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import shutil
 import tempfile
 from collections import OrderedDict
@@ -10,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pxt_assets.compute.cells.gather import gather_rows
-from pxt_assets.storage.parquet import is_local, remove, replace_atomically
+from pxt_assets.storage.atomic_file import is_local, remove, remove_if_empty, replace_atomically
 
 if TYPE_CHECKING:
     import numpy as np
@@ -24,24 +23,29 @@ SUFFIX = ".arrow"
 
 
 class Segments:
-    """The segments in a folder on a local disk or an object store. Those of an object store are read from local copies."""
+    """The segments in a folder on a local disk or an object store. Those of an object store are read from local copies.
 
-    def __init__(self, directory: UPath) -> None:
+    Those in the folder `earlier`, if there is one, are read as well.
+    """
+
+    def __init__(self, directory: UPath, earlier: UPath | None = None) -> None:
         self.directory = directory
+        self._folders = (directory,) if earlier is None else (earlier, directory)
+        self._folder_of: dict[str, UPath] = {}
         self._copies: Path | None = None
-        self._paths: list[UPath] = []
+        self._names: list[str] = []
         self._rows: list[int] = []
         self._open: OrderedDict[int, pa.Table] = OrderedDict()
         self._open_bytes = 0
 
     def names(self, suffix: str = SUFFIX) -> list[str]:
         """The sorted names of the files with that suffix, without those that are being written."""
-        fs, folder = self.directory.fs, self.directory.path
-        fs.invalidate_cache(folder)  # another process may have written there
-        if not fs.exists(folder):
-            return []
-        names = [str(path).rpartition("/")[2] for path in fs.ls(folder, detail=False)]
-        return sorted(name for name in names if name.endswith(suffix) and not name.startswith("."))
+        found: set[str] = set()
+        for folder in self._folders:
+            names = [name for name in names_in(folder) if name.endswith(suffix) and not name.startswith(".")]
+            self._folder_of.update(dict.fromkeys(names, folder))
+            found.update(names)
+        return sorted(found)
 
     def write(self, name: str, table: pa.Table) -> None:
         """Writes a segment in one atomic step."""
@@ -64,20 +68,20 @@ class Segments:
         folder = self._folder_of_copies()
         absent = [name for name in names if not (folder / name).exists()]
         if absent:
-            remote = [(self.directory / name).path for name in absent]
+            remote = [self._path(name).path for name in absent]
             self.directory.fs.get(remote, [str(folder / name) for name in absent])
 
     def read(self, name: str) -> pa.Table:
         """A segment, mapped into memory. Raises pa.ArrowInvalid or OSError if it is torn."""
         import pyarrow as pa
 
-        folder = Path(self.directory.path) if is_local(self.directory) else self._folder_of_copies()
-        with pa.memory_map(str(folder / name)) as source:
+        path = Path(self._path(name).path) if is_local(self.directory) else self._folder_of_copies() / name
+        with pa.memory_map(str(path)) as source:
             return pa.ipc.open_file(source).read_all()
 
     def add(self, name: str, rows: int) -> None:
         """Appends a segment to those that `take` reads from."""
-        self._paths.append(self.directory / name)
+        self._names.append(name)
         self._rows.append(rows)
 
     def take(self, positions: npt.NDArray[np.int64], columns: tuple[str, ...]) -> pa.Table:
@@ -88,7 +92,7 @@ class Segments:
         if i in self._open:
             self._open.move_to_end(i)
             return self._open[i]
-        table = self.read(self._paths[i].name)
+        table = self.read(self._names[i])
         self._open[i] = table
         self._open_bytes += table.nbytes
         while self._open_bytes > _BYTES_MAPPED and len(self._open) > 1:
@@ -99,7 +103,7 @@ class Segments:
         """Releases the open segments, and forgets those that were added."""
         self._open.clear()
         self._open_bytes = 0
-        self._paths, self._rows = [], []
+        self._names, self._rows = [], []
 
     def close(self) -> None:
         """Releases the open segments, and removes the local copies."""
@@ -112,10 +116,21 @@ class Segments:
         """Removes files, and the folder if nothing else is in it."""
         for name in names:
             remove(self.directory / name)
-        with contextlib.suppress(OSError):  # not empty, or a store that has no folders
-            self.directory.fs.rmdir(self.directory.path)
+        remove_if_empty(self.directory)
+
+    def _path(self, name: str) -> UPath:
+        return self._folder_of.get(name, self.directory) / name
 
     def _folder_of_copies(self) -> Path:
         if self._copies is None:
             self._copies = Path(tempfile.mkdtemp(prefix="pxt-journal-"))
         return self._copies
+
+
+def names_in(folder: UPath) -> list[str]:
+    """The names of all files in a folder, which may not exist."""
+    fs = folder.fs
+    fs.invalidate_cache(folder.path)  # another process may have written there
+    if not fs.exists(folder.path):
+        return []
+    return [str(path).rpartition("/")[2] for path in fs.ls(folder.path, detail=False)]

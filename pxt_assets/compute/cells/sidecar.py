@@ -90,12 +90,12 @@ class Sidecar:
                     seen.add(digests_of(part["digest"]))
                 written += part.num_rows
                 yield part
-            for part in self._row_groups() if keep_others else ():
+            for part in self.row_groups() if keep_others else ():
                 other = part.filter(seen.add(digests_of(part["digest"])))
                 others += other.num_rows
                 yield other
 
-        ParquetFile(self.file.path).write(sidecar_schema(), rows(), {})
+        self.file.reopened().write(sidecar_schema(), rows(), {})
         return written, others
 
     def truncate(self, rows: int) -> None:
@@ -103,14 +103,15 @@ class Sidecar:
 
         def first() -> Iterator[pa.Table]:
             left = rows
-            for part in self._row_groups():
+            for part in self.row_groups():
                 yield part.slice(0, left)
                 left = max(0, left - part.num_rows)
 
-        ParquetFile(self.file.path).write(sidecar_schema(), first(), {})
+        self.file.reopened().write(sidecar_schema(), first(), {})
 
-    def _row_groups(self) -> Iterator[pa.Table]:
-        now = Sidecar(ParquetFile(self.file.path))
+    def row_groups(self) -> Iterator[pa.Table]:
+        """Its rows as they are now, none if it is no sidecar."""
+        now = Sidecar(self.file.reopened())
         if now._is_usable():
             with now.file.open() as parquet:
                 for i in range(parquet.num_row_groups):

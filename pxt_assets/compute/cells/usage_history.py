@@ -6,24 +6,25 @@ from typing import TYPE_CHECKING
 
 from pxt_assets.api.estimate import ObservedUsage
 from pxt_assets.compute.cells.segments import Segments
-from pxt_assets.storage.parquet import ParquetFile, sidecar_of
+from pxt_assets.storage.layout import earlier_layout, journal_folder, sidecar_of
+from pxt_assets.storage.parquet import ParquetFile
 
 if TYPE_CHECKING:
     import pyarrow as pa
-    from upath import UPath
 
 _PARTITIONS = 4
 """How many other partitions are looked at, the latest ones."""
 _COLUMNS = ["estimated_tokens", "input_tokens", "output_tokens"]
 
 
-def observed_usage(file: ParquetFile, journal: UPath) -> ObservedUsage:
+def observed_usage(file: ParquetFile) -> ObservedUsage:
     """The tokens that a column's answers used, in this partition and in the latest other ones."""
+    before = earlier_layout(file)
     total = ObservedUsage()
-    for sidecar in _latest_sidecars(file):
+    for sidecar in [*_latest_sidecars(file), *([] if before is None else _latest_sidecars(before))]:
         if set(_COLUMNS) <= set(sidecar.schema.names):
             _add_answers(total, sidecar.rows().table(_COLUMNS))
-    segments = Segments(journal)
+    segments = Segments(journal_folder(file), None if before is None else journal_folder(before))
     try:
         names = segments.names()[-100:]
         segments.fetch(names)
@@ -41,7 +42,7 @@ def _latest_sidecars(file: ParquetFile) -> list[ParquetFile]:
     if not folder.exists():
         return []
     others = sorted(
-        path for path in folder.iterdir() if path.name != mine.path.name and path.suffix == ".parquet"
+        path for path in folder.iterdir() if path.name != mine.path.name and path.suffix == mine.path.suffix
     )
     sidecars = (mine, *(ParquetFile(path) for path in others[-_PARTITIONS:]))
     return [sidecar for sidecar in sidecars if sidecar.exists()]

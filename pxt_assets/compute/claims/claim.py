@@ -9,6 +9,9 @@ Whoever takes the partition over removes its claim. So an owner looks for its cl
 commits; once the claim is gone, it stops and leaves its journal to the other. An owner suspended between the look and
 the write may still write a claim again that was removed. Then there are two claims. The new owner knows which claims it
 removed, and the old one sees that the other claim is held, not only asked for: each knows who took over.
+
+Earlier versions had their claims beside the column's file. A process of theirs that computes is respected; it sees
+nothing of ours, so that one which begins later is not kept from computing.
 """
 
 from __future__ import annotations
@@ -21,16 +24,17 @@ import random
 import threading
 import time
 import uuid
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pxt_assets.compute.cells.journal import journal_folder
-from pxt_assets.compute.claims.lock import can_lock, hold_lock
+from pxt_assets.compute.claims.lock import can_lock, hold_lock, remove_free_lock
 from pxt_assets.compute.claims.owner import claimed_error, describe_owner, is_dead, owner_record, parse_owner
 from pxt_assets.errors import PartitionError
 from pxt_assets.local.threads import DaemonThreadPool
-from pxt_assets.storage.parquet import is_local
+from pxt_assets.storage.atomic_file import is_local
+from pxt_assets.storage.layout import earlier_layout, journal_folder, lock_path
+from pxt_assets.storage.parquet import ParquetFile
 
 if TYPE_CHECKING:
     from upath import UPath
@@ -59,7 +63,7 @@ class _GivenUpError(Exception):
 
 @contextlib.asynccontextmanager
 async def hold_claim(
-    column_file: UPath,
+    column_file: ParquetFile,
     run_id: str | None = None,
     *,
     clock: Callable[[], float] = time.time,
@@ -71,11 +75,15 @@ async def hold_claim(
     function that raises it too: call it right before the column's file is replaced. `clock` gives seconds, and goes on
     while the machine is suspended.
     """
-    if is_local(column_file) and can_lock():
-        with hold_lock(Path(column_file.path).with_name(f".{column_file.stem}.lock"), run_id):
+    earlier = earlier_layout(column_file)
+    if is_local(column_file.path) and can_lock():
+        with hold_lock(Path(lock_path(column_file).path), run_id):
+            if earlier is not None:
+                remove_free_lock(Path(lock_path(earlier).path))
             yield _check_lock
         return
-    claim = _Claim(journal_folder(column_file), run_id, clock, pause)
+    folders = [journal_folder(file) for file in (column_file, earlier) if file is not None]
+    claim = _Claim(folders, run_id, clock, pause)
     threads = DaemonThreadPool(1)  # of its own, so that neither a busy event loop nor an upload delays a beat
     try:
         await asyncio.wrap_future(threads.submit(claim.obtain))
@@ -128,21 +136,27 @@ async def _cancellable_block() -> AsyncIterator[Callable[[LostClaimError], None]
 class _Claim:
     """A claim on an object store whose listings show all earlier writes.
 
-    Only `check` and `end` may be used by several threads.
+    `folders` are where claims are: in the first one its own. Only `check` and `end` may be used by several threads.
     """
 
-    def __init__(self, folder: UPath, run_id: str | None, clock: Callable[[], float], pause: Pause) -> None:
+    def __init__(
+        self, folders: Sequence[UPath], run_id: str | None, clock: Callable[[], float], pause: Pause
+    ) -> None:
         self.end = threading.Event()
         """Set when the claim is no longer needed."""
-        self._fs = folder.fs
-        self._folder = folder
+        self._folder = folders[0]
+        self._fs = self._folder.fs
+        self._folders = list(folders)
+        """Those in which others' claims may be."""
         self._own_name = f"{uuid.uuid4().hex}{_SUFFIX}"
         self._owner = owner_record(run_id)
         self._clock = clock
         self._pause = pause
         self._beats = 0
         self._last_beat = 0.0
-        self._removed: set[str] = set()
+        self._found: dict[str, UPath] = {}
+        """The folders of the claims that were found, by name."""
+        self._removed: dict[str, UPath] = {}
 
     def obtain(self) -> None:
         """Writes the claim. Raises ClaimedError if another claim's owner is alive."""
@@ -155,6 +169,7 @@ class _Claim:
             others = self._claims()
             others.pop(self._own_name, None)
             if not others:
+                self._folders = [f for f in self._folders if f == self._folder or f in self._removed.values()]
                 return
             # two at once: the one that tries again first gets it
             self._remove(self._own_name)
@@ -185,7 +200,7 @@ class _Claim:
         claims = self._claims()
         mine = claims.pop(self._own_name, None)
         holders = {name: owner for name, owner in claims.items() if owner.get("held")}
-        for name in holders.keys() & self._removed:
+        for name in holders.keys() & self._removed.keys():
             del holders[name]
             self._remove(name)  # its owner was suspended while it wrote it, and will notice
         if mine is None or holders:
@@ -209,14 +224,16 @@ class _Claim:
 
     def _claims(self) -> dict[str, Mapping[str, Any]]:
         """All claims on this column and partition by name, this one included."""
-        self._fs.invalidate_cache(self._folder.path)
         claims = {}
-        with contextlib.suppress(FileNotFoundError):
-            for path in self._fs.ls(self._folder.path, detail=False):
-                name = str(path).rpartition("/")[2]
-                if name.endswith(_SUFFIX):
-                    with contextlib.suppress(FileNotFoundError):
-                        claims[name] = parse_owner(self._fs.cat_file(path))
+        for folder in self._folders:
+            self._fs.invalidate_cache(folder.path)
+            with contextlib.suppress(FileNotFoundError):
+                for path in self._fs.ls(folder.path, detail=False):
+                    name = str(path).rpartition("/")[2]
+                    if name.endswith(_SUFFIX):
+                        with contextlib.suppress(FileNotFoundError):
+                            claims[name] = parse_owner(self._fs.cat_file(path))
+                            self._found[name] = folder
         return claims
 
     def _remove_dead(self, others: Mapping[str, Mapping[str, Any]]) -> None:
@@ -233,7 +250,7 @@ class _Claim:
                 elif now[name] != owner:
                     raise claimed_error(owner)
         for name in others:
-            self._removed.add(name)
+            self._removed[name] = self._found[name]
             self._remove(name)
 
     def _beat(self, *, held: bool) -> None:
@@ -244,7 +261,7 @@ class _Claim:
 
     def _remove(self, name: str) -> None:
         with contextlib.suppress(FileNotFoundError):
-            self._fs.rm_file((self._folder / name).path)
+            self._fs.rm_file((self._found.get(name, self._folder) / name).path)
 
     def _wait(self, seconds: float) -> None:
         self._pause(self.end, seconds)

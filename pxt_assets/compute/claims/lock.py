@@ -52,6 +52,24 @@ def hold_lock(path: Path, run_id: str | None) -> Iterator[None]:
         os.close(fd)
 
 
+def remove_free_lock(path: Path) -> None:
+    """Removes the lock `path` of a process that has ended. Raises ClaimedError if one has it that lives."""
+    import fcntl
+
+    try:
+        fd = os.open(path, os.O_RDWR)
+    except FileNotFoundError:
+        return
+    try:
+        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        if _is_same_file(fd, path):
+            path.unlink(missing_ok=True)
+    except BlockingIOError:
+        raise claimed_error(parse_owner(os.read(fd, 1_000))) from None
+    finally:
+        os.close(fd)
+
+
 def _is_same_file(fd: int, path: Path) -> bool:
     """Whether the open file `fd` is still the one at `path`."""
     try:

@@ -10,13 +10,12 @@ from pathlib import Path
 
 import pytest
 from click.testing import CliRunner, Result
-from upath import UPath
 
 from pxt_assets import OpenAIResource
 from pxt_assets.assets.cleaning.leftovers import find_leftovers, remove_leftover
 from pxt_assets.cli.commands import main
-from pxt_assets.compute.cells.journal import journal_folder
 from pxt_assets.compute.claims.claim import hold_claim
+from pxt_assets.storage.layout import journal_folder
 from tests.scripted_server import ScriptedServer, chat, refusal
 from tests.store_to_clean import ROWS, StoreToClean
 from tests.tickets import KEY
@@ -50,9 +49,9 @@ def test_a_dry_run_removes_nothing(bench: StoreToClean) -> None:
 def test_names_cannot_command_a_terminal(bench: StoreToClean) -> None:
     """A partition's key may hold anything; control characters are shown as question marks."""
     bench.die_after_commit({**ROWS, 3: "c"})
-    bench.journal.rename(bench.path.with_name(".c\x1b[2J.journal"))
+    bench.journal.rename(bench.companions / "c\x1b[2J.journal")
     done = bench.gc().stdout
-    assert ".c?[2J.journal" in done
+    assert "c?[2J.journal" in done
     assert "\x1b" not in done
 
 
@@ -80,7 +79,11 @@ def test_a_base_path_may_be_relative(bench: StoreToClean, monkeypatch: pytest.Mo
     monkeypatch.chdir(bench.folder)
     bench.store = bench.store.model_copy(update={"base_path": "store"})
     assert STORED in bench.gc("--delete").stdout
-    assert bench.files == {"tickets/tickets.parquet", "tickets/c/c.parquet", "tickets/c/_meta/c.meta.parquet"}
+    assert bench.files == {
+        "tickets/tickets.parquet",
+        "tickets/c/c.parquet",
+        ".pxt_assets/tickets/c/c.provenance",
+    }
 
 
 class TestJournals:
@@ -192,7 +195,7 @@ class TestJournals:
 class TestWhatIsLeft:
     def test_a_write_that_was_broken_off_is_removed(self, bench: StoreToClean) -> None:
         """Once nothing was written to it for a day: until then it may be in the making."""
-        old, new = (bench.path.with_name(f".c.parquet.{digit * 32}.tmp") for digit in "01")
+        old, new = (bench.companions / f".c.parquet.{digit * 32}.tmp" for digit in "01")
         for path in (old, new):
             path.write_bytes(b"half")
         os.utime(old, DAYS_AGO)
@@ -217,7 +220,7 @@ class TestWhatIsLeft:
 
     def test_the_lock_of_a_dead_run_is_removed(self, bench: StoreToClean) -> None:
         """It locks nothing, and nobody else takes it away from a partition that is not computed again."""
-        lock = bench.path.with_name(".c.lock")
+        lock = bench.companions / "c.lock"
         lock.write_text(json.dumps({"run_id": "run-1", "host": "here", "pid": 7}))
         assert "lock" not in bench.gc("--delete").stdout
         os.utime(lock, DAYS_AGO)
@@ -226,10 +229,10 @@ class TestWhatIsLeft:
 
     def test_a_lock_that_is_held_stays(self, bench: StoreToClean) -> None:
         """However long ago it was taken."""
-        lock = bench.path.with_name(".c.lock")
+        lock = bench.companions / "c.lock"
 
         async def while_claimed() -> Result:
-            async with hold_claim(UPath(bench.path), "run-17"):
+            async with hold_claim(bench.store.file(KEY), "run-17"):
                 os.utime(lock, DAYS_AGO)
                 done = await asyncio.to_thread(bench.gc, "--delete")
                 assert lock.exists()
@@ -240,7 +243,7 @@ class TestWhatIsLeft:
     def test_the_claim_of_a_dead_run_is_removed(self, openai: OpenAIResource, tmp_path: Path) -> None:
         """On an object store, where a live one is written anew every few seconds."""
         bench = StoreToClean(tmp_path, openai, f"memory://{uuid.uuid4().hex}")
-        claim = journal_folder(bench.store.file(KEY).path) / f"{'0' * 32}.claim"
+        claim = journal_folder(bench.store.file(KEY)) / f"{'0' * 32}.claim"
         claim.parent.mkdir(parents=True, exist_ok=True)
         claim.write_text(json.dumps({"run_id": "run-1", "host": "elsewhere", "pid": 7}))
         assert bench.find() == []
@@ -282,7 +285,7 @@ class TestMeanwhile:
         bench.die_after_commit({**ROWS, 3: "c"})
 
         async def while_claimed() -> Result:
-            async with hold_claim(UPath(bench.path), "run-17"):
+            async with hold_claim(bench.store.file(KEY), "run-17"):
                 return await asyncio.to_thread(bench.gc, "--delete")
 
         done = asyncio.run(while_claimed())

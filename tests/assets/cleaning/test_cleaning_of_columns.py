@@ -71,6 +71,12 @@ def test_files_of_others_are_left_alone(bench: StoreToClean) -> None:
     folder.mkdir()
     pq.write_table(pa.table({"a": [1]}), folder / "other.parquet")
     (folder / "broken.parquet").write_bytes(b"no parquet")
+    apart = bench.companions.parent / "gone"
+    apart.mkdir()
+    pq.write_table(pa.table({"a": [1]}), apart / "notes.provenance")
+    (apart / "editor.lock").write_text("{}")
+    (apart / "work.journal").mkdir()
+    (apart / "work.journal" / "today.txt").write_text("mine")
     (folder / "_meta").mkdir()
     pq.write_table(pa.table({"a": [1]}), folder / "_meta" / "notes.meta.parquet")
     (folder / ".editor.lock").write_text("{}")
@@ -92,10 +98,10 @@ def test_a_file_derived_from_a_column_is_its_owners(bench: StoreToClean, place: 
 
 
 def test_a_copy_of_a_column_is_its_owners(bench: StoreToClean) -> None:
-    """With all that is beside its file."""
+    """With all that belongs to its file."""
     bench.die_after_commit({**ROWS, 3: "c"})
-    copy = Path(bench.store.base_path) / "tickets" / "backup" / "c"
-    shutil.copytree(bench.path.parent, copy)
+    for folder in (bench.path.parent, bench.companions):
+        shutil.copytree(folder, folder.parent / "backup" / "c")
     before = {path for path in bench.files if "backup" in path}
     assert len(before) == 3
     bench.gc("--delete", columns=["other"])

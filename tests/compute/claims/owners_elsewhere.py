@@ -8,8 +8,9 @@ from typing import Any
 
 from upath import UPath
 
-from pxt_assets.compute.cells.journal import journal_folder
 from pxt_assets.compute.claims.claim import hold_claim
+from pxt_assets.storage.layout import journal_folder
+from pxt_assets.storage.parquet import ParquetFile
 
 ENOUGH = 30
 """Seconds for what comes at once, if it comes."""
@@ -81,7 +82,7 @@ def remote() -> UPath:
 
 
 def claims(file: UPath) -> list[UPath]:
-    return sorted(journal_folder(file).glob("*.claim"))
+    return sorted(journal_folder(ParquetFile(file)).glob("*.claim"))
 
 
 def own(file: UPath) -> UPath:
@@ -99,7 +100,7 @@ def beats(file: UPath) -> int:
 
 def leave(file: UPath, beat: int = 1, **owner: object) -> UPath:
     """A claim of another owner's, by default one on another machine."""
-    path = journal_folder(file) / "theirs.claim"
+    path = journal_folder(ParquetFile(file)) / "theirs.claim"
     path.parent.mkdir(parents=True, exist_ok=True)
     said = {"run_id": "run-1", "host": "elsewhere", "machine": 1, "pid": 7, "beat": beat, **owner}
     path.write_text(json.dumps(said))
@@ -107,4 +108,4 @@ def leave(file: UPath, beat: int = 1, **owner: object) -> UPath:
 
 
 def claim_of(file: UPath, time: Time | SharedTime, run_id: str = "mine") -> Any:
-    return hold_claim(file, run_id, clock=time.clock, pause=time.pause)
+    return hold_claim(ParquetFile(file), run_id, clock=time.clock, pause=time.pause)

@@ -13,10 +13,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from upath import UPath
 
-from pxt_assets.compute.cells.journal import journal_folder
 from pxt_assets.compute.claims import claim as claim_module
 from pxt_assets.compute.claims.claim import BEAT_SECONDS, DEAD_SECONDS, hold_claim
 from pxt_assets.compute.claims.owner import ClaimedError, owner_record
+from pxt_assets.storage.layout import journal_folder
+from pxt_assets.storage.parquet import ParquetFile
 from tests.compute.claims.owners_elsewhere import (
     ENOUGH,
     SharedTime,
@@ -58,7 +59,7 @@ def test_a_second_attempt_is_refused_and_told_whose_it_is(file: UPath) -> None:
         assert await obtained(file, Time())
 
     asyncio.run(both())
-    assert not journal_folder(file).exists()
+    assert not journal_folder(ParquetFile(file)).exists()
 
 
 def test_other_partitions_are_not_claimed() -> None:
@@ -186,7 +187,7 @@ def test_a_cancelled_attempt_leaves_no_claim(file: UPath, monkeypatch: pytest.Mo
 
     with pytest.raises(asyncio.CancelledError):
         asyncio.run(run())
-    assert not journal_folder(file).exists()
+    assert not journal_folder(ParquetFile(file)).exists()
     assert asyncio.run(obtained(file, Time(end=0.0)))
 
 
@@ -203,7 +204,7 @@ def test_a_cancelled_attempt_does_not_wait_for_a_dead_one() -> None:
             stop.wait()
 
         async def attempt() -> None:
-            async with hold_claim(file, "mine", pause=pause):
+            async with hold_claim(ParquetFile(file), "mine", pause=pause):
                 pass
 
         task = asyncio.create_task(attempt())
@@ -271,7 +272,7 @@ def test_of_several_at_once_one_has_it_at_most() -> None:
 
         asyncio.run(asyncio.wait_for(all_of_them(file, time, inside, most), ENOUGH))
         assert max(most, default=0) <= 1
-        assert not journal_folder(file).exists()
+        assert not journal_folder(ParquetFile(file)).exists()
         ever += len(most)
     assert ever
 

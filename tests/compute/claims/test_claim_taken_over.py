@@ -7,8 +7,9 @@ from collections.abc import Callable
 import pytest
 from upath import UPath
 
-from pxt_assets.compute.cells.journal import journal_folder
 from pxt_assets.compute.claims.claim import BEAT_SECONDS, DEAD_SECONDS, LostClaimError
+from pxt_assets.storage.layout import journal_folder
+from pxt_assets.storage.parquet import ParquetFile
 from tests.compute.claims.owners_elsewhere import ENOUGH, Time, claim_of, claims, leave, own, remote
 
 
@@ -45,7 +46,7 @@ def test_an_owner_whose_successor_has_ended_stops_too() -> None:
     time.at[BEAT_SECONDS] = lambda: own(file).unlink()
     with pytest.raises(LostClaimError, match="another run has taken over"):
         asyncio.run(held_for_ever(file, time))
-    assert not journal_folder(file).exists()
+    assert not journal_folder(ParquetFile(file)).exists()
 
 
 def test_an_owner_finds_out_before_it_commits() -> None:

@@ -13,6 +13,7 @@ from upath import UPath
 from pxt_assets.compute.claims.claim import hold_claim
 from pxt_assets.compute.claims.lock import can_lock, hold_lock
 from pxt_assets.compute.claims.owner import ClaimedError
+from pxt_assets.storage.parquet import ParquetFile
 
 
 def test_a_second_one_is_refused_and_told_whose_it_is(tmp_path: Path) -> None:
@@ -62,7 +63,10 @@ def test_it_is_beside_the_columns_file_and_on_one_partition(tmp_path: Path) -> N
     folder = tmp_path / "new"
 
     async def both() -> list[str]:
-        async with hold_claim(UPath(folder / "a.parquet")), hold_claim(UPath(folder / "b.parquet")):
+        async with (
+            hold_claim(ParquetFile(UPath(folder / "a.parquet"))),
+            hold_claim(ParquetFile(UPath(folder / "b.parquet"))),
+        ):
             return sorted(path.name for path in folder.iterdir())
 
     assert asyncio.run(both()) == [".a.lock", ".b.lock"]

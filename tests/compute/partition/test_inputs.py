@@ -10,8 +10,9 @@ from pxt_assets import Table
 from pxt_assets.compute.partition.inputs import Inputs
 from pxt_assets.errors import CellError, RunError, SourceError
 from pxt_assets.expressions.expr import ColumnRef
+from pxt_assets.storage.atomic_file import remove
 from pxt_assets.storage.batches import BATCH_BYTES
-from pxt_assets.storage.parquet import ParquetFile, remove
+from pxt_assets.storage.parquet import ParquetFile
 from pxt_assets.storage.rows import Rows, rows_of
 from pxt_assets.values.types import Json
 
