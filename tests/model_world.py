@@ -20,7 +20,7 @@ from fsspec.implementations.local import LocalFileSystem
 from fsspec.implementations.memory import MemoryFileSystem
 from upath import UPath
 
-import pxt_assets.storage.parquet
+import pxt_assets.storage.atomic_file
 from pxt_assets.api.request import Request
 from tests.model_partition import Cell, Question, Result
 

@@ -36,9 +36,8 @@ def embed(table: Table) -> Any:
 
 
 def files(store: ColumnStore) -> dict[Path, bytes]:
-    """All that is stored of the column."""
-    folder = Path(store.file(KEY).path.path).parent
-    return {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+    """All that is stored."""
+    return {path: path.read_bytes() for path in Path(store.base_path).rglob("*") if path.is_file()}
 
 
 def estimated(result: dg.ExecuteInProcessResult, partition: str | None = None) -> dict[str, Any]:

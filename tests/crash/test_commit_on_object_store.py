@@ -25,8 +25,8 @@ UNWRITTEN = {
 }
 UNCOMMITTED = {
     "segment put": Step(PUT, r"\.arrow$", after=True),
-    "sidecar not put": Step(PUT, r"c\.meta\.parquet$"),
-    "sidecar put": Step(PUT, r"c\.meta\.parquet$", after=True),
+    "sidecar not put": Step(PUT, r"c\.provenance$"),
+    "sidecar put": Step(PUT, r"c\.provenance$", after=True),
     "column not put": Step(PUT, r"/c\.parquet$"),
 }
 COMMITTED = {
