@@ -8,6 +8,7 @@ import dagster as dg
 
 from pxt_assets.assets.columns.column_spec import ColumnConfig, ColumnSpec
 from pxt_assets.assets.declarations.identifiers import identifier
+from pxt_assets.assets.step.deferred_inputs import DeferredInputsAsset
 from pxt_assets.index.spec import IndexSpec
 from pxt_assets.storage.store import LAZY_TAG
 
@@ -51,7 +52,7 @@ def column_asset(spec: ColumnSpec) -> dg.AssetsDefinition:
         config = ColumnConfig(**context.op_execution_context.op_config)
         yield from Materialization(spec, context, config, input_values).results()
 
-    return column
+    return DeferredInputsAsset(**column.get_attributes_dict())
 
 
 def _index_partition_mapping(index: IndexSpec) -> dg.PartitionMapping | None:

@@ -29,7 +29,7 @@ from pxt_assets.assets.page.metadata import (
     unfinished_metadata,
 )
 from pxt_assets.assets.step.events import already_logged_result, log_materialization
-from pxt_assets.assets.step.upstream_rows import step_partitions, upstream_rows
+from pxt_assets.assets.step.upstream_rows import UpstreamRows, step_partitions
 from pxt_assets.compute.asking.progress import Progress
 from pxt_assets.compute.asking.run_state import RunState
 from pxt_assets.compute.dry_run import dry_run
@@ -54,7 +54,7 @@ Result = dg.MaterializeResult[Any] | dg.AssetCheckResult
 
 
 class Materialization:
-    """One step of a computed column; `input_values` are the inputs, as Dagster's IO managers gave them."""
+    """One step of a computed column; `input_values` are given by whoever calls it directly, as tests do."""
 
     def __init__(
         self,
@@ -66,12 +66,12 @@ class Materialization:
         self._spec = spec
         self._context = context
         self._config = config
-        self._input_values = input_values
         self._store: ColumnStore = getattr(context.resources, spec.resources.columns)
         self._resource: OpenAIResource | None = (
             getattr(context.resources, spec.resources.openai) if spec.calls_api else None
         )
         self._partition_keys = step_partitions(context)
+        self._upstream = UpstreamRows(context, spec.inputs, self._partition_keys, input_values)
         max_cost_usd = spec.max_cost_usd if config.max_cost_usd is None else config.max_cost_usd
         self._budget = None if max_cost_usd is None else Budget(max_cost_usd)
         self._started = time.monotonic()
@@ -108,6 +108,7 @@ class Materialization:
     def _materialize(self) -> Iterator[Result]:
         spec = self._spec
         try:
+            self._upstream.check()
             self._failures, error = run_to_end(self._compute())
             error = self._step_error(error)
             if error is not None:
@@ -151,10 +152,11 @@ class Materialization:
     def _open_column(self, partition: Partition) -> Column:
         """One partition to compute, with its rows opened."""
         spec, store = self._spec, self._store
-        rows = {
-            asset: upstream_rows(self._context, asset, self._input_values[name], partition)
-            for name, asset in spec.inputs.items()
-        }
+        try:
+            rows = self._upstream.of(partition)
+        except PartitionError as e:
+            e.locate(self._label(partition))
+            raise
         return Column(
             label=self._label(partition),
             name=spec.name,
@@ -315,11 +317,21 @@ class Materialization:
     def _log_estimates(self) -> None:
         """Records what computing each partition would take, in the log and as an observation."""
         simulated = self._resource is not None and self._resource.simulator is not None
+        failures: dict[Partition, PartitionError] = {}
         try:
+            self._upstream.check()
             for partition in self._partition_keys:
-                estimate = dry_run(self._open_column(partition), simulated=simulated)
+                try:
+                    estimate = dry_run(self._open_column(partition), simulated=simulated)
+                except PartitionError as e:
+                    failures[partition] = e
+                    continue
                 self._context.log.info(f"{self._label(partition)}: {estimate_line(estimate)}")
                 self._observe(partition, estimate_metadata(estimate))
+            self._failures = failures
+            error = self._step_error(None)
+            if error is not None:
+                raise error
         except RunError as e:
             raise self._dagster_failure(e) from e
 

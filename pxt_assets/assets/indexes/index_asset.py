@@ -8,6 +8,7 @@ from dagster._utils.warnings import disable_dagster_warnings
 
 from pxt_assets.assets.declarations.identifiers import identifier
 from pxt_assets.assets.indexes.index_asset_spec import ALL_ROWS_INDEXED, IndexAssetSpec
+from pxt_assets.assets.step.deferred_inputs import DeferredInputsAsset
 from pxt_assets.errors import DefinitionError, SearchError
 from pxt_assets.expressions.expr import Call, ColumnRef, Expr
 from pxt_assets.index.lookup import EmbeddingLookup
@@ -17,7 +18,7 @@ from pxt_assets.storage.store import LAZY_TAG
 from pxt_assets.values.types import Array, Image
 
 
-class EmbeddingIndex(dg.AssetsDefinition):
+class EmbeddingIndex(DeferredInputsAsset):
     """The asset of an embedding index, which can be searched: what `tbl.add_embedding_index` gives.
 
     Example:

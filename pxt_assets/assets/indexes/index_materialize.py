@@ -14,7 +14,7 @@ from pxt_assets.assets.columns.materialize import PartitionsFailedError
 from pxt_assets.assets.indexes.index_asset_spec import ALL_ROWS_INDEXED, IndexAssetSpec
 from pxt_assets.assets.page.index_metadata import IndexPage, index_metadata, index_page, write_summary
 from pxt_assets.assets.step.events import already_logged_result, log_materialization
-from pxt_assets.assets.step.upstream_rows import step_partitions, upstream_rows
+from pxt_assets.assets.step.upstream_rows import UpstreamRows, step_partitions
 from pxt_assets.compute.claims.claim import hold_claim
 from pxt_assets.compute.partition.inputs import Inputs
 from pxt_assets.errors import PartitionError, RunError
@@ -47,7 +47,7 @@ class _WrittenPartition:
 
 
 class IndexMaterialization:
-    """One step of an index; `input_values` are the inputs, as Dagster's IO managers gave them."""
+    """One step of an index; `input_values` are given by whoever calls it directly, as tests do."""
 
     def __init__(
         self, spec: IndexAssetSpec, context: dg.AssetExecutionContext, input_values: Mapping[str, Any]
@@ -55,10 +55,10 @@ class IndexMaterialization:
         self._spec = spec
         self._index = spec.index
         self._context = context
-        self._input_values = input_values
         self._store: ColumnStore = getattr(context.resources, spec.resources.columns)
         self._indexes: EmbeddingIndexes = getattr(context.resources, spec.resources.indexes)
         self._partition_keys = step_partitions(context)
+        self._upstream = UpstreamRows(context, spec.inputs, self._partition_keys, input_values)
         self._written: dict[str | None, _WrittenPartition] = {}
         self._failures: dict[str | None, PartitionError] = {}
         self._stored: StoredIndex | None = None
@@ -69,6 +69,7 @@ class IndexMaterialization:
         try:
             error: RunError | None = None
             try:
+                self._upstream.check()
                 run_to_end(self._write())
             except RunError as e:  # record what was written before; after an interrupt the next run does
                 error = e
@@ -90,7 +91,7 @@ class IndexMaterialization:
             started = time.monotonic()
             label = self._label(partition)
             try:
-                rows, inputs, kept = self._open_rows(partition, label)
+                rows, inputs, kept = await run_in_thread(self._open_rows, partition, label)
                 async with hold_claim(self._store.file(self._index.key, partition), self._context.run.run_id):
                     with inputs.hold_snapshot():
                         await run_in_thread(inputs.check)
@@ -107,10 +108,7 @@ class IndexMaterialization:
     def _open_rows(self, partition: str | None, label: str) -> tuple[IndexRows, Inputs, Sequence[ColumnRef]]:
         """The partition's rows, its inputs, and the columns that the index keeps."""
         index = self._index
-        rows = {
-            asset: upstream_rows(self._context, asset, self._input_values[name], partition)
-            for name, asset in self._spec.inputs.items()
-        }
+        rows = self._upstream.of(partition)
         kept = self._kept_columns(rows)
         vectors = index.vectors
         errors = f"{vectors._column}_errortype"

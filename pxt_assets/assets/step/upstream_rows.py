@@ -1,19 +1,19 @@
-"""The partitions of a step, and the upstream rows of each, out of the inputs that Dagster loaded for the whole run."""
+"""The partitions of a step, and the upstream rows of each, loaded when they are needed."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from threading import Lock
 from typing import Any
 
 import dagster as dg
-from dagster._core.definitions.partitions.context import partition_loading_context
-from dagster._core.definitions.partitions.utils import infer_partition_mapping
 
+from pxt_assets.assets.step.upstream_input import Partition, UpstreamInput
 from pxt_assets.errors import PartitionError, SourceError
-from pxt_assets.storage.rows import Rows, concat_rows, rows_of
+from pxt_assets.storage.rows import Rows, rows_of
 
 
-def step_partitions(context: dg.AssetExecutionContext) -> list[str | None]:
+def step_partitions(context: dg.AssetExecutionContext) -> list[Partition]:
     """The partitions that the step materializes; [None] for an asset without partitions.
 
     A run of partitions may include assets without any.
@@ -24,56 +24,56 @@ def step_partitions(context: dg.AssetExecutionContext) -> list[str | None]:
     )
 
 
-def upstream_rows(
-    context: dg.AssetExecutionContext, asset: dg.AssetKey, loaded: Any, partition: str | None
-) -> Rows:
-    """The rows of an input that belong to one partition of the asset that is being computed.
+class UpstreamRows:
+    """The rows that each partition of a step reads, of each of its inputs.
 
-    `loaded` is what the upstream's IO manager gave for the run: a mapping of partition keys to rows that are not read yet
-    (ColumnStore), a dict of partition keys to values (other IO managers, for several partitions), or a value. Raises
-    PartitionError for a value that is no table, and for a partition that is not there.
+    `inputs` are the assets by input name. `given` holds values in place of what IO managers load, by input name: those
+    of a step that is called directly.
     """
-    keys = upstream_partitions(context, asset, partition)
-    try:
-        if keys is None:
-            value = loaded[None] if isinstance(loaded, Mapping) and set(loaded) == {None} else loaded
-            return rows_of(value)
-        if isinstance(loaded, Mapping) and (len(keys) != 1 or keys[0] in loaded):
-            absent = [key for key in keys if key not in loaded]
-            if absent:
-                msg = f"its IO manager gave no partition {absent[0]!r}; materialize it first"
+
+    def __init__(
+        self,
+        context: dg.AssetExecutionContext,
+        inputs: Mapping[str, dg.AssetKey],
+        partitions: Sequence[Partition],
+        given: Mapping[str, Any],
+    ) -> None:
+        self._assets = inputs
+        self._partitions = partitions
+        self._given = given
+        self._inputs = {
+            name: UpstreamInput(context.get_step_execution_context(), name, partitions)
+            for name in inputs
+            if name not in given
+        }
+        self._lock = Lock()  # IO managers need not stand several threads
+
+    def check(self) -> None:
+        """Loads what tells whether IO managers know partitions apart. Raises RunError for one that does not."""
+        for upstream in self._inputs.values():
+            upstream.check()
+
+    def of(self, partition: Partition) -> dict[dg.AssetKey, Rows]:
+        """The rows of one partition, by asset, those of the first input first.
+
+        Raises PartitionError for a partition that is not stored or cannot be loaded, and for a value that is no table.
+        """
+        with self._lock:
+            return {
+                asset: self._inputs[name].rows(partition)
+                if name in self._inputs
+                else self._given_rows(asset, self._given[name], partition)
+                for name, asset in self._assets.items()
+            }
+
+    def _given_rows(self, asset: dg.AssetKey, value: Any, partition: Partition) -> Rows:
+        try:
+            if isinstance(value, Mapping) and partition in value:
+                return rows_of(value[partition])
+            if len(self._partitions) > 1:
+                msg = f"got {type(value).__name__} for {len(self._partitions)} partitions, allowed: a dict of tables by partition key"
                 raise SourceError(msg)
-            return concat_rows([rows_of(loaded[key]) for key in keys])
-        return rows_of(loaded)
-    except SourceError as e:
-        which = f"[{keys[0]}]" if keys and len(keys) == 1 else ""
-        msg = f"the input {asset.to_user_string()}{which}: {e}"
-        raise PartitionError(msg) from e
-
-
-def upstream_partitions(
-    context: dg.AssetExecutionContext, asset: dg.AssetKey, partition: str | None
-) -> Sequence[str] | None:
-    """The upstream's partitions that one partition of the asset reads, in order; None if the upstream has none."""
-    layer = context.job_def.asset_layer
-    theirs = layer.get(asset).partitions_def if layer.has(asset) else None
-    if theirs is None:
-        return None
-    ours = context.assets_def.partitions_def
-    if (
-        partition is not None
-        and ours == theirs
-        and context.assets_def.get_partition_mapping_for_dep(asset) is None
-    ):
-        return [partition]
-    mapping = infer_partition_mapping(context.assets_def.get_partition_mapping_for_dep(asset), ours, theirs)
-    with partition_loading_context(dynamic_partitions_store=context.instance):
-        subset = None
-        if ours is not None and partition is not None:
-            subset = ours.empty_subset().with_partition_keys([partition])
-        mapped = mapping.get_upstream_mapped_partitions_result_for_partitions(subset, ours, theirs)
-        keys = mapped.partitions_subset.get_partition_keys()
-        if isinstance(theirs, dg.TimeWindowPartitionsDefinition):
-            return list(keys)  # these are in order; all keys may be tens of thousands
-        wanted = set(keys)
-        return [key for key in theirs.get_partition_keys() if key in wanted]
+            return rows_of(value)
+        except SourceError as e:
+            msg = f"the input {asset.to_user_string()}: {e}"
+            raise PartitionError(msg) from e

@@ -1,0 +1,32 @@
+"""Assets whose step loads its inputs by itself: each partition when it is computed, not all before the first."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import dagster as dg
+from dagster._utils.warnings import disable_dagster_warnings
+
+
+class DeferredInputsAsset(dg.AssetsDefinition):
+    """An asset to whose step Dagster gives the IO managers of its inputs, but no values: see `UpstreamRows`.
+
+    To Dagster the inputs are of the type Nothing. Called directly, as tests do, it takes values for them.
+    """
+
+    def __init__(self, **attributes: Any) -> None:
+        with disable_dagster_warnings():  # that parts of it are beta: there is nothing for a user to decide
+            super().__init__(**_with_input_type(attributes, dg.Nothing))
+
+    def __call__(self, *args: object, **kwargs: object) -> object:
+        attributes = _with_input_type(self.get_attributes_dict(), Any)
+        with disable_dagster_warnings():
+            asset = dg.AssetsDefinition(**attributes)
+        return asset(*args, **kwargs)
+
+
+def _with_input_type(attributes: dict[str, Any], input_type: Any) -> dict[str, Any]:
+    """The attributes of an asset, with inputs of that type."""
+    op: dg.OpDefinition = attributes["node_def"]
+    inputs = {name: dg.In(input_type) for name in op.input_dict}
+    return attributes | {"node_def": op.with_replaced_properties(op.name, ins=inputs)}
