@@ -43,7 +43,7 @@ def upstream_rows(
             if absent:
                 msg = f"its IO manager gave no partition {absent[0]!r}; materialize it first"
                 raise SourceError(msg)
-            return concat_rows([rows_of(loaded[key]) for key in keys])
+            return concat_rows([rows_of(loaded[key]) for key in keys], keys)
         return rows_of(loaded)
     except SourceError as e:
         which = f"[{keys[0]}]" if keys and len(keys) == 1 else ""
