@@ -10,16 +10,16 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from pxt_assets.compute.partition.inputs import Inputs
 from pxt_assets.compute.partition.keys import value_digests
 from pxt_assets.errors import PartitionError
-from pxt_assets.index.kept_columns import as_stored, is_keepable_name, is_keepable_type, stored_type
+from pxt_assets.index.kept_columns import as_stored, is_keepable_type, stored_type
 from pxt_assets.index.spec import (
     DIGEST,
-    INTERNAL,
     PARTITION,
     POSITION,
-    RESULT_COLUMNS,
     ROW,
+    TAKEN_NAMES_TEXT,
     VECTOR,
     IndexSpec,
+    is_free_name,
 )
 from pxt_assets.index.stored_index import ContentVersion, RowDigests, cast_batch
 from pxt_assets.values.digest import DIGEST_BYTES, digest
@@ -209,11 +209,11 @@ class IndexRows:
             if ref._column not in schema.names:
                 continue
             kind = schema.field(ref._column).type
-            if not (is_keepable_type(kind) and is_keepable_name(ref._column)):
+            if not (is_keepable_type(kind) and is_free_name(ref._column)):
                 msg = (
                     f"{self._label}: the index is to keep the column {ref._column!r} ({kind}), allowed: texts, numbers, dates, "
-                    f"booleans and Json, of names other than {', '.join([*RESULT_COLUMNS, *INTERNAL])} and without dots; leave "
-                    "it out of columns=[...], or add a column that can be kept"
+                    f"booleans, UUIDs and Json, of names other than {TAKEN_NAMES_TEXT}; leave it out of columns=[...], or add a "
+                    "column that can be kept"
                 )
                 raise PartitionError(msg)
 

@@ -7,9 +7,8 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from pxt_assets.errors import SearchError, did_you_mean
-from pxt_assets.index.kept_columns import is_keepable_name
 from pxt_assets.index.lance import lance_error_message, sql_in
-from pxt_assets.index.spec import PARTITION, RESULT_COLUMNS, ROW, VECTOR, IndexSpec, Metric
+from pxt_assets.index.spec import PARTITION, ROW, TAKEN_NAMES_TEXT, VECTOR, IndexSpec, Metric, is_free_name
 from pxt_assets.index.stored_index import StoredIndex
 from pxt_assets.index.vector_index import DISTANCES, VectorIndex, approximate_search, vector_index
 
@@ -172,11 +171,8 @@ def _result_columns(stored: StoredIndex, schema: pa.Schema, search: Search) -> l
         if name not in kept and name not in spec.key_columns:
             near = did_you_mean(name, kept)
             todo = "to have it kept, name it in add_embedding_index(columns=[...])"
-            if not is_keepable_name(name):
-                todo = (
-                    f"it cannot keep columns named {', '.join(RESULT_COLUMNS)}, which results have another use for, or with "
-                    "dots: rename it upstream"
-                )
+            if not is_free_name(name):
+                todo = f"it cannot keep columns named {TAKEN_NAMES_TEXT}: rename it upstream"
             msg = (
                 f"{spec.label}: the column {name!r} is not kept by the index, which has "
                 f"{', '.join([*spec.key_columns, *kept])}{near}; {todo}"

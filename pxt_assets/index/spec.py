@@ -23,6 +23,20 @@ POSITION = "row"
 """The key of a table without one: the row's position, counted from 0."""
 RESULT_COLUMNS = ("query", "partition_key", "score")
 """The columns of results beside keys and kept columns."""
+LANCE_COLUMNS = (
+    "_distance",
+    "_rowid",
+    "_rowaddr",
+    "_rowoffset",
+    "_row_created_at_version",
+    "_row_last_updated_at_version",
+    "query_index",
+)
+"""The names that LanceDB 0.40 has another use for, found by trying."""
+TAKEN_NAMES = (*INTERNAL, *RESULT_COLUMNS, *LANCE_COLUMNS)
+"""The names that no key and no kept column of an index can have."""
+TAKEN_NAMES_TEXT = f"{', '.join(TAKEN_NAMES)}, *, an empty one, or one with a dot, a backtick or a null character"
+"""The same, and the other names that LanceDB cannot read back, for messages."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -72,9 +86,11 @@ def check_metric(metric: object, where: str) -> None:
 def check_names(row_key: tuple[str, ...], where: str) -> None:
     """Raises DefinitionError, which begins with `where`, for key columns that an index cannot hold."""
     for name in row_key:
-        if name in (*INTERNAL, *RESULT_COLUMNS) or {*".`"} & {*name}:
-            msg = (
-                f"{where}: the key column {name!r} has a name that an index has another use for "
-                f"({', '.join((*INTERNAL, *RESULT_COLUMNS))}, or one with a dot or a backtick); rename it upstream"
-            )
+        if not is_free_name(name):
+            msg = f"{where}: the key column {name!r} has a name that an index cannot have ({TAKEN_NAMES_TEXT}); rename it upstream"
             raise DefinitionError(msg)
+
+
+def is_free_name(name: str) -> bool:
+    """Whether an index can have a key or kept column of that name beside its own columns."""
+    return name not in (*TAKEN_NAMES, "*", "") and not {*".`\0"} & {*name}

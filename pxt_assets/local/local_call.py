@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import inspect
 import json
+import uuid
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from concurrent.futures import Executor
 from contextlib import suppress
@@ -108,6 +109,8 @@ def leaf_form(value: Any) -> Any:
         return {"$media": value.digest}
     if isinstance(value, bytes):
         return {"$bytes": digest(value).hex()}
+    if isinstance(value, uuid.UUID):  # stored cells have it so
+        return {"$value": repr(value)}
     try:
         dumps(value)
     except (TypeError, ValueError):  # such as NaN, and durations

@@ -7,16 +7,20 @@ import re
 import typing
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
+from urllib.parse import unquote
 
 import dagster as dg
 from pydantic import ConfigDict, Field
 
 from pxt_assets.errors import CellError, SourceError
+from pxt_assets.storage.common_schema import common_schema
 from pxt_assets.storage.contents import ContentsDigest
 from pxt_assets.storage.layout import earlier_layout, sidecar_of, stored_file
 from pxt_assets.storage.parquet import ParquetFile
 from pxt_assets.storage.rows import concat_rows, rows_of
+from pxt_assets.storage.stored_schema import stored_schema
 from pxt_assets.values.conversion import to_user_values
+from pxt_assets.values.plain_types import plain_batch, without_nested_views
 from pxt_assets.values.types import schema_entries
 
 if TYPE_CHECKING:
@@ -152,14 +156,17 @@ class ColumnStore(dg.ConfigurableIOManager):
         contents = ContentsDigest()
         try:
             if isinstance(table, pa.RecordBatchReader):
-                return file, file.write(table.schema, contents.pass_through(table), {}), contents
+                schema = stored_schema(table.schema)
+                read = contents.pass_through(plain_batch(batch) for batch in table)
+                return file, file.write(schema, read, {}), contents
             rows = rows_of(table)
+            schema = stored_schema(rows.schema)
         except SourceError as e:
             where = f"{key.to_user_string()}{f'[{partition_key}]' if partition_key else ''}"
             msg = f"{where}: {e}"
             raise SourceError(msg) from e
         batches = contents.pass_through(rows.batches(rows.schema.names, _ROW_GROUP_ROWS))
-        return file, file.write(rows.schema, batches, {}), contents
+        return file, file.write(schema, batches, {}), contents
 
     def load_input(self, context: dg.InputContext) -> object:
         """Loads a table as what the parameter is annotated with."""
@@ -231,7 +238,7 @@ def load_as(python_type: object, files: Sequence[ParquetFile]) -> object:
 
 
 def _table(files: Sequence[ParquetFile]) -> pa.Table:
-    rows = concat_rows([file.rows() for file in files])
+    rows = concat_rows([file.rows() for file in files], _partition_names(files))
     return rows.table(rows.schema.names)
 
 
@@ -239,8 +246,14 @@ def _dataset(files: Sequence[ParquetFile]) -> ds.Dataset:
     import pyarrow.dataset as ds
 
     paths = [file.path for file in files]
-    schema = concat_rows([file.rows() for file in files]).schema
+    nonempty = [file for file in files if file.num_rows] or files
+    schemas = [file.schema for file in nonempty]
+    schema = common_schema(schemas, _partition_names(nonempty)).for_datasets(schemas)
     return ds.dataset([path.path for path in paths], schema, format="parquet", filesystem=paths[0].fs)
+
+
+def _partition_names(files: Sequence[ParquetFile]) -> list[str]:
+    return [unquote(file.path.stem) for file in files]
 
 
 def to_pandas(table: pa.Table) -> pd.DataFrame:
@@ -249,7 +262,12 @@ def to_pandas(table: pa.Table) -> pd.DataFrame:
 
     values_of = {i: _user_values(table, i) for i in range(table.num_columns)}
     converted = {i: values for i, values in values_of.items() if values is not None}
-    frame: pd.DataFrame = table.drop_columns([table.column_names[i] for i in converted]).to_pandas()
+    plain = table.drop_columns([table.column_names[i] for i in converted])
+    for i, field in enumerate(plain.schema):
+        kind = without_nested_views(field.type)
+        if kind != field.type:
+            plain = plain.set_column(i, field.with_type(kind), plain.column(i).cast(kind))
+    frame: pd.DataFrame = plain.to_pandas()
     for i, values in converted.items():
         frame.insert(i, table.column_names[i], pd.Series(values, dtype=object, index=frame.index))
     return frame

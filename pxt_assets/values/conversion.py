@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from pxt_assets.errors import CellError
 from pxt_assets.values.json_text import dumps, replace_surrogates
 from pxt_assets.values.media import Media, ReadOptions, is_image, media_of, open_image
+from pxt_assets.values.plain_types import lacking_in_parquet
 from pxt_assets.values.sniff import IMAGE_FORMATS
 from pxt_assets.values.types import (
     Array,
@@ -66,6 +67,15 @@ def back_to_arrow(values: Sequence[Any], arrow_type: pa.DataType) -> pa.Array:
     if is_json(arrow_type):
         return to_arrow(values, Json)
     return pa.array([_arrow_form(v) for v in values], arrow_type)
+
+
+def copied_type(arrow_type: pa.DataType) -> pa.DataType:
+    """The type of a column that copies values as `to_python` returned them, where they come from a column of this type."""
+    import pyarrow as pa
+
+    if is_json(arrow_type) or lacking_in_parquet(arrow_type) is not None or _holds_extensions(arrow_type):
+        return Json.arrow()
+    return pa.string() if _is_period(arrow_type) else arrow_type
 
 
 def _arrow_form(value: Any) -> Any:
@@ -137,13 +147,29 @@ def to_user_values(column: pa.ChunkedArray | pa.Array, field: pa.Field) -> list[
     Arrow's own conversion is enough. Raises CellError for text that is not JSON.
     """
     declared = media_type(field)
-    if declared is None and _converter(field.type) is None:
-        return None
+    if declared is None and (_is_period(field.type) or _converter(field.type) is None):
+        return column.to_pylist() if _holds_uuids(field.type) else None
     values = to_python(column, declared)
     if declared is not None and any(isinstance(value, CellError) for value in values):
         stored = column.to_pylist()
         values = [s if isinstance(v, CellError) else v for v, s in zip(values, stored, strict=True)]
     return [_user_value(value) for value in values]
+
+
+def _holds_extensions(arrow_type: pa.DataType) -> bool:
+    """Whether lists or objects hold values of an extension type, which Arrow cannot make of Python values."""
+    import pyarrow as pa
+
+    inner = [arrow_type.field(i).type for i in range(arrow_type.num_fields)]
+    return any(isinstance(kind, pa.BaseExtensionType) or _holds_extensions(kind) for kind in inner)
+
+
+def _holds_uuids(arrow_type: pa.DataType) -> bool:
+    """Whether lists or objects hold UUIDs, which Arrow gives to pandas as bytes."""
+    import pyarrow as pa
+
+    inner = [arrow_type.field(i).type for i in range(arrow_type.num_fields)]
+    return any(kind == pa.uuid() or _holds_uuids(kind) for kind in inner)
 
 
 def _user_value(value: Any) -> Any:
@@ -184,6 +210,8 @@ def _converter(arrow_type: pa.DataType) -> Callable[[Any], Any] | None:
         return partial(_media_or_error, declared=None)
     if is_json(arrow_type):
         return _parse_json
+    if _is_period(arrow_type):
+        return partial(_period_text, freq=arrow_type.freq)
     if pa.types.is_struct(arrow_type):
         inner = {f.name: _converter(f.type) for f in arrow_type}
         if arrow_type == ImageData.arrow():
@@ -194,6 +222,17 @@ def _converter(arrow_type: pa.DataType) -> Callable[[Any], Any] | None:
         convert = _converter(arrow_type.value_type)
         return None if convert is None else partial(_convert_list, convert)
     return None
+
+
+def _is_period(arrow_type: pa.DataType) -> bool:
+    """Whether a type is that of pandas' periods, such as months, which Arrow gives as their numbers."""
+    return getattr(arrow_type, "extension_name", None) == "pandas.period"
+
+
+def _period_text(ordinal: int, freq: str) -> str:
+    import pandas as pd
+
+    return str(pd.Period(ordinal=ordinal, freq=freq))
 
 
 def _convert_struct(converters: Mapping[str, Callable[[Any], Any]], value: Mapping[str, Any]) -> Any:

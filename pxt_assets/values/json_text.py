@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime
 import decimal
 import json
+import uuid
 from collections.abc import Callable
 from functools import cache
 from typing import Any
@@ -16,7 +17,7 @@ Media = Any
 def dumps(value: object, media: Callable[[Media], object] | None = None) -> str:
     """Compact JSON text of a value, keys in their order, text unescaped: the form that is stored and sent.
 
-    Dates and times become ISO 8601 text, decimals their digits, images and sounds what `media` returns. Raises TypeError or ValueError for what JSON cannot hold (bytes, NaN).
+    Dates and times become ISO 8601 text, decimals their digits, UUIDs their text, images and sounds what `media` returns. Raises TypeError or ValueError for what JSON cannot hold (bytes, NaN).
     """
     return (_encoder if media is None else _media_encoder(media)).encode(value)
 
@@ -32,7 +33,7 @@ def canonical_json(value: object, media: Callable[[Media], object] | None = None
 def _default(value: object) -> object:
     if isinstance(value, datetime.date | datetime.time):
         return value.isoformat()
-    if isinstance(value, decimal.Decimal):
+    if isinstance(value, decimal.Decimal | uuid.UUID):
         return str(value)
     if hasattr(value, "tolist"):  # numpy scalars and arrays
         return value.tolist()

@@ -76,6 +76,9 @@ class KnownColumns:
             **dict.fromkeys(self._schema, "a column of the upstream asset, declared in schema="),
             **dict.fromkeys(self._row_key, "a key column"),
         }
+        for of_errors in (f"{name}_errortype", f"{name}_errormsg"):
+            if of_errors in self._row_key:
+                conflicts[name] = f"a column whose errors would be in {of_errors!r}, the name of a key column"
         return conflicts.get(name)
 
     def only_text_column(self) -> ColumnRef:

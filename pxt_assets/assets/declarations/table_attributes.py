@@ -96,6 +96,9 @@ def key_columns(key: str | Sequence[str] | None) -> tuple[str, ...]:
     if not all(isinstance(n, str) and n for n in names) or len(set(names)) != len(names):
         msg = f"got key={key!r}, allowed: a column name, or several different ones"
         raise DefinitionError(msg)
+    if "_digest" in names:
+        msg = f"got key={key!r}: a computed column's file has another use for the name '_digest'; rename the key column upstream"
+        raise DefinitionError(msg)
     return names
 
 

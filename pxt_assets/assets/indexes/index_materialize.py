@@ -20,9 +20,10 @@ from pxt_assets.compute.partition.inputs import Inputs
 from pxt_assets.errors import PartitionError, RunError
 from pxt_assets.expressions.expr import ColumnRef
 from pxt_assets.index.embedding_indexes import remember_last_used
-from pxt_assets.index.kept_columns import is_keepable_name, is_plain_type
+from pxt_assets.index.kept_columns import is_plain_type
 from pxt_assets.index.lance import lance_error_message, lance_errors_as
 from pxt_assets.index.partition_rows import IndexRows
+from pxt_assets.index.spec import is_free_name
 from pxt_assets.index.vector_index import VectorIndex, maintain_vector_index, vector_index
 from pxt_assets.index.write import PartitionUpdate, write_partition
 from pxt_assets.local.threads import run_in_thread
@@ -127,7 +128,7 @@ class IndexMaterialization:
         return [
             ColumnRef(index.table, index.table, field.name)
             for field in schema
-            if is_plain_type(field.type) and is_keepable_name(field.name) and field.name not in left_out
+            if is_plain_type(field.type) and is_free_name(field.name) and field.name not in left_out
         ]
 
     def _record_all(self) -> Result | None:

@@ -114,7 +114,7 @@ class UpstreamInput:
                     raise
         parts = [self._rows_of_one(partition, (key,)) for key in keys]
         with self._as_partition_error(keys):
-            return concat_rows(parts)
+            return concat_rows(parts, keys)
 
     def _takes_range(self, keys: tuple[str, ...]) -> bool:
         """Whether to ask for several partitions at once: a database need not be asked thousands of times."""
@@ -198,7 +198,7 @@ def _loaded_types() -> Iterator[Any]:
 def _rows_of_several(value: Any, keys: Sequence[str]) -> Rows:
     """The rows of several partitions that belong to one of the step's: of a dict by partition, or of one table."""
     if isinstance(value, Mapping):
-        return concat_rows([rows_of(table) for table in _of_partitions(value, keys)])
+        return concat_rows([rows_of(table) for table in _of_partitions(value, keys)], keys)
     return rows_of(value)
 
 

@@ -19,14 +19,12 @@ from pxt_assets.compute.partition.plan import cell_digest
 from pxt_assets.errors import CellError
 from pxt_assets.storage.batches import split_by_bytes
 from pxt_assets.storage.contents import ContentsDigest
-from pxt_assets.values.conversion import back_to_arrow, to_arrow
+from pxt_assets.values.conversion import back_to_arrow, copied_type, to_arrow
 from pxt_assets.values.digest import DIGEST_BYTES
 from pxt_assets.values.types import (
     Array,
-    Json,
     String,
     has_media,
-    is_json,
     is_media,
     media_field,
     variable_length_type,
@@ -195,8 +193,7 @@ def _source_type(column: Column) -> pa.DataType:
 
     ref = column.plan.columns[0]
     schema = column.inputs.rows[ref._asset].schema
-    source = schema.field(ref._column).type if ref._column in schema.names else pa.null()
-    return Json.arrow() if is_json(source) else source
+    return copied_type(schema.field(ref._column).type) if ref._column in schema.names else pa.null()
 
 
 def assemble(
