@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import hashlib
+import re
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal, get_args
 
@@ -44,6 +46,8 @@ class IndexSpec:
     columns: tuple[ColumnRef, ...] | None = None
     """The columns that are kept for filters and results; None for all plain columns of the upstream asset."""
     partitioned: bool = False
+    copies: list[IndexSpec] = field(default_factory=list, repr=False)
+    """The same index under other keys, which loaded definitions gave it."""
 
     @property
     def key_columns(self) -> tuple[str, ...]:
@@ -55,6 +59,20 @@ class IndexSpec:
         """16 hexadecimal digits that change with the space, metric or key: rows of one identity are searched together."""
         text = repr((self.space, self.metric, self.key_columns))
         return hashlib.blake2b(text.encode("utf-8", "surrogatepass"), digest_size=8).hexdigest()
+
+    @property
+    def folder(self) -> Sequence[str]:
+        """The parts of the name of the database that holds it: those of its table's key."""
+        return self.key.path[:-1]
+
+    @property
+    def stored_name(self) -> str:
+        """Its name in that database: the last part of its key, a digest in place of what LanceDB has no letters for."""
+        last = self.key.path[-1]
+        plain = re.sub(r"[^A-Za-z0-9_]", "_", last)
+        return (
+            plain if plain == last else f"{plain}_{hashlib.blake2b(last.encode(), digest_size=4).hexdigest()}"
+        )
 
     @property
     def label(self) -> str:

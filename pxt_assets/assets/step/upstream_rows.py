@@ -9,6 +9,7 @@ import dagster as dg
 from dagster._core.definitions.partitions.context import partition_loading_context
 from dagster._core.definitions.partitions.utils import infer_partition_mapping
 
+from pxt_assets.assets.step.invocation import is_direct
 from pxt_assets.errors import PartitionError, SourceError
 from pxt_assets.storage.rows import Rows, concat_rows, rows_of
 
@@ -55,6 +56,8 @@ def upstream_partitions(
     context: dg.AssetExecutionContext, asset: dg.AssetKey, partition: str | None
 ) -> Sequence[str] | None:
     """The upstream's partitions that one partition of the asset reads, in order; None if the upstream has none."""
+    if is_direct(context):
+        return None if partition is None else [partition]
     layer = context.job_def.asset_layer
     theirs = layer.get(asset).partitions_def if layer.has(asset) else None
     if theirs is None:
