@@ -137,6 +137,12 @@ class ColumnRef(Expr):
     def __repr__(self) -> str:
         return f"{'.'.join(self._table.path)}.{self._column}"
 
+    def of_asset(self, asset: dg.AssetKey) -> ColumnRef:
+        """The same column, in an asset with another key."""
+        return ColumnRef(
+            self._table, asset, self._column, self._type, self._shape, table_indexes=self._table_indexes
+        )
+
     def similarity(
         self,
         query: Any,

@@ -43,20 +43,31 @@ def references(expr: object) -> list[ColumnRef]:
     return list(found.values())
 
 
-def replace_functions(expr: object, change: Callable[[ColumnFunction], ColumnFunction]) -> object:
-    """The same expression with each function replaced by `change(function)`."""
+def replace_functions(
+    expr: object,
+    change: Callable[[ColumnFunction], ColumnFunction],
+    change_column: Callable[[ColumnRef], ColumnRef] = lambda ref: ref,
+) -> object:
+    """The same expression with each function replaced by `change(function)`, each reference by `change_column(ref)`."""
+
+    def replaced(inner: object) -> object:
+        return replace_functions(inner, change, change_column)
+
+    if isinstance(expr, ColumnRef):
+        return change_column(expr)
     if isinstance(expr, Call):
-        arguments = {name: replace_functions(value, change) for name, value in expr._arguments.items()}
-        return Call(change(expr._function), arguments)
+        return Call(
+            change(expr._function), {name: replaced(value) for name, value in expr._arguments.items()}
+        )
     if isinstance(expr, Path):
-        inner = replace_functions(expr._base, change)
+        inner = replaced(expr._base)
         for step in expr._steps:
             inner = Path(inner, step)  # type: ignore[arg-type]
         return inner
     if isinstance(expr, Mapping):
-        return {name: replace_functions(value, change) for name, value in expr.items()}
+        return {name: replaced(value) for name, value in expr.items()}
     if isinstance(expr, list | tuple):
-        return [replace_functions(value, change) for value in expr]
+        return [replaced(value) for value in expr]
     return expr
 
 

@@ -24,16 +24,16 @@ if TYPE_CHECKING:
     from lancedb.db import DBConnection
 
 
-_last_used: dict[dg.AssetKey, EmbeddingIndexes] = {}
+_last_used: dict[dg.AssetKey, tuple[IndexSpec, EmbeddingIndexes]] = {}
 
 
-def remember_last_used(spec: IndexSpec, indexes: EmbeddingIndexes) -> None:
-    """Remembers where this process materialized an index: the default place to search it."""
-    _last_used[spec.key] = indexes
+def remember_last_used(declared: IndexSpec, spec: IndexSpec, indexes: EmbeddingIndexes) -> None:
+    """Remembers where, and under which key, this process materialized an index: the default place to search it."""
+    _last_used[declared.key] = spec, indexes
 
 
-def last_used_indexes(spec: IndexSpec) -> EmbeddingIndexes:
-    """Where this process materialized an index last. Raises SearchError if it did not."""
+def last_used_indexes(spec: IndexSpec) -> tuple[IndexSpec, EmbeddingIndexes]:
+    """Where, and under which key, this process materialized an index last. Raises SearchError if it did not."""
     found = _last_used.get(spec.key)
     if found is None:
         msg = (
@@ -131,9 +131,10 @@ class EmbeddingIndexes(dg.ConfigurableResource[Any]):
         if not isinstance(spec, IndexSpec):
             msg = f"got {type(index).__name__} as an index, allowed: a column that has one, or what add_embedding_index gave"
             raise SearchError(msg)
+        spec = self._stored_copy(spec)
         search = parse_search(spec.label, **options)
         queries = queries_of(query, spec.label)
-        with lance_errors_as(database_uri(self.base_path, spec.table.path), SearchError):
+        with lance_errors_as(database_uri(self.base_path, spec.folder), SearchError):
             try:
                 found = self._search_stored(spec, queries, search)
             except (OSError, RuntimeError, ValueError):
@@ -158,9 +159,20 @@ class EmbeddingIndexes(dg.ConfigurableResource[Any]):
                 vectors = run_to_end(vectors_of(queries.values, spec, self._resolved_openai(), choose))
         return nearest_rows(stored, vectors, search)
 
+    def _stored_copy(self, spec: IndexSpec) -> IndexSpec:
+        """The index under the key by which it is stored here: definitions that were loaded may have given it others."""
+        if not spec.copies:
+            return spec
+        stored = [one for one in (spec, *spec.copies) if table_names(self.database(one), one)]
+        if len(stored) > 1:
+            names = ", ".join(one.label for one in stored)
+            msg = f"{spec.label} is stored as {names}; search one of these: give the index asset that has this key"
+            raise SearchError(msg)
+        return stored[0] if stored else spec
+
     def database(self, spec: IndexSpec) -> DBConnection:
         """The LanceDB database that holds the index. Raises RunError without LanceDB."""
-        uri = database_uri(self.base_path, spec.table.path)
+        uri = database_uri(self.base_path, spec.folder)
         if uri not in self._databases:
             self._databases[uri] = connect(
                 uri, resolve_env_vars(self.storage_options or {}, "EmbeddingIndexes")

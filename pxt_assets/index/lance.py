@@ -57,7 +57,7 @@ def table_name(spec: IndexSpec, *, simulated: bool, empty: bool = False) -> str:
 
     A simulator's vectors have a table of their own, since they cannot be compared with the API's.
     """
-    return f"{spec.name}-{spec.identity}{SIMULATED if simulated else ''}{EMPTY if empty else ''}"
+    return f"{spec.stored_name}-{spec.identity}{SIMULATED if simulated else ''}{EMPTY if empty else ''}"
 
 
 def table_names(database: DBConnection, spec: IndexSpec) -> list[str]:
@@ -69,7 +69,7 @@ def table_names(database: DBConnection, spec: IndexSpec) -> list[str]:
         names += page.tables
         token = page.page_token
         if not token:
-            return [name for name in names if name.partition("-")[0] == spec.name]
+            return [name for name in names if name.partition("-")[0] == spec.stored_name]
 
 
 @contextmanager

@@ -60,6 +60,10 @@ class EmbeddingLookup:
         digest = hashlib.blake2b(asked.encode("utf-8", "surrogatepass"), digest_size=8).hexdigest()
         return f"{self.name}:{digest}:{self._contents}"
 
+    def of_index(self, index: IndexSpec) -> EmbeddingLookup:
+        """The same lookup in another index."""
+        return EmbeddingLookup(index, self._search, self._columns)
+
     def bind_to(self, indexes: EmbeddingIndexes) -> EmbeddingLookup:
         """The function bound to the index as it is stored now. Raises RunError if there is no such index."""
         try:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import hashlib
+import re
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal, get_args
 
@@ -35,7 +37,9 @@ LANCE_COLUMNS = (
 """The names that LanceDB 0.40 has another use for, found by trying."""
 TAKEN_NAMES = (*INTERNAL, *RESULT_COLUMNS, *LANCE_COLUMNS)
 """The names that no key and no kept column of an index can have."""
-TAKEN_NAMES_TEXT = f"{', '.join(TAKEN_NAMES)}, *, an empty one, or one with a dot, a backtick or a null character"
+TAKEN_NAMES_TEXT = (
+    f"{', '.join(TAKEN_NAMES)}, *, an empty one, or one with a dot, a backtick or a null character"
+)
 """The same, and the other names that LanceDB cannot read back, for messages."""
 
 
@@ -58,6 +62,8 @@ class IndexSpec:
     columns: tuple[ColumnRef, ...] | None = None
     """The columns that are kept for filters and results; None for all plain columns of the upstream asset."""
     partitioned: bool = False
+    copies: list[IndexSpec] = field(default_factory=list, repr=False)
+    """The same index under other keys, which loaded definitions gave it."""
 
     @property
     def key_columns(self) -> tuple[str, ...]:
@@ -69,6 +75,20 @@ class IndexSpec:
         """16 hexadecimal digits that change with the space, metric or key: rows of one identity are searched together."""
         text = repr((self.space, self.metric, self.key_columns))
         return hashlib.blake2b(text.encode("utf-8", "surrogatepass"), digest_size=8).hexdigest()
+
+    @property
+    def folder(self) -> Sequence[str]:
+        """The parts of the name of the database that holds it: those of its table's key."""
+        return self.key.path[:-1]
+
+    @property
+    def stored_name(self) -> str:
+        """Its name in that database: the last part of its key, a digest in place of what LanceDB has no letters for."""
+        last = self.key.path[-1]
+        plain = re.sub(r"[^A-Za-z0-9_]", "_", last)
+        return (
+            plain if plain == last else f"{plain}_{hashlib.blake2b(last.encode(), digest_size=4).hexdigest()}"
+        )
 
     @property
     def label(self) -> str:

@@ -134,5 +134,3 @@ def _plain_rows(schema: pa.Schema, num_rows: int, read: Reader) -> Rows:
         return (plain_batch(batch) for batch in read(columns, size))
 
     return Rows(plain_schema(schema), num_rows, read_plain)
-
-

@@ -15,6 +15,15 @@ from pydantic import ConfigDict, Field
 from pxt_assets.errors import CellError, SourceError
 from pxt_assets.storage.common_schema import common_schema
 from pxt_assets.storage.contents import ContentsDigest
+from pxt_assets.storage.context_location import (
+    all_partitions_of,
+    has_op_tag,
+    is_op_output,
+    key_of,
+    partition_keys_of,
+    record_partition,
+    type_of,
+)
 from pxt_assets.storage.layout import earlier_layout, sidecar_of, stored_file
 from pxt_assets.storage.parquet import ParquetFile
 from pxt_assets.storage.rows import concat_rows, rows_of
@@ -98,7 +107,9 @@ class ColumnStore(dg.ConfigurableIOManager):
         from upath import UPath
 
         base = UPath(self.base_path, **resolve_env_vars(self.storage_options or {}))
-        folders = tuple(file_name(part) for part in key.path)
+        folders = tuple(
+            part if i == 0 and is_op_output(key) else file_name(part) for i, part in enumerate(key.path)
+        )
         return stored_file(base, folders, file_name(partition_key or key.path[-1]))
 
     def provenance_of(self, key: dg.AssetKey, partition_key: str | None = None) -> pa.Table:
@@ -125,27 +136,25 @@ class ColumnStore(dg.ConfigurableIOManager):
 
     def handle_output(self, context: dg.OutputContext, obj: object) -> None:
         """Stores a table, one file per partition."""
-        keys: Sequence[str | None] = context.asset_partition_keys if context.has_asset_partitions else [None]
+        asset, keys = key_of(context), partition_keys_of(context)
         if len(keys) > 1:
             tables = obj if isinstance(obj, Mapping) else {}
             if set(tables) != set(keys):
                 msg = (
-                    f"{context.asset_key.to_user_string()}: got {_type_text(obj)} for {len(keys)} partitions, "
+                    f"{asset.to_user_string()}: got {_type_text(obj)} for {len(keys)} partitions, "
                     "allowed: a dict of tables by partition key"
                 )
                 raise SourceError(msg)
         else:
             tables = obj if isinstance(obj, Mapping) and set(obj) == set(keys) else {keys[0]: obj}
-        stored = {key: self._store(context.asset_key, key, tables[key]) for key in keys}
+        stored = {key: self._store(asset, key, tables[key]) for key in keys}
         for key, (file, rows, contents) in stored.items():
             metadata = _file_metadata(file, rows, partitioned=key is not None)
-            if len(keys) == 1:
+            if key is None or len(keys) == 1:
                 context.add_output_metadata(metadata)
                 _set_data_version(context, contents)
             else:
-                context.step_context.add_asset_metadata(  # one event a partition, each with its own figures
-                    asset_key=context.asset_key, partition_key=key, metadata=metadata
-                )
+                record_partition(context, key, metadata)  # one event a partition, each with its own figures
 
     def _store(
         self, key: dg.AssetKey, partition_key: str | None, table: object
@@ -170,12 +179,13 @@ class ColumnStore(dg.ConfigurableIOManager):
 
     def load_input(self, context: dg.InputContext) -> object:
         """Loads a table as what the parameter is annotated with."""
-        upstream = context.asset_key
-        keys: list[str | None] = [*context.asset_partition_keys] if context.has_asset_partitions else [None]
+        upstream = key_of(context)
+        keys = self._stored_partitions(context, upstream) or partition_keys_of(context)
+        python_type = type_of(context)
         if context.definition_metadata.get(PROVENANCE_KEY):
             sidecars = [self._provenance_file(upstream, key) for key in keys]
-            return load_as(context.dagster_type.typing_type, sidecars)
-        lazy = context.op_def is not None and LAZY_TAG in context.op_def.tags
+            return load_as(python_type, sidecars)
+        lazy = has_op_tag(context, LAZY_TAG)
         if lazy and _runs_only_checks(context):
             return {}
         files = {key: self.file(upstream, key) for key in keys}
@@ -186,8 +196,16 @@ class ColumnStore(dg.ConfigurableIOManager):
                 raise SourceError(msg)
         if lazy:
             return {key: file.rows() for key, file in files.items()}
-        python_type = context.dagster_type.typing_type
         return load_as(python_type, [*files.values()])
+
+    def _stored_partitions(self, context: dg.InputContext, key: dg.AssetKey) -> list[str | None]:
+        """All partitions that are stored, in order, for a context that asks for a partitioned asset as a whole."""
+        asked = all_partitions_of(context)
+        folder = None if not asked else self.file(key, asked[0]).path.parent
+        if folder is None or not asked or not folder.exists():
+            return []
+        names = {path.name for path in folder.iterdir()}
+        return [one for one in asked if self.file(key, one).path.name in names]
 
 
 def resolve_env_vars(value: Any, resource: str = "ColumnStore") -> Any:
@@ -207,8 +225,8 @@ def resolve_env_vars(value: Any, resource: str = "ColumnStore") -> Any:
 
 def _set_data_version(context: dg.OutputContext, contents: ContentsDigest) -> None:
     """Sets the data version to the digest of the contents, unless the asset set one: equal rows make nothing stale."""
-    step = context.step_context
-    if not step.has_data_version(context.asset_key):
+    step = context._step_context
+    if step is not None and context.has_asset_key and not step.has_data_version(context.asset_key):
         step.set_data_version(context.asset_key, dg.DataVersion(contents.hexdigest()))
 
 

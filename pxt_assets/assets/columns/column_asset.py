@@ -8,7 +8,10 @@ import dagster as dg
 
 from pxt_assets.assets.columns.column_spec import ColumnConfig, ColumnSpec
 from pxt_assets.assets.declarations.identifiers import identifier
+from pxt_assets.assets.step.asset_keys import run_keys
 from pxt_assets.assets.step.deferred_inputs import DeferredInputsAsset
+from pxt_assets.assets.step.invocation import op_config, with_inputs
+from pxt_assets.assets.step.kept_values import step_store
 from pxt_assets.index.spec import IndexSpec
 from pxt_assets.storage.store import LAZY_TAG
 
@@ -44,13 +47,16 @@ def column_asset(spec: ColumnSpec) -> dg.AssetsDefinition:
         backfill_policy=spec.backfill_policy,
         required_resource_keys=spec.resource_keys,
     )
+    @with_inputs(inputs)
     def column(
         context: dg.AssetExecutionContext, **input_values: Any
     ) -> Iterator[dg.MaterializeResult[Any] | dg.AssetCheckResult]:
         from pxt_assets.assets.columns.materialize import Materialization
 
-        config = ColumnConfig(**context.op_execution_context.op_config)
-        yield from Materialization(spec, context, config, input_values).results()
+        spec_now = spec.with_keys(run_keys(column, context))
+        with step_store(context, spec_now.key, spec.resources.columns) as kept:
+            config = ColumnConfig(**op_config(context))
+            yield from Materialization(spec_now, context, config, input_values, kept).results()
 
     return DeferredInputsAsset(**column.get_attributes_dict())
 

@@ -1,8 +1,10 @@
 """A computed column as it was declared, and its run config."""
 
+from __future__ import annotations
+
 import hashlib
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal, NamedTuple
 
 import dagster as dg
@@ -11,6 +13,7 @@ from pydantic import Field
 from pxt_assets.assets.declarations.checks import Checks
 from pxt_assets.assets.declarations.identifiers import identifier
 from pxt_assets.assets.page.lineage import ColumnNode
+from pxt_assets.assets.step.asset_keys import RunKeys, expression_with_keys
 from pxt_assets.expressions.walk import calls, expression_text, references
 from pxt_assets.index.lookup import lookups
 from pxt_assets.index.spec import IndexSpec
@@ -74,6 +77,23 @@ class ColumnSpec:
     attributes: Mapping[str, Any] = field(default_factory=dict)
     """Further attributes of the asset: owners, tags, group_name, ..."""
     resources: ResourceKeys = field(default_factory=ResourceKeys)
+    declared: ColumnSpec | None = None
+    """The column as it was declared, where assets have other keys in a run."""
+    run_keys: RunKeys = field(default_factory=dict)
+    """These keys, by the declared ones."""
+
+    def with_keys(self, keys: RunKeys) -> ColumnSpec:
+        """The same column in a run in which assets have other keys; it has the same inputs and code version."""
+        if not keys:
+            return self
+        return replace(
+            self,
+            key=keys.get(self.key, self.key),
+            table=keys.get(self.table, self.table),
+            expr=expression_with_keys(self.expr, keys),
+            declared=self,
+            run_keys=keys,
+        )
 
     @property
     def inputs(self) -> dict[str, dg.AssetKey]:
@@ -81,6 +101,9 @@ class ColumnSpec:
 
         A column that reads computed columns alone depends on these alone: they hold the keys too.
         """
+        if self.declared is not None:
+            inputs = self.declared.inputs
+            return {name: self.run_keys.get(asset, asset) for name, asset in inputs.items()}
         assets = list(dict.fromkeys(ref._asset for ref in references(self.expr))) or [self.table]
         if self.table in assets:
             assets = [self.table, *(a for a in assets if a != self.table)]
@@ -99,7 +122,7 @@ class ColumnSpec:
     @property
     def resource_keys(self) -> set[str]:
         """The keys of the resources that it needs."""
-        keys = {self.resources.columns}
+        keys: set[str] = set()  # its ColumnStore is its IO manager, which Dagster provides anyway
         if self.calls_api:
             keys.add(self.resources.openai)
         if self.indexes:
@@ -109,5 +132,7 @@ class ColumnSpec:
     @property
     def code_version(self) -> str:
         """Changes with what the column computes, not with how it is described, throttled or scheduled."""
+        if self.declared is not None:
+            return self.declared.code_version
         text = f"{expression_text(self.expr)}\n{sorted(self.row_key)}"
         return hashlib.blake2b(text.encode("utf-8", "surrogatepass"), digest_size=8).hexdigest()

@@ -29,6 +29,14 @@ from pxt_assets.assets.page.metadata import (
     unfinished_metadata,
 )
 from pxt_assets.assets.step.events import already_logged_result, log_materialization
+from pxt_assets.assets.step.failed_partitions import PartitionsFailedError
+from pxt_assets.assets.step.invocation import is_direct, run_id, selected_assets, selected_checks
+from pxt_assets.assets.step.kept_values import (
+    StepStore,
+    is_value_asked,
+    keep_value_for_result,
+    stored_value,
+)
 from pxt_assets.assets.step.upstream_rows import UpstreamRows, step_partitions
 from pxt_assets.compute.asking.progress import Progress
 from pxt_assets.compute.asking.run_state import RunState
@@ -45,9 +53,6 @@ from pxt_assets.values.media import ReadOptions
 
 if TYPE_CHECKING:
     from pxt_assets.api.openai_resource import OpenAIResource
-    from pxt_assets.storage.store import ColumnStore
-
-_MAX_PARTITIONS_NAMED = 3
 
 T = TypeVar("T")
 Result = dg.MaterializeResult[Any] | dg.AssetCheckResult
@@ -62,11 +67,12 @@ class Materialization:
         context: dg.AssetExecutionContext,
         config: ColumnConfig,
         input_values: Mapping[str, Any],
+        kept: StepStore,
     ) -> None:
         self._spec = spec
         self._context = context
         self._config = config
-        self._store: ColumnStore = getattr(context.resources, spec.resources.columns)
+        self._store, self._is_temporary = kept
         self._resource: OpenAIResource | None = (
             getattr(context.resources, spec.resources.openai) if spec.calls_api else None
         )
@@ -83,7 +89,10 @@ class Materialization:
 
     def results(self) -> Iterator[Result]:
         """The results that the step yields. Raises dg.Failure."""
-        if self._spec.key not in self._context.selected_asset_keys:
+        if self._spec.key not in selected_assets(self._context):
+            if not self._checks:  # a green run that computes nothing would say that all is well
+                msg = f"the run selected neither {self._spec.key.to_user_string()} nor any of its checks"
+                raise dg.Failure(msg, allow_retries=False)
             yield from self._stored_check_results()
         elif self._config.dry_run:
             self._log_estimates()
@@ -103,7 +112,7 @@ class Materialization:
 
     @cached_property
     def _checks(self) -> list[str]:
-        return [key.name for key in self._context.selected_asset_check_keys]
+        return selected_checks(self._context)
 
     def _materialize(self) -> Iterator[Result]:
         spec = self._spec
@@ -124,18 +133,34 @@ class Materialization:
             raise
         if self._config.limit is not None:
             return
-        if self._unrecorded_metadata is None:
-            self._observe_summary()
-            yield already_logged_result(spec.key)
-        else:
-            (partition,) = self._partition_keys
-            self._context.add_asset_metadata(
-                self._unrecorded_metadata, asset_key=spec.key, partition_key=partition
-            )
-            data_version = dg.DataVersion(self._outcomes[partition].data_version)
-            yield dg.MaterializeResult(asset_key=spec.key, data_version=data_version)
+        yield from self._result()
         yield from spec.checks.results(spec.key, self._checks, self._in_partition_order(self._findings))
         yield from self._cost_check_results()
+
+    def _result(self) -> Iterator[Result]:
+        """The result of the asset, with its value where nothing else keeps that."""
+        spec, context = self._spec, self._context
+        if self._unrecorded_metadata is None:
+            self._observe_summary()
+            result = already_logged_result(spec.key)
+        else:
+            (partition,) = self._partition_keys
+            data_version = dg.DataVersion(self._outcomes[partition].data_version)
+            result = dg.MaterializeResult(asset_key=spec.key, data_version=data_version)
+            if is_direct(context):
+                result = result._replace(metadata=self._unrecorded_metadata)
+            else:
+                context.add_asset_metadata(
+                    self._unrecorded_metadata, asset_key=spec.key, partition_key=partition
+                )
+        if self._is_temporary or is_direct(context):
+            value = stored_value(self._store, spec.key, self._partition_keys)
+            result = result._replace(value=value)
+        yield result
+        if is_value_asked(context) and not self._is_temporary:
+            keep_value_for_result(
+                context, spec.key, stored_value(self._store, spec.key, self._partition_keys)
+            )
 
     async def _compute(self) -> RunEnd:
         log = self._context.log.info
@@ -171,7 +196,7 @@ class Materialization:
                 retry_errors=self._config.retry_errors,
                 provenance=store.provenance,
             ),
-            run_id=self._context.run.run_id,
+            run_id=run_id(self._context),
             budget=self._budget,
             moderates=is_moderation(spec.expr),
             code_version=spec.code_version,
@@ -202,6 +227,8 @@ class Materialization:
             spec.lineage,
             partitioned=self._partition_keys[0] is not None,
         )
+        if self._is_temporary:
+            del metadata["dagster/uri"]
         if self._has_several_partitions:
             self._record(partition, metadata)
         else:
@@ -303,8 +330,9 @@ class Materialization:
         """The check results of the stored partitions, for a step that runs the checks alone."""
         spec = self._spec
         keys = self._partition_keys
-        if keys == [None] and spec.partitions_def is not None:
-            keys = [*spec.partitions_def.get_partition_keys(dynamic_partitions_store=self._context.instance)]
+        partitions_def = self._context.assets_def.partitions_def
+        if keys == [None] and partitions_def is not None:
+            keys = [*partitions_def.get_partition_keys(dynamic_partitions_store=self._context.instance)]
         found: dict[Partition, Findings] = {}
         for partition in keys:
             file = self._store.file(spec.key, partition)
@@ -334,19 +362,6 @@ class Materialization:
                 raise error
         except RunError as e:
             raise self._dagster_failure(e) from e
-
-
-class PartitionsFailedError(RunError):
-    """Some partitions of a run could not be computed; the others are stored."""
-
-    def __init__(self, failures: Mapping[Partition, PartitionError], *, stored: int, of: int) -> None:
-        names = [str(partition) for partition in failures]
-        more = f" and {len(names) - _MAX_PARTITIONS_NAMED} more" if len(names) > _MAX_PARTITIONS_NAMED else ""
-        first = next(iter(failures.values()))
-        super().__init__(
-            f"{first}\n{len(names)} of {of} partitions failed: {', '.join(names[:_MAX_PARTITIONS_NAMED])}{more}; "
-            f"stored: {stored}."
-        )
 
 
 def _findings_from_error(error: CellsFailedError) -> Findings:

@@ -1,5 +1,7 @@
 """The factory of embedding indexes: an index as a Dagster asset."""
 
+from __future__ import annotations
+
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -8,7 +10,10 @@ from dagster._utils.warnings import disable_dagster_warnings
 
 from pxt_assets.assets.declarations.identifiers import identifier
 from pxt_assets.assets.indexes.index_asset_spec import ALL_ROWS_INDEXED, IndexAssetSpec
+from pxt_assets.assets.step.asset_keys import index_with_keys, run_keys
 from pxt_assets.assets.step.deferred_inputs import DeferredInputsAsset
+from pxt_assets.assets.step.invocation import with_inputs
+from pxt_assets.assets.step.kept_values import step_store
 from pxt_assets.errors import DefinitionError, SearchError
 from pxt_assets.expressions.expr import Call, ColumnRef, Expr
 from pxt_assets.index.lookup import EmbeddingLookup
@@ -30,7 +35,16 @@ class EmbeddingIndex(DeferredInputsAsset):
 
     def __init__(self, *, index_spec: IndexSpec | None = None, **attributes: Any) -> None:
         super().__init__(**attributes)
-        self.index_spec = index_spec
+        self.index_spec = None if index_spec is None else _spec_with_key(index_spec, self.key)
+
+    @staticmethod
+    def dagster_internal_init(*, index_spec: IndexSpec | None = None, **attributes: Any) -> EmbeddingIndex:  # type: ignore[override]
+        """What Dagster makes copies by, with other keys or attributes."""
+        with disable_dagster_warnings():
+            return EmbeddingIndex(index_spec=index_spec, **attributes)
+
+    def get_attributes_dict(self) -> dict[str, Any]:
+        return {**super().get_attributes_dict(), "index_spec": self.index_spec}
 
     def search(
         self,
@@ -72,6 +86,17 @@ class EmbeddingIndex(DeferredInputsAsset):
         except SearchError as e:
             raise DefinitionError(str(e)) from e
         return Call(EmbeddingLookup(spec, search, columns), {"vector": _query_vectors(spec, query)})
+
+
+def _spec_with_key(spec: IndexSpec, key: dg.AssetKey) -> IndexSpec:
+    """The spec of an index that has this key now."""
+    if spec.key == key:
+        return spec
+    known = next((copy for copy in spec.copies if copy.key == key), None)
+    if known is None:
+        known = index_with_keys(spec, {spec.key: key})
+        spec.copies.append(known)
+    return known
 
 
 def _query_vectors(spec: IndexSpec, query: Any) -> Expr:
@@ -123,14 +148,17 @@ def index_asset(spec: IndexAssetSpec) -> EmbeddingIndex:
         op_tags={LAZY_TAG: "true"},
         pool=spec.pool,
         backfill_policy=spec.backfill_policy,
-        required_resource_keys={spec.resources.columns, spec.resources.indexes},
+        required_resource_keys={spec.resources.indexes},
     )
+    @with_inputs(inputs)
     def embedding_index(
         context: dg.AssetExecutionContext, **input_values: Any
     ) -> Iterator[dg.MaterializeResult[Any] | dg.AssetCheckResult]:
         from pxt_assets.assets.indexes.index_materialize import IndexMaterialization
 
-        yield from IndexMaterialization(spec, context, input_values).results()
+        spec_now = spec.with_keys(run_keys(embedding_index, context))
+        with step_store(context, spec_now.index.key, spec.resources.columns) as kept:
+            yield from IndexMaterialization(spec_now, context, input_values, kept.store).results()
 
     with disable_dagster_warnings():  # that it is beta: there is nothing for a user to decide
         return EmbeddingIndex(index_spec=index, **embedding_index.get_attributes_dict())

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import dagster as dg
 
 from pxt_assets.assets.columns.column_spec import ResourceKeys
 from pxt_assets.assets.declarations.identifiers import identifier
+from pxt_assets.assets.step.asset_keys import RunKeys, index_with_keys
 from pxt_assets.index.spec import IndexSpec
 
 ALL_ROWS_INDEXED = "all_rows_indexed"
@@ -29,10 +30,23 @@ class IndexAssetSpec:
     attributes: Mapping[str, Any] = field(default_factory=dict)
     """Further attributes of the asset: owners, tags, group_name, ..."""
     resources: ResourceKeys = field(default_factory=ResourceKeys)
+    declared: IndexAssetSpec | None = None
+    """The index as it was declared, where assets have other keys in a run."""
+    run_keys: RunKeys = field(default_factory=dict)
+    """These keys, by the declared ones."""
+
+    def with_keys(self, keys: RunKeys) -> IndexAssetSpec:
+        """The same index in a run in which assets have other keys; it has the same inputs."""
+        if not keys:
+            return self
+        return replace(self, index=index_with_keys(self.index, keys), declared=self, run_keys=keys)
 
     @property
     def inputs(self) -> dict[str, dg.AssetKey]:
         """The assets that are read, by input name; the first gives the rows."""
+        if self.declared is not None:
+            inputs = self.declared.inputs
+            return {name: self.run_keys.get(asset, asset) for name, asset in inputs.items()}
         index = self.index
         kept = [index.table] if index.columns is None else [ref._asset for ref in index.columns]
         assets = dict.fromkeys([index.vectors._asset, *kept])

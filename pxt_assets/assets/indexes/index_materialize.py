@@ -10,10 +10,11 @@ from typing import TYPE_CHECKING, Any
 import dagster as dg
 
 from pxt_assets.api.event_loop import run_to_end
-from pxt_assets.assets.columns.materialize import PartitionsFailedError
 from pxt_assets.assets.indexes.index_asset_spec import ALL_ROWS_INDEXED, IndexAssetSpec
 from pxt_assets.assets.page.index_metadata import IndexPage, index_metadata, index_page, write_summary
 from pxt_assets.assets.step.events import already_logged_result, log_materialization
+from pxt_assets.assets.step.failed_partitions import PartitionsFailedError
+from pxt_assets.assets.step.invocation import is_direct, run_id
 from pxt_assets.assets.step.upstream_rows import UpstreamRows, step_partitions
 from pxt_assets.compute.claims.claim import hold_claim
 from pxt_assets.compute.partition.inputs import Inputs
@@ -51,12 +52,16 @@ class IndexMaterialization:
     """One step of an index; `input_values` are given by whoever calls it directly, as tests do."""
 
     def __init__(
-        self, spec: IndexAssetSpec, context: dg.AssetExecutionContext, input_values: Mapping[str, Any]
+        self,
+        spec: IndexAssetSpec,
+        context: dg.AssetExecutionContext,
+        input_values: Mapping[str, Any],
+        store: ColumnStore,
     ) -> None:
         self._spec = spec
         self._index = spec.index
         self._context = context
-        self._store: ColumnStore = getattr(context.resources, spec.resources.columns)
+        self._store = store
         self._indexes: EmbeddingIndexes = getattr(context.resources, spec.resources.indexes)
         self._partition_keys = step_partitions(context)
         self._upstream = UpstreamRows(context, spec.inputs, self._partition_keys, input_values)
@@ -66,7 +71,8 @@ class IndexMaterialization:
 
     def results(self) -> Iterator[Result]:
         """The results that the step yields. Raises dg.Failure."""
-        remember_last_used(self._index, self._indexes)
+        declared = self._spec.declared or self._spec
+        remember_last_used(declared.index, self._index, self._indexes)
         try:
             error: RunError | None = None
             try:
@@ -93,7 +99,7 @@ class IndexMaterialization:
             label = self._label(partition)
             try:
                 rows, inputs, kept = await run_in_thread(self._open_rows, partition, label)
-                async with hold_claim(self._store.file(self._index.key, partition), self._context.run.run_id):
+                async with hold_claim(self._store.file(self._index.key, partition), run_id(self._context)):
                     with inputs.hold_snapshot():
                         await run_in_thread(inputs.check)
                         with lance_errors_as(database.uri, RunError):
@@ -155,8 +161,13 @@ class IndexMaterialization:
                     code_version=self._spec.code_version,
                 )
             else:
-                self._context.add_asset_metadata(metadata, asset_key=self._index.key, partition_key=partition)
                 result = dg.MaterializeResult(asset_key=self._index.key, data_version=dg.DataVersion(version))
+                if is_direct(self._context):
+                    result = result._replace(metadata=metadata)
+                else:
+                    self._context.add_asset_metadata(
+                        metadata, asset_key=self._index.key, partition_key=partition
+                    )
         return result
 
     def _maintain(self, stored: StoredIndex) -> VectorIndex | None:

@@ -182,7 +182,7 @@ class TableIndexes:
     ) -> pa.Table:
         """The rows of the column's index that are nearest to a query. Raises SearchError."""
         spec = self._find_index_spec(column, idx_name)
-        resource = last_used_indexes(spec) if indexes is None else indexes
+        spec, resource = last_used_indexes(spec) if indexes is None else (spec, indexes)
         if not isinstance(resource, EmbeddingIndexes):
             msg = (
                 f"{spec.label}: got indexes={type(resource).__name__}, allowed: an EmbeddingIndexes resource"

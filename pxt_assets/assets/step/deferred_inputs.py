@@ -18,8 +18,13 @@ class DeferredInputsAsset(dg.AssetsDefinition):
         with disable_dagster_warnings():  # that parts of it are beta: there is nothing for a user to decide
             super().__init__(**_with_input_type(attributes, dg.Nothing))
 
+    @staticmethod
+    def dagster_internal_init(**attributes: Any) -> dg.AssetsDefinition:
+        """What Dagster makes copies by, with other keys or attributes."""
+        return DeferredInputsAsset(**attributes)
+
     def __call__(self, *args: object, **kwargs: object) -> object:
-        attributes = _with_input_type(self.get_attributes_dict(), Any)
+        attributes = _with_input_type(dg.AssetsDefinition.get_attributes_dict(self), Any)
         with disable_dagster_warnings():
             asset = dg.AssetsDefinition(**attributes)
         return asset(*args, **kwargs)

@@ -16,6 +16,8 @@ from dagster._core.definitions.source_asset import SYSTEM_METADATA_KEY_SOURCE_AS
 from dagster._core.execution.plan.execute_step import _build_data_version_tags, _get_input_provenance_data
 from dagster._core.storage.tags import BACKFILL_ID_TAG
 
+from pxt_assets.assets.step.invocation import is_direct
+
 
 def log_materialization(
     context: dg.AssetExecutionContext,
@@ -27,7 +29,13 @@ def log_materialization(
     code_version: str,
 ) -> None:
     """Records at once that one partition was materialized."""
+    if is_direct(context):
+        context.log_event(dg.AssetMaterialization(key, partition=partition, metadata=metadata))
+        return
     step = context.get_step_execution_context()
+    code_version = (
+        step.job_def.asset_layer.get(key).code_version or code_version
+    )  # definitions may be given another
     tags = _build_data_version_tags(
         dg.DataVersion(data_version), code_version, _get_input_provenance_data(key, step), True
     )

@@ -1,0 +1,87 @@
+"""Where a step keeps what it computes, and the value of its asset for those who ask a result for it.
+
+A column lies in its ColumnStore, and its step hands no value to Dagster. Tests do without the store
+(`materialize_to_memory`, direct invocation): then the column is computed in a folder that is removed at the end, and its
+value is the step's result.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import dagster as dg
+from dagster._core.execution.plan.outputs import StepOutputHandle
+
+from pxt_assets.assets.step.invocation import is_direct
+from pxt_assets.errors import RunError
+from pxt_assets.storage.store import ColumnStore
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+    import pyarrow.dataset as ds
+
+_MAX_TABLE_BYTES = 256 * 2**20
+"""Bytes of files up to which a value of a result is a table: all results of a process are in its memory at once."""
+
+
+class StepStore(NamedTuple):
+    """The store of a step."""
+
+    store: ColumnStore
+    is_temporary: bool
+    """Whether it is removed when the step has ended."""
+
+
+@contextmanager
+def step_store(context: dg.AssetExecutionContext, key: dg.AssetKey, resource_key: str) -> Iterator[StepStore]:
+    """The ColumnStore of a step; a temporary one where values are kept in memory. Raises dg.Failure for anything else."""
+    store = getattr(context.resources, resource_key, None)
+    if isinstance(store, ColumnStore):
+        yield StepStore(store, is_temporary=False)
+    elif isinstance(store, dg.InMemoryIOManager) or (store is None and is_direct(context)):
+        with TemporaryDirectory(prefix="pxt-assets-") as folder:
+            yield StepStore(ColumnStore(base_path=folder), is_temporary=True)
+    else:
+        msg = (
+            f"{key.to_user_string()}: the resource {resource_key!r} is {type(store).__name__}, allowed: a ColumnStore, in "
+            "tests also the manager that keeps values in memory"
+        )
+        raise dg.Failure(msg, allow_retries=False) from RunError(msg)
+
+
+def stored_value(store: ColumnStore, key: dg.AssetKey, partitions: Sequence[str | None]) -> Any:
+    """An asset as it is stored: a table, or a dataset, which reads when asked, if it is large.
+
+    Of several partitions a dict by partition key.
+    """
+    files = {partition: store.file(key, partition) for partition in partitions}
+    is_large = sum(file.size_bytes for file in files.values()) > _MAX_TABLE_BYTES
+
+    def value(partition: str | None) -> pa.Table | ds.Dataset:
+        import pyarrow.dataset as ds
+
+        file = files[partition]
+        if is_large:
+            return ds.dataset(file.path.path, format="parquet", filesystem=file.path.fs)
+        rows = file.rows()
+        return rows.table(rows.schema.names)
+
+    if len(files) == 1:
+        return value(*files)
+    return {partition: value(partition) for partition in files}
+
+
+def is_value_asked(context: dg.AssetExecutionContext) -> bool:
+    """Whether somebody may ask the run's result for values: of a run in this process (`dg.materialize`)."""
+    return not is_direct(context) and context.get_step_execution_context().output_capture is not None
+
+
+def keep_value_for_result(context: dg.AssetExecutionContext, key: dg.AssetKey, value: Any) -> None:
+    """Makes `value` what the result of the run gives as the asset's value, without storing it anywhere."""
+    step = context.get_step_execution_context()
+    output = context.assets_def.get_output_name_for_asset_key(key)
+    if step.output_capture is not None:
+        step.output_capture[StepOutputHandle(step.step.key, output)] = value

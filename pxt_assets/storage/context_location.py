@@ -1,0 +1,65 @@
+"""What a context of Dagster's asks of the store: which asset or op output, which partitions, as which type.
+
+Contexts come from runs, from `load_asset_value`, and from tests that build them by hand; each leaves out something.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import dagster as dg
+from dagster._core.definitions.partitions.context import partition_loading_context
+
+OP_OUTPUTS = ".ops"
+"""The folder of op outputs, which are no assets; no asset's folder can have its name."""
+
+Context = dg.InputContext | dg.OutputContext
+
+
+def key_of(context: Context) -> dg.AssetKey:
+    """The key of the asset; of an op's output one made of its run, step, name and mapping key."""
+    if context.has_asset_key:
+        return context.asset_key
+    return dg.AssetKey([OP_OUTPUTS, *context.get_identifier()])
+
+
+def is_op_output(key: dg.AssetKey) -> bool:
+    """Whether a key is that of an op's output."""
+    return key.path[0] == OP_OUTPUTS
+
+
+def partition_keys_of(context: Context) -> list[str | None]:
+    """The partitions that are stored or loaded; [None] for an asset without partitions."""
+    if not context.has_asset_partitions:
+        return [None]
+    instance = context._instance if isinstance(context, dg.InputContext) else None
+    with partition_loading_context(dynamic_partitions_store=instance):
+        return [*context.asset_partition_keys]
+
+
+def all_partitions_of(context: dg.InputContext) -> Sequence[str] | None:
+    """All partitions of an asset of which none were asked for, as `load_asset_value(key)` does; else None."""
+    partitions_def: dg.PartitionsDefinition[Any] | None = context._asset_partitions_def
+    if context.has_asset_partitions or partitions_def is None:
+        return None
+    with partition_loading_context(dynamic_partitions_store=context._instance):
+        return partitions_def.get_partition_keys()
+
+
+def type_of(context: dg.InputContext) -> object:
+    """The type to load as; Any where the context tells none."""
+    return Any if context._dagster_type is None else context._dagster_type.typing_type
+
+
+def has_op_tag(context: dg.InputContext, tag: str) -> bool:
+    """Whether the op that loads has a tag; nobody loads for an op outside of runs."""
+    return context._op_def is not None and tag in context.op_def.tags
+
+
+def record_partition(context: dg.OutputContext, partition_key: str, metadata: Mapping[str, Any]) -> None:
+    """Adds metadata to the event of one of several partitions, in a run."""
+    if context._step_context is not None:
+        context.step_context.add_asset_metadata(
+            asset_key=context.asset_key, partition_key=partition_key, metadata=metadata
+        )
