@@ -10,7 +10,7 @@ from pxt_assets.assets.columns.column_spec import ColumnConfig, ColumnSpec
 from pxt_assets.assets.declarations.identifiers import identifier
 from pxt_assets.assets.step.asset_keys import run_keys
 from pxt_assets.assets.step.deferred_inputs import DeferredInputsAsset
-from pxt_assets.assets.step.invocation import op_config, with_inputs
+from pxt_assets.assets.step.invocation import op_config
 from pxt_assets.assets.step.kept_values import step_store
 from pxt_assets.index.spec import IndexSpec
 from pxt_assets.storage.store import LAZY_TAG
@@ -47,7 +47,6 @@ def column_asset(spec: ColumnSpec) -> dg.AssetsDefinition:
         backfill_policy=spec.backfill_policy,
         required_resource_keys=spec.resource_keys,
     )
-    @with_inputs(inputs)
     def column(
         context: dg.AssetExecutionContext, **input_values: Any
     ) -> Iterator[dg.MaterializeResult[Any] | dg.AssetCheckResult]:

@@ -12,7 +12,6 @@ from pxt_assets.assets.declarations.identifiers import identifier
 from pxt_assets.assets.indexes.index_asset_spec import ALL_ROWS_INDEXED, IndexAssetSpec
 from pxt_assets.assets.step.asset_keys import index_with_keys, run_keys
 from pxt_assets.assets.step.deferred_inputs import DeferredInputsAsset
-from pxt_assets.assets.step.invocation import with_inputs
 from pxt_assets.assets.step.kept_values import step_store
 from pxt_assets.errors import DefinitionError, SearchError
 from pxt_assets.expressions.expr import Call, ColumnRef, Expr
@@ -150,7 +149,6 @@ def index_asset(spec: IndexAssetSpec) -> EmbeddingIndex:
         backfill_policy=spec.backfill_policy,
         required_resource_keys={spec.resources.indexes},
     )
-    @with_inputs(inputs)
     def embedding_index(
         context: dg.AssetExecutionContext, **input_values: Any
     ) -> Iterator[dg.MaterializeResult[Any] | dg.AssetCheckResult]:

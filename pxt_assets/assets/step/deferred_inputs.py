@@ -7,6 +7,8 @@ from typing import Any
 import dagster as dg
 from dagster._utils.warnings import disable_dagster_warnings
 
+from pxt_assets.errors import DefinitionError
+
 
 class DeferredInputsAsset(dg.AssetsDefinition):
     """An asset to whose step Dagster gives the IO managers of its inputs, but no values: see `UpstreamRows`.
@@ -23,11 +25,16 @@ class DeferredInputsAsset(dg.AssetsDefinition):
         """What Dagster makes copies by, with other keys or attributes."""
         return DeferredInputsAsset(**attributes)
 
-    def __call__(self, *args: object, **kwargs: object) -> object:
+    def __call__(self, *args: Any, **values: Any) -> object:
         attributes = _with_input_type(dg.AssetsDefinition.get_attributes_dict(self), Any)
+        context, given = args[:1], args[1:]
+        names = attributes["node_def"].input_dict
+        if len(given) > len(names):
+            msg = f"{self.key.to_user_string()}: got {len(given)} inputs, allowed: {', '.join(names)}"
+            raise DefinitionError(msg)
         with disable_dagster_warnings():
             asset = dg.AssetsDefinition(**attributes)
-        return asset(*args, **kwargs)
+        return asset(*context, **dict(zip(names, given, strict=False)), **values)
 
 
 def _with_input_type(attributes: dict[str, Any], input_type: Any) -> dict[str, Any]:

@@ -5,27 +5,11 @@ The context of a direct call knows no run, no job and no selection.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
-from inspect import Parameter, Signature
-from typing import Any, TypeVar
+from collections.abc import Mapping
+from typing import Any
 
 import dagster as dg
 from dagster._core.execution.context.invocation import BaseDirectExecutionContext
-
-Compute = TypeVar("Compute", bound=Callable[..., Any])
-
-
-def with_inputs(names: Iterable[str]) -> Callable[[Compute], Compute]:
-    """Decorates the function of an asset, `f(context, **inputs)`: it takes its inputs by position, too."""
-
-    def decorate(compute: Compute) -> Compute:
-        kind = Parameter.POSITIONAL_OR_KEYWORD
-        context = Parameter("context", kind, annotation=dg.AssetExecutionContext)
-        signature = Signature([context, *(Parameter(name, kind) for name in names)])
-        compute.__signature__ = signature  # type: ignore[attr-defined]
-        return compute
-
-    return decorate
 
 
 def is_direct(context: dg.AssetExecutionContext) -> bool:
