@@ -155,7 +155,7 @@ def rows_of(value: object) -> Rows:
     return Rows(table.schema, table.num_rows, slices)
 
 
-def table_of(value: object) -> pa.Table:
+def table_of(value: Any) -> pa.Table:
     """A table in memory as one Arrow table. Raises SourceError for a value that is no table."""
     import pyarrow as pa
 
@@ -170,12 +170,18 @@ def table_of(value: object) -> pa.Table:
         return _table_from_dicts(value)
     if _is_pandas(value):
         return _table_from_frame(value)
+    if _is_lazy_frame(value):
+        value = value.collect()
     if hasattr(value, "__arrow_c_stream__"):
         return pa.table(value)
     msg = (
         f"got {type(value).__name__}, allowed: pa.Table, pandas.DataFrame, list of dicts, or an Arrow stream"
     )
     raise SourceError(msg)
+
+
+def _is_lazy_frame(value: Any) -> bool:
+    return type(value).__module__.partition(".")[0] == "polars" and type(value).__name__ == "LazyFrame"
 
 
 def _is_pandas(value: object) -> bool:
