@@ -8,7 +8,7 @@ import pytest
 
 
 def installed(module: str) -> Any:
-    """The module; skips the test file where it is not installed, unless PXT_REQUIRE_IO_MANAGERS says it must be."""
+    """The module; skips the whole test file where it is not installed, unless PXT_REQUIRE_IO_MANAGERS says it must be."""
     if os.environ.get("PXT_REQUIRE_IO_MANAGERS"):
         return importlib.import_module(module)
     return pytest.importorskip(

@@ -139,10 +139,9 @@ def test_all_partitions_of_a_column_without_any(
     assert sorted(bodies(store)) == [f"{key} {i}" for key in "abc" for i in range(2)]
 
 
+@pytest.mark.parametrize("kind", [kind for kind in MANAGERS if kind != BY_FILE])
 def test_in_the_run_of_the_upstream(kind: str, resources: dict[str, Any], store: ColumnStore) -> None:
     """What the upstream stored for several partitions in the same run is read partition by partition too."""
-    if kind == BY_FILE:
-        pytest.skip("it stores one partition a run")
     upstream = warehouse_asset(kind, DAYS, "day")
     materialize([upstream, *copied(upstream).assets], store, span=SPAN, resources=resources)
     assert sorted(bodies(store, "2026-03-03")) == ["2026-03-03 0", "2026-03-03 1"]

@@ -12,50 +12,60 @@ from pxt_assets import ColumnStore, Table
 from tests.io_managers.installed import installed
 from tests.runs import stored
 
+dagster_deltalake = installed("dagster_deltalake")
+dagster_deltalake_pandas = installed("dagster_deltalake_pandas")
+dagster_deltalake_polars = installed("dagster_deltalake_polars")
+dagster_duckdb = installed("dagster_duckdb")
+dagster_duckdb_pandas = installed("dagster_duckdb_pandas")
+dagster_duckdb_polars = installed("dagster_duckdb_polars")
+dagster_polars = installed("dagster_polars")
+polars = installed("polars")
+
 DAYS = dg.DailyPartitionsDefinition("2026-03-02", end_date="2026-03-16")
 WEEKS = dg.WeeklyPartitionsDefinition("2026-03-01", end_date="2026-03-15")
 LETTERS = dg.StaticPartitionsDefinition(["b", "a", "c"])
 
 
 def duckdb_pandas(folder: Path) -> Any:
-    return installed("dagster_duckdb_pandas").DuckDBPandasIOManager(database=str(folder / "db.duckdb"))
+    return dagster_duckdb_pandas.DuckDBPandasIOManager(database=str(folder / "db.duckdb"))
 
 
 def duckdb_polars(folder: Path) -> Any:
-    return installed("dagster_duckdb_polars").DuckDBPolarsIOManager(database=str(folder / "db.duckdb"))
+    return dagster_duckdb_polars.DuckDBPolarsIOManager(database=str(folder / "db.duckdb"))
 
 
 def duckdb_both(folder: Path) -> Any:
-    """One that has handlers of two types, and says which of them it likes."""
-    pandas, polars = installed("dagster_duckdb_pandas"), installed("dagster_duckdb_polars")
+    """One that has handlers of two types, and says not which of them it likes."""
 
-    class Both(installed("dagster_duckdb").DuckDBIOManager):  # type: ignore[misc]
+    class Both(dagster_duckdb.DuckDBIOManager):  # type: ignore[misc]
         @staticmethod
         def type_handlers() -> Sequence[Any]:
-            return [pandas.DuckDBPandasTypeHandler(), polars.DuckDBPolarsTypeHandler()]
+            return [
+                dagster_duckdb_pandas.DuckDBPandasTypeHandler(),
+                dagster_duckdb_polars.DuckDBPolarsTypeHandler(),
+            ]
 
     return Both(database=str(folder / "db.duckdb"))
 
 
-def delta(folder: Path, module: str, name: str) -> Any:
-    options = installed("dagster_deltalake").LocalConfig()
-    return getattr(installed(module), name)(root_uri=str(folder / "delta"), storage_options=options)
+def delta(folder: Path, io_manager: Any) -> Any:
+    return io_manager(root_uri=str(folder / "delta"), storage_options=dagster_deltalake.LocalConfig())
 
 
 def delta_pyarrow(folder: Path) -> Any:
-    return delta(folder, "dagster_deltalake", "DeltaLakePyarrowIOManager")
+    return delta(folder, dagster_deltalake.DeltaLakePyarrowIOManager)
 
 
 def delta_pandas(folder: Path) -> Any:
-    return delta(folder, "dagster_deltalake_pandas", "DeltaLakePandasIOManager")
+    return delta(folder, dagster_deltalake_pandas.DeltaLakePandasIOManager)
 
 
 def delta_polars(folder: Path) -> Any:
-    return delta(folder, "dagster_deltalake_polars", "DeltaLakePolarsIOManager")
+    return delta(folder, dagster_deltalake_polars.DeltaLakePolarsIOManager)
 
 
 def polars_parquet(folder: Path) -> Any:
-    return installed("dagster_polars").PolarsParquetIOManager(base_dir=str(folder / "parquet"))
+    return dagster_polars.PolarsParquetIOManager(base_dir=str(folder / "parquet"))
 
 
 MANAGERS = {
@@ -78,7 +88,7 @@ def in_form(kind: str, rows: Mapping[str, Sequence[Any]]) -> Any:
     table = pa.table(rows)
     if kind.endswith("pandas"):
         return table.to_pandas()
-    return table if kind.endswith("pyarrow") else installed("polars").from_arrow(table)
+    return table if kind.endswith("pyarrow") else polars.from_arrow(table)
 
 
 def rows_of_keys(keys: Sequence[str]) -> dict[str, list[Any]]:

@@ -6,6 +6,7 @@ of databases one table of all rows, others anything; and one partition that is m
 
 from __future__ import annotations
 
+import importlib
 import importlib.util
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -198,9 +199,7 @@ def _loaded_types() -> Iterator[Any]:
     yield pa.Table
     yield pd.DataFrame
     if importlib.util.find_spec("polars") is not None:
-        import polars as pl
-
-        yield pl.DataFrame
+        yield importlib.import_module("polars").DataFrame
 
 
 def _rows_of_several(value: Any, keys: Sequence[str]) -> Rows:
