@@ -39,6 +39,8 @@ if TYPE_CHECKING:
 
 PROVENANCE_KEY = "pxt/provenance"
 """Metadata of an input that loads the provenance of a column's cells in place of the column."""
+ALLOW_MISSING_KEY = "allow_missing_partitions"
+"""Metadata of an input that leaves out partitions that are not stored, as for Dagster's UPathIOManager."""
 LAZY_TAG = "pxt_assets/lazy"
 """Op tag of a computed column: its upstreams are loaded unread, as `{partition key: Rows}`."""
 
@@ -68,7 +70,9 @@ class ColumnStore(dg.ConfigurableIOManager):
     Stores pa.Table, pandas.DataFrame, a list of dicts, a RecordBatchReader or a pyarrow dataset; for several
     partitions at once a dict of these by partition key. Loads as whichever of pa.Table (the default),
     pandas.DataFrame, pyarrow.dataset.Dataset (lazy) or list the downstream parameter is annotated with; several
-    partitions load as one table in partition order.
+    partitions load as one table in partition order. Where partitions may be missing, the input says so, as for Dagster's
+    own IO managers: `AssetIn(metadata={"allow_missing_partitions": True})` leaves them out, with a warning in the log,
+    and gives None for a single one, and a table without columns if all of several are missing.
 
     Where the cells of a computed column come from (`digest` as in the column's `_digest`, request id, model snapshot,
     tokens, cost in US dollars, latency in seconds, attempts, run id, time) is loaded by an input that asks for it:
@@ -178,23 +182,24 @@ class ColumnStore(dg.ConfigurableIOManager):
         return file, file.write(schema, batches, {}), contents
 
     def load_input(self, context: dg.InputContext) -> object:
-        """Loads a table as what the parameter is annotated with."""
+        """Loads a table as what the parameter is annotated with; None for a single partition that may be missing."""
         upstream = key_of(context)
         keys = self._stored_partitions(context, upstream) or partition_keys_of(context)
         python_type = type_of(context)
-        if context.definition_metadata.get(PROVENANCE_KEY):
-            sidecars = [self._provenance_file(upstream, key) for key in keys]
-            return load_as(python_type, sidecars)
-        lazy = has_op_tag(context, LAZY_TAG)
-        if lazy and _runs_only_checks(context):
-            return {}
         files = {key: self.file(upstream, key) for key in keys}
+        if context.has_asset_partitions and context.definition_metadata.get(ALLOW_MISSING_KEY):
+            files = {key: file for key, file in files.items() if _exists(context, key, file)}
+            if len(keys) == 1 and not files:
+                return None
+        if context.definition_metadata.get(PROVENANCE_KEY):
+            sidecars = [self._provenance_file(upstream, key) for key in files]
+            return load_as(python_type, sidecars)
         for key, file in files.items():
             if not file.exists():
                 where = f"{upstream.to_user_string()}{f'[{key}]' if key else ''}"
                 msg = f"{where} is not stored at {file.uri}; materialize it first"
                 raise SourceError(msg)
-        if lazy:
+        if has_op_tag(context, LAZY_TAG):
             return {key: file.rows() for key, file in files.items()}
         return load_as(python_type, [*files.values()])
 
@@ -230,11 +235,15 @@ def _set_data_version(context: dg.OutputContext, contents: ContentsDigest) -> No
         step.set_data_version(context.asset_key, dg.DataVersion(contents.hexdigest()))
 
 
-def _runs_only_checks(context: dg.InputContext) -> bool:
-    """Whether the reading step only evaluates checks of its asset."""
-    step = context.step_context
-    selected = step.job_def.asset_layer.get_selected_entity_keys_for_node(step.node_handle)
-    return not any(isinstance(key, dg.AssetKey) for key in selected)
+def _exists(context: dg.InputContext, key: str | None, file: ParquetFile) -> bool:
+    """Whether a partition that may be missing is stored; logs a warning otherwise, as Dagster's IO managers do."""
+    found = file.exists()
+    if not found:
+        context.log.warning(
+            f"{context.asset_key.to_user_string()}[{key}] is not stored at {file.uri}, and is left out because of "
+            f"{ALLOW_MISSING_KEY} in the input's metadata"
+        )
+    return found
 
 
 def load_as(python_type: object, files: Sequence[ParquetFile]) -> object:
@@ -263,6 +272,8 @@ def _table(files: Sequence[ParquetFile]) -> pa.Table:
 def _dataset(files: Sequence[ParquetFile]) -> ds.Dataset:
     import pyarrow.dataset as ds
 
+    if not files:
+        return ds.dataset(_table(files))
     paths = [file.path for file in files]
     nonempty = [file for file in files if file.num_rows] or files
     schemas = [file.schema for file in nonempty]

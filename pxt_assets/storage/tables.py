@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 
-def table_of(value: object) -> pa.Table:
+def table_of(value: Any) -> pa.Table:
     """A table in memory as one Arrow table. Raises SourceError for a value that is no table."""
     import pyarrow as pa
 
@@ -34,6 +34,8 @@ def table_of(value: object) -> pa.Table:
         return _table_from_dicts(value)
     if _is_pandas(value):
         return _table_from_frame(value)
+    if _is_lazy_frame(value):
+        return table_of(value.collect())
     if hasattr(value, "__arrow_c_stream__"):
         return _table_from_stream(value)
     msg = (
@@ -44,6 +46,10 @@ def table_of(value: object) -> pa.Table:
 
 def _is_pandas(value: object) -> bool:
     return type(value).__module__.partition(".")[0] == "pandas" and hasattr(value, "columns")
+
+
+def _is_lazy_frame(value: object) -> bool:
+    return type(value).__module__.partition(".")[0] == "polars" and type(value).__name__ == "LazyFrame"
 
 
 def _table_from_stream(value: Any) -> pa.Table:

@@ -6,6 +6,7 @@ of databases one table of all rows, others anything; and one partition that is m
 
 from __future__ import annotations
 
+import importlib
 import importlib.util
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -28,7 +29,7 @@ _MAX_KEYS_NAMED = 5
 _BY_PARTITION = dg.UPathIOManager | ColumnStore
 """IO managers that keep a file for each partition."""
 _CANNOT = (
-    *(TypeError, ValueError, NotImplementedError, LookupError, AssertionError, AttributeError),
+    *(TypeError, ValueError, RuntimeError, LookupError, AssertionError, AttributeError),
     *(CheckError, dg.DagsterError),
 )
 """What an IO manager may raise that does not load a value as that type, or several partitions at once."""
@@ -117,9 +118,18 @@ class UpstreamInput:
             return concat_rows(parts, keys)
 
     def _takes_range(self, keys: tuple[str, ...]) -> bool:
-        """Whether to ask for several partitions at once: a database need not be asked thousands of times."""
-        by_file = isinstance(self._io_manager, _BY_PARTITION)
-        return not by_file and PartitionStep(self._step, None).is_one_range(self._name, keys)
+        """Whether to ask for several partitions at once: a database need not be asked thousands of times.
+
+        Databases are asked by the first and the last partition, so only for ranges; dagster-deltalake gives the rows of
+        the first day alone.
+        """
+        manager = self._io_manager
+        if not isinstance(manager, DbIOManager):
+            return not isinstance(manager, _BY_PARTITION)
+        client = type(getattr(manager, "_db_client", None)).__module__.partition(".")[0]
+        return client != "dagster_deltalake" and PartitionStep(self._step, None).is_one_range(
+            self._name, keys
+        )
 
     def _rows_of_one(self, partition: Partition, keys: Keys) -> Rows:
         """The rows of one partition of the upstream, or of an upstream without partitions.
@@ -142,18 +152,17 @@ class UpstreamInput:
         if keys in self._ahead:
             return self._ahead.pop(keys)
         step = PartitionStep(self._step, partition)
-        first_error: Exception | None = None
+        errors: list[Exception] = []
         with self._as_partition_error(keys):
             for python_type in _loaded_types() if self._type is None else [self._type]:
                 try:
                     value = step.load(self._name, keys, python_type)
                 except _CANNOT as e:
-                    first_error = first_error or e
+                    errors.append(e)
                 else:
                     self._type = python_type
                     return value
-            assert first_error is not None
-            raise first_error
+            raise next((e for e in errors if not isinstance(e, CheckError)), errors[0])
 
     @contextmanager
     def _as_partition_error(self, keys: Keys) -> Iterator[None]:
@@ -190,9 +199,7 @@ def _loaded_types() -> Iterator[Any]:
     yield pa.Table
     yield pd.DataFrame
     if importlib.util.find_spec("polars") is not None:
-        import polars as pl
-
-        yield pl.DataFrame
+        yield importlib.import_module("polars").DataFrame
 
 
 def _rows_of_several(value: Any, keys: Sequence[str]) -> Rows:
