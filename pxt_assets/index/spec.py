@@ -37,9 +37,7 @@ TAKEN_NAMES = (*INTERNAL, *RESULT_COLUMNS, *LANCE_COLUMNS)
 """The names that no key and no kept column of an index can have."""
 WIDER = "_pxt_wide_"
 """What the name of a column begins with until it takes the place of one with a narrower type."""
-TAKEN_NAMES_TEXT = (
-    f"{', '.join(TAKEN_NAMES)}, *, an empty one, one that begins with {WIDER}, or has a dot, a backtick or a null character"
-)
+TAKEN_NAMES_TEXT = f"{', '.join(TAKEN_NAMES)}, *, an empty one, one that begins with {WIDER}, or has a dot, a backtick or a null character"
 """The same, and the other names that LanceDB cannot read back, for messages."""
 
 

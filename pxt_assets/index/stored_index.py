@@ -268,7 +268,7 @@ def cast_batch(batch: pa.RecordBatch, schema: pa.Schema, where: str) -> pa.Recor
         try:
             if column.type != field.type and common_type([column.type, field.type]) != field.type:
                 msg = "these have nothing in common"
-                raise pa.ArrowInvalid(msg)  # noqa: TRY301
+                raise pa.ArrowInvalid(msg)
             arrays.append(column if column.type == field.type else cast_to(column, field.type))
         except (pa.ArrowInvalid, pa.ArrowNotImplementedError) as e:
             msg = (

@@ -12,7 +12,6 @@ if TYPE_CHECKING:
     from lancedb.table import Table as LanceTable
 
 
-
 def widen_columns(table: LanceTable, schema: pa.Schema) -> None:
     """Gives each stored column the type that it has in common with that of `schema`, if there is one.
 
@@ -58,4 +57,8 @@ def _sql_type(given: pa.DataType, wanted: pa.DataType) -> str | None:
         return None
     if pa.types.is_floating(wanted):
         return {16: "Float16", 32: "Float32", 64: "Float64"}[wanted.bit_width]
-    return f"Decimal{wanted.bit_width}({wanted.precision}, {wanted.scale})" if pa.types.is_decimal(wanted) else None
+    return (
+        f"Decimal{wanted.bit_width}({wanted.precision}, {wanted.scale})"
+        if pa.types.is_decimal(wanted)
+        else None
+    )

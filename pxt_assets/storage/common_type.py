@@ -101,7 +101,9 @@ def _common_with_extension(a: pa.DataType, b: pa.DataType) -> pa.DataType | None
     import pyarrow as pa
 
     if is_json(a):
-        is_value = is_list(b) or pa.types.is_struct(b) or pa.types.is_map(b)  # a text may be meant as one or as JSON
+        is_value = (
+            is_list(b) or pa.types.is_struct(b) or pa.types.is_map(b)
+        )  # a text may be meant as one or as JSON
         return Json.arrow() if is_json(b) or (is_value and not is_media_struct(b)) else None
     return b if a == pa.uuid() and b in (pa.string(), pa.large_string()) else None
 

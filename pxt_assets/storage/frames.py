@@ -49,7 +49,9 @@ def _index_levels(frame: pd.DataFrame) -> list[pd.Index[Any]]:
     if index.nlevels == 1 and _counts_rows(index):
         return []
     unnamed = ", ".join(str(i) for i, level in enumerate(levels) if level.name is None)
-    which = "an index without a name" if index.nlevels == 1 else f"an index whose levels {unnamed} have no name"
+    which = (
+        "an index without a name" if index.nlevels == 1 else f"an index whose levels {unnamed} have no name"
+    )
     shown = ", ".join(repr(value) for value in index[:_SHOWN].tolist())
     msg = (
         f"the DataFrame has {which} ({shown}{', ...' if len(index) > _SHOWN else ''}), which a table cannot hold: "

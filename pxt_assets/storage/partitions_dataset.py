@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any
 import pyarrow as pa
 import pyarrow.dataset as ds
 
-from pxt_assets.errors import SourceError
 from pxt_assets.storage.common_schema import CommonSchema, conflict_error
 
 if TYPE_CHECKING:
@@ -30,7 +29,7 @@ class PartitionsDataset(ds.FileSystemDataset):  # type: ignore[misc]
                 raise conflict_error(name, kind.type_name)
         return super().scanner(columns=columns, **options)
 
-    def count_rows(self, filter: Any = None, **options: Any) -> int:  # noqa: A002
+    def count_rows(self, filter: Any = None, **options: Any) -> int:
         """The number of rows, for which no column is read."""
         return int(self.scanner(columns=[], filter=filter, **options).count_rows())
 
@@ -56,7 +55,7 @@ def _can_cast(given: pa.DataType, wanted: pa.DataType) -> bool:
     """Whether Arrow casts values as this package does: of extension types it takes what they are stored as."""
     if given == wanted:
         return True
-    if _holds_extensions(given) or _holds_extensions(wanted):
+    if not pa.types.is_null(given) and (_holds_extensions(given) or _holds_extensions(wanted)):
         return False
     try:
         pa.nulls(1, given).cast(wanted)

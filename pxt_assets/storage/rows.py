@@ -6,7 +6,6 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
 from typing import TYPE_CHECKING
 
-from pxt_assets.errors import SourceError
 from pxt_assets.storage.batches import BATCH_BYTES, exact_batches
 from pxt_assets.storage.common_schema import CommonSchema, common_schema
 from pxt_assets.storage.tables import table_of
@@ -61,7 +60,6 @@ def concat_rows(parts: Sequence[Rows], labels: Sequence[str | None] = ()) -> Row
     """
     if len(parts) == 1:
         return parts[0]
-    import pyarrow as pa
 
     names = [str(label or "") for label in labels] or [str(i) for i in range(len(parts))]
     nonempty = [i for i, part in enumerate(parts) if part.num_rows] or range(len(parts))
@@ -134,5 +132,3 @@ def _plain_rows(schema: pa.Schema, num_rows: int, read: Reader) -> Rows:
         return (plain_batch(batch) for batch in read(columns, size))
 
     return Rows(plain_schema(schema), num_rows, read_plain)
-
-

@@ -50,7 +50,9 @@ def as_plain(array: pa.Array) -> pa.Array:
             return array
         values = as_text(as_plain(array.dictionary))
         if pa.types.is_dictionary(plain) and not values.null_count:
-            return pa.DictionaryArray.from_arrays(array.indices.cast(pa.int32()), values, ordered=kind.ordered)
+            return pa.DictionaryArray.from_arrays(
+                array.indices.cast(pa.int32()), values, ordered=kind.ordered
+            )
         taken = values.take(array.indices)
         return taken.dictionary_encode().cast(plain) if pa.types.is_dictionary(plain) else taken
     if kind == plain and not _holds_dictionary(kind):
@@ -158,7 +160,9 @@ def without_nested_views(arrow_type: pa.DataType) -> pa.DataType:
         item = arrow_type.value_field
         return list_of(item.with_type(without_nested_views(without_view(item.type))), arrow_type)
     if pa.types.is_map(arrow_type):
-        return pa.map_(*(without_nested_views(without_view(t)) for t in (arrow_type.key_type, arrow_type.item_type)))
+        return pa.map_(
+            *(without_nested_views(without_view(t)) for t in (arrow_type.key_type, arrow_type.item_type))
+        )
     return arrow_type
 
 

@@ -62,9 +62,7 @@ def check_unique(batches: Iterable[pa.RecordBatch], key: Sequence[str], asset: s
             if len(examples) < _MAX_EXAMPLES:
                 examples.append(", ".join(_value_text(batch[name][i : i + 1]) for name in key))
     for (name, what), first in first_missing.items():
-        msg = (
-            f"{asset}: the key column {name!r} is {what} in {missing[name, what]} rows (first in row {first}, counted from 0)"
-        )
+        msg = f"{asset}: the key column {name!r} is {what} in {missing[name, what]} rows (first in row {first}, counted from 0)"
         raise PartitionError(msg)
     if count:
         more = f" and {count - _MAX_EXAMPLES} more" if count > _MAX_EXAMPLES else ""
@@ -81,9 +79,7 @@ def _is_nan(column: pa.Array) -> pa.BooleanArray | None:
     import pyarrow.compute as pc
 
     while isinstance(column.type, pa.BaseExtensionType) or pa.types.is_dictionary(column.type):
-        column = (
-            column.dictionary_decode() if pa.types.is_dictionary(column.type) else column.storage
-        )
+        column = column.dictionary_decode() if pa.types.is_dictionary(column.type) else column.storage
     if not pa.types.is_floating(column.type):
         return None
     return pc.is_nan(column.cast(pa.float64())).fill_null(False)
@@ -137,7 +133,9 @@ def value_digests(column: pa.Array) -> npt.NDArray[np.uint8]:
     import numpy as np
     import pyarrow as pa
 
-    if isinstance(column.type, pa.BaseExtensionType) and not is_json(column.type):  # JSON differs in its spaces
+    if isinstance(column.type, pa.BaseExtensionType) and not is_json(
+        column.type
+    ):  # JSON differs in its spaces
         return value_digests(column.storage)
     if pa.types.is_dictionary(column.type):
         column = column.dictionary_decode()
