@@ -37,9 +37,9 @@ LANCE_COLUMNS = (
 """The names that LanceDB 0.40 has another use for, found by trying."""
 TAKEN_NAMES = (*INTERNAL, *RESULT_COLUMNS, *LANCE_COLUMNS)
 """The names that no key and no kept column of an index can have."""
-TAKEN_NAMES_TEXT = (
-    f"{', '.join(TAKEN_NAMES)}, *, an empty one, or one with a dot, a backtick or a null character"
-)
+WIDER = "_pxt_wide_"
+"""What the name of a column begins with until it takes the place of one with a narrower type."""
+TAKEN_NAMES_TEXT = f"{', '.join(TAKEN_NAMES)}, *, an empty one, one that begins with {WIDER}, or has a dot, a backtick or a null character"
 """The same, and the other names that LanceDB cannot read back, for messages."""
 
 
@@ -113,4 +113,4 @@ def check_names(row_key: tuple[str, ...], where: str) -> None:
 
 def is_free_name(name: str) -> bool:
     """Whether an index can have a key or kept column of that name beside its own columns."""
-    return name not in (*TAKEN_NAMES, "*", "") and not {*".`\0"} & {*name}
+    return name not in (*TAKEN_NAMES, "*", "") and not {*".`\0"} & {*name} and not name.startswith(WIDER)

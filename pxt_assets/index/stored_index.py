@@ -9,7 +9,9 @@ from typing import TYPE_CHECKING, Any, cast
 from pxt_assets.compute.cells.digest_index import digests_of
 from pxt_assets.errors import PartitionError
 from pxt_assets.index.lance import SIMULATED, retry_conflicts, sql_in, table_name, table_names
-from pxt_assets.index.spec import DIGEST, INTERNAL, PARTITION, ROW, VECTOR, IndexSpec
+from pxt_assets.index.spec import DIGEST, INTERNAL, PARTITION, ROW, VECTOR, IndexSpec, is_free_name
+from pxt_assets.index.widen import widen_columns
+from pxt_assets.storage.common_type import cast_to, common_type
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -68,6 +70,7 @@ class StoredIndex:
                 name = table_name(spec, simulated=simulated, empty=is_empty)
                 found = cls(spec, database, database.create_table(name, schema=schema, exist_ok=True))
             if not is_empty:
+                widen_columns(found.table, schema)
                 found._add_missing(schema)
             return found
 
@@ -91,7 +94,7 @@ class StoredIndex:
     def kept_columns_in(self, schema: pa.Schema) -> list[str]:
         """The columns of a schema that are kept beside keys and vectors."""
         internal = {*INTERNAL, *self.spec.key_columns}
-        return [name for name in schema.names if name not in internal]
+        return [name for name in schema.names if name not in internal and is_free_name(name)]
 
     @property
     def dim(self) -> int | None:
@@ -263,11 +266,14 @@ def cast_batch(batch: pa.RecordBatch, schema: pa.Schema, where: str) -> pa.Recor
             continue
         column = batch[field.name]
         try:
-            arrays.append(column if column.type == field.type else column.cast(field.type))
+            if column.type != field.type and common_type([column.type, field.type]) != field.type:
+                msg = "these have nothing in common"
+                raise pa.ArrowInvalid(msg)
+            arrays.append(column if column.type == field.type else cast_to(column, field.type))
         except (pa.ArrowInvalid, pa.ArrowNotImplementedError) as e:
             msg = (
                 f"{where}: the column {field.name!r} is {column.type} now, but the index holds it as {field.type} ({e}); give "
-                "it the type it had, or another name"
+                "it the type it had, or another name, or have other columns kept: add_embedding_index(columns=[...])"
             )
             raise PartitionError(msg) from e
     return pa.RecordBatch.from_arrays(arrays, schema=schema)

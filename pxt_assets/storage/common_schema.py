@@ -34,11 +34,7 @@ class CommonSchema:
 
         for name in columns:
             if name in self.conflicts:
-                msg = (
-                    f"the partitions differ in types: the column {name!r} is {self.conflicts[name]}, which have nothing in "
-                    "common; give it one type upstream and materialize those partitions again, or leave it out"
-                )
-                raise SourceError(msg)
+                raise conflict_error(name, self.conflicts[name])
         return pa.schema([self.schema.field(name) for name in columns])
 
     def cast(self, batch: pa.RecordBatch, wanted: pa.Schema, part: int) -> pa.RecordBatch:
@@ -64,22 +60,17 @@ class CommonSchema:
                 raise SourceError(msg) from e
         return pa.RecordBatch.from_arrays(arrays, schema=wanted)
 
-    def for_datasets(self, schemas: Sequence[pa.Schema]) -> pa.Schema:
-        """The schema in which Arrow's datasets read the partitions' files.
+    def types_text(self, name: str, schemas: Sequence[pa.Schema]) -> str:
+        """Which partitions have which type of a column: `int64 in A, string in B`."""
+        return _types_text(name, schemas, self.labels)
 
-        A column that Arrow cannot cast has a type that says so, and reading it is an error.
-        """
-        import pyarrow as pa
 
-        fields = []
-        for field in self.schema:
-            types = [schema.field(field.name).type for schema in schemas if field.name in schema.names]
-            told = self.conflicts.get(field.name)
-            if told is None and not all(_can_cast(kind, field.type) for kind in types):
-                told = _types_text(field.name, schemas, self.labels)
-            kind = field.type if told is None else pa.opaque(pa.null(), f"differs: {told}", "pxt_assets")
-            fields.append(field.with_type(kind))
-        return pa.schema(fields, metadata=self.schema.metadata)
+def conflict_error(name: str, types: str) -> SourceError:
+    """The error of reading a column whose types, as `types` tells them, have nothing in common."""
+    return SourceError(
+        f"the partitions differ in types: the column {name!r} is {types}, which have nothing in common; give it one type "
+        "upstream and materialize those partitions again, or leave it out"
+    )
 
 
 def common_schema(schemas: Sequence[pa.Schema], labels: Sequence[str]) -> CommonSchema:
@@ -127,13 +118,3 @@ def _labels_text(labels: Sequence[str]) -> str:
 
 def _type_text(arrow_type: pa.DataType) -> str:
     return "json" if is_json(arrow_type) else str(arrow_type)
-
-
-def _can_cast(given: pa.DataType, wanted: pa.DataType) -> bool:
-    import pyarrow as pa
-
-    try:
-        pa.nulls(1, given).cast(wanted)
-    except (pa.ArrowInvalid, pa.ArrowNotImplementedError, pa.ArrowTypeError):
-        return False
-    return True

@@ -270,15 +270,16 @@ def _table(files: Sequence[ParquetFile]) -> pa.Table:
 
 
 def _dataset(files: Sequence[ParquetFile]) -> ds.Dataset:
-    import pyarrow.dataset as ds
+    from pxt_assets.storage.partitions_dataset import partitions_dataset
 
     if not files:
+        import pyarrow.dataset as ds
+
         return ds.dataset(_table(files))
-    paths = [file.path for file in files]
     nonempty = [file for file in files if file.num_rows] or files
     schemas = [file.schema for file in nonempty]
-    schema = common_schema(schemas, _partition_names(nonempty)).for_datasets(schemas)
-    return ds.dataset([path.path for path in paths], schema, format="parquet", filesystem=paths[0].fs)
+    common = common_schema(schemas, _partition_names(nonempty))
+    return partitions_dataset([file.path for file in files], schemas, common)
 
 
 def _partition_names(files: Sequence[ParquetFile]) -> list[str]:

@@ -185,11 +185,6 @@ class TestFrames:
         with pytest.raises(SourceError, match="column 'z' is of the type complex128"):
             table_of(pd.DataFrame({"z": [1j]}))
 
-    def test_the_index_plays_no_part(self):
-        """Rows are in the frame's order, whatever its index."""
-        frame = pd.DataFrame({"a": [3, 1, 2]}, index=[7, 7, 0])
-        assert values(table_of(frame)) == {"a": [3, 1, 2]}
-
     def test_a_frame_without_columns_is_empty(self):
         """Nothing to name is no error."""
         assert table_of(pd.DataFrame()).num_columns == 0
@@ -238,16 +233,31 @@ class TestChained:
         rows = concat_rows([self.part([{"a": 1, "b": 2}]), self.part([{"b": 4, "a": 3}])])
         assert read(rows) == {"a": [1, 3], "b": [2, 4]}
 
-    def test_other_columns_are_refused(self):
-        """The message names both."""
-        with pytest.raises(SourceError, match=r"differ in columns: \['a'\] and \['b'\]"):
-            concat_rows([self.part([{"a": 1}]), self.part([{"b": 1}])])
+    def test_a_column_that_a_partition_lacks_is_null_in_its_rows(self):
+        """Columns are added upstream, and taken away, while partitions stay as they are."""
+        parts = [self.part([{"a": 1}]), self.part([{"b": "x", "a": 2}]), self.part([{"b": "y"}, {"b": "z"}])]
+        rows = concat_rows(parts)
+        assert read(rows) == {"a": [1, 2, None, None], "b": [None, "x", "y", "z"]}
+        assert read(rows) == {name: rows.table([name])[name].to_pylist() for name in ("a", "b")}
+        assert [batch.num_rows for batch in rows.batches(["b"], 3)] == [3, 1]
 
-    @pytest.mark.parametrize("other", ["x", {"a": 1}])
-    def test_types_with_nothing_in_common_are_refused(self, other):
-        """The message names the column."""
-        with pytest.raises(SourceError, match=r"differ in types .*Field a"):
-            concat_rows([self.part([{"a": 1}]), self.part([{"a": other}])])
+    @pytest.mark.parametrize(("other", "kind"), [("x", "string"), ({"a": 1}, "json"), (True, "bool")])
+    def test_types_with_nothing_in_common_are_refused_where_they_are_read(self, other, kind):
+        """The message names the column, its types, and the partitions; other columns can be read."""
+        parts = [self.part([{"a": 1, "b": 1}]), self.part([{"a": other, "b": 2}])]
+        rows = concat_rows(parts, ["mon", "tue"])
+        assert rows.table(["b"])["b"].to_pylist() == [1, 2]
+        for names in (["a"], ["b", "a"]):
+            with pytest.raises(
+                SourceError, match=f"the column 'a' is int64 in mon, {kind} in tue, which have nothing"
+            ):
+                rows.table(names)
+
+    def test_many_partitions_are_named_by_their_types(self):
+        """Some of them, and how many more."""
+        parts = [self.part([{"a": 1}])] * 5 + [self.part([{"a": "x"}])]
+        with pytest.raises(SourceError, match="int64 in d0, d1, d2 and 2 more, string in d5"):
+            concat_rows(parts, [f"d{i}" for i in range(6)]).table(["a"])
 
     def test_one_simulated_partition_makes_all_simulated(self):
         """What a simulator made never passes for a result."""
@@ -268,5 +278,7 @@ def test_a_partition_without_rows_has_no_say_in_types():
 def test_values_that_no_common_type_holds_are_told():
     """An integer too large for a float beside floats is an error of this package, not a rounded number."""
     parts = [rows_of(pa.table({"id": [2**53 + 1]})), rows_of(pa.table({"id": [0.5]}))]
-    with pytest.raises(SourceError, match="differ in types"):
-        concat_rows(parts).table(["id"])
+    with pytest.raises(
+        SourceError, match="differ in types: the column 'id' is int64 in mon, with a value that does not fit"
+    ):
+        concat_rows(parts, ["mon", "tue"]).table(["id"])
