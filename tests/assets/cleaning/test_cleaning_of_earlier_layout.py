@@ -51,7 +51,7 @@ def test_all_that_is_needed_is_moved(bench: StoreToClean, before: list[str], ser
     assert "removed 0 things, 0 bytes; moved 2 things" in done
     assert column_folder(bench.store.file(KEY)) == ["c.parquet"]
     assert bench.provenance == told
-    assert "moved" not in bench.gc("--delete").stdout
+    assert "; moved" not in bench.gc("--delete").stdout
     server.forget()
     bench.run({0: "new", **ROWS})
     assert server.texts == []
