@@ -170,12 +170,18 @@ def table_of(value: object) -> pa.Table:
         return _table_from_dicts(value)
     if _is_pandas(value):
         return _table_from_frame(value)
+    if _is_lazy_polars(value):
+        value = value.collect(engine="streaming")  # type: ignore[attr-defined]
     if hasattr(value, "__arrow_c_stream__"):
         return pa.table(value)
     msg = (
         f"got {type(value).__name__}, allowed: pa.Table, pandas.DataFrame, list of dicts, or an Arrow stream"
     )
     raise SourceError(msg)
+
+
+def _is_lazy_polars(value: object) -> bool:
+    return type(value).__module__.partition(".")[0] == "polars" and type(value).__name__ == "LazyFrame"
 
 
 def _is_pandas(value: object) -> bool:

@@ -4,25 +4,23 @@ from __future__ import annotations
 
 import hashlib
 import re
-import typing
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 import dagster as dg
 from pydantic import ConfigDict, Field
 
-from pxt_assets.errors import CellError, SourceError
+from pxt_assets.errors import SourceError
 from pxt_assets.storage.contents import ContentsDigest
 from pxt_assets.storage.layout import earlier_layout, sidecar_of, stored_file
+from pxt_assets.storage.loading import load_as
 from pxt_assets.storage.parquet import ParquetFile
-from pxt_assets.storage.rows import concat_rows, rows_of
-from pxt_assets.values.conversion import to_user_values
+from pxt_assets.storage.rows import rows_of
 from pxt_assets.values.types import schema_entries
 
 if TYPE_CHECKING:
-    import pandas as pd
     import pyarrow as pa
-    import pyarrow.dataset as ds
 
 PROVENANCE_KEY = "pxt/provenance"
 """Metadata of an input that loads the provenance of a column's cells in place of the column."""
@@ -52,10 +50,14 @@ class ColumnStore(dg.ConfigurableIOManager):
         dg.Definitions(assets=[...], resources={"columns": ColumnStore(base_path="data")})
         ```
 
-    Stores pa.Table, pandas.DataFrame, a list of dicts, a RecordBatchReader or a pyarrow dataset; for several
-    partitions at once a dict of these by partition key. Loads as whichever of pa.Table (the default),
-    pandas.DataFrame, pyarrow.dataset.Dataset (lazy) or list the downstream parameter is annotated with; several
-    partitions load as one table in partition order.
+    Stores pa.Table, pandas.DataFrame, polars.DataFrame and LazyFrame, a list of dicts, a RecordBatchReader, a pyarrow
+    dataset, or anything that exports an Arrow stream; for several partitions at once a dict of these by partition key.
+    Loads as whichever of pa.Table (the default), pa.RecordBatchReader, pyarrow.dataset.Dataset (lazy), pandas.DataFrame,
+    polars.DataFrame, polars.LazyFrame or list[dict] the downstream parameter is annotated with. Several partitions load
+    as one table in partition order, or for `dict[str, pandas.DataFrame]` as one of each by its key.
+
+    The folder `<base>/<table>/<column>` holds nothing but `*.parquet`, for whichever program opens it. All else (where
+    cells come from, journals, locks) is in `<base>/.pxt_assets`.
 
     Where the cells of a computed column come from (`digest` as in the column's `_digest`, request id, model snapshot,
     tokens, cost in US dollars, latency in seconds, attempts, run id, time) is loaded by an input that asks for it:
@@ -102,7 +104,8 @@ class ColumnStore(dg.ConfigurableIOManager):
 
         Raises SourceError if there is no such record: of a column that calls no function, or with provenance=False.
         """
-        return _table([self._provenance_file(key, partition_key)])
+        rows = self._provenance_file(key, partition_key).rows()
+        return rows.table(rows.schema.names)
 
     def _provenance_file(self, key: dg.AssetKey, partition_key: str | None) -> ParquetFile:
         stored = self.file(key, partition_key)
@@ -164,10 +167,10 @@ class ColumnStore(dg.ConfigurableIOManager):
     def load_input(self, context: dg.InputContext) -> object:
         """Loads a table as what the parameter is annotated with."""
         upstream = context.asset_key
-        keys: list[str | None] = [*context.asset_partition_keys] if context.has_asset_partitions else [None]
+        keys: list[str | None] = [*_ordered_keys(context)] if context.has_asset_partitions else [None]
         if context.definition_metadata.get(PROVENANCE_KEY):
-            sidecars = [self._provenance_file(upstream, key) for key in keys]
-            return load_as(context.dagster_type.typing_type, sidecars)
+            sidecars = {key: self._provenance_file(upstream, key) for key in keys}
+            return load_as(context.dagster_type.typing_type, sidecars, upstream.to_user_string())
         lazy = context.op_def is not None and LAZY_TAG in context.op_def.tags
         if lazy and _runs_only_checks(context):
             return {}
@@ -179,8 +182,7 @@ class ColumnStore(dg.ConfigurableIOManager):
                 raise SourceError(msg)
         if lazy:
             return {key: file.rows() for key, file in files.items()}
-        python_type = context.dagster_type.typing_type
-        return load_as(python_type, [*files.values()])
+        return load_as(context.dagster_type.typing_type, files, upstream.to_user_string())
 
 
 def resolve_env_vars(value: Any, resource: str = "ColumnStore") -> Any:
@@ -205,62 +207,27 @@ def _set_data_version(context: dg.OutputContext, contents: ContentsDigest) -> No
         step.set_data_version(context.asset_key, dg.DataVersion(contents.hexdigest()))
 
 
+def _ordered_keys(context: dg.InputContext) -> Sequence[str]:
+    """The partition keys in the order of their definition; Dagster has those of a mapping in the order of a set."""
+    keys = context.asset_partition_keys
+    if len(keys) < 2:
+        return keys
+    partitions = context.asset_partitions_def
+    if isinstance(partitions, dg.TimeWindowPartitionsDefinition):
+        return keys  # are in order
+    instance = None
+    with suppress(dg.DagsterInvariantViolationError):  # a context that was built by hand has none
+        instance = context.instance
+    defined = partitions.get_partition_keys(dynamic_partitions_store=instance)
+    order = {key: i for i, key in enumerate(defined)}
+    return sorted(keys, key=lambda key: order.get(key, len(order)))
+
+
 def _runs_only_checks(context: dg.InputContext) -> bool:
     """Whether the reading step only evaluates checks of its asset."""
     step = context.step_context
     selected = step.job_def.asset_layer.get_selected_entity_keys_for_node(step.node_handle)
     return not any(isinstance(key, dg.AssetKey) for key in selected)
-
-
-def load_as(python_type: object, files: Sequence[ParquetFile]) -> object:
-    """Files as one pa.Table, pandas.DataFrame, dataset or list of dicts, as `python_type` asks."""
-    name = getattr(typing.get_origin(python_type) or python_type, "__name__", "")
-    module = getattr(python_type, "__module__", "").partition(".")[0]
-    if name == "DataFrame" and module == "pandas":
-        return to_pandas(_table(files))
-    if name == "Dataset" and module == "pyarrow":
-        return _dataset(files)
-    if name == "list":
-        table = _table(files)
-        columns = [
-            column.to_pylist() if (values := _user_values(table, i)) is None else values
-            for i, column in enumerate(table.columns)
-        ]
-        return [dict(zip(table.column_names, row, strict=True)) for row in zip(*columns, strict=True)]
-    return _table(files)
-
-
-def _table(files: Sequence[ParquetFile]) -> pa.Table:
-    rows = concat_rows([file.rows() for file in files])
-    return rows.table(rows.schema.names)
-
-
-def _dataset(files: Sequence[ParquetFile]) -> ds.Dataset:
-    import pyarrow.dataset as ds
-
-    paths = [file.path for file in files]
-    schema = concat_rows([file.rows() for file in files]).schema
-    return ds.dataset([path.path for path in paths], schema, format="parquet", filesystem=paths[0].fs)
-
-
-def to_pandas(table: pa.Table) -> pd.DataFrame:
-    """A table as a DataFrame: Json cells as Python objects, images as PIL images, the rest as pandas has it."""
-    import pandas as pd
-
-    values_of = {i: _user_values(table, i) for i in range(table.num_columns)}
-    converted = {i: values for i, values in values_of.items() if values is not None}
-    frame: pd.DataFrame = table.drop_columns([table.column_names[i] for i in converted]).to_pandas()
-    for i, values in converted.items():
-        frame.insert(i, table.column_names[i], pd.Series(values, dtype=object, index=frame.index))
-    return frame
-
-
-def _user_values(table: pa.Table, i: int) -> list[Any] | None:
-    try:
-        return to_user_values(table.column(i), table.schema.field(i))
-    except CellError as e:
-        msg = f"column {table.column_names[i]!r}: {e.message}"
-        raise SourceError(msg) from e
 
 
 def _file_metadata(file: ParquetFile, rows: int, *, partitioned: bool) -> dict[str, Any]:
