@@ -7,7 +7,6 @@ import dagster as dg
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from upath import UPath
 
 from pxt_assets import Table
 from pxt_assets.api.client import Client
@@ -94,7 +93,3 @@ def content_of(file: ParquetFile) -> bytes | None:
 
 def table_of(file: ParquetFile) -> pa.Table:
     return pq.read_table(pa.BufferReader(file.path.read_bytes()), use_threads=False)
-
-
-def listed(folder: UPath) -> list[UPath]:
-    return list(folder.iterdir()) if folder.exists() else []

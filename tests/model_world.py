@@ -239,6 +239,7 @@ class Disk:
         """Puts itself between the product and the file systems."""
         patched.setattr("pxt_assets.storage.parquet.replace_atomically", self.replacing)
         patched.setattr("pxt_assets.compute.cells.segments.replace_atomically", self.replacing)
+        patched.setattr("pxt_assets.compute.cells.earlier_companions.move_file", self.moving)
         for fs in (LocalFileSystem, MemoryFileSystem):
             for name in ("rm_file", "pipe_file", "rmdir"):
                 patched.setattr(fs, name, self._stepping(getattr(fs, name)))
@@ -260,6 +261,11 @@ class Disk:
                     staged.with_name(f".{path.name}.{0:032x}.tmp").write_bytes(half)
                 raise
         self.replaced.append(path.name)
+
+    def moving(self, source: UPath, target: UPath) -> None:
+        """As `pxt_assets.storage.atomic_file.move_file`, which copies and removes on an object store."""
+        self.step()
+        pxt_assets.storage.atomic_file.move_file(source, target)
 
     def _stepping(self, original: Callable[..., Any]) -> Callable[..., Any]:
         def stepped(fs: Any, *args: Any, **kwargs: Any) -> Any:
@@ -300,13 +306,13 @@ class InlineThreads(Executor):
         return future
 
 
-def journaled(folder: UPath, api: Api) -> list[Cell]:
-    """The cells in the complete segments of a journal, in order."""
+def journaled(files: Sequence[UPath], api: Api) -> list[Cell]:
+    """The cells in the complete segments among the files of a journal, in order."""
     cells = []
-    for name in sorted(path.name for path in folder.iterdir()) if folder.exists() else []:
-        if name.endswith(".arrow") and not name.startswith("."):
+    for path in files:
+        if path.name.endswith(".arrow") and not path.name.startswith("."):
             try:
-                table = pa.ipc.open_file(pa.BufferReader((folder / name).read_bytes())).read_all()
+                table = pa.ipc.open_file(pa.BufferReader(path.read_bytes())).read_all()
             except pa.ArrowInvalid:
                 continue
             columns = (table[c].to_pylist() for c in ("value", "errortype", "errormsg", "request_id"))

@@ -30,12 +30,19 @@ def is_op_output(key: dg.AssetKey) -> bool:
 
 
 def partition_keys_of(context: Context) -> list[str | None]:
-    """The partitions that are stored or loaded; [None] for an asset without partitions."""
+    """The partitions that are stored or loaded, in the order of their definition; [None] for an asset without partitions.
+
+    Dagster has those of a mapping in the order of a set.
+    """
     if not context.has_asset_partitions:
         return [None]
     instance = context._instance if isinstance(context, dg.InputContext) else None
     with partition_loading_context(dynamic_partitions_store=instance):
-        return [*context.asset_partition_keys]
+        keys = context.asset_partition_keys
+        if len(keys) < 2 or isinstance(context.asset_partitions_def, dg.TimeWindowPartitionsDefinition):
+            return [*keys]
+        order = {key: i for i, key in enumerate(context.asset_partitions_def.get_partition_keys())}
+    return sorted(keys, key=lambda key: order.get(key, len(order)))
 
 
 def all_partitions_of(context: dg.InputContext) -> Sequence[str] | None:

@@ -4,16 +4,13 @@ from __future__ import annotations
 
 import hashlib
 import re
-import typing
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
-from urllib.parse import unquote
 
 import dagster as dg
 from pydantic import ConfigDict, Field
 
-from pxt_assets.errors import CellError, SourceError
-from pxt_assets.storage.common_schema import common_schema
+from pxt_assets.errors import SourceError
 from pxt_assets.storage.contents import ContentsDigest
 from pxt_assets.storage.context_location import (
     all_partitions_of,
@@ -25,17 +22,15 @@ from pxt_assets.storage.context_location import (
     type_of,
 )
 from pxt_assets.storage.layout import earlier_layout, sidecar_of, stored_file
+from pxt_assets.storage.loading import load_as
 from pxt_assets.storage.parquet import ParquetFile
-from pxt_assets.storage.rows import concat_rows, rows_of
+from pxt_assets.storage.rows import rows_of
 from pxt_assets.storage.stored_schema import stored_schema
-from pxt_assets.values.conversion import to_user_values
-from pxt_assets.values.plain_types import plain_batch, without_nested_views
+from pxt_assets.values.plain_types import plain_batch
 from pxt_assets.values.types import schema_entries
 
 if TYPE_CHECKING:
-    import pandas as pd
     import pyarrow as pa
-    import pyarrow.dataset as ds
 
 PROVENANCE_KEY = "pxt/provenance"
 """Metadata of an input that loads the provenance of a column's cells in place of the column."""
@@ -67,12 +62,17 @@ class ColumnStore(dg.ConfigurableIOManager):
         dg.Definitions(assets=[...], resources={"columns": ColumnStore(base_path="data")})
         ```
 
-    Stores pa.Table, pandas.DataFrame, a list of dicts, a RecordBatchReader or a pyarrow dataset; for several
-    partitions at once a dict of these by partition key. Loads as whichever of pa.Table (the default),
-    pandas.DataFrame, pyarrow.dataset.Dataset (lazy) or list the downstream parameter is annotated with; several
-    partitions load as one table in partition order. Where partitions may be missing, the input says so, as for Dagster's
-    own IO managers: `AssetIn(metadata={"allow_missing_partitions": True})` leaves them out, with a warning in the log,
-    and gives None for a single one, and a table without columns if all of several are missing.
+    Stores pa.Table, pandas.DataFrame, polars.DataFrame and LazyFrame, a list of dicts, a RecordBatchReader, a pyarrow
+    dataset, or anything that exports an Arrow stream; for several partitions at once a dict of these by partition key.
+    Loads as whichever of pa.Table (the default), pa.RecordBatchReader, pyarrow.dataset.Dataset (lazy), pandas.DataFrame,
+    polars.DataFrame, polars.LazyFrame or list[dict] the downstream parameter is annotated with. Several partitions load
+    as one table in partition order, or for `dict[str, pandas.DataFrame]` as one of each by its key. Where partitions may
+    be missing, the input says so, as for Dagster's own IO managers: `AssetIn(metadata={"allow_missing_partitions": True})`
+    leaves them out, with a warning in the log, and gives None for a single one, and a table without columns if all of
+    several are missing.
+
+    The folder `<base>/<table>/<column>` holds nothing but `*.parquet`, for whichever program opens it. All else (where
+    cells come from, journals, locks) is in `<base>/.pxt_assets`.
 
     Where the cells of a computed column come from (`digest` as in the column's `_digest`, request id, model snapshot,
     tokens, cost in US dollars, latency in seconds, attempts, run id, time) is loaded by an input that asks for it:
@@ -121,7 +121,8 @@ class ColumnStore(dg.ConfigurableIOManager):
 
         Raises SourceError if there is no such record: of a column that calls no function, or with provenance=False.
         """
-        return _table([self._provenance_file(key, partition_key)])
+        rows = self._provenance_file(key, partition_key).rows()
+        return rows.table(rows.schema.names)
 
     def _provenance_file(self, key: dg.AssetKey, partition_key: str | None) -> ParquetFile:
         stored = self.file(key, partition_key)
@@ -185,15 +186,15 @@ class ColumnStore(dg.ConfigurableIOManager):
         """Loads a table as what the parameter is annotated with; None for a single partition that may be missing."""
         upstream = key_of(context)
         keys = self._stored_partitions(context, upstream) or partition_keys_of(context)
-        python_type = type_of(context)
+        python_type, label = type_of(context), upstream.to_user_string()
         files = {key: self.file(upstream, key) for key in keys}
         if context.has_asset_partitions and context.definition_metadata.get(ALLOW_MISSING_KEY):
             files = {key: file for key, file in files.items() if _exists(context, key, file)}
             if len(keys) == 1 and not files:
                 return None
         if context.definition_metadata.get(PROVENANCE_KEY):
-            sidecars = [self._provenance_file(upstream, key) for key in files]
-            return load_as(python_type, sidecars)
+            sidecars = {key: self._provenance_file(upstream, key) for key in files}
+            return load_as(python_type, sidecars, label)
         for key, file in files.items():
             if not file.exists():
                 where = f"{upstream.to_user_string()}{f'[{key}]' if key else ''}"
@@ -201,7 +202,7 @@ class ColumnStore(dg.ConfigurableIOManager):
                 raise SourceError(msg)
         if has_op_tag(context, LAZY_TAG):
             return {key: file.rows() for key, file in files.items()}
-        return load_as(python_type, [*files.values()])
+        return load_as(python_type, files, label)
 
     def _stored_partitions(self, context: dg.InputContext, key: dg.AssetKey) -> list[str | None]:
         """All partitions that are stored, in order, for a context that asks for a partitioned asset as a whole."""
@@ -244,71 +245,6 @@ def _exists(context: dg.InputContext, key: str | None, file: ParquetFile) -> boo
             f"{ALLOW_MISSING_KEY} in the input's metadata"
         )
     return found
-
-
-def load_as(python_type: object, files: Sequence[ParquetFile]) -> object:
-    """Files as one pa.Table, pandas.DataFrame, dataset or list of dicts, as `python_type` asks."""
-    name = getattr(typing.get_origin(python_type) or python_type, "__name__", "")
-    module = getattr(python_type, "__module__", "").partition(".")[0]
-    if name == "DataFrame" and module == "pandas":
-        return to_pandas(_table(files))
-    if name == "Dataset" and module == "pyarrow":
-        return _dataset(files)
-    if name == "list":
-        table = _table(files)
-        columns = [
-            column.to_pylist() if (values := _user_values(table, i)) is None else values
-            for i, column in enumerate(table.columns)
-        ]
-        return [dict(zip(table.column_names, row, strict=True)) for row in zip(*columns, strict=True)]
-    return _table(files)
-
-
-def _table(files: Sequence[ParquetFile]) -> pa.Table:
-    rows = concat_rows([file.rows() for file in files], _partition_names(files))
-    return rows.table(rows.schema.names)
-
-
-def _dataset(files: Sequence[ParquetFile]) -> ds.Dataset:
-    from pxt_assets.storage.partitions_dataset import partitions_dataset
-
-    if not files:
-        import pyarrow.dataset as ds
-
-        return ds.dataset(_table(files))
-    nonempty = [file for file in files if file.num_rows] or files
-    schemas = [file.schema for file in nonempty]
-    common = common_schema(schemas, _partition_names(nonempty))
-    return partitions_dataset([file.path for file in files], schemas, common)
-
-
-def _partition_names(files: Sequence[ParquetFile]) -> list[str]:
-    return [unquote(file.path.stem) for file in files]
-
-
-def to_pandas(table: pa.Table) -> pd.DataFrame:
-    """A table as a DataFrame: Json cells as Python objects, images as PIL images, the rest as pandas has it."""
-    import pandas as pd
-
-    values_of = {i: _user_values(table, i) for i in range(table.num_columns)}
-    converted = {i: values for i, values in values_of.items() if values is not None}
-    plain = table.drop_columns([table.column_names[i] for i in converted])
-    for i, field in enumerate(plain.schema):
-        kind = without_nested_views(field.type)
-        if kind != field.type:
-            plain = plain.set_column(i, field.with_type(kind), plain.column(i).cast(kind))
-    frame: pd.DataFrame = plain.to_pandas()
-    for i, values in converted.items():
-        frame.insert(i, table.column_names[i], pd.Series(values, dtype=object, index=frame.index))
-    return frame
-
-
-def _user_values(table: pa.Table, i: int) -> list[Any] | None:
-    try:
-        return to_user_values(table.column(i), table.schema.field(i))
-    except CellError as e:
-        msg = f"column {table.column_names[i]!r}: {e.message}"
-        raise SourceError(msg) from e
 
 
 def _file_metadata(file: ParquetFile, rows: int, *, partitioned: bool) -> dict[str, Any]:

@@ -35,7 +35,7 @@ def table_of(value: Any) -> pa.Table:
     if _is_pandas(value):
         return _table_from_frame(value)
     if _is_lazy_frame(value):
-        return table_of(value.collect())
+        return table_of(value.collect(engine="streaming"))
     if hasattr(value, "__arrow_c_stream__"):
         return _table_from_stream(value)
     msg = (

@@ -15,10 +15,11 @@ from upath import UPath
 
 from pxt_assets.compute.cells.journal import FLUSH_SECONDS
 from pxt_assets.compute.partition.column import CellsFailedError, Outcome
-from pxt_assets.storage.layout import journal_folder, lock_path, sidecar_of, stored_file
+from pxt_assets.storage.layout import lock_path, sidecar_of, stored_file
 from pxt_assets.storage.parquet import ParquetFile
+from tests.earlier_layout import earlier, journal_files, put_back
 from tests.model_partition import Cell, Expression, How, OnError, Partition, Row
-from tests.model_run import column_of, computed, content_of, listed, table_of
+from tests.model_run import column_of, computed, content_of, table_of
 from tests.model_world import Api, Disk, InlineThreads, Killed, Replay, WallClock, journaled, unclaimed
 
 PARTITIONS = ("2026-01-01", "2026-01-02")
@@ -141,12 +142,17 @@ class Lives(RuleBasedStateMachine):
     @rule(where=partitions)
     def cut_short(self, where: str) -> None:
         """A host crashes before its disk has written all of the latest segment."""
-        part, folder = self.partitions[where], self._journal(where)
-        segments = sorted(path for path in listed(folder) if path.name.endswith(".arrow"))
+        part = self.partitions[where]
+        segments = [path for path in journal_files(self._file(where)) if path.name.endswith(".arrow")]
         if segments and not part.more_in_sidecar:  # whose cells may be told of nowhere else
             whole = segments[-1].read_bytes()
             segments[-1].write_bytes(whole[: len(whole) // 2])
             del part.journal[len(self._journaled(where)) :]
+
+    @rule(where=partitions)
+    def have_an_earlier_version(self, where: str) -> None:
+        """What belongs to the column is where an earlier version had it."""
+        put_back(self._file(where))
 
     @rule(where=partitions, on_error=on_errors, retry_errors=st.booleans(), kill=kills)
     def materialize(self, where: str, on_error: OnError, retry_errors: bool, kill: Kill) -> None:
@@ -195,11 +201,8 @@ class Lives(RuleBasedStateMachine):
     def _file(self, where: str) -> ParquetFile:
         return stored_file(self.base, ("tickets", "c"), where)
 
-    def _journal(self, where: str) -> UPath:
-        return journal_folder(self._file(where))
-
     def _journaled(self, where: str) -> list[Cell]:
-        return journaled(self._journal(where), self.api)
+        return journaled(journal_files(self._file(where)), self.api)
 
     def _read(self, where: str) -> list[tuple[Any, ...]]:
         """The stored rows, each as `Row.stored`."""
@@ -266,7 +269,7 @@ class Lives(RuleBasedStateMachine):
 
     def _check_kill(self, where: str, rows: list[Row], earlier: list[Cell], how: How) -> None:
         """The column is as it was or complete, and the journal has what it had or got more than a second ago."""
-        part, file, folder = self.partitions[where], self._file(where), self._journal(where)
+        part, file = self.partitions[where], self._file(where)
         left = self._journaled(where)
         own = [cell for event in self.api.events for cell in event.cells]
         assert set(left) <= {*earlier, *own}
@@ -277,14 +280,17 @@ class Lives(RuleBasedStateMachine):
             durable = [cell for event in self.api.events if event.at < long_ago for cell in event.cells]
             assert {*earlier, *durable} <= set(left)
         part.more_in_sidecar |= sidecar_of(file).path.name in self.disk.replaced
-        part.found(left, refreshing=any(path.name.endswith(".refresh") for path in listed(folder)))
+        part.found(left, refreshing=any(path.name.endswith(".refresh") for path in journal_files(file)))
         if self.base.protocol != "memory":
             lock_path(file).touch()  # as a process leaves it that is killed
 
     def _check_commit(self, where: str, outcome: Outcome) -> None:
         part, rows = self.partitions[where], self.partitions[where].stored or []
         part.more_in_sidecar &= not self.disk.replaced
-        assert all(path.suffix == ".tmp" for path in listed(self._journal(where))), "the journal is removed"
+        assert all(path.suffix == ".tmp" for path in journal_files(self._file(where))), (
+            "the journal is removed"
+        )
+        assert not sidecar_of(earlier(self._file(where))).exists(), "the sidecar is moved"
         self._check_version(outcome.data_version, rows)
         self._check_sidecar(where, rows)
         self._check_from_scratch(where, rows, outcome.data_version)
