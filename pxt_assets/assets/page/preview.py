@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, TypeGuard
 from pxt_assets.values.conversion import to_python
 from pxt_assets.values.media import Media, open_image
 from pxt_assets.values.sniff import AUDIO_FORMATS, IMAGE_FORMATS
+from pxt_assets.values.text_parts import text_of_parts
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -86,7 +87,8 @@ def _json_text(value: object) -> str:
         choices = value.get("choices")
         if isinstance(choices, list) and choices and isinstance(choices[0], Mapping):
             message = choices[0].get("message") or {}
-            return str(message.get("content") if message.get("content") is not None else message)
+            text = text_of_parts(message.get("content"))
+            return str(text if text is not None else message)
     return str(value)
 
 
