@@ -170,7 +170,8 @@ def image_edits(
 
     Args:
         image: the image, or a list of up to 16; under 50 MB each (dall-e-2: one, square, under 4 MB). PNG, JPEG and
-            WebP are sent as they are, other formats as PNG.
+            WebP are sent as they are, other formats as PNG. A file of several pages or frames is its row's error: give
+            them as a list.
         prompt: the text.
         model: the model's name.
         mask: an image of the same size with an alpha channel, transparent where to edit; under 4 MB.
