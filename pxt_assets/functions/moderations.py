@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from typing import Any
 
@@ -10,6 +9,7 @@ from pxt_assets.api.request import Endpoint, ParsedAnswer
 from pxt_assets.expressions.expr import ANY_SPELLING
 from pxt_assets.functions.declare import api_function, model_of, require_text, usage_of, with_kwargs
 from pxt_assets.throttle import RequestSize, request_size
+from pxt_assets.values.json_text import loads_answer
 from pxt_assets.values.types import Json
 
 _MODEL = "omni-moderation-latest"
@@ -32,7 +32,7 @@ _SHAPE = {
 
 
 def _parse(body: bytes, _request: Mapping[str, Any]) -> ParsedAnswer:
-    answer = json.loads(body)
+    answer = loads_answer(body)
     if not isinstance(answer, dict) or not isinstance(answer.get("results"), list):
         msg = "the answer has no `results`"
         raise ValueError(msg)
