@@ -25,11 +25,20 @@ def mask(size: tuple[int, int] = (64, 64), format: str = "PNG") -> bytes:
     return target.getvalue()
 
 
-def animation() -> bytes:
-    """A GIF of two pictures."""
+def animation(format: str = "GIF", frames: int = 2, **options: Any) -> bytes:
+    """Several pictures in a file: frames, or pages of a TIFF."""
     target = io.BytesIO()
-    frames = [PIL.Image.new("RGB", (8, 8), color) for color in ("red", "blue")]
-    frames[0].save(target, "GIF", save_all=True, append_images=frames[1:])
+    first, *rest = (PIL.Image.new("RGB", (8, 8), (40 * i, 0, 0)) for i in range(frames))
+    first.save(target, format, save_all=True, append_images=rest, **options)
+    return target.getvalue()
+
+
+def tiff_with_copy(subfile_type: int) -> bytes:
+    """A TIFF whose second page is a copy of the first of another kind: 1 a smaller one, 4 a mask."""
+    target = io.BytesIO()
+    first, second = PIL.Image.new("RGB", (8, 8), "red"), PIL.Image.new("RGB", (4, 4), "red")
+    second.encoderinfo = {"tiffinfo": {254: subfile_type}}
+    first.save(target, "TIFF", save_all=True, append_images=[second])
     return target.getvalue()
 
 

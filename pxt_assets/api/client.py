@@ -12,6 +12,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from pxt_assets.api.answer import Answer
+from pxt_assets.api.download import download_all
 from pxt_assets.api.failure import Failure, failure_of, relevant_headers
 from pxt_assets.api.meter import Meter
 from pxt_assets.api.request import ParsedAnswer, Request
@@ -283,12 +284,7 @@ class Client:
     ) -> ParsedAnswer:
         """The answer with what it links to. It is paid for already, so only the downloads are tried again."""
         assert parsed.values_with_downloads is not None
-        downloads = (self._transport.download(url) for url in parsed.urls)
-        contents: list[bytes] = []
-        for content in await asyncio.gather(*downloads, return_exceptions=True):  # none is left running
-            if isinstance(content, BaseException):
-                raise content
-            contents.append(content)
+        contents = await download_all(self._transport.download, parsed.urls)
         try:
             return replace(parsed, values=parsed.values_with_downloads(contents))
         except ValueError as e:
@@ -296,7 +292,11 @@ class Client:
             raise CellError("InvalidAnswer", msg, request_id) from e
 
     def _failure(self, error: Exception) -> Failure | None:
+        import httpx2
+
         failure = failure_of(error, self._secrets)
+        if isinstance(error.__cause__, httpx2.DecodingError):  # the headers came whole
+            self._has_answered = True
         if failure is not None and failure.status is not None:
             self.simulated = failure.headers.get(SIMULATED_HEADER) == "true"
             self._has_answered = True

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Awaitable, Callable, Sequence
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
@@ -46,6 +47,21 @@ async def download(http: httpx2.AsyncClient, url: str, api_host: str) -> bytes:
                 raise CellError("DownloadError", msg) from e
         await asyncio.sleep(_PAUSE_SECONDS * 2 ** (attempt - 1))
     raise AssertionError
+
+
+async def download_all(fetch: Callable[[str], Awaitable[bytes]], urls: Sequence[str]) -> list[bytes | None]:
+    """The contents of several URLs, None for one that cannot be fetched. Raises CellError if none can."""
+    contents: list[bytes | None] = []
+    error: CellError | None = None
+    for content in await asyncio.gather(*map(fetch, urls), return_exceptions=True):  # none is left running
+        if isinstance(content, CellError):
+            error = error or content
+        elif isinstance(content, BaseException):
+            raise content
+        contents.append(None if isinstance(content, CellError) else content)
+    if error is not None and not any(contents):
+        raise error
+    return contents
 
 
 def _is_same_host(host: str | None, api_host: str) -> bool:

@@ -132,14 +132,14 @@ def _is_unconnected(error: BaseException) -> bool:
 
 
 def relevant_headers(headers: httpx2.Headers) -> dict[str, str]:
-    """The headers that are used, `x-…` and `retry-after…`, by lower-case name.
+    """The headers that are used, by lower-case name: `x-…`, `retry-after…`, and whatever names a limit.
 
     Decoded once: the client's own mapping decodes at every look-up.
     """
     return {
         name.decode("latin-1").lower(): value.decode("latin-1")
         for name, value in headers.raw
-        if name[:2] in _RELEVANT_PREFIXES
+        if name[:2] in _RELEVANT_PREFIXES or b"limit" in name.lower()
     }
 
 

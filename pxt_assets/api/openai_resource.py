@@ -227,10 +227,17 @@ class OpenAIResource(dg.ConfigurableResource[Any]):
         import httpx2
         import openai
 
+        from pxt_assets.api.content_encoding import check_encoding
+
         limits = httpx2.Limits(
             max_connections=self.max_in_flight, max_keepalive_connections=self.max_in_flight
         )
-        return openai.DefaultAioHttpClient(timeout=self._http_timeout(), limits=limits, verify=_tls_context())
+        return openai.DefaultAioHttpClient(
+            timeout=self._http_timeout(),
+            limits=limits,
+            verify=_tls_context(),
+            event_hooks={"response": [check_encoding]},
+        )
 
     def _api_client(self, http: httpx2.AsyncClient) -> openai.AsyncOpenAI:
         import openai

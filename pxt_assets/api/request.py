@@ -51,8 +51,8 @@ class ParsedAnswer:
     """The model snapshot that answered."""
     urls: Sequence[str] = ()
     """Where the rest of the answer is downloaded from."""
-    values_with_downloads: Callable[[Sequence[bytes]], Sequence[Any]] | None = None
-    """(the contents of `urls`) -> the values."""
+    values_with_downloads: Callable[[Sequence[bytes | None]], Sequence[Any]] | None = None
+    """(the contents of `urls`, None for one that could not be fetched) -> the values."""
 
 
 @dataclass(frozen=True)

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from pxt_assets.api.download import download
 from pxt_assets.api.multipart import form_of
 from pxt_assets.api.request import Request
+from pxt_assets.errors import CellError
 
 if TYPE_CHECKING:
     import httpx2
@@ -37,7 +38,20 @@ class Transport:
         return self._api.base_url
 
     async def post(self, request: Request) -> httpx2.Response:
-        """The answer's headers and bytes, unparsed. Raises openai.APIError for any that is no success."""
+        """The answer's headers and bytes, unparsed.
+
+        Raises openai.APIError for any that is no success, CellError for one that cannot be decoded.
+        """
+        import openai
+
+        try:
+            return await self._post(request)
+        except openai.APIConnectionError as e:
+            if isinstance(e.__cause__, CellError):  # the typed calls wrap whatever comes up in the connection
+                raise e.__cause__ from e.__cause__.__cause__
+            raise
+
+    async def _post(self, request: Request) -> httpx2.Response:
         import httpx2
 
         path = request.endpoint.path

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence, Set
 from typing import TYPE_CHECKING, Any, NoReturn, Protocol
 
 from pxt_assets.errors import DefinitionError
+from pxt_assets.values.text_parts import text_of_parts
 from pxt_assets.values.types import (
     Bool,
     ColumnType,
@@ -199,17 +201,24 @@ class ColumnRef(Expr):
 class Path(Expr):
     """A path into the JSON value of another expression; null where a row lacks it."""
 
-    __slots__ = ("_base", "_steps")
+    __slots__ = ("_base", "_element_shape", "_maps", "_steps")
 
     def __init__(self, base: Expr, step: Step) -> None:
-        if base._type is not None and base._type in PRIMITIVES.values():
+        is_part = _may_be_parts(base._shape) and not isinstance(step, str)
+        if base._type is not None and base._type in PRIMITIVES.values() and not is_part:
             msg = f"{base!r}{_step_text(step)}: {base!r} is {type_name(base._type)}, which has nothing inside"
             raise DefinitionError(msg)
         self._base: Expr = base._base if isinstance(base, Path) else base
         self._steps: tuple[Step, ...] = (*base._steps, step) if isinstance(base, Path) else (step,)
-        self._shape = _shape_after_step(base._shape, step)
+        element, maps = (base._element_shape, base._maps) if isinstance(base, Path) else (base._shape, 0)
+        self._element_shape = _shape_after_step(element, step)
+        """The shape that the next step is applied to: after a map, that of each element."""
+        self._maps = maps + isinstance(step, slice)
+        self._shape = self._element_shape
+        for _ in range(self._maps):
+            self._shape = {"items": self._shape}
         self._type = PRIMITIVES.get(str(self._shape.get("type")), Json)
-        if IMAGE_LIST_SHAPE in (self._shape, base._shape if isinstance(step, slice) else None):
+        if self._shape == IMAGE_LIST_SHAPE:
             self._type = ImageList
 
     def __repr__(self) -> str:
@@ -262,6 +271,15 @@ PRIMITIVES: dict[str, type[ColumnType]] = {
 
 
 IMAGE_LIST_SHAPE: Shape = {"items": {"type": "image"}}
+TEXT_OR_PARTS_SHAPE: Shape = {
+    "type": "string",
+    "items": {"properties": {"type": {"type": "string"}, "text": {"type": "string"}}},
+}
+"""The content of a message: text, or a list of parts. A path that ends here gives the text, one that goes on a part."""
+ANY_SPELLING = "anySpelling"
+"""The entry of an object's shape by which its keys are found however their words are joined: `self_harm_intent` for
+`self-harm/intent`."""
+_UNKNOWN_SHAPE: Shape = {}
 
 
 def _is_step(step: object) -> bool:
@@ -272,15 +290,17 @@ def _is_step(step: object) -> bool:
 
 
 def _shape_after_step(shape: Shape, step: Step) -> Shape:
-    if isinstance(step, slice):
-        return {}
-    if isinstance(step, int):
-        return shape.get("items") or {}
-    inner = shape.get("properties", {}).get(step)
-    if inner is None:
-        extra = shape.get("additionalProperties")
-        inner = extra if isinstance(extra, Mapping) else {}
-    return inner  # type: ignore[no-any-return]
+    inner = (
+        shape.get("properties", {}).get(step, shape.get("additionalProperties"))
+        if isinstance(step, str)
+        else shape.get("items")
+    )
+    return inner if isinstance(inner, Mapping) else _UNKNOWN_SHAPE
+
+
+def _may_be_parts(shape: Shape) -> bool:
+    """Whether a text may be a list of its parts instead: a message's content."""
+    return shape.get("type") == "string" and "items" in shape
 
 
 def _step_text(step: Step) -> str:
@@ -291,16 +311,35 @@ def _step_text(step: Step) -> str:
     return f".{step}" if isinstance(step, str) and step.isidentifier() else f"[{step!r}]"
 
 
-def follow_path(value: Any, steps: tuple[Step, ...]) -> Any:
-    """The value at the end of a path, None where there is none. A slice applies the rest to each element of a list."""
+def follow_path(value: Any, steps: tuple[Step, ...], shape: Shape = _UNKNOWN_SHAPE) -> Any:
+    """The value at the end of a path, None where there is none. A slice applies the rest to each element of a list.
+
+    `shape` is what is known of `value`: where it says that a text may be a list of parts, the text is given.
+    """
     for i, step in enumerate(steps):
+        inner = _shape_after_step(shape, step)
         if isinstance(step, slice):
-            return [follow_path(v, steps[i + 1 :]) for v in value[step]] if isinstance(value, list) else None
+            rest = steps[i + 1 :]
+            return [follow_path(v, rest, inner) for v in value[step]] if isinstance(value, list) else None
         if isinstance(step, int):
             fits = isinstance(value, list) and -len(value) <= step < len(value)
             value = value[step] if fits else None
+        elif not isinstance(value, dict):
+            return None
         else:
-            value = value.get(step) if isinstance(value, dict) else None
+            value = _in_any_spelling(value, step) if ANY_SPELLING in shape else value.get(step)
         if value is None:
             return None
-    return value
+        shape = inner
+    return text_of_parts(value) if _may_be_parts(shape) else value
+
+
+def _in_any_spelling(value: Mapping[str, Any], key: str) -> Any:
+    if key in value:
+        return value[key]
+    spelled = _joined_words(key)
+    return next((v for k, v in value.items() if _joined_words(k) == spelled), None)
+
+
+def _joined_words(key: str) -> str:
+    return re.sub(r"[^a-z0-9]+", "_", key.lower())

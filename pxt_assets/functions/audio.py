@@ -17,6 +17,7 @@ from pxt_assets.functions.declare import (
     with_kwargs,
 )
 from pxt_assets.functions.uploads import audio_upload, file_arguments_adapter
+from pxt_assets.values.json_text import loads_answer
 from pxt_assets.values.media import Media
 from pxt_assets.values.sniff import AUDIO_FORMATS
 from pxt_assets.values.types import Audio, Json
@@ -100,7 +101,7 @@ def _parse_transcript(body: bytes, request: Mapping[str, Any]) -> ParsedAnswer:
         text = _transcript_text(body, str(wanted))
         return ParsedAnswer([{wanted: text}], None, str(request["model"]))
     # some servers answer with JSON alone, and the transcript is paid for
-    answer = json.loads(body)
+    answer = loads_answer(body)
     if not isinstance(answer, dict) or not isinstance(answer.get("text"), str):
         msg = "the answer has no `text`"
         raise ValueError(msg)

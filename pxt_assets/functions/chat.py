@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Mapping
 from typing import Any
 
 from pxt_assets.api.request import PAGE_TOKENS, Endpoint, ParsedAnswer, characters_of_schemas
 from pxt_assets.errors import CellError
+from pxt_assets.expressions.expr import TEXT_OR_PARTS_SHAPE
 from pxt_assets.functions.declare import (
     AdaptedCall,
     api_function,
@@ -28,6 +28,8 @@ from pxt_assets.functions.structured import (
 )
 from pxt_assets.local.structured_schema import ResponseFormat, parse_response_format
 from pxt_assets.throttle import RequestSize, request_size
+from pxt_assets.values.json_text import loads_answer
+from pxt_assets.values.text_parts import refusal_of_parts, text_of_parts
 from pxt_assets.values.types import Json
 
 _STRING_SHAPE = {"type": "string"}
@@ -47,7 +49,7 @@ _SHAPE = {
                     "message": {
                         "properties": {
                             "role": _STRING_SHAPE,
-                            "content": _STRING_SHAPE,
+                            "content": TEXT_OR_PARTS_SHAPE,
                             "refusal": _STRING_SHAPE,
                         }
                     },
@@ -66,7 +68,7 @@ _SHAPE = {
 
 
 def _parse(body: bytes, _request: Mapping[str, Any]) -> ParsedAnswer:
-    answer = json.loads(body)
+    answer = loads_answer(body)
     if not isinstance(answer, dict) or not isinstance(answer.get("choices"), list):
         msg = "the answer has no `choices`"
         raise ValueError(msg)
@@ -111,11 +113,12 @@ def _requested_format(wanted: Any) -> tuple[ResponseFormat, Any]:
 def _with_parsed_text(answer: Any, check: Callable[[str], Any]) -> Any:
     choice = require_object(answer["choices"][0] if answer["choices"] else {})
     message = require_object(choice.get("message") or {})
-    if message.get("refusal"):
-        raise refusal_error(str(message["refusal"]))
+    refusal = message.get("refusal") or refusal_of_parts(message.get("content"))
+    if refusal:
+        raise refusal_error(str(refusal))
     if choice.get("finish_reason") in ("length", "content_filter"):
         raise truncated_answer_error(str(choice["finish_reason"]), "max_completion_tokens")
-    text = message.get("content")
+    text = text_of_parts(message.get("content"))
     if text is None and not message.get("tool_calls"):
         raise empty_answer_error()
     return with_parsed(answer, text, check)
@@ -138,6 +141,10 @@ def chat_completions(
     """The answer of a chat model: the API's `chat/completions`, as Json with `choices`, `usage`, ...
 
     Throttled by the rate-limit headers of the API; no configuration is needed.
+
+    Reasoning models of some servers answer with a list of parts in place of text. The path
+    `choices[0].message.content` gives the text of the answer all the same; `content[0]` and `content["*"]` give the
+    parts, as they are stored.
 
     Args:
         messages: a list of messages, `[{"role": "user", "content": tbl.body}]`; columns may stand anywhere in it. An

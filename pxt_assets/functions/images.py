@@ -3,17 +3,23 @@
 from __future__ import annotations
 
 import base64
-import json
-import math
 import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from pxt_assets.api.request import Endpoint, ParsedAnswer
 from pxt_assets.errors import CellError
-from pxt_assets.functions.declare import api_function, model_of, require_text, usage_of, with_kwargs
+from pxt_assets.functions.declare import (
+    api_function,
+    model_of,
+    require_text,
+    short_repr,
+    usage_of,
+    with_kwargs,
+)
 from pxt_assets.functions.uploads import file_arguments_adapter, image_upload, mask_upload, square_upload
 from pxt_assets.throttle import RequestSize, request_size
+from pxt_assets.values.json_text import loads_answer
 from pxt_assets.values.media import Media
 from pxt_assets.values.sniff import IMAGE_FORMATS
 from pxt_assets.values.types import ImageData
@@ -22,7 +28,8 @@ MAX_IMAGES = 16
 """Images an edit. Source: https://platform.openai.com/docs/api-reference/images/createEdit"""
 _OUTPUT_TOKENS_PER_IMAGE = 4_160
 """Output tokens of a large image of high quality. Source: https://platform.openai.com/docs/guides/image-generation"""
-_DATA_URL = re.compile(r"data:image/[a-z+.-]+;base64,")
+_DATA_URL = re.compile(r"\s*data:[^,;]*(?:;[^,;]*)*,", re.IGNORECASE)
+_URL_ALPHABET = str.maketrans("-_", "+/")
 _SHAPE = {
     "properties": {
         "created": {"type": "integer"},
@@ -39,18 +46,21 @@ _SHAPE = {
 
 
 def _parse(body: bytes, request: Mapping[str, Any]) -> ParsedAnswer:
-    answer = json.loads(body, parse_constant=lambda _: None, parse_float=_finite_or_none)
+    answer = loads_answer(body)
     items = answer.get("data") if isinstance(answer, dict) else None
     if not isinstance(items, list) or not items:
         msg = "the answer holds no images"
         raise ValueError(msg)
-    images_or_urls = [_bytes_or_url(item) for item in items]
-    urls = [one for one in images_or_urls if isinstance(one, str)]
+    sources = [_bytes_or_url(item) for item in items]
+    urls = [one for one in sources if isinstance(one, str)]
 
-    def value(fetched: Sequence[bytes]) -> Sequence[Any]:
+    def value(fetched: Sequence[bytes | None]) -> Sequence[Any]:
         remaining = iter(fetched)
-        contents = [one if isinstance(one, bytes) else next(remaining) for one in images_or_urls]
-        images = [_image(content, i) for i, content in enumerate(contents)]
+        contents = [next(remaining) if isinstance(one, str) else one for one in sources]
+        images = [_image_or_none(content, i) for i, content in enumerate(contents)]
+        if not any(images):
+            msg = f"the answer holds no image, but {_what_instead(items, contents)}"
+            raise ValueError(msg)
         return [{"created": _created_at(answer), "data": images, "usage": answer.get("usage")}]
 
     usage, model = usage_of(answer), model_of(answer) or str(request["model"])
@@ -59,22 +69,33 @@ def _parse(body: bytes, request: Mapping[str, Any]) -> ParsedAnswer:
     return ParsedAnswer(value(()), usage, model)
 
 
-def _finite_or_none(text: str) -> float | None:
-    """A number, None if it is infinite, which no column holds."""
-    number = float(text)
-    return number if math.isfinite(number) else None
-
-
-def _bytes_or_url(item: object) -> bytes | str:
-    """An image's bytes, or the URL to fetch them from. Raises ValueError."""
+def _bytes_or_url(item: object) -> bytes | str | None:
+    """An image's bytes, or the URL to fetch them from; None where an item has neither, as one that was filtered."""
     encoded, url = (item.get("b64_json"), item.get("url")) if isinstance(item, Mapping) else (None, None)
     if encoded and isinstance(encoded, str):
-        return base64.b64decode(encoded)
-    if encoded or not isinstance(url, str):
-        msg = "the answer holds an item that has neither an image nor its URL"
-        raise ValueError(msg)
-    inline = _DATA_URL.match(url)
-    return base64.b64decode(url[inline.end() :]) if inline else url
+        return _from_base64(encoded)
+    if not url or not isinstance(url, str):
+        return None
+    return _from_base64(url) if _DATA_URL.match(url) else url
+
+
+def _from_base64(text: str) -> bytes | None:
+    """The bytes of base64, also of a data URL, of the alphabet for URLs, or without its padding; None for other text."""
+    letters = re.sub(r"[\s=]+", "", text[inline.end() :] if (inline := _DATA_URL.match(text)) else text)
+    try:
+        return base64.b64decode(letters.translate(_URL_ALPHABET) + "=" * (-len(letters) % 4), validate=True)
+    except ValueError:
+        return None
+
+
+def _what_instead(items: Sequence[object], contents: Sequence[bytes | None]) -> str:
+    """What an answer without any image holds, for a message."""
+    if any(contents):
+        return "something else than an image"
+    shown = (
+        {k: v for k, v in items[0].items() if v is not None} if isinstance(items[0], Mapping) else items[0]
+    )
+    return f"an item that has neither an image nor its URL: {short_repr(shown)}"
 
 
 def _created_at(answer: Mapping[str, Any]) -> int | None:
@@ -83,12 +104,10 @@ def _created_at(answer: Mapping[str, Any]) -> int | None:
     return int(created) if isinstance(created, int | float) and abs(created) < 2**62 else None
 
 
-def _image(content: bytes, i: int) -> Media:
+def _image_or_none(content: bytes | None, i: int) -> Media | None:
+    """The image, None where there is none: no reason to lose the others, which are paid for."""
     image = Media(content)
-    if image.format not in IMAGE_FORMATS:
-        msg = "the answer holds something else than an image"
-        raise ValueError(msg)
-    return Media(content, f"image-{i}.{image.format}")
+    return Media(content, f"image-{i}.{image.format}") if image.format in IMAGE_FORMATS else None
 
 
 def _size(body: Mapping[str, Any]) -> RequestSize:
@@ -139,6 +158,8 @@ def image_generations(
 ) -> Mapping[str, Any]:
     """Images of a prompt: the API's `images/generations`, as `{"created", "data": [image, ...], "usage"}`.
 
+    Of several images, one that was filtered or cannot be fetched is null in its place; the others are kept.
+
     Paced at the requests a minute that `OpenAIResource(rate_limits={model: rpm})` gives, 600 where it gives none.
 
     Args:
@@ -170,7 +191,8 @@ def image_edits(
 
     Args:
         image: the image, or a list of up to 16; under 50 MB each (dall-e-2: one, square, under 4 MB). PNG, JPEG and
-            WebP are sent as they are, other formats as PNG.
+            WebP are sent as they are, other formats as PNG. A file of several pages or frames is its row's error: give
+            them as a list.
         prompt: the text.
         model: the model's name.
         mask: an image of the same size with an alpha channel, transparent where to edit; under 4 MB.

@@ -10,7 +10,16 @@ from urllib.parse import urlsplit
 
 from pxt_assets.errors import CellError, DefinitionError
 from pxt_assets.functions.declare import constant_media, short_repr
-from pxt_assets.values.media import MAX_IMAGE_BYTES, Media, MediaArgument, encode_image, media_of, open_image
+from pxt_assets.values.frames import SEVERAL_IMAGES
+from pxt_assets.values.media import (
+    MAX_IMAGE_BYTES,
+    Media,
+    MediaArgument,
+    encode_image,
+    media_of,
+    open_image,
+    require_single_image,
+)
 from pxt_assets.values.types import Image
 
 MAX_PAYLOAD_BYTES = 512 * 2**20
@@ -20,6 +29,9 @@ MAX_IMAGES = 1_500
 _URL_PREFIXES = ("http://", "https://", "data:")
 SENDABLE_FORMATS = ("gif", "jpeg", "png", "webp")
 """Formats that the API takes; others are sent as PNG."""
+_ADVICE = ", or give each its own image_url"
+_DATA_URL_FORMATS = ("image/apng", "image/gif", "image/png", "image/tiff", "image/webp")
+"""MIME types of files that may hold several images."""
 
 
 def with_images(
@@ -74,10 +86,22 @@ def _image_to_send(value: Any) -> Any:
                 "that schema= declares as Image"
             )
             raise CellError("TypeError", msg)
+        if value[5:16].lower().startswith(_DATA_URL_FORMATS):
+            _require_single_image_at(value)
         return value
     # a path is read only if it stands in code, never one in a table's cell
     media = media_of(value, Image if isinstance(value, PurePath) else None)
     return MediaArgument(media if media.content is None else sendable_image(media))
+
+
+def _require_single_image_at(data_url: str) -> None:
+    """Raises CellError for a data URL of several pages or frames; one that cannot be read is left to the API."""
+    try:
+        media = media_of(data_url, Image)
+        require_single_image(media, _ADVICE)
+    except CellError as e:
+        if e.errortype == SEVERAL_IMAGES:
+            raise
 
 
 def sendable_image(media: Media) -> Media:
@@ -87,10 +111,9 @@ def sendable_image(media: Media) -> Media:
         msg = f"got an image of {media.size:,} bytes, allowed: {MAX_IMAGE_BYTES:,}; make it smaller upstream"
         raise CellError("ImageTooLarge", msg)
     if media.format not in SENDABLE_FORMATS:
+        require_single_image(media, _ADVICE)
         return sendable_image(Media(encode_image(open_image(media.content), "PNG"), media.path))
-    if media.format == "gif" and getattr(open_image(media.content), "is_animated", False):
-        msg = "got an animated GIF, which the API does not take; take out one frame upstream"
-        raise CellError("ImageError", msg)
+    require_single_image(media, _ADVICE)
     return media
 
 

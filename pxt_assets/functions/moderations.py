@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from typing import Any
 
 from pxt_assets.api.request import Endpoint, ParsedAnswer
+from pxt_assets.expressions.expr import ANY_SPELLING
 from pxt_assets.functions.declare import api_function, model_of, require_text, usage_of, with_kwargs
 from pxt_assets.throttle import RequestSize, request_size
+from pxt_assets.values.json_text import loads_answer
 from pxt_assets.values.types import Json
 
 _MODEL = "omni-moderation-latest"
@@ -20,8 +21,9 @@ _SHAPE = {
             "items": {
                 "properties": {
                     "flagged": {"type": "boolean"},
-                    "categories": {"additionalProperties": {"type": "boolean"}},
-                    "category_scores": {"additionalProperties": {"type": "number"}},
+                    "categories": {"additionalProperties": {"type": "boolean"}, ANY_SPELLING: True},
+                    "category_scores": {"additionalProperties": {"type": "number"}, ANY_SPELLING: True},
+                    "category_applied_input_types": {ANY_SPELLING: True},
                 }
             }
         },
@@ -30,7 +32,7 @@ _SHAPE = {
 
 
 def _parse(body: bytes, _request: Mapping[str, Any]) -> ParsedAnswer:
-    answer = json.loads(body)
+    answer = loads_answer(body)
     if not isinstance(answer, dict) or not isinstance(answer.get("results"), list):
         msg = "the answer has no `results`"
         raise ValueError(msg)
@@ -49,6 +51,9 @@ def moderations(input: Any, *, model: Any = _MODEL, **kwargs: Any) -> Mapping[st
     """Whether a text is potentially harmful, and how: the API's `moderations`, as Json with `results`.
 
     Paced at the requests a minute that `OpenAIResource(rate_limits={model: rpm})` gives, 600 where it gives none.
+
+    A path finds a category under the API's name, `categories["harassment/threatening"]`, and under that of its Python
+    client, which Pixeltable uses too: `categories.harassment_threatening`.
 
     Args:
         input: the text.

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -29,6 +28,7 @@ from pxt_assets.functions.structured import (
 )
 from pxt_assets.local.structured_schema import ResponseFormat, parse_response_format
 from pxt_assets.throttle import RequestSize, request_size
+from pxt_assets.values.json_text import loads_answer
 from pxt_assets.values.types import Json
 
 _STRING_SHAPE = {"type": "string"}
@@ -76,7 +76,7 @@ _SHAPE = {
 
 
 def _parse(body: bytes, _request: Mapping[str, Any]) -> ParsedAnswer:
-    answer = json.loads(body)
+    answer = loads_answer(body)
     if not isinstance(answer, dict) or not isinstance(answer.get("output"), list):
         msg = "the answer has no `output`"
         raise ValueError(msg)

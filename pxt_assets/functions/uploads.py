@@ -16,6 +16,7 @@ from pxt_assets.values.media import (
     encode_image,
     media_of,
     open_image,
+    require_single_image,
 )
 from pxt_assets.values.types import ColumnType, Image
 
@@ -57,7 +58,7 @@ def audio_upload(value: Any) -> MediaArgument:
 
 def image_upload(value: Any, argument: str = "image") -> MediaArgument:
     """An image for a GPT image model as a file to upload. Raises CellError."""
-    media = _require_media(value, argument, Image)
+    media = _require_media(value, argument, Image, ", or give all of them as a list of images")
     if media.format not in UPLOADABLE_IMAGE_FORMATS:
         media = _as_png(media)
     _check_size(media, argument, MAX_IMAGE_BYTES)
@@ -99,7 +100,7 @@ def _size_text(size: Sequence[int]) -> str:
     return f"{size[0]}x{size[1]}"
 
 
-def _require_media(value: Any, argument: str, column_type: type[ColumnType]) -> Media:
+def _require_media(value: Any, argument: str, column_type: type[ColumnType], advice: str = "") -> Media:
     if isinstance(value, str) or (isinstance(value, Mapping) and value.get("bytes") is None):
         msg = (
             f"{argument}: got {short_repr(value)}, allowed: bytes, a PIL image, or a column that schema= declares as "
@@ -115,6 +116,11 @@ def _require_media(value: Any, argument: str, column_type: type[ColumnType]) -> 
         raise CellError("UrlNotFetched", msg)
     if not media.content:
         raise CellError("EmptyFile", f"{argument}: got a file of 0 bytes")
+    if column_type is Image:
+        try:
+            require_single_image(media, advice)
+        except CellError as e:
+            raise CellError(e.errortype, f"{argument}: {e.message}") from e
     return media
 
 

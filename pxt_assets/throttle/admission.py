@@ -47,8 +47,3 @@ class RequestTooLarge(Exception):  # noqa: N818
             f"A request takes about {self.cost:,.0f} {self.dimension}, and the limit is {self.limit:,.0f}. "
             "Make the request smaller, or have the limit of the account raised."
         )
-
-
-def unit_of(dimension: str) -> str:
-    """Return the unit that a dimension counts: `tokens` for `project-tokens` and `tokens_usage_based`."""
-    return dimension.rpartition("-")[2].removesuffix("_usage_based")

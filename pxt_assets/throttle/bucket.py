@@ -17,13 +17,13 @@ import math
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
+from pxt_assets.throttle.dimension import MINUTE
 from pxt_assets.throttle.headers import Reading
 
 BURST_SECONDS = 0.1
 """Requests granted within this time of each other may arrive in any order."""
 RESERVE_SECONDS = 0.3
 """Refill, in seconds, that is left in the bucket, for jitter on the way to the server."""
-MINUTE = 60.0
 WINDOWS = (MINUTE, 86_400.0, 2_592_000.0)
 """Seconds in which a limit fills: a minute, a day, or 30 days. All of OpenAI's limits are one of these."""
 
@@ -276,6 +276,8 @@ def average_drain(drain: float, taken: float, seconds: float, rate: float) -> fl
 def window_of(reading: Reading, present: float = MINUTE) -> float:
     """Return the seconds in which the limit of `reading` fills; `present` where the reading cannot tell.
 
+    Where the server names the window, it is that.
+
     An OpenAI server reports `remaining = floor(level)` and `reset = (limit - level) / limit * window`, so
     the two bound the window: loosely near a full bucket, since one request may have taken anything up to
     one unit, and loosely where `reset` is rounded. Of the windows within the bounds `present` is kept, or
@@ -283,6 +285,8 @@ def window_of(reading: Reading, present: float = MINUTE) -> float:
     the numbers give when they are far from all; never less than a minute, as servers that count by the
     second still state their limits by the minute.
     """
+    if reading.window is not None:
+        return reading.window
     used = reading.limit - reading.remaining
     if not reading.reset or used <= 0:
         return present

@@ -6,6 +6,10 @@ arrived: `x-ratelimit-limit-requests: 10000`, `x-ratelimit-remaining-requests: 9
 `input-images`; any other name is read in the same way.
 (https://platform.openai.com/docs/guides/rate-limits#rate-limits-in-headers)
 
+Others spell the names differently: `x-ratelimit-limit-req-minute`, `x-ratelimit-remaining-requests-day`,
+`anthropic-ratelimit-tokens-limit`, `ratelimitbysize-limit`. Their words are read by `dimension.py`, the fields of
+the IETF by `ietf_fields.py`. A name that tells neither a unit nor a window (`x-ratelimit-limit`) is not followed.
+
 Anything absent or malformed gives no reading. Nothing in here raises: a bad header must not lose a paid
 answer.
 """
@@ -13,13 +17,23 @@ answer.
 import math
 import re
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from datetime import datetime
 from email.utils import parsedate_to_datetime
 from functools import lru_cache
 from typing import NamedTuple
 
-_PREFIX = "x-ratelimit-"
-_FIELDS = ("limit", "remaining", "reset")
+from pxt_assets.throttle.dimension import dimension_of
+from pxt_assets.throttle.ietf_fields import Policy, read_policies, read_remaining
+
+_NAME = re.compile(r"(?:[a-z0-9]+-){0,2}(ratelimit|rate-limit|ratelimitbysize|tokenlimit)s?-(.+)", re.ASCII)
+_TOKEN_LIMITS = ("ratelimitbysize", "tokenlimit")
+_IETF_LIMITS, _IETF_POLICY, _IETF_DRAFTS = "ratelimit", "ratelimit-policy", "ratelimit-"
+_FIELDS = ("limit", "remaining", "reset", "renewalperiod")
+_LONGEST_WINDOW_SECONDS = 86_400.0
+"""Of the windows that a server names. What is left of a month's quota is no rate to send at."""
+_EPOCH_SECONDS, _EPOCH_MILLISECONDS = 1e9, 1e12
+"""From here on a reset is a time since 1970: no window is that long."""
 _UNITS = {"h": 3600.0, "m": 60.0, "s": 1.0, "ms": 1e-3, "us": 1e-6, "µs": 1e-6, "μs": 1e-6, "ns": 1e-9}
 _PART = re.compile(r"(\d+(?:\.\d*)?|\.\d+)(ms|us|µs|μs|ns|h|m|s)", re.ASCII)
 
@@ -33,29 +47,72 @@ class Reading(NamedTuple):
     """What was left after this request was charged; without its charge where it was rejected."""
     reset: float | None = None
     """Seconds until the bucket is full again. Never a time to wait. None where absent or malformed."""
+    window: float | None = None
+    """Seconds in which the limit fills, where the server says so; None to tell by `reset`."""
 
 
-def read_rate_limits(headers: Mapping[str, str]) -> dict[str, Reading]:
+def read_rate_limits(headers: Mapping[str, str], now: Callable[[], float] = time.time) -> dict[str, Reading]:
     """Return the reading of every dimension that the headers name with a limit and what remains of it.
 
     Header names may be in any case. A negative number counts as absent (Azure sends -1 for "not known"). The
     numbers are returned as sent: a zero limit, or more remaining than the limit, is for the bucket to judge.
+    `now` gives the wall-clock time in seconds since 1970, and is called where a reset is a time.
     """
-    texts: dict[str, list[str | None]] = {}
+    texts: dict[str, dict[str, str]] = {}
+    ietf: dict[str, str] = {}
     for name, value in headers.items():
-        field = _field(name)
-        if field is not None:
-            dimension, index = field
-            if dimension not in texts:
-                texts[dimension] = [None, None, None]
-            texts[dimension][index] = value
-    readings = {}
-    for dimension, (limit_text, remaining_text, reset_text) in texts.items():
-        limit, remaining = _number(limit_text), _number(remaining_text)
-        if limit is not None and remaining is not None:
-            reset = None if reset_text is None else parse_duration(reset_text)
-            readings[dimension] = Reading(limit, remaining, reset)
+        if name[:1] in "rR" and name.lower().startswith(_IETF_LIMITS):
+            ietf[name.lower()] = value
+        if (field := _field(name)) is not None:
+            texts.setdefault(field[0], {})[field[1]] = value
+    readings: dict[str, Reading] = {}
+    renamed = []
+    for name, values in texts.items():
+        if (reading := _reading(name, values, now)) is None:
+            continue
+        if dimension_of(name).name == name:
+            readings[name] = reading
+        else:
+            renamed.append((name, reading))
+    if ietf:
+        renamed.extend(_ietf_readings(ietf, now))
+    for name, reading in renamed:
+        dimension = dimension_of(name).name
+        readings.setdefault(name if dimension in readings else dimension, reading)
     return readings
+
+
+def _reading(name: str, texts: Mapping[str, str], now: Callable[[], float]) -> Reading | None:
+    """Return the reading of a dimension, by the texts of its fields; None where there is none to follow."""
+    limit, remaining = _number(texts.get("limit")), _number(texts.get("remaining"))
+    if limit is None or remaining is None:
+        return None
+    dimension, window = dimension_of(name)
+    if (window or 0.0) > _LONGEST_WINDOW_SECONDS or (limit == 0 and dimension != name):
+        return None
+    window = window or _number(texts.get("renewalperiod")) or None
+    return Reading(limit, remaining, _seconds_until_full(texts.get("reset"), now), window)
+
+
+def _ietf_readings(headers: Mapping[str, str], now: Callable[[], float]) -> Iterator[tuple[str, Reading]]:
+    """Yield the readings of the IETF's fields, and of those that its drafts had, by lower-case name."""
+    policies = read_policies(headers.get(_IETF_POLICY, ""))
+    for name, remaining, reset in read_remaining(headers.get(_IETF_LIMITS, "")):
+        if name in policies:
+            yield from _policy_reading(policies[name], remaining, reset)
+    limits, left = headers.get(f"{_IETF_DRAFTS}limit", ""), _number(headers.get(f"{_IETF_DRAFTS}remaining"))
+    limit = _number(limits.partition(",")[0])  # that of the policy which is nearest to its end
+    if limit is not None and left is not None:
+        for policy in (read_policies(limits) or policies).values():
+            if policy.quota == limit:
+                reset = _seconds_until_full(headers.get(f"{_IETF_DRAFTS}reset"), now)
+                yield from _policy_reading(policy, left, reset)
+                return
+
+
+def _policy_reading(policy: Policy, remaining: float, reset: float | None) -> Iterator[tuple[str, Reading]]:
+    if policy.window <= _LONGEST_WINDOW_SECONDS:
+        yield policy.dimension, Reading(policy.quota, remaining, reset, policy.window)
 
 
 def retry_after(headers: Mapping[str, str], now: Callable[[], float] = time.time) -> float | None:
@@ -103,13 +160,38 @@ def parse_duration(text: str) -> float | None:
 
 
 @lru_cache(maxsize=1024)
-def _field(name: str) -> tuple[str, int] | None:
-    """Return the dimension and the index in `_FIELDS` that a header name stands for, if any."""
-    name = name.lower()
-    if not name.startswith(_PREFIX):
+def _field(name: str) -> tuple[str, str] | None:
+    """Return the dimension and the one of `_FIELDS` that a header name stands for, if any."""
+    found = _NAME.fullmatch(name.lower())
+    if found is None:
         return None
-    field, _, dimension = name.removeprefix(_PREFIX).partition("-")
-    return (dimension, _FIELDS.index(field)) if dimension and field in _FIELDS else None
+    words = found[2].split("-")
+    places = [i for i in (0, len(words) - 1, *range(1, len(words) - 1)) if words[i] in _FIELDS]
+    if not places:
+        return None
+    field = words.pop(places[0])
+    dimension = "-".join(words)
+    if found[1] in _TOKEN_LIMITS:
+        return f"tokens-{dimension}".removesuffix("-"), field
+    if dimension and not dimension_of(dimension).name:  # a window, and no word of what is counted
+        dimension = f"requests-{dimension}"
+    return (dimension, field) if dimension else None
+
+
+def _seconds_until_full(text: str | None, now: Callable[[], float]) -> float | None:
+    """Return the seconds of a reset: a duration, or the time since 1970 or in ISO 8601 (`2026-01-01T00:00:00Z`)."""
+    if text is None:
+        return None
+    seconds = parse_duration(text)
+    if seconds is None:
+        try:
+            at = datetime.fromisoformat(text.strip())
+            return None if at.tzinfo is None else max(0.0, at.timestamp() - now())
+        except (ValueError, OverflowError):
+            return None
+    if seconds < _EPOCH_SECONDS:
+        return seconds
+    return max(0.0, (seconds / 1000 if seconds >= _EPOCH_MILLISECONDS else seconds) - now())
 
 
 def _number(text: str | None) -> float | None:

@@ -11,7 +11,8 @@ import weakref
 from collections.abc import Callable, Mapping
 from typing import Any, Protocol, TypeVar
 
-from pxt_assets.throttle.admission import Admission, RequestTooLarge, SizedRequest, unit_of
+from pxt_assets.throttle.admission import Admission, RequestTooLarge, SizedRequest
+from pxt_assets.throttle.dimension import unit_of
 from pxt_assets.throttle.headers import Reading
 from pxt_assets.throttle.pace import Pace
 from pxt_assets.throttle.probe import Probe

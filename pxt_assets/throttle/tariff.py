@@ -3,8 +3,9 @@
 from collections import defaultdict
 from collections.abc import Mapping
 
-from pxt_assets.throttle.admission import Admission, SizedRequest, unit_of
-from pxt_assets.throttle.bucket import MINUTE, level_of, window_of
+from pxt_assets.throttle.admission import Admission, SizedRequest
+from pxt_assets.throttle.bucket import level_of, window_of
+from pxt_assets.throttle.dimension import MINUTE, unit_of
 from pxt_assets.throttle.headers import Reading
 from pxt_assets.throttle.learned_cost import GrantTotals, LearnedCost
 

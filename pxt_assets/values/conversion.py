@@ -93,7 +93,10 @@ def _image_data_array(values: Sequence[Any]) -> pa.Array:
 
     wanted = ImageData.arrow()
     present = [v or {} for v in values]
-    data = [None if v is None else [_media_struct(image) for image in v["data"]] for v in values]
+    data = [
+        None if v is None else [None if image is None else _media_struct(image) for image in v["data"]]
+        for v in values
+    ]
     return pa.StructArray.from_arrays(
         [
             pa.array([v.get("created") for v in present], pa.int64()),
@@ -290,7 +293,7 @@ def check_value(value: object, column_type: type[ColumnType]) -> object:
 def _check_json(value: object) -> object:
     try:
         dumps(value)
-    except (TypeError, ValueError) as e:
+    except (TypeError, ValueError, RecursionError) as e:
         msg = f"got a value that JSON cannot hold ({e}); convert it upstream"
         raise CellError(type(e).__name__, msg) from e
     return value

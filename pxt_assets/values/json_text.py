@@ -5,6 +5,8 @@ from __future__ import annotations
 import datetime
 import decimal
 import json
+import math
+import re
 import uuid
 from collections.abc import Callable
 from functools import cache
@@ -67,6 +69,61 @@ def _new_encoder(default: Callable[[object], object], sort_keys: bool) -> json.J
 
 
 _encoder, _canonical_encoder = _new_encoder(_default, sort_keys=False), _new_encoder(_default, sort_keys=True)
+
+
+MAX_DEPTH = 400
+"""Lists and objects inside each other that an answer may have: half of what Python's own reader and writer can take."""
+
+
+def loads_answer(body: bytes) -> Any:
+    """The value of a server's JSON, as JSON can hold it again. Raises ValueError for what is none, or too deep.
+
+    NaN, infinite numbers and integers of thousands of digits become null, and bytes that are no UTF-8 U+FFFD: they are
+    no reason to lose the rest, which is paid for.
+    """
+    if body.count(b"[") + body.count(b"{") > MAX_DEPTH and _depth(body) > MAX_DEPTH:
+        msg = f"got JSON of more than {MAX_DEPTH} lists and objects inside each other"
+        raise ValueError(msg)
+    text: bytes | str = body
+    try:
+        return json.loads(text, parse_constant=_null, parse_float=_finite_or_null)
+    except UnicodeDecodeError:
+        text = body.decode(errors="replace")
+        return json.loads(text, parse_constant=_null, parse_float=_finite_or_null, parse_int=_int_or_null)
+    except json.JSONDecodeError:
+        raise
+    except ValueError:  # an integer too long for Python
+        return json.loads(text, parse_constant=_null, parse_float=_finite_or_null, parse_int=_int_or_null)
+
+
+def _null(_constant: str) -> None:
+    return None
+
+
+def _finite_or_null(text: str) -> float | None:
+    number = float(text)
+    return number if math.isfinite(number) else None
+
+
+def _int_or_null(text: str) -> int | None:
+    try:
+        return int(text)
+    except ValueError:
+        return None
+
+
+def _depth(body: bytes) -> int:
+    """How many lists and objects of a JSON text are inside each other, at most."""
+    depth = deepest = 0
+    for found in _BRACKETS.finditer(body):
+        if found[1]:
+            depth += 1 if found[1] in b"[{" else -1
+            deepest = max(deepest, depth)
+    return deepest
+
+
+_BRACKETS = re.compile(rb'"(?:[^"\\]|\\.)*+"|([\[\]{}])', re.DOTALL)
+"""Brackets outside of strings."""
 
 
 def replace_surrogates(text: str) -> str:

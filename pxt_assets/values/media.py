@@ -15,6 +15,8 @@ from urllib.parse import unquote
 
 from pxt_assets.errors import CellError
 from pxt_assets.values.digest import digest
+from pxt_assets.values.frames import frame_count, may_have_frames, several_frames_error
+from pxt_assets.values.image_plugins import missing_package, register_plugin
 from pxt_assets.values.sniff import AUDIO_FORMATS, IMAGE_FORMATS, MIME_TYPES, sniff_format
 from pxt_assets.values.types import Audio, ColumnType, Image
 
@@ -244,12 +246,16 @@ def encode_image(image: PIL.Image.Image, format: str | None = None, mode: str | 
     """A PIL image as the bytes of a file, in `format`; by default in the format it was opened from, or as PNG.
 
     The EXIF orientation is kept, or applied where the format changes. `mode` is Pillow's, None for that of the image.
-    Raises CellError for an image that cannot be decoded or encoded.
+    Of a file with several frames all are kept, unless somebody has gone to one of them. Raises CellError for an image
+    that cannot be decoded or encoded, and for several frames where the format changes.
     """
     own = "JPEG" if image.format == "MPO" else image.format  # a JPEG with a preview, as telephones make it
     target_format = (format or own or "PNG").upper()
     if target_format not in _PILLOW_FORMATS:
         target_format = "PNG"
+    frames = frame_count(image)
+    if frames > 1 and (own != target_format or mode is not None):
+        raise several_frames_error(image, frames, "")
     file = io.BytesIO()
     try:
         if own is not None and own != target_format:
@@ -260,7 +266,10 @@ def encode_image(image: PIL.Image.Image, format: str | None = None, mode: str | 
             image = image.convert(mode)
         if target_format == "PNG":
             image = _in_png_mode(image)
-        image.save(file, target_format, **_save_options(image, target_format))
+        options = _save_options(image, target_format)
+        image.save(file, target_format, save_all=frames > 1, **options)
+        if frames > 1:
+            image.seek(0)  # Pillow leaves it at the last, which would pass for the one that is meant
     except Exception as e:  # Pillow's plugins raise what they like for a broken image
         msg = f"the image cannot be encoded as {target_format} ({type(e).__name__})"
         raise CellError("ImageError", msg) from e
@@ -303,8 +312,23 @@ def open_image(content: bytes) -> PIL.Image.Image:
     """The bytes as a PIL image, decoded when its pixels are needed. Raises CellError for other bytes."""
     import PIL.Image
 
-    try:
-        return PIL.Image.open(io.BytesIO(content))
-    except Exception as e:  # as above; a decompression bomb is among them
-        msg = f"the bytes are no image that can be opened ({type(e).__name__})"
-        raise CellError("ImageError", msg) from e
+    format = sniff_format(content)
+    for attempt in (1, 2):
+        try:
+            return PIL.Image.open(io.BytesIO(content))
+        except Exception as e:  # as above; a decompression bomb is among them
+            if attempt == 1 and isinstance(e, PIL.UnidentifiedImageError) and register_plugin(format):
+                continue
+            msg = f"the bytes are no image that can be opened ({type(e).__name__})"
+            if package := missing_package(format):
+                msg += f": it is {str(format).upper()}, which needs the package {package}; install it, or convert the image upstream"
+            raise CellError("ImageError", msg) from e
+    raise AssertionError
+
+
+def require_single_image(media: Media, advice: str = "") -> None:
+    """Raises CellError for a file of several pages or frames, which names their number; `advice` is what else to do."""
+    if media.content is not None and may_have_frames(media.content, media.format):
+        image = open_image(media.content)
+        if (count := frame_count(image)) > 1:
+            raise several_frames_error(image, count, advice)

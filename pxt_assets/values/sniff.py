@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-IMAGE_FORMATS = frozenset({"avif", "bmp", "gif", "heic", "jpeg", "png", "tiff", "webp"})
+IMAGE_FORMATS = frozenset({"avif", "bmp", "gif", "heic", "jpeg", "jxl", "png", "tiff", "webp"})
 AUDIO_FORMATS = frozenset({"aac", "flac", "m4a", "mp3", "mp4", "mpeg", "ogg", "wav", "webm"})
 MIME_TYPES = {
     "aac": "audio/aac",
@@ -12,6 +12,7 @@ MIME_TYPES = {
     "gif": "image/gif",
     "heic": "image/heic",
     "jpeg": "image/jpeg",
+    "jxl": "image/jxl",
     "m4a": "audio/mp4",
     "mp3": "audio/mpeg",
     "mp4": "audio/mp4",
@@ -33,6 +34,8 @@ _SIGNATURES = {
     b"MM\0*": "tiff",
     b"fLaC": "flac",
     b"OggS": "ogg",
+    b"\xff\x0a": "jxl",
+    b"\0\0\0\x0cJXL \r\n\x87\n": "jxl",
     b"\x1a\x45\xdf\xa3": "webm",
     b"\0\0\x01\xba": "mpeg",
     b"\0\0\x01\xb3": "mpeg",

@@ -168,6 +168,24 @@ class TestSendable:
         """Whatever their mode."""
         assert sendable_image(Media(picture(0, format=format, mode=mode))).format == "png"
 
+    @pytest.mark.parametrize("format", ["GIF", "PNG", "WEBP", "TIFF"])
+    def test_several_images_in_a_file_are_refused_however_they_are_given(self, format):
+        """As bytes, as an open image, or as a data URL, none but the first would be seen."""
+        content = animation(format, frames=3)
+        for image in (content, open_image(content), data_url(content, format.lower())):
+            for send in (chat, response):
+                with pytest.raises(CellError, match=r"of 3 (frames|pages).*or give each its own image_url"):
+                    send(image)
+
+    def test_a_data_url_that_cannot_be_read_is_left_to_the_api(self):
+        """So is one of a single image in a format that the API may not take."""
+        for url in (
+            "data:image/gif;base64,%%%",
+            "data:image/png,abc",
+            data_url(picture(format="TIFF"), "tiff"),
+        ):
+            assert chat(url) == {"url": url}
+
     def test_an_animated_gif_is_refused(self):
         """The API does, too, but later."""
         with pytest.raises(CellError, match="animated GIF"):

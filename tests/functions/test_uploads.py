@@ -1,6 +1,7 @@
 """Images and recordings as they are uploaded."""
 
 import io
+import re
 from typing import Any
 
 import PIL.Image
@@ -10,7 +11,7 @@ from pxt_assets.errors import CellError
 from pxt_assets.functions import uploads
 from pxt_assets.functions.uploads import audio_upload, image_upload, mask_upload, square_upload
 from pxt_assets.values.media import Media, MediaArgument, open_image
-from tests.pictures import mask, picture, sound
+from tests.pictures import animation, mask, picture, sound
 
 
 def mode_of(sent: MediaArgument) -> str:
@@ -21,6 +22,18 @@ def refused(function: Any, *arguments: Any) -> CellError:
     with pytest.raises(CellError) as e:
         function(*arguments)
     return e.value
+
+
+@pytest.mark.parametrize("format", ["GIF", "PNG", "WEBP", "TIFF"])
+@pytest.mark.parametrize(
+    "upload", [image_upload, square_upload, lambda v: mask_upload(v, image_upload(picture()))]
+)
+def test_several_images_in_a_file_are_refused(upload, format):
+    """Their number is named, and that a list of images is taken; as bytes and as an open image."""
+    for value in (animation(format, frames=3), open_image(animation(format, frames=3))):
+        error = refused(upload, value)
+        assert error.errortype == "SeveralImages"
+        assert re.match(r"(image|mask): got an? .* of 3 (frames|pages)", error.message)
 
 
 class TestAudio:

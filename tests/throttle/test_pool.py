@@ -47,6 +47,13 @@ class TestDimensions:
         pool = measured(requests=60)
         admit(pool, costs={"requests": 1, "tokens": 1e12})
 
+    def test_a_limit_by_the_day_lets_as_much_flow_in_as_its_window_says(self):
+        """Where no reset tells, it would fill 1,440 times too fast by the minute."""
+        pool = Pool()
+        pool.answered(admit(pool), {"requests-day": Reading(8_640, 0, None, 86_400.0)}, 0.0)
+        assert pool.buckets["requests-day"].rate == pytest.approx(0.1)
+        assert pool.admit(COSTS, 0.0, 0) == pytest.approx(10.3)
+
     @pytest.mark.parametrize("name", ["project-tokens", "tokens_usage_based"])
     def test_another_limit_of_the_same_unit_is_charged_alike(self, name):
         """A token limit under another name takes what a request takes of tokens, from the first answer on."""

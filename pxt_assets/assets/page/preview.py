@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, TypeGuard
 from pxt_assets.values.conversion import to_python
 from pxt_assets.values.media import Media, open_image
 from pxt_assets.values.sniff import AUDIO_FORMATS, IMAGE_FORMATS
+from pxt_assets.values.text_parts import text_of_parts
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -60,7 +61,8 @@ def _cell_text(value: object, thumbnails: _Thumbnails) -> str:
     images = value.get("data") if isinstance(value, Mapping) else value
     if _is_media_list(images):
         more = f" and {len(images) - _THUMBNAILS_A_CELL} more" if len(images) > _THUMBNAILS_A_CELL else ""
-        return " ".join(map(thumbnails.markdown, images[:_THUMBNAILS_A_CELL])) + more
+        shown = ["*missing*" if m is None else thumbnails.markdown(m) for m in images[:_THUMBNAILS_A_CELL]]
+        return " ".join(shown) + more
     if isinstance(value, list) and len(value) > 8 and all(isinstance(v, float) for v in value):
         head = ", ".join(f"{v:.3f}" for v in value[:4])
         return escape_markdown(f"[{head}, … {len(value)} numbers]")
@@ -72,8 +74,8 @@ def _short_text(text: str) -> str:
     return escape_markdown(text if len(text) <= _CELL_CHARACTERS else text[:_CELL_CHARACTERS] + "…")
 
 
-def _is_media_list(value: object) -> TypeGuard[list[Media]]:
-    return isinstance(value, list) and bool(value) and all(isinstance(v, Media) for v in value)
+def _is_media_list(value: object) -> TypeGuard[list[Media | None]]:
+    return isinstance(value, list) and any(value) and all(isinstance(v, Media | None) for v in value)
 
 
 def _json_text(value: object) -> str:
@@ -86,7 +88,8 @@ def _json_text(value: object) -> str:
         choices = value.get("choices")
         if isinstance(choices, list) and choices and isinstance(choices[0], Mapping):
             message = choices[0].get("message") or {}
-            return str(message.get("content") if message.get("content") is not None else message)
+            text = text_of_parts(message.get("content"))
+            return str(text if text is not None else message)
     return str(value)
 
 

@@ -9,7 +9,7 @@ from typing import Any
 
 from pxt_assets.api.request import ORDERED_ARGUMENTS, CellRequest
 from pxt_assets.errors import CellError
-from pxt_assets.expressions.expr import Call, ColumnFunction, ColumnRef, Path, Step, follow_path
+from pxt_assets.expressions.expr import Call, ColumnFunction, ColumnRef, Path, Shape, Step, follow_path
 from pxt_assets.expressions.walk import calls, references
 from pxt_assets.local.local_call import leaf_form
 from pxt_assets.values.conversion import check_value
@@ -51,6 +51,8 @@ class AnswerPath:
 
     base: Any
     steps: tuple[Step, ...]
+    shape: Shape
+    """What is known of the answer."""
 
 
 class Plan:
@@ -94,7 +96,7 @@ class Plan:
         if isinstance(expr, ColumnRef):
             return _compile_column(self._positions[expr._asset, expr._column], required=required)
         if isinstance(expr, Path):
-            return _compile_path(self._compile(expr._base, required=required), expr._steps, required=required)
+            return _compile_path(expr, self._compile(expr._base, required=required), required=required)
         if isinstance(expr, Call):
             return self._compile_call(expr, required=required)
         if isinstance(expr, Mapping):
@@ -139,12 +141,14 @@ def _compile_column(position: int, *, required: bool) -> RowFunction:
     return column
 
 
-def _compile_path(base: RowFunction, steps: tuple[Step, ...], *, required: bool) -> RowFunction:
+def _compile_path(expr: Path, base: RowFunction, *, required: bool) -> RowFunction:
+    steps, shape = expr._steps, expr._base._shape
+
     def path(row: Row) -> Any:
         value = base(row)
         if isinstance(value, ReadyCall | DependentCall):
-            return AnswerPath(value, steps)
-        value = follow_path(value, steps)
+            return AnswerPath(value, steps, shape)
+        value = follow_path(value, steps, shape)
         if value is None and required:
             raise NullInputError
         return value
@@ -165,7 +169,7 @@ async def _resolve_calls(value: Any, call: Caller) -> Any:
     if isinstance(value, ReadyCall):
         return await call(value.request)
     if isinstance(value, AnswerPath):
-        return follow_path(await _resolve_calls(value.base, call), value.steps)
+        return follow_path(await _resolve_calls(value.base, call), value.steps, value.shape)
     if isinstance(value, DependentCall):
         answers = await _resolve_calls(value.arguments, call)
         required = (

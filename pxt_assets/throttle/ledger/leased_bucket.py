@@ -6,7 +6,8 @@ from collections import deque
 from collections.abc import Callable
 from typing import NamedTuple
 
-from pxt_assets.throttle.bucket import BURST_SECONDS, MINUTE, Bucket, Burst, Grant, level_of, window_of
+from pxt_assets.throttle.bucket import BURST_SECONDS, Bucket, Burst, Grant, level_of, window_of
+from pxt_assets.throttle.dimension import MINUTE
 from pxt_assets.throttle.headers import Reading
 from pxt_assets.throttle.ledger.leased_units import SHORTEST_SECONDS, LeasedUnits, RowEstimate
 from pxt_assets.throttle.ledger.messages import LeaseRequest, Measurement, RowState
