@@ -7,13 +7,15 @@ import logging
 import math
 import random
 from collections.abc import Callable, Mapping
-from contextlib import suppress
-from dataclasses import replace
+from contextlib import AbstractContextManager, suppress
 from typing import TYPE_CHECKING
 
 from pxt_assets.api.answer import Answer
-from pxt_assets.api.failure import Failure, failure_of, relevant_headers
+from pxt_assets.api.answer_encoding import AnswerEncodings
+from pxt_assets.api.failure import Failure, failure_of, relevant_headers, verdict_of
 from pxt_assets.api.meter import Meter
+from pxt_assets.api.read_answer import download_rest, parse_answer
+from pxt_assets.api.refusals import ModelRefusals, Refusal, Refusals, Turn
 from pxt_assets.api.request import ParsedAnswer, Request
 from pxt_assets.api.request_tracker import RequestTracker
 from pxt_assets.api.telemetry import find_telemetry
@@ -29,8 +31,8 @@ from pxt_assets.throttle import (
     Pool,
     RequestTooLarge,
     SizedRequest,
+    Verdict,
     backoff_seconds,
-    classify_failure,
 )
 
 if TYPE_CHECKING:
@@ -62,6 +64,7 @@ class Client:
         timeout: float,
         outage_timeout: float,
         retry_unknown: int = 1,
+        max_batch: int | None = None,
         say: Callable[[str], None] = _log.warning,
         secrets: tuple[str, ...] = (),
         rng: random.Random | None = None,
@@ -71,10 +74,14 @@ class Client:
         self._limiters_by_pool: dict[int, Limiter] = {}
         self._limiters_by_model: dict[tuple[str, str], Limiter] = {}
         self.max_in_flight = max_in_flight
+        self.max_batch = max_batch
+        """How many cells a request may carry at most, None for as many as the endpoint takes."""
         self._window = InFlightWindow(max_in_flight)
         self._random = rng or random.Random()  # noqa: S311  (jitter)
         self._say = say
         self._breaker = CircuitBreaker(outage_timeout, self._random.random, say)
+        self._refusals = Refusals()
+        self._encodings = AnswerEncodings()
         self._send_count = 0
         self._telemetry = find_telemetry()
         self._wait_reported_until = -math.inf
@@ -86,8 +93,8 @@ class Client:
         self.simulated: bool | None = None
         """Whether the server is a simulator, None before its first answer."""
 
-    async def send(self, request: Request, meter: Meter) -> Answer:
-        """The answer to a request.
+    async def send(self, request: Request, meter: Meter, *, failed_before: bool = False) -> Answer:
+        """The answer to a request, of a row that `failed_before`, in an earlier run, or not.
 
         Raises CellError when this request cannot be answered, FatalApiError when no request can, RunError when the
         server cannot be reached, BudgetReachedError when the budget is spent.
@@ -95,48 +102,105 @@ class Client:
         task = asyncio.current_task()
         assert task is not None
         self._send_count += 1
-        with RequestTracker(request, meter, task, self._send_count, self._telemetry) as tracker:
+        with RequestTracker(
+            request, meter, task, self._send_count, self._telemetry, failed_before
+        ) as tracker:
             return tracker.answered(await self._send(tracker))
 
     async def _send(self, tracker: RequestTracker) -> Answer:
+        tracker.request = self._encodings.encoded(tracker.request)
+        refusals = self._refusals.of(tracker.request.endpoint.path, tracker.request.model)
+        answer: Answer | None = None
+        with refusals.turn() as turn:
+            try:
+                answer = await self._send_until_answered(tracker, refusals, turn)
+            finally:
+                if tracker.refused_before_trial is not None:
+                    self._encodings.trial_ended(tracker.request, answered=answer is not None)
+        return answer
+
+    async def _send_until_answered(
+        self, tracker: RequestTracker, refusals: ModelRefusals, turn: Turn
+    ) -> Answer:
         faults = 0
         while True:
+            await turn.wait()
             probe = await self._wait_for_breaker()
             try:
                 async with self._window:
-                    outcome = await self._send_until_admitted(tracker, probe=probe)
+                    outcome = await self._send_until_admitted(tracker, refusals, turn, probe=probe)
             except BaseException:
                 if probe:
                     self._breaker.abandoned()
                 raise
             if isinstance(outcome, Answer):
+                refusals.note_answer()
                 return outcome
             if outcome is not None:
-                self._check_lost_answers(tracker, outcome[0])
+                failure, verdict = outcome
+                if verdict.kind in (FailureKind.CELL, FailureKind.REFUSED):
+                    await self._handle_refusal(tracker, refusals, turn, failure, verdict.kind)
+                    faults = 0
+                    continue
+                self._check_lost_answers(tracker, failure)
+                if failure.unreadable and not refusals.answered and not tracker.unreadable:
+                    tracker.unreadable = True
+                    await turn.judge(self._refusal(failure, tracker))
+            if outcome is None and probe:
+                self._breaker.abandoned()
             if outcome is None or self._breaker.open:  # an outage is no fault of this request
                 faults = 0
                 continue
-            failure, retry_after = outcome
-            if faults >= self._max_retries:
+            several = tracker.request.cells > 1
+            if faults >= (
+                min(1, self._max_retries) if several and failure.status == 500 else self._max_retries
+            ):
                 self._check_reachable(failure)
-                raise CellError(failure.name, failure.message, failure.request_id)
-            await asyncio.sleep(backoff_seconds(faults, self._random.random, retry_after))
+                if failure.status is None or failure.status < 500:
+                    raise failure.cell_error(divisible=failure.unreadable is not None)
+                await self._handle_refusal(tracker, refusals, turn, failure, FailureKind.CELL)
+                faults = 0
+                continue
+            await asyncio.sleep(backoff_seconds(faults, self._random.random, verdict.retry_after))
             faults += 1
             tracker.retried()
 
+    async def _handle_refusal(
+        self,
+        tracker: RequestTracker,
+        refusals: ModelRefusals,
+        turn: Turn,
+        failure: Failure,
+        kind: FailureKind,
+    ) -> None:
+        """Returns if the request is to be sent in another encoding. Raises CellError, or RunError if all are refused."""
+        if kind is FailureKind.CELL:
+            if await self._encodings.change(tracker, failure, answered=refusals.answered):
+                return
+        elif tracker.request.cells == 1:  # of several, single ones are asked for next
+            await turn.judge(self._refusal(failure, tracker))
+        raise (tracker.refused_before_trial or failure).cell_error(
+            divisible=True, refused=kind is FailureKind.REFUSED
+        )
+
+    def _refusal(self, failure: Failure, tracker: RequestTracker) -> Refusal:
+        if failure.unreadable:
+            error = failure.wrong_server_error(self._api_url)
+            return Refusal(error, counts_alone=failure.unreadable == "page", is_of_server=True)
+        return Refusal(failure.fatal_error(self._api_url), is_news=not tracker.failed_before)
+
     async def _send_until_admitted(
-        self, tracker: RequestTracker, *, probe: bool
-    ) -> Answer | tuple[Failure, float | None] | None:
+        self, tracker: RequestTracker, refusals: ModelRefusals, turn: Turn, *, probe: bool
+    ) -> Answer | tuple[Failure, Verdict] | None:
         """Sends a request until it is not rejected for the rate.
 
-        Returns its answer; or a fault that may pass, with the least seconds to wait; or None if it was not sent because
-        of an outage.
+        Returns its answer; or a failure, and what to do about it; or None if it was not sent because of an outage.
         """
         request, meter = tracker.request, tracker.meter
         requeued = False
         while True:
             permit = await self._acquire_permit(tracker, requeued=requeued)
-            if meter.stopped or (self._breaker.open and not probe):
+            if meter.stopped or (self._breaker.open and not probe) or not turn.start():
                 permit.cancel()
                 if meter.budget is not None:
                     meter.budget.release(request)
@@ -153,17 +217,17 @@ class Client:
                 return outcome
             failure = outcome
             meter.unsent_tasks.add(tracker.task)
-            verdict = classify_failure(failure.status, failure.type, failure.code, failure.headers)
+            verdict = verdict_of(failure)
             self._settle_permit(permit, failure, verdict.kind)
-            if failure.too_large or verdict.kind is FailureKind.CELL:
-                name = "RequestTooLarge" if failure.too_large else failure.name
-                raise CellError(name, failure.message, failure.request_id, divisible=True)
             if verdict.kind is FailureKind.FATAL:
                 raise failure.fatal_error(self._api_url)
+            if verdict.kind in (FailureKind.CELL, FailureKind.REFUSED):
+                return failure, verdict
             self._report_long_wait(verdict.retry_after)
             if verdict.kind not in (FailureKind.RATE_LIMITED, FailureKind.SLOW_DOWN):
-                self._note_fault(tracker.number, failure, probe=probe)
-                return failure, verdict.retry_after
+                if probe or refusals.answered or not failure.unreadable:
+                    self._note_fault(tracker.number, failure, probe=probe)
+                return failure, verdict
             tracker.rate_limited()
             requeued = True
 
@@ -214,10 +278,24 @@ class Client:
                 permit.lost()
                 raise
             return failure
-        headers = relevant_headers(response.headers)
+        headers, latency = relevant_headers(response.headers), loop.time() - sent
+        self._has_answered = True
+        self.simulated = headers.get(SIMULATED_HEADER) == "true"
+        try:
+            parsed = parse_answer(request, response.content, headers, self._secrets)
+        except CellError:
+            self._note_answered(permit, headers)
+            if tracker.meter.budget is not None:
+                tracker.meter.budget.charge_lost_answer(request)
+            raise
+        if isinstance(parsed, Failure):
+            return parsed
+        self._note_answered(permit, headers)
+        return await self._answer(tracker, parsed, headers, latency)
+
+    def _note_answered(self, permit: Permit, headers: Mapping[str, str]) -> None:
         permit.answered(headers)
         self._note_server_alive()
-        return await self._read_answer(tracker, response.content, headers, loop.time() - sent)
 
     def _settle_permit(self, permit: Permit, failure: Failure, kind: FailureKind) -> None:
         """Tells the limiter what became of a request that was not answered."""
@@ -236,6 +314,14 @@ class Client:
         else:
             permit.answered(failure.headers)
         self._note_server_alive()
+
+    def expect_requests(self) -> AbstractContextManager[None]:
+        """Within the block more requests are still to come: a lone refusal waits for how these are answered."""
+        return self._refusals.expect_requests()
+
+    def note_earlier_answer(self, path: str, model: str) -> None:
+        """Notes that the model answered in an earlier run, at the endpoint with that path."""
+        self._refusals.of(path, model).note_earlier_answer()
 
     async def is_simulated(self) -> bool:
         """Whether the server is a simulator, as its answers say; asks for the list of models if none came yet."""
@@ -257,43 +343,17 @@ class Client:
             self._limiters_by_model[key] = self._limiters_by_pool.setdefault(id(pool), Limiter(pool))
         return self._limiters_by_model[key]
 
-    async def _read_answer(
-        self, tracker: RequestTracker, body: bytes, headers: Mapping[str, str], latency: float
+    async def _answer(
+        self, tracker: RequestTracker, parsed: ParsedAnswer, headers: Mapping[str, str], latency: float
     ) -> Answer:
         request, meter = tracker.request, tracker.meter
-        request_id = headers.get("x-request-id")
-        self._has_answered = True
-        self.simulated = headers.get(SIMULATED_HEADER) == "true"
-        try:
-            parsed = request.endpoint.parse(body, request.body)
-        except (ValueError, RecursionError) as e:  # any other error is a fault of this program
-            if meter.budget is not None:
-                meter.budget.charge_lost_answer(request)
-            msg = f"{request.endpoint.path} answered with something else than documented: {e}"
-            raise CellError("InvalidAnswer", msg, request_id) from e
         cost = meter.count_answer(parsed.model or request.model, parsed.usage, latency)
         if meter.budget is not None:
             meter.budget.charge(request, parsed.usage, cost)
+        request_id = headers.get("x-request-id")
         if parsed.values_with_downloads is not None:
-            parsed = await self._download_rest(request, parsed, request_id)
+            parsed = await download_rest(self._transport.download, request, parsed, request_id)
         return Answer(parsed.values, parsed.usage, parsed.model, cost, request_id, latency, tracker.attempts)
-
-    async def _download_rest(
-        self, request: Request, parsed: ParsedAnswer, request_id: str | None
-    ) -> ParsedAnswer:
-        """The answer with what it links to. It is paid for already, so only the downloads are tried again."""
-        assert parsed.values_with_downloads is not None
-        downloads = (self._transport.download(url) for url in parsed.urls)
-        contents: list[bytes] = []
-        for content in await asyncio.gather(*downloads, return_exceptions=True):  # none is left running
-            if isinstance(content, BaseException):
-                raise content
-            contents.append(content)
-        try:
-            return replace(parsed, values=parsed.values_with_downloads(contents))
-        except ValueError as e:
-            msg = f"{request.endpoint.path} links to something else than documented: {e}"
-            raise CellError("InvalidAnswer", msg, request_id) from e
 
     def _failure(self, error: Exception) -> Failure | None:
         failure = failure_of(error, self._secrets)

@@ -8,6 +8,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
 from pxt_assets.api.answer import Answer
+from pxt_assets.api.failure import Failure
 from pxt_assets.api.meter import Meter
 from pxt_assets.api.request import Request
 from pxt_assets.api.telemetry import RequestSpan, Telemetry
@@ -28,6 +29,12 @@ class RequestTracker:
     task: asyncio.Task[object]
     number: int
     telemetry: Telemetry | None = None
+    failed_before: bool = False
+    """Whether its row failed in an earlier run too."""
+    refused_before_trial: Failure | None = None
+    """Why another encoding of the answer is being tried."""
+    unreadable: bool = False
+    """Whether a page or nothing came in place of an answer."""
     attempts: int = 0
     lost_answers: int = 0
     """Attempts whose answers were lost."""
