@@ -43,6 +43,8 @@ class Failure:
     request_id: str | None = None
     maybe_sent: bool = True
     """Whether the request may have reached the server."""
+    in_answer: bool = False
+    """Whether it came with status 200: the server itself took the request, and its provider failed."""
     unreadable: Literal["page", "blank"] | None = None
     """What came with status 200 in place of an answer: a page or a text; nothing, or JSON that is no object."""
 

@@ -107,6 +107,7 @@ def failure_in(body: bytes, headers: Mapping[str, str], secrets: tuple[str, ...]
             code=code,
             headers={**headers, **_retry_after(error)},
             request_id=headers.get("x-request-id"),
+            in_answer=True,
         )
     return None
 

@@ -145,13 +145,13 @@ class Turn:
     """One request among those of its model."""
 
     def __init__(self, model: ModelRefusals) -> None:
+        self.model = model
         self.under_way = False
         """Whether it has been sent."""
-        self._model = model
 
     async def wait(self) -> None:
         """Waits until the request may be sent. Raises RunError if all are refused."""
-        model = self._model
+        model = self.model
         while model._too_many and not self.under_way:
             if not model._under_way and model._last_error is not None:
                 raise model._last_error
@@ -161,7 +161,7 @@ class Turn:
 
     def start(self) -> bool:
         """Whether the request may be sent now; it is then under way."""
-        model = self._model
+        model = self.model
         if not self.under_way and not model._too_many:
             self.under_way = True
             model._under_way += 1
@@ -171,7 +171,7 @@ class Turn:
         """Returns if a refusal is the request's own, once that is known. Raises its error if it is of all requests."""
         if not refusal.is_news:
             return
-        model = self._model
+        model = self.model
         model._last_error = refusal.error
         model._in_row += 1
         if model._is_own(refusal):

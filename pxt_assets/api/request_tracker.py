@@ -35,6 +35,7 @@ class RequestTracker:
     """Why another encoding of the answer is being tried."""
     unreadable: bool = False
     """Whether a page or nothing came in place of an answer."""
+    _limited_in_answer: bool = False
     attempts: int = 0
     lost_answers: int = 0
     """Attempts whose answers were lost."""
@@ -52,6 +53,17 @@ class RequestTracker:
         if self.span is not None and error is not None:
             self.span.failed(error)
 
+    def may_be_sent_again_soon(self, failure: Failure) -> bool:
+        """Whether a rate limit inside an answer, without a wait, is the request's first: its provider's, not the server's.
+
+        Such a request goes again after a backoff, and the others meanwhile; a second one slows all down.
+        """
+        again_soon = (
+            failure.in_answer and not self._limited_in_answer and "retry-after" not in failure.headers
+        )
+        self._limited_in_answer = self._limited_in_answer or failure.in_answer
+        return again_soon
+
     def sent(self, server: httpx2.URL) -> None:
         """Counts an attempt."""
         self.meter.unsent_tasks.discard(self.task)
@@ -59,6 +71,11 @@ class RequestTracker:
         self.attempts += 1
         if self.telemetry is not None and self.span is None:
             self.span = RequestSpan(self.telemetry, self.request, server)
+
+    def release_budget(self) -> None:
+        """Returns what the budget reserved for an attempt."""
+        if self.meter.budget is not None:
+            self.meter.budget.release(self.request)
 
     def retried(self) -> None:
         """Counts a retry after a fault."""
