@@ -46,8 +46,8 @@ class CellError(PxtError):
 
     `errortype` is the API's error class (`BadRequestError`) or Python's (`TypeError`), `message` the text that is
     stored in `<column>_errormsg`, `request_id` the API's id of the request, where there was one. `divisible` says
-    that a request of many cells may have failed for one of them, so that halving it helps. `value` is the part of the
-    cell's value that is known, None for nothing.
+    that a request of many cells may have failed for one of them, so that halving it helps, `refused` that every request
+    to that model may fail so. `value` is the part of the cell's value that is known, None for nothing.
     """
 
     def __init__(
@@ -57,11 +57,13 @@ class CellError(PxtError):
         request_id: str | None = None,
         *,
         divisible: bool = False,
+        refused: bool = False,
         value: Any = None,
     ) -> None:
         super().__init__(message)
         self.errortype = errortype
         self.divisible = divisible
+        self.refused = refused
         self.value = value
         self.message = f"{message} (request {request_id})" if request_id else message
         self.request_id = request_id

@@ -7,14 +7,16 @@ import logging
 import math
 import random
 from collections.abc import Callable, Mapping
-from contextlib import suppress
-from dataclasses import replace
+from contextlib import AbstractContextManager, suppress
 from typing import TYPE_CHECKING
 
 from pxt_assets.api.answer import Answer
-from pxt_assets.api.download import download_all
-from pxt_assets.api.failure import Failure, failure_of, relevant_headers
+from pxt_assets.api.answer_encoding import AnswerEncodings
+from pxt_assets.api.failure import Failure, failure_of, relevant_headers, verdict_of
 from pxt_assets.api.meter import Meter
+from pxt_assets.api.permits import Permits, settle
+from pxt_assets.api.read_answer import download_rest, parse_answer
+from pxt_assets.api.refusals import Refusal, Refusals, Turn
 from pxt_assets.api.request import ParsedAnswer, Request
 from pxt_assets.api.request_tracker import RequestTracker
 from pxt_assets.api.telemetry import find_telemetry
@@ -23,22 +25,18 @@ from pxt_assets.throttle import (
     CircuitBreaker,
     FailureKind,
     InFlightWindow,
-    Limiter,
     LimitUtilization,
     OutageError,
     Permit,
     Pool,
-    RequestTooLarge,
-    SizedRequest,
+    Verdict,
     backoff_seconds,
-    classify_failure,
 )
 
 if TYPE_CHECKING:
     from pxt_assets.api.transport import Transport
 
 _log = logging.getLogger("pxt_assets")
-_ONE_REQUEST = {"requests": 1.0}
 SIMULATED_HEADER = "x-pxt-simulated"
 _LONG_WAIT_SECONDS = 60.0
 """Waits that a server asks for are logged from this on."""
@@ -63,19 +61,22 @@ class Client:
         timeout: float,
         outage_timeout: float,
         retry_unknown: int = 1,
+        max_batch: int | None = None,
         say: Callable[[str], None] = _log.warning,
         secrets: tuple[str, ...] = (),
         rng: random.Random | None = None,
     ) -> None:
         self._transport = transport
-        self._pool_of = pool_of
-        self._limiters_by_pool: dict[int, Limiter] = {}
-        self._limiters_by_model: dict[tuple[str, str], Limiter] = {}
+        self._permits = Permits(pool_of)
         self.max_in_flight = max_in_flight
+        self.max_batch = max_batch
+        """How many cells a request may carry at most, None for as many as the endpoint takes."""
         self._window = InFlightWindow(max_in_flight)
         self._random = rng or random.Random()  # noqa: S311  (jitter)
         self._say = say
         self._breaker = CircuitBreaker(outage_timeout, self._random.random, say)
+        self._refusals = Refusals()
+        self._encodings = AnswerEncodings()
         self._send_count = 0
         self._telemetry = find_telemetry()
         self._wait_reported_until = -math.inf
@@ -87,8 +88,8 @@ class Client:
         self.simulated: bool | None = None
         """Whether the server is a simulator, None before its first answer."""
 
-    async def send(self, request: Request, meter: Meter) -> Answer:
-        """The answer to a request.
+    async def send(self, request: Request, meter: Meter, *, failed_before: bool = False) -> Answer:
+        """The answer to a request, of a row that `failed_before`, in an earlier run, or not.
 
         Raises CellError when this request cannot be answered, FatalApiError when no request can, RunError when the
         server cannot be reached, BudgetReachedError when the budget is spent.
@@ -96,51 +97,101 @@ class Client:
         task = asyncio.current_task()
         assert task is not None
         self._send_count += 1
-        with RequestTracker(request, meter, task, self._send_count, self._telemetry) as tracker:
+        with RequestTracker(
+            request, meter, task, self._send_count, self._telemetry, failed_before
+        ) as tracker:
             return tracker.answered(await self._send(tracker))
 
     async def _send(self, tracker: RequestTracker) -> Answer:
+        tracker.request = self._encodings.encoded(tracker.request)
+        answer: Answer | None = None
+        with self._refusals.of(tracker.request.endpoint.path, tracker.request.model).turn() as turn:
+            try:
+                answer = await self._send_until_answered(tracker, turn)
+            finally:
+                if tracker.refused_before_trial is not None:
+                    self._encodings.trial_ended(tracker.request, answered=answer is not None)
+        return answer
+
+    async def _send_until_answered(self, tracker: RequestTracker, turn: Turn) -> Answer:
         faults = 0
         while True:
+            await turn.wait()
             probe = await self._wait_for_breaker()
             try:
                 async with self._window:
-                    outcome = await self._send_until_admitted(tracker, probe=probe)
+                    outcome = await self._send_until_admitted(tracker, turn, probe=probe)
             except BaseException:
                 if probe:
                     self._breaker.abandoned()
                 raise
             if isinstance(outcome, Answer):
+                turn.model.note_answer()
                 return outcome
             if outcome is not None:
-                self._check_lost_answers(tracker, outcome[0])
+                failure, verdict = outcome
+                if verdict.kind in (FailureKind.CELL, FailureKind.REFUSED):
+                    await self._handle_refusal(tracker, turn, failure, verdict.kind)
+                    faults = 0
+                    continue
+                self._check_lost_answers(tracker, failure)
+                if failure.unreadable and not turn.model.answered and not tracker.unreadable:
+                    tracker.unreadable = True
+                    await turn.judge(self._refusal(failure, tracker))
+            if outcome is None and probe:
+                self._breaker.abandoned()
             if outcome is None or self._breaker.open:  # an outage is no fault of this request
                 faults = 0
                 continue
-            failure, retry_after = outcome
-            if faults >= self._max_retries:
+            if faults >= self._most_faults(tracker.request, failure):
                 self._check_reachable(failure)
-                raise CellError(failure.name, failure.message, failure.request_id)
-            await asyncio.sleep(backoff_seconds(faults, self._random.random, retry_after))
-            faults += 1
-            tracker.retried()
+                if failure.status is None or failure.status < 500:
+                    raise failure.cell_error(divisible=failure.unreadable is not None)
+                await self._handle_refusal(tracker, turn, failure, FailureKind.CELL)
+                faults = 0
+                continue
+            await asyncio.sleep(backoff_seconds(faults, self._random.random, verdict.retry_after))
+            if verdict.kind is not FailureKind.RATE_LIMITED:
+                faults += 1
+                tracker.retried()
+
+    def _most_faults(self, request: Request, failure: Failure) -> int:
+        """How many faults of a request are retried: some servers answer 500 to more cells than they take."""
+        return min(1, self._max_retries) if request.cells > 1 and failure.status == 500 else self._max_retries
+
+    async def _handle_refusal(
+        self, tracker: RequestTracker, turn: Turn, failure: Failure, kind: FailureKind
+    ) -> None:
+        """Returns if the request is to be sent in another encoding. Raises CellError, or RunError if all are refused."""
+        if kind is FailureKind.CELL:
+            if await self._encodings.change(tracker, failure, answered=turn.model.answered):
+                return
+        elif tracker.request.cells == 1:  # of several, single ones are asked for next
+            await turn.judge(self._refusal(failure, tracker))
+        raise (tracker.refused_before_trial or failure).cell_error(
+            divisible=True, refused=kind is FailureKind.REFUSED
+        )
+
+    def _refusal(self, failure: Failure, tracker: RequestTracker) -> Refusal:
+        if failure.unreadable:
+            error = failure.wrong_server_error(self._api_url)
+            return Refusal(error, counts_alone=failure.unreadable == "page", is_of_server=True)
+        return Refusal(failure.fatal_error(self._api_url), is_news=not tracker.failed_before)
 
     async def _send_until_admitted(
-        self, tracker: RequestTracker, *, probe: bool
-    ) -> Answer | tuple[Failure, float | None] | None:
+        self, tracker: RequestTracker, turn: Turn, *, probe: bool
+    ) -> Answer | tuple[Failure, Verdict] | None:
         """Sends a request until it is not rejected for the rate.
 
-        Returns its answer; or a fault that may pass, with the least seconds to wait; or None if it was not sent because
-        of an outage.
+        Returns its answer; or a failure, and what to do about it; or None if it was not sent because of an outage.
         """
-        request, meter = tracker.request, tracker.meter
+        meter = tracker.meter
         requeued = False
         while True:
-            permit = await self._acquire_permit(tracker, requeued=requeued)
-            if meter.stopped or (self._breaker.open and not probe):
+            permit = await self._permits.acquire(tracker, requeued=requeued)
+            if meter.stopped or (self._breaker.open and not probe) or not turn.start():
                 permit.cancel()
-                if meter.budget is not None:
-                    meter.budget.release(request)
+                tracker.release_budget()
                 if meter.stopped:
                     raise asyncio.CancelledError
                 return None
@@ -148,53 +199,29 @@ class Client:
             try:
                 outcome = await self._exchange(tracker, permit)
             finally:
-                if meter.budget is not None:
-                    meter.budget.release(request)
+                tracker.release_budget()
             if isinstance(outcome, Answer):
                 return outcome
             failure = outcome
             meter.unsent_tasks.add(tracker.task)
-            verdict = classify_failure(failure.status, failure.type, failure.code, failure.headers)
-            self._settle_permit(permit, failure, verdict.kind)
-            if failure.too_large or verdict.kind is FailureKind.CELL:
-                name = "RequestTooLarge" if failure.too_large else failure.name
-                raise CellError(name, failure.message, failure.request_id, divisible=True)
+            verdict = verdict_of(failure)
+            if settle(
+                permit, failure, verdict.kind, again_soon=(soon := tracker.may_be_sent_again_soon(failure))
+            ):
+                self._note_server_alive()
             if verdict.kind is FailureKind.FATAL:
                 raise failure.fatal_error(self._api_url)
+            if verdict.kind in (FailureKind.CELL, FailureKind.REFUSED):
+                return failure, verdict
             self._report_long_wait(verdict.retry_after)
-            if verdict.kind not in (FailureKind.RATE_LIMITED, FailureKind.SLOW_DOWN):
-                self._note_fault(tracker.number, failure, probe=probe)
-                return failure, verdict.retry_after
-            tracker.rate_limited()
-            requeued = True
-
-    async def _acquire_permit(self, tracker: RequestTracker, *, requeued: bool) -> Permit:
-        """The limiter's permit to send a request, once its expected cost is reserved in the budget."""
-        request, budget = tracker.request, tracker.meter.budget
-        limiter = self._limiter(request)
-        tracker.meter.limit_usage.add(limiter)
-        sized = SizedRequest(request.endpoint.path, request.size)
-        loop = asyncio.get_running_loop()
-        while True:
-            if budget is not None:
-                await budget.wait()
-            queued = loop.time()
-            try:
-                permit = await limiter.acquire(_ONE_REQUEST, sized=sized, requeued=requeued)
-            except BaseException as e:
-                if budget is not None:
-                    budget.wake_next()
-                if isinstance(e, RequestTooLarge):
-                    raise CellError("RequestTooLarge", str(e), divisible=True) from e
-                raise
-            tracker.meter.seconds_throttled += loop.time() - queued
-            try:
-                if budget is None or budget.reserve(request):
-                    return permit
-            except BaseException:
-                permit.cancel()
-                raise
-            permit.cancel()
+            if verdict.kind in (FailureKind.RATE_LIMITED, FailureKind.SLOW_DOWN):
+                tracker.rate_limited()
+                if not soon:
+                    requeued = True
+                    continue
+            else:
+                self._note_fault(tracker.number, failure, turn, probe=probe)
+            return failure, verdict
 
     async def _exchange(self, tracker: RequestTracker, permit: Permit) -> Answer | Failure:
         """Sends a request once. The cost of its answer is counted even if the answer is of no use."""
@@ -215,28 +242,32 @@ class Client:
                 permit.lost()
                 raise
             return failure
-        headers = relevant_headers(response.headers)
+        headers, latency = relevant_headers(response.headers), loop.time() - sent
+        self._has_answered = True
+        self.simulated = headers.get(SIMULATED_HEADER) == "true"
+        try:
+            parsed = parse_answer(request, response.content, headers, self._secrets)
+        except CellError:
+            self._note_answered(permit, headers)
+            if tracker.meter.budget is not None:
+                tracker.meter.budget.charge_lost_answer(request)
+            raise
+        if isinstance(parsed, Failure):
+            return parsed
+        self._note_answered(permit, headers)
+        return await self._answer(tracker, parsed, headers, latency)
+
+    def _note_answered(self, permit: Permit, headers: Mapping[str, str]) -> None:
         permit.answered(headers)
         self._note_server_alive()
-        return await self._read_answer(tracker, response.content, headers, loop.time() - sent)
 
-    def _settle_permit(self, permit: Permit, failure: Failure, kind: FailureKind) -> None:
-        """Tells the limiter what became of a request that was not answered."""
-        if kind in (FailureKind.TRANSIENT, FailureKind.OVERLOADED):
-            if failure.status is None:
-                permit.lost()
-            elif kind is FailureKind.OVERLOADED:
-                permit.overloaded(failure.headers)
-            else:
-                permit.answered(failure.headers)
-            return
-        if failure.too_large:
-            permit.cancel()
-        elif kind in (FailureKind.RATE_LIMITED, FailureKind.SLOW_DOWN):
-            permit.rejected(failure.headers, failure.type, slow_down=kind is FailureKind.SLOW_DOWN)
-        else:
-            permit.answered(failure.headers)
-        self._note_server_alive()
+    def expect_requests(self) -> AbstractContextManager[None]:
+        """Within the block more requests are still to come: a lone refusal waits for how these are answered."""
+        return self._refusals.expect_requests()
+
+    def note_earlier_answer(self, path: str, model: str) -> None:
+        """Notes that the model answered in an earlier run, at the endpoint with that path."""
+        self._refusals.of(path, model).note_earlier_answer()
 
     async def is_simulated(self) -> bool:
         """Whether the server is a simulator, as its answers say; asks for the list of models if none came yet."""
@@ -249,47 +280,19 @@ class Client:
 
     def limit_usage(self) -> LimitUtilization:
         """Measures what is used of all limits from now on."""
-        return LimitUtilization(self._limiters_by_pool.values())
+        return self._permits.limit_usage()
 
-    def _limiter(self, request: Request) -> Limiter:
-        key = (request.endpoint.path, request.model)
-        if key not in self._limiters_by_model:
-            pool = self._pool_of(request)
-            self._limiters_by_model[key] = self._limiters_by_pool.setdefault(id(pool), Limiter(pool))
-        return self._limiters_by_model[key]
-
-    async def _read_answer(
-        self, tracker: RequestTracker, body: bytes, headers: Mapping[str, str], latency: float
+    async def _answer(
+        self, tracker: RequestTracker, parsed: ParsedAnswer, headers: Mapping[str, str], latency: float
     ) -> Answer:
         request, meter = tracker.request, tracker.meter
-        request_id = headers.get("x-request-id")
-        self._has_answered = True
-        self.simulated = headers.get(SIMULATED_HEADER) == "true"
-        try:
-            parsed = request.endpoint.parse(body, request.body)
-        except (ValueError, RecursionError) as e:  # any other error is a fault of this program
-            if meter.budget is not None:
-                meter.budget.charge_lost_answer(request)
-            msg = f"{request.endpoint.path} answered with something else than documented: {e}"
-            raise CellError("InvalidAnswer", msg, request_id) from e
         cost = meter.count_answer(parsed.model or request.model, parsed.usage, latency)
         if meter.budget is not None:
             meter.budget.charge(request, parsed.usage, cost)
+        request_id = headers.get("x-request-id")
         if parsed.values_with_downloads is not None:
-            parsed = await self._download_rest(request, parsed, request_id)
+            parsed = await download_rest(self._transport.download, request, parsed, request_id)
         return Answer(parsed.values, parsed.usage, parsed.model, cost, request_id, latency, tracker.attempts)
-
-    async def _download_rest(
-        self, request: Request, parsed: ParsedAnswer, request_id: str | None
-    ) -> ParsedAnswer:
-        """The answer with what it links to. It is paid for already, so only the downloads are tried again."""
-        assert parsed.values_with_downloads is not None
-        contents = await download_all(self._transport.download, parsed.urls)
-        try:
-            return replace(parsed, values=parsed.values_with_downloads(contents))
-        except ValueError as e:
-            msg = f"{request.endpoint.path} links to something else than documented: {e}"
-            raise CellError("InvalidAnswer", msg, request_id) from e
 
     def _failure(self, error: Exception) -> Failure | None:
         import httpx2
@@ -321,9 +324,12 @@ class Client:
         self._window.answered()
         self._breaker.answered()
 
-    def _note_fault(self, number: int, failure: Failure, *, probe: bool) -> None:
+    def _note_fault(self, number: int, failure: Failure, turn: Turn, *, probe: bool) -> None:
         self._window.failed()
-        if self._has_answered:  # else nobody knows that there is such a server at all
+        known = (
+            turn.model.answered or not failure.unreadable
+        )  # else it may be another server, not one in trouble
+        if self._has_answered and (known or probe):  # else nobody knows that there is such a server at all
             self._breaker.failed(number, f"{failure.name}: {failure.message}", probe=probe)
 
     def _report_long_wait(self, seconds: float | None) -> None:

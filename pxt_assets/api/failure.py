@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from pxt_assets.errors import CellError, FatalApiError, RunError
+from pxt_assets.throttle import FailureKind, Verdict, classify_failure
 
 if TYPE_CHECKING:
     import httpx2
@@ -42,6 +43,10 @@ class Failure:
     request_id: str | None = None
     maybe_sent: bool = True
     """Whether the request may have reached the server."""
+    in_answer: bool = False
+    """Whether it came with status 200: the server itself took the request, and its provider failed."""
+    unreadable: Literal["page", "blank"] | None = None
+    """What came with status 200 in place of an answer: a page or a text; nothing, or JSON that is no object."""
 
     @property
     def is_lost(self) -> bool:
@@ -53,12 +58,24 @@ class Failure:
         """Whether this is a 429 for a request larger than the whole limit: waiting would not help."""
         return self.status == 429 and self.message.lower().startswith("request too large")
 
+    def cell_error(self, *, divisible: bool = False, refused: bool = False) -> CellError:
+        """The error of the request's row."""
+        name = "RequestTooLarge" if self.too_large else self.name
+        return CellError(name, self.message, self.request_id, divisible=divisible, refused=refused)
+
     def fatal_error(self, where: str) -> FatalApiError:
         """The error that stops the run, since every request to the API at `where` would fail; with a hint if one is known."""
         suffix = f" (request {self.request_id})" if self.request_id else ""
         return FatalApiError(
             f"the API at {where} refuses all requests of this kind: {self.name} {self.status}: {self.message}{suffix}."
             f"{_HINTS.get(self.status or 0, '')}"
+        )
+
+    def wrong_server_error(self, where: str) -> RunError:
+        """The error if the server at `where` gives no answers, but pages."""
+        return RunError(
+            f"the server at {where} does not answer as the API does: {self.message}. Check base_url of the OpenAIResource, "
+            "which mostly ends in /v1, and whether a proxy or a sign-in page stands before the server."
         )
 
     def unreachable_error(self, where: str) -> RunError:
@@ -77,6 +94,15 @@ class Failure:
         return CellError(self.name, msg, self.request_id)
 
 
+def verdict_of(failure: Failure) -> Verdict:
+    """What to do about a failure."""
+    if failure.too_large:
+        return Verdict(FailureKind.CELL)
+    if failure.unreadable:
+        return Verdict(FailureKind.TRANSIENT)
+    return classify_failure(failure.status, failure.type, failure.code, failure.headers)
+
+
 def failure_of(error: Exception, secrets: tuple[str, ...]) -> Failure | None:
     """An exception of the client or its transport as a Failure; None for a fault of this program.
 
@@ -91,7 +117,7 @@ def failure_of(error: Exception, secrets: tuple[str, ...]) -> Failure | None:
         body = error.body if isinstance(error.body, Mapping) else {}
         return Failure(
             name=name,
-            message=_redact(str(body.get("message") or _page_text(error)), secrets),
+            message=redact(str(body.get("message") or _page_text(error)), secrets),
             status=error.status_code,
             type=_str_or_none(body.get("type")),
             code=_str_or_none(body.get("code")),
@@ -102,11 +128,11 @@ def failure_of(error: Exception, secrets: tuple[str, ...]) -> Failure | None:
         cause = error.__cause__
         detail = f" ({type(cause).__name__}: {cause})" if cause else ""
         return Failure(
-            name, _redact(f"{error.message}{detail}", secrets), maybe_sent=not _is_unconnected(error)
+            name, redact(f"{error.message}{detail}", secrets), maybe_sent=not _is_unconnected(error)
         )
     transport = (aiohttp.ClientError, aiohttp.http_exceptions.HttpProcessingError, httpx2.HTTPError, OSError)
     if isinstance(error, transport):  # a timeout of ours, or an answer that is no HTTP
-        message = _redact(f"{error}" or "no answer in time", secrets)
+        message = redact(f"{error}" or "no answer in time", secrets)
         return Failure(name, message, maybe_sent=not _is_unconnected(error))
     return None
 
@@ -143,7 +169,8 @@ def relevant_headers(headers: httpx2.Headers) -> dict[str, str]:
     }
 
 
-def _redact(text: str, secrets: tuple[str, ...]) -> str:
+def redact(text: str, secrets: tuple[str, ...]) -> str:
+    """A server's text without the secrets, and not too long for a message."""
     for secret in secrets:
         if len(secret) >= _MIN_SECRET_LENGTH:
             text = text.replace(secret, "***")

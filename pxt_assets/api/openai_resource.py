@@ -81,6 +81,12 @@ class OpenAIResource(dg.ConfigurableResource[Any]):
         description="Models that share a rate limit although their names do not tell: {model: group}.",
     )
     max_in_flight: int = Field(default=1_000, ge=1, description="Requests in flight at once, at most.")
+    max_batch: int | None = Field(
+        default=None,
+        ge=1,
+        description="Texts that one request of embeddings carries, at most; by default as many as the server takes, which "
+        "its refusals tell, up to 2,048.",
+    )
     timeout: float = Field(default=600, gt=0, description="Seconds to wait for an answer.")
     max_retries: int = Field(
         default=5,
@@ -195,6 +201,7 @@ class OpenAIResource(dg.ConfigurableResource[Any]):
                 timeout=self.timeout,
                 outage_timeout=self.outage_timeout,
                 retry_unknown=self.retry_unknown,
+                max_batch=self.max_batch,
                 say=say or _log.warning,
                 secrets=(self.api_key.strip(),) if self.simulator is None else (),
             )

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, fields
 from functools import cached_property
 from typing import Any, Protocol
 
+from pxt_assets.errors import CellError
 from pxt_assets.throttle.cost import RequestSize
 from pxt_assets.values.digest import digest
 from pxt_assets.values.json_text import canonical_json, dumps
@@ -81,6 +82,9 @@ class Endpoint:
     """Estimated tokens that one request can carry."""
     pack: Callable[[Sequence[Mapping[str, Any]]], Mapping[str, Any]] = field(default=lambda bodies: bodies[0])
     """(bodies of single cells, which differ in their `input` alone) -> the body that is sent."""
+    encodings: Sequence[Mapping[str, Any]] = ()
+    """Arguments that say how an answer is written, not what it is, so that they name no cell: the best ones first,
+    others for servers that refuse those."""
 
 
 class CellRequest(Protocol):
@@ -122,6 +126,10 @@ class Request:
     body: Mapping[str, Any]
     to_cell_value: Callable[[Any], Any] | None = field(default=None, compare=False)
     """Makes the cell's value of the answer's: its parsed form, where one was asked for."""
+    encoding: Mapping[str, Any] = field(default_factory=dict)
+    """The encoding that a user asked for; the body is without it."""
+    cells: int = 1
+    """How many cells it carries."""
 
     @cached_property
     def _json_with_gaps(self) -> tuple[bytes, int, bool]:
@@ -187,11 +195,13 @@ class Request:
     @cached_property
     def pack_key(self) -> bytes:
         """Equal for requests that can be packed into one: all but their input is the same."""
-        rest = {k: v for k, v in self.body.items() if k != "input"}
+        rest = {k: v for k, v in self.body.items() if k != "input"} | dict(self.encoding)
         return self.endpoint.path.encode() + canonical_json(rest).encode()
 
     def cell_value(self, value: Any) -> Any:
-        """The cell's value, made of the answer's. Raises CellError for an answer that is no result."""
+        """The cell's value, made of the answer's. Raises CellError for an answer that is no result, or that it is."""
+        if isinstance(value, CellError):
+            raise value
         return value if self.to_cell_value is None else self.to_cell_value(value)
 
     def check(self) -> None:
@@ -210,5 +220,6 @@ def _media_digest(media: MediaArgument) -> object:
 
 def pack(requests: Sequence[Request]) -> Request:
     """Several requests as one. They go to one endpoint and are equal in all but their input."""
-    endpoint = requests[0].endpoint
-    return Request(endpoint, endpoint.pack([request.body for request in requests]))
+    endpoint, encoding = requests[0].endpoint, requests[0].encoding
+    body = {**endpoint.pack([request.body for request in requests]), **encoding}
+    return Request(endpoint, body, cells=len(requests))

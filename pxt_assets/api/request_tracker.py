@@ -8,6 +8,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
 from pxt_assets.api.answer import Answer
+from pxt_assets.api.failure import Failure
 from pxt_assets.api.meter import Meter
 from pxt_assets.api.request import Request
 from pxt_assets.api.telemetry import RequestSpan, Telemetry
@@ -28,6 +29,13 @@ class RequestTracker:
     task: asyncio.Task[object]
     number: int
     telemetry: Telemetry | None = None
+    failed_before: bool = False
+    """Whether its row failed in an earlier run too."""
+    refused_before_trial: Failure | None = None
+    """Why another encoding of the answer is being tried."""
+    unreadable: bool = False
+    """Whether a page or nothing came in place of an answer."""
+    _limited_in_answer: bool = False
     attempts: int = 0
     lost_answers: int = 0
     """Attempts whose answers were lost."""
@@ -45,6 +53,17 @@ class RequestTracker:
         if self.span is not None and error is not None:
             self.span.failed(error)
 
+    def may_be_sent_again_soon(self, failure: Failure) -> bool:
+        """Whether a rate limit inside an answer, without a wait, is the request's first: its provider's, not the server's.
+
+        Such a request goes again after a backoff, and the others meanwhile; a second one slows all down.
+        """
+        again_soon = (
+            failure.in_answer and not self._limited_in_answer and "retry-after" not in failure.headers
+        )
+        self._limited_in_answer = self._limited_in_answer or failure.in_answer
+        return again_soon
+
     def sent(self, server: httpx2.URL) -> None:
         """Counts an attempt."""
         self.meter.unsent_tasks.discard(self.task)
@@ -52,6 +71,11 @@ class RequestTracker:
         self.attempts += 1
         if self.telemetry is not None and self.span is None:
             self.span = RequestSpan(self.telemetry, self.request, server)
+
+    def release_budget(self) -> None:
+        """Returns what the budget reserved for an attempt."""
+        if self.meter.budget is not None:
+            self.meter.budget.release(self.request)
 
     def retried(self) -> None:
         """Counts a retry after a fault."""

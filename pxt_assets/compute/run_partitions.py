@@ -81,16 +81,17 @@ class _Run:
     async def compute(self, partitions: Sequence[Partition]) -> RunEnd:
         reporting = asyncio.create_task(self._run_state.display.keep_reporting(self._log))
         try:
-            for partition in partitions:
-                while self._is_full:
-                    await asyncio.wait(self._computing, return_when=asyncio.FIRST_COMPLETED)
-                if self._run_state.is_stopped:
-                    break
-                admitted = asyncio.Event()
-                task = asyncio.create_task(self._compute(partition, admitted))
-                self._computing.add(task)
-                task.add_done_callback(self._computing.discard)
-                await admitted.wait()
+            with self._run_state.expect_requests():
+                for partition in partitions:
+                    while self._is_full:
+                        await asyncio.wait(self._computing, return_when=asyncio.FIRST_COMPLETED)
+                    if self._run_state.is_stopped:
+                        break
+                    admitted = asyncio.Event()
+                    task = asyncio.create_task(self._compute(partition, admitted))
+                    self._computing.add(task)
+                    task.add_done_callback(self._computing.discard)
+                    await admitted.wait()
             while self._computing:
                 await asyncio.wait(self._computing)
         finally:

@@ -95,9 +95,16 @@ def _is_json(body: bytes) -> bool:
     return True
 
 
+def _is_error(body: bytes) -> bool:
+    """Whether a JSON object tells of an error: somebody may have read JSON aloud, but hardly an error of the API."""
+    answer = json.loads(body)
+    return "text" not in answer and bool(answer.get("error"))
+
+
 def _parse_transcript(body: bytes, request: Mapping[str, Any]) -> ParsedAnswer:
     wanted = request.get("response_format")
-    if wanted in _TEXT_FORMATS and not (wanted != "text" and body[:1] == b"{" and _is_json(body)):
+    is_object = body[:1] == b"{" and _is_json(body)
+    if wanted in _TEXT_FORMATS and not (is_object and (wanted != "text" or _is_error(body))):
         text = _transcript_text(body, str(wanted))
         return ParsedAnswer([{wanted: text}], None, str(request["model"]))
     # some servers answer with JSON alone, and the transcript is paid for

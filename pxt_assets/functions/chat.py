@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from pxt_assets.api.inner_failure import is_broken_off
 from pxt_assets.api.request import PAGE_TOKENS, Endpoint, ParsedAnswer, characters_of_schemas
 from pxt_assets.errors import CellError
 from pxt_assets.expressions.expr import TEXT_OR_PARTS_SHAPE
@@ -69,9 +70,17 @@ _SHAPE = {
 
 def _parse(body: bytes, _request: Mapping[str, Any]) -> ParsedAnswer:
     answer = loads_answer(body)
-    if not isinstance(answer, dict) or not isinstance(answer.get("choices"), list):
+    choices = answer.get("choices") if isinstance(answer, dict) else None
+    if not isinstance(choices, list) or not choices:
         msg = "the answer has no `choices`"
         raise ValueError(msg)
+    for choice in choices:
+        if not isinstance(choice, Mapping) or not isinstance(choice.get("message"), Mapping):
+            msg = "the answer's `choices` hold something else than messages"
+            raise ValueError(msg)
+        if is_broken_off(choice):
+            msg = f"the answer broke off with finish_reason {choice['finish_reason']!r}"
+            raise ValueError(msg)
     return ParsedAnswer([answer], usage_of(answer), model_of(answer))
 
 

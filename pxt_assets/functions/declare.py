@@ -67,7 +67,11 @@ class ApiFunction(Function[P]):
             return self.cell_request(_with_encodable_text(arguments))
         except CellError as e:
             raise CellError(e.errortype, f"{self.name}: {e.message}") from e
-        request = Request(self.endpoint, {k: v for k, v in body.items() if v is not None}, self._settle)
+        body = {k: v for k, v in body.items() if v is not None}
+        names = {name for encoding in self.endpoint.encodings for name in encoding}
+        encoding = {k: v for k, v in body.items() if k in names}
+        body = {k: v for k, v in body.items() if k not in names} if encoding else body
+        request = Request(self.endpoint, body, self._settle, encoding)
         try:
             request.check()
         except UnicodeEncodeError:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -20,33 +21,59 @@ from pxt_assets.functions.declare import (
 from pxt_assets.throttle import RequestSize, request_size
 from pxt_assets.values.types import Array
 
+_PATH = "/embeddings"
 MAX_INPUTS = 2_048
 """Inputs a request (the API's limit)."""
+_ENCODING = "encoding_format"
+_ENCODINGS: tuple[Mapping[str, Any], ...] = ({_ENCODING: "base64"}, {_ENCODING: "float"}, {})
+"""base64 is a third of the bytes of JSON floats, and takes a hundredth of the time to decode."""
 MAX_TOKENS = 250_000.0
 """Estimated tokens a request: the API's limit is 300,000 tokens, and the estimate may be some way below."""
 
 
 def _pack(bodies: Sequence[Mapping[str, Any]]) -> Mapping[str, Any]:
-    """The body for several inputs. Vectors are asked for as base64: a third of the bytes of JSON floats, and a hundredth
-    of the time to decode.
-    """
-    inputs = [body["input"] for body in bodies]
-    return {**bodies[0], "input": inputs, "encoding_format": "base64"}
+    return {**bodies[0], "input": [body["input"] for body in bodies], **_ENCODINGS[0]}
 
 
 def _parse(body: bytes, request: Mapping[str, Any]) -> ParsedAnswer:
     answer = json.loads(body)
     cells = len(request["input"])
     data = answer.get("data") if isinstance(answer, dict) else None
-    if (
-        not isinstance(data, list)
-        or not all(isinstance(item, Mapping) and isinstance(item.get("index"), int) for item in data)
-        or sorted(item["index"] for item in data) != list(range(cells))
-    ):
+    if not isinstance(data, list) or len(data) != cells:
         msg = f"the answer does not hold the {cells} vectors asked for"
         raise ValueError(msg)
-    vectors = [_vector(item.get("embedding")) for item in sorted(data, key=lambda item: int(item["index"]))]
-    return ParsedAnswer(vectors, usage_of(answer), model_of(answer))
+    values: list[Any] = [_vector_or_error(item) for item in _in_order(data)]
+    return ParsedAnswer(_of_one_length(values), usage_of(answer), model_of(answer))
+
+
+def _in_order(data: Sequence[Any]) -> Sequence[Any]:
+    """The items of an answer in the order of the texts: by `index`, by position where none is given.
+
+    Some servers leave out `index` where it is 0, others always. Raises ValueError for numbers that are given twice, too
+    high, or contradict the position of an item without one.
+    """
+    given = [item.get("index") if isinstance(item, Mapping) else None for item in data]
+    missing = set(range(len(data))) - {index for index in given if type(index) is int}
+    if given.count(None) == 1 and len(missing) == 1:
+        given[given.index(None)] = missing.pop()
+    elif None in given:
+        given = [i if index is None else index for i, index in enumerate(given)]
+        if given != list(range(len(data))):
+            msg = "the answer's vectors do not say whose they are: some have an `index`, and others none"
+            raise ValueError(msg)
+    if not all(type(index) is int for index in given) or sorted(given) != list(range(len(data))):
+        msg = f"the answer's vectors do not say whose they are: `index` is not each of 0 to {len(data) - 1}"
+        raise ValueError(msg)
+    return [data[i] for i in sorted(range(len(data)), key=given.__getitem__)]
+
+
+def _vector_or_error(item: object) -> Any:
+    """A row's vector, `float32[dim]`, or the CellError that says why there is none."""
+    embedding = item.get("embedding") if isinstance(item, Mapping) else item
+    try:
+        return _vector(embedding)
+    except ValueError as e:
+        return CellError("InvalidAnswer", f"{_PATH} answered with something else than documented: {e}")
 
 
 def _vector(embedding: object) -> Any:
@@ -54,16 +81,43 @@ def _vector(embedding: object) -> Any:
     import numpy as np
 
     if isinstance(embedding, str):
-        vector = np.frombuffer(base64.b64decode(embedding), "<f4")
+        vector = np.frombuffer(base64.b64decode(embedding.replace("\n", ""), validate=True), "<f4")
     else:
         try:
-            vector = np.asarray(embedding, np.float32)
-        except TypeError as e:  # the list holds something else than numbers
+            with np.errstate(over="ignore"):  # too large a number is infinite, which is told below
+                vector = np.asarray(embedding, np.float32)
+        except (TypeError, OverflowError) as e:  # the list holds something else than numbers
             raise ValueError(str(e)) from e
-    if vector.ndim != 1 or not len(vector):
+    if vector.ndim != 1 or not len(vector) or not isinstance(embedding, str | list):
         msg = f"the answer holds {short_repr(embedding)} in place of a vector"
         raise ValueError(msg)
+    if not np.isfinite(vector).all():
+        msg = "the answer holds a vector with NaN, an infinite number or a null in it"
+        raise ValueError(msg)
     return vector
+
+
+def _of_one_length(values: list[Any]) -> list[Any]:
+    """The vectors, with a CellError in place of those of another length than most.
+
+    Raises ValueError if no length is that of most.
+    """
+    lengths = Counter(len(value) for value in values if not isinstance(value, CellError))
+    if len(lengths) <= 1:
+        return values
+    (usual, count), *_ = lengths.most_common(1)
+    if 2 * count <= lengths.total():
+        msg = f"the answer holds vectors of different lengths: {', '.join(map(str, sorted(lengths)))}"
+        raise ValueError(msg)
+    msg = (
+        f"{_PATH} answered with a vector of {{}} numbers, and with {usual} for most texts of the same request"
+    )
+    return [
+        value
+        if isinstance(value, CellError) or len(value) == usual
+        else CellError("InvalidAnswer", msg.format(len(value)))
+        for value in values
+    ]
 
 
 def _size(body: Mapping[str, Any]) -> RequestSize:
@@ -72,7 +126,13 @@ def _size(body: Mapping[str, Any]) -> RequestSize:
 
 
 _ENDPOINT = Endpoint(
-    "/embeddings", parse=_parse, size=_size, max_cells=MAX_INPUTS, max_tokens=MAX_TOKENS, pack=_pack
+    _PATH,
+    parse=_parse,
+    size=_size,
+    max_cells=MAX_INPUTS,
+    max_tokens=MAX_TOKENS,
+    pack=_pack,
+    encodings=_ENCODINGS,
 )
 
 
@@ -99,4 +159,7 @@ def embeddings(input: Any, *, model: Any, model_kwargs: Any = None, **kwargs: An
         msg = "input: got an empty text, which the API refuses; filter such rows upstream or make them null"
         raise CellError("ValueError", msg)
     body = with_kwargs({"input": input, "model": model}, model_kwargs, kwargs)
-    return {k: v for k, v in body.items() if k != "encoding_format"}
+    if body.get(_ENCODING) not in (None, "float", "base64"):
+        msg = f"{_ENCODING}: got {short_repr(body[_ENCODING])}, allowed: 'float' or 'base64', as a row's vector is float32"
+        raise CellError("ValueError", msg)
+    return body

@@ -33,7 +33,8 @@ _SHAPE = {
 
 def _parse(body: bytes, _request: Mapping[str, Any]) -> ParsedAnswer:
     answer = loads_answer(body)
-    if not isinstance(answer, dict) or not isinstance(answer.get("results"), list):
+    results = answer.get("results") if isinstance(answer, dict) else None
+    if not isinstance(results, list) or not results or not all(isinstance(one, Mapping) for one in results):
         msg = "the answer has no `results`"
         raise ValueError(msg)
     return ParsedAnswer([answer], usage_of(answer), model_of(answer))

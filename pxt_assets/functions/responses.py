@@ -77,6 +77,12 @@ _SHAPE = {
 
 def _parse(body: bytes, _request: Mapping[str, Any]) -> ParsedAnswer:
     answer = loads_answer(body)
+    if (
+        isinstance(answer, dict)
+        and answer.get("status") in ("failed", "cancelled")
+        and not answer.get("output")
+    ):
+        answer["output"] = []  # some servers leave it out then, and the reason matters more
     if not isinstance(answer, dict) or not isinstance(answer.get("output"), list):
         msg = "the answer has no `output`"
         raise ValueError(msg)

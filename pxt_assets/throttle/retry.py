@@ -46,6 +46,8 @@ class FailureKind(Enum):
     """A fault that may pass: send the request again after a backoff, a limited number of times."""
     FATAL = "fatal"
     """Every request would fail the same way: stop the run."""
+    REFUSED = "refused"
+    """Every request would fail the same way, or this one alone: what else of the model is answered tells."""
     CELL = "cell"
     """This request fails, and would again: the error of its row."""
 
@@ -70,7 +72,7 @@ def classify_failure(
     which is no failure of the request.
     """
     kind = _kind(status, error_type, code)
-    if kind is FailureKind.FATAL:
+    if kind in (FailureKind.FATAL, FailureKind.REFUSED):
         return Verdict(kind)
     match _should_retry(headers):
         case False if not (kind is FailureKind.SLOW_DOWN or code == RATE_LIMIT_CODE):
@@ -105,10 +107,12 @@ def _kind(status: int | None, error_type: str | None, code: str | None) -> Failu
             return FailureKind.RATE_LIMITED
         case 503 if code in OVERLOAD_CODES or error_type in OVERLOAD_CODES:
             return FailureKind.OVERLOADED
-        case 401 | 402 | 403 | 404:
+        case 401:
             return FailureKind.FATAL
+        case 402 | 403 | 404:
+            return FailureKind.REFUSED
         case 400 if code == "model_not_found":  # so says /responses; other endpoints answer 404
-            return FailureKind.FATAL
+            return FailureKind.REFUSED
     return FailureKind.TRANSIENT if status >= 500 else FailureKind.CELL
 
 

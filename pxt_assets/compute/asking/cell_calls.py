@@ -6,10 +6,12 @@ import asyncio
 import os
 import time
 from collections.abc import Sequence
+from contextlib import nullcontext
 
 from pxt_assets.api.client import Client
 from pxt_assets.api.meter import Meter
 from pxt_assets.api.request import CellRequest, Request, pack
+from pxt_assets.compute.asking.batch_size import BatchSizes
 from pxt_assets.compute.asking.packing import Packer
 from pxt_assets.compute.asking.shared_answers import SharedAnswers, ValueWithProvenance
 from pxt_assets.local.local_call import MAX_CALLS_IN_FLIGHT, LocalCall
@@ -21,27 +23,36 @@ _THREADS = min(32, (os.cpu_count() or 1) + 4)
 
 
 class CellCalls:
-    """Makes the calls of one partition's cells. `meter` counts what they use; once it is stopped, none is sent."""
+    """Makes the calls of one partition's cells. `meter` counts what they use; once it is stopped, none is sent.
 
-    def __init__(self, client: Client | None, meter: Meter) -> None:
+    `sizes` is what is known of how many cells the server takes in a request.
+    """
+
+    def __init__(self, client: Client | None, meter: Meter, sizes: BatchSizes | None = None) -> None:
         self._client = client
         self._meter = meter
-        self._api = Packer(self._send)
+        self._api = Packer(self._send, sizes or BatchSizes(None if client is None else client.max_batch))
+        self._failed_before: set[bytes] = set()
         self._local = Packer(self._run)
         self._local_slots = asyncio.Semaphore(MAX_CALLS_IN_FLIGHT)
         self._threads = DaemonThreadPool(_THREADS)
         self._answers = SharedAnswers()
 
-    async def answer(self, asked: CellRequest, *, is_cell: bool) -> ValueWithProvenance:
+    async def answer(
+        self, asked: CellRequest, *, is_cell: bool, failed_before: bool = False
+    ) -> ValueWithProvenance:
         """The value of a call, and its provenance: empty, where an equal call of another cell gave the value.
 
         A call that is a whole cell (`is_cell`) needs no sharing: equal cells are asked for once. Raises as the client does.
         """
         answer: ValueWithProvenance
+        if failed_before:
+            self._failed_before.add(asked.digest)
         if isinstance(
             asked, LocalCall
         ):  # functions of equal source may close over other objects: none is shared
-            answer = await self._local.ask(asked)
+            with nullcontext() if self._client is None else self._client.expect_requests():
+                answer = await self._local.ask(asked)
         elif is_cell:
             answer = await self._api.ask(asked)
         else:
@@ -56,7 +67,8 @@ class CellCalls:
         """The value of each cell, and its provenance."""
         assert self._client is not None
         request = requests[0] if requests[0].max_cells == 1 else pack(requests)
-        answer = await self._client.send(request, self._meter)
+        failed_before = all(cell.digest in self._failed_before for cell in requests)
+        answer = await self._client.send(request, self._meter, failed_before=failed_before)
         estimates = [cell.tokens for cell in requests]
         shares = split_usage(answer.usage, answer.cost_usd, estimates)
         return [

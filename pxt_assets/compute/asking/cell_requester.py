@@ -22,7 +22,7 @@ from pxt_assets.compute.cells.journal import Journal
 from pxt_assets.compute.cells.refused_rows import RefusedRows
 from pxt_assets.compute.partition.column import FAILURES_KEPT, Column, cells_failed_error
 from pxt_assets.compute.partition.input_digest import InputDigest
-from pxt_assets.compute.partition.plan import ReadyCall, cell_digest, memory_bytes
+from pxt_assets.compute.partition.plan import ReadyCall, cell_digest, memory_bytes, models_asked
 from pxt_assets.errors import CellError, RunError
 from pxt_assets.local.threads import await_to_end, run_in_thread
 from pxt_assets.storage.provenance import Provenance
@@ -72,7 +72,7 @@ class CellRequester:
         self._in_flight = run_state.in_flight
         self._on_admitted = on_admitted
         self._client = run_state.client
-        self._calls = CellCalls(run_state.client, self.meter)
+        self._calls = CellCalls(run_state.client, self.meter, run_state.batch_sizes)
         self._digests = bytearray()
         self._is_first = bytearray()
         self._seen = DigestSet()
@@ -208,13 +208,17 @@ class CellRequester:
             self.asked_rows += int(missing.sum())
             to_ask = np.flatnonzero(missing & is_first)
             self._done += len(prepared) - len(to_ask)
+            failed_before = self._cells.failed_before(np.frombuffer(joined, "S16"))
+            self._note_earlier_answers(
+                prepared[i] for i in np.flatnonzero(~missing & ~failed_before).tolist()
+            )
             for i in to_ask.tolist():
                 packed = cell.request.max_cells if isinstance(cell := prepared[i], ReadyCall) else 1
                 while self._in_flight.is_full(packed) and not self._stopping:
                     await self._in_flight.wait_for_change()
                 if self._stopping:
                     return
-                self._start(first + i, digests[i], cell)
+                self._start(first + i, digests[i], cell, failed_before=bool(failed_before[i]))
                 prepared[i] = cell = None
             first += len(rows)
             await asyncio.sleep(0)
@@ -239,20 +243,28 @@ class CellRequester:
             self._note_failure(row, e)
             return None
 
-    def _start(self, row: int, digest: bytes, cell: Any) -> None:
+    def _note_earlier_answers(self, finished: Iterator[Any]) -> None:
+        """Tells the client which models have answered, as these finished cells show."""
+        if self._client is not None:
+            for model in {model for cell in finished for model in models_asked(cell)}:
+                self._client.note_earlier_answer(*model)
+
+    def _start(self, row: int, digest: bytes, cell: Any, *, failed_before: bool) -> None:
         size = memory_bytes(cell)
         self._in_flight.acquire(size)
-        task = asyncio.get_running_loop().create_task(self._finish(row, digest, cell))
+        finishing = self._finish(row, digest, cell, failed_before=failed_before)
+        task = asyncio.get_running_loop().create_task(finishing)
         self._tasks.add(task)
         task.add_done_callback(partial(self._note_cell, size))
 
-    async def _finish(self, row: int, digest: bytes, cell: Any) -> None:
+    async def _finish(self, row: int, digest: bytes, cell: Any, *, failed_before: bool) -> None:
         value = errortype = errormsg = None
         provenance = Provenance()
 
         async def ask(asked: CellRequest) -> Any:
             nonlocal provenance
-            value, added = await self._calls.answer(asked, is_cell=isinstance(cell, ReadyCall))
+            is_cell = isinstance(cell, ReadyCall)
+            value, added = await self._calls.answer(asked, is_cell=is_cell, failed_before=failed_before)
             provenance += added
             return asked.cell_value(value)
 

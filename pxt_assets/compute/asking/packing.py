@@ -9,6 +9,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from pxt_assets.api.request import CellRequest
+from pxt_assets.compute.asking.batch_size import BatchSize, BatchSizes
+from pxt_assets.compute.asking.dividing import Cells, divide, halves
 from pxt_assets.errors import CellError
 
 GATHER_SECONDS = 0.02
@@ -30,12 +32,14 @@ class _OpenPack:
 class Packer:
     """Answers single cells through `send`; `await packer.ask(asked)` gives the value. Raises CellError, RunError.
 
-    A request that is refused, or could never pass the API's limits, is halved until the cell at fault is alone, so that
-    one bad row costs its neighbours nothing.
+    A request that is refused, or could never pass the API's limits, is divided until the cell at fault is alone, so that
+    one bad row costs its neighbours nothing. With `sizes`, how many cells the server takes is learned from that, and a
+    server that answers nothing is not asked for every cell.
     """
 
-    def __init__(self, send: Send) -> None:
+    def __init__(self, send: Send, sizes: BatchSizes | None = None) -> None:
         self._send_all = send
+        self._sizes = sizes
         self._open: defaultdict[bytes, _OpenPack] = defaultdict(_OpenPack)
         self._sending: set[asyncio.Task[None]] = set()
 
@@ -57,9 +61,16 @@ class Packer:
         future: asyncio.Future[Any] = loop.create_future()
         pending.cells.append((asked, future))
         pending.tokens += asked.tokens
-        if len(pending.cells) == asked.max_cells:
+        if len(pending.cells) >= self._most(asked):
             self._dispatch(key)
         return future
+
+    def _most(self, asked: CellRequest) -> int:
+        """How many such cells a request should carry."""
+        return asked.max_cells if self._sizes is None else self._size(asked, self._sizes).limit
+
+    def _size(self, asked: CellRequest, sizes: BatchSizes) -> BatchSize:
+        return sizes.of(asked.pack_key, asked.max_cells)
 
     def _dispatch(self, key: bytes) -> None:
         pending = self._open.pop(key)
@@ -70,36 +81,70 @@ class Packer:
         except Exception as e:  # a timer has nobody else to tell
             _fail(pending.cells, e)
 
-    def _start(self, cells: Sequence[tuple[CellRequest, asyncio.Future[Any]]]) -> None:
-        task = asyncio.get_running_loop().create_task(self._send(cells))
+    def _start(self, cells: Cells) -> None:
+        task = asyncio.get_running_loop().create_task(self._settle(cells))
         self._sending.add(task)
         task.add_done_callback(self._sending.discard)
 
-    async def _send(self, cells: Sequence[tuple[CellRequest, asyncio.Future[Any]]]) -> None:
-        wanted = [(asked, future) for asked, future in cells if not future.done()]
-        if not wanted:
-            return
+    async def _settle(self, cells: Cells) -> None:
+        """Answers the cells, or starts what answers them."""
         try:
-            values = await self._send_all([asked for asked, _ in wanted])
-            for (_, future), value in zip(wanted, values, strict=True):
-                if not future.done():
-                    future.set_result(value)
-        except CellError as e:
-            if len(wanted) == 1:
-                _fail(wanted, e)
-            elif e.divisible:
-                middle = len(wanted) // 2
-                self._start(wanted[:middle])
-                self._start(wanted[middle:])
-            else:
-                _fail(wanted, e)
+            parts = await self._send(cells)
+            for part in parts:
+                self._start(part)
         except BaseException as e:
-            _fail(wanted, e)
+            _fail(cells, e)
             if isinstance(e, asyncio.CancelledError):
                 raise
 
+    async def _send(self, cells: Cells) -> Sequence[Cells]:
+        """Sends cells that nobody has answered yet; returns the parts that are to be sent on their own."""
+        wanted = [(asked, future) for asked, future in cells if not future.done()]
+        if not wanted:
+            return []
+        if self._sizes is None:
+            error = await self._try(wanted)
+            return halves(wanted) if error is not None and error.divisible and len(wanted) > 1 else []
+        size = self._size(wanted[0][0], self._sizes)
+        if size.lock.locked() and len(wanted) > size.answered:
+            async with size.lock:  # what it finds holds for these too
+                pass
+        if len(wanted) > size.limit:
+            return _chunks(wanted, size.limit)
+        error = await self._try(wanted, size)
+        if error is None or not error.divisible or len(wanted) == 1:
+            return []
+        if size.searched or len(wanted) <= size.answered:
+            return await self._divide(wanted, error, size)
+        async with size.lock:
+            if len(wanted) > size.limit:
+                return _chunks(wanted, size.limit)
+            return await self._divide(wanted, error, size)
 
-def _fail(cells: Sequence[tuple[CellRequest, asyncio.Future[Any]]], error: BaseException) -> None:
+    async def _divide(self, cells: Cells, error: CellError, size: BatchSize) -> Sequence[Cells]:
+        return await divide(cells, error, size, lambda part: self._try(part, size))
+
+    async def _try(self, cells: Cells, size: BatchSize | None = None) -> CellError | None:
+        """Sends cells as one request. Returns the error if there is one; it is the cells' own unless it is divisible."""
+        try:
+            values = await self._send_all([asked for asked, _ in cells])
+        except CellError as e:
+            if len(cells) == 1 or not e.divisible:
+                _fail(cells, e)
+            return e
+        for (_, future), value in zip(cells, values, strict=True):
+            if not future.done():
+                future.set_result(value)
+        if size is not None:
+            size.note_answered(len(cells))
+        return None
+
+
+def _chunks(cells: Cells, most: int) -> Sequence[Cells]:
+    return [cells[i : i + most] for i in range(0, len(cells), most)]
+
+
+def _fail(cells: Cells, error: BaseException) -> None:
     for _, future in cells:
         if future.done():
             continue

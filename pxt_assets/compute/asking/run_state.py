@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 
 from pxt_assets.api.client import Client
+from pxt_assets.compute.asking.batch_size import BatchSizes
 from pxt_assets.compute.asking.in_flight_bound import InFlightBound
 from pxt_assets.compute.asking.progress import ProgressDisplay
 from pxt_assets.errors import RunError
@@ -28,6 +29,7 @@ class RunState:
 
     def __init__(self, client: Client | None = None, *, name: str = "", partitions: int = 1) -> None:
         self.client = client
+        self.batch_sizes = BatchSizes(None if client is None else client.max_batch)
         self.in_flight = InFlightBound(0 if client is None else 2 * client.max_in_flight)
         self.display = ProgressDisplay(
             name, partitions, LimitUtilization if client is None else client.limit_usage
@@ -35,6 +37,10 @@ class RunState:
         self.commit_slots = asyncio.Semaphore(_COMMITS)
         self.is_stopped = False
         self._stop_callbacks: set[Callable[[BaseException], None]] = set()
+
+    def expect_requests(self) -> AbstractContextManager[None]:
+        """Within the block more requests are still to come."""
+        return nullcontext() if self.client is None else self.client.expect_requests()
 
     @contextmanager
     def call_on_stop(self, stop: Callable[[BaseException], None]) -> Iterator[None]:

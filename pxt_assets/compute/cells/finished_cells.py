@@ -43,6 +43,12 @@ class EarlierFile:
             return DigestIndex()
         return stored_cell_index(self._file, self._columns[2], errors=errors)
 
+    def failed(self) -> DigestIndex:
+        """An index of its failed cells."""
+        if self._groups is None:
+            return DigestIndex()
+        return stored_cell_index(self._file, self._columns[2], errors=True, results=False)
+
     def take(self, positions: npt.NDArray[np.int64]) -> pa.Table:
         """The cells at row numbers `int64[n]`, in that order: columns digest, value, errortype, errormsg."""
         assert self._groups is not None
@@ -55,8 +61,10 @@ class EarlierFile:
         return nullcontext() if self._groups is None else self._groups.prepare_order(positions, interrupted)
 
 
-def stored_cell_index(file: ParquetFile, errortype: str, *, errors: bool) -> DigestIndex:
-    """An index of the cells in a column's file, by row number; failed cells, with an `errortype`, only if `errors`."""
+def stored_cell_index(
+    file: ParquetFile, errortype: str, *, errors: bool, results: bool = True
+) -> DigestIndex:
+    """An index of the cells in a column's file, by row number: the failed ones, with an `errortype`, those with a result."""
     import numpy as np
 
     index = DigestIndex()
@@ -64,6 +72,8 @@ def stored_cell_index(file: ParquetFile, errortype: str, *, errors: bool) -> Dig
     usable = table["_digest"].is_valid().to_numpy()
     if not errors:
         usable &= table[errortype].is_null().to_numpy()
+    if not results:
+        usable &= table[errortype].is_valid().to_numpy()
     positions = np.flatnonzero(usable)
     index.add(digests_of(table["_digest"].take(positions)), positions)
     return index
@@ -98,6 +108,7 @@ class FinishedCells:
         self._sidecar = sidecar
         self._reuse_errors = not retry_errors
         self._file_index = DigestIndex() if refresh else self._earlier.load(errors=self._reuse_errors)
+        self._failed_before = self._earlier.failed()
         if refresh:
             journal.begin_refresh()
         self._journal_index, self._failed_index = journal.load(
@@ -121,6 +132,12 @@ class FinishedCells:
         in_journal, in_file = self._find(digests)
         missing: npt.NDArray[np.bool_] = (in_journal < 0) & (in_file < 0)
         return missing
+
+    def failed_before(self, digests: Digests) -> npt.NDArray[np.bool_]:
+        """Which of the cells `S16[n]` failed in earlier runs."""
+        in_file, in_journal = (i.find(digests) for i in (self._failed_before, self._journal.earlier_failures))
+        failed: npt.NDArray[np.bool_] = (in_file >= 0) | (in_journal >= 0)
+        return failed
 
     def take(self, digests: Digests) -> pa.Table:
         """The finished cells `S16[n]` in that order: digest (as it is stored), value, errortype, errormsg.

@@ -73,6 +73,8 @@ class Journal:
     ) -> None:
         self.simulated = False
         """Whether any cell in it comes from a simulator."""
+        self.earlier_failures = DigestIndex()
+        """Cells that failed in earlier attempts, once it is loaded."""
         self._segments = Segments(directory, earlier)
         self._type = Array if issubclass(column_type, Array) else column_type  # vectors of any length
         self._run_id = run_id
@@ -222,8 +224,11 @@ class Journal:
             digests = digests_of(segment["digest"])
             has_result = segment["errortype"].is_null().to_numpy()
             done.add(digests[has_result], positions[has_result])
-            if errors or name in self._own_segments:
+            is_own = name in self._own_segments
+            if errors or is_own:
                 failed.add(digests[~has_result], positions[~has_result])
+            if not is_own:
+                self.earlier_failures.add(digests[~has_result], positions[~has_result])
             start += segment.num_rows
         return done, failed
 

@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Se
 from dataclasses import dataclass
 from typing import Any
 
-from pxt_assets.api.request import ORDERED_ARGUMENTS, CellRequest
+from pxt_assets.api.request import ORDERED_ARGUMENTS, CellRequest, Endpoint, Request
 from pxt_assets.errors import CellError
 from pxt_assets.expressions.expr import Call, ColumnFunction, ColumnRef, Path, Shape, Step, follow_path
 from pxt_assets.expressions.walk import calls, references
@@ -218,6 +218,16 @@ def calls_in(prepared: Any) -> Iterator[ReadyCall | DependentCall]:
     elif isinstance(prepared, list):
         for value in prepared:
             yield from calls_in(value)
+
+
+def models_asked(prepared: Any) -> Iterator[tuple[str, str]]:
+    """The endpoints' paths and the models that answered a finished cell."""
+    for call in calls_in(prepared):
+        if isinstance(call, ReadyCall):
+            if isinstance(call.request, Request):
+                yield call.request.endpoint.path, call.request.model
+        elif isinstance(endpoint := getattr(call.function, "endpoint", None), Endpoint):
+            yield endpoint.path, str(call.arguments.get("model"))
 
 
 def memory_bytes(prepared: Any) -> int:

@@ -1,0 +1,113 @@
+"""Dividing a refused request of many cells, until each cell is answered or stands alone with its error.
+
+A request can be refused for one of its cells, for their number, or because the server refuses or misanswers everything.
+Which of them it was shows in what becomes of its parts.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Any
+
+from pxt_assets.api.request import CellRequest
+from pxt_assets.compute.asking.batch_size import BatchSize
+from pxt_assets.errors import CellError
+
+Cells = Sequence[tuple[CellRequest, asyncio.Future[Any]]]
+"""Cells, and where their values go."""
+Try = Callable[[Cells], Awaitable[CellError | None]]
+"""Sends cells as one request. Returns None if they were answered, else the error, which is theirs unless divisible."""
+
+_SCOUTS = 8
+"""Single cells that are tried where no part of a request was answered."""
+_SCOUTS_OF_REFUSAL = 20
+"""Single cells that are tried where all requests may be refused: as many refusals in a row as end the run."""
+_SIZES_TRIED = 24
+"""Requests that a search for the limit takes at most."""
+
+
+async def divide(cells: Cells, error: CellError, size: BatchSize, try_cells: Try) -> Sequence[Cells]:
+    """Divides cells that were refused together with `error`; returns the parts that are still to be sent.
+
+    Sends parts one after the other, each half as large, until one is answered. If that and its other half are, their
+    number was too large, and the limit is searched for. If not a single cell is answered, some from all over the
+    request are tried: where none of these is answered either, all cells have the error.
+    """
+    if not error.refused:
+        part, rest = cells, list[Cells]()
+        while len(part) > 1:
+            left, right = halves(part)
+            failed = await try_cells(left)
+            if failed is None:
+                size.searched = True
+                return await _divide_beside(part, right, rest, size, try_cells)
+            if not failed.divisible and len(left) > 1:
+                return [right, *rest]
+            error = failed
+            part = left
+            rest.insert(0, right)
+        cells = [cell for other in rest for cell in other]
+    return await _scout(cells, error, try_cells)
+
+
+def halves(cells: Cells) -> tuple[Cells, Cells]:
+    """Cells in two parts, the first one not the larger."""
+    middle = len(cells) // 2
+    return cells[:middle], cells[middle:]
+
+
+async def _divide_beside(
+    part: Cells, right: Cells, rest: Sequence[Cells], size: BatchSize, try_cells: Try
+) -> Sequence[Cells]:
+    """Goes on after the left half of a refused part was answered, and `right` was not sent yet."""
+    if len(part) <= size.answered:  # so many are taken: some of the others is at fault
+        return [*_divided(right), *rest]
+    if await try_cells(right) is not None:
+        return [*(halves(right) if len(right) > 1 else ()), *rest]
+    size.note_refused(len(part))
+    return await _search_limit([cell for other in rest for cell in other], size, try_cells)
+
+
+def _divided(cells: Cells) -> Sequence[Cells]:
+    return halves(cells) if len(cells) > 1 else [cells]
+
+
+async def _search_limit(cells: Cells, size: BatchSize, try_cells: Try) -> Sequence[Cells]:
+    """Searches how many cells are taken, as long as there are cells to try it with; returns those that are left."""
+    left_over: list[Cells] = []
+    for _ in range(_SIZES_TRIED):
+        number = size.next_to_try
+        if number is None or number > len(cells):
+            break
+        piece, cells = cells[:number], cells[number:]
+        if await try_cells(piece) is None:
+            continue
+        failed = [half for half in halves(piece) if await try_cells(half) is not None]
+        if failed:
+            left_over += [part for half in failed if len(half) > 1 for part in halves(half)]
+        else:
+            size.note_refused(number)
+    return [*left_over, cells] if cells else left_over
+
+
+async def _scout(cells: Cells, error: CellError, try_cells: Try) -> Sequence[Cells]:
+    """Tries single cells from all over the request; returns the others, unless none of these was answered."""
+    count = min(len(cells), _SCOUTS_OF_REFUSAL if error.refused else _SCOUTS)
+    chosen = {i * len(cells) // count for i in range(count)}
+    tries = (try_cells([cells[i]]) for i in sorted(chosen))
+    ended = await asyncio.gather(*tries, return_exceptions=True)  # what is in flight is paid for
+    for one in ended:
+        if isinstance(one, BaseException) and not isinstance(one, CellError):
+            raise one
+    failed = [one for one in ended if one is None or isinstance(one, CellError)]
+    others = [cell for i, cell in enumerate(cells) if i not in chosen]
+    if not others:
+        return []
+    if None in failed:
+        return halves(others) if len(others) > 1 else [others]
+    last = failed[-1] or error
+    for _, future in others:
+        if not future.done():
+            future.set_exception(last.without_frames())
+    return []
