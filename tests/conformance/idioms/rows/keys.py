@@ -121,7 +121,7 @@ def downstream_of_other_key(new: NewProject) -> object:
     assets = dg.load_assets_from_modules([module_of(project)], key_prefix="team")
 
     @dg.asset(ins={"rows": dg.AssetIn(TEAM_COLUMN)})
-    def reader(rows: Any) -> list[tuple[int, str]]:
+    def reader(rows: Any) -> list[tuple[str, str]]:
         return said(rows)
 
     return run(project, [*assets, reader]).output_for_node("reader")
