@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import dagster as dg
@@ -10,6 +10,7 @@ import dagster as dg
 from pxt_assets.assets.automation import PartitionChoice, table_schedule
 from pxt_assets.assets.columns.column_spec import ResourceKeys
 from pxt_assets.assets.columns.table_columns import TableColumns
+from pxt_assets.assets.declarations.asset_list import AssetList
 from pxt_assets.assets.declarations.checks import Checks
 from pxt_assets.assets.declarations.table_attributes import UpstreamAsset, table_attributes
 from pxt_assets.assets.declarations.validation import OnError, check_column, only_column
@@ -24,7 +25,7 @@ from pxt_assets.index.spec import Metric
 from pxt_assets.values.types import ColumnType
 
 
-class Table:
+class Table(AssetList):
     """An upstream asset whose value is rows, and the columns computed from it.
 
     Example:
@@ -35,7 +36,8 @@ class Table:
         defs = dg.Definitions(assets=[tickets, *tbl.assets], resources={...})
         ```
 
-    `tbl.name` and `tbl["name"]` are references to a column, upstream or computed before.
+    `tbl.name` and `tbl["name"]` are references to a column, upstream or computed before. Iterating gives its assets,
+    `[tickets, *tbl]`; a module's tables are found with all of these where Dagster collects the module's assets.
 
     Args:
         asset: the upstream asset: its definition, spec, key, or the key as text (`"raw/tickets"`).
@@ -163,10 +165,6 @@ class Table:
 
     def __getitem__(self, name: object) -> ColumnRef:
         return self._columns.known.ref(name)
-
-    def __iter__(self) -> Iterable[Any]:
-        msg = f"{self!r} cannot be iterated: its rows are not known while definitions load"
-        raise DefinitionError(msg)
 
     def add_computed_column(
         self,

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence, Set
 from typing import TYPE_CHECKING, Any, NoReturn, Protocol
 
 from pxt_assets.errors import DefinitionError
+from pxt_assets.expressions.asset_arguments import asset_argument_error, called_by_dagster
 from pxt_assets.values.text_parts import text_of_parts
 from pxt_assets.values.types import (
     Bool,
@@ -51,6 +52,8 @@ class Expr:
     def __getattr__(self, name: str) -> Path:
         if name.startswith("__") or name in _SLOTS:  # copy and pickle ask for these before repr works
             raise AttributeError(name)
+        if called_by_dagster(1):
+            raise self._asset_argument_error()
         if name.startswith("_"):
             msg = f"{self!r} has no attribute {name!r}; a JSON key that begins with _ is written [{name!r}]"
             raise AttributeError(msg)
@@ -64,7 +67,20 @@ class Expr:
             raise DefinitionError(msg)
         return Path(self, ALL if step == "*" else step)
 
+    @property
+    def __class__(self) -> type:  # type: ignore[override]
+        """Its type; where Dagster asks for it, a column was given in place of an asset, which it cannot be."""
+        if called_by_dagster(1):
+            raise self._asset_argument_error()
+        return type(self)
+
+    def _asset_argument_error(self) -> DefinitionError:
+        asset = getattr(self, "_asset", None) if type(self) is ColumnRef else None
+        return asset_argument_error(self, None if asset is None else [*asset.path])
+
     def _refuse(self, what: str, instead: str) -> NoReturn:
+        if called_by_dagster(2):
+            raise self._asset_argument_error()
         msg = (
             f"{self!r} {what}: it stands for a value of each row, not known while definitions load; {instead}"
         )

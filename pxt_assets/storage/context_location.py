@@ -5,11 +5,16 @@ Contexts come from runs, from `load_asset_value`, and from tests that build them
 
 from __future__ import annotations
 
+import typing
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 import dagster as dg
 from dagster._core.definitions.partitions.context import partition_loading_context
+from dagster._core.execution.plan.inputs import FromDynamicCollect, FromMultipleSources
+from dagster_shared.check import CheckError
+
+from pxt_assets.errors import SourceError
 
 OP_OUTPUTS = ".ops"
 """The folder of op outputs, which are no assets; no asset's folder can have its name."""
@@ -46,17 +51,41 @@ def partition_keys_of(context: Context) -> list[str | None]:
 
 
 def all_partitions_of(context: dg.InputContext) -> Sequence[str] | None:
-    """All partitions of an asset of which none were asked for, as `load_asset_value(key)` does; else None."""
+    """All partitions of an asset of which none were asked for, as `load_asset_value(key)` does; else None.
+
+    Raises SourceError for dynamic partitions, which only an instance knows, without one.
+    """
     partitions_def: dg.PartitionsDefinition[Any] | None = context._asset_partitions_def
     if context.has_asset_partitions or partitions_def is None:
         return None
-    with partition_loading_context(dynamic_partitions_store=context._instance):
-        return partitions_def.get_partition_keys()
+    try:
+        with partition_loading_context(dynamic_partitions_store=context._instance):
+            return partitions_def.get_partition_keys()
+    except CheckError as e:
+        msg = (
+            f"{context.asset_key.to_user_string()}: which partitions it has is known to a Dagster instance alone; give "
+            "partition_key= or instance="
+        )
+        raise SourceError(msg) from e
 
 
 def type_of(context: dg.InputContext) -> object:
-    """The type to load as; Any where the context tells none."""
-    return Any if context._dagster_type is None else context._dagster_type.typing_type
+    """The type to load as; Any where the context tells none.
+
+    An input that collects several outputs is a list of what is loaded for each.
+    """
+    asked: object = Any if context._dagster_type is None else context._dagster_type.typing_type
+    if not _collects_outputs(context):
+        return asked
+    return next(iter(typing.get_args(asked)), Any)
+
+
+def _collects_outputs(context: dg.InputContext) -> bool:
+    step = context._step_context
+    if step is None or not context.has_input_name:
+        return False
+    source = step.step.step_input_named(context.name).source
+    return isinstance(source, FromMultipleSources | FromDynamicCollect)
 
 
 def has_op_tag(context: dg.InputContext, tag: str) -> bool:

@@ -95,10 +95,18 @@ class TestUpstream:
         with pytest.raises(UnknownColumnError, match="has no column 'ident'; it has id, body, subject"):
             Table(tickets, **wrong)
 
-    def test_rows_cannot_be_iterated(self, tbl):
-        """A table in definitions has no rows yet."""
-        with pytest.raises(DefinitionError, match="cannot be iterated"):
-            list(tbl)
+    def test_iterating_gives_the_assets(self, tbl):
+        """A table in definitions has no rows yet; `[tickets, *tbl]` are all its assets."""
+        added = tbl.add_computed_column(again=tbl.body)
+
+        assert [*tbl] == [added]
+
+    def test_columns_may_have_the_names_of_a_lists_methods(self, tbl):
+        """Dagster takes a table for a list of assets, but `index` and `count` are columns as any other."""
+        tbl.add_computed_column(count=tbl.body)
+
+        assert isinstance(tbl, list)
+        assert repr(tbl.count) == "tickets.count"
 
 
 class TestReferences:

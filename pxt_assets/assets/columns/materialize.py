@@ -15,6 +15,7 @@ from pxt_assets.api.budget import Budget, BudgetReachedError
 from pxt_assets.api.event_loop import run_to_end
 from pxt_assets.api.meter import total_cost
 from pxt_assets.assets.columns.column_spec import ColumnConfig, ColumnSpec
+from pxt_assets.assets.columns.stored_checks import find_in_stored
 from pxt_assets.assets.declarations.checks import COST_WITHIN, NO_FAILED_CELLS, cost_check_result
 from pxt_assets.assets.declarations.validation import is_moderation
 from pxt_assets.assets.page.metadata import (
@@ -42,7 +43,7 @@ from pxt_assets.compute.asking.progress import Progress
 from pxt_assets.compute.asking.run_state import RunState
 from pxt_assets.compute.dry_run import dry_run
 from pxt_assets.compute.partition.column import CellsFailedError, Column, Options, Outcome
-from pxt_assets.compute.partition.findings import FailedRow, Findings, stored_findings
+from pxt_assets.compute.partition.findings import FailedRow, Findings
 from pxt_assets.compute.partition.inputs import Inputs
 from pxt_assets.compute.partition.plan import Plan
 from pxt_assets.compute.run_partitions import Partition, RunCallbacks, RunEnd, compute_partitions
@@ -93,7 +94,8 @@ class Materialization:
             if not self._checks:  # a green run that computes nothing would say that all is well
                 msg = f"the run selected neither {self._spec.key.to_user_string()} nor any of its checks"
                 raise dg.Failure(msg, allow_retries=False)
-            yield from self._stored_check_results()
+            found = find_in_stored(self._spec, self._store, self._context, self._partition_keys)
+            yield from self._spec.checks.results(self._spec.key, self._checks, found)
         elif self._config.dry_run:
             self._log_estimates()
         else:
@@ -325,22 +327,6 @@ class Materialization:
         cost = total_cost(one.meter for one in spenders)
         reached = ended and self._config.max_cost_usd is None
         yield cost_check_result(self._spec.key, self._spec.max_cost_usd, cost, reached=reached)
-
-    def _stored_check_results(self) -> Iterator[dg.AssetCheckResult]:
-        """The check results of the stored partitions, for a step that runs the checks alone."""
-        spec = self._spec
-        keys = self._partition_keys
-        partitions_def = self._context.assets_def.partitions_def
-        if keys == [None] and partitions_def is not None:
-            keys = [*partitions_def.get_partition_keys(dynamic_partitions_store=self._context.instance)]
-        found: dict[Partition, Findings] = {}
-        for partition in keys:
-            file = self._store.file(spec.key, partition)
-            if file.exists():
-                found[partition] = stored_findings(
-                    file, spec.name, spec.row_key, moderates=is_moderation(spec.expr)
-                )
-        yield from spec.checks.results(spec.key, self._checks, found)
 
     def _log_estimates(self) -> None:
         """Records what computing each partition would take, in the log and as an observation."""

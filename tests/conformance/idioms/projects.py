@@ -13,7 +13,7 @@ from tests.runs import QUIET
 
 UPSTREAM = dg.AssetKey("tickets")
 COLUMN = dg.AssetKey(["tickets", "shout"])
-BODIES = {1: "late", 2: "broken"}
+BODIES = {"1": "late", "2": "broken"}
 
 
 @dataclass
@@ -153,8 +153,10 @@ def new_computed_project(folder: Path, instance: dg.DagsterInstance) -> NewProje
             return text.upper()
 
         upstream = _upstream(upstream_partitions_def or partitions_def, backfill_policy)
-        own = partitions_def if upstream_partitions_def is not None else None
-        table = Table(upstream, key="id", partitions_def=own)
+        if upstream_partitions_def is None:
+            table = Table(upstream, key="id")
+        else:  # given by its key, it passes no partitions on
+            table = Table(UPSTREAM, key="id", partitions_def=partitions_def)
         column = table.add_computed_column(shout=upper(table.body), **of_column)
         resources = {"columns": ColumnStore(base_path=str(folder))}
         return Project(upstream, column, table, resources, shouted, instance)
@@ -182,10 +184,12 @@ def _upstream(
 
 def rows_of_partition(key: str) -> pa.Table:
     """The upstream's rows of a partition: of each one others."""
-    return pa.table({"id": list(BODIES), "body": [f"{body} on {key}" for body in BODIES.values()]})
+    return pa.table(
+        {"id": [f"{row} on {key}" for row in BODIES], "body": [f"{body} on {key}" for body in BODIES.values()]}
+    )
 
 
-def said(value: Any) -> list[tuple[int, str]]:
+def said(value: Any) -> list[tuple[str, str]]:
     """The rows of the column as it was loaded, in whatever form: (id, shout)."""
     if isinstance(value, dg.MaterializeResult):
         value = value.value

@@ -44,7 +44,7 @@ def materialize_to_memory_and_read(new: NewProject) -> object:
     project = new(DAYS)
 
     @dg.asset(ins={"rows": dg.AssetIn(COLUMN)}, partitions_def=DAYS)
-    def reader(rows: Any) -> list[tuple[int, str]]:
+    def reader(rows: Any) -> list[tuple[str, str]]:
         return said(rows)
 
     result = dg.materialize_to_memory(
@@ -71,7 +71,7 @@ def direct_invocation_of_a_partition(new: NewProject) -> object:
         return invoked(project.column(context, rows))
 
 
-def invoked(given: Any) -> list[tuple[int, str]]:
+def invoked(given: Any) -> list[tuple[str, str]]:
     """The rows that a directly invoked asset gave, itself or among its events."""
     events = list(given) if isinstance(given, Iterator) else [given]
     return said(next(one for one in events if not isinstance(one, dg.AssetCheckResult)))
@@ -117,7 +117,7 @@ def load_in_an_asset(new: NewProject) -> object:
     project = new()
 
     @dg.asset(deps=[COLUMN])
-    def reader(context: dg.AssetExecutionContext) -> list[tuple[int, str]]:
+    def reader(context: dg.AssetExecutionContext) -> list[tuple[str, str]]:
         return said(context.load_asset_value(COLUMN))
 
     return project.materialize(reader).output_for_node("reader")
@@ -129,7 +129,7 @@ def load_a_partition_in_an_asset(new: NewProject) -> object:
     project.materialize(partition_key="tue")
 
     @dg.asset(deps=[dg.AssetDep(COLUMN, partition_mapping=dg.AllPartitionMapping())])
-    def reader(context: dg.AssetExecutionContext) -> list[tuple[int, str]]:
+    def reader(context: dg.AssetExecutionContext) -> list[tuple[str, str]]:
         return said(context.load_asset_value(COLUMN, partition_key="tue"))
 
     return project.materialize(reader, selection=[reader]).output_for_node("reader")
