@@ -7,7 +7,7 @@ from typing import Any
 
 import dagster as dg
 
-from pxt_assets.assets.automation import PartitionChoice, table_schedule
+from pxt_assets.assets.automation import table_schedule
 from pxt_assets.assets.columns.column_spec import ResourceKeys
 from pxt_assets.assets.columns.table_columns import TableColumns
 from pxt_assets.assets.declarations.checks import Checks
@@ -51,6 +51,7 @@ class Table:
     """
 
     _resources = ResourceKeys()
+    schedule = table_schedule
 
     def __init__(
         self,
@@ -292,53 +293,9 @@ class Table:
         self._assets[index.key] = index
         return index
 
-    def schedule(
-        self,
-        cron_schedule: str,
-        *,
-        name: str | None = None,
-        partitions: PartitionChoice | None = None,
-        execution_timezone: str | None = None,
-        default_status: dg.DefaultScheduleStatus = dg.DefaultScheduleStatus.STOPPED,
-        tags: Mapping[str, str] | None = None,
-        description: str | None = None,
-    ) -> dg.ScheduleDefinition:
-        """A schedule that materializes all of `assets`, as they are when it is made.
-
-        Example:
-            ```python
-            defs = dg.Definitions(assets=tbl.assets, schedules=[tbl.schedule("0 6 * * *")], resources={...})
-            ```
-
-        Rows that did not change cost nothing, so that a schedule pays for what is new.
-
-        Args:
-            cron_schedule: when, as cron has it: minute, hour, day, month, weekday.
-            name: of the schedule; by default `<table>_schedule`.
-            partitions: "latest", the last one that is complete, of a partitioning by time; "all" of any other, those
-                included that were added to a dynamic one meanwhile. That is the default, and "all" can be asked of a
-                partitioning by time, too.
-            execution_timezone: in which the cron schedule is meant, such as "Europe/Berlin"; UTC by default.
-            default_status: whether it runs before somebody switches it on in the UI.
-            tags: of its runs.
-            description: of the schedule.
-
-        Raises DefinitionError for a table without computed columns, and for partitions that it does not have.
-        """
-        if not self._columns.known.computed:
-            msg = f"{self!r}.schedule: the table has no computed columns yet; add them first"
-            raise DefinitionError(msg)
-        return table_schedule(
-            self._attributes,
-            self.assets,
-            cron_schedule,
-            name=name,
-            partitions=partitions,
-            default_status=default_status,
-            execution_timezone=execution_timezone,
-            tags=tags,
-            description=description,
-        )
+    @property
+    def _has_computed_columns(self) -> bool:
+        return bool(self._columns.known.computed)
 
     def _remove_column(self, name: str) -> None:
         del self._assets[self._columns.remove(name)]
