@@ -26,8 +26,8 @@ def declared_resource(
 ) -> R:
     """The resource that a mapping of its fields declares, or that a template gives.
 
-    A text that is one environment variable and nothing else, `{{ env.OPENAI_API_KEY }}`, is read when a run starts and
-    shown nowhere. Raises DefinitionError, which never quotes a value.
+    What is one environment variable and nothing else, `{{ env.OPENAI_API_KEY }}` or `{env: OPENAI_API_KEY}`, is read when
+    a run starts and shown nowhere. Raises DefinitionError, which never quotes a value.
     """
     if isinstance(declared, str):
         declared = render_templates(declared, context, position)
@@ -41,11 +41,7 @@ def declared_resource(
         if name not in fields:
             raise position.at(name).error(f"{kind.__name__} has no {name!r}, allowed: {', '.join(fields)}")
     values = {
-        name: render_templates(
-            with_env_vars(value) if _may_hold_secret(fields[name].annotation) else value,
-            context,
-            position.at(name),
-        )
+        name: render_templates(_deferred(value, fields[name].annotation), context, position.at(name))
         for name, value in declared.items()
     }
     try:
@@ -57,9 +53,11 @@ def declared_resource(
         raise where.error(msg) from None  # the cause holds the values
 
 
-def _may_hold_secret(annotation: object) -> bool:
-    """Whether a field may hold a secret: it is text, or options of a file system."""
-    return annotation in (str, str | None, dict[str, Any] | None)
+def _deferred(value: Any, annotation: object) -> Any:
+    """A field's value with its environment variables left unread; a mapping of models may name one "env"."""
+    if isinstance(value, dict) and "dict[" in str(annotation):
+        return {name: with_env_vars(inner) for name, inner in value.items()}
+    return with_env_vars(value)
 
 
 def component_name(context: dg.ComponentLoadContext, table: dg.AssetKey) -> str:
@@ -87,7 +85,7 @@ def component_resources(
         msg = "got both openai and simulated; give one of them"
         raise position.at("simulated").error(msg)
     if declared.simulated is not None:
-        options = render_templates(declared.simulated, resolution, position.at("simulated"))
+        options = render_templates(with_env_vars(declared.simulated), resolution, position.at("simulated"))
         with position.at("simulated").with_label("simulated").locate_errors():
             resources[f"openai__{name}"] = OpenAIResource.simulated(**options)
     if declared.openai is not None:

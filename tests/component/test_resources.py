@@ -58,6 +58,45 @@ def test_secrets_are_read_in_the_run_and_shown_nowhere(project, monkeypatch):
     assert SECRET not in repr(openai) + repr(store)
 
 
+def test_any_field_may_be_a_variable(project, monkeypatch):
+    """Numbers and flags too, in both of Dagster's forms, and inside mappings; none is read when definitions load."""
+    project.declare(
+        """
+        table: a
+        partitions: none
+        openai:
+          api_key: x
+          base_url: {env: PXT_TEST_URL}
+          timeout: "{{ env.PXT_TEST_NUMBER }}"
+          max_in_flight: {env: PXT_TEST_NUMBER}
+          rate_limits: {m: {env: PXT_TEST_NUMBER}}
+          model_groups: {env: group}
+        store: {base_path: {env: PXT_TEST_PATH}, provenance: "{{ env.PXT_TEST_FLAG }}"}
+        columns:
+          - {name: response, function: embeddings, arguments: {input: $tbl.body, model: m}}
+        """
+    )
+    with project.loaded() as defs:
+        resources = {"openai": defs.resources["openai__tickets"], "store": defs.resources["columns__tickets"]}
+    for name, value in {"URL": "http://h/v1", "NUMBER": "7", "PATH": "memory://x", "FLAG": "false"}.items():
+        monkeypatch.setenv(f"PXT_TEST_{name}", value)
+    with dg.build_resources(resources) as built:
+        openai, store = built.openai, built.store
+    assert (openai.base_url, openai.timeout, openai.max_in_flight) == ("http://h/v1", 7.0, 7)
+    assert (openai.rate_limits, openai.model_groups) == ({"m": 7.0}, {"env": "group"})
+    assert (store.base_path, store.provenance) == ("memory://x", False)
+
+
+def test_a_simulators_options_may_be_variables(project, monkeypatch):
+    """They are read when it starts."""
+    project.declare(f"table: a\npartitions: none\nsimulated: {{rpm: '{{{{ env.PXT_TEST_RPM }}}}'}}{COLUMN}")
+    with project.loaded() as defs:
+        openai = defs.resources["openai__tickets"]
+    monkeypatch.setenv("PXT_TEST_RPM", "70")
+    with dg.build_resources({"openai": openai}) as built:
+        assert built.openai._simulator_options().rpm == 70
+
+
 @pytest.mark.parametrize(
     ("resource", "line", "message"),
     [
