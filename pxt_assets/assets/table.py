@@ -8,9 +8,9 @@ from typing import Any
 import dagster as dg
 
 from pxt_assets.assets.automation import table_schedule
-from pxt_assets.assets.columns.column_spec import ResourceKeys
 from pxt_assets.assets.columns.table_columns import TableColumns
 from pxt_assets.assets.declarations.checks import Checks
+from pxt_assets.assets.declarations.resource_keys import resource_keys_of
 from pxt_assets.assets.declarations.table_attributes import UpstreamAsset, table_attributes
 from pxt_assets.assets.declarations.validation import OnError, check_column, only_column
 from pxt_assets.assets.files_asset import file_schema, files_asset
@@ -46,11 +46,12 @@ class Table:
             definition or spec tells.
         automation_condition: when its columns run by themselves, unless they say otherwise; see `on_changed_inputs`.
         pool: the Dagster pool in which its columns run, unless they say otherwise: it limits how many run at once.
+        resource_keys: the keys of its resources where they are not the usual ones, for several accounts or stores in one
+            code location: `{"openai": "openai_eu", "columns": "columns_eu", "indexes": "indexes_eu"}`, or some of them.
 
     Raises DefinitionError for what cannot be a table.
     """
 
-    _resources = ResourceKeys()
     schedule = table_schedule
 
     def __init__(
@@ -62,12 +63,19 @@ class Table:
         partitions_def: dg.PartitionsDefinition[Any] | None = None,
         automation_condition: dg.AutomationCondition[Any] | None = None,
         pool: str | None = None,
+        resource_keys: Mapping[str, str] | None = None,
     ) -> None:
         self._attributes = table_attributes(
-            asset, key, schema, partitions_def, automation_condition=automation_condition, pool=pool
+            asset,
+            key,
+            schema,
+            partitions_def,
+            automation_condition=automation_condition,
+            pool=pool,
+            resource_keys=resource_keys,
         )
-        self._indexes = TableIndexes(self, self._attributes, self._resources)
-        self._columns = TableColumns(self._attributes, self._resources, table_indexes=self._indexes)
+        self._indexes = TableIndexes(self, self._attributes)
+        self._columns = TableColumns(self._attributes, table_indexes=self._indexes)
         self._assets: dict[dg.AssetKey, dg.AssetsDefinition] = {}
 
     @classmethod
@@ -85,6 +93,7 @@ class Table:
         description: str | None = None,
         automation_condition: dg.AutomationCondition[Any] | None = None,
         pool: str | None = None,
+        resource_keys: Mapping[str, str] | None = None,
     ) -> Table:
         """A table of CSV, JSON Lines, Parquet or Arrow files, or of images or audio files, one a row.
 
@@ -115,6 +124,7 @@ class Table:
             description: of the source asset.
             automation_condition: as for `Table`; the source asset has none.
             pool: as for `Table`; the source asset is in none.
+            resource_keys: as for `Table`; the source asset is kept under `columns`, too.
 
         An empty cell of a CSV file is null; `""` is an empty text.
 
@@ -140,10 +150,17 @@ class Table:
             encoding=encoding,
             storage_options=storage_options,
             attributes={"group_name": group_name, "description": description},
-            store_key=cls._resources.columns,
+            store_key=resource_keys_of(resource_keys).columns,
         )
         typed = file_schema(path, schema, key)
-        table = cls(source, key=key, schema=typed, automation_condition=automation_condition, pool=pool)
+        table = cls(
+            source,
+            key=key,
+            schema=typed,
+            automation_condition=automation_condition,
+            pool=pool,
+            resource_keys=resource_keys,
+        )
         table._assets[source.key] = source
         table._columns.storage_options = dict(storage_options or {})
         return table

@@ -9,8 +9,8 @@ import dagster as dg
 from pydantic import ValidationError
 
 from pxt_assets.api.openai_resource import OpenAIResource
-from pxt_assets.assets.columns.column_spec import ResourceKeys
 from pxt_assets.assets.declarations.identifiers import identifier
+from pxt_assets.assets.declarations.resource_keys import ResourceKeys, resource_keys_of
 from pxt_assets.component.declaration import TableDeclaration
 from pxt_assets.component.resource_fields import declarable_fields
 from pxt_assets.component.tables import project_path, table_key
@@ -80,7 +80,13 @@ def component_resources(
     """The resources that a component declares, by key, and the keys that its columns use. Raises DefinitionError."""
     name = component_name(context, table_key(declared, resolution, position))
     resources: dict[str, Any] = {}
-    keys = ResourceKeys()
+    with position.at("resource_keys").locate_errors():
+        given = render_templates(declared.resource_keys, resolution, position.at("resource_keys"))
+        keys = resource_keys_of(given)
+    for name_here, key in (("openai", "openai"), ("simulated", "openai"), ("store", "columns")):
+        if getattr(declared, name_here) is not None and key in (given or {}):
+            msg = f"got both {name_here} and resource_keys: {{{key}: ...}}; give one of them"
+            raise position.at("resource_keys").error(msg)
     if declared.openai is not None and declared.simulated is not None:
         msg = "got both openai and simulated; give one of them"
         raise position.at("simulated").error(msg)

@@ -64,7 +64,7 @@ class EmbeddingIndexes(EnvironmentFields, dg.ConfigurableResource[Any]):
         )
         ```
 
-    Its key must be `indexes`. The index `body_idx` of the table `tickets` is the LanceDB table `body_idx-<digest>` in
+    Its key is `indexes`, unless tables name another: `Table(..., resource_keys={"indexes": ...})`. The index `body_idx` of the table `tickets` is the LanceDB table `body_idx-<digest>` in
     `<base_path>/tickets`: whatever reads LanceDB can read it.
     """
 

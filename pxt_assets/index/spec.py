@@ -44,6 +44,8 @@ class IndexSpec:
     columns: tuple[ColumnRef, ...] | None = None
     """The columns that are kept for filters and results; None for all plain columns of the upstream asset."""
     partitioned: bool = False
+    resource_key: str = "indexes"
+    """The key of the EmbeddingIndexes that keeps it."""
 
     @property
     def key_columns(self) -> tuple[str, ...]:

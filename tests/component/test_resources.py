@@ -3,6 +3,8 @@ import re
 import dagster as dg
 import pytest
 
+from pxt_assets import ColumnStore, OpenAIResource
+
 COLUMN = """
 columns:
   - {name: response, function: embeddings, arguments: {input: $tbl.body, model: m}}
@@ -35,6 +37,24 @@ def test_each_component_has_resources_of_its_own(project):
         "b": {"openai__more__two", "columns"},
         "c": {"openai", "columns"},
     }
+
+
+def test_resources_of_the_project_under_other_keys(project):
+    """Those that a component names; it cannot have one of its own there as well."""
+    project.python("*[dg.AssetSpec(key) for key in 'ab']")
+    keys = "resource_keys: {openai: openai_eu, columns: columns_eu}\n"
+    project.declare("table: a\npartitions: none\n" + keys + COLUMN, "one")
+    resources = {"openai_eu": OpenAIResource(api_key="x"), "columns_eu": ColumnStore(base_path="memory://x")}
+    with project.loaded() as defs:
+        column = dg.Definitions.merge(defs, dg.Definitions(resources=resources)).resolve_assets_def(
+            ["a", "response"]
+        )
+    assert column.required_resource_keys - {"io_manager"} == {"openai_eu", "columns_eu"}
+    for own in ("openai: {api_key: x}", "simulated: {}", "store: {base_path: cells}"):
+        project.declare(f"table: a\npartitions: none\n{own}\n{keys}{COLUMN}", "one")
+        assert f"got both {own.partition(':')[0]} and resource_keys" in project.error()
+    project.declare("table: a\npartitions: none\nresource_keys: {openaii: x}" + COLUMN, "one")
+    assert "got 'openaii', allowed: openai, columns, indexes; did you mean 'openai'?" in project.error()
 
 
 def test_secrets_are_read_in_the_run_and_shown_nowhere(project, monkeypatch):

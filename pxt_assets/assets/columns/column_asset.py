@@ -8,6 +8,7 @@ import dagster as dg
 
 from pxt_assets.assets.columns.column_spec import ColumnConfig, ColumnSpec
 from pxt_assets.assets.declarations.identifiers import identifier
+from pxt_assets.assets.declarations.resource_keys import TableAsset, resources_tag
 from pxt_assets.index.spec import IndexSpec
 from pxt_assets.storage.store import LAZY_TAG
 
@@ -38,10 +39,10 @@ def column_asset(spec: ColumnSpec) -> dg.AssetsDefinition:
         check_specs=spec.checks.specs(spec.key, has_budget=spec.max_cost_usd is not None),
         can_subset=True,  # a trial has nothing to check
         config_schema=_config_schema(),
-        op_tags={LAZY_TAG: "true"},
+        op_tags={LAZY_TAG: "true", **resources_tag(spec.resource_keys)},
         pool=spec.pool,
         backfill_policy=spec.backfill_policy,
-        required_resource_keys=spec.resource_keys,
+        required_resource_keys=set(spec.resource_keys),
     )
     def column(
         context: dg.AssetExecutionContext, **input_values: Any
@@ -51,7 +52,7 @@ def column_asset(spec: ColumnSpec) -> dg.AssetsDefinition:
         config = ColumnConfig(**context.op_execution_context.op_config)
         yield from Materialization(spec, context, config, input_values).results()
 
-    return column
+    return TableAsset.dagster_internal_init(**column.get_attributes_dict())
 
 
 def _index_partition_mapping(index: IndexSpec) -> dg.PartitionMapping | None:

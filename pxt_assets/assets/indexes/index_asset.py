@@ -7,6 +7,7 @@ import dagster as dg
 from dagster._utils.warnings import disable_dagster_warnings
 
 from pxt_assets.assets.declarations.identifiers import identifier
+from pxt_assets.assets.declarations.resource_keys import TableAsset, resources_tag
 from pxt_assets.assets.indexes.index_asset_spec import ALL_ROWS_INDEXED, IndexAssetSpec
 from pxt_assets.errors import DefinitionError, SearchError
 from pxt_assets.expressions.expr import Call, ColumnRef, Expr
@@ -17,7 +18,7 @@ from pxt_assets.storage.store import LAZY_TAG
 from pxt_assets.values.types import Array, Image
 
 
-class EmbeddingIndex(dg.AssetsDefinition):
+class EmbeddingIndex(TableAsset):
     """The asset of an embedding index, which can be searched: what `tbl.add_embedding_index` gives.
 
     Example:
@@ -119,10 +120,10 @@ def index_asset(spec: IndexAssetSpec) -> EmbeddingIndex:
                 description="Every row can be found: none is without a vector.",
             )
         ],
-        op_tags={LAZY_TAG: "true"},
+        op_tags={LAZY_TAG: "true", **resources_tag(spec.resource_keys)},
         pool=spec.pool,
         backfill_policy=spec.backfill_policy,
-        required_resource_keys={spec.resources.columns, spec.resources.indexes},
+        required_resource_keys=set(spec.resource_keys),
     )
     def embedding_index(
         context: dg.AssetExecutionContext, **input_values: Any

@@ -11,6 +11,7 @@ import dagster as dg
 
 from pxt_assets.api.event_loop import run_to_end
 from pxt_assets.assets.columns.materialize import PartitionsFailedError
+from pxt_assets.assets.declarations.resource_keys import used_resource
 from pxt_assets.assets.indexes.index_asset_spec import ALL_ROWS_INDEXED, IndexAssetSpec
 from pxt_assets.assets.page.index_metadata import IndexPage, index_metadata, index_page, write_summary
 from pxt_assets.assets.step.events import already_logged_result, log_materialization
@@ -19,19 +20,18 @@ from pxt_assets.compute.claims.claim import hold_claim
 from pxt_assets.compute.partition.inputs import Inputs
 from pxt_assets.errors import PartitionError, RunError
 from pxt_assets.expressions.expr import ColumnRef
-from pxt_assets.index.embedding_indexes import remember_last_used
+from pxt_assets.index.embedding_indexes import EmbeddingIndexes, remember_last_used
 from pxt_assets.index.kept_columns import is_keepable_name, is_plain_type
 from pxt_assets.index.lance import lance_error_message, lance_errors_as
 from pxt_assets.index.partition_rows import IndexRows
 from pxt_assets.index.vector_index import VectorIndex, maintain_vector_index, vector_index
 from pxt_assets.index.write import PartitionUpdate, write_partition
 from pxt_assets.local.threads import run_in_thread
+from pxt_assets.storage.store import ColumnStore
 
 if TYPE_CHECKING:
-    from pxt_assets.index.embedding_indexes import EmbeddingIndexes
     from pxt_assets.index.stored_index import StoredIndex
     from pxt_assets.storage.rows import Rows
-    from pxt_assets.storage.store import ColumnStore
 
 _MAX_KEYS_SHOWN = 5
 Result = dg.MaterializeResult[Any] | dg.AssetCheckResult
@@ -56,8 +56,9 @@ class IndexMaterialization:
         self._index = spec.index
         self._context = context
         self._input_values = input_values
-        self._store: ColumnStore = getattr(context.resources, spec.resources.columns)
-        self._indexes: EmbeddingIndexes = getattr(context.resources, spec.resources.indexes)
+        label = spec.index.label
+        self._store = used_resource(context.resources, spec.resources.columns, ColumnStore, label)
+        self._indexes = used_resource(context.resources, spec.resources.indexes, EmbeddingIndexes, label)
         self._partition_keys = step_partitions(context)
         self._written: dict[str | None, _WrittenPartition] = {}
         self._failures: dict[str | None, PartitionError] = {}
