@@ -60,7 +60,11 @@ def _config_schemas_inferred_once() -> Iterator[None]:
     infer: Callable[..., Any] = config.infer_schema_from_config_class
     schemas: dict[Any, Any] = {}
 
-    def inferred(model: type, description: str | None = None, fields_to_omit: Any = None) -> Any:
+    def inferred(
+        model: type, description: str | None = None, fields_to_omit: Any = None, default: Any = None
+    ) -> Any:
+        if default is not None:
+            return infer(model, description=description, fields_to_omit=fields_to_omit, default=default)
         key = (model, description, frozenset(fields_to_omit or ()))
         if key not in schemas:
             schemas[key] = infer(model, description=description, fields_to_omit=fields_to_omit)

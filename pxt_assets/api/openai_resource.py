@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import json
 import logging
 import threading
 from collections.abc import AsyncIterator, Callable, Mapping
@@ -15,6 +16,7 @@ from urllib.parse import urlsplit
 import dagster as dg
 from pydantic import ConfigDict, Field, PrivateAttr, field_validator
 
+from pxt_assets.api.environment import EnvironmentFields, Number, is_env_var, resolve_env_vars
 from pxt_assets.api.ledger_url import MEMORY, default_ledger_url
 from pxt_assets.errors import FatalApiError, RunError
 from pxt_assets.simulator import SimulatorOptions
@@ -43,7 +45,7 @@ def _tls_context() -> ssl.SSLContext:
     return httpx2.create_ssl_context()
 
 
-class OpenAIResource(dg.ConfigurableResource[Any]):
+class OpenAIResource(EnvironmentFields, dg.ConfigurableResource[Any]):
     """The OpenAI API, or any server that speaks it, for all computed columns.
 
     Example:
@@ -52,8 +54,12 @@ class OpenAIResource(dg.ConfigurableResource[Any]):
         OpenAIResource(rate_limits={"omni-moderation-latest": 1_000})
         OpenAIResource(base_url="http://localhost:8000/v1", api_key="unused")
         OpenAIResource(base_url="https://NAME.openai.azure.com/openai", api_version="2025-04-01-preview")
+        OpenAIResource(base_url=dg.EnvVar("GATEWAY_URL"), max_in_flight=dg.EnvVar.int("GATEWAY_CONNECTIONS"))
         OpenAIResource.simulated(rpm=500, tpm=200_000)
         ```
+
+    Any field may be an environment variable. It is read when a run starts, or when the resource is first used outside of
+    Dagster, and checked then.
 
     Chat and embeddings follow the rate-limit headers of the API's answers. Endpoints whose answers carry none
     (moderations) are paced evenly at `rate_limits[model]` requests/minute, `default_rpm` where none is given.
@@ -70,10 +76,10 @@ class OpenAIResource(dg.ConfigurableResource[Any]):
     api_version: str | None = Field(
         default=None, description="Azure's API version; makes this an Azure client."
     )
-    rate_limits: dict[str, float] = Field(
+    rate_limits: dict[str, Number] = Field(
         default={}, description="Requests/minute of models whose answers carry no rate-limit headers."
     )
-    default_rpm: float = Field(
+    default_rpm: Number = Field(
         default=600, gt=0, description="Requests/minute of such models not in rate_limits."
     )
     model_groups: dict[str, str] = Field(
@@ -87,7 +93,7 @@ class OpenAIResource(dg.ConfigurableResource[Any]):
         description="Texts that one request of embeddings carries, at most; by default as many as the server takes, which "
         "its refusals tell, up to 2,048.",
     )
-    timeout: float = Field(default=600, gt=0, description="Seconds to wait for an answer.")
+    timeout: Number = Field(default=600, gt=0, description="Seconds to wait for an answer.")
     max_retries: int = Field(
         default=5,
         ge=0,
@@ -99,7 +105,7 @@ class OpenAIResource(dg.ConfigurableResource[Any]):
         description="How often images and speech are asked for again whose answer was lost (timeout, dropped "
         "connection): each time may have been paid for.",
     )
-    outage_timeout: float = Field(
+    outage_timeout: Number = Field(
         default=300,
         gt=0,
         description="Seconds for which a server that answers nothing but faults is waited for before the run fails.",
@@ -117,12 +123,14 @@ class OpenAIResource(dg.ConfigurableResource[Any]):
     _server: SimulatorServer | None = PrivateAttr(default=None)
     _storage: Path | None = PrivateAttr(default=None)
     _ledger_url: str | None = PrivateAttr(default=None)
+    _read: OpenAIResource | None = PrivateAttr(default=None)
+    """Outside of runs, the resource with its environment variables read."""
     _server_lock: threading.Lock = PrivateAttr(default_factory=threading.Lock)
 
     @field_validator("base_url")
     @classmethod
     def _check_base_url(cls, base_url: str | None) -> str | None:
-        if base_url is None or isinstance(base_url, dg.EnvVar):
+        if base_url is None or is_env_var(base_url):
             return base_url
         if urlsplit(base_url).scheme not in ("http", "https"):
             msg = "base_url must be a whole URL, such as http://localhost:8000/v1"
@@ -136,7 +144,7 @@ class OpenAIResource(dg.ConfigurableResource[Any]):
     @classmethod
     def _check_rate_limits(cls, limits: dict[str, float]) -> dict[str, float]:
         for model, rpm in limits.items():
-            if not rpm > 0:
+            if not (is_env_var(rpm) or rpm > 0):
                 msg = f"rate_limits[{model!r}]: got {rpm}, allowed: more than 0 requests/minute"
                 raise ValueError(msg)
         return limits
@@ -162,7 +170,12 @@ class OpenAIResource(dg.ConfigurableResource[Any]):
         `options` are those of `SimulatorOptions`: `rpm`, `tpm`, `latency` (seconds), `fault_rate`, `seed`, ...
         What it produces is marked: `pxt/simulated` is true, and it never passes for an answer of the API.
         """
-        SimulatorOptions(**options)  # refuses what is wrong now, not in the run
+        SimulatorOptions(  # refuses what is wrong now, not in the run
+            **{
+                name: getattr(SimulatorOptions, name, value) if is_env_var(value) else value
+                for name, value in options.items()
+            }
+        )
         return cls(
             api_key="simulated",
             rate_limits=dict(rate_limits or {}),
@@ -178,8 +191,25 @@ class OpenAIResource(dg.ConfigurableResource[Any]):
     async def client(self, say: Callable[[str], None] | None = None) -> AsyncIterator[Client]:
         """The client, for use within the running event loop; outages are reported to `say`, by default the log.
 
-        Raises FatalApiError without a key, RunError for a ledger that is no database URL.
+        Raises FatalApiError without a key, RunError for a ledger that is no database URL, DagsterInvalidConfigError for an
+        environment variable that is not set, ValueError for one whose value is not allowed.
         """
+        async with self._with_environment_read()._client(say) as client:
+            yield client
+
+    def _with_environment_read(self) -> OpenAIResource:
+        """The resource with its environment variables read, which Dagster does in runs only."""
+        if self._read is not None:
+            return self._read
+        read = self.with_environment()
+        if read is not self:
+            read._storage = self._storage
+            if self.simulator is not None:
+                self._read = read  # one server for all uses
+        return read
+
+    @contextlib.asynccontextmanager
+    async def _client(self, say: Callable[[str], None] | None) -> AsyncIterator[Client]:
         from pxt_assets.api.client import Client
         from pxt_assets.api.transport import Transport
 
@@ -268,10 +298,25 @@ class OpenAIResource(dg.ConfigurableResource[Any]):
 
         with self._server_lock:
             if self._server is None:
-                server = SimulatorServer(SimulatorOptions(**self.simulator))
+                server = SimulatorServer(self._simulator_options())
                 server.start()
                 self._server = server
             return self._server.base_url
+
+    def _simulator_options(self) -> SimulatorOptions:
+        """The simulator's options, with environment variables read. Raises RunError for one that is not set, or is wrong."""
+        options = dict(self.simulator or {})
+        label = "simulator of the OpenAIResource"
+        for name, value in resolve_env_vars(options, label, RunError).items():
+            if value is not options[name]:
+                options[name] = value
+                with contextlib.suppress(TypeError, ValueError):  # what is no number is refused below
+                    options[name] = json.loads(value)
+        try:
+            return SimulatorOptions(**options)
+        except ValueError as e:
+            msg = f"{label}: {e}"
+            raise RunError(msg) from e
 
     def _pool_registry(self) -> PoolRegistry:
         """The pools of limits that requests use. Raises RunError for a ledger that cannot be opened."""

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from typing import Any, Literal, get_args
+from collections.abc import Iterator, Mapping
+from typing import Any, Literal, Protocol, get_args
 
 import dagster as dg
 from dagster._core.definitions.partitions.context import partition_loading_context
@@ -46,25 +46,62 @@ def on_changed_inputs() -> dg.AutomationCondition[Any]:
     return fires
 
 
+class ScheduledTable(Protocol):
+    """A Table, as its schedule knows it."""
+
+    _attributes: TableAttributes
+
+    @property
+    def assets(self) -> list[dg.AssetsDefinition]:
+        """All assets added so far."""
+
+    @property
+    def _has_computed_columns(self) -> bool: ...
+
+
 def table_schedule(
-    table: TableAttributes,
-    assets: Sequence[dg.AssetsDefinition],
+    table: ScheduledTable,
     cron_schedule: str,
     *,
-    name: str | None,
-    partitions: PartitionChoice | None,
-    **options: Any,
+    name: str | None = None,
+    partitions: PartitionChoice | None = None,
+    execution_timezone: str | None = None,
+    default_status: dg.DefaultScheduleStatus = dg.DefaultScheduleStatus.STOPPED,
+    tags: Mapping[str, str] | None = None,
+    description: str | None = None,
 ) -> dg.ScheduleDefinition:
-    """A schedule that materializes the assets of a table.
+    """A schedule that materializes all of the table's `assets`, as they are when it is made.
 
-    `partitions` says which: by default the latest of a time partitioning, all of any other. Where the table's policy
-    allows it, adjacent partitions are one run. `options` are those of `dg.ScheduleDefinition`; None leaves one out.
-    Raises DefinitionError.
+    Example:
+        ```python
+        defs = dg.Definitions(assets=tbl.assets, schedules=[tbl.schedule("0 6 * * *")], resources={...})
+        ```
+
+    Rows that did not change cost nothing, so that a schedule pays for what is new. Where the assets' policies allow it,
+    adjacent partitions are one run.
+
+    Args:
+        table: the table: `tbl.schedule(...)` gives itself.
+        cron_schedule: when, as cron has it: minute, hour, day, month, weekday.
+        name: of the schedule; by default `<table>_schedule`.
+        partitions: "latest", the last one that is complete, of a partitioning by time; "all" of any other, those
+            included that were added to a dynamic one meanwhile. That is the default, and "all" can be asked of a
+            partitioning by time, too.
+        execution_timezone: in which the cron schedule is meant, such as "Europe/Berlin"; UTC by default.
+        default_status: whether it runs before somebody switches it on in the UI.
+        tags: of its runs.
+        description: of the schedule.
+
+    Raises DefinitionError for a table without computed columns, and for partitions that it does not have.
     """
-    partitions_def = table.partitions_def
+    if not table._has_computed_columns:
+        msg = f"{table!r}.schedule: the table has no computed columns yet; add them first"
+        raise DefinitionError(msg)
+    attributes = table._attributes
+    partitions_def = attributes.partitions_def
     _check_partition_choice(partitions, partitions_def)
-    name = name or f"{identifier(table.key)}_schedule"
-    asset_keys = [key for asset in assets for key in asset.keys]
+    name = name or f"{identifier(attributes.key)}_schedule"
+    asset_keys = [key for asset in table.assets for key in asset.keys]
     job = dg.define_asset_job(f"{name}_job", selection=dg.AssetSelection.assets(*asset_keys))
 
     def run_requests(context: dg.ScheduleEvaluationContext) -> Iterator[dg.RunRequest | dg.SkipReason]:
@@ -76,7 +113,7 @@ def table_schedule(
         if not keys:
             yield dg.SkipReason(f"there is no partition to materialize at {at:%Y-%m-%d %H:%M %Z}")
         elif (
-            table.single_run
+            attributes.single_run
             and len(keys) > 1
             and not isinstance(partitions_def, dg.MultiPartitionsDefinition)
         ):
@@ -92,7 +129,10 @@ def table_schedule(
         job=job,
         cron_schedule=cron_schedule,
         execution_fn=run_requests,
-        **{option: value for option, value in options.items() if value is not None},
+        execution_timezone=execution_timezone,
+        default_status=default_status,
+        tags=tags,
+        description=description,
     )
 
 

@@ -7,8 +7,7 @@ from typing import Any
 
 import dagster as dg
 
-from pxt_assets.assets.automation import PartitionChoice, table_schedule
-from pxt_assets.assets.columns.column_spec import ResourceKeys
+from pxt_assets.assets.automation import table_schedule
 from pxt_assets.assets.columns.table_columns import TableColumns
 from pxt_assets.assets.declarations.asset_list import AssetList
 from pxt_assets.assets.declarations.checks import Checks
@@ -17,7 +16,7 @@ from pxt_assets.assets.declarations.validation import OnError, check_column, onl
 from pxt_assets.assets.files_asset import file_schema, files_asset
 from pxt_assets.assets.indexes.index_asset import EmbeddingIndex
 from pxt_assets.assets.indexes.table_indexes import IfExists, TableIndexes
-from pxt_assets.errors import DefinitionError
+from pxt_assets.assets.step.resource_keys import resource_keys_of
 from pxt_assets.expressions.expr import ColumnRef
 from pxt_assets.expressions.function import Function
 from pxt_assets.index.embedder import embedders_from_options
@@ -48,11 +47,13 @@ class Table(AssetList):
             definition or spec tells.
         automation_condition: when its columns run by themselves, unless they say otherwise; see `on_changed_inputs`.
         pool: the Dagster pool in which its columns run, unless they say otherwise: it limits how many run at once.
+        resource_keys: the keys of its resources where they are not the usual ones, for several accounts or stores in one
+            code location: `{"openai": "openai_eu", "columns": "columns_eu", "indexes": "indexes_eu"}`, or some of them.
 
     Raises DefinitionError for what cannot be a table.
     """
 
-    _resources = ResourceKeys()
+    schedule = table_schedule
 
     def __init__(
         self,
@@ -63,12 +64,19 @@ class Table(AssetList):
         partitions_def: dg.PartitionsDefinition[Any] | None = None,
         automation_condition: dg.AutomationCondition[Any] | None = None,
         pool: str | None = None,
+        resource_keys: Mapping[str, str] | None = None,
     ) -> None:
         self._attributes = table_attributes(
-            asset, key, schema, partitions_def, automation_condition=automation_condition, pool=pool
+            asset,
+            key,
+            schema,
+            partitions_def,
+            automation_condition=automation_condition,
+            pool=pool,
+            resource_keys=resource_keys,
         )
-        self._indexes = TableIndexes(self, self._attributes, self._resources)
-        self._columns = TableColumns(self._attributes, self._resources, table_indexes=self._indexes)
+        self._indexes = TableIndexes(self, self._attributes)
+        self._columns = TableColumns(self._attributes, table_indexes=self._indexes)
         self._assets: dict[dg.AssetKey, dg.AssetsDefinition] = {}
 
     @classmethod
@@ -86,6 +94,7 @@ class Table(AssetList):
         description: str | None = None,
         automation_condition: dg.AutomationCondition[Any] | None = None,
         pool: str | None = None,
+        resource_keys: Mapping[str, str] | None = None,
     ) -> Table:
         """A table of CSV, JSON Lines, Parquet or Arrow files, or of images or audio files, one a row.
 
@@ -116,6 +125,7 @@ class Table(AssetList):
             description: of the source asset.
             automation_condition: as for `Table`; the source asset has none.
             pool: as for `Table`; the source asset is in none.
+            resource_keys: as for `Table`; the source asset is kept under `columns`, too.
 
         An empty cell of a CSV file is null; `""` is an empty text.
 
@@ -141,10 +151,17 @@ class Table(AssetList):
             encoding=encoding,
             storage_options=storage_options,
             attributes={"group_name": group_name, "description": description},
-            store_key=cls._resources.columns,
+            store_key=resource_keys_of(resource_keys).columns,
         )
         typed = file_schema(path, schema, key)
-        table = cls(source, key=key, schema=typed, automation_condition=automation_condition, pool=pool)
+        table = cls(
+            source,
+            key=key,
+            schema=typed,
+            automation_condition=automation_condition,
+            pool=pool,
+            resource_keys=resource_keys,
+        )
         table._assets[source.key] = source
         table._columns.storage_options = dict(storage_options or {})
         return table
@@ -290,53 +307,9 @@ class Table(AssetList):
         self._assets[index.key] = index
         return index
 
-    def schedule(
-        self,
-        cron_schedule: str,
-        *,
-        name: str | None = None,
-        partitions: PartitionChoice | None = None,
-        execution_timezone: str | None = None,
-        default_status: dg.DefaultScheduleStatus = dg.DefaultScheduleStatus.STOPPED,
-        tags: Mapping[str, str] | None = None,
-        description: str | None = None,
-    ) -> dg.ScheduleDefinition:
-        """A schedule that materializes all of `assets`, as they are when it is made.
-
-        Example:
-            ```python
-            defs = dg.Definitions(assets=tbl.assets, schedules=[tbl.schedule("0 6 * * *")], resources={...})
-            ```
-
-        Rows that did not change cost nothing, so that a schedule pays for what is new.
-
-        Args:
-            cron_schedule: when, as cron has it: minute, hour, day, month, weekday.
-            name: of the schedule; by default `<table>_schedule`.
-            partitions: "latest", the last one that is complete, of a partitioning by time; "all" of any other, those
-                included that were added to a dynamic one meanwhile. That is the default, and "all" can be asked of a
-                partitioning by time, too.
-            execution_timezone: in which the cron schedule is meant, such as "Europe/Berlin"; UTC by default.
-            default_status: whether it runs before somebody switches it on in the UI.
-            tags: of its runs.
-            description: of the schedule.
-
-        Raises DefinitionError for a table without computed columns, and for partitions that it does not have.
-        """
-        if not self._columns.known.computed:
-            msg = f"{self!r}.schedule: the table has no computed columns yet; add them first"
-            raise DefinitionError(msg)
-        return table_schedule(
-            self._attributes,
-            self.assets,
-            cron_schedule,
-            name=name,
-            partitions=partitions,
-            default_status=default_status,
-            execution_timezone=execution_timezone,
-            tags=tags,
-            description=description,
-        )
+    @property
+    def _has_computed_columns(self) -> bool:
+        return bool(self._columns.known.computed)
 
     def _remove_column(self, name: str) -> None:
         del self._assets[self._columns.remove(name)]

@@ -195,6 +195,12 @@ class TableDeclaration(dg.Model):
         "base_path counts from the project's root.",
         examples=[{"base_path": "data/columns"}, {"base_path": "s3://bucket/columns"}],
     )
+    resource_keys: dict[str, str] | None = Field(
+        default=None,
+        description="The keys of the project's resources that its columns use, where they are not `openai`, `columns` and "
+        "`indexes`.",
+        examples=[{"openai": "openai_eu", "columns": "columns_eu"}],
+    )
     defaults: AssetOptions = Field(
         default=AssetOptions(),
         description="Options of all columns that do not say otherwise; tags are added up.",

@@ -30,10 +30,16 @@ class ResourceFields:
         self, _schema: CoreSchema, _handler: GetJsonSchemaHandler
     ) -> JsonSchemaValue:
         text = {"type": "string"}  # a template
+        variable = {
+            "type": "object",
+            "properties": {"env": {"type": "string"}},
+            "required": ["env"],
+            "additionalProperties": False,
+        }
         properties = {}
         for name, field in declarable_fields(self._resource).items():
             annotation: Any = field.annotation
             schema = TypeAdapter[Any](annotation).json_schema()
-            properties[name] = {"description": field.description, "anyOf": [schema, text]}
+            properties[name] = {"description": field.description, "anyOf": [schema, text, variable]}
         declared = {"type": "object", "properties": properties, "additionalProperties": False}
         return {"anyOf": [declared, text, {"type": "null"}], "default": None}

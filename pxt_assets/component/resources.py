@@ -9,8 +9,8 @@ import dagster as dg
 from pydantic import ValidationError
 
 from pxt_assets.api.openai_resource import OpenAIResource
-from pxt_assets.assets.columns.column_spec import ResourceKeys
 from pxt_assets.assets.declarations.identifiers import identifier
+from pxt_assets.assets.step.resource_keys import ResourceKeys, resource_keys_of
 from pxt_assets.component.declaration import TableDeclaration
 from pxt_assets.component.resource_fields import declarable_fields
 from pxt_assets.component.tables import project_path, table_key
@@ -26,8 +26,8 @@ def declared_resource(
 ) -> R:
     """The resource that a mapping of its fields declares, or that a template gives.
 
-    A text that is one environment variable and nothing else, `{{ env.OPENAI_API_KEY }}`, is read when a run starts and
-    shown nowhere. Raises DefinitionError, which never quotes a value.
+    What is one environment variable and nothing else, `{{ env.OPENAI_API_KEY }}` or `{env: OPENAI_API_KEY}`, is read when
+    a run starts and shown nowhere. Raises DefinitionError, which never quotes a value.
     """
     if isinstance(declared, str):
         declared = render_templates(declared, context, position)
@@ -41,11 +41,7 @@ def declared_resource(
         if name not in fields:
             raise position.at(name).error(f"{kind.__name__} has no {name!r}, allowed: {', '.join(fields)}")
     values = {
-        name: render_templates(
-            with_env_vars(value) if _may_hold_secret(fields[name].annotation) else value,
-            context,
-            position.at(name),
-        )
+        name: render_templates(_deferred(value, fields[name].annotation), context, position.at(name))
         for name, value in declared.items()
     }
     try:
@@ -57,9 +53,11 @@ def declared_resource(
         raise where.error(msg) from None  # the cause holds the values
 
 
-def _may_hold_secret(annotation: object) -> bool:
-    """Whether a field may hold a secret: it is text, or options of a file system."""
-    return annotation in (str, str | None, dict[str, Any] | None)
+def _deferred(value: Any, annotation: object) -> Any:
+    """A field's value with its environment variables left unread; a mapping of models may name one "env"."""
+    if isinstance(value, dict) and "dict[" in str(annotation):
+        return {name: with_env_vars(inner) for name, inner in value.items()}
+    return with_env_vars(value)
 
 
 def component_name(context: dg.ComponentLoadContext, table: dg.AssetKey) -> str:
@@ -82,12 +80,18 @@ def component_resources(
     """The resources that a component declares, by key, and the keys that its columns use. Raises DefinitionError."""
     name = component_name(context, table_key(declared, resolution, position))
     resources: dict[str, Any] = {}
-    keys = ResourceKeys()
+    with position.at("resource_keys").locate_errors():
+        given = render_templates(declared.resource_keys, resolution, position.at("resource_keys"))
+        keys = resource_keys_of(given)
+    for name_here, key in (("openai", "openai"), ("simulated", "openai"), ("store", "columns")):
+        if getattr(declared, name_here) is not None and key in (given or {}):
+            msg = f"got both {name_here} and resource_keys: {{{key}: ...}}; give one of them"
+            raise position.at("resource_keys").error(msg)
     if declared.openai is not None and declared.simulated is not None:
         msg = "got both openai and simulated; give one of them"
         raise position.at("simulated").error(msg)
     if declared.simulated is not None:
-        options = render_templates(declared.simulated, resolution, position.at("simulated"))
+        options = render_templates(with_env_vars(declared.simulated), resolution, position.at("simulated"))
         with position.at("simulated").with_label("simulated").locate_errors():
             resources[f"openai__{name}"] = OpenAIResource.simulated(**options)
     if declared.openai is not None:

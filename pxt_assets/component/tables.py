@@ -8,7 +8,7 @@ from typing import Any
 
 import dagster as dg
 
-from pxt_assets.assets.columns.column_spec import ResourceKeys
+from pxt_assets.assets.step.resource_keys import ResourceKeys
 from pxt_assets.assets.table import Table
 from pxt_assets.component.declaration import TableDeclaration
 from pxt_assets.component.options import column_type_of
@@ -44,9 +44,6 @@ def declared_table(
     `find_upstream` finds the asset of the project whose partitions the table inherits.
     """
 
-    class DeclaredTable(Table):
-        _resources = keys
-
     def render(*path: str, value: Any) -> Any:
         return render_templates(value, resolution, position.at(*path))
 
@@ -58,7 +55,11 @@ def declared_table(
     partitions = render("partitions", value=declared.partitions)
     if partitions is None or (declared.files is not None and "partitions" not in declared.model_fields_set):
         partitions = "none"
-    options: dict[str, Any] = {"key": render("key", value=declared.key), "schema": schema}
+    options: dict[str, Any] = {
+        "key": render("key", value=declared.key),
+        "schema": schema,
+        "resource_keys": keys._asdict(),
+    }
     partitions_position = position.at("partitions" if "partitions" in declared.model_fields_set else "table")
     # `inherit` builds other definitions, whose errors are their own
     with partitions_position.locate_errors(DefinitionError if partitions == "inherit" else Exception):
@@ -72,9 +73,9 @@ def declared_table(
             options["partitions_def"] = partitions_def_of(partitions)
     if declared.files is None:
         with position.at("table").locate_errors():
-            return DeclaredTable(upstream, **options)
+            return Table(upstream, **options)
     with position.at("files").locate_errors():
-        return DeclaredTable.from_files(
+        return Table.from_files(
             key.to_user_string(),
             project_path(render("files", value=declared.files), context),
             encoding=render("encoding", value=declared.encoding),

@@ -56,9 +56,15 @@ def environment_variable_name(value: object) -> str | None:
 
 
 def with_env_vars(value: Any) -> Any:
-    """A value with each `{{ env.NAME }}` replaced by an EnvVar, which is read where it is used and shown nowhere."""
+    """A value with each `{{ env.NAME }}` and `{env: NAME}` in it replaced by an EnvVar, which is read where it is used and
+    shown nowhere.
+    """
     if isinstance(value, dict):
+        if value.keys() == {"env"} and isinstance(value["env"], str) and value["env"].isidentifier():
+            return dg.EnvVar(value["env"])
         return {name: with_env_vars(inner) for name, inner in value.items()}
+    if isinstance(value, list):
+        return [with_env_vars(inner) for inner in value]
     name = environment_variable_name(value)
     return value if name is None else dg.EnvVar(name)
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import dagster as dg
 from pydantic import ConfigDict, Field, PrivateAttr, field_validator
 
+from pxt_assets.api.environment import EnvironmentFields, is_env_var, resolve_env_vars
 from pxt_assets.api.event_loop import run_to_end
 from pxt_assets.api.openai_resource import OpenAIResource
 from pxt_assets.errors import SearchError
@@ -17,7 +18,6 @@ from pxt_assets.index.query import Queries, queries_of, vectors_of
 from pxt_assets.index.search import Search, nearest_rows, parse_search
 from pxt_assets.index.spec import IndexSpec
 from pxt_assets.index.stored_index import StoredIndex
-from pxt_assets.storage.store import resolve_env_vars
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -44,7 +44,7 @@ def last_used_indexes(spec: IndexSpec) -> tuple[IndexSpec, EmbeddingIndexes]:
     return found
 
 
-class EmbeddingIndexes(dg.ConfigurableResource[Any]):
+class EmbeddingIndexes(EnvironmentFields, dg.ConfigurableResource[Any]):
     """Where the embedding indexes of tables are kept, each a LanceDB table, and how any asset searches them.
 
     Example:
@@ -64,7 +64,7 @@ class EmbeddingIndexes(dg.ConfigurableResource[Any]):
         )
         ```
 
-    Its key must be `indexes`. The index `body_idx` of the table `tickets` is the LanceDB table `body_idx-<digest>` in
+    Its key is `indexes`, unless tables name another: `Table(..., resource_keys={"indexes": ...})`. The index `body_idx` of the table `tickets` is the LanceDB table `body_idx-<digest>` in
     `<base_path>/tickets`: whatever reads LanceDB can read it.
     """
 
@@ -93,7 +93,7 @@ class EmbeddingIndexes(dg.ConfigurableResource[Any]):
     @field_validator("base_path")
     @classmethod
     def _check_base_path(cls, base_path: str) -> str:
-        if isinstance(base_path, dg.EnvVar):
+        if is_env_var(base_path):
             return base_path
         if not base_path.strip() or base_path.startswith(("memory:", "db:")):
             msg = f"got base_path={base_path!r}, allowed: a folder, or a URL of an object store (s3://, gs://, az://)"
@@ -134,7 +134,7 @@ class EmbeddingIndexes(dg.ConfigurableResource[Any]):
         spec = self._stored_copy(spec)
         search = parse_search(spec.label, **options)
         queries = queries_of(query, spec.label)
-        with lance_errors_as(database_uri(self.base_path, spec.folder), SearchError):
+        with lance_errors_as(self.database_uri(spec), SearchError):
             try:
                 found = self._search_stored(spec, queries, search)
             except (OSError, RuntimeError, ValueError):
@@ -156,7 +156,7 @@ class EmbeddingIndexes(dg.ConfigurableResource[Any]):
             vectors = []
             # an index without rows has no nearest ones, so the query need not be paid for
             if stored.dim is not None:
-                vectors = run_to_end(vectors_of(queries.values, spec, self._resolved_openai(), choose))
+                vectors = run_to_end(vectors_of(queries.values, spec, self.openai, choose))
         return nearest_rows(stored, vectors, search)
 
     def _stored_copy(self, spec: IndexSpec) -> IndexSpec:
@@ -170,13 +170,19 @@ class EmbeddingIndexes(dg.ConfigurableResource[Any]):
             raise SearchError(msg)
         return stored[0] if stored else spec
 
+    def database_uri(self, spec: IndexSpec) -> str:
+        """Where the LanceDB database is that holds the index. Raises SearchError for an environment variable that is not set."""
+        base_path = resolve_env_vars(self.base_path, "base_path of the EmbeddingIndexes", SearchError)
+        return database_uri(base_path, spec.folder)
+
     def database(self, spec: IndexSpec) -> DBConnection:
         """The LanceDB database that holds the index. Raises RunError without LanceDB."""
-        uri = database_uri(self.base_path, spec.folder)
+        uri = self.database_uri(spec)
         if uri not in self._databases:
-            self._databases[uri] = connect(
-                uri, resolve_env_vars(self.storage_options or {}, "EmbeddingIndexes")
+            options = resolve_env_vars(
+                self.storage_options or {}, "storage_options of the EmbeddingIndexes", SearchError
             )
+            self._databases[uri] = connect(uri, options)
         return self._databases[uri]  # type: ignore[no-any-return]
 
     def stored_index(self, spec: IndexSpec, *, simulated: bool | None = None) -> StoredIndex:
@@ -212,17 +218,10 @@ class EmbeddingIndexes(dg.ConfigurableResource[Any]):
                     "is no measure of anything; materialize it again, all of its partitions"
                 )
             else:
-                msg = f"{spec.label} was never materialized in {self.base_path}; materialize it first"
+                msg = (
+                    f"{spec.label} was never materialized in {self.database_uri(spec)}; materialize it first"
+                )
             raise SearchError(msg)
         if found.dim is not None:  # an empty one will be replaced by another table
             self._open_indexes[spec.key] = found
         return found
-
-    def _resolved_openai(self) -> OpenAIResource | None:
-        """The API resource with its environment variables read, which Dagster does in runs only."""
-        api = self.openai
-        if api is not None and isinstance(api.api_key, dg.EnvVar):
-            ready = api.process_config_and_initialize()
-            assert isinstance(ready, OpenAIResource)
-            return ready
-        return api

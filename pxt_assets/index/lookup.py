@@ -127,8 +127,13 @@ def lookups(expr: object) -> list[EmbeddingLookup]:
     return [call._function for call in calls(expr) if isinstance(call._function, EmbeddingLookup)]
 
 
-def with_stored_indexes(expr: object, indexes: EmbeddingIndexes | None) -> object:
-    """The expression with its lookups bound to the indexes as they are stored now. Raises RunError."""
-    if indexes is None:
+def with_stored_indexes(expr: object, indexes: Mapping[str, EmbeddingIndexes]) -> object:
+    """The expression with its lookups bound to the indexes as they are stored now. Raises RunError.
+
+    `indexes` are the resources that keep them, by resource key.
+    """
+    if not indexes:
         return expr
-    return replace_functions(expr, lambda f: f.bind_to(indexes) if isinstance(f, EmbeddingLookup) else f)
+    return replace_functions(
+        expr, lambda f: f.bind_to(indexes[f.index.resource_key]) if isinstance(f, EmbeddingLookup) else f
+    )

@@ -64,6 +64,8 @@ class IndexSpec:
     partitioned: bool = False
     copies: list[IndexSpec] = field(default_factory=list, repr=False)
     """The same index under other keys, which loaded definitions gave it."""
+    resource_key: str = "indexes"
+    """The key of the EmbeddingIndexes that keeps it."""
 
     @property
     def key_columns(self) -> tuple[str, ...]:

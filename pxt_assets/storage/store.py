@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import dagster as dg
 from pydantic import ConfigDict, Field
 
+from pxt_assets.api.environment import EnvironmentFields, resolve_env_vars
 from pxt_assets.errors import SourceError
 from pxt_assets.storage.contents import ContentsDigest
 from pxt_assets.storage.context_location import (
@@ -31,6 +32,7 @@ from pxt_assets.values.types import schema_entries
 
 if TYPE_CHECKING:
     import pyarrow as pa
+    from upath import UPath
 
 PROVENANCE_KEY = "pxt/provenance"
 """Metadata of an input that loads the provenance of a column's cells in place of the column."""
@@ -54,7 +56,7 @@ def file_name(text: str) -> str:
     return f"{quoted[:_MAX_NAME]}%{hashlib.blake2b(text.encode(), digest_size=16).hexdigest()}"
 
 
-class ColumnStore(dg.ConfigurableIOManager):
+class ColumnStore(EnvironmentFields, dg.ConfigurableIOManager):
     """Stores tables and computed columns as Parquet, one file per asset and partition.
 
     Example:
@@ -103,18 +105,27 @@ class ColumnStore(dg.ConfigurableIOManager):
     def _is_dagster_maintained(cls) -> bool:
         return False
 
+    @property
+    def root(self) -> UPath:
+        """The folder that holds all files. Raises SourceError for an environment variable that is not set."""
+        from upath import UPath
+
+        base_path = resolve_env_vars(self.base_path, "base_path of the ColumnStore", SourceError)
+        options = resolve_env_vars(
+            self.storage_options or {}, "storage_options of the ColumnStore", SourceError
+        )
+        root: UPath = UPath(base_path, **options)
+        return root
+
     def file(self, key: dg.AssetKey, partition_key: str | None = None) -> ParquetFile:
         """The file of an asset, or of one of its partitions, whether it exists or not.
 
         Each asset has a folder of its own, so that no partition's name can collide with another asset's.
         """
-        from upath import UPath
-
-        base = UPath(self.base_path, **resolve_env_vars(self.storage_options or {}))
         folders = tuple(
             part if i == 0 and is_op_output(key) else file_name(part) for i, part in enumerate(key.path)
         )
-        return stored_file(base, folders, file_name(partition_key or key.path[-1]))
+        return stored_file(self.root, folders, file_name(partition_key or key.path[-1]))
 
     def provenance_of(self, key: dg.AssetKey, partition_key: str | None = None) -> pa.Table:
         """Where the cells of a computed column come from, a row for each distinct one; see ColumnStore.
@@ -212,21 +223,6 @@ class ColumnStore(dg.ConfigurableIOManager):
             return []
         names = {path.name for path in folder.iterdir()}
         return [one for one in asked if self.file(key, one).path.name in names]
-
-
-def resolve_env_vars(value: Any, resource: str = "ColumnStore") -> Any:
-    """Options with each EnvVar replaced by its value, which Dagster does for plain fields only. Raises SourceError."""
-    is_env_var = value.keys() == {"env"} if isinstance(value, Mapping) else isinstance(value, dg.EnvVar)
-    if is_env_var:
-        variable = value if isinstance(value, dg.EnvVar) else dg.EnvVar(value["env"])
-        found = variable.get_value()
-        if found is None:
-            msg = f"storage_options of the {resource}: the environment variable {variable.env_var_name} is not set"
-            raise SourceError(msg)
-        return found
-    if isinstance(value, Mapping):
-        return {name: resolve_env_vars(option, resource) for name, option in value.items()}
-    return value
 
 
 def _set_data_version(context: dg.OutputContext, contents: ContentsDigest) -> None:

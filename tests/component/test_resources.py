@@ -3,6 +3,8 @@ import re
 import dagster as dg
 import pytest
 
+from pxt_assets import ColumnStore, OpenAIResource
+
 COLUMN = """
 columns:
   - {name: response, function: embeddings, arguments: {input: $tbl.body, model: m}}
@@ -37,6 +39,24 @@ def test_each_component_has_resources_of_its_own(project):
     }
 
 
+def test_resources_of_the_project_under_other_keys(project):
+    """Those that a component names; it cannot have one of its own there as well."""
+    project.python("*[dg.AssetSpec(key) for key in 'ab']")
+    keys = "resource_keys: {openai: openai_eu, columns: columns_eu}\n"
+    project.declare("table: a\npartitions: none\n" + keys + COLUMN, "one")
+    resources = {"openai_eu": OpenAIResource(api_key="x"), "columns_eu": ColumnStore(base_path="memory://x")}
+    with project.loaded() as defs:
+        column = dg.Definitions.merge(defs, dg.Definitions(resources=resources)).resolve_assets_def(
+            ["a", "response"]
+        )
+    assert column.required_resource_keys - {"io_manager"} == {"openai_eu", "columns_eu"}
+    for own in ("openai: {api_key: x}", "simulated: {}", "store: {base_path: cells}"):
+        project.declare(f"table: a\npartitions: none\n{own}\n{keys}{COLUMN}", "one")
+        assert f"got both {own.partition(':')[0]} and resource_keys" in project.error()
+    project.declare("table: a\npartitions: none\nresource_keys: {openaii: x}" + COLUMN, "one")
+    assert "got 'openaii', allowed: openai, columns, indexes; did you mean 'openai'?" in project.error()
+
+
 def test_secrets_are_read_in_the_run_and_shown_nowhere(project, monkeypatch):
     """An environment variable in place of a value need not be there when definitions load; no repr shows a key."""
     monkeypatch.delenv("PXT_TEST_KEY", raising=False)
@@ -56,6 +76,45 @@ def test_secrets_are_read_in_the_run_and_shown_nowhere(project, monkeypatch):
         assert built.store.file(dg.AssetKey("a")).path.storage_options == {"token": SECRET}
         assert SECRET not in repr(built.openai) + repr(built.store)
     assert SECRET not in repr(openai) + repr(store)
+
+
+def test_any_field_may_be_a_variable(project, monkeypatch):
+    """Numbers and flags too, in both of Dagster's forms, and inside mappings; none is read when definitions load."""
+    project.declare(
+        """
+        table: a
+        partitions: none
+        openai:
+          api_key: x
+          base_url: {env: PXT_TEST_URL}
+          timeout: "{{ env.PXT_TEST_NUMBER }}"
+          max_in_flight: {env: PXT_TEST_NUMBER}
+          rate_limits: {m: {env: PXT_TEST_NUMBER}}
+          model_groups: {env: group}
+        store: {base_path: {env: PXT_TEST_PATH}, provenance: "{{ env.PXT_TEST_FLAG }}"}
+        columns:
+          - {name: response, function: embeddings, arguments: {input: $tbl.body, model: m}}
+        """
+    )
+    with project.loaded() as defs:
+        resources = {"openai": defs.resources["openai__tickets"], "store": defs.resources["columns__tickets"]}
+    for name, value in {"URL": "http://h/v1", "NUMBER": "7", "PATH": "memory://x", "FLAG": "false"}.items():
+        monkeypatch.setenv(f"PXT_TEST_{name}", value)
+    with dg.build_resources(resources) as built:
+        openai, store = built.openai, built.store
+    assert (openai.base_url, openai.timeout, openai.max_in_flight) == ("http://h/v1", 7.0, 7)
+    assert (openai.rate_limits, openai.model_groups) == ({"m": 7.0}, {"env": "group"})
+    assert (store.base_path, store.provenance) == ("memory://x", False)
+
+
+def test_a_simulators_options_may_be_variables(project, monkeypatch):
+    """They are read when it starts."""
+    project.declare(f"table: a\npartitions: none\nsimulated: {{rpm: '{{{{ env.PXT_TEST_RPM }}}}'}}{COLUMN}")
+    with project.loaded() as defs:
+        openai = defs.resources["openai__tickets"]
+    monkeypatch.setenv("PXT_TEST_RPM", "70")
+    with dg.build_resources({"openai": openai}) as built:
+        assert built.openai._simulator_options().rpm == 70
 
 
 @pytest.mark.parametrize(

@@ -154,9 +154,7 @@ class _StoreScan:
     """Looks for leftovers in a store, by what code locations define."""
 
     def __init__(self, store: ColumnStore, locations: CodeLocations, clock: Callable[[], float]) -> None:
-        from upath import UPath
-
-        self.base = UPath(store.base_path, **(store.storage_options or {}))
+        self.base = store.root
         self._store = store
         self._clock = clock
         self._assets = {_asset_folder(key): key for key in locations.assets}

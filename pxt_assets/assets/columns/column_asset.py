@@ -9,9 +9,10 @@ import dagster as dg
 from pxt_assets.assets.columns.column_spec import ColumnConfig, ColumnSpec
 from pxt_assets.assets.declarations.identifiers import identifier
 from pxt_assets.assets.step.asset_keys import run_keys
-from pxt_assets.assets.step.deferred_inputs import DeferredInputsAsset
 from pxt_assets.assets.step.invocation import op_config
 from pxt_assets.assets.step.kept_values import step_store
+from pxt_assets.assets.step.resource_keys import resources_tag
+from pxt_assets.assets.step.table_asset import TableAsset
 from pxt_assets.index.spec import IndexSpec
 from pxt_assets.storage.store import LAZY_TAG
 
@@ -42,10 +43,10 @@ def column_asset(spec: ColumnSpec) -> dg.AssetsDefinition:
         check_specs=spec.checks.specs(spec.key, has_budget=spec.max_cost_usd is not None),
         can_subset=True,  # a trial has nothing to check
         config_schema=_config_schema(),
-        op_tags={LAZY_TAG: "true"},
+        op_tags={LAZY_TAG: "true", **resources_tag(spec.resource_keys)},
         pool=spec.pool,
         backfill_policy=spec.backfill_policy,
-        required_resource_keys=spec.resource_keys,
+        required_resource_keys=set(spec.resource_keys) - {spec.resources.columns},  # that is its IO manager
     )
     def column(
         context: dg.AssetExecutionContext, **input_values: Any
@@ -57,7 +58,7 @@ def column_asset(spec: ColumnSpec) -> dg.AssetsDefinition:
             config = ColumnConfig(**op_config(context))
             yield from Materialization(spec_now, context, config, input_values, kept).results()
 
-    return DeferredInputsAsset(**column.get_attributes_dict())
+    return TableAsset.dagster_internal_init(**column.get_attributes_dict())
 
 
 def _index_partition_mapping(index: IndexSpec) -> dg.PartitionMapping | None:

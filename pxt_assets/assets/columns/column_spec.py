@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal
 
 import dagster as dg
 from pydantic import Field
@@ -14,6 +14,7 @@ from pxt_assets.assets.declarations.checks import Checks
 from pxt_assets.assets.declarations.identifiers import identifier
 from pxt_assets.assets.page.lineage import ColumnNode
 from pxt_assets.assets.step.asset_keys import RunKeys, expression_with_keys
+from pxt_assets.assets.step.resource_keys import ResourceKeys
 from pxt_assets.expressions.walk import calls, expression_text, references
 from pxt_assets.index.lookup import lookups
 from pxt_assets.index.spec import IndexSpec
@@ -41,14 +42,6 @@ class ColumnConfig(dg.Config):
         description="US dollars that the run may spend on this column, over all its partitions: when they are spent, "
         "it fails, and what is finished is kept. Left out, the column's own max_cost_usd holds.",
     )
-
-
-class ResourceKeys(NamedTuple):
-    """The keys of the resources that a table's columns use."""
-
-    openai: str = "openai"
-    columns: str = "columns"
-    indexes: str = "indexes"
 
 
 @dataclass(frozen=True)
@@ -120,14 +113,12 @@ class ColumnSpec:
         return list({lookup.index.key: lookup.index for lookup in lookups(self.expr)}.values())
 
     @property
-    def resource_keys(self) -> set[str]:
-        """The keys of the resources that it needs."""
-        keys: set[str] = set()  # its ColumnStore is its IO manager, which Dagster provides anyway
+    def resource_keys(self) -> dict[str, str]:
+        """The keys of the resources that it needs, each with its usual key."""
+        keys = {self.resources.columns: "columns"}
         if self.calls_api:
-            keys.add(self.resources.openai)
-        if self.indexes:
-            keys.add(self.resources.indexes)
-        return keys
+            keys[self.resources.openai] = "openai"
+        return keys | {index.resource_key: "indexes" for index in self.indexes}
 
     @property
     def code_version(self) -> str:

@@ -7,13 +7,14 @@ from collections.abc import Iterator, Mapping
 from contextlib import AsyncExitStack
 from dataclasses import replace
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import Any, TypeVar
 
 import dagster as dg
 
 from pxt_assets.api.budget import Budget, BudgetReachedError
 from pxt_assets.api.event_loop import run_to_end
 from pxt_assets.api.meter import total_cost
+from pxt_assets.api.openai_resource import OpenAIResource
 from pxt_assets.assets.columns.column_spec import ColumnConfig, ColumnSpec
 from pxt_assets.assets.columns.stored_checks import find_in_stored
 from pxt_assets.assets.declarations.checks import COST_WITHIN, NO_FAILED_CELLS, cost_check_result
@@ -38,6 +39,7 @@ from pxt_assets.assets.step.kept_values import (
     keep_value_for_result,
     stored_value,
 )
+from pxt_assets.assets.step.resource_keys import used_resource
 from pxt_assets.assets.step.upstream_rows import UpstreamRows, step_partitions
 from pxt_assets.compute.asking.progress import Progress
 from pxt_assets.compute.asking.run_state import RunState
@@ -49,11 +51,9 @@ from pxt_assets.compute.partition.plan import Plan
 from pxt_assets.compute.run_partitions import Partition, RunCallbacks, RunEnd, compute_partitions
 from pxt_assets.errors import FatalApiError, PartitionError, RunError
 from pxt_assets.expressions.walk import calls
+from pxt_assets.index.embedding_indexes import EmbeddingIndexes
 from pxt_assets.index.lookup import with_stored_indexes
 from pxt_assets.values.media import ReadOptions
-
-if TYPE_CHECKING:
-    from pxt_assets.api.openai_resource import OpenAIResource
 
 T = TypeVar("T")
 Result = dg.MaterializeResult[Any] | dg.AssetCheckResult
@@ -74,8 +74,8 @@ class Materialization:
         self._context = context
         self._config = config
         self._store, self._is_temporary = kept
-        self._resource: OpenAIResource | None = (
-            getattr(context.resources, spec.resources.openai) if spec.calls_api else None
+        self._resource = (
+            self._used_resource(spec.resources.openai, OpenAIResource) if spec.calls_api else None
         )
         self._partition_keys = step_partitions(context)
         self._upstream = UpstreamRows(context, spec.inputs, self._partition_keys, input_values)
@@ -105,8 +105,12 @@ class Materialization:
     def _plan(self) -> Plan:
         """The plan of the expression, with the indexes that it searches as they are stored now. Raises RunError."""
         spec = self._spec
-        indexes = getattr(self._context.resources, spec.resources.indexes) if spec.indexes else None
+        keys = {index.resource_key for index in spec.indexes}
+        indexes = {key: self._used_resource(key, EmbeddingIndexes) for key in keys}
         return Plan(with_stored_indexes(spec.expr, indexes), spec.column_type)
+
+    def _used_resource(self, key: str, kind: type[T]) -> T:
+        return used_resource(self._context.resources, key, kind, self._spec.key.to_user_string())
 
     @property
     def _has_several_partitions(self) -> bool:

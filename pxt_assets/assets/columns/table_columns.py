@@ -8,7 +8,7 @@ from typing import Any
 import dagster as dg
 
 from pxt_assets.assets.columns.column_asset import column_asset
-from pxt_assets.assets.columns.column_spec import ColumnSpec, ResourceKeys
+from pxt_assets.assets.columns.column_spec import ColumnSpec
 from pxt_assets.assets.declarations.checks import Checks
 from pxt_assets.assets.declarations.known_columns import KnownColumns
 from pxt_assets.assets.declarations.table_attributes import TableAttributes
@@ -25,14 +25,13 @@ class TableColumns:
     Raises UnknownColumnError for a key column, or a column of the schema, that the upstream is known not to have.
     """
 
-    def __init__(self, table: TableAttributes, resources: ResourceKeys, table_indexes: ColumnIndexes) -> None:
+    def __init__(self, table: TableAttributes, table_indexes: ColumnIndexes) -> None:
         self.known = KnownColumns(
             table.key, table.row_key, table.schema, table.upstream_columns, table_indexes=table_indexes
         )
         self.storage_options: Mapping[str, Any] = {}
         """Options of the fsspec file systems that hold the table's images and sounds."""
         self._table = table
-        self._resources = resources
         self._table_indexes = table_indexes
         self._nodes: dict[str, ColumnNode] = {}
 
@@ -83,7 +82,7 @@ class TableColumns:
                 metadata=metadata_of(table.key, name),
                 **attributes,
             ),
-            resources=self._resources,
+            resources=table.resources,
         )
         asset = column_asset(spec)  # of options that Dagster refuses no column comes to be
         self.known.add(ColumnRef(table.key, key, name, column_type, shape, table_indexes=self._table_indexes))

@@ -8,6 +8,7 @@ from typing import Any
 
 import dagster as dg
 
+from pxt_assets.assets.step.resource_keys import ResourceKeys, resource_keys_of
 from pxt_assets.errors import DefinitionError
 from pxt_assets.values.types import ColumnType
 
@@ -31,6 +32,7 @@ class TableAttributes:
     group_name: str | None
     automation_condition: dg.AutomationCondition[Any] | None
     pool: str | None
+    resources: ResourceKeys
     single_run: bool
     """Whether one run may materialize any number of partitions."""
 
@@ -49,6 +51,7 @@ def table_attributes(
     *,
     automation_condition: dg.AutomationCondition[Any] | None,
     pool: str | None,
+    resource_keys: Mapping[str, str] | None,
 ) -> TableAttributes:
     """The attributes of a table over an upstream asset. Raises DefinitionError for what cannot be a table."""
     spec = upstream_spec(asset)
@@ -65,6 +68,7 @@ def table_attributes(
         group_name=spec.group_name,
         automation_condition=automation_condition,
         pool=pool,
+        resources=resource_keys_of(resource_keys),
         single_run=policy.max_partitions_per_run is None,
     )
 

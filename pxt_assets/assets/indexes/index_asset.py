@@ -11,8 +11,9 @@ from dagster._utils.warnings import disable_dagster_warnings
 from pxt_assets.assets.declarations.identifiers import identifier
 from pxt_assets.assets.indexes.index_asset_spec import ALL_ROWS_INDEXED, IndexAssetSpec
 from pxt_assets.assets.step.asset_keys import index_with_keys, run_keys
-from pxt_assets.assets.step.deferred_inputs import DeferredInputsAsset
 from pxt_assets.assets.step.kept_values import step_store
+from pxt_assets.assets.step.resource_keys import resources_tag
+from pxt_assets.assets.step.table_asset import TableAsset
 from pxt_assets.errors import DefinitionError, SearchError
 from pxt_assets.expressions.expr import Call, ColumnRef, Expr
 from pxt_assets.index.lookup import EmbeddingLookup
@@ -22,7 +23,7 @@ from pxt_assets.storage.store import LAZY_TAG
 from pxt_assets.values.types import Array, Image
 
 
-class EmbeddingIndex(DeferredInputsAsset):
+class EmbeddingIndex(TableAsset):
     """The asset of an embedding index, which can be searched: what `tbl.add_embedding_index` gives.
 
     Example:
@@ -35,12 +36,6 @@ class EmbeddingIndex(DeferredInputsAsset):
     def __init__(self, *, index_spec: IndexSpec | None = None, **attributes: Any) -> None:
         super().__init__(**attributes)
         self.index_spec = None if index_spec is None else _spec_with_key(index_spec, self.key)
-
-    @staticmethod
-    def dagster_internal_init(*, index_spec: IndexSpec | None = None, **attributes: Any) -> EmbeddingIndex:  # type: ignore[override]
-        """What Dagster makes copies by, with other keys or attributes."""
-        with disable_dagster_warnings():
-            return EmbeddingIndex(index_spec=index_spec, **attributes)
 
     def get_attributes_dict(self) -> dict[str, Any]:
         return {**super().get_attributes_dict(), "index_spec": self.index_spec}
@@ -144,10 +139,10 @@ def index_asset(spec: IndexAssetSpec) -> EmbeddingIndex:
                 description="Every row can be found: none is without a vector.",
             )
         ],
-        op_tags={LAZY_TAG: "true"},
+        op_tags={LAZY_TAG: "true", **resources_tag(spec.resource_keys)},
         pool=spec.pool,
         backfill_policy=spec.backfill_policy,
-        required_resource_keys={spec.resources.indexes},
+        required_resource_keys=set(spec.resource_keys) - {spec.resources.columns},
     )
     def embedding_index(
         context: dg.AssetExecutionContext, **input_values: Any

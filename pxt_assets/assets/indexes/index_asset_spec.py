@@ -9,9 +9,9 @@ from typing import Any
 
 import dagster as dg
 
-from pxt_assets.assets.columns.column_spec import ResourceKeys
 from pxt_assets.assets.declarations.identifiers import identifier
 from pxt_assets.assets.step.asset_keys import RunKeys, index_with_keys
+from pxt_assets.assets.step.resource_keys import ResourceKeys
 from pxt_assets.index.spec import IndexSpec
 
 ALL_ROWS_INDEXED = "all_rows_indexed"
@@ -52,6 +52,11 @@ class IndexAssetSpec:
         assets = dict.fromkeys([index.vectors._asset, *kept])
         ordered = sorted(assets, key=lambda asset: asset != index.table)  # the table first, if it is read
         return {f"rows_of__{identifier(asset)}": asset for asset in ordered}
+
+    @property
+    def resource_keys(self) -> dict[str, str]:
+        """The keys of the resources that it needs, each with its usual key."""
+        return {self.resources.columns: "columns", self.resources.indexes: "indexes"}
 
     @property
     def code_version(self) -> str:

@@ -15,12 +15,13 @@ from pxt_assets.assets.page.index_metadata import IndexPage, index_metadata, ind
 from pxt_assets.assets.step.events import already_logged_result, log_materialization
 from pxt_assets.assets.step.failed_partitions import PartitionsFailedError
 from pxt_assets.assets.step.invocation import is_direct, run_id
+from pxt_assets.assets.step.resource_keys import used_resource
 from pxt_assets.assets.step.upstream_rows import UpstreamRows, step_partitions
 from pxt_assets.compute.claims.claim import hold_claim
 from pxt_assets.compute.partition.inputs import Inputs
 from pxt_assets.errors import PartitionError, RunError
 from pxt_assets.expressions.expr import ColumnRef
-from pxt_assets.index.embedding_indexes import remember_last_used
+from pxt_assets.index.embedding_indexes import EmbeddingIndexes, remember_last_used
 from pxt_assets.index.kept_columns import is_plain_type
 from pxt_assets.index.lance import lance_error_message, lance_errors_as
 from pxt_assets.index.partition_rows import IndexRows
@@ -28,12 +29,11 @@ from pxt_assets.index.spec import is_free_name
 from pxt_assets.index.vector_index import VectorIndex, maintain_vector_index, vector_index
 from pxt_assets.index.write import PartitionUpdate, write_partition
 from pxt_assets.local.threads import run_in_thread
+from pxt_assets.storage.store import ColumnStore
 
 if TYPE_CHECKING:
-    from pxt_assets.index.embedding_indexes import EmbeddingIndexes
     from pxt_assets.index.stored_index import StoredIndex
     from pxt_assets.storage.rows import Rows
-    from pxt_assets.storage.store import ColumnStore
 
 _MAX_KEYS_SHOWN = 5
 Result = dg.MaterializeResult[Any] | dg.AssetCheckResult
@@ -62,7 +62,9 @@ class IndexMaterialization:
         self._index = spec.index
         self._context = context
         self._store = store
-        self._indexes: EmbeddingIndexes = getattr(context.resources, spec.resources.indexes)
+        self._indexes = used_resource(
+            context.resources, spec.resources.indexes, EmbeddingIndexes, spec.index.label
+        )
         self._partition_keys = step_partitions(context)
         self._upstream = UpstreamRows(context, spec.inputs, self._partition_keys, input_values)
         self._written: dict[str | None, _WrittenPartition] = {}

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Any, Literal, Protocol, get_args
 
 import dagster as dg
 
-from pxt_assets.assets.columns.column_spec import ResourceKeys
 from pxt_assets.assets.declarations.table_attributes import TableAttributes
 from pxt_assets.assets.indexes.index_asset import EmbeddingIndex, index_asset
 from pxt_assets.assets.indexes.index_asset_spec import IndexAssetSpec
@@ -47,10 +46,9 @@ class IndexedTable(Protocol):
 class TableIndexes:
     """The embedding indexes of one table."""
 
-    def __init__(self, table: IndexedTable, common: TableAttributes, resources: ResourceKeys) -> None:
+    def __init__(self, table: IndexedTable, common: TableAttributes) -> None:
         self._table = table
         self._attributes = common
-        self._resources = resources
         self._indexes: dict[str, EmbeddingIndex] = {}
         self._expressions: dict[str, object] = {}
 
@@ -125,7 +123,7 @@ class TableIndexes:
                     kinds={"lancedb"},
                     metadata={**metadata_of(index.table, name), "dagster/storage_kind": "lancedb"},
                 ),
-                resources=self._resources,
+                resources=self._attributes.resources,
             )
         )
         return self._indexes[name]
@@ -159,6 +157,7 @@ class TableIndexes:
             embedders=given,
             columns=None if columns is None else tuple(self._table[one] for one in columns),
             partitioned=self._attributes.partitions_def is not None,
+            resource_key=self._attributes.resources.indexes,
         )
 
     def vectors_of(self, column: ColumnRef, call: Call, name: str, **options: Any) -> ColumnRef:

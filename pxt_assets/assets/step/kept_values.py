@@ -16,7 +16,7 @@ import dagster as dg
 from dagster._core.execution.plan.outputs import StepOutputHandle
 
 from pxt_assets.assets.step.invocation import is_direct
-from pxt_assets.errors import RunError
+from pxt_assets.assets.step.resource_keys import used_resource
 from pxt_assets.storage.store import ColumnStore
 
 if TYPE_CHECKING:
@@ -39,17 +39,12 @@ class StepStore(NamedTuple):
 def step_store(context: dg.AssetExecutionContext, key: dg.AssetKey, resource_key: str) -> Iterator[StepStore]:
     """The ColumnStore of a step; a temporary one where values are kept in memory. Raises dg.Failure for anything else."""
     store = getattr(context.resources, resource_key, None)
-    if isinstance(store, ColumnStore):
-        yield StepStore(store, is_temporary=False)
-    elif isinstance(store, dg.InMemoryIOManager) or (store is None and is_direct(context)):
+    if isinstance(store, dg.InMemoryIOManager) or (store is None and is_direct(context)):
         with TemporaryDirectory(prefix="pxt-assets-") as folder:
             yield StepStore(ColumnStore(base_path=folder), is_temporary=True)
     else:
-        msg = (
-            f"{key.to_user_string()}: the resource {resource_key!r} is {type(store).__name__}, allowed: a ColumnStore, in "
-            "tests also the manager that keeps values in memory"
-        )
-        raise dg.Failure(msg, allow_retries=False) from RunError(msg)
+        store = used_resource(context.resources, resource_key, ColumnStore, key.to_user_string())
+        yield StepStore(store, is_temporary=False)
 
 
 def stored_value(store: ColumnStore, key: dg.AssetKey, partitions: Sequence[str | None]) -> Any:

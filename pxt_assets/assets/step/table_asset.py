@@ -1,29 +1,39 @@
-"""Assets whose step loads its inputs by itself: each partition when it is computed, not all before the first."""
+"""The assets of a table, as Dagster has them."""
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Iterator
+from typing import Any, cast
 
 import dagster as dg
+from dagster._core.definitions.resource_requirement import ResourceRequirement
 from dagster._utils.warnings import disable_dagster_warnings
 
+from pxt_assets.assets.step.resource_keys import class_requirements
 from pxt_assets.errors import DefinitionError
 
 
-class DeferredInputsAsset(dg.AssetsDefinition):
-    """An asset to whose step Dagster gives the IO managers of its inputs, but no values: see `UpstreamRows`.
+class TableAsset(dg.AssetsDefinition):
+    """An asset of a table: it loads its inputs by itself, and refuses resources of another kind when definitions load.
 
-    To Dagster the inputs are of the type Nothing. Called directly, as tests do, it takes values for them.
+    Dagster gives its step the IO managers of its inputs, but no values: see `UpstreamRows`. To Dagster the inputs are of
+    the type Nothing. Called directly, as tests do, it takes values for them, by position or by name.
     """
 
     def __init__(self, **attributes: Any) -> None:
         with disable_dagster_warnings():  # that parts of it are beta: there is nothing for a user to decide
             super().__init__(**_with_input_type(attributes, dg.Nothing))
 
-    @staticmethod
-    def dagster_internal_init(**attributes: Any) -> dg.AssetsDefinition:
+    @classmethod
+    def dagster_internal_init(cls, **attributes: Any) -> TableAsset:  # type: ignore[override]
         """What Dagster makes copies by, with other keys or attributes."""
-        return DeferredInputsAsset(**attributes)
+        return cls(**attributes)
+
+    def get_resource_requirements(self) -> Iterator[ResourceRequirement]:
+        """What Dagster requires, and the kinds of the resources."""
+        yield from super().get_resource_requirements()
+        (asset,) = self.node_keys_by_output_name.values()  # `keys` is empty where only checks are selected
+        yield from class_requirements(cast("dg.OpDefinition", self.op), asset.to_user_string())
 
     def __call__(self, *args: Any, **values: Any) -> object:
         attributes = _with_input_type(dg.AssetsDefinition.get_attributes_dict(self), Any)
