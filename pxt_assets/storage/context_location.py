@@ -41,12 +41,14 @@ def partition_keys_of(context: Context) -> list[str | None]:
     """
     if not context.has_asset_partitions:
         return [None]
-    instance = context._instance if isinstance(context, dg.InputContext) else None
-    with partition_loading_context(dynamic_partitions_store=instance):
+    if isinstance(context, dg.OutputContext):
+        return [*context.asset_partition_keys]
+    partitions_def = context.asset_partitions_def
+    with partition_loading_context(dynamic_partitions_store=context._instance):
         keys = context.asset_partition_keys
-        if len(keys) < 2 or isinstance(context.asset_partitions_def, dg.TimeWindowPartitionsDefinition):
+        if len(keys) < 2 or isinstance(partitions_def, dg.TimeWindowPartitionsDefinition):
             return [*keys]
-        order = {key: i for i, key in enumerate(context.asset_partitions_def.get_partition_keys())}
+        order = {key: i for i, key in enumerate(partitions_def.get_partition_keys())}
     return sorted(keys, key=lambda key: order.get(key, len(order)))
 
 
