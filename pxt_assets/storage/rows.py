@@ -170,8 +170,7 @@ def table_of(value: object) -> pa.Table:
         return _table_from_dicts(value)
     if _is_pandas(value):
         return _table_from_frame(value)
-    if _is_lazy_polars(value):
-        value = value.collect(engine="streaming")  # type: ignore[attr-defined]
+    value = _collected(value)
     if hasattr(value, "__arrow_c_stream__"):
         return pa.table(value)
     msg = (
@@ -180,8 +179,14 @@ def table_of(value: object) -> pa.Table:
     raise SourceError(msg)
 
 
-def _is_lazy_polars(value: object) -> bool:
-    return type(value).__module__.partition(".")[0] == "polars" and type(value).__name__ == "LazyFrame"
+def _collected(value: object) -> object:
+    """A polars frame in memory and in one piece, of which alone polars 1.30 exports structs that are right."""
+    frame: Any = value
+    if type(value).__module__.partition(".")[0] != "polars":
+        return value
+    if type(value).__name__ == "LazyFrame":
+        frame = frame.collect(engine="streaming")
+    return frame.rechunk() if type(frame).__name__ == "DataFrame" else frame
 
 
 def _is_pandas(value: object) -> bool:
