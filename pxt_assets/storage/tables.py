@@ -34,8 +34,7 @@ def table_of(value: Any) -> pa.Table:
         return _table_from_dicts(value)
     if _is_pandas(value):
         return _table_from_frame(value)
-    if _is_lazy_frame(value):
-        return table_of(value.collect(engine="streaming"))
+    value = _collected(value)
     if hasattr(value, "__arrow_c_stream__"):
         return _table_from_stream(value)
     msg = (
@@ -48,8 +47,12 @@ def _is_pandas(value: object) -> bool:
     return type(value).__module__.partition(".")[0] == "pandas" and hasattr(value, "columns")
 
 
-def _is_lazy_frame(value: object) -> bool:
-    return type(value).__module__.partition(".")[0] == "polars" and type(value).__name__ == "LazyFrame"
+def _collected(value: Any) -> Any:
+    """A polars frame in memory and in one piece, of which alone polars 1.30 exports structs that are right."""
+    if type(value).__module__.partition(".")[0] != "polars":
+        return value
+    frame = value.collect(engine="streaming") if type(value).__name__ == "LazyFrame" else value
+    return frame.rechunk() if type(frame).__name__ == "DataFrame" else frame
 
 
 def _table_from_stream(value: Any) -> pa.Table:
