@@ -7,10 +7,10 @@ import dagster as dg
 import pytest
 
 from pxt_assets import ColumnStore
-from pxt_assets.functions import chat_completions, embeddings, moderations, responses, transcriptions
+from pxt_assets.functions import embeddings, moderations, responses, transcriptions
 from tests.assets.test_errors_at_run import errors, run
 from tests.runs import metadata, stored
-from tests.scripted_server import Asked, Reply, at_first, chat, resource_of, vectors
+from tests.scripted_server import Reply, at_first, chat, resource_of
 
 PAGE = Reply(b"<!doctype html>\n<title>Sign in</title> to go on", headers={"content-type": "text/html"})
 

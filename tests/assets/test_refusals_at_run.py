@@ -118,9 +118,7 @@ def test_partitions_of_one_run_tell_of_each_other(store: ColumnStore, serve: Any
     """A partition whose only row is refused is stored with that error, if others are answered."""
     days = dg.StaticPartitionsDefinition(["a", "b", "c"])
 
-    @dg.asset(
-        partitions_def=days, io_manager_key="columns", backfill_policy=dg.BackfillPolicy.single_run()
-    )
+    @dg.asset(partitions_def=days, io_manager_key="columns", backfill_policy=dg.BackfillPolicy.single_run())
     def tickets(context: dg.AssetExecutionContext) -> Any:
         return {key: [{"id": 1, "body": "bad" if key == "a" else "good"}] for key in context.partition_keys}
 

@@ -54,7 +54,6 @@ class TestBody:
         assert embeddings.endpoint.max_cells == 2_048
         assert embeddings.endpoint.max_tokens <= 300_000
 
-
     def test_an_encoding_that_is_given_is_sent_and_names_no_cell(self):
         """`encoding_format` says how vectors are written, not what they are: stored cells are found with and without."""
         given = request(encoding_format="float")
