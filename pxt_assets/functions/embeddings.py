@@ -61,10 +61,11 @@ def _in_order(data: Sequence[Any]) -> Sequence[Any]:
         if given != list(range(len(data))):
             msg = "the answer's vectors do not say whose they are: some have an `index`, and others none"
             raise ValueError(msg)
-    if not all(type(index) is int for index in given) or sorted(given) != list(range(len(data))):
+    numbers = [index for index in given if type(index) is int]
+    if len(numbers) != len(data) or sorted(numbers) != list(range(len(data))):
         msg = f"the answer's vectors do not say whose they are: `index` is not each of 0 to {len(data) - 1}"
         raise ValueError(msg)
-    return [data[i] for i in sorted(range(len(data)), key=given.__getitem__)]
+    return [data[i] for i in sorted(range(len(data)), key=numbers.__getitem__)]
 
 
 def _vector_or_error(item: object) -> Any:

@@ -127,6 +127,13 @@ class IndexRows:
             at = np.flatnonzero(valid)
             if dim is not None and len(at):
                 numbers = _vector_numbers(vectors, dim)
+                if (
+                    self._has_errors
+                ):  # a computed column, where earlier versions stored such vectors as results
+                    finite = np.isfinite(numbers).all(axis=1)
+                    null += int((~finite).sum())
+                    failed += int((~finite).sum())
+                    at, numbers = at[finite], numbers[finite]
                 self._check_finite(numbers, at + start)
                 if self._spec.metric == "cosine":
                     has_direction = numbers.any(axis=1)

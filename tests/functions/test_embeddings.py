@@ -54,6 +54,15 @@ class TestBody:
         assert embeddings.endpoint.max_cells == 2_048
         assert embeddings.endpoint.max_tokens <= 300_000
 
+    def test_an_encoding_that_is_given_is_sent_and_names_no_cell(self):
+        """`encoding_format` says how vectors are written, not what they are: stored cells are found with and without."""
+        given = request(encoding_format="float")
+        assert given.digest == request().digest
+        assert pack([given, request("b", encoding_format="float")]).body["encoding_format"] == "float"
+        assert given.pack_key != request().pack_key
+        with pytest.raises(CellError, match="got str 'int8', allowed: 'float' or 'base64'"):
+            request(encoding_format="int8")
+
 
 class TestAnswer:
     def test_vectors_come_as_base64(self):
@@ -79,18 +88,66 @@ class TestAnswer:
             [item(0, packed(1)), item(0, packed(1))],
             [item(0, packed(1)), item(2, packed(1))],
             [item(i, packed(1)) for i in range(3)],
-            [item(0, packed(1)), item(1, "AAA")],
-            [item(0, packed(1)), item(1, base64.b64encode(b"12345").decode())],
-            [item(0, packed(1)), item(1, ["x"])],
-            [item(0, packed(1)), item(1, [])],
-            [item(0, packed(1)), item(1, None)],
-            [item(0, packed(1)), item(1, [[1.0]])],
+            [item(1, packed(1)), item(None, packed(1)), item(None, packed(1))],
+            [item("0", packed(1)), item("1", packed(1))],
+            [item([0], packed(1)), item([1], packed(1))],
+            [item(True, packed(1)), item(0, packed(1))],
         ],
     )
     def test_another_body_is_no_answer(self, data):
-        """A vector too few, too many, twice, or none at all is never taken for a row's."""
+        """A vector too few, too many, twice, or of nobody knows whom is never taken for a row's."""
         with pytest.raises(ValueError, match=r"."):
-            parse(data, 2)
+            parse(data, 3 if data and len(data) == 3 and data[0]["index"] == 1 else 2)
+
+    @pytest.mark.parametrize(
+        "vector",
+        [
+            "AAA",
+            base64.b64encode(b"12345").decode(),
+            "%%%%",
+            ["x"],
+            [],
+            None,
+            [[1.0]],
+            {"a": 1},
+            7,
+            [1.0, None],
+            [float("nan"), 1.0],
+            [1e300, 1.0],
+            packed(1, float("inf")),
+            packed(float("nan"), 1),
+        ],
+        ids=repr,
+    )
+    def test_what_is_no_vector_is_the_error_of_its_row(self, vector):
+        """NaN, infinite numbers and nulls are in no vector; the others of the answer are kept."""
+        good, bad = parse([item(0, packed(1, 2)), item(1, vector)], 2).values
+        assert good.tolist() == [1, 2]
+        assert isinstance(bad, CellError)
+        with pytest.raises(CellError, match="/embeddings answered with something else than documented"):
+            request().cell_value(bad)
+
+    def test_a_vector_of_another_length_than_most_is_the_error_of_its_row(self):
+        """If no length is that of most, nobody knows which are right, and the texts are asked for in parts."""
+        *good, bad = parse([item(i, [1.0] * (3 if i == 4 else 2)) for i in range(5)], 5).values
+        assert [len(vector) for vector in good] == [2] * 4
+        assert "a vector of 3 numbers, and with 2 for most" in bad.message
+        with pytest.raises(ValueError, match="different lengths: 2, 3"):
+            parse([item(0, [1.0, 2.0]), item(1, [1.0, 2.0, 3.0])], 2)
+
+    @pytest.mark.parametrize(
+        "indexes",
+        [[None, 1, 2], [None, None, None], [2, 1, None], [0, None, 2], [0, None, None]],
+        ids=repr,
+    )
+    def test_vectors_without_an_index_go_by_position(self, indexes):
+        """Some servers leave out `index` where it is 0, others always; one that is missing is the one left."""
+        places = [2, 1, 0] if indexes[0] == 2 else [0, 1, 2]
+        data = [
+            {"embedding": [float(place)]} | ({} if index is None else {"index": index})
+            for place, index in zip(places, indexes, strict=True)
+        ]
+        assert [vector[0] for vector in parse(data, 3).values] == [0, 1, 2]
 
 
 def test_a_text_counts_by_four_characters():

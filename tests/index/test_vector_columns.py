@@ -1,14 +1,32 @@
 """An existing column of vectors as an index."""
 
 import dagster as dg
+import numpy as np
 import pyarrow as pa
 import pytest
 
-from pxt_assets import Table
+from pxt_assets import Table, udf
 from pxt_assets.index.lance import table_names
 from pxt_assets.values.types import Float
 from tests.index.shop import Shop, told
 from tests.runs import failure, rows_asset
+
+
+@udf
+def sick(text: str) -> np.ndarray:
+    """A vector, with a NaN in that of one text."""
+    return np.array([float("nan") if text == "b" else 1.0, float(len(text))], np.float32)
+
+
+def test_a_computed_vector_with_nan_is_left_out(shop: Shop):
+    """As a failed row is: it is in stored columns of earlier versions, and must not keep the others from being found."""
+    source = rows_asset({"id": [0, 1, 2], "text": ["a", "b", "ccc"]}, name="points")
+    tbl = Table(source, key="id")
+    tbl.add_embedding_index(tbl.text, embedding=sick, idx_name="ix")
+    shop.source = source
+    shop.run(tbl)
+    found = tbl.text.similarity("ccc", indexes=shop.indexes)
+    assert found["id"].to_pylist() == [2, 0]
 
 
 class TestVectorsAsTheyAre:

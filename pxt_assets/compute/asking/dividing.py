@@ -32,9 +32,10 @@ async def divide(cells: Cells, error: CellError, size: BatchSize, try_cells: Try
 
     Sends parts one after the other, each half as large, until one is answered. If that and its other half are, their
     number was too large, and the limit is searched for. If not a single cell is answered, some from all over the
-    request are tried: where none of these is answered either, all cells have the error.
+    request are tried: where none of these is answered either, all cells have the error. If all requests may be refused,
+    and nothing has been answered yet, these come first.
     """
-    if not error.refused:
+    if size.answered or not error.refused:
         part, rest = cells, list[Cells]()
         while len(part) > 1:
             left, right = halves(part)
