@@ -219,6 +219,11 @@ class Path(Expr):
 
     __slots__ = ("_base", "_element_shape", "_maps", "_steps")
 
+    _element_shape: Shape
+    """The shape that the next step is applied to: after a map, that of each element."""
+    _maps: int
+    """How many maps the path has."""
+
     def __init__(self, base: Expr, step: Step) -> None:
         is_part = _may_be_parts(base._shape) and not isinstance(step, str)
         if base._type is not None and base._type in PRIMITIVES.values() and not is_part:
@@ -228,7 +233,6 @@ class Path(Expr):
         self._steps: tuple[Step, ...] = (*base._steps, step) if isinstance(base, Path) else (step,)
         element, maps = (base._element_shape, base._maps) if isinstance(base, Path) else (base._shape, 0)
         self._element_shape = _shape_after_step(element, step)
-        """The shape that the next step is applied to: after a map, that of each element."""
         self._maps = maps + isinstance(step, slice)
         self._shape = self._element_shape
         for _ in range(self._maps):

@@ -15,6 +15,7 @@ from urllib.parse import unquote
 
 from pxt_assets.errors import CellError
 from pxt_assets.values.digest import digest
+from pxt_assets.values.duration import duration_seconds
 from pxt_assets.values.frames import frame_count, may_have_frames, several_frames_error
 from pxt_assets.values.image_plugins import missing_package, register_plugin
 from pxt_assets.values.sniff import AUDIO_FORMATS, IMAGE_FORMATS, MIME_TYPES, sniff_format
@@ -61,6 +62,11 @@ class Media:
             if self.content is None
             else digest(self.content).hex()
         )
+
+    @cached_property
+    def seconds(self) -> float | None:
+        """The length of a sound in seconds; None where it cannot be told."""
+        return None if self.content is None else duration_seconds(self.content, self.format)
 
     @property
     def size(self) -> int:

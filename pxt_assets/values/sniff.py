@@ -40,6 +40,8 @@ _SIGNATURES = {
     b"\0\0\x01\xba": "mpeg",
     b"\0\0\x01\xb3": "mpeg",
 }
+_RIFF_FAMILY = (b"RIFF", b"RF64", b"BW64")
+"""The others are WAVs that may be larger than 4 GB."""
 _RIFF_FORMATS = {b"WEBP": "webp", b"WAVE": "wav"}
 _FTYP_BRANDS = {
     b"avif": "avif",
@@ -62,7 +64,7 @@ def sniff_format(content: bytes) -> str | None:
     for start, name in _SIGNATURES.items():
         if content.startswith(start):
             return name
-    if content[:4] == b"RIFF":
+    if content[:4] in _RIFF_FAMILY:
         return _RIFF_FORMATS.get(content[8:12])
     if content[4:8] == b"ftyp":
         return _FTYP_BRANDS.get(content[8:12], "mp4")

@@ -95,7 +95,7 @@ def test_no_answer_is_the_rows_error(
         ("chat", Reply({"choices": [None]})),
         ("chat", Reply({"choices": ["text"]})),
         ("chat", Reply({"choices": [{"message": "text"}]})),
-        ("chat", choice(content=[{"type": "text", "text": '{"word": "a"}'}])),
+        ("chat", choice(content=['{"word": "a"}'])),
         ("responses", Reply({"output": [None], "status": "completed"})),
         ("responses", Reply({"output": [], "status": "incomplete", "incomplete_details": "text"})),
         ("responses", output({"type": "output_text"})),

@@ -115,24 +115,20 @@ def _media_text(media: Media) -> str:
     if media.content is None:
         return "image at a URL"
     parts = [media.format or "media", f"{media.size / 1024:,.1f} KB"]
-    if media.format in AUDIO_FORMATS and (seconds := _duration(media.content)) is not None:
-        parts.insert(
-            1, f"{seconds:.1f} s" if seconds < 60 else f"{seconds / 60:.0f} min {seconds % 60:.0f} s"
-        )
+    if media.format in AUDIO_FORMATS and media.seconds is not None:
+        parts.insert(1, _duration_text(media.seconds))
     if media.path is not None and media.format not in IMAGE_FORMATS:
         path = media.path.partition("?")[0]  # what follows may be a signature
         parts.append(path if len(path) <= _CELL_CHARACTERS else "…" + path[-_CELL_CHARACTERS:])
     return ", ".join(parts)
 
 
-def _duration(content: bytes) -> float | None:
-    """The length of a sound in seconds; None where its format does not tell, or it is broken."""
-    from tinytag import TinyTag
-
-    try:
-        return TinyTag.get(file_obj=io.BytesIO(content), tags=False).duration
-    except Exception:  # the parser may raise anything for broken bytes
-        return None
+def _duration_text(seconds: float) -> str:
+    if round(seconds, 1) < 60:
+        return f"{seconds:.1f} s"
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours} h {minutes} min {rest} s" if hours else f"{minutes} min {rest} s"
 
 
 def _thumbnail(content: bytes) -> bytes:

@@ -138,6 +138,39 @@ class TestWhatCannotBeShown:
         assert said == "wav, 0.1 s, 1.6 KB, https://h/a.wav"
 
     @pytest.mark.parametrize(
+        ("seconds", "told"),
+        [
+            (59, "59.0 s"),
+            (59.96, "1 min 0 s"),
+            (60, "1 min 0 s"),
+            (89, "1 min 29 s"),
+            (90, "1 min 30 s"),
+            (110, "1 min 50 s"),
+            (150, "2 min 30 s"),
+            (179.9, "3 min 0 s"),
+            (3_600, "1 h 0 min 0 s"),
+            (3_725, "1 h 2 min 5 s"),
+        ],
+    )
+    def test_minutes_are_whole_and_seconds_what_is_left(self, seconds, told):
+        """Rounded once."""
+        content = sound(seconds, rate=100)
+        assert shown(cells([Media(content)], Audio)[0]).split(", ")[1] == told
+
+    def test_a_streamed_sound_is_as_long_as_it_is(self):
+        """Its header has no length."""
+        content = bytearray(sound(90, rate=100))
+        content[4:8] = content[40:44] = b"\xff" * 4
+        assert shown(cells([Media(bytes(content))], Audio)[0]).startswith("wav, 1 min 30 s, ")
+
+    def test_an_image_that_is_missing_among_others_is_told(self):
+        """It was filtered, and the others were not."""
+        row = {"created": 1, "data": [Media(picture()), None], "usage": None}
+        (cell,) = cells([row], ImageData)
+        assert cell.startswith("![png](data:image/jpeg;base64,")
+        assert cell.endswith(" *missing*")
+
+    @pytest.mark.parametrize(
         "content",
         [
             sound()[:40],
