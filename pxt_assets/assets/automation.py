@@ -101,7 +101,9 @@ def table_schedule(
     partitions_def = attributes.partitions_def
     _check_partition_choice(partitions, partitions_def)
     name = name or f"{identifier(attributes.key)}_schedule"
-    asset_keys = [key for asset in table.assets for key in asset.keys]
+    assets = table.assets
+    asset_keys = [key for asset in assets for key in asset.keys]
+    single_run = all(_is_single_run(asset) for asset in assets)
     job = dg.define_asset_job(f"{name}_job", selection=dg.AssetSelection.assets(*asset_keys))
 
     def run_requests(context: dg.ScheduleEvaluationContext) -> Iterator[dg.RunRequest | dg.SkipReason]:
@@ -112,11 +114,7 @@ def table_schedule(
         keys = _partition_keys(context, partitions_def, partitions)
         if not keys:
             yield dg.SkipReason(f"there is no partition to materialize at {at:%Y-%m-%d %H:%M %Z}")
-        elif (
-            attributes.single_run
-            and len(keys) > 1
-            and not isinstance(partitions_def, dg.MultiPartitionsDefinition)
-        ):
+        elif single_run and len(keys) > 1 and not isinstance(partitions_def, dg.MultiPartitionsDefinition):
             yield dg.RunRequest(
                 tags={ASSET_PARTITION_RANGE_START_TAG: keys[0], ASSET_PARTITION_RANGE_END_TAG: keys[-1]}
             )
@@ -134,6 +132,12 @@ def table_schedule(
         tags=tags,
         description=description,
     )
+
+
+def _is_single_run(asset: dg.AssetsDefinition) -> bool:
+    """Whether one run may materialize any number of the asset's partitions."""
+    policy = asset.backfill_policy
+    return policy is not None and policy.max_partitions_per_run is None
 
 
 def _check_partition_choice(

@@ -133,6 +133,14 @@ def requests(
     ]
 
 
+def test_a_tick_honours_the_backfill_policies_of_columns(instance: dg.DagsterInstance) -> None:
+    """Where one column wants a run for each partition, a tick does not make one run of them."""
+    for policy, runs in ((None, [("a", "b")]), (dg.BackfillPolicy.multi_run(1), ["a", "b"])):
+        table = table_of(dg.StaticPartitionsDefinition(["a", "b"]))
+        table.add_computed_column(d=table.body, backfill_policy=policy)
+        assert requests(table, instance) == runs
+
+
 def test_a_schedule_of_a_table_without_partitions(instance: dg.DagsterInstance) -> None:
     """One run of everything."""
     assert requests(table_of(None), instance) == [(None, None)]

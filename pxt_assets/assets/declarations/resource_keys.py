@@ -30,7 +30,7 @@ class ResourceKeys(NamedTuple):
     indexes: str = "indexes"
 
 
-def resource_keys_of(given: Mapping[str, str] | None) -> ResourceKeys:
+def resource_keys_of(given: object) -> ResourceKeys:
     """The keys that a user gave, by the usual ones; what is left out keeps the usual key. Raises DefinitionError."""
     if given is None:
         return ResourceKeys()
@@ -74,7 +74,7 @@ class TableAsset(dg.AssetsDefinition):
     """An asset of a table: it refuses resources of another kind under its keys when definitions load."""
 
     @classmethod
-    def dagster_internal_init(cls, **attributes: Any) -> TableAsset:  # type: ignore[override]
+    def dagster_internal_init(cls, **attributes: Any) -> TableAsset:
         """What Dagster makes copies by, with other keys or attributes."""
         with disable_dagster_warnings():
             return cls(**attributes)
