@@ -15,6 +15,7 @@ from pxt_assets.api.environment import EnvironmentFields, resolve_env_vars
 from pxt_assets.errors import CellError, SourceError
 from pxt_assets.storage.contents import ContentsDigest
 from pxt_assets.storage.parquet import ParquetFile, sidecar_of
+from pxt_assets.storage.partition_events import record_partitions
 from pxt_assets.storage.rows import concat_rows, rows_of
 from pxt_assets.values.conversion import to_user_values
 from pxt_assets.values.types import schema_entries
@@ -141,15 +142,16 @@ class ColumnStore(EnvironmentFields, dg.ConfigurableIOManager):
         else:
             tables = obj if isinstance(obj, Mapping) and set(obj) == set(keys) else {keys[0]: obj}
         stored = {key: self._store(context.asset_key, key, tables[key]) for key in keys}
+        versioned = {}
         for key, (file, rows, contents) in stored.items():
             metadata = _file_metadata(file, rows, partitioned=key is not None)
-            if len(keys) == 1:
+            if key is None or len(keys) == 1:
                 context.add_output_metadata(metadata)
                 _set_data_version(context, contents)
             else:
-                context.step_context.add_asset_metadata(  # one event a partition, each with its own figures
-                    asset_key=context.asset_key, partition_key=key, metadata=metadata
-                )
+                versioned[key] = metadata, dg.DataVersion(contents.hexdigest())
+        if versioned:
+            record_partitions(context, versioned)
 
     def _store(
         self, key: dg.AssetKey, partition_key: str | None, table: object
