@@ -8,9 +8,11 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Mapping
+from types import FrameType
 from typing import Any
 
 import dagster as dg
+from dagster._core.definitions.assets.definition.asset_spec import AssetExecutionType
 from dagster._core.definitions.source_asset import SYSTEM_METADATA_KEY_SOURCE_ASSET_OBSERVATION
 from dagster._core.execution.plan.execute_step import _get_output_asset_events
 
@@ -28,7 +30,7 @@ def record_partitions(
         for key, (metadata, _) in stored.items():  # these Dagster adds to the events that it makes
             step.add_asset_metadata(asset_key=context.asset_key, partition_key=key, metadata=metadata)
         return
-    assets_def = step.job_def.asset_layer.get_assets_def_for_node(step.node_handle)
+    materialized = AssetExecutionType.MATERIALIZATION
     for key, (metadata, data_version) in stored.items():
         versioned = dg.Output(
             None,
@@ -39,13 +41,11 @@ def record_partitions(
         )
         output_def = context.op_def.output_def_named(output.output_name)
         for event in _get_output_asset_events(
-            context.asset_key, [key], versioned, output_def, metadata, step, assets_def.execution_type
+            context.asset_key, [key], versioned, output_def, metadata, step, materialized
         ):
             context.log_event(event)
-    output._metadata = {
-        **output.metadata,
-        SYSTEM_METADATA_KEY_SOURCE_ASSET_OBSERVATION: True,
-    }  # nothing is recorded twice
+    recorded = {SYSTEM_METADATA_KEY_SOURCE_ASSET_OBSERVATION: dg.MetadataValue.bool(True)}
+    output._metadata = {**output.metadata, **recorded}  # Dagster records nothing twice
 
 
 def _output_of(context: dg.OutputContext) -> dg.Output[Any] | None:
@@ -53,10 +53,10 @@ def _output_of(context: dg.OutputContext) -> dg.Output[Any] | None:
 
     None outside of a run, or where Dagster keeps it elsewhere.
     """
-    frame = sys._getframe(1)
+    frame: FrameType | None = sys._getframe(1)
     while frame is not None:
         if frame.f_code.co_name == "_store_output" and frame.f_locals.get("output_context") is context:
             output = frame.f_locals.get("output")
             return output if isinstance(output, dg.Output) else None
-        frame = frame.f_back  # type: ignore[assignment]
+        frame = frame.f_back
     return None
