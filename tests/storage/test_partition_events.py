@@ -102,4 +102,4 @@ def test_what_reads_them_runs_in_the_same_run(store: ColumnStore) -> None:
         seen.append(upstream["x"].to_pylist())
 
     materialize([upstream, report], store, span=("a", "c"))
-    assert seen == [[1, 2, 1]]
+    assert [sorted(rows) for rows in seen] == [[1, 1, 2]]
