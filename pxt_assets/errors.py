@@ -92,7 +92,10 @@ class FatalApiError(RunError):
     """The API refuses every request: a wrong key, no credit, no such model, no access."""
 
 
-def did_you_mean(name: str, names: Iterable[str]) -> str:
-    """The end of a message about an unknown name: the name that was probably meant, or nothing."""
-    near = difflib.get_close_matches(name, list(names), n=1)
+def did_you_mean(name: str, names: Iterable[str], *, cutoff: float = 0.6) -> str:
+    """The end of a message about an unknown name: the name that was probably meant, or nothing.
+
+    `cutoff` is how alike they must be, 0 to 1.
+    """
+    near = difflib.get_close_matches(name, list(names), n=1, cutoff=cutoff)
     return f"; did you mean {near[0]!r}?" if near else ""

@@ -8,6 +8,7 @@ from typing import Any, Literal, Protocol, get_args
 import dagster as dg
 from dagster._core.definitions.partitions.context import partition_loading_context
 from dagster._core.storage.tags import ASSET_PARTITION_RANGE_END_TAG, ASSET_PARTITION_RANGE_START_TAG
+from dagster._utils.warnings import disable_dagster_warnings
 
 from pxt_assets.assets.declarations.identifiers import identifier
 from pxt_assets.assets.declarations.table_attributes import TableAttributes
@@ -20,10 +21,12 @@ PartitionChoice = Literal["latest", "all"]
 def on_changed_inputs() -> dg.AutomationCondition[Any]:
     """A condition that is true when something that a column is made of has changed, and at no other time.
 
-    That is: a missing partition, an input with a new data version, or a new code version of the column (its prompt,
-    model or arguments). An upstream asset that is materialized again with the same contents does not count, unlike with
-    `AutomationCondition.eager()`, nor does a new description or throttling. Of a table partitioned by time only the
-    latest partition counts. Inputs that are missing or being materialized are waited for.
+    That is: it is missing (a column or a partition that was added, or that was never computed), an input has a new data
+    version, or it has a new code version (its prompt, model or arguments). An upstream asset that is materialized again
+    with the same contents does not count, unlike with `AutomationCondition.eager()`, nor does a new description or
+    throttling. Of a table partitioned by time only the latest partition counts. Inputs that are missing or being
+    materialized are waited for; columns that are made of one another run together, as with `eager()`. What failed is not
+    tried again before something has changed.
 
     Example:
         ```python
@@ -34,15 +37,18 @@ def on_changed_inputs() -> dg.AutomationCondition[Any]:
     `AutomationConditionSensorDefinition` with `default_status=RUNNING`.
     """
     condition: Any = dg.AutomationCondition
-    changed = (
-        condition.newly_missing()
-        | condition.any_deps_match(condition.data_version_changed())
-        | condition.code_version_changed()
+    missing = condition.newly_missing() | (condition.missing() & condition.initial_evaluation())
+    input_changed = condition.any_deps_match(
+        (condition.data_version_changed() & ~condition.executed_with_root_target())
+        | condition.will_be_requested()
     )
+    changed = missing | input_changed | condition.code_version_changed()
+    handled = condition.newly_requested() | condition.newly_updated()
     ready = ~condition.any_deps_missing() & ~condition.any_deps_in_progress() & ~condition.in_progress()
-    fires: dg.AutomationCondition[Any] = (
-        condition.in_latest_time_window() & changed.since_last_handled() & ready
-    ).with_label("on_changed_inputs")
+    with disable_dagster_warnings():  # that `since` is beta: there is nothing for a user to decide
+        fires: dg.AutomationCondition[Any] = (
+            condition.in_latest_time_window() & changed.since(handled) & ready
+        ).with_label("on_changed_inputs")
     return fires
 
 
@@ -101,7 +107,9 @@ def table_schedule(
     partitions_def = attributes.partitions_def
     _check_partition_choice(partitions, partitions_def)
     name = name or f"{identifier(attributes.key)}_schedule"
-    asset_keys = [key for asset in table.assets for key in asset.keys]
+    assets = table.assets
+    asset_keys = [key for asset in assets for key in asset.keys]
+    single_run = all(_is_single_run(asset) for asset in assets)
     job = dg.define_asset_job(f"{name}_job", selection=dg.AssetSelection.assets(*asset_keys))
 
     def run_requests(context: dg.ScheduleEvaluationContext) -> Iterator[dg.RunRequest | dg.SkipReason]:
@@ -112,11 +120,7 @@ def table_schedule(
         keys = _partition_keys(context, partitions_def, partitions)
         if not keys:
             yield dg.SkipReason(f"there is no partition to materialize at {at:%Y-%m-%d %H:%M %Z}")
-        elif (
-            attributes.single_run
-            and len(keys) > 1
-            and not isinstance(partitions_def, dg.MultiPartitionsDefinition)
-        ):
+        elif single_run and len(keys) > 1 and not isinstance(partitions_def, dg.MultiPartitionsDefinition):
             yield dg.RunRequest(
                 tags={ASSET_PARTITION_RANGE_START_TAG: keys[0], ASSET_PARTITION_RANGE_END_TAG: keys[-1]}
             )
@@ -134,6 +138,12 @@ def table_schedule(
         tags=tags,
         description=description,
     )
+
+
+def _is_single_run(asset: dg.AssetsDefinition) -> bool:
+    """Whether one run may materialize any number of the asset's partitions."""
+    policy = asset.backfill_policy
+    return policy is not None and policy.max_partitions_per_run is None
 
 
 def _check_partition_choice(

@@ -2,21 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from typing import Any, Unpack
 
 import dagster as dg
 
 from pxt_assets.assets.automation import table_schedule
 from pxt_assets.assets.columns.table_columns import TableColumns
 from pxt_assets.assets.declarations.asset_list import AssetList
+from pxt_assets.assets.declarations.asset_options import AssetOptions, IfExists, check_if_exists
 from pxt_assets.assets.declarations.checks import Checks
 from pxt_assets.assets.declarations.table_attributes import UpstreamAsset, table_attributes
 from pxt_assets.assets.declarations.validation import OnError, check_column, only_column
 from pxt_assets.assets.files_asset import file_schema, files_asset
 from pxt_assets.assets.indexes.index_asset import EmbeddingIndex
-from pxt_assets.assets.indexes.table_indexes import IfExists, TableIndexes
+from pxt_assets.assets.indexes.table_indexes import TableIndexes
 from pxt_assets.assets.step.resource_keys import resource_keys_of
+from pxt_assets.errors import DefinitionError
 from pxt_assets.expressions.expr import ColumnRef
 from pxt_assets.expressions.function import Function
 from pxt_assets.index.embedder import embedders_from_options
@@ -186,6 +188,7 @@ class Table(AssetList):
     def add_computed_column(
         self,
         *,
+        if_exists: IfExists = "error",
         on_error: OnError = "abort",
         partition_mapping: dg.PartitionMapping | None = None,
         automation_condition: dg.AutomationCondition[Any] | None = None,
@@ -193,10 +196,16 @@ class Table(AssetList):
         group_name: str | None = None,
         owners: Sequence[str] | None = None,
         tags: Mapping[str, str] | None = None,
+        kinds: Collection[str] | None = None,
+        metadata: Mapping[str, Any] | None = None,
         description: str | None = None,
+        deps: Iterable[Any] | None = None,
         checks: Checks | None = None,
         max_cost_usd: float | None = None,
         pool: str | None = None,
+        retry_policy: dg.RetryPolicy | None = None,
+        op_tags: Mapping[str, Any] | None = None,
+        backfill_policy: dg.BackfillPolicy | None = None,
         **columns: Any,
     ) -> dg.AssetsDefinition:
         """Adds one column, `name=expression`, and returns its asset, whose key is `[*table key, name]`.
@@ -211,29 +220,55 @@ class Table(AssetList):
         The expression is a function call, a column reference or a path into one, or a dict or list of these. With
         `on_error="abort"` a failed row fails the run; with "ignore" its error is stored beside the others' results.
         `checks` says which asset checks it has. `max_cost_usd` is what a run may spend on it, in US dollars, unless the
-        run config says otherwise. `pool` names a Dagster pool, which counts columns that run at once, not requests. The
-        other options are those of a Dagster asset. Raises DefinitionError.
+        run config says otherwise. `pool` names a Dagster pool, which counts columns that run at once, not requests.
+
+        `if_exists` says what to do where there is a computed column of that name: "error", "ignore" (returns it), or
+        "replace", so that a cell of a notebook can be run again. Columns that are made of it then read the new one, which
+        must be of the same type.
+
+        The other options are those of a Dagster asset. `deps` are further assets upstream that it does not read: columns
+        (`tbl.other`), assets or keys. A step that is retried by its `retry_policy` pays only for the rows that are missing.
+        `tags`, `kinds`, `metadata` and `op_tags` are added to its own. Raises DefinitionError.
         """
         name, expr = only_column(columns, repr(self))
-        self._check_name(name, expr)
-        asset = self._columns.add(
+        check_if_exists(if_exists, f"{self!r}.{name}")
+        exists = name in self._columns.known.computed
+        if exists and if_exists == "ignore":
+            return self._assets[self._columns.known.ref(name)._asset]
+        if exists and if_exists == "error":
+            msg = (
+                f"{self!r}: {name!r} is a computed column added before; choose another name, or give if_exists='replace' or "
+                "'ignore'"
+            )
+            raise DefinitionError(msg)
+        self._check_name(name, expr, replaces=exists)
+        self._indexes.check_replacement(name, expr)
+        changed = self._columns.add(
             name,
             expr,
             on_error=on_error,
-            partition_mapping=partition_mapping,
             checks=checks or Checks(),
             max_cost_usd=max_cost_usd,
-            pool=pool,
-            tags=tags,
-            description=description,
-            automation_condition=automation_condition,
-            freshness_policy=freshness_policy,
-            group_name=group_name,
-            owners=owners,
+            options={
+                "partition_mapping": partition_mapping,
+                "automation_condition": automation_condition,
+                "freshness_policy": freshness_policy,
+                "group_name": group_name,
+                "owners": owners,
+                "tags": tags,
+                "kinds": kinds,
+                "metadata": metadata,
+                "description": description,
+                "deps": deps,
+                "pool": pool,
+                "retry_policy": retry_policy,
+                "op_tags": op_tags,
+                "backfill_policy": backfill_policy,
+            },
         )
         self._indexes.add_expression(name, expr)
-        self._assets[asset.key] = asset
-        return asset
+        self._assets |= {asset.key: asset for asset in changed}
+        return changed[0]
 
     def add_embedding_index(
         self,
@@ -248,14 +283,7 @@ class Table(AssetList):
         columns: Sequence[str] | None = None,
         on_error: OnError = "abort",
         max_cost_usd: float | None = None,
-        partition_mapping: dg.PartitionMapping | None = None,
-        automation_condition: dg.AutomationCondition[Any] | None = None,
-        freshness_policy: dg.FreshnessPolicy | None = None,
-        group_name: str | None = None,
-        owners: Sequence[str] | None = None,
-        tags: Mapping[str, str] | None = None,
-        description: str | None = None,
-        pool: str | None = None,
+        **options: Unpack[AssetOptions],
     ) -> EmbeddingIndex:
         """Adds an index over a column, kept in step with it, and returns its asset, whose key is `[*table key, idx_name]`.
 
@@ -285,7 +313,8 @@ class Table(AssetList):
             on_error: of the vectors: as for `add_computed_column`.
             max_cost_usd: what a run may spend on the vectors.
 
-        The other options are those of a Dagster asset, of the index and of its vectors. Raises DefinitionError.
+        The other options are those of a Dagster asset, as for `add_computed_column`: of the index and of its vectors, but
+        `description`, `freshness_policy`, `kinds`, `metadata` and `deps` of the index alone. Raises DefinitionError.
         """
         index = self._indexes.add(
             self._columns.known.column_to_index(column),
@@ -295,14 +324,7 @@ class Table(AssetList):
             if_exists=if_exists,
             columns=columns,
             of_vectors={"on_error": on_error, "max_cost_usd": max_cost_usd},
-            freshness_policy=freshness_policy,
-            description=description,
-            partition_mapping=partition_mapping,
-            automation_condition=automation_condition,
-            group_name=group_name,
-            owners=owners,
-            tags=tags,
-            pool=pool,
+            options=options,
         )
         self._assets[index.key] = index
         return index
@@ -314,7 +336,8 @@ class Table(AssetList):
     def _remove_column(self, name: str) -> None:
         del self._assets[self._columns.remove(name)]
 
-    def _check_name(self, name: str, expr: object) -> None:
-        conflict = self._columns.known.name_conflict(name) or self._indexes.name_conflict(name)
+    def _check_name(self, name: str, expr: object, *, replaces: bool = False) -> None:
+        conflict = None if replaces else self._columns.known.name_conflict(name)
+        conflict = conflict or self._indexes.name_conflict(name)
         reserved = {n for n in dir(Table) if not n.startswith("_")}  # `tbl.name` gives these another meaning
         check_column(name, expr, self._attributes.key, reserved, conflict, repr(self))

@@ -12,7 +12,12 @@ from pxt_assets.assets.table import Table
 from pxt_assets.component.declaration import AssetOptions, ColumnDeclaration
 from pxt_assets.component.function_calls import declared_call
 from pxt_assets.component.import_paths import Importer
-from pxt_assets.component.options import automation_condition_of, freshness_policy_of
+from pxt_assets.component.options import (
+    automation_condition_of,
+    backfill_policy_of,
+    freshness_policy_of,
+    retry_policy_of,
+)
 from pxt_assets.component.partition_options import partition_mapping_of
 from pxt_assets.component.references import resolve_references
 from pxt_assets.component.templates import render_templates
@@ -20,9 +25,11 @@ from pxt_assets.component.yaml_position import YamlPosition
 
 _OPTION_BUILDERS: dict[str, Callable[[Any], Any]] = {
     "automation_condition": automation_condition_of,
+    "backfill_policy": backfill_policy_of,
     "checks": lambda declared: Checks(**declared.model_dump(exclude_unset=True)) if declared else None,
     "freshness_policy": freshness_policy_of,
     "partition_mapping": partition_mapping_of,
+    "retry_policy": retry_policy_of,
 }
 """The options that are objects in Python, and the function that makes each of what YAML declares."""
 
@@ -38,10 +45,12 @@ def add_column(
 ) -> dg.AssetsDefinition:
     """Adds the column and returns its asset. Raises DefinitionError that names the line."""
     position = position.with_label(f"{table!r}.{column.name}")
-    default_options = _options(defaults, resolution, defaults_position.with_label("defaults"))
-    options = {**default_options, **_options(column, resolution, position)}
-    if default_options.get("tags") and options.get("tags"):
-        options["tags"] = {**default_options["tags"], **options["tags"]}
+    default_options = _options(table, defaults, resolution, defaults_position.with_label("defaults"))
+    options = {**default_options, **_options(table, column, resolution, position)}
+    for name in ("tags", "metadata", "op_tags"):
+        options |= {name: {**(default_options.get(name) or {}), **options[name]}} if options.get(name) else {}
+    if options.get("kinds"):
+        options["kinds"] = {*(default_options.get("kinds") or ()), *options["kinds"]}
     has_value = "value" in column.model_fields_set
     if has_value == (column.function is not None):
         msg = "give either a function, with its arguments, or a value"
@@ -60,7 +69,7 @@ def add_column(
 
 
 def _options(
-    declared: AssetOptions, resolution: dg.ResolutionContext, position: YamlPosition
+    table: Table, declared: AssetOptions, resolution: dg.ResolutionContext, position: YamlPosition
 ) -> dict[str, Any]:
     """The options that YAML gives, as `Table.add_computed_column` takes them."""
     options = {}
@@ -71,6 +80,11 @@ def _options(
             value = render_templates(value, resolution, position.at(name))
         with position.at(name).locate_errors():
             options[name] = _OPTION_BUILDERS[name](value) if name in _OPTION_BUILDERS else value
+    if options.get("deps"):
+        options["deps"] = [
+            resolve_references(dep, table.__getitem__, position.at("deps", i))
+            for i, dep in enumerate(options["deps"])
+        ]
     if options.get("tags"):
         options["tags"] = {key: str(value) for key, value in options["tags"].items()}
     return options

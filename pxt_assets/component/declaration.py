@@ -83,6 +83,38 @@ class AssetOptions(dg.Model):
     tags: dict[str, str | int | float | bool] | None = Field(
         default=None, description="Tags for filtering and organizing.", examples=[{"tier": "prod"}]
     )
+    kinds: list[str] | None = Field(
+        default=None, description="Kinds beside those that the column has.", examples=[["gateway"]]
+    )
+    metadata: dict[str, Any] | None = Field(
+        default=None,
+        description="Metadata of the column's definition.",
+        examples=[{"runbook": "https://example.com/runbook"}],
+    )
+    deps: list[YamlValue] | None = Field(
+        default=None,
+        description="Further assets upstream that the column does not read: columns, `$tbl.other`, keys of assets as text, or "
+        "templates.",
+        examples=[["$tbl.response", "raw/glossary"]],
+    )
+    retry_policy: YamlValue = Field(
+        default=None,
+        description="How a failed step is retried: `{max_retries: 3, delay: 30s, backoff: exponential, jitter: full}`, or a "
+        "template. Finished rows are not paid for again.",
+        examples=[{"max_retries": 3, "delay": "30s"}],
+    )
+    op_tags: dict[str, Any] | None = Field(
+        default=None,
+        description="Tags of the column's step.",
+        examples=[
+            {"dagster-k8s/config": {"container_config": {"resources": {"requests": {"memory": "2Gi"}}}}}
+        ],
+    )
+    backfill_policy: YamlValue = Field(
+        default=None,
+        description="How many partitions a run of a backfill has: `single_run`, `{multi_run: 10}`, or a template.",
+        examples=["single_run", {"multi_run": 10}],
+    )
     pool: str | None = Field(
         default=None, description="A Dagster pool, which counts columns that run at once, not requests."
     )
@@ -203,7 +235,7 @@ class TableDeclaration(dg.Model):
     )
     defaults: AssetOptions = Field(
         default=AssetOptions(),
-        description="Options of all columns that do not say otherwise; tags are added up.",
+        description="Options of all columns that do not say otherwise; tags, kinds, metadata and op_tags are added up.",
     )
     columns: list[ColumnDeclaration] = Field(
         description="The computed columns, in an order in which each reads those before it."

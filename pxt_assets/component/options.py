@@ -5,9 +5,11 @@ from __future__ import annotations
 import datetime
 import re
 from collections.abc import Mapping
-from typing import Any
+from enum import Enum
+from typing import Any, TypeVar
 
 import dagster as dg
+from dagster_shared.check import CheckError
 
 from pxt_assets.assets.automation import on_changed_inputs
 from pxt_assets.errors import DefinitionError
@@ -15,11 +17,15 @@ from pxt_assets.values import types
 
 _ALLOWED_CONDITIONS = "on_changed_inputs, eager, on_missing, {on_cron: '0 6 * * *'} (with timezone), or a template such as {{ dg.AutomationCondition.eager() }}"
 _ALLOWED_FRESHNESS = "{fail_window: 36h, warn_window: 24h}, {deadline_cron: '0 6 * * *', lower_bound_delta: 1h} (with timezone), or a template"
+_ALLOWED_RETRIES = (
+    "{max_retries: 3, delay: 30s, backoff: exponential or linear, jitter: full or plus_minus}, or a template"
+)
 _DURATION = re.compile(r"\s*(\d+)\s*([smhdw])")
 _UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
 _ARRAY = re.compile(
     r"Array(?:\[\s*\(\s*(\d+|None)\s*,?\s*\)\s*(?:,\s*['\"]?(float32)['\"]?\s*)?\])?", re.ASCII
 )
+E = TypeVar("E", bound=Enum)
 _TYPES: dict[str, type[types.ColumnType]] = {
     t.__name__: t
     for t in (types.String, types.Int, types.Float, types.Bool, types.Json, types.Image, types.Audio)
@@ -56,6 +62,47 @@ def freshness_policy_of(declared: object) -> dg.FreshnessPolicy | None:
             bound = duration_of(given.pop("lower_bound_delta"))
             return dg.FreshnessPolicy.cron(lower_bound_delta=bound, **given)
     msg = f"freshness_policy: got {declared!r:.100}, allowed: {_ALLOWED_FRESHNESS}"
+    raise DefinitionError(msg)
+
+
+def retry_policy_of(declared: object) -> dg.RetryPolicy | None:
+    """The policy that the option `retry_policy` declares. Raises DefinitionError."""
+    if declared is None or isinstance(declared, dg.RetryPolicy):
+        return declared
+    options = dict(declared) if isinstance(declared, Mapping) else {}
+    delay = options.get("delay")
+    if options and options.keys() <= {"max_retries", "delay", "backoff", "jitter"}:
+        seconds = duration_of(delay).total_seconds() if isinstance(delay, str) else delay
+        try:
+            return dg.RetryPolicy(
+                max_retries=options.get("max_retries", 1),
+                delay=seconds,
+                backoff=_member(dg.Backoff, options.get("backoff")),
+                jitter=_member(dg.Jitter, options.get("jitter")),
+            )
+        except (CheckError, KeyError, dg.DagsterInvalidDefinitionError) as e:
+            msg = f"retry_policy: got {declared!r:.100} ({e}), allowed: {_ALLOWED_RETRIES}"
+            raise DefinitionError(msg) from e
+    msg = f"retry_policy: got {declared!r:.100}, allowed: {_ALLOWED_RETRIES}"
+    raise DefinitionError(msg)
+
+
+def _member(kind: type[E], name: object) -> E | None:
+    """The member of an enum by its name in any case. Raises KeyError."""
+    return None if name is None else kind[str(name).upper()]
+
+
+def backfill_policy_of(declared: object) -> dg.BackfillPolicy | None:
+    """The policy that the option `backfill_policy` declares. Raises DefinitionError."""
+    if declared is None or isinstance(declared, dg.BackfillPolicy):
+        return declared
+    if declared == "single_run":
+        return dg.BackfillPolicy.single_run()
+    if isinstance(declared, Mapping) and declared.keys() == {"multi_run"}:
+        partitions = declared["multi_run"]
+        if isinstance(partitions, int) and not isinstance(partitions, bool) and partitions > 0:
+            return dg.BackfillPolicy.multi_run(partitions)
+    msg = f"backfill_policy: got {declared!r:.100}, allowed: single_run, {{multi_run: 10}}, or a template"
     raise DefinitionError(msg)
 
 

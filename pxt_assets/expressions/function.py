@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Generic, ParamSpec, Protocol
 
 from pxt_assets.api.request import CellRequest
 from pxt_assets.errors import CellError, DefinitionError
+from pxt_assets.expressions.asset_options import ASSET_OPTIONS, is_like_option, unknown_option
 from pxt_assets.expressions.expr import Call, Shape
 from pxt_assets.expressions.walk import nodes
 from pxt_assets.values.types import ColumnType
@@ -18,23 +19,6 @@ if TYPE_CHECKING:
     import dagster as dg
 
 P = ParamSpec("P")
-
-ASSET_OPTIONS = frozenset(
-    {
-        "automation_condition",
-        "checks",
-        "description",
-        "freshness_policy",
-        "group_name",
-        "max_cost_usd",
-        "on_error",
-        "owners",
-        "partition_mapping",
-        "pool",
-        "tags",
-    }
-)
-"""The keywords of `.asset(...)` that are options of the asset; all others are arguments of the function."""
 
 
 class ColumnTable(Protocol):
@@ -107,10 +91,15 @@ class Function(Generic[P]):
     def asset(self, *, name: str, table: ColumnTable, **kwargs: Any) -> dg.AssetsDefinition:
         """A computed column of the table as a Dagster asset: the same as `table.add_computed_column(name=...)`.
 
-        Keywords are arguments of the function, and options of the asset (`on_error`, `group_name`, `owners`, ...).
+        Keywords are arguments of the function, and options of the asset (`on_error`, `group_name`, `owners`, ...). Of a name
+        that is both, the argument is meant; `add_computed_column` takes the option. Raises DefinitionError.
         """
-        options = {k: v for k, v in kwargs.items() if k in ASSET_OPTIONS}
-        arguments = {k: v for k, v in kwargs.items() if k not in ASSET_OPTIONS}
+        own = {p.name for p in self._named_parameters}
+        options = {k: v for k, v in kwargs.items() if k in ASSET_OPTIONS - own}
+        arguments = {k: v for k, v in kwargs.items() if k not in options}
+        for keyword, value in arguments.items():
+            if keyword not in own and is_like_option(keyword):
+                raise unknown_option(f"{self.name}.asset", keyword, value, ASSET_OPTIONS)
         column: dict[str, Any] = {name: self._make_call((), arguments)}
         return table.add_computed_column(**column, **options)
 

@@ -6,7 +6,7 @@ Contexts come from runs, from `load_asset_value`, and from tests that build them
 from __future__ import annotations
 
 import typing
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import dagster as dg
@@ -93,11 +93,3 @@ def _collects_outputs(context: dg.InputContext) -> bool:
 def has_op_tag(context: dg.InputContext, tag: str) -> bool:
     """Whether the op that loads has a tag; nobody loads for an op outside of runs."""
     return context._op_def is not None and tag in context.op_def.tags
-
-
-def record_partition(context: dg.OutputContext, partition_key: str, metadata: Mapping[str, Any]) -> None:
-    """Adds metadata to the event of one of several partitions, in a run."""
-    if context._step_context is not None:
-        context.step_context.add_asset_metadata(
-            asset_key=context.asset_key, partition_key=partition_key, metadata=metadata
-        )

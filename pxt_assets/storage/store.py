@@ -19,12 +19,12 @@ from pxt_assets.storage.context_location import (
     is_op_output,
     key_of,
     partition_keys_of,
-    record_partition,
     type_of,
 )
 from pxt_assets.storage.layout import earlier_layout, sidecar_of, stored_file
 from pxt_assets.storage.loading import load_as
 from pxt_assets.storage.parquet import ParquetFile
+from pxt_assets.storage.partition_events import record_partitions
 from pxt_assets.storage.rows import rows_of
 from pxt_assets.storage.stored_schema import stored_schema
 from pxt_assets.values.plain_types import plain_batch
@@ -164,13 +164,16 @@ class ColumnStore(EnvironmentFields, dg.ConfigurableIOManager):
         else:
             tables = obj if isinstance(obj, Mapping) and set(obj) == set(keys) else {keys[0]: obj}
         stored = {key: self._store(asset, key, tables[key]) for key in keys}
+        versioned = {}
         for key, (file, rows, contents) in stored.items():
             metadata = _file_metadata(file, rows, partitioned=key is not None)
             if key is None or len(keys) == 1:
                 context.add_output_metadata(metadata)
                 _set_data_version(context, contents)
             else:
-                record_partition(context, key, metadata)  # one event a partition, each with its own figures
+                versioned[key] = metadata, dg.DataVersion(contents.hexdigest())
+        if versioned and context._step_context is not None:  # outside of a run nothing is recorded
+            record_partitions(context, versioned)
 
     def _store(
         self, key: dg.AssetKey, partition_key: str | None, table: object

@@ -10,7 +10,7 @@ import pytest
 
 from pxt_assets import ColumnStore, OpenAIResource, Table, on_changed_inputs
 from pxt_assets.errors import DefinitionError
-from tests.runs import ask, materialize
+from tests.runs import ask, materialize, rows_asset
 
 KEY = dg.AssetKey(["tickets", "c"])
 
@@ -96,6 +96,163 @@ def test_a_changed_prompt_fires_and_a_changed_description_does_not(automated: Au
     assert automated.fires()
 
 
+class Graph:
+    """Columns that run by on_changed_inputs(); a tick materializes what it asks for, as the daemon would."""
+
+    def __init__(self, store: ColumnStore, instance: dg.DagsterInstance, table: Table, *others: Any) -> None:
+        self.table, self._others, self._store, self._instance = table, others, store, instance
+        self._cursor: Any = None
+
+    @property
+    def definitions(self) -> dg.Definitions:
+        return dg.Definitions([*self._others, *self.table.assets], resources={"columns": self._store})
+
+    def run(self, *keys: str, fails: bool = False, **options: Any) -> None:
+        result = self.definitions.resolve_implicit_global_asset_job_def().execute_in_process(
+            asset_selection=[dg.AssetKey.from_user_string(key) for key in keys],
+            instance=self._instance,
+            run_config={"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}},
+            raise_on_error=not fails,
+            **options,
+        )
+        assert result.success is not fails
+
+    def tick(self, *, runs: bool = True, fails: bool = False) -> dict[str, list[str | None]]:
+        """The partitions that a tick asks for, by column."""
+        definitions = self.definitions
+        result = dg.evaluate_automation_conditions(
+            definitions, self._instance, cursor=self._cursor, evaluation_time=datetime(2026, 3, 5, tzinfo=UTC)
+        )
+        self._cursor = result.cursor
+        asked = {
+            one.key.to_user_string(): sorted(result.get_requested_partitions(one.key), key=str)
+            for one in result.results
+            if result.get_num_requested(one.key)
+        }
+        if asked and runs:
+            for partition in dict.fromkeys(key for keys in asked.values() for key in keys):
+                keys = [name for name, partitions in asked.items() if partition in partitions]
+                self.run(*keys, fails=fails, **({"partition_key": partition} if partition else {}))
+        return asked
+
+
+def chain(store: ColumnStore, instance: dg.DagsterInstance, rows: dict[str, Any]) -> Graph:
+    """A table with the columns c1, c2, c3, each made of the one before."""
+    upstream = rows_asset(rows)
+    table = Table(upstream, key="id", automation_condition=on_changed_inputs())
+    table.add_computed_column(c1={"x": table.body})
+    table.add_computed_column(c2={"x": table.c1})
+    table.add_computed_column(c3={"x": table.c2})
+    return Graph(store, instance, table, upstream)
+
+
+CHAIN = {"tickets/c1": [None], "tickets/c2": [None], "tickets/c3": [None]}
+
+
+def test_a_chain_settles_in_one_tick(store: ColumnStore, instance: dg.DagsterInstance) -> None:
+    """Columns that are made of one another run together, when they are missing and when something changed."""
+    rows: dict[str, Any] = {"id": [1], "body": ["a"]}
+    graph = chain(store, instance, rows)
+    graph.run("tickets")
+    assert [graph.tick(), graph.tick(), graph.tick()] == [CHAIN, {}, {}]
+    rows["body"] = ["b"]
+    graph.run("tickets")
+    assert [graph.tick(), graph.tick(), graph.tick()] == [CHAIN, {}, {}]
+
+
+def test_a_column_that_is_added_fires(store: ColumnStore, instance: dg.DagsterInstance) -> None:
+    """To a deployment whose other columns are as they should be; it alone, and once."""
+    graph = chain(store, instance, {"id": [1], "body": ["a"]})
+    graph.run("tickets")
+    assert [graph.tick(), graph.tick()] == [CHAIN, {}]
+    graph.table.add_computed_column(added={"x": graph.table.c3})
+    assert [graph.tick(), graph.tick(), graph.tick()] == [{"tickets/added": [None]}, {}, {}]
+
+
+def test_what_is_missing_when_it_is_switched_on_fires(
+    store: ColumnStore, instance: dg.DagsterInstance
+) -> None:
+    """And what is there does not."""
+    graph = chain(store, instance, {"id": [1], "body": ["a"]})
+    graph.run("tickets", "tickets/c1")
+    assert graph.tick() == {"tickets/c2": [None], "tickets/c3": [None]}
+    assert graph.tick() == {}
+
+
+def test_what_failed_is_tried_again_when_something_changed(
+    store: ColumnStore, instance: dg.DagsterInstance
+) -> None:
+    """Not at every tick."""
+    rows: dict[str, Any] = {"id": [1, 1], "body": ["a", "b"]}  # a key that is not unique
+    graph = chain(store, instance, rows)
+    graph.run("tickets")
+    assert [graph.tick(fails=True), graph.tick(), graph.tick(), graph.tick()] == [CHAIN, {}, {}, {}]
+    rows["id"] = [1, 2]
+    graph.run("tickets")
+    assert [graph.tick(), graph.tick()] == [CHAIN, {}]
+
+
+def test_a_column_that_was_run_by_hand_lets_the_others_follow(
+    store: ColumnStore, instance: dg.DagsterInstance
+) -> None:
+    """Only what reads it, and only if its contents are others."""
+    rows: dict[str, Any] = {"id": [1], "body": ["a"]}
+    graph = chain(store, instance, rows)
+    graph.run("tickets")
+    graph.tick()
+    graph.tick()
+    graph.run("tickets/c2")
+    assert graph.tick() == {}
+    rows["body"] = ["b"]
+    graph.run("tickets", "tickets/c1")
+    assert graph.tick() == {"tickets/c2": [None], "tickets/c3": [None]}
+    assert graph.tick() == {}
+
+
+@pytest.mark.parametrize("source", ["files", "a dict"])
+def test_partitions_that_are_stored_together_have_versions_of_their_own(
+    store: ColumnStore, instance: dg.DagsterInstance, tmp_path: Path, source: str
+) -> None:
+    """Read again unchanged, together or one by one, nothing is stale; what changed is, alone."""
+    bodies = {"a": "x", "b": "y"}
+    partitions_def = dg.StaticPartitionsDefinition(["a", "b"])
+    options: dict[str, Any] = {"key": "id", "automation_condition": on_changed_inputs()}
+    if source == "files":
+        table = Table.from_files(
+            "tickets", f"{tmp_path}/{{partition_key}}.csv", partitions_def=partitions_def, **options
+        )
+        others = []
+    else:
+
+        @dg.asset(
+            partitions_def=partitions_def,
+            backfill_policy=dg.BackfillPolicy.single_run(),
+            io_manager_key="columns",
+        )
+        def tickets(context: dg.AssetExecutionContext) -> Any:
+            return {key: [{"id": 1, "body": bodies[key]}] for key in context.partition_keys}
+
+        table, others = Table(tickets, **options), [tickets]
+    table.add_computed_column(c={"x": table.body})
+    graph = Graph(store, instance, table, *others)
+    both = {"tags": {"dagster/asset_partition_range_start": "a", "dagster/asset_partition_range_end": "b"}}
+
+    def read(**partitions: Any) -> dict[str, list[str | None]]:
+        for key, body in bodies.items():
+            (tmp_path / f"{key}.csv").write_text(f"id,body\n1,{body}\n")
+        graph.run("tickets", **partitions)
+        return graph.tick()
+
+    assert read(**both) == {"tickets/c": ["a", "b"]}
+    assert graph.tick() == {}
+    assert read(**both) == {}
+    assert read(partition_key="a") == {}
+    assert read(**both) == {}
+    bodies["b"] = "changed"
+    assert read(**both) == {"tickets/c": ["b"]}
+    assert graph.tick() == {}
+
+
 def table_of(partitions_def: dg.PartitionsDefinition[Any] | None) -> Table:
     table = Table.from_files(
         "tickets",
@@ -131,6 +288,14 @@ def requests(
         )
         for run in tick.run_requests or ()
     ]
+
+
+def test_a_tick_honours_the_backfill_policies_of_columns(instance: dg.DagsterInstance) -> None:
+    """Where one column wants a run for each partition, a tick does not make one run of them."""
+    for policy, runs in ((None, [("a", "b")]), (dg.BackfillPolicy.multi_run(1), ["a", "b"])):
+        table = table_of(dg.StaticPartitionsDefinition(["a", "b"]))
+        table.add_computed_column(d=table.body, backfill_policy=policy)
+        assert requests(table, instance) == runs
 
 
 def test_a_schedule_of_a_table_without_partitions(instance: dg.DagsterInstance) -> None:

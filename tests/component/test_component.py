@@ -299,3 +299,42 @@ def test_the_readmes_yaml_loads_as_it_stands(project, block):
     partitions = specs["tickets/answer"].partitions_def
     assert isinstance(partitions, dg.DailyPartitionsDefinition)
     assert partitions.start.date() == datetime.date(2026, 3, 2)
+
+
+def test_options_of_assets_in_yaml(project):
+    """What a column takes in Python; those that add up do so with the defaults."""
+    project.python("dg.AssetSpec('tickets')")
+    project.declare(
+        """
+        table: tickets
+        key: id
+        partitions: {static: [a, b]}
+        defaults: {metadata: {one: 1}, kinds: [x], op_tags: {one: "1"}, retry_policy: {max_retries: 1}}
+        columns:
+          - {name: first, value: $tbl.body}
+          - name: c
+            function: moderations
+            arguments: {input: $tbl.body}
+            metadata: {two: "{{ 1 + 1 }}"}
+            kinds: [y]
+            op_tags: {two: "2"}
+            deps: [$tbl.first, raw/glossary]
+            retry_policy: {max_retries: 3, delay: 30s}
+            backfill_policy: {multi_run: 1}
+        """
+    )
+    with project.loaded() as defs:
+        first, asset = (defs.resolve_assets_def(["tickets", name]) for name in ("first", "c"))
+    (spec,) = asset.specs
+    assert (spec.metadata["one"], spec.metadata["two"]) == (1, 2)
+    assert {"x", "y"} <= spec.kinds
+    assert (asset.op.tags["one"], asset.op.tags["two"]) == ("1", "2")
+    assert {dep.asset_key.to_user_string() for dep in spec.deps} == {
+        "tickets",
+        "tickets/first",
+        "raw/glossary",
+    }
+    assert asset.op.retry_policy == dg.RetryPolicy(max_retries=3, delay=30)
+    assert asset.backfill_policy == dg.BackfillPolicy.multi_run(1)
+    assert first.op.retry_policy == dg.RetryPolicy(max_retries=1)
+    assert first.backfill_policy == dg.BackfillPolicy.single_run()

@@ -6,9 +6,11 @@ import pytest
 from pxt_assets import on_changed_inputs
 from pxt_assets.component.options import (
     automation_condition_of,
+    backfill_policy_of,
     column_type_of,
     duration_of,
     freshness_policy_of,
+    retry_policy_of,
 )
 from pxt_assets.errors import DefinitionError
 from pxt_assets.values.types import Array, Image
@@ -86,3 +88,33 @@ def test_anything_else_is_refused(of, declared, allowed):
     """With what is allowed."""
     with pytest.raises(DefinitionError, match=f"got .*allowed: .*{allowed}"):
         of(declared)
+
+
+def test_retry_policies_are_mappings():
+    """By the names of Dagster's own arguments; the delay is a span of time, or seconds."""
+    assert retry_policy_of({"max_retries": 3, "delay": "1m", "backoff": "exponential", "jitter": "full"}) == (
+        dg.RetryPolicy(max_retries=3, delay=60, backoff=dg.Backoff.EXPONENTIAL, jitter=dg.Jitter.FULL)
+    )
+    assert retry_policy_of({"max_retries": 3, "delay": 2}) == dg.RetryPolicy(max_retries=3, delay=2)
+    assert retry_policy_of(dg.RetryPolicy()) == dg.RetryPolicy()
+    assert retry_policy_of(None) is None
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [3, {}, {"retries": 3}, {"max_retries": "x"}, {"max_retries": 1, "backoff": "no"}, {"delay": "soon"}],
+)
+def test_other_retry_policies_are_refused(wrong):
+    """With what is allowed."""
+    with pytest.raises(DefinitionError, match="allowed"):
+        retry_policy_of(wrong)
+
+
+def test_backfill_policies():
+    """As Dagster's factories are called."""
+    assert backfill_policy_of("single_run") == dg.BackfillPolicy.single_run()
+    assert backfill_policy_of({"multi_run": 10}) == dg.BackfillPolicy.multi_run(10)
+    assert backfill_policy_of(None) is None
+    for wrong in ("multi_run", {"multi_run": 0}, {"multi_run": "x"}, 3):
+        with pytest.raises(DefinitionError, match=r"allowed: single_run, \{multi_run: 10\}, or a template"):
+            backfill_policy_of(wrong)

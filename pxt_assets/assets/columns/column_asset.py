@@ -7,14 +7,13 @@ from typing import Any
 import dagster as dg
 
 from pxt_assets.assets.columns.column_spec import ColumnConfig, ColumnSpec
+from pxt_assets.assets.declarations.asset_options import op_tags_of
 from pxt_assets.assets.declarations.identifiers import identifier
 from pxt_assets.assets.step.asset_keys import run_keys
 from pxt_assets.assets.step.invocation import op_config
 from pxt_assets.assets.step.kept_values import step_store
-from pxt_assets.assets.step.resource_keys import resources_tag
 from pxt_assets.assets.step.table_asset import TableAsset
 from pxt_assets.index.spec import IndexSpec
-from pxt_assets.storage.store import LAZY_TAG
 
 
 def column_asset(spec: ColumnSpec) -> dg.AssetsDefinition:
@@ -29,6 +28,7 @@ def column_asset(spec: ColumnSpec) -> dg.AssetsDefinition:
                 dg.AssetDep(index.key, partition_mapping=_index_partition_mapping(index))
                 for index in spec.indexes
             ),
+            *spec.deps,
         ],
         partitions_def=spec.partitions_def,
         code_version=spec.code_version,
@@ -43,7 +43,8 @@ def column_asset(spec: ColumnSpec) -> dg.AssetsDefinition:
         check_specs=spec.checks.specs(spec.key, has_budget=spec.max_cost_usd is not None),
         can_subset=True,  # a trial has nothing to check
         config_schema=_config_schema(),
-        op_tags={LAZY_TAG: "true", **resources_tag(spec.resource_keys)},
+        op_tags=op_tags_of(spec.op_tags, spec.resource_keys),
+        retry_policy=spec.retry_policy,
         pool=spec.pool,
         backfill_policy=spec.backfill_policy,
         required_resource_keys=set(spec.resource_keys) - {spec.resources.columns},  # that is its IO manager

@@ -67,6 +67,10 @@ class ColumnSpec:
     """Options of the fsspec file systems that hold the table's images and sounds."""
     pool: str | None = None
     """The Dagster pool that limits how many columns run at once."""
+    retry_policy: dg.RetryPolicy | None = None
+    op_tags: Mapping[str, Any] = field(default_factory=dict)
+    deps: tuple[dg.AssetDep, ...] = ()
+    """Further assets upstream, which are not read."""
     attributes: Mapping[str, Any] = field(default_factory=dict)
     """Further attributes of the asset: owners, tags, group_name, ..."""
     resources: ResourceKeys = field(default_factory=ResourceKeys)

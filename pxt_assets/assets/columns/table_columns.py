@@ -3,20 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 import dagster as dg
 
 from pxt_assets.assets.columns.column_asset import column_asset
 from pxt_assets.assets.columns.column_spec import ColumnSpec
+from pxt_assets.assets.declarations.asset_options import AssetOptions, check_asset_options, further_deps
 from pxt_assets.assets.declarations.checks import Checks
 from pxt_assets.assets.declarations.known_columns import KnownColumns
 from pxt_assets.assets.declarations.table_attributes import TableAttributes
 from pxt_assets.assets.declarations.validation import OnError, check_options
 from pxt_assets.assets.page.description import description_of, kinds_of, metadata_of, tags_of
 from pxt_assets.assets.page.lineage import ColumnNode, column_node
+from pxt_assets.errors import DefinitionError
 from pxt_assets.expressions.expr import ColumnIndexes, ColumnRef
-from pxt_assets.expressions.walk import type_of
+from pxt_assets.expressions.walk import references, type_of
 
 
 class TableColumns:
@@ -34,6 +37,7 @@ class TableColumns:
         self._table = table
         self._table_indexes = table_indexes
         self._nodes: dict[str, ColumnNode] = {}
+        self._specs: dict[str, ColumnSpec] = {}
 
     def add(
         self,
@@ -41,23 +45,24 @@ class TableColumns:
         expr: object,
         *,
         on_error: OnError,
-        partition_mapping: dg.PartitionMapping | None,
         checks: Checks,
         max_cost_usd: float | None,
-        pool: str | None,
-        tags: Mapping[str, str] | None,
-        description: str | None,
-        **attributes: Any,
-    ) -> dg.AssetsDefinition:
-        """Adds a computed column and returns its asset; `attributes` are further ones of the asset.
+        options: AssetOptions,
+    ) -> list[dg.AssetsDefinition]:
+        """Adds a computed column, or replaces the one of that name.
 
-        Raises DefinitionError for options that the column has no use for.
+        Returns its asset, and those of columns made of it, whose lineage tells of it. Raises DefinitionError for options
+        that the column has no use for, and for a replacement that what is made of the old column cannot take.
         """
         table = self._table
-        where = f"Table({table.key.to_user_string()!r}).{name}"
+        where = f"{self._label}.{name}"
+        check_asset_options(options, where)
+        partition_mapping = options.get("partition_mapping")
         check_options(where, expr, table.key, on_error, partition_mapping, checks, max_cost_usd)
         column_type, shape = type_of(expr)
         key = self._asset_key(name)
+        ref = ColumnRef(table.key, key, name, column_type, shape, table_indexes=self._table_indexes)
+        dependents = self._check_replacement(name, expr, ref) if name in self._specs else []
         node = column_node(".".join(table.key.path), name, expr, self._nodes)
         spec = ColumnSpec(
             key=key,
@@ -67,32 +72,79 @@ class TableColumns:
             table=table.key,
             row_key=table.row_key,
             partitions_def=table.partitions_def,
-            backfill_policy=table.backfill_policy,
+            backfill_policy=table.backfill_policy_of(options.get("backfill_policy")),
             on_error=on_error,
             partition_mapping=partition_mapping,
             checks=checks,
             max_cost_usd=max_cost_usd,
             storage_options=self.storage_options,
-            pool=pool or table.pool,
+            pool=options.get("pool") or table.pool,
+            retry_policy=options.get("retry_policy"),
+            op_tags=options.get("op_tags") or {},
             lineage=node,
             attributes=table.asset_attributes(
-                tags={**tags_of(expr), **(tags or {})},
-                description=description_of(expr, description),
-                kinds=kinds_of(expr),
-                metadata=metadata_of(table.key, name),
-                **attributes,
+                tags={**tags_of(expr), **(options.get("tags") or {})},
+                description=description_of(expr, options.get("description")),
+                kinds=kinds_of(expr) | set(options.get("kinds") or ()),
+                metadata={**metadata_of(table.key, name), **(options.get("metadata") or {})},
+                automation_condition=options.get("automation_condition"),
+                freshness_policy=options.get("freshness_policy"),
+                group_name=options.get("group_name"),
+                owners=options.get("owners"),
             ),
             resources=table.resources,
         )
+        read = {*spec.inputs.values(), *(index.key for index in spec.indexes)}
+        spec = replace(spec, deps=further_deps(options.get("deps") or (), read, key, where))
         asset = column_asset(spec)  # of options that Dagster refuses no column comes to be
-        self.known.add(ColumnRef(table.key, key, name, column_type, shape, table_indexes=self._table_indexes))
+        self.known.add(ref)
         self._nodes[name] = node
-        return asset
+        self._specs[name] = spec
+        return [asset, *(self._with_new_lineage(dependent) for dependent in dependents)]
+
+    def _with_new_lineage(self, name: str) -> dg.AssetsDefinition:
+        """The asset of a column after one that it is made of was replaced."""
+        spec = self._specs[name]
+        self._nodes[name] = column_node(".".join(spec.table.path), name, spec.expr, self._nodes)
+        self._specs[name] = replace(spec, lineage=self._nodes[name])
+        return column_asset(self._specs[name])
+
+    def _check_replacement(self, name: str, expr: object, new: ColumnRef) -> list[str]:
+        """The columns that are made of a column, in their order. Raises DefinitionError if it cannot become `expr`."""
+        where = f"{self._label}.{name}"
+        made_of_it = {name: None}
+        for other, spec in self._specs.items():
+            if any(ref._column in made_of_it for ref in self._computed_in(spec.expr)):
+                made_of_it[other] = None
+        circle = [ref._column for ref in self._computed_in(expr) if ref._column in made_of_it]
+        dependents = [other for other in made_of_it if other != name]
+        if circle:
+            msg = (
+                f"{where}: it cannot be replaced by what is made of {circle[0]!r}, since that is "
+                f"{'the column itself' if circle[0] == name else 'made of it'}; give the new column another name"
+            )
+            raise DefinitionError(msg)
+        old = self.known.ref(name)
+        if dependents and (old._type, old._shape) != (new._type, new._shape):
+            msg = (
+                f"{where}: it cannot be replaced by a column of another type or form of answers, since {', '.join(dependents)} "
+                "read it as it is; begin again with Table(...), or give the new column another name"
+            )
+            raise DefinitionError(msg)
+        return dependents
+
+    def _computed_in(self, expr: object) -> list[ColumnRef]:
+        """The computed columns of this table that an expression reads."""
+        return [ref for ref in references(expr) if ref._asset != self._table.key]
+
+    @property
+    def _label(self) -> str:
+        return f"Table({self._table.key.to_user_string()!r})"
 
     def remove(self, name: str) -> dg.AssetKey:
         """Removes a computed column and returns its asset's key."""
         self.known.remove(name)
-        del self._nodes[name]
+        del self._nodes[name], self._specs[name]
         return self._asset_key(name)
 
     def _asset_key(self, name: str) -> dg.AssetKey:

@@ -33,8 +33,10 @@ class TableAttributes:
     automation_condition: dg.AutomationCondition[Any] | None
     pool: str | None
     resources: ResourceKeys
-    single_run: bool
-    """Whether one run may materialize any number of partitions."""
+
+    def backfill_policy_of(self, given: dg.BackfillPolicy | None) -> dg.BackfillPolicy | None:
+        """The policy of one of its assets: the one that was given, or the table's; none without partitions."""
+        return (given or self.backfill_policy) if self.partitions_def else None
 
     def asset_attributes(self, **given: Any) -> dict[str, Any]:
         """The attributes of one of its assets: those that were `given`, the table's where one was not."""
@@ -69,7 +71,6 @@ def table_attributes(
         automation_condition=automation_condition,
         pool=pool,
         resources=resource_keys_of(resource_keys),
-        single_run=policy.max_partitions_per_run is None,
     )
 
 

@@ -10,6 +10,7 @@ import dagster as dg
 
 from pxt_assets.assets.declarations.checks import Checks
 from pxt_assets.errors import DefinitionError
+from pxt_assets.expressions.asset_options import ASSET_OPTIONS, is_like_option, unknown_option
 from pxt_assets.expressions.expr import Call, Expr
 from pxt_assets.expressions.walk import expression_text, holds_media, nodes, references
 
@@ -17,12 +18,23 @@ OnError = Literal["abort", "ignore"]
 
 
 def only_column(columns: Mapping[str, Any], where: str) -> tuple[str, Any]:
-    """The name and expression of the one column that was given. Raises DefinitionError that begins with `where`."""
+    """The name and expression of the one column that was given. Raises DefinitionError that begins with `where`.
+
+    Whatever is no option comes as a column: what is no expression either was meant as an option.
+    """
+    others = {name: value for name, value in columns.items() if not _is_expression(value)}
+    for name, value in others.items():
+        if len(others) < len(columns) or (len(columns) == 1 and is_like_option(name)):
+            raise unknown_option(where, name, value, ASSET_OPTIONS)
     if len(columns) != 1:
         msg = f"{where}: got the columns {', '.join(columns) or 'none'}; add exactly one a call: name=expression"
         raise DefinitionError(msg)
     ((name, expr),) = columns.items()
     return name, expr
+
+
+def _is_expression(value: object) -> bool:
+    return isinstance(value, Expr) or any(True for _ in nodes(value))
 
 
 def check_column(
@@ -49,7 +61,7 @@ def check_column(
 
 def _check_expression(expr: object, table: dg.AssetKey, where: str) -> None:
     """Refuses what is no expression over the table's columns; the DefinitionError begins with `where`."""
-    if not isinstance(expr, Expr) and not any(True for _ in nodes(expr)):
+    if not _is_expression(expr):
         msg = (
             f"{where}: got {type(expr).__name__} {expr!r:.60}, allowed: a function call, a column reference, "
             "or a dict or list of these"

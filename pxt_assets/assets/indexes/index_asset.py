@@ -8,18 +8,17 @@ from typing import Any
 import dagster as dg
 from dagster._utils.warnings import disable_dagster_warnings
 
+from pxt_assets.assets.declarations.asset_options import op_tags_of
 from pxt_assets.assets.declarations.identifiers import identifier
 from pxt_assets.assets.indexes.index_asset_spec import ALL_ROWS_INDEXED, IndexAssetSpec
 from pxt_assets.assets.step.asset_keys import index_with_keys, run_keys
 from pxt_assets.assets.step.kept_values import step_store
-from pxt_assets.assets.step.resource_keys import resources_tag
 from pxt_assets.assets.step.table_asset import TableAsset
 from pxt_assets.errors import DefinitionError, SearchError
 from pxt_assets.expressions.expr import Call, ColumnRef, Expr
 from pxt_assets.index.lookup import EmbeddingLookup
 from pxt_assets.index.search import parse_search
 from pxt_assets.index.spec import IndexSpec
-from pxt_assets.storage.store import LAZY_TAG
 from pxt_assets.values.types import Array, Image
 
 
@@ -122,7 +121,10 @@ def index_asset(spec: IndexAssetSpec) -> EmbeddingIndex:
     mapping = {index.table: spec.partition_mapping}
     asset_spec = dg.AssetSpec(
         index.key,
-        deps=[dg.AssetDep(asset, partition_mapping=mapping.get(asset)) for asset in inputs.values()],
+        deps=[
+            *(dg.AssetDep(asset, partition_mapping=mapping.get(asset)) for asset in inputs.values()),
+            *spec.deps,
+        ],
         partitions_def=spec.partitions_def,
         code_version=spec.code_version,
         **spec.attributes,
@@ -139,7 +141,8 @@ def index_asset(spec: IndexAssetSpec) -> EmbeddingIndex:
                 description="Every row can be found: none is without a vector.",
             )
         ],
-        op_tags={LAZY_TAG: "true", **resources_tag(spec.resource_keys)},
+        op_tags=op_tags_of(spec.op_tags, spec.resource_keys),
+        retry_policy=spec.retry_policy,
         pool=spec.pool,
         backfill_policy=spec.backfill_policy,
         required_resource_keys=set(spec.resource_keys) - {spec.resources.columns},

@@ -27,6 +27,10 @@ class IndexAssetSpec:
     backfill_policy: dg.BackfillPolicy | None
     partition_mapping: dg.PartitionMapping | None = None
     pool: str | None = None
+    retry_policy: dg.RetryPolicy | None = None
+    op_tags: Mapping[str, Any] = field(default_factory=dict)
+    deps: tuple[dg.AssetDep, ...] = ()
+    """Further assets upstream, which are not read."""
     attributes: Mapping[str, Any] = field(default_factory=dict)
     """Further attributes of the asset: owners, tags, group_name, ..."""
     resources: ResourceKeys = field(default_factory=ResourceKeys)

@@ -3,10 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Literal, Protocol, get_args
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 import dagster as dg
 
+from pxt_assets.assets.declarations.asset_options import (
+    AssetOptions,
+    IfExists,
+    check_asset_options,
+    check_if_exists,
+    further_deps,
+)
 from pxt_assets.assets.declarations.table_attributes import TableAttributes
 from pxt_assets.assets.indexes.index_asset import EmbeddingIndex, index_asset
 from pxt_assets.assets.indexes.index_asset_spec import IndexAssetSpec
@@ -23,8 +31,8 @@ from pxt_assets.values.types import Array, Image, String, type_name
 if TYPE_CHECKING:
     import pyarrow as pa
 
-IfExists = Literal["error", "ignore", "replace", "replace_force"]
-"""What to do where an index has the name already."""
+_OF_INDEX_ALONE = ("deps", "description", "freshness_policy", "kinds", "metadata")
+"""The options that its vectors do not have, too."""
 
 
 class IndexedTable(Protocol):
@@ -56,6 +64,18 @@ class TableIndexes:
         """Adds the expression of a computed column, which may hold the vectors of an index."""
         self._expressions[name] = expr
 
+    def check_replacement(self, name: str, expr: object) -> None:
+        """Refuses another expression for a column whose vectors an index holds, with a DefinitionError."""
+        old = self._expressions.get(name)
+        specs = [index.index_spec for index in self._indexes.values() if index.index_spec is not None]
+        held = [spec.name for spec in specs if spec.vectors._column == name]
+        if old is not None and held and expression_text(old) != expression_text(expr):
+            msg = (
+                f"{self._table!r}.{name}: it cannot be replaced, since the index {held[0]} holds its vectors, and is searched "
+                "by the same function; begin again with Table(...), or give the new column another name"
+            )
+            raise DefinitionError(msg)
+
     def name_conflict(self, name: str) -> str | None:
         """What has that name already, as text for a message; None where no index has."""
         return "an embedding index added before" if name in self._indexes else None
@@ -70,23 +90,19 @@ class TableIndexes:
         if_exists: IfExists,
         columns: Sequence[str] | None,
         of_vectors: Mapping[str, Any],
-        freshness_policy: dg.FreshnessPolicy | None,
-        description: str | None,
-        partition_mapping: dg.PartitionMapping | None,
-        **options: Any,
+        options: AssetOptions,
     ) -> EmbeddingIndex:
         """Adds an index over a column, or returns the one there is, as `if_exists` says.
 
-        `of_vectors` are options of the column of vectors alone, if one is added, `options` those of both assets. Raises
+        `of_vectors` are options of the column of vectors alone, if one is added; it has most of `options`, too. Raises
         DefinitionError.
         """
         name = idx_name or f"{column._column}_idx"
         where = f"{self._table!r}.{name}"
         check_metric(metric, where)
         check_names(self._attributes.row_key, where)
-        if if_exists not in get_args(IfExists):
-            msg = f"{where}: got if_exists={if_exists!r}, allowed: {', '.join(map(repr, get_args(IfExists)))}"
-            raise DefinitionError(msg)
+        check_if_exists(if_exists, where)
+        check_asset_options(options, where)
         if name in self._indexes and if_exists == "ignore":
             return self._indexes[name]
         if name in self._indexes and if_exists == "error":
@@ -103,29 +119,40 @@ class TableIndexes:
                 f"{name}_vectors"
             )  # it is added again below, unless the new index uses another column
             del self._expressions[f"{name}_vectors"]
-        vector_mapping = partition_mapping if column._asset == self._attributes.key else None
-        options_of_vectors = {**options, **of_vectors, "partition_mapping": vector_mapping}
+        attributes = self._attributes
+        mapping = options.get("partition_mapping")
+        options_of_vectors = {
+            **{option: value for option, value in options.items() if option not in _OF_INDEX_ALONE},
+            **of_vectors,
+            "partition_mapping": mapping if column._asset == attributes.key else None,
+        }
         index = self._spec(column, name, given, metric, columns, where, options_of_vectors)
-        self._indexes[name] = index_asset(
-            IndexAssetSpec(
-                index=index,
-                partitions_def=self._attributes.partitions_def,
-                backfill_policy=self._attributes.backfill_policy,
-                partition_mapping=partition_mapping,
-                pool=options["pool"] or self._attributes.pool,
-                attributes=self._attributes.asset_attributes(
-                    automation_condition=options["automation_condition"],
-                    freshness_policy=freshness_policy,
-                    group_name=options["group_name"],
-                    owners=options["owners"],
-                    tags={"pxt/metric": metric, **(options["tags"] or {})},
-                    description=_index_description(index, description),
-                    kinds={"lancedb"},
-                    metadata={**metadata_of(index.table, name), "dagster/storage_kind": "lancedb"},
-                ),
-                resources=self._attributes.resources,
-            )
+        spec = IndexAssetSpec(
+            index=index,
+            partitions_def=attributes.partitions_def,
+            backfill_policy=attributes.backfill_policy_of(options.get("backfill_policy")),
+            partition_mapping=mapping,
+            pool=options.get("pool") or attributes.pool,
+            retry_policy=options.get("retry_policy"),
+            op_tags=options.get("op_tags") or {},
+            attributes=attributes.asset_attributes(
+                automation_condition=options.get("automation_condition"),
+                freshness_policy=options.get("freshness_policy"),
+                group_name=options.get("group_name"),
+                owners=options.get("owners"),
+                tags={"pxt/metric": metric, **(options.get("tags") or {})},
+                description=_index_description(index, options.get("description")),
+                kinds={"lancedb", *(options.get("kinds") or ())},
+                metadata={
+                    **metadata_of(index.table, name),
+                    "dagster/storage_kind": "lancedb",
+                    **(options.get("metadata") or {}),
+                },
+            ),
+            resources=attributes.resources,
         )
+        deps = further_deps(options.get("deps") or (), {*spec.inputs.values()}, index.key, where)
+        self._indexes[name] = index_asset(replace(spec, deps=deps))
         return self._indexes[name]
 
     def _spec(

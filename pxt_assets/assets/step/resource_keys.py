@@ -29,7 +29,7 @@ class ResourceKeys(NamedTuple):
     indexes: str = "indexes"
 
 
-def resource_keys_of(given: Mapping[str, str] | None) -> ResourceKeys:
+def resource_keys_of(given: object) -> ResourceKeys:
     """The keys that a user gave, by the usual ones; what is left out keeps the usual key. Raises DefinitionError."""
     if given is None:
         return ResourceKeys()

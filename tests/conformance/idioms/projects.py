@@ -185,7 +185,10 @@ def _upstream(
 def rows_of_partition(key: str) -> pa.Table:
     """The upstream's rows of a partition: of each one others."""
     return pa.table(
-        {"id": [f"{row} on {key}" for row in BODIES], "body": [f"{body} on {key}" for body in BODIES.values()]}
+        {
+            "id": [f"{row} on {key}" for row in BODIES],
+            "body": [f"{body} on {key}" for body in BODIES.values()],
+        }
     )
 
 
