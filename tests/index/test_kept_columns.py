@@ -105,13 +105,13 @@ def test_columns_of_taken_names(shop: Shop, name: str):
     assert tbl.body.similarity(["a", "b"], k=1, columns=["_score"], indexes=shop.indexes)[
         "_score"
     ].to_pylist() == [1, 2]
-    with pytest.raises(SearchError, match="is not kept by the index, .*: rename it upstream"):
+    with pytest.raises(SearchError, match=r"is not kept by the index, .*: rename it upstream"):
         shop.found(tbl, "a", columns=[name])
     tbl.add_embedding_index(tbl.body, embedding=letters, columns=[name], if_exists="replace")
     assert f"the index is to keep the column {name!r}" in failure(shop.run(tbl, fails=True)).description
     if name not in ("", "_digest"):
         with pytest.raises(
-            DefinitionError, match="has a name that an index cannot have .*; rename it upstream"
+            DefinitionError, match=r"has a name that an index cannot have .*; rename it upstream"
         ):
             shop.table(key=name).add_embedding_index(tbl.body, embedding=letters)
 
