@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
 
 from pxt_assets.index.spec import INTERNAL, WIDER
 from pxt_assets.storage.common_type import common_type
@@ -29,12 +30,16 @@ def widen_columns(table: LanceTable, schema: pa.Schema) -> None:
             continue
         sql_type = _sql_type(ours, common)
         if sql_type is None:
-            table.alter_columns({"path": field.name, "data_type": common})
+            _alter(table, {"path": field.name, "data_type": common})
         else:
             copy = f"{WIDER}{field.name}"
             table.add_columns({copy: f"arrow_cast(`{field.name}`, '{sql_type}')"})
             table.drop_columns([field.name])
-            table.alter_columns({"path": copy, "rename": field.name})
+            _alter(table, {"path": copy, "rename": field.name})
+
+
+def _alter(table: Any, change: Mapping[str, Any]) -> None:
+    table.alter_columns(dict(change))  # its annotation allows no data types
 
 
 def _finish(table: LanceTable) -> None:
@@ -46,7 +51,7 @@ def _finish(table: LanceTable) -> None:
         if name.removeprefix(WIDER) in names:
             table.drop_columns([name])
         else:
-            table.alter_columns({"path": name, "rename": name.removeprefix(WIDER)})
+            _alter(table, {"path": name, "rename": name.removeprefix(WIDER)})
 
 
 def _sql_type(given: pa.DataType, wanted: pa.DataType) -> str | None:

@@ -13,7 +13,7 @@ from pxt_assets.storage.common_schema import common_schema
 from pxt_assets.storage.parquet import ParquetFile
 from pxt_assets.storage.rows import Rows, concat_rows
 from pxt_assets.values.conversion import to_user_values
-from pxt_assets.values.plain_types import without_nested_views
+from pxt_assets.values.plain_types import plain_batch, plain_schema
 from pxt_assets.values.types import is_json
 
 if TYPE_CHECKING:
@@ -153,15 +153,15 @@ def _dicts(files: Sequence[ParquetFile]) -> list[dict[str, Any]]:
 def to_pandas(table: pa.Table) -> pd.DataFrame:
     """A table as a DataFrame: Json cells as Python objects, images as PIL images, the rest as pandas has it."""
     import pandas as pd
+    import pyarrow as pa
 
     values_of = {i: _user_values(table, i) for i in range(table.num_columns)}
     converted = {i: values for i, values in values_of.items() if values is not None}
-    plain = table.drop_columns([table.column_names[i] for i in converted])
-    for i, field in enumerate(plain.schema):
-        kind = without_nested_views(field.type)
-        if kind != field.type:
-            plain = plain.set_column(i, field.with_type(kind), plain.column(i).cast(kind))
-    frame: pd.DataFrame = plain.to_pandas()
+    others = table.drop_columns([table.column_names[i] for i in converted])
+    schema = plain_schema(others.schema)
+    if schema != others.schema:
+        others = pa.Table.from_batches([plain_batch(batch) for batch in others.to_batches()], schema)
+    frame: pd.DataFrame = others.to_pandas()
     for i, values in converted.items():
         frame.insert(i, table.column_names[i], pd.Series(values, dtype=object, index=frame.index))
     return frame

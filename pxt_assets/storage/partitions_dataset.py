@@ -24,7 +24,7 @@ class PartitionsDataset(ds.FileSystemDataset):  # type: ignore[misc]
         """A scanner. Raises SourceError for columns whose types have nothing in common."""
         names = self.schema.names if columns is None else columns
         for name in names if isinstance(names, list | tuple) else ():
-            kind = self.schema.field(name).type if name in self.schema.names else None
+            kind: Any = self.schema.field(name).type if name in self.schema.names else None
             if getattr(kind, "vendor_name", None) == _DIFFERS:
                 raise conflict_error(name, kind.type_name)
         return super().scanner(columns=columns, **options)

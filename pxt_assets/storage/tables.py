@@ -102,7 +102,7 @@ def _table_from_dicts(rows: Sequence[object]) -> pa.Table:
     return pa.table(columns)
 
 
-def _table_from_frame(frame: pd.DataFrame) -> pa.Table:
+def _table_from_frame(frame: Any) -> pa.Table:
     import pyarrow as pa
 
     columns = {}

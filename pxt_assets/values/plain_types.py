@@ -1,7 +1,7 @@
 """Arrow types that neither Parquet nor Arrow's own functions take, as the nearest that they do.
 
 Categories that are no texts, or views of texts, as polars has them, or numbered in 8 bits, which cannot be joined with
-others; views of lists; run-end encoding; and booleans of a byte each. All other types stay what they are.
+others; views of lists, and of texts in lists and objects; run-end encoding; and booleans of a byte each. All other types stay what they are.
 """
 
 from __future__ import annotations
@@ -26,17 +26,22 @@ def plain_type(arrow_type: pa.DataType) -> pa.DataType:
     if pa.types.is_run_end_encoded(arrow_type):
         return without_view(plain_type(arrow_type.value_type))
     if pa.types.is_struct(arrow_type):
-        fields = [field.with_type(plain_type(field.type)) for field in arrow_type]
+        fields = [field.with_type(_plain_inside(field.type)) for field in arrow_type]
         return arrow_type if fields == [*arrow_type] else pa.struct(fields)
     if is_list(arrow_type):
-        item = arrow_type.value_field.with_type(plain_type(arrow_type.value_type))
+        item = arrow_type.value_field.with_type(_plain_inside(arrow_type.value_type))
         is_view = pa.types.is_list_view(arrow_type) or pa.types.is_large_list_view(arrow_type)
         return list_of(item, arrow_type) if is_view or item != arrow_type.value_field else arrow_type
     if pa.types.is_map(arrow_type):
-        key, item = plain_type(arrow_type.key_type), plain_type(arrow_type.item_type)
+        key, item = _plain_inside(arrow_type.key_type), _plain_inside(arrow_type.item_type)
         same = key == arrow_type.key_type and item == arrow_type.item_type
         return arrow_type if same else pa.map_(key, item)
     return arrow_type
+
+
+def _plain_inside(arrow_type: pa.DataType) -> pa.DataType:
+    """The plain type of values in lists and objects, where Arrow cannot slice views, nor give them to pandas."""
+    return without_view(plain_type(arrow_type))
 
 
 def as_plain(array: pa.Array) -> pa.Array:
@@ -64,10 +69,10 @@ def as_plain(array: pa.Array) -> pa.Array:
         runs = np.searchsorted(ends, np.arange(array.offset, array.offset + len(array)), side="right")
         return as_text(as_plain(array.values)).take(pa.array(runs))
     if pa.types.is_struct(kind):
-        parts = [as_plain(part) for part in array.flatten()]
+        parts = [as_text(as_plain(part)) for part in array.flatten()]
         return pa.StructArray.from_arrays(parts, fields=list(plain), mask=array.is_null())
     if is_list(kind):
-        return list_array(array, as_plain(array.flatten()), plain)
+        return list_array(array, as_text(as_plain(array.flatten())), plain)
     return array if kind == plain else pa.array(array.to_pylist(), plain)
 
 
@@ -148,22 +153,6 @@ def without_view(arrow_type: pa.DataType) -> pa.DataType:
     if pa.types.is_string_view(arrow_type):
         return pa.string()
     return pa.binary() if pa.types.is_binary_view(arrow_type) else arrow_type
-
-
-def without_nested_views(arrow_type: pa.DataType) -> pa.DataType:
-    """The same for the values in lists and objects, which Arrow cannot give to pandas as views."""
-    import pyarrow as pa
-
-    if pa.types.is_struct(arrow_type):
-        return pa.struct([f.with_type(without_nested_views(without_view(f.type))) for f in arrow_type])
-    if is_list(arrow_type):
-        item = arrow_type.value_field
-        return list_of(item.with_type(without_nested_views(without_view(item.type))), arrow_type)
-    if pa.types.is_map(arrow_type):
-        return pa.map_(
-            *(without_nested_views(without_view(t)) for t in (arrow_type.key_type, arrow_type.item_type))
-        )
-    return arrow_type
 
 
 def as_text(array: pa.Array) -> pa.Array:

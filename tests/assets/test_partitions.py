@@ -194,6 +194,40 @@ def test_weekly_columns_of_daily_rows(store: ColumnStore, openai: OpenAIResource
     assert answers(store, "2026-03-09") == [f"re: 2026-03-{day:02} 0" for day in range(9, 16)]
 
 
+def test_partitions_that_differ_in_what_is_not_read(store: ColumnStore, openai: OpenAIResource) -> None:
+    """A column that appears on a day, and one that changes its type, are nothing to whoever reads neither."""
+    days = dg.StaticPartitionsDefinition(["mon", "tue"])
+    rows = {
+        "mon": pa.table({"id": [1], "body": ["a"], "usd": [1]}),
+        "tue": pa.table({"id": [2.0], "body": ["b"], "usd": ["2"], "campaign": ["spring"]}),
+    }
+
+    @dg.asset(partitions_def=days, io_manager_key="columns")
+    def tickets(context: dg.AssetExecutionContext) -> Any:
+        return rows[context.partition_key]
+
+    def week(**columns: Any) -> list[dg.AssetsDefinition]:
+        table = Table(dg.AssetKey("tickets"), key="id", partitions_def=dg.StaticPartitionsDefinition(["all"]))
+        added = {name: table[upstream] for name, upstream in columns.items()}
+        for name, ref in added.items():
+            table.add_computed_column(
+                **{name: {"said": ref}},
+                partition_mapping=dg.StaticPartitionMapping({"mon": "all", "tue": "all"}),
+            )
+        return [tickets, *table.assets]
+
+    for day in rows:
+        materialize([tickets], store, openai, partition=day)
+    assets = week(w="body", c="campaign", u="usd")
+    materialize(assets, store, openai, partition="all", only=["tickets/w", "tickets/c"])
+    assert values(store, "tickets/w", "all") == ['{"said":"a"}', '{"said":"b"}']
+    assert values(store, "tickets/c", "all") == ['{"said":null}', '{"said":"spring"}']
+    said = failure(
+        materialize(assets, store, openai, partition="all", only=["tickets/u"], fails=True)
+    ).description
+    assert "the column 'usd' is int64 in mon, string in tue, which have nothing in common" in said
+
+
 def test_an_unpartitioned_column_of_all_partitions(store: ColumnStore, openai: OpenAIResource) -> None:
     """A column without partitions reads all of the upstream's, in the order of its definition."""
     upstream = partitioned(LETTERS, rows=1)

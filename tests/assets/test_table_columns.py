@@ -65,6 +65,23 @@ class TestColumns:
         with pytest.raises(DefinitionError, match=f"'{name}' is {what}; choose another name"):
             tbl.add_computed_column(**{name: moderations(tbl.body)})
 
+    @pytest.mark.parametrize("suffix", ["errortype", "errormsg"])
+    def test_a_key_column_is_not_taken_for_errors(self, suffix):
+        """The column's file holds the keys and its errors side by side."""
+        tbl = Table("tickets", key=["id", f"harm_{suffix}"])
+        tbl.add_computed_column(other=moderations(tbl.body))
+        with pytest.raises(
+            DefinitionError, match=f"errors would be in 'harm_{suffix}', the name of a key column; choose"
+        ):
+            tbl.add_computed_column(harm=moderations(tbl.body))
+
+    def test_a_key_column_called_digest_is_refused(self):
+        """The column's file has one of its own."""
+        with pytest.raises(
+            DefinitionError, match="another use for the name '_digest'; rename the key column upstream"
+        ):
+            Table("tickets", key=["id", "_digest"])
+
     def test_a_name_that_was_referred_to_is_an_upstream_columns(self, unknown):
         """`body=f(tbl.body)` would give one name two meanings."""
         with pytest.raises(

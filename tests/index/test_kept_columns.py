@@ -8,7 +8,9 @@ import pyarrow as pa
 import pytest
 
 from pxt_assets import Table, udf
+from pxt_assets.errors import DefinitionError, SearchError
 from pxt_assets.values.types import String
+from tests.arrow_kinds import DECIMALS, PLAIN, UUIDS
 from tests.index.shop import Shop, letters, texts, told
 from tests.runs import failure, rows_asset
 
@@ -75,6 +77,72 @@ def test_columns_that_cannot_be_kept(shop: Shop):
         tbl.add_embedding_index(tbl.body, embedding=letters, columns=[name], if_exists="replace")
         result = shop.run(tbl, fails=True)
         assert f"the index is to keep the column {name!r}" in failure(result).description
+
+
+TAKEN = [
+    "_distance",
+    "_rowid",
+    "_rowaddr",
+    "_rowoffset",
+    "query_index",
+    "_digest",
+    "partition_key",
+    "*",
+    "",
+    "a.b",
+    "a`b",
+    "a\0b",
+]
+
+
+@pytest.mark.parametrize("name", TAKEN)
+def test_columns_of_taken_names(shop: Shop, name: str):
+    """What LanceDB or an index has another use for is left out, unless it is asked for, which is refused."""
+    shop.rows[None] = texts({1: "a", 2: "ab"}, **{name: [0.5, 1.5], "_score": [1, 2]})
+    tbl = shop.table()
+    tbl.add_embedding_index(tbl.body, embedding=letters)
+    shop.run(tbl)
+    assert tbl.body.similarity(["a", "b"], k=1, columns=["_score"], indexes=shop.indexes)[
+        "_score"
+    ].to_pylist() == [1, 2]
+    with pytest.raises(SearchError, match=r"is not kept by the index, .*: rename it upstream"):
+        shop.found(tbl, "a", columns=[name])
+    tbl.add_embedding_index(tbl.body, embedding=letters, columns=[name], if_exists="replace")
+    assert f"the index is to keep the column {name!r}" in failure(shop.run(tbl, fails=True)).description
+    if name not in ("", "_digest"):
+        with pytest.raises(
+            DefinitionError, match=r"has a name that an index cannot have .*; rename it upstream"
+        ):
+            shop.table(key=name).add_embedding_index(tbl.body, embedding=letters)
+
+
+def test_kept_columns_of_other_programs(shop: Shop):
+    """UUIDs as text, which can be filtered by, categories of polars and short decimals as what they stand for."""
+    names = ("uuid", "categories of polars", "decimal32", "bool8", "runs")
+    shop.rows[None] = texts({1: "a", 2: "ab"}, **{f"c{i}": PLAIN[name][:2] for i, name in enumerate(names)})
+    tbl = shop.table()
+    tbl.add_embedding_index(tbl.body, embedding=letters)
+    shop.run(tbl)
+    found = tbl.body.similarity(
+        "a", where=f"c0 = '{UUIDS[1]}'", columns=[f"c{i}" for i in range(5)], indexes=shop.indexes
+    )
+    assert [found[f"c{i}"].to_pylist() for i in range(5)] == [
+        [str(UUIDS[1])],
+        ["b"],
+        [DECIMALS[1]],
+        [False],
+        ["b"],
+    ]
+
+
+def test_uuids_as_keys(shop: Shop):
+    """They are found as text, and known again in the next run."""
+    shop.rows[None] = pa.table({"id": pa.array(UUIDS[:2], pa.uuid()), "body": ["a", "b"]})
+    tbl = shop.table()
+    tbl.add_embedding_index(tbl.body, embedding=letters)
+    shop.run(tbl)
+    assert shop.found(tbl, "a") == [str(UUIDS[0]), str(UUIDS[1])]
+    assert told(shop.run(tbl))["pxt/rows_unchanged"] == 2
 
 
 def test_columns_of_other_names(shop: Shop):

@@ -4,6 +4,7 @@ import datetime
 import enum
 import math
 import threading
+import uuid
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -44,6 +45,7 @@ class TestDigest:
         """Results are found again by later releases, on other machines."""
         got = digest(x="ä😀", n=[1, 2.5, None, True], d={"b": 1, "a": {}}).hex()
         assert got == "706d216c0ed69648b6bf863a0a0a9a4a"
+        assert digest(x=uuid.UUID(int=7)).hex() == "faff96fbc915a73bdb5cd8bfc5ca0fc8"
 
     def test_the_order_of_keys_plays_no_part(self):
         """Equal dicts are equal arguments."""

@@ -2,6 +2,7 @@ import datetime
 import decimal
 import json
 import math
+import uuid
 
 import numpy as np
 import pyarrow as pa
@@ -57,6 +58,7 @@ class TestDumps:
             (datetime.datetime(2027, 3, 1, 12, tzinfo=datetime.UTC), '"2027-03-01T12:00:00+00:00"'),
             (datetime.time(12, 30), '"12:30:00"'),
             (decimal.Decimal("1.10"), '"1.10"'),
+            (uuid.UUID(int=7), '"00000000-0000-0000-0000-000000000007"'),
             (np.int64(3), "3"),
             (np.float32(0.5), "0.5"),
             (np.array([[1, 2], [3, 4]]), "[[1,2],[3,4]]"),

@@ -95,6 +95,33 @@ def test_keys_correspond_by_value(theirs: list[pa.Array], same: bool) -> None:
     assert have_same_keys(ours, batches(*({"id": values} for values in theirs))) is same
 
 
+@pytest.mark.parametrize(
+    "values",
+    [
+        pa.array([0.5, float("nan"), float("nan")]),
+        pa.array([0.5, float("nan"), float("nan")], pa.float16()),
+        pa.array([0.5, float("nan"), float("nan")]).dictionary_encode(),
+    ],
+    ids=lambda values: str(values.type),
+)
+def test_nan_is_no_key(values: pa.Array) -> None:
+    """It equals not even itself; the message says where the first one is."""
+    message = r"tickets: the key column 'id' is NaN in 2 rows \(first in row 2, counted from 0\)"
+    with pytest.raises(RunError, match=message):
+        check(values[:1], values)
+
+
+def test_categories_correspond_by_what_they_stand_for() -> None:
+    """Whichever way they are numbered."""
+    ours, theirs = (
+        pa.DictionaryArray.from_arrays(pa.array(indices), pa.array(names))
+        for indices, names in (([0, 1], ["a", "b"]), ([1, 0], ["b", "a"]))
+    )
+    assert have_same_keys(*batches({"id": ours}), batches({"id": theirs}))
+    assert have_same_keys(*batches({"id": ours}), batches({"id": pa.array(["a", "b"])}))
+    assert not have_same_keys(*batches({"id": ours}), batches({"id": pa.array(["b", "a"])}))
+
+
 def test_no_key_is_held() -> None:
     """What was looked at is let go, however long the texts are: they are known by their digests."""
     texts = pa.array(np.char.add("k" * 1_600, np.arange(1_000).astype(str)))
