@@ -39,9 +39,7 @@ def executor(new: NewProject) -> object:
 @idiom("guides/automate/schedules", "a schedule")
 def schedule(new: NewProject) -> object:
     project = new()
-    every_day = dg.ScheduleDefinition(
-        name="daily", target=dg.AssetSelection.all(), cron_schedule="0 0 * * *"
-    )
+    every_day = dg.ScheduleDefinition(name="daily", target=dg.AssetSelection.all(), cron_schedule="0 0 * * *")
     defs = project.definitions(schedules=[every_day])
     requests = defs.resolve_schedule_def("daily").evaluate_tick(
         dg.build_schedule_context(
@@ -51,7 +49,10 @@ def schedule(new: NewProject) -> object:
     return len(requests.run_requests or [])
 
 
-@idiom("guides/automate/schedules/constructing-schedules-for-partitioned-assets-and-jobs", "a schedule of partitions")
+@idiom(
+    "guides/automate/schedules/constructing-schedules-for-partitioned-assets-and-jobs",
+    "a schedule of partitions",
+)
 def schedule_of_partitions(new: NewProject) -> object:
     project = new(DAYS)
     daily = dg.define_asset_job("daily", selection=dg.AssetSelection.all(), partitions_def=DAYS)
@@ -97,7 +98,9 @@ def multi_asset_sensor(new: NewProject) -> object:
     defs = project.definitions(jobs=[target], sensors=[on_both])
     project.materialize()
     context = dg.build_multi_asset_sensor_context(
-        monitored_assets=[COLUMN, UPSTREAM], instance=project.instance, repository_def=defs.get_repository_def()
+        monitored_assets=[COLUMN, UPSTREAM],
+        instance=project.instance,
+        repository_def=defs.get_repository_def(),
     )
     requests = on_both.evaluate_tick(context).run_requests or []
     return [request.tags["of"] for request in requests]
@@ -124,7 +127,9 @@ def conditions(new: NewProject) -> object:
         dg.AutomationCondition.on_missing(),
     ):
         project = new(automation_condition=condition)
-        found.append(dg.evaluate_automation_conditions(project.definitions(), project.instance).total_requested)
+        found.append(
+            dg.evaluate_automation_conditions(project.definitions(), project.instance).total_requested
+        )
     return found, "requested"
 
 
