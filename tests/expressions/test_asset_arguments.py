@@ -36,7 +36,7 @@ GIVEN: dict[str, Callable[[Any], object]] = {
     "AssetIn by name": lambda column: dg.AssetIn(key=column),
     "ins": lambda column: _asset(ins={"x": column}),
     "AssetSpec": lambda column: dg.AssetSpec("x", deps=[column]),
-    "AssetSelection.assets": lambda column: dg.AssetSelection.assets(column),
+    "AssetSelection.assets": dg.AssetSelection.assets,
     "a difference of selections": lambda column: dg.AssetSelection.all() - column,
     "define_asset_job": lambda column: dg.define_asset_job("job", selection=[column]),
     "materialize": lambda column: dg.materialize([_asset()], selection=[column]),
@@ -52,10 +52,10 @@ GIVEN: dict[str, Callable[[Any], object]] = {
     "AutomationConditionSensorDefinition": lambda column: dg.AutomationConditionSensorDefinition(
         "sensor", target=[column]
     ),
-    "asset_sensor": lambda column: dg.asset_sensor(asset_key=column),
+    "asset_sensor": lambda column: dg.asset_sensor(asset_key=column, job_name="job")(lambda: None),
     "multi_asset_sensor": lambda column: dg.multi_asset_sensor(monitored_assets=[column])(lambda: None),
     "MaterializeResult": lambda column: dg.MaterializeResult(asset_key=column),
-    "load_asset_value": lambda column: dg.Definitions(assets=[_asset()]).load_asset_value(column),
+    "load_asset_value": lambda column: dg.Definitions(assets=[dg.AssetSpec("a")]).load_asset_value(column),
     "Definitions": lambda column: dg.Definitions(assets=[column]),
 }
 
