@@ -37,7 +37,7 @@ class EmbeddingIndex(dg.AssetsDefinition):
         self.index_spec = None if index_spec is None else _spec_with_key(index_spec, self.key)
 
     @staticmethod
-    def dagster_internal_init(*, index_spec: IndexSpec | None = None, **attributes: Any) -> EmbeddingIndex:  # type: ignore[override]
+    def dagster_internal_init(*, index_spec: IndexSpec | None = None, **attributes: Any) -> EmbeddingIndex:
         """What Dagster makes copies by, with other keys or attributes."""
         with disable_dagster_warnings():
             return EmbeddingIndex(index_spec=index_spec, **attributes)
