@@ -10,17 +10,13 @@ from tests.conformance.idioms.projects import new_computed_project, new_plain_pr
 FOLDER = Path(os.environ["CONFORMANCE_FOLDER"])
 
 
-class Pickles(dg.FilesystemIOManager):
-    """Dagster's own manager, which cannot keep `tickets` beside `tickets/shout`."""
-
-
 def _project() -> dg.Definitions:
     instance = dg.DagsterInstance.ephemeral()
     days = dg.StaticPartitionsDefinition(["mon", "tue"])
     if os.environ.get("CONFORMANCE") == "computed":
         return new_computed_project(FOLDER, instance)(days).definitions()
     project = new_plain_project(instance)(days)
-    project.resources["columns"] = Pickles(base_dir=str(FOLDER))
+    project.resources["columns"] = dg.FilesystemIOManager(base_dir=str(FOLDER))
     return project.definitions()
 
 
