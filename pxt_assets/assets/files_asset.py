@@ -7,9 +7,12 @@ import dagster as dg
 
 from pxt_assets.assets.declarations.identifiers import identifier
 from pxt_assets.assets.declarations.table_attributes import column_types, key_columns, upstream_spec
+from pxt_assets.assets.step.invocation import is_direct
+from pxt_assets.assets.step.kept_values import is_value_asked, keep_value_for_result, stored_value
 from pxt_assets.assets.step.upstream_rows import step_partitions
 from pxt_assets.errors import DefinitionError
 from pxt_assets.files import check_pattern, media_columns, media_schema, read_files
+from pxt_assets.storage.store import ColumnStore
 from pxt_assets.values.types import Audio, ColumnType, Image
 
 if TYPE_CHECKING:
@@ -72,8 +75,18 @@ def files_asset(
         specs=[spec.with_io_manager_key(store_key)],
         backfill_policy=dg.BackfillPolicy.single_run() if partitions_def else None,
     )
-    def files(context: dg.AssetExecutionContext) -> dg.MaterializeResult[Any]:
-        return dg.MaterializeResult(asset_key=key, value=PartitionRows(step_partitions(context)))
+    def files(context: dg.AssetExecutionContext) -> Iterator[dg.MaterializeResult[Any]]:
+        now, partitions = context.assets_def.key, step_partitions(context)
+        rows = PartitionRows(partitions)
+        if is_direct(context):
+            tables = {partition: reader.read_all() for partition, reader in rows.items()}
+            value: Any = tables if len(tables) > 1 else tables[partitions[0]]
+            yield dg.MaterializeResult(asset_key=now, value=value)
+            return
+        yield dg.MaterializeResult(asset_key=now, value=rows)
+        store = getattr(context.resources, store_key)
+        if is_value_asked(context) and isinstance(store, ColumnStore):
+            keep_value_for_result(context, now, stored_value(store, now, partitions))
 
     return files
 

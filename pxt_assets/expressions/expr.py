@@ -67,8 +67,8 @@ class Expr:
             raise DefinitionError(msg)
         return Path(self, ALL if step == "*" else step)
 
-    @property
-    def __class__(self) -> type:  # type: ignore[override]
+    @property  # type: ignore[misc]
+    def __class__(self) -> type:
         """Its type; where Dagster asks for it, a column was given in place of an asset, which it cannot be."""
         if called_by_dagster(1):
             raise self._asset_argument_error()

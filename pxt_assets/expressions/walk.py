@@ -122,7 +122,7 @@ def _expression_json(expr: object, *, ordered: bool = False) -> object:
     if isinstance(expr, Mapping):
         items = {k: _expression_json(v, ordered=ordered or k in ORDERED_ARGUMENTS) for k, v in expr.items()}
         return {"$keys": list(items), "items": items} if ordered else items
-    if issubclass(type(expr), list | tuple):  # a table only looks like a list
+    if isinstance(expr, list | tuple) and type(expr) is expr.__class__:  # a table only looks like a list
         return [_expression_json(v, ordered=ordered) for v in expr]
     if isinstance(expr, Media):
         return {"$media": expr.digest}

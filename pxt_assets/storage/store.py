@@ -86,6 +86,9 @@ class ColumnStore(EnvironmentFields, dg.ConfigurableIOManager):
 
     or outside of Dagster by `store.provenance_of(dg.AssetKey(["tickets", "response"]), "2027-03-01")`.
 
+    `defs.load_asset_value(key)` without a partition loads all that are stored. Outputs of ops, which are no assets, lie
+    below `.ops`, by run, step and name.
+
     Raises SourceError for a value that is no table, and for a partition that was never materialized.
     """
 

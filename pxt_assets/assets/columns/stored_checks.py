@@ -17,7 +17,8 @@ def find_in_stored(
     partitions: Sequence[str | None],
 ) -> dict[str | None, Findings]:
     """The findings of each stored partition, of all of them where the run has none."""
-    partitions_def = context.assets_def.partitions_def
+    layer = context.job_def.asset_layer  # a definition of which checks alone are selected has no partitions
+    partitions_def = layer.get(spec.key).partitions_def if layer.has(spec.key) else spec.partitions_def
     if list(partitions) == [None] and partitions_def is not None:
         partitions = partitions_def.get_partition_keys(dynamic_partitions_store=context.instance)
     files = {partition: store.file(spec.key, partition) for partition in partitions}

@@ -27,8 +27,8 @@ class AssetList:
     def __reduce__(self) -> tuple[Any, ...]:  # by itself, pickle would hold it for a list
         return _new, (type(self),), self.__dict__
 
-    @property
-    def __class__(self) -> type:  # type: ignore[override]
+    @property  # type: ignore[misc]
+    def __class__(self) -> type:
         """Raises DefinitionError where Dagster wants an asset: a list is none."""
         if called_by_dagster(1, through_abc=False):
             msg = (

@@ -34,7 +34,8 @@ class EmbeddingIndex(TableAsset):
 
     def __init__(self, *, index_spec: IndexSpec | None = None, **attributes: Any) -> None:
         super().__init__(**attributes)
-        self.index_spec = None if index_spec is None else _spec_with_key(index_spec, self.key)
+        (key,) = self.node_keys_by_output_name.values()  # `key` is not there where only checks are selected
+        self.index_spec = None if index_spec is None else _spec_with_key(index_spec, key)
 
     def get_attributes_dict(self) -> dict[str, Any]:
         return {**super().get_attributes_dict(), "index_spec": self.index_spec}

@@ -82,17 +82,21 @@ class Shelf(dg.IOManager):
     """A plain IO manager: keeps values by asset and partition; of several partitions it takes and gives a dict."""
 
     def __init__(self) -> None:
-        self.values: dict[tuple[dg.AssetKey, str | None], Any] = {}
+        self.values: dict[tuple[tuple[str, ...], str | None], Any] = {}
 
     def handle_output(self, context: dg.OutputContext, obj: Any) -> None:
         keys = context.asset_partition_keys if context.has_asset_partitions else [None]
         for key in keys:
-            self.values[context.asset_key, key] = obj[key] if len(keys) > 1 else obj
+            self.values[self._path(context), key] = obj[key] if len(keys) > 1 else obj
 
     def load_input(self, context: dg.InputContext) -> Any:
         keys = context.asset_partition_keys if context.has_asset_partitions else [None]
-        found = {key: self.values[context.asset_key, key] for key in keys}
+        found = {key: self.values[self._path(context), key] for key in keys}
         return found if len(keys) > 1 else found[keys[0]]
+
+    def _path(self, context: dg.InputContext | dg.OutputContext) -> tuple[str, ...]:
+        """The key of the asset, or what identifies an op's output."""
+        return tuple(context.asset_key.path if context.has_asset_key else context.get_identifier())
 
 
 def new_plain_project(instance: dg.DagsterInstance) -> NewProject:

@@ -1,7 +1,7 @@
 """Partitions: definitions, mappings between them, ranges, backfills."""
 
 from collections.abc import Callable
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any
 
 import dagster as dg
@@ -22,7 +22,7 @@ DEFINITIONS: dict[str, tuple[dg.PartitionsDefinition[Any], str]] = {
     "monthly": (dg.MonthlyPartitionsDefinition("2026-01-01", end_date="2026-06-01"), "2026-02-01"),
     "by time windows": (
         dg.TimeWindowPartitionsDefinition(
-            start=datetime(2026, 3, 1), end=datetime(2026, 3, 8), cron_schedule="0 0 * * 1-5", fmt="%Y-%m-%d"
+            start=datetime(2026, 3, 1, tzinfo=UTC), end=datetime(2026, 3, 8, tzinfo=UTC), cron_schedule="0 0 * * 1-5", fmt="%Y-%m-%d"
         ),
         "2026-03-03",
     ),

@@ -1,6 +1,6 @@
 """Jobs, schedules, sensors, hooks, executors, tags, config: how assets are run."""
 
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any
 
 import dagster as dg
@@ -43,7 +43,8 @@ def schedule(new: NewProject) -> object:
     defs = project.definitions(schedules=[every_day])
     requests = defs.resolve_schedule_def("daily").evaluate_tick(
         dg.build_schedule_context(
-            scheduled_execution_time=datetime(2026, 3, 3), repository_def=defs.get_repository_def()
+            scheduled_execution_time=datetime(2026, 3, 3, tzinfo=UTC),
+            repository_def=defs.get_repository_def(),
         )
     )
     return len(requests.run_requests or [])
@@ -58,7 +59,7 @@ def schedule_of_partitions(new: NewProject) -> object:
     daily = dg.define_asset_job("daily", selection=dg.AssetSelection.all(), partitions_def=DAYS)
     defs = project.definitions(jobs=[daily], schedules=[dg.build_schedule_from_partitioned_job(daily)])
     context = dg.build_schedule_context(
-        scheduled_execution_time=datetime(2026, 3, 3), repository_def=defs.get_repository_def()
+        scheduled_execution_time=datetime(2026, 3, 3, tzinfo=UTC), repository_def=defs.get_repository_def()
     )
     requests = defs.resolve_schedule_def("daily_schedule").evaluate_tick(context).run_requests or []
     return [request.partition_key for request in requests]
