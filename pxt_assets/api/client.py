@@ -10,6 +10,8 @@ from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager, suppress
 from typing import TYPE_CHECKING
 
+import httpx2
+
 from pxt_assets.api.answer import Answer
 from pxt_assets.api.answer_encoding import AnswerEncodings
 from pxt_assets.api.failure import Failure, failure_of, relevant_headers, verdict_of
@@ -295,8 +297,6 @@ class Client:
         return Answer(parsed.values, parsed.usage, parsed.model, cost, request_id, latency, tracker.attempts)
 
     def _failure(self, error: Exception) -> Failure | None:
-        import httpx2
-
         failure = failure_of(error, self._secrets)
         if isinstance(error.__cause__, httpx2.DecodingError):  # the headers came whole
             self._has_answered = True
@@ -326,9 +326,8 @@ class Client:
 
     def _note_fault(self, number: int, failure: Failure, turn: Turn, *, probe: bool) -> None:
         self._window.failed()
-        known = (
-            turn.model.answered or not failure.unreadable
-        )  # else it may be another server, not one in trouble
+        # what cannot be read may come from another server, not from one in trouble
+        known = turn.model.answered or not failure.unreadable
         if self._has_answered and (known or probe):  # else nobody knows that there is such a server at all
             self._breaker.failed(number, f"{failure.name}: {failure.message}", probe=probe)
 
@@ -340,10 +339,8 @@ class Client:
 
     def _check_lost_answers(self, tracker: RequestTracker, failure: Failure) -> None:
         """Raises CellError for a costly request whose answers were lost too often: each may have been paid for."""
-        if (
-            not (tracker.request.endpoint.costly and failure.is_lost)
-            or tracker.lost_answers <= self._retry_unknown
-        ):
+        may_be_paid = tracker.request.endpoint.costly and failure.is_lost
+        if not may_be_paid or tracker.lost_answers <= self._retry_unknown:
             return
         self._check_reachable(failure)
         raise failure.lost_answers_error(tracker.lost_answers)

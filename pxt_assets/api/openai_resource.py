@@ -8,7 +8,7 @@ import json
 import logging
 import threading
 from collections.abc import AsyncIterator, Callable, Mapping
-from functools import cache, partial
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
@@ -23,8 +23,6 @@ from pxt_assets.simulator import SimulatorOptions
 from pxt_assets.throttle import Pool, PoolRegistry, model_group, pools
 
 if TYPE_CHECKING:
-    import ssl
-
     import httpx2
     import openai
 
@@ -33,16 +31,6 @@ if TYPE_CHECKING:
     from pxt_assets.simulator import SimulatorServer
 
 _log = logging.getLogger("pxt_assets")
-_CONNECT_SECONDS = 30.0
-"""Hundreds of connections opened at once take longer than the client's own 5 s."""
-
-
-@cache
-def _tls_context() -> ssl.SSLContext:
-    """The trusted certificates, read once: that takes longer than all else in making a client."""
-    import httpx2
-
-    return httpx2.create_ssl_context()
 
 
 class OpenAIResource(EnvironmentFields, dg.ConfigurableResource[Any]):
@@ -211,6 +199,7 @@ class OpenAIResource(EnvironmentFields, dg.ConfigurableResource[Any]):
     @contextlib.asynccontextmanager
     async def _client(self, say: Callable[[str], None] | None) -> AsyncIterator[Client]:
         from pxt_assets.api.client import Client
+        from pxt_assets.api.http_client import http_client
         from pxt_assets.api.transport import Transport
 
         if not self.api_key.strip() or not (self.api_key.isascii() and self.api_key.strip().isprintable()):
@@ -220,7 +209,7 @@ class OpenAIResource(EnvironmentFields, dg.ConfigurableResource[Any]):
             )
             raise FatalApiError(msg)
         registry = self._pool_registry()
-        http = self._http_client()
+        http = http_client(self.timeout, self.max_in_flight)
         api = self._api_client(http)
         try:
             yield Client(
@@ -255,36 +244,17 @@ class OpenAIResource(EnvironmentFields, dg.ConfigurableResource[Any]):
         if server is not None:
             server.stop()
 
-    def _http_timeout(self) -> httpx2.Timeout:
-        import httpx2
-
-        return httpx2.Timeout(self.timeout, connect=min(self.timeout, _CONNECT_SECONDS))
-
-    def _http_client(self) -> httpx2.AsyncClient:
-        import httpx2
-        import openai
-
-        from pxt_assets.api.content_encoding import check_encoding
-
-        limits = httpx2.Limits(
-            max_connections=self.max_in_flight, max_keepalive_connections=self.max_in_flight
-        )
-        return openai.DefaultAioHttpClient(
-            timeout=self._http_timeout(),
-            limits=limits,
-            verify=_tls_context(),
-            event_hooks={"response": [check_encoding]},
-        )
-
     def _api_client(self, http: httpx2.AsyncClient) -> openai.AsyncOpenAI:
         import openai
+
+        from pxt_assets.api.http_client import http_timeout
 
         common: dict[str, Any] = {
             "api_key": self.api_key.strip(),
             "base_url": self._base_url(),
             "organization": self.organization,
             "max_retries": 0,
-            "timeout": self._http_timeout(),
+            "timeout": http_timeout(self.timeout),
             "http_client": http,
         }
         if self.api_version is not None:

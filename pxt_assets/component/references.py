@@ -8,7 +8,7 @@ from typing import Any
 
 from pxt_assets.component.yaml_position import YamlPosition
 from pxt_assets.errors import DefinitionError
-from pxt_assets.expressions.expr import Step
+from pxt_assets.expressions.path_steps import Step
 
 _BEGINNING = re.compile(r"(\$*)\$tbl(?=[.\[]|$)")
 _STEP = re.compile(

@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping, Sequence, Set
 from typing import TYPE_CHECKING, Any, NoReturn, Protocol
 
 from pxt_assets.errors import DefinitionError
 from pxt_assets.expressions.asset_arguments import asset_argument_error, called_by_dagster
-from pxt_assets.values.text_parts import text_of_parts
+from pxt_assets.expressions.path_steps import (
+    ALL,
+    Shape,
+    Step,
+    is_step,
+    may_be_parts,
+    shape_after_step,
+    step_text,
+)
 from pxt_assets.values.types import (
     Bool,
     ColumnType,
@@ -26,13 +33,6 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
     from pxt_assets.api.request import CellRequest
-
-ALL = slice(None)
-"""The step that applies the rest of a path to each element of a list: `tbl.response.choices["*"].message.content`."""
-
-Step = str | int | slice
-Shape = Mapping[str, Any]
-"""What is known of a JSON value: the part of a JSON Schema that `properties` and `items` walk through."""
 
 
 class Expr:
@@ -60,7 +60,7 @@ class Expr:
         return Path(self, name)
 
     def __getitem__(self, step: Step) -> Path:
-        if not _is_step(step):
+        if not is_step(step):
             msg = (
                 f"got {self!r}[{step!r}]; a path step is a key, an index, a slice of indexes, or '*' for all"
             )
@@ -225,14 +225,14 @@ class Path(Expr):
     """How many maps the path has."""
 
     def __init__(self, base: Expr, step: Step) -> None:
-        is_part = _may_be_parts(base._shape) and not isinstance(step, str)
+        is_part = may_be_parts(base._shape) and not isinstance(step, str)
         if base._type is not None and base._type in PRIMITIVES.values() and not is_part:
-            msg = f"{base!r}{_step_text(step)}: {base!r} is {type_name(base._type)}, which has nothing inside"
+            msg = f"{base!r}{step_text(step)}: {base!r} is {type_name(base._type)}, which has nothing inside"
             raise DefinitionError(msg)
         self._base: Expr = base._base if isinstance(base, Path) else base
         self._steps: tuple[Step, ...] = (*base._steps, step) if isinstance(base, Path) else (step,)
         element, maps = (base._element_shape, base._maps) if isinstance(base, Path) else (base._shape, 0)
-        self._element_shape = _shape_after_step(element, step)
+        self._element_shape = shape_after_step(element, step)
         self._maps = maps + isinstance(step, slice)
         self._shape = self._element_shape
         for _ in range(self._maps):
@@ -242,7 +242,7 @@ class Path(Expr):
             self._type = ImageList
 
     def __repr__(self) -> str:
-        return repr(self._base) + "".join(_step_text(step) for step in self._steps)
+        return repr(self._base) + "".join(step_text(step) for step in self._steps)
 
 
 class ColumnFunction(Protocol):
@@ -291,75 +291,3 @@ PRIMITIVES: dict[str, type[ColumnType]] = {
 
 
 IMAGE_LIST_SHAPE: Shape = {"items": {"type": "image"}}
-TEXT_OR_PARTS_SHAPE: Shape = {
-    "type": "string",
-    "items": {"properties": {"type": {"type": "string"}, "text": {"type": "string"}}},
-}
-"""The content of a message: text, or a list of parts. A path that ends here gives the text, one that goes on a part."""
-ANY_SPELLING = "anySpelling"
-"""The entry of an object's shape by which its keys are found however their words are joined: `self_harm_intent` for
-`self-harm/intent`."""
-_UNKNOWN_SHAPE: Shape = {}
-
-
-def _is_step(step: object) -> bool:
-    if isinstance(step, slice):
-        bounds = (step.start, step.stop, step.step)
-        return all(b is None or type(b) is int for b in bounds) and step.step != 0
-    return isinstance(step, str | int) and not isinstance(step, bool)
-
-
-def _shape_after_step(shape: Shape, step: Step) -> Shape:
-    inner = (
-        shape.get("properties", {}).get(step, shape.get("additionalProperties"))
-        if isinstance(step, str)
-        else shape.get("items")
-    )
-    return inner if isinstance(inner, Mapping) else _UNKNOWN_SHAPE
-
-
-def _may_be_parts(shape: Shape) -> bool:
-    """Whether a text may be a list of its parts instead: a message's content."""
-    return shape.get("type") == "string" and "items" in shape
-
-
-def _step_text(step: Step) -> str:
-    if isinstance(step, slice):
-        bounds = ":".join("" if b is None else str(b) for b in (step.start, step.stop))
-        stride = "" if step.step is None else f":{step.step}"
-        return "['*']" if step == ALL else f"[{bounds}{stride}]"
-    return f".{step}" if isinstance(step, str) and step.isidentifier() else f"[{step!r}]"
-
-
-def follow_path(value: Any, steps: tuple[Step, ...], shape: Shape = _UNKNOWN_SHAPE) -> Any:
-    """The value at the end of a path, None where there is none. A slice applies the rest to each element of a list.
-
-    `shape` is what is known of `value`: where it says that a text may be a list of parts, the text is given.
-    """
-    for i, step in enumerate(steps):
-        inner = _shape_after_step(shape, step)
-        if isinstance(step, slice):
-            rest = steps[i + 1 :]
-            return [follow_path(v, rest, inner) for v in value[step]] if isinstance(value, list) else None
-        if isinstance(step, int):
-            fits = isinstance(value, list) and -len(value) <= step < len(value)
-            value = value[step] if fits else None
-        elif not isinstance(value, dict):
-            return None
-        else:
-            value = _in_any_spelling(value, step) if ANY_SPELLING in shape else value.get(step)
-        if value is None:
-            return None
-        shape = inner
-    return text_of_parts(value) if _may_be_parts(shape) else value
-
-
-def _in_any_spelling(value: Mapping[str, Any], key: str) -> Any:
-    if key in value:
-        return value[key]
-    spelled = _joined_words(key)
-    return next((v for k, v in value.items() if _joined_words(k) == spelled), None)
-
-
-def _joined_words(key: str) -> str:
-    return re.sub(r"[^a-z0-9]+", "_", key.lower())

@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any, Generic, ParamSpec, Protocol
 from pxt_assets.api.request import CellRequest
 from pxt_assets.errors import CellError, DefinitionError
 from pxt_assets.expressions.asset_options import ASSET_OPTIONS, is_like_option, unknown_option
-from pxt_assets.expressions.expr import Call, Shape
+from pxt_assets.expressions.expr import Call
+from pxt_assets.expressions.path_steps import Shape
 from pxt_assets.expressions.walk import nodes
 from pxt_assets.values.types import ColumnType
 

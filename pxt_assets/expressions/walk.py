@@ -14,8 +14,8 @@ from pxt_assets.expressions.expr import (
     ColumnRef,
     Expr,
     Path,
-    Shape,
 )
+from pxt_assets.expressions.path_steps import Shape
 from pxt_assets.values.json_text import canonical_json
 from pxt_assets.values.media import Media
 from pxt_assets.values.types import ColumnType, ImageData, ImageList, Json, is_media

@@ -8,7 +8,7 @@ from typing import Any
 from pxt_assets.api.inner_failure import is_broken_off
 from pxt_assets.api.request import PAGE_TOKENS, Endpoint, ParsedAnswer, characters_of_schemas
 from pxt_assets.errors import CellError
-from pxt_assets.expressions.expr import TEXT_OR_PARTS_SHAPE
+from pxt_assets.expressions.path_steps import TEXT_OR_PARTS_SHAPE
 from pxt_assets.functions.declare import (
     AdaptedCall,
     api_function,

@@ -9,8 +9,9 @@ from typing import Any, ParamSpec
 
 from pxt_assets.api.request import Endpoint, Request, Usage
 from pxt_assets.errors import CellError, DefinitionError
-from pxt_assets.expressions.expr import Call, Expr, Shape
+from pxt_assets.expressions.expr import Call, Expr
 from pxt_assets.expressions.function import Function
+from pxt_assets.expressions.path_steps import Shape
 from pxt_assets.values.json_text import replace_surrogates
 from pxt_assets.values.media import Media, encode_image, is_image
 from pxt_assets.values.types import ColumnType

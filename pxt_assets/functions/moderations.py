@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from pxt_assets.api.request import Endpoint, ParsedAnswer
-from pxt_assets.expressions.expr import ANY_SPELLING
+from pxt_assets.expressions.path_steps import ANY_SPELLING
 from pxt_assets.functions.declare import api_function, model_of, require_text, usage_of, with_kwargs
 from pxt_assets.throttle import RequestSize, request_size
 from pxt_assets.values.json_text import loads_answer

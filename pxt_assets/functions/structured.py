@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from pxt_assets.errors import CellError, DefinitionError
-from pxt_assets.expressions.expr import Shape
+from pxt_assets.expressions.path_steps import Shape
 from pxt_assets.expressions.walk import nodes
 from pxt_assets.functions.declare import AdaptedCall, short_repr
 from pxt_assets.local.structured_schema import ResponseFormat

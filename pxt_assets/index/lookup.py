@@ -8,7 +8,7 @@ from concurrent.futures import Executor
 from typing import TYPE_CHECKING, Any
 
 from pxt_assets.errors import CellError, RunError, SearchError
-from pxt_assets.expressions.expr import Shape
+from pxt_assets.expressions.path_steps import Shape
 from pxt_assets.expressions.walk import calls, replace_functions
 from pxt_assets.index.lance import lance_errors_as
 from pxt_assets.index.search import Search, check_search, nearest_rows

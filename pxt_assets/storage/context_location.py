@@ -48,7 +48,7 @@ def partition_keys_of(context: Context) -> list[str | None]:
         keys = context.asset_partition_keys
         if len(keys) < 2 or isinstance(partitions_def, dg.TimeWindowPartitionsDefinition):
             return [*keys]
-        order = {key: i for i, key in enumerate(partitions_def.get_partition_keys())}
+        order: dict[str | None, int] = {key: i for i, key in enumerate(partitions_def.get_partition_keys())}
     return sorted(keys, key=lambda key: order.get(key, len(order)))
 
 

@@ -1,6 +1,6 @@
 """When columns run by themselves."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -9,7 +9,6 @@ import dagster as dg
 import pytest
 
 from pxt_assets import ColumnStore, OpenAIResource, Table, on_changed_inputs
-from pxt_assets.errors import DefinitionError
 from tests.runs import ask, materialize, rows_asset
 
 KEY = dg.AssetKey(["tickets", "c"])
@@ -251,138 +250,3 @@ def test_partitions_that_are_stored_together_have_versions_of_their_own(
     bodies["b"] = "changed"
     assert read(**both) == {"tickets/c": ["b"]}
     assert graph.tick() == {}
-
-
-def table_of(partitions_def: dg.PartitionsDefinition[Any] | None) -> Table:
-    table = Table.from_files(
-        "tickets",
-        "{partition_key}.csv" if partitions_def else "tickets.csv",
-        key="id",
-        partitions_def=partitions_def,
-    )
-    table.add_computed_column(c=table.body)
-    return table
-
-
-def requests(
-    table: Table,
-    instance: dg.DagsterInstance,
-    at: datetime = datetime(2026, 3, 5, 6, tzinfo=UTC),
-    others: Sequence[dg.AssetsDefinition] = (),
-    **options: Any,
-) -> Sequence[Any]:
-    """The partition, or first and last of several, of each run that a tick of the table's schedule asks for."""
-    schedule = table.schedule("0 6 * * *", **options)
-    definitions = dg.Definitions(
-        [*table.assets, *others], schedules=[schedule], resources={"columns": ColumnStore(base_path="x")}
-    )
-    repository = definitions.get_repository_def()
-    context = dg.build_schedule_context(instance, at, repository_def=repository)
-    with context:
-        tick = schedule.evaluate_tick(context)
-    return [
-        run.partition_key
-        or (
-            run.tags.get("dagster/asset_partition_range_start"),
-            run.tags.get("dagster/asset_partition_range_end"),
-        )
-        for run in tick.run_requests or ()
-    ]
-
-
-def test_a_tick_honours_the_backfill_policies_of_columns(instance: dg.DagsterInstance) -> None:
-    """Where one column wants a run for each partition, a tick does not make one run of them."""
-    for policy, runs in ((None, [("a", "b")]), (dg.BackfillPolicy.multi_run(1), ["a", "b"])):
-        table = table_of(dg.StaticPartitionsDefinition(["a", "b"]))
-        table.add_computed_column(d=table.body, backfill_policy=policy)
-        assert requests(table, instance) == runs
-
-
-def test_a_schedule_of_a_table_without_partitions(instance: dg.DagsterInstance) -> None:
-    """One run of everything."""
-    assert requests(table_of(None), instance) == [(None, None)]
-
-
-def test_a_schedule_by_time_takes_the_latest_complete_partition(instance: dg.DagsterInstance) -> None:
-    """At six o'clock on the fifth that is the fourth."""
-    assert requests(table_of(dg.DailyPartitionsDefinition("2026-03-01")), instance) == ["2026-03-04"]
-
-
-def test_a_schedule_before_the_first_partition_skips(instance: dg.DagsterInstance) -> None:
-    """There is nothing to materialize."""
-    assert requests(table_of(dg.DailyPartitionsDefinition("2027-01-01")), instance) == []
-
-
-def test_all_partitions_can_be_asked_for(instance: dg.DagsterInstance) -> None:
-    """In one run, as backfills of the table are."""
-    daily = dg.DailyPartitionsDefinition("2026-03-01")
-    assert requests(table_of(daily), instance, partitions="all") == [("2026-03-01", "2026-03-04")]
-
-
-def test_static_partitions_are_taken_together(instance: dg.DagsterInstance) -> None:
-    """In one run, as the table's backfills are by default."""
-    static = dg.StaticPartitionsDefinition(["a", "b", "c"])
-    assert requests(table_of(static), instance) == [("a", "c")]
-
-
-def test_partitions_are_taken_one_by_one_where_the_backfill_policy_says_so(
-    instance: dg.DagsterInstance,
-) -> None:
-    """The upstream's policy is the table's."""
-
-    @dg.asset(
-        partitions_def=dg.StaticPartitionsDefinition(["a", "b", "c"]),
-        backfill_policy=dg.BackfillPolicy.multi_run(1),
-        io_manager_key="columns",
-    )
-    def tickets() -> None:
-        """Never materialized here."""
-
-    table = Table(tickets, key="id")
-    table.add_computed_column(c=table.body)
-    assert requests(table, instance, others=[tickets]) == ["a", "b", "c"]
-
-
-def test_dynamic_partitions_are_those_there_are_at_the_tick(instance: dg.DagsterInstance) -> None:
-    """Those added since the definitions were loaded included."""
-    table = table_of(dg.DynamicPartitionsDefinition(name="customers"))
-    assert requests(table, instance) == []
-    instance.add_dynamic_partitions("customers", ["x"])
-    assert requests(table, instance) == ["x"]
-    instance.add_dynamic_partitions("customers", ["y"])
-    assert requests(table, instance) == [("x", "y")]
-
-
-def test_of_several_dimensions_the_latest_time_is_taken(instance: dg.DagsterInstance) -> None:
-    """With every key of the others."""
-    multi = dg.MultiPartitionsDefinition(
-        {"day": dg.DailyPartitionsDefinition("2026-03-01"), "shop": dg.StaticPartitionsDefinition(["a", "b"])}
-    )
-    assert requests(table_of(multi), instance) == ["2026-03-04|a", "2026-03-04|b"]
-
-
-@pytest.mark.parametrize(
-    ("partitions_def", "partitions", "said"),
-    [
-        (None, "all", "without partitions"),
-        (dg.StaticPartitionsDefinition(["a"]), "latest", "partitioning by time"),
-        (dg.DailyPartitionsDefinition("2026-03-01"), "newest", "allowed: 'latest' or 'all'"),
-    ],
-)
-def test_partitions_that_a_table_does_not_have_are_refused(
-    partitions_def: Any, partitions: Any, said: str
-) -> None:
-    """While definitions load."""
-    with pytest.raises(DefinitionError, match=said):
-        table_of(partitions_def).schedule("0 6 * * *", partitions=partitions)
-
-
-def test_a_schedule_is_off_until_somebody_switches_it_on() -> None:
-    """Nothing spends money by default."""
-    assert table_of(None).schedule("0 6 * * *").default_status is dg.DefaultScheduleStatus.STOPPED
-
-
-def test_a_table_without_columns_has_no_schedule() -> None:
-    """There would be nothing to pay for."""
-    with pytest.raises(DefinitionError, match="no computed columns yet"):
-        Table("tickets").schedule("0 6 * * *")

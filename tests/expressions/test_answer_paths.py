@@ -6,7 +6,8 @@ import dagster as dg
 import pytest
 
 from pxt_assets import Table
-from pxt_assets.expressions.expr import ColumnRef, follow_path
+from pxt_assets.expressions.expr import ColumnRef
+from pxt_assets.expressions.path_steps import follow_path
 from pxt_assets.expressions.walk import type_of
 from pxt_assets.functions import chat_completions, moderations
 from pxt_assets.values.types import Json, String

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from pxt_assets import Table
 from pxt_assets.errors import DefinitionError
-from pxt_assets.expressions.expr import ALL, follow_path
+from pxt_assets.expressions.path_steps import ALL, follow_path
 from pxt_assets.expressions.walk import calls, expression_text, references, type_of
 from pxt_assets.functions import chat_completions, embeddings, moderations
 from pxt_assets.values.types import Array, Bool, Float, Int, Json, String

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from typing import Any, Literal
 
 import dagster as dg
@@ -18,6 +19,7 @@ from pxt_assets.assets.step.resource_keys import ResourceKeys
 from pxt_assets.expressions.walk import calls, expression_text, references
 from pxt_assets.index.lookup import lookups
 from pxt_assets.index.spec import IndexSpec
+from pxt_assets.values.media import ReadOptions
 from pxt_assets.values.types import ColumnType
 
 
@@ -110,6 +112,13 @@ class ColumnSpec:
     def calls_api(self) -> bool:
         """Whether it sends requests to the API."""
         return any(not call._function.local for call in calls(self.expr))
+
+    @cached_property
+    def read_options(self) -> ReadOptions:
+        """How images and sounds are read that are given as paths."""
+        function_calls = calls(self.expr)
+        for_api = bool(function_calls) and not any(call._function.local for call in function_calls)
+        return ReadOptions(self.storage_options, for_api=for_api)
 
     @property
     def indexes(self) -> list[IndexSpec]:

@@ -45,15 +45,13 @@ from pxt_assets.compute.asking.progress import Progress
 from pxt_assets.compute.asking.run_state import RunState
 from pxt_assets.compute.dry_run import dry_run
 from pxt_assets.compute.partition.column import CellsFailedError, Column, Options, Outcome
-from pxt_assets.compute.partition.findings import FailedRow, Findings
+from pxt_assets.compute.partition.findings import Findings
 from pxt_assets.compute.partition.inputs import Inputs
 from pxt_assets.compute.partition.plan import Plan
 from pxt_assets.compute.run_partitions import Partition, RunCallbacks, RunEnd, compute_partitions
 from pxt_assets.errors import FatalApiError, PartitionError, RunError
-from pxt_assets.expressions.walk import calls
 from pxt_assets.index.embedding_indexes import EmbeddingIndexes
 from pxt_assets.index.lookup import with_stored_indexes
-from pxt_assets.values.media import ReadOptions
 
 T = TypeVar("T")
 Result = dg.MaterializeResult[Any] | dg.AssetCheckResult
@@ -193,7 +191,7 @@ class Materialization:
             name=spec.name,
             plan=self._plan,
             column_type=spec.column_type,
-            inputs=Inputs(rows, spec.row_key, self._plan.columns, self._read_options),
+            inputs=Inputs(rows, spec.row_key, self._plan.columns, spec.read_options),
             file=store.file(spec.key, partition),
             options=Options(
                 on_error=spec.on_error,
@@ -208,12 +206,6 @@ class Materialization:
             code_version=spec.code_version,
             file_metadata={"asset": spec.key.path, "partition": partition},
         )
-
-    @cached_property
-    def _read_options(self) -> ReadOptions:
-        function_calls = calls(self._spec.expr)
-        for_api = bool(function_calls) and not any(call._function.local for call in function_calls)
-        return ReadOptions(self._spec.storage_options, for_api=for_api)
 
     def _label(self, partition: Partition) -> str:
         return f"{self._spec.key.to_user_string()}{f'[{partition}]' if partition else ''}"
@@ -306,7 +298,7 @@ class Materialization:
         if self._config.limit is not None:
             return
         stored = self._findings
-        failed = {key: _findings_from_error(error) for key, error in self._cell_failures.items()}
+        failed = {key: error.findings for key, error in self._cell_failures.items()}
         if stored or failed:
             names = self._checks if stored else [name for name in self._checks if name == NO_FAILED_CELLS]
             yield from self._spec.checks.results(
@@ -352,8 +344,3 @@ class Materialization:
                 raise error
         except RunError as e:
             raise self._dagster_failure(e) from e
-
-
-def _findings_from_error(error: CellsFailedError) -> Findings:
-    failed = [FailedRow(key, one.errortype, one.message) for key, one in error.failures]
-    return Findings(rows=error.rows, errors=error.errors, failed=failed)

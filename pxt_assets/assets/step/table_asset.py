@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any, cast
+from typing import Any
 
 import dagster as dg
 from dagster._core.definitions.resource_requirement import ResourceRequirement
@@ -25,7 +25,7 @@ class TableAsset(dg.AssetsDefinition):
             super().__init__(**_with_input_type(attributes, dg.Nothing))
 
     @classmethod
-    def dagster_internal_init(cls, **attributes: Any) -> TableAsset:  # type: ignore[override]
+    def dagster_internal_init(cls, **attributes: Any) -> TableAsset:
         """What Dagster makes copies by, with other keys or attributes."""
         return cls(**attributes)
 
@@ -33,7 +33,7 @@ class TableAsset(dg.AssetsDefinition):
         """What Dagster requires, and the kinds of the resources."""
         yield from super().get_resource_requirements()
         (asset,) = self.node_keys_by_output_name.values()  # `keys` is empty where only checks are selected
-        yield from class_requirements(cast("dg.OpDefinition", self.op), asset.to_user_string())
+        yield from class_requirements(self.op, asset.to_user_string())
 
     def __call__(self, *args: Any, **values: Any) -> object:
         attributes = _with_input_type(dg.AssetsDefinition.get_attributes_dict(self), Any)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from pxt_assets.api.budget import Budget
 from pxt_assets.api.meter import Meter
-from pxt_assets.compute.partition.findings import Findings
+from pxt_assets.compute.partition.findings import FailedRow, Findings
 from pxt_assets.compute.partition.inputs import Inputs
 from pxt_assets.compute.partition.plan import Plan
 from pxt_assets.errors import CellError, PartitionError
@@ -131,6 +131,12 @@ class CellsFailedError(PartitionError):
         """Failed rows by error type."""
         self.rows = rows
         """How many rows the partition has."""
+
+    @property
+    def findings(self) -> Findings:
+        """What checks say of the partition."""
+        failed = [FailedRow(key, one.errortype, one.message) for key, one in self.failures]
+        return Findings(rows=self.rows, errors=self.errors, failed=failed)
 
 
 def cells_failed_error(

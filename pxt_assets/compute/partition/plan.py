@@ -9,7 +9,8 @@ from typing import Any
 
 from pxt_assets.api.request import ORDERED_ARGUMENTS, CellRequest, Endpoint, Request
 from pxt_assets.errors import CellError
-from pxt_assets.expressions.expr import Call, ColumnFunction, ColumnRef, Path, Shape, Step, follow_path
+from pxt_assets.expressions.expr import Call, ColumnFunction, ColumnRef, Path
+from pxt_assets.expressions.path_steps import Shape, Step, follow_path
 from pxt_assets.expressions.walk import calls, references
 from pxt_assets.local.local_call import leaf_form
 from pxt_assets.values.conversion import check_value
