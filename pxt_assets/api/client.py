@@ -207,9 +207,8 @@ class Client:
             failure = outcome
             meter.unsent_tasks.add(tracker.task)
             verdict = verdict_of(failure)
-            if settle(
-                permit, failure, verdict.kind, again_soon=(soon := tracker.may_be_sent_again_soon(failure))
-            ):
+            soon = tracker.may_be_sent_again_soon(failure)
+            if settle(permit, failure, verdict.kind, again_soon=soon):
                 self._note_server_alive()
             if verdict.kind is FailureKind.FATAL:
                 raise failure.fatal_error(self._api_url)
@@ -315,8 +314,8 @@ class Client:
             return await self._breaker.wait_turn()
         except OutageError as e:
             msg = (
-                f"the API at {self._api_url} {e}. Cells that are finished are kept; materialize again when it answers, to "
-                "go on with the rest. outage_timeout of the OpenAIResource says how long an outage is waited for."
+                f"the API at {self._api_url} {e}. Finished cells are kept; materialize again when it answers, to go on with "
+                "the rest. outage_timeout of the OpenAIResource says how long an outage is waited for."
             )
             raise RunError(msg) from e
 

@@ -1,7 +1,5 @@
 """The factory of embedding indexes: an index as a Dagster asset."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator, Sequence
 from typing import Any
 
