@@ -47,10 +47,10 @@ def read(
 @pytest.mark.parametrize(
     ("encoding", "content"),
     [
-        ("gzip", gzip.compress(BODY)),
-        ("GZIP", gzip.compress(BODY)),
-        ("x-gzip", gzip.compress(BODY)),
-        ("gzip", gzip.compress(BODY[:50]) + gzip.compress(BODY[50:])),
+        ("gzip", gzip.compress(BODY, mtime=0)),
+        ("GZIP", gzip.compress(BODY, mtime=0)),
+        ("x-gzip", gzip.compress(BODY, mtime=0)),
+        ("gzip", gzip.compress(BODY[:50], mtime=0) + gzip.compress(BODY[50:], mtime=0)),
         ("deflate", zlib.compress(BODY)),
         ("deflate", raw_deflate(BODY)),
         ("gzip", BODY),
@@ -71,7 +71,7 @@ def test_an_empty_answer_is_empty():
 
 @pytest.mark.parametrize("end", [1, 2, 9, 40, -9, -1])
 @pytest.mark.parametrize(
-    ("encoding", "content"), [("gzip", gzip.compress(BODY)), ("deflate", zlib.compress(BODY))]
+    ("encoding", "content"), [("gzip", gzip.compress(BODY, mtime=0)), ("deflate", zlib.compress(BODY))]
 )
 def test_a_cut_answer_is_no_answer(encoding, content, end):
     """The HTTP client would hand out what came until then as though it were all."""
@@ -81,7 +81,7 @@ def test_a_cut_answer_is_no_answer(encoding, content, end):
 
 def test_a_broken_answer_is_no_answer():
     """Its checksum tells."""
-    content = bytearray(gzip.compress(BODY))
+    content = bytearray(gzip.compress(BODY, mtime=0))
     content[-6] ^= 1
     with pytest.raises(httpx2.DecodingError, match="the answer's gzip is broken"):
         read(bytes(content), "gzip")
@@ -89,7 +89,7 @@ def test_a_broken_answer_is_no_answer():
 
 def test_of_an_error_that_is_cut_the_first_words_are_read():
     """Its status says what to do."""
-    assert BODY.startswith(read(gzip.compress(BODY)[:60], "gzip", status=500))
+    assert BODY.startswith(read(gzip.compress(BODY, mtime=0)[:60], "gzip", status=500))
 
 
 @pytest.mark.parametrize(("encoding", "package"), [("br", "brotli"), ("zstd", "zstandard")])
@@ -131,7 +131,7 @@ class TestRuns:
 
     def test_answers_that_are_always_cut_are_their_rows_errors(self, serve, store):
         """The message says what is wrong; the server was reached."""
-        server = serve(lambda _: Reply(gzip.compress(BODY)[:30], headers={"content-encoding": "gzip"}))
+        server = serve(lambda _: Reply(gzip.compress(BODY, mtime=0)[:30], headers={"content-encoding": "gzip"}))
         assets = table_of(lambda t: chat_completions(t.messages, model="m"), on_error="ignore")
         materialize(assets, store, resource_of(server, max_retries=1))
         assert (
