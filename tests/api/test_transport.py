@@ -7,6 +7,7 @@ import openai
 import pytest
 
 from pxt_assets import OpenAIResource
+from pxt_assets.api.http_client import http_client
 from pxt_assets.api.transport import Transport
 from pxt_assets.functions import chat_completions, image_edits, image_generations, speech, transcriptions
 from tests.pictures import mask, picture, sound
@@ -23,7 +24,7 @@ def post(resource: OpenAIResource, *requests: Any) -> list[Any]:
     """Sends the requests one after the other."""
 
     async def sent() -> list[Any]:
-        http = resource._http_client()
+        http = http_client(resource.timeout, resource.max_in_flight)
         api = resource._api_client(http)
         try:
             transport = Transport(api, http)
