@@ -277,14 +277,19 @@ class OpenAIResource(EnvironmentFields, dg.ConfigurableResource[Any]):
         """The simulator's options, with environment variables read. Raises RunError for one that is not set, or is wrong."""
         options = dict(self.simulator or {})
         label = "simulator of the OpenAIResource"
+        read = []
         for name, value in resolve_env_vars(options, label, RunError).items():
             if value is not options[name]:
+                read.append(name)
                 options[name] = value
                 with contextlib.suppress(TypeError, ValueError):  # what is no number is refused below
                     options[name] = json.loads(value)
         try:
             return SimulatorOptions(**options)
         except ValueError as e:
+            if read:  # what the environment holds is not shown
+                msg = f"{label}: what the environment holds for {', '.join(read)} is not allowed"
+                raise RunError(msg) from None
             msg = f"{label}: {e}"
             raise RunError(msg) from e
 

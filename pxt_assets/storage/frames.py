@@ -61,10 +61,12 @@ def _index_levels(frame: pd.DataFrame) -> list[pd.Index[Any]]:
 
 
 def _counts_rows(index: pd.Index[Any]) -> bool:
-    """Whether an index says nothing but the rows' positions: also what a slice leaves of a default one."""
-    import numpy as np
-    import pandas as pd
+    """Whether an index says nothing but the rows' positions.
 
-    if isinstance(index, pd.RangeIndex) or not len(index):
+    What a filter leaves of a default index is a range or not, depending on the rows that it keeps: neither counts.
+    """
+    import numpy as np
+
+    if not len(index):
         return True
     return index.dtype.kind in "iu" and bool(np.array_equal(np.asarray(index), np.arange(len(index))))

@@ -166,9 +166,16 @@ class ColumnStore(EnvironmentFields, dg.ConfigurableIOManager):
                 raise SourceError(msg)
         else:
             tables = obj if isinstance(obj, Mapping) and set(obj) == set(keys) else {keys[0]: obj}
-        stored = {key: self._store(asset, key, tables[key]) for key in keys}
         versioned = {}
-        for key, (file, rows, contents) in stored.items():
+        failures: list[SourceError] = []
+        for key in keys:
+            try:
+                file, rows, contents = self._store(asset, key, tables[key])
+            except SourceError as e:
+                if len(keys) == 1:
+                    raise
+                failures.append(e)  # each partition stands for itself
+                continue
             metadata = _file_metadata(file, rows, partitioned=key is not None)
             if key is None or len(keys) == 1:
                 context.add_output_metadata(metadata)
@@ -177,6 +184,10 @@ class ColumnStore(EnvironmentFields, dg.ConfigurableIOManager):
                 versioned[key] = metadata, dg.DataVersion(contents.hexdigest())
         if versioned and context._step_context is not None:  # outside of a run nothing is recorded
             record_partitions(context, versioned)
+        if failures:
+            failed = f"{len(failures)} of {len(keys)} partitions of {asset.to_user_string()} failed"
+            msg = f"{failures[0]}\n{failed}; stored: {len(versioned)}."
+            raise SourceError(msg) from failures[0]
 
     def _store(
         self, key: dg.AssetKey, partition_key: str | None, table: object

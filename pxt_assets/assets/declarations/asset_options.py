@@ -57,11 +57,14 @@ _CLASSES: Mapping[str, tuple[type | tuple[type, ...], str]] = {
 _LISTS = {"deps": "assets, keys or columns", "kinds": "texts", "owners": "texts"}
 
 
-def check_asset_options(options: Mapping[str, Any], where: str) -> None:
-    """Refuses unknown options, and values of another kind; the DefinitionError begins with `where`."""
+def check_asset_options(options: Mapping[str, Any], where: str, others: Iterable[str] = ()) -> None:
+    """Refuses unknown options, and values of another kind; the DefinitionError begins with `where`.
+
+    `others` are the options beside these, which the message names too.
+    """
     for name, value in options.items():
         if name not in AssetOptions.__annotations__:
-            raise unknown_option(where, name, value, AssetOptions.__annotations__)
+            raise unknown_option(where, name, value, [*others, *AssetOptions.__annotations__])
         if value is None:
             continue
         kind, allowed = _CLASSES.get(name, (object, ""))

@@ -31,6 +31,11 @@ from pxt_assets.values.types import Array, Image, String, type_name
 if TYPE_CHECKING:
     import pyarrow as pa
 
+_OWN_OPTIONS = (
+    *("embedding", "string_embed", "image_embed", "idx_name", "metric", "if_exists", "columns", "on_error"),
+    "max_cost_usd",
+)
+"""The options of indexes that other assets have not."""
 _OF_INDEX_ALONE = ("deps", "description", "freshness_policy", "kinds", "metadata")
 """The options that its vectors do not have, too."""
 
@@ -102,7 +107,7 @@ class TableIndexes:
         check_metric(metric, where)
         check_names(self._attributes.row_key, where)
         check_if_exists(if_exists, where)
-        check_asset_options(options, where)
+        check_asset_options(options, where, _OWN_OPTIONS)
         if name in self._indexes and if_exists == "ignore":
             return self._indexes[name]
         if name in self._indexes and if_exists == "error":

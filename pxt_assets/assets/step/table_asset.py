@@ -36,15 +36,21 @@ class TableAsset(dg.AssetsDefinition):
         yield from class_requirements(self.op, asset.to_user_string())
 
     def __call__(self, *args: Any, **values: Any) -> object:
+        """Computes the asset from `context` and its inputs, and gives the list of what its step yields.
+
+        The first is a MaterializeResult whose `value` is the rows. Raises DefinitionError for inputs that it has not.
+        """
         attributes = _with_input_type(dg.AssetsDefinition.get_attributes_dict(self), Any)
-        context, given = args[:1], args[1:]
-        names = attributes["node_def"].input_dict
-        if len(given) > len(names):
-            msg = f"{self.key.to_user_string()}: got {len(given)} inputs, allowed: {', '.join(names)}"
+        names = [*attributes["node_def"].input_dict]
+        context, given = args[:1], dict(zip(names, args[1:], strict=False)) | values
+        if len(args) - 1 > len(names) or given.keys() != set(names):
+            got = [*values] if len(args) < 2 else f"{len(args) - 1} by position and {[*values]}"
+            msg = f"{self.key.to_user_string()} is called with a context and the inputs {', '.join(names)}; got {got}"
             raise DefinitionError(msg)
         with disable_dagster_warnings():
             asset = dg.AssetsDefinition(**attributes)
-        return asset(*context, **dict(zip(names, given, strict=False)), **values)
+        called = asset(*context, **given)
+        return [*called] if isinstance(called, Iterator) else called
 
 
 def _with_input_type(attributes: dict[str, Any], input_type: Any) -> dict[str, Any]:

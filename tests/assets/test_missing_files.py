@@ -1,0 +1,49 @@
+"""Files of partitions of which some are missing."""
+
+from pathlib import Path
+
+import dagster as dg
+import pytest
+
+from pxt_assets import ColumnStore, Table
+from tests.runs import message
+
+DAYS = dg.StaticPartitionsDefinition(["a", "b", "c"])
+
+
+@pytest.fixture
+def files(tmp_path: Path) -> Table:
+    for key in ("a", "c"):
+        (tmp_path / f"{key}.csv").write_text(f"id,body\n1,{key}\n")
+    return Table.from_files("tickets", f"{tmp_path}/{{partition_key}}.csv", key="id", partitions_def=DAYS)
+
+
+def test_a_partition_whose_file_is_missing_fails_alone(store: ColumnStore, files: Table) -> None:
+    """The others are stored, and recorded with the data versions of their contents; the run says which one failed."""
+    with dg.DagsterInstance.ephemeral() as instance:
+        result = dg.materialize(
+            files.assets,
+            instance=instance,
+            resources={"columns": store},
+            tags={"dagster/asset_partition_range_start": "a", "dagster/asset_partition_range_end": "c"},
+            raise_on_error=False,
+        )
+        assert not result.success
+        recorded = [event.materialization for event in result.get_asset_materialization_events()]
+        assert instance.get_materialized_partitions(dg.AssetKey("tickets")) == {"a", "c"}
+    said = message(result)
+    assert "no file matches" in said
+    assert "b.csv" in said
+    assert "1 of 3 partitions of tickets failed; stored: 2." in said
+    assert [one.partition for one in recorded] == ["a", "c"]
+    assert len({one.tags["dagster/data_version"] for one in recorded}) == 2
+    for key in ("a", "c"):
+        assert store.file(dg.AssetKey("tickets"), key).rows().table(["body"])["body"].to_pylist() == [key]
+
+
+def test_a_lone_partition_whose_file_is_missing_says_just_that(store: ColumnStore, files: Table) -> None:
+    """There are no others to count."""
+    result = dg.materialize(
+        files.assets, resources={"columns": store}, partition_key="b", raise_on_error=False
+    )
+    assert "partitions of tickets failed" not in message(result)
