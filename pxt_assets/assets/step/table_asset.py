@@ -54,7 +54,13 @@ class TableAsset(dg.AssetsDefinition):
 
 
 def _with_input_type(attributes: dict[str, Any], input_type: Any) -> dict[str, Any]:
-    """The attributes of an asset, with inputs of that type."""
+    """The attributes of an asset, with inputs of that type.
+
+    An op whose inputs are of it stays the same object: copies of an asset are in one repository by its name.
+    """
     op: dg.OpDefinition = attributes["node_def"]
-    inputs = {name: dg.In(input_type) for name in op.input_dict}
+    as_type = dg.In(input_type)
+    if all(definition.dagster_type is as_type.dagster_type for definition in op.input_defs):
+        return attributes
+    inputs = dict.fromkeys(op.input_dict, as_type)
     return attributes | {"node_def": op.with_replaced_properties(op.name, ins=inputs)}
