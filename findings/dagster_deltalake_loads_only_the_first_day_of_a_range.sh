@@ -5,7 +5,7 @@
 # gets the rows of all these days, as it does from dagster-duckdb's IO managers, which share their base class.
 # What happens: it gets the rows of the first day, and nothing says that the others are left out. The partition filter is
 # made of the window's start alone: `day = start`. So a Delta table must be read day by day.
-# Source: dagster_deltalake/io_manager.py and handler.py (the filter of a time window, `_time_window_partition_dnf`).
+# Source: dagster_deltalake/handler.py (the filter of a time window, `_time_window_partition_dnf`).
 set -euo pipefail
 folder=$(mktemp -d)
 trap 'rm -rf "$folder"' EXIT
