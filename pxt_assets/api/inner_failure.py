@@ -67,7 +67,9 @@ _STATUS_OF_NAME: dict[str, int] = {
 """Statuses that names of errors stand for, in small letters without separators."""
 _MAIN_PARTS = ("choices", "output", "data", "results", "text")
 """Where answers hold their results."""
-_BROKEN_OFF = frozenset(
+_MESSAGES = ("message", "detail", "msg", "error_message", "error_msg", "status_msg")
+"""Where errors say what happened."""
+BROKEN_OFF = frozenset(
     {"error", "failed", "abort", "aborted", "cancelled", "canceled", "insufficient_system_resource"}
 )
 """What servers give as `finish_reason` of an answer that an error cut short."""
@@ -75,7 +77,7 @@ _BROKEN_OFF = frozenset(
 
 def is_broken_off(choice: Mapping[str, Any]) -> bool:
     """Whether an error cut this choice of an answer short."""
-    return str(choice.get("finish_reason")) in _BROKEN_OFF
+    return str(choice.get("finish_reason")) in BROKEN_OFF
 
 
 def failure_in(body: bytes, headers: Mapping[str, str], secrets: tuple[str, ...]) -> Failure | None:
@@ -136,12 +138,26 @@ def first_words(body: bytes, secrets: tuple[str, ...]) -> str | None:
     try:
         text = body.decode("utf-8-sig")
     except UnicodeDecodeError:
-        return None
+        if not body.lstrip().startswith(b"<"):
+            return None
+        text = body.decode("latin-1")  # a page of an old server, whatever charset it declares
     text = " ".join(text.split())
     if text[:1] == "{" or (text[:1] == "[" and not _is_blank(body)) or not text.isprintable():
         return None  # an object, whole or cut short; or bytes of something else
     text = redact(text, secrets)
     return text if len(text) <= _MAX_WORDS_LENGTH else f"{text[:_MAX_WORDS_LENGTH]}…"
+
+
+def quoted_object(body: bytes, secrets: tuple[str, ...]) -> str:
+    """The start of an answer that is a JSON object without results, as the end of a message; else nothing."""
+    try:
+        answer = json.loads(body)
+    except (ValueError, RecursionError):
+        return ""
+    if not isinstance(answer, Mapping) or has_results(answer):
+        return ""
+    text = redact(" ".join(body.decode("utf-8", "replace").split()), secrets)
+    return f"; it is {text[:_MAX_WORDS_LENGTH]}{'…' if len(text) > _MAX_WORDS_LENGTH else ''}"
 
 
 def _is_blank(body: bytes) -> bool:
@@ -167,13 +183,22 @@ def _errors_in(answer: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
         if isinstance(one, Mapping) and is_broken_off(one):
             reason = one["finish_reason"]
             yield {"code": reason, "message": f"the answer broke off with finish_reason {reason!r}"}
-    if not any(answer.get(name) for name in _MAIN_PARTS):
+    if not has_results(answer):
+        errors = answer.get("errors")
+        for one in (answer.get("base_resp"), *(errors if isinstance(errors, list) else [errors])):
+            if isinstance(one, Mapping):
+                yield one
         yield answer
+
+
+def has_results(answer: Mapping[str, Any]) -> bool:
+    """Whether an answer holds anything where answers hold their results."""
+    return any(answer.get(name) for name in _MAIN_PARTS)
 
 
 def _message_of(error: Mapping[str, Any]) -> str:
     """What an error says, with what its provider said, which gateways keep beside their own words."""
-    said = next((error[k] for k in ("message", "detail", "msg", "error_message") if error.get(k)), "")
+    said = next((error[name] for name in _MESSAGES if error.get(name)), "")
     text = said if isinstance(said, str) else json.dumps(said, ensure_ascii=False)
     metadata = error.get("metadata")
     raw = metadata.get("raw") if isinstance(metadata, Mapping) else None

@@ -7,7 +7,7 @@ from dataclasses import replace
 
 from pxt_assets.api.download import download_all
 from pxt_assets.api.failure import Failure
-from pxt_assets.api.inner_failure import failure_in, unreadable_answer
+from pxt_assets.api.inner_failure import failure_in, quoted_object, unreadable_answer
 from pxt_assets.api.request import ParsedAnswer, Request
 from pxt_assets.errors import CellError
 
@@ -24,11 +24,11 @@ def parse_answer(
         return request.endpoint.parse(body, request.body)
     except (ValueError, RecursionError, CellError) as e:  # any other error is a fault of this program
         failure = failure_in(body, headers, secrets) or unreadable_answer(body, path, headers, secrets)
+        if isinstance(e, CellError) and (failure is None or failure.name == "InvalidAnswer"):
+            raise  # the endpoint knows more of it
         if failure is not None:
             return failure
-        if isinstance(e, CellError):
-            raise
-        msg = f"{path} answered with something else than documented: {e}"
+        msg = f"{path} answered with something else than documented: {e}{quoted_object(body, secrets)}"
         raise CellError("InvalidAnswer", msg, headers.get("x-request-id"), divisible=True) from e
 
 

@@ -82,7 +82,12 @@ async def _compute(column: Column, run_state: RunState, on_admitted: Callable[[]
     assert column.column_type is not None
     async with hold_claim(column.file, column.run_id) as check_claim:
         await run_in_thread(_move_earlier_companions, column, check_claim)
-        journal = Journal(journal_folder(column.file), column.column_type, run_id=column.run_id)
+        journal = Journal(
+            journal_folder(column.file),
+            column.column_type,
+            endpoint=column.plan.endpoint,
+            run_id=column.run_id,
+        )
         try:
             stored = await _stored_if_unchanged(column, run_state.client, journal)
             if stored is not None:
@@ -154,7 +159,7 @@ async def _ask_and_commit(
 ) -> tuple[Assembly, CellRequester, FinishedCells]:
     assert column.column_type is not None
     options, client = column.options, run_state.client
-    earlier = partial(EarlierFile, column.file, column.name, column.column_type)
+    earlier = partial(EarlierFile, column.file, column.name, column.column_type, column.plan.endpoint)
     # under "abort" no error may be stored, so none is kept
     retry_errors = options.retry_errors or options.on_error == "abort"
     sidecar = Sidecar(sidecar_of(column.file)) if options.provenance else None

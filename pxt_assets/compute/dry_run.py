@@ -110,9 +110,10 @@ class _MissingCells:
             journal_folder(column.file),
             column.column_type,
             earlier=None if before is None else journal_folder(before),
+            endpoint=column.plan.endpoint,
         )
         try:
-            earlier = partial(EarlierFile, column.file, column.name, column.column_type)
+            earlier = partial(EarlierFile, column.file, column.name, column.column_type, column.plan.endpoint)
             retry_errors = column.options.retry_errors or column.options.on_error == "abort"
             cells = FinishedCells(earlier, journal, retry_errors=retry_errors)  # indexes the journal
         finally:

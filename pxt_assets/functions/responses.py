@@ -108,8 +108,10 @@ def _is_output_item(item: object) -> bool:
 
 
 def _unfinished_answer_error(answer: Mapping[str, Any]) -> CellError:
-    error = mapping_or_empty(answer.get("error"))
-    reason = error.get("message") or "cells hold whole answers, so leave out background=True"
+    given = answer.get("error")
+    error = mapping_or_empty(given)
+    reason = error.get("message") or (given if isinstance(given, str) else "")
+    reason = reason or "cells hold whole answers, so leave out background=True"
     return CellError(
         str(error.get("code") or "UnfinishedAnswer"), f"the answer's status is {answer['status']}: {reason}"
     )

@@ -66,6 +66,9 @@ def test_what_is_retried_elsewhere_is_retried(
         ({"choices": []}, "InvalidAnswer", "no `choices`"),
         ({"choices": [None]}, "InvalidAnswer", "something else than messages"),
         ({"choices": [{"message": None}]}, "InvalidAnswer", "something else than messages"),
+        ({"base_resp": {"status_code": 1004, "status_msg": "no login"}}, "InvalidAnswer", "no login"),
+        ({"success": False, "errors": [{"code": 7003, "message": "no route"}]}, "InvalidAnswer", "no route"),
+        ({"Response": {"Error": {"Text": "odd"}}}, "InvalidAnswer", 'it is {"Response": {"Error"'),
         (broken_off().body, "InvalidAnswer", "finish_reason 'error'"),
         (broken_off(error={"message": "no GPU", "code": 400}).body, "BadRequestError", "no GPU"),
     ],
@@ -125,10 +128,18 @@ def test_a_response_that_failed_for_the_server_is_asked_for_again(store: ColumnS
 
 
 @pytest.mark.parametrize("rows", [1, 300])
-@pytest.mark.parametrize("reply", [PAGE, Reply(b"unsupported model: foo")], ids=["page", "text"])
+@pytest.mark.parametrize(
+    ("reply", "words"),
+    [
+        (PAGE, "<title>Sign in</title> to go on"),
+        (Reply(b"unsupported model: foo"), "unsupported model: foo"),
+        (Reply("<html>Für Gäste gesperrt".encode("latin-1")), "<html>Für Gäste gesperrt"),
+    ],
+    ids=["page", "text", "latin-1"],
+)
 @pytest.mark.parametrize("kind", ["chat", "embeddings"])
 def test_a_server_of_pages_stops_the_run(
-    rows: int, reply: Reply, kind: str, store: ColumnStore, serve: Any
+    rows: int, reply: Reply, words: str, kind: str, store: ColumnStore, serve: Any
 ) -> None:
     """From the first answers on; its first words are quoted, and what to look at is said."""
     server = serve(lambda _: reply)
@@ -143,7 +154,7 @@ def test_a_server_of_pages_stops_the_run(
         )
     said = str(caught.value.description)
     assert f"the server at {server.base_url}" in said
-    assert ("<title>Sign in</title> to go on" if reply is PAGE else "unsupported model: foo") in said
+    assert words in said
     assert "Check base_url of the OpenAIResource" in said
     assert len(server.asked) <= 8
 

@@ -93,9 +93,9 @@ class TestBounds:
         outstanding: list[int] = []
         start = cell_requester.CellRequester._start
 
-        def noted(self: Any, *cell: Any) -> None:
+        def noted(self: Any, *cell: Any, **more: Any) -> None:
             outstanding.append(self._in_flight._bytes)
-            start(self, *cell)
+            start(self, *cell, **more)
 
         monkeypatch.setattr(cell_requester.CellRequester, "_start", noted)
         upstream, tbl = self.table([picture((i, 0, 0)) for i in range(12)])
@@ -110,9 +110,9 @@ class TestBounds:
         outstanding: list[int] = []
         start = cell_requester.CellRequester._start
 
-        def noted(self: Any, *cell: Any) -> None:
+        def noted(self: Any, *cell: Any, **more: Any) -> None:
             outstanding.append(self._in_flight._bytes)
-            start(self, *cell)
+            start(self, *cell, **more)
 
         monkeypatch.setattr(cell_requester.CellRequester, "_start", noted)
         upstream = rows_asset({"text": ["a", "b", "c"]})

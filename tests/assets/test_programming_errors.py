@@ -1,5 +1,6 @@
 """Faults of the program itself: they end a run with their traceback, and are never taken for errors of cells."""
 
+import base64
 import json
 from typing import Any
 
@@ -9,10 +10,11 @@ from pxt_assets import ColumnStore, OpenAIResource, Table
 from pxt_assets.compute.asking.cell_calls import CellCalls
 from pxt_assets.compute.asking.packing import Packer
 from pxt_assets.functions import chat, embeddings, image_generations, moderations, responses
-from pxt_assets.functions import embeddings as embed
 from pxt_assets.throttle import Limiter, Pool
+from tests.assets.captions import PNG
 from tests.runs import ask, message
 from tests.scripted_server import Asked, Reply, ScriptedServer, resource_of, vectors
+from tests.scripted_server import chat as scripted_chat
 from tests.tickets import Tickets
 
 ROWS = {i: f"row {i}" for i in range(6)}
@@ -150,7 +152,6 @@ WRONG: dict[str, list[Any]] = {
         {"data": []},
         {"data": [7]},
         {"data": [None]},
-        {"data": [{"embedding": [1.0]}]},
         {"data": [{"index": "0", "embedding": [1.0]}]},
         {"data": [{"index": 0}]},
         {"data": [{"index": 0, "embedding": None}]},
@@ -184,26 +185,35 @@ COLUMNS: dict[str, Any] = {
 }
 
 
+def good_answer(endpoint: str, asked: Asked) -> Reply:
+    match endpoint:
+        case "chat":
+            return scripted_chat(asked)
+        case "responses":
+            return Reply({"output": [], "status": "completed"})
+        case "embeddings":
+            return Reply({"data": [{"index": 0, "embedding": [1.0]}]})
+        case "moderations":
+            return Reply({"results": [{"flagged": False}]})
+        case _:
+            return Reply({"data": [{"b64_json": base64.b64encode(PNG).decode()}]})
+
+
 @pytest.mark.parametrize("endpoint", COLUMNS)
 def test_a_malformed_answer_is_its_rows_error(endpoint: str, store: ColumnStore, serve: Any) -> None:
-    """Whatever a server sends in place of an answer, no JSON, no fields, other types, is the error of its row."""
+    """Whatever a server that answers others sends in place of an answer, no JSON, no fields, other types, is its row's."""
     bodies = [*MALFORMED, *(json.dumps(body).encode() for body in WRONG[endpoint])]
 
     def script(asked: Asked) -> Reply:
         text = asked.text if endpoint != "embeddings" else asked.body["input"][0]
-        return Reply(bodies[int(text)])
+        return Reply(bodies[int(text)]) if text != "good" else good_answer(endpoint, asked)
 
-    one_a_request = pytest.MonkeyPatch()
-    one_a_request.setitem(vars(embed.endpoint), "max_cells", 1)
-    one_a_request.setitem(vars(embed.endpoint), "pack", lambda all_of_them: all_of_them[0])
     server = serve(script)
-    tickets = Tickets(store, resource_of(server, default_rpm=60_000))
-    rows = {i: str(i) for i in range(len(bodies))}
-    try:
-        tickets.run(rows, COLUMNS[endpoint], on_error="ignore")
-    finally:
-        one_a_request.undo()
+    tickets = Tickets(store, resource_of(server, default_rpm=60_000, max_batch=1))
+    rows = {-1: "good", **{i: str(i) for i in range(len(bodies))}}
+    tickets.run(rows, COLUMNS[endpoint], on_error="ignore")
     found = dict(zip(rows, tickets.table["c_errortype"].to_pylist(), strict=True))
+    assert found.pop(-1) is None
     assert {bodies[i][:80]: errortype for i, errortype in found.items() if errortype != "InvalidAnswer"} == {}
 
 

@@ -76,9 +76,14 @@ class TestUploads:
     @pytest.mark.parametrize("body", [b"", b'{"error": "no"}', b"<html>"])
     def test_speech_that_is_none_is_its_rows_error(self, store, server, openai, body):
         """Though its status is 200."""
-        server.script = lambda _: Reply(body, headers={"content-type": "audio/mpeg"})
-        upstream = rows_asset({"text": ["Hi"]})
+
+        def script(asked: Asked) -> Reply:
+            content = sound() if asked.text == "Hi" else body
+            return Reply(content, headers={"content-type": "audio/mpeg"})
+
+        server.script = script
+        upstream = rows_asset({"text": ["Hi", "Ho"]})
         tbl = Table(upstream)
         tbl.add_computed_column(c=speech(tbl.text, model="tts-1", voice="nova"), on_error="ignore")
         materialize([upstream, *tbl.assets], store, openai)
-        assert errors(store, "tickets/c") == ["InvalidAnswer"]
+        assert errors(store, "tickets/c") == [None, "InvalidAnswer"]

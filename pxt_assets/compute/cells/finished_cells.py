@@ -8,6 +8,7 @@ from contextlib import AbstractContextManager, nullcontext
 from typing import TYPE_CHECKING
 
 from pxt_assets.compute.cells.digest_index import DigestIndex, digests_of, lookup_batches, simulated_digests
+from pxt_assets.compute.cells.failed_answers import failed_rows
 from pxt_assets.compute.cells.gather import interleave_rows
 from pxt_assets.compute.cells.journal import Journal
 from pxt_assets.compute.cells.row_groups import RowGroups
@@ -21,16 +22,24 @@ if TYPE_CHECKING:
     import numpy.typing as npt
     import pyarrow as pa
 
+    from pxt_assets.api.request import Endpoint
     from pxt_assets.compute.cells.digest_index import Digests, Positions
 
 
 class EarlierFile:
-    """The column's stored file, as a source of cells by `_digest`."""
+    """The column's stored file, as a source of cells by `_digest`. With an `endpoint`, they are its answers."""
 
-    def __init__(self, file: ParquetFile, name: str, column_type: type[ColumnType]) -> None:
+    def __init__(
+        self,
+        file: ParquetFile,
+        name: str,
+        column_type: type[ColumnType],
+        endpoint: Endpoint | None = None,
+    ) -> None:
         file = file.reopened()
         self.simulated = False
         self._file = file
+        self._endpoint = endpoint
         self._columns = ["_digest", name, f"{name}_errortype", f"{name}_errormsg"]
         self._groups: RowGroups | None = None
         if file.exists() and _has_cell_columns(file.schema, self._columns, name, column_type):
@@ -41,7 +50,8 @@ class EarlierFile:
         """An index of its cells by row number; failed cells only if `errors`."""
         if self._groups is None:
             return DigestIndex()
-        return stored_cell_index(self._file, self._columns[2], errors=errors)
+        failed = failed_rows(self._file, self._columns[1], self._endpoint)
+        return stored_cell_index(self._file, self._columns[2], errors=errors, leave_out=failed)
 
     def failed(self) -> DigestIndex:
         """An index of its failed cells."""
@@ -62,9 +72,17 @@ class EarlierFile:
 
 
 def stored_cell_index(
-    file: ParquetFile, errortype: str, *, errors: bool, results: bool = True
+    file: ParquetFile,
+    errortype: str,
+    *,
+    errors: bool,
+    results: bool = True,
+    leave_out: npt.NDArray[np.int64] | None = None,
 ) -> DigestIndex:
-    """An index of the cells in a column's file, by row number: the failed ones, with an `errortype`, those with a result."""
+    """An index of the cells in a column's file, by row number: the failed ones, with an `errortype`, those with a result.
+
+    The rows `leave_out`, `int64[n]`, are not in it.
+    """
     import numpy as np
 
     index = DigestIndex()
@@ -74,6 +92,9 @@ def stored_cell_index(
         usable &= table[errortype].is_null().to_numpy()
     if not results:
         usable &= table[errortype].is_valid().to_numpy()
+    if leave_out is not None:
+        usable = usable.copy()
+        usable[leave_out] = False
     positions = np.flatnonzero(usable)
     index.add(digests_of(table["_digest"].take(positions)), positions)
     return index

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING
 
 from pxt_assets.compute.cells.cell import RESULT_COLUMNS, Cell, provenance_schema, table_of_cells
 from pxt_assets.compute.cells.digest_index import DigestIndex, digests_of
+from pxt_assets.compute.cells.failed_answers import failed_answers, is_marked, mark_checked
 from pxt_assets.compute.cells.segments import SUFFIX, Segments
 from pxt_assets.errors import RunError
 from pxt_assets.local.threads import run_in_thread
@@ -29,6 +30,8 @@ if TYPE_CHECKING:
     import numpy.typing as npt
     import pyarrow as pa
     from upath import UPath
+
+    from pxt_assets.api.request import Endpoint
 
 FLUSH_SECONDS = 1.0
 _SHORTEST_PAUSE = 0.05
@@ -59,7 +62,7 @@ class UnstorableError(RunError):
 class Journal:
     """The finished cells of one column and partition, in the folder `directory`; `run_id` marks what this run appends.
 
-    Those in the folder `earlier`, if there is one, are found too. `clock_ns` gives the wall-clock time in nanoseconds that orders segments.
+    Those in the folder `earlier`, if there is one, are found too. With an `endpoint`, they are its answers. `clock_ns` gives the wall-clock time in nanoseconds that orders segments.
     """
 
     def __init__(
@@ -68,6 +71,7 @@ class Journal:
         column_type: type[ColumnType],
         *,
         earlier: UPath | None = None,
+        endpoint: Endpoint | None = None,
         run_id: str | None = None,
         clock_ns: Callable[[], int] = time.time_ns,
     ) -> None:
@@ -77,6 +81,7 @@ class Journal:
         """Cells that failed in earlier attempts, once it is loaded."""
         self._segments = Segments(directory, earlier)
         self._type = Array if issubclass(column_type, Array) else column_type  # vectors of any length
+        self._endpoint = endpoint
         self._run_id = run_id
         self._clock_ns = clock_ns
         self._last_ns = 0
@@ -117,7 +122,7 @@ class Journal:
     def _write(self, cells: list[Cell]) -> None:
         name = self._new_name(SUFFIX)
         try:
-            table = table_of_cells(cells, self._type, self._run_id)
+            table = mark_checked(table_of_cells(cells, self._type, self._run_id))
         except Exception as e:  # one bad cell must not keep the others from being written
             if len(cells) == 1 and cells[0].provenance != Provenance():
                 self._write([replace(cells[0], provenance=Provenance())])
@@ -222,13 +227,16 @@ class Journal:
             self.simulated = self.simulated or bool(pc.any(segment["simulated"]).as_py())
             positions = np.arange(start, start + segment.num_rows, dtype=np.int64)
             digests = digests_of(segment["digest"])
-            has_result = segment["errortype"].is_null().to_numpy()
+            has_error = segment["errortype"].is_valid().to_numpy()
+            has_result = ~has_error
+            if self._endpoint is not None and not is_marked(segment.schema.metadata):
+                has_result &= ~failed_answers(segment["value"], self._endpoint)
             done.add(digests[has_result], positions[has_result])
             is_own = name in self._own_segments
             if errors or is_own:
-                failed.add(digests[~has_result], positions[~has_result])
+                failed.add(digests[has_error], positions[has_error])
             if not is_own:
-                self.earlier_failures.add(digests[~has_result], positions[~has_result])
+                self.earlier_failures.add(digests[has_error], positions[has_error])
             start += segment.num_rows
         return done, failed
 

@@ -67,6 +67,8 @@ class Plan:
         self.columns: list[ColumnRef] = references(expr)
         self.calls_functions = bool(calls(expr))
         """Whether the expression calls any function: if not, its cells are not worth journaling."""
+        self.endpoint = _endpoint_of(expr)
+        """Whose answers the cells are, None if they are something else."""
         self._type = column_type
         self._positions = {(ref._asset, ref._column): i for i, ref in enumerate(self.columns)}
         self._compiled = self._compile(expr, required=False)
@@ -128,6 +130,11 @@ class Plan:
             return ReadyCall(function.cell_request(values))
 
         return call
+
+
+def _endpoint_of(expr: object) -> Endpoint | None:
+    endpoint = getattr(expr._function, "endpoint", None) if isinstance(expr, Call) else None
+    return endpoint if isinstance(endpoint, Endpoint) else None
 
 
 def _compile_column(position: int, *, required: bool) -> RowFunction:

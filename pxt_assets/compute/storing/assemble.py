@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from pxt_assets.compute.cells.digest_index import NO_DIGEST
+from pxt_assets.compute.cells.failed_answers import ANSWERS_CHECKED
 from pxt_assets.compute.cells.finished_cells import FinishedCells
 from pxt_assets.compute.cells.gather import interleave_rows
 from pxt_assets.compute.cells.refused_rows import RefusedRows
@@ -221,6 +222,7 @@ def assemble(
             **column.file_metadata,
             "code_version": column.code_version,
             "simulated": simulated,
+            ANSWERS_CHECKED: True,
         }
         column.file.write(schema, batches, metadata, final_metadata)
     else:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from pxt_assets.compute.cells.digest_index import NO_DIGEST, digests_of, lookup_batches, simulated_digests
+from pxt_assets.compute.cells.failed_answers import failed_rows
 from pxt_assets.compute.partition.column import Column
 from pxt_assets.compute.partition.findings import findings_from_metadata
 from pxt_assets.compute.partition.input_digest import INPUT_DIGEST, InputDigest
@@ -26,7 +27,8 @@ def stored_if_unchanged(column: Column) -> Assembly | None:
     """The stored column, if it is made from just the rows that there are now; else None.
 
     Compares a digest of whole columns, which is many times as fast as the digests of all cells. Also None where this
-    cannot tell: if columns name files by their paths, and after errors, which may be tried again.
+    cannot tell: if columns name files by their paths, and after errors, which may be tried again; answers that earlier
+    versions took for results are such errors.
     """
     options, metadata = column.options, column.file.metadata if column.file.exists() else {}
     if (
@@ -42,7 +44,9 @@ def stored_if_unchanged(column: Column) -> Assembly | None:
     input_digest = InputDigest(column)
     for arrays, _ in column.inputs.arrays(_ROWS, column.total):
         input_digest.add(arrays)
-    return stored if input_digest.hexdigest() == metadata[INPUT_DIGEST] else None
+    if input_digest.hexdigest() != metadata[INPUT_DIGEST]:
+        return None
+    return None if len(failed_rows(column.file, column.name, column.plan.endpoint)) else stored
 
 
 def stored_if_same_digests(column: Column, digests: Digests) -> Assembly | None:
