@@ -42,10 +42,14 @@ class Event:
     generation: int
     at: float
     """Seconds on the run's clock."""
+    encoding: str | None = None
+    """Of the vectors that it asked for."""
+    is_final: bool = True
+    """Whether a refusal is the cell's own: of vectors it may be of their encoding, until the model has answered."""
 
     @property
     def cells(self) -> list[Cell]:
-        """The cells that it finished."""
+        """The cells that it finished, if it is final."""
         if self.fate == "answered":
             return [Cell(q, Result(self.generation, self.request_id)) for q in self.questions]
         if self.fate == "refused":
@@ -91,6 +95,20 @@ class Api:
         self.requests = 0
         self.dies_at = dies_at
 
+    @property
+    def finished(self) -> list[Cell]:
+        """The cells that this run finished: after a refusal another encoding may be tried, whose answer counts."""
+        cells: dict[Question, Cell] = {}
+        ended = [(cell, event.encoding) for event in self.events for cell in event.cells]
+        assert len({(cell.question, encoding) for cell, encoding in ended}) == len(ended), (
+            "nothing is answered twice"
+        )
+        for cell, _ in ended:
+            earlier = cells.get(cell.question, cell)
+            assert earlier is cell or earlier.result.errortype, "what is answered is not asked again"
+            cells[cell.question] = earlier if cell.result.errortype else cell
+        return list(cells.values())
+
     async def post(self, request: Request) -> httpx2.Response:
         self._disk.check()
         questions = questions_of(request)
@@ -105,7 +123,13 @@ class Api:
         fate = self._fate(questions)
         self._met.update(questions)
         at = asyncio.get_running_loop().time()
-        self.events.append(Event(questions, fate, request_id, self.generation, at))
+        encoding = request.body.get("encoding_format")
+        is_final = encoding != "base64" or any(
+            event.fate == "answered" and event.questions[0][:2] == questions[0][:2] for event in self.events
+        )
+        self.events.append(
+            Event(questions, fate, request_id, self.generation, at, encoding, is_final or fate == "answered")
+        )
         return self._reply(questions, fate, request_id)
 
     def vector(self, question: Question, generation: int) -> list[float]:
