@@ -24,6 +24,11 @@ def called_by_dagster(depth: int, *, through_abc: bool = True) -> bool:
     return module.startswith(_ASKING) and not module.startswith(_SCANNING)
 
 
+def called_by_scan(depth: int) -> bool:
+    """Whether the caller, `depth` calls above the one that asks, looks for assets among all that a module holds."""
+    return _module(depth + 2).startswith(_SCANNING)
+
+
 def _module(depth: int) -> str:
     return str(sys._getframe(depth).f_globals.get("__name__", ""))
 

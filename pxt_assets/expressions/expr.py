@@ -75,7 +75,8 @@ class Expr:
         return type(self)
 
     def _asset_argument_error(self) -> DefinitionError:
-        asset = getattr(self, "_asset", None) if type(self) is ColumnRef else None
+        base = getattr(self, "_base", self)  # of a path
+        asset = getattr(base, "_asset", None) if type(base) is ColumnRef else None
         return asset_argument_error(self, None if asset is None else [*asset.path])
 
     def _refuse(self, what: str, instead: str) -> NoReturn:
@@ -99,6 +100,11 @@ class Expr:
         self._refuse("cannot be compared", "use a computed column of its own")
 
     __hash__ = object.__hash__
+
+    def __deepcopy__(
+        self, memo: object
+    ) -> Expr:  # nothing of it changes; and it holds assets, which cannot be copied
+        return self
 
     def __len__(self) -> NoReturn:
         self._refuse("has no length", "use a computed column of its own")

@@ -89,8 +89,11 @@ def test_an_upstream_column_is_held_by_the_upstream_asset(tbl: Table) -> None:
 
 
 def test_a_path_is_no_asset_either(tbl: Table) -> None:
-    """What is given is named."""
-    with pytest.raises(DefinitionError, match=r"tickets\.response\.choices\[0\] is .* no asset"):
+    """What is given is named, and the asset that it is a part of."""
+    told = (
+        r"tickets\.response\.choices\[0\] is .* no asset; .* write dg\.AssetKey\(\['tickets', 'response'\]\)"
+    )
+    with pytest.raises(DefinitionError, match=told):
         dg.AssetDep(tbl.response.choices[0])  # type: ignore[arg-type]
 
 
@@ -107,3 +110,15 @@ def test_elsewhere_a_column_has_the_type_that_it_has(tbl: Table) -> None:
     assert isinstance(body, body.__class__)
     assert repr(copy.deepcopy(body)) == repr(pickle.loads(pickle.dumps(body))) == "tickets.body"
     assert repr(pickle.loads(pickle.dumps(Table("tickets")))) == "Table('tickets')"
+
+
+def test_a_table_is_a_list_to_no_one_but_dagster(tbl: Table) -> None:
+    """Code that treats lists alike, such as `dataclasses.asdict` and printers, takes it for what it is."""
+    assert isinstance(tbl, Table)
+    assert not isinstance(tbl, list)
+
+
+def test_a_column_is_copied_with_what_holds_it(tbl: Table) -> None:
+    """As `dataclasses.asdict` and pydantic do; it never changes, and its assets cannot be copied."""
+    held = {"column": tbl.response.choices[0]}
+    assert repr(copy.deepcopy(held)) == repr(held)

@@ -26,8 +26,12 @@ def only_column(columns: Mapping[str, Any], where: str) -> tuple[str, Any]:
     for name, value in others.items():
         if len(others) < len(columns) or (len(columns) == 1 and is_like_option(name)):
             raise unknown_option(where, name, value, ASSET_OPTIONS)
+    if not columns:
+        options = ", ".join(sorted(ASSET_OPTIONS))
+        msg = f"{where}: got no column; add one a call, name=expression, under a name that is no option's ({options})"
+        raise DefinitionError(msg)
     if len(columns) != 1:
-        msg = f"{where}: got the columns {', '.join(columns) or 'none'}; add exactly one a call: name=expression"
+        msg = f"{where}: got the columns {', '.join(columns)}; add exactly one a call: name=expression"
         raise DefinitionError(msg)
     ((name, expr),) = columns.items()
     return name, expr
