@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import inspect
 import json
 import keyword
+import sys
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
@@ -17,6 +19,11 @@ from pxt_assets.errors import DefinitionError, RunError, did_you_mean
 
 RESOURCES_TAG = "pxt_assets/resources"
 """Op tag of a table's asset: the names of ResourceKeys by the keys that stand for them, as JSON."""
+
+_UNKNOWN = object()
+_HARDCODING = ("hardcoded_resource.<locals>.<lambda>", "hardcoded_io_manager.<locals>.<lambda>")
+"""The functions of resources that Dagster makes of plain objects."""
+_TO_MEMORY = "materialize_to_memory"
 
 R = TypeVar("R")
 
@@ -121,13 +128,39 @@ def _known_to_give_another(definition: dg.ResourceDefinition, wanted: type) -> s
     """What a resource gives to assets, as text, if that is known and cannot be `wanted`."""
     declared = getattr(definition, "configurable_resource_cls", None)
     if declared is None:
-        if definition is mem_io_manager or not definition._is_dagster_maintained():
-            return None
-        return "a resource of Dagster's own"
+        value = _hardcoded(definition)
+        if definition is mem_io_manager or isinstance(value, dg.InMemoryIOManager):
+            return (
+                None
+                if _is_run_in_memory()
+                else f"memory, which lasts as long as its process ({_TO_MEMORY} does so in tests)"
+            )
+        if value is not _UNKNOWN:
+            return None if isinstance(value, wanted) else _class_text(type(value))
+        return "a resource of Dagster's own" if definition._is_dagster_maintained() else None
     given = _given_class(declared)
     if given is None or issubclass(given, wanted) or issubclass(wanted, given):
         return None
     return _class_text(declared)
+
+
+def _hardcoded(definition: dg.ResourceDefinition) -> object:
+    """The object that was given as the resource; `_UNKNOWN` for a resource that is made in the run."""
+    make = definition.resource_fn
+    code = getattr(make, "__code__", None)
+    if code is None or not str(code.co_qualname).endswith(_HARDCODING):
+        return _UNKNOWN
+    return inspect.getclosurevars(make).nonlocals.get("value", _UNKNOWN)
+
+
+def _is_run_in_memory() -> bool:
+    """Whether Dagster is making the run of a `materialize_to_memory`, which puts memory in place of all stores."""
+    frame = sys._getframe()
+    while frame.f_back is not None:
+        frame = frame.f_back
+        if frame.f_code.co_name == _TO_MEMORY and frame.f_globals["__name__"].startswith("dagster."):
+            return True
+    return False
 
 
 def _given_class(declared: type) -> type | None:
