@@ -43,17 +43,19 @@ def as_earlier(tickets: Tickets, changed: Mapping[int, Any]) -> None:
 
 
 def journal_as_earlier(tickets: Tickets, answer: Any) -> None:
-    """Makes the only segment of the journal one of an earlier version, with another answer in all its cells."""
-    (path,) = Path(journal_folder(tickets.store.file(KEY)).path).glob("*.arrow")
-    with pa.OSFile(str(path)) as source:
-        table = pa.ipc.open_file(source).read_all()
-    assert table.schema.metadata
-    cells = table["value"].to_pylist()
-    values = answers(cells, {i: answer for i, value in enumerate(cells) if value is not None})
-    table = table.set_column(table.schema.get_field_index("value"), "value", values)
-    table = table.replace_schema_metadata(None)
-    with pa.OSFile(str(path), "wb") as sink, pa.ipc.new_file(sink, table.schema) as writer:
-        writer.write_table(table)
+    """Makes the journal's segments those of an earlier version, with another answer in all their cells."""
+    paths = list(Path(journal_folder(tickets.store.file(KEY)).path).glob("*.arrow"))
+    assert paths
+    for path in paths:
+        with pa.OSFile(str(path)) as source:
+            table = pa.ipc.open_file(source).read_all()
+        assert table.schema.metadata
+        cells = table["value"].to_pylist()
+        values = answers(cells, {i: answer for i, value in enumerate(cells) if value is not None})
+        table = table.set_column(table.schema.get_field_index("value"), "value", values)
+        table = table.replace_schema_metadata(None)
+        with pa.OSFile(str(path), "wb") as sink, pa.ipc.new_file(sink, table.schema) as writer:
+            writer.write_table(table)
 
 
 @pytest.mark.parametrize(
