@@ -77,7 +77,7 @@ BROKEN_OFF = frozenset(
 
 def is_broken_off(choice: Mapping[str, Any]) -> bool:
     """Whether an error cut this choice of an answer short."""
-    return str(choice.get("finish_reason")) in BROKEN_OFF
+    return str(choice.get("finish_reason")) in BROKEN_OFF or bool(choice.get("error"))
 
 
 def failure_in(body: bytes, headers: Mapping[str, str], secrets: tuple[str, ...]) -> Failure | None:
@@ -181,7 +181,7 @@ def _errors_in(answer: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
             yield {**answer, "message": error}
     for one in choices if isinstance(choices, list) else ():
         if isinstance(one, Mapping) and is_broken_off(one):
-            reason = one["finish_reason"]
+            reason = one.get("finish_reason")
             yield {"code": reason, "message": f"the answer broke off with finish_reason {reason!r}"}
     if not has_results(answer):
         errors = answer.get("errors")

@@ -79,9 +79,16 @@ def _parse(body: bytes, _request: Mapping[str, Any]) -> ParsedAnswer:
             msg = "the answer's `choices` hold something else than messages"
             raise ValueError(msg)
         if is_broken_off(choice):
-            msg = f"the answer broke off with finish_reason {choice['finish_reason']!r}"
+            msg = f"the answer broke off with finish_reason {choice.get('finish_reason')!r}"
             raise ValueError(msg)
+    if answer.get("error") and not any(_says_something(choice["message"]) for choice in choices):
+        msg = "the answer holds an error in place of a text"
+        raise ValueError(msg)
     return ParsedAnswer([answer], usage_of(answer), model_of(answer))
+
+
+def _says_something(message: Mapping[str, Any]) -> bool:
+    return any(message.get(name) for name in ("content", "tool_calls", "refusal", "audio", "function_call"))
 
 
 def _size(body: Mapping[str, Any]) -> RequestSize:

@@ -91,6 +91,9 @@ def _parse(body: bytes, _request: Mapping[str, Any]) -> ParsedAnswer:
         raise ValueError(msg)
     if answer.get("status") not in (None, "completed", "incomplete"):
         raise _unfinished_answer_error(answer)
+    if answer.get("error") and not answer["output"]:
+        msg = "the answer holds an error in place of an output"
+        raise ValueError(msg)
     answer["output_text"] = "".join(p["text"] or "" for p in _message_parts(answer, "output_text"))
     return ParsedAnswer([answer], usage_of(answer), model_of(answer))
 

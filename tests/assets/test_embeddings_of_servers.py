@@ -36,6 +36,16 @@ def test_how_many_texts_a_server_takes_is_learned_once(
     assert cap == 1_000 or max(sizes[-100:]) == cap
 
 
+@pytest.mark.parametrize("cap", [1, 2, 3, 5])
+def test_a_small_number_is_learned_as_soon(cap: int, store: ColumnStore, serve: Any) -> None:
+    """Halves of an odd number differ by one, so that the smaller alone may be taken."""
+    sizes: list[int] = []
+    rows = {i: f"row {i}" for i in range(60)}
+    run(store, resource_of(serve(capped(cap, 400, sizes))), rows, embed)
+    assert sum(size > cap for size in sizes) <= 8
+    assert len(sizes) <= 60 / cap + 16
+
+
 def test_the_number_of_texts_can_be_set(store: ColumnStore, serve: Any) -> None:
     """No request carries more."""
     sizes: list[int] = []

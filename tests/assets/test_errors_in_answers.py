@@ -71,6 +71,13 @@ def test_what_is_retried_elsewhere_is_retried(
         ({"Response": {"Error": {"Text": "odd"}}}, "InvalidAnswer", 'it is {"Response": {"Error"'),
         (broken_off().body, "InvalidAnswer", "finish_reason 'error'"),
         (broken_off(error={"message": "no GPU", "code": 400}).body, "BadRequestError", "no GPU"),
+        (broken_off(finish_reason="stop", error={"message": "no GPU"}).body, "InvalidAnswer", "no GPU"),
+        (broken_off(finish_reason=None, error="no GPU").body, "InvalidAnswer", "no GPU"),
+        (
+            {**broken_off(finish_reason="stop").body, "error": {"message": "no GPU", "code": 400}},
+            "BadRequestError",
+            "no GPU",
+        ),
     ],
     ids=repr,
 )
@@ -86,6 +93,15 @@ def test_another_error_is_the_rows(
     server.script = chat
     run(store, resource_of(server), {1: "a", 2: "bad"}, on_error="ignore")
     assert errors(store)[1] == (None, None)
+
+
+def test_an_error_beside_a_text_is_no_reason_to_lose_it(store: ColumnStore, serve: Any) -> None:
+    """It is paid for; an empty text of its own accord is an answer too."""
+    server = serve(
+        lambda asked: chat(asked, asked.text.strip(), error={"message": "w"} if asked.text else None)
+    )
+    run(store, resource_of(server), {1: "a", 2: ""}, on_error="ignore")
+    assert errors(store) == [(None, None)] * 2
 
 
 def test_a_spent_quota_inside_an_answer_stops_the_run(store: ColumnStore, serve: Any) -> None:
@@ -105,9 +121,10 @@ def test_a_spent_quota_inside_an_answer_stops_the_run(store: ColumnStore, serve:
         (lambda t: embeddings(t.body, model="m"), {"data": None}),
         (lambda t: embeddings(t.body, model="m"), {"data": []}),
         (lambda t: responses(t.body, model="m"), {"output": [], "status": "cancelled"}),
+        (lambda t: responses(t.body, model="m"), {"output": [], "error": {"message": "x"}}),
         (lambda t: responses(t.body, model="m"), {"status": "failed", "error": {"message": "x"}}),
     ],
-    ids=["no results", "null result", "null data", "no data", "cancelled", "failed"],
+    ids=["no results", "null result", "null data", "no data", "cancelled", "error", "failed"],
 )
 def test_an_answer_without_its_main_part_is_no_answer(
     column: Any, body: Any, store: ColumnStore, serve: Any

@@ -64,9 +64,15 @@ async def _divide_beside(
     """Goes on after the left half of a refused part was answered, and `right` was not sent yet."""
     if len(part) <= size.answered:  # so many are taken: some of the others is at fault
         return [*_divided(right), *rest]
-    if await try_cells(right) is not None:
-        return [*(halves(right) if len(right) > 1 else ()), *rest]
-    size.note_refused(len(part))
+    if await try_cells(right) is None:
+        size.note_refused(len(part))
+    elif len(right) == 1:
+        return rest
+    else:  # the larger half of an odd number may be too large by one
+        failed = [half for half in halves(right) if await try_cells(half) is not None]
+        if failed or len(right) <= size.answered:
+            return [*(piece for half in failed if len(half) > 1 for piece in halves(half)), *rest]
+        size.note_refused(len(right))
     return await _search_limit([cell for other in rest for cell in other], size, try_cells)
 
 

@@ -5,6 +5,7 @@ A file or a segment that was written since says so (`ANSWERS_CHECKED`), so only 
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
@@ -23,11 +24,19 @@ if TYPE_CHECKING:
 ANSWERS_CHECKED = "answers_checked"
 """In the metadata of what holds no failed answers."""
 _ROWS = 8_192
-_EMPTY = ('"choices":[]', '"choices":[null', '"message":null', '"results":[]', '"results":[null')
+_TELLING = (
+    '"error":{',
+    '"error":"',
+    '"choices":[]',
+    '"choices":[null',
+    '"message":null',
+    '"results":[]',
+    '"results":[null',
+)
 _SUSPECT = "|".join(
     [
         f'"finish_reason":"(?:{"|".join(sorted(BROKEN_OFF))})"',
-        *(e.replace("[", r"\[").replace("]", r"\]") for e in _EMPTY),
+        *(re.escape(text) for text in _TELLING),
     ]
 )
 """What a failed answer holds, in the compact JSON that is stored. Others may hold it too, so the endpoint decides."""
