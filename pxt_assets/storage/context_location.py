@@ -43,10 +43,10 @@ def partition_keys_of(context: Context) -> list[str | None]:
         return [None]
     if isinstance(context, dg.OutputContext):
         return [*context.asset_partition_keys]
-    partitions_def = context.asset_partitions_def
+    partitions_def = context._asset_partitions_def  # None where a test gives a partition key alone
     with partition_loading_context(dynamic_partitions_store=context._instance):
         keys = context.asset_partition_keys
-        if len(keys) < 2 or isinstance(partitions_def, dg.TimeWindowPartitionsDefinition):
+        if len(keys) < 2 or isinstance(partitions_def, dg.TimeWindowPartitionsDefinition | None):
             return [*keys]
         order: dict[str | None, int] = {key: i for i, key in enumerate(partitions_def.get_partition_keys())}
     return sorted(keys, key=lambda key: order.get(key, len(order)))

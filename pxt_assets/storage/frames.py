@@ -61,10 +61,13 @@ def _index_levels(frame: pd.DataFrame) -> list[pd.Index[Any]]:
 
 
 def _counts_rows(index: pd.Index[Any]) -> bool:
-    """Whether an index says nothing but the rows' positions: also what a slice leaves of a default one."""
-    import numpy as np
-    import pandas as pd
+    """Whether an index says nothing but the rows' positions, as the default one does.
 
-    if isinstance(index, pd.RangeIndex) or not len(index):
-        return True
-    return index.dtype.kind in "iu" and bool(np.array_equal(np.asarray(index), np.arange(len(index))))
+    What a filter or a slice leaves of that tells which rows they were. That it is sometimes a range again depends on
+    the rows, so it makes no difference.
+    """
+    import numpy as np
+
+    return not len(index) or (
+        index.dtype.kind in "iu" and bool(np.array_equal(np.asarray(index), np.arange(len(index))))
+    )

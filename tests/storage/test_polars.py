@@ -35,11 +35,11 @@ SERIES = {
 }
 
 
-def store(folder: Path, *parts: object) -> list[object]:
+def store(folder: Path, *parts: object) -> dict[str, object]:
     store = ColumnStore(base_path=str(folder))
     for i, part in enumerate(parts):
         store._store(KEY, f"{i}", part)
-    return [store.file(KEY, f"{i}") for i in range(len(parts))]
+    return {f"{i}": store.file(KEY, f"{i}") for i in range(len(parts))}
 
 
 @pytest.mark.parametrize("series", SERIES.values(), ids=SERIES)
@@ -47,8 +47,8 @@ def test_every_type_of_polars(tmp_path: Path, series: pl.Series):
     """Comes back as it went in, also of several partitions, and as a DataFrame of pandas."""
     frame = pl.DataFrame({"id": [1, 2, 3], "c": series})
     files = store(tmp_path, frame, frame[1:])
-    assert to_python(load_as(pa.Table, files)["c"]) == [*series.to_list(), *series[1:].to_list()]
-    assert len(load_as(pd.DataFrame, files)) == 5
+    assert to_python(load_as(pa.Table, files, "a")["c"]) == [*series.to_list(), *series[1:].to_list()]
+    assert len(load_as(pd.DataFrame, files, "a")) == 5
 
 
 def test_categories_of_other_partitions_are_others(tmp_path: Path):
@@ -57,7 +57,7 @@ def test_categories_of_other_partitions_are_others(tmp_path: Path):
         pl.DataFrame({"c": pl.Series(names, dtype=pl.Categorical)}) for names in (["a", "b"], ["c", "a"])
     ]
     files = store(tmp_path, *frames, pl.DataFrame({"c": ["d"]}))
-    assert load_as(pa.Table, files)["c"].to_pylist() == ["a", "b", "c", "a", "d"]
+    assert load_as(pa.Table, files, "a")["c"].to_pylist() == ["a", "b", "c", "a", "d"]
 
 
 def test_objects_are_values_and_not_places_in_memory(tmp_path: Path):
@@ -66,7 +66,7 @@ def test_objects_are_values_and_not_places_in_memory(tmp_path: Path):
     with pytest.raises(SourceError, match=r"tickets\[0\]: column 'c' holds int and str"):
         store(tmp_path, frame)
     files = store(tmp_path, pl.DataFrame({"id": SERIES["objects"], "n": [1, 2, 3]}))
-    assert load_as(pa.Table, files).column_names == ["id", "n"]
+    assert load_as(pa.Table, files, "a").column_names == ["id", "n"]
 
 
 def test_what_arrow_lacks_is_refused_by_name(tmp_path: Path):
@@ -84,8 +84,8 @@ def test_types_of_duckdb(tmp_path: Path, lossless: bool):
     database.execute(f"SET arrow_lossless_conversion = {lossless}")
     query = f"SELECT 'good'::mood AS mood, ['bad'::mood] AS moods, '{ID}'::UUID AS id, true AS ok, {{'a': 1}} AS s"
     files = store(tmp_path, database.sql(query))
-    files += store(tmp_path / "read", database.sql(query).to_arrow_reader())
-    loaded = load_as(pa.Table, files)
+    read = store(tmp_path / "read", database.sql(query).to_arrow_reader())
+    loaded = load_as(pa.Table, {**files, "read": read["0"]}, "a")
     assert [str(value) for value in loaded["id"].to_pylist()] == [str(ID)] * 2
     assert (
         loaded.drop_columns("id").to_pylist()
