@@ -7,6 +7,7 @@ from typing import Any
 
 import dagster as dg
 from dagster._core.definitions.resource_requirement import ResourceRequirement
+from dagster._core.types.dagster_type import resolve_dagster_type
 from dagster._utils.warnings import disable_dagster_warnings
 
 from pxt_assets.assets.step.resource_keys import class_requirements
@@ -48,7 +49,13 @@ class TableAsset(dg.AssetsDefinition):
 
 
 def _with_input_type(attributes: dict[str, Any], input_type: Any) -> dict[str, Any]:
-    """The attributes of an asset, with inputs of that type."""
+    """The attributes of an asset, with inputs of that type.
+
+    An op that has them stays the same: Dagster refuses two of one name, of an asset and of a copy that selects its checks.
+    """
     op: dg.OpDefinition = attributes["node_def"]
+    wanted = resolve_dagster_type(input_type)
+    if all(given.dagster_type == wanted for given in op.ins.values()):
+        return attributes
     inputs = {name: dg.In(input_type) for name in op.input_dict}
     return attributes | {"node_def": op.with_replaced_properties(op.name, ins=inputs)}
