@@ -93,3 +93,25 @@ def test_types_of_duckdb(tmp_path: Path, lossless: bool):
     )
     with pytest.raises(SourceError, match="the column 'span' is month_day_nano_interval, and Parquet has no"):
         store(tmp_path, database.sql("SELECT INTERVAL 1 DAY AS span"))
+
+
+@pytest.mark.parametrize("kind", [pl.DataFrame, pl.LazyFrame], ids=["eager", "lazy"])
+def test_enums_of_partitions_that_have_other_values(tmp_path: Path, kind: type):
+    """Their values are kept, also in lists and objects; the type of all is an Enum only where all have the same one."""
+    both = pl.Enum(["a", "b"])
+
+    def frame(day: str) -> pl.DataFrame:
+        own = pl.Series([day], dtype=pl.Enum([day, "z"]))
+        inside = pl.DataFrame({"own": own})
+        return inside.with_columns(
+            pl.Series("both", [day], dtype=both), list=pl.concat_list("own"), struct=pl.struct("own")
+        )
+
+    loaded = load_as(kind, store(tmp_path, frame("a"), frame("b"), frame("a")), "a").lazy().collect()
+    assert loaded["own"].cast(pl.String).to_list() == ["a", "b", "a"]
+    assert loaded["list"].to_list() == [["a"], ["b"], ["a"]]
+    assert loaded["struct"].to_list() == [{"own": "a"}, {"own": "b"}, {"own": "a"}]
+    assert loaded.schema["both"] == both
+    mixed = pl.DataFrame({"own": ["text"]})
+    loaded = load_as(kind, store(tmp_path / "mixed", frame("a").select("own"), mixed), "a").lazy().collect()
+    assert loaded["own"].cast(pl.String).to_list() == ["a", "text"]
