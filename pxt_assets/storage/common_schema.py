@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from pxt_assets.errors import SourceError
+from pxt_assets.storage.agreed_metadata import agreed_field, with_metadata_of
 from pxt_assets.storage.common_type import cast_to, common_type
 from pxt_assets.values.plain_types import plain_schema
 from pxt_assets.values.types import is_json
@@ -42,7 +43,7 @@ class CommonSchema:
         import pyarrow as pa
 
         if batch.schema.equals(wanted):
-            return batch
+            return with_metadata_of(batch, wanted)
         arrays = []
         for field in wanted:
             if field.name not in batch.schema.names:
@@ -58,7 +59,8 @@ class CommonSchema:
                     f"({e}); give it one type upstream and materialize those partitions again"
                 )
                 raise SourceError(msg) from e
-        return pa.RecordBatch.from_arrays(arrays, schema=wanted)
+        names = [*wanted.names]
+        return with_metadata_of(pa.RecordBatch.from_arrays(arrays, names), wanted)
 
     def types_text(self, name: str, schemas: Sequence[pa.Schema]) -> str:
         """Which partitions have which type of a column: `int64 in A, string in B`."""
@@ -81,7 +83,12 @@ def common_schema(schemas: Sequence[pa.Schema], labels: Sequence[str]) -> Common
         return CommonSchema(pa.schema([]), labels, {})
     first = schemas[0]
     if all(other.equals(first) for other in schemas[1:]) and plain_schema(first).equals(first):
-        return CommonSchema(first, labels, _repeated_names(schemas, labels))
+        agreed = [
+            agreed_field(first.field(i), [schema.field(i) for schema in schemas]) for i in range(len(first))
+        ]
+        return CommonSchema(
+            pa.schema(agreed, metadata=first.metadata), labels, _repeated_names(schemas, labels)
+        )
     conflicts = _repeated_names(schemas, labels)
     fields = []
     for name in dict.fromkeys(name for schema in schemas for name in schema.names):
@@ -90,8 +97,7 @@ def common_schema(schemas: Sequence[pa.Schema], labels: Sequence[str]) -> Common
         if common is None:
             conflicts.setdefault(name, _types_text(name, schemas, labels))
             common = given[0].type
-        metadata = next((field.metadata for field in given if field.metadata), None)
-        fields.append(pa.field(name, common, metadata=metadata))
+        fields.append(agreed_field(pa.field(name, common), given))
     return CommonSchema(pa.schema(fields, metadata=first.metadata), labels, conflicts)
 
 

@@ -182,9 +182,12 @@ class Given(dg.IOManager):
             "tickets/copy: the input tickets: its IO manager gave no ",
         ),
         ({"b": [{"body": "b"}], "a": 5, "c": []}, "tickets/copy: the input tickets: got int"),
-        ({"b": [{"body": "b"}], "a": [{"text": 5}], "c": []}, "the partitions differ in columns"),
+        (
+            {"b": [{"body": "b"}], "a": [{"body": 5}], "c": []},
+            "the partitions differ in types: the column 'body' is string in b, int64 in a, which",
+        ),
     ],
-    ids=["absent", "no table", "other columns"],
+    ids=["absent", "no table", "another type"],
 )
 def test_partitions_that_do_not_fit(value: Any, said: str, store: ColumnStore) -> None:
     """A partition that an IO manager does not give, or that is no table like the others, fails the run."""

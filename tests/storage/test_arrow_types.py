@@ -30,12 +30,12 @@ def table(array: pa.Array) -> pa.Table:
     return pa.table({"id": range(len(array)), "c": array})
 
 
-def store(folder: Path, *parts: object) -> list[object]:
+def store(folder: Path, *parts: object) -> dict[str, object]:
     """The files of partitions that were stored."""
     store = ColumnStore(base_path=str(folder))
     for i, part in enumerate(parts):
         store._store(KEY, f"day {i}", part)
-    return [store.file(KEY, f"day {i}") for i in range(len(parts))]
+    return {f"day {i}": store.file(KEY, f"day {i}") for i in range(len(parts))}
 
 
 @pytest.mark.parametrize("array", STORABLE.values(), ids=STORABLE)
@@ -44,10 +44,10 @@ def test_stored_and_loaded(tmp_path: Path, array: pa.Array):
     given = table(array)
     for i, value in enumerate((given, given.to_reader(), ds.dataset(given))):
         files = store(tmp_path / str(i), value)
-        assert texts(to_python(load_as(pa.Table, files)["c"])) == texts(to_python(array))
-    assert len(load_as(pd.DataFrame, files)) == 3
-    assert load_as(ds.Dataset, files).to_table().num_rows == 3
-    rows = load_as(list, files)
+        assert texts(to_python(load_as(pa.Table, files, "a")["c"])) == texts(to_python(array))
+    assert len(load_as(pd.DataFrame, files, "a")) == 3
+    assert load_as(ds.Dataset, files, "a").to_table().num_rows == 3
+    rows = load_as(list, files, "a")
     assert texts([row["c"] is None for row in rows]) == texts([v is None for v in array.to_pylist()])
 
 
@@ -56,7 +56,7 @@ def test_partitions_are_joined(tmp_path: Path, array: pa.Array):
     """With others of the same type, with nulls, and with none of the column."""
     files = store(tmp_path, table(array), table(pa.nulls(1)), pa.table({"id": [7]}), table(array[1:]))
     expected = texts([*to_python(array), None, None, *to_python(array[1:])])
-    loaded = load_as(pa.Table, files)
+    loaded = load_as(pa.Table, files, "a")
     assert texts(to_python(loaded["c"])) == expected
     batches = concat_rows([rows_of(table(array)), rows_of(table(array[1:]))]).batches(["c"], 10)
     assert [texts(to_python(batch["c"])) for batch in batches] == [texts(to_python(array)) + expected[5:]]
@@ -122,7 +122,7 @@ def test_copies(tmp_path: Path, array: pa.Array):
     read = rows_of(table(array)).table(["c"])["c"]
     copy = back_to_arrow(to_python(read), copied_type(read.type))
     files = store(tmp_path, table(copy))
-    loaded = to_python(load_as(pa.Table, files)["c"])
+    loaded = to_python(load_as(pa.Table, files, "a")["c"])
     assert loaded == (json.loads(dumps(to_python(read))) if is_json(copy.type) else to_python(read))
 
 
@@ -132,10 +132,10 @@ def test_categories_numbered_in_eight_bits(tmp_path: Path):
     narrow = [part.cast(pa.schema([("c", pa.dictionary(pa.int8(), pa.string()))])) for part in parts]
     files = store(tmp_path, *narrow, pa.concat_tables(narrow))
     assert (
-        load_as(pa.Table, files)["c"].to_pylist()
+        load_as(pa.Table, files, "a")["c"].to_pylist()
         == [*parts[0]["c"].to_pylist(), *parts[1]["c"].to_pylist()] * 2
     )
-    assert str(load_as(pd.DataFrame, files)["c"].dtype) == "category"
+    assert str(load_as(pd.DataFrame, files, "a")["c"].dtype) == "category"
 
 
 @pytest.mark.parametrize("reader", [False, True])
@@ -148,7 +148,7 @@ def test_columns_of_one_name_are_refused(tmp_path: Path, reader: bool):
 
 def test_uuids_in_lists_and_objects_are_loaded_as_such(tmp_path: Path):
     """Arrow would give pandas their bytes."""
-    frame = load_as(pd.DataFrame, store(tmp_path / "l", table(NESTED["list of UUIDs"])))
+    frame = load_as(pd.DataFrame, store(tmp_path / "l", table(NESTED["list of UUIDs"])), "a")
     assert frame["c"].tolist()[0] == [uuid.UUID(int=1)]
-    frame = load_as(pd.DataFrame, store(tmp_path / "s", table(NESTED["struct of UUIDs"])))
+    frame = load_as(pd.DataFrame, store(tmp_path / "s", table(NESTED["struct of UUIDs"])), "a")
     assert frame["c"].tolist()[0] == {"u": uuid.UUID(int=1)}

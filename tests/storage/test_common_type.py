@@ -121,7 +121,7 @@ def test_datasets_give_the_same_or_refuse(
     store, key = ColumnStore(base_path=str(tmp_path)), dg.AssetKey("t")
     for day, array in (("mon", one), ("tue", other)):
         store._store(key, day, pa.table({"n": range(len(array)), "c": array}))
-    dataset = load_as(ds.Dataset, [store.file(key, day) for day in ("mon", "tue")])
+    dataset = load_as(ds.Dataset, {day: store.file(key, day) for day in ("mon", "tue")}, "t")
     assert dataset.to_table(columns=["n"]).num_rows == dataset.count_rows() == len(expected)
     if pa.uuid() in (one.type, other.type) and pa.types.is_string(common):
         with pytest.raises(SourceError, match=r"the column 'c' is .* in mon, .* in tue"):
@@ -165,7 +165,7 @@ def test_only_what_is_read_of_a_dataset_must_fit(tmp_path: Path):
     store, key = ColumnStore(base_path=str(tmp_path)), dg.AssetKey("t")
     store._store(key, "mon", pa.table({"id": [1], "amount": [1], "usd": [1]}))
     store._store(key, "tue", pa.table({"id": [2], "amount": ["2"], "usd": [0.5], "campaign": ["spring"]}))
-    dataset = load_as(ds.Dataset, [store.file(key, day) for day in ("mon", "tue")])
+    dataset = load_as(ds.Dataset, {day: store.file(key, day) for day in ("mon", "tue")}, "t")
     read = dataset.filter(ds.field("id") > 0).to_table(columns=["usd", "campaign"])
     assert read.to_pydict() == {"usd": [1.0, 0.5], "campaign": [None, "spring"]}
     assert duckdb.sql("SELECT sum(usd), count(*) FROM dataset").fetchall() == [(1.5, 2)]

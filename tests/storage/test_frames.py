@@ -54,6 +54,7 @@ def test_an_index_of_any_type_is_read_as_a_column_of_it_is(index: pd.Index):
         lambda frame: frame,
         lambda frame: frame[:2],
         lambda frame: frame.set_axis([0, 1, 2]),
+        lambda frame: frame[1:].reset_index(drop=True),
         lambda frame: frame[frame.usd > 99],
         lambda frame: pd.concat([frame, frame], ignore_index=True),
     ],
@@ -61,6 +62,23 @@ def test_an_index_of_any_type_is_read_as_a_column_of_it_is(index: pd.Index):
 def test_an_index_that_counts_the_rows_is_none(narrow: Callable[[pd.DataFrame], pd.DataFrame]):
     """Nor is one that is left without rows."""
     assert table_of(narrow(FRAME)).column_names == ["model", "day", "usd"]
+
+
+@pytest.mark.parametrize(
+    "narrow",
+    [
+        lambda frame: frame[1:],
+        lambda frame: frame.iloc[::2],
+        lambda frame: frame.tail(1),
+        lambda frame: frame[frame.usd > frame.usd.min()],
+        lambda frame: frame[frame.usd != frame.usd[1]],
+        lambda frame: pd.concat([frame, frame]),
+    ],
+)
+def test_what_is_left_of_an_index_is_refused(narrow: Callable[[pd.DataFrame], pd.DataFrame]):
+    """Whether it happens to be a range of numbers or not."""
+    with pytest.raises(SourceError, match="an index without a name"):
+        table_of(narrow(FRAME))
 
 
 @pytest.mark.parametrize(

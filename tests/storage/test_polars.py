@@ -35,11 +35,11 @@ SERIES = {
 }
 
 
-def store(folder: Path, *parts: object) -> list[object]:
+def store(folder: Path, *parts: object) -> dict[str, object]:
     store = ColumnStore(base_path=str(folder))
     for i, part in enumerate(parts):
         store._store(KEY, f"{i}", part)
-    return [store.file(KEY, f"{i}") for i in range(len(parts))]
+    return {f"{i}": store.file(KEY, f"{i}") for i in range(len(parts))}
 
 
 @pytest.mark.parametrize("series", SERIES.values(), ids=SERIES)
@@ -47,8 +47,8 @@ def test_every_type_of_polars(tmp_path: Path, series: pl.Series):
     """Comes back as it went in, also of several partitions, and as a DataFrame of pandas."""
     frame = pl.DataFrame({"id": [1, 2, 3], "c": series})
     files = store(tmp_path, frame, frame[1:])
-    assert to_python(load_as(pa.Table, files)["c"]) == [*series.to_list(), *series[1:].to_list()]
-    assert len(load_as(pd.DataFrame, files)) == 5
+    assert to_python(load_as(pa.Table, files, "a")["c"]) == [*series.to_list(), *series[1:].to_list()]
+    assert len(load_as(pd.DataFrame, files, "a")) == 5
 
 
 def test_categories_of_other_partitions_are_others(tmp_path: Path):
@@ -57,7 +57,7 @@ def test_categories_of_other_partitions_are_others(tmp_path: Path):
         pl.DataFrame({"c": pl.Series(names, dtype=pl.Categorical)}) for names in (["a", "b"], ["c", "a"])
     ]
     files = store(tmp_path, *frames, pl.DataFrame({"c": ["d"]}))
-    assert load_as(pa.Table, files)["c"].to_pylist() == ["a", "b", "c", "a", "d"]
+    assert load_as(pa.Table, files, "a")["c"].to_pylist() == ["a", "b", "c", "a", "d"]
 
 
 def test_objects_are_values_and_not_places_in_memory(tmp_path: Path):
@@ -66,7 +66,7 @@ def test_objects_are_values_and_not_places_in_memory(tmp_path: Path):
     with pytest.raises(SourceError, match=r"tickets\[0\]: column 'c' holds int and str"):
         store(tmp_path, frame)
     files = store(tmp_path, pl.DataFrame({"id": SERIES["objects"], "n": [1, 2, 3]}))
-    assert load_as(pa.Table, files).column_names == ["id", "n"]
+    assert load_as(pa.Table, files, "a").column_names == ["id", "n"]
 
 
 def test_what_arrow_lacks_is_refused_by_name(tmp_path: Path):
@@ -84,8 +84,8 @@ def test_types_of_duckdb(tmp_path: Path, lossless: bool):
     database.execute(f"SET arrow_lossless_conversion = {lossless}")
     query = f"SELECT 'good'::mood AS mood, ['bad'::mood] AS moods, '{ID}'::UUID AS id, true AS ok, {{'a': 1}} AS s"
     files = store(tmp_path, database.sql(query))
-    files += store(tmp_path / "read", database.sql(query).to_arrow_reader())
-    loaded = load_as(pa.Table, files)
+    read = store(tmp_path / "read", database.sql(query).to_arrow_reader())
+    loaded = load_as(pa.Table, {**files, "read": read["0"]}, "a")
     assert [str(value) for value in loaded["id"].to_pylist()] == [str(ID)] * 2
     assert (
         loaded.drop_columns("id").to_pylist()
@@ -93,3 +93,25 @@ def test_types_of_duckdb(tmp_path: Path, lossless: bool):
     )
     with pytest.raises(SourceError, match="the column 'span' is month_day_nano_interval, and Parquet has no"):
         store(tmp_path, database.sql("SELECT INTERVAL 1 DAY AS span"))
+
+
+@pytest.mark.parametrize("kind", [pl.DataFrame, pl.LazyFrame], ids=["eager", "lazy"])
+def test_enums_of_partitions_that_have_other_values(tmp_path: Path, kind: type):
+    """Their values are kept, also in lists and objects; the type of all is an Enum only where all have the same one."""
+    both = pl.Enum(["a", "b"])
+
+    def frame(day: str) -> pl.DataFrame:
+        own = pl.Series([day], dtype=pl.Enum([day, "z"]))
+        inside = pl.DataFrame({"own": own})
+        return inside.with_columns(
+            pl.Series("both", [day], dtype=both), list=pl.concat_list("own"), struct=pl.struct("own")
+        )
+
+    loaded = load_as(kind, store(tmp_path, frame("a"), frame("b"), frame("a")), "a").lazy().collect()
+    assert loaded["own"].cast(pl.String).to_list() == ["a", "b", "a"]
+    assert loaded["list"].to_list() == [["a"], ["b"], ["a"]]
+    assert loaded["struct"].to_list() == [{"own": "a"}, {"own": "b"}, {"own": "a"}]
+    assert loaded.schema["both"] == both
+    mixed = pl.DataFrame({"own": ["text"]})
+    loaded = load_as(kind, store(tmp_path / "mixed", frame("a").select("own"), mixed), "a").lazy().collect()
+    assert loaded["own"].cast(pl.String).to_list() == ["a", "text"]
