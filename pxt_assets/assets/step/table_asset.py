@@ -39,8 +39,10 @@ class TableAsset(dg.AssetsDefinition):
         attributes = _with_input_type(dg.AssetsDefinition.get_attributes_dict(self), Any)
         context, given = args[:1], args[1:]
         names = attributes["node_def"].input_dict
-        if len(given) > len(names):
-            msg = f"{self.key.to_user_string()}: got {len(given)} inputs, allowed: {', '.join(names)}"
+        by_name = {*dict(zip(names, given, strict=False)), *values} - {"context"}
+        if len(given) > len(names) or by_name != {*names}:
+            got = ", ".join(sorted(by_name)) if len(given) <= len(names) else f"{len(given)} inputs"
+            msg = f"{self.key.to_user_string()}: got {got or 'no inputs'}, allowed: a table for each of {', '.join(names)}"
             raise DefinitionError(msg)
         with disable_dagster_warnings():
             asset = dg.AssetsDefinition(**attributes)
