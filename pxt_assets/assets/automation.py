@@ -150,13 +150,13 @@ class _Assets(dg.AssetSelection):
     That is their own key where there is one, or else those of their copies, which share their op.
     """
 
-    assets: tuple[dg.AssetsDefinition, ...]
+    declared: tuple[dg.AssetsDefinition, ...]
 
     def resolve_inner(
         self, asset_graph: BaseAssetGraph[Any], allow_missing: bool
     ) -> AbstractSet[dg.AssetKey]:
         """The keys in a graph. Raises DagsterInvalidSubsetError for an asset that it lacks."""
-        found = {key for asset in self.assets for key in self._keys_in(asset_graph, asset)}
+        found = {key for asset in self.declared for key in self._keys_in(asset_graph, asset)}
         return dg.AssetSelection.assets(*found).resolve_inner(asset_graph, allow_missing=allow_missing)
 
     def _keys_in(
@@ -173,7 +173,7 @@ class _Assets(dg.AssetSelection):
 
     def to_selection_str(self) -> str:
         """The assets by their own keys."""
-        return dg.AssetSelection.assets(*self.assets).to_selection_str()
+        return dg.AssetSelection.assets(*self.declared).to_selection_str()
 
 
 def _is_single_run(asset: dg.AssetsDefinition) -> bool:
