@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import dagster as dg
@@ -53,6 +54,31 @@ def requests(
         )
         for run in tick.run_requests or ()
     ]
+
+
+@pytest.mark.parametrize("prefixes", [["team"], ["team", "other"], []], ids=["one", "two", "none"])
+def test_a_schedule_runs_the_assets_under_the_keys_that_they_were_loaded_with(prefixes: list[str]) -> None:
+    """Its table's module may be loaded with a key prefix, or with several."""
+    table, module = table_of(None), ModuleType("tickets_module")
+    module.__dict__["tbl"] = table
+    loaded = [a for prefix in prefixes for a in dg.load_assets_from_modules([module], key_prefix=prefix)]
+    definitions = dg.Definitions(
+        loaded or table.assets,
+        schedules=[table.schedule("0 6 * * *")],
+        resources={"columns": ColumnStore(base_path="x")},
+    )
+    job = definitions.resolve_job_def("tickets_schedule_job")
+    keys = {"/".join(key.path) for key in job.asset_layer.executable_asset_keys}
+    starts = [f"{prefix}/" for prefix in prefixes] or [""]
+    assert keys == {start + key for start in starts for key in ("tickets", "tickets/c")}
+
+
+def test_a_schedule_of_assets_that_are_not_there_is_refused() -> None:
+    """By Dagster, which names them."""
+    definitions = dg.Definitions(schedules=[table_of(None).schedule("0 6 * * *")])
+    with pytest.raises(dg.DagsterInvalidDefinitionError) as raised:
+        definitions.resolve_job_def("tickets_schedule_job")
+    assert "tickets/c" in str(raised.value.__cause__)
 
 
 def test_a_tick_honours_the_backfill_policies_of_columns(instance: dg.DagsterInstance) -> None:

@@ -280,7 +280,7 @@ def test_a_schedule_materializes_indexes_too(tbl: Table):
     """Like all that the table has."""
     tbl.add_embedding_index(tbl.body, embedding=EMBED)
     job = tbl.schedule("0 6 * * *").job
-    assert {key.to_user_string() for key in job.selection.selected_keys} == {
+    assert {key.to_user_string() for key in job.selection.resolve(tbl.assets)} == {
         "tickets/body_idx",
         "tickets/body_idx_vectors",
     }

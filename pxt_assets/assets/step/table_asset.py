@@ -42,14 +42,14 @@ class TableAsset(dg.AssetsDefinition):
         """
         attributes = _with_input_type(dg.AssetsDefinition.get_attributes_dict(self), Any)
         names = [*attributes["node_def"].input_dict]
-        context, given = args[:1], dict(zip(names, args[1:], strict=False)) | values
-        if len(args) - 1 > len(names) or given.keys() != set(names):
-            got = [*values] if len(args) < 2 else f"{len(args) - 1} by position and {[*values]}"
-            msg = f"{self.key.to_user_string()} is called with a context and the inputs {', '.join(names)}; got {got}"
+        context, by_name = args[:1], dict(zip(names, args[1:], strict=False)) | values
+        if len(args) - 1 > len(names) or by_name.keys() - {"context"} != {*names}:
+            got = ", ".join(sorted(by_name)) if len(args) - 1 <= len(names) else f"{len(args) - 1} inputs"
+            msg = f"{self.key.to_user_string()}: got {got or 'no inputs'}, allowed: a table for each of {', '.join(names)}"
             raise DefinitionError(msg)
         with disable_dagster_warnings():
             asset = dg.AssetsDefinition(**attributes)
-        called = asset(*context, **given)
+        called = asset(*context, **by_name)
         return [*called] if isinstance(called, Iterator) else called
 
 

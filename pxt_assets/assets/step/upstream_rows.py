@@ -71,7 +71,8 @@ class UpstreamRows:
             if isinstance(value, Mapping) and partition in value:
                 return rows_of(value[partition])
             if len(self._partitions) > 1:
-                msg = f"got {type(value).__name__} for {len(self._partitions)} partitions, allowed: a dict of tables by partition key"
+                got = f"a dict without {partition!r}" if isinstance(value, Mapping) else type(value).__name__
+                msg = f"got {got} for {len(self._partitions)} partitions, allowed: a dict of tables by partition key"
                 raise SourceError(msg)
             return rows_of(value)
         except SourceError as e:
