@@ -73,7 +73,7 @@ def direct_invocation_of_a_partition(new: NewProject) -> object:
 
 def invoked(given: Any) -> list[tuple[str, str]]:
     """The rows that a directly invoked asset gave, itself or among its events."""
-    events = list(given) if isinstance(given, Iterator) else [given]
+    events = list(given) if isinstance(given, Iterator | list) else [given]
     return said(next(one for one in events if not isinstance(one, dg.AssetCheckResult)))
 
 
@@ -98,9 +98,8 @@ def load_range(new: NewProject) -> object:
     for key in DAYS.get_partition_keys():
         project.materialize(partition_key=key)
     with project.definitions().get_asset_value_loader(project.instance) as loader:
-        return said(
-            loader.load_asset_value(COLUMN, partition_key_range=dg.PartitionKeyRange("tue", "wed")),
-        )
+        days = dg.PartitionKeyRange("tue", "wed")
+        return sorted(said(loader.load_asset_value(COLUMN, partition_key_range=days)))
 
 
 @idiom("api/dagster/definitions", "load_asset_value with a type")
