@@ -131,7 +131,9 @@ class TestRuns:
 
     def test_answers_that_are_always_cut_are_their_rows_errors(self, serve, store):
         """The message says what is wrong; the server was reached."""
-        server = serve(lambda _: Reply(gzip.compress(BODY, mtime=0)[:30], headers={"content-encoding": "gzip"}))
+        server = serve(
+            lambda _: Reply(gzip.compress(BODY, mtime=0)[:30], headers={"content-encoding": "gzip"})
+        )
         assets = table_of(lambda t: chat_completions(t.messages, model="m"), on_error="ignore")
         materialize(assets, store, resource_of(server, max_retries=1))
         assert (
