@@ -128,7 +128,11 @@ class ColumnStore(EnvironmentFields, dg.ConfigurableIOManager):
         folders = tuple(
             part if i == 0 and is_op_output(key) else file_name(part) for i, part in enumerate(key.path)
         )
-        return stored_file(self.root, folders, file_name(partition_key or key.path[-1]))
+        root, stem = self.root, file_name(partition_key or key.path[-1])
+        stored = stored_file(root, folders, stem)
+        if not stem.startswith("_") or stored.exists():  # earlier versions named it so
+            return stored
+        return stored_file(root, folders, f"%5F{stem[1:]}")  # readers of folders skip names that begin with _
 
     def provenance_of(self, key: dg.AssetKey, partition_key: str | None = None) -> pa.Table:
         """Where the cells of a computed column come from, a row for each distinct one; see ColumnStore.

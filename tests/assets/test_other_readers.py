@@ -161,3 +161,14 @@ def test_a_folder_on_another_disk(
     assert tickets.table["id"].to_pylist() == [1, 2]
     assert [path.name for path in tickets.path.parent.iterdir()] == ["c.parquet"]
     assert {path.name for path in tickets.journal.parent.iterdir()} == {"c.provenance"}
+
+
+def test_a_partition_whose_key_begins_with_an_underscore(store: ColumnStore) -> None:
+    """Readers of folders skip such names; a file that an earlier version named so is still the partition's."""
+    file = store.file(dg.AssetKey("tickets"), "_new")
+    rows = pa.table({"id": [1]})
+    file.write(rows.schema, rows.to_batches(), {})
+    assert pd.read_parquet(file.path.parent.path)["id"].to_list() == [1]
+    before = file.path.with_name("_old.parquet")
+    file.path.fs.copy(file.path.path, before.path)
+    assert store.file(dg.AssetKey("tickets"), "_old").path == before

@@ -98,8 +98,9 @@ def load_range(new: NewProject) -> object:
     for key in DAYS.get_partition_keys():
         project.materialize(partition_key=key)
     with project.definitions().get_asset_value_loader(project.instance) as loader:
-        days = dg.PartitionKeyRange("tue", "wed")
-        return sorted(said(loader.load_asset_value(COLUMN, partition_key_range=days)))
+        span = dg.PartitionKeyRange("tue", "wed")
+        # a plain IO manager is asked in the order of a set
+        return sorted(said(loader.load_asset_value(COLUMN, partition_key_range=span)))
 
 
 @idiom("api/dagster/definitions", "load_asset_value with a type")
