@@ -172,7 +172,7 @@ class ColumnStore(EnvironmentFields, dg.ConfigurableIOManager):
             tables = obj if isinstance(obj, Mapping) and set(obj) == set(keys) else {keys[0]: obj}
         versioned = {}
         failures: list[SourceError] = []
-        for key in keys:
+        for key in tables:
             try:
                 file, rows, contents = self._store(asset, key, tables[key])
             except SourceError as e:

@@ -279,8 +279,8 @@ def test_partitions_share_the_room_for_cells(
     outstanding: list[int] = []
     start = cell_requester.CellRequester._start
 
-    def noted(self: Any, *cell: Any) -> None:
-        start(self, *cell)
+    def noted(self: Any, *cell: Any, **options: Any) -> None:
+        start(self, *cell, **options)
         outstanding.append(self._in_flight._cells)
 
     monkeypatch.setattr(cell_requester.CellRequester, "_start", noted)

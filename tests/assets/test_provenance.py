@@ -175,8 +175,9 @@ def test_a_failed_cell_has_its_requests_id(tickets: Tickets, server: ScriptedSer
 
 def test_an_unreadable_answer_has_its_requests_id(tickets: Tickets, server: ScriptedServer) -> None:
     """So has an answer that was paid for and could not be read; what it cost is not known."""
-    server.script = lambda _: Reply(b"<html>", headers={"x-request-id": "req-odd"})
-    tickets.run({1: "a"}, on_error="ignore")
+    odd = Reply(b'{"choices": 7}', headers={"x-request-id": "req-odd"})
+    server.script = lambda asked: odd if asked.text == "a" else named(asked)
+    tickets.run({1: "a", 2: "b"}, on_error="ignore")
     assert of(tickets)[1]["request_id"] == "req-odd"
     assert of(tickets)[1]["cost_usd"] is None
 

@@ -105,7 +105,6 @@ class TestUpstream:
         """Dagster takes a table for a list of assets, but `index` and `count` are columns as any other."""
         tbl.add_computed_column(count=tbl.body)
 
-        assert isinstance(tbl, list)
         assert repr(tbl.count) == "tickets.count"
 
 

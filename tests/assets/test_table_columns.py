@@ -44,11 +44,14 @@ class TestColumns:
 
     @pytest.mark.parametrize(
         ("columns", "got"),
-        [({}, "got the columns none"), ({"a": 1, "b": 2}, "got the columns a, b")],
+        [
+            ({}, "got no column; add one a call, name=expression"),
+            ({"a": 1, "b": 2}, "got the columns a, b; add exactly one a call: name=expression"),
+        ],
     )
     def test_exactly_one_column_a_call(self, tbl, columns, got):
         """As in Pixeltable; the message says how to write it."""
-        with pytest.raises(DefinitionError, match=f"{got}; add exactly one a call: name=expression"):
+        with pytest.raises(DefinitionError, match=got):
             tbl.add_computed_column(**columns)
 
     @pytest.mark.parametrize(
