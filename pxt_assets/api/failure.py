@@ -50,6 +50,8 @@ class Failure:
     """Whether the request may have reached the server."""
     in_answer: bool = False
     """Whether it came with status 200: the server itself took the request, and its provider failed."""
+    size_note: str = ""
+    """What was believed of the request's size, where the answer is a 429 that shows it to be true."""
     unreadable: Literal["page", "blank"] | None = None
     """What came with status 200 in place of an answer: a page or a text; nothing, or JSON that is no object."""
 
@@ -64,6 +66,8 @@ class Failure:
         if self.status != 429:
             return False
         numbers = _LIMIT_AND_REQUESTED.search(self.message)
+        if self.size_note:
+            return True
         is_more = numbers is not None and 0 < _number(numbers[1]) < _number(numbers[2])
         return is_more or "request too large" in self.message.lower()
 
@@ -77,7 +81,8 @@ class Failure:
     def cell_error(self, *, divisible: bool = False, refused: bool = False) -> CellError:
         """The error of the request's row."""
         name = "RequestTooLarge" if self.too_large else self.name
-        return CellError(name, self.message, self.request_id, divisible=divisible, refused=refused)
+        message = f"{self.message.rstrip('. ')}. {self.size_note}" if self.size_note else self.message
+        return CellError(name, message, self.request_id, divisible=divisible, refused=refused)
 
     def fatal_error(self, where: str) -> FatalApiError:
         """The error that stops the run, since every request to the API at `where` would fail; with a hint if one is known."""
