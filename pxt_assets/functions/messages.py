@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import PurePath
 from types import MappingProxyType
-from typing import Any
+from typing import Any, NamedTuple
 from urllib.parse import urlsplit
 
 from pxt_assets.errors import CellError, DefinitionError
@@ -26,6 +26,8 @@ MAX_PAYLOAD_BYTES = 512 * 2**20
 """All images of a request, as base64. Source: https://platform.openai.com/docs/guides/images-vision"""
 MAX_IMAGES = 1_500
 """Images a request. Source: the same page."""
+_IMAGE_TYPES = ("image_url", "input_image")
+"""Types of the content parts that hold an image, in a chat and in a response."""
 _URL_PREFIXES = ("http://", "https://", "data:")
 SENDABLE_FORMATS = ("gif", "jpeg", "png", "webp")
 """Formats that the API takes; others are sent as PNG."""
@@ -75,6 +77,29 @@ def with_images(
         msg = f"got images of {size * 4 // 3:,} bytes as base64, allowed: {MAX_PAYLOAD_BYTES:,} a request"
         raise CellError("ImageTooLarge", msg)
     return sent
+
+
+class PartsSize(NamedTuple):
+    """What the content parts of messages hold."""
+
+    characters: int = 0
+    images: int = 0
+    low_images: int = 0
+    """Those of the images that are asked for at low detail."""
+
+    def plus(self, content: Sequence[Any]) -> PartsSize:
+        """The same with the parts of one more message."""
+        characters, images, low_images = self
+        for part in content:
+            if not isinstance(part, Mapping):
+                continue
+            characters += len(str(part.get("text", "")))
+            if part.get("type") in _IMAGE_TYPES:
+                images += 1
+                image = part.get("image_url")
+                detail = image.get("detail") if isinstance(image, Mapping) else part.get("detail")
+                low_images += detail == "low"
+        return PartsSize(characters, images, low_images)
 
 
 def _image_to_send(value: Any) -> Any:
