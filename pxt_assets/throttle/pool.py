@@ -77,10 +77,14 @@ class Pool:
     def wake(self) -> None:
         """Wake all queues, since the share has changed."""
         with self._lock:
-            self._probe.limit_known |= any(bucket.limit_known for bucket in self._buckets.values())
+            limit_known = any(bucket.limit_known for bucket in self._buckets.values())
             requests = self._buckets.get("requests")
             if requests is not None and requests.limit_known:
                 self._pace = None
+            elif self._probe.limit_known and not limit_known:  # somebody has emptied the ledger
+                self._probe = Probe()
+                self._pace = None if self._rpm is None else self._share.new_pace(self._rpm)
+            self._probe.limit_known |= limit_known
             queues = list(self._queues)
         for queue in queues:
             queue.wake()
