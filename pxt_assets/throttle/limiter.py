@@ -19,6 +19,7 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from pxt_assets.throttle.admission import Admission, SizedRequest
+from pxt_assets.throttle.fallback import guarded
 from pxt_assets.throttle.headers import read_rate_limits, retry_after
 from pxt_assets.throttle.pool import Pool
 
@@ -104,7 +105,7 @@ class Limiter:
     """
 
     def __init__(self, pool: Pool, clock: Callable[[], float] | None = None) -> None:
-        self.pool = pool
+        self.pool = guarded(pool)
         self._loop = asyncio.get_running_loop()
         self._clock = clock or self._loop.time
         self._requeued: OrderedDict[asyncio.Future[Permit], _QueuedRequest] = OrderedDict()
@@ -269,6 +270,12 @@ class LimitUtilization:
         """Measure this limiter from now on, unless it is measured already."""
         if limiter not in self._since:
             self._since[limiter] = limiter.totals()
+
+    @property
+    def fault(self) -> str | None:
+        """What has failed in the limiters' own accounting, and what goes on in its place; None if nothing has."""
+        faults = dict.fromkeys(limiter.pool.fault for limiter in self._since)
+        return "; ".join(fault for fault in faults if fault is not None) or None
 
     @property
     def utilization(self) -> float | None:

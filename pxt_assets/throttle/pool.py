@@ -8,7 +8,7 @@ levels.
 import math
 import threading
 import weakref
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Protocol, TypeVar
 
 from pxt_assets.throttle.admission import Admission, RequestTooLarge, SizedRequest
@@ -67,12 +67,18 @@ class Pool:
         self._pauses = 0  # in a row
         self._paused_at = -math.inf
         self._queues: weakref.WeakSet[Queue] = weakref.WeakSet()
+        self.guard: Any = None  # what takes this pool's place should it fail: a `GuardedPool`
         self._share.join(_weak_call(self.wake, None), _weak_call(self._waiting, 0))
 
     def join(self, queue: Queue) -> None:
         """Wake `queue`, while it exists, when others leave more to take."""
         with self._lock:
             self._queues.add(queue)
+
+    def leave(self, queues: Iterable[Queue]) -> None:
+        """Wake `queues` no longer, and count their requests no longer."""
+        with self._lock:
+            self._queues.difference_update(queues)
 
     def wake(self) -> None:
         """Wake all queues, since the share has changed."""

@@ -114,6 +114,8 @@ def _engine_at(url: URL) -> Engine:
         raise ValueError(
             f'The driver of the ledger\'s database is not installed ({error}). pip install "pxt_assets[postgres]"'
         ) from None
+    except (ArgumentError, TypeError, ValueError):  # of a parameter, which may be a secret
+        raise ValueError(f"The ledger's URL has a parameter that its driver does not take. {_ALLOWED}") from None
     if engine.dialect.is_async:
         raise ValueError(f"The driver {driver!r} of the ledger's database is for asyncio alone. {_ALLOWED}")
     return engine
