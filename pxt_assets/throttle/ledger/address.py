@@ -8,8 +8,11 @@ from urllib.parse import parse_qsl, quote, quote_plus, unquote, unquote_plus
 if TYPE_CHECKING:
     from sqlalchemy import URL
 
-_SHOWN = frozenset({"host", "port", "dbname", "service", "sslmode", "target_session_attrs", "connect_timeout"})
+_SHOWN = frozenset({"host", "port", "dbname", "user"})
 """Parameters of a URL whose values are no secrets; all others might be."""
+_PASSWORDS = frozenset({"password", "sslpassword"})
+_SHORTEST = 4
+"""Letters of the shortest value of another parameter that counts as a secret: no `1` of `keepalives=1` does."""
 
 
 def shown_address(url: URL, given: str) -> str:
@@ -38,10 +41,14 @@ def secrets_of(url: URL, given: str) -> tuple[str, ...]:
     found = {str(url.password or "")}
     user_part = given.partition("://")[2].rpartition("@")[0]
     found.add(user_part.partition(":")[2])
-    found |= {value for name, value in parse_qsl(given.partition("?")[2]) if name not in _SHOWN | {"user"}}
+    parameters = parse_qsl(given.partition("?")[2])
     for name, values in url.query.items():
-        if name not in _SHOWN | {"user"}:
-            found |= {values} if isinstance(values, str) else set(values)
+        parameters += [(name, value) for value in ([values] if isinstance(values, str) else values)]
+    found |= {
+        value
+        for name, value in parameters
+        if name not in _SHOWN and (name.lower() in _PASSWORDS or len(value) >= _SHORTEST)
+    }
     spellings = {
         spelling
         for one in found

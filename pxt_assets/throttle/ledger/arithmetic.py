@@ -22,7 +22,7 @@ from pxt_assets.throttle.ledger.messages import (
     Measurement,
     RowState,
 )
-from pxt_assets.throttle.ledger.pool_rows import LONGEST_HOLD_SECONDS, BucketRow, PoolRows, ProcessRow, follow_clock
+from pxt_assets.throttle.ledger.pool_rows import LONGEST_HOLD_SECONDS, BucketRow, PoolRows, ProcessRow, follow_clock, follow_leap
 from pxt_assets.throttle.pace import DECREASE, LOWEST_RPM, RECOVERY_SECONDS
 
 SLICE_SECONDS = 0.2
@@ -43,6 +43,7 @@ RECALL_SECONDS = 60
 def exchange(pool: PoolRows, process: str, request: ExchangeRequest, now: float) -> ExchangeAnswer:
     """Apply the request of `process` to the rows of `pool`, and return its leases."""
     follow_clock(pool, now)
+    follow_leap(pool, process, request.since, now)
     for dimension, row in pool.buckets.items():
         advance(row, pool.outstanding(dimension), now)
     _expire_leases(pool, now)

@@ -50,6 +50,7 @@ class LedgerShare:
         self._pace: LeasedPace | None = None
         self._was_answered = False
         self._exchanging: ExchangeRequest | None = None
+        self._answered_at = -math.inf  # time at which the last exchange that was answered began
         self._fault: Exception | None = None
         self._next_due = math.inf  # `due` after the exchange that is under way
         self._rejected = 0
@@ -103,6 +104,10 @@ class LedgerShare:
         self.held_until = max(self.held_until, held_until)
         self.schedule_exchange(now)
 
+    def release(self, now: float) -> None:
+        """End the hold here."""
+        self.held_until = min(self.held_until, now)
+
     def schedule_exchange(self, when: float) -> None:
         """Schedule the next exchange at the time `when`, unless it is due earlier."""
         if self._exchanging is not None or self._pauses:
@@ -132,6 +137,7 @@ class LedgerShare:
                 self._rejected,
                 max(0.0, self.held_until - now) if news else 0.0,
                 released=self.held_until < self._held_until_told,
+                since=now - self._answered_at,
             )
             self._held_until_told = self.held_until
             return request
@@ -147,6 +153,7 @@ class LedgerShare:
             if self._pauses:
                 _log.info("Rate limits are shared again through %s.", self._ledger)
             self._was_answered, self._exchanging, self._pauses = True, None, 0
+            self._answered_at = sent
             self._rejected -= self._rejected_when_sent
             self._follow_hold(answer.hold_seconds, now)
             self.processes = answer.processes

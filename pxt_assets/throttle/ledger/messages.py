@@ -69,6 +69,8 @@ class ExchangeRequest:
     """Seconds for which the pool is to be held because of 429s since the last exchange."""
     released: bool = False
     """Whether an answer has shown since the last exchange that the pool need not be held."""
+    since: float = math.inf
+    """Seconds since the last exchange that was answered began, by the process's own clock; infinite before the first."""
 
 
 class RowState(NamedTuple):

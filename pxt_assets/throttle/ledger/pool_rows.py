@@ -7,6 +7,9 @@ ACTIVE_SECONDS = 2.0
 """Time without an exchange after which a process is no longer active, unless it waits for a lease."""
 LONGEST_HOLD_SECONDS = 60.0
 """The longest that a pool is held for 429s, whoever stored the hold."""
+LEAP_SECONDS = 6.0
+"""Seconds that the ledger's clock may be ahead of a process's before it counts as set forward: longer than an
+exchange may take."""
 
 
 @dataclass(slots=True)
@@ -91,24 +94,48 @@ class PoolRows:
 def follow_clock(pool: PoolRows, now: float) -> None:
     """Bring times that lie ahead of `now` back to it: the clock was set back since they were stored.
 
-    What lay between the times of one process still does. A hold lies ahead by its nature, but never by more than
-    `LONGEST_HOLD_SECONDS`.
+    What lay between the times of one process still does, and a hold still lasts as long after the newest time. It lies
+    ahead by its nature, but never by more than `LONGEST_HOLD_SECONDS`.
     """
+    times = [row.updated_at for row in pool.buckets.values()]
+    newest = max([*times, *(one.seen_at for one in pool.processes.values())], default=now)
+    pool.held_until -= max(0.0, newest - now)
     pool.held_until = min(pool.held_until, now + LONGEST_HOLD_SECONDS)
     for row in pool.buckets.values():
         row.updated_at = min(row.updated_at, now)
         row.measured_at = min(row.measured_at, now)
         row.compared_at = min(row.compared_at, now)
     for process_row in pool.processes.values():
-        ahead = process_row.seen_at - now
-        if ahead > 0:
-            process_row.seen_at = now
-            process_row.leased_until -= ahead
-            earlier = math.ceil(ahead)
-            process_row.taken = {
-                dimension: {second - earlier: units for second, units in taken.items()}
-                for dimension, taken in process_row.taken.items()
-            }
-            process_row.rejected = {
-                second - earlier: count for second, count in process_row.rejected.items()
-            }
+        if process_row.seen_at > now:
+            _move(process_row, now - process_row.seen_at)
+
+
+def follow_leap(pool: PoolRows, process: str, since: float, now: float) -> None:
+    """Move all times by what the clock was set forward, if more has passed by it than the `since` seconds of `process`.
+
+    Else nothing was used of that time, and the server would be taken to have filled up in it.
+    """
+    process_row = pool.processes.get(process)
+    leap = 0.0 if process_row is None else now - process_row.seen_at - since
+    if leap <= LEAP_SECONDS:
+        return
+    pool.held_until += leap
+    for row in pool.buckets.values():
+        row.updated_at += leap
+        row.measured_at += leap
+        row.compared_at += leap
+    for one in pool.processes.values():
+        _move(one, leap)
+    follow_clock(pool, now)
+
+
+def _move(process_row: ProcessRow, seconds: float) -> None:
+    """Move the times of a process."""
+    process_row.seen_at += seconds
+    process_row.leased_until += seconds
+    whole = math.floor(seconds)
+    process_row.taken = {
+        dimension: {second + whole: units for second, units in taken.items()}
+        for dimension, taken in process_row.taken.items()
+    }
+    process_row.rejected = {second + whole: count for second, count in process_row.rejected.items()}
