@@ -19,6 +19,7 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from pxt_assets.throttle.admission import Admission, RequestTooLarge, SizedRequest
+from pxt_assets.throttle.fallback import guarded
 from pxt_assets.throttle.headers import read_rate_limits, retry_after
 from pxt_assets.throttle.oversize import PATIENCE_SECONDS
 from pxt_assets.throttle.permit import Permit
@@ -58,7 +59,7 @@ class Limiter:
     """
 
     def __init__(self, pool: Pool, clock: Callable[[], float] | None = None) -> None:
-        self.pool = pool
+        self.pool = guarded(pool)
         self._loop = asyncio.get_running_loop()
         self._clock = clock or self._loop.time
         self._requeued: OrderedDict[asyncio.Future[Permit], _QueuedRequest] = OrderedDict()
