@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
+from pxt_assets.api.input_refusal import inputs_named, speaks_of_input
 from pxt_assets.errors import CellError, FatalApiError, RunError
 from pxt_assets.throttle import FailureKind, Verdict, classify_failure
 
@@ -61,7 +62,15 @@ class Failure:
     def cell_error(self, *, divisible: bool = False, refused: bool = False) -> CellError:
         """The error of the request's row."""
         name = "RequestTooLarge" if self.too_large else self.name
-        return CellError(name, self.message, self.request_id, divisible=divisible, refused=refused)
+        return CellError(
+            name,
+            self.message,
+            self.request_id,
+            divisible=divisible,
+            refused=refused,
+            of_input=divisible and speaks_of_input(self.message),
+            inputs=inputs_named(self.message) if divisible else (),
+        )
 
     def fatal_error(self, where: str) -> FatalApiError:
         """The error that stops the run, since every request to the API at `where` would fail; with a hint if one is known."""
