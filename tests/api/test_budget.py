@@ -10,8 +10,9 @@ import httpx2
 import openai
 import pytest
 
+from pxt_assets.api.answer import Answer
 from pxt_assets.api.budget import Budget, BudgetReachedError
-from pxt_assets.api.client import Answer, Client
+from pxt_assets.api.client import Client
 from pxt_assets.api.estimate import Estimator, ObservedUsage
 from pxt_assets.api.meter import Meter
 from pxt_assets.api.pricing import cost_usd
