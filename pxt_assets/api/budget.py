@@ -12,16 +12,20 @@ from pxt_assets.errors import RunError
 
 
 class BudgetReachedError(RunError):
-    """The budget is spent, and nothing is in flight any more."""
+    """The budget is spent, and nothing is in flight any more; `lost_usd` of it for answers that were lost."""
 
-    def __init__(self, max_cost_usd: float, spent_usd: float) -> None:
-        super().__init__(f"max_cost_usd={max_cost_usd:g} is reached: ${spent_usd:.6g} is spent")
+    def __init__(self, max_cost_usd: float, spent_usd: float, lost_usd: float = 0.0) -> None:
+        lost = f", ${lost_usd:.6g} of it for answers that were lost or unreadable, at the most these may have cost"
+        super().__init__(
+            f"max_cost_usd={max_cost_usd:g} is reached: ${spent_usd:.6g} is spent{lost if lost_usd else ''}"
+        )
         self.max_cost_usd = max_cost_usd
         self.spent_usd = spent_usd
+        self.lost_usd = lost_usd
 
     def with_progress(self, label: str, done: int, total: int) -> BudgetReachedError:
         """The same error, which also says how many rows of a partition are finished and how to go on."""
-        error = BudgetReachedError(self.max_cost_usd, self.spent_usd)
+        error = BudgetReachedError(self.max_cost_usd, self.spent_usd, self.lost_usd)
         error.args = (
             f"{label}: {self}, and {done:,} of {total:,} rows are finished. They are kept and will not be computed "
             "again: materialize again with a higher max_cost_usd, or without one, to go on with the others. The stored "
@@ -40,6 +44,7 @@ class Budget:
 
     def __init__(self, max_cost_usd: float) -> None:
         self.spent_usd = 0.0
+        self._lost_usd = 0.0
         self._max_cost_usd = max_cost_usd
         self._unpriced_model: str | None = None
         """A model that answered and has no known price: its answer is kept, nothing more is sent."""
@@ -85,7 +90,9 @@ class Budget:
         """
         dearest = self._bound.dearest_usd(request)
         _, set_aside = self._in_flight.get(id(request), (request, 0.0))
-        self.spent_usd += set_aside if dearest is None else dearest
+        cost = set_aside if dearest is None else dearest
+        self.spent_usd += cost
+        self._lost_usd += cost
         self.release(request)
 
     def release(self, request: Request, *, admit: bool = True) -> None:
@@ -118,7 +125,7 @@ class Budget:
         left = self._max_cost_usd - self.spent_usd
         if not self._in_flight:
             if left <= 0:
-                raise BudgetReachedError(self._max_cost_usd, self.spent_usd)
+                raise BudgetReachedError(self._max_cost_usd, self.spent_usd, self._lost_usd)
             return True
         return self._set_aside_usd + self._most_usd(request) <= left
 

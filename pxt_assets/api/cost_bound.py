@@ -34,7 +34,9 @@ _SEARCHES = 10
 """Searches of an answer whose number nothing limits, and the input tokens of each."""
 _TOKENS_OF_SEARCH = 8_000
 _LONGER = 4
-"""Longer by this than the longest known answer: what is set aside for one where the request itself sets no limit."""
+"""What is set aside for an answer that nothing limits, over the longest one that is known."""
+_LESS_KNOWN = 8
+"""After n answers that is also this over n + 1 of the longest that the model can make: longer ones may just be rare."""
 
 
 @dataclass
@@ -51,7 +53,7 @@ class CostBound:
     """Bounds of what requests cost, corrected by answers.
 
     A request that limits its answer (`max_tokens` and the like) costs no more than that. Of one that does not, the
-    model's own maximum is assumed, and less with each answer that is seen: after n answers a fraction of 4 / (n + 1)
+    model's own maximum is assumed, and less with each answer that is seen: after n answers a fraction of 8 / (n + 1)
     of it, but never less than four times the longest of them. An answer that cost more than its bound raises it.
     """
 
@@ -82,7 +84,7 @@ class CostBound:
         output = _allowed_output(request)
         if output is None:
             most = _longest_answer(request.model) * _choices(body)
-            output = min(most, max(_LONGER * seen.longest, _LONGER * most // (seen.answers + 1)))
+            output = min(most, max(_LONGER * seen.longest, _LESS_KNOWN * most // (seen.answers + 1)))
         if endpoint.charged_usage is not None:
             charged = endpoint.charged_usage(body)
             return Usage(
@@ -142,7 +144,9 @@ def _uploads(body: Mapping[str, Any]) -> int:
 def _searches(body: Mapping[str, Any]) -> int:
     """How many searches a request lets the server make, which read more than the request holds."""
     tools = body.get("tools")
-    named = [tool.get("type") for tool in tools if isinstance(tool, Mapping)] if isinstance(tools, list) else []
+    named = (
+        [tool.get("type") for tool in tools if isinstance(tool, Mapping)] if isinstance(tools, list) else []
+    )
     if "web_search_options" not in body and all(one in (None, "function", "custom") for one in named):
         return 0
     limit = body.get("max_tool_calls")
