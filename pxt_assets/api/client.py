@@ -117,6 +117,7 @@ class Client:
                 continue
             if faults >= self._most_faults(tracker.request, failure):
                 self._health.check_reachable(failure)
+                await self._check_outage(tracker, turn, failure)
                 if failure.status is None or failure.status < 500:
                     raise failure.cell_error(divisible=failure.unreadable is not None)
                 await self._handle_refusal(tracker, turn, failure, FailureKind.CELL)
@@ -161,6 +162,12 @@ class Client:
             divisible=True, refused=kind is FailureKind.REFUSED
         )
 
+    async def _check_outage(self, tracker: RequestTracker, turn: Turn, failure: Failure) -> None:
+        """Raises RunError if no request of this run met anything but faults, once those under way have ended."""
+        if tracker.request.cells == 1 and not self._health.has_let_in and not failure.unreadable:
+            outage = self._health.outage_error(failure)
+            await turn.judge(Refusal(outage, is_news=not tracker.failed_before, is_of_server=True))
+
     def _refusal(self, failure: Failure, tracker: RequestTracker) -> Refusal:
         if failure.unreadable:
             error = failure.wrong_server_error(self._health.api_url)
@@ -200,10 +207,12 @@ class Client:
             if verdict.kind is FailureKind.FATAL:
                 raise failure.fatal_error(self._health.api_url)
             if verdict.kind in (FailureKind.CELL, FailureKind.REFUSED):
+                self._health.note_let_in(tracker.request)
                 return failure, verdict
             self._health.report_long_wait(verdict.retry_after)
             if verdict.kind in (FailureKind.RATE_LIMITED, FailureKind.SLOW_DOWN):
                 tracker.rate_limited()
+                self._health.note_rejection(tracker.request, failure)
                 if not soon:
                     requeued = True
                     continue

@@ -69,13 +69,13 @@ class Exchange:
         try:
             parsed = parse_answer(request, response.content, headers, self._secrets)
         except CellError:
-            self._note_answered(permit, headers)
+            self._note_answered(tracker, permit, headers)
             if tracker.meter.budget is not None:
                 tracker.meter.budget.charge_lost_answer(request)
             raise
         if isinstance(parsed, Failure):
             return parsed
-        self._note_answered(permit, headers)
+        self._note_answered(tracker, permit, headers)
         return await self._answer(tracker, parsed, headers, latency)
 
     async def is_simulated(self) -> bool:
@@ -87,8 +87,9 @@ class Exchange:
                 self.simulated = response.headers.get(SIMULATED_HEADER) == "true"
         return self.simulated
 
-    def _note_answered(self, permit: Permit, headers: Mapping[str, str]) -> None:
+    def _note_answered(self, tracker: RequestTracker, permit: Permit, headers: Mapping[str, str]) -> None:
         permit.answered(headers)
+        self._health.note_let_in(tracker.request)
         self._health.note_alive()
 
     async def _answer(
@@ -106,7 +107,7 @@ class Exchange:
     def _failure(self, error: Exception) -> Failure | None:
         failure = failure_of(error, self._secrets)
         if isinstance(error.__cause__, httpx2.DecodingError):  # the headers came whole
-            self._health.has_answered = True
+            self._health.has_answered = self._health.has_let_in = True
         if failure is not None and failure.status is not None:
             self.simulated = failure.headers.get(SIMULATED_HEADER) == "true"
             self._health.has_answered = True

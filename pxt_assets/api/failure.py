@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
 from pxt_assets.api.input_refusal import inputs_named, speaks_of_input
+from pxt_assets.api.quota_words import speaks_of_quota
 from pxt_assets.errors import CellError, FatalApiError, RunError
-from pxt_assets.throttle import FailureKind, Verdict, classify_failure
+from pxt_assets.throttle import FailureKind, Verdict, classify_failure, read_rate_limits
 
 if TYPE_CHECKING:
     import httpx2
@@ -25,8 +27,11 @@ _HINTS: dict[int, str] = {
     401: " Check api_key of the OpenAIResource (by default the environment variable OPENAI_API_KEY).",
     403: " The key has no access to this; check organization, project and the key's permissions.",
     404: " Check the model's name and base_url.",
-    429: " The account has no credit or has reached its spending limit; see its billing page.",
 }
+_QUOTA_HINT = " The account has no credit or has reached its spending limit; see its billing page."
+_LIMIT_AND_REQUESTED = re.compile(
+    r"\blimit:? ([\d,]*\d)\b[^\d.]*(?:,? used:? [\d,]*\d)?,? requested:? ([\d,]*\d)", re.IGNORECASE
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +62,18 @@ class Failure:
     @property
     def too_large(self) -> bool:
         """Whether this is a 429 for a request larger than the whole limit: waiting would not help."""
-        return self.status == 429 and self.message.lower().startswith("request too large")
+        if self.status != 429:
+            return False
+        numbers = _LIMIT_AND_REQUESTED.search(self.message)
+        is_more = numbers is not None and 0 < _number(numbers[1]) < _number(numbers[2])
+        return is_more or "request too large" in self.message.lower()
+
+    @property
+    def speaks_of_quota(self) -> bool:
+        """Whether its words say that a quota is spent, and its headers do not show that a rate was too high."""
+        return speaks_of_quota(self.message) and not any(
+            reading.limit > 0 and reading.remaining < 1 for reading in read_rate_limits(self.headers).values()
+        )
 
     def cell_error(self, *, divisible: bool = False, refused: bool = False) -> CellError:
         """The error of the request's row."""
@@ -77,8 +93,15 @@ class Failure:
         suffix = f" (request {self.request_id})" if self.request_id else ""
         return FatalApiError(
             f"the API at {where} refuses all requests of this kind: {self.name} {self.status}: {self.message}{suffix}."
-            f"{_HINTS.get(self.status or 0, '')}"
+            f"{self._hint}"
         )
+
+    @property
+    def _hint(self) -> str:
+        """What to do about an error that every request meets, where that is known."""
+        if self.status == 429 or self.speaks_of_quota:
+            return _QUOTA_HINT
+        return _HINTS.get(self.status or 0, "")
 
     def wrong_server_error(self, where: str) -> RunError:
         """The error if the server at `where` gives no answers, but pages."""
@@ -109,7 +132,11 @@ def verdict_of(failure: Failure) -> Verdict:
         return Verdict(FailureKind.CELL)
     if failure.unreadable:
         return Verdict(FailureKind.TRANSIENT)
-    return classify_failure(failure.status, failure.type, failure.code, failure.headers)
+    verdict = classify_failure(failure.status, failure.type, failure.code, failure.headers)
+    if verdict.kind is not FailureKind.FATAL and failure.speaks_of_quota:
+        # a refusal may quote a prompt with such words, so that it is judged by what else is answered
+        return Verdict(FailureKind.FATAL if failure.status == 429 else FailureKind.REFUSED)
+    return verdict
 
 
 def failure_of(error: Exception, secrets: tuple[str, ...]) -> Failure | None:
@@ -190,6 +217,10 @@ def _page_text(error: Any) -> str:
     """The text of an answer that is no error of the API: a proxy's page, another server's JSON."""
     page = " ".join(error.response.text.split())
     return f"{error.message}: {page[:_MAX_PAGE_LENGTH]}" if page else str(error.message)
+
+
+def _number(digits: str) -> int:
+    return int(digits.replace(",", ""))
 
 
 def _str_or_none(value: object) -> str | None:

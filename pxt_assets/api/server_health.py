@@ -9,6 +9,8 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from pxt_assets.api.failure import Failure
+from pxt_assets.api.rejections import Rejections
+from pxt_assets.api.request import Request
 from pxt_assets.errors import RunError
 from pxt_assets.throttle import CircuitBreaker, InFlightWindow, OutageError
 
@@ -36,10 +38,13 @@ class ServerHealth:
         self._base_url = base_url
         self._say = say
         self._breaker = CircuitBreaker(outage_timeout, rng.random, say)
+        self._rejections = Rejections(outage_timeout, say)
         self._wait_reported_until = -math.inf
         self.window = InFlightWindow(max_in_flight)
         self.has_answered = False
         """Whether the server ever answered anything, an error included."""
+        self.has_let_in = False
+        """Whether it ever took a request, though it may have refused it: anything but faults and 429s."""
 
     @property
     def api_url(self) -> str:
@@ -75,6 +80,16 @@ class ServerHealth:
         self.window.answered()
         self._breaker.answered()
 
+    def note_let_in(self, request: Request) -> None:
+        """Notes that the server took a request, though it may have refused it."""
+        self.has_let_in = True
+        self._rejections.note_other(request.endpoint.path, request.model)
+
+    def note_rejection(self, request: Request, failure: Failure) -> None:
+        """Notes a 429. Raises RunError if the model has answered nothing else for too long."""
+        now = asyncio.get_running_loop().time()
+        self._rejections.note(request.endpoint.path, request.model, failure, request.size, now, self.api_url)
+
     def note_fault(self, number: int, failure: Failure, *, probe: bool, known: bool) -> None:
         """Notes a fault, met by the request of that number.
 
@@ -90,6 +105,13 @@ class ServerHealth:
         if seconds is not None and seconds > _LONG_WAIT_SECONDS and now > self._wait_reported_until:
             self._wait_reported_until = now + seconds
             self._say(f"the API at {self.api_url} asks to wait {seconds:.0f} s before the next request")
+
+    def outage_error(self, failure: Failure) -> RunError:
+        """The error if every request met a fault, the last of them this one."""
+        return RunError(
+            f"the API at {self.api_url} has answered nothing but faults to all requests; it last said: {failure.name}: "
+            f"{failure.message.rstrip('.')}. Finished cells are kept; materialize again when it answers."
+        )
 
     def check_reachable(self, failure: Failure) -> None:
         """Raises RunError if the server never answered, which is no row's fault."""
