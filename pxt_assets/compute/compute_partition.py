@@ -24,7 +24,6 @@ from pxt_assets.compute.cells.earlier_companions import move_earlier_companions
 from pxt_assets.compute.cells.finished_cells import EarlierFile, FinishedCells
 from pxt_assets.compute.cells.journal import Journal
 from pxt_assets.compute.cells.sidecar import Sidecar
-from pxt_assets.compute.cells.usage_history import observed_usage
 from pxt_assets.compute.claims.claim import hold_claim
 from pxt_assets.compute.partition.column import Column, Outcome
 from pxt_assets.compute.storing.assemble import (
@@ -168,8 +167,6 @@ async def _ask_and_commit(
     )
     if cells.any_simulated:
         cells.simulated = client is not None and await client.is_simulated()
-    if column.budget is not None:
-        column.budget.learn(await run_in_thread(observed_usage, column.file))
     requester = CellRequester(column, cells, journal, run_state, on_admitted)
     try:
         await requester.run()
