@@ -17,7 +17,7 @@ from pxt_assets.errors import CellError, DefinitionError
 from pxt_assets.expressions.expr import Call
 from pxt_assets.expressions.function import Function
 from pxt_assets.local.local_call import LocalCall, as_json, call_function, error_message
-from pxt_assets.local.source_text import version_of
+from pxt_assets.local.source_text import versioned
 from pxt_assets.local.structured_schema import shape_of, validation_faults
 from pxt_assets.values.conversion import check_value
 from pxt_assets.values.json_text import dumps
@@ -46,17 +46,19 @@ def udf(
     model (Json), numpy.ndarray or `Array[(n,), "float32"]`, `PIL.Image.Image` or Image, bytes or Audio. A null in a parameter whose hint does not
     allow None makes the cell null, and the function is not called. What it raises is its row's error.
 
-    Results are kept: a row is computed again when its inputs, the function's source or `version` change, but not when
-    something changes that the function only calls; then raise `version`. Sync functions run in threads, several at
-    once, so they must not share what is not made for it.
+    Results are kept: a row is computed again when its inputs change, or the function: its source, what it closes over, its
+    defaults, the object that it is a method of, and the constants, functions and classes of your own that it reads, but
+    not what a library defines. Where one of these cannot be told by its contents, such as a connection or a model, give a
+    `version`, and raise it whenever that changes. Sync functions run in threads, several at once, so they must not share
+    what is not made for it.
 
     Args:
         function: the function.
         batch_size: how many rows one call takes at most. Parameters hinted `list[T]` are then lists with a value for
             each row, others the same for all of them; it returns a `list[T]` with a value for each row.
-        version: changes what names the results, besides the function's source.
+        version: names the results, besides the function's source and the JSON it closes over; nothing else is looked at then.
 
-    Raises DefinitionError for hints that are missing or name no column type.
+    Raises DefinitionError for hints that are missing or name no column type, and for what cannot be told by its contents.
 
     Example:
         ```python
@@ -117,7 +119,8 @@ class LocalFunction(Function[P]):
         self.function = function
         self.batch_size = batch_size or 1
         self._is_batched = batch_size is not None
-        self._version = version_of(function, version)
+        self._given_version = version
+        self._version = versioned(function, version, who=f"udf {name}")
         row_hints = {
             p: _batch_item_hint(hint) if p in self._batched_parameters else hint for p, hint in hints.items()
         }
@@ -129,8 +132,11 @@ class LocalFunction(Function[P]):
 
     @property
     def version(self) -> str:
-        """Changes with the function's source, and with the version that it was given."""
-        return self._version
+        """Changes with what the function is made of (see `source_text`), and with the version that it was given."""
+        if not self._version.is_complete:  # what it reads may have been defined below it; from now on it stays
+            again = versioned(self.function, self._given_version, who=f"udf {self.name}")
+            self._version = again._replace(is_complete=True)
+        return self._version.text
 
     def _new_call(self, arguments: dict[str, Any]) -> Call:
         defaults = {p.name: p.default for p in self._named_parameters if _is_json(p.default)}

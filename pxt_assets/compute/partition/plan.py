@@ -12,7 +12,7 @@ from pxt_assets.errors import CellError
 from pxt_assets.expressions.expr import Call, ColumnFunction, ColumnRef, Path
 from pxt_assets.expressions.path_steps import Shape, Step, follow_path
 from pxt_assets.expressions.walk import calls, references
-from pxt_assets.local.local_call import leaf_form
+from pxt_assets.local.local_call import leaf_form, lost_types
 from pxt_assets.values.conversion import check_value
 from pxt_assets.values.digest import digest
 from pxt_assets.values.json_text import canonical_json
@@ -269,10 +269,21 @@ def _json_form(value: Any, *, ordered: bool = False) -> Any:
         return {"$path": steps, "of": _json_form(value.base)}
     if isinstance(value, DependentCall):
         given = {k: v for k, v in value.arguments.items() if v is not None}
-        return {"$call": value.function.version, "arguments": _json_form(given)}
+        found = lost_types(_known_values(given)) if value.function.local else {}
+        types = {"types": found} if found else {}
+        return {"$call": value.function.version, "arguments": _json_form(given), **types}
     if isinstance(value, dict):
         items = {k: _json_form(v, ordered=ordered or k in ORDERED_ARGUMENTS) for k, v in value.items()}
         return {"$keys": list(items), "items": items} if ordered else items
     if isinstance(value, list | tuple):
         return [_json_form(v, ordered=ordered) for v in value]
     return leaf_form(value)
+
+
+def _known_values(arguments: Any) -> Any:
+    """Arguments with nothing in place of the calls that they wait for."""
+    if isinstance(arguments, dict):
+        return {k: _known_values(v) for k, v in arguments.items()}
+    if isinstance(arguments, list):
+        return [_known_values(v) for v in arguments]
+    return None if isinstance(arguments, ReadyCall | DependentCall | AnswerPath) else arguments
