@@ -255,11 +255,11 @@ def _commit(
     nothing_new = (
         not requester.asked_rows and not requester.refused_rows and not cells.any_in_journal(digests)
     )
+    simulated = cells.uses_simulated(digests) or column.inputs.simulated
     if nothing_new and column.options.limit is None:
-        stored = stored_if_same_digests(column, digests)
+        stored = stored_if_same_digests(column, digests, requester.input_digest, simulated=simulated)
         if stored is not None:
             return stored
-    simulated = cells.uses_simulated(digests) or column.inputs.simulated
     read_finished = finished_cell_reader(column, cells, digests, requester.refused_rows, interrupted)
 
     def read_cells() -> Iterator[pa.Table]:

@@ -131,7 +131,9 @@ _KEPT_TYPES = (str, int, float, bool, type(None), bytes, Media)
 def _type_text(value: Any) -> str:
     kind = type(value)
     more = [getattr(value, name, None) for name in ("tzinfo", "dtype")]
-    return " ".join([f"{kind.__module__}.{kind.__qualname__}", *(str(one) for one in more if one is not None)])
+    return " ".join(
+        [f"{kind.__module__}.{kind.__qualname__}", *(str(one) for one in more if one is not None)]
+    )
 
 
 def leaf_form(value: Any) -> Any:

@@ -11,6 +11,7 @@ from __future__ import annotations
 import inspect
 import textwrap
 import types
+import typing
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from typing import Any, NamedTuple
@@ -39,9 +40,7 @@ def version_of(function: Callable[..., Any], version: str | None = None) -> str:
     return versioned(function, version).text
 
 
-def versioned(
-    function: Callable[..., Any], version: str | None = None, *, who: str | None = None
-) -> Version:
+def versioned(function: Callable[..., Any], version: str | None = None, *, who: str | None = None) -> Version:
     """The same; `who` begins the error's message: "udf words"."""
     name = f"{getattr(function, '__qualname__', type(function).__qualname__)}"
     short_name = getattr(function, "__name__", name)
@@ -120,8 +119,26 @@ def _further_contents(function: Callable[..., Any], contents: Contents) -> list[
     for depth, one in enumerate(chain):
         found = [*_own_contents(one, contents, is_wrapper=depth < len(chain) - 1, chain=chain)]
         if found:
-            parts += [b"%d" % depth, *(p.encode("utf-8", "surrogatepass") if isinstance(p, str) else p for p in found)]
-    return parts
+            parts += [
+                b"%d" % depth,
+                *(p.encode("utf-8", "surrogatepass") if isinstance(p, str) else p for p in found),
+            ]
+    hinted = [contents.of(cls, "", strict=False) for cls in _classes_in_hints(function, contents)]
+    return [*parts, b"hints", *hinted] if hinted else parts
+
+
+def _classes_in_hints(function: Callable[..., Any], contents: Contents) -> list[type]:
+    """The classes of the author's own in a function's hints, by which arguments are converted."""
+    try:
+        hints = [*typing.get_type_hints(function, include_extras=True).values()]
+    except Exception:  # whatever evaluating a hint raises; who needs them says so
+        return []
+    found: list[type] = []
+    for hint in hints:  # grows
+        hints += [*typing.get_args(hint)]
+        if isinstance(hint, type) and not contents.is_of_library(hint) and hint not in found:
+            found.append(hint)
+    return found
 
 
 def _own_contents(

@@ -18,7 +18,7 @@ import re
 import textwrap
 import threading
 import types
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import is_dataclass
 from typing import Any
@@ -53,6 +53,21 @@ _BUILTINS = (
     types.MethodDescriptorType,
     types.ClassMethodDescriptorType,
 )
+
+
+_PARTS: Sequence[tuple[type, Callable[[Any], Sequence[Any]]]] = (
+    (types.ModuleType, lambda v: [v.__name__]),
+    (types.MethodType, lambda v: [v.__func__, v.__self__]),
+    (functools.partial, lambda v: [v.func, v.args, v.keywords]),
+    (staticmethod, lambda v: [v.__func__]),
+    (classmethod, lambda v: [v.__func__]),
+    (property, lambda v: [v.fget, v.fset, v.fdel]),
+    (functools.cached_property, lambda v: [v.func]),
+    (enum.Enum, lambda v: [type(v), v.name, v.value]),
+    (type(functools.cache(len)), lambda v: [v.__wrapped__]),
+    (re.Pattern, lambda v: [v.pattern, v.flags]),
+)
+"""What values of some types are made of."""
 
 
 class UnnameableError(Exception):
@@ -124,7 +139,7 @@ class Contents:
         finally:
             del self._depth_of[id(value)]
 
-    def _parts(self, value: Any, where: str, strict: bool) -> bytes:  # noqa: PLR0911
+    def _parts(self, value: Any, where: str, strict: bool) -> bytes:
         """The digest of a value that is made of others."""
         kind = type(value)
         if kind in (list, tuple):
@@ -137,26 +152,11 @@ class Contents:
             return self._function(value, where, strict)
         if isinstance(value, type):
             return self._class(value, where)
-        if isinstance(value, types.ModuleType):
-            return _digest("module", value.__name__)
-        if isinstance(value, types.MethodType):
-            return _digest("method", *self._all([value.__func__, value.__self__], where, strict))
         if isinstance(value, _BUILTINS):
             return self._builtin(value, where, strict)
-        if isinstance(value, functools.partial):
-            return _digest("partial", *self._all([value.func, value.args, value.keywords], where, strict))
-        if isinstance(value, staticmethod | classmethod):
-            return _digest(kind.__name__, self._of(value.__func__, where, strict))
-        if isinstance(value, property):
-            return _digest("property", *self._all([value.fget, value.fset, value.fdel], where, strict))
-        if isinstance(value, functools.cached_property):
-            return _digest("property", self._of(value.func, where, strict))
-        if isinstance(value, enum.Enum):
-            return _digest("member", self._of(kind, where, strict), value.name)
-        if isinstance(value, re.Pattern):
-            return _digest("pattern", repr(value.pattern), str(value.flags))
-        if kind.__module__ == "functools" and hasattr(value, "__wrapped__"):  # of lru_cache
-            return _digest("cached", self._of(value.__wrapped__, where, strict))
+        for one, parts_of in _PARTS:
+            if isinstance(value, one):
+                return _digest(one.__name__, *self._all(parts_of(value), where, strict))
         if kind.__module__ == "numpy" and hasattr(value, "dtype") and value.dtype.hasobject is False:
             return self._of_array(value, where, strict)
         if kind.__module__.startswith("pxt_assets.") and isinstance(getattr(value, "version", None), str):
@@ -227,11 +227,12 @@ class Contents:
         for name, value in globals_read(function, self.own):
             if value is MISSING:
                 self.complete = False
-            elif not self._is_of_library(value):
+            elif not self.is_of_library(value):
                 found += [name, self._of(value, f"{where} → {name}" if where else name, strict)]
         return found
 
-    def _is_of_library(self, value: Any) -> bool:
+    def is_of_library(self, value: Any) -> bool:
+        """Whether a module, function or class is a library's, which is not looked into."""
         if isinstance(value, types.ModuleType):
             return is_library(value.__name__, self.own)
         if isinstance(value, types.FunctionType):

@@ -63,7 +63,7 @@ class CellRequester:
         """Rows whose cell was not finished before."""
         self.refused_rows = RefusedRows()
         """Rows without a request, because a function cannot take their values."""
-        self.input_digest = None if column.inputs.holds_media else InputDigest(column)
+        self.input_digest = None if column.names_files else InputDigest(column)
         """Complete once every row was read. None for rows that name files by their paths, as these may change."""
         self._column = column
         self._cells = cells

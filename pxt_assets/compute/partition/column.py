@@ -73,6 +73,11 @@ class Column:
         return self.file_metadata.get("partition")
 
     @property
+    def names_files(self) -> bool:
+        """Whether cells are made of files that rows or constants may name by their paths, which may change unseen."""
+        return self.inputs.holds_media or self.plan.holds_paths
+
+    @property
     def total(self) -> int:
         """Rows to compute."""
         rows = self.inputs.num_rows

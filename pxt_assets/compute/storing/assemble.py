@@ -15,7 +15,7 @@ from pxt_assets.compute.cells.gather import interleave_rows
 from pxt_assets.compute.cells.refused_rows import RefusedRows
 from pxt_assets.compute.partition.column import FAILURES_KEPT, Column, cells_failed_error
 from pxt_assets.compute.partition.findings import FINDINGS, Findings
-from pxt_assets.compute.partition.input_digest import INPUT_DIGEST, InputDigest
+from pxt_assets.compute.partition.input_digest import InputDigest
 from pxt_assets.compute.partition.plan import cell_digest
 from pxt_assets.errors import CellError
 from pxt_assets.storage.batches import split_by_bytes
@@ -214,8 +214,8 @@ def assemble(
 
     def final_metadata() -> Mapping[str, str]:
         assembly.data_version = contents.hexdigest()
-        metadata = {DATA_VERSION: assembly.data_version, FINDINGS: assembly.findings.to_json()}
-        return metadata if input_digest is None else {**metadata, INPUT_DIGEST: input_digest.hexdigest()}
+        made_from = {} if input_digest is None else input_digest.metadata()
+        return {DATA_VERSION: assembly.data_version, FINDINGS: assembly.findings.to_json(), **made_from}
 
     if column.options.limit is None:
         metadata = {
