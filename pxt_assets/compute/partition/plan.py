@@ -82,6 +82,8 @@ class Plan:
         self.columns: list[ColumnRef] = references(expr)
         self.calls_functions = bool(calls(expr))
         """Whether the expression calls any function: if not, its cells are not worth journaling."""
+        self.calls_api = any(not call._function.local for call in calls(expr))
+        """Whether any of the functions is the API's."""
         self.endpoint = _endpoint_of(expr)
         """Whose answers the cells are, None if they are something else."""
         self.holds_paths = holds_path(_constants(expr))

@@ -26,6 +26,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
+from pxt_assets.api.server_name import UNKNOWN
+from pxt_assets.compute.cells.answered_by import row_servers
 from pxt_assets.compute.cells.digest_index import NO_DIGEST, digests_of, lookup_batches, simulated_digests
 from pxt_assets.compute.cells.failed_answers import failed_rows
 from pxt_assets.compute.partition.column import Column
@@ -106,6 +108,11 @@ def _stored_assembly(column: Column) -> Assembly | None:
     if pa.types.is_fixed_size_list(kind):  # all vectors have that length; Parquet renames the list's item
         schema = file_schema(column, pa.list_(kind.value_type, kind.list_size))
     assembly = Assembly(schema, schema.empty_table(), file.metadata[DATA_VERSION], findings)
+    if column.plan.calls_api:
+        assembly.servers = row_servers(file.metadata, file.num_rows)
+        if not assembly.servers.counts:
+            unknown = findings.rows - findings.errors.total() - findings.skipped - findings.nulls
+            assembly.servers.counts.update({UNKNOWN: unknown} if unknown else {})
     with file.open() as parquet:
         if parquet.num_row_groups:
             assembly.sample = first_rows(parquet.read_row_group(0))
