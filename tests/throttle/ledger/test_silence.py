@@ -103,7 +103,9 @@ def fall_silent(
 
 
 def test_a_process_goes_on_alone_while_the_database_is_silent_and_comes_back(
-    url: str, fall_silent: Callable[[], contextlib.AbstractContextManager[None]], caplog: pytest.LogCaptureFixture
+    url: str,
+    fall_silent: Callable[[], contextlib.AbstractContextManager[None]],
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
     """Requests go through within the deadline; when the database answers again, limits are shared again."""
     caplog.set_level("INFO")
