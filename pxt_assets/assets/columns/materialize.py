@@ -325,7 +325,8 @@ class Materialization:
         """The result of the cost check; `ended` says that a budget ended the run: the column's or the run config's."""
         if COST_WITHIN not in self._checks or self._spec.max_cost_usd is None:
             return
-        cost = total_cost(one.meter for one in (*self._outcomes.values(), *self._unfinished.values()))
+        meters = [o.meter for o in self._outcomes.values()] + [p.meter for p in self._unfinished.values()]
+        cost = total_cost(meters)
         reached = ended and self._config.max_cost_usd is None
         yield cost_check_result(self._spec.key, self._spec.max_cost_usd, cost, reached=reached)
 
