@@ -175,10 +175,7 @@ class Materialization:
             if self._resource is not None:
                 client = await stack.enter_async_context(self._resource.client(log))
             shared = RunState(
-                client,
-                name=self._spec.key.to_user_string(),
-                partitions=len(self._partition_keys),
-                server=self._server,
+                client, name=self._label(None), partitions=len(self._partition_keys), server=self._server
             )
             return await compute_partitions(self._partition_keys, self._open_column, shared, reports)
 
@@ -325,10 +322,10 @@ class Materialization:
         """The result of the cost check; `ended` says that a budget ended the run: the column's or the run config's."""
         if COST_WITHIN not in self._checks or self._spec.max_cost_usd is None:
             return
-        meters = [o.meter for o in self._outcomes.values()] + [p.meter for p in self._unfinished.values()]
-        cost = total_cost(meters)
-        reached = ended and self._config.max_cost_usd is None
-        yield cost_check_result(self._spec.key, self._spec.max_cost_usd, cost, reached=reached)
+        computed = [one.meter for one in self._outcomes.values()]
+        cost = total_cost([*computed, *(one.meter for one in self._unfinished.values())])
+        ended = ended and self._config.max_cost_usd is None
+        yield cost_check_result(self._spec.key, self._spec.max_cost_usd, cost, reached=ended)
 
     def _log_estimates(self) -> None:
         """Records what computing each partition would take, in the log and as an observation."""
