@@ -8,7 +8,7 @@ import pytest
 from pxt_assets import ColumnStore
 from tests.assets.test_errors_at_run import embed, errors, run
 from tests.runs import message
-from tests.scripted_server import Asked, Reply, chat, refusal, resource_of
+from tests.scripted_server import Asked, Reply, chat, refusal, resource_of, vectors
 
 QUOTA = (
     "litellm.RateLimitError: RateLimitError: OpenAIException - You exceeded your current quota, please check your plan "
@@ -70,3 +70,17 @@ def test_a_row_that_the_server_finds_too_large_fails_alone(store: ColumnStore, s
     assert second[0] == "RequestTooLarge"
     assert "Request too large for us" in second[1]
     assert sum(len(asked.text) > 2_000 for asked in server.asked) == 1
+
+
+def test_texts_that_are_too_large_together_are_halved_until_they_fit(store: ColumnStore, serve: Any) -> None:
+    """Each half fits, so that nothing is sent in vain; and how many texts a request carries is not bounded by it."""
+
+    def script(asked: Asked) -> Reply:
+        return Reply(vectors(asked).body, 200, LIMIT)
+
+    server = serve(script)
+    run(store, resource_of(server), {1: "a"}, embed)
+    run(store, resource_of(server), {n: f"{n:03}" * 40 for n in range(2, 18)}, embed)  # 16 texts of 34 tokens
+    sent = [len(asked.body["input"]) for asked in server.asked]
+    assert sum(sent) == 17
+    assert sorted(sent) == [1, 8, 8]
