@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from pxt_assets.api.input_refusal import inputs_named, speaks_of_input
 from pxt_assets.api.quota_words import speaks_of_quota
-from pxt_assets.errors import CellError, FatalApiError, RunError
+from pxt_assets.errors import TOO_LARGE, CellError, FatalApiError, RunError
 from pxt_assets.throttle import FailureKind, Verdict, classify_failure, read_rate_limits
 
 if TYPE_CHECKING:
@@ -81,7 +81,7 @@ class Failure:
 
     def cell_error(self, *, divisible: bool = False, refused: bool = False) -> CellError:
         """The error of the request's row."""
-        name = "RequestTooLarge" if self.too_large else self.name
+        name = TOO_LARGE if self.too_large else self.name
         message = f"{self.message.rstrip('. ')}. {self.size_note}" if self.size_note else self.message
         return CellError(
             name,

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from pxt_assets.api.failure import Failure
 from pxt_assets.api.request import Request
 from pxt_assets.api.request_tracker import RequestTracker
-from pxt_assets.errors import CellError
+from pxt_assets.errors import TOO_LARGE, CellError
 from pxt_assets.throttle import (
     FailureKind,
     Limiter,
@@ -70,7 +70,7 @@ class Permits:
             if budget is not None:
                 budget.release(request)
             if isinstance(e, RequestTooLarge):
-                raise CellError("RequestTooLarge", str(e), divisible=True) from e
+                raise CellError(TOO_LARGE, str(e), divisible=True) from e
             raise
         tracker.meter.seconds_throttled += loop.time() - queued
         return permit

@@ -15,9 +15,7 @@ from pxt_assets.values.media import (
     MAX_IMAGE_BYTES,
     Media,
     MediaArgument,
-    encode_image,
     media_of,
-    open_image,
     require_single_image,
 )
 from pxt_assets.values.types import Image
@@ -137,7 +135,7 @@ def sendable_image(media: Media) -> Media:
         raise CellError("ImageTooLarge", msg)
     if media.format not in SENDABLE_FORMATS:
         require_single_image(media, _ADVICE)
-        return sendable_image(Media(encode_image(open_image(media.content), "PNG"), media.path))
+        return sendable_image(media.png)
     require_single_image(media, _ADVICE)
     return media
 

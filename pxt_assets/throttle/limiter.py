@@ -150,37 +150,52 @@ class Limiter:
         """Return the used share, 0 to 1, of what the limit allowed from `since`, a `totals`, to the last grant."""
         return self.pool.utilization(since, self._granted_at, self._clock())
 
-    def _answered(self, admission: Admission, headers: Mapping[str, str]) -> None:
-        self._in_flight -= 1
+    def _answered(
+        self, admission: Admission, headers: Mapping[str, str], *, overloaded: bool = False
+    ) -> None:
+        self._end(admission)
+        if overloaded:
+            self.pool.overloaded(admission, self._clock())
         changed = self.pool.answered(admission, read_rate_limits(headers), self._clock())
         if changed or admission.too_large is not None:
             self._sort_by_size()
         self._serve()
 
     def _rejected(
-        self, admission: Admission, headers: Mapping[str, str], short_dimension: str | None
+        self,
+        admission: Admission,
+        headers: Mapping[str, str],
+        short_dimension: str | None,
+        *,
+        slow_down: bool,
     ) -> None:
-        self._in_flight -= 1
+        self._end(admission)
         self._rate_limited += 1
+        if slow_down:
+            self.pool.slow_down(admission, self._clock())
         readings = read_rate_limits(headers)
         if self.pool.rejected(admission, readings, retry_after(headers), self._clock(), short_dimension):
             self._sort_by_size()
         self._serve()
 
     def _refused(self, admission: Admission, headers: Mapping[str, str], words: str) -> None:
-        self._in_flight -= 1
+        self._end(admission)
         self.pool.refused(admission, read_rate_limits(headers), words, self._clock())
         self._sort_by_size()
         self._serve()
 
-    def _lost(self) -> None:
-        self._in_flight -= 1
+    def _lost(self, admission: Admission) -> None:
+        self._end(admission)
         self._serve()
 
     def _cancelled(self, admission: Admission) -> None:
-        self._in_flight -= 1
+        self._end(admission)
         self.pool.cancelled(admission, self._clock())
         self._serve()
+
+    def _end(self, admission: Admission) -> None:
+        self._in_flight -= 1
+        self._tries -= admission.too_large is not None
 
     def _admit(
         self,

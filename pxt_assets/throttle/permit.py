@@ -1,14 +1,39 @@
 """A permit to send one request, which is told what became of it."""
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING
+from typing import Protocol
 
 from pxt_assets.throttle.admission import Admission, RequestTooLarge
 from pxt_assets.throttle.headers import read_rate_limits
 from pxt_assets.throttle.oversize import refused_for_size
 
-if TYPE_CHECKING:
-    from pxt_assets.throttle.limiter import Limiter
+
+class PermitGiver(Protocol):
+    """A `Limiter`, which is told what became of the requests that it let pass."""
+
+    def _answered(
+        self, admission: Admission, headers: Mapping[str, str], *, overloaded: bool = False
+    ) -> None:
+        """Apply an answer."""
+
+    def _rejected(
+        self,
+        admission: Admission,
+        headers: Mapping[str, str],
+        short_dimension: str | None,
+        *,
+        slow_down: bool,
+    ) -> None:
+        """Apply a 429."""
+
+    def _refused(self, admission: Admission, headers: Mapping[str, str], words: str) -> None:
+        """Apply a 429 for a request's size."""
+
+    def _lost(self, admission: Admission) -> None:
+        """Apply an unknown outcome."""
+
+    def _cancelled(self, admission: Admission) -> None:
+        """Take back a request that was never sent."""
 
 
 class Permit:
@@ -19,7 +44,7 @@ class Permit:
 
     __slots__ = ("_admission", "_limiter", "_settled")
 
-    def __init__(self, limiter: "Limiter", admission: Admission) -> None:
+    def __init__(self, limiter: PermitGiver, admission: Admission) -> None:
         self._limiter = limiter
         self._admission = admission
         self._settled = False
@@ -53,20 +78,17 @@ class Permit:
         asked for slower growth, and the rate is cut.
         """
         if self._settle():
-            if slow_down:
-                self._limiter.pool.slow_down(self._admission, self._limiter._clock())
-            self._limiter._rejected(self._admission, headers, short_dimension)
+            self._limiter._rejected(self._admission, headers, short_dimension, slow_down=slow_down)
 
     def overloaded(self, headers: Mapping[str, str]) -> None:
         """Report an answer that says the server is overloaded, by its headers."""
         if self._settle():
-            self._limiter.pool.overloaded(self._admission, self._limiter._clock())
-            self._limiter._answered(self._admission, headers)
+            self._limiter._answered(self._admission, headers, overloaded=True)
 
     def lost(self) -> None:
         """Report that the outcome is unknown: the request may have been charged."""
         if self._settle():
-            self._limiter._lost()
+            self._limiter._lost(self._admission)
 
     def cancel(self) -> None:
         """Report that the request was never sent, and return what it took."""
@@ -75,6 +97,4 @@ class Permit:
 
     def _settle(self) -> bool:
         unsettled, self._settled = not self._settled, True
-        if unsettled and self.too_large is not None:
-            self._limiter._tries -= 1
         return unsettled

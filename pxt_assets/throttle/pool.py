@@ -168,7 +168,9 @@ class Pool:
                 grants[dimension] = bucket.take(cost, now)
                 if totals := self._tariff.count(dimension, cost, sized, now, bucket.taken_by_others):
                     grant_totals[dimension] = totals
-            return Admission(taken, grants, now, sized, grant_totals, too_large, from_full)
+            return Admission(
+                taken, grants, now, sized, grant_totals, too_large=too_large, from_full=from_full
+            )
 
     def too_large_error(
         self, costs: Mapping[str, float], sized: SizedRequest | None = None

@@ -1,13 +1,20 @@
 """How much of what the limits allow is used."""
 
 from collections.abc import Iterable, Mapping
-from typing import TYPE_CHECKING
+from typing import Protocol
 
 from pxt_assets.throttle.dimension import unit_of
 from pxt_assets.throttle.share import Gauge
 
-if TYPE_CHECKING:
-    from pxt_assets.throttle.limiter import Limiter
+
+class _Used(Protocol):
+    """A `Limiter`."""
+
+    def totals(self) -> dict[str, tuple[float, float]]:
+        """Return the units taken and lost of each dimension up to now."""
+
+    def utilization(self, since: Mapping[str, tuple[float, float]]) -> float | None:
+        """Return the used share of what the limit allowed from `since`, a `totals`, on."""
 
 
 def used_share(
@@ -37,10 +44,10 @@ class LimitUtilization:
     Example: `used = LimitUtilization([limiter])`, and some requests later `used.utilization`, such as 0.98.
     """
 
-    def __init__(self, limiters: "Iterable[Limiter]" = ()) -> None:
+    def __init__(self, limiters: Iterable[_Used] = ()) -> None:
         self._since = {limiter: limiter.totals() for limiter in limiters}
 
-    def add(self, limiter: "Limiter") -> None:
+    def add(self, limiter: _Used) -> None:
         """Measure this limiter from now on, unless it is measured already."""
         if limiter not in self._since:
             self._since[limiter] = limiter.totals()
