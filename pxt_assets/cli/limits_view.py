@@ -61,7 +61,9 @@ def clear_limits(url: str, models: str) -> str:
     cleared = ledger.clear(lambda key: models in ("all", key[-1]))
     if cleared:
         names = ", ".join(dict.fromkeys(key[-1] for key in cleared))
-        return f"Cleared: {names}. Processes at work take notice within seconds, and measure their limits anew."
+        return (
+            f"Cleared: {names}. Processes at work take notice within seconds, and measure their limits anew."
+        )
     if models == "all":
         return "There was nothing to clear: no process has sent a request through this ledger."
     known = ", ".join(dict.fromkeys(pool.group for pool in ledger.pools()))
@@ -94,9 +96,7 @@ def limits_table(pools: Sequence[PoolReport]) -> Table | Text:
         )
         table.add_row(*cells[one_account : len(columns)])
     if len(columns) > len(_COLUMNS):
-        table.caption = (
-            "held: a 429 asked to send nothing for so long; --clear ends it, and forgets the limits that are remembered"
-        )
+        table.caption = "held: a 429 asked to send nothing for so long; --clear ends it, and forgets the limits that are remembered"
         table.caption_justify = "left"
     return table
 
@@ -111,4 +111,11 @@ def _number_text(value: float | None) -> str:
     return f"{value:,.0f}" if value < _MILLION else f"{value / _MILLION:,.1f}M"
 
 
-__all__ = ["LedgerUnavailable", "clear_limits", "follow_limits", "instance_ledger", "limits_table", "print_limits"]
+__all__ = [
+    "LedgerUnavailable",
+    "clear_limits",
+    "follow_limits",
+    "instance_ledger",
+    "limits_table",
+    "print_limits",
+]

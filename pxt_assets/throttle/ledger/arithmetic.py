@@ -22,7 +22,14 @@ from pxt_assets.throttle.ledger.messages import (
     Measurement,
     RowState,
 )
-from pxt_assets.throttle.ledger.pool_rows import LONGEST_HOLD_SECONDS, BucketRow, PoolRows, ProcessRow, follow_clock, follow_leap
+from pxt_assets.throttle.ledger.pool_rows import (
+    LONGEST_HOLD_SECONDS,
+    BucketRow,
+    PoolRows,
+    ProcessRow,
+    follow_clock,
+    follow_leap,
+)
 from pxt_assets.throttle.pace import DECREASE, LOWEST_RPM, RECOVERY_SECONDS
 
 SLICE_SECONDS = 0.2

@@ -32,7 +32,9 @@ _LIBPQ_OPTIONS = {
 def parse_url(url: str) -> URL:
     """Return the URL of a ledger, or raise a ValueError that says what to give, and shows nothing of it."""
     try:
-        parsed = make_url(url.replace("postgres://", "postgresql://", 1) if url.startswith("postgres://") else url)
+        parsed = make_url(
+            url.replace("postgres://", "postgresql://", 1) if url.startswith("postgres://") else url
+        )
         backend = parsed.get_backend_name()
     except (ArgumentError, ValueError):
         raise ValueError(f"The ledger's URL is none that SQLAlchemy understands. {_ALLOWED}") from None
@@ -104,7 +106,9 @@ def _engine_at(url: URL) -> Engine:
     elif driver in _DRIVERS:
         arguments = {name: value for name, value in _LIBPQ_OPTIONS.items() if name not in url.query}
         options = {"isolation_level": "READ COMMITTED", "use_native_hstore": False}
-        if driver == "psycopg":  # a pooler gives the next transaction another session, which knows no such statement
+        if (
+            driver == "psycopg"
+        ):  # a pooler gives the next transaction another session, which knows no such statement
             arguments["prepare_threshold"] = None
     elif driver == "pg8000":
         arguments = {"timeout": 2 * WAIT_SECONDS}
@@ -115,7 +119,9 @@ def _engine_at(url: URL) -> Engine:
             f'The driver of the ledger\'s database is not installed ({error}). pip install "pxt_assets[postgres]"'
         ) from None
     except (ArgumentError, TypeError, ValueError):  # of a parameter, which may be a secret
-        raise ValueError(f"The ledger's URL has a parameter that its driver does not take. {_ALLOWED}") from None
+        raise ValueError(
+            f"The ledger's URL has a parameter that its driver does not take. {_ALLOWED}"
+        ) from None
     if engine.dialect.is_async:
         raise ValueError(f"The driver {driver!r} of the ledger's database is for asyncio alone. {_ALLOWED}")
     return engine

@@ -59,7 +59,9 @@ class LeasedBucket(LeasedUnits):
         self._sent_measurement: tuple[LeaseGrant, Measurement] | None = None
         self._opening_answers: deque[tuple[LeaseGrant, float, float]] = deque(maxlen=OPENING_ANSWERS)
         self._uncharged: deque[tuple[int, float]] = deque(maxlen=OPENING_ANSWERS)  # sequence and cost
-        self._inherited_grants = 0  # those of the bucket this is a sibling of, or of a ledger that was emptied since
+        self._inherited_grants = (
+            0  # those of the bucket this is a sibling of, or of a ledger that was emptied since
+        )
         self._window = MINUTE  # seconds in which the limit fills, by the latest reading
         self._stand_in: Bucket | None = None
         self._stand_in_since = -math.inf

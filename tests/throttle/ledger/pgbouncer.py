@@ -36,7 +36,7 @@ def pooled(url: str) -> Iterator[str]:
             f"[pgbouncer]\nlisten_addr = 127.0.0.1\nlisten_port = {port}\nunix_socket_dir =\nauth_type = any\n"
             "pool_mode = transaction\ndefault_pool_size = 2\nmax_client_conn = 100\n"
         )
-        os.chmod(base, 0o755)
+        Path(base).chmod(0o755)
         process = subprocess.Popen(
             [program, "-q", settings], user=user, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
         )

@@ -18,7 +18,10 @@ QUOTED = "T0p%2FS%E2%82%ACcret%2B1%3A2%25"
         ("postgres://user:hunter2@host/db", "postgresql://host/db"),
         ("postgresql://host/db?user=me&password=hunter2", "postgresql://host/db"),
         ("postgresql:///db?host=/run/pg&password=hunter2", "postgresql:///run/pg/db"),
-        ("postgresql://host/db?sslmode=require&sslpassword=hunter2&passfile=/hunter2", "postgresql://host/db"),
+        (
+            "postgresql://host/db?sslmode=require&sslpassword=hunter2&passfile=/hunter2",
+            "postgresql://host/db",
+        ),
         ("postgresql://host/db?options=-c%20x.y%3Dhunter2", "postgresql://host/db"),
         ("postgresql://?service=mine&password=hunter2", "postgresql:///"),
         ("postgresql://[::1]:5432/db?PASSWORD=hunter2", "postgresql://[::1]:5432/db"),

@@ -6,9 +6,9 @@ from dataclasses import dataclass, field
 
 from pxt_assets.throttle import Limiter, Pool
 from pxt_assets.throttle.ledger.arithmetic import exchange
-from pxt_assets.throttle.ledger.pool_rows import PoolRows
 from pxt_assets.throttle.ledger.ledger_share import LedgerShare
 from pxt_assets.throttle.ledger.messages import ExchangeAnswer, ExchangeRequest
+from pxt_assets.throttle.ledger.pool_rows import PoolRows
 from tests.throttle.server import Outcome, Server
 
 
