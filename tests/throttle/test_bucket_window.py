@@ -98,5 +98,5 @@ def test_a_limit_that_turns_out_much_smaller_is_no_debt():
     grant = bucket.take(1_000.0, 0.0)
     for second in range(1, 10):
         bucket.take(1_000.0, float(second))
-    bucket.observe(grant, Reading(1.0, 0.0), 20.0)
+    bucket.observe(grant, Reading(1.0, 0.0, window=60.0), 20.0)
     assert bucket.wait(1.0, 20.0) <= 60.0
