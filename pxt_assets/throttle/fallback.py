@@ -101,6 +101,10 @@ class GuardedPool:
         """Cut the rate."""
         self._report("slow_down", admission, arguments, more)
 
+    def refused(self, admission: Admission, *arguments: Any, **more: Any) -> None:
+        """Note that the server refused a request for its size."""
+        self._report("refused", admission, arguments, more)
+
     def cancelled(self, admission: Admission, *arguments: Any, **more: Any) -> None:
         """Return what was taken for a request that was never sent."""
         self._report("cancelled", admission, arguments, more)
@@ -118,7 +122,9 @@ class GuardedPool:
     def __getattr__(self, name: str) -> Any:
         """Return what else the pool has: an attribute, or a method that returns None where it fails."""
         pool, _ = self._current
-        found = getattr(pool, name)
+        found = getattr(pool, name, None) if isinstance(pool, SpacedPool) else getattr(pool, name)
+        if found is None and isinstance(pool, SpacedPool):
+            return lambda *_arguments, **_more: None
         if not callable(found):
             return found
         return lambda *arguments, **more: self._call(name, None, *arguments, **more)

@@ -142,6 +142,11 @@ class Limiter:
             utilization = self.utilization(self._totals)
         return Statistics(self._rate_limited, self._seconds_throttled, utilization)
 
+    @property
+    def fault(self) -> str | None:
+        """What has failed in the pool's own accounting, and what goes on in its place; None if nothing has."""
+        return self.pool.fault
+
     def totals(self) -> dict[str, tuple[float, float]]:
         """Return the units taken and lost of each dimension up to now, for `utilization`."""
         return self.pool.totals(self._clock())

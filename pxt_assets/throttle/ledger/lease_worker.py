@@ -145,7 +145,8 @@ class LeaseWorker:
                     while self._closed:
                         self._closed.pop().set()
                     if not self._shares:
-                        return self._end()
+                        self._end()
+                        return None
                 now = self.time()
                 self._shares = {share for share in self._shares if share.due < math.inf}
                 due = min(self._shares, key=lambda share: share.due, default=None)
@@ -157,7 +158,8 @@ class LeaseWorker:
                 if due is not None:
                     end = min(due.due, now + threading.TIMEOUT_MAX)
                 if end <= now:
-                    return self._end()
+                    self._end()
+                    return None
                 self._condition.wait(end - now)
                 if self._thread is not thread:
                     return None

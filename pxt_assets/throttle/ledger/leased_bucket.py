@@ -76,6 +76,11 @@ class LeasedBucket(LeasedUnits):
         """Whether the limit is known."""
         return self.limit < math.inf
 
+    @property
+    def _limit_is_told(self) -> bool:
+        """Whether the row has the limit that is known here, and so its rate."""
+        return self.row is not None and self.row.state.limit == self.limit < math.inf and self._rate > 0
+
     def wait(self, cost: float, now: float) -> float:
         """Return the seconds until `cost` can be taken; infinite while the ledger is asked for it."""
         if self._stand_in is not None:
@@ -125,8 +130,7 @@ class LeasedBucket(LeasedUnits):
             return False
         if grant.sequence > self._last_observed:
             self._last_observed, self._last_observed_burst = grant.sequence, grant.burst
-        rate = self._rate
-        window = window_of(reading, self.limit / rate if rate and self.limit_known else MINUTE)
+        window = window_of(reading, self.limit / self._rate if self._limit_is_told else self._window)
         level = level_of(reading, window)
         self._window = window
         if self._row_unknown_at(grant):
@@ -268,8 +272,7 @@ class LeasedBucket(LeasedUnits):
         A limit that the ledger has not been told of yet fills as the reading says that told of it.
         """
         row = self.row
-        told = row is not None and row.state.limit == self.limit and row.state.rate > 0
-        rate = self._rate if told else self.limit / self._window
+        rate = self._rate if self._limit_is_told else self.limit / self._window
         if row is not None and row.state.limit < math.inf:
             self.advance(now)
             level = self.level

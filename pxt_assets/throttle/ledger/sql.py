@@ -55,6 +55,7 @@ class SqlLedger:
         self._process = uuid.uuid4().hex
         self._lock = threading.Lock()
         self._ready = False
+        self._file: tuple[int, int] | None = None  # of SQLite, as it was when the tables were last looked at
         self._has_only_ledger = False  # of a SQLite file: nobody else keeps anything in it
         self.worker = LeaseWorker(self.exchange, self._connections.sever)
 

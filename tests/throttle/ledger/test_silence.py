@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import logging
 import os
 import signal
 import threading
@@ -75,10 +76,22 @@ def stopped_server(url: str) -> Iterator[None]:
     engine.dispose()
 
 
-async def until(condition: Callable[[], bool], seconds: float = 30) -> None:
-    async with asyncio.timeout(seconds):
-        while not condition():
-            await asyncio.sleep(0.01)
+class Said(logging.Handler):
+    """Waits for what the ledger logs."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self._text = text
+        self._said = threading.Event()
+        logging.getLogger("pxt_assets").addHandler(self)
+
+    def emit(self, record: logging.LogRecord) -> None:
+        if self._text in record.getMessage():
+            self._said.set()
+
+    async def wait(self) -> None:
+        assert await asyncio.to_thread(self._said.wait, 30)
+        logging.getLogger("pxt_assets").removeHandler(self)
 
 
 async def send_through(limiter: Limiter, requests: int) -> None:
@@ -116,14 +129,15 @@ def test_a_process_goes_on_alone_while_the_database_is_silent_and_comes_back(
         share = ledger.share(name)
         limiter = Limiter(Pool(share=share))
         await send_through(limiter, 5)
+        alone, again = Said("not shared for now"), Said("shared again")
         with fall_silent():
             share.lock.acquire()
             share.schedule_exchange(ledger.worker.time())
             share.lock.release()
-            await until(lambda: "not shared for now" in caplog.text)
+            await alone.wait()
             async with asyncio.timeout(5):
                 await send_through(limiter, 20)
-        await until(lambda: "shared again" in caplog.text)
+        await again.wait()
         async with asyncio.timeout(10):
             await send_through(limiter, 20)
 
