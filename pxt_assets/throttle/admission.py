@@ -29,6 +29,8 @@ class Admission:
     sized: SizedRequest | None = None
     grant_totals: Mapping[str, GrantTotals] = field(default_factory=dict)
     """What had been granted until then, by dimension: from it the cost of such requests is learned."""
+    in_flight: int = 1
+    """Requests in flight right after the grant, this one included."""
 
 
 class RequestTooLarge(Exception):  # noqa: N818

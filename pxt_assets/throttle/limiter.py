@@ -189,8 +189,15 @@ class Limiter:
     ) -> None:
         self._in_flight -= 1
         self._rate_limited += 1
-        readings = read_rate_limits(headers)
-        if self.pool.rejected(admission, readings, retry_after(headers), self._clock(), short_dimension):
+        changed = self.pool.rejected(
+            admission,
+            read_rate_limits(headers),
+            retry_after(headers),
+            self._clock(),
+            short_dimension,
+            in_flight=self._in_flight,
+        )
+        if changed:
             self._refuse_too_large()
         self._serve()
 

@@ -94,6 +94,10 @@ class LedgerShare:
         self.held_until = max(self.held_until, held_until)
         self.schedule_exchange(now)
 
+    def release(self, now: float) -> None:
+        """End the hold here."""
+        self.held_until = min(self.held_until, now)
+
     def schedule_exchange(self, when: float) -> None:
         """Schedule the next exchange at the time `when`, unless it is due earlier."""
         if self._exchanging or self._pauses:

@@ -1,0 +1,125 @@
+"""The rate at which a server that names no limit lets requests in, measured by its 429s."""
+
+import math
+from bisect import bisect_left, bisect_right
+
+RECENT_GRANTS = 32
+"""Requests let in over which the rate is measured."""
+FEWEST_GRANTS = 8
+"""Of those let in since the last cut, as many tell the rate."""
+GRANTS_KEPT = 4_096
+CEILING_SHARE = 0.95
+"""Share of the measured rate at which requests go after a cut."""
+CEILING_STEPS = 4.0
+"""Steps in which the rate climbs back to the measured one; from there it climbs slowly at first, then faster."""
+STEP_SECONDS = 1.0
+STEP_REQUESTS = 5.0
+"""A step takes a second, and at least the time of so many requests."""
+BURST_SECONDS = 0.02
+"""How late a timer may fire without losing rate."""
+DROPPED_FACTOR = 4.0
+"""Factor on the measured rate that, reached without a 429, shows that there is no such limit any more."""
+LONGEST_GAP_SECONDS = 2.0
+"""Time without a request let in after which the server counts by fixed windows, or was not well."""
+
+_STEEPNESS = CEILING_STEPS / (1 - CEILING_SHARE) ** (1 / 3)
+_INSTANT = 1e-6
+
+
+class Grants:
+    """The times of the latest grants that were not rejected, in seconds: those of which nothing is known yet too."""
+
+    def __init__(self) -> None:
+        self._times: list[float] = []
+
+    def add(self, now: float) -> None:
+        """Note a grant."""
+        self._times.append(now)
+        if len(self._times) > 2 * GRANTS_KEPT:
+            del self._times[:GRANTS_KEPT]
+
+    def remove(self, at: float) -> None:
+        """Take out a grant that was rejected, or never sent."""
+        place = bisect_left(self._times, at)
+        if place < len(self._times) and self._times[place] == at:
+            del self._times[place]
+
+    def count(self, since: float, until: float) -> int:
+        """Return the number of grants after `since`, up to `until`."""
+        return bisect_right(self._times, until) - bisect_right(self._times, since)
+
+    def latest(self, until: float) -> float | None:
+        """Return the time of the latest grant up to `until`, if any."""
+        place = bisect_right(self._times, until)
+        return self._times[place - 1] if place else None
+
+    def rate(self, until: float) -> float | None:
+        """Return the requests let in a second, of the latest before `until`; None if there are too few."""
+        end = bisect_right(self._times, until)
+        first = max(0, end - RECENT_GRANTS)
+        seconds = until - self._times[first] if end > first else 0.0
+        return (end - first - 1) / seconds if end - first > 1 and seconds > 0 else None
+
+
+class GuessedRate:
+    """Lets requests pass at the measured rate, and climbs above it until the next 429.
+
+    It has the `wait` and `take` of a bucket. Times are seconds on one clock, rates requests a second.
+    """
+
+    __slots__ = ("_cut_at", "_level", "_level_at", "ceiling", "cuts_in_vain")
+
+    def __init__(self, rate: float, now: float) -> None:
+        self.ceiling = rate
+        """The measured rate."""
+        self.cuts_in_vain = 0
+        """Cuts in a row that came below the measured rate, at which nothing should have been rejected."""
+        self._cut_at = now
+        self._level = 1.0
+        self._level_at = now
+
+    def rate(self, now: float) -> float:
+        """Return the rate at this time."""
+        step = max(STEP_SECONDS, STEP_REQUESTS / self.ceiling)
+        return self.ceiling * (1 + (((now - self._cut_at) / step - CEILING_STEPS) / _STEEPNESS) ** 3)
+
+    def is_over(self, now: float) -> bool:
+        """Whether the rate has grown so far that nothing limits it."""
+        return self.rate(now) > DROPPED_FACTOR * self.ceiling
+
+    def wait(self, now: float) -> float:
+        """Return the seconds until a request can pass, 0 for now."""
+        rate = self.rate(now)
+        self._level = min(
+            1 + BURST_SECONDS * rate, self._level + max(0.0, now - self._level_at) * rate
+        )
+        self._level_at = now
+        missing = 1 - self._level
+        return missing / rate if missing > _INSTANT else 0.0
+
+    def take(self) -> None:
+        """Let a request pass."""
+        self._level -= 1
+
+    def give_back(self) -> None:
+        """Return what was taken for a request that was never sent."""
+        self._level += 1
+
+    def rejected(self, granted_at: float, grants: Grants, now: float) -> None:
+        """Count a 429, and go at the rate that is measured, once there is enough to measure it by."""
+        if granted_at <= self._cut_at:
+            return
+        let_in = grants.count(self._cut_at, granted_at)
+        if let_in < FEWEST_GRANTS:
+            return
+        self.cuts_in_vain = self.cuts_in_vain + 1 if self.rate(now) < self.ceiling else 0
+        measured = let_in / (granted_at - self._cut_at)
+        self._aim_for(min(measured, grants.rate(granted_at) or measured), now)
+
+    def resumed(self, measured: float, now: float) -> None:
+        """Go at this rate, since requests are let in again after a gap."""
+        self._aim_for(measured, now)
+
+    def _aim_for(self, rate: float, now: float) -> None:
+        self.ceiling, self._cut_at = rate, now
+        self._level = min(self._level, 1.0)
