@@ -33,6 +33,15 @@ class Admission:
     """Requests in flight right after the grant, this one included."""
 
 
+class Rejection(NamedTuple):
+    """What a pool makes of a 429."""
+
+    changed: bool
+    """Whether a limit changed or became known."""
+    own_wait: float
+    """Seconds that this request alone has to wait, while others go on."""
+
+
 class RequestTooLarge(Exception):  # noqa: N818
     """A request takes more than the whole limit of a dimension, so that it can never pass."""
 

@@ -2,20 +2,16 @@
 
 import math
 
-SURE_RUN = 3
-"""Rejections in a row, with nothing let in between, that are no chance."""
-CHANCE_RUN = 6
-"""The same, where a part of all requests is rejected whatever is sent."""
-GROWTH = 1.0
-"""Requests more that may be in flight for each answer that came while as many were as may be."""
 MOST_DOUBT = 6.0
 """So doubtful a limit grows by one request in 2⁶ answers: of 64 requests one is tried in vain."""
-TRIAL_SECONDS = 15.0
+TRIAL_SECONDS = 5.0
 """Where answers come fast, doubt goes on until tries in vain are as far apart."""
 DOUBT_PER_ANSWER = 0.05
-"""By how much an answer beyond the last limit lowers the doubt; a rejection raises it by one."""
+"""By how much an answer beyond what is proven lowers it."""
 DOUBT_PER_SECOND = 0.5
-"""By how much a second without a rejection lowers it, while as many as may be are in flight."""
+"""By how much a second lowers it in which a request beyond what is proven met no 429."""
+EASY_SHARE = 0.5
+"""Share of what was let in before a cut up to which the limit grows without doubt."""
 TICK_SECONDS = 1.0
 """A 429 comes at once, however long answers take: none in so long means that the limit is not reached."""
 
@@ -34,25 +30,22 @@ class ConcurrencyLimit:
         "_accepted_since_cut",
         "_cut_at",
         "_doubt",
+        "_easy",
         "_proven",
-        "_run",
         "_ticked_at",
         "_tried",
         "_tried_at",
-        "by_chance",
         "size",
     )
 
     def __init__(self) -> None:
         self.size = math.inf
         """Requests that may be in flight."""
-        self.by_chance = False
-        """Whether a part of all requests is known to be rejected, however many are in flight."""
         self._proven = 0.0  # as many are known to be let in
+        self._easy = 0.0  # up to here the limit grows without doubt
         self._doubt = 0.0
-        self._tried = 0  # in flight at the first grant beyond that since the last cut
+        self._tried = 0  # in flight at the first grant beyond what is proven since the last cut
         self._tried_at = math.inf
-        self._run = 0
         self._cut_at = -math.inf
         self._accepted_since_cut = True
         self._ticked_at = -math.inf
@@ -71,7 +64,7 @@ class ConcurrencyLimit:
                 self._accepted_since_cut = True
                 self._lower_doubt(DOUBT_PER_SECOND, self._tried)
             if in_flight - 1 <= self.size:
-                self.size += self.size * 4.0**-self._doubt
+                self.size += self.size * 4.0**-self._local_doubt
             self._ticked_at = now
             if in_flight <= self.size:
                 return 0.0
@@ -84,30 +77,29 @@ class ConcurrencyLimit:
 
     def answered(self, in_flight: int, granted_at: float) -> None:
         """Count a request that was let in."""
-        self._run = 0
         if granted_at <= self._cut_at:
             return
         self._accepted_since_cut = True
         if in_flight > self._proven:
             self._lower_doubt(DOUBT_PER_ANSWER, in_flight)
-        if in_flight > self.size - 1:
-            self.size += GROWTH * 2.0**-self._doubt
+        if in_flight > (self.size - 1 if self.in_doubt else self.size / 2):
+            self.size += 2.0**-self._local_doubt
 
-    def rejected(self, in_flight: int, granted_at: float, left: int, now: float) -> bool:
-        """Count a request that met a 429, while `left` others are in flight; return whether this limit explains it.
+    def is_beyond(self, in_flight: int) -> bool:
+        """Whether more are in flight than are known to be let in."""
+        return in_flight > self._proven
 
-        It does not where as many have been let in before, unless several are rejected in a row.
-        """
-        self._run += 1
-        under_way = granted_at <= self._cut_at
-        explained = in_flight > self._proven and not self.by_chance
-        if not (explained or under_way) and self._run < (CHANCE_RUN if self.by_chance else SURE_RUN):
-            return False
-        self.by_chance = False
-        if not under_way:
-            if explained or self._accepted_since_cut:
+    def is_under_way(self, granted_at: float) -> bool:
+        """Whether a request was granted before the last cut, so that its rejection is no further news."""
+        return granted_at <= self._cut_at
+
+    def cut(self, in_flight: int, granted_at: float, left: int, now: float) -> None:
+        """Narrow to what is `left` in flight besides a request that met a 429."""
+        if not self.is_under_way(granted_at):
+            if self.is_beyond(in_flight) or self._accepted_since_cut:
                 if self._doubt < MOST_DOUBT or now < self._cut_at + TRIAL_SECONDS:
                     self._doubt += 1
+                self._easy = EASY_SHARE * min(self.size, max(left, self._proven))
             else:
                 left //= 2
             self._accepted_since_cut = False
@@ -115,15 +107,17 @@ class ConcurrencyLimit:
         self.size = self._proven = max(1.0, min(self.size, left))
         self._ticked_at = now
         self._tried = 0
-        return explained or under_way
+
+    def trust(self) -> None:
+        """Open without doubt from here on."""
+        self._doubt, self._cut_at = 0.0, -math.inf
+
+    @property
+    def _local_doubt(self) -> float:
+        return 0.0 if self.size < self._easy else self._doubt
 
     def _lower_doubt(self, by: float, in_flight: int) -> None:
         """Note that more were let in than are known to be; without doubt, that is known now."""
         self._doubt = max(0.0, self._doubt - by)
-        if self._doubt == 0:
+        if self._doubt == 0 or in_flight < self._easy:
             self._proven = max(self._proven, in_flight)
-
-    def take_for_chance(self) -> None:
-        """Take what is rejected for chance, and open without doubt from here on."""
-        self.by_chance = True
-        self._doubt, self._run, self._cut_at = 0.0, 0, -math.inf

@@ -63,16 +63,18 @@ class Permit:
 
     def rejected(
         self, headers: Mapping[str, str], short_dimension: str | None = None, *, slow_down: bool = False
-    ) -> None:
+    ) -> float:
         """Report a 429, which was not charged, by its headers, and hold the pool until its retry-after.
 
         `short_dimension` is the dimension that fell short, if the error says so. With `slow_down` the server
-        asked for slower growth, and the rate is cut.
+        asked for slower growth, and the rate is cut. Return the seconds that this request has to wait before it
+        is queued again: none, unless it is rejected while others are let in.
         """
-        if self._settle():
-            if slow_down:
-                self._limiter.pool.slow_down(self._admission, self._limiter._clock())
-            self._limiter._rejected(self._admission, headers, short_dimension)
+        if not self._settle():
+            return 0.0
+        if slow_down:
+            self._limiter.pool.slow_down(self._admission, self._limiter._clock())
+        return self._limiter._rejected(self._admission, headers, short_dimension)
 
     def overloaded(self, headers: Mapping[str, str]) -> None:
         """Report an answer that says the server is overloaded, by its headers."""
@@ -186,10 +188,10 @@ class Limiter:
 
     def _rejected(
         self, admission: Admission, headers: Mapping[str, str], short_dimension: str | None
-    ) -> None:
+    ) -> float:
         self._in_flight -= 1
         self._rate_limited += 1
-        changed = self.pool.rejected(
+        changed, own_wait = self.pool.rejected(
             admission,
             read_rate_limits(headers),
             retry_after(headers),
@@ -200,6 +202,7 @@ class Limiter:
         if changed:
             self._refuse_too_large()
         self._serve()
+        return own_wait
 
     def _lost(self) -> None:
         self._in_flight -= 1

@@ -11,10 +11,10 @@ import weakref
 from collections.abc import Callable, Mapping
 from typing import Any, Protocol, TypeVar
 
-from pxt_assets.throttle.admission import Admission, RequestTooLarge, SizedRequest
+from pxt_assets.throttle.admission import Admission, Rejection, RequestTooLarge, SizedRequest
 from pxt_assets.throttle.dimension import unit_of
 from pxt_assets.throttle.headers import Reading
-from pxt_assets.throttle.hold import Hold, HoldReport
+from pxt_assets.throttle.hold import FIRST_PROBE_SECONDS, Hold, HoldReport
 from pxt_assets.throttle.probe import Probe
 from pxt_assets.throttle.ramp import Growth, Ramp
 from pxt_assets.throttle.share import Gauge, LocalShare, Share, SharedBucket, SharedPace
@@ -134,7 +134,7 @@ class Pool:
             if self._pace is not None:
                 self._pace.take(requests, now)
             self._ramp.take(requests, now)
-            self._silent.take(in_flight + 1, now)
+            at = self._silent.take(in_flight + 1, now)
             self._hold.granted(now)
             grants, grant_totals = {}, {}
             for dimension, cost in taken.items():
@@ -142,7 +142,7 @@ class Pool:
                 grants[dimension] = bucket.take(cost, now)
                 if totals := self._tariff.count(dimension, cost, sized, now, bucket.taken_by_others):
                     grant_totals[dimension] = totals
-            return Admission(taken, grants, now, sized, grant_totals, in_flight + 1)
+            return Admission(taken, grants, at, sized, grant_totals, in_flight + 1)
 
     def too_large_error(
         self, costs: Mapping[str, float], sized: SizedRequest | None = None
@@ -187,12 +187,12 @@ class Pool:
         short_dimension: str | None = None,
         *,
         in_flight: int = 0,
-    ) -> bool:
-        """Apply what a 429 reported, and hold the pool; return whether a limit changed or became known.
+    ) -> Rejection:
+        """Apply what a 429 reported, and hold the pool for `retry_after` seconds, a minute at most.
 
         `short_dimension` is the dimension that fell short, if the server says so, and `in_flight` the number of
-        the caller's requests that are still in flight. The hold lasts `retry_after` seconds, a minute at most.
-        If there are no readings, or none shows that less was left than the request takes, the cause is sought.
+        the caller's requests that are still in flight. If there are no readings, or none shows that less was left
+        than the request takes, the cause is sought; the pool is then held only if nothing else is let in.
         """
         with self._lock:
             self._tariff.learn_from_rejection(admission, readings, retry_after, short_dimension)
@@ -200,7 +200,7 @@ class Pool:
             for dimension, grant in admission.grants.items():
                 if dimension not in readings:
                     self._buckets[dimension].give_back(grant, now)
-            too_many_at_once = False
+            too_many_at_once, for_all, seconds = False, True, retry_after or 0.0
             if not (readings if retry_after else _shows_shortage(admission, readings)):
                 too_many_at_once = self._silent.rejected(
                     admission.in_flight,
@@ -211,10 +211,11 @@ class Pool:
                     paced=self._pace is not None,
                     held=bool(retry_after),
                 )
+                for_all = self._silent.refuses_all(in_flight)
             if self._pace is not None and not too_many_at_once:
                 self._pace.reject(admission.at, now)
-            self._share.rejected(now + self._hold.rejected(retry_after or 0.0, now), now)
-            return changed
+            self._share.rejected(now + (self._hold.rejected(seconds, now) if for_all else 0.0), now)
+            return Rejection(changed, 0.0 if for_all else min(seconds, FIRST_PROBE_SECONDS))
 
     def cancelled(self, admission: Admission, now: float) -> None:
         """Return what was taken for a request that was never sent."""

@@ -100,7 +100,8 @@ async def keep_sending(
             permit: Permit = await limiter.acquire({"requests": 1.0}, requeued=requeued)
             status, headers = await gateway.request()
             if requeued := status == 429:
-                permit.rejected(headers)
+                if wait := permit.rejected(headers):
+                    await asyncio.sleep(wait)
             else:
                 permit.answered(headers)
 
