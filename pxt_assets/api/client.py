@@ -218,6 +218,8 @@ class Client:
             if verdict.kind in (FailureKind.RATE_LIMITED, FailureKind.SLOW_DOWN):
                 tracker.rate_limited()
                 if not soon:
+                    if permit.own_wait:
+                        await asyncio.sleep(permit.own_wait)
                     requeued = True
                     continue
             else:

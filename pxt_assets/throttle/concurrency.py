@@ -2,8 +2,8 @@
 
 import math
 
-MOST_DOUBT = 6.0
-"""So doubtful a limit grows by one request in 2⁶ answers: of 64 requests one is tried in vain."""
+MOST_DOUBT = 7.0
+"""So doubtful a limit grows by one request in 2⁷ answers: of 128 requests one is tried in vain."""
 TRIAL_SECONDS = 5.0
 """Where answers come fast, doubt goes on until tries in vain are as far apart."""
 DOUBT_PER_ANSWER = 0.05

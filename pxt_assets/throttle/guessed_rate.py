@@ -12,9 +12,11 @@ CEILING_SHARE = 0.95
 """Share of the measured rate at which requests go after a cut."""
 CEILING_STEPS = 4.0
 """Steps in which the rate climbs back to the measured one; from there it climbs slowly at first, then faster."""
-STEP_SECONDS = 0.5
-STEP_REQUESTS = 5.0
-"""A step takes so many seconds, and at least the time of so many requests."""
+STEP_SECONDS = 1.0
+SHORTEST_STEP_SECONDS = 0.5
+FEWEST_STEP_REQUESTS = 5.0
+MOST_STEP_REQUESTS = 100.0
+"""A step takes a second, and the time of so many requests at least and at most, but half a second in any case."""
 BURST_SECONDS = 0.02
 """How late a timer may fire without losing rate."""
 DROPPED_FACTOR = 4.0
@@ -82,10 +84,11 @@ class GuessedRate:
 
     def rate(self, now: float) -> float:
         """Return the rate at this time."""
-        steps = (now - self._cut_at) / max(STEP_SECONDS, STEP_REQUESTS / self.ceiling)
+        step = min(STEP_SECONDS, MOST_STEP_REQUESTS / self.ceiling)
+        steps = (now - self._cut_at) / max(SHORTEST_STEP_SECONDS, step, FEWEST_STEP_REQUESTS / self.ceiling)
         if not self._was_met:
-            return self.ceiling * 2 ** min(steps, 30)
-        return self.ceiling * (1 + ((steps - CEILING_STEPS) / _STEEPNESS) ** 3)
+            return self.ceiling * 2.0 ** min(steps, 30.0)
+        return self.ceiling * (1 + math.pow((steps - CEILING_STEPS) / _STEEPNESS, 3))
 
     def is_climbing(self, now: float) -> bool:
         """Whether the rate is above the measured one, so that a 429 is no surprise."""
@@ -98,9 +101,7 @@ class GuessedRate:
     def wait(self, now: float) -> float:
         """Return the seconds until a request can pass, 0 for now."""
         rate = self.rate(now)
-        self._level = min(
-            1 + BURST_SECONDS * rate, self._level + max(0.0, now - self._level_at) * rate
-        )
+        self._level = min(1 + BURST_SECONDS * rate, self._level + max(0.0, now - self._level_at) * rate)
         self._level_at = now
         missing = 1 - self._level
         return missing / rate if missing > _INSTANT else 0.0
@@ -120,7 +121,7 @@ class GuessedRate:
         let_in = grants.count(self._cut_at, granted_at)
         if let_in < FEWEST_GRANTS:
             return
-        self.cuts_in_vain = self.cuts_in_vain + 1 if not self.is_climbing(now) else 0
+        self.cuts_in_vain = 0 if self.is_climbing(now) else self.cuts_in_vain + 1
         measured = max(let_in / (granted_at - self._cut_at), grants.rate(granted_at, FEWEST_GRANTS) or 0.0)
         self._aim_for(min(measured, self.rate(now)), now)
 

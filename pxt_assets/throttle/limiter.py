@@ -49,12 +49,14 @@ class Permit:
     Further calls do nothing, so that `cancel` may stand in a `finally`.
     """
 
-    __slots__ = ("_admission", "_limiter", "_settled")
+    __slots__ = ("_admission", "_limiter", "_settled", "own_wait")
 
     def __init__(self, limiter: "Limiter", admission: Admission) -> None:
         self._limiter = limiter
         self._admission = admission
         self._settled = False
+        self.own_wait = 0.0
+        """Seconds after which a rejected request may be queued again, while others go on."""
 
     def answered(self, headers: Mapping[str, str]) -> None:
         """Report an answer of any status but 429, by its headers."""
@@ -63,18 +65,16 @@ class Permit:
 
     def rejected(
         self, headers: Mapping[str, str], short_dimension: str | None = None, *, slow_down: bool = False
-    ) -> float:
+    ) -> None:
         """Report a 429, which was not charged, by its headers, and hold the pool until its retry-after.
 
         `short_dimension` is the dimension that fell short, if the error says so. With `slow_down` the server
-        asked for slower growth, and the rate is cut. Return the seconds that this request has to wait before it
-        is queued again: none, unless it is rejected while others are let in.
+        asked for slower growth, and the rate is cut. Then `own_wait` says how long this request alone has to wait.
         """
-        if not self._settle():
-            return 0.0
-        if slow_down:
-            self._limiter.pool.slow_down(self._admission, self._limiter._clock())
-        return self._limiter._rejected(self._admission, headers, short_dimension)
+        if self._settle():
+            if slow_down:
+                self._limiter.pool.slow_down(self._admission, self._limiter._clock())
+            self.own_wait = self._limiter._rejected(self._admission, headers, short_dimension)
 
     def overloaded(self, headers: Mapping[str, str]) -> None:
         """Report an answer that says the server is overloaded, by its headers."""

@@ -5,7 +5,6 @@ and belongs to no event loop, so that one loop after another, or several at once
 levels.
 """
 
-import math
 import threading
 import weakref
 from collections.abc import Callable, Mapping
@@ -209,7 +208,6 @@ class Pool:
                     now,
                     limits_known=self._probe.limit_known,
                     paced=self._pace is not None,
-                    held=bool(retry_after),
                 )
                 for_all = self._silent.refuses_all(in_flight)
             if self._pace is not None and not too_many_at_once:

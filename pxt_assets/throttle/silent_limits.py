@@ -9,7 +9,7 @@ import math
 from enum import Enum
 
 from pxt_assets.throttle.concurrency import ConcurrencyLimit
-from pxt_assets.throttle.guessed_rate import Grants, GuessedRate
+from pxt_assets.throttle.guessed_rate import FEWEST_GRANTS, Grants, GuessedRate
 
 SURE_RUN_BEYOND = 2
 """Rejections in a row, with nothing let in between, that show a limit where more are in flight than were let in before."""
@@ -20,14 +20,18 @@ LONG_RUN = 8
 OUTCOMES_REMEMBERED = 60
 RATE_SHARE = 0.1
 """Share of unexplained rejections among the latest outcomes, above which it may be the rate."""
-LONGEST_SPACING_SECONDS = 0.05
+LONGEST_SPACING_SECONDS = 1.0
 """While it is in doubt how many may be in flight, requests go half an answer's time apart, at most so long: two at the
 same moment may be too many where two a moment apart are not."""
 LATENCIES_REMEMBERED = 20
-CUTS_IN_VAIN = 5
+CUTS_IN_VAIN = 4
 """Cuts of the rate that change nothing, after which rejections are taken for chance."""
+MOST_REJECTED = 0.5
+"""Share of rejections among the latest outcomes from which on they are no chance."""
 CHANCE_SECONDS = 30.0
 """Time for which rejections are then taken for chance."""
+NO_CHANCE_SECONDS = 120.0
+"""Time for which they are not, after it has proved wrong."""
 SHORTEST_PAUSE_SECONDS = 0.01
 LONGEST_PAUSE_SECONDS = 60.0
 FIRST_PAUSE_SECONDS = 1.0
@@ -59,8 +63,10 @@ class SilentLimits:
         self._rejected_at = -math.inf  # grant of the latest that was rejected
         self._run = 0  # of rejections, in the order of the grants
         self._blame = Blame.CONCURRENCY  # of the latest
+        self._rejected_share = 0.0
         self._unexplained_share = 0.0
         self._chance_until = -math.inf
+        self._no_chance_until = -math.inf
         self._paused_until = -math.inf
         self._pause = 0.0
         self._resumed_at: float | None = None
@@ -79,7 +85,7 @@ class SilentLimits:
 
     def refuses_all(self, left: int) -> bool:
         """Whether the latest 429 was for all, while `left` others are in flight: nothing else has been let in."""
-        return left == 0 or self._run >= SURE_RUN
+        return left == 0 or self._run >= (SURE_RUN if self.rate is None else LONG_RUN)
 
     def take(self, in_flight: int, now: float) -> float:
         """Count a request that is sent, and return the time of its grant: no other has the same.
@@ -102,6 +108,7 @@ class SilentLimits:
         """Count a request that was let in; `in_flight` were at its grant, itself included."""
         self.concurrency.answered(in_flight, granted_at)
         self._unexplained_share *= 1 - 1 / OUTCOMES_REMEMBERED
+        self._rejected_share *= 1 - 1 / OUTCOMES_REMEMBERED
         self._latency += (now - granted_at - self._latency) / LATENCIES_REMEMBERED
         if granted_at > self._rejected_at and self._pause:
             self._pause = 0.0
@@ -116,14 +123,14 @@ class SilentLimits:
         *,
         limits_known: bool = False,
         paced: bool = False,
-        held: bool = False,
     ) -> bool:
         """Count a 429 while `left` others are in flight; return whether too many at once explain it.
 
         `limits_known` says that the server names limits, of which none is short; `paced` that requests go at a
-        configured rate, so that none is guessed; `held` that the server said how long to wait: no pause besides.
+        configured rate, so that none is guessed.
         """
         self._grants.remove(granted_at)
+        self._rejected_share += (1 - self._rejected_share) / OUTCOMES_REMEMBERED
         is_fresh = self._grants.count(self._rejected_at, granted_at) > 0
         if granted_at > self._rejected_at:  # else they overtook each other
             self._rejected_at, self._run = granted_at, 1 if is_fresh else self._run + 1
@@ -132,8 +139,8 @@ class SilentLimits:
             unexplained = (before is Blame.UNSURE) + (self._blame is Blame.OTHER)
             self._unexplained_share += unexplained * (1 - self._unexplained_share) / OUTCOMES_REMEMBERED
         if self._blame is not Blame.CONCURRENCY and not paced:
-            self._blame_rate(granted_at, now)
-        if left == 0 and not held and now >= self._paused_until:
+            self._blame_rate(in_flight, granted_at, left, now)
+        if left == 0 and now >= self._paused_until:
             self._start_pause(granted_at, now, limits_known=limits_known)
         return self._blame is Blame.CONCURRENCY
 
@@ -152,22 +159,29 @@ class SilentLimits:
             beyond, sure_run = False, LONG_RUN
         else:
             sure_run = SURE_RUN_BEYOND if beyond else SURE_RUN
-        if self._run >= sure_run:
-            self._chance_until = -math.inf
+        if self._run >= sure_run or self._rejected_share > MOST_REJECTED:
+            if self._by_chance(now):
+                self._chance_until, self._no_chance_until = -math.inf, now + NO_CHANCE_SECONDS
             concurrency.cut(in_flight, granted_at, left, now)
             return Blame.CONCURRENCY if beyond else Blame.OTHER
         return Blame.UNSURE if beyond else Blame.OTHER
 
-    def _blame_rate(self, granted_at: float, now: float) -> None:
+    def _blame_rate(self, in_flight: int, granted_at: float, left: int, now: float) -> None:
         if self.rate is None and self._unexplained_share > RATE_SHARE:
             self._guess_rate(self._grants.rate(granted_at), now)
         if self.rate is not None:
             self.rate.rejected(granted_at, self._grants, now)
             if self.rate.cuts_in_vain >= CUTS_IN_VAIN:
-                self.rate = None
-                self._unexplained_share = 0.0
-                self._chance_until = now + CHANCE_SECONDS
-                self.concurrency.trust()
+                self._give_up_rate(in_flight, granted_at, left, now)
+
+    def _give_up_rate(self, in_flight: int, granted_at: float, left: int, now: float) -> None:
+        """Take the rejections for chance; where that was wrong before, try again with fewer in flight."""
+        self.rate, self._unexplained_share = None, 0.0
+        if now < self._no_chance_until or self._rejected_share > MOST_REJECTED:
+            self.concurrency.cut(in_flight, granted_at, left, now)
+        else:
+            self._chance_until = now + CHANCE_SECONDS
+            self.concurrency.trust()
 
     def _guess_rate(self, rate: float | None, now: float) -> None:
         if rate is not None:
@@ -191,6 +205,8 @@ class SilentLimits:
             return
         if self._resumed_at is not None:
             let_in = max(1, self._grants.count(self._resumed_at, granted_at))
-            self.rate = self.rate or GuessedRate(1.0, now)
-            self.rate.resumed(let_in / (granted_at - self._resumed_at), now)
+            rate = let_in / (granted_at - self._resumed_at)
+            self.rate = self.rate or GuessedRate(rate, now)
+            if let_in >= FEWEST_GRANTS:
+                self.rate.resumed(rate, now)
         self._resumed_at = granted_at

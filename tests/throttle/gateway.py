@@ -100,8 +100,9 @@ async def keep_sending(
             permit: Permit = await limiter.acquire({"requests": 1.0}, requeued=requeued)
             status, headers = await gateway.request()
             if requeued := status == 429:
-                if wait := permit.rejected(headers):
-                    await asyncio.sleep(wait)
+                permit.rejected(headers)
+                if permit.own_wait:
+                    await asyncio.sleep(permit.own_wait)
             else:
                 permit.answered(headers)
 
