@@ -1,47 +1,31 @@
-"""The client: sends requests through the limiter, retries what may be retried, counts everything."""
+"""The client: the life of a request, sent through the limiter until it is answered or refused for good."""
 
 from __future__ import annotations
 
 import asyncio
 import logging
-import math
 import random
-from collections.abc import Callable, Mapping
-from contextlib import AbstractContextManager, suppress
+from collections.abc import Callable
+from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING
-
-import httpx2
 
 from pxt_assets.api.answer import Answer
 from pxt_assets.api.answer_encoding import AnswerEncodings
-from pxt_assets.api.failure import Failure, failure_of, relevant_headers, verdict_of
+from pxt_assets.api.exchange import Exchange
+from pxt_assets.api.failure import Failure, verdict_of
 from pxt_assets.api.meter import Meter
 from pxt_assets.api.permits import Permits, settle
-from pxt_assets.api.read_answer import download_rest, parse_answer
 from pxt_assets.api.refusals import Refusal, Refusals, Turn
-from pxt_assets.api.request import ParsedAnswer, Request
+from pxt_assets.api.request import Request
 from pxt_assets.api.request_tracker import RequestTracker
+from pxt_assets.api.server_health import ServerHealth
 from pxt_assets.api.telemetry import find_telemetry
-from pxt_assets.errors import CellError, RunError
-from pxt_assets.throttle import (
-    CircuitBreaker,
-    FailureKind,
-    InFlightWindow,
-    LimitUtilization,
-    OutageError,
-    Permit,
-    Pool,
-    Verdict,
-    backoff_seconds,
-)
+from pxt_assets.throttle import FailureKind, LimitUtilization, Pool, Verdict, backoff_seconds
 
 if TYPE_CHECKING:
     from pxt_assets.api.transport import Transport
 
 _log = logging.getLogger("pxt_assets")
-SIMULATED_HEADER = "x-pxt-simulated"
-_LONG_WAIT_SECONDS = 60.0
-"""Waits that a server asks for are logged from this on."""
 
 
 class Client:
@@ -73,22 +57,15 @@ class Client:
         self.max_in_flight = max_in_flight
         self.max_batch = max_batch
         """How many cells a request may carry at most, None for as many as the endpoint takes."""
-        self._window = InFlightWindow(max_in_flight)
         self._random = rng or random.Random()  # noqa: S311  (jitter)
-        self._say = say
-        self._breaker = CircuitBreaker(outage_timeout, self._random.random, say)
+        self._health = ServerHealth(transport.base_url, max_in_flight, outage_timeout, self._random, say)
+        self._exchange = Exchange(transport, self._health, timeout, secrets)
         self._refusals = Refusals()
         self._encodings = AnswerEncodings()
         self._send_count = 0
         self._telemetry = find_telemetry()
-        self._wait_reported_until = -math.inf
         self._max_retries = max_retries
         self._retry_unknown = retry_unknown
-        self._secrets = secrets
-        self._timeout = timeout
-        self._has_answered = False
-        self.simulated: bool | None = None
-        """Whether the server is a simulator, None before its first answer."""
 
     async def send(self, request: Request, meter: Meter, *, failed_before: bool = False) -> Answer:
         """The answer to a request, of a row that `failed_before`, in an earlier run, or not.
@@ -119,34 +96,28 @@ class Client:
         faults = 0
         while True:
             await turn.wait()
-            probe = await self._wait_for_breaker()
-            try:
-                async with self._window:
-                    outcome = await self._send_until_admitted(tracker, turn, probe=probe)
-            except BaseException:
-                if probe:
-                    self._breaker.abandoned()
-                raise
+            outcome = await self._send_in_turn(tracker, turn)
             if isinstance(outcome, Answer):
                 turn.model.note_answer()
                 return outcome
-            if outcome is not None:
-                failure, verdict = outcome
-                if verdict.kind in (FailureKind.CELL, FailureKind.REFUSED):
-                    await self._handle_refusal(tracker, turn, failure, verdict.kind)
-                    faults = 0
-                    continue
-                self._check_lost_answers(tracker, failure)
-                if failure.unreadable and not turn.model.answered and not tracker.unreadable:
-                    tracker.unreadable = True
-                    await turn.judge(self._refusal(failure, tracker))
-            if outcome is None and probe:
-                self._breaker.abandoned()
-            if outcome is None or self._breaker.open:  # an outage is no fault of this request
+            if outcome is None:
+                faults = 0
+                continue
+            failure, verdict = outcome
+            if verdict.kind in (FailureKind.CELL, FailureKind.REFUSED):
+                await self._handle_refusal(tracker, turn, failure, verdict.kind)
+                faults = 0
+                continue
+            self._check_lost_answers(tracker, failure)
+            if failure.unreadable and not turn.model.answered and not tracker.unreadable:
+                tracker.unreadable = True
+                await turn.judge(self._refusal(failure, tracker))
+            if self._health.is_out:  # an outage is no fault of this request
                 faults = 0
                 continue
             if faults >= self._most_faults(tracker.request, failure):
-                self._check_reachable(failure)
+                self._health.check_reachable(failure)
+                await self._check_outage(tracker, turn, failure)
                 if failure.status is None or failure.status < 500:
                     raise failure.cell_error(divisible=failure.unreadable is not None)
                 await self._handle_refusal(tracker, turn, failure, FailureKind.CELL)
@@ -157,6 +128,23 @@ class Client:
                 faults += 1
                 tracker.retried()
 
+    async def _send_in_turn(
+        self, tracker: RequestTracker, turn: Turn
+    ) -> Answer | tuple[Failure, Verdict] | None:
+        """Sends a request when the server is up and the window has room, and as `_send_until_admitted` says."""
+        probe = await self._health.wait_turn()
+        outcome = None
+        try:
+            async with self._health.window:
+                outcome = await self._send_until_admitted(tracker, turn, probe=probe)
+        except BaseException:
+            if probe:
+                self._health.abandoned()
+            raise
+        if outcome is None and probe:
+            self._health.abandoned()
+        return outcome
+
     def _most_faults(self, request: Request, failure: Failure) -> int:
         """How many faults of a request are retried: some servers answer 500 to more cells than they take."""
         return min(1, self._max_retries) if request.cells > 1 and failure.status == 500 else self._max_retries
@@ -165,20 +153,28 @@ class Client:
         self, tracker: RequestTracker, turn: Turn, failure: Failure, kind: FailureKind
     ) -> None:
         """Returns if the request is to be sent in another encoding. Raises CellError, or RunError if all are refused."""
-        if kind is FailureKind.CELL:
+        if kind is FailureKind.CELL and not failure.too_large:
             if await self._encodings.change(tracker, failure, answered=turn.model.answered):
                 return
-        elif tracker.request.cells == 1:  # of several, single ones are asked for next
+        elif (
+            kind is FailureKind.REFUSED and tracker.request.cells == 1
+        ):  # of several, single ones are asked for next
             await turn.judge(self._refusal(failure, tracker))
         raise (tracker.refused_before_trial or failure).cell_error(
             divisible=True, refused=kind is FailureKind.REFUSED
         )
 
+    async def _check_outage(self, tracker: RequestTracker, turn: Turn, failure: Failure) -> None:
+        """Raises RunError if no request of this run met anything but faults, once those under way have ended."""
+        if tracker.request.cells == 1 and not self._health.has_let_in and not failure.unreadable:
+            outage = self._health.outage_error(failure)
+            await turn.judge(Refusal(outage, is_news=not tracker.failed_before, is_of_server=True))
+
     def _refusal(self, failure: Failure, tracker: RequestTracker) -> Refusal:
         if failure.unreadable:
-            error = failure.wrong_server_error(self._api_url)
+            error = failure.wrong_server_error(self._health.api_url)
             return Refusal(error, counts_alone=failure.unreadable == "page", is_of_server=True)
-        return Refusal(failure.fatal_error(self._api_url), is_news=not tracker.failed_before)
+        return Refusal(failure.fatal_error(self._health.api_url), is_news=not tracker.failed_before)
 
     async def _send_until_admitted(
         self, tracker: RequestTracker, turn: Turn, *, probe: bool
@@ -191,7 +187,7 @@ class Client:
         requeued = False
         while True:
             permit = await self._permits.acquire(tracker, requeued=requeued)
-            if meter.stopped or (self._breaker.open and not probe) or not turn.start():
+            if meter.stopped or (self._health.is_out and not probe) or not turn.start():
                 permit.cancel()
                 tracker.release_budget()
                 if meter.stopped:
@@ -199,70 +195,36 @@ class Client:
                 return None
             tracker.sent(self._transport.base_url)
             try:
-                outcome = await self._exchange(tracker, permit)
+                outcome = await self._exchange.send(tracker, permit)
             finally:
                 tracker.release_budget()
             if isinstance(outcome, Answer):
                 return outcome
-            failure = outcome
+            failure = tracker.judge_size(outcome, permit)
             meter.unsent_tasks.add(tracker.task)
             verdict = verdict_of(failure)
             soon = tracker.may_be_sent_again_soon(failure)
             if settle(permit, failure, verdict.kind, again_soon=soon):
-                self._note_server_alive()
+                self._health.note_alive()
             if verdict.kind is FailureKind.FATAL:
-                raise failure.fatal_error(self._api_url)
+                raise failure.fatal_error(self._health.api_url)
             if verdict.kind in (FailureKind.CELL, FailureKind.REFUSED):
+                self._health.note_let_in(tracker.request)
                 return failure, verdict
-            self._report_long_wait(verdict.retry_after)
+            self._health.report_long_wait(verdict.retry_after)
             if verdict.kind in (FailureKind.RATE_LIMITED, FailureKind.SLOW_DOWN):
                 tracker.rate_limited()
+                self._health.note_rejection(tracker.request, failure)
                 if not soon:
                     if permit.own_wait:
                         await asyncio.sleep(permit.own_wait)
                     requeued = True
                     continue
             else:
-                self._note_fault(tracker.number, failure, turn, probe=probe)
+                # what cannot be read may come from another server, not from one in trouble
+                known = turn.model.answered or not failure.unreadable
+                self._health.note_fault(tracker.number, failure, probe=probe, known=known)
             return failure, verdict
-
-    async def _exchange(self, tracker: RequestTracker, permit: Permit) -> Answer | Failure:
-        """Sends a request once. The cost of its answer is counted even if the answer is of no use."""
-        request = tracker.request
-        loop = asyncio.get_running_loop()
-        sent = loop.time()
-        try:
-            async with asyncio.timeout(self._timeout):
-                response = await self._transport.post(request)
-        except BaseException as e:
-            failure = self._failure(e) if isinstance(e, Exception) else None
-            if failure is None or failure.is_lost:
-                tracker.lost_answers += 1
-                tracker.meter.requests_unknown += 1
-                if tracker.meter.budget is not None:
-                    tracker.meter.budget.charge_lost_answer(request)
-            if failure is None:
-                permit.lost()
-                raise
-            return failure
-        headers, latency = relevant_headers(response.headers), loop.time() - sent
-        self._has_answered = True
-        self.simulated = headers.get(SIMULATED_HEADER) == "true"
-        try:
-            parsed = parse_answer(request, response.content, headers, self._secrets)
-        except CellError:
-            self._note_answered(permit, headers)
-            if tracker.meter.budget is not None:
-                tracker.meter.budget.charge_lost_answer(request)
-            raise
-        if isinstance(parsed, Failure):
-            return parsed
-        self._note_answered(permit, headers)
-        return await self._answer(tracker, parsed, headers, latency)
-
-    def _note_answered(self, permit: Permit, headers: Mapping[str, str]) -> None:
-        permit.answered(headers)
-        self._note_server_alive()
 
     def expect_requests(self) -> AbstractContextManager[None]:
         """Within the block more requests are still to come: a lone refusal waits for how these are answered."""
@@ -272,81 +234,23 @@ class Client:
         """Notes that the model answered in an earlier run, at the endpoint with that path."""
         self._refusals.of(path, model).note_earlier_answer()
 
+    @property
+    def simulated(self) -> bool | None:
+        """Whether the server is a simulator, None before its first answer."""
+        return self._exchange.simulated
+
     async def is_simulated(self) -> bool:
         """Whether the server is a simulator, as its answers say; asks for the list of models if none came yet."""
-        if self.simulated is None:
-            self.simulated = False
-            with suppress(Exception):  # a server without that list is no simulator
-                response = await self._transport.get("/models")
-                self.simulated = response.headers.get(SIMULATED_HEADER) == "true"
-        return self.simulated
+        return await self._exchange.is_simulated()
 
     def limit_usage(self) -> LimitUtilization:
         """Measures what is used of all limits from now on."""
         return self._permits.limit_usage()
-
-    async def _answer(
-        self, tracker: RequestTracker, parsed: ParsedAnswer, headers: Mapping[str, str], latency: float
-    ) -> Answer:
-        request, meter = tracker.request, tracker.meter
-        cost = meter.count_answer(parsed.model or request.model, parsed.usage, latency)
-        if meter.budget is not None:
-            meter.budget.charge(request, parsed.usage, cost)
-        request_id = headers.get("x-request-id")
-        if parsed.values_with_downloads is not None:
-            parsed = await download_rest(self._transport.download, request, parsed, request_id)
-        return Answer(parsed.values, parsed.usage, parsed.model, cost, request_id, latency, tracker.attempts)
-
-    def _failure(self, error: Exception) -> Failure | None:
-        failure = failure_of(error, self._secrets)
-        if isinstance(error.__cause__, httpx2.DecodingError):  # the headers came whole
-            self._has_answered = True
-        if failure is not None and failure.status is not None:
-            self.simulated = failure.headers.get(SIMULATED_HEADER) == "true"
-            self._has_answered = True
-        return failure
-
-    @property
-    def _api_url(self) -> str:
-        url = self._transport.base_url
-        return f"{url.scheme}://{url.netloc.decode().rpartition('@')[2]}{url.path}"
-
-    async def _wait_for_breaker(self) -> bool:
-        try:
-            return await self._breaker.wait_turn()
-        except OutageError as e:
-            msg = (
-                f"the API at {self._api_url} {e}. Finished cells are kept; materialize again when it answers, to go on with "
-                "the rest. outage_timeout of the OpenAIResource says how long an outage is waited for."
-            )
-            raise RunError(msg) from e
-
-    def _note_server_alive(self) -> None:
-        self._window.answered()
-        self._breaker.answered()
-
-    def _note_fault(self, number: int, failure: Failure, turn: Turn, *, probe: bool) -> None:
-        self._window.failed()
-        # what cannot be read may come from another server, not from one in trouble
-        known = turn.model.answered or not failure.unreadable
-        if self._has_answered and (known or probe):  # else nobody knows that there is such a server at all
-            self._breaker.failed(number, f"{failure.name}: {failure.message}", probe=probe)
-
-    def _report_long_wait(self, seconds: float | None) -> None:
-        now = asyncio.get_running_loop().time()
-        if seconds is not None and seconds > _LONG_WAIT_SECONDS and now > self._wait_reported_until:
-            self._wait_reported_until = now + seconds
-            self._say(f"the API at {self._api_url} asks to wait {seconds:.0f} s before the next request")
 
     def _check_lost_answers(self, tracker: RequestTracker, failure: Failure) -> None:
         """Raises CellError for a costly request whose answers were lost too often: each may have been paid for."""
         may_be_paid = tracker.request.endpoint.costly and failure.is_lost
         if not may_be_paid or tracker.lost_answers <= self._retry_unknown:
             return
-        self._check_reachable(failure)
+        self._health.check_reachable(failure)
         raise failure.lost_answers_error(tracker.lost_answers)
-
-    def _check_reachable(self, failure: Failure) -> None:
-        """Raises RunError if the server never answered, which is no row's fault."""
-        if failure.status is None and not self._has_answered:
-            raise failure.unreachable_error(self._api_url)

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
+from pxt_assets.api.quota_words import speaks_of_quota
 from pxt_assets.errors import CellError, FatalApiError, RunError
-from pxt_assets.throttle import FailureKind, Verdict, classify_failure
+from pxt_assets.throttle import FailureKind, Verdict, classify_failure, read_rate_limits
 
 if TYPE_CHECKING:
     import httpx2
@@ -24,8 +26,11 @@ _HINTS: dict[int, str] = {
     401: " Check api_key of the OpenAIResource (by default the environment variable OPENAI_API_KEY).",
     403: " The key has no access to this; check organization, project and the key's permissions.",
     404: " Check the model's name and base_url.",
-    429: " The account has no credit or has reached its spending limit; see its billing page.",
 }
+_QUOTA_HINT = " The account has no credit or has reached its spending limit; see its billing page."
+_LIMIT_AND_REQUESTED = re.compile(
+    r"\blimit:? ([\d,]*\d)\b[^\d.]*(?:,? used:? [\d,]*\d)?,? requested:? ([\d,]*\d)", re.IGNORECASE
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +50,8 @@ class Failure:
     """Whether the request may have reached the server."""
     in_answer: bool = False
     """Whether it came with status 200: the server itself took the request, and its provider failed."""
+    size_note: str = ""
+    """What was believed of the request's size, where the answer is a 429 that shows it to be true."""
     unreadable: Literal["page", "blank"] | None = None
     """What came with status 200 in place of an answer: a page or a text; nothing, or JSON that is no object."""
 
@@ -56,20 +63,41 @@ class Failure:
     @property
     def too_large(self) -> bool:
         """Whether this is a 429 for a request larger than the whole limit: waiting would not help."""
-        return self.status == 429 and self.message.lower().startswith("request too large")
+        if self.status != 429:
+            return False
+        numbers = _LIMIT_AND_REQUESTED.search(self.message)
+        if self.size_note:
+            return True
+        is_more = numbers is not None and 0 < _number(numbers[1]) < _number(numbers[2])
+        return is_more or "request too large" in self.message.lower()
+
+    @property
+    def speaks_of_quota(self) -> bool:
+        """Whether its words say that a quota is spent, and its headers do not show that a rate was too high."""
+        return speaks_of_quota(self.message) and not any(
+            reading.limit > 0 and reading.remaining < 1 for reading in read_rate_limits(self.headers).values()
+        )
 
     def cell_error(self, *, divisible: bool = False, refused: bool = False) -> CellError:
         """The error of the request's row."""
         name = "RequestTooLarge" if self.too_large else self.name
-        return CellError(name, self.message, self.request_id, divisible=divisible, refused=refused)
+        message = f"{self.message.rstrip('. ')}. {self.size_note}" if self.size_note else self.message
+        return CellError(name, message, self.request_id, divisible=divisible, refused=refused)
 
     def fatal_error(self, where: str) -> FatalApiError:
         """The error that stops the run, since every request to the API at `where` would fail; with a hint if one is known."""
         suffix = f" (request {self.request_id})" if self.request_id else ""
         return FatalApiError(
             f"the API at {where} refuses all requests of this kind: {self.name} {self.status}: {self.message}{suffix}."
-            f"{_HINTS.get(self.status or 0, '')}"
+            f"{self._hint}"
         )
+
+    @property
+    def _hint(self) -> str:
+        """What to do about an error that every request meets, where that is known."""
+        if self.status == 429 or self.speaks_of_quota:
+            return _QUOTA_HINT
+        return _HINTS.get(self.status or 0, "")
 
     def wrong_server_error(self, where: str) -> RunError:
         """The error if the server at `where` gives no answers, but pages."""
@@ -100,7 +128,11 @@ def verdict_of(failure: Failure) -> Verdict:
         return Verdict(FailureKind.CELL)
     if failure.unreadable:
         return Verdict(FailureKind.TRANSIENT)
-    return classify_failure(failure.status, failure.type, failure.code, failure.headers)
+    verdict = classify_failure(failure.status, failure.type, failure.code, failure.headers)
+    if verdict.kind is not FailureKind.FATAL and failure.speaks_of_quota:
+        # a refusal may quote a prompt with such words, so that it is judged by what else is answered
+        return Verdict(FailureKind.FATAL if failure.status == 429 else FailureKind.REFUSED)
+    return verdict
 
 
 def failure_of(error: Exception, secrets: tuple[str, ...]) -> Failure | None:
@@ -181,6 +213,10 @@ def _page_text(error: Any) -> str:
     """The text of an answer that is no error of the API: a proxy's page, another server's JSON."""
     page = " ".join(error.response.text.split())
     return f"{error.message}: {page[:_MAX_PAGE_LENGTH]}" if page else str(error.message)
+
+
+def _number(digits: str) -> int:
+    return int(digits.replace(",", ""))
 
 
 def _str_or_none(value: object) -> str | None:

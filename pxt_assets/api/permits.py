@@ -36,7 +36,7 @@ def settle(permit: Permit, failure: Failure, kind: FailureKind, *, again_soon: b
             permit.answered(failure.headers)
         return False
     if failure.too_large:
-        permit.cancel()
+        permit.refused(failure.headers, failure.message)
     elif kind in (FailureKind.RATE_LIMITED, FailureKind.SLOW_DOWN) and not again_soon:
         permit.rejected(failure.headers, failure.type, slow_down=kind is FailureKind.SLOW_DOWN)
     else:
@@ -64,7 +64,9 @@ class Permits:
                 await budget.wait()
             queued = loop.time()
             try:
-                permit = await limiter.acquire(_ONE_REQUEST, sized=sized, requeued=requeued)
+                permit = await limiter.acquire(
+                    _ONE_REQUEST, sized=sized, requeued=requeued, divisible=request.cells > 1
+                )
             except BaseException as e:
                 if budget is not None:
                     budget.wake_next()

@@ -15,7 +15,8 @@ from aiohttp.client_reqrep import ConnectionKey
 from openai._vendor.httpx_aiohttp.transport import map_aiohttp_exceptions
 
 from pxt_assets import ColumnStore, OpenAIResource, Table
-from pxt_assets.api.client import Answer, Client
+from pxt_assets.api.answer import Answer
+from pxt_assets.api.client import Client
 from pxt_assets.api.failure import failure_of
 from pxt_assets.api.meter import Meter
 from pxt_assets.api.request import Request

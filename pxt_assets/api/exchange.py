@@ -1,0 +1,114 @@
+"""One attempt of a request: it is sent once, its answer read, and what it cost counted."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping
+from contextlib import suppress
+from typing import TYPE_CHECKING
+
+import httpx2
+
+from pxt_assets.api.answer import Answer
+from pxt_assets.api.failure import Failure, failure_of, relevant_headers
+from pxt_assets.api.read_answer import download_rest, parse_answer
+from pxt_assets.api.request import ParsedAnswer
+from pxt_assets.api.request_tracker import RequestTracker
+from pxt_assets.api.server_health import ServerHealth
+from pxt_assets.errors import CellError
+from pxt_assets.throttle import Permit
+
+if TYPE_CHECKING:
+    from pxt_assets.api.transport import Transport
+
+SIMULATED_HEADER = "x-pxt-simulated"
+
+
+class Exchange:
+    """Sends requests once each, by `transport`. `timeout` is the seconds for a whole answer.
+
+    `secrets` are replaced in what failures quote.
+    """
+
+    def __init__(
+        self, transport: Transport, health: ServerHealth, timeout: float, secrets: tuple[str, ...]
+    ) -> None:
+        self._transport = transport
+        self._health = health
+        self._timeout = timeout
+        self._secrets = secrets
+        self.simulated: bool | None = None
+        """Whether the server is a simulator, None before its first answer."""
+
+    async def send(self, tracker: RequestTracker, permit: Permit) -> Answer | Failure:
+        """Sends a request once. The cost of its answer is counted even if the answer is of no use.
+
+        The permit is settled by an answer, and left to the caller with a failure. Raises CellError for an answer that is
+        no result.
+        """
+        request = tracker.request
+        loop = asyncio.get_running_loop()
+        sent = loop.time()
+        try:
+            async with asyncio.timeout(self._timeout):
+                response = await self._transport.post(request)
+        except BaseException as e:
+            failure = self._failure(e) if isinstance(e, Exception) else None
+            if failure is None or failure.is_lost:
+                tracker.lost_answers += 1
+                tracker.meter.requests_unknown += 1
+                if tracker.meter.budget is not None:
+                    tracker.meter.budget.charge_lost_answer(request)
+            if failure is None:
+                permit.lost()
+                raise
+            return failure
+        headers, latency = relevant_headers(response.headers), loop.time() - sent
+        self._health.has_answered = True
+        self.simulated = headers.get(SIMULATED_HEADER) == "true"
+        try:
+            parsed = parse_answer(request, response.content, headers, self._secrets)
+        except CellError:
+            self._note_answered(tracker, permit, headers)
+            if tracker.meter.budget is not None:
+                tracker.meter.budget.charge_lost_answer(request)
+            raise
+        if isinstance(parsed, Failure):
+            return parsed
+        self._note_answered(tracker, permit, headers)
+        return await self._answer(tracker, parsed, headers, latency)
+
+    async def is_simulated(self) -> bool:
+        """Whether the server is a simulator, as its answers say; asks for the list of models if none came yet."""
+        if self.simulated is None:
+            self.simulated = False
+            with suppress(Exception):  # a server without that list is no simulator
+                response = await self._transport.get("/models")
+                self.simulated = response.headers.get(SIMULATED_HEADER) == "true"
+        return self.simulated
+
+    def _note_answered(self, tracker: RequestTracker, permit: Permit, headers: Mapping[str, str]) -> None:
+        permit.answered(headers)
+        self._health.note_let_in(tracker.request)
+        self._health.note_alive()
+
+    async def _answer(
+        self, tracker: RequestTracker, parsed: ParsedAnswer, headers: Mapping[str, str], latency: float
+    ) -> Answer:
+        request, meter = tracker.request, tracker.meter
+        cost = meter.count_answer(parsed.model or request.model, parsed.usage, latency)
+        if meter.budget is not None:
+            meter.budget.charge(request, parsed.usage, cost)
+        request_id = headers.get("x-request-id")
+        if parsed.values_with_downloads is not None:
+            parsed = await download_rest(self._transport.download, request, parsed, request_id)
+        return Answer(parsed.values, parsed.usage, parsed.model, cost, request_id, latency, tracker.attempts)
+
+    def _failure(self, error: Exception) -> Failure | None:
+        failure = failure_of(error, self._secrets)
+        if isinstance(error.__cause__, httpx2.DecodingError):  # the headers came whole
+            self._health.has_answered = self._health.has_let_in = True
+        if failure is not None and failure.status is not None:
+            self.simulated = failure.headers.get(SIMULATED_HEADER) == "true"
+            self._health.has_answered = True
+        return failure
