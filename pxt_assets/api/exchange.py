@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import httpx2
 
 from pxt_assets.api.answer import Answer
-from pxt_assets.api.failure import Failure, failure_of, relevant_headers
+from pxt_assets.api.failure import Failure, failure_of, name_or_none, relevant_headers
 from pxt_assets.api.read_answer import download_rest, parse_answer
 from pxt_assets.api.request import ParsedAnswer
 from pxt_assets.api.request_tracker import RequestTracker
@@ -63,7 +63,7 @@ class Exchange:
                 permit.lost()
                 raise
             return failure
-        headers, latency = relevant_headers(response.headers), loop.time() - sent
+        headers, latency = relevant_headers(response.headers, self._secrets), loop.time() - sent
         self._health.has_answered = True
         self.simulated = headers.get(SIMULATED_HEADER) == "true"
         try:
@@ -96,13 +96,16 @@ class Exchange:
         self, tracker: RequestTracker, parsed: ParsedAnswer, headers: Mapping[str, str], latency: float
     ) -> Answer:
         request, meter = tracker.request, tracker.meter
-        cost = meter.count_answer(parsed.model or request.model, parsed.usage, latency)
+        model = parsed.model
+        if model is not None and model != request.model:  # a name is stored and logged
+            model = name_or_none(model, self._secrets)
+        cost = meter.count_answer(model or request.model, parsed.usage, latency)
         if meter.budget is not None:
             meter.budget.charge(request, parsed.usage, cost)
         request_id = headers.get("x-request-id")
         if parsed.values_with_downloads is not None:
             parsed = await download_rest(self._transport.download, request, parsed, request_id)
-        return Answer(parsed.values, parsed.usage, parsed.model, cost, request_id, latency, tracker.attempts)
+        return Answer(parsed.values, parsed.usage, model, cost, request_id, latency, tracker.attempts)
 
     def _failure(self, error: Exception) -> Failure | None:
         failure = failure_of(error, self._secrets)

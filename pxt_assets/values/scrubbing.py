@@ -43,7 +43,9 @@ _NAMED = re.compile(
 _AUTHORIZATION = re.compile(
     r"\b(bearer|basic)(\s+)(?=[^\s\"'<>]*\d|[^\s\"'<>]{20})[\w.~+/=-]{8,}", re.IGNORECASE
 )
-_SECRET_NAME = re.compile(r"key|secret|token|passw|pwd|credential|auth|cookie|signature|sas|connection_?string", re.IGNORECASE)
+_SECRET_NAME = re.compile(
+    r"key|secret|token|passw|pwd|credential|auth|cookie|signature|sas|connection_?string", re.IGNORECASE
+)
 
 
 def scrub(text: str, secrets: tuple[str, ...] = ()) -> str:

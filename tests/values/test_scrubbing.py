@@ -30,10 +30,7 @@ SPELLINGS = {
     "invisible breaks": "\u200b".join(KEY),
     "UTF-16": "\x00".join(KEY),
     "hexadecimal": KEY.encode().hex(),
-    **{
-        f"base64 after {n}": base64.b64encode(b"u" * n + KEY.encode() + b"zz").decode()
-        for n in range(4)
-    },
+    **{f"base64 after {n}": base64.b64encode(b"u" * n + KEY.encode() + b"zz").decode() for n in range(4)},
     "base64 of URLs": base64.urlsafe_b64encode(KEY.encode()).decode(),
 }
 
@@ -41,7 +38,12 @@ SPELLINGS = {
 def longest_left(text: str, secret: str = KEY) -> int:
     """How many characters of a secret, in one piece, are in a text."""
     return max(
-        (n for n in range(1, len(secret) + 1) for i in range(len(secret) - n + 1) if secret[i : i + n] in text),
+        (
+            n
+            for n in range(1, len(secret) + 1)
+            for i in range(len(secret) - n + 1)
+            if secret[i : i + n] in text
+        ),
         default=0,
     )
 
@@ -70,7 +72,10 @@ def test_what_is_left_of_a_key_that_somebody_cut_is_found(length: int) -> None:
         ("postgresql://pg:p@ss@host/db", "postgresql://***@host/db"),
         ("postgresql://host/db?user=pg&password=hush&x=1", "postgresql://host/db?user=pg&password=***&x=1"),
         ("https://host/v1?api-key=hush1&api_version=2", "https://host/v1?api-key=***&api_version=2"),
-        ("AccountName=me;AccountKey=hush==;EndpointSuffix=x", "AccountName=me;AccountKey=***;EndpointSuffix=x"),
+        (
+            "AccountName=me;AccountKey=hush==;EndpointSuffix=x",
+            "AccountName=me;AccountKey=***;EndpointSuffix=x",
+        ),
         ("Authorization: Bearer abc.def-123", "Authorization: Bearer ***"),
         ("mail a@b.c or see https://host/a?b=c", "mail a@b.c or see https://host/a?b=c"),
         ("the bearer certificates of basic education", "the bearer certificates of basic education"),

@@ -270,7 +270,8 @@ class CellRequester:
 
         try:
             value = await self._column.plan.finish(cell, ask)
-        except CellError as e:
+        except CellError as error:
+            e = error if self._client is None else error.without_secrets(self._client.scrub)
             self._failed_digests += digest
             self._failed_types.append(e.errortype)
             self._note_failure(row, e)
