@@ -12,11 +12,11 @@ def check_base_url(base_url: str, error: type[Exception], name: str = "base_url"
         is_whole, user = parts.scheme in ("http", "https") and bool(parts.hostname), parts.username
     except ValueError:  # its message would quote the URL
         is_whole, parts, user = False, urlsplit(""), None
-    if user is not None:
-        msg = f"{name} holds credentials, which would be shown wherever it is; give them as api_key"
-        raise error(msg)
     if not is_whole:
         msg = f"{name} must be a whole URL, such as http://localhost:8000/v1"
+        raise error(msg)
+    if user is not None:
+        msg = f"{name} holds credentials, which would be shown wherever it is; give them as api_key"
         raise error(msg)
     if parts.query or parts.fragment:
         msg = (

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from typing import Any, TypeVar
+from typing import Any
 
 import dagster as dg
 
@@ -16,7 +16,7 @@ from pxt_assets.values.scrubbed_errors import scrubbed_errors
 from pxt_assets.values.scrubbing import distinct_secrets, scrub, scrub_all
 
 Secrets = tuple[str, ...]
-R = TypeVar("R", dg.MaterializeResult[Any], dg.AssetCheckResult)
+Result = dg.MaterializeResult[Any] | dg.AssetCheckResult
 
 
 def step_secrets(context: dg.AssetExecutionContext) -> Secrets:
@@ -45,7 +45,7 @@ def metadata_without_secrets(metadata: Mapping[str, Any], secrets: Secrets) -> d
     return {name: _shown_value(value, secrets) for name, value in metadata.items()}
 
 
-def result_without_secrets(result: R, secrets: Secrets) -> R:
+def result_without_secrets(result: Result, secrets: Secrets) -> Result:
     """A result with scrubbed metadata and description."""
     changed: dict[str, Any] = {}
     if result.metadata:
