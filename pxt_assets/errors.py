@@ -12,7 +12,7 @@ PxtError
 """
 
 import difflib
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import dagster as dg
@@ -75,6 +75,15 @@ class CellError(PxtError):
         self.value = value
         self.message = f"{message} (request {request_id})" if request_id else message
         self.request_id = request_id
+
+    def without_secrets(self, scrub: Callable[[str], str]) -> "CellError":
+        """The same error, with its texts as `scrub` gives them."""
+        error = self.without_frames()
+        error.value = self.value
+        error.errortype, error.message = scrub(self.errortype), scrub(self.message)
+        error.args = (error.message,)
+        error.request_id = None if self.request_id is None else scrub(self.request_id)
+        return error
 
     def without_frames(self) -> "CellError":
         """The same error without its traceback, whose frames would keep images in memory."""

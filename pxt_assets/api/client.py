@@ -7,6 +7,7 @@ import logging
 import random
 from collections.abc import Callable
 from contextlib import AbstractContextManager
+from functools import partial
 from typing import TYPE_CHECKING
 
 from pxt_assets.api.answer import Answer
@@ -21,6 +22,7 @@ from pxt_assets.api.request_tracker import RequestTracker
 from pxt_assets.api.server_health import ServerHealth
 from pxt_assets.api.telemetry import find_telemetry
 from pxt_assets.throttle import FailureKind, LimitUtilization, Pool, Verdict, backoff_seconds
+from pxt_assets.values.scrubbing import scrub
 
 if TYPE_CHECKING:
     from pxt_assets.api.transport import Transport
@@ -59,6 +61,8 @@ class Client:
         """How many cells a request may carry at most, None for as many as the endpoint takes."""
         self._random = rng or random.Random()  # noqa: S311  (jitter)
         self._health = ServerHealth(transport.base_url, max_in_flight, outage_timeout, self._random, say)
+        self.scrub = partial(scrub, secrets=secrets)
+        """Takes the client's secrets out of a text."""
         self._exchange = Exchange(transport, self._health, timeout, secrets)
         self._refusals = Refusals()
         self._encodings = AnswerEncodings()

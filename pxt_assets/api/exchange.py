@@ -10,11 +10,12 @@ from typing import TYPE_CHECKING
 import httpx2
 
 from pxt_assets.api.answer import Answer
-from pxt_assets.api.failure import Failure, failure_of, relevant_headers
+from pxt_assets.api.failure import Failure, failure_of, name_or_none, relevant_headers
 from pxt_assets.api.read_answer import download_rest, parse_answer
 from pxt_assets.api.request import ParsedAnswer
 from pxt_assets.api.request_tracker import RequestTracker
 from pxt_assets.api.server_health import ServerHealth
+from pxt_assets.api.stated_usage import stated_usage
 from pxt_assets.errors import CellError
 from pxt_assets.throttle import Permit
 
@@ -63,17 +64,17 @@ class Exchange:
                 permit.lost()
                 raise
             return failure
-        headers, latency = relevant_headers(response.headers), loop.time() - sent
+        headers, latency = relevant_headers(response.headers, self._secrets), loop.time() - sent
         self._health.has_answered = True
         self.simulated = headers.get(SIMULATED_HEADER) == "true"
         try:
             parsed = parse_answer(request, response.content, headers, self._secrets)
         except CellError:
             self._note_answered(tracker, permit, headers)
-            if tracker.meter.budget is not None:
-                tracker.meter.budget.charge_lost_answer(request)
+            self._count_useless(tracker, response.content, latency, is_paid=True)
             raise
         if isinstance(parsed, Failure):
+            self._count_useless(tracker, response.content, latency, is_paid=False)
             return parsed
         self._note_answered(tracker, permit, headers)
         return await self._answer(tracker, parsed, headers, latency)
@@ -92,17 +93,35 @@ class Exchange:
         self._health.note_let_in(tracker.request)
         self._health.note_alive()
 
+    def _count_useless(
+        self, tracker: RequestTracker, content: bytes, latency: float, *, is_paid: bool
+    ) -> None:
+        """Counts what an answer cost that is no result. One that states no usage is paid for all the same, if `is_paid`."""
+        stated, budget = stated_usage(content), tracker.meter.budget
+        if stated is not None:
+            model, usage = stated
+            cost = tracker.meter.count_answer(self._shown(model) or tracker.request.model, usage, latency)
+            if budget is not None:
+                budget.charge(tracker.request, usage, cost)
+        elif is_paid and budget is not None:
+            budget.charge_lost_answer(tracker.request)
+
+    def _shown(self, model: str | None) -> str | None:
+        """A model's name, which is stored and logged, without secrets."""
+        return name_or_none(model, self._secrets)
+
     async def _answer(
         self, tracker: RequestTracker, parsed: ParsedAnswer, headers: Mapping[str, str], latency: float
     ) -> Answer:
         request, meter = tracker.request, tracker.meter
-        cost = meter.count_answer(parsed.model or request.model, parsed.usage, latency)
+        model = parsed.model if parsed.model == request.model else self._shown(parsed.model)
+        cost = meter.count_answer(model or request.model, parsed.usage, latency)
         if meter.budget is not None:
             meter.budget.charge(request, parsed.usage, cost)
         request_id = headers.get("x-request-id")
         if parsed.values_with_downloads is not None:
             parsed = await download_rest(self._transport.download, request, parsed, request_id)
-        return Answer(parsed.values, parsed.usage, parsed.model, cost, request_id, latency, tracker.attempts)
+        return Answer(parsed.values, parsed.usage, model, cost, request_id, latency, tracker.attempts)
 
     def _failure(self, error: Exception) -> Failure | None:
         failure = failure_of(error, self._secrets)

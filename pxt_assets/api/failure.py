@@ -11,6 +11,7 @@ from pxt_assets.api.input_refusal import inputs_named, speaks_of_input
 from pxt_assets.api.quota_words import speaks_of_quota
 from pxt_assets.errors import TOO_LARGE, CellError, FatalApiError, RunError
 from pxt_assets.throttle import FailureKind, Verdict, classify_failure, read_rate_limits
+from pxt_assets.values.scrubbing import scrub
 
 if TYPE_CHECKING:
     import httpx2
@@ -18,8 +19,9 @@ if TYPE_CHECKING:
 _MAX_MESSAGE_LENGTH = 2_000
 _MAX_PAGE_LENGTH = 500
 _RELEVANT_PREFIXES = frozenset({b"x-", b"X-", b"re", b"Re", b"RE"})
-_MIN_SECRET_LENGTH = 8
-"""Shorter keys are dummies for servers that want none; replacing them would garble texts."""
+_MAX_NAME_LENGTH = 200
+_MAX_READ_LENGTH = 20_000
+"""Characters of a server's text that are looked at: a message is much shorter."""
 
 _GATEWAY_TIMEOUTS = (504, 524)
 """Statuses of a gateway that gave up waiting while its server was still busy with the request."""
@@ -158,11 +160,11 @@ def failure_of(error: Exception, secrets: tuple[str, ...]) -> Failure | None:
         body = error.body if isinstance(error.body, Mapping) else {}
         return Failure(
             name=name,
-            message=redact(str(body.get("message") or _page_text(error)), secrets),
+            message=redact(str(body.get("message") or _page_text(error, secrets)), secrets),
             status=error.status_code,
-            type=_str_or_none(body.get("type")),
-            code=_str_or_none(body.get("code")),
-            headers=(headers := relevant_headers(error.response.headers)),
+            type=name_or_none(body.get("type"), secrets),
+            code=name_or_none(body.get("code"), secrets),
+            headers=(headers := relevant_headers(error.response.headers, secrets)),
             request_id=headers.get("x-request-id"),
         )
     if isinstance(error, openai.APIConnectionError):  # a timeout is one too
@@ -198,35 +200,42 @@ def _is_unconnected(error: BaseException) -> bool:
     return unconnected
 
 
-def relevant_headers(headers: httpx2.Headers) -> dict[str, str]:
+def relevant_headers(headers: httpx2.Headers, secrets: tuple[str, ...] = ()) -> dict[str, str]:
     """The headers that are used, by lower-case name: `x-…`, `retry-after…`, and whatever names a limit.
 
-    Decoded once: the client's own mapping decodes at every look-up.
+    Decoded once: the client's own mapping decodes at every look-up. The request's id, which is stored, has no `secrets`.
     """
-    return {
+    found = {
         name.decode("latin-1").lower(): value.decode("latin-1")
         for name, value in headers.raw
         if name[:2] in _RELEVANT_PREFIXES or b"limit" in name.lower()
     }
+    if "x-request-id" in found:
+        found["x-request-id"] = _cut(scrub(found["x-request-id"], secrets), _MAX_NAME_LENGTH)
+    return found
 
 
 def redact(text: str, secrets: tuple[str, ...]) -> str:
     """A server's text without the secrets, and not too long for a message."""
-    for secret in secrets:
-        if len(secret) >= _MIN_SECRET_LENGTH:
-            text = text.replace(secret, "***")
-    return text if len(text) <= _MAX_MESSAGE_LENGTH else f"{text[:_MAX_MESSAGE_LENGTH]}…"
+    return _cut(scrub(text[:_MAX_READ_LENGTH], secrets), _MAX_MESSAGE_LENGTH)
 
 
-def _page_text(error: Any) -> str:
+def name_or_none(value: object, secrets: tuple[str, ...]) -> str | None:
+    """What a server gives as the type or the code of an error, without the secrets; None for what is no text."""
+    return (
+        _cut(scrub(value[:_MAX_READ_LENGTH], secrets), _MAX_NAME_LENGTH) if isinstance(value, str) else None
+    )
+
+
+def _page_text(error: Any, secrets: tuple[str, ...]) -> str:
     """The text of an answer that is no error of the API: a proxy's page, another server's JSON."""
-    page = " ".join(error.response.text.split())
+    page = " ".join(scrub(error.response.text[:_MAX_READ_LENGTH], secrets).split())
     return f"{error.message}: {page[:_MAX_PAGE_LENGTH]}" if page else str(error.message)
+
+
+def _cut(text: str, length: int) -> str:
+    return text if len(text) <= length else f"{text[:length]}…"
 
 
 def _number(digits: str) -> int:
     return int(digits.replace(",", ""))
-
-
-def _str_or_none(value: object) -> str | None:
-    return value if isinstance(value, str) else None

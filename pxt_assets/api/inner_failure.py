@@ -10,7 +10,7 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from pxt_assets.api.failure import Failure, redact
+from pxt_assets.api.failure import Failure, name_or_none, redact
 
 _MAX_WORDS_LENGTH = 200
 _MAX_DETAIL_LENGTH = 300
@@ -94,11 +94,11 @@ def failure_in(body: bytes, headers: Mapping[str, str], secrets: tuple[str, ...]
     if not isinstance(answer, Mapping):
         return None
     for error in _errors_in(answer):
-        message = _message_of(error)
+        message = _message_of(error, secrets)
         status = _status_of(error)
         if not message and status is None:
             continue
-        code, kind = _text_or_none(error.get("code")), _text_or_none(error.get("type"))
+        code, kind = (name_or_none(error.get(name), secrets) for name in ("code", "type"))
         return Failure(
             name=_NAMES.get(status or 0, "InternalServerError" if (status or 0) >= 500 else "InvalidAnswer"),
             message=redact(
@@ -156,7 +156,7 @@ def quoted_object(body: bytes, secrets: tuple[str, ...]) -> str:
         return ""
     if not isinstance(answer, Mapping) or has_results(answer):
         return ""
-    text = redact(" ".join(body.decode("utf-8", "replace").split()), secrets)
+    text = " ".join(redact(body.decode("utf-8", "replace"), secrets).split())
     return f"; it is {text[:_MAX_WORDS_LENGTH]}{'…' if len(text) > _MAX_WORDS_LENGTH else ''}"
 
 
@@ -196,7 +196,7 @@ def has_results(answer: Mapping[str, Any]) -> bool:
     return any(answer.get(name) for name in _MAIN_PARTS)
 
 
-def _message_of(error: Mapping[str, Any]) -> str:
+def _message_of(error: Mapping[str, Any], secrets: tuple[str, ...]) -> str:
     """What an error says, with what its provider said, which gateways keep beside their own words."""
     said = next((error[name] for name in _MESSAGES if error.get(name)), "")
     text = said if isinstance(said, str) else json.dumps(said, ensure_ascii=False)
@@ -204,7 +204,7 @@ def _message_of(error: Mapping[str, Any]) -> str:
     raw = metadata.get("raw") if isinstance(metadata, Mapping) else None
     if raw and text:
         detail = raw if isinstance(raw, str) else json.dumps(raw, ensure_ascii=False)
-        text = f"{text}: {' '.join(detail.split())[:_MAX_DETAIL_LENGTH]}"
+        text = f"{text}: {' '.join(redact(detail, secrets).split())[:_MAX_DETAIL_LENGTH]}"
     return text
 
 
@@ -231,7 +231,3 @@ def _retry_after(error: Mapping[str, Any]) -> Mapping[str, str]:
             if isinstance(seconds, int | float) and not isinstance(seconds, bool) and 0 <= seconds < 1e6:
                 return {"retry-after": str(seconds)}
     return {}
-
-
-def _text_or_none(value: object) -> str | None:
-    return value if isinstance(value, str) else None

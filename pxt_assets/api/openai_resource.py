@@ -11,17 +11,19 @@ from collections.abc import AsyncIterator, Callable, Mapping
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
-from urllib.parse import urlsplit
 
 import dagster as dg
 from pydantic import ConfigDict, Field, PrivateAttr, field_validator
 
+from pxt_assets.api.base_url import check_base_url
 from pxt_assets.api.environment import EnvironmentFields, Number, is_env_var, resolve_env_vars
+from pxt_assets.api.known_secrets import client_secrets, resource_secrets
 from pxt_assets.api.ledger_url import MEMORY, default_ledger_url
 from pxt_assets.api.server_name import AskedServer, OnOtherServer, asked_server
 from pxt_assets.errors import FatalApiError, RunError
 from pxt_assets.simulator import SimulatorOptions
 from pxt_assets.throttle import Pool, PoolRegistry, model_group, pools
+from pxt_assets.values.scrubbing import distinct_secrets, scrub
 
 if TYPE_CHECKING:
     import httpx2
@@ -124,14 +126,8 @@ class OpenAIResource(EnvironmentFields, dg.ConfigurableResource[Any]):
     @field_validator("base_url")
     @classmethod
     def _check_base_url(cls, base_url: str | None) -> str | None:
-        if base_url is None or is_env_var(base_url):
-            return base_url
-        if urlsplit(base_url).scheme not in ("http", "https"):
-            msg = "base_url must be a whole URL, such as http://localhost:8000/v1"
-            raise ValueError(msg)
-        if urlsplit(base_url).username is not None:
-            msg = "base_url holds credentials, which would be shown wherever it is; give them as api_key"
-            raise ValueError(msg)
+        if base_url is not None and not is_env_var(base_url):
+            check_base_url(base_url, ValueError)
         return base_url
 
     @field_validator("rate_limits")
@@ -197,6 +193,11 @@ class OpenAIResource(EnvironmentFields, dg.ConfigurableResource[Any]):
         is_simulator, is_azure = read.simulator is not None, read.api_version is not None
         return asked_server(read.base_url, read.on_other_server, simulated=is_simulator, azure=is_azure)
 
+    def known_secrets(self) -> tuple[str, ...]:
+        """What must not be shown: the key, passwords in URLs, and what the environment holds for the client."""
+        key, *urls = (None if is_env_var(one) else one for one in (self.api_key, self.base_url, self.ledger))
+        return resource_secrets(key if self.simulator is None else None, urls)
+
     def _with_environment_read(self) -> OpenAIResource:
         """The resource with its environment variables read, which Dagster does in runs only."""
         if self._read is not None:
@@ -223,6 +224,10 @@ class OpenAIResource(EnvironmentFields, dg.ConfigurableResource[Any]):
         registry = self._pool_registry()
         http = http_client(self.timeout, self.max_in_flight)
         api = self._api_client(http)
+        check_base_url(str(api.base_url), FatalApiError, "base_url, or OPENAI_BASE_URL in the environment,")
+        secrets = distinct_secrets(
+            [*self.known_secrets(), *(client_secrets(api) if self.simulator is None else ())]
+        )
         try:
             yield Client(
                 Transport(api, http),
@@ -233,8 +238,8 @@ class OpenAIResource(EnvironmentFields, dg.ConfigurableResource[Any]):
                 outage_timeout=self.outage_timeout,
                 retry_unknown=self.retry_unknown,
                 max_batch=self.max_batch,
-                say=say or _log.warning,
-                secrets=(self.api_key.strip(),) if self.simulator is None else (),
+                say=lambda text: (say or _log.warning)(scrub(text, secrets)),
+                secrets=secrets,
             )
         finally:
             await api.close()

@@ -7,15 +7,9 @@ from collections.abc import Mapping
 from typing import Any
 
 from pxt_assets.api.request import PAGE_TOKENS, Endpoint, ParsedAnswer, Usage
+from pxt_assets.api.stated_usage import model_of, usage_of
 from pxt_assets.errors import CellError
-from pxt_assets.functions.declare import (
-    api_function,
-    model_of,
-    require_text,
-    short_repr,
-    usage_of,
-    with_kwargs,
-)
+from pxt_assets.functions.declare import api_function, require_text, short_repr, with_kwargs
 from pxt_assets.functions.uploads import audio_upload, file_arguments_adapter
 from pxt_assets.values.json_text import loads_answer
 from pxt_assets.values.media import Media

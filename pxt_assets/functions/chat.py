@@ -7,16 +7,10 @@ from typing import Any
 
 from pxt_assets.api.inner_failure import is_broken_off
 from pxt_assets.api.request import PAGE_TOKENS, Endpoint, ParsedAnswer, characters_of_schemas
+from pxt_assets.api.stated_usage import model_of, usage_of
 from pxt_assets.errors import CellError
 from pxt_assets.expressions.path_steps import TEXT_OR_PARTS_SHAPE
-from pxt_assets.functions.declare import (
-    AdaptedCall,
-    api_function,
-    model_of,
-    short_repr,
-    usage_of,
-    with_kwargs,
-)
+from pxt_assets.functions.declare import AdaptedCall, api_function, short_repr, with_kwargs
 from pxt_assets.functions.messages import PartsSize, with_constant_images, with_images
 from pxt_assets.functions.structured import (
     adapt_response_format,

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, ParamSpec
 
-from pxt_assets.api.request import Endpoint, Request, Usage
+from pxt_assets.api.request import Endpoint, Request
 from pxt_assets.errors import CellError, DefinitionError
 from pxt_assets.expressions.expr import Call, Expr
 from pxt_assets.expressions.function import Function
@@ -17,9 +17,6 @@ from pxt_assets.values.media import Media, encode_image, is_image
 from pxt_assets.values.types import ColumnType
 
 P = ParamSpec("P")
-
-_MAX_TOKEN_COUNT = 2**53
-"""The most tokens that are read from an answer: more than any has, and still an exact number in columns and prices."""
 
 
 @dataclass(frozen=True)
@@ -157,43 +154,3 @@ def require_text(value: object, argument: str) -> str:
         )
         raise CellError("TypeError", msg)
     return value
-
-
-def usage_of(answer: Mapping[str, Any]) -> Usage | None:
-    """The usage that an answer states, None if it states none: a missing bill is no reason to lose the answer."""
-    usage = answer.get("usage")
-    if not isinstance(usage, Mapping):
-        return None
-    seconds = usage.get("seconds")
-    if isinstance(seconds, int | float) and not isinstance(seconds, bool):
-        return Usage(seconds=min(max(float(seconds), 0.0), float(_MAX_TOKEN_COUNT)))
-    read, written = usage.get("prompt_tokens"), usage.get("completion_tokens")
-    details = usage.get("prompt_tokens_details")
-    if "prompt_tokens" not in usage:
-        read, written = usage.get("input_tokens"), usage.get("output_tokens")
-        details = usage.get("input_tokens_details") or usage.get("input_token_details")
-    if not isinstance(read, int) or isinstance(read, bool):
-        return None
-    cached, images, sound = (
-        min(_token_count(mapping_or_empty(details).get(name)), _token_count(read))
-        for name in ("cached_tokens", "image_tokens", "audio_tokens")
-    )
-    return Usage(_token_count(read), _token_count(written), cached, images, sound)
-
-
-def mapping_or_empty(value: object) -> Mapping[str, Any]:
-    """A part of an answer that should be an object; an empty one if a server sends something else."""
-    return value if isinstance(value, Mapping) else {}
-
-
-def model_of(answer: Mapping[str, Any]) -> str | None:
-    """The model snapshot that an answer states."""
-    model = answer.get("model")
-    return replace_surrogates(model) if isinstance(model, str) else None
-
-
-def _token_count(value: object) -> int:
-    """A number of tokens; 0 for any other value, since an odd bill is no reason to lose the answer."""
-    if not isinstance(value, int) or isinstance(value, bool):
-        return 0
-    return min(max(value, 0), _MAX_TOKEN_COUNT)

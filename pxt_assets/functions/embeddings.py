@@ -9,15 +9,9 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from pxt_assets.api.request import Endpoint, ParsedAnswer
+from pxt_assets.api.stated_usage import model_of, usage_of
 from pxt_assets.errors import CellError
-from pxt_assets.functions.declare import (
-    api_function,
-    model_of,
-    require_text,
-    short_repr,
-    usage_of,
-    with_kwargs,
-)
+from pxt_assets.functions.declare import api_function, require_text, short_repr, with_kwargs
 from pxt_assets.throttle import RequestSize, request_size
 from pxt_assets.values.types import Array
 

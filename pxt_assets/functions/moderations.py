@@ -6,8 +6,9 @@ from collections.abc import Mapping
 from typing import Any
 
 from pxt_assets.api.request import Endpoint, ParsedAnswer
+from pxt_assets.api.stated_usage import model_of, usage_of
 from pxt_assets.expressions.path_steps import ANY_SPELLING
-from pxt_assets.functions.declare import api_function, model_of, require_text, usage_of, with_kwargs
+from pxt_assets.functions.declare import api_function, require_text, with_kwargs
 from pxt_assets.throttle import RequestSize, request_size
 from pxt_assets.values.json_text import loads_answer
 from pxt_assets.values.types import Json

@@ -6,16 +6,9 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from pxt_assets.api.request import PAGE_TOKENS, Endpoint, ParsedAnswer, characters_of_schemas
+from pxt_assets.api.stated_usage import mapping_or_empty, model_of, usage_of
 from pxt_assets.errors import CellError, DefinitionError
-from pxt_assets.functions.declare import (
-    AdaptedCall,
-    api_function,
-    mapping_or_empty,
-    model_of,
-    short_repr,
-    usage_of,
-    with_kwargs,
-)
+from pxt_assets.functions.declare import AdaptedCall, api_function, short_repr, with_kwargs
 from pxt_assets.functions.messages import PartsSize, with_constant_images, with_images
 from pxt_assets.functions.structured import (
     adapt_response_format,

@@ -10,6 +10,7 @@ from pydantic import ConfigDict, Field, PrivateAttr, field_validator
 
 from pxt_assets.api.environment import EnvironmentFields, is_env_var, resolve_env_vars
 from pxt_assets.api.event_loop import run_to_end
+from pxt_assets.api.known_secrets import storage_secrets
 from pxt_assets.api.openai_resource import OpenAIResource
 from pxt_assets.errors import SearchError
 from pxt_assets.expressions.expr import ColumnRef
@@ -103,6 +104,11 @@ class EmbeddingIndexes(EnvironmentFields, dg.ConfigurableResource[Any]):
     @classmethod
     def _is_dagster_maintained(cls) -> bool:
         return False
+
+    def known_secrets(self) -> tuple[str, ...]:
+        """What must not be shown of its URL and options, and of its API."""
+        of_api = () if self.openai is None else self.openai.known_secrets()
+        return (*storage_secrets(self.base_path, self.storage_options), *of_api)
 
     def search(
         self,

@@ -11,6 +11,7 @@ import dagster as dg
 from pydantic import ConfigDict, Field
 
 from pxt_assets.api.environment import EnvironmentFields, resolve_env_vars
+from pxt_assets.api.known_secrets import storage_secrets
 from pxt_assets.errors import SourceError
 from pxt_assets.storage.contents import ContentsDigest
 from pxt_assets.storage.context_location import (
@@ -28,6 +29,7 @@ from pxt_assets.storage.partition_events import record_partitions
 from pxt_assets.storage.rows import rows_of
 from pxt_assets.storage.stored_schema import stored_schema
 from pxt_assets.values.plain_types import plain_batch
+from pxt_assets.values.scrubbed_errors import scrubbed_errors
 from pxt_assets.values.types import schema_entries
 
 if TYPE_CHECKING:
@@ -120,6 +122,10 @@ class ColumnStore(EnvironmentFields, dg.ConfigurableIOManager):
         root: UPath = UPath(base_path, **options)
         return root
 
+    def known_secrets(self) -> tuple[str, ...]:
+        """What must not be shown of its URL and options: passwords, keys, tokens."""
+        return storage_secrets(self.base_path, self.storage_options)
+
     def file(self, key: dg.AssetKey, partition_key: str | None = None) -> ParquetFile:
         """The file of an asset, or of one of its partitions, whether it exists or not.
 
@@ -159,6 +165,10 @@ class ColumnStore(EnvironmentFields, dg.ConfigurableIOManager):
 
     def handle_output(self, context: dg.OutputContext, obj: object) -> None:
         """Stores a table, one file per partition."""
+        with scrubbed_errors(self.known_secrets()):
+            self._store_partitions(context, obj)
+
+    def _store_partitions(self, context: dg.OutputContext, obj: object) -> None:
         asset, keys = key_of(context), partition_keys_of(context)
         if len(keys) > 1:
             tables = obj if isinstance(obj, Mapping) else {}
@@ -216,6 +226,10 @@ class ColumnStore(EnvironmentFields, dg.ConfigurableIOManager):
 
     def load_input(self, context: dg.InputContext) -> object:
         """Loads a table as what the parameter is annotated with; None for a single partition that may be missing."""
+        with scrubbed_errors(self.known_secrets()):
+            return self._load_partitions(context)
+
+    def _load_partitions(self, context: dg.InputContext) -> object:
         upstream = key_of(context)
         keys = self._stored_partitions(context, upstream) or partition_keys_of(context)
         python_type, label = type_of(context), upstream.to_user_string()

@@ -72,28 +72,47 @@ _encoder, _canonical_encoder = _new_encoder(_default, sort_keys=False), _new_enc
 
 
 MAX_DEPTH = 400
-"""Lists and objects inside each other that an answer may have: half of what Python's own reader and writer can take."""
+"""Lists and objects inside each other that a value may have: half of what Python's own reader and writer can take."""
 
 
 def loads_answer(body: bytes) -> Any:
-    """The value of a server's JSON, as JSON can hold it again. Raises ValueError for what is none, or too deep.
+    """The value of a server's JSON, as JSON can hold it again. Raises ValueError for what is none.
 
-    NaN, infinite numbers and integers of thousands of digits become null, and bytes that are no UTF-8 U+FFFD: they are
-    no reason to lose the rest, which is paid for.
+    What an answer holds beyond that is no reason to lose the rest, which is paid for. NaN and infinite numbers become
+    null, as JavaScript writes them, so that all readers of JSON can read the cell; integers of thousands of digits, and
+    what is more than 400 lists and objects deep, become their text; bytes that are no UTF-8 become U+FFFD. Line breaks
+    inside of texts, and zero bytes at the end, are taken as they are.
     """
-    if body.count(b"[") + body.count(b"{") > MAX_DEPTH and _depth(body) > MAX_DEPTH:
-        msg = f"got JSON of more than {MAX_DEPTH} lists and objects inside each other"
-        raise ValueError(msg)
-    text: bytes | str = body
+    if body.count(b"[") + body.count(b"{") > MAX_DEPTH:
+        body = _with_deep_parts_as_text(body)
     try:
-        return json.loads(text, parse_constant=_null, parse_float=_finite_or_null)
+        return _loads_leniently(body)
+    except RecursionError as e:  # lists and objects that never end
+        msg = f"got JSON of more than {MAX_DEPTH} lists and objects inside each other, without their ends"
+        raise ValueError(msg) from e
+
+
+def _loads_leniently(body: bytes) -> Any:
+    try:
+        return _loads(body)
     except UnicodeDecodeError:
-        text = body.decode(errors="replace")
-        return json.loads(text, parse_constant=_null, parse_float=_finite_or_null, parse_int=_int_or_null)
+        return _loads(body.decode(errors="replace"))
     except json.JSONDecodeError:
+        readable = _NOT_NUMBERS.sub(lambda found: found[1] or b"null", body.rstrip(b"\0 \t\r\n"))
+        if readable == body:
+            raise
+        return _loads(readable.decode(errors="replace"))
+
+
+def _loads(text: str | bytes) -> Any:
+    try:
+        return json.loads(text, strict=False, parse_constant=_null, parse_float=_finite_or_null)
+    except (UnicodeDecodeError, json.JSONDecodeError):
         raise
     except ValueError:  # an integer too long for Python
-        return json.loads(text, parse_constant=_null, parse_float=_finite_or_null, parse_int=_int_or_null)
+        return json.loads(
+            text, strict=False, parse_constant=_null, parse_float=_finite_or_null, parse_int=_int_or_text
+        )
 
 
 def _null(_constant: str) -> None:
@@ -105,25 +124,35 @@ def _finite_or_null(text: str) -> float | None:
     return number if math.isfinite(number) else None
 
 
-def _int_or_null(text: str) -> int | None:
+def _int_or_text(text: str) -> int | str:
     try:
         return int(text)
     except ValueError:
-        return None
+        return text
 
 
-def _depth(body: bytes) -> int:
-    """How many lists and objects of a JSON text are inside each other, at most."""
-    depth = deepest = 0
+def _with_deep_parts_as_text(body: bytes) -> bytes:
+    """A JSON text whose lists and objects at a depth of more than MAX_DEPTH are texts that hold them as JSON."""
+    parts, depth, start, end = list[bytes](), 0, 0, 0
     for found in _BRACKETS.finditer(body):
-        if found[1]:
-            depth += 1 if found[1] in b"[{" else -1
-            deepest = max(deepest, depth)
-    return deepest
+        if not found[1]:
+            continue
+        opens = found[1] in b"[{"
+        depth += 1 if opens else -1
+        if opens and depth == MAX_DEPTH + 1:
+            start = found.start()
+        elif not opens and depth == MAX_DEPTH:
+            text = body[start : found.end()].decode(errors="replace")
+            parts += [body[end:start], json.dumps(text).encode()]
+            end = found.end()
+    return b"".join([*parts, body[end:]])
 
 
-_BRACKETS = re.compile(rb'"(?:[^"\\]|\\.)*+"|([\[\]{}])', re.DOTALL)
+_STRING = rb'"(?:[^"\\]|\\.)*+"'
+_BRACKETS = re.compile(_STRING + rb"|([\[\]{}])", re.DOTALL)
 """Brackets outside of strings."""
+_NOT_NUMBERS = re.compile(rb"(" + _STRING + rb")|[+-]?\b(?:nan|inf|infinity)\b", re.DOTALL | re.IGNORECASE)
+"""What C and Python write for numbers that JSON has not, outside of strings."""
 
 
 def replace_surrogates(text: str) -> str:

@@ -12,6 +12,7 @@ from pxt_assets.assets.declarations.identifiers import identifier
 from pxt_assets.assets.step.asset_keys import run_keys
 from pxt_assets.assets.step.invocation import op_config
 from pxt_assets.assets.step.kept_values import step_store
+from pxt_assets.assets.step.shown import errors_without_secrets, result_without_secrets, step_secrets
 from pxt_assets.assets.step.table_asset import TableAsset
 from pxt_assets.index.spec import IndexSpec
 
@@ -55,9 +56,15 @@ def column_asset(spec: ColumnSpec) -> dg.AssetsDefinition:
         from pxt_assets.assets.columns.materialize import Materialization
 
         spec_now = spec.with_keys(run_keys(column, context))
-        with step_store(context, spec_now.key, spec.resources.columns) as kept:
+        secrets = step_secrets(context)
+        with (
+            errors_without_secrets(secrets),
+            step_store(context, spec_now.key, spec.resources.columns) as kept,
+        ):
             config = ColumnConfig(**op_config(context))
-            yield from Materialization(spec_now, context, config, input_values, kept).results()
+            step = Materialization(spec_now, context, config, input_values, kept, secrets)
+            for result in step.results():
+                yield result_without_secrets(result, secrets)
 
     return TableAsset.dagster_internal_init(**column.get_attributes_dict())
 

@@ -40,6 +40,7 @@ from pxt_assets.assets.step.kept_values import (
     stored_value,
 )
 from pxt_assets.assets.step.resource_keys import used_resource
+from pxt_assets.assets.step.shown import Secrets, metadata_without_secrets
 from pxt_assets.assets.step.upstream_rows import UpstreamRows, step_partitions
 from pxt_assets.compute.asking.progress import Progress
 from pxt_assets.compute.asking.run_state import RunState
@@ -67,10 +68,11 @@ class Materialization:
         config: ColumnConfig,
         input_values: Mapping[str, Any],
         kept: StepStore,
+        secrets: Secrets = (),
     ) -> None:
         self._spec = spec
         self._context = context
-        self._config = config
+        self._config, self._secrets = config, secrets
         self._store, self._is_temporary = kept
         self._resource = (
             self._used_resource(spec.resources.openai, OpenAIResource) if spec.calls_api else None
@@ -228,6 +230,7 @@ class Materialization:
             spec.lineage,
             partitioned=self._partition_keys[0] is not None,
         )
+        metadata = metadata_without_secrets(metadata, self._secrets)
         if self._is_temporary:
             del metadata["dagster/uri"]
         if self._has_several_partitions:
@@ -258,6 +261,7 @@ class Materialization:
         )
 
     def _observe(self, partition: Partition, metadata: Mapping[str, Any]) -> None:
+        metadata = metadata_without_secrets(metadata, self._secrets)
         self._context.log_event(dg.AssetObservation(self._spec.key, partition=partition, metadata=metadata))
 
     def _observe_summary(self) -> None:

@@ -11,6 +11,7 @@ from pxt_assets.assets.declarations.identifiers import identifier
 from pxt_assets.assets.indexes.index_asset_spec import ALL_ROWS_INDEXED, IndexAssetSpec
 from pxt_assets.assets.step.asset_keys import index_with_keys, run_keys
 from pxt_assets.assets.step.kept_values import step_store
+from pxt_assets.assets.step.shown import errors_without_secrets, result_without_secrets, step_secrets
 from pxt_assets.assets.step.table_asset import TableAsset
 from pxt_assets.errors import DefinitionError, SearchError
 from pxt_assets.expressions.expr import Call, ColumnRef, Expr
@@ -152,8 +153,13 @@ def index_asset(spec: IndexAssetSpec) -> EmbeddingIndex:
         from pxt_assets.assets.indexes.index_materialize import IndexMaterialization
 
         spec_now = spec.with_keys(run_keys(embedding_index, context))
-        with step_store(context, spec_now.index.key, spec.resources.columns) as kept:
-            yield from IndexMaterialization(spec_now, context, input_values, kept.store).results()
+        secrets = step_secrets(context)
+        with (
+            errors_without_secrets(secrets),
+            step_store(context, spec_now.index.key, spec.resources.columns) as kept,
+        ):
+            for result in IndexMaterialization(spec_now, context, input_values, kept.store).results():
+                yield result_without_secrets(result, secrets)
 
     with disable_dagster_warnings():  # that it is beta: there is nothing for a user to decide
         return EmbeddingIndex(index_spec=index, **embedding_index.get_attributes_dict())

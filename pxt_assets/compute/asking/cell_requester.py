@@ -276,7 +276,8 @@ class CellRequester:
 
         try:
             value = await self._column.plan.finish(cell, ask)
-        except CellError as e:
+        except CellError as error:
+            e = error if self._client is None else error.without_secrets(self._client.scrub)
             self._failed_cells.add(digest, e.errortype)
             self._note_failure(row, e)
             value, errortype, errormsg = e.value, e.errortype, e.message

@@ -1,0 +1,53 @@
+"""The secrets that a resource's client knows: its key, and what stands in URLs and in the environment for it."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any
+
+from pxt_assets.api.environment import is_env_var, resolve_env_vars
+from pxt_assets.errors import SourceError
+from pxt_assets.values.scrubbing import distinct_secrets, named_secrets, url_secrets
+
+if TYPE_CHECKING:
+    import openai
+
+_KEYS = ("AZURE_OPENAI_AD_TOKEN", "OPENAI_ADMIN_KEY", "OPENAI_WEBHOOK_SECRET")
+"""Variables that the official client reads by itself, besides the key that the resource is given."""
+_URLS = ("OPENAI_BASE_URL", "AZURE_OPENAI_ENDPOINT")
+_PROXIES = ("http_proxy", "https_proxy", "all_proxy", "ws_proxy", "wss_proxy")
+
+
+def resource_secrets(key: str | None, urls: Iterable[str | None]) -> tuple[str, ...]:
+    """What must not be shown of a resource's key and URLs, and of what the environment holds for its client."""
+    in_urls = [one for url in urls if url for one in url_secrets(url)]
+    return distinct_secrets([key and key.strip(), *in_urls, *_environment_secrets()])
+
+
+def storage_secrets(url: str, options: Mapping[str, Any] | None) -> tuple[str, ...]:
+    """What must not be shown of a file system's URL and options. A variable that is not set is none."""
+    read: Mapping[str, Any] = {}
+    with suppress(SourceError):
+        read = resolve_env_vars(options or {}, "", SourceError)
+    in_url = () if is_env_var(url) else url_secrets(url)
+    return distinct_secrets([*in_url, *named_secrets(read)])
+
+
+def _environment_secrets() -> Iterator[str]:
+    """Passwords of proxies, and tokens."""
+    for name, value in os.environ.items():
+        if name in _KEYS:
+            yield value
+        elif name in _URLS or name.lower() in _PROXIES:
+            yield from url_secrets(value)
+
+
+def client_secrets(api: openai.AsyncOpenAI) -> Iterator[str]:
+    """The client's key and what its headers hold."""
+    yield api.api_key
+    yield from named_secrets(dict(api.auth_headers))
+    yield from named_secrets(
+        {name: value for name, value in api.default_headers.items() if isinstance(value, str)}
+    )

@@ -1,0 +1,71 @@
+"""What answers say of themselves: the model that answered, and the tokens that it used."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from pxt_assets.api.request import Usage
+from pxt_assets.values.json_text import loads_answer, replace_surrogates
+
+_MAX_TOKEN_COUNT = 2**53
+"""The most tokens that are read from an answer: more than any has, and still an exact number in columns and prices."""
+
+
+def usage_of(answer: Mapping[str, Any]) -> Usage | None:
+    """The usage that an answer states, None if it states none: a missing bill is no reason to lose the answer."""
+    usage = answer.get("usage")
+    if not isinstance(usage, Mapping):
+        return None
+    seconds = usage.get("seconds")
+    if isinstance(seconds, int | float) and not isinstance(seconds, bool):
+        return Usage(seconds=min(max(float(seconds), 0.0), float(_MAX_TOKEN_COUNT)))
+    read, written = usage.get("prompt_tokens"), usage.get("completion_tokens")
+    details = usage.get("prompt_tokens_details")
+    if "prompt_tokens" not in usage:
+        read, written = usage.get("input_tokens"), usage.get("output_tokens")
+        details = usage.get("input_tokens_details") or usage.get("input_token_details")
+    if not _is_count(read):
+        return None
+    cached, images, sound = (
+        min(_token_count(mapping_or_empty(details).get(name)), _token_count(read))
+        for name in ("cached_tokens", "image_tokens", "audio_tokens")
+    )
+    return Usage(_token_count(read), _token_count(written), cached, images, sound)
+
+
+def mapping_or_empty(value: object) -> Mapping[str, Any]:
+    """A part of an answer that should be an object; an empty one if a server sends something else."""
+    return value if isinstance(value, Mapping) else {}
+
+
+def model_of(answer: Mapping[str, Any]) -> str | None:
+    """The model snapshot that an answer states."""
+    model = answer.get("model")
+    return replace_surrogates(model) if isinstance(model, str) else None
+
+
+def _is_count(value: object) -> bool:
+    return (isinstance(value, int | float) and not isinstance(value, bool)) or (
+        isinstance(value, str) and value.isascii() and value.isdecimal()
+    )
+
+
+def _token_count(value: object) -> int:
+    """A number of tokens, which some servers send as a float or a text; 0 for any other value.
+
+    An odd bill is no reason to lose the answer.
+    """
+    if not _is_count(value):
+        return 0
+    return int(min(max(float(value), 0.0), _MAX_TOKEN_COUNT))  # type: ignore[arg-type]
+
+
+def stated_usage(body: bytes) -> tuple[str | None, Usage] | None:
+    """The model and the usage that an answer states which is no result otherwise; None if it states none."""
+    try:
+        answer = loads_answer(body)
+    except ValueError:
+        return None
+    usage = usage_of(answer) if isinstance(answer, Mapping) else None
+    return None if usage is None else (model_of(answer), usage)
