@@ -174,13 +174,9 @@ class Materialization:
             client = None
             if self._resource is not None:
                 client = await stack.enter_async_context(self._resource.client(log))
-            shared = RunState(
-                client,
-                name=self._spec.key.to_user_string(),
-                partitions=len(self._partition_keys),
-                server=self._server,
-            )
-            return await compute_partitions(self._partition_keys, self._open_column, shared, reports)
+            name, partitions = self._spec.key.to_user_string(), self._partition_keys
+            shared = RunState(client, name=name, partitions=len(partitions), server=self._server)
+            return await compute_partitions(partitions, self._open_column, shared, reports)
 
     def _open_column(self, partition: Partition) -> Column:
         """One partition to compute, with its rows opened."""
