@@ -10,14 +10,13 @@ from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from pxt_assets.api.server_name import UNKNOWN
+from pxt_assets.storage.provenance import ANSWERED_BY
 
 if TYPE_CHECKING:
     import numpy as np
     import numpy.typing as npt
     import pyarrow as pa
 
-ANSWERED_BY = "answered_by"
-"""Its name in a file's metadata; files of earlier versions have none."""
 _MOST = 255
 """Servers that one file tells apart; those of further ones are unknown."""
 
