@@ -64,7 +64,7 @@ def _versions() -> str:
     try:
         return f"{version('pxt_assets')} {pa.__version__}"
     except PackageNotFoundError:  # its folder is on the path, and was never installed
-        return pa.__version__
+        return str(pa.__version__)
 
 
 def _full_type(arrow_type: pa.DataType) -> bytes:
