@@ -40,7 +40,7 @@ F = Fixed()
 CET = datetime.timezone(datetime.timedelta(hours=1))
 
 
-class Named(str, enum.Enum):
+class Named(enum.StrEnum):
     A = "a"
 
 

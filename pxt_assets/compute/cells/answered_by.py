@@ -42,7 +42,7 @@ class RowServers:
             at = chunk.indices.fill_null(-1).to_numpy(zero_copy_only=False)
             self._codes += number[at + 1].tobytes()
         new = np.frombuffer(self._codes, np.uint8)[len(self._codes) - len(servers) :]
-        rows = np.bincount(new[answered.to_numpy()], minlength=1)
+        rows = np.bincount(new[answered.to_numpy(zero_copy_only=False)], minlength=1)
         for number_, count in enumerate(rows.tolist()):
             if count:
                 self.counts[self._names[number_ - 1] if number_ else UNKNOWN] += count
