@@ -36,9 +36,9 @@ class AskedServer(NamedTuple):
 
     def is_other(self, name: str | None) -> bool:
         """Whether answers of the server `name` are another's. Nobody knows it of unknown ones, nor of a simulator's."""
-        if name is None or SIMULATOR in (name, self.name):
+        if name in (None, UNKNOWN, SIMULATOR) or self.name == SIMULATOR:
             return False
-        return _identity(name) != _identity(self.name)
+        return _identity(str(name)) != _identity(self.name)
 
 
 def server_name(base_url: str) -> str:

@@ -11,12 +11,12 @@ from typing import Any
 from pxt_assets.api.estimate import Estimator
 from pxt_assets.api.pricing import cost_usd
 from pxt_assets.api.request import Request, Usage
-from pxt_assets.api.server_name import AskedServer
-from pxt_assets.compute.asking.other_servers import check_other_servers, stored_cells
+from pxt_assets.api.server_name import SIMULATOR, AskedServer
 from pxt_assets.compute.cells.digest_index import NO_DIGEST, DigestSet
 from pxt_assets.compute.cells.usage_history import observed_usage
 from pxt_assets.compute.partition.column import Column
 from pxt_assets.compute.partition.plan import DependentCall, calls_in, cell_digest
+from pxt_assets.compute.partition.stored_cells import check_other_servers, stored_cells
 from pxt_assets.errors import CellError
 
 
@@ -40,13 +40,13 @@ class Estimate:
     """Whether the estimate is corrected by what this column's earlier runs used."""
 
 
-def dry_run(column: Column, *, simulated: bool, server: AskedServer | None = None) -> Estimate:
-    """Estimates one partition of a column. `simulated`: whether a simulator's answers would be reused.
+def dry_run(column: Column, server: AskedServer | None) -> Estimate:
+    """Estimates one partition of a column. `server` is the one that would be asked, None for a column that asks none.
 
-    `server` is the one that would be asked. Raises OtherServerError where the run would.
+    Raises OtherServerError where the run would.
     """
     column.inputs.check()
-    missing = _MissingCells(column, simulated=simulated, server=server)
+    missing = _MissingCells(column, server)
     estimator = Estimator()
     estimator.learn("", observed_usage(column.file))
     used, cost = Usage(), 0.0
@@ -80,11 +80,10 @@ def dry_run(column: Column, *, simulated: bool, server: AskedServer | None = Non
 class _MissingCells:
     """The cells of a column that are not finished, each distinct cell once."""
 
-    def __init__(self, column: Column, *, simulated: bool, server: AskedServer | None) -> None:
+    def __init__(self, column: Column, server: AskedServer | None) -> None:
         self._server = server
         self.rows = self.refused = self.dependent = 0
         self._column = column
-        self._simulated = simulated
 
     def cells(self) -> Iterator[Any]:
         """The prepared cells, in the order of their first rows."""
@@ -114,7 +113,7 @@ class _MissingCells:
                     check_other_servers(column, cells, server)
                 if server.on_other_server == "recompute":
                     cells.leave_out(server.is_other)
-        cells.simulated = self._simulated and cells.any_simulated
+        cells.simulated = server is not None and server.name == SIMULATOR and cells.any_simulated
         return cells.missing_mask
 
     def _prepare(self, row: Any) -> Any:

@@ -14,6 +14,7 @@ import enum
 import functools
 import inspect
 import logging
+import math
 import re
 import textwrap
 import threading
@@ -182,10 +183,10 @@ class Contents:
         if isinstance(made_of, str):
             return _digest("global", type(value).__module__, made_of)
         function, arguments, *rest = made_of
-        state, items, pairs, *_ = [*rest, None, None, None]
+        state, items, pairs = (*rest, None, None, None)[:3]
         parts = [function, arguments, state]
-        of_items = [] if items is None else [self._of(v, where, True) for v in items]
-        of_pairs = [] if pairs is None else self._pairs(pairs, where, True)
+        of_items: list[bytes] = [] if items is None else [self._of(v, where, True) for v in items]
+        of_pairs: list[bytes] = [] if pairs is None else [*self._pairs(pairs, where, True)]
         return _digest("object", *self._all(parts, where, True), *of_items, b"", *of_pairs)
 
     def _function(self, function: types.FunctionType, where: str, strict: bool) -> bytes:
@@ -320,7 +321,7 @@ def is_plain(value: Any) -> bool:
     if kind in (str, bool, int, type(None)):
         return True
     if kind is float:
-        return value - value == 0.0  # neither NaN nor infinite
+        return math.isfinite(value)
     if kind in (list, tuple):
         return all(map(is_plain, value))
     return kind is dict and all(type(k) is str and is_plain(v) for k, v in value.items())

@@ -2,11 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import json
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
 from pxt_assets.api.request import Usage
+from pxt_assets.api.server_name import UNKNOWN
+
+ANSWERED_BY = "answered_by"
+"""Who answered the rows of a column's file, by its name in the file's metadata; files of earlier versions lack it."""
+
+
+def answering_servers(metadata: Mapping[str, Any]) -> frozenset[str]:
+    """The servers that answered rows of a file of that metadata, as far as they are known."""
+    counts = json.loads(metadata[ANSWERED_BY])["counts"] if ANSWERED_BY in metadata else {}
+    return frozenset(counts) - {UNKNOWN}
 
 
 @dataclass(frozen=True, slots=True)

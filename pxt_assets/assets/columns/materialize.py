@@ -53,6 +53,7 @@ from pxt_assets.compute.run_partitions import Partition, RunCallbacks, RunEnd, c
 from pxt_assets.errors import FatalApiError, PartitionError, RunError
 from pxt_assets.index.embedding_indexes import EmbeddingIndexes
 from pxt_assets.index.lookup import with_stored_indexes
+from pxt_assets.index.vector_servers import mixed_vectors
 
 T = TypeVar("T")
 Result = dg.MaterializeResult[Any] | dg.AssetCheckResult
@@ -176,10 +177,9 @@ class Materialization:
             client = None
             if self._resource is not None:
                 client = await stack.enter_async_context(self._resource.client(log))
-            shared = RunState(
-                client, name=self._label(None), partitions=len(self._partition_keys), server=self._server
-            )
-            return await compute_partitions(self._partition_keys, self._open_column, shared, reports)
+            name, partitions = self._spec.key.to_user_string(), self._partition_keys
+            shared = RunState(client, name=name, partitions=len(partitions), server=self._server)
+            return await compute_partitions(partitions, self._open_column, shared, reports)
 
     def _open_column(self, partition: Partition) -> Column:
         """One partition to compute, with its rows opened."""
@@ -189,6 +189,8 @@ class Materialization:
         except PartitionError as e:
             e.locate(self._label(partition))
             raise
+        for warning in mixed_vectors(self._plan.expr, rows):
+            self._context.log.warning(f"{self._label(partition)}: {warning}")
         return Column(
             label=self._label(partition),
             name=spec.name,
@@ -333,13 +335,12 @@ class Materialization:
 
     def _log_estimates(self) -> None:
         """Records what computing each partition would take, in the log and as an observation."""
-        simulated = self._resource is not None and self._resource.simulator is not None
         failures: dict[Partition, PartitionError] = {}
         try:
             self._upstream.check()
             for partition in self._partition_keys:
                 try:
-                    estimate = dry_run(self._open_column(partition), simulated=simulated, server=self._server)
+                    estimate = dry_run(self._open_column(partition), self._server)
                 except PartitionError as e:
                     failures[partition] = e
                     continue

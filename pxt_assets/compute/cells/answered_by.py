@@ -10,14 +10,13 @@ from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from pxt_assets.api.server_name import UNKNOWN
+from pxt_assets.storage.provenance import ANSWERED_BY
 
 if TYPE_CHECKING:
     import numpy as np
     import numpy.typing as npt
     import pyarrow as pa
 
-ANSWERED_BY = "answered_by"
-"""Its name in a file's metadata; files of earlier versions have none."""
 _MOST = 255
 """Servers that one file tells apart; those of further ones are unknown."""
 
@@ -43,7 +42,7 @@ class RowServers:
             at = chunk.indices.fill_null(-1).to_numpy(zero_copy_only=False)
             self._codes += number[at + 1].tobytes()
         new = np.frombuffer(self._codes, np.uint8)[len(self._codes) - len(servers) :]
-        rows = np.bincount(new[answered.to_numpy()], minlength=1)
+        rows = np.bincount(new[answered.to_numpy(zero_copy_only=False)], minlength=1)
         for number_, count in enumerate(rows.tolist()):
             if count:
                 self.counts[self._names[number_ - 1] if number_ else UNKNOWN] += count

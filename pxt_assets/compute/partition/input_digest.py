@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import cache
+from importlib.metadata import PackageNotFoundError, version
 from typing import TYPE_CHECKING
 
 from pxt_assets.compute.partition.column import Column
@@ -44,12 +46,7 @@ class InputDigest:
 
         With the versions of what turns rows into requests: this package, and Arrow, which makes Python's values.
         """
-        import pyarrow as pa
-
-        import pxt_assets
-
-        versions = f"{pxt_assets.__version__} {pa.__version__}"
-        return digest(self._column.plan.bound_to, versions.encode(), *self._full_types).hex()
+        return digest(self._column.plan.bound_to, _versions().encode(), *self._full_types).hex()
 
     def metadata(self) -> dict[str, str]:
         """Both digests, as the metadata of a file."""
@@ -58,6 +55,16 @@ class InputDigest:
     def is_that_of(self, metadata: Mapping[str, object]) -> bool:
         """Whether a file of that metadata was made from just this."""
         return all(metadata.get(name) == value for name, value in self.metadata().items())
+
+
+@cache
+def _versions() -> str:
+    import pyarrow as pa
+
+    try:
+        return f"{version('pxt_assets')} {pa.__version__}"
+    except PackageNotFoundError:  # its folder is on the path, and was never installed
+        return str(pa.__version__)
 
 
 def _full_type(arrow_type: pa.DataType) -> bytes:

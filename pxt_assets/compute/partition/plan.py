@@ -89,7 +89,7 @@ class Plan:
         """Whose answers the cells are, None if they are something else."""
         self.holds_paths = holds_path(_constants(expr))
         """Whether a constant is a path, of a file that is read when a cell is prepared."""
-        self._expr = expr
+        self.expr = expr
         self._type = column_type
         self._positions = {(ref._asset, ref._column): i for i, ref in enumerate(self.columns)}
         self._compiled = self._compile(expr, required=False)
@@ -97,9 +97,9 @@ class Plan:
     @cached_property
     def bound_to(self) -> bytes:
         """A digest of the expression and of what it is bound to: versions of functions, contents of indexes, constants."""
-        types = canonical_json(lost_types(_constants(self._expr)))
+        types = canonical_json(lost_types(_constants(self.expr)))
         return digest(
-            b"plan", *(t.encode("utf-8", "surrogatepass") for t in (expression_text(self._expr), types))
+            b"plan", *(t.encode("utf-8", "surrogatepass") for t in (expression_text(self.expr), types))
         )
 
     def prepare(self, row: Row) -> Any:

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from pxt_assets.compute.cells.answered_by import ANSWERED_BY, RowServers
+from pxt_assets.compute.cells.answered_by import RowServers
 from pxt_assets.compute.cells.digest_index import NO_DIGEST
 from pxt_assets.compute.cells.failed_answers import ANSWERS_CHECKED
 from pxt_assets.compute.cells.finished_cells import FinishedCells
@@ -21,6 +21,7 @@ from pxt_assets.compute.partition.plan import cell_digest
 from pxt_assets.errors import CellError
 from pxt_assets.storage.batches import split_by_bytes
 from pxt_assets.storage.contents import ContentsDigest
+from pxt_assets.storage.provenance import ANSWERED_BY
 from pxt_assets.values.conversion import back_to_arrow, copied_type, to_arrow
 from pxt_assets.values.digest import DIGEST_BYTES
 from pxt_assets.values.types import (
