@@ -67,9 +67,3 @@ class LimitUtilization:
         """The used share, 0 to 1, of what the limit allowed, of the limiter used most; None while no limit is known."""
         shares = [limiter.utilization(since) for limiter, since in self._since.items()]
         return max((share for share in shares if share is not None), default=None)
-
-    @property
-    def fault(self) -> str | None:
-        """What has failed in the limiters' own accounting, and what goes on in its place; None if nothing has."""
-        faults = dict.fromkeys(limiter.pool.fault for limiter in self._since)
-        return "; ".join(fault for fault in faults if fault is not None) or None

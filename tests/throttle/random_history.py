@@ -188,6 +188,7 @@ class History:
                     self.source.choice((None, "requests", "tokens", "images")),
                     slow_down=self.source.random() < 0.01,
                 )
+                await asyncio.sleep(permit.own_wait)
                 requeued = True
                 continue
             if status == 0:
