@@ -4,11 +4,15 @@ from collections.abc import Iterable, Mapping
 from typing import Protocol
 
 from pxt_assets.throttle.dimension import unit_of
+from pxt_assets.throttle.hold import HoldReport
 from pxt_assets.throttle.share import Gauge
 
 
 class _Used(Protocol):
     """A `Limiter`."""
+
+    def hold(self) -> HoldReport | None:
+        """Return for how long the server asked to send nothing, None if it did not."""
 
     def totals(self) -> dict[str, tuple[float, float]]:
         """Return the units taken and lost of each dimension up to now."""
@@ -67,3 +71,9 @@ class LimitUtilization:
         """The used share, 0 to 1, of what the limit allowed, of the limiter used most; None while no limit is known."""
         shares = [limiter.utilization(since) for limiter, since in self._since.items()]
         return max((share for share in shares if share is not None), default=None)
+
+    @property
+    def hold(self) -> HoldReport | None:
+        """The longest hold of the limiters, by the servers' wish; None while none is held."""
+        holds = [hold for limiter in self._since if (hold := limiter.hold()) is not None]
+        return max(holds, default=None, key=lambda hold: hold.seconds)
