@@ -47,7 +47,8 @@ class CellError(PxtError):
     `errortype` is the API's error class (`BadRequestError`) or Python's (`TypeError`), `message` the text that is
     stored in `<column>_errormsg`, `request_id` the API's id of the request, where there was one. `divisible` says
     that a request of many cells may have failed for one of them, so that halving it helps, `refused` that every request
-    to that model may fail so. `value` is the part of the cell's value that is known, None for nothing.
+    to that model may fail so, `of_input` that it speaks of what a cell's input holds, and `inputs` which of them it names.
+    `value` is the part of the cell's value that is known, None for nothing.
     """
 
     def __init__(
@@ -58,12 +59,16 @@ class CellError(PxtError):
         *,
         divisible: bool = False,
         refused: bool = False,
+        of_input: bool = False,
+        inputs: tuple[int, ...] = (),
         value: Any = None,
     ) -> None:
         super().__init__(message)
         self.errortype = errortype
         self.divisible = divisible
         self.refused = refused
+        self.of_input = of_input
+        self.inputs = inputs
         self.value = value
         self.message = f"{message} (request {request_id})" if request_id else message
         self.request_id = request_id

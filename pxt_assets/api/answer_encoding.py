@@ -6,6 +6,7 @@ import asyncio
 from dataclasses import replace
 
 from pxt_assets.api.failure import Failure
+from pxt_assets.api.input_refusal import speaks_of_input
 from pxt_assets.api.request import Request
 from pxt_assets.api.request_tracker import RequestTracker
 
@@ -14,7 +15,8 @@ class AnswerEncodings:
     """The encodings that servers take, of those that an endpoint has (`Endpoint.encodings`), learned from refusals.
 
     One whose refusal names the encoding is not asked for again. One that is refused without a reason while nothing of
-    the model has been answered is tried once in the next encoding, which is kept if that is answered.
+    the model has been answered is tried once in the next encoding, which is kept if that is answered, or refused for
+    what an input holds. What a refusal says of an input is no reason for another encoding.
     """
 
     def __init__(self) -> None:
@@ -36,7 +38,12 @@ class AnswerEncodings:
         """
         request = tracker.request
         now = _encoding(request)
-        if now is None or tracker.refused_before_trial is not None:
+        if now is None:
+            return False
+        if tracker.refused_before_trial is not None:
+            if speaks_of_input(failure.message):  # the encoding was taken, something else was not
+                self._first[_key(request)] = now
+                tracker.refused_before_trial = failure
             return False
         key, following = _key(request), now + 1
         if key in self._trials:
@@ -48,7 +55,7 @@ class AnswerEncodings:
             return False
         if any(name in failure.message.lower() for name in _names(request)):
             self._first[key] = following
-        elif answered or now > 0 or key in self._trials:
+        elif answered or now > 0 or key in self._trials or speaks_of_input(failure.message):
             return False
         else:
             self._trials[key] = asyncio.get_running_loop().create_future()

@@ -1,26 +1,31 @@
-"""The budget of a run: requests are sent while the dollars spent and in flight are below its limit."""
+"""The budget of a run: requests are sent while what is spent, and what is in flight may cost, are within its limit."""
 
 from __future__ import annotations
 
 import asyncio
+import math
 from collections import deque
 
-from pxt_assets.api.estimate import Estimator, ObservedUsage
+from pxt_assets.api.cost_bound import CostBound
 from pxt_assets.api.request import Request, Usage
 from pxt_assets.errors import RunError
 
 
 class BudgetReachedError(RunError):
-    """The budget is spent, and nothing is in flight any more."""
+    """The budget is spent, and nothing is in flight any more; `lost_usd` of it for answers that were lost."""
 
-    def __init__(self, max_cost_usd: float, spent_usd: float) -> None:
-        super().__init__(f"max_cost_usd={max_cost_usd:g} is reached: ${spent_usd:.6g} is spent")
+    def __init__(self, max_cost_usd: float, spent_usd: float, lost_usd: float = 0.0) -> None:
+        lost = f", ${lost_usd:.6g} of it for answers that were lost or unreadable, at the most these may have cost"
+        super().__init__(
+            f"max_cost_usd={max_cost_usd:g} is reached: ${spent_usd:.6g} is spent{lost if lost_usd else ''}"
+        )
         self.max_cost_usd = max_cost_usd
         self.spent_usd = spent_usd
+        self.lost_usd = lost_usd
 
     def with_progress(self, label: str, done: int, total: int) -> BudgetReachedError:
         """The same error, which also says how many rows of a partition are finished and how to go on."""
-        error = BudgetReachedError(self.max_cost_usd, self.spent_usd)
+        error = BudgetReachedError(self.max_cost_usd, self.spent_usd, self.lost_usd)
         error.args = (
             f"{label}: {self}, and {done:,} of {total:,} rows are finished. They are kept and will not be computed "
             "again: materialize again with a higher max_cost_usd, or without one, to go on with the others. The stored "
@@ -32,87 +37,109 @@ class BudgetReachedError(RunError):
 class Budget:
     """What one run may cost in US dollars, over all its partitions.
 
-    The last requests in flight may exceed the budget by as much as their answers cost more than expected. Raises RunError for a model of which no price is known.
+    What a request may cost at most (`CostBound`) is set aside before it is sent, so that all that is in flight fits in
+    the budget. Only when nothing is in flight, and something is left, a request is sent that may cost more than that: the
+    budget is exceeded by what this one costs beyond it, at most. Raises RunError for a model of which no price is known.
     """
 
     def __init__(self, max_cost_usd: float) -> None:
         self.spent_usd = 0.0
+        self._lost_usd = 0.0
         self._max_cost_usd = max_cost_usd
         self._unpriced_model: str | None = None
         """A model that answered and has no known price: its answer is kept, nothing more is sent."""
-        self._estimator = Estimator()
-        self._in_flight: dict[int, float] = {}
-        self._in_flight_usd = 0.0
-        self._waiting: deque[asyncio.Future[None]] = deque()
+        self._bound = CostBound()
+        self._in_flight: dict[int, tuple[Request, float]] = {}
+        """What is in flight, and what is set aside for it in US dollars, by the request's id."""
+        self._set_aside_usd = 0.0
+        self._waiting: deque[tuple[Request, asyncio.Future[None]]] = deque()
 
-    def learn(self, observed: ObservedUsage) -> None:
-        """Adds what earlier runs used to the estimates."""
-        self._estimator.learn("", observed)
+    async def reserve(self, request: Request) -> None:
+        """Sets aside what a request may cost that is about to be sent; waits until the budget has room for it.
 
-    @property
-    def _is_open(self) -> bool:
-        return self._unpriced_model is None and self.spent_usd + self._in_flight_usd < self._max_cost_usd
-
-    async def wait(self) -> None:
-        """Returns when a request can be paid for.
-
-        Raises BudgetReachedError when none can any more, RunError when the dollars spent are unknown.
+        Requests are admitted in their order. `release` must follow. Raises BudgetReachedError when none can be paid for
+        any more, RunError when the dollars spent are unknown.
         """
-        while not self._is_open:
-            if self._unpriced_model is not None:
-                raise self._unknown_price_error(self._unpriced_model)
-            if not self._in_flight:
-                raise BudgetReachedError(self._max_cost_usd, self.spent_usd)
-            waiting = asyncio.get_running_loop().create_future()
-            self._waiting.append(waiting)
-            await waiting
-
-    def reserve(self, request: Request) -> bool:
-        """Reserves the expected cost of a request that is about to be sent; False if the budget has no room for it."""
-        if not self._is_open:
-            return False
-        expected = self._estimator.cost_usd(request)
-        if expected is None:
-            raise self._unknown_price_error(request.model)
-        self._in_flight[id(request)] = expected
-        self._in_flight_usd += expected
-        self.wake_next()
-        return True
+        admitted = asyncio.get_running_loop().create_future()
+        self._waiting.append((request, admitted))
+        self._admit()
+        try:
+            await admitted
+        except asyncio.CancelledError:
+            self.release(request)  # it may have been admitted just before
+            raise
 
     def charge(self, request: Request, usage: Usage | None, cost_usd: float | None) -> None:
         """Adds what an answer cost to the dollars spent; after None, an unknown cost, nothing more is sent."""
+        _, set_aside = self._in_flight.get(id(request), (request, math.inf))
+        self.release(request, admit=False)
         if cost_usd is None:
             self._unpriced_model = request.model
-            return
-        self.spent_usd += cost_usd
-        if usage is not None:
-            observed = ObservedUsage(
-                1, request.size.least_tokens + request.size.tools, usage.input_tokens, usage.output_tokens
-            )
-            self._estimator.learn(request.model, observed)
+        else:
+            self.spent_usd += cost_usd
+            self._bound.learn(request, usage, cost_usd)
+            if cost_usd > set_aside:  # what is in flight may cost as much
+                for other, _ in list(self._in_flight.values()):
+                    self._set_aside(other)
+        self._admit()
 
     def charge_lost_answer(self, request: Request) -> None:
-        """Adds the expected cost of a request whose answer was lost: it may have been paid for."""
-        self.spent_usd += self._in_flight.get(id(request), 0.0)
+        """Adds what the answer to a request may have cost that was lost: as much as the dearest one that is known.
 
-    def release(self, request: Request) -> None:
-        """Releases what was reserved for a request, however it ended."""
-        self._in_flight_usd -= self._in_flight.pop(id(request), 0.0)
-        if not self._in_flight:
-            self._in_flight_usd = 0.0  # not what rounding left
-        self.wake_next()
-
-    def wake_next(self) -> None:
-        """Wakes the next waiting request, which wakes the one after it; wakes all if there is nothing left to wait for.
-
-        A request that has waited and is then not sent must call this, or those behind it wait for ever.
+        As long as none is known, it is what was set aside.
         """
-        while self._waiting and (self._is_open or not self._in_flight or self._unpriced_model is not None):
-            waiting = self._waiting.popleft()
-            if not waiting.done():
-                waiting.set_result(None)
-                if self._is_open:
-                    return
+        dearest = self._bound.dearest_usd(request)
+        _, set_aside = self._in_flight.get(id(request), (request, 0.0))
+        cost = set_aside if dearest is None else dearest
+        self.spent_usd += cost
+        self._lost_usd += cost
+        self.release(request)
+
+    def release(self, request: Request, *, admit: bool = True) -> None:
+        """Returns what was set aside for a request, however it ended."""
+        _, set_aside = self._in_flight.pop(id(request), (request, 0.0))
+        self._set_aside_usd -= set_aside
+        if not self._in_flight:
+            self._set_aside_usd = 0.0  # not what rounding left
+        if admit:
+            self._admit()
+
+    def _admit(self) -> None:
+        """Admits the requests that wait, as long as there is room; all fail if there is nothing left to wait for."""
+        while self._waiting:
+            request, admitted = self._waiting[0]
+            if not admitted.done():
+                try:
+                    if not self._has_room(request):
+                        return
+                except RunError as e:
+                    admitted.set_exception(e)
+                else:
+                    self._set_aside(request)
+                    admitted.set_result(None)
+            self._waiting.popleft()
+
+    def _has_room(self, request: Request) -> bool:
+        if self._unpriced_model is not None:
+            raise self._unknown_price_error(self._unpriced_model)
+        left = self._max_cost_usd - self.spent_usd
+        if not self._in_flight:
+            if left <= 0:
+                raise BudgetReachedError(self._max_cost_usd, self.spent_usd, self._lost_usd)
+            return True
+        return self._set_aside_usd + self._most_usd(request) <= left
+
+    def _set_aside(self, request: Request) -> None:
+        _, before = self._in_flight.get(id(request), (request, 0.0))
+        most = max(before, self._most_usd(request))
+        self._in_flight[id(request)] = request, most
+        self._set_aside_usd += most - before
+
+    def _most_usd(self, request: Request) -> float:
+        most = self._bound.most_usd(request)
+        if most is None:
+            raise self._unknown_price_error(request.model)
+        return most
 
     def _unknown_price_error(self, model: str) -> RunError:
         return RunError(

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
+from pxt_assets.api.input_refusal import inputs_named, speaks_of_input
 from pxt_assets.api.quota_words import speaks_of_quota
 from pxt_assets.errors import CellError, FatalApiError, RunError
 from pxt_assets.throttle import FailureKind, Verdict, classify_failure, read_rate_limits
@@ -82,7 +83,15 @@ class Failure:
         """The error of the request's row."""
         name = "RequestTooLarge" if self.too_large else self.name
         message = f"{self.message.rstrip('. ')}. {self.size_note}" if self.size_note else self.message
-        return CellError(name, message, self.request_id, divisible=divisible, refused=refused)
+        return CellError(
+            name,
+            message,
+            self.request_id,
+            divisible=divisible,
+            refused=refused,
+            of_input=divisible and speaks_of_input(self.message),
+            inputs=inputs_named(self.message) if divisible else (),
+        )
 
     def fatal_error(self, where: str) -> FatalApiError:
         """The error that stops the run, since every request to the API at `where` would fail; with a hint if one is known."""

@@ -53,34 +53,27 @@ class Permits:
         self._limiters_by_model: dict[tuple[str, str], Limiter] = {}
 
     async def acquire(self, tracker: RequestTracker, *, requeued: bool) -> Permit:
-        """The limiter's permit to send a request, once its expected cost is reserved in the budget."""
+        """The limiter's permit to send a request, once what it may cost is set aside in the budget."""
         request, budget = tracker.request, tracker.meter.budget
         limiter = self._limiter(request)
         tracker.meter.limit_usage.add(limiter)
         sized = SizedRequest(request.endpoint.path, request.size)
         loop = asyncio.get_running_loop()
-        while True:
+        if budget is not None:
+            await budget.reserve(request)
+        queued = loop.time()
+        try:
+            permit = await limiter.acquire(
+                _ONE_REQUEST, sized=sized, requeued=requeued, divisible=request.cells > 1
+            )
+        except BaseException as e:
             if budget is not None:
-                await budget.wait()
-            queued = loop.time()
-            try:
-                permit = await limiter.acquire(
-                    _ONE_REQUEST, sized=sized, requeued=requeued, divisible=request.cells > 1
-                )
-            except BaseException as e:
-                if budget is not None:
-                    budget.wake_next()
-                if isinstance(e, RequestTooLarge):
-                    raise CellError("RequestTooLarge", str(e), divisible=True) from e
-                raise
-            tracker.meter.seconds_throttled += loop.time() - queued
-            try:
-                if budget is None or budget.reserve(request):
-                    return permit
-            except BaseException:
-                permit.cancel()
-                raise
-            permit.cancel()
+                budget.release(request)
+            if isinstance(e, RequestTooLarge):
+                raise CellError("RequestTooLarge", str(e), divisible=True) from e
+            raise
+        tracker.meter.seconds_throttled += loop.time() - queued
+        return permit
 
     def limit_usage(self) -> LimitUtilization:
         """Measures what is used of all limits from now on."""

@@ -156,6 +156,11 @@ class Request:
         text, media, _ = self._json_with_gaps
         return len(text) + media
 
+    @property
+    def text_bytes(self) -> int:
+        """Bytes of its body, UTF-8, without images and sounds."""
+        return len(self._json_with_gaps[0])
+
     @cached_property
     def digest(self) -> bytes:
         """Names the answer: endpoint, model and every argument; no credentials, no throttling, no base URL.

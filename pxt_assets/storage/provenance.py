@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from pxt_assets.api.request import Usage
@@ -29,10 +29,13 @@ class Provenance:
     """Seconds from sending the request to its answer."""
     attempts: int = 0
     """How often the request was sent."""
+    server: str | None = None
+    """The server that answered; None where it is unknown, or none was asked."""
 
     def __add__(self, later: Provenance) -> Provenance:
-        if not self.attempts:  # nothing was sent yet
-            return later
+        server = later.server or self.server
+        if not self.attempts or not later.attempts:  # nothing was sent yet, or not for this cell
+            return replace(later if later.attempts else self, server=server)
         return Provenance(
             request_id=_join_ids(self.request_id, later.request_id),
             model=later.model or self.model,
@@ -43,6 +46,7 @@ class Provenance:
             cost_usd=_sum(self.cost_usd, later.cost_usd),
             latency_s=_sum(self.latency_s, later.latency_s),
             attempts=self.attempts + later.attempts,
+            server=server,
         )
 
 

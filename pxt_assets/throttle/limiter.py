@@ -21,6 +21,7 @@ from typing import NamedTuple
 from pxt_assets.throttle.admission import Admission, RequestTooLarge, SizedRequest
 from pxt_assets.throttle.fallback import guarded
 from pxt_assets.throttle.headers import read_rate_limits, retry_after
+from pxt_assets.throttle.hold import HoldReport
 from pxt_assets.throttle.oversize import PATIENCE_SECONDS
 from pxt_assets.throttle.permit import Permit
 from pxt_assets.throttle.pool import Pool
@@ -142,10 +143,10 @@ class Limiter:
             utilization = self.utilization(self._totals)
         return Statistics(self._rate_limited, self._seconds_throttled, utilization)
 
-    @property
-    def fault(self) -> str | None:
-        """What has failed in the pool's own accounting, and what goes on in its place; None if nothing has."""
-        return self.pool.fault
+    def hold(self) -> HoldReport | None:
+        """Return for how long the server asked to send nothing, None if it did not."""
+        report: HoldReport | None = self.pool.hold(self._clock())
+        return report
 
     def totals(self) -> dict[str, tuple[float, float]]:
         """Return the units taken and lost of each dimension up to now, for `utilization`."""
@@ -173,15 +174,23 @@ class Limiter:
         short_dimension: str | None,
         *,
         slow_down: bool,
-    ) -> None:
+    ) -> float:
         self._end(admission)
         self._rate_limited += 1
         if slow_down:
             self.pool.slow_down(admission, self._clock())
-        readings = read_rate_limits(headers)
-        if self.pool.rejected(admission, readings, retry_after(headers), self._clock(), short_dimension):
+        changed, own_wait = self.pool.rejected(
+            admission,
+            read_rate_limits(headers),
+            retry_after(headers),
+            self._clock(),
+            short_dimension,
+            in_flight=self._in_flight,
+        )
+        if changed:
             self._sort_by_size()
         self._serve()
+        return own_wait
 
     def _refused(self, admission: Admission, headers: Mapping[str, str], words: str) -> None:
         self._end(admission)

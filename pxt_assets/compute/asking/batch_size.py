@@ -18,6 +18,8 @@ class BatchSize:
     """The fewest cells that were refused for their number, None if none were."""
     searched: bool = False
     """Whether it is known of one refused request if its number or its cells were at fault."""
+    misnamed: bool = False
+    """Whether a cell that a refusal named was answered when it was alone."""
     lock: asyncio.Lock = field(default_factory=asyncio.Lock)
     """Held while a search is going on, so that one request finds the limit for all."""
 

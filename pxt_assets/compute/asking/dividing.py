@@ -23,6 +23,10 @@ _SCOUTS = 8
 """Single cells that are tried where no part of a request was answered."""
 _SCOUTS_OF_REFUSAL = 20
 """Single cells that are tried where all requests may be refused: as many refusals in a row as end the run."""
+_NAMINGS_FOLLOWED = 8
+"""Refusals one after the other whose named cells are set aside; then the request is halved."""
+_NAMED_AT_ONCE = 16
+"""Cells that one refusal may name to be followed."""
 _SIZES_TRIED = 24
 """Requests that a search for the limit takes at most."""
 
@@ -30,26 +34,79 @@ _SIZES_TRIED = 24
 async def divide(cells: Cells, error: CellError, size: BatchSize, try_cells: Try) -> Sequence[Cells]:
     """Divides cells that were refused together with `error`; returns the parts that are still to be sent.
 
-    Sends parts one after the other, each half as large, until one is answered. If that and its other half are, their
-    number was too large, and the limit is searched for. If not a single cell is answered, some from all over the
-    request are tried: where none of these is answered either, all cells have the error. If all requests may be refused,
-    and nothing has been answered yet, these come first.
+    Cells that the refusal names are sent alone, the others together. Else it sends parts one after the other, each half
+    as large, until one is answered. If that and its other half are, their number was too large, and the limit is
+    searched for. If not a single cell is answered, some from all over the request are tried: where none of these is
+    answered either, all cells have the error. If all requests may be refused, and nothing has been answered yet, these
+    come first.
     """
+    cells, still = await _set_named_aside(cells, error, size, try_cells)
+    if still is None:
+        return []
+    error = still
+    rest = list[Cells]()
     if size.answered or not error.refused:
-        part, rest = cells, list[Cells]()
+        part = cells
         while len(part) > 1:
             left, right = halves(part)
             failed = await try_cells(left)
             if failed is None:
                 size.searched = True
-                return await _divide_beside(part, right, rest, size, try_cells)
+                return await _divide_beside(part, right, rest, error, size, try_cells)
             if not failed.divisible and len(left) > 1:
                 return [right, *rest]
             error = failed
             part = left
             rest.insert(0, right)
         cells = [cell for other in rest for cell in other]
+    if rest and error.of_input:  # the first cell's own fault, most likely
+        return await _try_parts(rest, error, try_cells)
     return await _scout(cells, error, try_cells)
+
+
+async def _set_named_aside(
+    cells: Cells, error: CellError, size: BatchSize, try_cells: Try
+) -> tuple[Cells, CellError | None]:
+    """Sends cells that refusals name alone, the others together; returns those that are left, and their refusal.
+
+    None as refusal says that none are left. A server may count otherwise than from 0: one that named a cell that it then
+    answers is not followed again.
+    """
+    for _ in range(_NAMINGS_FOLLOWED):
+        named = {i for i in error.inputs if i < len(cells)}
+        if size.misnamed or not 0 < len(named) <= _NAMED_AT_ONCE or len(named) == len(cells):
+            break
+        others = [cell for i, cell in enumerate(cells) if i not in named]
+        *alone, refused = await _gather([*([cells[i]] for i in sorted(named)), others], try_cells)
+        size.misnamed = None in alone
+        size.searched = size.searched or refused is None
+        if refused is None or not refused.divisible or len(others) == 1:
+            return [], None
+        cells, error = others, refused
+    return cells, error
+
+
+async def _gather(parts: Sequence[Cells], try_cells: Try) -> list[CellError | None]:
+    """What became of parts that are sent side by side: all of them, as what is in flight is paid for."""
+    ended = await asyncio.gather(*map(try_cells, parts), return_exceptions=True)
+    for one in ended:
+        if isinstance(one, BaseException) and not isinstance(one, CellError):
+            raise one
+    return [one for one in ended if one is None or isinstance(one, CellError)]
+
+
+async def _try_parts(parts: Sequence[Cells], error: CellError, try_cells: Try) -> Sequence[Cells]:
+    """Tries parts of a request until one is answered, and returns the rest; scouts if none is."""
+    refused = list[Cells]()
+    for i, part in enumerate(parts):
+        failed = await try_cells(part)
+        if failed is None:
+            return [*(half for one in refused for half in _divided(one)), *parts[i + 1 :]]
+        error = failed
+        if len(part) > 1 and failed.divisible:
+            refused.append(part)
+    cells = [cell for part in refused for cell in part]
+    return await _scout(cells, error, try_cells) if cells else []
 
 
 def halves(cells: Cells) -> tuple[Cells, Cells]:
@@ -59,10 +116,10 @@ def halves(cells: Cells) -> tuple[Cells, Cells]:
 
 
 async def _divide_beside(
-    part: Cells, right: Cells, rest: Sequence[Cells], size: BatchSize, try_cells: Try
+    part: Cells, right: Cells, rest: Sequence[Cells], error: CellError, size: BatchSize, try_cells: Try
 ) -> Sequence[Cells]:
-    """Goes on after the left half of a refused part was answered, and `right` was not sent yet."""
-    if len(part) <= size.answered:  # so many are taken: some of the others is at fault
+    """Goes on after the left half of a part that was refused with `error` was answered; `right` was not sent yet."""
+    if error.of_input or len(part) <= size.answered:  # so many are taken: some of the others is at fault
         return [*_divided(right), *rest]
     if await try_cells(right) is None:
         size.note_refused(len(part))
@@ -102,12 +159,7 @@ async def _scout(cells: Cells, error: CellError, try_cells: Try) -> Sequence[Cel
     """Tries single cells from all over the request; returns the others, unless none of these was answered."""
     count = min(len(cells), _SCOUTS_OF_REFUSAL if error.refused else _SCOUTS)
     chosen = {i * len(cells) // count for i in range(count)}
-    tries = (try_cells([cells[i]]) for i in sorted(chosen))
-    ended = await asyncio.gather(*tries, return_exceptions=True)  # what is in flight is paid for
-    for one in ended:
-        if isinstance(one, BaseException) and not isinstance(one, CellError):
-            raise one
-    failed = [one for one in ended if one is None or isinstance(one, CellError)]
+    failed = await _gather([[cells[i]] for i in sorted(chosen)], try_cells)
     others = [cell for i, cell in enumerate(cells) if i not in chosen]
     if not others:
         return []

@@ -1,0 +1,153 @@
+"""What a request may cost at most: by how long it lets its answer be, or how long its model can make it."""
+
+from __future__ import annotations
+
+import re
+from collections import defaultdict
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from pxt_assets.api.pricing import cost_usd
+from pxt_assets.api.request import Request, Usage
+
+_LONGEST_ANSWERS = (
+    (re.compile(r"gpt-3\.5|gpt-4-turbo|gpt-4-(?:\d{4}|vision)|gpt-4o-2024-05-13"), 4_096),
+    (re.compile(r"gpt-4o.*transcribe"), 2_000),
+    (re.compile(r"gpt-4o|chatgpt-4o|gpt-audio|gpt-4\.5|gpt-5(?:\.\d+)?-chat"), 16_384),
+    (re.compile(r"gpt-4\.1|o1-preview"), 32_768),
+    (re.compile(r"gpt-4(?![.\d])"), 8_192),
+    (re.compile(r"o1-mini"), 65_536),
+    (re.compile(r"o\d"), 100_000),
+)
+"""The output tokens that models can make, reasoning included. Source: https://platform.openai.com/docs/models"""
+_LONGEST_ANSWER = 128_000
+"""Those of the newest models; assumed of any other."""
+_TOKENS_OF_IMAGE = 12_000
+"""Input tokens of an image, at most; of gpt-4o-mini, which counts them otherwise, the next."""
+_TOKENS_OF_IMAGE_IN_MINI = 48_169
+_DEARER_IMAGE = 1.5
+"""Output tokens of a portrait or a landscape, over those of a square image (`Endpoint.answer_tokens`)."""
+_DENSER_SOUND = 4.0
+"""Seconds of sound in a byte of a strongly compressed file, over those of the usual one."""
+_SEARCHES = 10
+"""Searches of an answer whose number nothing limits, and the input tokens of each."""
+_TOKENS_OF_SEARCH = 8_000
+_LONGER = 4
+"""What is set aside for an answer that nothing limits, over the longest one that is known."""
+_LESS_KNOWN = 8
+"""After n answers that is also this over n + 1 of the longest that the model can make: longer ones may just be rare."""
+
+
+@dataclass
+class _Seen:
+    """The answers of one model at one endpoint."""
+
+    answers: int = 0
+    longest: int = 0
+    """Output tokens."""
+    dearest_usd: float = 0.0
+
+
+class CostBound:
+    """Bounds of what requests cost, corrected by answers.
+
+    A request that limits its answer (`max_tokens` and the like) costs no more than that. Of one that does not, the
+    model's own maximum is assumed, and less with each answer that is seen: after n answers a fraction of 8 / (n + 1)
+    of it, but never less than four times the longest of them. An answer that cost more than its bound raises it.
+    """
+
+    def __init__(self) -> None:
+        self._seen: defaultdict[tuple[str, str], _Seen] = defaultdict(_Seen)
+
+    def learn(self, request: Request, usage: Usage | None, cost: float) -> None:
+        """Notes an answer and what it cost in US dollars."""
+        seen = self._seen[_kind(request)]
+        seen.answers += 1
+        seen.dearest_usd = max(seen.dearest_usd, cost)
+        if usage is not None:
+            seen.longest = max(seen.longest, usage.output_tokens)
+
+    def dearest_usd(self, request: Request) -> float | None:
+        """What the dearest answer to such a request cost, None if none is known."""
+        seen = self._seen[_kind(request)]
+        return seen.dearest_usd if seen.answers else None
+
+    def most_usd(self, request: Request) -> float | None:
+        """What a request may cost in US dollars; None where no price is known."""
+        seen = self._seen[_kind(request)]
+        cost = cost_usd(request.model, self._usage(request, seen))
+        return None if cost is None else max(cost, seen.dearest_usd)
+
+    def _usage(self, request: Request, seen: _Seen) -> Usage:
+        body, endpoint = request.body, request.endpoint
+        output = _allowed_output(request)
+        if output is None:
+            most = _longest_answer(request.model) * _choices(body)
+            output = min(most, max(_LONGER * seen.longest, _LESS_KNOWN * most // (seen.answers + 1)))
+        if endpoint.charged_usage is not None:
+            charged = endpoint.charged_usage(body)
+            return Usage(
+                input_tokens=round(charged.input_tokens * _DENSER_SOUND),
+                output_tokens=output,
+                audio_tokens=round(charged.audio_tokens * _DENSER_SOUND),
+                characters=charged.characters,
+                seconds=charged.seconds * _DENSER_SOUND,
+            )
+        of_image = _TOKENS_OF_IMAGE_IN_MINI if "4o-mini" in request.model else _TOKENS_OF_IMAGE
+        searches = _searches(body)
+        return Usage(
+            input_tokens=request.text_bytes  # a token has a byte at least
+            + round(request.size.images + _uploads(body)) * of_image
+            + searches * _TOKENS_OF_SEARCH,
+            output_tokens=output,
+        )
+
+
+def _kind(request: Request) -> tuple[str, str]:
+    return request.endpoint.path, request.model
+
+
+def _allowed_output(request: Request) -> int | None:
+    """The output tokens that a request allows its answer, all choices together; None if it sets no limit."""
+    expected, choices = request.endpoint.answer_tokens, _choices(request.body)
+    if not expected:
+        return 0
+    if request.endpoint.path.startswith("/images"):
+        return round(expected * _DEARER_IMAGE) * choices
+    return round(request.size.outputs) * choices if request.size.outputs else None
+
+
+def _choices(body: Mapping[str, Any]) -> int:
+    """How many answers or images a request asks for."""
+    given = body.get("n")
+    try:
+        return max(1, int(given)) if isinstance(given, int | float | str) else 1
+    except (ValueError, OverflowError):
+        return 1
+
+
+def _longest_answer(model: str) -> int:
+    name = model.lower().rpartition("/")[2].removeprefix("ft:")
+    return next(
+        (tokens for pattern, tokens in _LONGEST_ANSWERS if pattern.match(name)),
+        _LONGEST_ANSWER,
+    )
+
+
+def _uploads(body: Mapping[str, Any]) -> int:
+    """How many images a request uploads."""
+    given = body.get("image")
+    return (len(given) if isinstance(given, list | tuple) else int(given is not None)) + int("mask" in body)
+
+
+def _searches(body: Mapping[str, Any]) -> int:
+    """How many searches a request lets the server make, which read more than the request holds."""
+    tools = body.get("tools")
+    named = (
+        [tool.get("type") for tool in tools if isinstance(tool, Mapping)] if isinstance(tools, list) else []
+    )
+    if "web_search_options" not in body and all(one in (None, "function", "custom") for one in named):
+        return 0
+    limit = body.get("max_tool_calls")
+    return limit if isinstance(limit, int) and 0 < limit < _SEARCHES else _SEARCHES
