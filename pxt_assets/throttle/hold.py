@@ -47,6 +47,8 @@ class Hold:
         A hold that was cut short goes on here until a request is answered, one of which goes at a time.
         """
         seconds = min(retry_after, LONGEST_HOLD_SECONDS)
+        if seconds > 0 and self._since is None:
+            self._begin(now)
         if retry_after > 0 and now + retry_after > self._asked_until:
             self._asked, self._asked_until = retry_after, now + retry_after
         if retry_after > LONGEST_HOLD_SECONDS:
@@ -62,9 +64,12 @@ class Hold:
             self._since = None
             return 0.0
         if self._since is None:
-            self._since, self._probe_at = now, now + self._distance
+            self._begin(now)
         ends_at = math.inf if self._unproven else until
         return max(0.0, min(ends_at, self._probe_at) - now)
+
+    def _begin(self, now: float) -> None:
+        self._since, self._probe_at = now, now + self._distance
 
     def granted(self, now: float) -> None:
         """Note that a request goes."""
