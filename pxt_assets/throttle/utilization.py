@@ -1,7 +1,7 @@
 """How much of what the limits allow is used."""
 
 from collections.abc import Iterable, Mapping
-from typing import Protocol
+from typing import Any, Protocol
 
 from pxt_assets.throttle.dimension import unit_of
 from pxt_assets.throttle.hold import HoldReport
@@ -10,6 +10,9 @@ from pxt_assets.throttle.share import Gauge
 
 class _Used(Protocol):
     """A `Limiter`."""
+
+    pool: Any
+    """What it draws on, with the `fault` that was met there."""
 
     def hold(self) -> HoldReport | None:
         """Return for how long the server asked to send nothing, None if it did not."""
