@@ -8,6 +8,8 @@ LONGEST_HOLD_SECONDS = 60.0
 the buckets wait as long as that takes."""
 FIRST_PROBE_SECONDS = 10.0
 """After so long a single request is let through, and then twice as long after, up to the longest hold."""
+_CLEARED_SECONDS = 1.0
+"""A hold that ends by so much before its time was ended by hand."""
 
 
 class HoldReport(NamedTuple):
@@ -37,6 +39,7 @@ class Hold:
         self._distance = FIRST_PROBE_SECONDS
         self._probe_at = math.inf
         self._unproven = False
+        self._until = -math.inf
 
     def rejected(self, retry_after: float, now: float) -> float:
         """Note what a 429 asked for; return the seconds for which all processes are to be held.
@@ -54,6 +57,9 @@ class Hold:
 
     def wait(self, until: float, now: float) -> float:
         """Return the seconds until a request may go, 0 for now."""
+        if until <= now < self._until - _CLEARED_SECONDS:  # somebody has cleared it in the ledger
+            self._unproven = False
+        self._until = until
         if now >= until and not self._unproven:
             self._since = None
             return 0.0

@@ -1,7 +1,7 @@
 """How much of what the limits allow is used."""
 
 from collections.abc import Iterable, Mapping
-from typing import Protocol
+from typing import Any, Protocol
 
 from pxt_assets.throttle.dimension import unit_of
 from pxt_assets.throttle.hold import HoldReport
@@ -11,6 +11,9 @@ from pxt_assets.throttle.share import Gauge
 class _Used(Protocol):
     """A `Limiter`."""
 
+    pool: Any
+    """What it draws on, with the `fault` that was met there."""
+
     def hold(self) -> HoldReport | None:
         """Return for how long the server asked to send nothing, None if it did not."""
 
@@ -19,10 +22,6 @@ class _Used(Protocol):
 
     def utilization(self, since: Mapping[str, tuple[float, float]]) -> float | None:
         """Return the used share of what the limit allowed from `since`, a `totals`, on."""
-
-    @property
-    def fault(self) -> str | None:
-        """What has failed in its own accounting, and what goes on in its place; None if nothing has."""
 
 
 def used_share(
@@ -59,12 +58,6 @@ class LimitUtilization:
         """Measure this limiter from now on, unless it is measured already."""
         if limiter not in self._since:
             self._since[limiter] = limiter.totals()
-
-    @property
-    def fault(self) -> str | None:
-        """What has failed in the limiters' own accounting, and what goes on in its place; None if nothing has."""
-        faults = dict.fromkeys(limiter.fault for limiter in self._since)
-        return "; ".join(fault for fault in faults if fault is not None) or None
 
     @property
     def utilization(self) -> float | None:
