@@ -17,6 +17,9 @@ from typing import Any
 
 import dagster as dg
 
+TOO_LARGE = "RequestTooLarge"
+"""The errortype of a request that takes more than a whole limit of the account."""
+
 
 class PxtError(Exception):
     """Base of everything that this package raises on purpose."""

@@ -157,10 +157,12 @@ class Client:
         self, tracker: RequestTracker, turn: Turn, failure: Failure, kind: FailureKind
     ) -> None:
         """Returns if the request is to be sent in another encoding. Raises CellError, or RunError if all are refused."""
-        if kind is FailureKind.CELL:
+        if kind is FailureKind.CELL and not failure.too_large:
             if await self._encodings.change(tracker, failure, answered=turn.model.answered):
                 return
-        elif tracker.request.cells == 1:  # of several, single ones are asked for next
+        elif (
+            kind is FailureKind.REFUSED and tracker.request.cells == 1
+        ):  # of several, single ones are asked for next
             await turn.judge(self._refusal(failure, tracker))
         raise (tracker.refused_before_trial or failure).cell_error(
             divisible=True, refused=kind is FailureKind.REFUSED
@@ -202,7 +204,7 @@ class Client:
                 tracker.release_budget()
             if isinstance(outcome, Answer):
                 return outcome
-            failure = outcome
+            failure = tracker.judge_size(outcome, permit)
             meter.unsent_tasks.add(tracker.task)
             verdict = verdict_of(failure)
             soon = tracker.may_be_sent_again_soon(failure)

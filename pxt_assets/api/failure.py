@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from pxt_assets.api.input_refusal import inputs_named, speaks_of_input
 from pxt_assets.api.quota_words import speaks_of_quota
-from pxt_assets.errors import CellError, FatalApiError, RunError
+from pxt_assets.errors import TOO_LARGE, CellError, FatalApiError, RunError
 from pxt_assets.throttle import FailureKind, Verdict, classify_failure, read_rate_limits
 from pxt_assets.values.scrubbing import scrub
 
@@ -53,6 +53,8 @@ class Failure:
     """Whether the request may have reached the server."""
     in_answer: bool = False
     """Whether it came with status 200: the server itself took the request, and its provider failed."""
+    size_note: str = ""
+    """What was believed of the request's size, where the answer is a 429 that shows it to be true."""
     unreadable: Literal["page", "blank"] | None = None
     """What came with status 200 in place of an answer: a page or a text; nothing, or JSON that is no object."""
 
@@ -67,6 +69,8 @@ class Failure:
         if self.status != 429:
             return False
         numbers = _LIMIT_AND_REQUESTED.search(self.message)
+        if self.size_note:
+            return True
         is_more = numbers is not None and 0 < _number(numbers[1]) < _number(numbers[2])
         return is_more or "request too large" in self.message.lower()
 
@@ -79,10 +83,11 @@ class Failure:
 
     def cell_error(self, *, divisible: bool = False, refused: bool = False) -> CellError:
         """The error of the request's row."""
-        name = "RequestTooLarge" if self.too_large else self.name
+        name = TOO_LARGE if self.too_large else self.name
+        message = f"{self.message.rstrip('. ')}. {self.size_note}" if self.size_note else self.message
         return CellError(
             name,
-            self.message,
+            message,
             self.request_id,
             divisible=divisible,
             refused=refused,

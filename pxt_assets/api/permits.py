@@ -8,7 +8,7 @@ from collections.abc import Callable
 from pxt_assets.api.failure import Failure
 from pxt_assets.api.request import Request
 from pxt_assets.api.request_tracker import RequestTracker
-from pxt_assets.errors import CellError
+from pxt_assets.errors import TOO_LARGE, CellError
 from pxt_assets.throttle import (
     FailureKind,
     Limiter,
@@ -36,7 +36,7 @@ def settle(permit: Permit, failure: Failure, kind: FailureKind, *, again_soon: b
             permit.answered(failure.headers)
         return False
     if failure.too_large:
-        permit.cancel()
+        permit.refused(failure.headers, failure.message)
     elif kind in (FailureKind.RATE_LIMITED, FailureKind.SLOW_DOWN) and not again_soon:
         permit.rejected(failure.headers, failure.type, slow_down=kind is FailureKind.SLOW_DOWN)
     else:
@@ -63,12 +63,14 @@ class Permits:
             await budget.reserve(request)
         queued = loop.time()
         try:
-            permit = await limiter.acquire(_ONE_REQUEST, sized=sized, requeued=requeued)
+            permit = await limiter.acquire(
+                _ONE_REQUEST, sized=sized, requeued=requeued, divisible=request.cells > 1
+            )
         except BaseException as e:
             if budget is not None:
                 budget.release(request)
             if isinstance(e, RequestTooLarge):
-                raise CellError("RequestTooLarge", str(e), divisible=True) from e
+                raise CellError(TOO_LARGE, str(e), divisible=True) from e
             raise
         tracker.meter.seconds_throttled += loop.time() - queued
         return permit

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, fields
 from functools import cached_property
 from typing import Any, Protocol
 
+from pxt_assets.api.payload import payload_of
 from pxt_assets.errors import CellError
 from pxt_assets.throttle.cost import RequestSize
 from pxt_assets.values.digest import digest
@@ -147,7 +148,7 @@ class Request:
     def payload(self) -> bytes:
         """The body as JSON, UTF-8, as it is sent. Raises TypeError or ValueError for what JSON cannot hold."""
         text, _, has_media = self._json_with_gaps
-        return text if not has_media else dumps(self.body, lambda media: media.data_url).encode()
+        return payload_of(self.body) if has_media else text
 
     @property
     def memory_bytes(self) -> int:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
@@ -12,9 +12,13 @@ from pxt_assets.api.failure import Failure
 from pxt_assets.api.meter import Meter
 from pxt_assets.api.request import Request
 from pxt_assets.api.telemetry import RequestSpan, Telemetry
+from pxt_assets.throttle import Permit
 
 if TYPE_CHECKING:
     import httpx2
+
+SIZE_TRIES = 3
+"""How often a request that is believed too large is sent, if its 429s do not tell whether it is."""
 
 
 @dataclass(eq=False)
@@ -35,6 +39,8 @@ class RequestTracker:
     """Why another encoding of the answer is being tried."""
     unreadable: bool = False
     """Whether a page or nothing came in place of an answer."""
+    size_tries: int = 0
+    """Attempts that were believed too large, and rejected for a reason that is not clear."""
     _limited_in_answer: bool = False
     attempts: int = 0
     lost_answers: int = 0
@@ -63,6 +69,18 @@ class RequestTracker:
         )
         self._limited_in_answer = self._limited_in_answer or failure.in_answer
         return again_soon
+
+    def judge_size(self, failure: Failure, permit: Permit) -> Failure:
+        """The failure of an attempt, as one for its size if it was believed too large and the 429 shows that it is.
+
+        That is clear where as good as nothing of the limit was in use; else it is assumed at the third time.
+        """
+        if permit.too_large is None or failure.status != 429 or failure.too_large:
+            return failure
+        self.size_tries += 1
+        if self.size_tries < SIZE_TRIES and not permit.is_refused_for_size(failure.headers):
+            return failure
+        return replace(failure, size_note=str(permit.too_large))
 
     def sent(self, server: httpx2.URL) -> None:
         """Counts an attempt."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections.abc import Mapping
 from functools import cached_property
@@ -15,6 +16,8 @@ from pxt_assets.errors import CellError
 if TYPE_CHECKING:
     import httpx2
     import openai
+
+_LARGE_BYTES = 2**20
 
 
 class Transport:
@@ -65,8 +68,10 @@ class Transport:
                 cast_to=httpx2.Response,
             )
         if self._is_azure:
-            return await self._api.post(path, body=json.loads(request.payload), cast_to=httpx2.Response)
-        return await self._send(path, request.payload)
+            return await self._api.post(
+                path, body=json.loads(await _payload(request)), cast_to=httpx2.Response
+            )
+        return await self._send(path, await _payload(request))
 
     async def get(self, path: str) -> httpx2.Response:
         """The answer to a GET of a path below the base URL."""
@@ -105,6 +110,13 @@ class Transport:
     @cached_property
     def _extensions(self) -> dict[str, Any]:
         return {"timeout": self._http.timeout.as_dict()}
+
+
+async def _payload(request: Request) -> bytes:
+    """What is sent; that of large images is made in a thread, since the event loop would wait for it."""
+    if request.memory_bytes < _LARGE_BYTES:
+        return request.payload
+    return await asyncio.to_thread(lambda: request.payload)
 
 
 def _status_error(response: httpx2.Response) -> openai.APIStatusError:

@@ -11,7 +11,7 @@ from pxt_assets.api.stated_usage import model_of, usage_of
 from pxt_assets.errors import CellError
 from pxt_assets.expressions.path_steps import TEXT_OR_PARTS_SHAPE
 from pxt_assets.functions.declare import AdaptedCall, api_function, short_repr, with_kwargs
-from pxt_assets.functions.messages import with_constant_images, with_images
+from pxt_assets.functions.messages import PartsSize, with_constant_images, with_images
 from pxt_assets.functions.structured import (
     adapt_response_format,
     empty_answer_error,
@@ -86,20 +86,18 @@ def _says_something(message: Mapping[str, Any]) -> bool:
 
 
 def _size(body: Mapping[str, Any]) -> RequestSize:
-    characters = images = 0
+    characters, parts = 0, PartsSize()
     for message in body["messages"]:
         content = message.get("content")
         if isinstance(content, str):
             characters += len(content)
         elif isinstance(content, list):
-            for part in content:
-                is_part = isinstance(part, dict)
-                characters += len(str(part.get("text", ""))) if is_part else 0
-                images += is_part and part.get("type") == "image_url"
+            parts = parts.plus(content)
     return request_size(
-        characters,
+        characters + parts.characters,
         messages=len(body["messages"]),
-        images=images,
+        images=parts.images,
+        low_images=parts.low_images,
         outputs=body.get("max_completion_tokens", body.get("max_tokens")),
         tools=characters_of_schemas(body),
     )

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import PurePath
 from types import MappingProxyType
-from typing import Any
+from typing import Any, NamedTuple
 from urllib.parse import urlsplit
 
 from pxt_assets.errors import CellError, DefinitionError
@@ -15,9 +15,7 @@ from pxt_assets.values.media import (
     MAX_IMAGE_BYTES,
     Media,
     MediaArgument,
-    encode_image,
     media_of,
-    open_image,
     require_single_image,
 )
 from pxt_assets.values.types import Image
@@ -26,6 +24,8 @@ MAX_PAYLOAD_BYTES = 512 * 2**20
 """All images of a request, as base64. Source: https://platform.openai.com/docs/guides/images-vision"""
 MAX_IMAGES = 1_500
 """Images a request. Source: the same page."""
+_IMAGE_TYPES = ("image_url", "input_image")
+"""Types of the content parts that hold an image, in a chat and in a response."""
 _URL_PREFIXES = ("http://", "https://", "data:")
 SENDABLE_FORMATS = ("gif", "jpeg", "png", "webp")
 """Formats that the API takes; others are sent as PNG."""
@@ -77,6 +77,29 @@ def with_images(
     return sent
 
 
+class PartsSize(NamedTuple):
+    """What the content parts of messages hold."""
+
+    characters: int = 0
+    images: int = 0
+    low_images: int = 0
+    """Those of the images that are asked for at low detail."""
+
+    def plus(self, content: Sequence[Any]) -> PartsSize:
+        """The same with the parts of one more message."""
+        characters, images, low_images = self
+        for part in content:
+            if not isinstance(part, Mapping):
+                continue
+            characters += len(str(part.get("text", "")))
+            if part.get("type") in _IMAGE_TYPES:
+                images += 1
+                image = part.get("image_url")
+                detail = image.get("detail") if isinstance(image, Mapping) else part.get("detail")
+                low_images += detail == "low"
+        return PartsSize(characters, images, low_images)
+
+
 def _image_to_send(value: Any) -> Any:
     """An image to send: a URL unchanged, anything else by its content. Raises CellError."""
     if isinstance(value, str):
@@ -112,7 +135,7 @@ def sendable_image(media: Media) -> Media:
         raise CellError("ImageTooLarge", msg)
     if media.format not in SENDABLE_FORMATS:
         require_single_image(media, _ADVICE)
-        return sendable_image(Media(encode_image(open_image(media.content), "PNG"), media.path))
+        return sendable_image(media.png)
     require_single_image(media, _ADVICE)
     return media
 

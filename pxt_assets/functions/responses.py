@@ -9,7 +9,7 @@ from pxt_assets.api.request import PAGE_TOKENS, Endpoint, ParsedAnswer, characte
 from pxt_assets.api.stated_usage import mapping_or_empty, model_of, usage_of
 from pxt_assets.errors import CellError, DefinitionError
 from pxt_assets.functions.declare import AdaptedCall, api_function, short_repr, with_kwargs
-from pxt_assets.functions.messages import with_constant_images, with_images
+from pxt_assets.functions.messages import PartsSize, with_constant_images, with_images
 from pxt_assets.functions.structured import (
     adapt_response_format,
     empty_answer_error,
@@ -127,21 +127,20 @@ def _size(body: Mapping[str, Any]) -> RequestSize:
     if isinstance(given, str):
         characters += len(given)
         given = []
-    images = 0
+    parts = PartsSize()
     for item in given:
         content = item.get("content")
         if isinstance(content, str):
             characters += len(content)
         elif isinstance(content, list):
-            for part in content:
-                characters += len(str(part.get("text", ""))) if isinstance(part, dict) else 0
-                images += isinstance(part, dict) and part.get("type") == "input_image"
+            parts = parts.plus(content)
         elif isinstance(item.get("output"), str):  # a tool's result
             characters += len(item["output"])
     return request_size(
-        characters,
+        characters + parts.characters,
         messages=len(given) or 1,
-        images=images,
+        images=parts.images,
+        low_images=parts.low_images,
         outputs=body.get("max_output_tokens"),
         tools=characters_of_schemas(body),
     )

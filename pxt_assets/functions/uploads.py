@@ -130,7 +130,11 @@ def _content(media: Media) -> bytes:
 
 
 def _as_png(media: Media, mode: str | None = None) -> Media:
-    return Media(encode_image(open_image(_content(media)), "PNG", mode), media.path)
+    return (
+        media.png
+        if mode is None
+        else Media(encode_image(open_image(_content(media)), "PNG", mode), media.path)
+    )
 
 
 def _check_size(media: Media, argument: str, limit: int) -> None:

@@ -16,6 +16,27 @@ class SizedRequest(NamedTuple):
     size: RequestSize
 
 
+class RequestTooLarge(Exception):  # noqa: N818
+    """A request is believed to take more than the whole limit of a dimension, so that it can never pass."""
+
+    def __init__(self, dimension: str, cost: float, limit: float, refusal: str | None = None) -> None:
+        super().__init__(dimension, cost, limit, refusal)
+        self.dimension = dimension
+        self.cost = cost
+        """Units of the dimension that the request takes."""
+        self.limit = limit
+        """Units of the dimension that a full bucket holds."""
+        self.refusal = refusal
+        """The server's words for a request that is no larger, None while it has refused none."""
+
+    def __str__(self) -> str:
+        refusal = "" if self.refusal is None else f" The server has just refused one like it: {self.refusal}"
+        return (
+            f"A request takes about {self.cost:,.0f} {self.dimension}, and the limit is {self.limit:,.0f}. "
+            f"Make the request smaller, or have the limit of the account raised.{refusal}"
+        )
+
+
 @dataclass(frozen=True, slots=True)
 class Admission:
     """What a pool remembers of a request that it admitted."""
@@ -29,21 +50,7 @@ class Admission:
     sized: SizedRequest | None = None
     grant_totals: Mapping[str, GrantTotals] = field(default_factory=dict)
     """What had been granted until then, by dimension: from it the cost of such requests is learned."""
-
-
-class RequestTooLarge(Exception):  # noqa: N818
-    """A request takes more than the whole limit of a dimension, so that it can never pass."""
-
-    def __init__(self, dimension: str, cost: float, limit: float) -> None:
-        super().__init__(dimension, cost, limit)
-        self.dimension = dimension
-        self.cost = cost
-        """Units of the dimension that the request takes."""
-        self.limit = limit
-        """Units of the dimension that a full bucket holds."""
-
-    def __str__(self) -> str:
-        return (
-            f"A request takes about {self.cost:,.0f} {self.dimension}, and the limit is {self.limit:,.0f}. "
-            "Make the request smaller, or have the limit of the account raised."
-        )
+    too_large: RequestTooLarge | None = None
+    """What was believed of its size, if it was believed too large."""
+    from_full: bool = False
+    """Whether the bucket that it was believed too large for was full."""

@@ -11,11 +11,11 @@ import math
 from typing import NamedTuple
 
 from pxt_assets.throttle.bucket import BURST_SECONDS, Burst
-from pxt_assets.throttle.cost import TOKENS_PER_IMAGE, RequestSize
+from pxt_assets.throttle.cost import TOKENS_PER_IMAGE, TOKENS_PER_LOW_IMAGE, RequestSize
 
-_SEED = (0.0, 1.0, 1.0, float(TOKENS_PER_IMAGE), 1.0)
+_SEED = (0.0, 1.0, 1.0, float(TOKENS_PER_IMAGE), 1.0, float(TOKENS_PER_LOW_IMAGE))
 """First prices: none for a request as such, one token for each token of text, outputs and tools."""
-_SEED_SPREAD = (20.0, 0.3, 1.0, 500.0, 1.0)
+_SEED_SPREAD = (20.0, 0.3, 1.0, 500.0, 1.0, 85.0)
 """One standard deviation of each first price."""
 _DRIFT = 1e-4
 """Share of that spread, squared, by which prices may change from one answer to the next."""
@@ -43,7 +43,7 @@ class GrantTotals(NamedTuple):
     at: float
     """Time of the grant."""
     sizes: tuple[float, ...]
-    """Sum of the sizes of all requests up to this one: requests, text, outputs, images, tools."""
+    """Sum of the sizes of all requests up to this one: requests, text, outputs, images, tools, low images."""
     taken_by_others: float
     """Units that others are known to have taken by then."""
     burst: Burst
@@ -80,10 +80,10 @@ class LearnedCost:
 
     def estimate(self, size: RequestSize) -> float:
         """Return the units that a request takes."""
-        requests, text, outputs, images, tools = self.prices
+        requests, text, outputs, images, tools, low_images = self.prices
         cost = requests + text * size.text + outputs * size.outputs
-        if size.images or size.tools:
-            cost += images * size.images + tools * size.tools
+        if size.images or size.tools or size.low_images:
+            cost += images * size.images + tools * size.tools + low_images * size.low_images
         return cost if cost > 1.0 else 1.0
 
     def highest_estimate(self, size: RequestSize) -> float:

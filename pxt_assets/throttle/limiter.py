@@ -13,13 +13,15 @@ A request acquires a permit, and reports its outcome to it:
 import asyncio
 import math
 from collections import OrderedDict
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from pxt_assets.throttle.admission import Admission, SizedRequest
+from pxt_assets.throttle.admission import Admission, RequestTooLarge, SizedRequest
 from pxt_assets.throttle.headers import read_rate_limits, retry_after
+from pxt_assets.throttle.oversize import PATIENCE_SECONDS
+from pxt_assets.throttle.permit import Permit
 from pxt_assets.throttle.pool import Pool
 
 
@@ -41,58 +43,10 @@ class Statistics:
 class _QueuedRequest(NamedTuple):
     costs: Mapping[str, float]
     sized: SizedRequest | None
-
-
-class Permit:
-    """Permission to send one request. Its outcome is reported by calling exactly one of its methods.
-
-    Further calls do nothing, so that `cancel` may stand in a `finally`.
-    """
-
-    __slots__ = ("_admission", "_limiter", "_settled")
-
-    def __init__(self, limiter: "Limiter", admission: Admission) -> None:
-        self._limiter = limiter
-        self._admission = admission
-        self._settled = False
-
-    def answered(self, headers: Mapping[str, str]) -> None:
-        """Report an answer of any status but 429, by its headers."""
-        if self._settle():
-            self._limiter._answered(self._admission, headers)
-
-    def rejected(
-        self, headers: Mapping[str, str], short_dimension: str | None = None, *, slow_down: bool = False
-    ) -> None:
-        """Report a 429, which was not charged, by its headers, and hold the pool until its retry-after.
-
-        `short_dimension` is the dimension that fell short, if the error says so. With `slow_down` the server
-        asked for slower growth, and the rate is cut.
-        """
-        if self._settle():
-            if slow_down:
-                self._limiter.pool.slow_down(self._admission, self._limiter._clock())
-            self._limiter._rejected(self._admission, headers, short_dimension)
-
-    def overloaded(self, headers: Mapping[str, str]) -> None:
-        """Report an answer that says the server is overloaded, by its headers."""
-        if self._settle():
-            self._limiter.pool.overloaded(self._admission, self._limiter._clock())
-            self._limiter._answered(self._admission, headers)
-
-    def lost(self) -> None:
-        """Report that the outcome is unknown: the request may have been charged."""
-        if self._settle():
-            self._limiter._lost()
-
-    def cancel(self) -> None:
-        """Report that the request was never sent, and return what it took."""
-        if self._settle():
-            self._limiter._cancelled(self._admission)
-
-    def _settle(self) -> bool:
-        unsettled, self._settled = not self._settled, True
-        return unsettled
+    since: float
+    """Time at which it was queued."""
+    divisible: bool
+    """Whether its parts can be sent instead if it is believed too large."""
 
 
 class Limiter:
@@ -109,6 +63,8 @@ class Limiter:
         self._clock = clock or self._loop.time
         self._requeued: OrderedDict[asyncio.Future[Permit], _QueuedRequest] = OrderedDict()
         self._waiting: OrderedDict[asyncio.Future[Permit], _QueuedRequest] = OrderedDict()
+        self._too_large: OrderedDict[asyncio.Future[Permit], _QueuedRequest] = OrderedDict()
+        self._tries = 0  # requests in flight that were believed too large
         self._timer: asyncio.TimerHandle | None = None
         self._in_flight = 0
         self._rate_limited = 0
@@ -120,7 +76,7 @@ class Limiter:
     @property
     def waiting(self) -> int:
         """The number of requests that wait for a permit."""
-        return len(self._requeued) + len(self._waiting)
+        return len(self._requeued) + len(self._waiting) + len(self._too_large)
 
     def wake(self) -> None:
         """Serve the queue, since the pool may allow more now. May be called from any thread."""
@@ -128,34 +84,49 @@ class Limiter:
             self._loop.call_soon_threadsafe(self._serve)
 
     async def acquire(
-        self, costs: Mapping[str, float], *, sized: SizedRequest | None = None, requeued: bool = False
+        self,
+        costs: Mapping[str, float],
+        *,
+        sized: SizedRequest | None = None,
+        requeued: bool = False,
+        divisible: bool = False,
     ) -> Permit:
         """Wait until a request that takes `costs`, by dimension, may be sent, and return its permit.
 
         What `sized` costs in tokens or in images is learned, and estimated when the request is granted.
         Requests are granted strictly in the order they came, those that are `requeued` (sent before, and
-        rejected) before all others. Raises `RequestTooLarge` as soon as it is known that the request can
-        never pass. A cancelled wait takes nothing.
+        rejected) before all others. A cancelled wait takes nothing.
+
+        One that is believed too large holds up no other: it is sent alone, once nothing else waits or is in flight and
+        the bucket is full, or after a minute. Raises `RequestTooLarge` for it if the server has just refused one that is
+        no larger, or if it is `divisible`, so that its parts can be sent instead.
         """
         start = self._clock()
         if self._totals is None:
             self._totals = self.totals()
-        queued = _QueuedRequest(costs, sized)
-        if not self._requeued and (requeued or not self._waiting):
-            permit = self._admit(queued, start)
-            if isinstance(permit, Permit):
-                return permit
-            self._set_timer(permit)
-        elif error := self.pool.too_large_error(costs, sized):
-            raise error
+        queued = _QueuedRequest(costs, sized, start, divisible)
         queue = self._requeued if requeued else self._waiting
+        try:
+            if not self._requeued and (requeued or not self._waiting):
+                permit = self._admit(queued, start)
+                if isinstance(permit, Permit):
+                    return permit
+                self._set_timer(permit)
+            elif error := self.pool.too_large_error(costs, sized):
+                raise error
+        except RequestTooLarge as error:
+            self._check_size(queued, error)
+            queue = self._too_large
         granted: asyncio.Future[Permit] = self._loop.create_future()
         queue[granted] = queued
+        if queue is self._too_large:
+            self._serve()
         try:
             return await granted
         except asyncio.CancelledError:
             if granted.cancelled():
-                queue.pop(granted, None)
+                for queue in self._queues:
+                    queue.pop(granted, None)
                 self._serve()
             elif granted.exception() is None:  # cancelled in the moment between the grant and here
                 granted.result().cancel()
@@ -178,33 +149,63 @@ class Limiter:
         """Return the used share, 0 to 1, of what the limit allowed from `since`, a `totals`, to the last grant."""
         return self.pool.utilization(since, self._granted_at, self._clock())
 
-    def _answered(self, admission: Admission, headers: Mapping[str, str]) -> None:
-        self._in_flight -= 1
-        if self.pool.answered(admission, read_rate_limits(headers), self._clock()):
-            self._refuse_too_large()
+    def _answered(
+        self, admission: Admission, headers: Mapping[str, str], *, overloaded: bool = False
+    ) -> None:
+        self._end(admission)
+        if overloaded:
+            self.pool.overloaded(admission, self._clock())
+        changed = self.pool.answered(admission, read_rate_limits(headers), self._clock())
+        if changed or admission.too_large is not None:
+            self._sort_by_size()
         self._serve()
 
     def _rejected(
-        self, admission: Admission, headers: Mapping[str, str], short_dimension: str | None
+        self,
+        admission: Admission,
+        headers: Mapping[str, str],
+        short_dimension: str | None,
+        *,
+        slow_down: bool,
     ) -> None:
-        self._in_flight -= 1
+        self._end(admission)
         self._rate_limited += 1
+        if slow_down:
+            self.pool.slow_down(admission, self._clock())
         readings = read_rate_limits(headers)
         if self.pool.rejected(admission, readings, retry_after(headers), self._clock(), short_dimension):
-            self._refuse_too_large()
+            self._sort_by_size()
         self._serve()
 
-    def _lost(self) -> None:
-        self._in_flight -= 1
+    def _refused(self, admission: Admission, headers: Mapping[str, str], words: str) -> None:
+        self._end(admission)
+        self.pool.refused(admission, read_rate_limits(headers), words, self._clock())
+        self._sort_by_size()
+        self._serve()
+
+    def _lost(self, admission: Admission) -> None:
+        self._end(admission)
         self._serve()
 
     def _cancelled(self, admission: Admission) -> None:
-        self._in_flight -= 1
+        self._end(admission)
         self.pool.cancelled(admission, self._clock())
         self._serve()
 
-    def _admit(self, queued: _QueuedRequest, now: float) -> Permit | float:
-        admission = self.pool.admit(queued.costs, now, self._in_flight, queued.sized)
+    def _end(self, admission: Admission) -> None:
+        self._in_flight -= 1
+        self._tries -= admission.too_large is not None
+
+    def _admit(
+        self,
+        queued: _QueuedRequest,
+        now: float,
+        too_large: RequestTooLarge | None = None,
+        patience: float = 0.0,
+    ) -> Permit | float:
+        admission = self.pool.admit(
+            queued.costs, now, self._in_flight, queued.sized, too_large=too_large, patience=patience
+        )
         if not isinstance(admission, Admission):
             return admission
         self._in_flight += 1
@@ -212,23 +213,91 @@ class Limiter:
         return Permit(self, admission)
 
     def _serve(self) -> None:
-        """Grant from the head of the queue for as long as the pool allows, and set the timer for the next."""
+        """Grant for as long as the pool allows, and set the timer for the next."""
+        while True:
+            delay = self._serve_in_order()
+            if not self._too_large:
+                break
+            fitting = len(self._waiting)
+            delay = min(delay, self._serve_too_large())
+            if len(self._waiting) == fitting:
+                break
+        if self.waiting:
+            self._set_timer(delay)
+        elif self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+
+    def _serve_in_order(self) -> float:
+        """Grant from the head of the queue for as long as the pool allows; return the seconds until it may again."""
         while queue := self._requeued or self._waiting:
             granted, queued = next(iter(queue.items()))
             if not granted.done():  # else cancelled just now
                 try:
                     permit = self._admit(queued, self._clock())
+                except RequestTooLarge as error:
+                    self._set_aside(granted, queued, error)
                 except Exception as error:  # the waiting request gets it, a fault of this program too
                     granted.set_exception(error)
                 else:
                     if not isinstance(permit, Permit):
-                        self._set_timer(permit)
-                        return
+                        return permit
                     granted.set_result(permit)
-            del queue[granted]
-        if self._timer is not None:
-            self._timer.cancel()
-            self._timer = None
+            queue.pop(granted, None)
+        return math.inf
+
+    def _serve_too_large(self) -> float:
+        """Grant to what is believed too large, one after the other; return the seconds until one may be sent.
+
+        What is believed to fit by now goes to the end of the other queue.
+        """
+        while self._too_large:
+            granted, queued = next(iter(self._too_large.items()))
+            if not granted.done():
+                now = self._clock()
+                try:
+                    error = self.pool.too_large_error(queued.costs, queued.sized)
+                    if error is None:
+                        self._waiting[granted] = queued
+                    else:
+                        permit = self._try_too_large(queued, error, now)
+                        if not isinstance(permit, Permit):
+                            return permit
+                        granted.set_result(permit)
+                except Exception as refusal:  # as above
+                    granted.set_exception(refusal)
+            del self._too_large[granted]
+        return math.inf
+
+    def _try_too_large(self, queued: _QueuedRequest, error: RequestTooLarge, now: float) -> Permit | float:
+        """Return the permit of a request that is believed too large, or the seconds until it may be sent."""
+        self._check_size(queued, error)
+        patience = queued.since + PATIENCE_SECONDS - now
+        if self._tries:
+            return math.inf
+        if patience > 0 and (self._in_flight or self._requeued or self._waiting):
+            return patience
+        permit = self._admit(queued, now, error, max(0.0, patience))
+        if isinstance(permit, Permit):
+            self._tries += 1
+        return permit
+
+    def _check_size(self, queued: _QueuedRequest, error: RequestTooLarge) -> None:
+        """Raise the error of a request that is believed too large, if it need not be sent to know."""
+        refusal = self.pool.size_refusal(error, queued.sized, self._clock())
+        if queued.divisible or refusal is not None:
+            raise RequestTooLarge(error.dimension, error.cost, error.limit, refusal)
+
+    def _set_aside(
+        self, granted: asyncio.Future[Permit], queued: _QueuedRequest, error: RequestTooLarge
+    ) -> None:
+        """Let a request that is believed too large wait apart from the others, or fail it."""
+        try:
+            self._check_size(queued, error)
+        except RequestTooLarge as refusal:
+            granted.set_exception(refusal)
+        else:
+            self._too_large[granted] = queued
 
     def _set_timer(self, delay: float) -> None:
         """Serve in `delay` seconds, or earlier if the timer is set so already: serving sets it again."""
@@ -245,33 +314,21 @@ class Limiter:
         self._timer = None
         self._serve()
 
-    def _refuse_too_large(self) -> None:
-        """Fail the waiting requests that exceed a limit which has just become known."""
-        for queue in (self._requeued, self._waiting):
+    def _sort_by_size(self) -> None:
+        """Set the waiting requests aside that exceed a limit which has just become known, and queue those that fit."""
+        for queue in self._queues:
             for granted, queued in list(queue.items()):
                 error = self.pool.too_large_error(queued.costs, queued.sized)
-                if error is not None:
-                    del queue[granted]
-                    if not granted.done():
-                        granted.set_exception(error)
-
-
-class LimitUtilization:
-    """How much of the limits of some limiters is used, of each since it was added.
-
-    Example: `used = LimitUtilization([limiter])`, and some requests later `used.utilization`, such as 0.98.
-    """
-
-    def __init__(self, limiters: Iterable[Limiter] = ()) -> None:
-        self._since = {limiter: limiter.totals() for limiter in limiters}
-
-    def add(self, limiter: Limiter) -> None:
-        """Measure this limiter from now on, unless it is measured already."""
-        if limiter not in self._since:
-            self._since[limiter] = limiter.totals()
+                if (error is None) == (queue is not self._too_large):
+                    continue
+                del queue[granted]
+                if granted.done():
+                    continue
+                if error is None:
+                    self._waiting[granted] = queued
+                else:
+                    self._set_aside(granted, queued, error)
 
     @property
-    def utilization(self) -> float | None:
-        """The used share, 0 to 1, of what the limit allowed, of the limiter used most; None while no limit is known."""
-        shares = [limiter.utilization(since) for limiter, since in self._since.items()]
-        return max((share for share in shares if share is not None), default=None)
+    def _queues(self) -> tuple[OrderedDict[asyncio.Future[Permit], _QueuedRequest], ...]:
+        return self._requeued, self._waiting, self._too_large

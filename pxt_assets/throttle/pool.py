@@ -6,7 +6,6 @@ levels.
 """
 
 import math
-import threading
 import weakref
 from collections.abc import Callable, Mapping
 from typing import Any, Protocol, TypeVar
@@ -14,11 +13,13 @@ from typing import Any, Protocol, TypeVar
 from pxt_assets.throttle.admission import Admission, RequestTooLarge, SizedRequest
 from pxt_assets.throttle.dimension import unit_of
 from pxt_assets.throttle.headers import Reading
+from pxt_assets.throttle.oversize import seconds_until_full
 from pxt_assets.throttle.pace import Pace
 from pxt_assets.throttle.probe import Probe
 from pxt_assets.throttle.ramp import Growth, Ramp
 from pxt_assets.throttle.share import Gauge, LocalShare, Share, SharedBucket, SharedPace
 from pxt_assets.throttle.tariff import Tariff
+from pxt_assets.throttle.utilization import used_share
 
 FIRST_PAUSE_SECONDS = 1.0
 LONGEST_PAUSE_SECONDS = 60.0
@@ -107,22 +108,38 @@ class Pool:
                 self._rpm, self._pace = rpm, None if rpm is None or by_header else self._share.new_pace(rpm)
 
     def admit(
-        self, costs: Mapping[str, float], now: float, in_flight: int, sized: SizedRequest | None = None
+        self,
+        costs: Mapping[str, float],
+        now: float,
+        in_flight: int,
+        sized: SizedRequest | None = None,
+        *,
+        too_large: RequestTooLarge | None = None,
+        patience: float = 0.0,
     ) -> Admission | float:
         """Let a request pass, or return the seconds until it may (infinite: not before another answer).
 
         `costs` is what the request takes, by dimension; what `sized` takes of the other dimensions is
         learned. `in_flight` is the number of the caller's requests in flight. Raises `RequestTooLarge` if it
-        can never pass.
+        is believed to take more than a limit. Given that error as `too_large`, it passes all the same, with what is
+        left of that limit, once that is full or the seconds of `patience` have passed.
         """
         with self._lock:
             for dimension in (*costs, "tokens") if sized else costs:
                 if dimension not in self._buckets:
                     self._buckets[dimension] = self._share.new_bucket(now)
             wait = max(0.0, self._share.held_until - now, self._share.wait(now))
-            taken = self._costs(costs, sized)
+            taken, from_full = self._tariff.costs(self._buckets, costs, sized, too_large), False
             for dimension, cost in taken.items():
-                wait = max(wait, self._buckets[dimension].wait(cost, now))
+                bucket = self._buckets[dimension]
+                if too_large is not None and cost > bucket.limit:
+                    seconds, level = seconds_until_full(bucket, self._share.processes, now)
+                    if dimension == too_large.dimension:
+                        from_full = seconds == 0 and self._share.processes == 1
+                    taken[dimension] = min(bucket.limit, max(0.0, level))
+                    wait = max(wait, min(seconds, patience))
+                else:
+                    wait = max(wait, bucket.wait(cost, now))
             requests = costs.get("requests", 1.0)
             wait = max(wait, self._ramp.wait(requests, now))
             if self._pace is not None:
@@ -141,25 +158,35 @@ class Pool:
                 grants[dimension] = bucket.take(cost, now)
                 if totals := self._tariff.count(dimension, cost, sized, now, bucket.taken_by_others):
                     grant_totals[dimension] = totals
-            return Admission(taken, grants, now, sized, grant_totals)
+            return Admission(
+                taken, grants, now, sized, grant_totals, too_large=too_large, from_full=from_full
+            )
 
     def too_large_error(
         self, costs: Mapping[str, float], sized: SizedRequest | None = None
     ) -> RequestTooLarge | None:
-        """Return the error of a request that can never pass, None as far as is known that it can."""
+        """Return the error of a request that is believed too large, None if it is believed to fit."""
         with self._lock:
             try:
-                self._costs(costs, sized)
+                self._tariff.costs(self._buckets, costs, sized)
             except RequestTooLarge as error:
                 return error
             return None
+
+    def size_refusal(self, error: RequestTooLarge, sized: SizedRequest | None, now: float) -> str | None:
+        """Return the words in which the server has just refused a request that is no larger; None if it has not."""
+        with self._lock:
+            return self._tariff.size_verdicts.refusal(error, sized, now)
 
     def answered(self, admission: Admission, readings: Mapping[str, Reading], now: float) -> bool:
         """Apply what an answer reported; return whether a limit changed or became known."""
         with self._lock:
             if admission.at >= self._paused_at:
                 self._pauses = 0
+            self._tariff.learn_from_full(admission, readings)
             changed = self._observe(admission, readings, now, charged=True)
+            if admission.too_large is not None:
+                self._tariff.size_verdicts.note_accepted(admission.too_large, admission)
             self._probe.answered()
             self._overloaded_share *= 1 - 1 / ANSWERS_REMEMBERED
             if self._pace is not None:
@@ -193,6 +220,9 @@ class Pool:
         request takes, the cause is unknown: then the pool pauses, twice as long each time it is rejected
         again, up to a minute.
         """
+        readings = {
+            dimension: one for dimension, one in readings.items() if one.limit > 0
+        }  # zero is no limit
         with self._lock:
             self._tariff.learn_from_rejection(admission, readings, retry_after, short_dimension)
             changed = self._observe(admission, readings, now, charged=False)
@@ -208,6 +238,18 @@ class Pool:
                 retry_after = self._next_pause(admission, now)
             self._share.rejected(now + (retry_after or 0.0), now)
             return changed
+
+    def refused(self, admission: Admission, readings: Mapping[str, Reading], words: str, now: float) -> None:
+        """Apply a 429 for the request's size, in the server's `words`: it was not charged, and nothing is held."""
+        readings = {dimension: one for dimension, one in readings.items() if one.limit > 0}
+        with self._lock:
+            self._tariff.not_charged(admission)
+            self._observe(admission, readings, now, charged=False)
+            for dimension, grant in admission.grants.items():
+                if dimension not in readings:
+                    self._buckets[dimension].give_back(grant, now)
+            if admission.too_large is not None:
+                self._tariff.size_verdicts.note_refused(admission.too_large, admission, words, now)
 
     def cancelled(self, admission: Admission, now: float) -> None:
         """Return what was taken for a request that was never sent."""
@@ -230,31 +272,8 @@ class Pool:
         to the time `until`, less what others took. That is: what was taken, what was lost because the bucket
         was full, and what was left at `until`. None while no limit is known.
         """
-        shares = []
         with self._lock:
-            for name, gauge in self._gauges(now):
-                taken, spilled = since.get(name) or since.get(unit_of(name)) or (0.0, 0.0)
-                taken = gauge.taken - taken
-                if taken > 0 and gauge.rate > 0:
-                    # What flowed in since `until` is in the bucket or was lost: both are subtracted.
-                    unused = gauge.level + gauge.spilled - spilled - gauge.rate * max(0.0, now - until)
-                    shares.append(taken / (taken + max(0.0, unused)))
-        return max(shares, default=None)
-
-    def _costs(self, costs: Mapping[str, float], sized: SizedRequest | None) -> dict[str, float]:
-        """Return the units of each dimension that a request takes, at most its limit. Raises `RequestTooLarge`."""
-        taken = {}
-        for dimension, bucket in self._buckets.items():
-            cost = self._tariff.cost(dimension, costs, sized)
-            if cost is None:
-                continue
-            if cost > bucket.limit:
-                least_cost = self._tariff.least_cost(dimension, cost, sized)
-                if least_cost > bucket.limit:
-                    raise RequestTooLarge(dimension, least_cost, bucket.limit)
-                cost = bucket.limit
-            taken[dimension] = cost
-        return taken
+            return used_share(self._gauges(now), since, until, now)
 
     def _gauges(self, now: float) -> list[tuple[str, Gauge]]:
         """Return the buckets and the pace by name, with their numbers up to now."""
@@ -291,28 +310,6 @@ class Pool:
         self._paused_at = now
         self._pauses += 1
         return min(LONGEST_PAUSE_SECONDS, FIRST_PAUSE_SECONDS * 2.0 ** (self._pauses - 1))
-
-
-class PoolRegistry:
-    """The pools of a process, by key: its own, or with `share` its shares in those of a ledger. Thread-safe."""
-
-    def __init__(self, share: Callable[[tuple[str, ...]], Share] | None = None) -> None:
-        self._share = share
-        self._lock = threading.Lock()
-        self._pools: dict[tuple[str, ...], Pool] = {}
-
-    def get(self, key: tuple[str, ...], *, rpm: float | None = None) -> Pool:
-        """Return the pool of `key`, the same one each time; its configured rate is now `rpm`.
-
-        The key names everything that makes limits separate: a fingerprint of the account, and the kind of
-        endpoint and group of models.
-        """
-        with self._lock:
-            if key not in self._pools:
-                self._pools[key] = Pool(rpm=rpm, share=self._share and self._share(key))
-            pool = self._pools[key]
-        pool.rpm = rpm
-        return pool
 
 
 def _weak_call(method: Callable[[], Result], otherwise: Result) -> Callable[[], Result]:

@@ -3,19 +3,51 @@
 from collections import defaultdict
 from collections.abc import Mapping
 
-from pxt_assets.throttle.admission import Admission, SizedRequest
+from pxt_assets.throttle.admission import Admission, RequestTooLarge, SizedRequest
 from pxt_assets.throttle.bucket import level_of, window_of
 from pxt_assets.throttle.dimension import MINUTE, unit_of
 from pxt_assets.throttle.headers import Reading
 from pxt_assets.throttle.learned_cost import GrantTotals, LearnedCost
+from pxt_assets.throttle.oversize import SizeVerdicts
+from pxt_assets.throttle.share import SharedBucket
+
+_FULL_ERROR = 0.1
+"""Standard deviation of what is in a bucket that is believed full, as a share of its limit."""
 
 
 class Tariff:
     """The prices of one pool, by dimension and kind of request."""
 
     def __init__(self) -> None:
+        self.size_verdicts = SizeVerdicts()
+        """What the server said of requests that were believed too large."""
         self._learned: dict[str, dict[str, LearnedCost]] = defaultdict(lambda: defaultdict(LearnedCost))
         self._taken_by_kind: dict[str, dict[str, float]] = defaultdict(lambda: defaultdict(float))
+
+    def costs(
+        self,
+        buckets: Mapping[str, SharedBucket],
+        costs: Mapping[str, float],
+        sized: SizedRequest | None,
+        too_large: RequestTooLarge | None = None,
+    ) -> dict[str, float]:
+        """Return the units of each bucket that a request takes: no more than its limit, unless it is known as `too_large`.
+
+        Raises `RequestTooLarge` for one that is believed to be, if it is not known as that.
+        """
+        taken = {}
+        for dimension, bucket in buckets.items():
+            cost = self.cost(dimension, costs, sized)
+            if cost is None:
+                continue
+            if cost > bucket.limit:
+                error = RequestTooLarge(dimension, self.least_cost(dimension, cost, sized), bucket.limit)
+                if error.cost <= bucket.limit or self.size_verdicts.fits(error, sized):
+                    cost = bucket.limit
+                elif too_large is None:
+                    raise error
+            taken[dimension] = cost
+        return taken
 
     def cost(self, dimension: str, costs: Mapping[str, float], sized: SizedRequest | None) -> float | None:
         """Return the units of a dimension that a request takes; None if it takes none."""
@@ -26,7 +58,7 @@ class Tariff:
         if sized is None or unit in costs:
             return costs.get(unit)
         if unit == "images":
-            return sized.size.images or None
+            return sized.size.images + sized.size.low_images or None
         return self._learned[dimension][sized.kind].estimate(sized.size) if unit == "tokens" else None
 
     def least_cost(self, dimension: str, cost: float, sized: SizedRequest | None) -> float:
@@ -63,6 +95,18 @@ class Tariff:
             if learned.estimate(sized.size) < taken / 2
             else 1.0
         )
+
+    def learn_from_full(self, admission: Admission, readings: Mapping[str, Reading]) -> None:
+        """Learn from the answer to a request that was believed too large, and met a full bucket: it took the rest."""
+        error, sized = admission.too_large, admission.sized
+        if error is None or sized is None or not admission.from_full:
+            return
+        reading = readings.get(error.dimension)
+        if reading is None or reading.limit != error.limit or error.dimension not in admission.grant_totals:
+            return
+        cost = reading.limit - level_of(reading, window_of(reading, MINUTE))
+        learned = self._learned[error.dimension][sized.kind]
+        learned.observe_charge(sized.size, cost, _FULL_ERROR * reading.limit)
 
     def learn_from_rejection(
         self,

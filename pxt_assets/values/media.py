@@ -68,6 +68,11 @@ class Media:
         """The length of a sound in seconds; None where it cannot be told."""
         return None if self.content is None else duration_seconds(self.content, self.format)
 
+    @cached_property
+    def png(self) -> Media:
+        """The image as PNG, encoded once: a constant is in all rows. Raises CellError for one that cannot be decoded."""
+        return Media(encode_image(open_image(self.content or b""), "PNG"), self.path)
+
     @property
     def size(self) -> int:
         """Bytes held in memory."""

@@ -194,9 +194,9 @@ class FakeTransport:
         return httpx2.Response(200, content=json.dumps(self.body), headers=self.headers, request=ASKED)
 
 
-def refuse(status: int) -> None:
+def refuse(status: int, message: str = "no") -> None:
     response = httpx2.Response(status, request=ASKED)
-    raise openai.APIStatusError("no", response=response, body={"message": "no"})
+    raise openai.APIStatusError("no", response=response, body={"message": message})
 
 
 def send_all(
@@ -236,16 +236,24 @@ def test_many_requests_at_once_stay_within_the_budget() -> None:
 
 
 def test_a_request_that_cannot_be_sent_hands_its_place_on() -> None:
-    """A request that is too large for the limits leaves the money, and the turn, to those behind it."""
-    transport = FakeTransport()
+    """A request that is as large as one that was refused leaves the money, and the turn, to those behind it."""
+
+    def rule(text: str) -> None:
+        if len(text) > 10_000:
+            refuse(429, "Request too large")
+
+    transport = FakeTransport(rule)
     transport.headers = {
         "x-ratelimit-limit-tokens": "1000",
         "x-ratelimit-remaining-tokens": "900",
         "x-ratelimit-reset-tokens": "6s",
     }
-    ends, _ = send_all(transport, ["first", "large" * 10_000, "last"], most(chat("first")))
-    assert [type(end) for end in ends] == [Answer, CellError, Answer]
-    assert transport.sent == ["first", "last"]
+    large = "large" * 10_000
+    ends, _ = send_all(
+        transport, ["first", large, f"{large}r", "last"], 10 * most(chat(large)), max_in_flight=1
+    )
+    assert [type(end) for end in ends] == [Answer, CellError, CellError, Answer]
+    assert transport.sent == ["first", large, "last"]
 
 
 def test_retries_are_paid_from_the_budget() -> None:

@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from pxt_assets.throttle import Limiter, Permit, Pool, RequestTooLarge
+from pxt_assets.throttle import Limiter, Permit, Pool
 from pxt_assets.throttle.probe import PROBES, PROBES_PER_SECOND
 from tests.throttle.measured import ONE, headers, measured, now, settle
 from tests.virtual_time import run
@@ -197,41 +197,6 @@ class TestRejection:
             (await limiter.acquire(ONE)).rejected(headers(600, 0))
             assert limiter.statistics().rate_limited == 1
             assert limiter.pool.buckets["requests"].level == 0
-
-        run(main())
-
-
-class TestTooLarge:
-    def test_it_is_refused_at_once(self):
-        """Even behind others that wait, what can never fit is told so immediately."""
-
-        async def main() -> None:
-            limiter = await measured()
-            waiting = asyncio.ensure_future(limiter.acquire(ONE))
-            await settle()
-            with pytest.raises(RequestTooLarge):
-                await limiter.acquire({"requests": 61.0})
-            assert now() == 0
-            await waiting
-
-        run(main())
-
-    def test_it_is_refused_when_that_becomes_known(self):
-        """A limit that shrinks fails those that no longer fit, wherever they wait, and no others."""
-
-        async def main() -> None:
-            limiter = await measured(limit=60, remaining=2)
-            await asyncio.sleep(0.3)
-            permit = await limiter.acquire(ONE)
-            small = asyncio.ensure_future(limiter.acquire({"requests": 10.0}))
-            large = asyncio.ensure_future(limiter.acquire({"requests": 40.0}))
-            await settle()
-            permit.answered(headers(30, 1))
-            with pytest.raises(RequestTooLarge):
-                await large
-            assert now() == pytest.approx(0.3)
-            await small
-            assert now() == pytest.approx(0.3 + (10 + 0.15 - 1) / 0.5)
 
         run(main())
 

@@ -81,8 +81,8 @@ class TestDimensions:
         assert pool.admit(COSTS, 0.0, PROBES + 2) == pytest.approx(1 / PROBES_PER_SECOND)
         admit(pool, in_flight=PROBES + 1)
 
-    def test_more_than_a_limit_is_an_error(self):
-        """The error names the dimension and the numbers, and what to do."""
+    def test_more_than_a_limit_is_believed_too_large(self):
+        """The error names the dimension and the numbers, and what to do; given it, the request passes all the same."""
         pool = measured(tokens=60_000)
         costs = {"requests": 1.0, "tokens": 70_000.0}
         with pytest.raises(RequestTooLarge, match=r"70,000 tokens, and the limit is 60,000\. Make") as error:
@@ -90,6 +90,7 @@ class TestDimensions:
         assert (error.value.dimension, error.value.cost, error.value.limit) == ("tokens", 70_000, 60_000)
         assert isinstance(pool.too_large_error(costs), RequestTooLarge)
         assert pool.too_large_error(COSTS) is None
+        assert isinstance(pool.admit(costs, 60.0, 0, too_large=error.value), Admission)
 
 
 class TestProbing:
@@ -216,12 +217,13 @@ class TestRejection:
         pool.rejected(admit(pool), {"tokens": Reading(60_000, 50)}, 1.0, 0.0)
         assert pool.buckets["requests"].level == before
 
-    def test_an_account_without_quota_is_an_error(self):
-        """A rejection that names a limit of zero lets nothing wait for ever."""
-        pool = Pool()
-        assert pool.rejected(admit(pool), {"tokens": Reading(0, 0)}, 1.0, 0.0)
-        with pytest.raises(RequestTooLarge):
-            pool.admit(COSTS, 0.0, 0)
+    @pytest.mark.parametrize("limit", [math.inf, 60_000.0])
+    def test_a_limit_of_zero_is_none(self, limit):
+        """Some gateways name it where they know no limit: what was known still holds."""
+        pool = measured(tokens=limit) if limit < math.inf else Pool()
+        assert not pool.rejected(admit(pool), {"tokens": Reading(0, 0)}, 1.0, 0.0)
+        assert pool.buckets["tokens"].limit == limit
+        assert isinstance(pool.admit(COSTS, 100.0, 0), Admission)
 
 
 class TestConfiguredRate:

@@ -6,6 +6,7 @@ import asyncio
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import aclosing
 from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -13,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 from pxt_assets.api.meter import Meter
 from pxt_assets.api.request import CellRequest
 from pxt_assets.compute.asking.cell_calls import CellCalls
+from pxt_assets.compute.asking.failed_cells import FailedCells
 from pxt_assets.compute.asking.progress import Progress
 from pxt_assets.compute.asking.run_state import RunState
 from pxt_assets.compute.cells.cell import Cell
@@ -24,6 +26,7 @@ from pxt_assets.compute.partition.column import FAILURES_KEPT, Column, cells_fai
 from pxt_assets.compute.partition.input_digest import InputDigest
 from pxt_assets.compute.partition.plan import ReadyCall, cell_digest, memory_bytes, models_asked
 from pxt_assets.errors import CellError, RunError
+from pxt_assets.local.media_threads import prepared_batches
 from pxt_assets.local.threads import await_to_end, run_in_thread
 from pxt_assets.storage.provenance import Provenance
 from pxt_assets.values.digest import simulated_digest
@@ -80,8 +83,7 @@ class CellRequester:
         self._task_ended = asyncio.Event()
         self._stop_error: BaseException | None = None
         self._failures: list[tuple[int, CellError]] = []
-        self._failed_digests = bytearray()
-        self._failed_types: list[str] = []
+        self._failed_cells = FailedCells()
         self._done = 0
         self._all_admitted = False
         """Whether every row's cell is finished or asked for."""
@@ -104,25 +106,12 @@ class CellRequester:
     @property
     def failed_rows(self) -> int:
         """How many rows were asked for and failed."""
-        return self._asked_row_errors().total()
+        return self._failed_cells.rows_by_error(self.digests).total()
 
     @property
     def errors(self) -> Counter[str]:
         """Failed rows by error type, refused rows included."""
-        return self._asked_row_errors() + self.refused_rows.errors
-
-    def _asked_row_errors(self) -> Counter[str]:
-        import numpy as np
-
-        errors: Counter[str] = Counter()
-        if not self._failed_digests:
-            return errors
-        failed, first = np.unique(np.frombuffer(bytes(self._failed_digests), "S16"), return_index=True)
-        digests = self.digests
-        at = np.minimum(np.searchsorted(failed, digests), len(failed) - 1)
-        for i, rows in enumerate(np.bincount(at[failed[at] == digests], minlength=len(failed)).tolist()):
-            errors[self._failed_types[first[i]]] += rows
-        return errors
+        return self._failed_cells.rows_by_error(self.digests) + self.refused_rows.errors
 
     async def run(self) -> None:
         """Asks for all cells that are missing."""
@@ -185,45 +174,53 @@ class CellRequester:
 
     @property
     def _aborting(self) -> bool:
-        failed = bool(self._failed_types) or bool(self.refused_rows)
+        failed = bool(self._failed_cells) or bool(self.refused_rows)
         return failed and self._column.options.on_error == "abort"
 
     async def _admit(self) -> None:
         import numpy as np
 
-        first = 0
-        inputs = self._column.inputs
+        first, inputs = 0, self._column.inputs
         self._seen.add(np.array([NO_DIGEST], "S16"))
         on_arrays = None if self.input_digest is None else self.input_digest.add
         batches = inputs.batches(inputs.batch_rows, self._column.total, on_arrays)
-        while (rows := await self._next_rows(batches)) is not None:
-            prepared = [self._prepare(first + i, row) for i, row in enumerate(rows)]
-            digests = [NO_DIGEST if cell is None else cell_digest(cell) for cell in prepared]
-            joined = b"".join(digests)
-            self._digests += joined
-            is_first = self._seen.add(np.frombuffer(joined, "S16"))
-            self._is_first += is_first.tobytes()
-            missing = self._cells.missing_mask(np.frombuffer(joined, "S16"))
-            missing &= np.fromiter((cell is not None for cell in prepared), bool, len(prepared))
-            self.asked_rows += int(missing.sum())
-            to_ask = np.flatnonzero(missing & is_first)
-            self._done += len(prepared) - len(to_ask)
-            failed_before = self._cells.failed_before(np.frombuffer(joined, "S16"))
-            self._note_earlier_answers(
-                prepared[i] for i in np.flatnonzero(~missing & ~failed_before).tolist()
-            )
-            for i in to_ask.tolist():
-                packed = cell.request.max_cells if isinstance(cell := prepared[i], ReadyCall) else 1
-                while self._in_flight.is_full(packed) and not self._stopping:
-                    await self._in_flight.wait_for_change()
-                if self._stopping:
+        async with aclosing(prepared_batches(partial(self._next_rows, batches), self._prepare)) as prepared:
+            async for rows in prepared:
+                count = len(rows)
+                if not await self._admit_rows(first, rows):
                     return
-                self._start(first + i, digests[i], cell, failed_before=bool(failed_before[i]))
-                prepared[i] = cell = None
-            first += len(rows)
-            await asyncio.sleep(0)
+                first += count
+                await asyncio.sleep(0)
         self._seen = DigestSet()  # takes as much memory as the digests
         self._all_admitted = True
+
+    async def _admit_rows(self, first: int, rows: list[tuple[Any, bytes]]) -> bool:
+        """Asks for the cells of prepared rows, which it takes out of the list; returns whether the run has not stopped."""
+        import numpy as np
+
+        prepared = [self._note_refused(first + i, cell) for i, (cell, _) in enumerate(rows)]
+        digests = [digest for _, digest in rows]
+        rows.clear()  # `prepared` lets go of its cells one by one
+        joined = b"".join(digests)
+        self._digests += joined
+        is_first = self._seen.add(np.frombuffer(joined, "S16"))
+        self._is_first += is_first.tobytes()
+        missing = self._cells.missing_mask(np.frombuffer(joined, "S16"))
+        missing &= np.fromiter((cell is not None for cell in prepared), bool, len(prepared))
+        self.asked_rows += int(missing.sum())
+        to_ask = np.flatnonzero(missing & is_first)
+        self._done += len(prepared) - len(to_ask)
+        failed_before = self._cells.failed_before(np.frombuffer(joined, "S16"))
+        self._note_earlier_answers(prepared[i] for i in np.flatnonzero(~missing & ~failed_before).tolist())
+        for i in to_ask.tolist():
+            packed = cell.request.max_cells if isinstance(cell := prepared[i], ReadyCall) else 1
+            while self._in_flight.is_full(packed) and not self._stopping:
+                await self._in_flight.wait_for_change()
+            if self._stopping:
+                return False
+            self._start(first + i, digests[i], cell, failed_before=bool(failed_before[i]))
+            prepared[i] = cell = None
+        return True
 
     async def _next_rows(self, batches: Iterator[list[Sequence[Any]]]) -> list[Sequence[Any]] | None:
         """The next rows, None after the last. Rows of images or sounds are read off the event loop: each is a file."""
@@ -235,13 +232,21 @@ class CellRequester:
     def _stopping(self) -> bool:
         return self._stop_error is not None or self._aborting
 
-    def _prepare(self, row: int, values: Any) -> Any:
+    def _prepare(self, values: Any) -> tuple[Any, bytes]:
+        """A row's cell, None for a null, or the error of a row without a request; and its digest. Called in threads too."""
         try:
-            return self._column.plan.prepare(values)
+            cell = self._column.plan.prepare(values)
         except CellError as e:
-            self.refused_rows.add(row, e)
-            self._note_failure(row, e)
-            return None
+            return e.without_frames(), NO_DIGEST
+        return cell, NO_DIGEST if cell is None else cell_digest(cell)
+
+    def _note_refused(self, row: int, cell: Any) -> Any:
+        """A row's cell, None if it has none."""
+        if not isinstance(cell, CellError):
+            return cell
+        self.refused_rows.add(row, cell)
+        self._note_failure(row, cell)
+        return None
 
     def _note_earlier_answers(self, finished: Iterator[Any]) -> None:
         """Tells the client which models have answered, as these finished cells show."""
@@ -272,8 +277,7 @@ class CellRequester:
             value = await self._column.plan.finish(cell, ask)
         except CellError as error:
             e = error if self._client is None else error.without_secrets(self._client.scrub)
-            self._failed_digests += digest
-            self._failed_types.append(e.errortype)
+            self._failed_cells.add(digest, e.errortype)
             self._note_failure(row, e)
             value, errortype, errormsg = e.value, e.errortype, e.message
             if provenance.request_id is None:

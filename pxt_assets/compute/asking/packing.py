@@ -11,7 +11,7 @@ from typing import Any
 from pxt_assets.api.request import CellRequest
 from pxt_assets.compute.asking.batch_size import BatchSize, BatchSizes
 from pxt_assets.compute.asking.dividing import Cells, divide, halves
-from pxt_assets.errors import CellError
+from pxt_assets.errors import TOO_LARGE, CellError
 
 GATHER_SECONDS = 0.02
 """How long a request that is not full waits for more cells."""
@@ -114,6 +114,8 @@ class Packer:
         error = await self._try(wanted, size)
         if error is None or not error.divisible or len(wanted) == 1:
             return []
+        if error.errortype == TOO_LARGE:  # for its tokens: that tells nothing of how many cells are taken
+            return halves(wanted)
         if size.searched or len(wanted) <= size.answered:
             return await self._divide(wanted, error, size)
         async with size.lock:

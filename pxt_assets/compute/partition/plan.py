@@ -13,11 +13,12 @@ from pxt_assets.expressions.expr import Call, ColumnFunction, ColumnRef, Path
 from pxt_assets.expressions.path_steps import Shape, Step, follow_path
 from pxt_assets.expressions.walk import calls, references
 from pxt_assets.local.local_call import leaf_form
+from pxt_assets.local.media_threads import in_media_thread, is_heavy
 from pxt_assets.values.conversion import check_value
 from pxt_assets.values.digest import digest
 from pxt_assets.values.json_text import canonical_json
 from pxt_assets.values.media import Media
-from pxt_assets.values.types import ColumnType
+from pxt_assets.values.types import ColumnType, is_media
 
 Row = Sequence[Any]
 """One row's values, in the order of `Plan.columns`."""
@@ -88,6 +89,8 @@ class Plan:
             except CellError as e:
                 e.value = None  # it is an inner call's, not the cell's
                 raise
+        if self._type is not None and is_media(self._type) and is_heavy(value):
+            return await in_media_thread(self.check_value, value)
         return self.check_value(value)
 
     def check_value(self, value: Any) -> Any:
@@ -185,7 +188,8 @@ async def _resolve_calls(value: Any, call: Caller) -> Any:
         )  # the others are the function's own defaults
         if any(_came_back_null(value.arguments[name], answers[name]) for name in required):
             return None
-        return await call(value.function.cell_request(answers))
+        make = value.function.cell_request
+        return await call(await in_media_thread(make, answers) if is_heavy(answers) else make(answers))
     if isinstance(value, dict):
         return dict(zip(value, await _resolve_all(value.values(), call), strict=True))
     if isinstance(value, list):

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from pxt_assets.throttle.ledger.messages import LedgerUnavailable
 from pxt_assets.throttle.ledger.report import PoolReport
-from pxt_assets.throttle.pool import PoolRegistry
+from pxt_assets.throttle.registry import PoolRegistry
 
 if TYPE_CHECKING:
     from pxt_assets.throttle.ledger.sql import SqlLedger

@@ -1,0 +1,38 @@
+"""Which cells of a partition failed, and with which errors."""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from pxt_assets.compute.cells.digest_index import Digests
+
+
+class FailedCells:
+    """Cells that were asked for and failed, by their digests; several rows may have the same cell."""
+
+    def __init__(self) -> None:
+        self._digests = bytearray()
+        self._types: list[str] = []
+
+    def __bool__(self) -> bool:
+        return bool(self._types)
+
+    def add(self, digest: bytes, errortype: str) -> None:
+        """Adds a cell that failed with an error of this type."""
+        self._digests += digest
+        self._types.append(errortype)
+
+    def rows_by_error(self, digests: Digests) -> Counter[str]:
+        """How many of the rows with these digests, `S16[rows]`, failed with each type of error."""
+        import numpy as np
+
+        errors: Counter[str] = Counter()
+        if not self._types:
+            return errors
+        failed, first = np.unique(np.frombuffer(bytes(self._digests), "S16"), return_index=True)
+        at = np.minimum(np.searchsorted(failed, digests), len(failed) - 1)
+        for i, rows in enumerate(np.bincount(at[failed[at] == digests], minlength=len(failed)).tolist()):
+            errors[self._types[first[i]]] += rows
+        return errors

@@ -1,0 +1,59 @@
+"""How much of what the limits allow is used."""
+
+from collections.abc import Iterable, Mapping
+from typing import Protocol
+
+from pxt_assets.throttle.dimension import unit_of
+from pxt_assets.throttle.share import Gauge
+
+
+class _Used(Protocol):
+    """A `Limiter`."""
+
+    def totals(self) -> dict[str, tuple[float, float]]:
+        """Return the units taken and lost of each dimension up to now."""
+
+    def utilization(self, since: Mapping[str, tuple[float, float]]) -> float | None:
+        """Return the used share of what the limit allowed from `since`, a `totals`, on."""
+
+
+def used_share(
+    gauges: Iterable[tuple[str, Gauge]],
+    since: Mapping[str, tuple[float, float]],
+    until: float,
+    now: float,
+) -> float | None:
+    """Return the used share, 0 to 1, of what buckets allowed from `since`, units taken and lost by name, to `until`.
+
+    It is that of the bucket used most; None while none has a rate. `gauges` are up to date at the time `now`.
+    """
+    shares = []
+    for name, gauge in gauges:
+        taken, spilled = since.get(name) or since.get(unit_of(name)) or (0.0, 0.0)
+        taken = gauge.taken - taken
+        if taken > 0 and gauge.rate > 0:
+            # What flowed in since `until` is in the bucket or was lost: both are subtracted.
+            unused = gauge.level + gauge.spilled - spilled - gauge.rate * max(0.0, now - until)
+            shares.append(taken / (taken + max(0.0, unused)))
+    return max(shares, default=None)
+
+
+class LimitUtilization:
+    """How much of the limits of some limiters is used, of each since it was added.
+
+    Example: `used = LimitUtilization([limiter])`, and some requests later `used.utilization`, such as 0.98.
+    """
+
+    def __init__(self, limiters: Iterable[_Used] = ()) -> None:
+        self._since = {limiter: limiter.totals() for limiter in limiters}
+
+    def add(self, limiter: _Used) -> None:
+        """Measure this limiter from now on, unless it is measured already."""
+        if limiter not in self._since:
+            self._since[limiter] = limiter.totals()
+
+    @property
+    def utilization(self) -> float | None:
+        """The used share, 0 to 1, of what the limit allowed, of the limiter used most; None while no limit is known."""
+        shares = [limiter.utilization(since) for limiter, since in self._since.items()]
+        return max((share for share in shares if share is not None), default=None)
