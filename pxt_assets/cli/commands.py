@@ -48,13 +48,28 @@ def demo(data: Path | None, key: str, text: str, out: Path, live: bool) -> None:
 @main.command()
 @click.option("--ledger", help="Its database URL; by default that of the Dagster instance's processes.")
 @click.option("--once", is_flag=True, help="Print the limits once, in place of following them.")
-def limits(ledger: str | None, once: bool) -> None:
-    """Show every rate limit in the ledger: what is left, the rate in use, who draws on it."""
-    from pxt_assets.cli.limits_view import LedgerUnavailable, follow_limits, instance_ledger, print_limits
+@click.option(
+    "--clear",
+    metavar="[MODELS]",
+    is_flag=False,
+    flag_value="all",
+    help="End the hold of these models, and forget their remembered limits; without a name, of all.",
+)
+def limits(ledger: str | None, once: bool, clear: str | None) -> None:
+    """Show every rate limit in the ledger: what is left, the rate in use, who draws on it, and what is held."""
+    from pxt_assets.cli.limits_view import (
+        LedgerUnavailable,
+        clear_limits,
+        follow_limits,
+        instance_ledger,
+        print_limits,
+    )
 
     try:
         url = ledger or instance_ledger()
-        if once or not sys.stdout.isatty():
+        if clear is not None:
+            click.echo(clear_limits(url, clear))
+        elif once or not sys.stdout.isatty():
             print_limits(url)
         else:
             follow_limits(url)

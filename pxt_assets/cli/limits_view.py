@@ -52,13 +52,33 @@ def follow_limits(url: str) -> None:
             live.update(limits_table(_read_pools(url)), refresh=True)
 
 
+def clear_limits(url: str, models: str) -> str:
+    """Clears the holds and the remembered limits of the pools of `models`, of all for "all"; says which.
+
+    Raises LedgerUnavailable, ValueError, also where no pool is of that name.
+    """
+    ledger = open_ledger(url)
+    cleared = ledger.clear(lambda key: models in ("all", key[-1]))
+    if cleared:
+        names = ", ".join(dict.fromkeys(key[-1] for key in cleared))
+        return (
+            f"Cleared: {names}. Processes at work take notice within seconds, and measure their limits anew."
+        )
+    if models == "all":
+        return "There was nothing to clear: no process has sent a request through this ledger."
+    known = ", ".join(dict.fromkeys(pool.group for pool in ledger.pools()))
+    msg = f"no pool is of {models!r}; there are: {known or 'none'}. --clear without a name clears all of them"
+    raise ValueError(msg)
+
+
 def limits_table(pools: Sequence[PoolReport]) -> Table | Text:
     """The pools as a table, those in use first."""
     if not pools:
         return Text("No limits yet: no process has sent a request through this ledger.")
     table = Table(title="Rate limits", title_justify="left", box=SIMPLE_HEAD, padding=(0, 1, 0, 0))
     one_account = len({pool.key[0] for pool in pools}) == 1
-    for number, column in enumerate(_COLUMNS[one_account:], one_account):
+    columns = (*_COLUMNS, "held") if any(pool.held_seconds for pool in pools) else _COLUMNS
+    for number, column in enumerate(columns[one_account:], one_account):
         table.add_column(column, justify="left" if number < 3 else "right", no_wrap=True)
     for pool in sorted(pools, key=lambda pool: (-pool.processes, pool.key, pool.dimension)):
         limit = pool.limit_per_minute
@@ -72,8 +92,12 @@ def limits_table(pools: Sequence[PoolReport]) -> Table | Text:
             f"{pool.per_minute / limit:.0%}" if limit else "?",
             str(pool.processes),
             str(pool.rejected),
+            f"{pool.held_seconds:.0f} s" if pool.held_seconds else "",
         )
-        table.add_row(*cells[one_account:])
+        table.add_row(*cells[one_account : len(columns)])
+    if len(columns) > len(_COLUMNS):
+        table.caption = "held: a 429 asked to send nothing for so long; --clear ends it, and forgets the limits that are remembered"
+        table.caption_justify = "left"
     return table
 
 
@@ -87,4 +111,11 @@ def _number_text(value: float | None) -> str:
     return f"{value:,.0f}" if value < _MILLION else f"{value / _MILLION:,.1f}M"
 
 
-__all__ = ["LedgerUnavailable", "follow_limits", "instance_ledger", "limits_table", "print_limits"]
+__all__ = [
+    "LedgerUnavailable",
+    "clear_limits",
+    "follow_limits",
+    "instance_ledger",
+    "limits_table",
+    "print_limits",
+]

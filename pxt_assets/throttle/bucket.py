@@ -208,6 +208,9 @@ class Bucket:
         self.limit, self.rate = reading.limit, reading.limit / window
         self.drain = min(self.drain, LARGEST_DRAIN * self.rate)
         self.level = min(self.limit, self.level + correction)
+        if self.level < 0 and now >= self._arrived_at:  # nobody gets there: the limit is a much smaller one
+            self.corrections -= self.level
+            self.level = 0.0
         return changed
 
     def give_back(self, grant: Grant, now: float) -> None:

@@ -19,6 +19,7 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from pxt_assets.throttle.admission import Admission, RequestTooLarge, SizedRequest
+from pxt_assets.throttle.fallback import guarded
 from pxt_assets.throttle.headers import read_rate_limits, retry_after
 from pxt_assets.throttle.oversize import PATIENCE_SECONDS
 from pxt_assets.throttle.permit import Permit
@@ -58,7 +59,7 @@ class Limiter:
     """
 
     def __init__(self, pool: Pool, clock: Callable[[], float] | None = None) -> None:
-        self.pool = pool
+        self.pool = guarded(pool)
         self._loop = asyncio.get_running_loop()
         self._clock = clock or self._loop.time
         self._requeued: OrderedDict[asyncio.Future[Permit], _QueuedRequest] = OrderedDict()
@@ -140,6 +141,11 @@ class Limiter:
         if self._totals is not None:
             utilization = self.utilization(self._totals)
         return Statistics(self._rate_limited, self._seconds_throttled, utilization)
+
+    @property
+    def fault(self) -> str | None:
+        """What has failed in the pool's own accounting, and what goes on in its place; None if nothing has."""
+        return self.pool.fault
 
     def totals(self) -> dict[str, tuple[float, float]]:
         """Return the units taken and lost of each dimension up to now, for `utilization`."""

@@ -7,7 +7,7 @@ levels.
 
 import math
 import weakref
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Protocol, TypeVar
 
 from pxt_assets.throttle.admission import Admission, RequestTooLarge, SizedRequest
@@ -68,6 +68,7 @@ class Pool:
         self._pauses = 0  # in a row
         self._paused_at = -math.inf
         self._queues: weakref.WeakSet[Queue] = weakref.WeakSet()
+        self.guard: Any = None  # what takes this pool's place should it fail: a `GuardedPool`
         self._share.join(_weak_call(self.wake, None), _weak_call(self._waiting, 0))
 
     def join(self, queue: Queue) -> None:
@@ -75,13 +76,22 @@ class Pool:
         with self._lock:
             self._queues.add(queue)
 
+    def leave(self, queues: Iterable[Queue]) -> None:
+        """Wake `queues` no longer, and count their requests no longer."""
+        with self._lock:
+            self._queues.difference_update(queues)
+
     def wake(self) -> None:
         """Wake all queues, since the share has changed."""
         with self._lock:
-            self._probe.limit_known |= any(bucket.limit_known for bucket in self._buckets.values())
+            limit_known = any(bucket.limit_known for bucket in self._buckets.values())
             requests = self._buckets.get("requests")
             if requests is not None and requests.limit_known:
                 self._pace = None
+            elif self._probe.limit_known and not limit_known:  # somebody has emptied the ledger
+                self._probe = Probe()
+                self._pace = None if self._rpm is None else self._share.new_pace(self._rpm)
+            self._probe.limit_known |= limit_known
             queues = list(self._queues)
         for queue in queues:
             queue.wake()

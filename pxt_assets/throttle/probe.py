@@ -32,7 +32,7 @@ class Probe:
 
     def wait(self, in_flight: int, processes: int, now: float) -> float:
         """Return the seconds until one request more than `in_flight` may be sent, while `processes` probe."""
-        if in_flight == 0:
+        if in_flight == 0 or self._probing_since == -math.inf:
             self._probing_since = now
         probes, more = max(1, PROBES // processes), PROBES_PER_SECOND / processes
         steady = probes + more * STEADY_SECONDS

@@ -16,6 +16,10 @@ class _Used(Protocol):
     def utilization(self, since: Mapping[str, tuple[float, float]]) -> float | None:
         """Return the used share of what the limit allowed from `since`, a `totals`, on."""
 
+    @property
+    def fault(self) -> str | None:
+        """What has failed in its own accounting, and what goes on in its place; None if nothing has."""
+
 
 def used_share(
     gauges: Iterable[tuple[str, Gauge]],
@@ -51,6 +55,12 @@ class LimitUtilization:
         """Measure this limiter from now on, unless it is measured already."""
         if limiter not in self._since:
             self._since[limiter] = limiter.totals()
+
+    @property
+    def fault(self) -> str | None:
+        """What has failed in the limiters' own accounting, and what goes on in its place; None if nothing has."""
+        faults = dict.fromkeys(limiter.fault for limiter in self._since)
+        return "; ".join(fault for fault in faults if fault is not None) or None
 
     @property
     def utilization(self) -> float | None:

@@ -1,3 +1,4 @@
+import dataclasses
 from pathlib import Path
 
 import pytest
@@ -87,3 +88,46 @@ def test_what_is_no_ledger_is_said() -> None:
         assert result.exit_code == 1
         assert "Error: " in result.output
         assert "hunter2" not in result.output
+
+
+def test_a_hold_is_shown_with_the_seconds_that_are_left(tmp_path: Path) -> None:
+    """And with the way to end it."""
+    assert "held" not in shown(report())
+    text = shown(dataclasses.replace(report(), held_seconds=41.7), report("other"))
+    (line,) = [line for line in text.splitlines() if "gpt-4o-mini" in line]
+    assert line.split()[-2:] == ["42", "s"]
+    assert "--clear" in text
+
+
+def held_ledger(url: str, *groups: str) -> SqlLedger:
+    """A ledger with pools that are held, and whose limit is 600."""
+    ledger = SqlLedger(url)
+    opening = Measurement(600.0, 10.0, age=0.0, low=500.0, high=500.0, limit_unknown=True)
+    for group in groups:
+        request = ExchangeRequest((LeaseRequest("requests", 0.0, 0.0, measurement=opening),), hold_seconds=50)
+        ledger.exchange(ledger.share(("account", group)).key, request)
+    return ledger
+
+
+@pytest.mark.parametrize(("arguments", "left"), [(["--clear", "luna"], ["sol"]), (["--clear"], [])])
+def test_holds_and_remembered_limits_are_cleared(
+    tmp_path: Path, arguments: list[str], left: list[str]
+) -> None:
+    """Of the models that are named, or of all."""
+    url = f"sqlite:///{tmp_path / 'ledger.sqlite'}"
+    ledger = held_ledger(url, "luna", "sol")
+    result = CliRunner().invoke(main, ["limits", "--ledger", url, *arguments])
+    assert result.exit_code == 0
+    assert "Cleared: luna" in result.output
+    assert [pool.group for pool in ledger.pools() if pool.limit] == left
+    assert [pool.group for pool in ledger.pools() if pool.held_seconds] == left
+    ledger.close()
+
+
+def test_clearing_what_is_not_there_says_what_is(tmp_path: Path) -> None:
+    """A wrong name ends the command with a line."""
+    url = f"sqlite:///{tmp_path / 'ledger.sqlite'}"
+    held_ledger(url, "luna").close()
+    result = CliRunner().invoke(main, ["limits", "--ledger", url, "--clear", "lunar"])
+    assert result.exit_code == 1
+    assert "there are: luna" in result.output

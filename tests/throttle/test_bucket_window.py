@@ -90,3 +90,13 @@ class TestWindow:
         bucket = Bucket()
         bucket.observe(bucket.take(1, now=0), Reading(10_000, 9_994, 46.001), now=1)
         assert bucket.rate == pytest.approx(10_000 / DAY)
+
+
+def test_a_limit_that_turns_out_much_smaller_is_no_debt():
+    """The server's bucket is never below zero: what was taken of the larger limit is not waited for."""
+    bucket = Bucket(60_000.0, 60_000.0, 1.0, 0.0)
+    grant = bucket.take(1_000.0, 0.0)
+    for second in range(1, 10):
+        bucket.take(1_000.0, float(second))
+    bucket.observe(grant, Reading(1.0, 0.0, window=60.0), 20.0)
+    assert bucket.wait(1.0, 20.0) <= 60.0

@@ -115,6 +115,7 @@ def _meter_metadata(meter: Meter, seconds: float) -> dict[str, Any]:
         "pxt/seconds": seconds,
         "pxt/seconds_throttled": meter.seconds_throttled,
         **{name: value for name, value in measured.items() if value is not None},
+        **({} if meter.limit_usage.fault is None else {"pxt/limiter_fault": meter.limit_usage.fault}),
     }
 
 

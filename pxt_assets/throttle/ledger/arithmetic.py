@@ -6,7 +6,6 @@ want more than there is are served in the order they asked, and none of them has
 """
 
 import math
-from dataclasses import dataclass, field
 
 from pxt_assets.throttle.bucket import (
     ARRIVAL_SECONDS,
@@ -23,6 +22,14 @@ from pxt_assets.throttle.ledger.messages import (
     Measurement,
     RowState,
 )
+from pxt_assets.throttle.ledger.pool_rows import (
+    LONGEST_HOLD_SECONDS,
+    BucketRow,
+    PoolRows,
+    ProcessRow,
+    follow_clock,
+    follow_leap,
+)
 from pxt_assets.throttle.pace import DECREASE, LOWEST_RPM, RECOVERY_SECONDS
 
 SLICE_SECONDS = 0.2
@@ -32,8 +39,6 @@ SHARED_RESERVE_SECONDS = 0.5
 each process reports late what it took."""
 FREE_SHARE = 0.25
 """Share of the units above the reserve that all processes together lease in one round."""
-ACTIVE_SECONDS = 2.0
-"""Time without an exchange after which a process is no longer active, unless it waits for a lease."""
 EXPIRY_SECONDS = 5.0
 """Time without an exchange after which the leases of a process are returned."""
 SPENT_SECONDS = 1.0
@@ -42,87 +47,10 @@ RECALL_SECONDS = 60
 """Time for which the ledger keeps what a process took."""
 
 
-@dataclass(slots=True)
-class BucketRow:
-    """One dimension of a pool. Times are the ledger's clock, in seconds."""
-
-    updated_at: float
-    """Time of `level`."""
-    limit: float = math.inf
-    """Units the full bucket holds; infinite while not known."""
-    rate: float = 0.0
-    """Units a second that flow in."""
-    level: float = 0.0
-    """Units at `updated_at` that are leased to nobody."""
-    corrections: float = 0.0
-    """Sum of all corrections."""
-    leased: float = 0.0
-    """Units leased in all."""
-    spilled: float = 0.0
-    """Units lost in all because the bucket was full."""
-    measured_at: float = -math.inf
-    """Time of the latest grant whose measurement was applied."""
-    drain: float = 0.0
-    """Units a second that users outside the ledger take, averaged from the latest corrections."""
-    taken_by_others: float = 0.0
-    """Units that users outside the ledger took since `compared_at`."""
-    compared_at: float = -math.inf
-    """Time of the grant whose measurement `taken_by_others` starts from."""
-    configured_rate: float | None = None
-    """For a pace, the rate it climbs to; `measured_at` is then the time of the latest cut."""
-
-    def full_level(self, outstanding: float) -> float:
-        """Return the level of the full row: less what is leased and not taken, which the server's bucket still holds."""
-        return self.limit if self.configured_rate is not None else self.limit - outstanding
-
-
-@dataclass(slots=True)
-class ProcessRow:
-    """What one process has leased and taken of a pool."""
-
-    seen_at: float
-    """Time of its last exchange."""
-    leased_until: float = -math.inf
-    """Time at which the last of its leases has flowed in."""
-    outstanding: dict[str, float] = field(default_factory=dict)
-    """Units leased and not reported as taken, by dimension."""
-    taken: dict[str, dict[int, float]] = field(default_factory=dict)
-    """Units taken, by dimension and second."""
-    rejected: dict[int, int] = field(default_factory=dict)
-    """429s by second."""
-
-
-@dataclass(slots=True)
-class PoolRows:
-    """All rows of one pool."""
-
-    buckets: dict[str, BucketRow] = field(default_factory=dict)
-    processes: dict[str, ProcessRow] = field(default_factory=dict)
-    held_until: float = -math.inf
-
-    def outstanding(self, dimension: str) -> float:
-        """Return the units of a dimension that are leased to any process and not reported as taken."""
-        return sum(process_row.outstanding.get(dimension, 0.0) for process_row in self.processes.values())
-
-    def taken_since(self, dimension: str, since: float) -> float:
-        """Return the units of a dimension that all processes have reported as taken since a time."""
-        return sum(
-            units
-            for process_row in self.processes.values()
-            for second, units in process_row.taken.get(dimension, {}).items()
-            if second > since
-        )
-
-    def active_processes(self, now: float) -> int:
-        """Return the number of processes that draw on the pool."""
-        return sum(
-            max(process_row.seen_at, process_row.leased_until) > now - ACTIVE_SECONDS
-            for process_row in self.processes.values()
-        )
-
-
 def exchange(pool: PoolRows, process: str, request: ExchangeRequest, now: float) -> ExchangeAnswer:
     """Apply the request of `process` to the rows of `pool`, and return its leases."""
+    follow_clock(pool, now)
+    follow_leap(pool, process, request.since, now)
     for dimension, row in pool.buckets.items():
         advance(row, pool.outstanding(dimension), now)
     _expire_leases(pool, now)
@@ -131,7 +59,10 @@ def exchange(pool: PoolRows, process: str, request: ExchangeRequest, now: float)
     second = int(now)
     if request.rejected:
         process_row.rejected[second] = process_row.rejected.get(second, 0) + request.rejected
-    pool.held_until = max(pool.held_until, now + request.hold_seconds)
+    if request.released:
+        pool.held_until = -math.inf
+    if request.hold_seconds > 0:
+        pool.held_until = max(pool.held_until, now + min(request.hold_seconds, LONGEST_HOLD_SECONDS))
     processes = pool.active_processes(now)
     row_states = {}
     for lease_request in request.lease_requests:
@@ -205,6 +136,8 @@ def _apply_measurement(
 
     `own` is what the measuring process has outstanding, `others` what the other processes have.
     """
+    if row.limit == math.inf and not measurement.limit_unknown:
+        return  # the ledger was emptied since the grant: its bounds are those of a row that is gone
     granted_at = now - measurement.age
     if granted_at < row.measured_at - BURST_SECONDS:
         return

@@ -59,8 +59,12 @@ class LeasedBucket(LeasedUnits):
         self._sent_measurement: tuple[LeaseGrant, Measurement] | None = None
         self._opening_answers: deque[tuple[LeaseGrant, float, float]] = deque(maxlen=OPENING_ANSWERS)
         self._uncharged: deque[tuple[int, float]] = deque(maxlen=OPENING_ANSWERS)  # sequence and cost
-        self._inherited_grants = 0  # grants of the bucket that this one is a sibling of
+        self._inherited_grants = (
+            0  # those of the bucket this is a sibling of, or of a ledger that was emptied since
+        )
+        self._window = MINUTE  # seconds in which the limit fills, by the latest reading
         self._stand_in: Bucket | None = None
+        self._stand_in_since = -math.inf
 
     @property
     def taken_by_others(self) -> float:
@@ -71,6 +75,11 @@ class LeasedBucket(LeasedUnits):
     def limit_known(self) -> bool:
         """Whether the limit is known."""
         return self.limit < math.inf
+
+    @property
+    def _limit_is_told(self) -> bool:
+        """Whether the row has the limit that is known here, and so its rate."""
+        return self.row is not None and self.row.state.limit == self.limit < math.inf and self._rate > 0
 
     def wait(self, cost: float, now: float) -> float:
         """Return the seconds until `cost` can be taken; infinite while the ledger is asked for it."""
@@ -121,9 +130,9 @@ class LeasedBucket(LeasedUnits):
             return False
         if grant.sequence > self._last_observed:
             self._last_observed, self._last_observed_burst = grant.sequence, grant.burst
-        rate = self._rate
-        window = window_of(reading, self.limit / rate if rate and self.limit_known else MINUTE)
+        window = window_of(reading, self.limit / self._rate if self._limit_is_told else self._window)
         level = level_of(reading, window)
+        self._window = window
         if self._row_unknown_at(grant):
             self._opening_answers.append((grant, level, cost_share))
             self._pending_measurement = (
@@ -132,9 +141,9 @@ class LeasedBucket(LeasedUnits):
             )
         else:
             self._keep_newest(grant, self._measurement(grant, reading.limit, window, level, cost_share))
-        if self._stand_in is not None and grant.stand_in_grant is not None:
-            self._observe_stand_in(grant.stand_in_grant, reading, window, now, charged, cost_share)
         changed, self.limit = self.limit != reading.limit, reading.limit
+        if self._stand_in is not None:
+            self._observe_stand_in(grant, reading, now, charged, cost_share)
         if changed:
             self.schedule(now)
         else:
@@ -147,7 +156,11 @@ class LeasedBucket(LeasedUnits):
         if self._is_superseded(grant):
             return
         self._unspend(grant.cost)
-        if self._stand_in is not None and grant.stand_in_grant is not None:
+        if (
+            self._stand_in is not None
+            and grant.stand_in_grant is not None
+            and grant.at >= self._stand_in_since
+        ):
             self._stand_in.give_back(grant.stand_in_grant, now)
 
     def request(self, dimension: str, now: float, waiting: int, *, keep: bool) -> LeaseRequest:
@@ -165,6 +178,11 @@ class LeasedBucket(LeasedUnits):
         self, lease_request: LeaseRequest | None, state: RowState, processes: int, sent: float, now: float
     ) -> None:
         """Apply the answer of the ledger."""
+        known = self.row is not None and self.row.state.limit < math.inf
+        if self.row is not None and (
+            (known and state.limit == math.inf) or state.leased_before < self.row.state.leased - 1.0
+        ):
+            self._forget_row()
         self.settle(lease_request, state, sent, now)
         self._processes = processes
         self._stand_in = None
@@ -176,10 +194,9 @@ class LeasedBucket(LeasedUnits):
     def stand_alone(self, now: float) -> None:
         """Go on without the ledger."""
         if self._stand_in is None:
-            self.advance(now)
-            self._stand_in = Bucket(
-                self.limit, max(0.0, self.level) if self.limit_known else 0.0, self.rate, now
-            )
+            self._stand_in, self._stand_in_since = Bucket(updated_at=now), now
+            if self.limit_known:
+                self._limit_stand_in(now)
 
     def sibling(self, now: float) -> "LeasedBucket":
         """Return a bucket of unknown limit that has granted the same requests."""
@@ -249,14 +266,44 @@ class LeasedBucket(LeasedUnits):
                     measurement = dataclasses.replace(measurement, low=low, high=high)
         self._pending_measurement = grant, measurement
 
+    def _limit_stand_in(self, now: float) -> None:
+        """Give the bucket that stands in for the ledger the known limit, at this process's part of its rate.
+
+        A limit that the ledger has not been told of yet fills as the reading says that told of it.
+        """
+        row = self.row
+        rate = self._rate if self._limit_is_told else self.limit / self._window
+        if row is not None and row.state.limit < math.inf:
+            self.advance(now)
+            level = self.level
+        else:
+            level = self._opening_bounds(rate, now)[0] / self._processes if self._opening_answers else 0.0
+        stand_in = self._stand_in
+        assert stand_in is not None
+        stand_in.advance(now)
+        correction = max(0.0, min(level, self.limit)) - stand_in.level
+        stand_in.limit, stand_in.rate = self.limit, rate / self._processes
+        stand_in.level += correction
+        stand_in.corrections += correction
+
     def _observe_stand_in(
-        self, grant: Grant, reading: Reading, window: float, now: float, charged: bool, cost_share: float
+        self, grant: LeaseGrant, reading: Reading, now: float, charged: bool, cost_share: float
     ) -> None:
         """Correct the stand-in bucket by this process's part of a reading."""
         assert self._stand_in is not None
-        ours = Reading(reading.limit, level_of(reading, window) / self._processes)
-        self._stand_in.observe(grant, ours, now, charged=charged, cost_share=cost_share)
-        self._stand_in.rate = reading.limit / window / self._processes
+        if grant.stand_in_grant is not None and grant.at >= self._stand_in_since:
+            ours = Reading(reading.limit, level_of(reading, self._window) / self._processes)
+            self._stand_in.observe(grant.stand_in_grant, ours, now, charged=charged, cost_share=cost_share)
+            self._stand_in.rate = reading.limit / self._window / self._processes
+        elif not self._stand_in.limit_known:
+            self._limit_stand_in(now)
+
+    def _forget_row(self) -> None:
+        """Take earlier grants for those of a row that was unknown, since somebody has emptied the ledger."""
+        self._inherited_grants = self.last_granted
+        self._pending_measurement = None
+        self._opening_answers.clear()
+        self._uncharged.clear()
 
     def _unspend(self, cost: float) -> None:
         self.unspent.units += cost

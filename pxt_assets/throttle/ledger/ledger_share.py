@@ -16,6 +16,8 @@ IDLE_SECONDS = 1.0
 """Time without a request after which leases are given back."""
 FIRST_PAUSE_SECONDS = 1.0
 LONGEST_PAUSE_SECONDS = 30.0
+HOLD_SECONDS = 1.0
+"""While requests wait for the end of a hold: time after which the ledger is asked whether it still holds."""
 PACE = "pace"
 """The dimension under which the ledger keeps a pool's pace."""
 
@@ -47,10 +49,13 @@ class LedgerShare:
         self._ledger = ledger
         self._pace: LeasedPace | None = None
         self._was_answered = False
-        self._exchanging = False
+        self._exchanging: ExchangeRequest | None = None
+        self._answered_at = -math.inf  # time at which the last exchange that was answered began
+        self._fault: Exception | None = None
         self._next_due = math.inf  # `due` after the exchange that is under way
         self._rejected = 0
         self._rejected_when_sent = 0
+        self._held_until_told = -math.inf  # `held_until` as the ledger knows it
         self._pauses = 0  # in a row
         self._wake: Callable[[], object] = lambda: None
         self._waiting: Callable[[], int] = lambda: 0
@@ -60,7 +65,12 @@ class LedgerShare:
         self._wake, self._waiting = wake, waiting
 
     def wait(self, now: float) -> float:
-        """Return 0, or infinity before the first exchange, which is then scheduled."""
+        """Return 0, or infinity before the first exchange, which is then scheduled.
+
+        Raises what `fault` was told, so that the pool goes on without this share.
+        """
+        if self._fault is not None:
+            raise self._fault
         if self._was_answered:
             return 0.0
         self.schedule_exchange(now)
@@ -94,9 +104,13 @@ class LedgerShare:
         self.held_until = max(self.held_until, held_until)
         self.schedule_exchange(now)
 
+    def release(self, now: float) -> None:
+        """End the hold here."""
+        self.held_until = min(self.held_until, now)
+
     def schedule_exchange(self, when: float) -> None:
         """Schedule the next exchange at the time `when`, unless it is due earlier."""
-        if self._exchanging or self._pauses:
+        if self._exchanging is not None or self._pauses:
             self._next_due = min(self._next_due, when)
         elif when < self.due:
             self.due = when
@@ -108,7 +122,7 @@ class LedgerShare:
         When `closing`, all leases are given back unless a request waits.
         """
         with self.lock:
-            self.due, self._next_due, self._exchanging = math.inf, math.inf, True
+            self.due, self._next_due = math.inf, math.inf
             waiting = self._waiting()
             idle = closing or all(one.is_idle() for one in self._leases().values())
             keep = waiting > 0 or not idle
@@ -117,16 +131,31 @@ class LedgerShare:
                 for dimension, leases in self._leases().items()
             )
             self._rejected_when_sent = self._rejected
-            return ExchangeRequest(lease_requests, self._rejected, max(0.0, self.held_until - now))
+            news = self.held_until > self._held_until_told
+            self._exchanging = request = ExchangeRequest(
+                lease_requests,
+                self._rejected,
+                max(0.0, self.held_until - now) if news else 0.0,
+                released=self.held_until < self._held_until_told,
+                since=now - self._answered_at,
+            )
+            self._held_until_told = self.held_until
+            return request
 
     def settle(self, request: ExchangeRequest, answer: ExchangeAnswer, sent: float, now: float) -> None:
-        """Apply the answer of an exchange that began at the time `sent`, and wake the waiting requests."""
+        """Apply the answer of an exchange that began at the time `sent`, and wake the waiting requests.
+
+        An answer that comes after the exchange was given up is dropped.
+        """
         with self.lock:
+            if request is not self._exchanging:
+                return
             if self._pauses:
                 _log.info("Rate limits are shared again through %s.", self._ledger)
-            self._was_answered, self._exchanging, self._pauses = True, False, 0
+            self._was_answered, self._exchanging, self._pauses = True, None, 0
+            self._answered_at = sent
             self._rejected -= self._rejected_when_sent
-            self.held_until = max(self.held_until, now + answer.hold_seconds)
+            self._follow_hold(answer.hold_seconds, now)
             self.processes = answer.processes
             lease_requests = {one.dimension: one for one in request.lease_requests}
             for dimension in answer.row_states:
@@ -141,9 +170,17 @@ class LedgerShare:
             self._schedule_next()
         self._wake()
 
-    def fail(self, reason: str, now: float, *, closing: bool = False) -> None:
-        """Go on without the ledger, and try again after a pause that doubles; when `closing`, once it is needed."""
+    def fail(
+        self, reason: str, now: float, *, request: ExchangeRequest | None = None, closing: bool = False
+    ) -> None:
+        """Go on without the ledger, and try again after a pause that doubles; when `closing`, once it is needed.
+
+        `request` is that of the exchange that failed, None for the one under way. One that ended, or was given up,
+        changes nothing.
+        """
         with self.lock:
+            if request is not None and request is not self._exchanging:
+                return
             if not self._pauses:
                 _log.warning(
                     "Rate limits are not shared for now: this process goes on with its part of them by itself, "
@@ -151,7 +188,8 @@ class LedgerShare:
                     self._ledger,
                     reason,
                 )
-            self._was_answered, self._exchanging = True, False
+            self._was_answered, self._exchanging = True, None
+            self._held_until_told = -math.inf
             for leases in self._leases().values():
                 leases.stand_alone(now)
             if closing and not self._waiting():
@@ -162,6 +200,20 @@ class LedgerShare:
             self.due, self._next_due = now + pause, math.inf
             self._runner.notify(self)
         self._wake()
+
+    def fault(self, error: Exception) -> None:
+        """Have the pool go on without this share, since its own arithmetic has failed."""
+        self._fault = error
+        self._wake()
+
+    def _follow_hold(self, seconds: float, now: float) -> None:
+        """Take over until when the ledger holds the pool, unless it has not been told of a hold, or of its end."""
+        held_until = now + seconds if seconds > 0 else -math.inf
+        if self.held_until == self._held_until_told:
+            self.held_until = held_until
+        self._held_until_told = held_until
+        if seconds > 0 and self._waiting():
+            self._next_due = min(self._next_due, now + HOLD_SECONDS)
 
     def _schedule_report(self, now: float) -> None:
         self.schedule_exchange(now + REPORT_SECONDS)

@@ -66,7 +66,11 @@ class ExchangeRequest:
     rejected: int = 0
     """429s since the last exchange."""
     hold_seconds: float = 0.0
-    """Seconds for which the pool is to be held."""
+    """Seconds for which the pool is to be held because of 429s since the last exchange."""
+    released: bool = False
+    """Whether an answer has shown since the last exchange that the pool need not be held."""
+    since: float = math.inf
+    """Seconds since the last exchange that was answered began, by the process's own clock; infinite before the first."""
 
 
 class RowState(NamedTuple):
@@ -107,3 +111,7 @@ class ExchangeAnswer(NamedTuple):
 
 class LedgerUnavailable(Exception):  # noqa: N818
     """The ledger cannot be reached now."""
+
+
+class LedgerFault(Exception):  # noqa: N818
+    """The arithmetic of the ledger has failed, which is a fault of this package; the cause is the exception."""

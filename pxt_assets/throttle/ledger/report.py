@@ -4,7 +4,8 @@ import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from pxt_assets.throttle.ledger.arithmetic import RECALL_SECONDS, PoolRows, advance
+from pxt_assets.throttle.ledger.arithmetic import RECALL_SECONDS, advance
+from pxt_assets.throttle.ledger.pool_rows import PoolRows, follow_clock
 
 RATE_SECONDS = 10
 """Time over which the rate in use is averaged."""
@@ -29,6 +30,8 @@ class PoolReport:
     """Processes that draw on the pool."""
     rejected: int
     """429s that the pool met in the last minute."""
+    held_seconds: float = 0.0
+    """Seconds for which no request is sent because of a 429, but for those that try whether it is over."""
 
     @property
     def group(self) -> str:
@@ -38,6 +41,7 @@ class PoolReport:
 
 def report(key: tuple[str, ...], pool: PoolRows, now: float) -> Iterator[PoolReport]:
     """Yield a report of each dimension of a pool."""
+    follow_clock(pool, now)
     processes = pool.active_processes(now)
     rejected = sum(
         count
@@ -59,4 +63,5 @@ def report(key: tuple[str, ...], pool: PoolRows, now: float) -> Iterator[PoolRep
             taken * 60 / RATE_SECONDS,
             processes,
             rejected,
+            max(0.0, pool.held_until - now),
         )

@@ -9,7 +9,7 @@ from typing import Any
 
 from sqlalchemy import Connection, text
 
-from pxt_assets.throttle.ledger.arithmetic import BucketRow, PoolRows, ProcessRow
+from pxt_assets.throttle.ledger.pool_rows import BucketRow, PoolRows, ProcessRow
 
 VERSION = 2
 """Changes with the tables or with what their columns mean."""
@@ -20,19 +20,24 @@ CLOCK = {
 }
 """The statement that returns a database's time, as of the statement, not of the transaction."""
 
-_TABLES = (
-    "CREATE TABLE IF NOT EXISTS pxt_version (version INTEGER NOT NULL)",
-    "CREATE TABLE IF NOT EXISTS pxt_pools (pool TEXT PRIMARY KEY, held_until DOUBLE PRECISION)",
-    """CREATE TABLE IF NOT EXISTS pxt_buckets (
+_TABLES = {
+    "pxt_version": "(version INTEGER NOT NULL)",
+    "pxt_pools": "(pool TEXT PRIMARY KEY, held_until DOUBLE PRECISION)",
+    "pxt_buckets": """(
         pool TEXT NOT NULL, dimension TEXT NOT NULL, capacity DOUBLE PRECISION, rate DOUBLE PRECISION NOT NULL,
         level DOUBLE PRECISION NOT NULL, updated DOUBLE PRECISION NOT NULL, corrections DOUBLE PRECISION NOT NULL,
         leased DOUBLE PRECISION NOT NULL, spilled DOUBLE PRECISION NOT NULL, measured DOUBLE PRECISION,
         drain DOUBLE PRECISION NOT NULL, taken_by_others DOUBLE PRECISION NOT NULL, compared DOUBLE PRECISION,
         configured DOUBLE PRECISION, PRIMARY KEY (pool, dimension))""",
-    """CREATE TABLE IF NOT EXISTS pxt_processes (
+    "pxt_processes": """(
         pool TEXT NOT NULL, process TEXT NOT NULL, seen DOUBLE PRECISION NOT NULL, until DOUBLE PRECISION,
         holding TEXT NOT NULL, PRIMARY KEY (pool, process))""",
-)
+}
+_FIND_TABLE = {
+    "sqlite": "SELECT name FROM sqlite_master WHERE type = 'table' AND name = :name",
+    "postgresql": "SELECT CAST(to_regclass(:name) AS TEXT)",
+}
+_CREATION_LOCK = 0x707874  # any number that nobody else locks
 _SELECT_BUCKETS = text(
     "SELECT dimension, capacity, rate, level, updated, corrections, leased, spilled, measured, "
     "drain, taken_by_others, compared, configured "
@@ -56,10 +61,21 @@ _WRITE_PROCESS = text(
 _DELETE_PROCESS = text("DELETE FROM pxt_processes WHERE pool = :pool AND process = :process")
 
 
+def lock_creation(connection: Connection) -> None:
+    """Have one process at a time create tables, until the transaction ends. On SQLite the transaction is the lock."""
+    if connection.dialect.name == "postgresql":
+        connection.execute(text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": _CREATION_LOCK})
+
+
 def create_tables(connection: Connection) -> int:
-    """Create the missing tables, and return the version of the tables."""
-    for table in _TABLES:
-        connection.execute(text(table))
+    """Create the missing tables, and return the version of the tables.
+
+    Where all are there, the right to create tables is not needed.
+    """
+    find = text(_FIND_TABLE[connection.dialect.name])
+    for name, columns in _TABLES.items():
+        if connection.execute(find, {"name": name}).scalar() is None:
+            connection.execute(text(f"CREATE TABLE IF NOT EXISTS {name} {columns}"))
     version = connection.execute(text("SELECT version FROM pxt_version")).scalar()
     if version is None:
         connection.execute(text("INSERT INTO pxt_version (version) VALUES (:version)"), {"version": VERSION})
@@ -67,14 +83,29 @@ def create_tables(connection: Connection) -> int:
     return int(version)
 
 
+def has_only_ledger(connection: Connection) -> bool:
+    """Whether a SQLite file holds the tables of the ledger and nothing else."""
+    if connection.dialect.name != "sqlite":
+        return False
+    names = connection.execute(text("SELECT name FROM sqlite_master WHERE type IN ('table', 'view')"))
+    return all(name in _TABLES or name.startswith("sqlite_") for (name,) in names)
+
+
 def clock(connection: Connection) -> float:
     """Return the time of the database."""
     return float(connection.execute(text(CLOCK[connection.dialect.name])).scalar_one())
 
 
-def pool_keys(connection: Connection) -> list[str]:
-    """Return the keys of all pools."""
-    return [row[0] for row in connection.execute(text("SELECT pool FROM pxt_pools ORDER BY pool"))]
+def read_holds(connection: Connection) -> dict[str, float]:
+    """Return until when each pool is held, by its key."""
+    found = connection.execute(text("SELECT pool, held_until FROM pxt_pools ORDER BY pool"))
+    return {pool: _time_or_never(held_until) for pool, held_until in found}
+
+
+def clear_pool(connection: Connection, pool: str) -> None:
+    """Forget what is known of a pool's limits, and that it is held."""
+    connection.execute(_UPDATE_POOL, {"pool": pool, "held_until": None})
+    connection.execute(text("DELETE FROM pxt_buckets WHERE pool = :pool"), {"pool": pool})
 
 
 def lock_pool(connection: Connection, pool: str) -> float:
@@ -92,47 +123,70 @@ def lock_pool(connection: Connection, pool: str) -> float:
 
 
 def read_pool(connection: Connection, pool: str, held_until: float) -> PoolRows:
-    """Return all rows of a pool."""
+    """Return all rows of a pool; one whose numbers are none counts as not there, and is written anew."""
     rows = PoolRows(held_until=held_until)
-    for (
-        dimension,
-        capacity,
-        rate,
-        level,
-        updated,
-        corrections,
-        leased,
-        spilled,
-        measured,
-        drain,
-        taken_by_others,
-        compared,
-        configured,
-    ) in connection.execute(_SELECT_BUCKETS, {"pool": pool}):
-        rows.buckets[dimension] = BucketRow(
-            updated_at=updated,
-            limit=math.inf if capacity is None else capacity,
-            rate=rate,
-            level=level,
-            corrections=corrections,
-            leased=leased,
-            spilled=spilled,
-            measured_at=_time_or_never(measured),
-            drain=drain,
-            taken_by_others=taken_by_others,
-            compared_at=_time_or_never(compared),
-            configured_rate=configured,
-        )
+    for dimension, *numbers in connection.execute(_SELECT_BUCKETS, {"pool": pool}):
+        row = _bucket_row(*numbers)
+        if row is not None:
+            rows.buckets[dimension] = row
     for process, seen, until, holding in connection.execute(_SELECT_PROCESSES, {"pool": pool}):
+        row_of_process = _process_row(seen, until, holding)
+        if row_of_process is not None:
+            rows.processes[process] = row_of_process
+    return rows
+
+
+def _bucket_row(
+    capacity: float | None,
+    rate: float,
+    level: float,
+    updated: float,
+    corrections: float,
+    leased: float,
+    spilled: float,
+    measured: float | None,
+    drain: float,
+    taken_by_others: float,
+    compared: float | None,
+    configured: float | None,
+) -> BucketRow | None:
+    required = (rate, level, updated, corrections, leased, spilled, drain, taken_by_others)
+    optional = (capacity, measured, compared, configured)
+    if not all(map(_is_number, required)) or not all(one is None or _is_number(one) for one in optional):
+        return None
+    if capacity is not None and not (rate > 0 and 0 <= drain < rate):  # it would never fill
+        return None
+    return BucketRow(
+        updated_at=updated,
+        limit=math.inf if capacity is None else capacity,
+        rate=rate,
+        level=level,
+        corrections=corrections,
+        leased=leased,
+        spilled=spilled,
+        measured_at=_time_or_never(measured),
+        drain=drain,
+        taken_by_others=taken_by_others,
+        compared_at=_time_or_never(compared),
+        configured_rate=configured,
+    )
+
+
+def _process_row(seen: float, until: float | None, holding: str) -> ProcessRow | None:
+    try:
         counts = json.loads(holding)
-        rows.processes[process] = ProcessRow(
+        row = ProcessRow(
             seen,
             _time_or_never(until),
-            counts["outstanding"],
+            dict(counts["outstanding"]),
             {dimension: _int_keys(taken) for dimension, taken in counts["taken"].items()},
             {int(second): count for second, count in counts["rejected"].items()},
         )
-    return rows
+    except (AttributeError, KeyError, TypeError, ValueError):
+        return None
+    numbers = [seen, *row.outstanding.values(), *row.rejected.values()]
+    numbers += [units for taken in row.taken.values() for units in taken.values()]
+    return row if all(map(_is_number, numbers)) else None
 
 
 def write_pool(
@@ -184,8 +238,12 @@ def _int_keys(counts: dict[str, float]) -> dict[int, float]:
     return {int(second): count for second, count in counts.items()}
 
 
+def _is_number(stored: object) -> bool:
+    return isinstance(stored, int | float) and math.isfinite(stored)
+
+
 def _time_or_never(stored: float | None) -> float:
-    return -math.inf if stored is None else stored
+    return stored if isinstance(stored, int | float) and stored < math.inf else -math.inf
 
 
 def _null_if_infinite(number: float) -> float | None:

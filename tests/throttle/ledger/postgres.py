@@ -18,7 +18,7 @@ def binaries() -> Path | None:
     return found[-1].parent if found else Path(on_path).parent if on_path else None
 
 
-def _user() -> str | None:
+def server_user() -> str | None:
     """Whom to run the server as: it refuses to run as root."""
     if os.getuid() != 0:
         return None
@@ -32,7 +32,7 @@ def postgres_server() -> Iterator[str]:
     folder = binaries()
     if folder is None:
         raise FileNotFoundError("no PostgreSQL: install the distribution's postgresql package")
-    user = _user()
+    user = server_user()
     with tempfile.TemporaryDirectory(prefix="pg", dir="/tmp") as base:  # a socket's path is short
         data = Path(base) / "data"
         if user is not None:

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pxt_assets.throttle.ledger.arithmetic import PoolRows
+from pxt_assets.throttle.ledger.pool_rows import PoolRows
 from tests.throttle.ledger.virtual import MemoryLedger, Process, send_shared
 from tests.throttle.server import Meter, Outcome, Server, log_normal
 from tests.virtual_time import run

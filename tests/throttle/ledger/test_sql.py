@@ -10,8 +10,9 @@ from sqlalchemy import create_engine, text
 
 from pxt_assets.throttle import Limiter, Pool
 from pxt_assets.throttle.ledger import LedgerUnavailable, ledger_pools, open_ledger
-from pxt_assets.throttle.ledger.arithmetic import PoolRows, exchange
+from pxt_assets.throttle.ledger.arithmetic import exchange
 from pxt_assets.throttle.ledger.messages import ExchangeRequest, LeaseRequest, Measurement
+from pxt_assets.throttle.ledger.pool_rows import PoolRows
 from pxt_assets.throttle.ledger.sql import SqlLedger
 from pxt_assets.throttle.ledger.tables import VERSION
 from tests.crash.forked import Forks

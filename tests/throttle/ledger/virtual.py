@@ -5,9 +5,10 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 from pxt_assets.throttle import Limiter, Pool
-from pxt_assets.throttle.ledger.arithmetic import PoolRows, exchange
+from pxt_assets.throttle.ledger.arithmetic import exchange
 from pxt_assets.throttle.ledger.ledger_share import LedgerShare
 from pxt_assets.throttle.ledger.messages import ExchangeAnswer, ExchangeRequest
+from pxt_assets.throttle.ledger.pool_rows import PoolRows
 from tests.throttle.server import Outcome, Server
 
 
@@ -56,7 +57,7 @@ class LoopWorker:
             answer = self.ledger.exchange(self.process, request)
             loop.call_later(self.seconds() / 2, lambda: share.settle(request, answer, sent, loop.time()))
         else:
-            share.fail("not reachable", loop.time())
+            share.fail("not reachable", loop.time(), request=request)
 
 
 @dataclass
