@@ -13,12 +13,15 @@ from typing import Any, TypeVar
 
 from pxt_assets.local.threads import DaemonThreadPool
 from pxt_assets.values.media import Media, is_image
+from pxt_assets.values.sniff import IMAGE_FORMATS
 
 T = TypeVar("T")
 Row = Sequence[Any]
 
-HEAVY_BYTES = 256 * 1024
-"""Texts and bytes from this size on may hold an image, and take a millisecond or more to be hashed."""
+HEAVY_BYTES = 2**20
+"""From this size on it takes milliseconds to hash texts, images and sounds."""
+_DECODED_FORMATS = frozenset(IMAGE_FORMATS) - {"jpeg", "png", "webp"}
+"""Formats of images that are decoded before they are sent, however small the files are."""
 _AHEAD_BYTES = 128 * 2**20
 """Bytes of images and sounds that are read and prepared ahead of what is asked for."""
 
@@ -35,17 +38,21 @@ async def in_media_thread(fn: Callable[..., T], *args: Any, threads: Executor | 
 
 
 def is_heavy(value: Any) -> bool:
-    """Whether preparing or checking a value may take long: an image or a sound is in it, a path, or much text."""
+    """Whether preparing or checking a value may take long: an image to decode is in it, a path, or many bytes."""
     if value is None or isinstance(value, int | float):
         return False
-    if isinstance(value, str | bytes | bytearray):
+    if isinstance(value, str):
         return len(value) >= HEAVY_BYTES
+    if isinstance(value, bytes | bytearray):
+        return is_heavy(Media(bytes(value)))
     if isinstance(value, dict):
         return any(map(is_heavy, value.values()))
     if isinstance(value, list | tuple):
         is_vector = bool(value) and isinstance(value[0], int | float)
         return not is_vector and any(map(is_heavy, value))
-    return isinstance(value, Media | PurePath) or is_image(value)
+    if isinstance(value, Media):
+        return value.size >= HEAVY_BYTES or value.format in _DECODED_FORMATS
+    return isinstance(value, PurePath) or is_image(value)
 
 
 async def prepared_batches(

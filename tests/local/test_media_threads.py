@@ -15,6 +15,8 @@ from pxt_assets.local.media_threads import HEAVY_BYTES, in_media_thread, is_heav
 from pxt_assets.values.media import Media
 
 SECONDS = 20
+JPEG = b"\xff\xd8\xff\xe0" + bytes(100)
+TIFF = b"II*\x00" + bytes(100)
 
 
 async def collected(batches: Sequence[Any], prepare: Any, threads: Any = None) -> list[Any]:
@@ -30,22 +32,38 @@ async def collected(batches: Sequence[Any], prepare: Any, threads: Any = None) -
 @pytest.mark.parametrize(
     "value",
     [
-        Media(b"x"),
-        [None, Media(b"x")],
-        {"image": {"url": Media(b"x")}},
+        Media(TIFF),
+        [None, Media(TIFF)],
+        {"image": {"url": Media(TIFF)}},
         PIL.Image.new("RGB", (1, 1)),
         PurePath("a.tiff"),
+        TIFF,
+        Media(JPEG + bytes(HEAVY_BYTES)),
         "x" * HEAVY_BYTES,
-        b"x" * HEAVY_BYTES,
     ],
 )
-def test_images_sounds_and_much_text_are_heavy(value):
+def test_images_to_decode_and_many_bytes_are_heavy(value):
     """Wherever in a value they are."""
     assert is_heavy(value)
 
 
-@pytest.mark.parametrize("value", [None, 1, 0.5, "a text", b"ab", {"a": [1, "b"]}, [0.5] * 3_000, []])
-def test_short_texts_and_vectors_are_not(value):
+@pytest.mark.parametrize(
+    "value",
+    [
+        None,
+        1,
+        0.5,
+        "a text",
+        b"ab",
+        JPEG,
+        Media(JPEG),
+        Media(None, url="https://a/b.tiff"),
+        {"a": [1, "b"]},
+        [0.5] * 3_000,
+        [],
+    ],
+)
+def test_short_texts_small_photographs_and_vectors_are_not(value):
     """These cost no thread."""
     assert not is_heavy(value)
 
@@ -58,7 +76,7 @@ def test_the_loop_goes_on_while_an_image_is_prepared():
         return went_on.wait(SECONDS) if is_heavy(row) else False
 
     async def main() -> list[Any]:
-        preparing = asyncio.ensure_future(collected([[(Media(b"x"),)]], prepare))
+        preparing = asyncio.ensure_future(collected([[(Media(TIFF),)]], prepare))
         await asyncio.sleep(0)
         went_on.set()
         return await preparing
@@ -91,7 +109,7 @@ def test_rows_come_in_order_whichever_is_prepared_first():
             second_done.set()
         return name
 
-    image = Media(b"x")
+    image = Media(TIFF)
     with ThreadPoolExecutor(2) as threads:
         batches = [[(image, "first"), (image, "second")], [(None, "third")], [(image, "fourth")]]
         found = asyncio.run(collected(batches, prepare, threads))
@@ -119,7 +137,7 @@ def test_what_waits_is_bounded_by_bytes(monkeypatch):
     async def next_rows() -> Any:
         nonlocal read
         read += 1
-        return [(Media(b"x" * 100),)] if read <= 20 else None
+        return [(Media(TIFF),)] if read <= 20 else None
 
     async def main() -> list[int]:
         seen = []
@@ -139,4 +157,4 @@ def test_an_error_of_a_row_is_raised_in_its_turn():
         raise ZeroDivisionError
 
     with pytest.raises(ZeroDivisionError):
-        asyncio.run(collected([[(Media(b"x"),)]], prepare))
+        asyncio.run(collected([[(Media(TIFF),)]], prepare))
