@@ -220,6 +220,8 @@ class Client:
                 tracker.rate_limited()
                 self._health.note_rejection(tracker.request, failure)
                 if not soon:
+                    if permit.own_wait:
+                        await asyncio.sleep(permit.own_wait)
                     requeued = True
                     continue
             else:

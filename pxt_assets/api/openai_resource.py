@@ -19,6 +19,7 @@ from pxt_assets.api.base_url import check_base_url
 from pxt_assets.api.environment import EnvironmentFields, Number, is_env_var, resolve_env_vars
 from pxt_assets.api.known_secrets import client_secrets, resource_secrets
 from pxt_assets.api.ledger_url import MEMORY, default_ledger_url
+from pxt_assets.api.server_name import AskedServer, OnOtherServer, asked_server
 from pxt_assets.errors import FatalApiError, RunError
 from pxt_assets.simulator import SimulatorOptions
 from pxt_assets.throttle import Pool, PoolRegistry, model_group, pools
@@ -100,6 +101,11 @@ class OpenAIResource(EnvironmentFields, dg.ConfigurableResource[Any]):
         gt=0,
         description="Seconds for which a server that answers nothing but faults is waited for before the run fails.",
     )
+    on_other_server: OnOtherServer = Field(
+        default="reuse",
+        description="What becomes of finished rows that another server answered than the one at base_url: 'reuse' keeps "
+        "them and warns, 'recompute' asks for them anew, 'fail' ends the run before it asks anything.",
+    )
     ledger: str | None = Field(
         default=None,
         repr=False,  # its URL may hold a password
@@ -180,6 +186,12 @@ class OpenAIResource(EnvironmentFields, dg.ConfigurableResource[Any]):
         """
         async with self._with_environment_read()._client(say) as client:
             yield client
+
+    def asked_server(self) -> AskedServer:
+        """The server that is asked, and what becomes of another's answers. Raises as `client` for environment variables."""
+        read = self._with_environment_read()
+        is_simulator, is_azure = read.simulator is not None, read.api_version is not None
+        return asked_server(read.base_url, read.on_other_server, simulated=is_simulator, azure=is_azure)
 
     def known_secrets(self) -> tuple[str, ...]:
         """What must not be shown: the key, passwords in URLs, and what the environment holds for the client."""

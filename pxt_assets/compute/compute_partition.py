@@ -18,6 +18,7 @@ from pxt_assets.api.budget import BudgetReachedError
 from pxt_assets.api.meter import Meter
 from pxt_assets.api.telemetry import partition_span
 from pxt_assets.compute.asking.cell_requester import CellRequester
+from pxt_assets.compute.asking.other_servers import leave_out_other_servers, other_servers
 from pxt_assets.compute.asking.progress import Progress
 from pxt_assets.compute.asking.run_state import RunState
 from pxt_assets.compute.cells.earlier_companions import move_earlier_companions
@@ -41,8 +42,6 @@ from pxt_assets.storage.layout import journal_folder, sidecar_of
 
 if TYPE_CHECKING:
     import pyarrow as pa
-
-    from pxt_assets.api.client import Client
 
 _GRACE_SECONDS = 2.0
 """How long an interrupted run waits for its commit."""
@@ -88,18 +87,25 @@ async def _compute(column: Column, run_state: RunState, on_admitted: Callable[[]
             run_id=column.run_id,
         )
         try:
-            stored = await _stored_if_unchanged(column, run_state.client, journal)
+            stored = await _stored_if_unchanged(column, run_state, journal)
             if stored is not None:
                 _display_end(column, run_state, started)
-                return _outcome(column, stored, started, simulated=bool(column.file.metadata["simulated"]))
+                simulated = bool(column.file.metadata["simulated"])
+                return await _outcome(column, stored, run_state, started, simulated=simulated)
             assembly, requester, cells = await _ask_and_commit(
                 column, run_state, journal, on_admitted, check_claim
             )
         finally:
             journal.close()
     computed = requester.asked_rows - requester.failed_rows
-    return _outcome(
-        column, assembly, started, simulated=cells.used_simulated, computed=computed, meter=requester.meter
+    return await _outcome(
+        column,
+        assembly,
+        run_state,
+        started,
+        simulated=cells.used_simulated,
+        computed=computed,
+        meter=requester.meter,
     )
 
 
@@ -114,17 +120,23 @@ def _move_earlier_companions(column: Column, check_claim: Callable[[], None]) ->
         raise RunError(msg) from e
 
 
-async def _stored_if_unchanged(column: Column, client: Client | None, journal: Journal) -> Assembly | None:
-    """The stored column, if its inputs are unchanged; single cells are not looked at."""
+async def _stored_if_unchanged(column: Column, run_state: RunState, journal: Journal) -> Assembly | None:
+    """The stored column, if its inputs are unchanged and its answers may be reused; single cells are not looked at."""
+    client = run_state.client
     stored = await run_in_thread(lambda: stored_if_unchanged(column) if journal.is_empty() else None)
-    if stored is None or not column.file.metadata["simulated"]:
+    if stored is None:
+        return None
+    if column.file.metadata["simulated"] and not (client is not None and await client.is_simulated()):
+        return None
+    if run_state.reuses_other_servers or stored.servers is None:
         return stored
-    return stored if client is not None and await client.is_simulated() else None
+    return stored if await other_servers(stored.servers.counts, run_state) is None else None
 
 
-def _outcome(
+async def _outcome(
     column: Column,
     assembly: Assembly,
+    run_state: RunState,
     started: float,
     *,
     simulated: bool,
@@ -146,6 +158,10 @@ def _outcome(
         sample=assembly.sample,
         data_version=assembly.data_version,
         trial=column.options.limit is not None,
+        answered_by=None if assembly.servers is None else assembly.servers.counts,
+        other_servers=None
+        if assembly.servers is None
+        else await other_servers(assembly.servers.counts, run_state),
     )
 
 
@@ -167,6 +183,7 @@ async def _ask_and_commit(
     )
     if cells.any_simulated:
         cells.simulated = client is not None and await client.is_simulated()
+    await leave_out_other_servers(cells, run_state)
     requester = CellRequester(column, cells, journal, run_state, on_admitted)
     try:
         await requester.run()
@@ -225,7 +242,7 @@ async def _derive(column: Column, run_state: RunState, started: float) -> Outcom
         )
     _display_end(column, run_state, started)
     computed = assembly.findings.rows - assembly.findings.errors.total()
-    return _outcome(column, assembly, started, simulated=simulated, computed=computed)
+    return await _outcome(column, assembly, run_state, started, simulated=simulated, computed=computed)
 
 
 def _display_end(column: Column, run_state: RunState, started: float) -> None:
@@ -252,11 +269,11 @@ def _commit(
     nothing_new = (
         not requester.asked_rows and not requester.refused_rows and not cells.any_in_journal(digests)
     )
+    simulated = cells.uses_simulated(digests) or column.inputs.simulated
     if nothing_new and column.options.limit is None:
-        stored = stored_if_same_digests(column, digests)
+        stored = stored_if_same_digests(column, digests, requester.input_digest, simulated=simulated)
         if stored is not None:
             return stored
-    simulated = cells.uses_simulated(digests) or column.inputs.simulated
     read_finished = finished_cell_reader(column, cells, digests, requester.refused_rows, interrupted)
 
     def read_cells() -> Iterator[pa.Table]:

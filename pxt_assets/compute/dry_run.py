@@ -6,20 +6,18 @@ import math
 from collections import defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass
-from functools import partial
 from typing import Any
 
 from pxt_assets.api.estimate import Estimator
 from pxt_assets.api.pricing import cost_usd
 from pxt_assets.api.request import Request, Usage
+from pxt_assets.api.server_name import SIMULATOR, AskedServer
 from pxt_assets.compute.cells.digest_index import NO_DIGEST, DigestSet
-from pxt_assets.compute.cells.finished_cells import EarlierFile, FinishedCells
-from pxt_assets.compute.cells.journal import Journal
 from pxt_assets.compute.cells.usage_history import observed_usage
 from pxt_assets.compute.partition.column import Column
 from pxt_assets.compute.partition.plan import DependentCall, calls_in, cell_digest
+from pxt_assets.compute.partition.stored_cells import check_other_servers, stored_cells
 from pxt_assets.errors import CellError
-from pxt_assets.storage.layout import earlier_layout, journal_folder
 
 
 @dataclass(frozen=True)
@@ -42,10 +40,13 @@ class Estimate:
     """Whether the estimate is corrected by what this column's earlier runs used."""
 
 
-def dry_run(column: Column, *, simulated: bool) -> Estimate:
-    """Estimates one partition of a column. `simulated`: whether a simulator's answers would be reused."""
+def dry_run(column: Column, server: AskedServer | None) -> Estimate:
+    """Estimates one partition of a column. `server` is the one that would be asked, None for a column that asks none.
+
+    Raises OtherServerError where the run would.
+    """
     column.inputs.check()
-    missing = _MissingCells(column, simulated=simulated)
+    missing = _MissingCells(column, server)
     estimator = Estimator()
     estimator.learn("", observed_usage(column.file))
     used, cost = Usage(), 0.0
@@ -79,10 +80,10 @@ def dry_run(column: Column, *, simulated: bool) -> Estimate:
 class _MissingCells:
     """The cells of a column that are not finished, each distinct cell once."""
 
-    def __init__(self, column: Column, *, simulated: bool) -> None:
+    def __init__(self, column: Column, server: AskedServer | None) -> None:
+        self._server = server
         self.rows = self.refused = self.dependent = 0
         self._column = column
-        self._simulated = simulated
 
     def cells(self) -> Iterator[Any]:
         """The prepared cells, in the order of their first rows."""
@@ -105,20 +106,14 @@ class _MissingCells:
         column = self._column
         if column.column_type is None or column.options.refresh:
             return lambda digests: digests == digests  # noqa: PLR0124  (all of them)
-        before = earlier_layout(column.file)  # nothing is moved in a dry run
-        journal = Journal(
-            journal_folder(column.file),
-            column.column_type,
-            earlier=None if before is None else journal_folder(before),
-            endpoint=column.plan.endpoint,
-        )
-        try:
-            earlier = partial(EarlierFile, column.file, column.name, column.column_type, column.plan.endpoint)
-            retry_errors = column.options.retry_errors or column.options.on_error == "abort"
-            cells = FinishedCells(earlier, journal, retry_errors=retry_errors)  # indexes the journal
-        finally:
-            journal.close()
-        cells.simulated = self._simulated and cells.any_simulated
+        server = self._server
+        with stored_cells(column) as cells:
+            if server is not None and any(map(server.is_other, cells.servers)):
+                if server.on_other_server == "fail":
+                    check_other_servers(column, cells, server)
+                if server.on_other_server == "recompute":
+                    cells.leave_out(server.is_other)
+        cells.simulated = server is not None and server.name == SIMULATOR and cells.any_simulated
         return cells.missing_mask
 
     def _prepare(self, row: Any) -> Any:

@@ -13,6 +13,7 @@ from concurrent.futures import Future
 from dataclasses import dataclass
 from typing import NamedTuple
 
+from pxt_assets.compute.asking.other_servers import refuse_other_servers
 from pxt_assets.compute.asking.progress import Progress
 from pxt_assets.compute.asking.run_state import RunState, StoppedError
 from pxt_assets.compute.compute_partition import compute_partition
@@ -58,7 +59,8 @@ async def compute_partitions(
     run_state: RunState,
     callbacks: RunCallbacks,
 ) -> RunEnd:
-    """Computes all partitions, in this order; `open_column` opens the rows of one."""
+    """Computes all partitions, in this order; `open_column` opens the rows of one. Raises OtherServerError before any."""
+    await refuse_other_servers(partitions, open_column, run_state)
     return await _Run(open_column, run_state, callbacks).compute(partitions)
 
 

@@ -19,6 +19,7 @@ from pxt_assets.index.query import Queries, queries_of, vectors_of
 from pxt_assets.index.search import Search, nearest_rows, parse_search
 from pxt_assets.index.spec import IndexSpec
 from pxt_assets.index.stored_index import StoredIndex
+from pxt_assets.index.vector_servers import check_query_server
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -156,6 +157,8 @@ class EmbeddingIndexes(EnvironmentFields, dg.ConfigurableResource[Any]):
         def choose(simulated: bool) -> None:
             nonlocal stored
             stored = self.stored_index(spec, simulated=simulated)
+            if self.openai is not None and not simulated:
+                check_query_server(stored, self.openai.asked_server())
 
         vectors: list[Any] = [value for kind, value in queries.values if kind == "vector"]
         if len(vectors) < len(queries.values):

@@ -44,7 +44,8 @@ class EmbeddingLookup:
         self.index = index
         self._search = search
         self._columns = columns
-        self._stored = stored
+        self.stored = stored
+        """The index that it is bound to, None until a run opens it."""
         self._contents = "" if stored is None else stored.version()
         kept: dict[str, Any] = {name: {} for name in (*index.key_columns, *(columns or ()))}
         self.shape: Shape = {
@@ -104,17 +105,17 @@ class EmbeddingLookup:
         """The search with its columns: unless given, the column that is searched, if the index keeps it."""
         columns = self._columns
         if columns is None:
-            assert self._stored is not None
+            assert self.stored is not None
             searched = self.index.column._column
-            columns = [searched] if searched in self._stored.columns else []
+            columns = [searched] if searched in self.stored.columns else []
         return Search(self._search.k, self._search.where, tuple(columns), self._search.partitions)
 
     def _look_up(self, vectors: Sequence[bytes]) -> list[Any]:
         import numpy as np
 
-        assert self._stored is not None
+        assert self.stored is not None
         found = nearest_rows(
-            self._stored, [np.frombuffer(vector, "<f4") for vector in vectors], self._resolved_search
+            self.stored, [np.frombuffer(vector, "<f4") for vector in vectors], self._resolved_search
         )
         values: list[Any] = [[] for _ in vectors]
         for row in as_json(found.to_pylist()):

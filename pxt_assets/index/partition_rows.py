@@ -82,6 +82,11 @@ class IndexRows:
         """Whether any of the vectors was invented by a simulator."""
         return self._inputs.rows[self._spec.vectors._asset].simulated
 
+    @property
+    def servers(self) -> frozenset[str]:
+        """The servers that made the vectors, as far as they are known."""
+        return self._inputs.rows[self._spec.vectors._asset].servers
+
     def schema(self, dim: int | None) -> pa.Schema:
         """The index's schema for these rows, without the vectors if their length is not known."""
         import pyarrow as pa

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from pxt_assets.index.partition_rows import IndexRows, PartitionScan
 from pxt_assets.index.spec import IndexSpec
 from pxt_assets.index.stored_index import StoredIndex
+from pxt_assets.index.vector_servers import record_servers
 
 if TYPE_CHECKING:
     from lancedb.db import DBConnection
@@ -50,5 +51,6 @@ def write_partition(
     elif wanted.any():
         schema = stored.schema
         stored.append(rows.batches(scanned, wanted, schema), schema)
+    record_servers(stored, partition or "", rows.servers)
     count = int(wanted.sum())
     return stored, PartitionUpdate(scanned, count, len(scanned.indexed) - count, len(gone))

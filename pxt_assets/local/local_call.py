@@ -51,7 +51,7 @@ class LocalCall:
     @cached_property
     def digest(self) -> bytes:
         """The digest of the function's version and every argument, which names the value."""
-        return digest(b"local", self.function.version.encode(), _canonical_bytes(self.arguments))
+        return digest(b"local", self.function.version.encode(), *_argument_parts(self.arguments))
 
     @cached_property
     def memory_bytes(self) -> int:
@@ -78,9 +78,8 @@ class LocalCall:
     def pack_key(self) -> bytes:
         """A key that is equal for rows that one call can take together."""
         # two functions of one version may close over different objects
-        return f"{id(self.function)}:".encode() + _canonical_bytes(
-            self.function.shared_arguments(self.arguments)
-        )
+        shared = _argument_parts(self.function.shared_arguments(self.arguments))
+        return f"{id(self.function)}:".encode() + b"\0".join(shared)
 
     def cell_value(self, value: Any) -> Any:
         """The value unchanged. Raises it if it is a CellError."""
@@ -89,8 +88,10 @@ class LocalCall:
         return value
 
 
-def _canonical_bytes(arguments: Mapping[str, Any]) -> bytes:
-    return canonical_json(_json_form(arguments)).encode("utf-8", "surrogatepass")
+def _argument_parts(arguments: Mapping[str, Any]) -> list[bytes]:
+    """The arguments as canonical JSON; and the types of those that JSON gives the form of another type, if there are any."""
+    parts = [_json_form(arguments), *([types] if (types := lost_types(arguments)) else [])]
+    return [canonical_json(part).encode("utf-8", "surrogatepass") for part in parts]
 
 
 def _json_form(value: Any) -> Any:
@@ -99,6 +100,40 @@ def _json_form(value: Any) -> Any:
     if isinstance(value, list | tuple):
         return [_json_form(v) for v in value]
     return leaf_form(value)
+
+
+def lost_types(value: Any, place: str = "") -> dict[str, str]:
+    """The types of values whose JSON form is also that of another type, by where they are: a Decimal, a date, a map.
+
+    A function tells them apart, so what it gives for one is nothing that it gave for the other.
+    """
+    kind = type(value)
+    if kind in _KEPT_TYPES:
+        return {}
+    found: dict[str, str] = {}
+    if isinstance(value, Mapping):
+        keys = [key for key in value if type(key) is not str]
+        found = {place: f"{kind.__name__} {keys!r}"} if keys or kind is not dict else {}
+        inner = [(str(key), each) for key, each in value.items()]
+    elif isinstance(value, list | tuple):
+        found = {} if kind is list else {place: kind.__name__}
+        inner = [(str(i), each) for i, each in enumerate(value)]
+    else:
+        return {} if isinstance(leaf_form(value), Mapping) else {place: _type_text(value)}
+    for name, each in inner:
+        found |= lost_types(each, f"{place}/{name.replace('~', '~0').replace('/', '~1')}")
+    return found
+
+
+_KEPT_TYPES = (str, int, float, bool, type(None), bytes, Media)
+
+
+def _type_text(value: Any) -> str:
+    kind = type(value)
+    more = [getattr(value, name, None) for name in ("tzinfo", "dtype")]
+    return " ".join(
+        [f"{kind.__module__}.{kind.__qualname__}", *(str(one) for one in more if one is not None)]
+    )
 
 
 def leaf_form(value: Any) -> Any:

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 from pxt_assets.errors import DefinitionError
 from pxt_assets.local.local_call import as_json, call_function, error_message
 from pxt_assets.local.signature import signature_of
-from pxt_assets.local.source_text import version_of
+from pxt_assets.local.source_text import versioned
 from pxt_assets.local.strict_schema import is_strict
 from pxt_assets.local.structured_schema import validation_faults
 from pxt_assets.values.digest import digest
@@ -269,7 +269,11 @@ def tools(*functions: Callable[..., Any] | Tool) -> Tools:
 
 
 def tool(
-    function: Callable[..., Any] | Tool, *, name: str | None = None, description: str | None = None
+    function: Callable[..., Any] | Tool,
+    *,
+    name: str | None = None,
+    description: str | None = None,
+    version: str | None = None,
 ) -> Tool:
     """A function that a chat model may call, told of by its signature and docstring (Google, NumPy or reST style).
 
@@ -277,6 +281,7 @@ def tool(
         function: a Python function, sync or async, whose parameters all have type hints; a `@udf`, or a Tool.
         name: what the model calls it, by default the function's name.
         description: what it does, by default what its docstring says before its sections.
+        version: as that of `udf`: results are kept while it and the function's source stay the same.
 
     Example:
         ```python
@@ -292,9 +297,14 @@ def tool(
         my_tools = tools(tool(get_weather, name="weather"))
         ```
 
-    Raises DefinitionError for functions whose parameters JSON cannot tell of.
+    Raises DefinitionError for functions whose parameters JSON cannot tell of, and for those that depend on what cannot be
+    told by its contents.
     """
     if isinstance(function, Tool):
+        if version is not None:
+            function = dataclasses.replace(
+                function, function_version=versioned(function.function, version).text
+            )
         return dataclasses.replace(
             function,
             name=name or function.name,
@@ -317,6 +327,8 @@ def tool(
         function=plain,
         description=signature.description if description is None else description,
         parameters=signature.schema,
-        function_version=given.version if is_udf else version_of(plain),
+        function_version=given.version
+        if is_udf and version is None
+        else versioned(plain, version, who=f"tool {name}").text,
         arguments=signature.arguments,
     )

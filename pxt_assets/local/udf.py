@@ -3,26 +3,31 @@
 from __future__ import annotations
 
 import asyncio
-import dataclasses
 import enum
 import inspect
-import types
-import typing
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence, Set
+from collections.abc import Callable, Collection, Mapping, Sequence, Set
 from concurrent.futures import Executor
 from functools import partial
-from typing import Annotated, Any, Literal, ParamSpec, overload
+from typing import Any, ParamSpec, overload
 
 from pxt_assets.errors import CellError, DefinitionError
 from pxt_assets.expressions.expr import Call
 from pxt_assets.expressions.function import Function
 from pxt_assets.local.local_call import LocalCall, as_json, call_function, error_message
-from pxt_assets.local.source_text import version_of
-from pxt_assets.local.structured_schema import shape_of, validation_faults
+from pxt_assets.local.source_text import versioned
+from pxt_assets.local.structured_schema import validation_faults
+from pxt_assets.local.udf_hints import (
+    allows_none,
+    batch_item_hint,
+    column_type_of,
+    hints_of,
+    is_numpy,
+    unwrap_hint,
+)
 from pxt_assets.values.conversion import check_value
 from pxt_assets.values.json_text import dumps
 from pxt_assets.values.media import Media, open_image
-from pxt_assets.values.types import Array, Audio, Bool, ColumnType, Float, Image, Int, Json, String, is_media
+from pxt_assets.values.types import Audio, Json, is_media
 
 P = ParamSpec("P")
 
@@ -46,17 +51,19 @@ def udf(
     model (Json), numpy.ndarray or `Array[(n,), "float32"]`, `PIL.Image.Image` or Image, bytes or Audio. A null in a parameter whose hint does not
     allow None makes the cell null, and the function is not called. What it raises is its row's error.
 
-    Results are kept: a row is computed again when its inputs, the function's source or `version` change, but not when
-    something changes that the function only calls; then raise `version`. Sync functions run in threads, several at
-    once, so they must not share what is not made for it.
+    Results are kept: a row is computed again when its inputs change, or the function: its source, what it closes over, its
+    defaults, the object that it is a method of, and the constants, functions and classes of your own that it reads, but
+    not what a library defines. Where one of these cannot be told by its contents, such as a connection or a model, give a
+    `version`, and raise it whenever that changes. Sync functions run in threads, several at once, so they must not share
+    what is not made for it.
 
     Args:
         function: the function.
         batch_size: how many rows one call takes at most. Parameters hinted `list[T]` are then lists with a value for
             each row, others the same for all of them; it returns a `list[T]` with a value for each row.
-        version: changes what names the results, besides the function's source.
+        version: names the results, besides the function's source and the JSON it closes over; nothing else is looked at then.
 
-    Raises DefinitionError for hints that are missing or name no column type.
+    Raises DefinitionError for hints that are missing or name no column type, and for what cannot be told by its contents.
 
     Example:
         ```python
@@ -92,19 +99,19 @@ class LocalFunction(Function[P]):
         if inspect.isgeneratorfunction(function) or inspect.isasyncgenfunction(function):
             msg = f"udf {name}: it yields its values one by one; return a list of them"
             raise DefinitionError(msg)
-        hints = _hints(function, name)
+        hints = hints_of(function, name)
         returned = hints.pop("return", None)
         if returned is None:
             msg = f"udf {name}: it has no return hint, which is the column's type; write -> str, -> int, ..."
             raise DefinitionError(msg)
         self._batched_parameters: set[str] = set()
         if batch_size is not None:
-            self._batched_parameters = {p for p, hint in hints.items() if _batch_item_hint(hint) is not None}
-            if not self._batched_parameters or _batch_item_hint(returned) is None:
+            self._batched_parameters = {p for p, hint in hints.items() if batch_item_hint(hint) is not None}
+            if not self._batched_parameters or batch_item_hint(returned) is None:
                 msg = f"udf {name}: with a batch_size it takes and returns lists of rows' values; write list[...] in its hints"
                 raise DefinitionError(msg)
-            returned = _batch_item_hint(returned)
-        column_type, shape = _column_type(returned, name)
+            returned = batch_item_hint(returned)
+        column_type, shape = column_type_of(returned, name)
         super().__init__(function, returns=column_type, shape=shape)
         for parameter in self._named_parameters:
             if parameter.kind in (parameter.VAR_POSITIONAL, parameter.POSITIONAL_ONLY):
@@ -117,20 +124,26 @@ class LocalFunction(Function[P]):
         self.function = function
         self.batch_size = batch_size or 1
         self._is_batched = batch_size is not None
-        self._version = version_of(function, version)
+        self._given_version = version
+        self._version = versioned(function, version, who=f"udf {name}")
         row_hints = {
-            p: _batch_item_hint(hint) if p in self._batched_parameters else hint for p, hint in hints.items()
+            p: batch_item_hint(hint) if p in self._batched_parameters else hint for p, hint in hints.items()
         }
-        self._hints = {p: _unwrap_hint(hint) for p, hint in row_hints.items()}
+        self._hints = {p: unwrap_hint(hint) for p, hint in row_hints.items()}
         self.required_arguments = {
-            p.name for p in self._named_parameters if not _allows_none(row_hints.get(p.name), p)
+            p.name for p in self._named_parameters if not allows_none(row_hints.get(p.name), p)
         }
         self.__wrapped__ = function
 
     @property
     def version(self) -> str:
-        """Changes with the function's source, and with the version that it was given."""
-        return self._version
+        """Changes with what the function is made of (see `source_text`), and with the version that it was given."""
+        if (
+            not self._version.is_complete
+        ):  # what it reads may have been defined below it; from now on it stays
+            again = versioned(self.function, self._given_version, who=f"udf {self.name}")
+            self._version = again._replace(is_complete=True)
+        return self._version.text
 
     def _new_call(self, arguments: dict[str, Any]) -> Call:
         defaults = {p.name: p.default for p in self._named_parameters if _is_json(p.default)}
@@ -220,108 +233,6 @@ def _is_json(default: object) -> bool:
     return default is not inspect.Parameter.empty
 
 
-def _hints(function: Callable[..., Any], name: str) -> dict[str, Any]:
-    try:
-        return typing.get_type_hints(function, include_extras=True)
-    except Exception as e:  # whatever evaluating an annotation raises
-        msg = f"udf {name}: its hints cannot be resolved ({e})"
-        raise DefinitionError(msg) from e
-
-
-def _unwrap_hint(hint: Any) -> Any:
-    """A hint without `| None`, Annotated and NewType."""
-    if isinstance(hint, typing.NewType):
-        return _unwrap_hint(hint.__supertype__)
-    if typing.get_origin(hint) is Annotated:
-        return _unwrap_hint(typing.get_args(hint)[0])
-    if typing.get_origin(hint) in (typing.Union, types.UnionType):
-        rest = [arg for arg in typing.get_args(hint) if arg is not type(None)]
-        return _unwrap_hint(rest[0]) if len(rest) == 1 else hint
-    return hint
-
-
-def _batch_item_hint(hint: Any) -> Any:
-    """The hint of a list's items; None for a hint that is no list."""
-    if typing.get_origin(hint) is Annotated:
-        hint = typing.get_args(hint)[0]
-    return (typing.get_args(hint) or (Any,))[0] if typing.get_origin(hint) in (list, Sequence) else None
-
-
-def _allows_none(hint: Any, parameter: inspect.Parameter) -> bool:
-    if parameter.default is None or hint in (Any, None):
-        return True
-    if typing.get_origin(hint) is Annotated:
-        hint = typing.get_args(hint)[0]
-    return typing.get_origin(hint) in (typing.Union, types.UnionType) and type(None) in typing.get_args(hint)
-
-
-_COLUMN_TYPES: dict[Any, type[ColumnType]] = {
-    str: String,
-    int: Int,
-    float: Float,
-    bool: Bool,
-    dict: Json,
-    list: Json,
-    tuple: Json,
-    Any: Json,
-    bytes: Audio,
-}
-
-
-def _column_type(hint: Any, name: str) -> tuple[type[ColumnType], Mapping[str, Any]]:
-    """The column type of a return hint, and the shape of its JSON value."""
-    hint = _unwrap_hint(hint)
-    if isinstance(hint, type) and issubclass(hint, ColumnType):
-        return hint, {}
-    if typing.get_origin(hint) is Literal:
-        return _common_type(typing.get_args(hint)), {}
-    if isinstance(hint, type) and issubclass(hint, enum.Enum):
-        return _common_type([member.value for member in hint]), {}
-    column_type = _COLUMN_TYPES.get(hint) or _COLUMN_TYPES.get(typing.get_origin(hint))
-    if column_type is not None:
-        return column_type, {}
-    if _is_pil(hint):
-        return Image, {}
-    if _is_numpy(hint):
-        return Array, {}
-    if hasattr(hint, "model_json_schema"):
-        return Json, shape_of(_stored_schema(hint, name))
-    if typing.is_typeddict(hint) or dataclasses.is_dataclass(hint) or typing.get_origin(hint) is not None:
-        return Json, {}
-    msg = (
-        f"udf {name}: the return hint {hint!r} names no column type; allowed: str, int, float, bool, dict, list, a "
-        "pydantic model, numpy.ndarray, PIL.Image.Image, bytes, or a type of pxt_assets.types"
-    )
-    raise DefinitionError(msg)
-
-
-def _common_type(values: Iterable[Any]) -> type[ColumnType]:
-    """The column type of an Enum's or Literal's values, Json if they are of several types."""
-    types_ = {type(value) for value in values if value is not None}
-    return _COLUMN_TYPES.get(types_.pop(), Json) if len(types_) == 1 else Json
-
-
-def _stored_schema(model: Any, name: str) -> Mapping[str, Any]:
-    """The JSON schema of a pydantic model's stored value."""
-    from pydantic.errors import PydanticUserError
-
-    try:
-        schema: Mapping[str, Any] = model.model_json_schema(mode="serialization", by_alias=False)
-    except PydanticUserError as e:
-        msg = f"udf {name}: {model.__name__} has no JSON schema: {e.message}"
-        raise DefinitionError(msg) from e
-    return schema
-
-
-def _is_pil(hint: Any) -> bool:
-    return getattr(hint, "__module__", "") == "PIL.Image" and getattr(hint, "__name__", "") == "Image"
-
-
-def _is_numpy(hint: Any) -> bool:
-    hint = typing.get_origin(hint) or hint
-    return getattr(hint, "__module__", "") == "numpy" and getattr(hint, "__name__", "") == "ndarray"
-
-
 def _argument_from_cell(value: Any, hint: Any) -> Any:
     """A cell's value as the hint asks for it: audio as bytes, an image as a PIL image unless hinted as bytes."""
     if isinstance(value, Media):
@@ -329,7 +240,7 @@ def _argument_from_cell(value: Any, hint: Any) -> Any:
             return value.url
         wants_bytes = hint is bytes or hint is Audio or (hint is None and not _is_readable_image(value))
         return value.content if wants_bytes or not _is_readable_image(value) else open_image(value.content)
-    if isinstance(value, list) and _is_numpy(hint):
+    if isinstance(value, list) and is_numpy(hint):
         import numpy as np
 
         return np.asarray(value, np.float32)

@@ -16,6 +16,7 @@ from pxt_assets.errors import SourceError
 from pxt_assets.storage.atomic_file import is_local, replace_atomically
 from pxt_assets.storage.batches import BATCH_BYTES
 from pxt_assets.storage.huggingface import add_huggingface_features
+from pxt_assets.storage.provenance import answering_servers
 from pxt_assets.storage.rows import Rows
 
 if TYPE_CHECKING:
@@ -249,7 +250,8 @@ class StoredRows(Rows):
 
     def __init__(self, file: ParquetFile) -> None:
         simulated = bool(file.metadata.get("simulated"))
-        super().__init__(file.schema, file.num_rows, self._read_file, simulated=simulated)
+        servers = answering_servers(file.metadata)
+        super().__init__(file.schema, file.num_rows, self._read_file, simulated=simulated, servers=servers)
         self._file = file
         self._version = file.version
         self._source: Any = None

@@ -2,11 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 from pxt_assets.api.request import Usage
+from pxt_assets.api.server_name import UNKNOWN
+
+ANSWERED_BY = "answered_by"
+"""Who answered the rows of a column's file, by its name in the file's metadata; files of earlier versions lack it."""
+
+
+def answering_servers(metadata: Mapping[str, Any]) -> frozenset[str]:
+    """The servers that answered rows of a file of that metadata, as far as they are known."""
+    counts = json.loads(metadata[ANSWERED_BY])["counts"] if ANSWERED_BY in metadata else {}
+    return frozenset(counts) - {UNKNOWN}
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,10 +40,13 @@ class Provenance:
     """Seconds from sending the request to its answer."""
     attempts: int = 0
     """How often the request was sent."""
+    server: str | None = None
+    """The server that answered; None where it is unknown, or none was asked."""
 
     def __add__(self, later: Provenance) -> Provenance:
-        if not self.attempts:  # nothing was sent yet
-            return later
+        server = later.server or self.server
+        if not self.attempts or not later.attempts:  # nothing was sent yet, or not for this cell
+            return replace(later if later.attempts else self, server=server)
         return Provenance(
             request_id=_join_ids(self.request_id, later.request_id),
             model=later.model or self.model,
@@ -43,6 +57,7 @@ class Provenance:
             cost_usd=_sum(self.cost_usd, later.cost_usd),
             latency_s=_sum(self.latency_s, later.latency_s),
             attempts=self.attempts + later.attempts,
+            server=server,
         )
 
 

@@ -25,11 +25,21 @@ class Rows:
     `read(columns, batch_size)` gives batches of at most about `batch_size` rows with those columns.
     """
 
-    def __init__(self, schema: pa.Schema, num_rows: int, read: Reader, *, simulated: bool = False) -> None:
+    def __init__(
+        self,
+        schema: pa.Schema,
+        num_rows: int,
+        read: Reader,
+        *,
+        simulated: bool = False,
+        servers: frozenset[str] = frozenset(),
+    ) -> None:
         self.schema = schema
         self.num_rows = num_rows
         self.simulated = simulated
         """Whether any row was made by a simulator."""
+        self.servers = servers
+        """The servers that answered rows, as far as they are known."""
         self._read = read
 
     def batches(self, columns: Sequence[str], size: int) -> Iterator[pa.RecordBatch]:
@@ -73,7 +83,7 @@ def concat_rows(parts: Sequence[Rows], labels: Sequence[str | None] = ()) -> Row
             for batch in part.batches(there, size) if there or not columns else _empty_batches(part, size):
                 yield joined.cast(batch, wanted, i)
 
-    return _ConcatRows(kept, joined, read, simulated=any(part.simulated for part in parts))
+    return _ConcatRows(kept, joined, read)
 
 
 def _empty_batches(part: Rows, size: int) -> Iterator[pa.RecordBatch]:
@@ -88,8 +98,11 @@ def _empty_batches(part: Rows, size: int) -> Iterator[pa.RecordBatch]:
 class _ConcatRows(Rows):
     """The rows of several partitions."""
 
-    def __init__(self, parts: Sequence[Rows], joined: CommonSchema, read: Reader, *, simulated: bool) -> None:
-        super().__init__(joined.schema, sum(part.num_rows for part in parts), read, simulated=simulated)
+    def __init__(self, parts: Sequence[Rows], joined: CommonSchema, read: Reader) -> None:
+        simulated = any(part.simulated for part in parts)
+        servers = frozenset().union(*(part.servers for part in parts))
+        rows = sum(part.num_rows for part in parts)
+        super().__init__(joined.schema, rows, read, simulated=simulated, servers=servers)
         self._parts = parts
 
     @contextmanager

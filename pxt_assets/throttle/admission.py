@@ -50,7 +50,18 @@ class Admission:
     sized: SizedRequest | None = None
     grant_totals: Mapping[str, GrantTotals] = field(default_factory=dict)
     """What had been granted until then, by dimension: from it the cost of such requests is learned."""
+    in_flight: int = 1
+    """Requests in flight right after the grant, this one included."""
     too_large: RequestTooLarge | None = None
     """What was believed of its size, if it was believed too large."""
     from_full: bool = False
     """Whether the bucket that it was believed too large for was full."""
+
+
+class Rejection(NamedTuple):
+    """What a pool makes of a 429."""
+
+    changed: bool
+    """Whether a limit changed or became known."""
+    own_wait: float
+    """Seconds that this request alone has to wait, while others go on."""

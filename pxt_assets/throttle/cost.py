@@ -33,6 +33,11 @@ class RequestSize(NamedTuple):
         """The tokens that any server charges: those of its text and images."""
         return self.text + self.images * TOKENS_PER_IMAGE + self.low_images * TOKENS_PER_LOW_IMAGE
 
+    @property
+    def most_tokens(self) -> float:
+        """The tokens that no server exceeds: those of all its parts."""
+        return self.least_tokens + self.outputs + self.tools
+
 
 def request_size(
     characters: int,

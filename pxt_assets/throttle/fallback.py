@@ -14,7 +14,7 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
-from pxt_assets.throttle.admission import Admission, RequestTooLarge, SizedRequest
+from pxt_assets.throttle.admission import Admission, Rejection, RequestTooLarge, SizedRequest
 from pxt_assets.throttle.bucket import Bucket
 from pxt_assets.throttle.dimension import MINUTE
 from pxt_assets.throttle.pool import Pool, Queue
@@ -85,9 +85,14 @@ class GuardedPool:
         """Apply what an answer reported, as `Pool.answered` does."""
         return bool(self._report("answered", admission, arguments, more))
 
-    def rejected(self, admission: Admission, *arguments: Any, **more: Any) -> bool:
+    def rejected(self, admission: Admission, *arguments: Any, **more: Any) -> Rejection:
         """Apply what a 429 reported, as `Pool.rejected` does."""
-        return bool(self._report("rejected", admission, arguments, more))
+        rejection: Rejection | None = self._report("rejected", admission, arguments, more)
+        return rejection or Rejection(False, 0.0)
+
+    def refused(self, admission: Admission, *arguments: Any, **more: Any) -> None:
+        """Apply that a server refused a request as too large, as `Pool.refused` does."""
+        self._report("refused", admission, arguments, more)
 
     def overloaded(self, admission: Admission, *arguments: Any, **more: Any) -> None:
         """Count an answer that says the server is overloaded."""
@@ -96,10 +101,6 @@ class GuardedPool:
     def slow_down(self, admission: Admission, *arguments: Any, **more: Any) -> None:
         """Cut the rate."""
         self._report("slow_down", admission, arguments, more)
-
-    def refused(self, admission: Admission, *arguments: Any, **more: Any) -> None:
-        """Note that the server refused a request for its size."""
-        self._report("refused", admission, arguments, more)
 
     def cancelled(self, admission: Admission, *arguments: Any, **more: Any) -> None:
         """Return what was taken for a request that was never sent."""

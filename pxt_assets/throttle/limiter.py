@@ -173,15 +173,23 @@ class Limiter:
         short_dimension: str | None,
         *,
         slow_down: bool,
-    ) -> None:
+    ) -> float:
         self._end(admission)
         self._rate_limited += 1
         if slow_down:
             self.pool.slow_down(admission, self._clock())
-        readings = read_rate_limits(headers)
-        if self.pool.rejected(admission, readings, retry_after(headers), self._clock(), short_dimension):
+        changed, own_wait = self.pool.rejected(
+            admission,
+            read_rate_limits(headers),
+            retry_after(headers),
+            self._clock(),
+            short_dimension,
+            in_flight=self._in_flight,
+        )
+        if changed:
             self._sort_by_size()
         self._serve()
+        return own_wait
 
     def _refused(self, admission: Admission, headers: Mapping[str, str], words: str) -> None:
         self._end(admission)

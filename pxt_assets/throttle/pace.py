@@ -8,8 +8,6 @@ DECREASE = 0.5
 """Factor on the rate when the server rejects a request."""
 RECOVERY_SECONDS = 300.0
 """Time in which the rate would climb from nothing to the configured one."""
-GUESSED_RECOVERY_SECONDS = 60.0
-"""The same for a guessed rate: what was too much a minute ago may not be now."""
 LOWEST_RPM = 1.0
 
 _INSTANT = 1e-6  # a wait of less than this many seconds is none: clocks and floats are no finer
@@ -17,9 +15,6 @@ _INSTANT = 1e-6  # a wait of less than this many seconds is none: clocks and flo
 
 class Pace:
     """Lets requests pass at an even rate: halved on a 429, then raised steadily to the configured rate.
-
-    A rate that is `guessed` is not the configured one but the highest that was not rejected so far: a 429
-    lowers it, and once it has been regained it is doubled.
 
     It has the `wait` and `take` of a bucket that holds one request and 0.1 s of the rate.
     Times are seconds on one monotonic clock, rates requests a second.
@@ -30,7 +25,6 @@ class Pace:
         "_updated",
         "capacity",
         "configured",
-        "guessed",
         "level",
         "lowest_rate",
         "rate",
@@ -38,17 +32,17 @@ class Pace:
         "taken",
     )
 
-    def __init__(self, rpm: float, *, guessed: bool = False) -> None:
+    def __init__(self, rpm: float) -> None:
         if not 0 < rpm < math.inf:
             raise ValueError(
                 f"The rate must be a number of requests/minute above 0, got {rpm!r}. "
                 "Use None to follow the server's headers alone."
             )
-        self.guessed = guessed
         self.lowest_rate = min(rpm, LOWEST_RPM) / 60
         self.rate = rpm / 60
-        self.level = math.inf
-        self._aim_for(self.rate)
+        self.configured = self.rate
+        self.capacity = 1 + BURST_SECONDS * self.rate
+        self.level = self.capacity
         self.taken = 0.0
         self.spilled = 0.0
         self._updated = -math.inf
@@ -83,14 +77,7 @@ class Pace:
             return
         self.advance(now)
         self._cut_at = now
-        if self.guessed:
-            self._aim_for(self.rate)
         self.rate = max(self.lowest_rate, self.rate * DECREASE)
-
-    def accept(self) -> None:
-        """Count a request that was not rejected: a guessed rate that has been regained is doubled."""
-        if self.guessed and self.rate >= self.configured:
-            self._aim_for(self.configured * 2)
 
     def advance(self, now: float) -> None:
         """Refill, and let the rate climb, for the time since the last call."""
@@ -106,13 +93,7 @@ class Pace:
             self.spilled += self.level - self.capacity
             self.level = self.capacity
 
-    def _aim_for(self, rate: float) -> None:
-        """Climb to `rate` from now on, and set the capacity for it."""
-        self.configured = rate
-        self.capacity = 1 + BURST_SECONDS * rate
-        self.level = min(self.level, self.capacity)
-
     def _climb(self) -> tuple[float, float]:
         """Return the climb of the rate, in requests/second², and its remaining seconds."""
-        climb = self.configured / (GUESSED_RECOVERY_SECONDS if self.guessed else RECOVERY_SECONDS)
+        climb = self.configured / RECOVERY_SECONDS
         return climb, (self.configured - self.rate) / climb

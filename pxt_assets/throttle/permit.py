@@ -23,8 +23,8 @@ class PermitGiver(Protocol):
         short_dimension: str | None,
         *,
         slow_down: bool,
-    ) -> None:
-        """Apply a 429."""
+    ) -> float:
+        """Apply a 429; return the seconds that this request alone has to wait."""
 
     def _refused(self, admission: Admission, headers: Mapping[str, str], words: str) -> None:
         """Apply a 429 for a request's size."""
@@ -42,12 +42,14 @@ class Permit:
     Further calls do nothing, so that `cancel` may stand in a `finally`.
     """
 
-    __slots__ = ("_admission", "_limiter", "_settled")
+    __slots__ = ("_admission", "_limiter", "_settled", "own_wait")
 
     def __init__(self, limiter: PermitGiver, admission: Admission) -> None:
         self._limiter = limiter
         self._admission = admission
         self._settled = False
+        self.own_wait = 0.0
+        """Seconds after which a rejected request may be queued again, while others go on."""
 
     @property
     def too_large(self) -> RequestTooLarge | None:
@@ -75,10 +77,12 @@ class Permit:
         """Report a 429, which was not charged, by its headers, and hold the pool until its retry-after.
 
         `short_dimension` is the dimension that fell short, if the error says so. With `slow_down` the server
-        asked for slower growth, and the rate is cut.
+        asked for slower growth, and the rate is cut. Then `own_wait` says how long this request alone has to wait.
         """
         if self._settle():
-            self._limiter._rejected(self._admission, headers, short_dimension, slow_down=slow_down)
+            self.own_wait = self._limiter._rejected(
+                self._admission, headers, short_dimension, slow_down=slow_down
+            )
 
     def overloaded(self, headers: Mapping[str, str]) -> None:
         """Report an answer that says the server is overloaded, by its headers."""

@@ -5,24 +5,22 @@ and belongs to no event loop, so that one loop after another, or several at once
 levels.
 """
 
-import math
 import weakref
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Protocol, TypeVar
 
-from pxt_assets.throttle.admission import Admission, RequestTooLarge, SizedRequest
+from pxt_assets.throttle.admission import Admission, Rejection, RequestTooLarge, SizedRequest
 from pxt_assets.throttle.dimension import unit_of
 from pxt_assets.throttle.headers import Reading
+from pxt_assets.throttle.hold import FIRST_PROBE_SECONDS, Hold, HoldReport
 from pxt_assets.throttle.oversize import seconds_until_full
-from pxt_assets.throttle.pace import Pace
 from pxt_assets.throttle.probe import Probe
 from pxt_assets.throttle.ramp import Growth, Ramp
 from pxt_assets.throttle.share import Gauge, LocalShare, Share, SharedBucket, SharedPace
+from pxt_assets.throttle.silent_limits import SilentLimits
 from pxt_assets.throttle.tariff import Tariff
 from pxt_assets.throttle.utilization import used_share
 
-FIRST_PAUSE_SECONDS = 1.0
-LONGEST_PAUSE_SECONDS = 60.0
 ANSWERS_REMEMBERED = 20
 OVERLOADED_SHARE = 0.15
 """Share of overloaded answers among the latest, above which the rate is cut: four of 20."""
@@ -48,7 +46,7 @@ class Pool:
     `rpm` is the rate, in requests/minute, that applies while the endpoint reports no limit of requests; None
     to go by the headers alone. Until a header or a rate is known, the pool probes: a few requests may be in
     flight, and more with each answer and each second. An endpoint that reports no limits is not throttled
-    until it rejects a request; then it is held, and a rate that it allows is sought.
+    until it rejects a request; then what it allows is sought, at once and a second (`SilentLimits`).
 
     `share` keeps the buckets: this process alone by default, or a ledger.
 
@@ -65,8 +63,8 @@ class Pool:
         self._probe = Probe()
         self._ramp = Ramp()
         self._overloaded_share = 0.0  # share of the latest answers
-        self._pauses = 0  # in a row
-        self._paused_at = -math.inf
+        self._silent = SilentLimits()
+        self._hold = Hold()
         self._queues: weakref.WeakSet[Queue] = weakref.WeakSet()
         self.guard: Any = None  # what takes this pool's place should it fail: a `GuardedPool`
         self._share.join(_weak_call(self.wake, None), _weak_call(self._waiting, 0))
@@ -138,7 +136,8 @@ class Pool:
             for dimension in (*costs, "tokens") if sized else costs:
                 if dimension not in self._buckets:
                     self._buckets[dimension] = self._share.new_bucket(now)
-            wait = max(0.0, self._share.held_until - now, self._share.wait(now))
+            wait = max(self._hold.wait(self._share.held_until, now), self._share.wait(now))
+            wait = max(wait, self._silent.wait(in_flight, now))
             taken, from_full = self._tariff.costs(self._buckets, costs, sized, too_large), False
             for dimension, cost in taken.items():
                 bucket = self._buckets[dimension]
@@ -160,8 +159,9 @@ class Pool:
                 return wait
             if self._pace is not None:
                 self._pace.take(requests, now)
-            self._probe.granted(now)
             self._ramp.take(requests, now)
+            at = self._silent.take(in_flight + 1, now)
+            self._hold.granted(now)
             grants, grant_totals = {}, {}
             for dimension, cost in taken.items():
                 bucket = self._buckets[dimension]
@@ -169,7 +169,14 @@ class Pool:
                 if totals := self._tariff.count(dimension, cost, sized, now, bucket.taken_by_others):
                     grant_totals[dimension] = totals
             return Admission(
-                taken, grants, now, sized, grant_totals, too_large=too_large, from_full=from_full
+                taken,
+                grants,
+                at,
+                sized,
+                grant_totals,
+                in_flight + 1,
+                too_large=too_large,
+                from_full=from_full,
             )
 
     def too_large_error(
@@ -191,16 +198,15 @@ class Pool:
     def answered(self, admission: Admission, readings: Mapping[str, Reading], now: float) -> bool:
         """Apply what an answer reported; return whether a limit changed or became known."""
         with self._lock:
-            if admission.at >= self._paused_at:
-                self._pauses = 0
             self._tariff.learn_from_full(admission, readings)
             changed = self._observe(admission, readings, now, charged=True)
             if admission.too_large is not None:
                 self._tariff.size_verdicts.note_accepted(admission.too_large, admission)
             self._probe.answered()
+            self._silent.answered(admission.in_flight, admission.at, now)
+            if self._hold.answered(admission.at):
+                self._share.release(now)
             self._overloaded_share *= 1 - 1 / ANSWERS_REMEMBERED
-            if self._pace is not None:
-                self._pace.accept()
             return changed
 
     def overloaded(self, admission: Admission, now: float) -> None:
@@ -222,13 +228,14 @@ class Pool:
         retry_after: float | None,
         now: float,
         short_dimension: str | None = None,
-    ) -> bool:
-        """Apply what a 429 reported, and hold the pool; return whether a limit changed or became known.
+        *,
+        in_flight: int = 0,
+    ) -> Rejection:
+        """Apply what a 429 reported, and hold the pool for `retry_after` seconds, a minute at most.
 
-        `short_dimension` is the dimension that fell short, if the server says so. The hold lasts
-        `retry_after` seconds. Without that, and if the readings do not show that less was left than the
-        request takes, the cause is unknown: then the pool pauses, twice as long each time it is rejected
-        again, up to a minute.
+        `short_dimension` is the dimension that fell short, if the server says so, and `in_flight` the number of
+        the caller's requests that are still in flight. If there are no readings, or none shows that less was left
+        than the request takes, the cause is sought; the pool is then held only if nothing else is let in.
         """
         readings = {
             dimension: one for dimension, one in readings.items() if one.limit > 0
@@ -239,21 +246,28 @@ class Pool:
             for dimension, grant in admission.grants.items():
                 if dimension not in readings:
                     self._buckets[dimension].give_back(grant, now)
-            if self._pace is None and not self._probe.limit_known:
-                self._pace = Pace(60 * self._probe.answers_per_second(now), guessed=True)
-            paced = self._pace is not None and not self._pace.guessed
-            if self._pace is not None:
+            too_many_at_once, for_all, seconds = False, True, retry_after or 0.0
+            if not (readings if retry_after else _shows_shortage(admission, readings)):
+                too_many_at_once = self._silent.rejected(
+                    admission.in_flight,
+                    admission.at,
+                    in_flight,
+                    now,
+                    limits_known=self._probe.limit_known,
+                    paced=self._pace is not None,
+                )
+                for_all = self._silent.refuses_all(in_flight)
+            if self._pace is not None and not too_many_at_once:
                 self._pace.reject(admission.at, now)
-            if not retry_after and not paced and not _shows_shortage(admission, readings):
-                retry_after = self._next_pause(admission, now)
-            self._share.rejected(now + (retry_after or 0.0), now)
-            return changed
+            self._share.rejected(now + (self._hold.rejected(seconds, now) if for_all else 0.0), now)
+            return Rejection(changed, 0.0 if for_all else min(seconds, FIRST_PROBE_SECONDS))
 
     def refused(self, admission: Admission, readings: Mapping[str, Reading], words: str, now: float) -> None:
         """Apply a 429 for the request's size, in the server's `words`: it was not charged, and nothing is held."""
         readings = {dimension: one for dimension, one in readings.items() if one.limit > 0}
         with self._lock:
             self._tariff.not_charged(admission)
+            self._silent.cancelled(admission.at)
             self._observe(admission, readings, now, charged=False)
             for dimension, grant in admission.grants.items():
                 if dimension not in readings:
@@ -265,10 +279,16 @@ class Pool:
         """Return what was taken for a request that was never sent."""
         with self._lock:
             self._tariff.not_charged(admission)
+            self._silent.cancelled(admission.at)
             for dimension, grant in admission.grants.items():
                 self._buckets[dimension].give_back(grant, now)
             if self._pace is not None:
                 self._pace.give_back(admission.costs.get("requests", 1.0))
+
+    def hold(self, now: float) -> HoldReport | None:
+        """Return for how long the server asked to send nothing, None if it did not."""
+        with self._lock:
+            return self._hold.report(self._share.held_until, now)
 
     def totals(self, now: float) -> dict[str, tuple[float, float]]:
         """Return the units taken, and the units lost because the bucket was full, by dimension, up to now."""
@@ -288,7 +308,7 @@ class Pool:
     def _gauges(self, now: float) -> list[tuple[str, Gauge]]:
         """Return the buckets and the pace by name, with their numbers up to now."""
         gauges: list[tuple[str, Gauge]] = [*self._buckets.items()]
-        if self._pace is not None and not self._pace.guessed:
+        if self._pace is not None:
             gauges.append(("pace", self._pace))
         for _, gauge in gauges:
             gauge.advance(now)
@@ -308,18 +328,12 @@ class Pool:
                 if self._buckets[dimension].observe(
                     grant, reading, now, charged=charged, cost_share=cost_share
                 ):
+                    if not self._probe.limit_known:
+                        self._silent = SilentLimits()
                     changed = self._probe.limit_known = True
-                    if dimension == "requests" or (self._pace is not None and self._pace.guessed):
+                    if dimension == "requests":
                         self._pace = None
         return changed
-
-    def _next_pause(self, admission: Admission, now: float) -> float | None:
-        """Return the seconds of the next pause; None if the request was in flight when the last began."""
-        if admission.at <= self._paused_at:
-            return None
-        self._paused_at = now
-        self._pauses += 1
-        return min(LONGEST_PAUSE_SECONDS, FIRST_PAUSE_SECONDS * 2.0 ** (self._pauses - 1))
 
 
 def _weak_call(method: Callable[[], Result], otherwise: Result) -> Callable[[], Result]:

@@ -23,7 +23,6 @@ class Probe:
         self.unmeasured_answers = 0
         """Answers without a reading."""
         self._probing_since = -math.inf
-        self._first_granted_at: float | None = None
 
     @property
     def is_over(self) -> bool:
@@ -44,17 +43,7 @@ class Probe:
             seconds = STEADY_SECONDS + math.log2(wanted / steady)
         return max(0.0, self._probing_since + seconds - now)
 
-    def granted(self, now: float) -> None:
-        """Count a request that is sent."""
-        if self._first_granted_at is None:
-            self._first_granted_at = now
-
     def answered(self) -> None:
         """Count an answer."""
         if not self.limit_known:
             self.unmeasured_answers += 1
-
-    def answers_per_second(self, now: float) -> float:
-        """Return the rate of answers since the first request, at least one a second."""
-        seconds = 0.0 if self._first_granted_at is None else now - self._first_granted_at
-        return max(1.0, self.unmeasured_answers / max(1.0, seconds))

@@ -67,10 +67,6 @@ class SharedBucket(Gauge, Protocol):
 class SharedPace(Gauge, Protocol):
     """A pace with the methods of `Pace`."""
 
-    @property
-    def guessed(self) -> bool:
-        """Whether the rate is not the configured one but the highest that was not rejected so far."""
-
     def wait(self, cost: float, now: float) -> float:
         """Return the seconds until `cost` requests can pass, infinite if only an exchange with the ledger can tell."""
 
@@ -82,9 +78,6 @@ class SharedPace(Gauge, Protocol):
 
     def reject(self, granted_at: float, now: float) -> None:
         """Lower the rate for a 429."""
-
-    def accept(self) -> None:
-        """Count a request that was not rejected."""
 
 
 class Share(Protocol):
@@ -116,6 +109,9 @@ class Share(Protocol):
 
     def rejected(self, held_until: float, now: float) -> None:
         """Report a 429, and hold the pool until `held_until`."""
+
+    def release(self, now: float) -> None:
+        """Report that the server is well again, and end the hold."""
 
 
 class LocalShare:
@@ -154,3 +150,7 @@ class LocalShare:
     def rejected(self, held_until: float, now: float) -> None:  # noqa: ARG002
         """Hold the pool."""
         self.held_until = max(self.held_until, held_until)
+
+    def release(self, now: float) -> None:  # noqa: ARG002
+        """End the hold."""
+        self.held_until = -math.inf

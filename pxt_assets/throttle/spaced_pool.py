@@ -4,7 +4,7 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
-from pxt_assets.throttle.admission import Admission
+from pxt_assets.throttle.admission import Admission, Rejection
 
 MOST_IN_FLIGHT = 16
 """Requests in flight at once."""
@@ -59,17 +59,23 @@ class SpacedPool:
         now: float,
         *_arguments: object,
         **_more: object,
-    ) -> bool:
+    ) -> Rejection:
         """Pause for a 429, once for the requests that were in flight at the time."""
         if admission.at > self._paused_at:
             self._pauses += 1
             self._paused_at = now
             pause = max(retry_after or 0.0, FIRST_PAUSE_SECONDS * 2.0 ** min(self._pauses - 1, 10))
             self._next_at = max(self._next_at, now + min(pause, LONGEST_PAUSE_SECONDS))
-        return False
+        return Rejection(False, 0.0)
 
     def too_large_error(self, *_arguments: object) -> None:
         """Return None: no limit is known."""
+
+    def size_refusal(self, *_arguments: object) -> None:
+        """Return None: nothing is remembered."""
+
+    def refused(self, admission: Admission, *_arguments: object) -> None:
+        """Do nothing: no limit is known."""
 
     def overloaded(self, admission: Admission, now: float) -> None:
         """Do nothing: requests are few already."""

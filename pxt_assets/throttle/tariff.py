@@ -14,6 +14,9 @@ from pxt_assets.throttle.share import SharedBucket
 _FULL_ERROR = 0.1
 """Standard deviation of what is in a bucket that is believed full, as a share of its limit."""
 
+_UNSTATED_ERROR = 0.05
+"""Spread of the cost of a request that is only known to be more than was left, as a share of that."""
+
 
 class Tariff:
     """The prices of one pool, by dimension and kind of request."""
@@ -115,27 +118,53 @@ class Tariff:
         retry_after: float | None,
         short_dimension: str | None,
     ) -> None:
-        """Learn from a 429: the cost is what was left of the short dimension, plus its refill until `retry_after`."""
+        """Learn from a 429: the cost is what was left of the short dimension, plus its refill until `retry_after`.
+
+        Without that, it is more than was left. Where the server does not name the dimension that fell short, it is
+        the only one that can have.
+        """
         self.not_charged(admission)
         sized = admission.sized
-        if (
-            sized is None
-            or not retry_after
-            or short_dimension is None
-            or short_dimension not in admission.grant_totals
-            or short_dimension not in readings
-        ):
+        if sized is None:
+            return
+        if short_dimension is None or short_dimension not in readings:
+            short_dimension = _short_dimension(admission, sized, readings)
+        if short_dimension is None or short_dimension not in admission.grant_totals:
             return
         reading = readings[short_dimension]
         window = window_of(reading, MINUTE)
         rate = reading.limit / window
-        cost = level_of(reading, window) + rate * retry_after
-        if 0 < cost <= reading.limit:
+        level = level_of(reading, window)
+        learned = self._learned[short_dimension][sized.kind]
+        if retry_after:
+            cost = level + rate * retry_after
             error = rate * (1.0 if float(retry_after).is_integer() else 0.002) + 1.0
-            self._learned[short_dimension][sized.kind].observe_charge(sized.size, cost, error)
+        else:
+            cost, error = level + 1.0, _UNSTATED_ERROR * level + 1.0
+            if learned.estimate(sized.size) >= cost:
+                return
+        if 0 < cost <= reading.limit:
+            learned.observe_charge(sized.size, cost, error)
 
     def not_charged(self, admission: Admission) -> None:
         """Count a request that the server did not charge."""
         for dimension in admission.grant_totals:
             for learned in self._learned[dimension].values():
                 learned.skip_earlier_grants()
+
+
+def _short_dimension(
+    admission: Admission, sized: SizedRequest, readings: Mapping[str, Reading]
+) -> str | None:
+    """Return the only dimension of a 429's readings that can have had too little; None where there are several."""
+    short = [
+        dimension
+        for dimension, reading in readings.items()
+        if reading.remaining
+        < (
+            sized.size.most_tokens
+            if dimension in admission.grant_totals
+            else admission.costs.get(dimension, admission.costs.get(unit_of(dimension), 0.0))
+        )
+    ]
+    return short[0] if len(short) == 1 else None

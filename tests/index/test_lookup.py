@@ -79,6 +79,16 @@ def test_a_changed_index_is_looked_up_anew(shop: Shop):
     assert metadata(result, "asked/question_body_idx_vectors")["pxt/rows_computed"] == 0
 
 
+def test_a_changed_index_is_seen_though_the_first_rows_ask_nothing(shop: Shop):
+    """What the index holds is part of what the column is made from."""
+    answers = Answers(shop, [None] * 100 + ["b"], k=1)
+    answers.run()
+    assert metadata(answers.run(), "asked/context")["pxt/rows_computed"] == 0
+    shop.rows[None] = texts({1: "aaa", 9: "b"})
+    answers.run()
+    assert answers.context()[-1][0]["id"] == 9
+
+
 def test_an_empty_index(shop: Shop):
     """Nothing is near: an empty list."""
     answers = Answers(shop, ["a"], k=3)

@@ -1,12 +1,15 @@
 import asyncio
 import contextvars
 import datetime
+import decimal
 import enum
 import math
+import pathlib
 import threading
 import uuid
 from collections.abc import Mapping, Sequence
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import numpy as np
 import pytest
@@ -34,6 +37,11 @@ class Fixed:
 
 
 F = Fixed()
+CET = datetime.timezone(datetime.timedelta(hours=1))
+
+
+class Named(enum.StrEnum):
+    A = "a"
 
 
 def digest(**arguments: Any) -> bytes:
@@ -67,6 +75,22 @@ class TestDigest:
             (Media(b"a"), Media(b"b")),
             (Media(b"a"), b"a"),
             ("\ud800", "\ud801"),
+            (decimal.Decimal("1.5"), "1.5"),
+            (datetime.date(2026, 1, 1), "2026-01-01"),
+            (datetime.datetime(2026, 1, 1), "2026-01-01T00:00:00"),  # noqa: DTZ001
+            (
+                datetime.datetime(2026, 1, 1, tzinfo=ZoneInfo("Africa/Lagos")),
+                datetime.datetime(2026, 1, 1, tzinfo=CET),
+            ),
+            (datetime.time(1), "01:00:00"),
+            ([{"a": decimal.Decimal(1)}], [{"a": "1"}]),
+            ([{"a": decimal.Decimal(1)}, "1"], ["1", {"a": decimal.Decimal(1)}]),
+            ([("a", 1)], [["a", 1]]),
+            ({1: "a"}, {"1": "a"}),
+            (Named.A, "a"),
+            (np.float32(0.5), 0.5),
+            (np.arange(2), [0, 1]),
+            (pathlib.PurePosixPath("a"), "a"),
         ],
         ids=repr,
     )

@@ -184,11 +184,11 @@ def test_an_endpoint_without_headers_is_not_throttled():
 
 
 def test_an_endpoint_that_rejects_without_headers_is_not_stormed():
-    """A server that names no limits but has one rejects those that are under way, and few after."""
+    """A server that names no limits but has one rejects those that are under way, and after them one in twelve at most."""
     server = Server({"requests": Meter(600, 600)}, silent=True)
     outcome = play(server, [ROW] * 3000)
     assert len(server.arrivals) == 3000
-    assert outcome.rejections <= 2400 + 60
+    assert outcome.rejections <= 2400 + 200
     assert outcome.seconds <= 240 * 1.05
 
 

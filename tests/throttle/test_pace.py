@@ -73,22 +73,6 @@ def test_the_rate_climbs_back_to_the_configured_one():
     assert pace.rate == 10
 
 
-def test_a_guessed_rate_falls_and_rises_without_bound():
-    """What was rejected is the new top to climb back to, and is doubled once it has been regained."""
-    pace = Pace(600, guessed=True)
-    pace.take(1, 0.0)
-    pace.reject(granted_at=0.0, now=1.0)
-    pace.reject(granted_at=1.5, now=1.5)
-    assert pace.configured == pytest.approx(5, rel=0.02)
-    assert pace.rate == pytest.approx(2.5, rel=0.02)
-    pace.accept()
-    assert pace.configured == pytest.approx(5, rel=0.02)
-    pace.advance(1000.0)
-    assert pace.rate == pace.configured
-    pace.accept()
-    assert pace.configured == pytest.approx(10, rel=0.02)
-
-
 @given(
     rpm=st.floats(0.5, 30_000),
     rejections=st.integers(0, 12),

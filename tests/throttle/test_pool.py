@@ -173,36 +173,49 @@ class TestRejection:
         pool.rejected(admit(pool, now), {}, None, now)
         assert pool.admit(COSTS, now, 0) == 1
 
-    def test_an_endpoint_without_readings_is_paced_after_a_rejection(self):
-        """From then on requests go at half the rate at which answers had come."""
+    def test_one_rejection_without_numbers_holds_up_nobody_else(self):
+        """While others are in flight, a wait that is asked for is that of the rejected request alone."""
         pool = Pool()
         for _ in range(40):
             pool.answered(admit(pool), {}, 1.0)
-        pool.rejected(admit(pool, 2.0), {}, 1.0, 2.0)
-        admit(pool, 3.0)
-        gaps, now = [], 3.0
-        for _ in range(20):
-            while not isinstance(wait := pool.admit(COSTS, now, 0), Admission):
-                now += wait
-            gaps.append(now)
-        assert 15 / (gaps[-1] - gaps[4]) == pytest.approx(10, rel=0.1)
+        assert pool.rejected(admit(pool, 2.0), {}, 1.0, 2.0, in_flight=40).own_wait == 1
+        admit(pool, 2.0, in_flight=40)
 
-    def test_a_reading_ends_the_pacing(self):
-        """Once an answer names a limit there is no rate to guess."""
+    def test_rejections_in_a_row_hold_all(self):
+        """Where nothing else is let in, the wait that is asked for is that of all."""
         pool = Pool()
-        pool.rejected(admit(pool), {}, 0.1, 0.0)
-        assert isinstance(pool.admit(COSTS, 0.2, 0), Admission)
-        assert isinstance(pool.admit(COSTS, 0.2, 0), float)
+        for admission in [admit(pool, in_flight=n) for n in range(3)]:
+            rejection = pool.rejected(admission, {}, 1.0, 2.0, in_flight=5)
+        assert rejection.own_wait == 0
+        assert pool.admit(COSTS, 2.0, 0) == 1
+
+    def test_rejections_in_a_row_narrow_what_is_in_flight(self):
+        """As many may be in flight as were, besides the rejected; by time alone few more."""
+        pool = Pool()
+        for _ in range(40):
+            pool.answered(admit(pool), {}, 1.0)
+        admissions = [admit(pool, 2.0, in_flight=n) for n in range(100)]
+        for left, admission in zip(range(99, 31, -1), reversed(admissions), strict=False):
+            pool.rejected(admission, {}, None, 2.01, in_flight=left)
+        admit(pool, 2.05, in_flight=31)
+        assert pool.admit(COSTS, 2.05, 33) == pytest.approx(0.96)
+
+    def test_a_reading_ends_the_narrowing(self):
+        """Once an answer names a limit there is no other to find."""
+        pool = Pool()
+        for admission in [admit(pool, in_flight=n) for n in range(9)]:
+            pool.rejected(admission, {}, None, 0.0, in_flight=1)
+        assert isinstance(pool.admit(COSTS, 5.0, 1), float)
         pool.answered(admit(pool, 5.0), {"requests": Reading(600, 599)}, 5.0)
-        for _ in range(100):
-            admit(pool, 5.0)
+        for in_flight in range(100):
+            admit(pool, 5.0, in_flight=in_flight)
 
     def test_requests_rejected_together_pause_once(self):
         """A hundred rejections of requests that were under way together are one event."""
         pool = Pool()
         for admission in [admit(pool) for _ in range(100)]:
             pool.rejected(admission, {}, None, 1.0)
-        assert pool.admit(COSTS, 1.0, 0) == 1
+        assert pool.admit(COSTS, 1.0, 0) == 0.5
 
     def test_a_rejection_with_room_for_the_request_pauses(self):
         """When the levels say it fits, the reason is one that they do not show."""
@@ -221,7 +234,7 @@ class TestRejection:
     def test_a_limit_of_zero_is_none(self, limit):
         """Some gateways name it where they know no limit: what was known still holds."""
         pool = measured(tokens=limit) if limit < math.inf else Pool()
-        assert not pool.rejected(admit(pool), {"tokens": Reading(0, 0)}, 1.0, 0.0)
+        assert not pool.rejected(admit(pool), {"tokens": Reading(0, 0)}, 1.0, 0.0).changed
         assert pool.buckets["tokens"].limit == limit
         assert isinstance(pool.admit(COSTS, 100.0, 0), Admission)
 

@@ -53,6 +53,7 @@ from pxt_assets.compute.run_partitions import Partition, RunCallbacks, RunEnd, c
 from pxt_assets.errors import FatalApiError, PartitionError, RunError
 from pxt_assets.index.embedding_indexes import EmbeddingIndexes
 from pxt_assets.index.lookup import with_stored_indexes
+from pxt_assets.index.vector_servers import mixed_vectors
 
 T = TypeVar("T")
 Result = dg.MaterializeResult[Any] | dg.AssetCheckResult
@@ -77,6 +78,7 @@ class Materialization:
         self._resource = (
             self._used_resource(spec.resources.openai, OpenAIResource) if spec.calls_api else None
         )
+        self._server = None if self._resource is None else self._resource.asked_server()
         self._partition_keys = step_partitions(context)
         self._upstream = UpstreamRows(context, spec.inputs, self._partition_keys, input_values)
         max_cost_usd = spec.max_cost_usd if config.max_cost_usd is None else config.max_cost_usd
@@ -175,10 +177,9 @@ class Materialization:
             client = None
             if self._resource is not None:
                 client = await stack.enter_async_context(self._resource.client(log))
-            shared = RunState(
-                client, name=self._spec.key.to_user_string(), partitions=len(self._partition_keys)
-            )
-            return await compute_partitions(self._partition_keys, self._open_column, shared, reports)
+            name, partitions = self._spec.key.to_user_string(), self._partition_keys
+            shared = RunState(client, name=name, partitions=len(partitions), server=self._server)
+            return await compute_partitions(partitions, self._open_column, shared, reports)
 
     def _open_column(self, partition: Partition) -> Column:
         """One partition to compute, with its rows opened."""
@@ -188,6 +189,8 @@ class Materialization:
         except PartitionError as e:
             e.locate(self._label(partition))
             raise
+        for warning in mixed_vectors(self._plan.expr, rows):
+            self._context.log.warning(f"{self._label(partition)}: {warning}")
         return Column(
             label=self._label(partition),
             name=spec.name,
@@ -216,6 +219,8 @@ class Materialization:
         """Logs a finished partition; of several, records it at once: it is stored, whatever happens to the others."""
         spec = self._spec
         self._context.log.info(f"{self._label(partition)}: {outcome_line(outcome)}")
+        if outcome.other_servers is not None:
+            self._context.log.warning(f"{self._label(partition)}: {outcome.other_servers}")
         self._outcomes[partition] = replace(outcome, sample=outcome.schema.empty_table())
         if outcome.trial:
             self._observe(partition, outcome_metadata(outcome, spec.lineage))
@@ -323,28 +328,26 @@ class Materialization:
         """The result of the cost check; `ended` says that a budget ended the run: the column's or the run config's."""
         if COST_WITHIN not in self._checks or self._spec.max_cost_usd is None:
             return
-        spenders: list[Outcome | Progress] = [*self._outcomes.values(), *self._unfinished.values()]
-        cost = total_cost(one.meter for one in spenders)
-        reached = ended and self._config.max_cost_usd is None
-        yield cost_check_result(self._spec.key, self._spec.max_cost_usd, cost, reached=reached)
+        computed = [one.meter for one in self._outcomes.values()]
+        cost = total_cost([*computed, *(one.meter for one in self._unfinished.values())])
+        ended = ended and self._config.max_cost_usd is None
+        yield cost_check_result(self._spec.key, self._spec.max_cost_usd, cost, reached=ended)
 
     def _log_estimates(self) -> None:
         """Records what computing each partition would take, in the log and as an observation."""
-        simulated = self._resource is not None and self._resource.simulator is not None
         failures: dict[Partition, PartitionError] = {}
         try:
             self._upstream.check()
             for partition in self._partition_keys:
                 try:
-                    estimate = dry_run(self._open_column(partition), simulated=simulated)
+                    estimate = dry_run(self._open_column(partition), self._server)
                 except PartitionError as e:
                     failures[partition] = e
                     continue
                 self._context.log.info(f"{self._label(partition)}: {estimate_line(estimate)}")
                 self._observe(partition, estimate_metadata(estimate))
             self._failures = failures
-            error = self._step_error(None)
-            if error is not None:
+            if (error := self._step_error(None)) is not None:
                 raise error
         except RunError as e:
             raise self._dagster_failure(e) from e

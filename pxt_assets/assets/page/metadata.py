@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import dagster as dg
 
 from pxt_assets.api.meter import Meter, cost_text, total_cost
+from pxt_assets.api.server_name import counts_by_host
 from pxt_assets.assets.page.lineage import ColumnNode, graph_markdown
 from pxt_assets.assets.page.preview import escape_markdown, preview
 from pxt_assets.compute.asking.progress import Progress
@@ -81,6 +82,7 @@ def outcome_metadata(outcome: Outcome, made_of: ColumnNode) -> dict[str, Any]:
         "pxt/rows_failed": outcome.failed,
         **_meter_metadata(outcome.meter, outcome.seconds),
         "pxt/simulated": outcome.simulated,
+        **({} if outcome.answered_by is None else {"pxt/answered_by": counts_by_host(outcome.answered_by)}),
         **({"pxt/errors": dict(outcome.errors)} if outcome.errors else {}),
     }
 

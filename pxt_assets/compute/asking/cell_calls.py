@@ -11,6 +11,7 @@ from contextlib import nullcontext
 from pxt_assets.api.client import Client
 from pxt_assets.api.meter import Meter
 from pxt_assets.api.request import CellRequest, Request, pack
+from pxt_assets.api.server_name import SIMULATOR
 from pxt_assets.compute.asking.batch_size import BatchSizes
 from pxt_assets.compute.asking.packing import Packer
 from pxt_assets.compute.asking.shared_answers import SharedAnswers, ValueWithProvenance
@@ -28,8 +29,15 @@ class CellCalls:
     `sizes` is what is known of how many cells the server takes in a request.
     """
 
-    def __init__(self, client: Client | None, meter: Meter, sizes: BatchSizes | None = None) -> None:
+    def __init__(
+        self,
+        client: Client | None,
+        meter: Meter,
+        sizes: BatchSizes | None = None,
+        server: str | None = None,
+    ) -> None:
         self._client = client
+        self._server = server
         self._meter = meter
         self._api = Packer(self._send, sizes or BatchSizes(None if client is None else client.max_batch))
         self._failed_before: set[bytes] = set()
@@ -84,6 +92,7 @@ class CellCalls:
                     cost,
                     answer.latency_s,
                     answer.attempts,
+                    SIMULATOR if self._client.simulated else self._server,
                 ),
             )
             for value, estimate, (usage, cost) in zip(answer.values, estimates, shares, strict=True)

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from pxt_assets.api.meter import Meter
 from pxt_assets.api.request import CellRequest
+from pxt_assets.api.server_name import SIMULATOR
 from pxt_assets.compute.asking.cell_calls import CellCalls
 from pxt_assets.compute.asking.failed_cells import FailedCells
 from pxt_assets.compute.asking.progress import Progress
@@ -66,7 +67,7 @@ class CellRequester:
         """Rows whose cell was not finished before."""
         self.refused_rows = RefusedRows()
         """Rows without a request, because a function cannot take their values."""
-        self.input_digest = None if column.inputs.holds_media else InputDigest(column)
+        self.input_digest = None if column.names_files else InputDigest(column)
         """Complete once every row was read. None for rows that name files by their paths, as these may change."""
         self._column = column
         self._cells = cells
@@ -75,7 +76,7 @@ class CellRequester:
         self._in_flight = run_state.in_flight
         self._on_admitted = on_admitted
         self._client = run_state.client
-        self._calls = CellCalls(run_state.client, self.meter, run_state.batch_sizes)
+        self._calls = CellCalls(run_state.client, self.meter, run_state.batch_sizes, run_state.server_name)
         self._digests = bytearray()
         self._is_first = bytearray()
         self._seen = DigestSet()
@@ -283,6 +284,8 @@ class CellRequester:
             if provenance.request_id is None:
                 provenance = replace(provenance, request_id=e.request_id)
         simulated = self._client is not None and bool(self._client.simulated)
+        if errortype is not None and self._client is not None and provenance.server is None:
+            provenance = replace(provenance, server=SIMULATOR if simulated else self._run_state.server_name)
         stored_digest = simulated_digest(digest) if simulated else digest
         size = self._value_bytes(value)
         self._journal.append(

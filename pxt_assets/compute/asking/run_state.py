@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 
 from pxt_assets.api.client import Client
+from pxt_assets.api.server_name import SIMULATOR, AskedServer
 from pxt_assets.compute.asking.batch_size import BatchSizes
 from pxt_assets.compute.asking.in_flight_bound import InFlightBound
 from pxt_assets.compute.asking.progress import ProgressDisplay
@@ -24,11 +25,20 @@ class StoppedError(RunError):
 class RunState:
     """The client (None for columns that call no API), the in-flight bound, the progress display, and the stop signal.
 
-    `name` is the column's name, `partitions` how many the run computes. Create it in a running event loop.
+    `name` is the column's name, `partitions` how many the run computes, `server` the one that the client asks. Create it
+    in a running event loop.
     """
 
-    def __init__(self, client: Client | None = None, *, name: str = "", partitions: int = 1) -> None:
+    def __init__(
+        self,
+        client: Client | None = None,
+        *,
+        name: str = "",
+        partitions: int = 1,
+        server: AskedServer | None = None,
+    ) -> None:
         self.client = client
+        self._server = server
         self.batch_sizes = BatchSizes(None if client is None else client.max_batch)
         self.in_flight = InFlightBound(0 if client is None else 2 * client.max_in_flight)
         self.display = ProgressDisplay(
@@ -37,6 +47,27 @@ class RunState:
         self.commit_slots = asyncio.Semaphore(_COMMITS)
         self.is_stopped = False
         self._stop_callbacks: set[Callable[[BaseException], None]] = set()
+
+    async def server(self) -> AskedServer | None:
+        """The server that is asked, as its answers tell: it may be a simulator. None for a column that asks none."""
+        if self.client is None or self._server is None:
+            return None
+        return self._server._replace(name=SIMULATOR) if await self.client.is_simulated() else self._server
+
+    @property
+    def server_name(self) -> str | None:
+        """The name of the server that is asked, unless it is a simulator."""
+        return None if self._server is None else self._server.name
+
+    @property
+    def reuses_other_servers(self) -> bool:
+        """Whether answers of another server are reused."""
+        return self._server is None or self._server.on_other_server == "reuse"
+
+    @property
+    def refuses_other_servers(self) -> bool:
+        """Whether rows that another server answered end the run."""
+        return self._server is not None and self._server.on_other_server == "fail"
 
     def expect_requests(self) -> AbstractContextManager[None]:
         """Within the block more requests are still to come."""

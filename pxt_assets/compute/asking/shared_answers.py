@@ -27,15 +27,15 @@ class SharedAnswers:
     async def get_or_ask(
         self, asked: CellRequest, ask: Callable[[CellRequest], Awaitable[ValueWithProvenance]]
     ) -> ValueWithProvenance:
-        """The answer to `asked`, from `ask` or from an equal call before. Only the first one gets its provenance.
+        """The answer to `asked`, from `ask` or from an equal call before. Only the first one gets its provenance, the others its server.
 
         Raises what `ask` raises, for all who wait for the same call; an error is not kept.
         """
         known = self._known.get(asked.digest)
         if known is not None:
             self._known.move_to_end(asked.digest)
-            value, _ = await asyncio.shield(known)
-            return value, Provenance()
+            value, first = await asyncio.shield(known)
+            return value, Provenance(server=first.server)
         answer: asyncio.Future[ValueWithProvenance] = asyncio.get_running_loop().create_future()
         self._known[asked.digest] = answer
         try:

@@ -42,6 +42,7 @@ def provenance_schema() -> pa.Schema:
         {
             "request_id": pa.string(),
             "model": pa.string(),
+            "server": pa.string(),
             "input_tokens": pa.int64(),
             "output_tokens": pa.int64(),
             "cached_tokens": pa.int64(),
@@ -53,6 +54,15 @@ def provenance_schema() -> pa.Schema:
             "finished_at": pa.timestamp("us", tz="UTC"),
         }
     )
+
+
+def with_server(cells: pa.Table) -> pa.Table:
+    """The same cells; what earlier versions wrote names no server."""
+    import pyarrow as pa
+
+    if "server" in cells.schema.names or "digest" not in cells.schema.names:
+        return cells
+    return cells.append_column("server", pa.nulls(cells.num_rows, pa.string()))
 
 
 def table_of_cells(cells: Sequence[Cell], column_type: type[ColumnType], run_id: str | None) -> pa.Table:

@@ -7,6 +7,8 @@ from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from typing import TYPE_CHECKING
 
+from pxt_assets.compute.cells.answered_by import RowServers, is_other_mask, row_servers
+from pxt_assets.compute.cells.cell import RESULT_COLUMNS
 from pxt_assets.compute.cells.digest_index import DigestIndex, digests_of, lookup_batches, simulated_digests
 from pxt_assets.compute.cells.failed_answers import failed_rows
 from pxt_assets.compute.cells.gather import interleave_rows
@@ -42,16 +44,22 @@ class EarlierFile:
         self._endpoint = endpoint
         self._columns = ["_digest", name, f"{name}_errortype", f"{name}_errormsg"]
         self._groups: RowGroups | None = None
+        self.servers = RowServers()
         if file.exists() and _has_cell_columns(file.schema, self._columns, name, column_type):
             self.simulated = bool(file.metadata.get("simulated"))
+            self.servers = row_servers(file.metadata, file.num_rows)
             self._groups = RowGroups(file, self._columns)
 
-    def load(self, *, errors: bool) -> DigestIndex:
-        """An index of its cells by row number; failed cells only if `errors`."""
+    def load(self, *, errors: bool, leave_out: Callable[[str], bool] | None = None) -> DigestIndex:
+        """An index of its cells by row number; failed cells only if `errors`, none of servers that `leave_out` names."""
+        import numpy as np
+
         if self._groups is None:
             return DigestIndex()
-        failed = failed_rows(self._file, self._columns[1], self._endpoint)
-        return stored_cell_index(self._file, self._columns[2], errors=errors, leave_out=failed)
+        left = failed_rows(self._file, self._columns[1], self._endpoint)
+        if leave_out is not None:
+            left = np.concatenate([left, self.servers.rows_of(leave_out)])
+        return stored_cell_index(self._file, self._columns[2], errors=errors, leave_out=left)
 
     def failed(self) -> DigestIndex:
         """An index of its failed cells."""
@@ -60,9 +68,10 @@ class EarlierFile:
         return stored_cell_index(self._file, self._columns[2], errors=True, results=False)
 
     def take(self, positions: npt.NDArray[np.int64]) -> pa.Table:
-        """The cells at row numbers `int64[n]`, in that order: columns digest, value, errortype, errormsg."""
+        """The cells at row numbers `int64[n]`, in that order: columns digest, value, errortype, errormsg, server."""
         assert self._groups is not None
-        return self._groups.take(positions).rename_columns(["digest", "value", "errortype", "errormsg"])
+        cells = self._groups.take(positions).rename_columns([*RESULT_COLUMNS])
+        return cells.append_column("server", self.servers.take(positions))
 
     def prepare_order(
         self, positions: Positions, interrupted: threading.Event
@@ -128,21 +137,32 @@ class FinishedCells:
         self._journal = journal
         self._sidecar = sidecar
         self._reuse_errors = not retry_errors
-        self._file_index = DigestIndex() if refresh else self._earlier.load(errors=self._reuse_errors)
-        self._failed_before = self._earlier.failed()
+        self._refresh = refresh
         if refresh:
             journal.begin_refresh()
-        self._journal_index, self._failed_index = journal.load(
-            errors=self._reuse_errors, since_refresh=refresh
-        )
+        self._load()
+        self._failed_before = self._earlier.failed()
         self.any_simulated = self._earlier.simulated or journal.simulated
         self.used_simulated = False
         """Whether any cell that was looked up comes from a simulator."""
 
+    def _load(self, leave_out: Callable[[str], bool] | None = None) -> None:
+        errors, refresh = self._reuse_errors, self._refresh
+        self._file_index = (
+            DigestIndex() if refresh else self._earlier.load(errors=errors, leave_out=leave_out)
+        )
+        self._journal_index, self._failed_index = self._journal.load(
+            errors=errors, since_refresh=refresh, leave_out=leave_out
+        )
+
+    def leave_out(self, is_left_out: Callable[[str], bool]) -> None:
+        """Until `reload`, finds no cells of servers whose names `is_left_out` is true of."""
+        self._load(is_left_out)
+
     def reload(self) -> None:
         """Loads what this attempt journaled, and what another run may have stored since it began.
 
-        Where a refresh failed, the earlier result is found again.
+        Where a refresh failed, or a cell that was left out could not be asked for anew, the earlier result is found again.
         """
         self._earlier = self._open_earlier()
         self._file_index = self._earlier.load(errors=self._reuse_errors)
@@ -161,7 +181,7 @@ class FinishedCells:
         return failed
 
     def take(self, digests: Digests) -> pa.Table:
-        """The finished cells `S16[n]` in that order: digest (as it is stored), value, errortype, errormsg.
+        """The finished cells `S16[n]` in that order: digest (as it is stored), value, errortype, errormsg, server.
 
         Raises PartitionError if one is gone, which only another run of the same partition can cause.
         """
@@ -182,6 +202,22 @@ class FinishedCells:
         if len(from_file):
             parts.append(_with_plain_vectors(self._earlier.take(in_file[from_file])))
         return interleave_rows(parts, [p for p in (from_journal, from_file) if len(p)])
+
+    @property
+    def servers(self) -> set[str]:
+        """The servers that answered what is finished, as far as they are known."""
+        return {name for name in (*self._earlier.servers.names, *self._journal.servers) if name is not None}
+
+    def count_answered_by(self, digests: Digests, is_wanted: Callable[[str], bool]) -> int:
+        """How many of the cells `S16[n]` would be reused from servers that are wanted."""
+        import pyarrow as pa
+
+        in_journal, in_file = self._find(digests)
+        of_file = self._earlier.servers.take(in_file[(in_journal < 0) & (in_file >= 0)])
+        found = [of_file]
+        if (in_journal >= 0).any():
+            found += self._journal.take(in_journal[in_journal >= 0])["server"].chunks
+        return int(is_other_mask(pa.chunked_array(found, pa.string()), is_wanted).sum())
 
     def prepare_order(self, digests: Digests, interrupted: threading.Event) -> AbstractContextManager[None]:
         """Within the block, `take` is fast in the order of the cells `S16[n]`, whatever the stored file's order.

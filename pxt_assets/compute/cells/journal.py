@@ -16,6 +16,7 @@ from contextlib import suppress
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from pxt_assets.compute.cells.answered_by import is_other_mask
 from pxt_assets.compute.cells.cell import RESULT_COLUMNS, Cell, provenance_schema, table_of_cells
 from pxt_assets.compute.cells.digest_index import DigestIndex, digests_of
 from pxt_assets.compute.cells.failed_answers import failed_answers, is_marked, mark_checked
@@ -77,6 +78,8 @@ class Journal:
     ) -> None:
         self.simulated = False
         """Whether any cell in it comes from a simulator."""
+        self.servers: set[str | None] = set()
+        """Which servers answered its cells, once it is loaded."""
         self.earlier_failures = DigestIndex()
         """Cells that failed in earlier attempts, once it is loaded."""
         self._segments = Segments(directory, earlier)
@@ -203,11 +206,13 @@ class Journal:
         """Ends a refresh: the next one begins anew."""
         self._segments.remove(self._segments.names(REFRESH_SUFFIX))
 
-    def load(self, *, errors: bool, since_refresh: bool = False) -> tuple[DigestIndex, DigestIndex]:
+    def load(
+        self, *, errors: bool, since_refresh: bool = False, leave_out: Callable[[str], bool] | None = None
+    ) -> tuple[DigestIndex, DigestIndex]:
         """Two indexes of the segments' cells: those with a result, and those that failed. Positions are those of `take`.
 
         Failures of earlier attempts are left out unless `errors`. With `since_refresh`, all cells computed before the
-        refresh began are left out.
+        refresh began are left out; so are those of the servers whose names `leave_out` is true of.
         """
         import numpy as np
         import pyarrow.compute as pc
@@ -232,6 +237,11 @@ class Journal:
             if self._endpoint is not None and not is_marked(segment.schema.metadata):
                 has_result &= ~failed_answers(segment["value"], self._endpoint)
             done.add(digests[has_result], positions[has_result])
+            self.servers.update(pc.unique(segment["server"]).to_pylist())
+            if leave_out is not None:
+                is_left = is_other_mask(segment["server"], leave_out)
+                has_result &= ~is_left
+                has_error &= ~is_left
             is_own = name in self._own_segments
             if errors or is_own:
                 failed.add(digests[has_error], positions[has_error])
@@ -241,8 +251,8 @@ class Journal:
         return done, failed
 
     def take(self, positions: npt.NDArray[np.int64]) -> pa.Table:
-        """The cells at `int64[n]` positions, in that order: columns digest, value, errortype, errormsg."""
-        return self._segments.take(positions, RESULT_COLUMNS)
+        """The cells at `int64[n]` positions, in that order: columns digest, value, errortype, errormsg, server."""
+        return self._segments.take(positions, (*RESULT_COLUMNS, "server"))
 
     def provenance(self, positions: npt.NDArray[np.int64]) -> pa.Table:
         """Where the cells at `int64[n]` positions come from, in that order: digest and `provenance_schema`."""

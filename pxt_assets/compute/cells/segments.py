@@ -8,6 +8,7 @@ from collections import OrderedDict
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from pxt_assets.compute.cells.cell import with_server
 from pxt_assets.compute.cells.gather import gather_rows
 from pxt_assets.storage.atomic_file import is_local, remove, remove_if_empty, replace_atomically
 
@@ -77,7 +78,7 @@ class Segments:
 
         path = Path(self._path(name).path) if is_local(self.directory) else self._folder_of_copies() / name
         with pa.memory_map(str(path)) as source:
-            return pa.ipc.open_file(source).read_all()
+            return with_server(pa.ipc.open_file(source).read_all())
 
     def add(self, name: str, rows: int) -> None:
         """Appends a segment to those that `take` reads from."""

@@ -8,7 +8,7 @@ from contextlib import AbstractContextManager, nullcontext
 from functools import cached_property
 from typing import TYPE_CHECKING
 
-from pxt_assets.compute.cells.cell import provenance_schema
+from pxt_assets.compute.cells.cell import provenance_schema, with_server
 from pxt_assets.compute.cells.digest_index import DigestIndex, DigestSet, digests_of
 from pxt_assets.compute.cells.row_groups import RowGroups
 from pxt_assets.storage.parquet import ParquetFile
@@ -53,7 +53,8 @@ class Sidecar:
 
         index = DigestIndex()
         if self._is_usable():
-            self._groups = RowGroups(self.file, sidecar_schema().names)
+            names = sidecar_schema().names
+            self._groups = RowGroups(self.file, [name for name in names if name in self.file.schema.names])
             names = digests_of(self.file.rows().table(["digest"])["digest"])
             index.add(names, np.arange(len(names)))
         return index
@@ -66,7 +67,7 @@ class Sidecar:
     def take(self, positions: npt.NDArray[np.int64]) -> pa.Table:
         """The rows at `int64[n]`, in that order."""
         assert self._groups is not None
-        return self._groups.take(positions)
+        return with_server(self._groups.take(positions)).select(sidecar_schema().names)
 
     def prepare_order(
         self, positions: Positions, interrupted: threading.Event
@@ -115,7 +116,7 @@ class Sidecar:
         if now._is_usable():
             with now.file.open() as parquet:
                 for i in range(parquet.num_row_groups):
-                    yield parquet.read_row_group(i).select(sidecar_schema().names)
+                    yield with_server(parquet.read_row_group(i)).select(sidecar_schema().names)
 
     def _is_usable(self) -> bool:
-        return self.file.exists() and set(sidecar_schema().names) <= set(self.file.schema.names)
+        return self.file.exists() and {*sidecar_schema().names} <= {*self.file.schema.names, "server"}

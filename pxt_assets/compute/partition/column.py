@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from pxt_assets.api.budget import Budget
 from pxt_assets.api.meter import Meter
+from pxt_assets.api.server_name import names_text
 from pxt_assets.compute.partition.findings import FailedRow, Findings
 from pxt_assets.compute.partition.inputs import Inputs
 from pxt_assets.compute.partition.plan import Plan
@@ -73,10 +74,30 @@ class Column:
         return self.file_metadata.get("partition")
 
     @property
+    def names_files(self) -> bool:
+        """Whether cells are made of files that rows or constants may name by their paths, which may change unseen."""
+        return self.inputs.holds_media or self.plan.holds_paths
+
+    @property
     def total(self) -> int:
         """Rows to compute."""
         rows = self.inputs.num_rows
         return rows if self.options.limit is None else min(rows, self.options.limit)
+
+
+@dataclass(frozen=True)
+class OtherServers:
+    """Rows whose answers are of other servers than the one that is asked."""
+
+    asked: str
+    rows: int
+    names: Sequence[str]
+
+    def __str__(self) -> str:
+        return (
+            f"{self.rows:,} rows hold answers of {names_text(self.names)}, while {self.asked} is asked now. If that is not "
+            'meant, set on_other_server="recompute" on the OpenAIResource, which asks for these rows anew, or "fail"'
+        )
 
 
 @dataclass(frozen=True)
@@ -99,6 +120,10 @@ class Outcome:
     """Changes with the rows' keys, values and error types."""
     trial: bool
     """Whether this was a trial, which left the stored column as it was."""
+    answered_by: Mapping[str, int] | None = None
+    """Rows with an answer, by server; None for a column that asks none."""
+    other_servers: OtherServers | None = None
+    """Whose answers were reused, though another server is asked now."""
 
     @property
     def errors(self) -> Mapping[str, int]:

@@ -195,6 +195,14 @@ class Inputs:
         if rows:
             yield rows
 
+    def rows_at(self, arrays: Sequence[pa.Array], positions: Sequence[int]) -> list[Sequence[Any]]:
+        """The values of single rows of some arrays, a tuple a row."""
+        rows: list[Sequence[Any]] = []
+        for position in positions:
+            for some in self._values([array[position : position + 1] for array in arrays], 1):
+                rows += some
+        return rows
+
     def key_texts(self, rows: Sequence[int]) -> list[str]:
         """The rows' keys as a message shows them: `id=17`, or `row 3` in a table without a key."""
         if not self.key:

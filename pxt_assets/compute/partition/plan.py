@@ -5,14 +5,16 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 from pxt_assets.api.request import ORDERED_ARGUMENTS, CellRequest, Endpoint, Request
 from pxt_assets.errors import CellError
 from pxt_assets.expressions.expr import Call, ColumnFunction, ColumnRef, Path
+from pxt_assets.expressions.function import holds_path
 from pxt_assets.expressions.path_steps import Shape, Step, follow_path
-from pxt_assets.expressions.walk import calls, references
-from pxt_assets.local.local_call import leaf_form
+from pxt_assets.expressions.walk import calls, expression_text, references
+from pxt_assets.local.local_call import leaf_form, lost_types
 from pxt_assets.local.media_threads import in_media_thread, is_heavy
 from pxt_assets.values.conversion import check_value
 from pxt_assets.values.digest import digest
@@ -26,6 +28,19 @@ Caller = Callable[[CellRequest], Awaitable[Any]]
 """Makes a call and gives its value. Raises CellError."""
 RowFunction = Callable[[Row], Any]
 """An expression as a function of a row: gives its value, or the calls that lead to it."""
+
+
+def _constants(expr: object) -> Any:
+    """An expression with None in place of the columns that it reads, and the arguments in place of each call."""
+    if isinstance(expr, Call):
+        return _constants(expr._arguments)
+    if isinstance(expr, Path):
+        return _constants(expr._base)
+    if isinstance(expr, ColumnRef):
+        return None
+    if isinstance(expr, Mapping):
+        return {str(k): _constants(v) for k, v in expr.items()}
+    return [_constants(v) for v in expr] if isinstance(expr, list | tuple) else expr
 
 
 class NullInputError(Exception):
@@ -68,11 +83,24 @@ class Plan:
         self.columns: list[ColumnRef] = references(expr)
         self.calls_functions = bool(calls(expr))
         """Whether the expression calls any function: if not, its cells are not worth journaling."""
+        self.calls_api = any(not call._function.local for call in calls(expr))
+        """Whether any of the functions is the API's."""
         self.endpoint = _endpoint_of(expr)
         """Whose answers the cells are, None if they are something else."""
+        self.holds_paths = holds_path(_constants(expr))
+        """Whether a constant is a path, of a file that is read when a cell is prepared."""
+        self.expr = expr
         self._type = column_type
         self._positions = {(ref._asset, ref._column): i for i, ref in enumerate(self.columns)}
         self._compiled = self._compile(expr, required=False)
+
+    @cached_property
+    def bound_to(self) -> bytes:
+        """A digest of the expression and of what it is bound to: versions of functions, contents of indexes, constants."""
+        types = canonical_json(lost_types(_constants(self.expr)))
+        return digest(
+            b"plan", *(t.encode("utf-8", "surrogatepass") for t in (expression_text(self.expr), types))
+        )
 
     def prepare(self, row: Row) -> Any:
         """The row's cell: a plain value, or the calls that lead to it. Raises CellError."""
@@ -273,10 +301,21 @@ def _json_form(value: Any, *, ordered: bool = False) -> Any:
         return {"$path": steps, "of": _json_form(value.base)}
     if isinstance(value, DependentCall):
         given = {k: v for k, v in value.arguments.items() if v is not None}
-        return {"$call": value.function.version, "arguments": _json_form(given)}
+        found = lost_types(_known_values(given)) if value.function.local else {}
+        types = {"types": found} if found else {}
+        return {"$call": value.function.version, "arguments": _json_form(given), **types}
     if isinstance(value, dict):
         items = {k: _json_form(v, ordered=ordered or k in ORDERED_ARGUMENTS) for k, v in value.items()}
         return {"$keys": list(items), "items": items} if ordered else items
     if isinstance(value, list | tuple):
         return [_json_form(v, ordered=ordered) for v in value]
     return leaf_form(value)
+
+
+def _known_values(arguments: Any) -> Any:
+    """Arguments with nothing in place of the calls that they wait for."""
+    if isinstance(arguments, dict):
+        return {k: _known_values(v) for k, v in arguments.items()}
+    if isinstance(arguments, list):
+        return [_known_values(v) for v in arguments]
+    return None if isinstance(arguments, ReadyCall | DependentCall | AnswerPath) else arguments

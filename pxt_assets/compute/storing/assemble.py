@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from pxt_assets.compute.cells.answered_by import RowServers
 from pxt_assets.compute.cells.digest_index import NO_DIGEST
 from pxt_assets.compute.cells.failed_answers import ANSWERS_CHECKED
 from pxt_assets.compute.cells.finished_cells import FinishedCells
@@ -15,11 +16,12 @@ from pxt_assets.compute.cells.gather import interleave_rows
 from pxt_assets.compute.cells.refused_rows import RefusedRows
 from pxt_assets.compute.partition.column import FAILURES_KEPT, Column, cells_failed_error
 from pxt_assets.compute.partition.findings import FINDINGS, Findings
-from pxt_assets.compute.partition.input_digest import INPUT_DIGEST, InputDigest
+from pxt_assets.compute.partition.input_digest import InputDigest
 from pxt_assets.compute.partition.plan import cell_digest
 from pxt_assets.errors import CellError
 from pxt_assets.storage.batches import split_by_bytes
 from pxt_assets.storage.contents import ContentsDigest
+from pxt_assets.storage.provenance import ANSWERED_BY
 from pxt_assets.values.conversion import back_to_arrow, copied_type, to_arrow
 from pxt_assets.values.digest import DIGEST_BYTES
 from pxt_assets.values.types import (
@@ -49,7 +51,7 @@ _SAMPLE_ROWS = 8
 DATA_VERSION = "data_version"
 
 CellReader = Callable[[], Iterator["pa.Table"]]
-"""Reads the rows' cells in order, as tables of digest, value, errortype, errormsg; can be called again."""
+"""Reads the rows' cells in order, as tables of digest, value, errortype, errormsg, server (columns that call functions); can be called again."""
 
 
 @dataclass
@@ -61,6 +63,8 @@ class Assembly:
     data_version: str = ""
     """Changes with the rows' keys, values and error types."""
     findings: Findings = field(default_factory=Findings)
+    servers: RowServers | None = None
+    """Who answered the rows; None for a column that asks no server."""
 
 
 def finished_cell_reader(
@@ -105,6 +109,7 @@ def finished_cell_reader(
                                 "value": to_arrow([None] * len(absent), any_length),
                                 "errortype": errors["errortype"].take(error_of_row),
                                 "errormsg": errors["errormsg"].take(error_of_row),
+                                "server": pa.nulls(len(absent), pa.string()),
                             }
                         )
                     )
@@ -208,14 +213,16 @@ def assemble(
         length = _common_length(read_cells())
         value = pa.list_(pa.float32(), -1 if length is None else length)
     schema = file_schema(column, value)
-    assembly = Assembly(schema, schema.empty_table())
+    assembly = Assembly(schema, schema.empty_table(), servers=RowServers() if column.plan.calls_api else None)
     contents = ContentsDigest()
     batches = _row_group_tables(_file_rows(column, read_cells(), schema, assembly, contents))
 
     def final_metadata() -> Mapping[str, str]:
         assembly.data_version = contents.hexdigest()
-        metadata = {DATA_VERSION: assembly.data_version, FINDINGS: assembly.findings.to_json()}
-        return metadata if input_digest is None else {**metadata, INPUT_DIGEST: input_digest.hexdigest()}
+        more = {} if input_digest is None else input_digest.metadata()
+        if assembly.servers is not None:
+            more[ANSWERED_BY] = assembly.servers.to_metadata()
+        return {DATA_VERSION: assembly.data_version, FINDINGS: assembly.findings.to_json(), **more}
 
     if column.options.limit is None:
         metadata = {
@@ -270,6 +277,7 @@ def _file_rows(
 ) -> Iterator[pa.Table]:
     """The rows of the file. Adds them to the assembly's findings and sample, and to the contents' digest."""
     import pyarrow as pa
+    import pyarrow.compute as pc
 
     next_keys = column.inputs.key_reader()
     for part in cell_tables:
@@ -279,6 +287,9 @@ def _file_rows(
             c if c.type == f.type else c.cast(f.type) for c, f in zip([*keys, *cells], schema, strict=True)
         ]
         rows = pa.table(columns, schema=schema)
+        if assembly.servers is not None:
+            answered = pc.and_(rows[column.name].is_valid(), rows[f"{column.name}_errortype"].is_null())
+            assembly.servers.add(part["server"], answered)
         assembly.findings.add(rows, column.name, column.inputs.key, moderates=column.moderates)
         contents.add(rows.select([*column.inputs.key, column.name, f"{column.name}_errortype"]))
         if assembly.sample.num_rows < _SAMPLE_ROWS:

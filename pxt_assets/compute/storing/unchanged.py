@@ -1,59 +1,93 @@
-"""Whether the stored column is what would be stored again: then there is nothing to ask for, or to write."""
+"""Whether the stored column is what would be stored again: then there is nothing to ask for, or to write.
+
+A cell is named by its digest, which is computed row by row. A column of a million unchanged rows is told faster, by
+digests of all that its cells' digests are made of. That nothing is left out of them:
+
+- A cell is what `Plan.prepare(row)` makes of a row, and nothing else goes into its digest.
+- The row: the contents of every column that is read, in order, their Arrow types with all parameters, and what they were
+  declared as (`InputDigest.hexdigest`, `_full_type`). The keys and the number of rows are compared themselves.
+- Files that rows or constants name by their paths are not seen in them, so a column with such paths is looked at cell by
+  cell, as is one whose inputs hold images or sounds at all (`Column.names_files`). A URL is handed to the API as it is.
+- The expression: its functions, constants, paths and the columns it reads (`code_version`), and what it is bound to when
+  the run opens it (`Plan.bound_to`): the version of each local function and tool, which holds their sources, closures and
+  globals; the contents of each index that is searched; the types of constants whose JSON form is another type's.
+- The code of this package and of Arrow, by their versions. Between versions, as while this package is worked on, a sample
+  of cells is named anew; a sample that holds no cell with a name decides nothing.
+- What the environment holds reaches a cell through one of these, as a constant of the expression that was loaded. Keys,
+  limits, time-outs, and where columns are kept are no part of a cell; nor is the server, which `answered_by` looks at.
+- Whether rows are a simulator's is compared: cells made of them are marked, though their digests are the same.
+
+The cells themselves are then the stored ones: none is an error, an answer that earlier versions took for a result, or
+a simulator's while the server is none.
+"""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
 
+from pxt_assets.api.server_name import UNKNOWN
+from pxt_assets.compute.cells.answered_by import row_servers
 from pxt_assets.compute.cells.digest_index import NO_DIGEST, digests_of, lookup_batches, simulated_digests
 from pxt_assets.compute.cells.failed_answers import failed_rows
 from pxt_assets.compute.partition.column import Column
 from pxt_assets.compute.partition.findings import findings_from_metadata
-from pxt_assets.compute.partition.input_digest import INPUT_DIGEST, InputDigest
+from pxt_assets.compute.partition.input_digest import BOUND_TO, INPUT_DIGEST, InputDigest
 from pxt_assets.compute.partition.plan import cell_digest
 from pxt_assets.compute.storing.assemble import DATA_VERSION, Assembly, column_types, file_schema, first_rows
 from pxt_assets.errors import CellError
 
 if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
     import pyarrow as pa
 
     from pxt_assets.compute.cells.digest_index import Digests
 
 _ROWS = 65_536
 _ROWS_DIGESTED_ANEW = 64
-"""How many first rows' digests are computed anew, to see that they are still the stored ones."""
+"""How many rows' digests are computed anew, to see that they are still the stored ones."""
 
 
 def stored_if_unchanged(column: Column) -> Assembly | None:
-    """The stored column, if it is made from just the rows that there are now; else None.
+    """The stored column, if it is made from just what there is now; else None.
 
-    Compares a digest of whole columns, which is many times as fast as the digests of all cells. Also None where this
-    cannot tell: if columns name files by their paths, and after errors, which may be tried again; answers that earlier
-    versions took for results are such errors.
+    Compares digests of whole columns, which is many times as fast as the digests of all cells. Also None where this
+    cannot tell, and after errors, which may be tried again; answers that earlier versions took for results are such errors.
     """
     options, metadata = column.options, column.file.metadata if column.file.exists() else {}
     if (
-        INPUT_DIGEST not in metadata
+        not {INPUT_DIGEST, BOUND_TO} <= metadata.keys()
         or options.refresh
         or options.limit is not None
-        or column.inputs.holds_media
+        or column.names_files
+        or (column.inputs.simulated and not metadata["simulated"])
     ):
         return None
     stored = _stored_assembly(column)
-    if stored is None or stored.findings.errors or not _first_digests_match(column):
+    if stored is None or stored.findings.errors:
         return None
-    input_digest = InputDigest(column)
-    for arrays, _ in column.inputs.arrays(_ROWS, column.total):
+    sampled, stored_digests = _sampled_cells(column)
+    input_digest, rows, start = InputDigest(column), [], 0
+    for arrays, count in column.inputs.arrays(_ROWS, column.total):
         input_digest.add(arrays)
-    if input_digest.hexdigest() != metadata[INPUT_DIGEST]:
+        here = sampled[(sampled >= start) & (sampled < start + count)] - start
+        rows += column.inputs.rows_at(arrays, here.tolist())
+        start += count
+    if not (input_digest.is_that_of(metadata) and _have_digests(column, rows, stored_digests)):
         return None
     return None if len(failed_rows(column.file, column.name, column.plan.endpoint)) else stored
 
 
-def stored_if_same_digests(column: Column, digests: Digests) -> Assembly | None:
-    """The stored column, if its cells have these digests `S16[n]`; else None."""
-    stored = _stored_assembly(column)
-    if stored is None:
+def stored_if_same_digests(
+    column: Column, digests: Digests, input_digest: InputDigest | None, *, simulated: bool
+) -> Assembly | None:
+    """The stored column, if its cells have these digests `S16[n]`, and its file says what it is made from; else None."""
+    stored, metadata = _stored_assembly(column), column.file.metadata if column.file.exists() else {}
+    if stored is None or bool(metadata["simulated"]) != simulated:
         return None
+    if input_digest is not None and not stored.findings.errors and not input_digest.is_that_of(metadata):
+        return None  # written again, the next run sees at once that nothing changed
     stored_digests = _stored_digests(column.file.rows().table(["_digest"])["_digest"])
     return stored if _digests_match(stored_digests, digests) else None
 
@@ -74,26 +108,39 @@ def _stored_assembly(column: Column) -> Assembly | None:
     if pa.types.is_fixed_size_list(kind):  # all vectors have that length; Parquet renames the list's item
         schema = file_schema(column, pa.list_(kind.value_type, kind.list_size))
     assembly = Assembly(schema, schema.empty_table(), file.metadata[DATA_VERSION], findings)
+    if column.plan.calls_api:
+        assembly.servers = row_servers(file.metadata, file.num_rows)
+        if not assembly.servers.counts:
+            unknown = findings.rows - findings.errors.total() - findings.skipped - findings.nulls
+            assembly.servers.counts.update({UNKNOWN: unknown} if unknown else {})
     with file.open() as parquet:
         if parquet.num_row_groups:
             assembly.sample = first_rows(parquet.read_row_group(0))
     return assembly
 
 
-def _first_digests_match(column: Column) -> bool:
-    """Whether the first rows' cells have the stored digests: another version of a library may give others."""
+def _sampled_cells(column: Column) -> tuple[npt.NDArray[np.int64], Digests]:
+    """Some rows whose stored cells have digests, `int64[n]`, evenly spread over all of them, and these digests, `S16[n]`."""
     import numpy as np
 
-    digests: list[bytes] = []
+    digests = column.file.rows().table(["_digest"])["_digest"]
+    named = np.flatnonzero(digests.is_valid().to_numpy())
+    if not len(named):
+        return named, np.empty(0, "S16")
+    chosen = np.unique(named[np.linspace(0, len(named) - 1, _ROWS_DIGESTED_ANEW).astype(np.int64)])
+    return chosen, digests_of(digests.take(chosen))
+
+
+def _have_digests(column: Column, rows: Sequence[Sequence[Any]], stored: Digests) -> bool:
+    """Whether the rows' cells have the stored digests, `S16[n]`; not if there are none, which tells nothing."""
+    import numpy as np
+
     try:
-        for rows in column.inputs.batches(_ROWS_DIGESTED_ANEW, min(_ROWS_DIGESTED_ANEW, column.total)):
-            cells = [column.plan.prepare(row) for row in rows]
-            digests += [NO_DIGEST if cell is None else cell_digest(cell) for cell in cells]
+        cells = [column.plan.prepare(row) for row in rows]
     except CellError:
         return False
-    first = next(column.file.rows().batches(["_digest"], _ROWS_DIGESTED_ANEW), None)
-    stored = np.empty(0, "S16") if first is None else _stored_digests(first["_digest"])
-    return _digests_match(stored, np.array(digests, "S16"))
+    digests = [NO_DIGEST if cell is None else cell_digest(cell) for cell in cells]
+    return bool(digests) and _digests_match(stored, np.array(digests, "S16"))
 
 
 def _stored_digests(digests: pa.Array | pa.ChunkedArray) -> Digests:

@@ -10,8 +10,6 @@ from pxt_assets.throttle.pace import Pace
 class LeasedPace(LeasedUnits):
     """A pace shared by all processes; a `Pace` stands in for the ledger while it cannot be reached."""
 
-    guessed = False
-
     def __init__(self, schedule: Callable[[float], None], now: float, rpm: float) -> None:
         super().__init__(schedule, now)
         self._pace = Pace(rpm)
@@ -43,9 +41,6 @@ class LeasedPace(LeasedUnits):
         if self._stand_in is not None:
             self._stand_in.reject(granted_at, now)
         self.schedule(now)
-
-    def accept(self) -> None:
-        """Do nothing: the rate climbs by itself."""
 
     def request(self, dimension: str, now: float, waiting: int, *, keep: bool) -> LeaseRequest:
         """Return what to report to the ledger and to request from it."""

@@ -61,6 +61,7 @@ def test_every_key_is_there(store: ColumnStore, serve: Any) -> None:
         "pxt/latency_p95_s",
         "pxt/limit_utilization",
         "pxt/simulated",
+        "pxt/answered_by",
         "pxt/preview",
         "pxt/summary",
         "pxt/made_of",

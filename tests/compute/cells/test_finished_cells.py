@@ -67,7 +67,7 @@ def bench(tmp_path) -> Bench:
 
 def values(cells: FinishedCells, *numbers: int) -> list[object]:
     table = cells.take(names(*numbers))
-    assert table.column_names == ["digest", "value", "errortype", "errormsg"]
+    assert table.column_names == ["digest", "value", "errortype", "errormsg", "server"]
     return to_python(table["value"])
 
 

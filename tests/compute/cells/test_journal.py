@@ -30,7 +30,7 @@ class TestRoundTrip:
         done, failed = journal.load(errors=True)
         at = [int(done.find(np.array([name(1)], "S16"))[0]), int(failed.find(np.array([name(2)], "S16"))[0])]
         table = journal.take(np.array(at[::-1]))
-        assert table.column_names == ["digest", "value", "errortype", "errormsg"]
+        assert table.column_names == ["digest", "value", "errortype", "errormsg", "server"]
         assert table["digest"].to_pylist() == [name(2), name(1)]
         assert table["errortype"].to_pylist() == ["BadRequestError", None]
         assert table["errormsg"].to_pylist() == ["too long", None]
