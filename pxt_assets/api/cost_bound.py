@@ -101,6 +101,9 @@ class CostBound:
             + round(request.size.images + _uploads(body)) * of_image
             + searches * _TOKENS_OF_SEARCH,
             output_tokens=output,
+            output_image_tokens=output if endpoint.path.startswith("/images") else 0,
+            output_audio_tokens=output if "audio" in (body.get("modalities") or ()) else 0,
+            searches=searches,
         )
 
 

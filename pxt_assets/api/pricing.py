@@ -45,7 +45,12 @@ def _token_prices(model: str) -> tuple[float, float, float] | None:
 
 
 def _is_text(usage: Usage) -> bool:
-    return not (usage.image_tokens or usage.audio_tokens or usage.characters or usage.seconds)
+    return not any(
+        (
+            *(usage.image_tokens, usage.audio_tokens, usage.characters, usage.seconds, usage.searches),
+            *(usage.cache_write_tokens, usage.output_image_tokens, usage.output_audio_tokens),
+        )
+    )
 
 
 def _price(model: str, usage: Usage) -> float | None:
@@ -59,6 +64,10 @@ def _price(model: str, usage: Usage) -> float | None:
         input_audio_tokens=usage.audio_tokens or None,
         input_characters=usage.characters or None,
         audio_seconds=usage.seconds or None,
+        cache_write_tokens=usage.cache_write_tokens or None,
+        output_image_tokens=usage.output_image_tokens or None,
+        output_audio_tokens=usage.output_audio_tokens or None,
+        web_searches=usage.searches or None,
     )
     try:
         found = genai_prices.calc_price(used, model, provider_id="openai")

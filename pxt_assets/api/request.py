@@ -37,6 +37,14 @@ class Usage:
     """Characters read aloud by a model that charges for these."""
     seconds: float = 0.0
     """Seconds of sound heard by a model that charges for these."""
+    cache_write_tokens: int = 0
+    """Input tokens that were put into a cache, where that has a price of its own."""
+    output_image_tokens: int = 0
+    """Output tokens of images, where these have a price of their own."""
+    output_audio_tokens: int = 0
+    """Output tokens of sound, where these have a price of their own."""
+    searches: int = 0
+    """Searches of the web that the server made for the answer."""
 
     def __add__(self, other: Usage) -> Usage:
         return Usage(*(getattr(self, f.name) + getattr(other, f.name) for f in fields(self)))

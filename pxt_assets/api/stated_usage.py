@@ -31,7 +31,33 @@ def usage_of(answer: Mapping[str, Any]) -> Usage | None:
         min(_token_count(mapping_or_empty(details).get(name)), _token_count(read))
         for name in ("cached_tokens", "image_tokens", "audio_tokens")
     )
-    return Usage(_token_count(read), _token_count(written), cached, images, sound)
+    made = usage.get("completion_tokens_details") or usage.get("output_tokens_details")
+    drawn, spoken = (
+        min(_token_count(mapping_or_empty(made).get(name)), _token_count(written))
+        for name in ("image_tokens", "audio_tokens")
+    )
+    return Usage(
+        _token_count(read),
+        _token_count(written),
+        cached,
+        images,
+        sound,
+        cache_write_tokens=min(
+            _token_count(mapping_or_empty(details).get("cache_write_tokens")), _token_count(read) - cached
+        ),
+        output_image_tokens=drawn,
+        output_audio_tokens=spoken,
+        searches=_searches(answer),
+    )
+
+
+def _searches(answer: Mapping[str, Any]) -> int:
+    """The searches of the web among the items of an answer's output."""
+    items = answer.get("output")
+    return sum(
+        isinstance(item, Mapping) and item.get("type") == "web_search_call"
+        for item in (items if isinstance(items, list) else ())
+    )
 
 
 def mapping_or_empty(value: object) -> Mapping[str, Any]:

@@ -54,3 +54,18 @@ def test_an_unknown_model_is_warned_of_once(caplog):
     assert [r.getMessage() for r in caplog.records if "another-model" in r.getMessage()] == [
         "No price is known for the model 'another-model-nobody-sells': its cost is shown as unknown."
     ]
+
+
+@pytest.mark.parametrize(
+    ("model", "usage", "dollars"),
+    [
+        ("gpt-audio", Usage(100, 1_000, output_audio_tokens=900), 100 * 2.5e-6 + 100 * 10e-6 + 900 * 64e-6),
+        ("gpt-image-1.5", Usage(50, 4_160, output_image_tokens=4_160), 50 * 5e-6 + 4_160 * 32e-6),
+        ("gpt-6-luna", Usage(50_000, 100, cache_write_tokens=49_900), 100e-7 + 49_900 * 1.25e-7 + 100 * 5e-7),
+        ("gpt-6-luna", Usage(8_000, 200, searches=3), 8_000e-7 + 200 * 5e-7 + 3 * 0.01),
+        ("gpt-image-2", Usage(0, 1_000, output_image_tokens=1_000), 1_000 * 30e-6),
+    ],
+)
+def test_what_has_a_price_of_its_own_is_charged_by_it(model, usage, dollars):
+    """Sound and images that are made, what is put into a cache, searches; the usual price where there is no other."""
+    assert cost_usd(model, usage) == pytest.approx(dollars)

@@ -23,6 +23,28 @@ def test_tokens_are_read_however_they_are_written(usage: object, read: Usage | N
     assert usage_of({"usage": usage}) == read
 
 
+def test_parts_with_a_price_of_their_own_are_read() -> None:
+    """Of input and output, and the searches among the items of an answer."""
+    answer = {
+        "output": [{"type": "web_search_call"}, {"type": "web_search_call"}, {"type": "message"}, None],
+        "usage": {
+            "input_tokens": 100,
+            "output_tokens": 50,
+            "input_tokens_details": {"cached_tokens": 10, "cache_write_tokens": 500},
+            "output_tokens_details": {"image_tokens": 20, "audio_tokens": 30},
+        },
+    }
+    assert usage_of(answer) == Usage(
+        100,
+        50,
+        10,
+        cache_write_tokens=90,
+        output_image_tokens=20,
+        output_audio_tokens=30,
+        searches=2,
+    )
+
+
 def test_an_answer_without_results_may_state_its_usage() -> None:
     """It is paid for."""
     body = b'{"model": "m-1", "choices": [], "usage": {"prompt_tokens": 10, "completion_tokens": 5}}'

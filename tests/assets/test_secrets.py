@@ -327,6 +327,20 @@ def test_no_url_of_the_environment_is_shown_with_its_secrets(
     assert kept.leaks == []
 
 
+def test_no_ledger_is_shown_with_its_secrets(kept: Kept, serve: Any) -> None:
+    """One that cannot be reached, or is none, wherever its URL holds them."""
+    server = serve()
+    for url in (
+        f"postgresql://pg:{PASSWORD}@127.0.0.1:9/db",
+        f"postgresql://127.0.0.1:9/db?user=pg&password={PASSWORD}",
+        f"postgresql+nodriver://pg:{PASSWORD}@127.0.0.1:9/db",
+        f"postgresql://pg:{PASSWORD}@127.0.0.1:port/db",
+    ):
+        fails = "nodriver" in url or ":port" in url
+        kept.run(server, {1: "a"}, config={"refresh": True}, openai={"ledger": url}, fails=fails)
+    assert kept.leaks == []
+
+
 def test_no_vector_takes_a_key_into_an_error(kept: Kept, serve: Any) -> None:
     """What stands in place of a vector is quoted."""
     server = serve(lambda asked: Reply({"data": [{"embedding": {KEY: KEY}} for _ in asked.body["input"]]}))
