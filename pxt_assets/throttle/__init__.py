@@ -8,13 +8,13 @@ from pxt_assets.throttle.groups import model_group
 from pxt_assets.throttle.headers import Reading, parse_duration, read_rate_limits, retry_after
 from pxt_assets.throttle.hold import HoldReport
 from pxt_assets.throttle.learned_cost import LearnedCost
-from pxt_assets.throttle.limiter import Limiter, Statistics
+from pxt_assets.throttle.limiter import Limiter
 from pxt_assets.throttle.pace import Pace
 from pxt_assets.throttle.permit import Permit
 from pxt_assets.throttle.pool import Pool
 from pxt_assets.throttle.registry import PoolRegistry
 from pxt_assets.throttle.retry import FailureKind, Verdict, backoff_seconds, classify_failure
-from pxt_assets.throttle.utilization import LimitUtilization
+from pxt_assets.throttle.utilization import LimitUtilization, Statistics
 from pxt_assets.throttle.window import InFlightWindow
 
 pools = PoolRegistry()

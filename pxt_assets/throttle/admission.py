@@ -5,6 +5,8 @@ from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 from pxt_assets.throttle.cost import RequestSize
+from pxt_assets.throttle.dimension import unit_of
+from pxt_assets.throttle.headers import Reading
 from pxt_assets.throttle.learned_cost import GrantTotals
 
 
@@ -56,6 +58,13 @@ class Admission:
     """What was believed of its size, if it was believed too large."""
     from_full: bool = False
     """Whether the bucket that it was believed too large for was full."""
+
+    def falls_short(self, readings: Mapping[str, Reading]) -> bool:
+        """Whether the readings of a 429 show that less was left than the request takes."""
+        return any(
+            self.costs.get(dimension, self.costs.get(unit_of(dimension), 0.0)) > reading.remaining
+            for dimension, reading in readings.items()
+        )
 
 
 class Rejection(NamedTuple):

@@ -15,7 +15,6 @@ import math
 from collections import OrderedDict
 from collections.abc import Callable, Mapping
 from contextlib import suppress
-from dataclasses import dataclass
 from typing import NamedTuple
 
 from pxt_assets.throttle.admission import Admission, RequestTooLarge, SizedRequest
@@ -25,21 +24,7 @@ from pxt_assets.throttle.hold import HoldReport
 from pxt_assets.throttle.oversize import PATIENCE_SECONDS
 from pxt_assets.throttle.permit import Permit
 from pxt_assets.throttle.pool import Pool
-
-
-@dataclass(frozen=True, slots=True)
-class Statistics:
-    """What a limiter has counted so far."""
-
-    rate_limited: int
-    """Requests rejected with a 429."""
-    seconds_throttled: float
-    """Seconds that requests waited for the limit, summed over all requests."""
-    utilization: float | None
-    """Share, 0 to 1, of what the limit allowed between the first and the last grant that was used, of the
-    dimension used most. What others took on the same account does not count as allowed. None while no limit
-    is
-    known."""
+from pxt_assets.throttle.utilization import Statistics
 
 
 class _QueuedRequest(NamedTuple):

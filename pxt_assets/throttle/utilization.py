@@ -1,18 +1,34 @@
 """How much of what the limits allow is used."""
 
 from collections.abc import Iterable, Mapping
-from typing import Any, Protocol
+from dataclasses import dataclass
+from typing import Protocol
 
 from pxt_assets.throttle.dimension import unit_of
 from pxt_assets.throttle.hold import HoldReport
 from pxt_assets.throttle.share import Gauge
 
 
+@dataclass(frozen=True, slots=True)
+class Statistics:
+    """What a limiter has counted so far."""
+
+    rate_limited: int
+    """Requests rejected with a 429."""
+    seconds_throttled: float
+    """Seconds that requests waited for the limit, summed over all requests."""
+    utilization: float | None
+    """Share, 0 to 1, of what the limit allowed between the first and the last grant that was used, of the
+    dimension used most. What others took on the same account does not count as allowed. None while no limit
+    is known."""
+
+
 class _Used(Protocol):
     """A `Limiter`."""
 
-    pool: Any
-    """What it draws on, with the `fault` that was met there."""
+    @property
+    def fault(self) -> str | None:
+        """What has failed in its accounting, None if nothing has."""
 
     def hold(self) -> HoldReport | None:
         """Return for how long the server asked to send nothing, None if it did not."""
@@ -58,6 +74,12 @@ class LimitUtilization:
         """Measure this limiter from now on, unless it is measured already."""
         if limiter not in self._since:
             self._since[limiter] = limiter.totals()
+
+    @property
+    def fault(self) -> str | None:
+        """What has failed in the limiters' own accounting, and what goes on in its place; None if nothing has."""
+        faults = dict.fromkeys(limiter.fault for limiter in self._since)
+        return "; ".join(fault for fault in faults if fault is not None) or None
 
     @property
     def utilization(self) -> float | None:

@@ -39,6 +39,7 @@ from pxt_assets.assets.step.kept_values import (
     keep_value_for_result,
     stored_value,
 )
+from pxt_assets.assets.step.partition_order import in_order
 from pxt_assets.assets.step.resource_keys import used_resource
 from pxt_assets.assets.step.shown import Secrets, metadata_without_secrets
 from pxt_assets.assets.step.upstream_rows import UpstreamRows, step_partitions
@@ -142,7 +143,7 @@ class Materialization:
         if self._config.limit is not None:
             return
         yield from self._result()
-        yield from spec.checks.results(spec.key, self._checks, self._in_partition_order(self._findings))
+        yield from spec.checks.results(spec.key, self._checks, in_order(self._partition_keys, self._findings))
         yield from self._cost_check_results()
 
     def _result(self) -> Iterator[Result]:
@@ -267,7 +268,8 @@ class Materialization:
         self._context.log_event(dg.AssetObservation(self._spec.key, partition=partition, metadata=metadata))
 
     def _observe_summary(self) -> None:
-        table = summary_table(self._in_partition_order(self._outcomes), time.monotonic() - self._started)
+        outcomes = in_order(self._partition_keys, self._outcomes)
+        table = summary_table(outcomes, time.monotonic() - self._started)
         self._observe(None, {"pxt/summary": dg.MetadataValue.md(table)})
 
     def _step_error(self, error: BaseException | None) -> BaseException | None:
@@ -311,18 +313,13 @@ class Materialization:
         if stored or failed:
             names = self._checks if stored else [name for name in self._checks if name == NO_FAILED_CELLS]
             yield from self._spec.checks.results(
-                self._spec.key, names, self._in_partition_order(stored | failed)
+                self._spec.key, names, in_order(self._partition_keys, stored | failed)
             )
         yield from self._cost_check_results(ended=isinstance(error, BudgetReachedError))
 
     @property
     def _findings(self) -> dict[Partition, Findings]:
         return {partition: outcome.findings for partition, outcome in self._outcomes.items()}
-
-    def _in_partition_order(self, of_partitions: Mapping[Partition, T]) -> dict[Partition, T]:
-        """The same entries in the order of the partitions, not in that of their finishing."""
-        order = dict.fromkeys([*self._partition_keys, *of_partitions])
-        return {partition: of_partitions[partition] for partition in order if partition in of_partitions}
 
     def _cost_check_results(self, *, ended: bool = False) -> Iterator[dg.AssetCheckResult]:
         """The result of the cost check; `ended` says that a budget ended the run: the column's or the run config's."""
