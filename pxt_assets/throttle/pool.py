@@ -6,8 +6,8 @@ levels.
 """
 
 import weakref
-from collections.abc import Callable, Iterable, Mapping
-from typing import Any, Protocol, TypeVar
+from collections.abc import Iterable, Mapping
+from typing import Any, Protocol
 
 from pxt_assets.throttle.admission import Admission, Rejection, RequestTooLarge, SizedRequest
 from pxt_assets.throttle.dimension import unit_of
@@ -20,13 +20,11 @@ from pxt_assets.throttle.share import Gauge, LocalShare, Share, SharedBucket, Sh
 from pxt_assets.throttle.silent_limits import SilentLimits
 from pxt_assets.throttle.tariff import Tariff
 from pxt_assets.throttle.utilization import used_share
+from pxt_assets.throttle.weak_call import weak_call
 
 ANSWERS_REMEMBERED = 20
 OVERLOADED_SHARE = 0.15
 """Share of overloaded answers among the latest, above which the rate is cut: four of 20."""
-
-
-Result = TypeVar("Result")
 
 
 class Queue(Protocol):
@@ -67,7 +65,7 @@ class Pool:
         self._hold = Hold()
         self._queues: weakref.WeakSet[Queue] = weakref.WeakSet()
         self.guard: Any = None  # what takes this pool's place should it fail: a `GuardedPool`
-        self._share.join(_weak_call(self.wake, None), _weak_call(self._waiting, 0))
+        self._share.join(weak_call(self.wake, None), weak_call(self._waiting, 0))
 
     def join(self, queue: Queue) -> None:
         """Wake `queue`, while it exists, when others leave more to take."""
@@ -334,17 +332,6 @@ class Pool:
                     if dimension == "requests":
                         self._pace = None
         return changed
-
-
-def _weak_call(method: Callable[[], Result], otherwise: Result) -> Callable[[], Result]:
-    """Return a function that calls a bound method, and returns `otherwise` once its object is gone."""
-    reference = weakref.WeakMethod(method)
-
-    def call() -> Result:
-        bound = reference()
-        return otherwise if bound is None else bound()
-
-    return call
 
 
 def _shows_shortage(admission: Admission, readings: Mapping[str, Reading]) -> bool:
