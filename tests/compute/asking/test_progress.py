@@ -7,7 +7,7 @@ import pytest
 from pxt_assets.api.meter import Meter
 from pxt_assets.compute.asking import progress as progress_module
 from pxt_assets.compute.asking.progress import Progress, ProgressDisplay, observe_progress
-from pxt_assets.throttle import LimitUtilization
+from pxt_assets.throttle import HoldReport, LimitUtilization
 
 
 class Clock:
@@ -39,6 +39,26 @@ def test_a_partition_in_one_line(clock: Clock) -> None:
         assert board.log_line() == (
             "t/c[a]: 1,050 of 4,000 rows (26%), 5.0 rows/s, $0.500000, 1 429, about 10 min left"
         )
+
+
+class _Held:
+    """A limiter whose server asked for an hour."""
+
+    def totals(self) -> dict[str, tuple[float, float]]:
+        return {}
+
+    def utilization(self, _since: object) -> None:
+        return None
+
+    def hold(self) -> HoldReport:
+        return HoldReport(42.0, 3600.0)
+
+
+def test_a_wait_that_the_server_asked_for_is_told(clock: Clock) -> None:
+    """How long it holds yet, and what was asked for."""
+    board, usage = ProgressDisplay(), LimitUtilization([_Held()])
+    with board.track("t/c[a]", lambda: at("t/c[a]", 0, 40, rate_limited=1, limit_usage=usage)):
+        assert "held by the server for 42 s more (Retry-After 3,600 s), " in board.log_line()
 
 
 def test_partitions_in_one_line(clock: Clock) -> None:
