@@ -147,7 +147,7 @@ class IndexRows:
                     at, numbers = at[has_direction], numbers[has_direction]
                 rows = self._row_digests(key_table, start, at)
                 kept = [as_stored(array).take(at) for array in self._kept_only(arrays)]
-                digests = _content_digests(rows, numbers, kept)
+                digests = _content_digests(rows, numbers, kept, self._kept)
                 version.add(digests)
                 positions.append(at + start)
                 keys.append(rows)
@@ -290,16 +290,23 @@ class IndexRows:
         return np.array([digest(prefix, row.tobytes()) for row in joined], "S16")
 
 
-def _content_digests(rows: Digests, numbers: npt.NDArray[np.float32], kept: Sequence[pa.Array]) -> Digests:
-    """Digests of each row's key, vector and kept columns, `S16[n]`: a row that changed has another one."""
+def _content_digests(
+    rows: Digests, numbers: npt.NDArray[np.float32], kept: Sequence[pa.Array], names: Sequence[str]
+) -> Digests:
+    """Digests of each row's key, vector and kept columns, `S16[n]`: a row that changed has another one.
+
+    So has one whose values are kept under other names.
+    """
     import numpy as np
 
     row_bytes = np.frombuffer(rows.tobytes(), np.uint8).reshape(-1, DIGEST_BYTES)
     beside = np.concatenate([row_bytes, *(_digests_with_nulls(array) for array in kept)], axis=1)
+    names_digest = digest(*(name.encode("utf-8", "surrogatepass") for name in names)) if names else b""
     found = bytearray()
     for other, vector in zip(beside, numbers, strict=True):
         hashed = hashlib.blake2b(vector, digest_size=DIGEST_BYTES)
         hashed.update(other)
+        hashed.update(names_digest)
         found += hashed.digest()
     return np.frombuffer(bytes(found), "S16")
 

@@ -6,6 +6,7 @@ from pxt_assets.throttle.bucket import Bucket, Grant
 from pxt_assets.throttle.cost import RequestSize, request_size
 from pxt_assets.throttle.groups import model_group
 from pxt_assets.throttle.headers import Reading, parse_duration, read_rate_limits, retry_after
+from pxt_assets.throttle.hold import HoldReport
 from pxt_assets.throttle.learned_cost import LearnedCost
 from pxt_assets.throttle.limiter import Limiter, Statistics
 from pxt_assets.throttle.pace import Pace
@@ -24,6 +25,7 @@ __all__ = [
     "CircuitBreaker",
     "FailureKind",
     "Grant",
+    "HoldReport",
     "InFlightWindow",
     "LearnedCost",
     "LimitUtilization",

@@ -88,7 +88,7 @@ class GuardedPool:
     def rejected(self, admission: Admission, *arguments: Any, **more: Any) -> Rejection:
         """Apply what a 429 reported, as `Pool.rejected` does."""
         rejection: Rejection | None = self._report("rejected", admission, arguments, more)
-        return rejection or Rejection(False, 0.0)
+        return rejection or Rejection(changed=False, own_wait=0.0)
 
     def refused(self, admission: Admission, *arguments: Any, **more: Any) -> None:
         """Apply that a server refused a request as too large, as `Pool.refused` does."""

@@ -87,7 +87,7 @@ class GuessedRate:
         step = min(STEP_SECONDS, MOST_STEP_REQUESTS / self.ceiling)
         steps = (now - self._cut_at) / max(SHORTEST_STEP_SECONDS, step, FEWEST_STEP_REQUESTS / self.ceiling)
         if not self._was_met:
-            return self.ceiling * 2.0 ** min(steps, 30.0)
+            return self.ceiling * math.pow(2.0, min(steps, 30.0))
         return self.ceiling * (1 + math.pow((steps - CEILING_STEPS) / _STEEPNESS, 3))
 
     def is_climbing(self, now: float) -> bool:

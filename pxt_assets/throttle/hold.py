@@ -8,6 +8,8 @@ LONGEST_HOLD_SECONDS = 60.0
 the buckets wait as long as that takes."""
 FIRST_PROBE_SECONDS = 10.0
 """After so long a single request is let through, and then twice as long after, up to the longest hold."""
+_CLEARED_SECONDS = 1.0
+"""A hold that ends by so much before its time was ended by hand."""
 
 
 class HoldReport(NamedTuple):
@@ -37,6 +39,7 @@ class Hold:
         self._distance = FIRST_PROBE_SECONDS
         self._probe_at = math.inf
         self._unproven = False
+        self._until = -math.inf
 
     def rejected(self, retry_after: float, now: float) -> float:
         """Note what a 429 asked for; return the seconds for which all processes are to be held.
@@ -44,6 +47,8 @@ class Hold:
         A hold that was cut short goes on here until a request is answered, one of which goes at a time.
         """
         seconds = min(retry_after, LONGEST_HOLD_SECONDS)
+        if seconds > 0 and self._since is None:
+            self._begin(now)
         if retry_after > 0 and now + retry_after > self._asked_until:
             self._asked, self._asked_until = retry_after, now + retry_after
         if retry_after > LONGEST_HOLD_SECONDS:
@@ -52,13 +57,19 @@ class Hold:
 
     def wait(self, until: float, now: float) -> float:
         """Return the seconds until a request may go, 0 for now."""
+        if until <= now < self._until - _CLEARED_SECONDS:  # somebody has cleared it in the ledger
+            self._unproven = False
+        self._until = until
         if now >= until and not self._unproven:
             self._since = None
             return 0.0
         if self._since is None:
-            self._since, self._probe_at = now, now + self._distance
+            self._begin(now)
         ends_at = math.inf if self._unproven else until
         return max(0.0, min(ends_at, self._probe_at) - now)
+
+    def _begin(self, now: float) -> None:
+        self._since, self._probe_at = now, now + self._distance
 
     def granted(self, now: float) -> None:
         """Note that a request goes."""

@@ -21,6 +21,7 @@ from typing import NamedTuple
 from pxt_assets.throttle.admission import Admission, RequestTooLarge, SizedRequest
 from pxt_assets.throttle.fallback import guarded
 from pxt_assets.throttle.headers import read_rate_limits, retry_after
+from pxt_assets.throttle.hold import HoldReport
 from pxt_assets.throttle.oversize import PATIENCE_SECONDS
 from pxt_assets.throttle.permit import Permit
 from pxt_assets.throttle.pool import Pool
@@ -146,6 +147,11 @@ class Limiter:
     def fault(self) -> str | None:
         """What has failed in the pool's own accounting, and what goes on in its place; None if nothing has."""
         return self.pool.fault
+
+    def hold(self) -> HoldReport | None:
+        """Return for how long the server asked to send nothing, None if it did not."""
+        report: HoldReport | None = self.pool.hold(self._clock())
+        return report
 
     def totals(self) -> dict[str, tuple[float, float]]:
         """Return the units taken and lost of each dimension up to now, for `utilization`."""

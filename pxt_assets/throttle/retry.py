@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from enum import Enum
 
 from pxt_assets.throttle.headers import retry_after
+from pxt_assets.throttle.hold import LONGEST_HOLD_SECONDS
 
 BACKOFF_FIRST_SECONDS = 0.5
 BACKOFF_LONGEST_SECONDS = 30.0
@@ -89,12 +90,13 @@ def backoff_seconds(
 ) -> float:
     """Return the seconds to wait before a retry: doubled each time, jittered, never under `retry_after`.
 
+    Of `retry_after` a minute counts: a server that asks for an hour may be well long before.
     `attempt` is 0 for the first retry; `random` gives a number in [0, 1), which picks the delay from the
     upper half of 0.5 s, 1 s, 2 s, … 30 s.
     """
     doubled = BACKOFF_FIRST_SECONDS * 2.0 ** min(attempt, 16)
     delay = min(BACKOFF_LONGEST_SECONDS, doubled) * (1 + random()) / 2
-    return delay if retry_after is None else max(delay, retry_after)
+    return delay if retry_after is None else max(delay, min(retry_after, LONGEST_HOLD_SECONDS))
 
 
 def _kind(status: int | None, error_type: str | None, code: str | None) -> FailureKind:

@@ -20,7 +20,7 @@ LONG_RUN = 8
 OUTCOMES_REMEMBERED = 60
 RATE_SHARE = 0.1
 """Share of unexplained rejections among the latest outcomes, above which it may be the rate."""
-LONGEST_SPACING_SECONDS = 1.0
+LONGEST_SPACING_SECONDS = 0.5
 """While it is in doubt how many may be in flight, requests go half an answer's time apart, at most so long: two at the
 same moment may be too many where two a moment apart are not."""
 LATENCIES_REMEMBERED = 20

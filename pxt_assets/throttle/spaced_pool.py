@@ -66,7 +66,7 @@ class SpacedPool:
             self._paused_at = now
             pause = max(retry_after or 0.0, FIRST_PAUSE_SECONDS * 2.0 ** min(self._pauses - 1, 10))
             self._next_at = max(self._next_at, now + min(pause, LONGEST_PAUSE_SECONDS))
-        return Rejection(False, 0.0)
+        return Rejection(changed=False, own_wait=0.0)
 
     def too_large_error(self, *_arguments: object) -> None:
         """Return None: no limit is known."""
@@ -85,6 +85,9 @@ class SpacedPool:
 
     def cancelled(self, admission: Admission, now: float) -> None:
         """Do nothing: nothing was taken."""
+
+    def hold(self, now: float) -> None:
+        """Return None: a pause of its own is all that holds it."""
 
     def totals(self, now: float) -> dict[str, tuple[float, float]]:  # noqa: ARG002
         """Return nothing: nothing is counted."""

@@ -1,24 +1,27 @@
 """How much of what the limits allow is used."""
 
 from collections.abc import Iterable, Mapping
-from typing import Protocol
+from typing import Any, Protocol
 
 from pxt_assets.throttle.dimension import unit_of
+from pxt_assets.throttle.hold import HoldReport
 from pxt_assets.throttle.share import Gauge
 
 
 class _Used(Protocol):
     """A `Limiter`."""
 
+    pool: Any
+    """What it draws on, with the `fault` that was met there."""
+
+    def hold(self) -> HoldReport | None:
+        """Return for how long the server asked to send nothing, None if it did not."""
+
     def totals(self) -> dict[str, tuple[float, float]]:
         """Return the units taken and lost of each dimension up to now."""
 
     def utilization(self, since: Mapping[str, tuple[float, float]]) -> float | None:
         """Return the used share of what the limit allowed from `since`, a `totals`, on."""
-
-    @property
-    def fault(self) -> str | None:
-        """What has failed in its own accounting, and what goes on in its place; None if nothing has."""
 
 
 def used_share(
@@ -57,13 +60,13 @@ class LimitUtilization:
             self._since[limiter] = limiter.totals()
 
     @property
-    def fault(self) -> str | None:
-        """What has failed in the limiters' own accounting, and what goes on in its place; None if nothing has."""
-        faults = dict.fromkeys(limiter.fault for limiter in self._since)
-        return "; ".join(fault for fault in faults if fault is not None) or None
-
-    @property
     def utilization(self) -> float | None:
         """The used share, 0 to 1, of what the limit allowed, of the limiter used most; None while no limit is known."""
         shares = [limiter.utilization(since) for limiter, since in self._since.items()]
         return max((share for share in shares if share is not None), default=None)
+
+    @property
+    def hold(self) -> HoldReport | None:
+        """The longest hold of the limiters, by the servers' wish; None while none is held."""
+        holds = [hold for limiter in self._since if (hold := limiter.hold()) is not None]
+        return max(holds, default=None, key=lambda hold: hold.seconds)

@@ -5,11 +5,13 @@ from pathlib import Path
 from typing import Any
 
 import dagster as dg
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
 from pxt_assets import ColumnStore, OpenAIResource, Table, udf
 from pxt_assets.functions import embeddings
+from pxt_assets.storage.layout import sidecar_of
 from pxt_assets.storage.provenance import ANSWERED_BY
 from tests.runs import ask, failure
 from tests.scripted_server import Asked, Reply, ScriptedServer, chat, refusal, resource_of, vectors
@@ -204,6 +206,25 @@ def test_answers_of_an_earlier_version_are_of_an_unknown_server(
         assert answered_by(result) == {"unknown": 5}
     assert not second.asked
     assert not warnings
+
+
+def test_records_and_journals_of_an_earlier_version_are_read(tickets: Tickets, first: ScriptedServer) -> None:
+    """They lack the servers' names."""
+    first.script = lambda asked: refusal(400, "no") if asked.text == "row 4" else answering("A")(asked)
+    tickets.run({0: "row 0"})
+    record = sidecar_of(tickets.store.file(KEY)).path.path
+    pq.write_table(pq.read_table(record).drop_columns(["server"]), record)
+    tickets.run(ROWS, fails=True)
+    for segment in tickets.journal.glob("*.arrow"):
+        with pa.memory_map(str(segment)) as source:
+            cells = pa.ipc.open_file(source).read_all().drop_columns(["server"])
+            with pa.ipc.new_file(f"{segment}.new", cells.schema) as writer:
+                writer.write_table(cells)
+        Path(f"{segment}.new").replace(segment)
+    first.forget()
+    assert answered_by(tickets.run({**ROWS, 4: "new"})) == {"unknown": 3, host(first): 2}
+    assert first.texts == ["new"]
+    assert [one["input_tokens"] for one in tickets.provenance] == [10] * 5
 
 
 @pytest.mark.parametrize("choice", ["reuse", "recompute", "fail"])

@@ -174,3 +174,14 @@ def test_computed_columns_can_be_kept(shop: Shop):
 def size(text: str) -> int:
     """How long a text is."""
     return len(text)
+
+
+def test_rows_whose_values_are_kept_under_other_names_are_written(shop: Shop) -> None:
+    """Though no value changed: a column that is renamed, or two that change places."""
+    shop.rows[None] = texts({1: "aaa"}, x=["1"], y=["1"])
+    for names in (["x"], ["y"], ["y", "x"]):
+        tbl = shop.table()
+        tbl.add_embedding_index(tbl.body, embedding=letters, columns=names)
+        shop.run(tbl)
+        (found,) = tbl.body.similarity("aaa", indexes=shop.indexes, columns=names).to_pylist()
+        assert {name: found[name] for name in names} == dict.fromkeys(names, "1")

@@ -31,7 +31,7 @@ def version_in_process(folder: Path, source: str, seed: str) -> str:
     return subprocess.run(command, env=environment, capture_output=True, text=True, check=True).stdout.strip()
 
 
-def version_in_module(folder: Path, source: str) -> str:
+def version_in_module(folder: Path, source: str, given: str | None = None) -> str:
     """The version of `f` in a module of this source."""
     path = folder / f"own_{len(list(folder.iterdir()))}.py"
     path.write_text(source)
@@ -40,7 +40,7 @@ def version_in_module(folder: Path, source: str) -> str:
     assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
-    return version_of(module.f)
+    return version_of(module.f, given)
 
 
 def repeating(n: object) -> Callable[..., Any]:
@@ -68,6 +68,12 @@ def typed(source: str) -> Callable[..., Any]:
 def test_it_begins_with_the_name():
     """People see in a code version whose it is."""
     assert version_of(repeating(1)).startswith("f:")
+
+
+def test_it_is_frozen(tmp_path):
+    """Results of earlier releases are found again."""
+    assert version_in_module(tmp_path, MODULE) == "f:e4714feafe0b8ed5dc4945fdb148e844"
+    assert version_in_module(tmp_path, MODULE, "1") == "f:ef6ba2e82f83661a65aa1340e9521ee9"
 
 
 def test_it_is_the_same_in_every_process(tmp_path):

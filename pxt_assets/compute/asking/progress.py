@@ -10,7 +10,7 @@ from contextvars import ContextVar
 from dataclasses import dataclass
 
 from pxt_assets.api.meter import Meter, cost_text, total_cost
-from pxt_assets.throttle import LimitUtilization
+from pxt_assets.throttle import HoldReport, LimitUtilization
 
 _LOG_SECONDS = 10.0
 _REPORT_SECONDS = 0.2
@@ -37,6 +37,7 @@ class Progress:
             self.total,
             rate=rate,
             used=self.meter.limit_utilization,
+            hold=self.meter.limit_usage.hold,
             cost_usd=self.meter.cost_usd,
             rate_limited=self.meter.rate_limited,
         )
@@ -120,6 +121,7 @@ class ProgressDisplay:
             [p.meter.limit_usage for p in seen] if self._used_since_line is None else [self._used_since_line]
         )
         used = max((share for one in measured if (share := one.utilization) is not None), default=None)
+        holds = [hold for p in seen if (hold := p.meter.limit_usage.hold) is not None]
         self._done_before, self._line_at, self._used_since_line = done, now, self._start_measuring()
         name = self._name
         if self._partitions == 1:
@@ -133,6 +135,7 @@ class ProgressDisplay:
             total,
             rate=rate,
             used=used,
+            hold=max(holds, default=None, key=lambda hold: hold.seconds),
             cost_usd=total_cost(p.meter for p in seen),
             rate_limited=sum(p.meter.rate_limited for p in seen),
             about=self._partitions > len(seen),
@@ -146,6 +149,7 @@ def _log_line(
     *,
     rate: float,
     used: float | None,
+    hold: HoldReport | None,
     cost_usd: float | None,
     rate_limited: int,
     about: bool = False,
@@ -155,6 +159,7 @@ def _log_line(
         f"{name}: {done:,} of {'about ' if about else ''}{total:,} rows ({done / total if total else 1:.0%})",
         f"{rate:,.1f} rows/s" if rate < 10 else f"{rate:,.0f} rows/s",
         *([] if used is None else [f"{used:.0%} of the limit in use"]),
+        *([] if hold is None else [str(hold)]),
         cost_text(cost_usd),
         f"{rate_limited or 'no'} 429{'' if rate_limited == 1 else 's'}",
     ]

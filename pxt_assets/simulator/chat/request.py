@@ -15,7 +15,7 @@ from pxt_assets.simulator.endpoint.errors import (
     wrong_value,
 )
 from pxt_assets.simulator.prompt.answer_schema import read_answer_schema
-from pxt_assets.simulator.prompt.conversation import IMAGE_TOKENS, MESSAGE_OVERHEAD, Conversation
+from pxt_assets.simulator.prompt.conversation import MESSAGE_OVERHEAD, Conversation, image_tokens
 from pxt_assets.simulator.prompt.picture_url import describe_picture
 from pxt_assets.simulator.reply.reply import Prompt
 
@@ -75,11 +75,9 @@ class ChatRequest:
     n: int
 
     def charge(self, *, count_max_tokens: bool) -> int:
-        """Tokens that the limit is charged: those of the message texts, 3 more, 765 an image."""
+        """Tokens that the limit is charged: those of the message texts, 3 more, 765 an image, 85 at low detail."""
         conversation = self.prompt.conversation
-        charge = (
-            estimate_tokens(conversation.characters) + MESSAGE_OVERHEAD + IMAGE_TOKENS * conversation.images
-        )
+        charge = estimate_tokens(conversation.characters) + MESSAGE_OVERHEAD + conversation.image_tokens
         return charge + (self.prompt.max_tokens or 0) if count_max_tokens else charge
 
 
@@ -181,8 +179,8 @@ def _read_messages(body: dict[str, Any]) -> Conversation:
     for index, message in enumerate(messages):
         path = f"messages[{index}]"
         role = _read_role(arguments.read_object(message, path), path)
-        text, images = _read_content(message, role, path)
-        conversation.add_message(role, text, tuple(images), images=len(images))
+        text, images, tokens = _read_content(message, role, path)
+        conversation.add_message(role, text, tuple(images), image_tokens=tokens)
     return conversation
 
 
@@ -195,15 +193,15 @@ def _read_role(message: dict[str, Any], path: str) -> str:
     return role
 
 
-def _read_content(message: dict[str, Any], role: str, path: str) -> tuple[str, list[str]]:
-    """The text of a message, and a phrase for each of its images."""
+def _read_content(message: dict[str, Any], role: str, path: str) -> tuple[str, list[str], int]:
+    """The text of a message, a phrase for each of its images, and the tokens of these."""
     content = message.get("content")
     if isinstance(content, str):
-        return content, []
+        return content, [], 0
     param = f"{path}.content"
     if content is None:
         if role in ("assistant", "function"):
-            return "", []
+            return "", [], 0
         if "content" not in message:
             raise missing_parameter(param)
         raise bad_request(
@@ -215,7 +213,7 @@ def _read_content(message: dict[str, Any], role: str, path: str) -> tuple[str, l
         raise wrong_type(param, "one of a string or array of objects", content)
     if not content:
         raise empty_array(param)
-    texts, images = [], []
+    texts, images, tokens = [], [], 0
     for index, part in enumerate(content):
         part_path = f"{param}[{index}]"
         kind = arguments.read_string_at(arguments.read_object(part, part_path), "type", part_path)
@@ -223,9 +221,10 @@ def _read_content(message: dict[str, Any], role: str, path: str) -> tuple[str, l
             raise wrong_value(f"{part_path}.type", kind, _PARTS)
         if kind == "image_url":
             images.append(_read_image(part, role, part_path))
+            tokens += image_tokens(part["image_url"].get("detail"))
         elif kind in ("text", "refusal"):
             texts.append(arguments.read_string_at(part, kind, part_path))
-    return "\n".join(texts), images
+    return "\n".join(texts), images, tokens
 
 
 def _read_image(part: dict[str, Any], role: str, path: str) -> str:

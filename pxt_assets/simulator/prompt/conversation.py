@@ -7,8 +7,12 @@ from pxt_assets.simulator.endpoint.endpoint import estimate_tokens
 MESSAGE_OVERHEAD = 3
 """Tokens that `usage` states for each message, beyond its text."""
 
-IMAGE_TOKENS = 765
-"""Tokens of an image, whatever its size: for the limit as for `usage`."""
+_IMAGE_TOKENS, _LOW_IMAGE_TOKENS = 765, 85
+
+
+def image_tokens(detail: object) -> int:
+    """Tokens of an image, whatever its size: for the limit as for `usage`."""
+    return _LOW_IMAGE_TOKENS if detail == "low" else _IMAGE_TOKENS
 
 
 @dataclass(slots=True)
@@ -17,8 +21,8 @@ class Conversation:
 
     count: int = 0
     characters: int = 0
-    images: int = 0
-    """Images in all messages."""
+    image_tokens: int = 0
+    """Tokens of the images in all messages."""
     question: str = ""
     """Text of the last user message, or of the last message if there is none of a user."""
     attachments: tuple[str, ...] = ()
@@ -29,23 +33,23 @@ class Conversation:
     user_has_spoken: bool = False
 
     def add_message(
-        self, role: str, text: str, attachments: tuple[str, ...] = (), *, images: int = 0
+        self, role: str, text: str, attachments: tuple[str, ...] = (), *, image_tokens: int = 0
     ) -> None:
-        """Add a message of `role`: "user", "assistant", "tool", ...; `images` of its attachments are images."""
-        self.add_text(text, images=images)
+        """Add a message of `role`: "user", "assistant", "tool", ...; the images take `image_tokens`."""
+        self.add_text(text, image_tokens=image_tokens)
         self.mentions_json = self.mentions_json or "json" in text.lower()
         self.answered_by_tool = role == "tool" or (self.answered_by_tool and role != "user")
         if role == "user" or not self.user_has_spoken:
             self.question, self.attachments = text, attachments
             self.user_has_spoken = role == "user"
 
-    def add_text(self, text: str, *, images: int = 0) -> None:
+    def add_text(self, text: str, *, image_tokens: int = 0) -> None:
         """Count a text that is no message: a call, or the output of one."""
         self.count += 1
         self.characters += len(text)
-        self.images += images
+        self.image_tokens += image_tokens
 
     def tokens(self) -> int:
         """Tokens of the messages, as `usage` states them."""
         overhead = MESSAGE_OVERHEAD * (self.count + 1)
-        return estimate_tokens(self.characters) + overhead + IMAGE_TOKENS * self.images
+        return estimate_tokens(self.characters) + overhead + self.image_tokens

@@ -5,6 +5,7 @@ from typing import Any
 
 from pxt_assets.simulator.endpoint import arguments
 from pxt_assets.simulator.endpoint.errors import bad_request, missing_parameter, wrong_type, wrong_value
+from pxt_assets.simulator.prompt.conversation import image_tokens
 from pxt_assets.simulator.prompt.picture_url import describe_picture
 
 _KNOWN = {
@@ -27,7 +28,8 @@ class Content:
     text: str
     attachments: tuple[str, ...] = ()
     """Its images and files, each as a phrase."""
-    images: int = 0
+    image_tokens: int = 0
+    """Tokens of its images."""
 
 
 def read_content(content: Any, role: str, path: str) -> Content:
@@ -40,7 +42,7 @@ def read_content(content: Any, role: str, path: str) -> Content:
     if not isinstance(content, list):
         raise wrong_type(path, "one of a string or array of objects", content)
     allowed = _OUTPUT if role == "assistant" else _INPUT
-    texts, attachments, images = [], [], 0
+    texts, attachments, tokens = [], [], 0
     for index, part in enumerate(content):
         part_path = f"{path}[{index}]"
         kind = arguments.read_string_at(arguments.read_object(part, part_path), "type", part_path)
@@ -49,14 +51,14 @@ def read_content(content: Any, role: str, path: str) -> Content:
         arguments.refuse_unknown_at(part, _KNOWN[kind], part_path)
         if kind == "input_image":
             attachments.append(_read_image(part, part_path))
-            images += 1
+            tokens += image_tokens(part.get("detail"))
         elif kind == "input_file":
             attachments.append(_read_file(part, part_path))
         else:
             texts.append(
                 arguments.read_string_at(part, "refusal" if kind == "refusal" else "text", part_path)
             )
-    return Content("\n".join(texts), tuple(attachments), images)
+    return Content("\n".join(texts), tuple(attachments), tokens)
 
 
 def _read_image(part: dict[str, Any], path: str) -> str:

@@ -36,7 +36,7 @@ def continue_conversation(
         if item.role is None:
             conversation.add_text(item.text)
         else:
-            conversation.add_message(item.role, item.text, item.attachments, images=item.images)
+            conversation.add_message(item.role, item.text, item.attachments, image_tokens=item.image_tokens)
         call_id = (
             item.call_id
             if item.referenced_item_id is None

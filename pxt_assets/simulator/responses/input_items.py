@@ -54,7 +54,7 @@ class Item:
     """The sender: "user", "assistant", ..., or "tool" for the output of a function; None for other items."""
     attachments: tuple[str, ...] = ()
     """The images and files, each as a phrase."""
-    images: int = 0
+    image_tokens: int = 0
     call_id: str | None = None
     """The id of the call, if the item is one."""
     answered_call_id: str | None = None
@@ -105,7 +105,7 @@ def _read_message(item: dict[str, Any], path: str) -> Item:
     if "content" not in item:
         raise missing_parameter(f"{path}.content")
     content = read_content(item["content"], role, f"{path}.content")
-    return Item(content.text, role, content.attachments, content.images)
+    return Item(content.text, role, content.attachments, content.image_tokens)
 
 
 def _read_call(item: dict[str, Any], path: str) -> Item:
@@ -128,7 +128,9 @@ def _read_call_output(item: dict[str, Any], path: str) -> Item:
     arguments.check_word(item, "status", _STATUSES, at=path)
     arguments.check_string(item, "id", at=path)
     output = read_content(item["output"], "tool", f"{path}.output")
-    return Item(output.text, "tool", output.attachments, output.images, answered_call_id=item["call_id"])
+    return Item(
+        output.text, "tool", output.attachments, output.image_tokens, answered_call_id=item["call_id"]
+    )
 
 
 def _read_reasoning(item: dict[str, Any], path: str) -> Item:

@@ -7,7 +7,7 @@ from typing import Any
 from pxt_assets.simulator.endpoint.endpoint import CREATED, Answer, estimate_tokens
 from pxt_assets.simulator.endpoint.errors import bad_request
 from pxt_assets.simulator.endpoint.models import is_served_at
-from pxt_assets.simulator.prompt.conversation import IMAGE_TOKENS, Conversation
+from pxt_assets.simulator.prompt.conversation import Conversation
 from pxt_assets.simulator.reply.extract import CONSIDERED_CHARACTERS
 from pxt_assets.simulator.reply.reply import Reply, compose_replies
 from pxt_assets.simulator.responses.continuation import Continuation, continue_conversation
@@ -47,10 +47,10 @@ class ResponseCall:
         return replace(self, stored=stored, continuation=continuation)
 
     def charge(self, *, count_max_tokens: bool) -> int:
-        """Tokens that the limit is charged: those of all texts and tools, 25 more, 765 an image."""
+        """Tokens that the limit is charged: those of all texts and tools, 25 more, 765 an image, 85 at low detail."""
         conversation = self._required_continuation.conversation
         characters = conversation.characters + self.request.instruction_characters
-        charge = estimate_tokens(characters) + OVERHEAD + IMAGE_TOKENS * conversation.images
+        charge = estimate_tokens(characters) + OVERHEAD + conversation.image_tokens
         return charge + (self.request.max_output_tokens or 0) if count_max_tokens else charge
 
     def answer(self, digest: str) -> Answer:

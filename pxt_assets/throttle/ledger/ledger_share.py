@@ -72,6 +72,8 @@ class LedgerShare:
         if self._fault is not None:
             raise self._fault
         if self._was_answered:
+            if now < self.held_until:
+                self.schedule_exchange(now + HOLD_SECONDS)
             return 0.0
         self.schedule_exchange(now)
         return math.inf
@@ -105,8 +107,9 @@ class LedgerShare:
         self.schedule_exchange(now)
 
     def release(self, now: float) -> None:
-        """End the hold here."""
+        """End the hold, for the other processes too."""
         self.held_until = min(self.held_until, now)
+        self.schedule_exchange(now)
 
     def schedule_exchange(self, when: float) -> None:
         """Schedule the next exchange at the time `when`, unless it is due earlier."""

@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from pxt_assets import udf
 from pxt_assets.compute.partition.plan import cell_digest
 from pxt_assets.functions import embeddings, moderations
 from tests.compute.partition.plans import TBL, chat, plan
@@ -71,6 +72,19 @@ class TestDigests:
             for keys in ("ab", "ba")
         )
         assert one != other
+
+    def test_a_local_outer_call_tells_types_apart_that_json_does_not(self):
+        """An outer call of the API's does not: its request is the same."""
+
+        @udf(version="1")
+        def f(text: str, more: Any) -> str:
+            return f"{text}{more}"
+
+        text, more = chat().choices[0].message.content, decimal.Decimal("1.5")
+        assert self.of(f(text, more=TBL.n), "x", more) != self.of(f(text, more=TBL.n), "x", "1.5")
+        assert self.of(f(text, more=TBL.n), "x", "1.5") == self.of(f(text, more=TBL.n), "x", "1.5")
+        outer = embeddings(text, model="e", dimensions=TBL.n)
+        assert self.of(outer, "x", more) == self.of(outer, "x", "1.5")
 
     def test_null_arguments_of_an_outer_call_are_as_if_left_out(self):
         """As they are in its request."""

@@ -302,10 +302,11 @@ def test_usage_adds_up(simulator):
         ("x" * 30, {"instructions": "y" * 30}, 15 + 25),
         ("x" * 30, {"max_output_tokens": 1024}, 8 + 25),
         (user({"type": "input_image", "file_id": "file-1"}), {}, 25 + 765),
+        (user({"type": "input_image", "file_id": "file-1", "detail": "low"}), {}, 25 + 85),
     ],
 )
 def test_a_request_is_charged_what_it_sends(simulate, given, arguments, charge):
-    """A quarter of the characters, 25 tokens more, and 765 an image; not what may be put out."""
+    """A quarter of the characters, 25 tokens more, and 765 an image, 85 at low detail; not what may be put out."""
     response = respond(simulate(tpm=10_000), given, **arguments)
     assert response.headers["x-ratelimit-remaining-tokens"] == str(10_000 - charge)
     assert response.headers["x-ratelimit-limit-requests"]

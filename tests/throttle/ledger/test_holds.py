@@ -120,3 +120,23 @@ def test_processes_at_work_measure_cleared_limits_anew(processes: int) -> None:
     assert run(main()) <= 54 / 0.95
     assert server.rejections <= 40
     assert ledger.pool.buckets["requests"].limit == 1200
+
+
+def test_a_process_that_was_told_to_wait_an_hour_goes_on_once_that_is_cleared() -> None:
+    """All its requests do, not single ones."""
+    ledger = MemoryLedger()
+
+    async def main() -> float:
+        loop = asyncio.get_running_loop()
+        limiter = Limiter(Pool(share=LedgerShare("pool", LoopWorker(ledger, "one"))))
+        (await limiter.acquire({"requests": 1.0})).rejected({"retry-after": "3600"})
+        waiting = [asyncio.create_task(limiter.acquire({"requests": 1.0})) for _ in range(10)]
+        await asyncio.sleep(3)
+        ledger.pool.held_until = -float("inf")
+        ledger.pool.buckets.clear()
+        start = loop.time()
+        for one in waiting:
+            (await one).answered({})
+        return loop.time() - start
+
+    assert run(main()) < 3
