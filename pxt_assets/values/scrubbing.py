@@ -10,6 +10,7 @@ import base64
 import html
 import re
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
 from urllib.parse import parse_qsl, unquote, urlsplit
@@ -58,11 +59,13 @@ def scrub(text: str, secrets: tuple[str, ...] = ()) -> str:
         if len(secret) >= _MIN_SECRET_LENGTH:
             text = text.replace(secret, HIDDEN)
     known = _known(secrets)
-    if known:
+    if known.fragments:
         text = _without_fragments(text, known)
-    text = _IN_URL.sub(f"{HIDDEN}@", text)
-    text = _NAMED.sub(rf"\1{HIDDEN}", text)
-    return _AUTHORIZATION.sub(rf"\1\2{HIDDEN}", text)
+    if "://" in text:
+        text = _IN_URL.sub(f"{HIDDEN}@", text)
+    if "=" in text:
+        text = _NAMED.sub(rf"\1{HIDDEN}", text)
+    return _AUTHORIZATION.sub(rf"\1\2{HIDDEN}", text) if " " in text else text
 
 
 def scrub_all(value: Any, secrets: tuple[str, ...]) -> Any:
@@ -112,9 +115,20 @@ def distinct_secrets(found: Iterable[str | None]) -> tuple[str, ...]:
     return tuple(sorted(kept, key=lambda one: (-len(one), one)))
 
 
+@dataclass(frozen=True)
+class _Known:
+    """What is looked for, in small letters and without white space."""
+
+    fragments: Mapping[int, frozenset[str]]
+    """By their length."""
+    grams: frozenset[str]
+    """All that four letters in a fragment can be."""
+    step: int
+    """Of places so far apart, each fragment covers the letters at one."""
+
+
 @lru_cache(maxsize=64)
-def _known(secrets: tuple[str, ...]) -> dict[int, frozenset[str]]:
-    """The fragments to look for by their length: small letters, without white space."""
+def _known(secrets: tuple[str, ...]) -> _Known:
     found: dict[int, set[str]] = {}
     for secret in secrets:
         if len(secret) < _MIN_SECRET_LENGTH:
@@ -126,7 +140,14 @@ def _known(secrets: tuple[str, ...]) -> dict[int, frozenset[str]]:
                 found.setdefault(length, set()).update(
                     plain[i : i + length] for i in range(len(plain) - length + 1)
                 )
-    return {length: frozenset(fragments) for length, fragments in found.items()}
+    grams = {
+        fragment[i : i + _GRAM]
+        for fragments in found.values()
+        for fragment in fragments
+        for i in range(len(fragment) - _GRAM + 1)
+    }
+    by_length = {length: frozenset(fragments) for length, fragments in found.items()}
+    return _Known(by_length, frozenset(grams), min(found, default=_FRAGMENT) - _GRAM + 1)
 
 
 def _in_base64(secret: str) -> Iterable[str]:
@@ -139,14 +160,14 @@ def _in_base64(secret: str) -> Iterable[str]:
         yield inner.replace("+", "-").replace("/", "_")
 
 
-def _without_fragments(text: str, known: Mapping[int, frozenset[str]]) -> str:
+def _without_fragments(text: str, known: _Known) -> str:
     if not _SPELLED_OTHERWISE.search(text) and not _may_hold("".join(_small(text).split()), known):
         return text
     letters, places = _letters(text)
     if not _may_hold(letters, known):
         return text
     marked = bytearray(len(letters))
-    for length, fragments in known.items():
+    for length, fragments in known.fragments.items():
         for i in range(len(letters) - length + 1):
             if letters[i : i + length] in fragments:
                 marked[i : i + length] = b"\1" * length
@@ -165,21 +186,10 @@ def _without_fragments(text: str, known: Mapping[int, frozenset[str]]) -> str:
     return "".join([*parts, text[end:]])
 
 
-def _may_hold(letters: str, known: Mapping[int, frozenset[str]]) -> bool:
+def _may_hold(letters: str, known: _Known) -> bool:
     """Whether a fragment may be in it: looks at few places only, of which each fragment would cover one."""
-    step = min(known) - _GRAM + 1
-    grams = _grams(frozenset(known.values()))
-    return any(letters[i : i + _GRAM] in grams for i in range(0, len(letters) - _GRAM + 1, step))
-
-
-@lru_cache(maxsize=64)
-def _grams(known: frozenset[frozenset[str]]) -> frozenset[str]:
-    return frozenset(
-        fragment[i : i + _GRAM]
-        for fragments in known
-        for fragment in fragments
-        for i in range(len(fragment) - _GRAM + 1)
-    )
+    places = range(0, len(letters) - _GRAM + 1, known.step)
+    return not known.grams.isdisjoint([letters[i : i + _GRAM] for i in places])
 
 
 def _letters(text: str) -> tuple[str, list[tuple[int, int]]]:

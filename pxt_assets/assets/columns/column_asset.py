@@ -62,7 +62,7 @@ def column_asset(spec: ColumnSpec) -> dg.AssetsDefinition:
             step_store(context, spec_now.key, spec.resources.columns) as kept,
         ):
             config = ColumnConfig(**op_config(context))
-            step = Materialization(spec_now, context, config, input_values, kept, secrets)
+            step = Materialization(spec_now, context, config, input_values, kept)
             for result in step.results():
                 yield result_without_secrets(result, secrets)
 

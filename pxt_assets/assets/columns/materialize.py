@@ -41,7 +41,7 @@ from pxt_assets.assets.step.kept_values import (
 )
 from pxt_assets.assets.step.partition_order import in_order
 from pxt_assets.assets.step.resource_keys import used_resource
-from pxt_assets.assets.step.shown import Secrets, metadata_without_secrets
+from pxt_assets.assets.step.shown import metadata_without_secrets, step_secrets
 from pxt_assets.assets.step.upstream_rows import UpstreamRows, step_partitions
 from pxt_assets.compute.asking.progress import Progress
 from pxt_assets.compute.asking.run_state import RunState
@@ -70,11 +70,10 @@ class Materialization:
         config: ColumnConfig,
         input_values: Mapping[str, Any],
         kept: StepStore,
-        secrets: Secrets = (),
     ) -> None:
         self._spec = spec
         self._context = context
-        self._config, self._secrets = config, secrets
+        self._config, self._secrets = config, step_secrets(context)
         self._store, self._is_temporary = kept
         self._resource = (
             self._used_resource(spec.resources.openai, OpenAIResource) if spec.calls_api else None
@@ -163,24 +162,22 @@ class Materialization:
                     self._unrecorded_metadata, asset_key=spec.key, partition_key=partition
                 )
         if self._is_temporary or is_direct(context):
-            value = stored_value(self._store, spec.key, self._partition_keys)
-            result = result._replace(value=value)
+            result = result._replace(value=stored_value(self._store, spec.key, self._partition_keys))
         yield result
         if is_value_asked(context) and not self._is_temporary:
-            keep_value_for_result(
-                context, spec.key, stored_value(self._store, spec.key, self._partition_keys)
-            )
+            value = stored_value(self._store, spec.key, self._partition_keys)
+            keep_value_for_result(context, spec.key, value)
 
     async def _compute(self) -> RunEnd:
         log = self._context.log.info
         reports = RunCallbacks(log, self._on_finished, self._on_failed)
+        client = None
         async with AsyncExitStack() as stack:
-            client = None
             if self._resource is not None:
                 client = await stack.enter_async_context(self._resource.client(log))
-            name, partitions = self._spec.key.to_user_string(), self._partition_keys
-            shared = RunState(client, name=name, partitions=len(partitions), server=self._server)
-            return await compute_partitions(partitions, self._open_column, shared, reports)
+            keys = self._partition_keys
+            shared = RunState(client, name=self._label(None), partitions=len(keys), server=self._server)
+            return await compute_partitions(keys, self._open_column, shared, reports)
 
     def _open_column(self, partition: Partition) -> Column:
         """One partition to compute, with its rows opened."""
