@@ -10,6 +10,7 @@ from enum import Enum
 
 from pxt_assets.throttle.concurrency import ConcurrencyLimit
 from pxt_assets.throttle.guessed_rate import FEWEST_GRANTS, Grants, GuessedRate
+from pxt_assets.throttle.scatter import MOST_REJECTED, Scatter
 
 SURE_RUN_BEYOND = 2
 """Rejections in a row, with nothing let in between, that show a limit where more are in flight than were let in before."""
@@ -26,12 +27,11 @@ same moment may be too many where two a moment apart are not."""
 LATENCIES_REMEMBERED = 20
 CUTS_IN_VAIN = 4
 """Cuts of the rate that change nothing, after which rejections are taken for chance."""
-MOST_REJECTED = 0.5
-"""Share of rejections among the latest outcomes from which on they are no chance."""
 CHANCE_SECONDS = 30.0
 """Time for which rejections are then taken for chance."""
-NO_CHANCE_SECONDS = 120.0
-"""Time for which they are not, after it has proved wrong."""
+FIRST_NO_CHANCE_SECONDS = 10.0
+LONGEST_NO_CHANCE_SECONDS = 120.0
+"""Time for which they are not, after it has proved wrong: twice as long each time."""
 SHORTEST_PAUSE_SECONDS = 0.01
 LONGEST_PAUSE_SECONDS = 60.0
 FIRST_PAUSE_SECONDS = 1.0
@@ -58,15 +58,16 @@ class SilentLimits:
         self.concurrency = ConcurrencyLimit()
         self.rate: GuessedRate | None = None
         self._grants = Grants()
+        self._scatter = Scatter(self._grants)
         self._granted_at = -math.inf
         self._latency = 0.0  # averaged
         self._rejected_at = -math.inf  # grant of the latest that was rejected
         self._run = 0  # of rejections, in the order of the grants
         self._blame = Blame.CONCURRENCY  # of the latest
-        self._rejected_share = 0.0
         self._unexplained_share = 0.0
         self._chance_until = -math.inf
         self._no_chance_until = -math.inf
+        self._no_chance_seconds = FIRST_NO_CHANCE_SECONDS
         self._paused_until = -math.inf
         self._pause = 0.0
         self._resumed_at: float | None = None
@@ -108,7 +109,6 @@ class SilentLimits:
         """Count a request that was let in; `in_flight` were at its grant, itself included."""
         self.concurrency.answered(in_flight, granted_at)
         self._unexplained_share *= 1 - 1 / OUTCOMES_REMEMBERED
-        self._rejected_share *= 1 - 1 / OUTCOMES_REMEMBERED
         self._latency += (now - granted_at - self._latency) / LATENCIES_REMEMBERED
         if granted_at > self._rejected_at and self._pause:
             self._pause = 0.0
@@ -130,7 +130,7 @@ class SilentLimits:
         configured rate, so that none is guessed.
         """
         self._grants.remove(granted_at)
-        self._rejected_share += (1 - self._rejected_share) / OUTCOMES_REMEMBERED
+        self._scatter.add(granted_at)
         is_fresh = self._grants.count(self._rejected_at, granted_at) > 0
         if granted_at > self._rejected_at:  # else they overtook each other
             self._rejected_at, self._run = granted_at, 1 if is_fresh else self._run + 1
@@ -159,9 +159,12 @@ class SilentLimits:
             beyond, sure_run = False, LONG_RUN
         else:
             sure_run = SURE_RUN_BEYOND if beyond else SURE_RUN
-        if self._run >= sure_run or self._rejected_share > MOST_REJECTED:
+        if self._scatter.share > MOST_REJECTED or (
+            self._run >= sure_run and self._run >= self._scatter.run_beyond_chance()
+        ):
             if self._by_chance(now):
-                self._chance_until, self._no_chance_until = -math.inf, now + NO_CHANCE_SECONDS
+                self._chance_until, self._no_chance_until = -math.inf, now + self._no_chance_seconds
+                self._no_chance_seconds = min(LONGEST_NO_CHANCE_SECONDS, 2 * self._no_chance_seconds)
             concurrency.cut(in_flight, granted_at, left, now)
             return Blame.CONCURRENCY if beyond else Blame.OTHER
         return Blame.UNSURE if beyond else Blame.OTHER
@@ -177,7 +180,7 @@ class SilentLimits:
     def _give_up_rate(self, in_flight: int, granted_at: float, left: int, now: float) -> None:
         """Take the rejections for chance; where that was wrong before, try again with fewer in flight."""
         self.rate, self._unexplained_share = None, 0.0
-        if now < self._no_chance_until or self._rejected_share > MOST_REJECTED:
+        if now < self._no_chance_until or self._scatter.share > MOST_REJECTED:
             self.concurrency.cut(in_flight, granted_at, left, now)
         else:
             self._chance_until = now + CHANCE_SECONDS
