@@ -23,7 +23,7 @@ DROPPED_FACTOR = 4.0
 """Factor on the measured rate that, reached without a 429, shows that there is no such limit any more."""
 
 _STEEPNESS = CEILING_STEPS / (1 - CEILING_SHARE) ** (1 / 3)
-_INSTANT = 1e-6
+_INSTANT = 1e-6  # a wait of less than this many seconds is none: clocks and floats are no finer
 
 
 class Grants:
@@ -104,7 +104,7 @@ class GuessedRate:
         self._level = min(1 + BURST_SECONDS * rate, self._level + max(0.0, now - self._level_at) * rate)
         self._level_at = now
         missing = 1 - self._level
-        return missing / rate if missing > _INSTANT else 0.0
+        return missing / rate if missing > _INSTANT * rate else 0.0
 
     def take(self) -> None:
         """Let a request pass."""

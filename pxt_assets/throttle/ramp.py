@@ -66,7 +66,7 @@ class Ramp:
         if self.rate == math.inf:
             return 0.0
         missing = min(cost, self._capacity) - self._level
-        return missing / self.rate if missing > 1e-6 else 0.0
+        return missing / self.rate if missing > 1e-6 * self.rate else 0.0
 
     def take(self, cost: float, now: float) -> None:
         """Let `cost` requests pass now."""

@@ -12,9 +12,9 @@ MOST_REJECTED = 0.5
 """Share of rejections above which they are no chance."""
 _SPREADS = 2.5
 """Standard deviations by which more may be side by side than chance would put there."""
-_UNLIKELY = 1e-5
+_UNLIKELY = 1e-8
 """How seldom a request begins a run that chance does not explain."""
-_LONGEST_RUN = 16
+_LONGEST_RUN = 24
 
 
 class Scatter:
