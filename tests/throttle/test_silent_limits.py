@@ -127,6 +127,13 @@ def test_stray_rejections_slow_nothing(share):
     assert measure(gateway, 20, 8, in_flight=100).per_second >= 0.85 * 100 / 0.33
 
 
+@pytest.mark.parametrize("seed", [1, 2])
+def test_a_quarter_rejected_by_chance_is_no_limit(seed):
+    """It is found out within ten seconds that less sent changes nothing; then all that is not rejected is used."""
+    gateway = Gateway(around(1.0), share=0.25, seed=seed)
+    assert measure(gateway, 60, 12, in_flight=100).per_second >= 0.85 * 100 / 1.1
+
+
 def test_a_gateway_in_front_of_a_server_with_headers_narrows():
     """Its 429s without numbers speak of what is in flight, though the server behind it names limits."""
     headers = {"x-ratelimit-limit-requests": "1000000", "x-ratelimit-remaining-requests": "999999"}
