@@ -9,19 +9,21 @@ import math
 import threading
 import traceback
 import weakref
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from pxt_assets.throttle.admission import Admission, Rejection, RequestTooLarge, SizedRequest
 from pxt_assets.throttle.bucket import Bucket
 from pxt_assets.throttle.dimension import MINUTE
+from pxt_assets.throttle.headers import Reading, read_rate_limits, retry_after
 from pxt_assets.throttle.pool import Pool, Queue
 from pxt_assets.throttle.share import LocalShare
 from pxt_assets.throttle.spaced_pool import SpacedPool
 
 _log = logging.getLogger("pxt_assets.throttle")
+Result = TypeVar("Result")
 _HELD_AT_MOST_SECONDS = 60.0
 
 
@@ -106,6 +108,21 @@ class GuardedPool:
         """Return what was taken for a request that was never sent."""
         self._report("cancelled", admission, arguments, more)
 
+    def read(self, headers: Mapping[str, str]) -> dict[str, Reading]:
+        """Return what the headers of an answer say of limits: nothing, where reading them fails."""
+        return self._read(read_rate_limits, headers) or {}
+
+    def retry_after(self, headers: Mapping[str, str]) -> float | None:
+        """Return the seconds that the headers of an answer ask to wait, None where reading them fails."""
+        return self._read(retry_after, headers)
+
+    def _read(self, read: Callable[[Mapping[str, str]], Result], headers: Mapping[str, str]) -> Result | None:
+        try:
+            return read(headers)
+        except Exception as error:
+            self._tell(error, "requests go on without what the headers say")
+            return None
+
     def totals(self, now: float) -> dict[str, tuple[float, float]]:
         """Return the units taken and lost, as `Pool.totals` does."""
         totals: dict[str, tuple[float, float]] = self._call("totals", {}, now)
@@ -160,17 +177,22 @@ class GuardedPool:
             for queue in queues:
                 following.join(queue)
             pool.leave(queues)
-        where = _place(error)
-        self.fault = f"{where}; {instead}"
-        _log.error(
-            "The limiter has met a fault of its own, %s. No request is lost by it: %s. Please report it.",
-            where,
-            instead,
-            exc_info=error,
-        )
+        self._tell(error, instead)
         for queue in queues:
             queue.wake()
         return True
+
+    def _tell(self, error: Exception, instead: str) -> None:
+        """Log a fault with its trace, the first one only, and keep it for the metadata."""
+        where, first = _place(error), self.fault is None
+        self.fault = f"{where}; {instead}"
+        _log.log(
+            logging.ERROR if first else logging.DEBUG,
+            "The limiter has met a fault of its own, %s. No request is lost by it: %s. Please report it.",
+            where,
+            instead,
+            exc_info=error if first else None,
+        )
 
 
 def guarded(pool: Pool) -> GuardedPool:

@@ -19,7 +19,6 @@ from typing import NamedTuple
 
 from pxt_assets.throttle.admission import Admission, RequestTooLarge, SizedRequest
 from pxt_assets.throttle.fallback import guarded
-from pxt_assets.throttle.headers import read_rate_limits, retry_after
 from pxt_assets.throttle.hold import HoldReport
 from pxt_assets.throttle.oversize import PATIENCE_SECONDS
 from pxt_assets.throttle.permit import Permit
@@ -152,7 +151,7 @@ class Limiter:
         self._end(admission)
         if overloaded:
             self.pool.overloaded(admission, self._clock())
-        changed = self.pool.answered(admission, read_rate_limits(headers), self._clock())
+        changed = self.pool.answered(admission, self.pool.read(headers), self._clock())
         if changed or admission.too_large is not None:
             self._sort_by_size()
         self._serve()
@@ -171,8 +170,8 @@ class Limiter:
             self.pool.slow_down(admission, self._clock())
         changed, own_wait = self.pool.rejected(
             admission,
-            read_rate_limits(headers),
-            retry_after(headers),
+            self.pool.read(headers),
+            self.pool.retry_after(headers),
             self._clock(),
             short_dimension,
             in_flight=self._in_flight,
@@ -184,7 +183,7 @@ class Limiter:
 
     def _refused(self, admission: Admission, headers: Mapping[str, str], words: str) -> None:
         self._end(admission)
-        self.pool.refused(admission, read_rate_limits(headers), words, self._clock())
+        self.pool.refused(admission, self.pool.read(headers), words, self._clock())
         self._sort_by_size()
         self._serve()
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from pxt_assets.throttle import Limiter, LimitUtilization, Pool, RequestTooLarge
+from pxt_assets.throttle import Limiter, LimitUtilization, Pool, RequestTooLarge, fallback
 from pxt_assets.throttle.admission import Admission
 from pxt_assets.throttle.bucket import Bucket
 from pxt_assets.throttle.fallback import guarded
@@ -192,3 +192,21 @@ def test_the_last_resort_is_even_and_bounded() -> None:
     assert pool.admit({"requests": 1.0}, 10.0, MOST_IN_FLIGHT) == math.inf
     pool.rejected(first, {}, 3600.0, 10.0)
     assert pool.admit({"requests": 1.0}, 10.0, 0) == 60.0
+
+
+@pytest.mark.parametrize("name", ["read_rate_limits", "retry_after"])
+def test_headers_that_cannot_be_read_cost_no_answer(
+    name: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A fault in reading what an answer's headers say is told once, and requests go on without."""
+    monkeypatch.setattr(fallback, name, lambda _headers: divide())
+    api = server(60.0)  # so tight that the first requests meet 429s
+
+    async def main() -> str | None:
+        limiter = Limiter(Pool())
+        await send(limiter, api, 60)
+        return limiter.pool.fault
+
+    assert "ZeroDivisionError" in (run(main()) or "")
+    assert len(api.arrivals) >= 54  # a tenth is cancelled before it is sent, and sent afterwards
+    assert len([record for record in caplog.records if record.exc_info]) == 1
