@@ -26,9 +26,13 @@ _AHEAD_BYTES = 128 * 2**20
 """Bytes of images and sounds that are read and prepared ahead of what is asked for."""
 
 
-@cache
 def media_threads() -> Executor:
     """The threads of this process, as many as it has cores; they are started as they are needed."""
+    return _threads_of(os.getpid())
+
+
+@cache
+def _threads_of(_process: int) -> Executor:  # a forked process has none of the threads of the one it comes from
     return DaemonThreadPool(os.cpu_count() or 1)
 
 
