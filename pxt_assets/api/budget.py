@@ -16,8 +16,10 @@ class BudgetReachedError(RunError):
 
     def __init__(self, max_cost_usd: float, spent_usd: float, lost_usd: float = 0.0) -> None:
         lost = f", ${lost_usd:.6g} of it for answers that were lost or unreadable, at the most these may have cost"
+        alone = ", since one request is sent whatever it may cost, as long as anything is left"
         super().__init__(
             f"max_cost_usd={max_cost_usd:g} is reached: ${spent_usd:.6g} is spent{lost if lost_usd else ''}"
+            f"{alone if spent_usd > max_cost_usd else ''}"
         )
         self.max_cost_usd = max_cost_usd
         self.spent_usd = spent_usd

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -160,7 +161,9 @@ def failure_of(error: Exception, secrets: tuple[str, ...]) -> Failure | None:
         body = error.body if isinstance(error.body, Mapping) else {}
         return Failure(
             name=name,
-            message=redact(str(body.get("message") or _page_text(error, secrets)), secrets),
+            message=redact(
+                f"{body.get('message') or _page_text(error, secrets)}{_provider_text(body)}", secrets
+            ),
             status=error.status_code,
             type=name_or_none(body.get("type"), secrets),
             code=name_or_none(body.get("code"), secrets),
@@ -231,6 +234,13 @@ def _page_text(error: Any, secrets: tuple[str, ...]) -> str:
     """The text of an answer that is no error of the API: a proxy's page, another server's JSON."""
     page = " ".join(scrub(error.response.text[:_MAX_READ_LENGTH], secrets).split())
     return f"{error.message}: {page[:_MAX_PAGE_LENGTH]}" if page else str(error.message)
+
+
+def _provider_text(body: Mapping[str, Any]) -> str:
+    """What a gateway quotes of its provider's own error, beside the words of its own."""
+    metadata = body.get("metadata")
+    raw = metadata.get("raw") if isinstance(metadata, Mapping) else None
+    return f": {raw if isinstance(raw, str) else json.dumps(raw, ensure_ascii=False)}" if raw else ""
 
 
 def _cut(text: str, length: int) -> str:

@@ -12,8 +12,6 @@ from pxt_assets.throttle.dimension import MINUTE, unit_of
 
 FEWEST = 3
 """So few 429s show nothing: a request may have waited for hours between two of them."""
-SHORTAGES = 12
-"""How many times as long 429s are waited out whose headers show that the limit is in use, and refills soon."""
 FIRST_REPORT_SECONDS = 60.0
 """After so long it is said that nothing else comes; then each time that this time has doubled."""
 
@@ -51,15 +49,13 @@ class Rejections:
         streak.count += 1
         seconds = now - streak.since
         refill = _refill_seconds(failure, size)
-        in_use = refill is not None and refill <= self._timeout
-        if streak.count >= FEWEST and seconds >= self._timeout * (SHORTAGES if in_use else 1):
+        if streak.count >= FEWEST and seconds >= self._timeout:
             raise _stopped_error(failure, where, model, seconds, refill)
         if seconds >= streak.next_report:
             streak.next_report = 2 * seconds
-            end = "" if in_use else f"; the run fails after {self._timeout:.0f} s of that"
             self._say(
                 f"the API at {where} has answered requests to {model!r} with nothing but 429s for {seconds:.0f} s "
-                f"({failure.message}){end}"
+                f"({failure.message}); the run fails after {self._timeout:.0f} s of that"
             )
 
 

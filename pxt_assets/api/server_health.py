@@ -13,6 +13,7 @@ from pxt_assets.api.rejections import Rejections
 from pxt_assets.api.request import Request
 from pxt_assets.errors import RunError
 from pxt_assets.throttle import CircuitBreaker, InFlightWindow, OutageError
+from pxt_assets.throttle.hold import LONGEST_HOLD_SECONDS
 
 if TYPE_CHECKING:
     import httpx2
@@ -104,7 +105,10 @@ class ServerHealth:
         now = asyncio.get_running_loop().time()
         if seconds is not None and seconds > _LONG_WAIT_SECONDS and now > self._wait_reported_until:
             self._wait_reported_until = now + seconds
-            self._say(f"the API at {self.api_url} asks to wait {seconds:.0f} s before the next request")
+            self._say(
+                f"the API at {self.api_url} asks to wait {seconds:.0f} s before the next request; a single one tries "
+                f"again in {LONGEST_HOLD_SECONDS:.0f} s at the latest"
+            )
 
     def outage_error(self, failure: Failure) -> RunError:
         """The error if every request met a fault, the last of them this one."""

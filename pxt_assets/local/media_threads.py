@@ -32,7 +32,9 @@ def media_threads() -> Executor:
 
 
 @cache
-def _threads_of(_process: int) -> Executor:  # a forked process has none of the threads of the one it comes from
+def _threads_of(
+    _process: int,
+) -> Executor:  # a forked process has none of the threads of the one it comes from
     return DaemonThreadPool(os.cpu_count() or 1)
 
 

@@ -156,7 +156,7 @@ def _own_contents(
             contents.complete = False
         elif not _is_plain(value) and not any(value is one for one in chain):
             yield name
-            yield contents.of(value, f"{name}, which it closes over")
+            yield contents.of(value, f"the closed-over {name}")
     if is_wrapper:  # its own source and defaults are not those that the function shows
         yield from contents.code_of(plain)
     for name, default in _defaults(plain):

@@ -75,8 +75,8 @@ class UnnameableError(Exception):
     """A value without contents: `where` it was met, and `why` it has none."""
 
     def __init__(self, where: str, why: str) -> None:
-        super().__init__(f"{where}: {why}")
-        self.where = where
+        self.where = where.rstrip(".")
+        super().__init__(f"{self.where}: {why}")
         self.why = why
 
 
@@ -187,7 +187,7 @@ class Contents:
         parts = [function, arguments, state]
         of_items: list[bytes] = [] if items is None else [self._of(v, where, True) for v in items]
         of_pairs: list[bytes] = [] if pairs is None else [*self._pairs(pairs, where, True)]
-        return _digest("object", *self._all(parts, where, True), *of_items, b"", *of_pairs)
+        return _digest("object", *self._all(parts, f"{where}.", True), *of_items, b"", *of_pairs)
 
     def _function(self, function: types.FunctionType, where: str, strict: bool) -> bytes:
         parts = self.code_of(function)
@@ -288,7 +288,9 @@ class Contents:
 
     def _pairs(self, pairs: Iterable[tuple[Any, Any]], where: str, strict: bool) -> Iterator[bytes]:
         for key, value in pairs:
-            inner = f"{where}[{key!r}]" if isinstance(key, str) and strict else where
+            inner = where
+            if isinstance(key, str) and strict:
+                inner = f"{where}{key}" if where.endswith(".") else f"{where}[{key!r}]"
             yield self._of(key, where, strict)
             yield self._of(value, inner, strict)
 

@@ -32,6 +32,8 @@ _IETF_LIMITS, _IETF_POLICY, _IETF_DRAFTS = "ratelimit", "ratelimit-policy", "rat
 _FIELDS = ("limit", "remaining", "reset", "renewalperiod")
 _LONGEST_WINDOW_SECONDS = 86_400.0
 """Of the windows that a server names. What is left of a month's quota is no rate to send at."""
+_SMALLEST_LIMIT, _LARGEST_LIMIT = 1.0, 1e15
+"""Between zero and the one, and above the other, a number is no limit."""
 _EPOCH_SECONDS, _EPOCH_MILLISECONDS = 1e9, 1e12
 """From here on a reset is a time since 1970: no window is that long."""
 _UNITS = {"h": 3600.0, "m": 60.0, "s": 1.0, "ms": 1e-3, "us": 1e-6, "µs": 1e-6, "μs": 1e-6, "ns": 1e-9}
@@ -85,13 +87,17 @@ def read_rate_limits(headers: Mapping[str, str], now: Callable[[], float] = time
 def _reading(name: str, texts: Mapping[str, str], now: Callable[[], float]) -> Reading | None:
     """Return the reading of a dimension, by the texts of its fields; None where there is none to follow."""
     limit, remaining = _number(texts.get("limit")), _number(texts.get("remaining"))
-    if limit is None or remaining is None:
+    if limit is None or remaining is None or not _is_limit(limit):
         return None
     dimension, window = dimension_of(name)
     if (window or 0.0) > _LONGEST_WINDOW_SECONDS or (limit == 0 and dimension != name):
         return None
     window = window or _number(texts.get("renewalperiod")) or None
     return Reading(limit, remaining, _seconds_until_full(texts.get("reset"), now), window)
+
+
+def _is_limit(limit: float) -> bool:
+    return limit == 0 or _SMALLEST_LIMIT <= limit <= _LARGEST_LIMIT
 
 
 def _ietf_readings(headers: Mapping[str, str], now: Callable[[], float]) -> Iterator[tuple[str, Reading]]:
@@ -111,7 +117,7 @@ def _ietf_readings(headers: Mapping[str, str], now: Callable[[], float]) -> Iter
 
 
 def _policy_reading(policy: Policy, remaining: float, reset: float | None) -> Iterator[tuple[str, Reading]]:
-    if policy.window <= _LONGEST_WINDOW_SECONDS:
+    if policy.window <= _LONGEST_WINDOW_SECONDS and _is_limit(policy.quota):
         yield policy.dimension, Reading(policy.quota, remaining, reset, policy.window)
 
 

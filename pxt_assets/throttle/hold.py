@@ -21,8 +21,8 @@ class HoldReport(NamedTuple):
     """Seconds that the server asked for; None if another process was told."""
 
     def __str__(self) -> str:
-        asked = "" if self.asked is None else f" (Retry-After {self.asked:,.0f} s)"
-        return f"held by the server for {self.seconds:.0f} s more{asked}"
+        asked = "as another process was told" if self.asked is None else f"Retry-After {self.asked:,.0f} s"
+        return f"held by the server for {self.seconds:.0f} s more at most ({asked}; single requests try meanwhile)"
 
 
 class Hold:

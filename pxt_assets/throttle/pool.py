@@ -22,6 +22,7 @@ from pxt_assets.throttle.tariff import Tariff
 from pxt_assets.throttle.utilization import used_share
 from pxt_assets.throttle.weak_call import weak_call
 
+_NO_LIMIT = Reading(1e9, 1e9)
 ANSWERS_REMEMBERED = 20
 OVERLOADED_SHARE = 0.15
 """Share of overloaded answers among the latest, above which the rate is cut: four of 20."""
@@ -195,6 +196,11 @@ class Pool:
 
     def answered(self, admission: Admission, readings: Mapping[str, Reading], now: float) -> bool:
         """Apply what an answer reported; return whether a limit changed or became known."""
+        if admission.too_large is not None and (dimension := admission.too_large.dimension) not in readings:
+            readings = {
+                **readings,
+                dimension: _NO_LIMIT,
+            }  # the server knows of none that this request exceeds
         with self._lock:
             self._tariff.learn_from_full(admission, readings)
             changed = self._observe(admission, readings, now, charged=True)

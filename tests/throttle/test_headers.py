@@ -137,3 +137,9 @@ def test_no_header_raises(headers, limit, remaining, reset):
 def test_retry_after(headers, seconds):
     """Exact milliseconds go before whole seconds, which may be an HTTP date, and one in the past is now."""
     assert retry_after(headers, now=lambda: 1_700_000_000.0) == seconds
+
+
+def test_an_astronomical_limit_is_none():
+    """Numbers that no account has say that there is no limit, and none is followed."""
+    headers = {"x-ratelimit-limit-requests": "1e308", "x-ratelimit-remaining-requests": "1e308"}
+    assert read_rate_limits(headers) == {}

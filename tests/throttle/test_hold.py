@@ -115,7 +115,9 @@ def test_it_is_told():
         await asyncio.sleep(3)
         return str(usage.hold)
 
-    assert run(main()) == "held by the server for 57 s more (Retry-After 3,600 s)"
+    assert run(main()) == (
+        "held by the server for 57 s more at most (Retry-After 3,600 s; single requests try meanwhile)"
+    )
 
 
 def test_a_retry_waits_a_minute_at_most():

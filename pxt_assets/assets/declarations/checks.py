@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any
 
 import dagster as dg
 
-from pxt_assets.api.meter import cost_text
 from pxt_assets.errors import DefinitionError
 
 if TYPE_CHECKING:
@@ -174,7 +173,7 @@ def cost_check_result(
         check_name=COST_WITHIN,
         passed=passed,
         severity=_ERROR if reached else _WARN,
-        description=f"{cost_text(cost_usd)} of {cost_text(max_cost_usd)}{more}",
+        description=f"{'cost unknown' if cost_usd is None else f'${cost_usd:.6g}'} of ${max_cost_usd:.6g}{more}",
         metadata={
             "pxt/cost_usd": "unknown" if cost_usd is None else cost_usd,
             "pxt/max_cost_usd": max_cost_usd,

@@ -236,12 +236,12 @@ class Journal:
             has_result = ~has_error
             if self._endpoint is not None and not is_marked(segment.schema.metadata):
                 has_result &= ~failed_answers(segment["value"], self._endpoint)
-            done.add(digests[has_result], positions[has_result])
             self.servers.update(pc.unique(segment["server"]).to_pylist())
             if leave_out is not None:
                 is_left = is_other_mask(segment["server"], leave_out)
                 has_result &= ~is_left
                 has_error &= ~is_left
+            done.add(digests[has_result], positions[has_result])
             is_own = name in self._own_segments
             if errors or is_own:
                 failed.add(digests[has_error], positions[has_error])

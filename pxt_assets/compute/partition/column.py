@@ -182,7 +182,7 @@ def cells_failed_error(
     more = f"; and {failed - min(len(by_key), 3)} more" if failed > min(len(by_key), 3) else ""
     so_far = "" if all_tried else ", and the run ended before the others were tried"
     msg = (
-        f"{column.label}: {failed} of {column.total} rows failed{so_far}: {examples}{more}. "
+        f"{column.label}: {failed} of {column.total} rows failed{so_far}: {f'{examples}{more}'.rstrip('. ')}. "
         "What is finished is kept and will not be computed again. Correct the rows upstream, or give the column "
         'on_error="ignore" to store errors beside the rows; then materialize again.'
     )

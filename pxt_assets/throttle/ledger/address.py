@@ -40,7 +40,8 @@ def secrets_of(url: URL, given: str) -> tuple[str, ...]:
     """
     found = {str(url.password or "")}
     user_part = given.partition("://")[2].rpartition("@")[0]
-    found.add(user_part.partition(":")[2])
+    password = user_part.partition(":")[2]
+    found |= {password, *(part for part in password.split("@") if len(part) >= _SHORTEST)}  # unquoted
     parameters = parse_qsl(given.partition("?")[2])
     for name, values in url.query.items():
         parameters += [(name, value) for value in ([values] if isinstance(values, str) else values)]

@@ -58,7 +58,10 @@ def test_a_wait_that_the_server_asked_for_is_told(clock: Clock) -> None:
     """How long it holds yet, and what was asked for."""
     board, usage = ProgressDisplay(), LimitUtilization([_Held()])
     with board.track("t/c[a]", lambda: at("t/c[a]", 0, 40, rate_limited=1, limit_usage=usage)):
-        assert "held by the server for 42 s more (Retry-After 3,600 s), " in board.log_line()
+        assert (
+            "held by the server for 42 s more at most (Retry-After 3,600 s; single requests try meanwhile), "
+            in board.log_line()
+        )
 
 
 def test_partitions_in_one_line(clock: Clock) -> None:
