@@ -10,6 +10,9 @@ from pxt_assets.api.cost_bound import CostBound
 from pxt_assets.api.request import Request, Usage
 from pxt_assets.errors import RunError
 
+FIRST_REQUESTS = 16
+"""So many are sent side by side before an answer has shown what one costs."""
+
 
 class BudgetReachedError(RunError):
     """The budget is spent, and nothing is in flight any more; `lost_usd` of it for answers that were lost."""
@@ -129,6 +132,8 @@ class Budget:
             if left <= 0:
                 raise BudgetReachedError(self._max_cost_usd, self.spent_usd, self._lost_usd)
             return True
+        if len(self._in_flight) >= FIRST_REQUESTS and self._bound.dearest_usd(request) is None:
+            return False  # a server may not keep to what a request allows: an answer tells
         return self._set_aside_usd + self._most_usd(request) <= left
 
     def _set_aside(self, request: Request) -> None:

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from pxt_assets.api.budget import Budget, BudgetReachedError
+from pxt_assets.api.budget import FIRST_REQUESTS, Budget, BudgetReachedError
 from pxt_assets.api.cost_bound import CostBound
 from pxt_assets.api.pricing import cost_usd
 from pxt_assets.api.request import Request, Usage
@@ -40,9 +40,16 @@ def chat(i: int, **limits: Any) -> Request:
 
 
 def spend(
-    max_cost_usd: float, lengths: Lengths, seed: int, rows: int = 700, in_flight: int = 300, **limits: Any
+    max_cost_usd: float,
+    lengths: Lengths,
+    seed: int,
+    rows: int = 700,
+    in_flight: int = 300,
+    *,
+    obeyed: bool = True,
+    **limits: Any,
 ) -> tuple[float, int, float]:
-    """Dollars spent, requests answered, and the seconds that they took."""
+    """Dollars spent, requests answered, and the seconds that they took; `obeyed` says whether answers keep to `limits`."""
     rng = random.Random(seed)
     budget = Budget(max_cost_usd)
     slots = asyncio.Semaphore(in_flight)
@@ -54,7 +61,9 @@ def spend(
         async with slots:
             await budget.reserve(request)
             await asyncio.sleep(rng.lognormvariate(0, 0.5))
-            usage = Usage(10, round(min(lengths(rng, i), limits.get("max_tokens", LONGEST))))
+            usage = Usage(
+                10, round(min(lengths(rng, i), limits.get("max_tokens", LONGEST) if obeyed else LONGEST))
+            )
             budget.charge(request, usage, cost_usd(MODEL, usage))
             budget.release(request)
             answered += 1
@@ -94,6 +103,14 @@ def test_a_budget_is_exceeded_by_one_request_at_most_while_answers_stay_alike(
         assert spent <= max_cost_usd + most
 
 
+def test_a_server_that_ignores_the_limit_is_found_out_by_its_first_answers() -> None:
+    """Sixteen requests go before one is answered; what they cost at most is all that is lost."""
+    each = cost_usd(MODEL, Usage(10, 12_000))
+    assert each is not None
+    spent, _, _ = spend(1.0, lambda _rng, _i: 12_000, 0, obeyed=False, max_tokens=100)
+    assert spent <= 1.0 + FIRST_REQUESTS * each
+
+
 def test_a_budget_is_spent() -> None:
     """Something is left only where nothing is to be done any more."""
     for lengths in LENGTHS.values():
@@ -102,7 +119,7 @@ def test_a_budget_is_spent() -> None:
 
 
 def test_a_budget_that_is_far_away_slows_nothing_down() -> None:
-    """With $100 all requests that may be in flight are, from the first one on."""
+    """With $100 all requests that may be in flight are, once the first is answered."""
     budgeted = [spend(100.0, LENGTHS["short"], seed)[2] for seed in range(2)]
     free = [spend(1e9, LENGTHS["short"], seed)[2] for seed in range(2)]
     assert sum(budgeted) <= 1.02 * sum(free)

@@ -47,7 +47,8 @@ def test_a_run_that_reaches_its_budget_fails_with_the_figures(
     result = tickets.run(ROWS, config=budget(9.5 * PAID), fails=True)
     assert len(server.asked) == 10
     assert failure(result).description == (
-        "tickets/c: max_cost_usd=4.275e-05 is reached: $4.5e-05 is spent, and 10 of 30 rows are finished. They are "
+        "tickets/c: max_cost_usd=4.275e-05 is reached: $4.5e-05 is spent, since one request is sent whatever it may "
+        "cost, as long as anything is left, and 10 of 30 rows are finished. They are "
         "kept and will not be computed again: materialize again with a higher max_cost_usd, or without one, to go on "
         "with the others. The stored column is as it was."
     )
@@ -130,7 +131,8 @@ def test_a_budget_holds_over_all_partitions(store: ColumnStore, server: Scripted
     assert len(server.asked) == 7
     said = failure(result).description
     assert said.startswith(
-        "tickets/c[b]: max_cost_usd=2.925e-05 is reached: $3.15e-05 is spent, and 2 of 5 rows"
+        "tickets/c[b]: max_cost_usd=2.925e-05 is reached: $3.15e-05 is spent, since one request is sent whatever it may "
+        "cost, as long as anything is left, and 2 of 5 rows"
     )
     server.forget()
     partitions.run(config=budget(8.5 * PAID))

@@ -191,6 +191,17 @@ def test_an_interrupted_run_left_another_servers_cells(
     assert answered_by(result) == {host(first): 4, host(second): 1}
 
 
+def test_another_servers_cells_in_the_journal_are_asked_for_anew(
+    tickets: Tickets, first: ScriptedServer, second: ScriptedServer
+) -> None:
+    """Under "recompute" an interrupted run is gone on with at the server that is asked now, from the beginning."""
+    first.script = lambda asked: refusal(400, "no") if asked.text == "row 4" else answering("A")(asked)
+    tickets.run(ROWS, fails=True)
+    result = tickets.run(ROWS, openai=resource_of(second, on_other_server="recompute"))
+    assert answered_by(result) == {host(second): 5}
+    assert second.texts == sorted(ROWS.values())
+
+
 def test_answers_of_an_earlier_version_are_of_an_unknown_server(
     tickets: Tickets, second: ScriptedServer, warnings: list[str]
 ) -> None:
