@@ -156,9 +156,11 @@ def _own_contents(
             contents.complete = False
         elif not _is_plain(value) and not any(value is one for one in chain):
             yield name
-            yield contents.of(value, f"the closed-over {name}")
+            yield contents.of(value, name)
     if is_wrapper:  # its own source and defaults are not those that the function shows
         yield from contents.code_of(plain)
+    elif code := contents.code_beside_source(plain):
+        yield code
     for name, default in _defaults(plain):
         if is_wrapper or not _is_plain(default):
             yield f"{name}="

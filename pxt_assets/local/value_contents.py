@@ -209,8 +209,16 @@ class Contents:
         if is_library(module, self.own):
             return [f"{module}.{function.__qualname__}"]
         source = source_of(function.__code__)
-        is_told = source is not None and (function.__name__ != "<lambda>" or source.count("lambda") == 1)
-        return [source or "", "" if is_told else bytecode_text(function.__code__)]
+        return [
+            source or "",
+            bytecode_text(function.__code__) if source is None else self.code_beside_source(function),
+        ]
+
+    def code_beside_source(self, function: types.FunctionType) -> str:
+        """The code of a lambda whose source holds several, "" of any other function: its source tells what it does."""
+        source = source_of(function.__code__) or ""
+        several = function.__name__ == "<lambda>" and source.count("lambda") > 1
+        return bytecode_text(function.__code__) if several else ""
 
     def _of_cell(self, cell: types.CellType, where: str, strict: bool) -> bytes:
         try:

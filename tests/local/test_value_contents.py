@@ -207,3 +207,9 @@ HARMLESS = [threading.Lock(), threading.RLock(), logging.getLogger("a"), threadi
 def test_locks_and_loggers_change_no_result(value):
     """They are known by their types."""
     assert version_of(closing_over(value)).startswith("f:")
+
+
+def test_two_lambdas_on_a_line_are_two_functions():
+    """Their source is the same line; their code tells them apart."""
+    one, other = (lambda x: x + "a"), (lambda x: x + "b")
+    assert version_of(one) != version_of(other)

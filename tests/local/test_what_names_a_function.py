@@ -179,6 +179,13 @@ def test_what_has_no_contents_demands_a_version(make, says):
             value.close()
 
 
+def test_the_part_without_contents_is_named_as_it_is_reached():
+    """By keys and attributes, as in Python."""
+    assert "depends on value['deep'].weight: it is a sqlite3" in unnameable(
+        {"deep": Scorer(sqlite3.connect(":memory:"))}
+    )
+
+
 def test_with_a_version_nothing_is_looked_at():
     """Neither what has no contents, nor what has."""
 
