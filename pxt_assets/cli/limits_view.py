@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 from rich.box import SIMPLE_HEAD
-from rich.console import Console
+from rich.console import Console, Group
 from rich.live import Live
 from rich.markup import escape
 from rich.table import Table
@@ -21,6 +22,10 @@ REFRESH_SECONDS = 1.0
 _COLUMNS = ("account", "models", "limit of", "per min", "left", "in use", "share", "processes", "429s")
 _ACCOUNT_LETTERS = 8
 _MILLION = 1e6
+_ELSEWHERE = (
+    "A `dagster dev` without DAGSTER_HOME keeps its ledger elsewhere, in the .tmp_dagster_home_… of its folder: "
+    "run this in a shell with the same DAGSTER_HOME, or give --ledger URL."
+)
 
 
 def instance_ledger() -> str:
@@ -38,44 +43,55 @@ def instance_ledger() -> str:
 
 def print_limits(url: str) -> None:
     """Prints the pools of the ledger at `url` once. Raises LedgerUnavailable, ValueError."""
-    Console().print(limits_table(_read_pools(url)))
+    console, pools = Console(), _read_pools(url)
+    console.print(_heading(url), soft_wrap=True)
+    console.print(limits_table(pools))
 
 
 def follow_limits(url: str) -> None:
     """Shows the pools of the ledger at `url` until it is interrupted. Raises LedgerUnavailable, ValueError."""
-    with Live(limits_table(_read_pools(url)), auto_refresh=False) as live:
+    heading = _heading(url)
+    with Live(Group(heading, limits_table(_read_pools(url))), auto_refresh=False) as live:
         while True:
             try:
                 time.sleep(REFRESH_SECONDS)
             except KeyboardInterrupt:
                 return
-            live.update(limits_table(_read_pools(url)), refresh=True)
+            live.update(Group(heading, limits_table(_read_pools(url))), refresh=True)
 
 
 def clear_limits(url: str, models: str) -> str:
-    """Clears the holds and the remembered limits of the pools of `models`, of all for "all"; says which.
+    """Clears the holds and the remembered limits of the pools of `models`, of all for "all"; says which, and where.
 
     Raises LedgerUnavailable, ValueError, also where no pool is of that name.
     """
     ledger = open_ledger(url)
-    cleared = ledger.clear(lambda key: models in ("all", key[-1]))
+    with _named(url):
+        cleared = ledger.clear(lambda key: models in ("all", key[-1]))
+        known = [] if cleared else list(dict.fromkeys(pool.group for pool in ledger.pools()))
     if cleared:
         names = ", ".join(dict.fromkeys(key[-1] for key in cleared))
         return (
-            f"Cleared: {names}. Processes at work take notice within seconds, and measure their limits anew."
+            f"Cleared: {names}; in the ledger at {ledger.address}. "
+            "Processes at work take notice within seconds, and measure their limits anew."
         )
     if models == "all":
-        return "There was nothing to clear: no process has sent a request through this ledger."
-    known = ", ".join(dict.fromkeys(pool.group for pool in ledger.pools()))
-    msg = f"no pool is of {models!r}; there are: {known or 'none'}. --clear without a name clears all of them"
+        return f"There was nothing to clear: the ledger at {ledger.address} has no pools. {_ELSEWHERE}"
+    if not known:
+        msg = f"no pool is of {models!r}: the ledger at {ledger.address} has no pools. {_ELSEWHERE}"
+        raise ValueError(msg)
+    msg = (
+        f"no pool in the ledger at {ledger.address} is of {models!r}; there are: {', '.join(known)}. "
+        "--clear without a name clears all of them"
+    )
     raise ValueError(msg)
 
 
 def limits_table(pools: Sequence[PoolReport]) -> Table | Text:
     """The pools as a table, those in use first."""
     if not pools:
-        return Text("No limits yet: no process has sent a request through this ledger.")
-    table = Table(title="Rate limits", title_justify="left", box=SIMPLE_HEAD, padding=(0, 1, 0, 0))
+        return Text(f"None yet: no process has sent a request through this ledger. {_ELSEWHERE}")
+    table = Table(box=SIMPLE_HEAD, padding=(0, 1, 0, 0))
     one_account = len({pool.key[0] for pool in pools}) == 1
     columns = (*_COLUMNS, "held") if any(pool.held_seconds for pool in pools) else _COLUMNS
     for number, column in enumerate(columns[one_account:], one_account):
@@ -101,8 +117,23 @@ def limits_table(pools: Sequence[PoolReport]) -> Table | Text:
     return table
 
 
+def _heading(url: str) -> Text:
+    return Text(f"Rate limits in the ledger at {open_ledger(url).address}", overflow="fold")
+
+
 def _read_pools(url: str) -> list[PoolReport]:
-    return open_ledger(url).pools()
+    with _named(url):
+        return open_ledger(url).pools()
+
+
+@contextmanager
+def _named(url: str) -> Iterator[None]:
+    """Within the block, errors of the ledger say which one it is."""
+    try:
+        yield
+    except LedgerUnavailable as e:
+        msg = f"the ledger at {open_ledger(url).address}: {e}"
+        raise LedgerUnavailable(msg) from None
 
 
 def _number_text(value: float | None) -> str:

@@ -11,6 +11,7 @@ import asyncio
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass
+from functools import partial
 from typing import NamedTuple
 
 from pxt_assets.compute.asking.other_servers import refuse_other_servers
@@ -38,6 +39,8 @@ class RunCallbacks:
 
     log: Callable[[str], None]
     """Writes a line to the run's log."""
+    warn: Callable[[str], None]
+    """Writes a warning to it."""
     on_finished: Callable[[Partition, Outcome], None]
     """A partition is computed, and stored unless it is a trial."""
     on_failed: Callable[[Partition, Progress | None, BaseException], None]
@@ -71,6 +74,8 @@ class _Run:
         self._open_column = open_column
         self._run_state = run_state
         self._callbacks = callbacks
+        self._log = partial(self._write, callbacks.log)
+        self._warn = partial(self._write, callbacks.warn)
         self._callback_thread = DaemonThreadPool(1)
         self._computing: set[asyncio.Task[None]] = set()
         self._open_rows: dict[Partition, int] = {}
@@ -81,7 +86,7 @@ class _Run:
         self._log_error: BaseException | None = None
 
     async def compute(self, partitions: Sequence[Partition]) -> RunEnd:
-        reporting = asyncio.create_task(self._run_state.display.keep_reporting(self._log))
+        reporting = asyncio.create_task(self._run_state.display.keep_reporting(self._log, self._warn))
         try:
             with self._run_state.expect_requests():
                 for partition in partitions:
@@ -115,6 +120,7 @@ class _Run:
         try:
             await asyncio.gather(*rest, return_exceptions=True)
         finally:
+            self._run_state.display.warn_of_unreached(self._warn)
             last = asyncio.wrap_future(self._callback_thread.submit(lambda: None))
             await asyncio.wait([last], timeout=_GRACE_SECONDS)
             self._callback_thread.shutdown(wait=last.done())
@@ -157,8 +163,8 @@ class _Run:
         self._errors.setdefault(partition, error)
         self._run_state.stop()
 
-    def _log(self, line: str) -> None:
-        logged = asyncio.wrap_future(self._callback_thread.submit(self._callbacks.log, line))
+    def _write(self, log: Callable[[str], None], line: str) -> None:
+        logged = asyncio.wrap_future(self._callback_thread.submit(log, line))
         self._pending_logs.add(logged)
         logged.add_done_callback(self._after_log)
 

@@ -58,7 +58,7 @@ class Hold:
     def wait(self, until: float, now: float) -> float:
         """Return the seconds until a request may go, 0 for now."""
         if until <= now < self._until - _CLEARED_SECONDS:  # somebody has cleared it in the ledger
-            self._unproven = False
+            self._forget()
         self._until = until
         if now >= until and not self._unproven:
             self._since = None
@@ -70,6 +70,12 @@ class Hold:
 
     def _begin(self, now: float) -> None:
         self._since, self._probe_at = now, now + self._distance
+
+    def _forget(self) -> None:
+        """End the hold: another one begins anew, with the first distance."""
+        self._since, self._unproven = None, False
+        self._asked, self._asked_until = None, -math.inf
+        self._distance = FIRST_PROBE_SECONDS
 
     def granted(self, now: float) -> None:
         """Note that a request goes."""
@@ -84,9 +90,7 @@ class Hold:
             return False
         if granted_at <= self._since:
             return False
-        self._since, self._unproven, self._asked = None, False, None
-        self._asked_until = -math.inf
-        self._distance = FIRST_PROBE_SECONDS
+        self._forget()
         return True
 
     def report(self, until: float, now: float) -> HoldReport | None:

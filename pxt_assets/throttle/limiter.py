@@ -57,6 +57,7 @@ class Limiter:
         self._seconds_throttled = 0.0
         self._totals: dict[str, tuple[float, float]] | None = None
         self._granted_at = 0.0
+        self._made_at = self._clock()
         pool.join(self)
 
     @property
@@ -136,6 +137,11 @@ class Limiter:
         """Return for how long the server asked to send nothing, None if it did not."""
         report: HoldReport | None = self.pool.hold(self._clock())
         return report
+
+    def unreached(self) -> str | None:
+        """Return which ledger was not reached for some of the time since this limiter was made, and why."""
+        reason: str | None = self.pool.unreached(self._made_at)
+        return reason
 
     def totals(self) -> dict[str, tuple[float, float]]:
         """Return the units taken and lost of each dimension up to now, for `utilization`."""

@@ -294,6 +294,11 @@ class Pool:
         with self._lock:
             return self._hold.report(self._share.held_until, now)
 
+    def unreached(self, since: float) -> str | None:
+        """Return which ledger was not reached at some time from `since` on, and why; None if it always was."""
+        with self._lock:
+            return self._share.unreached(since)
+
     def totals(self, now: float) -> dict[str, tuple[float, float]]:
         """Return the units taken, and the units lost because the bucket was full, by dimension, up to now."""
         with self._lock:

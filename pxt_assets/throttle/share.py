@@ -113,6 +113,9 @@ class Share(Protocol):
     def release(self, now: float) -> None:
         """Report that the server is well again, and end the hold."""
 
+    def unreached(self, since: float) -> str | None:
+        """Return which ledger was not reached at some time from `since` on, and why; None if it always was."""
+
 
 class LocalShare:
     """The share of a process that shares its limits with no other: plain buckets."""
@@ -154,3 +157,6 @@ class LocalShare:
     def release(self, now: float) -> None:  # noqa: ARG002
         """End the hold."""
         self.held_until = -math.inf
+
+    def unreached(self, since: float) -> None:
+        """Return None: there is no ledger."""

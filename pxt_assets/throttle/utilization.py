@@ -33,6 +33,9 @@ class _Used(Protocol):
     def hold(self) -> HoldReport | None:
         """Return for how long the server asked to send nothing, None if it did not."""
 
+    def unreached(self) -> str | None:
+        """Return which ledger was not reached for some of the time, and why; None if it always was."""
+
     def totals(self) -> dict[str, tuple[float, float]]:
         """Return the units taken and lost of each dimension up to now."""
 
@@ -80,6 +83,12 @@ class LimitUtilization:
         """What has failed in the limiters' own accounting, and what goes on in its place; None if nothing has."""
         faults = dict.fromkeys(limiter.fault for limiter in self._since)
         return "; ".join(fault for fault in faults if fault is not None) or None
+
+    @property
+    def unreached(self) -> tuple[str, ...]:
+        """Which ledgers were not reached for some of the time, and why, such as `the ledger at … (refused)`."""
+        reasons = dict.fromkeys(limiter.unreached() for limiter in self._since)
+        return tuple(reason for reason in reasons if reason is not None)
 
     @property
     def utilization(self) -> float | None:

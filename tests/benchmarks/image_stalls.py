@@ -91,10 +91,10 @@ def measured(lag: Lag) -> None:
     """Has the lag measured on the loop of each run."""
     report = progress.ProgressDisplay.keep_reporting
 
-    async def keep_reporting(self: progress.ProgressDisplay, log: object) -> None:
+    async def keep_reporting(self: progress.ProgressDisplay, *logs: object) -> None:
         async with asyncio.TaskGroup() as group:
             group.create_task(lag.measure())
-            group.create_task(report(self, log))  # type: ignore[arg-type]
+            group.create_task(report(self, *logs))  # type: ignore[arg-type]
 
     progress.ProgressDisplay.keep_reporting = keep_reporting  # type: ignore[assignment,method-assign]
 

@@ -88,6 +88,7 @@ def test_what_is_no_ledger_is_said() -> None:
         assert result.exit_code == 1
         assert "Error: " in result.output
         assert "hunter2" not in result.output
+    assert "Error: the ledger at postgresql://127.0.0.1:9/db: " in result.output
 
 
 def test_a_hold_is_shown_with_the_seconds_that_are_left(tmp_path: Path) -> None:
@@ -122,6 +123,30 @@ def test_holds_and_remembered_limits_are_cleared(
     assert [pool.group for pool in ledger.pools() if pool.limit] == left
     assert [pool.group for pool in ledger.pools() if pool.held_seconds] == left
     ledger.close()
+
+
+def test_which_ledger_it_is_stands_above_the_table(tmp_path: Path) -> None:
+    """In one piece, however narrow the terminal."""
+    url = f"sqlite:///{tmp_path / ('deep' * 40)}.sqlite"
+    held_ledger(url, "luna").close()
+    result = CliRunner().invoke(main, ["limits", "--ledger", url])
+    assert result.output.splitlines()[0] == f"Rate limits in the ledger at {url}"
+    cleared = CliRunner().invoke(main, ["limits", "--ledger", url, "--clear"])
+    assert f"Cleared: luna; in the ledger at {url}. " in cleared.output
+
+
+@pytest.mark.parametrize("arguments", [[], ["--clear"], ["--clear", "gpt-4o"]])
+def test_a_ledger_without_pools_names_itself_and_where_else_to_look(
+    tmp_path: Path, arguments: list[str]
+) -> None:
+    """Runs may have another: to clear all of this one would help nobody."""
+    url = f"sqlite:///{tmp_path / 'ledger.sqlite'}"
+    result = CliRunner().invoke(main, ["limits", "--ledger", url, *arguments])
+    assert result.exit_code == (arguments[1:] == ["gpt-4o"])
+    assert f"the ledger at {url}" in result.output
+    said = " ".join(result.output.split())
+    assert "run this in a shell with the same DAGSTER_HOME, or give --ledger URL" in said
+    assert "clears all" not in said
 
 
 def test_clearing_what_is_not_there_says_what_is(tmp_path: Path) -> None:

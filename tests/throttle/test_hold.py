@@ -124,3 +124,20 @@ def test_a_retry_waits_a_minute_at_most():
     """Of a 503 that asks for an hour too."""
     assert backoff_seconds(0, lambda: 0.0, 3600.0) == 60
     assert backoff_seconds(0, lambda: 0.0, 7.0) == 7
+
+
+def test_after_a_hold_was_cleared_the_next_one_begins_anew():
+    """Its first single request goes after ten seconds, however far apart those of the last one had come."""
+
+    async def main() -> float:
+        limiter = Limiter(Pool())
+        for _ in range(4):  # at 0, 10, 30 and 70 s
+            (await limiter.acquire(ONE)).rejected({"retry-after": "86400"})
+        limiter.pool._share.release(now())  # as where another process has cleared it
+        (await limiter.acquire(ONE)).rejected({"retry-after": "20"})
+        cleared = now()
+        assert str(limiter.hold()) == "held by the server for 20 s more (Retry-After 20 s)"
+        await limiter.acquire(ONE)
+        return now() - cleared
+
+    assert run(main()) == pytest.approx(10)

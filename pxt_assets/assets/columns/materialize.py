@@ -170,7 +170,7 @@ class Materialization:
 
     async def _compute(self) -> RunEnd:
         log = self._context.log.info
-        reports = RunCallbacks(log, self._on_finished, self._on_failed)
+        reports = RunCallbacks(log, self._context.log.warning, self._on_finished, self._on_failed)
         client = None
         async with AsyncExitStack() as stack:
             if self._resource is not None:

@@ -105,6 +105,7 @@ def _meter_metadata(meter: Meter, seconds: float) -> dict[str, Any]:
         "pxt/latency_p95_s": meter.latency_quantile(0.95),
         "pxt/limit_utilization": meter.limit_utilization,
     }
+    unreached = meter.limit_usage.unreached
     return {
         "pxt/requests": meter.requests,
         "pxt/retries": meter.retries,
@@ -118,6 +119,7 @@ def _meter_metadata(meter: Meter, seconds: float) -> dict[str, Any]:
         "pxt/seconds_throttled": meter.seconds_throttled,
         **{name: value for name, value in measured.items() if value is not None},
         **({} if meter.limit_usage.fault is None else {"pxt/limiter_fault": meter.limit_usage.fault}),
+        **({"pxt/ledger": f"not reached for some time: {'; '.join(unreached)}"} if unreached else {}),
     }
 
 

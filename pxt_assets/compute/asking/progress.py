@@ -82,6 +82,7 @@ class ProgressDisplay:
         self._done_before = 0
         self._line_at = time.monotonic()
         self._used_since_line: LimitUtilization | None = None
+        self._unreached_told: set[str] = set()
 
     @contextmanager
     def track(self, label: str, progress: Callable[[], Progress]) -> Iterator[None]:
@@ -102,14 +103,31 @@ class ProgressDisplay:
         """The partition's progress, now or at its end; None if it never asked."""
         return self._asking[label]() if label in self._asking else self._ended.get(label)
 
-    async def keep_reporting(self, log: Callable[[str], None]) -> None:
-        """Notifies the observer a few times a second, and logs a line every ten seconds, until cancelled."""
+    async def keep_reporting(self, log: Callable[[str], None], warn: Callable[[str], None]) -> None:
+        """Notifies the observer a few times a second, and logs a line every ten seconds, until cancelled.
+
+        What `warn_of_unreached` says is said at once.
+        """
         while True:
             await asyncio.sleep(_REPORT_SECONDS)
-            for progress in list(self._asking.values()):
-                notify_observer(progress())
+            for progress in [asking() for asking in self._asking.values()]:
+                notify_observer(progress)
+                self._warn_of_unreached(progress, warn)
             if self._asking and time.monotonic() - self._line_at >= _LOG_SECONDS:
                 log(self.log_line())
+
+    def warn_of_unreached(self, warn: Callable[[str], None]) -> None:
+        """Warns of each ledger that was not reached for some time, once in the run."""
+        for progress in (*self._ended.values(), *(asking() for asking in self._asking.values())):
+            self._warn_of_unreached(progress, warn)
+
+    def _warn_of_unreached(self, progress: Progress, warn: Callable[[str], None]) -> None:
+        for ledger in progress.meter.limit_usage.unreached:
+            if ledger not in self._unreached_told:
+                self._unreached_told.add(ledger)
+                warn(
+                    f"not reached: {ledger}; until it is, this process goes on with its part of the rate limits by itself"
+                )
 
     def log_line(self) -> str:
         """One line about all partitions; its rates are those since the last line."""

@@ -57,6 +57,7 @@ class LedgerShare:
         self._rejected_when_sent = 0
         self._held_until_told = -math.inf  # `held_until` as the ledger knows it
         self._pauses = 0  # in a row
+        self._unreached: tuple[str, float] | None = None  # why, and until when: infinite while it lasts
         self._wake: Callable[[], object] = lambda: None
         self._waiting: Callable[[], int] = lambda: 0
 
@@ -111,6 +112,11 @@ class LedgerShare:
         self.held_until = min(self.held_until, now)
         self.schedule_exchange(now)
 
+    def unreached(self, since: float) -> str | None:
+        """Return which ledger was not reached at some time from `since` on, and why; None if it always was."""
+        reason, until = self._unreached or (None, -math.inf)
+        return reason if until > since else None
+
     def schedule_exchange(self, when: float) -> None:
         """Schedule the next exchange at the time `when`, unless it is due earlier."""
         if self._exchanging is not None or self._pauses:
@@ -155,6 +161,8 @@ class LedgerShare:
                 return
             if self._pauses:
                 _log.info("Rate limits are shared again through %s.", self._ledger)
+            if self._unreached is not None:
+                self._unreached = self._unreached[0], min(self._unreached[1], now)
             self._was_answered, self._exchanging, self._pauses = True, None, 0
             self._answered_at = sent
             self._rejected -= self._rejected_when_sent
@@ -191,6 +199,7 @@ class LedgerShare:
                     self._ledger,
                     reason,
                 )
+                self._unreached = f"{self._ledger} ({reason})", math.inf
             self._was_answered, self._exchanging = True, None
             self._held_until_told = -math.inf
             for leases in self._leases().values():

@@ -51,7 +51,8 @@ class SqlLedger:
         parsed = parse_url(url)
         self._connections = LedgerConnections(parsed)
         self._secrets = secrets_of(parsed, url)
-        self._address = without_secrets(shown_address(parsed, url), self._secrets)
+        self.address = without_secrets(shown_address(parsed, url), self._secrets)
+        """Where it is, as it may be shown: no secret is in it."""
         self._process = uuid.uuid4().hex
         self._lock = threading.Lock()
         self._ready = False
@@ -61,7 +62,7 @@ class SqlLedger:
 
     def share(self, key: tuple[str, ...]) -> LedgerShare:
         """Return a share in the pool of `key`, for the `Pool` of this process that draws on it."""
-        return LedgerShare(SEPARATOR.join(key), self.worker, f"the ledger at {self._address}")
+        return LedgerShare(SEPARATOR.join(key), self.worker, f"the ledger at {self.address}")
 
     def exchange(self, pool: str, request: ExchangeRequest) -> ExchangeAnswer:
         """Run an exchange in one transaction. Raises `LedgerUnavailable`, or `LedgerFault` for one of the arithmetic."""

@@ -1,5 +1,6 @@
 """Lines of progress: what they say of one partition, and of several."""
 
+import asyncio
 from typing import Any
 
 import pytest
@@ -8,6 +9,7 @@ from pxt_assets.api.meter import Meter
 from pxt_assets.compute.asking import progress as progress_module
 from pxt_assets.compute.asking.progress import Progress, ProgressDisplay, observe_progress
 from pxt_assets.throttle import HoldReport, LimitUtilization
+from tests.virtual_time import run
 
 
 class Clock:
@@ -62,6 +64,40 @@ def test_a_wait_that_the_server_asked_for_is_told(clock: Clock) -> None:
             "held by the server for 42 s more at most (Retry-After 3,600 s; single requests try meanwhile), "
             in board.log_line()
         )
+
+
+class _Alone(LimitUtilization):
+    """Of limits whose ledger is not reached."""
+
+    unreached = ("the ledger at sqlite:///a (disk I/O error)",)
+
+
+def test_a_ledger_that_is_not_reached_is_warned_of_while_the_run_goes_on() -> None:
+    """Within a second, not with the next line."""
+
+    async def main(warnings: list[str]) -> None:
+        board = ProgressDisplay()
+        with board.track("a", lambda: at("a", 0, 40, limit_usage=_Alone())):
+            reporting = asyncio.create_task(board.keep_reporting(lambda _line: None, warnings.append))
+            await asyncio.sleep(1)
+            reporting.cancel()
+
+    warnings: list[str] = []
+    run(main(warnings))
+    assert len(warnings) == 1
+
+
+def test_a_ledger_that_is_not_reached_is_warned_of_once() -> None:
+    """Whatever partitions meet it, also where they ended before anybody looked."""
+    board, warnings = ProgressDisplay(), list[str]()
+    for label in ("t/c[a]", "t/c[b]"):
+        with board.track(label, lambda label=label: at(label, 0, 40, limit_usage=_Alone())):
+            pass
+        board.warn_of_unreached(warnings.append)
+    assert warnings == [
+        "not reached: the ledger at sqlite:///a (disk I/O error); until it is, this process goes on with its part "
+        "of the rate limits by itself"
+    ]
 
 
 def test_partitions_in_one_line(clock: Clock) -> None:

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pxt_assets.throttle import LimitUtilization, Pool
+from pxt_assets.throttle import Limiter, LimitUtilization, Pool
 from pxt_assets.throttle.headers import Reading
 from pxt_assets.throttle.ledger.leased_bucket import LeasedBucket
 from pxt_assets.throttle.ledger.ledger_share import LedgerShare
@@ -56,6 +56,35 @@ def test_no_history_of_a_ledger_is_a_fault(
     outcome, fault = play(changes, processes, latency=latency, requests=300)
     assert fault is None
     assert outcome.seconds <= 9 * processes + 60
+
+
+def test_that_the_ledger_was_not_reached_is_said_of_the_limiters_of_that_time() -> None:
+    """While it lasts and after it, and not to those who come once it is over."""
+    ledger = MemoryLedger()
+
+    async def main() -> list[tuple[str, ...]]:
+        process = Process.start(ledger, "one")
+        used = LimitUtilization([process.limiter])
+        said = []
+        for reachable in (True, False, True):
+            ledger.reachable = reachable
+            (await process.limiter.acquire({"requests": 1.0})).answered({})
+            await asyncio.sleep(60)
+            said.append(used.unreached)
+        said.append(LimitUtilization([Limiter(process.pool)]).unreached)
+        return said
+
+    lost = ("the ledger (not reachable)",)
+    assert run(main()) == [(), lost, lost, ()]
+
+
+def test_a_process_of_its_own_has_no_ledger_to_reach() -> None:
+    """Nothing is said of one."""
+
+    async def main() -> tuple[str, ...]:
+        return LimitUtilization([Limiter(Pool())]).unreached
+
+    assert run(main()) == ()
 
 
 def test_a_limit_that_only_a_reading_told_of_has_its_rate() -> None:
