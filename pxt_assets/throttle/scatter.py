@@ -41,7 +41,7 @@ class Scatter:
         count = len(self._rejected) - 1
         if count < FEWEST_REJECTIONS:
             return 0.0
-        return count / (count + self._grants.count(self._rejected[0], self._rejected[-1]))
+        return count / (count + self._grants.count(self._rejected[0], math.inf))
 
     def run_beyond_chance(self) -> int:
         """Return how many rejections in a row are no chance; 0 where the rejections do not look like any."""

@@ -64,6 +64,7 @@ class SilentLimits:
         self._rejected_at = -math.inf  # grant of the latest that was rejected
         self._run = 0  # of rejections, in the order of the grants
         self._blame = Blame.CONCURRENCY  # of the latest
+        self._rejected_share = 0.0  # of outcomes as they come, rejections first
         self._unexplained_share = 0.0
         self._chance_until = -math.inf
         self._no_chance_until = -math.inf
@@ -109,6 +110,7 @@ class SilentLimits:
         """Count a request that was let in; `in_flight` were at its grant, itself included."""
         self.concurrency.answered(in_flight, granted_at)
         self._unexplained_share *= 1 - 1 / OUTCOMES_REMEMBERED
+        self._rejected_share *= 1 - 1 / OUTCOMES_REMEMBERED
         self._latency += (now - granted_at - self._latency) / LATENCIES_REMEMBERED
         if granted_at > self._rejected_at and self._pause:
             self._pause = 0.0
@@ -131,6 +133,7 @@ class SilentLimits:
         """
         self._grants.remove(granted_at)
         self._scatter.add(granted_at)
+        self._rejected_share += (1 - self._rejected_share) / OUTCOMES_REMEMBERED
         is_fresh = self._grants.count(self._rejected_at, granted_at) > 0
         if granted_at > self._rejected_at:  # else they overtook each other
             self._rejected_at, self._run = granted_at, 1 if is_fresh else self._run + 1
@@ -148,6 +151,11 @@ class SilentLimits:
         """Whether a part of all requests is known to be rejected, whatever is sent."""
         return now < self._chance_until
 
+    def _most_are_rejected(self, now: float) -> bool:
+        """Whether more are rejected than chance would: of many sent at once the rejected are known first."""
+        share = self._scatter.share
+        return share > MOST_REJECTED or (not self._by_chance(now) and self._rejected_share > MOST_REJECTED)
+
     def _judge(self, in_flight: int, granted_at: float, left: int, now: float) -> Blame:
         """Return what a 429 is taken for, and narrow what is in flight if that may be it."""
         concurrency = self.concurrency
@@ -159,7 +167,7 @@ class SilentLimits:
             beyond, sure_run = False, LONG_RUN
         else:
             sure_run = SURE_RUN_BEYOND if beyond else SURE_RUN
-        if self._scatter.share > MOST_REJECTED or (
+        if self._most_are_rejected(now) or (
             self._run >= sure_run and self._run >= self._scatter.run_beyond_chance()
         ):
             if self._by_chance(now):
@@ -180,7 +188,7 @@ class SilentLimits:
     def _give_up_rate(self, in_flight: int, granted_at: float, left: int, now: float) -> None:
         """Take the rejections for chance; where that was wrong before, try again with fewer in flight."""
         self.rate, self._unexplained_share = None, 0.0
-        if now < self._no_chance_until or self._scatter.share > MOST_REJECTED:
+        if now < self._no_chance_until or self._most_are_rejected(now):
             self.concurrency.cut(in_flight, granted_at, left, now)
         else:
             self._chance_until = now + CHANCE_SECONDS
