@@ -110,6 +110,8 @@ class Bucket:
     """Units a second that others take, averaged from the latest corrections."""
     drained_units: float = 0.0
     """Estimate of the units that others took in all."""
+    last_rejected: bool = False
+    """Whether the latest reading came with a rejection."""
     compared_grant: Grant | None = None
     """The grant whose reading `recent_corrections` starts from."""
     recent_corrections: float = 0.0
@@ -125,6 +127,17 @@ class Bucket:
         """Whether the limit is known."""
         return self.limit < math.inf
 
+    @property
+    def net_rate(self) -> float:
+        """Units a second that flow in, less what others are expected to take.
+
+        Where others take half of it or more, units are there for a moment only, and requests that wait as if half
+        were left could miss that moment in step, again and again. So after a rejection nothing is subtracted.
+        """
+        if self.last_rejected and self.drain > 0.99 * LARGEST_DRAIN * self.rate:
+            return self.rate
+        return self.rate - self.drain
+
     def wait(self, cost: float, now: float) -> float:
         """Return the seconds until `cost` can be taken: exact, 0 for now, infinite if it exceeds the limit.
 
@@ -139,7 +152,7 @@ class Bucket:
         missing = needed - self.level
         if missing <= _INSTANT * self.rate:
             return 0.0
-        net = self.rate - self.drain
+        net = self.net_rate
         until_arrived = self._arrived_at - now
         return min(missing, needed + net * until_arrived) / net if until_arrived > 0 else missing / net
 
@@ -186,6 +199,7 @@ class Bucket:
         if reading.limit <= 0 and charged:  # a request was let in, so this is no limit
             return False
         self.advance(now)
+        self.last_rejected = not charged
         if grant.sequence > self.last_observed:
             self.last_observed, self.last_observed_burst = grant.sequence, grant.burst
         expected = grant.level + self.corrections - grant.corrections
@@ -229,7 +243,7 @@ class Bucket:
         if elapsed <= 0:
             return
         arrived_since = now - self._arrived_at
-        net = self.rate - self.drain
+        net = self.net_rate
         self.updated_at = now
         self.drained_units += self.drain * elapsed
         level = self.level + net * elapsed

@@ -139,6 +139,19 @@ def test_foreign_traffic_and_slow_answers(seed):
     assert outcome.seconds == pytest.approx((2400 - 120) / 14, rel=0.03)
 
 
+@pytest.mark.parametrize("seed", [1, 3, 8, 920])
+@pytest.mark.parametrize("others", [4.0, 4.3, 5.0])
+def test_others_who_take_all_they_can_are_not_missed_in_step(others, seed):
+    """Who asks 60 a minute four times over leaves units for a moment only; each request still gets its fifth of them.
+
+    Requests that waited as if half were left came two seconds apart, each time just before the moment: 1,154 to 4,120 s.
+    """
+    server = Server({"requests": Meter(60, 30)}, lambda: 0.01, on_the_way=lambda: 0.0)
+    outcome = play(server, [{"requests": 1.0}] * 100, seed=seed, others=others)
+    assert outcome.seconds <= 100 / 0.2
+    assert outcome.rejections <= 400
+
+
 def test_foreign_traffic_that_ends_leaves_the_whole_limit():
     """Once others have stopped, the rate that was left to them is used again."""
 
