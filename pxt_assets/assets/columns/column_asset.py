@@ -6,7 +6,8 @@ from typing import Any
 
 import dagster as dg
 
-from pxt_assets.assets.columns.column_spec import ColumnConfig, ColumnSpec
+from pxt_assets.assets.columns.column_config import ColumnConfig
+from pxt_assets.assets.columns.column_spec import ColumnSpec
 from pxt_assets.assets.declarations.asset_options import op_tags_of
 from pxt_assets.assets.declarations.identifiers import identifier
 from pxt_assets.assets.step.asset_keys import run_keys
@@ -62,7 +63,7 @@ def column_asset(spec: ColumnSpec) -> dg.AssetsDefinition:
             errors_without_secrets(secrets),
             step_store(context, spec_now.key, spec.resources.columns) as kept,
         ):
-            config = ColumnConfig(**op_config(context))
+            config = ColumnConfig.of_run(op_config(context), spec_now.key.to_user_string())
             step = Materialization(spec_now, context, config, input_values, kept)
             for result in step.results():
                 yield result_without_secrets(result, secrets)

@@ -15,7 +15,8 @@ from pxt_assets.api.budget import Budget, BudgetReachedError
 from pxt_assets.api.event_loop import run_to_end
 from pxt_assets.api.meter import total_cost
 from pxt_assets.api.openai_resource import OpenAIResource
-from pxt_assets.assets.columns.column_spec import ColumnConfig, ColumnSpec
+from pxt_assets.assets.columns.column_config import ColumnConfig
+from pxt_assets.assets.columns.column_spec import ColumnSpec
 from pxt_assets.assets.columns.dry_run_step import log_estimates
 from pxt_assets.assets.columns.stored_checks import find_in_stored
 from pxt_assets.assets.declarations.checks import COST_WITHIN, NO_FAILED_CELLS, cost_check_result

@@ -45,7 +45,7 @@ def loaded(made: Table, **options: Any) -> set[str]:
     [
         ("tickets", "tickets"),
         ("raw/tickets", "raw__tickets"),
-        (dg.AssetKey(["a b", "c-d"]), "a_b__c_d"),
+        (dg.AssetKey(["a-b", "c"]), "a_b__c"),
         (loose, "loose"),
         (grouped, "support"),
         (dg.AssetSpec("t", group_name="own"), "own"),
