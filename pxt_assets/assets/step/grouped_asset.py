@@ -55,16 +55,17 @@ class GroupedAsset(dg.AssetsDefinition):
     ) -> dg.AssetsDefinition:
         """The asset with other attributes; a group takes the place of the default one."""
         groups = dict(group_names_by_key or {})
-        asset: dg.AssetsDefinition = self
-        for spec in self.specs:
-            if spec.key in groups and spec.group_name == self.default_group:
-                group = groups.pop(spec.key)
-                asset = self.map_asset_specs(lambda one, group=group: _in_group(one, group))
-        return super(GroupedAsset, asset).with_attributes(group_names_by_key=groups, **attributes)
+        chosen = {
+            spec.key: groups.pop(spec.key)
+            for spec in self.specs
+            if spec.key in groups and spec.group_name == self.default_group
+        }
+        asset = super().map_asset_specs(lambda spec: _in_group(spec, chosen.get(spec.key, spec.group_name)))
+        return dg.AssetsDefinition.with_attributes(asset, group_names_by_key=groups, **attributes)
 
     def _without_default_group(self, spec: dg.AssetSpec) -> dg.AssetSpec:
         return _in_group(spec, DEFAULT_GROUP_NAME) if spec.group_name == self.default_group else spec
 
 
-def _in_group(spec: dg.AssetSpec, group: str) -> dg.AssetSpec:
+def _in_group(spec: dg.AssetSpec, group: str | None) -> dg.AssetSpec:
     return spec.replace_attributes(group_name=group)
