@@ -18,6 +18,7 @@ from pxt_assets.expressions.walk import references
 from pxt_assets.index.lookup import lookups
 from pxt_assets.storage.parquet import ParquetFile
 from pxt_assets.values.types import schema_entries
+from pxt_assets.values.wording import counted
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -79,6 +80,7 @@ def outcome_metadata(outcome: Outcome, made_of: ColumnNode) -> dict[str, Any]:
         "dagster/column_schema": _column_schema(outcome.schema, made_of),
         "pxt/rows_computed": outcome.computed,
         "pxt/rows_reused": outcome.reused,
+        "pxt/rows_null": outcome.nulls,
         "pxt/rows_failed": outcome.failed,
         **_meter_metadata(outcome.meter, outcome.seconds),
         "pxt/simulated": outcome.simulated,
@@ -127,8 +129,8 @@ def outcome_line(outcome: Outcome) -> str:
     """What a computation did and cost, as a line for a log."""
     meter = outcome.meter
     return (
-        f"{outcome.rows} rows, {outcome.computed} computed, {outcome.reused} reused, {outcome.failed} failed; "
-        f"{meter.requests} requests, {cost_text(meter.cost_usd)}, {outcome.seconds:.1f} s"
+        f"{counted(outcome.rows, 'row')}: {outcome.computed:,} computed, {outcome.reused:,} reused, {outcome.nulls:,} null, "
+        f"{outcome.failed:,} failed; {counted(meter.requests, 'request')}, {cost_text(meter.cost_usd)}, {outcome.seconds:.1f} s"
         f"{' (simulated)' if outcome.simulated else ''}{' (trial, not stored)' if outcome.trial else ''}"
     )
 
