@@ -27,9 +27,9 @@ from pxt_assets.assets.page.metadata import (
     materialization_metadata,
     outcome_line,
     outcome_metadata,
-    summary_table,
     unfinished_metadata,
 )
+from pxt_assets.assets.page.summary import partitions_summary
 from pxt_assets.assets.step.events import already_logged_result, log_materialization
 from pxt_assets.assets.step.failed_partitions import PartitionsFailedError
 from pxt_assets.assets.step.invocation import is_direct, run_id, selected_assets, selected_checks
@@ -266,8 +266,14 @@ class Materialization:
 
     def _observe_summary(self) -> None:
         outcomes = in_order(self._partition_keys, self._outcomes)
-        table = summary_table(outcomes, time.monotonic() - self._started)
-        self._observe(None, {"pxt/summary": dg.MetadataValue.md(table)})
+        text = partitions_summary(
+            outcomes,
+            in_order(self._partition_keys, self._failures),
+            in_order(self._partition_keys, self._unfinished),
+            of=len(self._partition_keys),
+            seconds=time.monotonic() - self._started,
+        )
+        self._observe(None, {"pxt/summary": dg.MetadataValue.md(text)})
 
     def _step_error(self, error: BaseException | None) -> BaseException | None:
         """The error of the step: what ended it, or the partitions that failed, or both."""
