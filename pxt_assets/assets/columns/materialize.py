@@ -16,13 +16,12 @@ from pxt_assets.api.event_loop import run_to_end
 from pxt_assets.api.meter import total_cost
 from pxt_assets.api.openai_resource import OpenAIResource
 from pxt_assets.assets.columns.column_spec import ColumnConfig, ColumnSpec
+from pxt_assets.assets.columns.dry_run_step import log_estimates
 from pxt_assets.assets.columns.stored_checks import find_in_stored
 from pxt_assets.assets.declarations.checks import COST_WITHIN, NO_FAILED_CELLS, cost_check_result
 from pxt_assets.assets.declarations.validation import is_moderation
 from pxt_assets.assets.page.metadata import (
     column_lineage,
-    estimate_line,
-    estimate_metadata,
     failure_metadata,
     materialization_metadata,
     outcome_line,
@@ -45,7 +44,6 @@ from pxt_assets.assets.step.shown import metadata_without_secrets, step_secrets
 from pxt_assets.assets.step.upstream_rows import UpstreamRows, step_partitions
 from pxt_assets.compute.asking.progress import Progress
 from pxt_assets.compute.asking.run_state import RunState
-from pxt_assets.compute.dry_run import dry_run
 from pxt_assets.compute.partition.column import CellsFailedError, Column, Options, Outcome
 from pxt_assets.compute.partition.findings import Findings
 from pxt_assets.compute.partition.inputs import Inputs
@@ -99,7 +97,7 @@ class Materialization:
             found = find_in_stored(self._spec, self._store, self._context, self._partition_keys)
             yield from self._spec.checks.results(self._spec.key, self._checks, found)
         elif self._config.dry_run:
-            self._log_estimates()
+            yield from self._dry_run()
         else:
             yield from self._materialize()
 
@@ -333,21 +331,15 @@ class Materialization:
         ended = ended and self._config.max_cost_usd is None
         yield cost_check_result(self._spec.key, self._spec.max_cost_usd, cost, reached=ended)
 
-    def _log_estimates(self) -> None:
-        """Records what computing each partition would take, in the log and as an observation."""
-        failures: dict[Partition, PartitionError] = {}
+    def _dry_run(self) -> Iterator[Result]:
+        """Records what computing each partition would take. Raises dg.Failure."""
         try:
             self._upstream.check()
-            for partition in self._partition_keys:
-                try:
-                    estimate = dry_run(self._open_column(partition), self._server)
-                except PartitionError as e:
-                    failures[partition] = e
-                    continue
-                self._context.log.info(f"{self._label(partition)}: {estimate_line(estimate)}")
-                self._observe(partition, estimate_metadata(estimate))
-            self._failures = failures
+            self._failures = log_estimates(
+                self._context, self._partition_keys, self._open_column, self._server, self._observe
+            )
             if (error := self._step_error(None)) is not None:
                 raise error
         except RunError as e:
             raise self._dagster_failure(e) from e
+        yield from ()

@@ -128,8 +128,6 @@ class Outcome:
     """Rows with an answer, by server; None for a column that asks none."""
     other_servers: OtherServers | None = None
     """Whose answers were reused, though another server is asked now."""
-    nulls: int = 0
-    """Rows whose value is null without an error."""
 
     @property
     def errors(self) -> Mapping[str, int]:
