@@ -54,7 +54,7 @@ from pxt_assets.index.lookup import with_stored_indexes
 from pxt_assets.index.vector_servers import mixed_vectors
 
 T = TypeVar("T")
-Result = dg.MaterializeResult[Any] | dg.AssetCheckResult | dg.Output[Any]
+Result = dg.MaterializeResult[Any] | dg.AssetCheckResult | dg.AssetCheckEvaluation | dg.Output[Any]
 
 
 class Materialization:
@@ -150,6 +150,8 @@ class Materialization:
         ]
         yield from results
         yield from self._checks.without_result(one.check_name for one in results)
+        if not stored:
+            yield from self._checks.below()
 
     def _result(self) -> Iterator[Result]:
         """The result of the asset, with its value where nothing else keeps that."""
@@ -325,6 +327,7 @@ class Materialization:
                 results = [
                     *self._checks.of_cells(computed, failures),
                     *self._checks.of_cost(self._cost_usd, reached=reached, is_stored=bool(computed)),
+                    *self._checks.below(),
                 ]
         except Exception as e:  # what ended the run is to be raised
             problem = type(e).__name__

@@ -12,12 +12,13 @@ from pxt_assets.assets.columns.stored_checks import StoredPartitions
 from pxt_assets.assets.declarations.checks import COST_WITHIN, cost_check_result
 from pxt_assets.assets.page.checked_partitions import Checked
 from pxt_assets.assets.step.invocation import selected_checks
-from pxt_assets.assets.step.last_checks import last_result, unevaluated
+from pxt_assets.assets.step.last_checks import last_result, last_results_below, unevaluated
 from pxt_assets.assets.step.partition_order import in_order
 from pxt_assets.compute.partition.column import CellsFailedError
 from pxt_assets.compute.partition.findings import Findings
 
 Partition = str | None
+CheckEvent = dg.AssetCheckResult | dg.AssetCheckEvaluation | dg.Output[Any]
 
 
 class StepChecks:
@@ -80,7 +81,7 @@ class StepChecks:
         last = None if is_stored or not own.passed else self._last_cost()
         yield last or own
 
-    def of_stored(self, *, alone: bool = False) -> Iterator[dg.AssetCheckResult | dg.Output[Any]]:
+    def of_stored(self, *, alone: bool = False) -> Iterator[CheckEvent]:
         """All results in a run that computes nothing: over what is stored, and the cost of the run before.
 
         Where nothing is stored, checks that were asked for `alone` warn of it; others have no result, which Dagster
@@ -93,6 +94,12 @@ class StepChecks:
             results.append(last)
         yield from results
         yield from self.without_result(one.check_name for one in results)
+        if not alone:
+            yield from self.below()
+
+    def below(self) -> Iterator[dg.AssetCheckEvaluation]:
+        """What the checks of columns and indexes say that this run cannot reach, as this one gives no rows."""
+        yield from last_results_below(self._context, self._spec.key)
 
     def without_result(self, evaluated: Iterable[str | None]) -> Iterator[dg.Output[Any]]:
         """Ends the checks that have nothing to look at, so that Dagster does not miss their results."""

@@ -99,6 +99,10 @@ class Checks:
             "failed rows",
             failed,
         )
+        if checked.failed_unstored:
+            text += f"; {counted(checked.failed_unstored, 'row')} failed in this run, which left what is stored as it was"
+        if too_many:
+            text += f"; at most {share:.2%}{' of a partition' if checked.has_partitions else ''} may"
         records = [
             {"row": each.key, "error": each.errortype, "message": each.message, **_partition_entry(partition)}
             for partition, one in checked.all.items()
@@ -109,11 +113,7 @@ class Checks:
             check_name=NO_FAILED_CELLS,
             passed=not errors,
             severity=_ERROR if too_many else _WARN,
-            description=f"{text}; at most {share:.2%} of a partition may"
-            if too_many and checked.has_partitions
-            else f"{text}; at most {share:.2%} may"
-            if too_many
-            else text,
+            description=text,
             metadata={
                 "pxt/rows_failed": errors.total(),
                 **({"pxt/errors": dict(errors)} if errors else {}),

@@ -67,9 +67,6 @@ def result_text(checked: Checked, of_run: str, found: str, counts: Mapping[Parti
             parts.append(_others_text({one: counts.get(one, 0) for one in checked.others}, found))
         if checked.unread:
             parts.append(f"{counted(checked.unread, 'further one was', 'further ones were')} not looked at")
-    if checked.failed_unstored:
-        failed = counted(checked.failed_unstored, "row")
-        parts.append(f"{failed} failed in this run, which left what is stored as it was")
     return "; ".join(parts)
 
 
