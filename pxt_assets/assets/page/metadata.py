@@ -13,12 +13,12 @@ from pxt_assets.assets.page.lineage import ColumnNode, graph_markdown
 from pxt_assets.assets.page.preview import preview
 from pxt_assets.assets.page.summary import outcome_summary
 from pxt_assets.compute.asking.progress import Progress
-from pxt_assets.compute.dry_run import Estimate
 from pxt_assets.compute.partition.column import FAILURES_KEPT, CellsFailedError, Outcome
 from pxt_assets.expressions.walk import references
 from pxt_assets.index.lookup import lookups
 from pxt_assets.storage.parquet import ParquetFile
 from pxt_assets.values.types import schema_entries
+from pxt_assets.values.wording import counted
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -80,6 +80,7 @@ def outcome_metadata(outcome: Outcome, made_of: ColumnNode) -> dict[str, Any]:
         "dagster/column_schema": _column_schema(outcome.schema, made_of),
         "pxt/rows_computed": outcome.computed,
         "pxt/rows_reused": outcome.reused,
+        "pxt/rows_null": outcome.nulls,
         "pxt/rows_failed": outcome.failed,
         **_meter_metadata(outcome.meter, outcome.seconds),
         "pxt/simulated": outcome.simulated,
@@ -128,43 +129,9 @@ def outcome_line(outcome: Outcome) -> str:
     """What a computation did and cost, as a line for a log."""
     meter = outcome.meter
     return (
-        f"{outcome.rows} rows, {outcome.computed} computed, {outcome.reused} reused, {outcome.failed} failed; "
-        f"{meter.requests} requests, {cost_text(meter.cost_usd)}, {outcome.seconds:.1f} s"
+        f"{counted(outcome.rows, 'row')}: {outcome.computed:,} computed, {outcome.reused:,} reused, {outcome.nulls:,} null, "
+        f"{outcome.failed:,} failed; {counted(meter.requests, 'request')}, {cost_text(meter.cost_usd)}, {outcome.seconds:.1f} s"
         f"{' (simulated)' if outcome.simulated else ''}{' (trial, not stored)' if outcome.trial else ''}"
-    )
-
-
-def estimate_metadata(estimate: Estimate) -> dict[str, Any]:
-    """The metadata of an estimate."""
-    return {
-        "pxt/dry_run": True,
-        "pxt/rows": estimate.rows,
-        "pxt/rows_to_compute": estimate.to_compute,
-        "pxt/estimated_requests": estimate.requests,
-        "pxt/estimated_input_tokens": estimate.input_tokens,
-        "pxt/estimated_output_tokens": estimate.output_tokens,
-        "pxt/estimated_cost_usd": "unknown" if estimate.cost_usd is None else estimate.cost_usd,
-        "pxt/estimate": estimate_line(estimate),
-    }
-
-
-def estimate_line(estimate: Estimate) -> str:
-    """The estimate as a sentence."""
-    by = (
-        "characters / 4, corrected by what earlier runs of this column used"
-        if estimate.has_observations
-        else "characters / 4 and a page of text an answer: no earlier run of this column is known"
-    )
-    refused = f"; {estimate.refused} rows would fail without a request" if estimate.refused else ""
-    dependent = (
-        f"; {estimate.dependent} requests are made of other answers, and not in these tokens and costs"
-        if estimate.dependent
-        else ""
-    )
-    return (
-        f"dry run, nothing was sent: {estimate.to_compute:,} of {estimate.rows:,} rows to compute, about "
-        f"{estimate.requests:,} requests, {estimate.input_tokens:,} input and {estimate.output_tokens:,} output tokens, "
-        f"{cost_text(estimate.cost_usd)} (an estimate, by {by}){refused}{dependent}"
     )
 
 

@@ -102,12 +102,16 @@ class OtherServers:
 
 @dataclass(frozen=True)
 class Outcome:
-    """The outcome of computing a partition. Counts are of rows."""
+    """The outcome of computing a partition. Counts are of rows: `rows = computed + reused + nulls + failed`."""
 
     rows: int
     computed: int
+    """Rows with a value that this run made."""
     reused: int
+    """Rows with a value that was there before."""
     failed: int
+    nulls: int
+    """Rows that have neither a value nor an error."""
     findings: Findings
     seconds: float
     meter: Meter
@@ -124,8 +128,6 @@ class Outcome:
     """Rows with an answer, by server; None for a column that asks none."""
     other_servers: OtherServers | None = None
     """Whose answers were reused, though another server is asked now."""
-    nulls: int = 0
-    """Rows whose value is null without an error."""
 
     @property
     def errors(self) -> Mapping[str, int]:
@@ -138,6 +140,7 @@ class Outcome:
         return {
             "pxt.rows_computed": self.computed,
             "pxt.rows_reused": self.reused,
+            "pxt.rows_null": self.nulls,
             "pxt.rows_failed": self.failed,
             "pxt.requests": self.meter.requests,
             "pxt.cost_usd": self.meter.cost_usd,
