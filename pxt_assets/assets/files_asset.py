@@ -7,6 +7,7 @@ import dagster as dg
 
 from pxt_assets.assets.declarations.identifiers import identifier
 from pxt_assets.assets.declarations.table_attributes import column_types, key_columns, upstream_spec
+from pxt_assets.assets.step.grouped_asset import GroupedAsset, group_of_table
 from pxt_assets.assets.step.invocation import is_direct
 from pxt_assets.assets.step.kept_values import is_value_asked, keep_value_for_result, stored_value
 from pxt_assets.assets.step.upstream_rows import step_partitions
@@ -88,7 +89,8 @@ def files_asset(
         if is_value_asked(context) and isinstance(store, ColumnStore):
             keep_value_for_result(context, now, stored_value(store, now, partitions))
 
-    return files
+    group = None if given.get("group_name") else group_of_table(key)
+    return GroupedAsset(default_group=group, **files.get_attributes_dict())
 
 
 def file_schema(

@@ -97,14 +97,13 @@ async def _compute(column: Column, run_state: RunState, on_admitted: Callable[[]
             )
         finally:
             journal.close()
-    computed = requester.asked_rows - requester.failed_rows
     return await _outcome(
         column,
         assembly,
         run_state,
         started,
         simulated=cells.used_simulated,
-        computed=computed,
+        computed=requester.computed_rows,
         meter=requester.meter,
     )
 
@@ -144,12 +143,13 @@ async def _outcome(
     meter: Meter | None = None,
 ) -> Outcome:
     findings = assembly.findings
-    failed = findings.errors.total()
+    failed, nulls = findings.errors.total(), findings.absent
     return Outcome(
         rows=findings.rows,
         computed=computed,
-        reused=findings.rows - findings.skipped - computed - failed if column.plan.calls_functions else 0,
+        reused=findings.rows - computed - nulls - failed,
         failed=failed,
+        nulls=nulls,
         findings=findings,
         seconds=time.monotonic() - started,
         meter=meter or Meter(),
@@ -241,7 +241,8 @@ async def _derive(column: Column, run_state: RunState, started: float) -> Outcom
             )
         )
     _display_end(column, run_state, started)
-    computed = assembly.findings.rows - assembly.findings.errors.total()
+    findings = assembly.findings
+    computed = findings.rows - findings.errors.total() - findings.absent
     return await _outcome(column, assembly, run_state, started, simulated=simulated, computed=computed)
 
 

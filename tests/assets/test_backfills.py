@@ -112,7 +112,7 @@ def test_several_failed_partitions_are_counted(store: ColumnStore, serve: Any) -
     assert [record["partition"] for record in records] == ["0", "1", "2", "3", "4"]
     (check,) = [one for one in checks(result) if one.check_name == "no_failed_cells"]
     assert check.metadata["pxt/rows_failed"].value == 5
-    assert check.metadata["partitions"].value == ["0", "1", "2", "3", "4"]
+    assert check.metadata["pxt/partitions"].value == ["0", "1", "2", "3", "4"]
 
 
 def test_a_key_that_is_refused_ends_the_run(store: ColumnStore, serve: Any) -> None:

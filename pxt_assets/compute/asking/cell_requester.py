@@ -15,7 +15,7 @@ from pxt_assets.api.meter import Meter
 from pxt_assets.api.request import CellRequest
 from pxt_assets.api.server_name import SIMULATOR
 from pxt_assets.compute.asking.cell_calls import CellCalls
-from pxt_assets.compute.asking.failed_cells import FailedCells
+from pxt_assets.compute.asking.failed_cells import FailedCells, NullCells
 from pxt_assets.compute.asking.progress import Progress
 from pxt_assets.compute.asking.run_state import RunState
 from pxt_assets.compute.cells.cell import Cell
@@ -85,6 +85,7 @@ class CellRequester:
         self._stop_error: BaseException | None = None
         self._failures: list[tuple[int, CellError]] = []
         self._failed_cells = FailedCells()
+        self._null_cells = NullCells()
         self._done = 0
         self._all_admitted = False
         """Whether every row's cell is finished or asked for."""
@@ -105,9 +106,11 @@ class CellRequester:
         return np.frombuffer(self._is_first, bool)
 
     @property
-    def failed_rows(self) -> int:
-        """How many rows were asked for and failed."""
-        return self._failed_cells.rows_by_error(self.digests).total()
+    def computed_rows(self) -> int:
+        """How many rows were asked for and have a value."""
+        digests = self.digests
+        failed, nulls = self._failed_cells.rows_by_error(digests).total(), self._null_cells.rows(digests)
+        return self.asked_rows - failed - nulls
 
     @property
     def errors(self) -> Counter[str]:
@@ -283,6 +286,8 @@ class CellRequester:
             value, errortype, errormsg = e.value, e.errortype, e.message
             if provenance.request_id is None:
                 provenance = replace(provenance, request_id=e.request_id)
+        if value is None and errortype is None:
+            self._null_cells.add(digest)
         simulated = self._client is not None and bool(self._client.simulated)
         if errortype is not None and self._client is not None and provenance.server is None:
             provenance = replace(provenance, server=SIMULATOR if simulated else self._run_state.server_name)

@@ -102,12 +102,16 @@ class OtherServers:
 
 @dataclass(frozen=True)
 class Outcome:
-    """The outcome of computing a partition. Counts are of rows."""
+    """The outcome of computing a partition. Counts are of rows: `rows = computed + reused + nulls + failed`."""
 
     rows: int
     computed: int
+    """Rows with a value that this run made."""
     reused: int
+    """Rows with a value that was there before."""
     failed: int
+    nulls: int
+    """Rows that have neither a value nor an error."""
     findings: Findings
     seconds: float
     meter: Meter
@@ -136,6 +140,7 @@ class Outcome:
         return {
             "pxt.rows_computed": self.computed,
             "pxt.rows_reused": self.reused,
+            "pxt.rows_null": self.nulls,
             "pxt.rows_failed": self.failed,
             "pxt.requests": self.meter.requests,
             "pxt.cost_usd": self.meter.cost_usd,

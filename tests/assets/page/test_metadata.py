@@ -46,6 +46,7 @@ def test_every_key_is_there(store: ColumnStore, serve: Any) -> None:
         "dagster/size_bytes",
         "pxt/rows_computed",
         "pxt/rows_reused",
+        "pxt/rows_null",
         "pxt/rows_failed",
         "pxt/requests",
         "pxt/retries",
@@ -83,6 +84,7 @@ def test_seconds_of_partitions_do_not_add_up() -> None:
         computed=1,
         reused=0,
         failed=0,
+        nulls=0,
         findings=Findings(),
         seconds=5.0,
         meter=Meter(),
@@ -149,7 +151,10 @@ def test_the_column_schema_says_where_columns_come_from(store: ColumnStore, open
         ("e_errormsg", None),
         ("_digest", None),
     ]
-    assert [column.description for column in columns[:2]] == ["identifies the row", "path"]
+    assert [column.description for column in columns[:2]] == [
+        "identifies the row",
+        "An object with `tone` and `said` for each `tickets.tone` and `c.choices[0].message.content`",
+    ]
     assert all(column.description for column in columns)
 
 
