@@ -12,7 +12,7 @@ from pxt_assets.assets.step.invocation import is_direct
 from pxt_assets.assets.step.kept_values import is_value_asked, keep_value_for_result, stored_value
 from pxt_assets.assets.step.upstream_rows import step_partitions
 from pxt_assets.errors import DefinitionError
-from pxt_assets.files import check_pattern, media_columns, media_schema, read_files
+from pxt_assets.files import check_pattern, check_text_options, media_columns, media_schema, read_files
 from pxt_assets.storage.store import ColumnStore
 from pxt_assets.values.types import Audio, ColumnType, Image
 
@@ -27,6 +27,7 @@ def files_asset(
     schema: Mapping[str, type[ColumnType]] | None,
     partitions_def: dg.PartitionsDefinition[Any] | None,
     encoding: str,
+    separator: str | None,
     storage_options: Mapping[str, Any] | None,
     attributes: Mapping[str, Any],
     store_key: str = "columns",
@@ -35,11 +36,13 @@ def files_asset(
 
     `attributes` are further ones of the asset; None leaves one out.
 
-    Raises DefinitionError for a path that does not suit the partitions, and for a schema that does not suit the files.
+    Raises DefinitionError for a path that does not suit the partitions, for a schema that does not suit the files, and for
+    an unknown encoding or separator.
     """
     schema = column_types(schema or {})
     key = upstream_spec(name).key
     check_pattern(path, partitions_def is not None, _dimension_names(partitions_def), schema)
+    check_text_options(path, encoding, separator)
     media_schema(path, schema)
 
     class PartitionRows(Mapping[str | None, "pa.RecordBatchReader"]):
@@ -55,6 +58,7 @@ def files_asset(
                 dimensions=_dimension_keys(partitions_def, partition),
                 schema=schema,
                 encoding=encoding,
+                separator=separator,
                 storage_options=storage_options,
             )
 
