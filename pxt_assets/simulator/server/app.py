@@ -106,8 +106,9 @@ class Simulator:
         spec = ENDPOINTS[endpoint]
         body, identity = await _read_body(request, spec.content_types)
         call = await asyncio.to_thread(spec.read, body) if spec.in_thread else spec.read(body)
-        if not models.is_served_at(endpoint, call.model):
-            raise errors.unknown_model(call.model)
+        if not models.is_served_at(endpoint, call.model, self.options.models):
+            meant = models.suggestion(endpoint, call.model, self.options.models)
+            raise errors.unknown_model(call.model, meant)
         if isinstance(call, ResponseCall):
             call = call.continue_from(self.responses.for_key(key))
         if key.startswith("sk-no-quota"):
@@ -224,7 +225,7 @@ def create_app(
     async def list_models(request: Request) -> Response:
         try:
             _read_key(request)
-            return answer_json(models.model_list())
+            return answer_json(models.model_list(options.models))
         except SimulatedError as exc:
             return answer_error(exc)
 
@@ -232,7 +233,7 @@ def create_app(
         try:
             _read_key(request)
             name = request.path_params["model"]
-            entry = models.model_entry(name)
+            entry = models.model_entry(name, options.models)
             return answer_json(entry) if entry else answer_error(errors.unknown_model(name))
         except SimulatedError as exc:
             return answer_error(exc)
