@@ -9,6 +9,7 @@ from pathlib import Path
 import dagster as dg
 import pytest
 import yaml
+from click.testing import CliRunner
 
 from pxt_assets import OpenAIResource, Table
 from pxt_assets.cli.commands import main
@@ -77,7 +78,6 @@ def test_the_readmes_own_table_is_computed(tmp_path, monkeypatch):
 
 def test_dg_dev_serves_a_file_of_the_users_own(tmp_path, monkeypatch):
     """The README's command hands the file to Dagster."""
-    from click.testing import CliRunner
     from dagster_dg_cli.cli.dev import dev_command
 
     served = []
@@ -118,6 +118,12 @@ def test_each_pages_commands_exist():
         _, name, *arguments = shlex.split(line.replace(" [", " ").replace("]", ""), comments=True)
         command = main.commands[name]
         assert command.make_context(name, arguments), line
+
+
+def test_the_command_tells_where_the_pages_are():
+    """Whoever has only the installed package finds them by `pxt-assets --help`."""
+    lines = CliRunner().invoke(main, ["--help"]).output.splitlines()
+    assert str(DOCS / "README.md") in [line.strip() for line in lines]
 
 
 @pytest.mark.parametrize("page", PAGES, ids=page_id)
