@@ -9,8 +9,13 @@ from typing import Any
 
 import click
 
+_PAGES = Path(__file__).parents[1] / "docs" / "README.md"
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+
+@click.group(
+    context_settings={"help_option_names": ["-h", "--help"]},
+    epilog=f"\b\nThe pages that tell how the package is used:\n{_PAGES}",
+)
 @click.version_option(package_name="pxt_assets")
 def main() -> None:
     """OpenAI functions over tables as Dagster assets."""
