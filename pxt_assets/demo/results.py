@@ -80,7 +80,7 @@ def print_results(console: DemoConsole, result: dg.ExecuteInProcessResult, table
     else:
         console.print(grid)
     if left_out:
-        console.print(f"A wider terminal shows {' and '.join(left_out)}, too.")
+        console.print(f"A wider terminal shows more: {', '.join(left_out)}.")
     if any(t.simulated for t in computed):
         console.print("The cost is simulated: it is what the API would have charged.", soft_wrap=True)
     if any(t.reused for t in computed):

@@ -1,0 +1,97 @@
+"""`pxt-assets demo` in a pseudo-terminal."""
+
+import fcntl
+import os
+import pty
+import struct
+import termios
+from contextlib import suppress
+from pathlib import Path
+
+import pytest
+
+from pxt_assets.demo.terminal import DemoConsole, demo_console
+from tests.pseudo_terminal import pseudo_terminal
+
+SHOW_CURSOR, HIDE_CURSOR = "\x1b[?25h", "\x1b[?25l"
+
+
+@pytest.fixture
+def tickets(tmp_path):
+    rows = "".join(f"{n};The tent leaks, {n}.\n" for n in range(40))
+    (tmp_path / "tickets.csv").write_text(f'id;body\n{rows}-1;""\n')
+    return tmp_path
+
+
+def test_bars_move_while_the_run_executes(tickets):
+    """Dagster keeps standard output to itself then, until the last step has ended."""
+    arguments = ["demo", "--data", "tickets.csv"]
+    with pseudo_terminal(tickets, arguments, columns=80, NO_COLOR="1") as terminal:
+        terminal.read_until("Starting Dagster")
+        assert "tickets" not in terminal.text
+        terminal.read_until(r"tickets/embed +\S+ 1/1")
+        assert "tickets/summary" not in terminal.text  # whose step has not begun
+        assert "Done" not in terminal.text
+        text = terminal.read_to_end()
+    assert terminal.exit_code == 0
+    assert "separated by ;" in text
+    assert terminal.raw.count(SHOW_CURSOR) == terminal.raw.count(HIDE_CURSOR) > 0
+    assert "1 row failed:\n  tickets/embed, row id=-1: ValueError" in text
+    _, _, table = text.partition("asset, and its folder")
+    assert "reused" in table.splitlines()[0]
+
+
+def test_an_interrupted_run_gives_the_cursor_back_and_says_how_to_go_on(tickets):
+    """Ctrl-C ends it with a line, not with a traceback."""
+    with pseudo_terminal(tickets, ["demo", "--data", "tickets.csv"]) as terminal:
+        terminal.read_until(r"tickets/\S+ +\S+ [01]/1")
+        terminal.type("\x03")
+        text = terminal.read_to_end()
+    assert terminal.exit_code == 1
+    assert terminal.raw.rindex(SHOW_CURSOR) > terminal.raw.rindex(HIDE_CURSOR)
+    assert "Interrupted. Finished answers are kept" in text
+    assert "dagster dev -m pxt_assets.demo.definitions" in text
+    assert "pxt_assets/" not in text.replace(str(tickets), "")  # no traceback of ours
+
+
+def test_the_console_writes_where_standard_output_pointed_and_closes_what_it_opened(capfd):
+    """Though the descriptor is pointed elsewhere meanwhile."""
+    before = _open_descriptors()
+    elsewhere, kept = os.open(os.devnull, os.O_WRONLY), os.dup(1)
+    with demo_console() as console:
+        os.dup2(elsewhere, 1)
+        try:
+            console.print("at once")
+        finally:
+            os.dup2(kept, 1)
+    os.close(kept)
+    os.close(elsewhere)
+    assert capfd.readouterr().out == "at once\n"
+    assert _open_descriptors() == before
+
+
+def _open_descriptors():
+    return sorted(path.name for path in Path("/proc/self/fd").iterdir())
+
+
+def test_a_reader_that_went_away_does_not_end_the_run():
+    """As `head` does once it has seen enough."""
+    reader, writer = os.pipe()
+    os.close(reader)
+    file = os.fdopen(writer, "w")
+    console = DemoConsole(file=file)
+    console.print("nobody reads this")
+    assert console.quiet
+    with suppress(BrokenPipeError):
+        file.close()
+
+
+def test_the_console_measures_its_own_terminal():
+    """Standard output may be no terminal meanwhile."""
+    ours, theirs = pty.openpty()
+    with os.fdopen(theirs, "w") as file:
+        console = DemoConsole(file=file, _environ={"TERM": "xterm"})
+        for lines, columns in ((12, 47), (30, 120)):
+            fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", lines, columns, 0, 0))
+            assert console.size == (columns, lines)
+    os.close(ours)
