@@ -138,9 +138,10 @@ def _grid(totals: dict[str, _AssetTotals], tables: Sequence[Table], names: list[
 def print_failed_rows(console: DemoConsole, result: dg.ExecuteInProcessResult, meaning: str) -> None:
     """Prints which rows failed and why, if any did, and then `meaning`."""
     failed = list(dict.fromkeys(_failed_rows(result)))
-    count = sum(
+    counts = [
         e.metadata["pxt/rows_failed"].value for e in _failed_checks(result) if "pxt/rows_failed" in e.metadata
-    )
+    ]
+    count = sum(one for one in counts if isinstance(one, int))
     if not count:
         return
     console.print(f"{counted(count, 'row')} failed:")
