@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
+from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 
 from pxt_assets.api.meter import cost_text, total_cost
 from pxt_assets.compute.asking import progress
@@ -108,12 +108,14 @@ def _bars(console: DemoConsole, state_of: _StateOf) -> Iterator[progress.Observe
     shown = (
         TextColumn("{task.description}", markup=False),
         BarColumn(width),
-        MofNCompleteColumn(),
+        TextColumn("{task.fields[count]}", markup=False, style="progress.download"),
         TimeElapsedColumn(),
     )
     # What steps print belongs into the compute log, as in any run: nothing is drawn into meanwhile.
-    with Progress(*shown, console=console, redirect_stdout=False, redirect_stderr=False) as bars:
-        waiting: TaskID | None = bars.add_task(_STARTING, total=None)
+    with Progress(
+        *shown, console=console, refresh_per_second=5, redirect_stdout=False, redirect_stderr=False
+    ) as bars:
+        waiting: TaskID | None = bars.add_task(_STARTING, total=None, count="")
         tasks: dict[str, TaskID] = {}
 
         def update_bar(p: progress.Progress) -> None:
@@ -123,10 +125,10 @@ def _bars(console: DemoConsole, state_of: _StateOf) -> Iterator[progress.Observe
                 waiting = None
             state = state_of(p)
             if state.asset not in tasks:
-                tasks[state.asset] = bars.add_task(state.asset, total=state.parts)
+                tasks[state.asset] = bars.add_task(state.asset, total=state.parts, count="")
                 for early in list(tasks.values())[: max(0, len(tasks) + 1 - console.height)]:
                     bars.update(early, visible=False)
-            bars.update(tasks[state.asset], completed=state.done)
+            bars.update(tasks[state.asset], completed=state.done, count=f"{int(state.done)}/{state.parts}")
 
         try:
             yield update_bar

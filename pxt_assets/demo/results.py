@@ -74,13 +74,11 @@ def print_results(console: DemoConsole, result: dg.ExecuteInProcessResult, table
     names = ["rows", "reused", *(["null"] if any(t.null for t in computed) else []), "failed"]
     names += ["requests", "tokens", "cost", "seconds"]
     grid, left_out = _fitting_grid(console, totals, tables, names)
-    wanted = console.measure(grid, options=console.options.update(max_width=1_000)).maximum
-    if not console.is_terminal:
-        console.print(grid, width=wanted, crop=False)
-    else:
-        console.print(grid)
+    if not console.is_terminal:  # a file or a pipe has room for it
+        console.width = max(console.width, _width(console, grid))
+    console.print(grid)
     if left_out:
-        console.print(f"A wider terminal shows {' and '.join(left_out)}, too.")
+        console.print(f"A wider terminal shows more: {', '.join(left_out)}.")
     if any(t.simulated for t in computed):
         console.print("The cost is simulated: it is what the API would have charged.", soft_wrap=True)
     if any(t.reused for t in computed):
@@ -108,15 +106,18 @@ def _fitting_grid(
 ) -> tuple[Grid, list[str]]:
     """The widest grid that the terminal has room for, and the columns that it has none for."""
     left_out: list[str] = []
-    endless = console.options.update(max_width=1_000)
     for gone in (None, *(name for name in _LEFT_OUT_FIRST if name in names)):
         left_out += [] if gone is None else [gone]
         kept = [name for name in names if name not in left_out]
         for gap in (2, 1):
             grid = _grid(totals, tables, kept, gap)
-            if not console.is_terminal or console.measure(grid, options=endless).maximum <= console.width:
+            if not console.is_terminal or _width(console, grid) <= console.width:
                 return grid, [name for name in names if name in left_out]
     return grid, left_out
+
+
+def _width(console: DemoConsole, grid: Grid) -> int:
+    return console.measure(grid, options=console.options.update(max_width=1_000)).maximum
 
 
 def _grid(totals: dict[str, _AssetTotals], tables: Sequence[Table], names: list[str], gap: int) -> Grid:
@@ -137,9 +138,10 @@ def _grid(totals: dict[str, _AssetTotals], tables: Sequence[Table], names: list[
 def print_failed_rows(console: DemoConsole, result: dg.ExecuteInProcessResult, meaning: str) -> None:
     """Prints which rows failed and why, if any did, and then `meaning`."""
     failed = list(dict.fromkeys(_failed_rows(result)))
-    count = sum(
+    counts = [
         e.metadata["pxt/rows_failed"].value for e in _failed_checks(result) if "pxt/rows_failed" in e.metadata
-    )
+    ]
+    count = sum(one for one in counts if isinstance(one, int))
     if not count:
         return
     console.print(f"{counted(count, 'row')} failed:")

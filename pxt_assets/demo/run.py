@@ -27,6 +27,7 @@ _MEANT_TO_FAIL = (
     "They are meant to: one of the demo's tickets has no text, and another is longer than the model takes. Their errors are "
     "stored beside the other rows' results."
 )
+_INTERRUPTED = "Interrupted. Finished answers are kept: the same command goes on from here."
 _FAILED = "Their errors are stored beside the other rows' results; the next run asks for them again."
 
 
@@ -60,7 +61,7 @@ def run_demo(console: DemoConsole, graph: DemoGraph, *, out: Path, live: bool) -
     try:
         result = _materialize(console, graph, store, live=live)
     except (KeyboardInterrupt, dg.DagsterExecutionInterruptedError):
-        click.echo("Interrupted. Finished answers are kept: the same command goes on from here.", err=True)
+        click.echo(_INTERRUPTED, err=True)
         pointers.print()
         return False
     print_results(console, result, graph.tables)
@@ -143,6 +144,9 @@ def _register_partitions(instance: dg.DagsterInstance, name: str, partitions: li
 def _print_failure(result: dg.ExecuteInProcessResult, files: UserFiles | None) -> None:
     """Prints why steps failed, each cause once."""
     causes = dict.fromkeys(_failure_cause(e) for e in result.all_events if e.is_step_failure)
+    if _INTERRUPTED in causes:
+        click.echo(_INTERRUPTED, err=True)
+        return
     lines = [in_options(cause) for cause in causes] or ["the run failed; its page in the browser says why"]
     if files is not None:
         lines.append(
@@ -159,4 +163,6 @@ def _failure_cause(event: dg.DagsterEvent) -> str:
     error = data.error
     while error is not None and error.cause is not None:
         error = error.cause
+    if error is not None and error.cls_name == dg.DagsterExecutionInterruptedError.__name__:
+        return _INTERRUPTED
     return error.message.strip().removeprefix(f"pxt_assets.errors.{error.cls_name}: ") if error else "unknown"

@@ -60,6 +60,13 @@ class File:
         return _errors_as_source_error(self.name, self.secrets)
 
 
+def local_file(path: str, compression: str | None) -> File:
+    """The file at an absolute path of this machine, whatever characters its name has."""
+    from fsspec.implementations.local import LocalFileSystem
+
+    return File(LocalFileSystem(), path, compression, ())
+
+
 @contextmanager
 def _open_zstd(fs: Any, path: str) -> Iterator[BinaryIO]:
     """The file's bytes; fsspec needs a package of its own for what Arrow knows."""

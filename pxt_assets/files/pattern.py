@@ -148,6 +148,14 @@ def format_of(
     raise DefinitionError(msg)
 
 
+def table_suffix(name: str) -> str:
+    """The end of a file's name that says it holds rows, such as `.csv.gz`, in lower case; empty without one."""
+    found = _SUFFIX.search(name.lower())
+    if found is None or found[1] not in FORMAT_BY_SUFFIX or (found[2] and found[1] not in _TEXT_SUFFIXES):
+        return ""
+    return found[0]
+
+
 def fill_placeholders(text: str, values: Mapping[str, str], escape: Callable[[str], str]) -> str:
     """The text with its placeholders replaced by the partition's values, each passed through `escape`.
 
