@@ -9,9 +9,10 @@ from typing import Any
 import dagster as dg
 
 from pxt_assets.assets.page.preview import escape_markdown
+from pxt_assets.assets.page.sentence import code
 from pxt_assets.expressions.expr import ColumnRef
 from pxt_assets.index.search import Search, nearest_rows
-from pxt_assets.index.spec import ROW, VECTOR, IndexSpec
+from pxt_assets.index.spec import DIGEST, PARTITION, ROW, VECTOR, IndexSpec
 from pxt_assets.index.stored_index import StoredIndex
 from pxt_assets.index.vector_index import INDEX_TYPE, RECALL_NEIGHBOURS, VectorIndex
 from pxt_assets.index.write import PartitionUpdate
@@ -63,9 +64,7 @@ def index_metadata(
         "pxt/preview": dg.MetadataValue.md(page.example_searches),
         count: len(scanned.indexed),
         "dagster/uri": stored.uri,
-        "dagster/column_schema": dg.TableSchema(
-            columns=[dg.TableColumn(name, kind) for name, kind in schema_entries(stored.schema)]
-        ),
+        "dagster/column_schema": _column_schema(spec, stored, kept_columns),
         "dagster/column_lineage": _column_lineage(spec, kept_columns),
         "pxt/index_type": page.kind,
         "pxt/metric": spec.metric,
@@ -92,6 +91,21 @@ def index_metadata(
             "materialize these, and it is dropped"
         )
     return metadata
+
+
+def _column_schema(spec: IndexSpec, stored: StoredIndex, kept_columns: Sequence[ColumnRef]) -> dg.TableSchema:
+    """The stored columns, each with what it is."""
+    told = {ref._column: f"kept of {code(repr(ref))}, for filters and results" for ref in kept_columns}
+    told |= dict.fromkeys(spec.key_columns, "identifies the row")
+    told |= {
+        PARTITION: "the partition that the row is from",
+        ROW: "names the row: a digest of its key",
+        DIGEST: "changes with what the index holds of the row",
+        VECTOR: f"the vector of {code(repr(spec.column))}, from {code(repr(spec.vectors))}; its nearest rows are found",
+    }
+    return dg.TableSchema(
+        [dg.TableColumn(name, kind, told.get(name)) for name, kind in schema_entries(stored.schema)]
+    )
 
 
 def _column_lineage(spec: IndexSpec, kept_columns: Sequence[ColumnRef]) -> dg.TableColumnLineage:

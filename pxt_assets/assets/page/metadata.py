@@ -61,7 +61,7 @@ def _column_schema(schema: pa.Schema, made_of: ColumnNode) -> dg.TableSchema:
     keys = [("identifies the row", f"{table}.{name}") for name, _ in entries[:-4]]
     descriptions = [
         *keys,
-        (made_of.computation, sources),
+        (made_of.sentence, sources),
         *((what, "") for what in _RESULT_COLUMN_DESCRIPTIONS),
     ]
     return dg.TableSchema(

@@ -151,7 +151,10 @@ def test_the_column_schema_says_where_columns_come_from(store: ColumnStore, open
         ("e_errormsg", None),
         ("_digest", None),
     ]
-    assert [column.description for column in columns[:2]] == ["identifies the row", "path"]
+    assert [column.description for column in columns[:2]] == [
+        "identifies the row",
+        "An object with `tone` and `said` for each `tickets.tone` and `c.choices[0].message.content`",
+    ]
     assert all(column.description for column in columns)
 
 
