@@ -8,7 +8,7 @@ from typing import Any
 
 import dagster as dg
 
-from pxt_assets.assets.page.preview import escape_markdown
+from pxt_assets.assets.page.markdown import escape_markdown
 from pxt_assets.expressions.expr import ColumnRef
 from pxt_assets.index.search import Search, nearest_rows
 from pxt_assets.index.spec import ROW, VECTOR, IndexSpec
@@ -60,7 +60,7 @@ def index_metadata(
     scanned = written.scan
     count = "dagster/partition_row_count" if partitioned else "dagster/row_count"
     metadata: dict[str, Any] = {
-        "pxt/preview": dg.MetadataValue.md(page.example_searches),
+        **example_metadata(page.example_searches),
         count: len(scanned.indexed),
         "dagster/uri": stored.uri,
         "dagster/column_schema": dg.TableSchema(
@@ -76,11 +76,11 @@ def index_metadata(
         "pxt/rows_null": scanned.null - scanned.failed,
         "pxt/rows_failed": scanned.failed,
         "pxt/rows_zero": scanned.zero_vectors,
-        "pxt/seconds": seconds,
+        "pxt/seconds": rounded_seconds(seconds),
     }
     if stored.dim is not None:
         metadata["pxt/dimensions"] = stored.dim
-        metadata["pxt/recall_at_10"] = 1.0 if page.vector_index is None else page.vector_index.recall
+        metadata["pxt/recall_at_10"] = 1.0 if page.vector_index is None else rounded_share(page.vector_index.recall)
     if page.vector_index is not None:
         metadata["pxt/recall_measured"] = (
             f"{page.vector_index.sample} searches for the {RECALL_NEIGHBOURS} nearest rows against exact ones, when the vector index was built "
