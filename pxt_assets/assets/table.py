@@ -153,6 +153,7 @@ class Table(AssetList):
             encoding=encoding,
             storage_options=storage_options,
             attributes={"group_name": group_name, "description": description},
+            row_key=key,
             store_key=resource_keys_of(resource_keys).columns,
         )
         typed = file_schema(path, schema, key)

@@ -103,7 +103,7 @@ async def _compute(column: Column, run_state: RunState, on_admitted: Callable[[]
         run_state,
         started,
         simulated=cells.used_simulated,
-        computed=requester.computed_rows,
+        computed=requester.counts.computed(requester.digests),
         meter=requester.meter,
     )
 
@@ -197,7 +197,9 @@ async def _ask_and_commit(
     try:
         await requester.run()
     except BudgetReachedError as e:
-        raise e.with_progress(column.label, requester.done, column.total) from e
+        raise e.with_progress(
+            column.label, requester.counts.done - requester.counts.failed, column.total
+        ) from e
     cells.simulated = cells.simulated or (client is not None and bool(client.simulated))
     async with run_state.commit_slots:
         assembly = await _run_interruptibly(partial(_commit, column, cells, requester, sidecar, check_claim))
@@ -277,7 +279,7 @@ def _commit(
     _release_memory()
     digests = requester.digests
     nothing_new = (
-        not requester.asked_rows and not requester.refused_rows and not cells.any_in_journal(digests)
+        not requester.counts.asked and not requester.refused_rows and not cells.any_in_journal(digests)
     )
     simulated = cells.uses_simulated(digests) or column.inputs.simulated
     if nothing_new and column.options.limit is None:

@@ -6,10 +6,12 @@ from typing import Any
 
 import dagster as dg
 
-from pxt_assets.assets.columns.column_spec import ColumnConfig, ColumnSpec
+from pxt_assets.assets.columns.column_config import ColumnConfig
+from pxt_assets.assets.columns.column_spec import ColumnSpec
 from pxt_assets.assets.declarations.asset_options import op_tags_of
 from pxt_assets.assets.declarations.identifiers import identifier
 from pxt_assets.assets.step.asset_keys import run_keys
+from pxt_assets.assets.step.grouped_asset import group_of_table
 from pxt_assets.assets.step.invocation import op_config
 from pxt_assets.assets.step.kept_values import step_store
 from pxt_assets.assets.step.shown import errors_without_secrets, result_without_secrets, step_secrets
@@ -61,12 +63,13 @@ def column_asset(spec: ColumnSpec) -> dg.AssetsDefinition:
             errors_without_secrets(secrets),
             step_store(context, spec_now.key, spec.resources.columns) as kept,
         ):
-            config = ColumnConfig(**op_config(context))
+            config = ColumnConfig.of_run(op_config(context), spec_now.key.to_user_string())
             step = Materialization(spec_now, context, config, input_values, kept)
             for result in step.results():
                 yield result_without_secrets(result, secrets)
 
-    return TableAsset.dagster_internal_init(**column.get_attributes_dict())
+    group = None if spec.attributes.get("group_name") else group_of_table(spec.table)
+    return TableAsset(default_group=group, **column.get_attributes_dict())
 
 
 def _index_partition_mapping(index: IndexSpec) -> dg.PartitionMapping | None:

@@ -15,7 +15,8 @@ from pxt_assets.api.budget import Budget, BudgetReachedError
 from pxt_assets.api.event_loop import run_to_end
 from pxt_assets.api.meter import total_cost
 from pxt_assets.api.openai_resource import OpenAIResource
-from pxt_assets.assets.columns.column_spec import ColumnConfig, ColumnSpec
+from pxt_assets.assets.columns.column_config import ColumnConfig
+from pxt_assets.assets.columns.column_spec import ColumnSpec
 from pxt_assets.assets.columns.dry_run_step import log_estimates
 from pxt_assets.assets.columns.step_checks import StepChecks
 from pxt_assets.assets.columns.stored_checks import StoredPartitions
@@ -350,7 +351,13 @@ class Materialization:
         try:
             self._upstream.check()
             self._failures = log_estimates(
-                self._context, self._partition_keys, self._open_column, self._server, self._observe
+                self._context,
+                self._spec.key,
+                self._partition_keys,
+                self._open_column,
+                resource=self._resource,
+                server=self._server,
+                observe=self._observe,
             )
             if (error := self._step_error(None)) is not None:
                 raise error

@@ -65,7 +65,7 @@ def _column_schema(schema: pa.Schema, made_of: ColumnNode) -> dg.TableSchema:
     keys = [("identifies the row", f"{table}.{name}") for name, _ in entries[:-4]]
     descriptions = [
         *keys,
-        (made_of.computation, sources),
+        (made_of.sentence, sources),
         *((what, "") for what in _RESULT_COLUMN_DESCRIPTIONS),
     ]
     return dg.TableSchema(
@@ -94,12 +94,20 @@ def outcome_metadata(outcome: Outcome, made_of: ColumnNode, *, partitioned: bool
 
 
 def unfinished_metadata(progress: Progress | None, error: BaseException | None = None) -> dict[str, Any]:
-    """The metadata of a computation that was not finished: what it took, and why it ended."""
+    """The metadata of a computation that was not finished: why it ended, which rows failed, and what it took."""
     metadata: dict[str, Any] = {} if error is None or not str(error) else {"pxt/error": str(error)}
+    if isinstance(error, CellsFailedError):
+        metadata |= {
+            "pxt/failed_rows": _failed_rows_table({None: error}),
+            "pxt/errors": dict(error.errors),
+            "pxt/rows": error.rows,
+            "pxt/rows_failed": error.errors.total(),
+        }
     if progress is not None:
         metadata |= {
-            "pxt/rows_done": progress.done,  # failed ones included
             "pxt/rows": progress.total,
+            "pxt/rows_done": progress.done - progress.failed,
+            "pxt/rows_failed": progress.failed,
             **_meter_metadata(progress.meter, progress.seconds),
         }
     return metadata
@@ -156,15 +164,7 @@ def failure_metadata(
     failures: Mapping[str | None, CellsFailedError], unfinished: Mapping[str | None, Progress]
 ) -> dict[str, Any]:
     """The metadata of a failed step: a table of the failed rows, and what unfinished partitions took."""
-    records = [
-        {"row": key, "error": e.errortype, "message": e.message, **({"partition": name} if name else {})}
-        for name, error in failures.items()
-        for key, e in error.failures
-    ]
-    metadata: dict[str, Any] = {}
-    if records:
-        table = [dg.TableRecord(record) for record in records[:FAILURES_KEPT]]
-        metadata["pxt/failed_rows"] = dg.MetadataValue.table(table)
+    metadata: dict[str, Any] = {"pxt/failed_rows": _failed_rows_table(failures)} if failures else {}
     if len(unfinished) == 1:
         (progress,) = unfinished.values()
         metadata |= unfinished_metadata(progress)
@@ -173,3 +173,13 @@ def failure_metadata(
         table = [dg.TableRecord(line) for line in lines[:FAILURES_KEPT]]
         metadata["pxt/unfinished"] = dg.MetadataValue.table(table)
     return metadata
+
+
+def _failed_rows_table(failures: Mapping[str | None, CellsFailedError]) -> dg.TableMetadataValue:
+    """The first failed rows, by partition."""
+    records = [
+        {"row": key, "error": e.errortype, "message": e.message, **({"partition": name} if name else {})}
+        for name, error in failures.items()
+        for key, e in error.failures
+    ]
+    return dg.MetadataValue.table([dg.TableRecord(record) for record in records[:FAILURES_KEPT]])

@@ -135,9 +135,7 @@ def test_a_range_is_counted_as_a_whole(store: ColumnStore, openai: OpenAIResourc
     """In a run of several partitions the check adds them up, and names those in which rows failed."""
     rows = {"x": {1: "a", 2: "bad x"}, "y": {1: "b"}, "z": {1: "bad y", 2: "long z"}}
     check = the_check(Partitions(store, openai, rows, on_error="ignore").run())  # type: ignore[arg-type]
-    assert (
-        check.description == "3 partitions: 3 rows failed: 2 BadRequestError, 1 UnprocessableEntityError"
-    )
+    assert check.description == "3 partitions: 3 rows failed: 2 BadRequestError, 1 UnprocessableEntityError"
     assert figures(check)["pxt/partitions"] == ["x", "z"]
 
 
