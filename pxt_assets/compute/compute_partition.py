@@ -10,9 +10,9 @@ from __future__ import annotations
 import asyncio
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from pxt_assets.api.budget import BudgetReachedError
 from pxt_assets.api.meter import Meter
@@ -156,6 +156,7 @@ async def _outcome(
         simulated=simulated or column.inputs.simulated,
         schema=assembly.schema,
         sample=assembly.sample,
+        inputs=await run_in_thread(_sample_inputs, column, assembly.sample.num_rows),
         data_version=assembly.data_version,
         trial=column.options.limit is not None,
         answered_by=None if assembly.servers is None else assembly.servers.counts,
@@ -163,6 +164,14 @@ async def _outcome(
         if assembly.servers is None
         else await other_servers(assembly.servers.counts, run_state),
     )
+
+
+def _sample_inputs(column: Column, rows: int) -> Mapping[str, Sequence[Any]] | None:
+    """What the first rows were computed from, for people to see."""
+    try:
+        return column.inputs.sample(rows)
+    except Exception:  # the column is stored, and may be paid for: it does not fail for a picture of it
+        return None
 
 
 async def _ask_and_commit(
