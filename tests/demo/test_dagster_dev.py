@@ -194,7 +194,9 @@ class TestBrowser:
 
     def test_the_preview_shows_thumbnails(self, pages: Pages, materialized: dict[str, str]) -> None:
         """They are drawn, in the dialog that opens."""
-        images = pages.dialog(f"assets/photos/edit?view=partitions&partition={DAY}", "pxt/preview").locator("img[src^='data:image/jpeg']")
+        images = pages.dialog(f"assets/photos/edit?view=partitions&partition={DAY}", "pxt/preview").locator(
+            "img[src^='data:image/jpeg']"
+        )
         images.first.wait_for()
         assert images.count() >= 2
         assert all(width >= 60 for width in images.evaluate_all("all => all.map(one => one.naturalWidth)"))
@@ -202,7 +204,11 @@ class TestBrowser:
 
     def test_the_picture_shows_the_columns_upstream(self, pages: Pages, materialized: dict[str, str]) -> None:
         """From the source's column on."""
-        image = pages.dialog(f"assets/tickets/summary?view=partitions&partition={DAY}", "pxt/made_of").locator("img[src^='data:image/svg']").first
+        image = (
+            pages.dialog(f"assets/tickets/summary?view=partitions&partition={DAY}", "pxt/made_of")
+            .locator("img[src^='data:image/svg']")
+            .first
+        )
         image.wait_for()
         assert image.evaluate("one => one.naturalWidth") > 200
         pages.keep("made_of")

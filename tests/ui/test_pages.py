@@ -50,7 +50,9 @@ def run_all(project: Project, days: list[str]) -> None:
     """What users do: everything once, then rehearsals and a run that ends early."""
     all_days = (days[0], days[-1])
     project.run("tickets")
-    kinds = "answer text triage called told similar judged vector picture sound heard body_idx_vectors body_idx"
+    kinds = (
+        "answer text triage called told similar judged vector picture sound heard body_idx_vectors body_idx"
+    )
     project.run(*(f"tickets/{name}" for name in kinds.split()))
     project.run("days", "days/lenient", "days/answer", days=all_days)
     project.run("days/strict", days=all_days, succeeds=False)
