@@ -29,7 +29,7 @@ from pxt_assets.assets.page.metadata import (
     outcome_metadata,
     unfinished_metadata,
 )
-from pxt_assets.assets.page.summary import partitions_summary
+from pxt_assets.assets.page.summary import partitions_metadata
 from pxt_assets.assets.step.events import already_logged_result, log_materialization
 from pxt_assets.assets.step.failed_partitions import PartitionsFailedError
 from pxt_assets.assets.step.invocation import is_direct, run_id, selected_assets
@@ -228,7 +228,7 @@ class Materialization:
         self._context.log.info(f"{self._label(partition)}: {outcome_line(outcome)}")
         if outcome.other_servers is not None:
             self._context.log.warning(f"{self._label(partition)}: {outcome.other_servers}")
-        self._outcomes[partition] = replace(outcome, sample=outcome.schema.empty_table())
+        self._outcomes[partition] = replace(outcome, sample=outcome.schema.empty_table(), inputs=None)
         if outcome.trial:
             self._observe(partition, outcome_metadata(outcome, spec.lineage))
             return
@@ -275,14 +275,14 @@ class Materialization:
 
     def _observe_summary(self) -> None:
         outcomes = in_order(self._partition_keys, self._outcomes)
-        text = partitions_summary(
+        metadata = partitions_metadata(
             outcomes,
             in_order(self._partition_keys, self._failures),
             in_order(self._partition_keys, self._unfinished),
             of=len(self._partition_keys),
             seconds=time.monotonic() - self._started,
         )
-        self._observe(None, {"pxt/summary": dg.MetadataValue.md(text)})
+        self._observe(None, metadata)
 
     def _step_error(self, error: BaseException | None) -> BaseException | None:
         """The error of the step: what ended it, or the partitions that failed, or both."""

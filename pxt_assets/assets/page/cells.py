@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-import json
 import math
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeGuard
 
+from pxt_assets.assets.page.answers import answer_text, json_text
 from pxt_assets.assets.page.figures import duration
 from pxt_assets.assets.page.markdown import shortened
 from pxt_assets.errors import CellError
 from pxt_assets.values.media import Media
 from pxt_assets.values.sniff import AUDIO_FORMATS, IMAGE_FORMATS
-from pxt_assets.values.text_parts import text_of_parts
 from pxt_assets.values.wording import counted
 
 _SHORT_VECTOR = 8
@@ -76,7 +75,7 @@ def _mapping_cell(value: Mapping[str, Any]) -> Cell:
         return _moderation_cell(value)
     if _is_decision(value):
         return (Part(_decision_text(value)),)
-    answer = _answer_text(value)
+    answer = answer_text(value)
     if answer is not None:
         return (Part(answer),) if answer else NULL
     if _is_transcription(value):
@@ -97,69 +96,9 @@ def fields_of(value: Any) -> Mapping[str, Any] | None:
         or _is_moderation(value)
         or _is_decision(value)
         or _is_transcription(value)
-        or _answer_text(value) is not None
+        or answer_text(value) is not None
     )
     return None if is_other or not value else value
-
-
-def _answer_text(value: Mapping[str, Any]) -> str | None:
-    """The text of a model's answer, or the tools that it calls; None of what is no answer."""
-    if isinstance(value.get("choices"), list) and value["choices"]:
-        first = value["choices"][0]
-        message = first.get("message") if isinstance(first, Mapping) else None
-        if isinstance(message, Mapping):
-            text = text_of_parts(message.get("content")) or message.get("refusal")
-            return _said(text, _chat_calls(message.get("tool_calls")), len(value["choices"]) - 1)
-    output = value.get("output")
-    if isinstance(output, list) and any(isinstance(one, Mapping) and "type" in one for one in output):
-        said = value.get("output_text")
-        if not isinstance(said, str) or not said:
-            contents = [one.get("content") for one in value["output"] if isinstance(one, Mapping)]
-            said = next(
-                (text for content in contents if isinstance(text := text_of_parts(content), str)), None
-            )
-        return _said(said, _response_calls(value["output"]), 0)
-    said = value.get("output_text")
-    return said if isinstance(said, str) and said else None
-
-
-def _said(text: Any, tool_calls: Sequence[str], others: int) -> str:
-    parts = [text if isinstance(text, str) else _json(text)] if text else []
-    more = f" (and {counted(others, 'other answer')})" if others > 0 else ""
-    return "; ".join([*parts, *tool_calls]) + more
-
-
-def _chat_calls(tool_calls: Any) -> list[str]:
-    found = [one for one in tool_calls if isinstance(one, Mapping)] if isinstance(tool_calls, list) else []
-    asked = [one.get("function") or one.get("custom") for one in found]
-    return [
-        _call_text(one, one.get("arguments", one.get("input"))) for one in asked if isinstance(one, Mapping)
-    ]
-
-
-def _response_calls(output: Sequence[Any]) -> list[str]:
-    calls = [one for one in output if isinstance(one, Mapping) and str(one.get("type", "")).endswith("_call")]
-    return [_call_text(one, one.get("arguments", one.get("input"))) for one in calls if one.get("name")]
-
-
-def _call_text(called: Mapping[str, Any], given: Any) -> str:
-    """`order_status(order="947…")`"""
-    if isinstance(given, str):
-        try:
-            given = json.loads(given)
-        except (ValueError, RecursionError):
-            return f"{called.get('name')}({shortened(given, _PART_CHARACTERS)})"
-    arguments = given if isinstance(given, Mapping) else {}
-    texts = [f"{name}={_argument_text(value)}" for name, value in arguments.items()]
-    return f"{called.get('name')}({', '.join(texts)})"
-
-
-def _argument_text(value: Any) -> str:
-    return (
-        f'"{shortened(value, _PART_CHARACTERS)}"'
-        if isinstance(value, str)
-        else shortened(_json(value), _PART_CHARACTERS)
-    )
 
 
 def _is_moderation(value: Mapping[str, Any]) -> bool:
@@ -220,7 +159,7 @@ def _list_cell(value: Sequence[Any]) -> Cell:
         return (Part(", ".join("null" if one is None else plain_text(one) for one in value[:50])),)
     if len(value) == 1:
         return cell_of(value[0])
-    return (Part(_json(value)),)
+    return (Part(json_text(value)),)
 
 
 def is_media_list(value: object) -> TypeGuard[list[Media | None]]:
@@ -250,8 +189,8 @@ def _found_text(row: Mapping[str, Any]) -> str:
 
 
 def score_text(score: float) -> str:
-    """A score to two decimals."""
-    return f"{score:.2f}"
+    """A score to two decimals; what is not nothing is not 0.00."""
+    return "under 0.01" if 0 < score < 0.005 else f"{score:.2f}"
 
 
 def is_vector(value: Any) -> TypeGuard[Sequence[float]]:
@@ -308,7 +247,7 @@ def media_text(media: Media) -> str:
     parts = [media.format or "media", f"{media.size / 1024:,.1f} KB"]
     if media.format in AUDIO_FORMATS and media.seconds is not None:
         parts.insert(1, duration(media.seconds))
-    if media.path is not None and media.format not in IMAGE_FORMATS:
+    if media.path is not None and media.format not in IMAGE_FORMATS and _SEPARATORS.search(media.path):
         parts.append(path_tail(media.path))
     return ", ".join(parts)
 
@@ -320,7 +259,7 @@ def plain_text(value: Any) -> str:
     if isinstance(value, bool):
         return "true" if value else "false"
     if isinstance(value, float):
-        return f"{value:.6g}" if not value.is_integer() or abs(value) >= 1e15 else f"{value:.0f}"
+        return repr(float(f"{value:.6g}"))
     if isinstance(value, bytes | bytearray | memoryview):
         return counted(len(value), "byte")
     return str(value)
@@ -354,14 +293,7 @@ def _field_text(value: Any) -> str:
         return media_text(value)
     if is_vector(value):
         return vector_text(value)
-    return plain_text(value) if not isinstance(value, Mapping | list | tuple) else _json(value)
-
-
-def _json(value: Any) -> str:
-    try:
-        return json.dumps(value, ensure_ascii=False, default=_field_text)
-    except (ValueError, TypeError, RecursionError):
-        return "…"
+    return plain_text(value) if not isinstance(value, Mapping | list | tuple) else json_text(value)
 
 
 def _is_number(value: Any) -> TypeGuard[float]:

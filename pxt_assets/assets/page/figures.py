@@ -12,8 +12,13 @@ def rounded(value: float) -> float:
 
 
 def rounded_seconds(seconds: float) -> float:
-    """Seconds, to the millisecond."""
-    return round(seconds, 3)
+    """Seconds, to the millisecond; a short time is not 0."""
+    return round(seconds, 3) if seconds >= 0.001 else float(f"{seconds:.2g}")
+
+
+def rounded_share(value: float) -> float:
+    """A share or a latency, to four significant digits; a short one is not 0."""
+    return float(f"{value:.4g}")
 
 
 def duration(seconds: float) -> str:

@@ -77,7 +77,7 @@ def graph_markdown(column: ColumnNode) -> str:
 
 def graph_svg(column: ColumnNode) -> str:
     """The graph as SVG; of a large one the nearest columns and the number of the others."""
-    shown, left_out = _nearest_columns(column)
+    shown, left_out = nearest_columns(column)
     boxes, width, height = _layout(shown)
     marks = [
         _arrow_svg(boxes[source.name], boxes[one.name])
@@ -99,7 +99,7 @@ def graph_svg(column: ColumnNode) -> str:
     )
 
 
-def _nearest_columns(column: ColumnNode) -> tuple[list[ColumnNode], int]:
+def nearest_columns(column: ColumnNode) -> tuple[list[ColumnNode], int]:
     """The columns to draw, the given one first, and the number of columns that are left out."""
     found: dict[str, ColumnNode] = {column.name: column}
     queue = [column]
@@ -123,9 +123,7 @@ class _Box:
 def _layout(columns: Iterable[ColumnNode]) -> tuple[dict[str, _Box], int, int]:
     """The box of each column by name, in layers from left to right by depth, and the width and height of the image."""
     names = {one.name: one for one in columns}
-    depths: dict[str, int] = {}
-    for one in reversed(list(names.values())):  # sources tend to come first then
-        _column_depth(one, names, depths)
+    depths = column_depths(names)
     layers: defaultdict[int, list[ColumnNode]] = defaultdict(list)
     for one in names.values():
         layers[depths[one.name]].append(one)
@@ -143,6 +141,14 @@ def _layout(columns: Iterable[ColumnNode]) -> tuple[dict[str, _Box], int, int]:
         tallest = max(tallest, y - _BOX_GAP)
         x += width + _LAYER_GAP
     return boxes, round(x - _LAYER_GAP + _PADDING), round(tallest + _PADDING)
+
+
+def column_depths(names: Mapping[str, ColumnNode]) -> dict[str, int]:
+    """The length of the longest path from each column to a source, of columns that are drawn, by name."""
+    depths: dict[str, int] = {}
+    for one in reversed(list(names.values())):  # sources tend to come first then
+        _column_depth(one, names, depths)
+    return depths
 
 
 def _column_depth(column: ColumnNode, names: Mapping[str, ColumnNode], depths: dict[str, int]) -> int:

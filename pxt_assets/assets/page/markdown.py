@@ -5,16 +5,15 @@ from __future__ import annotations
 import html
 import re
 import unicodedata
+from dataclasses import dataclass
 
 INLINE_CHARACTERS = 999
 """The UI draws Markdown of less than 1,000 characters (UTF-16 code units) in place, and hides longer behind a click."""
-LONGEST_WORD = 8
-"""Characters after which a long word may be broken: the narrowest page (1280 pixels) leaves a table 28 of them."""
 _JOINER = "\u2060"
 _BREAK = "\u200b"
-_JOINED = re.compile(r"(?=[\w-]*\d)\w+(?:-\w+)+")
+_SIGNS = "_-/.,:;=(?&@+"
+_ID = re.compile(r"(?=[\w-]*\d)\w+(?:-\w+)+")
 """A date, or an id with a hyphen in it."""
-_LONGEST_JOINED = 12
 _KEPT = "\u200c\u200d\u200e\u200f"
 """Format characters that words of some languages, and emoji, are made of."""
 
@@ -39,6 +38,11 @@ def inline_length(markdown: str) -> int:
 def fits_inline(markdown: str) -> bool:
     """Whether the UI shows it at once."""
     return inline_length(markdown) <= INLINE_CHARACTERS
+
+
+def behind_a_click(markdown: str) -> str:
+    """The text so long that the UI does not show it at once: blanks at its end show nothing."""
+    return markdown + " " * (INLINE_CHARACTERS + 1 - inline_length(markdown))
 
 
 def one_line(text: str) -> str:
@@ -69,27 +73,35 @@ def joined(text: str) -> str:
     return escape_markdown(one_line(text)).replace("&#45;", f"&#45;{_JOINER}")
 
 
-def wrapped(text: str) -> str:
-    """A text as Markdown that wraps in a narrow column: not within dates and ids, and within words that are too long."""
-    return " ".join(_wrapped_word(word) for word in one_line(text).split(" "))
+@dataclass(frozen=True)
+class Breaks:
+    """Where a text of a narrow column may be broken: within words that are longer than `word`, and ids longer than `id`."""
+
+    word: int
+    id: int
+
+    def markdown(self, text: str) -> str:
+        """The text as Markdown."""
+        words = (self._pieces(word) for word in one_line(text).split(" "))
+        return " ".join(_BREAK.join(map(joined, pieces)) for pieces in words)
+
+    def longest(self, text: str) -> int:
+        """Characters of the longest part of the text that stays in one line."""
+        return max(
+            (len(piece) for word in one_line(text).split(" ") for piece in self._pieces(word)), default=0
+        )
+
+    def _pieces(self, word: str) -> list[str]:
+        """The parts of a word between which it may be broken, after a sign if there is one."""
+        if len(word) <= self.word or (len(word) <= self.id and _ID.search(word) is not None):
+            return [word]
+        pieces = []
+        while len(word) > self.word:
+            end = max((word.rfind(sign, 2, self.word) for sign in _SIGNS), default=-1) + 1 or self.word
+            pieces.append(word[:end])
+            word = word[end:]
+        return [*pieces, word]
 
 
-def longest_run(text: str) -> int:
-    """Characters of the longest part of such a text that stays in one line."""
-    runs = (
-        len(word) if _is_joined(word) else min(len(word), LONGEST_WORD) for word in one_line(text).split(" ")
-    )
-    return max(runs, default=0)
-
-
-def _is_joined(word: str) -> bool:
-    return len(word) <= _LONGEST_JOINED and _JOINED.search(word) is not None
-
-
-def _wrapped_word(word: str) -> str:
-    if _is_joined(word):
-        return joined(word)
-    if len(word) <= LONGEST_WORD:
-        return escape_markdown(word)
-    pieces = (word[i : i + LONGEST_WORD] for i in range(0, len(word), LONGEST_WORD))
-    return _BREAK.join(escape_markdown(piece) for piece in pieces)
+BREAKS = (Breaks(12, 12), Breaks(10, 12), Breaks(8, 12), Breaks(8, 8))
+"""From where there is room to where there is little."""

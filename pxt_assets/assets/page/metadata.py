@@ -9,8 +9,10 @@ import dagster as dg
 
 from pxt_assets.api.meter import Meter, cost_text
 from pxt_assets.api.server_name import counts_by_host
-from pxt_assets.assets.page.lineage import ColumnNode, graph_markdown
-from pxt_assets.assets.page.preview import preview
+from pxt_assets.assets.page.figures import rounded, rounded_seconds, rounded_share
+from pxt_assets.assets.page.lineage import ColumnNode
+from pxt_assets.assets.page.outline import made_of_metadata
+from pxt_assets.assets.page.preview import preview_metadata
 from pxt_assets.assets.page.summary import outcome_summary
 from pxt_assets.compute.asking.progress import Progress
 from pxt_assets.compute.partition.column import FAILURES_KEPT, CellsFailedError, Outcome
@@ -29,6 +31,8 @@ _RESULT_COLUMN_DESCRIPTIONS = (
     "names the request that the value answers; joins with the record of where cells come from",
 )
 """Descriptions of the columns after the value."""
+_FIRST = ("pxt/summary", "pxt/preview", "pxt/preview_all")
+"""What is looked at first."""
 
 
 def materialization_metadata(
@@ -41,10 +45,10 @@ def materialization_metadata(
 ) -> dict[str, Any]:
     """The metadata of one partition's materialization."""
     count = "dagster/partition_row_count" if partitioned else "dagster/row_count"
-    metadata = outcome_metadata(outcome, made_of)
+    metadata = outcome_metadata(outcome, made_of, partitioned=partitioned)
     return {
-        **{name: metadata.pop(name) for name in ("pxt/summary", "pxt/preview")},
-        "pxt/made_of": dg.MetadataValue.md(graph_markdown(made_of)),
+        **{name: metadata.pop(name) for name in _FIRST if name in metadata},
+        **made_of_metadata(made_of),
         count: outcome.rows,
         "dagster/uri": file.uri,
         "dagster/size_bytes": file.size_bytes,
@@ -72,11 +76,11 @@ def _column_schema(schema: pa.Schema, made_of: ColumnNode) -> dg.TableSchema:
     )
 
 
-def outcome_metadata(outcome: Outcome, made_of: ColumnNode) -> dict[str, Any]:
+def outcome_metadata(outcome: Outcome, made_of: ColumnNode, *, partitioned: bool = True) -> dict[str, Any]:
     """The metadata of a finished computation, stored or a trial."""
     return {
         "pxt/summary": dg.MetadataValue.md(outcome_summary(outcome)),
-        "pxt/preview": dg.MetadataValue.md(preview(outcome.sample)),
+        **preview_metadata(outcome.sample, outcome.inputs, partitioned=partitioned),
         "dagster/column_schema": _column_schema(outcome.schema, made_of),
         "pxt/rows_computed": outcome.computed,
         "pxt/rows_reused": outcome.reused,
@@ -90,12 +94,20 @@ def outcome_metadata(outcome: Outcome, made_of: ColumnNode) -> dict[str, Any]:
 
 
 def unfinished_metadata(progress: Progress | None, error: BaseException | None = None) -> dict[str, Any]:
-    """The metadata of a computation that was not finished: what it took, and why it ended."""
+    """The metadata of a computation that was not finished: why it ended, which rows failed, and what it took."""
     metadata: dict[str, Any] = {} if error is None or not str(error) else {"pxt/error": str(error)}
+    if isinstance(error, CellsFailedError):
+        metadata |= {
+            "pxt/failed_rows": _failed_rows_table({None: error}),
+            "pxt/errors": dict(error.errors),
+            "pxt/rows": error.rows,
+            "pxt/rows_failed": error.errors.total(),
+        }
     if progress is not None:
         metadata |= {
-            "pxt/rows_done": progress.done,  # failed ones included
             "pxt/rows": progress.total,
+            "pxt/rows_done": progress.done - progress.failed,
+            "pxt/rows_failed": progress.failed,
             **_meter_metadata(progress.meter, progress.seconds),
         }
     return metadata
@@ -116,10 +128,10 @@ def _meter_metadata(meter: Meter, seconds: float) -> dict[str, Any]:
         "pxt/input_tokens": meter.usage.input_tokens,
         "pxt/output_tokens": meter.usage.output_tokens,
         "pxt/cached_tokens": meter.usage.cached_tokens,
-        "pxt/cost_usd": "unknown" if meter.cost_usd is None else meter.cost_usd,
-        "pxt/seconds": seconds,
-        "pxt/seconds_throttled": meter.seconds_throttled,
-        **{name: value for name, value in measured.items() if value is not None},
+        "pxt/cost_usd": "unknown" if meter.cost_usd is None else rounded(meter.cost_usd),
+        "pxt/seconds": rounded_seconds(seconds),
+        "pxt/seconds_throttled": rounded_seconds(meter.seconds_throttled),
+        **{name: rounded_share(value) for name, value in measured.items() if value is not None},
         **({} if meter.limit_usage.fault is None else {"pxt/limiter_fault": meter.limit_usage.fault}),
         **({"pxt/ledger": f"not reached for some time: {'; '.join(unreached)}"} if unreached else {}),
     }
@@ -152,15 +164,7 @@ def failure_metadata(
     failures: Mapping[str | None, CellsFailedError], unfinished: Mapping[str | None, Progress]
 ) -> dict[str, Any]:
     """The metadata of a failed step: a table of the failed rows, and what unfinished partitions took."""
-    records = [
-        {"row": key, "error": e.errortype, "message": e.message, **({"partition": name} if name else {})}
-        for name, error in failures.items()
-        for key, e in error.failures
-    ]
-    metadata: dict[str, Any] = {}
-    if records:
-        table = [dg.TableRecord(record) for record in records[:FAILURES_KEPT]]
-        metadata["pxt/failed_rows"] = dg.MetadataValue.table(table)
+    metadata: dict[str, Any] = {"pxt/failed_rows": _failed_rows_table(failures)} if failures else {}
     if len(unfinished) == 1:
         (progress,) = unfinished.values()
         metadata |= unfinished_metadata(progress)
@@ -169,3 +173,13 @@ def failure_metadata(
         table = [dg.TableRecord(line) for line in lines[:FAILURES_KEPT]]
         metadata["pxt/unfinished"] = dg.MetadataValue.table(table)
     return metadata
+
+
+def _failed_rows_table(failures: Mapping[str | None, CellsFailedError]) -> dg.TableMetadataValue:
+    """The first failed rows, by partition."""
+    records = [
+        {"row": key, "error": e.errortype, "message": e.message, **({"partition": name} if name else {})}
+        for name, error in failures.items()
+        for key, e in error.failures
+    ]
+    return dg.MetadataValue.table([dg.TableRecord(record) for record in records[:FAILURES_KEPT]])

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import html
 from collections.abc import Iterable, Mapping, Sequence
+
+import dagster as dg
 
 from pxt_assets.api.meter import Meter, cost_text, total_cost
 from pxt_assets.assets.page.figures import duration, percent
-from pxt_assets.assets.page.preview import escape_markdown
+from pxt_assets.assets.page.markdown import behind_a_click, fits_inline, joined, shortened
 from pxt_assets.compute.asking.progress import Progress
 from pxt_assets.compute.partition.column import CellsFailedError, Outcome
 from pxt_assets.errors import PartitionError
@@ -14,15 +17,38 @@ from pxt_assets.values.wording import counted
 
 Partition = str | None
 
-_MAX_TABLE_ROWS = 50
+_MAX_TABLE_ROWS = 200
+_WIDTH = 28
+"""Characters that the narrowest page has for a table in place, of which each column takes two for itself."""
+_PARTITION_CHARACTERS = 40
 _MAX_NAMED = 5
 """How many partitions a sentence names."""
 _COUNTS = ("computed", "reused", "null", "failed")
+_IMPORTANT = ("partition", "failed", "rows", "cost", "null", "requests")
+"""Columns of the table, those first that stay where there is little room."""
 
 
 def outcome_summary(outcome: Outcome) -> str:
     """One partition as Markdown: "60 rows: 54 computed, 6 null · 47 requests, no 429 · 1,356 → 783 tokens · …"."""
     return _sentence([outcome], [outcome.meter], outcome.seconds)
+
+
+def partitions_metadata(
+    outcomes: Mapping[Partition, Outcome],
+    failures: Mapping[Partition, PartitionError],
+    unfinished: Mapping[Partition, Progress],
+    *,
+    of: int,
+    seconds: float,
+) -> dict[str, dg.MarkdownMetadataValue]:
+    """`pxt/summary` of a run of several partitions, and all figures of each as `pxt/partitions`; arguments as below."""
+    summary = partitions_summary(outcomes, failures, unfinished, of=of, seconds=seconds)
+    rows = _rows(outcomes, failures, unfinished)
+    table = "\n".join(_table(rows, _told_of_any(rows), _MAX_TABLE_ROWS))
+    return {
+        "pxt/summary": dg.MetadataValue.md(summary),
+        "pxt/partitions": dg.MetadataValue.md(behind_a_click(table)),
+    }
 
 
 def partitions_summary(
@@ -35,8 +61,9 @@ def partitions_summary(
 ) -> str:
     """A run of several partitions as Markdown: how many are stored, a sentence about all, and a table of each.
 
-    `unfinished` is what partitions took that were not finished, failed ones included; `of` is how many the run selected,
-    and `seconds` how long all took, since partitions overlap and theirs do not add up.
+    The table has as many columns and rows as the UI shows at once. `unfinished` is what partitions took that were not
+    finished, failed ones included; `of` is how many the run selected, and `seconds` how long all took, since partitions
+    overlap and theirs do not add up.
     """
     cut_off = [partition for partition in unfinished if partition not in failures]
     meters = [*(one.meter for one in outcomes.values()), *(one.meter for one in unfinished.values())]
@@ -45,9 +72,14 @@ def partitions_summary(
         "",
         _sentence(list(outcomes.values()), meters, seconds),
         "",
-        *_table(outcomes, failures, unfinished),
     ]
-    return "\n".join(lines)
+    rows = _rows(outcomes, failures, unfinished)
+    names = _narrow_columns(rows)
+    for most in range(len(rows), -1, -1):
+        summary = "\n".join([*lines, *_table(rows, names, most)]).rstrip()
+        if fits_inline(summary):
+            return summary
+    return "\n".join(lines).rstrip()
 
 
 def _partitions_sentence(
@@ -85,7 +117,7 @@ def _named(names: Sequence[str]) -> str:
 
 def name_text(partition: Partition) -> str:
     """A partition's key as Markdown."""
-    return escape_markdown(str(partition))
+    return joined(shortened(str(partition), _PARTITION_CHARACTERS))
 
 
 def _sentence(outcomes: Sequence[Outcome], meters: Sequence[Meter], seconds: float) -> str:
@@ -143,23 +175,49 @@ def tokens_text(meters: Sequence[Meter]) -> str:
     return f"{tokens_in:,} → {tokens_out:,}"
 
 
-def _table(
+def _rows(
     outcomes: Mapping[Partition, Outcome],
     failures: Mapping[Partition, PartitionError],
     unfinished: Mapping[Partition, Progress],
-) -> list[str]:
-    """A row for each partition, failed and unfinished ones first; without the columns that say nothing of any."""
-    order = [*failures, *(one for one in unfinished if one not in failures), *outcomes]
-    rows = [
-        _table_row(one, outcomes.get(one), failures.get(one), unfinished.get(one))
-        for one in dict.fromkeys(order)
-    ]
-    names = [name for name in rows[0] if any(row[name] for row in rows)] if rows else []
+) -> list[dict[str, str]]:
+    """A row for each partition, failed and unfinished ones first."""
+    order = dict.fromkeys([*failures, *unfinished, *outcomes])
+    return [_table_row(one, outcomes.get(one), failures.get(one), unfinished.get(one)) for one in order]
+
+
+def _told_of_any(rows: Sequence[Mapping[str, str]]) -> list[str]:
+    """The columns that say something of any partition."""
+    return [name for name in rows[0] if any(row[name] for row in rows)] if rows else []
+
+
+def _narrow_columns(rows: Sequence[Mapping[str, str]]) -> list[str]:
+    """Those for which there is room, the most important first, in the order of the table."""
+    chosen: list[str] = []
+    left = _WIDTH + 1
+    told = _told_of_any(rows)
+    for name in sorted(
+        told, key=lambda name: _IMPORTANT.index(name) if name in _IMPORTANT else len(_IMPORTANT)
+    ):
+        width = 2 + max(len(name), *(len(_shown(row[name])) for row in rows))
+        if width <= left or not chosen:
+            chosen.append(name)
+            left -= width
+    return [name for name in told if name in chosen]
+
+
+def _shown(markdown: str) -> str:
+    return html.unescape(markdown).replace("*", "").replace("\u2060", "")
+
+
+def _table(rows: Sequence[Mapping[str, str]], names: Sequence[str], most: int) -> list[str]:
+    """The table's lines, of at most `most` rows; none for none."""
+    if not rows or not most:
+        return []
     lines = [f"| {' | '.join(names)} |", f"| --- |{' ---: |' * (len(names) - 1)}"]
-    lines += [f"| {' | '.join(row[name] for name in names)} |" for row in rows[:_MAX_TABLE_ROWS]]
-    if len(rows) > _MAX_TABLE_ROWS:
-        lines.append(f"| {len(rows) - _MAX_TABLE_ROWS:,} more{' |' * len(names)}")
-    return lines if rows else []
+    lines += [f"| {' | '.join(row[name] for name in names)} |" for row in rows[:most]]
+    if len(rows) > most:
+        lines.append(f"| {len(rows) - most:,} more{' |' * len(names)}")
+    return lines
 
 
 def _table_row(
@@ -180,15 +238,15 @@ def _table_row(
     elif progress is not None:
         counts |= {"rows": progress.total}
     state = "" if outcome is not None else "**failed**" if error is not None else "not finished"
+    cells = {name: f"{count:,}" if count else "" for name, count in counts.items()}
+    if counts["failed"] or state.startswith("**"):
+        cells["failed"] = f"**{cells['failed'] or '⚠'}**"
     return {
         "partition": name_text(partition),
-        "": state,
-        **{
-            name: _told(count, name).replace(f" {name}", "") if count else ""
-            for name, count in counts.items()
-        },
+        "state": state,
+        **cells,
         **_meter_cells(meter),
-        "seconds": "" if seconds is None else f"{seconds:,.1f}",
+        "time": "" if seconds is None else duration(seconds),
     }
 
 

@@ -120,6 +120,8 @@ class Outcome:
     schema: pa.Schema
     sample: pa.Table
     """The first rows, as they are stored."""
+    inputs: Mapping[str, Sequence[Any]] | None = field(default=None, kw_only=True)
+    """The same rows' values in the columns that are read, by name; None where they cannot be read again."""
     data_version: str
     """Changes with the rows' keys, values and error types."""
     trial: bool
