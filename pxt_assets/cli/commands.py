@@ -70,15 +70,19 @@ def demo(data: Path | None, out: Path, live: bool, **options: Any) -> None:
 @click.option("--ledger", help="Its database URL; by default that of the Dagster instance's processes.")
 @click.option("--once", is_flag=True, help="Print the limits once, in place of following them.")
 @click.option(
+    "--all", "everything", is_flag=True, help="Show keys too that have not been used for more than a day."
+)
+@click.option(
     "--clear",
     metavar="[MODELS]",
     is_flag=False,
     flag_value="all",
     help="End the hold of these models, and forget their remembered limits; without a name, of all.",
 )
-def limits(ledger: str | None, once: bool, clear: str | None) -> None:
+def limits(ledger: str | None, once: bool, everything: bool, clear: str | None) -> None:
     """Show every rate limit in the ledger: what is left, the rate in use, who draws on it, and what is held."""
     from pxt_assets.cli.limits_view import (
+        NO_INSTANCE,
         LedgerUnavailable,
         clear_limits,
         follow_limits,
@@ -88,12 +92,13 @@ def limits(ledger: str | None, once: bool, clear: str | None) -> None:
 
     try:
         url = ledger or instance_ledger()
+        note = "" if ledger or os.environ.get("DAGSTER_HOME") else NO_INSTANCE
         if clear is not None:
             click.echo(clear_limits(url, clear))
         elif once or not sys.stdout.isatty():
-            print_limits(url)
+            print_limits(url, everything=everything, note=note)
         else:
-            follow_limits(url)
+            follow_limits(url, everything=everything, note=note)
     except (ValueError, OSError, LedgerUnavailable) as e:
         click.echo(f"Error: {e}", err=True)
         sys.exit(1)
