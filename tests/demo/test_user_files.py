@@ -5,7 +5,8 @@ import gzip
 import pytest
 
 from pxt_assets.demo.definitions import defs
-from pxt_assets.demo.user_files import UserFiles, find_user_files, in_options
+from pxt_assets.demo.user_files import COMPUTED, UserFiles, find_user_files, in_options
+from pxt_assets.demo.user_table import user_table
 from pxt_assets.errors import DefinitionError, SourceError
 
 
@@ -136,6 +137,21 @@ def test_a_file_that_cannot_be_read_is_refused_with_what_to_write(refusal, conte
     (name,) = contents
     message = refusal(contents, name, **options)
     assert says in message
+
+
+def test_a_column_of_ones_own_cannot_have_the_name_of_one_that_is_added(refusal):
+    """It would be read in its place."""
+    table = user_table(UserFiles("/data/t.csv"))
+    assert [asset.key.path[-1] for asset in table.assets[1:]] == list(COMPUTED)
+    for name in COMPUTED:
+        assert f"got --text {name}, but the demo adds columns" in refusal(
+            {"t.csv": f"id,{name}\n"}, text=name
+        )
+
+
+def test_a_path_with_braces_is_refused(refusal):
+    """They would be taken for a placeholder."""
+    assert "has braces in its path" in refusal({"t{x}.csv": "id,body\n"}, "t{x}.csv")
 
 
 def test_a_path_where_nothing_is_names_what_is_like_it(refusal):
