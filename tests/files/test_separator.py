@@ -181,3 +181,12 @@ def test_a_file_that_is_something_else_by_its_content_is_told(table, data, says)
     """Rather than which of its bytes is no text."""
     with pytest.raises(SourceError, match=says):
         table(data)
+
+
+def test_where_only_spreadsheets_lie_the_remedy_is_told(tmp_path):
+    """With what the folder holds."""
+    (tmp_path / "tickets.xlsx").write_bytes(b"PK")
+    with pytest.raises(
+        SourceError, match=r"holds tickets\.xlsx; spreadsheets are not read, save each sheet as CSV"
+    ):
+        read_files(str(tmp_path / "*.csv"))
