@@ -53,6 +53,7 @@ def test_it_is_found_out_where_it_is_a_comma_a_semicolon_a_tab_or_a_bar(table, d
         ("a,b|c\n", ["a", "b|c"]),
         ("a;b\n", ["a", "b"]),
         ("a\tb", ["a", "b"]),
+        ("a;b\tc\td\n", ["a;b", "c", "d"]),
     ],
 )
 def test_text_in_one_column_and_what_commas_divide_stay_as_they_are(table, data, columns):
