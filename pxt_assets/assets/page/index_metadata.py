@@ -20,6 +20,7 @@ from pxt_assets.values.types import schema_entries
 _MAX_EXAMPLES = 3
 _MAX_NEIGHBOURS = 3
 _MAX_CHARACTERS = 80
+_SIMULATED = "*Simulated vectors: which rows are near to which says nothing about their contents.*"
 
 
 @dataclass(frozen=True)
@@ -29,6 +30,8 @@ class IndexPage:
     rows: int
     vector_index: VectorIndex | None
     example_searches: str
+    simulated: bool
+    """Whether a simulator invented its vectors."""
     older_tables: Sequence[str]
     """Tables made with earlier functions or metrics that hold partitions which this one does not."""
 
@@ -43,7 +46,7 @@ def index_page(
 ) -> IndexPage:
     """The page of the index as it is now."""
     rows = stored.count()
-    return IndexPage(rows, vector_index, example_searches(stored, rows), older_tables)
+    return IndexPage(rows, vector_index, example_searches(stored, rows), stored.simulated, older_tables)
 
 
 def index_metadata(
@@ -61,6 +64,7 @@ def index_metadata(
     count = "dagster/partition_row_count" if partitioned else "dagster/row_count"
     metadata: dict[str, Any] = {
         "pxt/preview": dg.MetadataValue.md(page.example_searches),
+        "pxt/simulated": stored.simulated,
         count: len(scanned.indexed),
         "dagster/uri": stored.uri,
         "dagster/column_schema": dg.TableSchema(
@@ -88,7 +92,7 @@ def index_metadata(
         )
     if page.older_tables:
         metadata["pxt/older_generations"] = (
-            f"{', '.join(page.older_tables)}: made with another function, metric or key, of partitions that are not here yet; "
+            f"{', '.join(page.older_tables)}: made with another function, metric or key, or by a simulator, of partitions that are not here yet; "
             "materialize these, and it is dropped"
         )
     return metadata
@@ -109,12 +113,12 @@ def write_summary(written: PartitionUpdate, page: IndexPage, label: str) -> str:
     left_out = scanned.null + scanned.zero_vectors
     return (
         f"{label}: {scanned.count} rows, {written.written} written, {written.unchanged} unchanged, {written.removed} removed, "
-        f"{left_out} without a vector to find them by; the index holds {page.rows:,} rows, {page.kind} search"
+        f"{left_out} without a vector to find them by; the index holds {page.rows:,} rows{' of simulated vectors' if page.simulated else ''}, {page.kind} search"
     )
 
 
 def example_searches(stored: StoredIndex, rows: int) -> str:
-    """A few of the index's `rows` rows, with the nearest ones to each, as a Markdown table."""
+    """A few of the index's `rows` rows, with the nearest ones to each, as a Markdown table; marked if simulated."""
     if not rows:
         return "*no rows*"
     spec = stored.spec
@@ -129,7 +133,8 @@ def example_searches(stored: StoredIndex, rows: int) -> str:
     found = nearest_rows(
         stored, vectors, Search(k=_MAX_NEIGHBOURS + 1, columns=tuple(text_columns))
     ).to_pylist()
-    lines = ["| looked for | nearest | score |", "| --- | --- | --- |"]
+    lines = [_SIMULATED, ""] if stored.simulated else []
+    lines += ["| looked for | nearest | score |", "| --- | --- | --- |"]
     for query, row in enumerate(sample.drop_columns([VECTOR, ROW]).to_pylist()):
         others = [other for other in found if other["query"] == query and not _is_same_row(other, row, spec)]
         for other in others[:_MAX_NEIGHBOURS]:
