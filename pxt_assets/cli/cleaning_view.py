@@ -51,8 +51,8 @@ def _clean(locations: CodeLocations, *, delete: bool) -> None:
                 total += done.size_bytes
                 removed += 1
     if delete:
-        done = f"; moved {counted(moved, 'thing')}" if moved else ""
-        click.echo(f"removed {counted(removed, 'thing')}, {counted(total, 'byte')}{done}")
+        also = f"; moved {counted(moved, 'thing')}" if moved else ""
+        click.echo(f"removed {counted(removed, 'thing')}, {counted(total, 'byte')}{also}")
     else:
         moves = f", and {counted(moved, 'thing')} be moved" if moved else ""
         it = "does it" if moved else "removes them"
