@@ -115,6 +115,33 @@ def test_processes_meet_other_faults_and_name_their_answers_otherwise(process: S
     assert one.start.state_id == other.start.state_id != ""
 
 
+def test_an_answer_is_continued_in_another_process(process: Start) -> None:
+    """As with one server, whether there are limits or not; of another key, or other options, it is not known."""
+    one, other, stranger = process(), process(), process(seed=1)
+    path, body = "/v1/responses", {"model": "gpt-6-luna", "input": "My order is 4711."}
+    first = one.post(path, body).json()
+    follow_up = {**body, "input": "Where is it?", "previous_response_id": first["id"]}
+    alone = one.post(path, {**body, "input": "Where is it?"}).json()
+    continued = other.post(path, follow_up)
+    assert continued.status_code == 200
+    assert continued.json()["usage"]["input_tokens"] > alone["usage"]["input_tokens"]
+    assert continued.json()["usage"] == one.post(path, follow_up).json()["usage"]
+    for refused in (stranger.post(path, follow_up), other.post(path, follow_up, key="sk-other")):
+        assert refused.json()["error"]["code"] == "previous_response_not_found"
+
+
+def test_a_call_is_answered_in_another_process(process: Start) -> None:
+    """What is known of an answer's calls goes with it."""
+    one, other = process(), process()
+    tool = {"type": "function", "name": "f", "parameters": {"type": "object", "properties": {}}}
+    body = {"model": "gpt-6-luna", "input": "x", "tools": [tool], "tool_choice": "required"}
+    first = one.post("/v1/responses", body).json()
+    call = first["output"][0]["call_id"]
+    output = [{"type": "function_call_output", "call_id": call, "output": "done"}]
+    after = {"model": "gpt-6-luna", "input": output, "previous_response_id": first["id"]}
+    assert other.post("/v1/responses", after).status_code == 200
+
+
 def test_a_killed_process_leaves_the_limit_to_others(process: Start, tmp_path: Path) -> None:
     """What it had not committed was never taken; while it commits, nobody else does."""
     one = process(rpm=3)
