@@ -47,11 +47,24 @@ def loaded(statement: str) -> tuple[set[str], int]:
 
 
 def test_importing_the_package_is_light():
-    """`import pxt_assets` loads none of the libraries that only a run needs, and starts no thread."""
-    modules, threads = loaded("import pxt_assets")
+    """Its names load none of the libraries that only a run needs, and start no thread."""
+    modules, threads = loaded("from pxt_assets import *")
     assert "pxt_assets.assets.table" in modules
     assert modules.isdisjoint(HEAVY)
     assert threads == 1
+
+
+def test_the_command_line_answers_before_dagster_is_loaded():
+    """A name of the package is loaded when it is first asked for, its public modules too."""
+    program = (
+        "import sys, pxt_assets.cli.commands; assert 'dagster' not in sys.modules\n"
+        "pxt_assets.types.Image; assert pxt_assets.Table; assert 'Table' in dir(pxt_assets)\n"
+        "pxt_assets.Tabel"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, check=False
+    )
+    assert "module 'pxt_assets' has no attribute 'Tabel'" in done.stderr
 
 
 def test_loading_the_demos_definitions_connects_to_nothing():

@@ -17,6 +17,8 @@ from dagster._config.post_process import post_process_config
 from pydantic import BaseModel, ValidationError, ValidatorFunctionWrapHandler, field_validator
 from pydantic_core import core_schema
 
+from pxt_assets.values.page_docstring import page_docstring
+
 Path = tuple[str | int, ...]
 
 
@@ -80,7 +82,16 @@ class _EnvVarText(str):
 
 
 class EnvironmentFields(BaseModel):
-    """A resource each of whose fields may be an environment variable; a field's checks see its value alone."""
+    """A resource each of whose fields may be an environment variable; a field's checks see its value alone.
+
+    Dagster shows the docstrings of its subclasses as their descriptions.
+    """
+
+    @classmethod
+    def __pydantic_init_subclass__(cls, **options: Any) -> None:
+        super().__pydantic_init_subclass__(**options)
+        if cls.__dict__.get("__doc__"):
+            cls.__doc__ = page_docstring(str(cls.__doc__))
 
     @field_validator("*", mode="wrap", check_fields=False)
     @classmethod

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 from array import array
 from collections.abc import Iterable
 from dataclasses import dataclass, field
@@ -69,7 +70,12 @@ def total_cost(meters: Iterable[Meter]) -> float | None:
 
 
 def cost_text(cost: float | None) -> str:
-    """A cost as text: `$12.34`, `$0.000062`, `cost unknown`."""
+    """A cost as text: `$12.34`, `$0.00`; of less than a dollar three digits, `$0.000527`; `cost unknown`."""
     if cost is None:
         return "cost unknown"
-    return f"${cost:.2f}" if cost >= 1 or cost == 0 else f"${cost:.6f}"
+    if cost == 0 or cost >= 0.995:
+        return f"${cost:,.2f}"
+    if cost >= 0.0995:
+        return f"${cost:.2f}"
+    digits = 2 - math.floor(math.log10(cost))
+    return f"${cost:.{digits}f}".rstrip("0")

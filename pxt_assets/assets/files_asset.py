@@ -1,17 +1,20 @@
 """The asset of a table that is read from files."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import dagster as dg
 
 from pxt_assets.assets.declarations.identifiers import identifier
 from pxt_assets.assets.declarations.table_attributes import column_types, key_columns, upstream_spec
+from pxt_assets.assets.page.files_page import Metadata, files_description, files_metadata, previewed
+from pxt_assets.assets.step.grouped_asset import GroupedAsset, group_of_table
 from pxt_assets.assets.step.invocation import is_direct
 from pxt_assets.assets.step.kept_values import is_value_asked, keep_value_for_result, stored_value
 from pxt_assets.assets.step.upstream_rows import step_partitions
 from pxt_assets.errors import DefinitionError
-from pxt_assets.files import check_pattern, media_columns, media_schema, read_files
+from pxt_assets.files import check_pattern, check_text_options, media_columns, media_schema, read_files
 from pxt_assets.storage.store import ColumnStore
 from pxt_assets.values.types import Audio, ColumnType, Image
 
@@ -26,36 +29,43 @@ def files_asset(
     schema: Mapping[str, type[ColumnType]] | None,
     partitions_def: dg.PartitionsDefinition[Any] | None,
     encoding: str,
+    separator: str | None,
     storage_options: Mapping[str, Any] | None,
     attributes: Mapping[str, Any],
+    row_key: str | Sequence[str] | None = None,
     store_key: str = "columns",
 ) -> dg.AssetsDefinition:
     """The asset `name`, its key as text, whose value is the rows of the files that `path` names, each partition read from its own files.
 
-    `attributes` are further ones of the asset; None leaves one out.
+    `attributes` are its `description` and `group_name`; `row_key` is shown on its page.
 
-    Raises DefinitionError for a path that does not suit the partitions, and for a schema that does not suit the files.
+    Raises DefinitionError for a path that does not suit the partitions, for a schema that does not suit the files, and for
+    an unknown encoding or separator.
     """
     schema = column_types(schema or {})
     key = upstream_spec(name).key
     check_pattern(path, partitions_def is not None, _dimension_names(partitions_def), schema)
+    check_text_options(path, encoding, separator)
     media_schema(path, schema)
 
     class PartitionRows(Mapping[str | None, "pa.RecordBatchReader"]):
         """The rows of each partition; its files are opened when it is read."""
 
-        def __init__(self, keys: list[str | None]) -> None:
+        def __init__(self, keys: list[str | None], show: Callable[[str | None, Metadata], None]) -> None:
             self._keys = keys
+            self._show = show
 
         def __getitem__(self, partition: str | None) -> "pa.RecordBatchReader":
-            return read_files(
+            rows = read_files(
                 path,
                 partition_key=partition,
                 dimensions=_dimension_keys(partitions_def, partition),
                 schema=schema,
                 encoding=encoding,
+                separator=separator,
                 storage_options=storage_options,
             )
+            return previewed(rows, partial(self._show, partition))
 
         def __iter__(self) -> Iterator[str | None]:
             return iter(self._keys)
@@ -63,12 +73,18 @@ def files_asset(
         def __len__(self) -> int:
             return len(self._keys)
 
-    metadata = {}
-    if columns := media_columns(path, schema):
-        known = [dg.TableColumn(name, arrow_type) for name, arrow_type in columns]
-        metadata["dagster/column_schema"] = dg.TableSchema(known)
-    given = {name: value for name, value in attributes.items() if value is not None}
-    spec = dg.AssetSpec(key, partitions_def=partitions_def, kinds={"file"}, metadata=metadata, **given)
+    known = [dg.TableColumn(name, arrow_type) for name, arrow_type in media_columns(path, schema) or ()]
+    spec = dg.AssetSpec(
+        key,
+        partitions_def=partitions_def,
+        kinds={"file"},
+        description=files_description(path, schema, key_columns(row_key), attributes.get("description")),
+        group_name=attributes.get("group_name"),
+        metadata={
+            **({"dagster/column_schema": dg.TableSchema(known)} if known else {}),
+            **files_metadata(path, schema, key_columns(row_key), encoding=encoding, separator=separator),
+        },
+    )
 
     @dg.multi_asset(
         name=identifier(key),
@@ -77,7 +93,12 @@ def files_asset(
     )
     def files(context: dg.AssetExecutionContext) -> Iterator[dg.MaterializeResult[Any]]:
         now, partitions = context.assets_def.key, step_partitions(context)
-        rows = PartitionRows(partitions)
+
+        def show(partition: str | None, preview: Metadata) -> None:
+            if not is_direct(context):
+                context.add_asset_metadata(preview, asset_key=now, partition_key=partition)
+
+        rows = PartitionRows(partitions, show)
         if is_direct(context):
             tables = {partition: reader.read_all() for partition, reader in rows.items()}
             value: Any = tables if len(tables) > 1 else tables[partitions[0]]
@@ -88,7 +109,8 @@ def files_asset(
         if is_value_asked(context) and isinstance(store, ColumnStore):
             keep_value_for_result(context, now, stored_value(store, now, partitions))
 
-    return files
+    group = None if spec.group_name else group_of_table(key)
+    return GroupedAsset(default_group=group, **files.get_attributes_dict())
 
 
 def file_schema(

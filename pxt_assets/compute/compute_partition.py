@@ -10,9 +10,9 @@ from __future__ import annotations
 import asyncio
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from pxt_assets.api.budget import BudgetReachedError
 from pxt_assets.api.meter import Meter
@@ -97,14 +97,13 @@ async def _compute(column: Column, run_state: RunState, on_admitted: Callable[[]
             )
         finally:
             journal.close()
-    computed = requester.asked_rows - requester.failed_rows
     return await _outcome(
         column,
         assembly,
         run_state,
         started,
         simulated=cells.used_simulated,
-        computed=computed,
+        computed=requester.counts.computed(requester.digests),
         meter=requester.meter,
     )
 
@@ -144,18 +143,20 @@ async def _outcome(
     meter: Meter | None = None,
 ) -> Outcome:
     findings = assembly.findings
-    failed = findings.errors.total()
+    failed, nulls = findings.errors.total(), findings.absent
     return Outcome(
         rows=findings.rows,
         computed=computed,
-        reused=findings.rows - findings.skipped - computed - failed if column.plan.calls_functions else 0,
+        reused=findings.rows - computed - nulls - failed,
         failed=failed,
+        nulls=nulls,
         findings=findings,
         seconds=time.monotonic() - started,
         meter=meter or Meter(),
         simulated=simulated or column.inputs.simulated,
         schema=assembly.schema,
         sample=assembly.sample,
+        inputs=await run_in_thread(_sample_inputs, column, assembly.sample.num_rows),
         data_version=assembly.data_version,
         trial=column.options.limit is not None,
         answered_by=None if assembly.servers is None else assembly.servers.counts,
@@ -163,6 +164,14 @@ async def _outcome(
         if assembly.servers is None
         else await other_servers(assembly.servers.counts, run_state),
     )
+
+
+def _sample_inputs(column: Column, rows: int) -> Mapping[str, Sequence[Any]] | None:
+    """What the first rows were computed from, for people to see."""
+    try:
+        return column.inputs.sample(rows)
+    except Exception:  # the column is stored, and may be paid for: it does not fail for a picture of it
+        return None
 
 
 async def _ask_and_commit(
@@ -188,7 +197,9 @@ async def _ask_and_commit(
     try:
         await requester.run()
     except BudgetReachedError as e:
-        raise e.with_progress(column.label, requester.done, column.total) from e
+        raise e.with_progress(
+            column.label, requester.counts.done - requester.counts.failed, column.total
+        ) from e
     cells.simulated = cells.simulated or (client is not None and bool(client.simulated))
     async with run_state.commit_slots:
         assembly = await _run_interruptibly(partial(_commit, column, cells, requester, sidecar, check_claim))
@@ -241,7 +252,8 @@ async def _derive(column: Column, run_state: RunState, started: float) -> Outcom
             )
         )
     _display_end(column, run_state, started)
-    computed = assembly.findings.rows - assembly.findings.errors.total()
+    findings = assembly.findings
+    computed = findings.rows - findings.errors.total() - findings.absent
     return await _outcome(column, assembly, run_state, started, simulated=simulated, computed=computed)
 
 
@@ -267,7 +279,7 @@ def _commit(
     _release_memory()
     digests = requester.digests
     nothing_new = (
-        not requester.asked_rows and not requester.refused_rows and not cells.any_in_journal(digests)
+        not requester.counts.asked and not requester.refused_rows and not cells.any_in_journal(digests)
     )
     simulated = cells.uses_simulated(digests) or column.inputs.simulated
     if nothing_new and column.options.limit is None:

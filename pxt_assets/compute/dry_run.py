@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import math
 from collections import defaultdict
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Collection, Iterator, Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
 from pxt_assets.api.estimate import Estimator
@@ -38,6 +38,46 @@ class Estimate:
     """US dollars, without the dependent requests; None where a price is unknown."""
     has_observations: bool
     """Whether the estimate is corrected by what this column's earlier runs used."""
+    loads: Mapping[ModelUse, Load] = field(default_factory=dict)
+    """What it takes of the limits of each model."""
+
+
+@dataclass(frozen=True)
+class ModelUse:
+    """A model at an endpoint whose answers tell limits, or do not."""
+
+    model: str
+    sends_limits: bool
+
+
+@dataclass(frozen=True)
+class Load:
+    """What is taken of a model's limits: requests, and tokens of input and output."""
+
+    requests: int = 0
+    tokens: int = 0
+
+    def __add__(self, other: Load) -> Load:
+        return Load(self.requests + other.requests, self.tokens + other.tokens)
+
+
+def total_estimate(estimates: Collection[Estimate]) -> Estimate:
+    """What computing several partitions would take."""
+    loads: defaultdict[ModelUse, Load] = defaultdict(Load)
+    for one in estimates:
+        for use, load in one.loads.items():
+            loads[use] += load
+    costs = [one.cost_usd for one in estimates]
+    return Estimate(
+        **{name: sum(getattr(one, name) for one in estimates) for name in _COUNTS},
+        cost_usd=None if None in costs else math.fsum(cost for cost in costs if cost is not None),
+        has_observations=any(one.has_observations for one in estimates),
+        loads=dict(loads),
+    )
+
+
+_COUNTS = ("rows", "to_compute", "refused", "requests", "dependent", "input_tokens", "output_tokens")
+"""The fields of an estimate that add up."""
 
 
 def dry_run(column: Column, server: AskedServer | None) -> Estimate:
@@ -51,11 +91,14 @@ def dry_run(column: Column, server: AskedServer | None) -> Estimate:
     estimator.learn("", observed_usage(column.file))
     used, cost = Usage(), 0.0
     is_priced = True
-    packed: defaultdict[bytes, _PackedCells] = defaultdict(_PackedCells)
+    packed: defaultdict[tuple[ModelUse, bytes], _PackedCells] = defaultdict(_PackedCells)
+    dependent: defaultdict[ModelUse, int] = defaultdict(int)
     for cell in missing.cells():
         for call in calls_in(cell):
             if isinstance(call, DependentCall):
-                missing.dependent += not call.function.local
+                if not call.function.local:
+                    missing.dependent += 1
+                    dependent[_use_of(call)] += 1
             elif isinstance(call.request, Request):
                 request = call.request
                 usage = estimator.usage(request)
@@ -63,7 +106,14 @@ def dry_run(column: Column, server: AskedServer | None) -> Estimate:
                 used += usage
                 is_priced = is_priced and price is not None
                 cost += price or 0.0
-                packed[request.pack_key if request.max_cells > 1 else b""].add(request)
+                model_use = ModelUse(request.model, request.endpoint.sends_limits)
+                key = model_use, request.pack_key if request.max_cells > 1 else b""
+                packed[key].add(request, usage)
+    loads: defaultdict[ModelUse, Load] = defaultdict(Load)
+    for (model_use, _), cells in packed.items():
+        loads[model_use] += Load(cells.requests, cells.used_tokens)
+    for model_use, requests in dependent.items():
+        loads[model_use] += Load(requests)
     return Estimate(
         rows=column.total,
         to_compute=missing.rows,
@@ -74,7 +124,15 @@ def dry_run(column: Column, server: AskedServer | None) -> Estimate:
         output_tokens=used.output_tokens,
         cost_usd=cost if is_priced else None,
         has_observations=estimator.has_observations,
+        loads=dict(loads),
     )
+
+
+def _use_of(call: DependentCall) -> ModelUse:
+    """The model that a call asks, "" where a column or an answer names it."""
+    model = call.arguments.get("model")
+    endpoint = getattr(call.function, "endpoint", None)
+    return ModelUse(model if isinstance(model, str) else "", getattr(endpoint, "sends_limits", True))
 
 
 class _MissingCells:
@@ -132,10 +190,13 @@ class _PackedCells:
     """Their number, as a share of the cells that one request can carry."""
     tokens: float = 0.0
     """Their tokens, as a share of the tokens that one request can carry."""
+    used_tokens: int = 0
+    """Their tokens of input and output, as they are estimated."""
 
-    def add(self, request: Request) -> None:
+    def add(self, request: Request, usage: Usage) -> None:
         self.cells += 1 / request.max_cells
         self.tokens += request.tokens / request.max_tokens
+        self.used_tokens += usage.input_tokens + usage.output_tokens
 
     @property
     def requests(self) -> int:

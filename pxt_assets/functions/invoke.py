@@ -10,7 +10,7 @@ from pxt_assets.errors import CellError, DefinitionError
 from pxt_assets.expressions.expr import Call, Expr
 from pxt_assets.expressions.function import Function
 from pxt_assets.local.local_call import LocalCall
-from pxt_assets.local.tools import Tools
+from pxt_assets.local.tools import Tool, Tools
 from pxt_assets.values.types import Json
 
 
@@ -55,6 +55,11 @@ class InvokeTools(Function[[Tools, Any]]):
             self.required_arguments = {
                 "response"
             }  # the tools are part of the function, not an argument of a call
+
+    @property
+    def bound_tools(self) -> tuple[Tool, ...]:
+        """The tools that it may run; none before it is called."""
+        return tuple(self._tools or ())
 
     @property
     def version(self) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import dagster as dg
@@ -13,6 +13,7 @@ from pydantic import ConfigDict, Field
 from pxt_assets.api.environment import EnvironmentFields, resolve_env_vars
 from pxt_assets.api.known_secrets import storage_secrets
 from pxt_assets.errors import SourceError
+from pxt_assets.storage.atomic_file import is_local
 from pxt_assets.storage.contents import ContentsDigest
 from pxt_assets.storage.context_location import (
     all_partitions_of,
@@ -56,6 +57,12 @@ def file_name(text: str) -> str:
     if len(quoted) <= _MAX_NAME:
         return quoted
     return f"{quoted[:_MAX_NAME]}%{hashlib.blake2b(text.encode(), digest_size=16).hexdigest()}"
+
+
+def _file_names(partition_key: str) -> list[str]:
+    """The names that a partition's file may have, see `ColumnStore.file`."""
+    name = file_name(partition_key)
+    return [f"{name}.parquet", *([f"%5F{name[1:]}.parquet"] if name.startswith("_") else [])]
 
 
 class ColumnStore(EnvironmentFields, dg.ConfigurableIOManager):
@@ -139,6 +146,19 @@ class ColumnStore(EnvironmentFields, dg.ConfigurableIOManager):
         if not stem.startswith("_") or stored.exists():  # earlier versions named it so
             return stored
         return stored_file(root, folders, f"%5F{stem[1:]}")  # readers of folders skip names that begin with _
+
+    def stored_partitions(self, key: dg.AssetKey, partition_keys: Sequence[str]) -> list[str]:
+        """Those of the partitions of an asset that are stored, in this order; their folder is listed once."""
+        if not partition_keys:
+            return []
+        folder = self.file(key, partition_keys[0]).path.parent
+        if not is_local(folder):
+            folder.fs.invalidate_cache(folder.path)  # which lacks what other processes stored
+        try:
+            names = {path.name for path in folder.iterdir()}
+        except FileNotFoundError:
+            return []
+        return [one for one in partition_keys if not names.isdisjoint(_file_names(one))] if names else []
 
     def provenance_of(self, key: dg.AssetKey, partition_key: str | None = None) -> pa.Table:
         """Where the cells of a computed column come from, a row for each distinct one; see ColumnStore.
@@ -252,12 +272,7 @@ class ColumnStore(EnvironmentFields, dg.ConfigurableIOManager):
 
     def _stored_partitions(self, context: dg.InputContext, key: dg.AssetKey) -> list[str | None]:
         """All partitions that are stored, in order, for a context that asks for a partitioned asset as a whole."""
-        asked = all_partitions_of(context)
-        folder = None if not asked else self.file(key, asked[0]).path.parent
-        if folder is None or not asked or not folder.exists():
-            return []
-        names = {path.name for path in folder.iterdir()}
-        return [one for one in asked if self.file(key, one).path.name in names]
+        return [*self.stored_partitions(key, all_partitions_of(context) or [])]
 
 
 def _set_data_version(context: dg.OutputContext, contents: ContentsDigest) -> None:

@@ -102,6 +102,7 @@ def test_a_request_and_its_partition(
         "pxt.requests": 2,
         "pxt.rows_computed": 2,
         "pxt.rows_reused": 0,
+        "pxt.rows_null": 0,
         "pxt.rows_failed": 0,
     }
     everything = "".join(span.to_json() for span in recorded.spans())

@@ -302,6 +302,7 @@ class Lives(RuleBasedStateMachine):
         nulls = sum(row.text is None for row in rows)
         computed = sum(row.question in answered for row in rows)
         assert (outcome.rows, outcome.failed, outcome.computed) == (len(rows), errors, computed)
+        assert outcome.nulls == nulls
         assert outcome.reused == len(rows) - nulls - errors - computed
 
     def _check_version(self, data_version: str, rows: list[Row]) -> None:

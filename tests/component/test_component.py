@@ -198,12 +198,13 @@ def test_a_table_of_files(project, simulated):
     """Its source is an asset of the component; paths count from the project's root."""
     (project.root / "data").mkdir()
     for day in ("2026-01-01", "2026-01-02"):
-        (project.root / "data" / f"{day}.csv").write_text(f"id,body,score\n1,é{day},2\n", encoding="latin-1")
+        (project.root / "data" / f"{day}.csv").write_text(f"id#body#score\n1#é{day}#2\n", encoding="latin-1")
     project.declare(
         """
         table: raw/tickets
         files: data/{partition_key}.csv
         encoding: latin-1
+        separator: "#"
         schema: {score: Float}
         partitions: {daily: 2026-01-01}
         store: {base_path: cells}

@@ -28,6 +28,15 @@ def test_figures(shop: Shop):
     assert expected.items() <= said.items()
     assert said["dagster/uri"].startswith(f"{shop.indexes.base_path}/tickets/body_idx-")
     assert [c.name for c in said["dagster/column_schema"].columns][:3] == ["id", "body", "stars"]
+    assert {c.name: c.description for c in said["dagster/column_schema"].columns} == {
+        "id": "identifies the row",
+        "body": "kept of `tickets.body`, for filters and results",
+        "stars": "kept of `tickets.stars`, for filters and results",
+        "_partition": "the partition that the row is from",
+        "_row": "names the row: a digest of its key",
+        "_digest": "changes with what the index holds of the row",
+        "_vector": "the vector of `tickets.body`, from `tickets.body_idx_vectors`; its nearest rows are found",
+    }
     sources = said["dagster/column_lineage"].deps_by_column
     assert sources["body"] == [dg.TableColumnDep(dg.AssetKey("tickets"), "body")]
     assert sources["_vector"] == [

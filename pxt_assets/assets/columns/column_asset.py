@@ -6,13 +6,20 @@ from typing import Any
 
 import dagster as dg
 
-from pxt_assets.assets.columns.column_spec import ColumnConfig, ColumnSpec
+from pxt_assets.assets.columns.column_config import ColumnConfig
+from pxt_assets.assets.columns.column_spec import ColumnSpec
 from pxt_assets.assets.declarations.asset_options import op_tags_of
 from pxt_assets.assets.declarations.identifiers import identifier
 from pxt_assets.assets.step.asset_keys import run_keys
+from pxt_assets.assets.step.grouped_asset import group_of_table
 from pxt_assets.assets.step.invocation import op_config
 from pxt_assets.assets.step.kept_values import step_store
-from pxt_assets.assets.step.shown import errors_without_secrets, result_without_secrets, step_secrets
+from pxt_assets.assets.step.shown import (
+    Result,
+    errors_without_secrets,
+    result_without_secrets,
+    step_secrets,
+)
 from pxt_assets.assets.step.table_asset import TableAsset
 from pxt_assets.index.spec import IndexSpec
 
@@ -50,9 +57,7 @@ def column_asset(spec: ColumnSpec) -> dg.AssetsDefinition:
         backfill_policy=spec.backfill_policy,
         required_resource_keys=set(spec.resource_keys) - {spec.resources.columns},  # that is its IO manager
     )
-    def column(
-        context: dg.AssetExecutionContext, **input_values: Any
-    ) -> Iterator[dg.MaterializeResult[Any] | dg.AssetCheckResult]:
+    def column(context: dg.AssetExecutionContext, **input_values: Any) -> Iterator[Result]:
         from pxt_assets.assets.columns.materialize import Materialization
 
         spec_now = spec.with_keys(run_keys(column, context))
@@ -61,12 +66,13 @@ def column_asset(spec: ColumnSpec) -> dg.AssetsDefinition:
             errors_without_secrets(secrets),
             step_store(context, spec_now.key, spec.resources.columns) as kept,
         ):
-            config = ColumnConfig(**op_config(context))
+            config = ColumnConfig.of_run(op_config(context), spec_now.key.to_user_string())
             step = Materialization(spec_now, context, config, input_values, kept)
             for result in step.results():
                 yield result_without_secrets(result, secrets)
 
-    return TableAsset.dagster_internal_init(**column.get_attributes_dict())
+    group = None if spec.attributes.get("group_name") else group_of_table(spec.table)
+    return TableAsset(default_group=group, **column.get_attributes_dict())
 
 
 def _index_partition_mapping(index: IndexSpec) -> dg.PartitionMapping | None:

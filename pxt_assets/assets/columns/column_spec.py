@@ -1,4 +1,4 @@
-"""A computed column as it was declared, and its run config."""
+"""A computed column as it was declared."""
 
 from __future__ import annotations
 
@@ -9,7 +9,6 @@ from functools import cached_property
 from typing import Any, Literal
 
 import dagster as dg
-from pydantic import Field
 
 from pxt_assets.assets.declarations.checks import Checks
 from pxt_assets.assets.declarations.identifiers import identifier
@@ -21,29 +20,6 @@ from pxt_assets.index.lookup import lookups
 from pxt_assets.index.spec import IndexSpec
 from pxt_assets.values.media import ReadOptions
 from pxt_assets.values.types import ColumnType
-
-
-class ColumnConfig(dg.Config):
-    """The run config of a computed column, as the launchpad shows it."""
-
-    limit: int | None = Field(
-        default=None, ge=1, description="Only the first rows: a trial that leaves the stored column as it is."
-    )
-    refresh: bool = Field(default=False, description="Compute every row anew, and pay for it.")
-    retry_errors: bool = Field(
-        default=True,
-        description="Try rows again that failed in an earlier run; with on_error='abort' they always are.",
-    )
-    dry_run: bool = Field(
-        default=False,
-        description="Ask for nothing: estimate from the rows what computing them would take and cost.",
-    )
-    max_cost_usd: float | None = Field(
-        default=None,
-        gt=0,
-        description="US dollars that the run may spend on this column, over all its partitions: when they are spent, "
-        "it fails, and what is finished is kept. Left out, the column's own max_cost_usd holds.",
-    )
 
 
 @dataclass(frozen=True)

@@ -15,24 +15,24 @@ from pxt_assets.api.budget import Budget, BudgetReachedError
 from pxt_assets.api.event_loop import run_to_end
 from pxt_assets.api.meter import total_cost
 from pxt_assets.api.openai_resource import OpenAIResource
-from pxt_assets.assets.columns.column_spec import ColumnConfig, ColumnSpec
-from pxt_assets.assets.columns.stored_checks import find_in_stored
-from pxt_assets.assets.declarations.checks import COST_WITHIN, NO_FAILED_CELLS, cost_check_result
+from pxt_assets.api.server_name import AskedServer
+from pxt_assets.assets.columns.column_config import ColumnConfig
+from pxt_assets.assets.columns.column_spec import ColumnSpec
+from pxt_assets.assets.columns.dry_run_step import log_estimates
+from pxt_assets.assets.columns.step_checks import StepChecks
+from pxt_assets.assets.columns.step_failure import cell_failures, dagster_failure, step_error
+from pxt_assets.assets.columns.stored_checks import StoredPartitions
 from pxt_assets.assets.declarations.validation import is_moderation
 from pxt_assets.assets.page.metadata import (
     column_lineage,
-    estimate_line,
-    estimate_metadata,
-    failure_metadata,
     materialization_metadata,
     outcome_line,
     outcome_metadata,
-    summary_table,
     unfinished_metadata,
 )
+from pxt_assets.assets.page.summary import partitions_metadata
 from pxt_assets.assets.step.events import already_logged_result, log_materialization
-from pxt_assets.assets.step.failed_partitions import PartitionsFailedError
-from pxt_assets.assets.step.invocation import is_direct, run_id, selected_assets, selected_checks
+from pxt_assets.assets.step.invocation import is_direct, run_id, selected_assets
 from pxt_assets.assets.step.kept_values import (
     StepStore,
     is_value_asked,
@@ -45,19 +45,17 @@ from pxt_assets.assets.step.shown import metadata_without_secrets, step_secrets
 from pxt_assets.assets.step.upstream_rows import UpstreamRows, step_partitions
 from pxt_assets.compute.asking.progress import Progress
 from pxt_assets.compute.asking.run_state import RunState
-from pxt_assets.compute.dry_run import dry_run
-from pxt_assets.compute.partition.column import CellsFailedError, Column, Options, Outcome
-from pxt_assets.compute.partition.findings import Findings
+from pxt_assets.compute.partition.column import Column, Options, Outcome
 from pxt_assets.compute.partition.inputs import Inputs
 from pxt_assets.compute.partition.plan import Plan
 from pxt_assets.compute.run_partitions import Partition, RunCallbacks, RunEnd, compute_partitions
-from pxt_assets.errors import FatalApiError, PartitionError, RunError
+from pxt_assets.errors import PartitionError, RunError
 from pxt_assets.index.embedding_indexes import EmbeddingIndexes
 from pxt_assets.index.lookup import with_stored_indexes
 from pxt_assets.index.vector_servers import mixed_vectors
 
 T = TypeVar("T")
-Result = dg.MaterializeResult[Any] | dg.AssetCheckResult
+Result = dg.MaterializeResult[Any] | dg.AssetCheckResult | dg.AssetCheckEvaluation | dg.Output[Any]
 
 
 class Materialization:
@@ -78,7 +76,6 @@ class Materialization:
         self._resource = (
             self._used_resource(spec.resources.openai, OpenAIResource) if spec.calls_api else None
         )
-        self._server = None if self._resource is None else self._resource.asked_server()
         self._partition_keys = step_partitions(context)
         self._upstream = UpstreamRows(context, spec.inputs, self._partition_keys, input_values)
         max_cost_usd = spec.max_cost_usd if config.max_cost_usd is None else config.max_cost_usd
@@ -87,21 +84,24 @@ class Materialization:
         self._outcomes: dict[Partition, Outcome] = {}
         self._unrecorded_metadata: Mapping[str, Any] | None = None
         """The metadata of the only partition of a run; the result of the step records it."""
-        self._failures: Mapping[Partition, PartitionError] = {}
+        self._failures: dict[Partition, PartitionError] = {}
         self._unfinished: dict[Partition, Progress] = {}
 
     def results(self) -> Iterator[Result]:
         """The results that the step yields. Raises dg.Failure."""
         if self._spec.key not in selected_assets(self._context):
-            if not self._checks:  # a green run that computes nothing would say that all is well
+            if not self._checks.names:  # a green run that computes nothing would say that all is well
                 msg = f"the run selected neither {self._spec.key.to_user_string()} nor any of its checks"
                 raise dg.Failure(msg, allow_retries=False)
-            found = find_in_stored(self._spec, self._store, self._context, self._partition_keys)
-            yield from self._spec.checks.results(self._spec.key, self._checks, found)
+            yield from self._checks.of_stored(alone=True)
         elif self._config.dry_run:
-            self._log_estimates()
+            yield from self._dry_run()
         else:
             yield from self._materialize()
+
+    @cached_property
+    def _server(self) -> AskedServer | None:
+        return None if self._resource is None else self._resource.asked_server()
 
     @cached_property
     def _plan(self) -> Plan:
@@ -119,14 +119,17 @@ class Materialization:
         return len(self._partition_keys) > 1
 
     @cached_property
-    def _checks(self) -> list[str]:
-        return selected_checks(self._context)
+    def _checks(self) -> StepChecks:
+        spec, context, partitions = self._spec, self._context, self._partition_keys
+        is_kept = not (self._is_temporary or is_direct(context))
+        stored = StoredPartitions(spec, self._store, context, partitions) if is_kept else None
+        return StepChecks(spec, context, partitions, stored)
 
     def _materialize(self) -> Iterator[Result]:
-        spec = self._spec
         try:
             self._upstream.check()
-            self._failures, error = run_to_end(self._compute())
+            _, error = run_to_end(self._compute())  # `_on_failed` was told of each failure
+            self._failures = in_order(self._partition_keys, self._failures)
             error = self._step_error(error)
             if error is not None:
                 raise error
@@ -135,15 +138,25 @@ class Materialization:
                 self._record(self._partition_keys[0], self._unrecorded_metadata)
             if self._has_several_partitions and self._outcomes:
                 self._observe_summary()
+            yield from self._check_results_after(e)
             if isinstance(e, RunError):
-                yield from self._failed_step_check_results(e)
                 raise self._dagster_failure(e) from e
             raise
-        if self._config.limit is not None:
-            return
-        yield from self._result()
-        yield from spec.checks.results(spec.key, self._checks, in_order(self._partition_keys, self._findings))
-        yield from self._cost_check_results()
+        if self._config.limit is None:
+            yield from self._result()
+        yield from self._check_results()
+
+    def _check_results(self) -> Iterator[Result]:
+        """The results of the checks in a run that succeeds: over what is stored, which a trial leaves as it is."""
+        stored = self._stored_outcomes
+        results = [
+            *self._checks.of_cells({partition: one.findings for partition, one in stored.items()}),
+            *self._checks.of_cost(self._cost_usd, reached=False, is_stored=bool(stored)),
+        ]
+        yield from results
+        yield from self._checks.without_result(one.check_name for one in results)
+        if not stored:
+            yield from self._checks.below()
 
     def _result(self) -> Iterator[Result]:
         """The result of the asset, with its value where nothing else keeps that."""
@@ -219,7 +232,7 @@ class Materialization:
         self._context.log.info(f"{self._label(partition)}: {outcome_line(outcome)}")
         if outcome.other_servers is not None:
             self._context.log.warning(f"{self._label(partition)}: {outcome.other_servers}")
-        self._outcomes[partition] = replace(outcome, sample=outcome.schema.empty_table())
+        self._outcomes[partition] = replace(outcome, sample=outcome.schema.empty_table(), inputs=None)
         if outcome.trial:
             self._observe(partition, outcome_metadata(outcome, spec.lineage))
             return
@@ -247,6 +260,8 @@ class Materialization:
         """Reports what a partition that was not finished took, and why it was not finished."""
         if progress is not None:
             self._unfinished[partition] = progress
+        if isinstance(error, PartitionError):
+            self._failures[partition] = error
         if progress is not None or isinstance(error, PartitionError):
             self._observe(partition, unfinished_metadata(progress, error))
 
@@ -266,82 +281,70 @@ class Materialization:
 
     def _observe_summary(self) -> None:
         outcomes = in_order(self._partition_keys, self._outcomes)
-        table = summary_table(outcomes, time.monotonic() - self._started)
-        self._observe(None, {"pxt/summary": dg.MetadataValue.md(table)})
+        metadata = partitions_metadata(
+            outcomes,
+            in_order(self._partition_keys, self._failures),
+            in_order(self._partition_keys, self._unfinished),
+            of=len(self._partition_keys),
+            seconds=time.monotonic() - self._started,
+        )
+        self._observe(None, metadata)
 
     def _step_error(self, error: BaseException | None) -> BaseException | None:
-        """The error of the step: what ended it, or the partitions that failed, or both."""
-        if not self._failures:
-            return error
-        if not self._has_several_partitions:
-            return error or next(iter(self._failures.values()))
-        failed = PartitionsFailedError(
-            self._failures,
-            stored=sum(not one.trial for one in self._outcomes.values()),
-            of=len(self._partition_keys),
-        )
-        if error is None:
-            return failed
-        if isinstance(error, RunError):
-            error.args = (f"{error}\nBesides: {failed}",)
-        return error
+        stored, of = len(self._stored_outcomes), len(self._partition_keys)
+        return step_error(error, self._failures, stored=stored, of=of)
 
     def _dagster_failure(self, error: RunError) -> dg.Failure:
-        error.locate(self._spec.key.to_user_string())
-        # a retry after either of these would fail again, or spend as much again
-        allow_retries = not isinstance(error, FatalApiError | BudgetReachedError)
-        return dg.Failure(
-            str(error),
-            metadata=failure_metadata(self._cell_failures, self._unfinished),
-            allow_retries=allow_retries,
-        )
+        return dagster_failure(error, self._spec.key, self._failures, self._unfinished)
+
+    def _check_results_after(self, error: BaseException) -> Iterator[Result]:
+        """The results of the checks in a run that an error ended: over what is stored now, and on failed rows."""
+        computed = {partition: one.findings for partition, one in self._stored_outcomes.items()}
+        failures = {} if self._config.limit is not None else cell_failures(self._failures)
+        reached = isinstance(error, BudgetReachedError) and self._config.max_cost_usd is None
+        try:
+            if self._config.dry_run:
+                results = [*self._checks.of_stored()]
+            else:
+                results = [
+                    *self._checks.of_cells(computed, failures),
+                    *self._checks.of_cost(self._cost_usd, reached=reached, is_stored=bool(computed)),
+                    *self._checks.below(),
+                ]
+        except Exception as e:  # what ended the run is to be raised
+            problem = type(e).__name__
+            self._context.log.warning(f"{self._label(None)}: the checks could not be evaluated: {problem}")
+            return
+        yield from results
 
     @property
-    def _cell_failures(self) -> dict[Partition, CellsFailedError]:
-        """The errors of the partitions in which rows failed."""
-        return {key: one for key, one in self._failures.items() if isinstance(one, CellsFailedError)}
-
-    def _failed_step_check_results(self, error: RunError) -> Iterator[dg.AssetCheckResult]:
-        """The check results of a failed step: of stored partitions all, of others those on failed rows."""
-        if self._config.limit is not None:
-            return
-        stored = self._findings
-        failed = {key: error.findings for key, error in self._cell_failures.items()}
-        if stored or failed:
-            names = self._checks if stored else [name for name in self._checks if name == NO_FAILED_CELLS]
-            yield from self._spec.checks.results(
-                self._spec.key, names, in_order(self._partition_keys, stored | failed)
-            )
-        yield from self._cost_check_results(ended=isinstance(error, BudgetReachedError))
+    def _stored_outcomes(self) -> dict[Partition, Outcome]:
+        """Of the partitions that this run stored."""
+        return {partition: one for partition, one in self._outcomes.items() if not one.trial}
 
     @property
-    def _findings(self) -> dict[Partition, Findings]:
-        return {partition: outcome.findings for partition, outcome in self._outcomes.items()}
-
-    def _cost_check_results(self, *, ended: bool = False) -> Iterator[dg.AssetCheckResult]:
-        """The result of the cost check; `ended` says that a budget ended the run: the column's or the run config's."""
-        if COST_WITHIN not in self._checks or self._spec.max_cost_usd is None:
-            return
+    def _cost_usd(self) -> float | None:
         computed = [one.meter for one in self._outcomes.values()]
-        cost = total_cost([*computed, *(one.meter for one in self._unfinished.values())])
-        ended = ended and self._config.max_cost_usd is None
-        yield cost_check_result(self._spec.key, self._spec.max_cost_usd, cost, reached=ended)
+        return total_cost([*computed, *(one.meter for one in self._unfinished.values())])
 
-    def _log_estimates(self) -> None:
-        """Records what computing each partition would take, in the log and as an observation."""
-        failures: dict[Partition, PartitionError] = {}
+    def _dry_run(self) -> Iterator[Result]:
+        """Records what computing each partition would take. Raises dg.Failure."""
         try:
             self._upstream.check()
-            for partition in self._partition_keys:
-                try:
-                    estimate = dry_run(self._open_column(partition), self._server)
-                except PartitionError as e:
-                    failures[partition] = e
-                    continue
-                self._context.log.info(f"{self._label(partition)}: {estimate_line(estimate)}")
-                self._observe(partition, estimate_metadata(estimate))
-            self._failures = failures
+            self._failures = log_estimates(
+                self._context,
+                self._spec.key,
+                self._partition_keys,
+                self._open_column,
+                resource=self._resource,
+                server=self._server,
+                observe=self._observe,
+            )
             if (error := self._step_error(None)) is not None:
                 raise error
-        except RunError as e:
-            raise self._dagster_failure(e) from e
+        except BaseException as e:
+            yield from self._check_results_after(e)
+            if isinstance(e, RunError):
+                raise self._dagster_failure(e) from e
+            raise
+        yield from self._checks.of_stored()

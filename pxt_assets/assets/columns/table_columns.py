@@ -15,7 +15,7 @@ from pxt_assets.assets.declarations.checks import Checks
 from pxt_assets.assets.declarations.known_columns import KnownColumns
 from pxt_assets.assets.declarations.table_attributes import TableAttributes
 from pxt_assets.assets.declarations.validation import OnError, check_options
-from pxt_assets.assets.page.description import description_of, kinds_of, metadata_of, tags_of
+from pxt_assets.assets.page.description import description_of, kinds_of, metadata_of, schemas_of, tags_of
 from pxt_assets.assets.page.lineage import ColumnNode, column_node
 from pxt_assets.errors import DefinitionError
 from pxt_assets.expressions.expr import ColumnIndexes, ColumnRef
@@ -63,7 +63,7 @@ class TableColumns:
         key = self._asset_key(name)
         ref = ColumnRef(table.key, key, name, column_type, shape, table_indexes=self._table_indexes)
         dependents = self._check_replacement(name, expr, ref) if name in self._specs else []
-        node = column_node(".".join(table.key.path), name, expr, self._nodes)
+        node = column_node(table.key, name, expr, self._nodes)
         spec = ColumnSpec(
             key=key,
             name=name,
@@ -84,9 +84,13 @@ class TableColumns:
             lineage=node,
             attributes=table.asset_attributes(
                 tags={**tags_of(expr), **(options.get("tags") or {})},
-                description=description_of(expr, options.get("description")),
+                description=description_of(expr, table.key, options.get("description")),
                 kinds=kinds_of(expr) | set(options.get("kinds") or ()),
-                metadata={**metadata_of(table.key, name), **(options.get("metadata") or {})},
+                metadata={
+                    **metadata_of(table.key, name),
+                    **schemas_of(expr),
+                    **(options.get("metadata") or {}),
+                },
                 automation_condition=options.get("automation_condition"),
                 freshness_policy=options.get("freshness_policy"),
                 group_name=options.get("group_name"),
@@ -105,7 +109,7 @@ class TableColumns:
     def _with_new_lineage(self, name: str) -> dg.AssetsDefinition:
         """The asset of a column after one that it is made of was replaced."""
         spec = self._specs[name]
-        self._nodes[name] = column_node(".".join(spec.table.path), name, spec.expr, self._nodes)
+        self._nodes[name] = column_node(spec.table, name, spec.expr, self._nodes)
         self._specs[name] = replace(spec, lineage=self._nodes[name])
         return column_asset(self._specs[name])
 

@@ -5,14 +5,13 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import dagster as dg
 
+from pxt_assets.assets.page.checked_partitions import Checked, result_text
 from pxt_assets.errors import DefinitionError
-
-if TYPE_CHECKING:
-    from pxt_assets.compute.partition.findings import Findings
+from pxt_assets.values.wording import counted
 
 NO_FAILED_CELLS = "no_failed_cells"
 NO_UNEXPECTED_NULLS = "no_unexpected_nulls"
@@ -21,9 +20,6 @@ NONE_FLAGGED = "none_flagged"
 
 _MAX_RECORDS = 20
 _WARN, _ERROR = dg.AssetCheckSeverity.WARN, dg.AssetCheckSeverity.ERROR
-
-PartitionFindings = Mapping[str | None, "Findings"]
-"""The findings in the cells of each partition; None is the key of an asset without partitions."""
 
 
 @dataclass(frozen=True)
@@ -37,7 +33,8 @@ class Checks:
         )
         ```
 
-    `no_failed_cells` warns as soon as one row failed; above the share `max_failed` of the rows, 0 to 1, it is an
+    The results speak of all that is stored, whichever partitions the run was of, and whether it stored any.
+    `no_failed_cells` warns as soon as one row failed; above the share `max_failed` of a partition's rows, 0 to 1, it is an
     error. `no_unexpected_nulls` warns of rows that have neither a value nor an error though nothing that they are
     made of is null, such as a path that an answer lacks; `unexpected_nulls=True` allows them, and leaves the check out.
     `none_flagged` warns of rows whose moderation is flagged. A column with `max_cost_usd` has `cost_within`, too.
@@ -71,9 +68,7 @@ class Checks:
             if not absent.get(name)
         ]
 
-    def results(
-        self, key: dg.AssetKey, names: Iterable[str], findings: PartitionFindings
-    ) -> list[dg.AssetCheckResult]:
+    def results(self, key: dg.AssetKey, names: Iterable[str], checked: Checked) -> list[dg.AssetCheckResult]:
         """The results of those of the checks `names` that look at cells."""
         checks = {
             NO_FAILED_CELLS: self._failed_cells_result,
@@ -81,74 +76,98 @@ class Checks:
             NONE_FLAGGED: _flagged_result,
         }
         wanted = [name for name in names if name in checks]
-        if not findings:
+        if checked and not checked.is_stored:
+            wanted = [name for name in wanted if name == NO_FAILED_CELLS]
+        if not checked:
             return [_nothing_stored_result(key, name) for name in wanted]
-        return [checks[name](key, findings) for name in wanted]
+        return [checks[name](key, checked) for name in wanted]
 
-    def _failed_cells_result(self, key: dg.AssetKey, findings: PartitionFindings) -> dg.AssetCheckResult:
-        errors: Counter[str] = Counter()
-        for one in findings.values():
-            errors.update(one.errors)
-        rows, failed = sum(one.rows for one in findings.values()), errors.total()
-        counts = ", ".join(f"{count} {errortype}" for errortype, count in sorted(errors.items()))
-        too_many = self.max_failed is not None and failed > self.max_failed * rows
-        allowed = f"; at most {self.max_failed:.2%} may" if too_many else ""
+    def _failed_cells_result(self, key: dg.AssetKey, checked: Checked) -> dg.AssetCheckResult:
+        failed = {partition: one.errors.total() for partition, one in checked.all.items()}
+        of_run: Counter[str] = Counter()
+        for one in checked.of_run.values():
+            of_run.update(one.errors)
+        errors = sum((one.errors for one in checked.others.values()), of_run.copy())
+        share = self.max_failed
+        too_many = share is not None and any(
+            failed[partition] > share * one.rows for partition, one in checked.all.items()
+        )
+        counts = ", ".join(f"{count:,} {errortype}" for errortype, count in sorted(of_run.items()))
+        text = result_text(
+            checked,
+            f"{counted(of_run.total(), 'row')} failed: {counts}" if of_run else "no row failed",
+            "failed rows",
+            failed,
+        )
+        if checked.failed_unstored:
+            text += f"; {counted(checked.failed_unstored, 'row')} failed in this run, which left what is stored as it was"
+        if too_many:
+            text += f"; at most {share:.2%}{' of a partition' if checked.has_partitions else ''} may"
         records = [
             {"row": each.key, "error": each.errortype, "message": each.message, **_partition_entry(partition)}
-            for partition, one in findings.items()
+            for partition, one in checked.all.items()
             for each in one.failed
         ]
         return dg.AssetCheckResult(
             asset_key=key,
             check_name=NO_FAILED_CELLS,
-            passed=not failed,
+            passed=not errors,
             severity=_ERROR if too_many else _WARN,
-            description=f"{_row_count_text(failed)} failed: {counts}{allowed}" if failed else "no row failed",
+            description=text,
             metadata={
-                "pxt/rows_failed": failed,
+                "pxt/rows_failed": errors.total(),
                 **({"pxt/errors": dict(errors)} if errors else {}),
-                **_partitions_metadata(p for p, one in findings.items() if one.errors),
+                **_partitions_metadata(checked, failed),
                 **_records_table("pxt/failed_rows", records),
             },
         )
 
 
-def _nulls_result(key: dg.AssetKey, findings: PartitionFindings) -> dg.AssetCheckResult:
-    description = "without a value or an error, though nothing that they are made of is null"
-    nulls = sum(one.nulls for one in findings.values())
-    row_keys = {partition: one.null_keys for partition, one in findings.items()}
-    return _rows_warning(
-        key, NO_UNEXPECTED_NULLS, "null", nulls, row_keys, description if nulls else "no unexpected null"
+def _nulls_result(key: dg.AssetKey, checked: Checked) -> dg.AssetCheckResult:
+    nulls = {partition: one.nulls for partition, one in checked.all.items()}
+    row_keys = {partition: one.null_keys for partition, one in checked.all.items()}
+    of_run = sum(nulls[partition] for partition in checked.of_run)
+    text = (
+        f"{counted(of_run, 'row')} without a value or an error, though nothing that they are made of is null"
     )
+    text = result_text(checked, text if of_run else "no unexpected null", "unexpected nulls", nulls)
+    return _rows_warning(key, NO_UNEXPECTED_NULLS, "null", checked, nulls, row_keys, text)
 
 
-def _flagged_result(key: dg.AssetKey, findings: PartitionFindings) -> dg.AssetCheckResult:
-    flagged = sum(one.flagged for one in findings.values())
-    row_keys = {partition: one.flagged_keys for partition, one in findings.items()}
-    return _rows_warning(
-        key, NONE_FLAGGED, "flagged", flagged, row_keys, "flagged" if flagged else "no row is flagged"
-    )
+def _flagged_result(key: dg.AssetKey, checked: Checked) -> dg.AssetCheckResult:
+    flagged = {partition: one.flagged for partition, one in checked.all.items()}
+    row_keys = {partition: one.flagged_keys for partition, one in checked.all.items()}
+    of_run = sum(flagged[partition] for partition in checked.of_run)
+    text = f"{counted(of_run, 'row')} flagged" if of_run else "no row is flagged"
+    text = result_text(checked, text, "flagged rows", flagged)
+    return _rows_warning(key, NONE_FLAGGED, "flagged", checked, flagged, row_keys, text)
 
 
 def _rows_warning(
     key: dg.AssetKey,
     check: str,
     kind: str,
-    count: int,
+    checked: Checked,
+    counts: Mapping[str | None, int],
     row_keys: Mapping[str | None, Sequence[str]],
     description: str,
 ) -> dg.AssetCheckResult:
-    """A result that warns of `count` rows; `row_keys` are the keys of the first ones in each partition."""
+    """A result that warns of `counts` rows a partition; `row_keys` are the keys of the first ones in each."""
     records = [
         {"row": row, **_partition_entry(partition)} for partition, rows in row_keys.items() for row in rows
     ]
+    count = sum(counts.values())
     return dg.AssetCheckResult(
         asset_key=key,
         check_name=check,
         passed=not count,
         severity=_WARN,
-        description=f"{_row_count_text(count)} {description}" if count else description,
-        metadata={f"pxt/rows_{kind}": count, **_records_table(f"pxt/{kind}_rows", records)},
+        description=description,
+        metadata={
+            f"pxt/rows_{kind}": count,
+            **_partitions_metadata(checked, counts),
+            **_records_table(f"pxt/{kind}_rows", records),
+        },
     )
 
 
@@ -181,17 +200,16 @@ def cost_check_result(
     )
 
 
-def _row_count_text(count: int) -> str:
-    return "1 row" if count == 1 else f"{count:,} rows"
-
-
 def _partition_entry(partition: str | None) -> dict[str, str]:
     return {} if partition is None else {"partition": partition}
 
 
-def _partitions_metadata(partitions: Iterable[str | None]) -> dict[str, list[str]]:
-    keys = [partition for partition in partitions if partition is not None]
-    return {"partitions": keys} if keys else {}
+def _partitions_metadata(checked: Checked, counts: Mapping[str | None, int]) -> dict[str, Any]:
+    """Of how many partitions a result speaks, and in which of them it found rows."""
+    if not checked.has_partitions:
+        return {}
+    found = [partition for partition, count in counts.items() if count and partition is not None]
+    return {"pxt/partitions_checked": len(checked.all), **({"pxt/partitions": found} if found else {})}
 
 
 def _records_table(title: str, records: list[dict[str, str]]) -> dict[str, Any]:

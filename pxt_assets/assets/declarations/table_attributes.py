@@ -8,6 +8,7 @@ from typing import Any
 
 import dagster as dg
 
+from pxt_assets.assets.step.grouped_asset import chosen_group
 from pxt_assets.assets.step.resource_keys import ResourceKeys, resource_keys_of
 from pxt_assets.errors import DefinitionError
 from pxt_assets.values.types import ColumnType
@@ -30,6 +31,7 @@ class TableAttributes:
     partitions_def: dg.PartitionsDefinition[Any] | None
     backfill_policy: dg.BackfillPolicy | None
     group_name: str | None
+    """The one that was chosen for the upstream asset."""
     automation_condition: dg.AutomationCondition[Any] | None
     pool: str | None
     resources: ResourceKeys
@@ -67,7 +69,7 @@ def table_attributes(
         upstream_columns=_upstream_columns(spec),
         partitions_def=partitions_def,
         backfill_policy=policy if partitions_def else None,
-        group_name=spec.group_name,
+        group_name=chosen_group(spec.group_name),
         automation_condition=automation_condition,
         pool=pool,
         resources=resource_keys_of(resource_keys),

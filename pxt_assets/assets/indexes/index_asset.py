@@ -10,8 +10,14 @@ from pxt_assets.assets.declarations.asset_options import op_tags_of
 from pxt_assets.assets.declarations.identifiers import identifier
 from pxt_assets.assets.indexes.index_asset_spec import ALL_ROWS_INDEXED, IndexAssetSpec
 from pxt_assets.assets.step.asset_keys import index_with_keys, run_keys
+from pxt_assets.assets.step.grouped_asset import group_of_table
 from pxt_assets.assets.step.kept_values import step_store
-from pxt_assets.assets.step.shown import errors_without_secrets, result_without_secrets, step_secrets
+from pxt_assets.assets.step.shown import (
+    Result,
+    errors_without_secrets,
+    result_without_secrets,
+    step_secrets,
+)
 from pxt_assets.assets.step.table_asset import TableAsset
 from pxt_assets.errors import DefinitionError, SearchError
 from pxt_assets.expressions.expr import Call, ColumnRef, Expr
@@ -147,9 +153,7 @@ def index_asset(spec: IndexAssetSpec) -> EmbeddingIndex:
         backfill_policy=spec.backfill_policy,
         required_resource_keys=set(spec.resource_keys) - {spec.resources.columns},
     )
-    def embedding_index(
-        context: dg.AssetExecutionContext, **input_values: Any
-    ) -> Iterator[dg.MaterializeResult[Any] | dg.AssetCheckResult]:
+    def embedding_index(context: dg.AssetExecutionContext, **input_values: Any) -> Iterator[Result]:
         from pxt_assets.assets.indexes.index_materialize import IndexMaterialization
 
         spec_now = spec.with_keys(run_keys(embedding_index, context))
@@ -161,5 +165,6 @@ def index_asset(spec: IndexAssetSpec) -> EmbeddingIndex:
             for result in IndexMaterialization(spec_now, context, input_values, kept.store).results():
                 yield result_without_secrets(result, secrets)
 
+    group = None if spec.attributes.get("group_name") else group_of_table(index.table)
     with disable_dagster_warnings():  # that it is beta: there is nothing for a user to decide
-        return EmbeddingIndex(index_spec=index, **embedding_index.get_attributes_dict())
+        return EmbeddingIndex(index_spec=index, default_group=group, **embedding_index.get_attributes_dict())

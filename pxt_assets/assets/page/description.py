@@ -14,9 +14,10 @@ from typing import Any
 import dagster as dg
 from dagster._utils.warnings import disable_dagster_warnings
 
-from pxt_assets.assets.page.lineage import computation_text
+from pxt_assets.assets.page.form_text import form_text
+from pxt_assets.assets.page.sentence import format_of, sentence_of, tools_of
 from pxt_assets.expressions.expr import Call, ColumnRef, Expr, Path
-from pxt_assets.expressions.walk import calls, references
+from pxt_assets.expressions.walk import calls
 from pxt_assets.values.media import Media
 
 _PACKAGE = f"{FilePath(__file__).parents[2]}{os.sep}"
@@ -36,16 +37,25 @@ _MAX_PROMPT_CHARACTERS = 20_000
 """How much of a prompt is shown."""
 
 
-def description_of(expr: object, user_text: str | None) -> str:
-    """Markdown: the user's description of the column, if any, what is applied to which columns, and the prompt."""
-    sources = ", ".join(f"`{ref!r}`" for ref in references(expr))
-    summary = f"{computation_text(expr)} over {sources}" if sources else computation_text(expr)
-    parts = [user_text, summary] if user_text else [summary]
-    for call in calls(expr):
-        parts.append(_code_block(call_text(call)))
-    if not calls(expr):
-        parts.append(_code_block(argument_text(expr)))
-    return "\n\n".join(parts)
+def description_of(expr: object, table: dg.AssetKey, user_text: str | None) -> str:
+    """Markdown: the user's description of the column, if any, what it is in a sentence, and the calls with their prompts.
+
+    Its first line reads well as it is written, and no line is a fence: catalogs show it unrendered.
+    """
+    sentence = sentence_of(expr, table)
+    sentence = sentence if sentence.endswith("'") else f"{sentence}."
+    texts = [call_text(call) for call in calls(expr)]
+    if not texts and not isinstance(expr, Expr):
+        texts = [argument_text(expr)]
+    return "\n\n".join(filter(None, [user_text, sentence, *map(_code_block, texts)]))
+
+
+def schemas_of(expr: object) -> dict[str, Any]:
+    """Metadata with the JSON schemas that the calls of an expression send, which the UI keeps folded."""
+    forms = [form for call in calls(expr) if (form := format_of(call)) is not None]
+    tools = [tool for call in calls(expr) for tool in tools_of(call)]
+    named = {"pxt/json_schema": dict(forms), "pxt/tools": dict(tools)}
+    return {name: dg.MetadataValue.json(_json_value(schemas)) for name, schemas in named.items() if schemas}
 
 
 def kinds_of(expr: object) -> set[str]:
@@ -95,8 +105,15 @@ def _is_user_code(file: str) -> bool:
 def call_text(call: Call) -> str:
     """A call as text for people: messages as `role: text`, columns as `{tickets.body}`."""
     lines = [call._function.name]
+    form = format_of(call)
+    forms = {} if form is None else {"response_format": form_text(*form), "text": form_text(*form)}
+    tools = ", ".join(form_text(name, schema) for name, schema in tools_of(call))
+    forms |= {"tools": tools} if tools else {}
     for name, value in call._arguments.items():
         if value is None:
+            continue
+        if name in forms and not isinstance(value, str | Expr):
+            lines.append(f"{name}: {forms[name]}")
             continue
         if name in ("messages", "input") and isinstance(value, list | tuple) and all(map(_is_message, value)):
             lines += [f"{message['role']}: {argument_text(message['content'])}" for message in value]
@@ -141,10 +158,8 @@ def _json_value(value: Any) -> Any:
 
 
 def _code_block(text: str) -> str:
-    """A Markdown code block, fenced so that nothing in the text can end it."""
-    longest = max((len(run) for run in re.findall(r"`{3,}", text)), default=2)
-    fence = "`" * (longest + 1)
-    return f"{fence}text\n{text}\n{fence}"
+    """A Markdown code block by indentation, which nothing in the text can end; blank lines at its ends are dropped."""
+    return "\n".join(f"    {line}".rstrip() for line in text.strip().splitlines())
 
 
 def _tag_value(text: str) -> str:

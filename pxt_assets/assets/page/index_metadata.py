@@ -8,18 +8,15 @@ from typing import Any
 
 import dagster as dg
 
-from pxt_assets.assets.page.preview import escape_markdown
+from pxt_assets.assets.page.example_searches import Example, example_searches, examples_metadata
+from pxt_assets.assets.page.figures import rounded_seconds, rounded_share
+from pxt_assets.assets.page.sentence import code
 from pxt_assets.expressions.expr import ColumnRef
-from pxt_assets.index.search import Search, nearest_rows
-from pxt_assets.index.spec import ROW, VECTOR, IndexSpec
+from pxt_assets.index.spec import DIGEST, PARTITION, ROW, VECTOR, IndexSpec
 from pxt_assets.index.stored_index import StoredIndex
 from pxt_assets.index.vector_index import INDEX_TYPE, RECALL_NEIGHBOURS, VectorIndex
 from pxt_assets.index.write import PartitionUpdate
 from pxt_assets.values.types import schema_entries
-
-_MAX_EXAMPLES = 3
-_MAX_NEIGHBOURS = 3
-_MAX_CHARACTERS = 80
 
 
 @dataclass(frozen=True)
@@ -28,7 +25,8 @@ class IndexPage:
 
     rows: int
     vector_index: VectorIndex | None
-    example_searches: str
+    examples: Sequence[Example]
+    """A few rows, with those nearest to them."""
     older_tables: Sequence[str]
     """Tables made with earlier functions or metrics that hold partitions which this one does not."""
 
@@ -60,12 +58,10 @@ def index_metadata(
     scanned = written.scan
     count = "dagster/partition_row_count" if partitioned else "dagster/row_count"
     metadata: dict[str, Any] = {
-        "pxt/preview": dg.MetadataValue.md(page.example_searches),
+        **examples_metadata(page.examples),
         count: len(scanned.indexed),
         "dagster/uri": stored.uri,
-        "dagster/column_schema": dg.TableSchema(
-            columns=[dg.TableColumn(name, kind) for name, kind in schema_entries(stored.schema)]
-        ),
+        "dagster/column_schema": _column_schema(spec, stored, kept_columns),
         "dagster/column_lineage": _column_lineage(spec, kept_columns),
         "pxt/index_type": page.kind,
         "pxt/metric": spec.metric,
@@ -76,11 +72,13 @@ def index_metadata(
         "pxt/rows_null": scanned.null - scanned.failed,
         "pxt/rows_failed": scanned.failed,
         "pxt/rows_zero": scanned.zero_vectors,
-        "pxt/seconds": seconds,
+        "pxt/seconds": rounded_seconds(seconds),
     }
     if stored.dim is not None:
         metadata["pxt/dimensions"] = stored.dim
-        metadata["pxt/recall_at_10"] = 1.0 if page.vector_index is None else page.vector_index.recall
+        metadata["pxt/recall_at_10"] = (
+            1.0 if page.vector_index is None else rounded_share(page.vector_index.recall)
+        )
     if page.vector_index is not None:
         metadata["pxt/recall_measured"] = (
             f"{page.vector_index.sample} searches for the {RECALL_NEIGHBOURS} nearest rows against exact ones, when the vector index was built "
@@ -92,6 +90,21 @@ def index_metadata(
             "materialize these, and it is dropped"
         )
     return metadata
+
+
+def _column_schema(spec: IndexSpec, stored: StoredIndex, kept_columns: Sequence[ColumnRef]) -> dg.TableSchema:
+    """The stored columns, each with what it is."""
+    told = {ref._column: f"kept of {code(repr(ref))}, for filters and results" for ref in kept_columns}
+    told |= dict.fromkeys(spec.key_columns, "identifies the row")
+    told |= {
+        PARTITION: "the partition that the row is from",
+        ROW: "names the row: a digest of its key",
+        DIGEST: "changes with what the index holds of the row",
+        VECTOR: f"the vector of {code(repr(spec.column))}, from {code(repr(spec.vectors))}; its nearest rows are found",
+    }
+    return dg.TableSchema(
+        [dg.TableColumn(name, kind, told.get(name)) for name, kind in schema_entries(stored.schema)]
+    )
 
 
 def _column_lineage(spec: IndexSpec, kept_columns: Sequence[ColumnRef]) -> dg.TableColumnLineage:
@@ -111,41 +124,3 @@ def write_summary(written: PartitionUpdate, page: IndexPage, label: str) -> str:
         f"{label}: {scanned.count} rows, {written.written} written, {written.unchanged} unchanged, {written.removed} removed, "
         f"{left_out} without a vector to find them by; the index holds {page.rows:,} rows, {page.kind} search"
     )
-
-
-def example_searches(stored: StoredIndex, rows: int) -> str:
-    """A few of the index's `rows` rows, with the nearest ones to each, as a Markdown table."""
-    if not rows:
-        return "*no rows*"
-    spec = stored.spec
-    searched = spec.column._column
-    text_columns = [searched] if searched in stored.columns else []
-    offsets = sorted({rows * i // _MAX_EXAMPLES for i in range(min(_MAX_EXAMPLES, rows))})
-    sample = (
-        stored.table.take_offsets(offsets).select([*spec.key_columns, *text_columns, VECTOR, ROW]).to_arrow()
-    )
-    sample = sample.filter(sample[VECTOR].is_valid())
-    vectors = [row.values.to_numpy() for row in sample[VECTOR]]
-    found = nearest_rows(
-        stored, vectors, Search(k=_MAX_NEIGHBOURS + 1, columns=tuple(text_columns))
-    ).to_pylist()
-    lines = ["| looked for | nearest | score |", "| --- | --- | --- |"]
-    for query, row in enumerate(sample.drop_columns([VECTOR, ROW]).to_pylist()):
-        others = [other for other in found if other["query"] == query and not _is_same_row(other, row, spec)]
-        for other in others[:_MAX_NEIGHBOURS]:
-            score = escape_markdown(f"{other['score']:.3f}")
-            lines.append(
-                f"| {_row_text(row, spec, text_columns)} | {_row_text(other, spec, text_columns)} | {score} |"
-            )
-    return "\n".join(lines)
-
-
-def _is_same_row(other: dict[str, Any], row: dict[str, Any], spec: IndexSpec) -> bool:
-    return all(other[name] == row[name] for name in spec.key_columns)
-
-
-def _row_text(row: dict[str, Any], spec: IndexSpec, columns: Sequence[str]) -> str:
-    key = ", ".join(f"{name}={row[name]}" for name in spec.key_columns)
-    text = " ".join(str(row[name]) for name in columns if row[name] is not None)
-    text = text if len(text) <= _MAX_CHARACTERS else f"{text[:_MAX_CHARACTERS]}…"
-    return f"**{escape_markdown(key)}** {escape_markdown(text)}".strip()

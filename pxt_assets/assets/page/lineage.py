@@ -8,7 +8,10 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
-from pxt_assets.expressions.expr import Call
+import dagster as dg
+
+from pxt_assets.assets.page.sentence import field_text, sentence_of
+from pxt_assets.expressions.expr import Call, Path
 from pxt_assets.expressions.walk import calls, references
 from pxt_assets.index.lookup import lookups
 from pxt_assets.index.spec import IndexSpec
@@ -28,15 +31,22 @@ class ColumnNode:
     name: str
     """`tickets.summary`"""
     computation: str = ""
-    """`chat_completions gpt-6-luna`, `path`; empty for a source column."""
+    """`chat_completions gpt-6-luna`, `field parsed.urgent`; empty for a source column."""
     sources: tuple[ColumnNode, ...] = ()
+    sentence: str = ""
+    """What it is, in words; empty for a source column."""
 
 
-def column_node(table: str, name: str, expr: object, known: Mapping[str, ColumnNode]) -> ColumnNode:
+def column_node(table: dg.AssetKey, name: str, expr: object, known: Mapping[str, ColumnNode]) -> ColumnNode:
     """The node of a computed column; `known` are the nodes of the table's computed columns."""
     read = [known.get(ref._column) or ColumnNode(repr(ref)) for ref in references(expr)]
     indexes = {lookup.index.key: _index_node(lookup.index) for lookup in lookups(expr)}
-    return ColumnNode(f"{table}.{name}", computation_text(expr), (*read, *indexes.values()))
+    return ColumnNode(
+        f"{'.'.join(table.path)}.{name}",
+        computation_text(expr),
+        (*read, *indexes.values()),
+        sentence_of(expr, table),
+    )
 
 
 def _index_node(index: IndexSpec) -> ColumnNode:
@@ -47,7 +57,11 @@ def _index_node(index: IndexSpec) -> ColumnNode:
 def computation_text(expr: object) -> str:
     """The functions that an expression applies, with their models: `chat_completions gpt-6-luna`."""
     call_texts = [_call_text(call) for call in calls(expr)]
-    return " of ".join(call_texts) if call_texts else "path" if references(expr) else "constant"
+    if call_texts:
+        return " of ".join(call_texts)
+    if isinstance(expr, Path):
+        return f"field {field_text(expr)}"
+    return "columns" if references(expr) else "constant"
 
 
 def _call_text(call: Call) -> str:
@@ -63,7 +77,7 @@ def graph_markdown(column: ColumnNode) -> str:
 
 def graph_svg(column: ColumnNode) -> str:
     """The graph as SVG; of a large one the nearest columns and the number of the others."""
-    shown, left_out = _nearest_columns(column)
+    shown, left_out = nearest_columns(column)
     boxes, width, height = _layout(shown)
     marks = [
         _arrow_svg(boxes[source.name], boxes[one.name])
@@ -85,7 +99,7 @@ def graph_svg(column: ColumnNode) -> str:
     )
 
 
-def _nearest_columns(column: ColumnNode) -> tuple[list[ColumnNode], int]:
+def nearest_columns(column: ColumnNode) -> tuple[list[ColumnNode], int]:
     """The columns to draw, the given one first, and the number of columns that are left out."""
     found: dict[str, ColumnNode] = {column.name: column}
     queue = [column]
@@ -109,9 +123,7 @@ class _Box:
 def _layout(columns: Iterable[ColumnNode]) -> tuple[dict[str, _Box], int, int]:
     """The box of each column by name, in layers from left to right by depth, and the width and height of the image."""
     names = {one.name: one for one in columns}
-    depths: dict[str, int] = {}
-    for one in reversed(list(names.values())):  # sources tend to come first then
-        _column_depth(one, names, depths)
+    depths = column_depths(names)
     layers: defaultdict[int, list[ColumnNode]] = defaultdict(list)
     for one in names.values():
         layers[depths[one.name]].append(one)
@@ -129,6 +141,14 @@ def _layout(columns: Iterable[ColumnNode]) -> tuple[dict[str, _Box], int, int]:
         tallest = max(tallest, y - _BOX_GAP)
         x += width + _LAYER_GAP
     return boxes, round(x - _LAYER_GAP + _PADDING), round(tallest + _PADDING)
+
+
+def column_depths(names: Mapping[str, ColumnNode]) -> dict[str, int]:
+    """The length of the longest path from each column to a source, of columns that are drawn, by name."""
+    depths: dict[str, int] = {}
+    for one in reversed(list(names.values())):  # sources tend to come first then
+        _column_depth(one, names, depths)
+    return depths
 
 
 def _column_depth(column: ColumnNode, names: Mapping[str, ColumnNode], depths: dict[str, int]) -> int:

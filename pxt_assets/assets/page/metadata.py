@@ -7,17 +7,20 @@ from typing import TYPE_CHECKING, Any
 
 import dagster as dg
 
-from pxt_assets.api.meter import Meter, cost_text, total_cost
+from pxt_assets.api.meter import Meter, cost_text
 from pxt_assets.api.server_name import counts_by_host
-from pxt_assets.assets.page.lineage import ColumnNode, graph_markdown
-from pxt_assets.assets.page.preview import escape_markdown, preview
+from pxt_assets.assets.page.figures import rounded, rounded_seconds, rounded_share
+from pxt_assets.assets.page.lineage import ColumnNode
+from pxt_assets.assets.page.outline import made_of_metadata
+from pxt_assets.assets.page.preview import preview_metadata
+from pxt_assets.assets.page.summary import outcome_summary
 from pxt_assets.compute.asking.progress import Progress
-from pxt_assets.compute.dry_run import Estimate
 from pxt_assets.compute.partition.column import FAILURES_KEPT, CellsFailedError, Outcome
 from pxt_assets.expressions.walk import references
 from pxt_assets.index.lookup import lookups
 from pxt_assets.storage.parquet import ParquetFile
 from pxt_assets.values.types import schema_entries
+from pxt_assets.values.wording import counted
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -28,6 +31,8 @@ _RESULT_COLUMN_DESCRIPTIONS = (
     "names the request that the value answers; joins with the record of where cells come from",
 )
 """Descriptions of the columns after the value."""
+_FIRST = ("pxt/summary", "pxt/preview", "pxt/preview_all")
+"""What is looked at first."""
 
 
 def materialization_metadata(
@@ -40,10 +45,10 @@ def materialization_metadata(
 ) -> dict[str, Any]:
     """The metadata of one partition's materialization."""
     count = "dagster/partition_row_count" if partitioned else "dagster/row_count"
-    metadata = outcome_metadata(outcome, made_of)
+    metadata = outcome_metadata(outcome, made_of, partitioned=partitioned)
     return {
-        **{name: metadata.pop(name) for name in ("pxt/summary", "pxt/preview")},
-        "pxt/made_of": dg.MetadataValue.md(graph_markdown(made_of)),
+        **{name: metadata.pop(name) for name in _FIRST if name in metadata},
+        **made_of_metadata(made_of),
         count: outcome.rows,
         "dagster/uri": file.uri,
         "dagster/size_bytes": file.size_bytes,
@@ -60,7 +65,7 @@ def _column_schema(schema: pa.Schema, made_of: ColumnNode) -> dg.TableSchema:
     keys = [("identifies the row", f"{table}.{name}") for name, _ in entries[:-4]]
     descriptions = [
         *keys,
-        (made_of.computation, sources),
+        (made_of.sentence, sources),
         *((what, "") for what in _RESULT_COLUMN_DESCRIPTIONS),
     ]
     return dg.TableSchema(
@@ -71,14 +76,15 @@ def _column_schema(schema: pa.Schema, made_of: ColumnNode) -> dg.TableSchema:
     )
 
 
-def outcome_metadata(outcome: Outcome, made_of: ColumnNode) -> dict[str, Any]:
+def outcome_metadata(outcome: Outcome, made_of: ColumnNode, *, partitioned: bool = True) -> dict[str, Any]:
     """The metadata of a finished computation, stored or a trial."""
     return {
-        "pxt/summary": dg.MetadataValue.md(summary_table({None: outcome})),
-        "pxt/preview": dg.MetadataValue.md(preview(outcome.sample)),
+        "pxt/summary": dg.MetadataValue.md(outcome_summary(outcome)),
+        **preview_metadata(outcome.sample, outcome.inputs, partitioned=partitioned),
         "dagster/column_schema": _column_schema(outcome.schema, made_of),
         "pxt/rows_computed": outcome.computed,
         "pxt/rows_reused": outcome.reused,
+        "pxt/rows_null": outcome.nulls,
         "pxt/rows_failed": outcome.failed,
         **_meter_metadata(outcome.meter, outcome.seconds),
         "pxt/simulated": outcome.simulated,
@@ -88,12 +94,20 @@ def outcome_metadata(outcome: Outcome, made_of: ColumnNode) -> dict[str, Any]:
 
 
 def unfinished_metadata(progress: Progress | None, error: BaseException | None = None) -> dict[str, Any]:
-    """The metadata of a computation that was not finished: what it took, and why it ended."""
+    """The metadata of a computation that was not finished: why it ended, which rows failed, and what it took."""
     metadata: dict[str, Any] = {} if error is None or not str(error) else {"pxt/error": str(error)}
+    if isinstance(error, CellsFailedError):
+        metadata |= {
+            "pxt/failed_rows": _failed_rows_table({None: error}),
+            "pxt/errors": dict(error.errors),
+            "pxt/rows": error.rows,
+            "pxt/rows_failed": error.errors.total(),
+        }
     if progress is not None:
         metadata |= {
-            "pxt/rows_done": progress.done,  # failed ones included
             "pxt/rows": progress.total,
+            "pxt/rows_done": progress.done - progress.failed,
+            "pxt/rows_failed": progress.failed,
             **_meter_metadata(progress.meter, progress.seconds),
         }
     return metadata
@@ -114,10 +128,10 @@ def _meter_metadata(meter: Meter, seconds: float) -> dict[str, Any]:
         "pxt/input_tokens": meter.usage.input_tokens,
         "pxt/output_tokens": meter.usage.output_tokens,
         "pxt/cached_tokens": meter.usage.cached_tokens,
-        "pxt/cost_usd": "unknown" if meter.cost_usd is None else meter.cost_usd,
-        "pxt/seconds": seconds,
-        "pxt/seconds_throttled": meter.seconds_throttled,
-        **{name: value for name, value in measured.items() if value is not None},
+        "pxt/cost_usd": "unknown" if meter.cost_usd is None else rounded(meter.cost_usd),
+        "pxt/seconds": rounded_seconds(seconds),
+        "pxt/seconds_throttled": rounded_seconds(meter.seconds_throttled),
+        **{name: rounded_share(value) for name, value in measured.items() if value is not None},
         **({} if meter.limit_usage.fault is None else {"pxt/limiter_fault": meter.limit_usage.fault}),
         **({"pxt/ledger": f"not reached for some time: {'; '.join(unreached)}"} if unreached else {}),
     }
@@ -127,99 +141,9 @@ def outcome_line(outcome: Outcome) -> str:
     """What a computation did and cost, as a line for a log."""
     meter = outcome.meter
     return (
-        f"{outcome.rows} rows, {outcome.computed} computed, {outcome.reused} reused, {outcome.failed} failed; "
-        f"{meter.requests} requests, {cost_text(meter.cost_usd)}, {outcome.seconds:.1f} s"
+        f"{counted(outcome.rows, 'row')}: {outcome.computed:,} computed, {outcome.reused:,} reused, {outcome.nulls:,} null, "
+        f"{outcome.failed:,} failed; {counted(meter.requests, 'request')}, {cost_text(meter.cost_usd)}, {outcome.seconds:.1f} s"
         f"{' (simulated)' if outcome.simulated else ''}{' (trial, not stored)' if outcome.trial else ''}"
-    )
-
-
-_SUMMARY_COLUMNS = (
-    "rows",
-    "computed",
-    "reused",
-    "failed",
-    "requests",
-    "429s",
-    "tokens in",
-    "out",
-    "cost",
-    "seconds",
-    "limit used",
-)
-_MAX_SUMMARY_ROWS = 50
-
-
-def summary_table(outcomes: Mapping[str | None, Outcome], seconds: float | None = None) -> str:
-    """What a run did, as a Markdown table: a row for each partition, and one for all, which took `seconds` together."""
-    has_partitions = any(partition is not None for partition in outcomes)
-    names = ["partition", *_SUMMARY_COLUMNS] if has_partitions else [*_SUMMARY_COLUMNS]
-    lines = [f"| {' | '.join(names)} |", "|" + " ---: |" * len(names)]
-    shown = list(outcomes.items())[:_MAX_SUMMARY_ROWS]
-    for partition, one in shown:
-        cells = _summary_row([one], one.seconds)
-        lines.append(
-            f"| {' | '.join([escape_markdown(str(partition)), *cells] if has_partitions else cells)} |"
-        )
-    if len(outcomes) > len(shown):
-        lines.append(f"| … {len(outcomes) - len(shown)} more |" + " |" * len(_SUMMARY_COLUMNS))
-    if len(outcomes) > 1:
-        lines.append(f"| {' | '.join(['**all**', *_summary_row(list(outcomes.values()), seconds)])} |")
-    return "\n".join(lines)
-
-
-def _summary_row(outcomes: Sequence[Outcome], seconds: float | None) -> list[str]:
-    """The cells of a row; `seconds` are given, since partitions overlap and theirs do not add up."""
-    meters = [one.meter for one in outcomes]
-    used = [meter.limit_utilization for meter in meters if meter.limit_utilization is not None]
-    counts = [
-        sum(one.rows for one in outcomes),
-        sum(one.computed for one in outcomes),
-        sum(one.reused for one in outcomes),
-        sum(one.failed for one in outcomes),
-        sum(meter.requests for meter in meters),
-        sum(meter.rate_limited for meter in meters),
-        sum(meter.usage.input_tokens for meter in meters),
-        sum(meter.usage.output_tokens for meter in meters),
-    ]
-    return [
-        *(f"{count:,}" for count in counts),
-        cost_text(total_cost(meters)),
-        "" if seconds is None else f"{seconds:.1f}",
-        f"{max(used):.0%}" if used else "",
-    ]
-
-
-def estimate_metadata(estimate: Estimate) -> dict[str, Any]:
-    """The metadata of an estimate."""
-    return {
-        "pxt/dry_run": True,
-        "pxt/rows": estimate.rows,
-        "pxt/rows_to_compute": estimate.to_compute,
-        "pxt/estimated_requests": estimate.requests,
-        "pxt/estimated_input_tokens": estimate.input_tokens,
-        "pxt/estimated_output_tokens": estimate.output_tokens,
-        "pxt/estimated_cost_usd": "unknown" if estimate.cost_usd is None else estimate.cost_usd,
-        "pxt/estimate": estimate_line(estimate),
-    }
-
-
-def estimate_line(estimate: Estimate) -> str:
-    """The estimate as a sentence."""
-    by = (
-        "characters / 4, corrected by what earlier runs of this column used"
-        if estimate.has_observations
-        else "characters / 4 and a page of text an answer: no earlier run of this column is known"
-    )
-    refused = f"; {estimate.refused} rows would fail without a request" if estimate.refused else ""
-    dependent = (
-        f"; {estimate.dependent} requests are made of other answers, and not in these tokens and costs"
-        if estimate.dependent
-        else ""
-    )
-    return (
-        f"dry run, nothing was sent: {estimate.to_compute:,} of {estimate.rows:,} rows to compute, about "
-        f"{estimate.requests:,} requests, {estimate.input_tokens:,} input and {estimate.output_tokens:,} output tokens, "
-        f"{cost_text(estimate.cost_usd)} (an estimate, by {by}){refused}{dependent}"
     )
 
 
@@ -240,15 +164,7 @@ def failure_metadata(
     failures: Mapping[str | None, CellsFailedError], unfinished: Mapping[str | None, Progress]
 ) -> dict[str, Any]:
     """The metadata of a failed step: a table of the failed rows, and what unfinished partitions took."""
-    records = [
-        {"row": key, "error": e.errortype, "message": e.message, **({"partition": name} if name else {})}
-        for name, error in failures.items()
-        for key, e in error.failures
-    ]
-    metadata: dict[str, Any] = {}
-    if records:
-        table = [dg.TableRecord(record) for record in records[:FAILURES_KEPT]]
-        metadata["pxt/failed_rows"] = dg.MetadataValue.table(table)
+    metadata: dict[str, Any] = {"pxt/failed_rows": _failed_rows_table(failures)} if failures else {}
     if len(unfinished) == 1:
         (progress,) = unfinished.values()
         metadata |= unfinished_metadata(progress)
@@ -257,3 +173,13 @@ def failure_metadata(
         table = [dg.TableRecord(line) for line in lines[:FAILURES_KEPT]]
         metadata["pxt/unfinished"] = dg.MetadataValue.table(table)
     return metadata
+
+
+def _failed_rows_table(failures: Mapping[str | None, CellsFailedError]) -> dg.TableMetadataValue:
+    """The first failed rows, by partition."""
+    records = [
+        {"row": key, "error": e.errortype, "message": e.message, **({"partition": name} if name else {})}
+        for name, error in failures.items()
+        for key, e in error.failures
+    ]
+    return dg.MetadataValue.table([dg.TableRecord(record) for record in records[:FAILURES_KEPT]])

@@ -1,162 +1,236 @@
-"""A few rows as a Markdown table, images as thumbnails. What a cell holds is untrusted: all markup in it is escaped."""
+"""A few rows as a Markdown table: what was asked beside what was answered. What a cell holds is untrusted, and escaped.
+
+The UI shows Markdown of some hundred characters at once, and longer only after a click, so there are two of each: one
+that fits, for which rows give way, then texts, then columns, and the whole.
+"""
 
 from __future__ import annotations
 
-import base64
-import html
-import io
-import re
-from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, TypeGuard
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+from itertools import product
+from typing import TYPE_CHECKING, Any
 
-from pxt_assets.values.conversion import to_python
-from pxt_assets.values.media import Media, open_image
-from pxt_assets.values.sniff import AUDIO_FORMATS, IMAGE_FORMATS
-from pxt_assets.values.text_parts import text_of_parts
+import dagster as dg
+
+from pxt_assets.assets.page.cells import NOTHING, NULL, Cell, is_path, media_text, path_tail, without_query
+from pxt_assets.assets.page.markdown import (
+    BREAKS,
+    Breaks,
+    behind_a_click,
+    escape_markdown,
+    fits_inline,
+    joined,
+    shortened,
+    shortened_tail,
+)
+from pxt_assets.assets.page.preview_columns import MAX_COLUMNS, PreviewColumn, preview_columns, text_of
+from pxt_assets.assets.page.thumbnails import Icons, Thumbnails
+from pxt_assets.values.media import Media
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
-_JOINER = "\u2060"
-_ERROR_SUFFIXES = ("_errortype", "_errormsg")
 _CELL_CHARACTERS = 160
-_THUMBNAIL_PIXELS = 96
-_THUMBNAILS_A_CELL = 3
-_DECODED_PIXELS = 50_000_000
-"""The most pixels that are decoded: an image of a few KB may claim to have billions."""
-_THUMBNAIL_BYTES = 40_000
-"""The size of all thumbnails of a preview, which is stored in Dagster's event log."""
+_KEY_CHARACTERS = 40
+_SHORT_KEY = 7
+_SHORT_COLUMNS = 5
+_WIDTH, _PARTITION_WIDTH = 34, 28
+"""Characters that a page of 1280 pixels has for a table in place, of which each column takes two for itself; the page of
+a partitioned asset has less, as the names of its metadata are longer."""
+_TEXTS = (80, 60, 40, 24, 12, 4)
+_WHOLE = Breaks(_CELL_CHARACTERS, _CELL_CHARACTERS)
+_PICTURE_WIDTH = 8
+_ROLES = ("key", "input", "value")
+_ROWS = (5, 4, 3)
+_FEW_ROWS = (2, 1)
+_ICONS = ((3, 40), (3, 32), (2, 48), (2, 40), (2, 32), (1, 64), (1, 48), (1, 40), (1, 32), (1, 24))
+"""Rows and pixels, the best first; a table of pictures has room for few."""
+
+Picture = Callable[[Media], str | None]
+"""Draws an image as Markdown; None where it does not."""
 
 
-def preview(rows: pa.Table) -> str:
-    """A Markdown table of some rows of a computed column; an error is shown in place of the value."""
-    error_columns = {f"{name}{end}" for name in rows.column_names for end in _ERROR_SUFFIXES}
-    shown = [name for name in rows.column_names if name not in error_columns and name != "_digest"]
-    lines = ["| " + " | ".join(map(escape_markdown, shown)) + " |", "|" + " --- |" * len(shown)]
-    columns = [zip(to_python(rows[name]), _error_texts(rows, name), strict=True) for name in shown]
-    thumbnails = _Thumbnails()
-    for row in zip(*columns, strict=True):
-        cells = [error or _cell_text(value, thumbnails) for value, error in row]
+@dataclass(frozen=True)
+class _Layout:
+    """How a table in place is laid out: its columns, how many rows, and how much of each text."""
+
+    columns: Sequence[PreviewColumn]
+    breaks: Breaks
+    rows: int = _ROWS[0]
+    characters: int = _TEXTS[0]
+    picture: Picture = lambda _: None
+
+
+def preview_metadata(
+    rows: pa.Table, inputs: Mapping[str, Sequence[Any]] | None = None, *, partitioned: bool = True
+) -> dict[str, dg.MarkdownMetadataValue]:
+    """`pxt/preview`, which the UI shows at once, and, where that leaves something out, the whole as `pxt/preview_all`.
+
+    `rows` and `inputs` as for `preview`; `partitioned` says whether the asset is, whose page then has less room.
+    """
+    columns = preview_columns(rows, inputs or {})
+    whole, width = _whole(columns), _PARTITION_WIDTH if partitioned else _WIDTH
+    short = _short(columns, whole, width)
+    shown = {"pxt/preview": dg.MetadataValue.md(short)}
+    return (
+        shown if short == whole else {**shown, "pxt/preview_all": dg.MetadataValue.md(behind_a_click(whole))}
+    )
+
+
+def preview(rows: pa.Table, inputs: Mapping[str, Sequence[Any]] | None = None) -> str:
+    """A Markdown table of some rows; an error is shown in place of the value.
+
+    `rows` are those of a computed column's file, or of any table. `inputs` are the same rows' values in the columns that
+    the column is made of.
+    """
+    return _whole(preview_columns(rows, inputs or {}))
+
+
+def _whole(columns: Sequence[PreviewColumn]) -> str:
+    """All rows of the sample, with thumbnails."""
+    shown = [column for column in columns if column.role != "more"][:MAX_COLUMNS]
+    more = next((column for column in columns if column.role == "more"), None)
+    left_out = len([column for column in columns if column.role != "more"]) - len(shown)
+    if more is None and left_out:
+        more = PreviewColumn(f"… {left_out:,} more", [NOTHING] * len(columns[0].cells), "more")
+    if more is not None:
+        shown.append(more)
+    thumbnails = Thumbnails()
+    heads = [escape_markdown(shortened(column.name, 60)) for column in shown]
+    return _table(heads, shown, lambda cell, role: _cell(cell, role, thumbnails.markdown))
+
+
+def _short(columns: Sequence[PreviewColumn], whole: str, width: int) -> str:
+    """As much as fits, in a table of at most `width` characters."""
+    if not columns or _is_short(columns, whole, width):
+        return whole
+    chosen = _narrow(columns, width)
+    decoded: dict[str, bytes | None] = {}
+    for count in range(len(chosen.columns), 0, -1):
+        for layout in _sizes(replace(chosen, columns=chosen.columns[:count]), decoded):
+            shown = [column for column in columns if any(column is one for one in layout.columns)]
+            markdown = partial(_short_cell, layout=layout)
+            heads = [layout.breaks.markdown(shortened(column.name, 24)) for column in shown]
+            cells = [replace(column, cells=column.cells[: layout.rows]) for column in shown]
+            table = _table(heads, cells, markdown)
+            if fits_inline(table):
+                return table
+    return "*too long to be shown here*"
+
+
+def _is_short(columns: Sequence[PreviewColumn], whole: str, width: int) -> bool:
+    """Whether the whole is shown at once, and has no words that would need a break."""
+    texts = {
+        role: [text_of(cell) for one in columns if one.role == role for cell in one.cells] for role in _ROLES
+    }
+    return (
+        fits_inline(whole)
+        and max((_WHOLE.longest(text) for part in texts.values() for text in part), default=0)
+        <= BREAKS[0].word
+        and max((len(text) for part in texts.values() for text in part), default=0) <= _TEXTS[0]
+        and max(map(len, texts["key"]), default=0) <= _SHORT_KEY
+        and len(_that_fit(_by_importance(columns), width, BREAKS[0]).columns) == len(columns)
+    )
+
+
+def _narrow(columns: Sequence[PreviewColumn], width: int) -> _Layout:
+    """The columns that there is room for; words and ids are kept whole where that costs no column."""
+    order = _by_importance(columns)
+    return max((_that_fit(order, width, breaks) for breaks in BREAKS), key=lambda layout: len(layout.columns))
+
+
+def _by_importance(columns: Sequence[PreviewColumn]) -> list[PreviewColumn]:
+    """The value, what it is of, its key, then others."""
+    keys, inputs, values = ([one for one in columns if one.role == role] for role in _ROLES)
+    return [*values[:1], *inputs[:1], *values[1:2], *keys[:1], *values[2:], *inputs[1:], *keys[1:]]
+
+
+def _that_fit(order: Sequence[PreviewColumn], width: int, breaks: Breaks) -> _Layout:
+    chosen: list[PreviewColumn] = []
+    left = width + 1
+    for column in order:
+        taken = _least_width(column, breaks) + 2
+        if len(chosen) < _SHORT_COLUMNS and (taken <= left or not chosen):
+            chosen.append(column)
+            left -= taken
+    return _Layout(chosen, breaks)
+
+
+def _least_width(column: PreviewColumn, breaks: Breaks) -> int:
+    """Characters that a column takes at least, when words are broken that are too long."""
+    name = breaks.longest(column.name)
+    cells = column.cells[: _ROWS[0]]
+    if column.role == "key":
+        return max([name, *(len(_short_key(cell)) for cell in cells)])
+    if column.has_pictures:
+        return max(name, _PICTURE_WIDTH)
+    return max([name, *(breaks.longest(shortened(text_of(cell), _TEXTS[0])) for cell in cells)])
+
+
+def _sizes(layout: _Layout, decoded: dict[str, bytes | None]) -> Iterator[_Layout]:
+    """The layout with fewer and fewer rows, then shorter texts; of images with smaller and smaller ones."""
+    if any(column.has_pictures for column in layout.columns):
+        for rows, pixels in _ICONS:
+            picture = Icons(pixels, decoded).markdown
+            for most in _TEXTS[1:4]:
+                yield replace(layout, rows=rows, characters=most, picture=picture)
+    for most, rows in [*product(_TEXTS, _ROWS), *product(_TEXTS, _FEW_ROWS)]:
+        yield replace(layout, rows=rows, characters=most)
+
+
+def _table(
+    heads: Sequence[str], columns: Sequence[PreviewColumn], markdown: Callable[[Cell, str], str]
+) -> str:
+    lines = ["| " + " | ".join(heads) + " |", "|" + " --- |" * len(heads)]
+    for row in zip(*(column.cells for column in columns), strict=True):
+        cells = [markdown(cell, column.role) for column, cell in zip(columns, row, strict=True)]
         lines.append("| " + " | ".join(cells) + " |")
     return "\n".join(lines)
 
 
-def _error_texts(rows: pa.Table, name: str) -> list[str | None]:
-    """The error of each row as Markdown; None where there is none."""
-    columns = [f"{name}{end}" for end in _ERROR_SUFFIXES]
-    if not set(columns) <= set(rows.column_names):
-        return [None] * rows.num_rows
-    types, messages = (rows[column].to_pylist() for column in columns)
-    return [
-        None if kind is None else f"⚠ **{escape_markdown(kind)}**: {_short_text(message or '')}"
-        for kind, message in zip(types, messages, strict=True)
-    ]
+def _cell(cell: Cell, role: str, picture: Picture) -> str:
+    """A cell of a wide table, where words are not broken, nor ids."""
+    if role == "key" and cell is not NULL:
+        text = without_query(text_of(cell)) if is_path(text_of(cell)) else text_of(cell)
+        return joined(shortened_tail(text, _KEY_CHARACTERS))
+    return _parts(cell, _CELL_CHARACTERS, picture, _path, _with_ids)
 
 
-def _cell_text(value: object, thumbnails: _Thumbnails) -> str:
-    if value is None:
-        return "*null*"
-    if isinstance(value, Media):
-        return thumbnails.markdown(value)
-    images = value.get("data") if isinstance(value, Mapping) else value
-    if _is_media_list(images):
-        more = f" and {len(images) - _THUMBNAILS_A_CELL} more" if len(images) > _THUMBNAILS_A_CELL else ""
-        shown = ["*missing*" if m is None else thumbnails.markdown(m) for m in images[:_THUMBNAILS_A_CELL]]
-        return " ".join(shown) + more
-    if isinstance(value, list) and len(value) > 8 and all(isinstance(v, float) for v in value):
-        head = ", ".join(f"{v:.3f}" for v in value[:4])
-        return escape_markdown(f"[{head}, … {len(value)} numbers]")
-    text = value if isinstance(value, str) else _json_text(value)
-    return _short_text(text)
+def _short_cell(cell: Cell, role: str, layout: _Layout) -> str:
+    if role == "key" and cell is not NULL:
+        return joined(_short_key(cell))
+    return _parts(cell, layout.characters, layout.picture, path_tail, layout.breaks.markdown)
 
 
-def _short_text(text: str) -> str:
-    return escape_markdown(text if len(text) <= _CELL_CHARACTERS else text[:_CELL_CHARACTERS] + "…")
+def _short_key(cell: Cell) -> str:
+    text = text_of(cell)
+    return shortened_tail(path_tail(text) if is_path(text) else text, _SHORT_KEY)
 
 
-def _is_media_list(value: object) -> TypeGuard[list[Media | None]]:
-    return isinstance(value, list) and any(value) and all(isinstance(v, Media | None) for v in value)
+def _path(path: str) -> str:
+    return without_query(path)
 
 
-def _json_text(value: object) -> str:
-    """A JSON value as text; of a model's answer the text of the answer."""
-    if isinstance(value, Mapping):
-        if value.get("parsed") is not None:
-            return str(value["parsed"])
-        if isinstance(value.get("output_text"), str) and value["output_text"]:
-            return str(value["output_text"])
-        choices = value.get("choices")
-        if isinstance(choices, list) and choices and isinstance(choices[0], Mapping):
-            message = choices[0].get("message") or {}
-            text = text_of_parts(message.get("content"))
-            return str(text if text is not None else message)
-    return str(value)
+def _with_ids(text: str) -> str:
+    words = text.split(" ")
+    return " ".join(joined(one) if any(map(str.isdigit, one)) else escape_markdown(one) for one in words)
 
 
-class _Thumbnails:
-    """Small copies of images, as many as a preview may hold."""
-
-    def __init__(self) -> None:
-        self._bytes_left = _THUMBNAIL_BYTES
-
-    def markdown(self, media: Media) -> str:
-        """A thumbnail of an image as Markdown; of a sound, or an image that cannot be opened, a description."""
-        if media.format in IMAGE_FORMATS and media.content is not None and self._bytes_left > 0:
-            try:
-                small = _thumbnail(media.content)
-            except Exception:  # Pillow's plugins raise errors of many types for broken images
-                return escape_markdown(_media_text(media))
-            self._bytes_left -= len(small)
-            return f"![{media.format}](data:image/jpeg;base64,{base64.b64encode(small).decode()})"
-        return escape_markdown(_media_text(media))
-
-
-def _media_text(media: Media) -> str:
-    if media.content is None:
-        return "image at a URL"
-    parts = [media.format or "media", f"{media.size / 1024:,.1f} KB"]
-    if media.format in AUDIO_FORMATS and media.seconds is not None:
-        parts.insert(1, _duration_text(media.seconds))
-    if media.path is not None and media.format not in IMAGE_FORMATS:
-        path = media.path.partition("?")[0]  # what follows may be a signature
-        parts.append(path if len(path) <= _CELL_CHARACTERS else "…" + path[-_CELL_CHARACTERS:])
-    return ", ".join(parts)
-
-
-def _duration_text(seconds: float) -> str:
-    if round(seconds, 1) < 60:
-        return f"{seconds:.1f} s"
-    minutes, rest = divmod(round(seconds), 60)
-    hours, minutes = divmod(minutes, 60)
-    return f"{hours} h {minutes} min {rest} s" if hours else f"{minutes} min {rest} s"
-
-
-def _thumbnail(content: bytes) -> bytes:
-    """A JPEG of at most _THUMBNAIL_PIXELS a side, transparent parts white. Raises whatever Pillow does."""
-    import PIL.Image
-
-    image: Any = open_image(content)
-    image.draft("RGB", (_THUMBNAIL_PIXELS * 2, _THUMBNAIL_PIXELS * 2))  # a JPEG is decoded at about that size
-    if image.width * image.height > _DECODED_PIXELS:
-        msg = "it would take too much memory"
-        raise ValueError(msg)
-    image.thumbnail((_THUMBNAIL_PIXELS, _THUMBNAIL_PIXELS))
-    if image.has_transparency_data:
-        image = image.convert("RGBA")
-        paper = PIL.Image.new("RGBA", image.size, "white")
-        image = PIL.Image.alpha_composite(paper, image)
-    target = io.BytesIO()
-    image.convert("RGB").save(target, "JPEG", quality=70)
-    return target.getvalue()
-
-
-def escape_markdown(text: str) -> str:
-    """Text as Markdown that shows it as it is: without HTML, links, images, emphasis or table columns of its own.
-
-    Markdown links addresses after it has decoded entities: a zero-width joiner breaks them up.
-    """
-    flat = re.sub(r"\s+", " ", text).strip()
-    flat = re.sub(r"://|www(?=\.)|(?=@)", rf"\g<0>{_JOINER}", flat, flags=re.IGNORECASE)
-    return re.sub(
-        r"([\\`*_{}\[\]()#+\-.!|~:@/])", lambda m: f"&#{ord(m[1])};", html.escape(flat, quote=False)
-    )
+def _parts(
+    cell: Cell, most: int, picture: Picture, path: Callable[[str], str], markdown: Callable[[str], str]
+) -> str:
+    """A cell as Markdown, of at most `most` characters of text."""
+    shown: list[str] = []
+    for part in cell:
+        drawn = None if part.media is None else picture(part.media)
+        if drawn is not None:
+            shown.append(drawn)
+            continue
+        text = media_text(part.media) if part.media is not None else part.text
+        text = shortened(path(text) if is_path(text) else text, most) if most > 0 else ""
+        most -= len(text)
+        if text:
+            shown.append(f"{part.mark}{markdown(text)}{part.mark}")
+    return " ".join(shown).replace(" &#58;", "&#58;")

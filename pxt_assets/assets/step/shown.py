@@ -16,7 +16,7 @@ from pxt_assets.values.scrubbed_errors import scrubbed_errors
 from pxt_assets.values.scrubbing import distinct_secrets, scrub, scrub_all
 
 Secrets = tuple[str, ...]
-Result = dg.MaterializeResult[Any] | dg.AssetCheckResult
+Result = dg.MaterializeResult[Any] | dg.AssetCheckResult | dg.AssetCheckEvaluation | dg.Output[Any]
 
 
 def step_secrets(context: dg.AssetExecutionContext) -> Secrets:
@@ -46,13 +46,17 @@ def metadata_without_secrets(metadata: Mapping[str, Any], secrets: Secrets) -> d
 
 
 def result_without_secrets(result: Result, secrets: Secrets) -> Result:
-    """A result with scrubbed metadata and description."""
+    """A result with scrubbed metadata and description; what was recorded before is as it was."""
+    if isinstance(result, dg.AssetCheckEvaluation):
+        return result
     changed: dict[str, Any] = {}
     if result.metadata:
         changed["metadata"] = metadata_without_secrets(result.metadata, secrets)
     if isinstance(result, dg.AssetCheckResult) and result.description:
         changed["description"] = scrub(result.description, secrets)
-    return result._replace(**changed) if changed else result
+    if isinstance(result, dg.Output) or not changed:  # an output without a value has no metadata
+        return result
+    return result._replace(**changed)
 
 
 def _shown_value(value: Any, secrets: Secrets) -> Any:

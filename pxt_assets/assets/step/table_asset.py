@@ -9,11 +9,12 @@ import dagster as dg
 from dagster._core.definitions.resource_requirement import ResourceRequirement
 from dagster._utils.warnings import disable_dagster_warnings
 
+from pxt_assets.assets.step.grouped_asset import GroupedAsset
 from pxt_assets.assets.step.resource_keys import class_requirements
 from pxt_assets.errors import DefinitionError
 
 
-class TableAsset(dg.AssetsDefinition):
+class TableAsset(GroupedAsset):
     """An asset of a table: it loads its inputs by itself, and refuses resources of another kind when definitions load.
 
     Dagster gives its step the IO managers of its inputs, but no values: see `UpstreamRows`. To Dagster the inputs are of
@@ -21,13 +22,7 @@ class TableAsset(dg.AssetsDefinition):
     """
 
     def __init__(self, **attributes: Any) -> None:
-        with disable_dagster_warnings():  # that parts of it are beta: there is nothing for a user to decide
-            super().__init__(**_with_input_type(attributes, dg.Nothing))
-
-    @classmethod
-    def dagster_internal_init(cls, **attributes: Any) -> TableAsset:
-        """What Dagster makes copies by, with other keys or attributes."""
-        return cls(**attributes)
+        super().__init__(**_with_input_type(attributes, dg.Nothing))
 
     def get_resource_requirements(self) -> Iterator[ResourceRequirement]:
         """What Dagster requires, and the kinds of the resources."""

@@ -15,8 +15,8 @@ from pxt_assets.api.meter import Meter
 from pxt_assets.api.request import CellRequest
 from pxt_assets.api.server_name import SIMULATOR
 from pxt_assets.compute.asking.cell_calls import CellCalls
-from pxt_assets.compute.asking.failed_cells import FailedCells
 from pxt_assets.compute.asking.progress import Progress
+from pxt_assets.compute.asking.row_counts import RowCounts
 from pxt_assets.compute.asking.run_state import RunState
 from pxt_assets.compute.cells.cell import Cell
 from pxt_assets.compute.cells.digest_index import NO_DIGEST, DigestSet
@@ -63,8 +63,7 @@ class CellRequester:
         on_admitted: Callable[[], None],
     ) -> None:
         self.meter = Meter(budget=column.budget)
-        self.asked_rows = 0
-        """Rows whose cell was not finished before."""
+        self.counts = RowCounts()
         self.refused_rows = RefusedRows()
         """Rows without a request, because a function cannot take their values."""
         self.input_digest = None if column.names_files else InputDigest(column)
@@ -84,8 +83,6 @@ class CellRequester:
         self._task_ended = asyncio.Event()
         self._stop_error: BaseException | None = None
         self._failures: list[tuple[int, CellError]] = []
-        self._failed_cells = FailedCells()
-        self._done = 0
         self._all_admitted = False
         """Whether every row's cell is finished or asked for."""
         self._started = time.monotonic()
@@ -105,14 +102,9 @@ class CellRequester:
         return np.frombuffer(self._is_first, bool)
 
     @property
-    def failed_rows(self) -> int:
-        """How many rows were asked for and failed."""
-        return self._failed_cells.rows_by_error(self.digests).total()
-
-    @property
     def errors(self) -> Counter[str]:
         """Failed rows by error type, refused rows included."""
-        return self._failed_cells.rows_by_error(self.digests) + self.refused_rows.errors
+        return self.counts.errors(self.digests) + self.refused_rows.errors
 
     async def run(self) -> None:
         """Asks for all cells that are missing."""
@@ -153,6 +145,7 @@ class CellRequester:
                 self._calls.close()
                 await await_to_end(run_in_thread(self._flush_rest))
             self.meter.limit_utilization = self.meter.limit_usage.utilization
+            self.counts.settle(self.digests, self.refused_rows.errors)
 
     def _flush_rest(self) -> None:
         """Writes the cells that wait in memory. Raises RunError; if an error stopped the run, its text comes first."""
@@ -169,13 +162,8 @@ class CellRequester:
             return
 
     @property
-    def done(self) -> int:
-        """Finished rows, reused ones included."""
-        return self._done
-
-    @property
     def _aborting(self) -> bool:
-        failed = bool(self._failed_cells) or bool(self.refused_rows)
+        failed = self.counts.any_failed or bool(self.refused_rows)
         return failed and self._column.options.on_error == "abort"
 
     async def _admit(self) -> None:
@@ -208,10 +196,9 @@ class CellRequester:
         self._is_first += is_first.tobytes()
         missing = self._cells.missing_mask(np.frombuffer(joined, "S16"))
         missing &= np.fromiter((cell is not None for cell in prepared), bool, len(prepared))
-        self.asked_rows += int(missing.sum())
         to_ask = np.flatnonzero(missing & is_first)
-        self._done += len(prepared) - len(to_ask)
         failed_before = self._cells.failed_before(np.frombuffer(joined, "S16"))
+        self.counts.admit(digests, missing, failed_before, to_ask.tolist())
         self._note_earlier_answers(prepared[i] for i in np.flatnonzero(~missing & ~failed_before).tolist())
         for i in to_ask.tolist():
             packed = cell.request.max_cells if isinstance(cell := prepared[i], ReadyCall) else 1
@@ -246,6 +233,7 @@ class CellRequester:
         if not isinstance(cell, CellError):
             return cell
         self.refused_rows.add(row, cell)
+        self.counts.refuse()
         self._note_failure(row, cell)
         return None
 
@@ -278,7 +266,7 @@ class CellRequester:
             value = await self._column.plan.finish(cell, ask)
         except CellError as error:
             e = error if self._client is None else error.without_secrets(self._client.scrub)
-            self._failed_cells.add(digest, e.errortype)
+            self.counts.finish(digest, e.errortype, is_null=False)
             self._note_failure(row, e)
             value, errortype, errormsg = e.value, e.errortype, e.message
             if provenance.request_id is None:
@@ -291,7 +279,8 @@ class CellRequester:
         self._journal.append(
             Cell(stored_digest, value, errortype, errormsg, simulated, size, provenance, time.time_ns())
         )
-        self._done += 1
+        if errortype is None:
+            self.counts.finish(digest, None, is_null=value is None)
 
     def _value_bytes(self, value: Any) -> int:
         column_type = self._column.column_type
@@ -342,4 +331,5 @@ class CellRequester:
     def progress(self) -> Progress:
         """How far the partition is."""
         seconds = time.monotonic() - self._started
-        return Progress(self._column.label, self._done, self._column.total, seconds, self.meter)
+        counts, total = self.counts, self._column.total
+        return Progress(self._column.label, counts.done, total, seconds, self.meter, counts.failed)

@@ -1,4 +1,4 @@
-"""Which cells of a partition failed, and with which errors."""
+"""Which cells of a partition were asked for and have no value: those that failed, with which errors, and nulls."""
 
 from __future__ import annotations
 
@@ -36,3 +36,22 @@ class FailedCells:
         for i, rows in enumerate(np.bincount(at[failed[at] == digests], minlength=len(failed)).tolist()):
             errors[self._types[first[i]]] += rows
         return errors
+
+
+class NullCells:
+    """Cells that were asked for and are null without an error, by their digests."""
+
+    def __init__(self) -> None:
+        self._digests = bytearray()
+
+    def add(self, digest: bytes) -> None:
+        """Adds a cell that is null."""
+        self._digests += digest
+
+    def rows(self, digests: Digests) -> int:
+        """How many of the rows with these digests, `S16[rows]`, have such a cell."""
+        import numpy as np
+
+        if not self._digests:
+            return 0
+        return int(np.isin(digests, np.frombuffer(bytes(self._digests), "S16")).sum())

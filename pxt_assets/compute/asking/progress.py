@@ -23,10 +23,12 @@ class Progress:
     label: str
     """`tickets/response[2027-03-01]`"""
     done: int
-    """Finished rows, reused ones included."""
+    """Rows that are looked after: finished ones, reused ones included, and those that failed."""
     total: int
     seconds: float
     meter: Meter
+    failed: int = 0
+    """Those of `done` that failed."""
 
     def log_line(self) -> str:
         """One line for a log."""
@@ -40,6 +42,7 @@ class Progress:
             hold=self.meter.limit_usage.hold,
             cost_usd=self.meter.cost_usd,
             rate_limited=self.meter.rate_limited,
+            failed=self.failed,
         )
 
 
@@ -156,6 +159,7 @@ class ProgressDisplay:
             hold=max(holds, default=None, key=lambda hold: hold.seconds),
             cost_usd=total_cost(p.meter for p in seen),
             rate_limited=sum(p.meter.rate_limited for p in seen),
+            failed=sum(p.failed for p in seen),
             about=self._partitions > len(seen),
         )
 
@@ -170,11 +174,13 @@ def _log_line(
     hold: HoldReport | None,
     cost_usd: float | None,
     rate_limited: int,
+    failed: int,
     about: bool = False,
 ) -> str:
     """`about` says that the total is an estimate."""
     parts = [
         f"{name}: {done:,} of {'about ' if about else ''}{total:,} rows ({done / total if total else 1:.0%})",
+        *([f"{failed:,} failed"] if failed else []),
         f"{rate:,.1f} rows/s" if rate < 10 else f"{rate:,.0f} rows/s",
         *([] if used is None else [f"{used:.0%} of the limit in use"]),
         *([] if hold is None else [str(hold)]),

@@ -102,12 +102,16 @@ class OtherServers:
 
 @dataclass(frozen=True)
 class Outcome:
-    """The outcome of computing a partition. Counts are of rows."""
+    """The outcome of computing a partition. Counts are of rows: `rows = computed + reused + nulls + failed`."""
 
     rows: int
     computed: int
+    """Rows with a value that this run made."""
     reused: int
+    """Rows with a value that was there before."""
     failed: int
+    nulls: int
+    """Rows that have neither a value nor an error."""
     findings: Findings
     seconds: float
     meter: Meter
@@ -116,6 +120,8 @@ class Outcome:
     schema: pa.Schema
     sample: pa.Table
     """The first rows, as they are stored."""
+    inputs: Mapping[str, Sequence[Any]] | None = field(default=None, kw_only=True)
+    """The same rows' values in the columns that are read, by name; None where they cannot be read again."""
     data_version: str
     """Changes with the rows' keys, values and error types."""
     trial: bool
@@ -136,6 +142,7 @@ class Outcome:
         return {
             "pxt.rows_computed": self.computed,
             "pxt.rows_reused": self.reused,
+            "pxt.rows_null": self.nulls,
             "pxt.rows_failed": self.failed,
             "pxt.requests": self.meter.requests,
             "pxt.cost_usd": self.meter.cost_usd,

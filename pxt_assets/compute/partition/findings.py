@@ -52,6 +52,11 @@ class Findings:
     """Rows whose moderation is flagged."""
     flagged_keys: list[str] = field(default_factory=list)
 
+    @property
+    def absent(self) -> int:
+        """Rows that have neither a value nor an error, for whatever reason."""
+        return self.skipped + self.nulls
+
     def add(self, rows: pa.Table, name: str, key: Sequence[str], *, moderates: bool) -> None:
         """Adds some rows of the column `name`; `moderates` says that its values are moderations."""
         import pyarrow.compute as pc

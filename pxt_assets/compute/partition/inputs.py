@@ -203,6 +203,24 @@ class Inputs:
                 rows += some
         return rows
 
+    def sample(self, count: int) -> dict[str, list[Any]]:
+        """The values of the columns that are read, by name, in the first `count` rows; `...` where they are not read.
+
+        Files that rows name are read as long as they come to _MEDIA_BYTES.
+        """
+        names = [ref._column for ref in self.columns]
+        rows: list[Sequence[Any]] = []
+        size = 0
+        for arrays, found in self.arrays(count, count):
+            for position in range(found):
+                if size < _MEDIA_BYTES:
+                    (row,) = self.rows_at(arrays, [position])
+                    size += sum(value.size for value in row if isinstance(value, Media))
+                else:
+                    row = [...] * len(names)
+                rows.append(row)
+        return {name: [row[i] for row in rows] for i, name in enumerate(names)}
+
     def key_texts(self, rows: Sequence[int]) -> list[str]:
         """The rows' keys as a message shows them: `id=17`, or `row 3` in a table without a key."""
         if not self.key:

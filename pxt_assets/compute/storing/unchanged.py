@@ -29,7 +29,7 @@ from typing import TYPE_CHECKING, Any
 from pxt_assets.api.server_name import UNKNOWN
 from pxt_assets.compute.cells.answered_by import row_servers
 from pxt_assets.compute.cells.digest_index import NO_DIGEST, digests_of, lookup_batches, simulated_digests
-from pxt_assets.compute.cells.failed_answers import failed_rows
+from pxt_assets.compute.cells.failed_answers import ANSWERS_CHECKED, failed_rows
 from pxt_assets.compute.partition.column import Column
 from pxt_assets.compute.partition.findings import findings_from_metadata
 from pxt_assets.compute.partition.input_digest import BOUND_TO, INPUT_DIGEST, InputDigest
@@ -107,16 +107,27 @@ def _stored_assembly(column: Column) -> Assembly | None:
     kind = file.schema.field(column.name).type
     if pa.types.is_fixed_size_list(kind):  # all vectors have that length; Parquet renames the list's item
         schema = file_schema(column, pa.list_(kind.value_type, kind.list_size))
+    if ANSWERS_CHECKED not in file.metadata and not findings.skipped:
+        findings.skipped = _rows_without_call(column)  # which versions before did not count
     assembly = Assembly(schema, schema.empty_table(), file.metadata[DATA_VERSION], findings)
     if column.plan.calls_api:
         assembly.servers = row_servers(file.metadata, file.num_rows)
         if not assembly.servers.counts:
-            unknown = findings.rows - findings.errors.total() - findings.skipped - findings.nulls
+            unknown = findings.rows - findings.errors.total() - findings.absent
             assembly.servers.counts.update({UNKNOWN: unknown} if unknown else {})
     with file.open() as parquet:
         if parquet.num_row_groups:
             assembly.sample = first_rows(parquet.read_row_group(0))
     return assembly
+
+
+def _rows_without_call(column: Column) -> int:
+    """Stored rows that are null because a required input is: they have neither a digest nor an error."""
+    import pyarrow.compute as pc
+
+    errortype = f"{column.name}_errortype"
+    cells = column.file.rows().table(["_digest", errortype])
+    return pc.sum(pc.and_(cells["_digest"].is_null(), cells[errortype].is_null())).as_py() or 0
 
 
 def _sampled_cells(column: Column) -> tuple[npt.NDArray[np.int64], Digests]:

@@ -135,8 +135,8 @@ def test_a_range_is_counted_as_a_whole(store: ColumnStore, openai: OpenAIResourc
     """In a run of several partitions the check adds them up, and names those in which rows failed."""
     rows = {"x": {1: "a", 2: "bad x"}, "y": {1: "b"}, "z": {1: "bad y", 2: "long z"}}
     check = the_check(Partitions(store, openai, rows, on_error="ignore").run())  # type: ignore[arg-type]
-    assert check.description == "3 rows failed: 2 BadRequestError, 1 UnprocessableEntityError"
-    assert figures(check)["partitions"] == ["x", "z"]
+    assert check.description == "3 partitions: 3 rows failed: 2 BadRequestError, 1 UnprocessableEntityError"
+    assert figures(check)["pxt/partitions"] == ["x", "z"]
 
 
 def test_a_range_without_failures_passes(store: ColumnStore, openai: OpenAIResource) -> None:
@@ -175,7 +175,12 @@ def test_run_alone_over_partitions_it_reads_all_that_are_stored(
         partitions.run("x", "y", instance=instance)
         check = the_check(alone(partitions.assets, store, instance=instance))
     assert not check.passed
-    assert figures(check) == {"pxt/rows_failed": 1, "pxt/errors": {"BadRequestError": 1}, "partitions": ["y"]}
+    assert figures(check) == {
+        "pxt/rows_failed": 1,
+        "pxt/errors": {"BadRequestError": 1},
+        "pxt/partitions": ["y"],
+        "pxt/partitions_checked": 2,
+    }
 
 
 def test_a_run_without_the_check_is_as_good(tickets: Tickets) -> None:

@@ -1,9 +1,10 @@
 """What an asset page says of a column before it was ever materialized."""
 
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import dagster as dg
+import pydantic
 import pytest
 
 import pxt_assets
@@ -16,6 +17,7 @@ from pxt_assets.functions import (
     speech,
     transcriptions,
 )
+from pxt_assets.local.tools import tools
 
 MESSAGES = [{"role": "system", "content": "Be brief.\n```\nno end\n```"}]
 
@@ -23,6 +25,15 @@ MESSAGES = [{"role": "system", "content": "Be brief.\n```\nno end\n```"}]
 @udf
 def words(text: str) -> int:
     return len(text.split())
+
+
+class Triage(pydantic.BaseModel):
+    topic: Literal["delivery", "defect", "question"]
+    urgent: bool
+
+
+def order_status(order: str, days: int = 3) -> str:
+    return order * days
 
 
 @pytest.fixture
@@ -39,17 +50,21 @@ def test_a_description_says_what_is_applied_to_what(table: Table) -> None:
     """The first line in words, which is what a catalog shows; then the prompt, columns in braces."""
     messages = [*MESSAGES, {"role": "user", "content": table.body}]
     said = str(spec(table.add_computed_column(c=chat_completions(messages, model="gpt-6-luna"))).description)
-    assert said.splitlines()[0] == "chat_completions gpt-6-luna over `raw.tickets.body`"
-    assert "\nsystem: Be brief.\n" in said
-    assert "\nuser: {raw.tickets.body}\n" in said
-    assert "\nmodel: gpt-6-luna" in said
+    assert said.splitlines()[0].startswith("gpt-6-luna answers for each `raw.tickets.body`: 'Be brief.")
+    assert "\n    system: Be brief.\n" in said
+    assert "\n    user: {raw.tickets.body}\n" in said
+    assert "\n    model: gpt-6-luna" in said
 
 
-def test_a_prompt_cannot_end_its_code_block(table: Table) -> None:
-    """Its fence is longer than any in the prompt."""
-    messages = [*MESSAGES, {"role": "user", "content": table.body}]
+@pytest.mark.parametrize(
+    "prompt", ["a\n```\nb\n\n# c", "a\rb", "a\u2028b", "\n\n  a\n\n\nb\n", "- a\n\n\t- b"]
+)
+def test_a_prompt_cannot_end_its_code_block(table: Table, prompt: str) -> None:
+    """Every line of it is indented, blank ones apart."""
+    messages = [{"role": "system", "content": prompt}, {"role": "user", "content": table.body}]
     said = str(spec(table.add_computed_column(c=chat_completions(messages, model="m"))).description)
-    assert said.count("\n````") == 2
+    _, *lines = said.splitlines()
+    assert all(line == "" or line.startswith("    ") for line in lines)
 
 
 def test_what_the_user_says_comes_first(table: Table) -> None:
@@ -57,15 +72,35 @@ def test_what_the_user_says_comes_first(table: Table) -> None:
     said = str(
         spec(table.add_computed_column(c=words(table.body), description="How long it is.")).description
     )
-    assert said.startswith("How long it is.\n\nwords over `raw.tickets.body`")
+    assert said.startswith("How long it is.\n\n`words` of each `raw.tickets.body`.\n\n    words\n")
 
 
 def test_a_path_is_shown_as_it_is_written(table: Table) -> None:
     """It is all there is to say."""
     table.add_computed_column(c=chat_completions([{"role": "user", "content": table.body}], model="m"))
     said = str(spec(table.add_computed_column(d=table.c.choices[0].message.content)).description)
-    assert said.startswith("path over `raw.tickets.c`")
-    assert "{raw.tickets.c.choices[0].message.content}" in said
+    assert said == "The field `choices[0].message.content` of `c`."
+
+
+def test_a_form_is_folded_away_as_json(table: Table) -> None:
+    """The description has it in a line; its JSON schema is metadata, which the UI opens on a click."""
+    messages = [{"role": "user", "content": table.body}]
+    column = spec(table.add_computed_column(c=chat_completions(messages, model="m", response_format=Triage)))
+    form = "Triage(topic: delivery | defect | question, urgent: bool)"
+    assert f"\n    response_format: {form}" in str(column.description)
+    assert "properties" not in str(column.description)
+    assert "```" not in str(column.description)  # catalogs would show a fence as it is
+    assert column.metadata["pxt/json_schema"].value["Triage"]["properties"]["urgent"]["type"] == "boolean"
+
+
+def test_tools_are_shown_as_they_are_called(table: Table) -> None:
+    """By name and arguments; their JSON schemas are metadata."""
+    messages = [{"role": "user", "content": table.body}]
+    column = spec(
+        table.add_computed_column(c=chat_completions(messages, model="m", tools=tools(order_status)))
+    )
+    assert "\n    tools: order_status(order: str, days: int)" in str(column.description)
+    assert set(column.metadata["pxt/tools"].value) == {"order_status"}
 
 
 @pytest.mark.parametrize(

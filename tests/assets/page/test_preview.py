@@ -9,7 +9,7 @@ import PIL.Image
 import pyarrow as pa
 import pytest
 
-from pxt_assets.assets.page import preview as preview_module
+from pxt_assets.assets.page import thumbnails as thumbnails_module
 from pxt_assets.assets.page.preview import escape_markdown, preview
 from pxt_assets.values.conversion import to_arrow
 from pxt_assets.values.media import Media, open_image
@@ -93,7 +93,7 @@ class TestThumbnails:
         drawn = sum("![" in cell for cell in found)
         assert 3 < drawn < 30
         assert shown(found[-1]).startswith("png, ")
-        assert sum(map(len, found)) < preview_module._THUMBNAIL_BYTES * 1.6
+        assert sum(map(len, found)) < thumbnails_module._BYTES * 1.6
 
 
 class TestWhatCannotBeShown:
@@ -119,10 +119,10 @@ class TestWhatCannotBeShown:
     def test_whatever_pillow_raises(self, monkeypatch, error):
         """Its plugins raise what they like."""
 
-        def broken(_: bytes) -> bytes:
+        def broken(*_: object) -> bytes:
             raise error
 
-        monkeypatch.setattr(preview_module, "_thumbnail", broken)
+        monkeypatch.setattr(thumbnails_module, "_small", broken)
         assert shown(cells([Media(picture())])[0]).startswith("png, ")
 
     @pytest.mark.parametrize("pixels", [8_000, 60_000])
@@ -135,7 +135,7 @@ class TestWhatCannotBeShown:
         """There is no player in the page: its duration is told, and where it is from, without what may be secret."""
         assert shown(cells([Media(sound())], Audio)[0]) == "wav, 0.1 s, 1.6 KB"
         said = shown(cells([Media(sound(), "https://h/a.wav?sig=s3cr3t")], Audio)[0])
-        assert said == "wav, 0.1 s, 1.6 KB, https://h/a.wav"
+        assert said == "wav, 0.1 s, 1.6 KB, …/a.wav"
 
     @pytest.mark.parametrize(
         ("seconds", "told"),

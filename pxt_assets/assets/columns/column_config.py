@@ -1,0 +1,66 @@
+"""The run config of a computed column, as the launchpad shows it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Self
+
+import dagster as dg
+from pydantic import Field, ValidationError, field_validator
+
+
+class ColumnConfig(dg.Config):
+    """The options of a run for one column. 0 stands for none, since the launchpad shows no option that is null."""
+
+    limit: int | None = Field(
+        default=0,
+        validate_default=True,
+        description="Only the first rows of each partition, this many: a trial that leaves the stored column as it is. "
+        "0: all rows.",
+    )
+    refresh: bool = Field(default=False, description="Compute every row anew, and pay for it.")
+    retry_errors: bool = Field(
+        default=True,
+        description="Try rows again that failed in an earlier run; with on_error='abort' they always are.",
+    )
+    dry_run: bool = Field(
+        default=False,
+        description="Ask for nothing: estimate from the rows what computing them would take and cost.",
+    )
+    max_cost_usd: float | None = Field(
+        default=0,
+        validate_default=True,
+        description="US dollars that the run may spend on this column, over all its partitions: when they are spent, "
+        "it fails, and what is finished is kept. 0: the column's own max_cost_usd holds, if it has one.",
+    )
+
+    @field_validator("limit")
+    @classmethod
+    def _check_limit(cls, limit: int | None) -> int | None:
+        """None for no limit."""
+        if limit is not None and limit < 0:
+            msg = f"got {limit}, allowed: how many of the first rows to compute, or 0 for all rows"
+            raise ValueError(msg)
+        return limit or None
+
+    @field_validator("max_cost_usd")
+    @classmethod
+    def _check_max_cost_usd(cls, max_cost_usd: float | None) -> float | None:
+        """None for the column's own."""
+        if max_cost_usd is not None and not max_cost_usd >= 0:  # nor is it no number
+            msg = f"got {max_cost_usd:g}, allowed: US dollars, or 0 for the column's own max_cost_usd"
+            raise ValueError(msg)
+        return max_cost_usd or None
+
+    @classmethod
+    def of_run(cls, given: Mapping[str, Any], asset: str) -> Self:
+        """The config that a run gave to an asset. Raises dg.Failure, which names the option."""
+        try:
+            return cls(**given)
+        except ValidationError as e:
+            wrong = "; ".join(
+                f"{'.'.join(map(str, one['loc']))}: {one['msg'].removeprefix('Value error, ')}"
+                for one in e.errors()
+            )
+            msg = f"{asset}: run config: {wrong}"
+            raise dg.Failure(msg, allow_retries=False) from e
