@@ -222,7 +222,7 @@ class IndexMaterialization:
             passed=not (failed or zero),
             severity=dg.AssetCheckSeverity.WARN,
             description="; ".join(filter(None, sentences)) or "every row can be found",
-            metadata={"null": null, "failed": failed, "zero": zero},
+            metadata={"pxt/rows_null": null, "pxt/rows_failed": failed, "pxt/rows_zero": zero},
         )
 
     def _partitions_error(self) -> RunError | None:

@@ -150,11 +150,14 @@ def _by_importance(columns: Sequence[PreviewColumn]) -> list[PreviewColumn]:
 def _that_fit(order: Sequence[PreviewColumn], width: int, breaks: Breaks) -> _Layout:
     chosen: list[PreviewColumn] = []
     left = width + 1
+    full: set[str] = set()  # the next of its kind is not shown in place of one that is more important
     for column in order:
         taken = _least_width(column, breaks) + 2
-        if len(chosen) < _SHORT_COLUMNS and (taken <= left or not chosen):
+        if column.role not in full and len(chosen) < _SHORT_COLUMNS and (taken <= left or not chosen):
             chosen.append(column)
             left -= taken
+        else:
+            full.add(column.role)
     return _Layout(chosen, breaks)
 
 
@@ -191,17 +194,17 @@ def _table(
 
 
 def _cell(cell: Cell, role: str, picture: Picture) -> str:
-    """A cell of a wide table, where words are not broken, nor ids."""
+    """A cell of a wide table, where words and ids are whole, unless they are very long."""
     if role == "key" and cell is not NULL:
         text = without_query(text_of(cell)) if is_path(text_of(cell)) else text_of(cell)
         return joined(shortened_tail(text, _KEY_CHARACTERS))
-    return _parts(cell, _CELL_CHARACTERS, picture, without_query, _WHOLE.markdown)
+    return _parts(cell, _CELL_CHARACTERS, picture, _WHOLE, short=False)
 
 
 def _short_cell(cell: Cell, role: str, layout: _Layout) -> str:
     if role == "key" and cell is not NULL:
         return joined(_short_key(cell))
-    return _parts(cell, layout.characters, layout.picture, path_tail, layout.breaks.markdown)
+    return _parts(cell, layout.characters, layout.picture, layout.breaks, short=True)
 
 
 def _short_key(cell: Cell) -> str:
@@ -209,9 +212,7 @@ def _short_key(cell: Cell) -> str:
     return shortened_tail(path_tail(text) if is_path(text) else text, _SHORT_KEY)
 
 
-def _parts(
-    cell: Cell, most: int, picture: Picture, path: Callable[[str], str], markdown: Callable[[str], str]
-) -> str:
+def _parts(cell: Cell, most: int, picture: Picture, breaks: Breaks, *, short: bool) -> str:
     """A cell as Markdown, of at most `most` characters of text."""
     shown = ""
     for part in cell:
@@ -219,10 +220,12 @@ def _parts(
         if drawn is not None:
             shown = f"{shown} {drawn}"
             continue
-        text = media_text(part.media) if part.media is not None else part.text
-        text = shortened(path(text) if is_path(text) else text, most) if most > 0 else ""
+        text = part.text if part.media is None else media_text(part.media, short=short)
+        if is_path(text):
+            text = path_tail(text) if short else without_query(text)
+        text = shortened(text, most) if most > 0 else ""
         most -= len(text)
         if text:
             space = "" if part.text.startswith(": ") else " "
-            shown = f"{shown}{space}{part.mark}{markdown(text)}{part.mark}"
+            shown = f"{shown}{space}{part.mark}{breaks.markdown(text)}{part.mark}"
     return shown.strip(" ")
