@@ -15,18 +15,26 @@ Example:
         resources={"openai": OpenAIResource(), "columns": ColumnStore(base_path="data")},
     )
     ```
+
+How it is used is told in the package's folder `docs`, which begins with its `README.md`; `pxt-assets --help` says where.
 """
 
-from pxt_assets.api.openai_resource import OpenAIResource
-from pxt_assets.assets.automation import on_changed_inputs
-from pxt_assets.assets.declarations.checks import Checks
-from pxt_assets.assets.indexes.index_asset import EmbeddingIndex
-from pxt_assets.assets.table import Table
-from pxt_assets.component import ComputedColumnsComponent
-from pxt_assets.index.embedding_indexes import EmbeddingIndexes
-from pxt_assets.local.tools import tool, tools
-from pxt_assets.local.udf import udf
-from pxt_assets.storage.store import ColumnStore
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from pxt_assets.api.openai_resource import OpenAIResource
+    from pxt_assets.assets.automation import on_changed_inputs
+    from pxt_assets.assets.declarations.checks import Checks
+    from pxt_assets.assets.indexes.index_asset import EmbeddingIndex
+    from pxt_assets.assets.table import Table
+    from pxt_assets.component import ComputedColumnsComponent
+    from pxt_assets.index.embedding_indexes import EmbeddingIndexes
+    from pxt_assets.local.tools import tool, tools
+    from pxt_assets.local.udf import udf
+    from pxt_assets.storage.store import ColumnStore
 
 __all__ = [
     "Checks",
@@ -42,3 +50,32 @@ __all__ = [
     "udf",
 ]
 __version__ = "0.1.0"
+_MODULES = {
+    "Checks": "pxt_assets.assets.declarations.checks",
+    "ColumnStore": "pxt_assets.storage.store",
+    "ComputedColumnsComponent": "pxt_assets.component",
+    "EmbeddingIndex": "pxt_assets.assets.indexes.index_asset",
+    "EmbeddingIndexes": "pxt_assets.index.embedding_indexes",
+    "OpenAIResource": "pxt_assets.api.openai_resource",
+    "Table": "pxt_assets.assets.table",
+    "on_changed_inputs": "pxt_assets.assets.automation",
+    "tool": "pxt_assets.local.tools",
+    "tools": "pxt_assets.local.tools",
+    "udf": "pxt_assets.local.udf",
+}
+"""The module of each name, loaded when the name is first asked for: the command line answers before Dagster is loaded."""
+_PUBLIC_MODULES = ("errors", "functions", "types")
+
+
+def __getattr__(name: str) -> Any:
+    if name in _PUBLIC_MODULES:
+        return import_module(f"{__name__}.{name}")
+    if name not in _MODULES:
+        msg = f"module {__name__!r} has no attribute {name!r}"
+        raise AttributeError(msg)
+    value = globals()[name] = getattr(import_module(_MODULES[name]), name)
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

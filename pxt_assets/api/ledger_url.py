@@ -1,15 +1,43 @@
-"""The default URL of the ledger, which holds the rate limits that processes share."""
+"""Where the ledger is, which holds the rate limits that processes share, and its pools."""
 
 from __future__ import annotations
 
+import logging
 import os
 import stat
 import tempfile
+from collections.abc import Callable
 from pathlib import Path
+
+from pxt_assets.errors import RunError
+from pxt_assets.throttle import PoolRegistry, pools
 
 MEMORY = "memory"
 """The ledger of a process that shares its limits with no other."""
 _FILE = "pxt_assets_ledger.sqlite"
+_log = logging.getLogger("pxt_assets")
+
+
+def shared_pools(ledger: str | None, default_url: Callable[[], str]) -> tuple[PoolRegistry, str | None]:
+    """The pools of limits of the ledger that is named, or of the one at the default URL, and its URL.
+
+    They are those of this process alone, without a URL, for "memory", and where the default one cannot be written.
+    Raises RunError for a ledger that cannot be opened.
+    """
+    from pxt_assets.throttle.ledger import ledger_pools
+
+    if ledger == MEMORY:
+        return pools, None
+    try:
+        url = ledger or default_url()
+    except OSError as e:
+        _log.warning("Rate limits are not shared with other processes: %s", e)
+        return pools, None
+    try:
+        return ledger_pools(url), url
+    except ValueError as e:
+        msg = f"ledger of the OpenAIResource: {e}"
+        raise RunError(msg) from e
 
 
 def default_ledger_url(storage: Path | None) -> str:

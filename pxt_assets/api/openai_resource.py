@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
-import json
 import logging
 import threading
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,11 +15,19 @@ import dagster as dg
 from pydantic import ConfigDict, Field, PrivateAttr, field_validator
 
 from pxt_assets.api.base_url import check_base_url
-from pxt_assets.api.environment import EnvironmentFields, Number, is_env_var, resolve_env_vars
+from pxt_assets.api.embedded_simulator import (
+    EmbeddedSimulator,
+    checked_options,
+    leave_simulator,
+    option_names,
+    read_options,
+    start_simulator,
+)
+from pxt_assets.api.environment import EnvironmentFields, Number, is_env_var
 from pxt_assets.api.known_secrets import client_secrets, resource_secrets
-from pxt_assets.api.ledger_url import MEMORY, default_ledger_url
+from pxt_assets.api.ledger_url import default_ledger_url, shared_pools
 from pxt_assets.api.server_name import AskedServer, OnOtherServer, asked_server
-from pxt_assets.errors import FatalApiError, RunError
+from pxt_assets.errors import FatalApiError
 from pxt_assets.simulator import SimulatorOptions
 from pxt_assets.throttle import Pool, PoolRegistry, model_group, pools
 from pxt_assets.values.scrubbing import distinct_secrets, scrub
@@ -31,7 +38,6 @@ if TYPE_CHECKING:
 
     from pxt_assets.api.client import Client
     from pxt_assets.api.request import Request
-    from pxt_assets.simulator import SimulatorServer
 
 _log = logging.getLogger("pxt_assets")
 
@@ -116,7 +122,7 @@ class OpenAIResource(EnvironmentFields, dg.ConfigurableResource[Any]):
         default=None, description="Options of the embedded simulator; set by OpenAIResource.simulated()."
     )
 
-    _server: SimulatorServer | None = PrivateAttr(default=None)
+    _server: EmbeddedSimulator | None = PrivateAttr(default=None)
     _storage: Path | None = PrivateAttr(default=None)
     _ledger_url: str | None = PrivateAttr(default=None)
     _read: OpenAIResource | None = PrivateAttr(default=None)
@@ -147,35 +153,56 @@ class OpenAIResource(EnvironmentFields, dg.ConfigurableResource[Any]):
     def simulated(
         cls,
         *,
-        rate_limits: Mapping[str, float] | None = None,
-        default_rpm: float = 600,
-        max_in_flight: int = 1_000,
-        max_retries: int = 5,
-        retry_unknown: int = 1,
-        timeout: float = 600,
-        **options: Any,
+        rpm: float | dg.EnvVar | None = None,
+        tpm: float | dg.EnvVar | None = None,
+        moderation_rpm: float | dg.EnvVar | None = None,
+        latency: float | dg.EnvVar = 0.0,
+        latency_sigma: float | dg.EnvVar = 0.0,
+        fault_rate: float | dg.EnvVar = 0.0,
+        slow_seconds: float | dg.EnvVar = 5.0,
+        initial_level: float | dg.EnvVar = 1.0,
+        count_max_tokens: bool | dg.EnvVar = False,
+        seed: int | dg.EnvVar = 0,
+        headers: bool | dg.EnvVar = True,
+        models: Sequence[str] = (),
+        rate_limits: Mapping[str, float | dg.EnvVar] | None = None,
+        default_rpm: float | dg.EnvVar = 600,
+        model_groups: Mapping[str, str] | None = None,
+        max_in_flight: int | dg.EnvVar = 1_000,
+        max_batch: int | dg.EnvVar | None = None,
+        timeout: float | dg.EnvVar = 600,
+        max_retries: int | dg.EnvVar = 5,
+        retry_unknown: int | dg.EnvVar = 1,
+        outage_timeout: float | dg.EnvVar = 300,
+        ledger: str | None = None,
     ) -> OpenAIResource:
         """A resource that starts a simulator on loopback when it is first used: no key, no cost, no network.
 
-        `options` are those of `SimulatorOptions`: `rpm`, `tpm`, `latency` (seconds), `fault_rate`, `seed`, ...
-        What it produces is marked: `pxt/simulated` is true, and it never passes for an answer of the API.
+        All processes of a Dagster instance share the limits of simulators with equal options, and the ledger, as they
+        would those of a key; without an instance, all that this process does. What it produces is marked: `pxt/simulated`
+        is true, and it never passes for an answer of the API.
+
+        Args:
+            rpm: Requests/minute of each model family; None for no limit.
+            tpm: Tokens/minute of each model family; None for no limit.
+            moderation_rpm: Requests/minute of the moderation models, which announce no limits; None for `rpm`.
+            latency: Median seconds from a request's arrival to its answer.
+            latency_sigma: Sigma of the log-normal distribution of the latency; 0 for a constant one.
+            fault_rate: Share of the requests that meet a fault: a third each 5xx, dropped connection, slow answer.
+            slow_seconds: Seconds that a slow answer takes beyond its latency.
+            initial_level: Share of each limit that is there when a model family is first used, or again after a day.
+            count_max_tokens: Whether a request is charged its `max_tokens` too, or its `max_output_tokens`.
+            seed: Seed of the latencies, the faults and the ids.
+            headers: Whether answers carry `x-ratelimit-*` headers; False for the many servers that send none.
+            models: Names of models that are served beside those of the API; any other is refused as unknown.
+            rate_limits: This and all that follow: the fields of the resource.
+
+        Raises ValueError for an option that is not allowed.
         """
-        SimulatorOptions(  # refuses what is wrong now, not in the run
-            **{
-                name: getattr(SimulatorOptions, name, value) if is_env_var(value) else value
-                for name, value in options.items()
-            }
-        )
-        return cls(
-            api_key="simulated",
-            rate_limits=dict(rate_limits or {}),
-            default_rpm=default_rpm,
-            max_in_flight=max_in_flight,
-            max_retries=max_retries,
-            retry_unknown=retry_unknown,
-            timeout=timeout,
-            simulator=options,
-        )
+        given = {name: value for name, value in locals().items() if name != "cls"}
+        options = {name: given.pop(name) for name in option_names()}
+        fields = {name: value for name, value in given.items() if value is not None}
+        return cls(api_key="simulated", simulator=checked_options(options), **fields)
 
     @contextlib.asynccontextmanager
     async def client(self, say: Callable[[str], None] | None = None) -> AsyncIterator[Client]:
@@ -259,7 +286,7 @@ class OpenAIResource(EnvironmentFields, dg.ConfigurableResource[Any]):
 
             open_ledger(ledger).close()
         if server is not None:
-            server.stop()
+            leave_simulator(server)
 
     def _api_client(self, http: httpx2.AsyncClient) -> openai.AsyncOpenAI:
         import openai
@@ -281,52 +308,21 @@ class OpenAIResource(EnvironmentFields, dg.ConfigurableResource[Any]):
     def _base_url(self) -> str | None:
         if self.simulator is None:
             return self.base_url
-        from pxt_assets.simulator import SimulatorServer
-
         with self._server_lock:
-            if self._server is None:
-                server = SimulatorServer(self._simulator_options())
-                server.start()
-                self._server = server
+            if self._server is None or not self._server.is_here():
+                self._server = start_simulator(self._simulator_options(), self._storage)
             return self._server.base_url
 
     def _simulator_options(self) -> SimulatorOptions:
         """The simulator's options, with environment variables read. Raises RunError for one that is not set, or is wrong."""
-        options = dict(self.simulator or {})
-        label = "simulator of the OpenAIResource"
-        read = []
-        for name, value in resolve_env_vars(options, label, RunError).items():
-            if value is not options[name]:
-                read.append(name)
-                options[name] = value
-                with contextlib.suppress(TypeError, ValueError):  # what is no number is refused below
-                    options[name] = json.loads(value)
-        try:
-            return SimulatorOptions(**options)
-        except ValueError as e:
-            if read:  # what the environment holds is not shown
-                msg = f"{label}: what the environment holds for {', '.join(read)} is not allowed"
-                raise RunError(msg) from None
-            msg = f"{label}: {e}"
-            raise RunError(msg) from e
+        return read_options(self.simulator)
 
     def _pool_registry(self) -> PoolRegistry:
         """The pools of limits that requests use. Raises RunError for a ledger that cannot be opened."""
-        if self.ledger == MEMORY or (self.ledger is None and self.simulator is not None):
+        is_alone = self.simulator is not None and self._storage is None  # no other process has its limits
+        if self.ledger is None and is_alone:
             return pools
-        from pxt_assets.throttle.ledger import ledger_pools
-
-        try:
-            url = self.ledger or default_ledger_url(self._storage)
-        except OSError as e:
-            _log.warning("Rate limits are not shared with other processes: %s", e)
-            return pools
-        try:
-            registry = ledger_pools(url)
-        except ValueError as e:
-            msg = f"ledger of the OpenAIResource: {e}"
-            raise RunError(msg) from e
-        self._ledger_url = url
+        registry, self._ledger_url = shared_pools(self.ledger, lambda: default_ledger_url(self._storage))
         return registry
 
     def _pool_of(self, registry: PoolRegistry, request: Request) -> Pool:
@@ -340,7 +336,8 @@ class OpenAIResource(EnvironmentFields, dg.ConfigurableResource[Any]):
         return self.model_groups.get(model, self.model_groups.get(family, family))
 
     def _account_id(self) -> str:
-        """A digest that names the account whose limits are shared, without showing its key."""
-        where = self._server.base_url if self._server else self.base_url or ""
-        parts = (where, self.api_key, self.organization or "", self.project or "")
+        """A digest that names the account whose limits are shared, without showing its key; a simulator's is marked."""
+        if self._server is not None:
+            return self._server.account
+        parts = (self.base_url or "", self.api_key, self.organization or "", self.project or "")
         return hashlib.blake2b("\0".join(parts).encode(), digest_size=16).hexdigest()

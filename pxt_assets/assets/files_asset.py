@@ -14,7 +14,7 @@ from pxt_assets.assets.step.invocation import is_direct
 from pxt_assets.assets.step.kept_values import is_value_asked, keep_value_for_result, stored_value
 from pxt_assets.assets.step.upstream_rows import step_partitions
 from pxt_assets.errors import DefinitionError
-from pxt_assets.files import check_pattern, media_columns, media_schema, read_files
+from pxt_assets.files import check_pattern, check_text_options, media_columns, media_schema, read_files
 from pxt_assets.storage.store import ColumnStore
 from pxt_assets.values.types import Audio, ColumnType, Image
 
@@ -29,6 +29,7 @@ def files_asset(
     schema: Mapping[str, type[ColumnType]] | None,
     partitions_def: dg.PartitionsDefinition[Any] | None,
     encoding: str,
+    separator: str | None,
     storage_options: Mapping[str, Any] | None,
     attributes: Mapping[str, Any],
     row_key: str | Sequence[str] | None = None,
@@ -38,11 +39,13 @@ def files_asset(
 
     `attributes` are its `description` and `group_name`; `row_key` is shown on its page.
 
-    Raises DefinitionError for a path that does not suit the partitions, and for a schema that does not suit the files.
+    Raises DefinitionError for a path that does not suit the partitions, for a schema that does not suit the files, and for
+    an unknown encoding or separator.
     """
     schema = column_types(schema or {})
     key = upstream_spec(name).key
     check_pattern(path, partitions_def is not None, _dimension_names(partitions_def), schema)
+    check_text_options(path, encoding, separator)
     media_schema(path, schema)
 
     class PartitionRows(Mapping[str | None, "pa.RecordBatchReader"]):
@@ -59,6 +62,7 @@ def files_asset(
                 dimensions=_dimension_keys(partitions_def, partition),
                 schema=schema,
                 encoding=encoding,
+                separator=separator,
                 storage_options=storage_options,
             )
             return previewed(rows, partial(self._show, partition))

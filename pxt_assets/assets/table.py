@@ -91,6 +91,7 @@ class Table(AssetList):
         schema: Mapping[str, type[ColumnType]] | None = None,
         partitions_def: dg.PartitionsDefinition[Any] | None = None,
         encoding: str = "utf-8",
+        separator: str | None = None,
         storage_options: Mapping[str, Any] | None = None,
         group_name: str | None = None,
         description: str | None = None,
@@ -122,6 +123,8 @@ class Table(AssetList):
             schema: types of columns; a type that is not given is decided by the first rows.
             partitions_def: the partitions, each of its own files.
             encoding: of text files.
+            separator: the character between the columns of CSV files, "tab" for a tab; by default it is found out of
+                each file's first lines, where it is a comma, `;`, a tab or `|`.
             storage_options: options of the fsspec file system.
             group_name: group of the source asset and, unless they say otherwise, of the columns.
             description: of the source asset.
@@ -129,7 +132,8 @@ class Table(AssetList):
             pool: as for `Table`; the source asset is in none.
             resource_keys: as for `Table`; the source asset is kept under `columns`, too.
 
-        An empty cell of a CSV file is null; `""` is an empty text.
+        An empty cell of a CSV file is null; `""` is an empty text. Where `;` separates the columns, numbers may have a
+        decimal comma, as in 1,5 and 1.234,56. CSV and JSON Lines files may be compressed (.gz, .bz2, .xz, .zst).
 
         Images (jpg, jpeg, png, webp, gif, bmp, tif, tiff) and audio files (mp3, wav, flac, ogg, m4a, mp4, mpeg, mpga,
         oga, webm, opus, aac; in any case) are listed, not opened: a computed column reads those that it needs. Their
@@ -151,6 +155,7 @@ class Table(AssetList):
             schema=schema,
             partitions_def=partitions_def,
             encoding=encoding,
+            separator=separator,
             storage_options=storage_options,
             attributes={"group_name": group_name, "description": description},
             row_key=key,

@@ -9,8 +9,13 @@ from typing import Any
 
 import click
 
+_PAGES = Path(__file__).parents[1] / "docs" / "README.md"
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+
+@click.group(
+    context_settings={"help_option_names": ["-h", "--help"]},
+    epilog=f"\b\nThe pages that tell how the package is used:\n{_PAGES}",
+)
 @click.version_option(package_name="pxt_assets")
 def main() -> None:
     """OpenAI functions over tables as Dagster assets."""
@@ -18,10 +23,18 @@ def main() -> None:
 
 @main.command()
 @click.option(
-    "--data", type=click.Path(path_type=Path), help="Run on the files of this folder, a partition a file."
+    "--data",
+    metavar="FILE|DIR",
+    type=click.Path(path_type=Path),
+    help="Run on a file of your own, or on the files of a folder, a partition a file.",
 )
 @click.option("--key", default="id", show_default=True, help="Column that identifies a row, with --data.")
 @click.option("--text", default="body", show_default=True, help="Column that holds the text, with --data.")
+@click.option(
+    "--separator",
+    help="Character between the columns of CSV files, with --data; found out where it is a comma, ;, | or a tab.",
+)
+@click.option("--encoding", default="utf-8", show_default=True, help="Encoding of the text, with --data.")
 @click.option(
     "--out",
     type=click.Path(path_type=Path),
@@ -30,24 +43,40 @@ def main() -> None:
     help="Folder for all results.",
 )
 @click.option("--live", is_flag=True, help="Use the real API (needs OPENAI_API_KEY, and costs money).")
-def demo(data: Path | None, key: str, text: str, out: Path, live: bool) -> None:
+def demo(data: Path | None, out: Path, live: bool, **options: Any) -> None:
     """Materialize the demo's asset graph for all its partitions."""
-    from pxt_assets.demo.run import DemoFailedError, run_demo
-    from pxt_assets.errors import PxtError
+    from pxt_assets.demo.terminal import demo_console, starting
 
     if live and not os.environ.get("OPENAI_API_KEY"):
         msg = "--live needs the environment variable OPENAI_API_KEY; without --live the simulator answers"
         raise click.UsageError(msg)
-    try:
-        run_demo(data=data, key=key, text=text, out=out, live=live)
-    except (DemoFailedError, PxtError) as e:
-        click.echo(f"Error: {e}", err=True)
-        sys.exit(1)
+    with demo_console() as console:
+        with starting(console, "Starting Dagster ..."):
+            from pxt_assets.demo.run import demo_graph, run_demo
+            from pxt_assets.demo.user_files import find_user_files, in_options
+            from pxt_assets.errors import PxtError
+
+            mistake, found = "", ""
+            try:
+                files, found = (None, "") if data is None else find_user_files(data, **options)
+                graph = demo_graph(files)
+            except PxtError as e:
+                mistake = in_options(str(e))
+        if mistake:
+            click.echo(f"Error: {mistake}", err=True)
+            sys.exit(1)
+        if found:
+            console.print(found, soft_wrap=True, markup=False)
+        if not run_demo(console, graph, out=out, live=live):
+            sys.exit(1)
 
 
 @main.command()
 @click.option("--ledger", help="Its database URL; by default that of the Dagster instance's processes.")
 @click.option("--once", is_flag=True, help="Print the limits once, in place of following them.")
+@click.option(
+    "--all", "everything", is_flag=True, help="Show keys too that have not been used for more than a day."
+)
 @click.option(
     "--clear",
     metavar="[MODELS]",
@@ -55,9 +84,10 @@ def demo(data: Path | None, key: str, text: str, out: Path, live: bool) -> None:
     flag_value="all",
     help="End the hold of these models, and forget their remembered limits; without a name, of all.",
 )
-def limits(ledger: str | None, once: bool, clear: str | None) -> None:
+def limits(ledger: str | None, once: bool, everything: bool, clear: str | None) -> None:
     """Show every rate limit in the ledger: what is left, the rate in use, who draws on it, and what is held."""
     from pxt_assets.cli.limits_view import (
+        NO_INSTANCE,
         LedgerUnavailable,
         clear_limits,
         follow_limits,
@@ -67,12 +97,13 @@ def limits(ledger: str | None, once: bool, clear: str | None) -> None:
 
     try:
         url = ledger or instance_ledger()
+        note = "" if ledger or os.environ.get("DAGSTER_HOME") else NO_INSTANCE
         if clear is not None:
             click.echo(clear_limits(url, clear))
         elif once or not sys.stdout.isatty():
-            print_limits(url)
+            print_limits(url, everything=everything, note=note)
         else:
-            follow_limits(url)
+            follow_limits(url, everything=everything, note=note)
     except (ValueError, OSError, LedgerUnavailable) as e:
         click.echo(f"Error: {e}", err=True)
         sys.exit(1)

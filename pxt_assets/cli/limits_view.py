@@ -8,24 +8,23 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
-from rich.box import SIMPLE_HEAD
 from rich.console import Console, Group
 from rich.live import Live
-from rich.markup import escape
-from rich.table import Table
 from rich.text import Text
 
 from pxt_assets.api.ledger_url import default_ledger_url
+from pxt_assets.cli.limits_table import LimitsTable
 from pxt_assets.throttle.ledger import LedgerUnavailable, PoolReport, open_ledger
 
 REFRESH_SECONDS = 1.0
-_COLUMNS = ("account", "models", "limit of", "per min", "left", "in use", "share", "processes", "429s")
-_ACCOUNT_LETTERS = 8
-_MILLION = 1e6
 _ELSEWHERE = (
     "A `dagster dev` without DAGSTER_HOME keeps its ledger elsewhere, in the .tmp_dagster_home_… of its folder: "
     "run this in a shell with the same DAGSTER_HOME, or give --ledger URL."
 )
+NO_INSTANCE = (
+    f"DAGSTER_HOME is not set: this is the ledger of processes without a Dagster instance. {_ELSEWHERE}"
+)
+"""What is to be known of the ledger that is read where neither an instance nor a ledger is named."""
 
 
 def instance_ledger() -> str:
@@ -41,23 +40,26 @@ def instance_ledger() -> str:
         return default_ledger_url(Path(instance.storage_directory()))
 
 
-def print_limits(url: str) -> None:
-    """Prints the pools of the ledger at `url` once. Raises LedgerUnavailable, ValueError."""
+def print_limits(url: str, *, everything: bool = False, note: str = "") -> None:
+    """Prints the pools of the ledger at `url` once; idle ones only if `everything`. Raises LedgerUnavailable, ValueError."""
     console, pools = Console(), _read_pools(url)
     console.print(_heading(url), soft_wrap=True)
-    console.print(limits_table(pools))
+    console.print(limits_table(pools, everything=everything, note=note))
 
 
-def follow_limits(url: str) -> None:
+def follow_limits(url: str, *, everything: bool = False, note: str = "") -> None:
     """Shows the pools of the ledger at `url` until it is interrupted. Raises LedgerUnavailable, ValueError."""
-    heading = _heading(url)
-    with Live(Group(heading, limits_table(_read_pools(url))), auto_refresh=False) as live:
+
+    def now() -> Group:
+        return Group(_heading(url), limits_table(_read_pools(url), everything=everything, note=note))
+
+    with Live(now(), auto_refresh=False) as live:
         while True:
             try:
                 time.sleep(REFRESH_SECONDS)
             except KeyboardInterrupt:
                 return
-            live.update(Group(heading, limits_table(_read_pools(url))), refresh=True)
+            live.update(now(), refresh=True)
 
 
 def clear_limits(url: str, models: str) -> str:
@@ -87,34 +89,13 @@ def clear_limits(url: str, models: str) -> str:
     raise ValueError(msg)
 
 
-def limits_table(pools: Sequence[PoolReport]) -> Table | Text:
-    """The pools as a table, those in use first."""
+def limits_table(
+    pools: Sequence[PoolReport], *, everything: bool = False, note: str = ""
+) -> LimitsTable | Text:
+    """The pools as a table, those in use first, and a `note` under it; without idle ones unless `everything`."""
     if not pools:
-        return Text(f"None yet: no process has sent a request through this ledger. {_ELSEWHERE}")
-    table = Table(box=SIMPLE_HEAD, padding=(0, 1, 0, 0))
-    one_account = len({pool.key[0] for pool in pools}) == 1
-    columns = (*_COLUMNS, "held") if any(pool.held_seconds for pool in pools) else _COLUMNS
-    for number, column in enumerate(columns[one_account:], one_account):
-        table.add_column(column, justify="left" if number < 3 else "right", no_wrap=True)
-    for pool in sorted(pools, key=lambda pool: (-pool.processes, pool.key, pool.dimension)):
-        limit = pool.limit_per_minute
-        cells = (
-            escape(pool.key[0][:_ACCOUNT_LETTERS]),
-            escape(pool.group),
-            escape(pool.dimension),
-            _number_text(limit),
-            _number_text(pool.remaining),
-            _number_text(pool.per_minute),
-            f"{pool.per_minute / limit:.0%}" if limit else "?",
-            str(pool.processes),
-            str(pool.rejected),
-            f"{pool.held_seconds:.0f} s" if pool.held_seconds else "",
-        )
-        table.add_row(*cells[one_account : len(columns)])
-    if len(columns) > len(_COLUMNS):
-        table.caption = "held: a 429 asked to send nothing for so long; --clear ends it, and forgets the limits that are remembered"
-        table.caption_justify = "left"
-    return table
+        return Text(f"None yet: no process has sent a request through this ledger. {note or _ELSEWHERE}")
+    return LimitsTable(pools, everything=everything, note=note)
 
 
 def _heading(url: str) -> Text:
@@ -136,13 +117,8 @@ def _named(url: str) -> Iterator[None]:
         raise LedgerUnavailable(msg) from None
 
 
-def _number_text(value: float | None) -> str:
-    if value is None:
-        return "unknown"
-    return f"{value:,.0f}" if value < _MILLION else f"{value / _MILLION:,.1f}M"
-
-
 __all__ = [
+    "NO_INSTANCE",
     "LedgerUnavailable",
     "clear_limits",
     "follow_limits",

@@ -184,7 +184,15 @@ class TableDeclaration(dg.Model):
         "from the project's root.",
         examples=["data/tickets/{partition_key}.csv", "s3://bucket/photos/"],
     )
-    encoding: str = Field(default="utf-8", description="The encoding of text files.")
+    encoding: str = Field(
+        default="utf-8", description="The encoding of text files.", examples=["utf-8", "cp1252"]
+    )
+    separator: str | None = Field(
+        default=None,
+        description="The character between the columns of CSV files, `tab` for a tab. Without it, it is found out of each "
+        "file's first lines.",
+        examples=[";", "tab"],
+    )
     storage_options: dict[str, Any] | None = Field(
         default=None, repr=False, description="Options of the fsspec file system that holds `files`."
     )

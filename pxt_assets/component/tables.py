@@ -79,6 +79,7 @@ def declared_table(
             key.to_user_string(),
             project_path(render("files", value=declared.files), context),
             encoding=render("encoding", value=declared.encoding),
+            separator=render("separator", value=declared.separator),
             storage_options=render("storage_options", value=declared.storage_options),
             group_name=render("defaults", "group_name", value=declared.defaults.group_name),
             **options,

@@ -87,10 +87,13 @@ def demo_tables() -> list[Table]:
 
 def tickets_table(
     files: str = DEMO_TICKETS,
-    partitions_def: dg.PartitionsDefinition[Any] = DEMO_DAYS,
+    partitions_def: dg.PartitionsDefinition[Any] | None = DEMO_DAYS,
     *,
     key: str = "id",
     text: str = "body",
+    description: str = "Customers' tickets, a file a day.",
+    separator: str | None = None,
+    encoding: str = "utf-8",
 ) -> Table:
     """A table of texts, summarized, embedded and moderated; the files must have the columns `key` and `text`."""
     tbl = Table.from_files(
@@ -99,15 +102,18 @@ def tickets_table(
         key=key,
         schema={text: String},
         partitions_def=partitions_def,
+        encoding=encoding,
+        separator=separator,
         group_name="tickets",
-        description="Customers' tickets, a file a day.",
+        description=description,
         automation_condition=on_changed_inputs(),
     )
-    messages = [{"role": "system", "content": INSTRUCTION}, {"role": "user", "content": tbl[text]}]
+    body = tbl[text]
+    messages = [{"role": "system", "content": INSTRUCTION}, {"role": "user", "content": body}]
     tbl.add_computed_column(response=chat_completions(messages, model=CHAT_MODEL), on_error="ignore")
     tbl.add_computed_column(summary=tbl.response.choices[0].message.content)
-    tbl.add_computed_column(embed=embeddings(tbl[text], model=EMBEDDING_MODEL), on_error="ignore")
-    tbl.add_computed_column(moderation=moderations(tbl[text], model=MODERATION_MODEL), on_error="ignore")
+    tbl.add_computed_column(embed=embeddings(body, model=EMBEDDING_MODEL), on_error="ignore")
+    tbl.add_computed_column(moderation=moderations(body, model=MODERATION_MODEL), on_error="ignore")
     tbl.add_computed_column(flagged=tbl.moderation.results[0].flagged)
     return tbl
 

@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING, Any
 
 from pxt_assets.files.media import media_columns, media_schema
 from pxt_assets.files.pattern import check_pattern, format_of
+from pxt_assets.files.separator import check_separator
+from pxt_assets.files.text import codec_name
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -20,7 +22,19 @@ if TYPE_CHECKING:
 
     from pxt_assets.values.types import ColumnType
 
-__all__ = ["check_pattern", "media_columns", "media_schema", "read_files"]
+__all__ = [
+    "check_pattern",
+    "check_text_options",
+    "media_columns",
+    "media_schema",
+    "read_files",
+]
+
+
+def check_text_options(pattern: str, encoding: str, separator: str | None) -> None:
+    """Raises DefinitionError for an encoding that is unknown, and for a separator that is none."""
+    codec_name(encoding)
+    check_separator(separator, pattern)
 
 
 def read_files(
@@ -30,6 +44,7 @@ def read_files(
     dimensions: Mapping[str, str] | None = None,
     schema: Mapping[str, type[ColumnType]] | None = None,
     encoding: str = "utf-8",
+    separator: str | None = None,
     storage_options: Mapping[str, Any] | None = None,
 ) -> pa.RecordBatchReader:
     """The rows of the files that a pattern names, in sorted path order, streamed in batches of a few MB.
@@ -44,11 +59,12 @@ def read_files(
             that they have unless String, Int, Float or Bool is declared. For a folder, `image` or `audio`
             says what files it is read for.
         encoding: of CSV and JSON Lines files, any that Python knows.
+        separator: between the columns of CSV files, see `check_separator`; None finds it out of each file.
         storage_options: for the fsspec file system; none of them ever appears in a message.
 
     Raises:
-        DefinitionError: the pattern does not suit the partitions (see `check_pattern`), or the encoding is
-            unknown.
+        DefinitionError: the pattern does not suit the partitions (see `check_pattern`), the encoding is
+            unknown, or the separator is none.
         SourceError: no file, or one that cannot be read as rows; names the file and, where it has lines, the
             line. Raised here for what the first rows show, and while the reader is read for the rest.
     """
@@ -59,18 +75,18 @@ def read_files(
 
     values = dict(dimensions or {})
     check_pattern(pattern, partition_key is not None or bool(values), list(values), schema)
+    separator = check_separator(separator, pattern)
     declared = dict(media_schema(pattern, schema or {}))
     if partition_key is not None:
         values.setdefault("partition_key", partition_key)
-    file_format, gzipped = format_of(pattern, declared)
+    file_format, compression = format_of(pattern, declared)
     folder = media.is_folder(pattern, file_format)
     paths = posixpath.join(pattern, "*") if folder else pattern
-    files = find_files(paths, values, partition_key, storage_options or {}, gzipped=gzipped)
+    files = find_files(paths, values, partition_key, storage_options or {}, compression=compression)
     match file_format:
-        case "csv":
-            arrow_schema, batches = csv.read(files, declared, encoding, ",")
-        case "tsv":
-            arrow_schema, batches = csv.read(files, declared, encoding, "\t")
+        case "csv" | "tsv":
+            given = "\t" if file_format == "tsv" and separator is None else separator
+            arrow_schema, batches = csv.read(files, declared, encoding, given)
         case "jsonl":
             arrow_schema, batches = jsonl.read(files, declared, encoding)
         case "parquet":

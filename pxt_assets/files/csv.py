@@ -6,6 +6,7 @@ that a prompt shows what the file shows.
 
 from __future__ import annotations
 
+import io
 from collections import Counter
 from dataclasses import dataclass
 from itertools import chain
@@ -18,9 +19,12 @@ from pxt_assets.files.csv_lines import (
     line_of_row,
     open_quote_error,
     records,
+    text_lines,
 )
+from pxt_assets.files.csv_types import MisfitError, csv_type, decimal_sign, inferred_type, parse_column
+from pxt_assets.files.separator import CANDIDATES, find_dialect
 from pxt_assets.files.text import codec_name, decoding_error, open_text
-from pxt_assets.values.types import Bool, ColumnType, Float, Int, String, type_name
+from pxt_assets.values.types import ColumnType, Float, String, type_name
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -28,23 +32,12 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
     from pxt_assets.files.location import File
+    from pxt_assets.files.separator import Dialect
 
 _BLOCK_SIZES = (2 << 20, 1 << 26)
 """Bytes to parse at a time, first and, if a record is longer, on the second attempt."""
-
-_INFERRED_FORMS: dict[type[ColumnType], str] = {
-    Int: r"\A(0|-?[1-9][0-9]{0,18})\z",
-    # At most 15 digits before the point: a longer number is an identifier, which a float would change.
-    Float: r"\A-?((0|[1-9][0-9]{0,14})(\.[0-9]+)?|\.[0-9]+)([eE][+-]?[0-9]+)?\z",
-    Bool: r"\A(?i:true|false)\z",
-}
-"""The form that a column's texts must have for its type to be inferred."""
-_DECLARED_FORMS: dict[type[ColumnType], str] = {
-    Int: r"\A[+-]?[0-9]+\z",
-    Float: r"\A[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?\z",
-    Bool: _INFERRED_FORMS[Bool],
-}
-"""The form that they may have if the type is declared."""
+_HEAD_CHARACTERS = 1 << 16
+"""Characters of a file that show what separates its columns."""
 
 
 @dataclass(frozen=True)
@@ -54,20 +47,23 @@ class _TextRows:
     file: File
     first: int
     """The position of the first row in the file, counted from 0."""
+    dialect: Dialect
     batch: pa.RecordBatch
 
 
 def read(
-    files: Sequence[File], declared: Mapping[str, type[ColumnType]], encoding: str, delimiter: str
+    files: Sequence[File], declared: Mapping[str, type[ColumnType]], encoding: str, separator: str | None
 ) -> tuple[pa.Schema, Iterator[pa.RecordBatch]]:
     """The schema, and the rows of the files one after the other; the first block with rows decides the types.
+
+    `separator` stands between the columns; None finds it out of each file.
 
     Raises SourceError, here or from the iterator, naming the file and the line.
     """
     import pyarrow as pa
 
     encoding = codec_name(encoding)
-    rows = _text_rows(files, declared, encoding, delimiter)
+    rows = _text_rows(files, declared, encoding, separator)
     head: list[_TextRows] = []
     for block in rows:
         head.append(block)
@@ -75,36 +71,47 @@ def read(
             break
     if head:
         sample = head[-1].batch
-        types = {name: _column_type(sample.column(name), declared.get(name)) for name in sample.schema.names}
+        decimal_comma = head[-1].dialect.has_decimal_comma
+        types = {
+            name: csv_type(declared[name])
+            if name in declared
+            else inferred_type(sample.column(name), decimal_comma=decimal_comma)
+            for name in sample.schema.names
+        }
     else:  # only files of 0 bytes
-        types = {name: _csv_type(kind) for name, kind in declared.items()}
+        types = {name: csv_type(kind) for name, kind in declared.items()}
     schema = pa.schema([(name, kind.arrow()) for name, kind in types.items()])
+    columns = {name: _Column(name, kind, name in declared) for name, kind in types.items()}
 
     def batches() -> Iterator[pa.RecordBatch]:
         for block in chain(head, rows):
             if block.batch.num_rows:
-                columns = [
-                    _typed_column(block, name, types[name], declared, encoding=encoding, delimiter=delimiter)
-                    for name in types
-                ]
-                yield pa.RecordBatch.from_arrays(columns, schema=schema)
+                arrays = [column.values(block, encoding) for column in columns.values()]
+                yield pa.RecordBatch.from_arrays(arrays, schema=schema)
 
     return schema, batches()
 
 
 def _text_rows(
-    files: Sequence[File], declared: Mapping[str, type[ColumnType]], encoding: str, delimiter: str
+    files: Sequence[File], declared: Mapping[str, type[ColumnType]], encoding: str, separator: str | None
 ) -> Iterator[_TextRows]:
     """All rows as text. Each file that has a header gives at least one batch, which may be empty."""
     import pyarrow as pa
 
     first: tuple[File, list[str]] | None = None
     for file in files:
-        names, has_rows = _header(file, declared, encoding, delimiter)
+        header = read_header(file, encoding, separator)
+        names = header.names
+        if not names and not declared:
+            msg = (
+                f"{file.name}: is empty, it has no header line; write the column names in its first "
+                "line, or declare them with schema= so that it is a table without rows"
+            )
+            raise SourceError(msg)
         if not names:
             continue
         if missing := [name for name in declared if name not in names]:
-            msg = f"{file.name}: lacks the columns {missing} of the schema; it has {names}"
+            msg = f"{file.name}: lacks the columns {missing} of the schema; it has {names}{header.doubt}"
             raise SourceError(msg)
         if first is None:
             first = (file, names)
@@ -115,29 +122,52 @@ def _text_rows(
                 f"and has {more} that the latter has not"
             )
             raise SourceError(msg)
-        if has_rows:
-            yield from _file_rows(file, names, first[1], encoding, delimiter)
+        if header.has_rows:
+            yield from _file_rows(file, names, first[1], encoding, header.dialect)
         else:
             nothing = pa.schema([(name, pa.string()) for name in first[1]])
-            yield _TextRows(file, 0, pa.RecordBatch.from_pylist([], nothing))
+            yield _TextRows(file, 0, header.dialect, pa.RecordBatch.from_pylist([], nothing))
 
 
-def _header(
-    file: File, declared: Mapping[str, type[ColumnType]], encoding: str, delimiter: str
-) -> tuple[list[str], bool]:
-    """The column names, none for an empty file if a schema is given, and whether any row follows."""
+@dataclass(frozen=True)
+class Header:
+    """The column names of a file, none if it is empty, and how it is divided into them."""
+
+    names: list[str]
+    dialect: Dialect
+    has_rows: bool
+
+    @property
+    def doubt(self) -> str:
+        """The end of a message about missing columns, where one column looks like several."""
+        name = self.names[0] if len(self.names) == 1 else ""
+        if inside := next((c for c in CANDIDATES if c in name and c != self.dialect.delimiter), ""):
+            return f". That is one column; if {inside!r} separates several, write separator={inside!r}"
+        return ""
+
+
+def read_header(file: File, encoding: str, separator: str | None) -> Header:
+    """The header of a file; `separator` stands between the columns, None finds it out of the file's head.
+
+    Raises SourceError for one that does not give every column a name of its own.
+    """
     with open_text(file, encoding, "") as text:
+        head = text.read(_HEAD_CHARACTERS)
+        is_whole = len(head) < _HEAD_CHARACTERS
+        head += "" if is_whole else text.readline()
+        dialect = find_dialect(head, separator, is_whole=is_whole)
+        lines = chain(text_lines(io.StringIO(head, newline="")), text_lines(text))
         try:
-            _, names = next(records(text, delimiter), (0, []))
+            _, names = next(records(lines, dialect), (0, []))
         except OpenQuoteError as e:
             raise open_quote_error(file, e) from None
-        has_rows = any(line.strip("\r\n") for line in text)
-    if not names and not declared:
-        msg = (
-            f"{file.name}: is empty, it has no header line; write the column names in its first "
-            "line, or declare them with schema= so that it is a table without rows"
-        )
-        raise SourceError(msg)
+        has_rows = any(line.strip("\r\n") for line in lines)
+    _check_names(file, names)
+    return Header(names, dialect, has_rows)
+
+
+def _check_names(file: File, names: Sequence[str]) -> None:
+    """Raises SourceError unless every column has a name of its own."""
     if any("\0" in name for name in names):
         msg = (
             f"{file.name}, line 1: has NUL bytes, so that it is not a text file, or one in UTF-16; "
@@ -153,17 +183,16 @@ def _header(
         )
         msg = f"{file.name}: the header {what}; got {names}. Give every column a name of its own"
         raise SourceError(msg)
-    return names, has_rows
 
 
 def _file_rows(
-    file: File, names: Sequence[str], order: Sequence[str], encoding: str, delimiter: str
+    file: File, names: Sequence[str], order: Sequence[str], encoding: str, dialect: Dialect
 ) -> Iterator[_TextRows]:
     """The rows of a file that has any, with the columns in the given order."""
     import pyarrow as pa
     from pyarrow.csv import ConvertOptions, ParseOptions, ReadOptions, open_csv
 
-    parse = ParseOptions(delimiter=delimiter, newlines_in_values=True)
+    parse = ParseOptions(delimiter=dialect.delimiter, newlines_in_values=True)
     convert = ConvertOptions(
         column_types=dict.fromkeys(names, pa.string()),
         include_columns=list(order),
@@ -176,7 +205,12 @@ def _file_rows(
         with file.errors_as_source_error(), file.open() as raw:
             tail = _TailRecorder(raw)
             # One thread: text needs no conversion, and more would each hold blocks of their own.
-            options = ReadOptions(block_size=block_size, encoding=encoding, use_threads=False)
+            options = ReadOptions(
+                block_size=block_size,
+                encoding=encoding,
+                use_threads=False,
+                skip_rows=dialect.skipped_lines,
+            )
             seen, last = 0, ""
             try:
                 for batch in open_csv(tail, options, parse, convert):
@@ -187,16 +221,16 @@ def _file_rows(
                     if batch.num_rows:
                         last = batch.column(names[-1])[-1].as_py()
                     if new.num_rows:
-                        yield _TextRows(file, done, new)
+                        yield _TextRows(file, done, dialect, new)
                         done += new.num_rows
             except UnicodeDecodeError:
                 raise decoding_error(file, encoding) from None
             except pa.ArrowInvalid as e:
                 if "straddling" in str(e) and block_size != _BLOCK_SIZES[-1]:
                     continue
-                raise (first_record_error(file, encoding, delimiter) or _arrow_error(file, e)) from None
-        if tail.may_end_in_open_quote(last or "", delimiter) and (
-            error := first_record_error(file, encoding, delimiter)
+                raise (first_record_error(file, encoding, dialect) or _arrow_error(file, e)) from None
+        if tail.may_end_in_open_quote(last or "", dialect.delimiter) and (
+            error := first_record_error(file, encoding, dialect)
         ):
             raise error
         return
@@ -245,82 +279,40 @@ class _TailRecorder:
         return not tail.endswith(plain) and (not quoted or not last or last.endswith('"'))
 
 
-def _column_type(sample: pa.Array, declared: type[ColumnType] | None) -> type[ColumnType]:
-    """The declared type of a column, or the one that its first values have."""
-    import pyarrow.compute as pc
+class _Column:
+    """One column: makes values of its text, block after block."""
 
-    if declared is not None:
-        return _csv_type(declared)
-    filled = sample.filter(pc.not_equal(sample, ""))
-    for kind, form in _INFERRED_FORMS.items():
-        if len(filled) and pc.all(pc.match_substring_regex(filled[:100], form)).as_py():
-            try:
-                _parse_column(sample, kind, form)
-            except _MisfitError:
-                continue
-            return kind
-    return String
+    def __init__(self, name: str, kind: type[ColumnType], declared: bool) -> None:
+        self._name = name
+        self._kind = kind
+        self._declared = declared
+        self._sign: str | None = None
+        """The decimal sign of its numbers, once a file that may have a decimal comma has shown it."""
 
-
-def _csv_type(declared: type[ColumnType]) -> type[ColumnType]:
-    """A declared type that CSV has a form for; any other is read as text, and cast where it is used."""
-    return declared if declared in _DECLARED_FORMS else String
-
-
-class _MisfitError(Exception):
-    """The value at `index` has not the form of the column's type."""
-
-    def __init__(self, index: int) -> None:
-        super().__init__(index)
-        self.index = index
-
-
-def _parse_column(text: pa.Array, kind: type[ColumnType], form: str) -> pa.Array:
-    """The values of a column of text; null and empty texts are null. Raises _MisfitError for the first misfit."""
-    import pyarrow as pa
-    import pyarrow.compute as pc
-
-    empty = pc.equal(text, "")
-    fits = pc.or_(empty, pc.match_substring_regex(text, form))
-    values = pc.if_else(pc.and_(fits, pc.invert(empty)), text, pa.scalar(None, pa.string()))
-    if kind is Bool:
-        values = pc.equal(pc.ascii_lower(values), "true")
-    elif kind is Float:
-        values = pc.cast(pc.ascii_ltrim(values, "+"), pa.float64())
-        fits = pc.and_(fits, pc.fill_null(pc.is_finite(values), True))
-    else:
-        values = pc.ascii_ltrim(values, "+")
+    def values(self, rows: _TextRows, encoding: str) -> pa.Array:
+        """The values in a block. Raises SourceError for the first one that does not fit the column's type."""
+        text = rows.batch.column(self._name)
+        if self._kind is String:
+            return text
+        decimal_comma = rows.dialect.has_decimal_comma
+        if decimal_comma and self._kind is Float:
+            self._sign = self._sign or decimal_sign(text)
         try:
-            values = pc.cast(values, pa.int64())
-        except pa.ArrowInvalid:  # beyond 64 bits
-            inside = [v is None or -(2**63) <= int(v) < 2**63 for v in values.to_pylist()]
-            fits = pc.and_(fits, pa.array(inside))
-    if (index := pc.index(fits, False).as_py()) >= 0:
-        raise _MisfitError(index)
-    return values
-
-
-def _typed_column(
-    rows: _TextRows,
-    name: str,
-    kind: type[ColumnType],
-    declared: Mapping[str, type[ColumnType]],
-    *,
-    encoding: str,
-    delimiter: str,
-) -> pa.Array:
-    text = rows.batch.column(name)
-    if kind is String:
-        return text
-    try:
-        return _parse_column(text, kind, (_DECLARED_FORMS if name in declared else _INFERRED_FORMS)[kind])
-    except _MisfitError as e:
-        value = text[e.index].as_py()
-        line = line_of_row(rows.file, encoding, delimiter, rows.first + e.index)
-        known = "is declared" if name in declared else "has so far been"
-        msg = (
-            f"{rows.file.name}, line {line}, column {name!r}: got {value[:80]!r}, but the column "
-            f"{known} {type_name(kind)}; correct the value, or read the column as text with "
-            f'schema={{"{name}": String}}'
-        )
-        raise SourceError(msg) from None
+            return parse_column(
+                text,
+                self._kind,
+                declared=self._declared,
+                sign=self._sign if decimal_comma else None,
+                grouped=decimal_comma,
+            )
+        except MisfitError as e:
+            value = text[e.index].as_py()
+            line = line_of_row(rows.file, encoding, rows.dialect, rows.first + e.index)
+            known = "is declared" if self._declared else "has so far been"
+            comma = " with a decimal comma" if decimal_comma and self._sign == "," else ""
+            msg = (
+                f"{rows.file.name}, line {line}, column {self._name!r}: got {value[:80]!r}, but the column "
+                f"{known} {type_name(self._kind)}{comma}; correct the value, or read the column as text with "
+                f'schema={{"{self._name}": String}}'
+            )
+            raise SourceError(msg) from None

@@ -84,6 +84,16 @@ def _read_objects(file: File, encoding: str) -> Iterator[tuple[int, int, dict[st
             yield number, len(line), value
 
 
+def keys(file: File, encoding: str, wanted: Collection[str]) -> list[str]:
+    """The keys of a file's lines in order of appearance, as far as the line that has the last of the `wanted` ones."""
+    found: dict[str, None] = {}
+    for _, _, row in _read_objects(file, encoding):
+        found.update(dict.fromkeys(row))
+        if found.keys() >= set(wanted):
+            break
+    return list(found)
+
+
 def _refuse_constant(constant: str) -> NoReturn:
     msg = f"{constant} is no JSON value; write null or text"
     raise ValueError(msg)

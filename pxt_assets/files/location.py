@@ -24,7 +24,8 @@ class File:
     """The fsspec file system that holds it."""
     path: str
     """Its path in that file system."""
-    gzipped: bool
+    compression: str | None
+    """How it is compressed, as fsspec names it."""
     secrets: Sequence[str] = field(repr=False)
     """Texts that must not appear in a message."""
     size: int | None = None
@@ -47,14 +48,32 @@ class File:
         """The file's bytes, decompressed."""
         from fsspec.core import OpenFile
 
-        compression = "gzip" if self.gzipped else None
+        if self.compression == "zstd":
+            return _open_zstd(self.fs, self.path)
         return cast(
-            "AbstractContextManager[BinaryIO]", OpenFile(self.fs, self.path, "rb", compression=compression)
+            "AbstractContextManager[BinaryIO]",
+            OpenFile(self.fs, self.path, "rb", compression=self.compression),
         )
 
     def errors_as_source_error(self) -> AbstractContextManager[None]:
         """Within the block, errors of the storage or the format are raised as a SourceError that names the file."""
         return _errors_as_source_error(self.name, self.secrets)
+
+
+def local_file(path: str, compression: str | None) -> File:
+    """The file at an absolute path of this machine, whatever characters its name has."""
+    from fsspec.implementations.local import LocalFileSystem
+
+    return File(LocalFileSystem(), path, compression, ())
+
+
+@contextmanager
+def _open_zstd(fs: Any, path: str) -> Iterator[BinaryIO]:
+    """The file's bytes; fsspec needs a package of its own for what Arrow knows."""
+    import pyarrow as pa
+
+    with fs.open(path, "rb") as raw, pa.CompressedInputStream(raw, "zstd") as stream:
+        yield cast("BinaryIO", stream)
 
 
 def find_files(
@@ -63,7 +82,7 @@ def find_files(
     partition_key: str | None,
     storage_options: Mapping[str, Any],
     *,
-    gzipped: bool = False,
+    compression: str | None = None,
 ) -> list[File]:
     """The files that a pattern names once its placeholders have the given values, in sorted path order.
 
@@ -106,7 +125,8 @@ def find_files(
             )
             raise SourceError(msg)
     return [
-        File(fs, p, gzipped, secrets, found[p].get("size"), found[p]["type"] == "file") for p in sorted(found)
+        File(fs, p, compression, secrets, found[p].get("size"), found[p]["type"] == "file")
+        for p in sorted(found)
     ]
 
 

@@ -44,16 +44,23 @@ MEDIA_SUFFIXES: dict[MediaKind, dict[str, str]] = {
     },
 }
 """The format of media files by their suffix."""
+COMPRESSIONS = {".gz": "gzip", ".bz2": "bz2", ".xz": "xz", ".zst": "zstd"}
+"""How text files may be compressed, by the suffix after their own."""
+SPREADSHEETS = (".xlsx", ".xlsm", ".xlsb", ".xls", ".ods", ".numbers")
+SPREADSHEET_REMEDY = "save each sheet as CSV (in Excel: Save As, CSV UTF-8) and read that"
 _TEXT_SUFFIXES = (".csv", ".tsv", ".jsonl", ".ndjson")
 _ALL_SUFFIXES = ", ".join(
     [
         *_TEXT_SUFFIXES,
         *(f"{s}.gz" for s in _TEXT_SUFFIXES),
+        f"the same with {', '.join(s for s in COMPRESSIONS if s != '.gz')}",
         *(s for s in FORMAT_BY_SUFFIX if s not in _TEXT_SUFFIXES),
         *(s for suffixes in MEDIA_SUFFIXES.values() for s in suffixes),
     ]
 )
-_SUFFIX = re.compile(r"(\.[a-z][a-z0-9]*)(\.gz)?\Z")
+_SUFFIX = re.compile(r"(\.[a-z][a-z0-9]*)(\.(?:gz|bz2|xz|zst))?\Z")
+_EITHER_CASE = re.compile(r"\[([a-z0-9])\1\]")
+"""What a glob for both cases of a letter, `[cC]`, is in lower case."""
 _PLACEHOLDER = re.compile(r"\{([^{}]*)\}")
 
 
@@ -101,8 +108,10 @@ def check_pattern(
     format_of(pattern, schema)
 
 
-def format_of(pattern: str, schema: Mapping[str, type[ColumnType]] | None = None) -> tuple[FileFormat, bool]:
-    """A pattern's format by its suffix, and whether it is gzipped.
+def format_of(
+    pattern: str, schema: Mapping[str, type[ColumnType]] | None = None
+) -> tuple[FileFormat, str | None]:
+    """A pattern's format by its suffix, and how it is compressed, None if it is not.
 
     Without a suffix it names a folder, or some of its files, of the kind whose column `schema` declares.
 
@@ -113,25 +122,38 @@ def format_of(pattern: str, schema: Mapping[str, type[ColumnType]] | None = None
     if path.startswith(("http://", "https://")):
         path = path.partition("?")[0].partition("#")[0]
     got = f"got the file pattern {redact_urls(pattern)!r}, whose suffix names no known format"
-    found = _SUFFIX.search(path.lower())
+    found = _SUFFIX.search(_EITHER_CASE.sub(r"\1", path.lower()))
     if found is None and path:
         kinds = [
             kind for kind, column_type in MEDIA_TYPES.items() if schema and schema.get(kind) is column_type
         ]
         if len(kinds) == 1:
-            return kinds[0], False
+            return kinds[0], None
         msg = (
             f'{got}; to read a folder of images or of audio files, say which: schema={{"image": Image}} or '
             f'schema={{"audio": Audio}}, one of the two. The suffixes there are: {_ALL_SUFFIXES}'
         )
         raise DefinitionError(msg)
     if found is not None and found[1] in FORMAT_BY_SUFFIX and (not found[2] or found[1] in _TEXT_SUFFIXES):
-        return FORMAT_BY_SUFFIX[found[1]], bool(found[2])
+        return FORMAT_BY_SUFFIX[found[1]], COMPRESSIONS.get(found[2])
     for kind, suffixes in MEDIA_SUFFIXES.items():
         if found is not None and found[1] in suffixes and not found[2]:
-            return kind, False
+            return kind, None
+    if found is not None and found[1] in SPREADSHEETS:
+        msg = (
+            f"got the file pattern {redact_urls(pattern)!r}: spreadsheets are not read; {SPREADSHEET_REMEDY}"
+        )
+        raise DefinitionError(msg)
     msg = f"{got}; allowed: {_ALL_SUFFIXES}, and / after the name of a folder of media files"
     raise DefinitionError(msg)
+
+
+def table_suffix(name: str) -> str:
+    """The end of a file's name that says it holds rows, such as `.csv.gz`, in lower case; empty without one."""
+    found = _SUFFIX.search(name.lower())
+    if found is None or found[1] not in FORMAT_BY_SUFFIX or (found[2] and found[1] not in _TEXT_SUFFIXES):
+        return ""
+    return found[0]
 
 
 def fill_placeholders(text: str, values: Mapping[str, str], escape: Callable[[str], str]) -> str:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import codecs
+import encodings.aliases
 import io
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, TextIO, cast
 
-from pxt_assets.errors import DefinitionError, SourceError
+from pxt_assets.errors import DefinitionError, SourceError, did_you_mean
+from pxt_assets.files.pattern import SPREADSHEET_REMEDY
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -21,6 +23,12 @@ _BYTE_ORDER_MARKS = {
     codecs.BOM_UTF16_LE: "utf-16",
     codecs.BOM_UTF16_BE: "utf-16",
 }
+_OTHER_CONTENTS = {
+    b"PK\x03\x04": f"is a zip archive by its content, as an Excel workbook is one; if it is one, {SPREADSHEET_REMEDY}",
+    b"\xd0\xcf\x11\xe0": f"is an old Excel workbook by its content; {SPREADSHEET_REMEDY}",
+    b"\x1f\x8b": "is gzipped by its content; let its name end in .gz",
+}
+"""What files of text turn out to be, by their first bytes."""
 _BUFFER_BYTES = 1 << 20
 
 
@@ -32,10 +40,10 @@ def codec_name(encoding: str) -> str:
     try:
         "".encode(encoding)  # refuses codecs that are not for text, such as base64
         name = codecs.lookup(encoding).name
-    except (LookupError, ValueError):
+    except (LookupError, ValueError, TypeError):
         msg = (
             f"got encoding={encoding!r}; allowed is any text encoding of Python, such as 'utf-8', "
-            "'utf-16' or 'cp1252'"
+            f"'utf-16' or 'cp1252'{did_you_mean(str(encoding), encodings.aliases.aliases.values(), cutoff=0.7)}"
         )
         raise DefinitionError(msg) from None
     return "utf-8" if name == "utf-8-sig" else name
@@ -51,6 +59,9 @@ def open_text(file: File, encoding: str, newline: str) -> Iterator[TextIO]:
     with file.errors_as_source_error(), file.open() as raw:
         buffered = io.BufferedReader(cast("io.RawIOBase", raw), _BUFFER_BYTES)
         head = buffered.peek(4)
+        if what := next((w for magic, w in _OTHER_CONTENTS.items() if head.startswith(magic)), ""):
+            msg = f"{file.name}: {what}"
+            raise SourceError(msg)
         mark = next((m for m in _BYTE_ORDER_MARKS if head.startswith(m)), b"")
         if mark and not encoding.startswith(_BYTE_ORDER_MARKS[mark]):
             actual = _BYTE_ORDER_MARKS[mark]

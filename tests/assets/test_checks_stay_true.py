@@ -282,7 +282,7 @@ class TestPartitions:
         self, store: ColumnStore, serve: Any, instance: dg.DagsterInstance
     ) -> None:
         """Those that were stored, now or before, and the rows for which another one was not."""
-        rows: dict[str, dict[Any, Any]] = {"a": {1: "bad"}, "b": {1: "x"}, "c": {1: "y"}}
+        rows: dict[str, Any] = {"a": {1: "bad"}, "b": {1: "x"}, "c": {1: "y"}}
         partitions = Partitions(store, resource_of(serve(rude)), rows)
         partitions.run("c", instance=instance)
         partitions.run("a", "b", instance=instance, fails=True)
@@ -306,7 +306,7 @@ class TestPartitions:
     ) -> None:
         """A file of a partition that the definition lacks is no part of the asset."""
         self.partitions(store, openai).run("a", instance=instance)
-        rows: dict[str, dict[Any, Any]] = {"b": {1: "x"}}
+        rows: dict[str, Any] = {"b": {1: "x"}}
         Partitions(store, openai, rows, on_error="ignore").run("b", instance=instance)
         assert shown(instance) == ("SUCCEEDED", "partition b: no row failed")
 

@@ -7,6 +7,7 @@ import dagster as dg
 import pytest
 
 from pxt_assets import ColumnStore, OpenAIResource, Table, udf
+from pxt_assets.api.meter import cost_text
 from pxt_assets.api.request import PAGE_TOKENS
 from pxt_assets.functions import embeddings
 from pxt_assets.throttle import request_size
@@ -92,7 +93,7 @@ def test_it_says_that_it_is_an_estimate_and_by_what(tickets: Tickets) -> None:
     assert f"tickets/c: {sentence}" in logged
     assert sentence == (
         f"dry run, nothing was sent: 3 of 3 rows to compute, about 3 requests, {3 * INPUT} input and 1,500 output "
-        f"tokens, ${3 * (INPUT * 0.15e-6 + PAGE_TOKENS * 0.60e-6):.6f}, about 0.3 s at 600 requests/minute (default_rpm, as "
+        f"tokens, {cost_text(3 * (INPUT * 0.15e-6 + PAGE_TOKENS * 0.60e-6))}, about 0.3 s at 600 requests/minute (default_rpm, as "
         "long as the server's limits are not known) for gpt-4o-mini (an estimate, by characters / 4 and a page of text an "
         "answer: no earlier run of this column is known)"
     )
@@ -223,6 +224,7 @@ def test_own_functions_cost_nothing(tickets: Tickets) -> None:
     said = estimated(tickets.run(texts(3), lambda t: shouted(t.body), config=DRY))
     assert figures(said) == (3, 0, 0, 0)
     assert said["pxt/estimated_cost_usd"] == 0
+    assert said["pxt/estimate"] == "dry run, nothing was sent: 3 of 3 rows to compute, without any request"
 
 
 def test_a_cost_that_nobody_knows_is_said_to_be_unknown(tickets: Tickets) -> None:

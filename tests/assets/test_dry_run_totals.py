@@ -36,7 +36,9 @@ def sums(result: dg.ExecuteInProcessResult) -> list[dict[str, Any]]:
         event.asset_observation_data.asset_observation.metadata
         for event in result.get_asset_observation_events()
     ]
-    return [{name: value.value for name, value in one.items()} for one in observed if "pxt/columns" in one]
+    return [
+        {name: value.value for name, value in one.items()} for one in observed if "pxt/run_columns" in one
+    ]
 
 
 class Columns:
@@ -129,12 +131,12 @@ def test_several_columns_end_with_their_sum(columns: Columns, instance: Any) -> 
     table.add_computed_column(m=moderations(table.body))
     result = columns.run("c", "e", "m")
     (found,) = sums(result)
-    assert found["pxt/columns"] == ["tickets/c", "tickets/e", "tickets/m"]
-    assert (found["pxt/rows"], found["pxt/estimated_requests"]) == (9, 7)
-    assert found["pxt/estimated_seconds"] == pytest.approx(0.3)  # the limits are of each model
+    assert found["pxt/run_columns"] == ["tickets/c", "tickets/e", "tickets/m"]
+    assert (found["pxt/run_rows"], found["pxt/run_estimated_requests"]) == (9, 7)
+    assert found["pxt/run_estimated_seconds"] == pytest.approx(0.3)  # the limits are of each model
     *each, last = said_in_log(result, instance)
     assert sorted(line.partition(":")[0] for line in each) == ["tickets/c", "tickets/e", "tickets/m"]
-    assert last == found["pxt/estimate"]
+    assert last == found["pxt/run_estimate"]
     assert last.startswith(
         "dry run of 3 columns (tickets/c, tickets/e, tickets/m), nothing was sent: 9 of 9 rows"
     )
@@ -146,7 +148,7 @@ def test_columns_of_one_model_wait_for_the_same_limit(columns: Columns) -> None:
     table.add_computed_column(c=ask(table.body))
     table.add_computed_column(d=ask([{"type": "text", "text": table.body}]))
     (found,) = sums(columns.run("c", "d"))
-    assert found["pxt/estimated_seconds"] == pytest.approx(0.6)
+    assert found["pxt/run_estimated_seconds"] == pytest.approx(0.6)
 
 
 def test_a_column_made_of_another_is_not_in_the_sum(columns: Columns) -> None:
@@ -156,8 +158,8 @@ def test_a_column_made_of_another_is_not_in_the_sum(columns: Columns) -> None:
     table.add_computed_column(e=embeddings(table.body, model="text-embedding-3-small"))
     table.add_computed_column(again=ask(table.c.choices[0].message.content))
     (found,) = sums(columns.run("c", "e", "again"))
-    assert found["pxt/columns"] == ["tickets/c", "tickets/e"]
-    assert found["pxt/estimate"].endswith(
+    assert found["pxt/run_columns"] == ["tickets/c", "tickets/e"]
+    assert found["pxt/run_estimate"].endswith(
         "; not in it: tickets/again, made of what is not computed in a dry run"
     )
 

@@ -6,6 +6,7 @@ import dagster as dg
 import pytest
 
 from pxt_assets import ColumnStore, Table
+from pxt_assets.errors import DefinitionError
 from tests.runs import message
 
 DAYS = dg.StaticPartitionsDefinition(["a", "b", "c"])
@@ -47,3 +48,20 @@ def test_a_lone_partition_whose_file_is_missing_says_just_that(store: ColumnStor
         files.assets, resources={"columns": store}, partition_key="b", raise_on_error=False
     )
     assert "partitions of tickets failed" not in message(result)
+
+
+@pytest.mark.parametrize(
+    ("path", "option", "says"),
+    [
+        ("t.csv", {"encoding": "klingon"}, "got encoding='klingon'; allowed is any text encoding"),
+        ("t.csv", {"separator": ";;"}, "got separator=';;'; allowed is one ASCII character"),
+        ("t.parquet", {"separator": ";"}, "only CSV files have a separator"),
+        ("t.xlsx", {}, "spreadsheets are not read; save each sheet as CSV"),
+    ],
+)
+def test_options_that_no_file_could_have_are_refused_while_definitions_load(
+    path: str, option: dict[str, str], says: str
+) -> None:
+    """Rather than in a run."""
+    with pytest.raises(DefinitionError, match=says):
+        Table.from_files("tickets", path, **option)  # type: ignore[arg-type]

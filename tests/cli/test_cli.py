@@ -55,7 +55,7 @@ def pxt_assets_here(folder: Path, monkeypatch: pytest.MonkeyPatch, *arguments: s
 
 
 def figures(output: str, asset: str) -> list[str]:
-    """An asset's row of the table at the end: rows, failed, requests, tokens, cost, seconds."""
+    """An asset's row of the table at the end: rows, reused, failed, requests, tokens, cost, seconds."""
     (row,) = re.findall(rf"^{re.escape(asset)} +(.*)$", output, re.MULTILINE)
     return row.split()
 
@@ -72,10 +72,15 @@ def test_the_demo_materializes_all_assets_and_says_what_it_took(tmp_path, monkey
     assert {figures(done.stdout, asset)[0] for asset in SOLVED} == {"24"}
     assert {figures(done.stdout, asset)[0] for asset in TICKETS} == {"80"}
     assert {figures(done.stdout, asset)[0] for asset in PHOTOS} == {"10"}
-    assert figures(done.stdout, "tickets/response")[2] == "79"  # two tickets have the same text
-    assert figures(done.stdout, "tickets/embed")[1] == "2"  # the empty text, and the one that is too long
-    assert {figures(done.stdout, asset)[1] for asset in PHOTOS[1:]} == {"0"}
-    assert "simulated cost" in done.stdout
+    assert figures(done.stdout, "tickets/response")[3] == "79"  # two tickets have the same text
+    assert figures(done.stdout, "tickets/embed")[2] == "2"  # the empty text, and the one that is too long
+    assert "2 rows failed:\n  tickets/embed, 2026-03-04, row id='T-1032': BadRequestError" in done.stdout
+    assert "They are meant to" in done.stdout
+    assert {figures(done.stdout, asset)[2] for asset in PHOTOS[1:]} == {"0"}
+    assert "cost is simulated" in done.stdout
+    lines = re.findall(r"^(\S+): ([\d,]+) of \2 rows", done.stdout, re.MULTILINE)
+    assert sorted({*lines}) == sorted(lines)  # one for each computed column
+    assert {asset for asset, _ in lines} == {*SOLVED[1:2], *TICKETS[1:], *PHOTOS[1:]}
     store = tmp_path / ".pxt-demo" / "columns"
     assert str(store) in done.stdout
     files = list(store.rglob("*.parquet"))
@@ -87,9 +92,10 @@ def test_the_demo_materializes_all_assets_and_says_what_it_took(tmp_path, monkey
 
     again = pxt_assets_here(tmp_path, monkeypatch, "demo")
     assert again.exit_code == 0, again.stderr
-    assert figures(again.stdout, "tickets/response")[2] == "0"
-    assert figures(again.stdout, "tickets/moderation")[2] == "0"
-    assert {figures(again.stdout, asset)[2] for asset in PHOTOS[1:]} == {"0"}
+    assert figures(again.stdout, "tickets/response")[:4] == ["80", "80", "0", "0"]
+    assert figures(again.stdout, "tickets/moderation")[3] == "0"
+    assert {figures(again.stdout, asset)[3] for asset in PHOTOS[1:]} == {"0"}
+    assert "Reused rows have the answers of an earlier run" in again.stdout
 
 
 @pytest.fixture
@@ -108,6 +114,7 @@ def test_the_demo_runs_on_files_of_ones_own(tmp_path, own, monkeypatch):
     assert done.exit_code == 0, done.stderr
     assert figures(done.stdout, "tickets/summary")[0] == "3"
     assert "PXT_DEMO_FILES=" in done.stdout
+    assert "6 assets, 2 partitions" in done.stdout
     assert "photos" not in done.stdout
     assert "solved" not in done.stdout
 
@@ -121,13 +128,14 @@ def test_a_mistake_in_ones_own_files_is_told_in_a_line(tmp_path, own, monkeypatc
     assert "the key nr is not unique" in done.stderr
     assert "south [1]" in done.stderr
     assert "Traceback" not in done.stderr
+    assert "dagster dev -m pxt_assets.demo.definitions" in done.stdout  # what was stored can be looked at
 
 
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
         (["demo", "--live"], "OPENAI_API_KEY"),
-        (["demo", "--data", "nowhere"], "nowhere is no folder"),
+        (["demo", "--data", "nowhere"], "nowhere is no file and no folder"),
         (["simulate", "--rpm", "-1"], "rpm must be a number > 0"),
     ],
 )

@@ -1,5 +1,8 @@
 import dataclasses
+import sqlite3
+import tempfile
 from pathlib import Path
+from typing import Any
 
 import pytest
 from click.testing import CliRunner
@@ -48,6 +51,83 @@ def test_large_numbers_fit_a_terminal() -> None:
     assert "…" not in captured.get()
 
 
+SIMULATOR = "simulator ab12cd34 rpm=500 tpm=200000"
+COLUMNS = ("account", "models", "limit of", "per min", "left", "in use", "share", "processes", "429s", "held")
+
+
+def drawn(pools: list[PoolReport], width: int, **options: Any) -> list[str]:
+    console = Console(width=width)
+    with console.capture() as captured:
+        console.print(limits_table(pools, **options))
+    return captured.get().splitlines()
+
+
+@pytest.mark.parametrize("width", [50, 60, 80, 100, 140])
+@pytest.mark.parametrize("held", [0.0, 41.0])
+@pytest.mark.parametrize("group", ["gpt-6-luna", "gpt-4o-mini-transcribe-diarize-realtime-preview"])
+def test_any_width_has_whole_headings_numbers_and_names(width: int, held: float, group: str) -> None:
+    """What does not fit is left out or folded, never cut."""
+    big = PoolReport(("0123456789ab", group), "requests", 180e6, 180e6, 1_799_999.0, 600_000.0, 2, 3, held)
+    lines = drawn([big, PoolReport((SIMULATOR, group), "tokens", 500.0, 500.0, 37.4, 54.0, 1, 0)], width)
+    assert max(map(len, lines)) <= width
+    heading = lines[1]
+    for column in COLUMNS:
+        heading = heading.replace(column, "", 1)
+    assert heading.strip() == ""
+    text = "\n".join(lines)
+    assert {"180.0M", "1.8M", "01234567", "simulator"} <= set(text.split())
+    assert "…" not in text
+    names = lines[1].index("models")
+    folded = "".join(line[names : lines[1].index("limit of")].strip() for line in lines[3:])
+    assert group in folded
+
+
+def test_no_more_than_the_whole_limit_is_in_use() -> None:
+    """While what was left of it is spent, more goes a minute than flows in."""
+    text = shown(PoolReport(("a", "luna"), "requests", 1_200.0, 1_200.0, 37.4, 1_296.0, 2, 3))
+    assert "100%" in text
+    assert "1,296" in text
+    assert "108%" not in text
+
+
+def test_a_row_of_unknowns_is_left_out() -> None:
+    """Nothing can be learned from it."""
+    nothing = PoolReport(("a", "sol"), "tokens", None, None, None, 0.0, 1, 0)
+    assert "sol" not in shown(report("luna"), nothing)
+    assert "No limit is in use, or known yet." in shown(nothing)
+
+
+def test_idle_keys_are_hidden_unless_all_are_asked_for() -> None:
+    """Those that nobody used for more than a day are counted in a line; those without a word to say are not."""
+    idle = [
+        dataclasses.replace(report(group, processes=0), idle_seconds=86_401.0)
+        for group in ("old-1", "old-2", "old-3")
+    ]
+    idle.append(dataclasses.replace(idle[0], dimension="tokens"))
+    idle.append(PoolReport(("b", "old-4"), "tokens", None, None, None, 0.0, 0, 0, 0.0, 86_401.0))
+    used = dataclasses.replace(report("luna"), idle_seconds=86_399.0)
+    text = shown(used, *idle)
+    assert "3 idle keys hidden; --all shows them" in text
+    assert "old-" not in text
+    everything = "\n".join(drawn([used, *idle], 140, everything=True))
+    assert "old-3" in everything
+    assert "hidden" not in everything
+    assert "1 idle key hidden; --all shows it" in shown(used, idle[0])
+
+
+def test_a_simulator_is_marked_and_its_options_are_shown() -> None:
+    """Also where it is the only account; several are numbered."""
+    pool = PoolReport((SIMULATOR, "luna"), "requests", 500.0, 500.0, 37.4, 54.0, 1, 0)
+    text = shown(pool)
+    (line,) = [line for line in text.splitlines() if "luna" in line]
+    assert line.split()[0] == "simulator"
+    assert "simulator: rpm=500 tpm=200000" in text
+    other = dataclasses.replace(pool, key=("simulator ab12cd34", "sol"))
+    text = shown(pool, other)
+    assert "simulator 1: no limits" in text
+    assert "simulator 2: rpm=500 tpm=200000" in text
+
+
 def test_pools_in_use_come_first() -> None:
     """What processes draw on now stands above what they did once."""
     text = shown(report("idle", processes=0), report("busy"))
@@ -79,6 +159,34 @@ def test_the_instance_says_where_the_ledger_is(tmp_path: Path, monkeypatch: pyte
     assert instance_ledger() == default_ledger_url(tmp_path / "storage")
     monkeypatch.delenv("DAGSTER_HOME")
     assert instance_ledger() == default_ledger_url(None)
+
+
+def test_without_an_instance_the_command_says_whose_ledger_it_is(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """And where others are; a ledger that was named needs no such word."""
+    monkeypatch.delenv("DAGSTER_HOME", raising=False)
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    url = default_ledger_url(None)
+    held_ledger(url, "luna").close()
+    said = " ".join(CliRunner().invoke(main, ["limits"]).output.split())
+    assert said.startswith(f"Rate limits in the ledger at {url}")
+    assert "DAGSTER_HOME is not set" in said
+    assert "give --ledger URL" in said
+    assert "DAGSTER_HOME" not in CliRunner().invoke(main, ["limits", "--ledger", url]).output
+
+
+def test_keys_that_were_idle_for_long_are_hidden_by_the_command(tmp_path: Path) -> None:
+    """`--all` shows them."""
+    path = tmp_path / "ledger.sqlite"
+    held_ledger(f"sqlite:///{path}", "luna", "sol").close()
+    with sqlite3.connect(path) as connection:
+        connection.execute("UPDATE pxt_buckets SET updated = updated - 90000 WHERE pool LIKE '%sol'")
+        connection.execute("UPDATE pxt_processes SET seen = seen - 90000 WHERE pool LIKE '%sol'")
+    result = CliRunner().invoke(main, ["limits", "--ledger", f"sqlite:///{path}"])
+    assert "1 idle key hidden; --all shows it" in result.output
+    assert "sol" not in result.output
+    assert "sol" in CliRunner().invoke(main, ["limits", "--ledger", f"sqlite:///{path}", "--all"]).output
 
 
 def test_what_is_no_ledger_is_said() -> None:

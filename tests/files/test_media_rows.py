@@ -134,7 +134,7 @@ class TestRows:
     def test_many_files_come_in_batches(self, folder):
         """One batch holds ten thousand at most."""
         memory = fsspec.filesystem("memory")
-        files = [File(memory, f"/pics/{i:05}.png", False, (), size=i) for i in range(20_001)]
+        files = [File(memory, f"/pics/{i:05}.png", None, (), size=i) for i in range(20_001)]
         schema, batches = media.read(files, "image", "memory://pics/*.png")
         got = list(pa.RecordBatchReader.from_batches(schema, batches))
         assert [batch.num_rows for batch in got] == [10_000, 10_000, 1]

@@ -14,7 +14,12 @@ from pxt_assets.assets.step.asset_keys import run_keys
 from pxt_assets.assets.step.grouped_asset import group_of_table
 from pxt_assets.assets.step.invocation import op_config
 from pxt_assets.assets.step.kept_values import step_store
-from pxt_assets.assets.step.shown import errors_without_secrets, result_without_secrets, step_secrets
+from pxt_assets.assets.step.shown import (
+    Result,
+    errors_without_secrets,
+    result_without_secrets,
+    step_secrets,
+)
 from pxt_assets.assets.step.table_asset import TableAsset
 from pxt_assets.index.spec import IndexSpec
 
@@ -52,9 +57,7 @@ def column_asset(spec: ColumnSpec) -> dg.AssetsDefinition:
         backfill_policy=spec.backfill_policy,
         required_resource_keys=set(spec.resource_keys) - {spec.resources.columns},  # that is its IO manager
     )
-    def column(
-        context: dg.AssetExecutionContext, **input_values: Any
-    ) -> Iterator[dg.MaterializeResult[Any] | dg.AssetCheckResult]:
+    def column(context: dg.AssetExecutionContext, **input_values: Any) -> Iterator[Result]:
         from pxt_assets.assets.columns.materialize import Materialization
 
         spec_now = spec.with_keys(run_keys(column, context))

@@ -17,6 +17,7 @@ from pxt_assets.assets.page.estimate_page import (
     estimate_line,
     estimate_metadata,
     sum_line,
+    sum_metadata,
     total_line,
 )
 from pxt_assets.compute.dry_run import Estimate, ModelUse, dry_run, total_estimate
@@ -83,5 +84,4 @@ def _log_sum(context: dg.AssetExecutionContext, key: dg.AssetKey, observe: Obser
         return
     said = sum_line(found.estimate, found.duration, found.columns, found.left_out)
     context.log.info(said)
-    metadata = estimate_metadata(found.estimate, found.duration, said=said)
-    observe(None, {**metadata, "pxt/columns": list(found.columns)})
+    observe(None, sum_metadata(found.estimate, found.duration, said, found.columns))

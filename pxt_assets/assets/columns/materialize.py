@@ -15,15 +15,16 @@ from pxt_assets.api.budget import Budget, BudgetReachedError
 from pxt_assets.api.event_loop import run_to_end
 from pxt_assets.api.meter import total_cost
 from pxt_assets.api.openai_resource import OpenAIResource
+from pxt_assets.api.server_name import AskedServer
 from pxt_assets.assets.columns.column_config import ColumnConfig
 from pxt_assets.assets.columns.column_spec import ColumnSpec
 from pxt_assets.assets.columns.dry_run_step import log_estimates
 from pxt_assets.assets.columns.step_checks import StepChecks
+from pxt_assets.assets.columns.step_failure import cell_failures, dagster_failure, step_error
 from pxt_assets.assets.columns.stored_checks import StoredPartitions
 from pxt_assets.assets.declarations.validation import is_moderation
 from pxt_assets.assets.page.metadata import (
     column_lineage,
-    failure_metadata,
     materialization_metadata,
     outcome_line,
     outcome_metadata,
@@ -31,7 +32,6 @@ from pxt_assets.assets.page.metadata import (
 )
 from pxt_assets.assets.page.summary import partitions_metadata
 from pxt_assets.assets.step.events import already_logged_result, log_materialization
-from pxt_assets.assets.step.failed_partitions import PartitionsFailedError
 from pxt_assets.assets.step.invocation import is_direct, run_id, selected_assets
 from pxt_assets.assets.step.kept_values import (
     StepStore,
@@ -45,11 +45,11 @@ from pxt_assets.assets.step.shown import metadata_without_secrets, step_secrets
 from pxt_assets.assets.step.upstream_rows import UpstreamRows, step_partitions
 from pxt_assets.compute.asking.progress import Progress
 from pxt_assets.compute.asking.run_state import RunState
-from pxt_assets.compute.partition.column import CellsFailedError, Column, Options, Outcome
+from pxt_assets.compute.partition.column import Column, Options, Outcome
 from pxt_assets.compute.partition.inputs import Inputs
 from pxt_assets.compute.partition.plan import Plan
 from pxt_assets.compute.run_partitions import Partition, RunCallbacks, RunEnd, compute_partitions
-from pxt_assets.errors import FatalApiError, PartitionError, RunError
+from pxt_assets.errors import PartitionError, RunError
 from pxt_assets.index.embedding_indexes import EmbeddingIndexes
 from pxt_assets.index.lookup import with_stored_indexes
 from pxt_assets.index.vector_servers import mixed_vectors
@@ -76,7 +76,6 @@ class Materialization:
         self._resource = (
             self._used_resource(spec.resources.openai, OpenAIResource) if spec.calls_api else None
         )
-        self._server = None if self._resource is None else self._resource.asked_server()
         self._partition_keys = step_partitions(context)
         self._upstream = UpstreamRows(context, spec.inputs, self._partition_keys, input_values)
         max_cost_usd = spec.max_cost_usd if config.max_cost_usd is None else config.max_cost_usd
@@ -85,7 +84,7 @@ class Materialization:
         self._outcomes: dict[Partition, Outcome] = {}
         self._unrecorded_metadata: Mapping[str, Any] | None = None
         """The metadata of the only partition of a run; the result of the step records it."""
-        self._failures: Mapping[Partition, PartitionError] = {}
+        self._failures: dict[Partition, PartitionError] = {}
         self._unfinished: dict[Partition, Progress] = {}
 
     def results(self) -> Iterator[Result]:
@@ -99,6 +98,10 @@ class Materialization:
             yield from self._dry_run()
         else:
             yield from self._materialize()
+
+    @cached_property
+    def _server(self) -> AskedServer | None:
+        return None if self._resource is None else self._resource.asked_server()
 
     @cached_property
     def _plan(self) -> Plan:
@@ -125,7 +128,8 @@ class Materialization:
     def _materialize(self) -> Iterator[Result]:
         try:
             self._upstream.check()
-            self._failures, error = run_to_end(self._compute())
+            _, error = run_to_end(self._compute())  # `_on_failed` was told of each failure
+            self._failures = in_order(self._partition_keys, self._failures)
             error = self._step_error(error)
             if error is not None:
                 raise error
@@ -256,6 +260,8 @@ class Materialization:
         """Reports what a partition that was not finished took, and why it was not finished."""
         if progress is not None:
             self._unfinished[partition] = progress
+        if isinstance(error, PartitionError):
+            self._failures[partition] = error
         if progress is not None or isinstance(error, PartitionError):
             self._observe(partition, unfinished_metadata(progress, error))
 
@@ -285,41 +291,16 @@ class Materialization:
         self._observe(None, metadata)
 
     def _step_error(self, error: BaseException | None) -> BaseException | None:
-        """The error of the step: what ended it, or the partitions that failed, or both."""
-        if not self._failures:
-            return error
-        if not self._has_several_partitions:
-            return error or next(iter(self._failures.values()))
-        failed = PartitionsFailedError(
-            self._failures,
-            stored=sum(not one.trial for one in self._outcomes.values()),
-            of=len(self._partition_keys),
-        )
-        if error is None:
-            return failed
-        if isinstance(error, RunError):
-            error.args = (f"{error}\nBesides: {failed}",)
-        return error
+        stored, of = len(self._stored_outcomes), len(self._partition_keys)
+        return step_error(error, self._failures, stored=stored, of=of)
 
     def _dagster_failure(self, error: RunError) -> dg.Failure:
-        error.locate(self._spec.key.to_user_string())
-        # a retry after either of these would fail again, or spend as much again
-        allow_retries = not isinstance(error, FatalApiError | BudgetReachedError)
-        return dg.Failure(
-            str(error),
-            metadata=failure_metadata(self._cell_failures, self._unfinished),
-            allow_retries=allow_retries,
-        )
-
-    @property
-    def _cell_failures(self) -> dict[Partition, CellsFailedError]:
-        """The errors of the partitions in which rows failed."""
-        return {key: one for key, one in self._failures.items() if isinstance(one, CellsFailedError)}
+        return dagster_failure(error, self._spec.key, self._failures, self._unfinished)
 
     def _check_results_after(self, error: BaseException) -> Iterator[Result]:
         """The results of the checks in a run that an error ended: over what is stored now, and on failed rows."""
         computed = {partition: one.findings for partition, one in self._stored_outcomes.items()}
-        failures = {} if self._config.limit is not None else self._cell_failures
+        failures = {} if self._config.limit is not None else cell_failures(self._failures)
         reached = isinstance(error, BudgetReachedError) and self._config.max_cost_usd is None
         try:
             if self._config.dry_run:

@@ -12,7 +12,12 @@ from pxt_assets.assets.indexes.index_asset_spec import ALL_ROWS_INDEXED, IndexAs
 from pxt_assets.assets.step.asset_keys import index_with_keys, run_keys
 from pxt_assets.assets.step.grouped_asset import group_of_table
 from pxt_assets.assets.step.kept_values import step_store
-from pxt_assets.assets.step.shown import errors_without_secrets, result_without_secrets, step_secrets
+from pxt_assets.assets.step.shown import (
+    Result,
+    errors_without_secrets,
+    result_without_secrets,
+    step_secrets,
+)
 from pxt_assets.assets.step.table_asset import TableAsset
 from pxt_assets.errors import DefinitionError, SearchError
 from pxt_assets.expressions.expr import Call, ColumnRef, Expr
@@ -148,9 +153,7 @@ def index_asset(spec: IndexAssetSpec) -> EmbeddingIndex:
         backfill_policy=spec.backfill_policy,
         required_resource_keys=set(spec.resource_keys) - {spec.resources.columns},
     )
-    def embedding_index(
-        context: dg.AssetExecutionContext, **input_values: Any
-    ) -> Iterator[dg.MaterializeResult[Any] | dg.AssetCheckResult]:
+    def embedding_index(context: dg.AssetExecutionContext, **input_values: Any) -> Iterator[Result]:
         from pxt_assets.assets.indexes.index_materialize import IndexMaterialization
 
         spec_now = spec.with_keys(run_keys(embedding_index, context))

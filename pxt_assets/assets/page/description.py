@@ -43,7 +43,10 @@ def description_of(expr: object, table: dg.AssetKey, user_text: str | None) -> s
     Its first line reads well as it is written, and no line is a fence: catalogs show it unrendered.
     """
     sentence = sentence_of(expr, table)
-    texts = [call_text(call) for call in calls(expr)] or [argument_text(expr)]
+    sentence = sentence if sentence.endswith("'") else f"{sentence}."
+    texts = [call_text(call) for call in calls(expr)]
+    if not texts and not isinstance(expr, Expr):
+        texts = [argument_text(expr)]
     return "\n\n".join(filter(None, [user_text, sentence, *map(_code_block, texts)]))
 
 

@@ -11,20 +11,23 @@ import dagster as dg
 
 from pxt_assets.api.known_limits import KnownLimits
 from pxt_assets.api.meter import cost_text
+from pxt_assets.assets.page.sentence import plain
 from pxt_assets.compute.dry_run import Estimate, ModelUse
 from pxt_assets.values.wording import counted
 
 DRY_RUN, TOTAL = "pxt/dry_run", "pxt/dry_run_total"
 _COUNTS = {
-    "pxt/rows": "rows",
-    "pxt/rows_to_compute": "to_compute",
-    "pxt/rows_refused": "refused",
-    "pxt/estimated_requests": "requests",
-    "pxt/estimated_dependent_requests": "dependent",
-    "pxt/estimated_input_tokens": "input_tokens",
-    "pxt/estimated_output_tokens": "output_tokens",
+    "rows": "rows",
+    "rows_to_compute": "to_compute",
+    "rows_refused": "refused",
+    "estimated_requests": "requests",
+    "estimated_dependent_requests": "dependent",
+    "estimated_input_tokens": "input_tokens",
+    "estimated_output_tokens": "output_tokens",
 }
 """The figures of an estimate by the names of their metadata."""
+_RARE = ("rows_refused", "estimated_dependent_requests")
+"""Those that are shown only where there are any."""
 
 
 @dataclass(frozen=True)
@@ -81,13 +84,33 @@ def duration_text(seconds: float) -> str:
 def estimate_metadata(estimate: Estimate, duration: Duration, *, said: str | None = None) -> dict[str, Any]:
     """The metadata of an estimate; `said` is its sentence, where it is not that of a partition."""
     return {
+        "pxt/estimate": dg.MetadataValue.md(plain(said or estimate_line(estimate, duration))),
         DRY_RUN: True,
-        "pxt/estimate": said or estimate_line(estimate, duration),
-        **{name: getattr(estimate, count) for name, count in _COUNTS.items()},
-        "pxt/estimated_cost_usd": "unknown" if estimate.cost_usd is None else _rounded(estimate.cost_usd),
-        "pxt/estimated_seconds": _rounded(duration.seconds, 3),
+        **_figures_metadata(estimate, duration, "pxt/"),
         **({"pxt/estimated_by_limit": _limits_json(duration)} if duration.by_group else {}),
         "pxt/estimate_is_observed": estimate.has_observations,
+    }
+
+
+def sum_metadata(
+    estimate: Estimate, duration: Duration, said: str, columns: Collection[str]
+) -> dict[str, Any]:
+    """The metadata of the estimate of several columns, by names of its own: the page shows it beside the column's."""
+    return {
+        "pxt/run_estimate": dg.MetadataValue.md(plain(said)),
+        "pxt/run_columns": list(columns),
+        **_figures_metadata(estimate, duration, "pxt/run_"),
+    }
+
+
+def _figures_metadata(estimate: Estimate, duration: Duration, prefix: str) -> dict[str, Any]:
+    counts = {name: getattr(estimate, count) for name, count in _COUNTS.items()}
+    return {
+        **{f"{prefix}{name}": count for name, count in counts.items() if count or name not in _RARE},
+        f"{prefix}estimated_cost_usd": "unknown"
+        if estimate.cost_usd is None
+        else _rounded(estimate.cost_usd),
+        f"{prefix}estimated_seconds": _rounded(duration.seconds, 3),
     }
 
 
@@ -96,7 +119,7 @@ def read_estimate(metadata: Mapping[str, dg.MetadataValue[Any]]) -> tuple[Estima
     values: dict[str, Any] = {name: value.value for name, value in metadata.items()}
     cost = values["pxt/estimated_cost_usd"]
     estimate = Estimate(
-        **{count: values[name] for name, count in _COUNTS.items()},
+        **{count: values.get(f"pxt/{name}", 0) for name, count in _COUNTS.items()},
         cost_usd=None if isinstance(cost, str) else cost,
         has_observations=bool(values["pxt/estimate_is_observed"]),
     )
@@ -118,12 +141,15 @@ def _limits_json(duration: Duration) -> dg.JsonMetadataValue:
 
 def estimate_line(estimate: Estimate, duration: Duration) -> str:
     """The estimate as a sentence."""
+    figures = f"dry run, nothing was sent: {_figures(estimate, duration)}"
+    if not estimate.requests:
+        return f"{figures}{_remarks(estimate)}"
     by = (
         "characters / 4, corrected by what earlier runs of this column used"
         if estimate.has_observations
         else "characters / 4 and a page of text an answer: no earlier run of this column is known"
     )
-    return f"dry run, nothing was sent: {_figures(estimate, duration)} (an estimate, by {by}){_remarks(estimate)}"
+    return f"{figures} (an estimate, by {by}){_remarks(estimate)}"
 
 
 def total_line(estimate: Estimate, duration: Duration, partitions: int, failed: int) -> str:
@@ -147,12 +173,15 @@ def sum_line(
 
 
 def _figures(estimate: Estimate, duration: Duration) -> str:
+    rows = f"{estimate.to_compute:,} of {counted(estimate.rows, 'row')} to compute"
+    if not estimate.requests:
+        return f"{rows}{', without any request' if estimate.to_compute else ''}"
     texts = [
-        f"{estimate.to_compute:,} of {counted(estimate.rows, 'row')} to compute",
+        rows,
         f"about {counted(estimate.requests, 'request')}",
         f"{estimate.input_tokens:,} input and {estimate.output_tokens:,} output tokens",
         cost_text(estimate.cost_usd),
-        duration.text if estimate.requests else "",
+        duration.text,
     ]
     return ", ".join(filter(None, texts))
 

@@ -43,7 +43,7 @@ def files_description(
     files = f"{_FORMATS[file_format]} {'files' if several else 'file'} {code(_tail(redact_urls(path)))}"
     rows = f"The {files}, one a row" if file_format in MEDIA_SUFFIXES else f"The rows of the {files}"
     key = " and ".join(map(code, row_key)) if row_key else "position"
-    sentence = f"{rows}, each known by its {key}"
+    sentence = f"{rows}, each known by its {key}."
     return f"{user_text}\n\n{sentence}" if user_text else sentence
 
 

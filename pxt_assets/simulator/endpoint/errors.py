@@ -146,11 +146,13 @@ def no_quota() -> SimulatedError:
     )
 
 
-def unknown_model(model: str) -> SimulatedError:
-    """404: no such model, or one of another endpoint."""
+def unknown_model(model: str, suggestion: str = "") -> SimulatedError:
+    """404: no such model, or one of another endpoint; `suggestion` says what may have been meant, as a sentence."""
+    meant = f"; {suggestion}" if suggestion else "."
     return SimulatedError(
         404,
-        f"The model `{model}` does not exist or you do not have access to it.",
+        f"The model `{model}` does not exist or you do not have access to it{meant} "
+        "(One that the simulator does not know can be named in its option `models`.)",
         code="model_not_found",
     )
 

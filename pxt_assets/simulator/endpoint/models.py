@@ -1,8 +1,10 @@
 """The models that the simulator knows: their endpoints, their families, and the list of `GET /v1/models`."""
 
 import re
-from collections.abc import Callable
-from functools import lru_cache
+from collections.abc import Callable, Iterable
+from datetime import date
+from difflib import get_close_matches
+from functools import cache, lru_cache
 from typing import Any
 
 
@@ -40,6 +42,9 @@ _ENDPOINTS: dict[str, Callable[[str], bool]] = {
     "audio/translations": lambda model: model == "whisper-1",
 }
 _SNAPSHOT = re.compile(r"-(\d{4}-\d{2}-\d{2}|\d{4}|latest)$")
+_FINE_TUNED = re.compile(r"ft:([^:]+):.+")
+_CLOSE = 0.75
+"""Share of letters that a name has in common with the one that was meant, as `difflib` counts it."""
 
 _CREATED = 1_735_689_600
 """Unix time stated for every model: an arbitrary fixed one."""
@@ -97,10 +102,113 @@ _MODELS: dict[str, str | None] = {
     "whisper-1": "2027-02-26",
 }
 
+_RETIRED = frozenset(
+    {
+        "dall-e-2",
+        "dall-e-3",
+        "gpt-image-1",
+        "omni-moderation",
+        "text-moderation",
+        "text-moderation-stable",
+        "text-moderation-007",
+    }
+)
+"""Models that are not listed any more, and yet have their rules here: a pipeline that still names them can be rehearsed."""
 
-def is_served_at(endpoint: str, model: str) -> bool:
-    """Whether `model` is of a family that the API serves at `endpoint`, such as "chat/completions"."""
-    return _ENDPOINTS[endpoint](model)
+
+def is_served_at(endpoint: str, model: str, more: Iterable[str] = ()) -> bool:
+    """Whether the API serves `model` at `endpoint`, such as "chat/completions".
+
+    It has to be known, by this table or that of prices; with a date or "latest" behind it and fine-tuned (`ft:...`) as
+    well. Those of `more` are served at every endpoint.
+    """
+    return model in more or (_ENDPOINTS[endpoint](model) and is_known(model))
+
+
+@lru_cache(maxsize=1024)
+def is_known(model: str) -> bool:
+    """Whether there is such a model, a snapshot of it, or a model that was fine-tuned from it."""
+    fine_tuned = _FINE_TUNED.fullmatch(model)
+    base = fine_tuned[1] if fine_tuned else model
+    if base in _MODELS or base in _RETIRED or base in _priced_models():
+        return True
+    snapshot = _SNAPSHOT.search(base)
+    if snapshot is None or not _is_plausible_date(snapshot[1]):
+        return False
+    family = base[: snapshot.start()]
+    return family in _MODELS or family in _RETIRED or family in _priced_models()
+
+
+def suggestion(endpoint: str, model: str, more: Iterable[str] = ()) -> str:
+    """What may have been meant by a model that is not served at `endpoint`, as a sentence; empty if nobody can tell.
+
+    >>> suggestion("chat/completions", "gpt-6-lunna")
+    'did you mean gpt-6-luna?'
+    """
+    if is_known(model):
+        elsewhere = [other for other, is_of in _ENDPOINTS.items() if is_of(model)]
+        return f"it is served at {', '.join(elsewhere)}, not at {endpoint}" if elsewhere else ""
+    fine_tuned = _FINE_TUNED.fullmatch(model)
+    base = fine_tuned[1] if fine_tuned else model
+    known = dict.fromkeys(
+        [*more, *filter(_ENDPOINTS[endpoint], [*_MODELS, *_RETIRED, *sorted(_priced_models())])]
+    )
+    snapshot = _SNAPSHOT.search(base)
+    meant = _closest(base, known)
+    if meant is None and snapshot is not None:
+        family = _closest(base[: snapshot.start()], known)
+        meant = None if family is None else f"{family}{snapshot[0]}"
+    return "" if meant is None else f"did you mean {model.replace(base, meant, 1)}?"
+
+
+def _closest(name: str, known: Iterable[str]) -> str | None:
+    """The known name that a misspelt one is nearest to; None if it is near to none.
+
+    One of the same letters comes first: to leave out a hyphen is likelier than to mean another version.
+    """
+    wanted = name.strip().lower()
+    for one in known:
+        if _letters(one) == _letters(wanted):
+            return one
+    return next(iter(get_close_matches(wanted, known, n=1, cutoff=_CLOSE)), None)
+
+
+def _letters(name: str) -> str:
+    return re.sub(r"[^a-z0-9.]", "", name)
+
+
+@cache
+def _priced_models() -> frozenset[str]:
+    """The names of models in the table of prices, which knows some that `GET /v1/models` no longer lists."""
+    try:
+        from genai_prices.data_snapshot import get_snapshot
+    except ImportError:
+        return frozenset()
+    names: set[str] = set()
+    for provider in get_snapshot().providers:
+        if provider.id == "openai":
+            for model in provider.models:
+                names.add(model.id)
+                names.update(_names_in(model.match))
+    return frozenset(name for name in names if not name.endswith(("-", ".")) and ":" not in name)
+
+
+def _names_in(clause: Any) -> set[str]:
+    """The whole names that a clause of the table of prices is true of."""
+    if (name := getattr(clause, "equals", None)) is not None:
+        return {name}
+    return {name for inner in getattr(clause, "or_", None) or () for name in _names_in(inner)}
+
+
+def _is_plausible_date(text: str) -> bool:
+    """Whether the end of a snapshot's name is a day, a month and a day, or "latest"."""
+    if text == "latest":
+        return True
+    try:
+        date.fromisoformat(text if len(text) > 4 else f"2024-{text[:2]}-{text[2:]}")
+    except ValueError:
+        return False
+    return True
 
 
 @lru_cache(maxsize=1024)
@@ -113,19 +221,22 @@ def model_family(model: str) -> str:
     return _SNAPSHOT.sub("", model)
 
 
-def model_entry(model: str) -> dict[str, Any] | None:
-    """The answer of `GET /v1/models/{model}`, or None for a model that is not listed."""
-    if model not in _MODELS:
+def model_entry(model: str, more: Iterable[str] = ()) -> dict[str, Any] | None:
+    """The answer of `GET /v1/models/{model}`, or None for a model that is not listed, nor among `more`."""
+    if model not in _MODELS and model not in more:
         return None
     return {
         "id": model,
         "object": "model",
         "created": _CREATED,
         "owned_by": "pxt-simulator",
-        "shutdown_date": _MODELS[model],
+        "shutdown_date": _MODELS.get(model),
     }
 
 
-def model_list() -> dict[str, Any]:
+def model_list(more: Iterable[str] = ()) -> dict[str, Any]:
     """The answer of `GET /v1/models`."""
-    return {"object": "list", "data": [model_entry(model) for model in _MODELS]}
+    return {
+        "object": "list",
+        "data": [model_entry(model, more) for model in dict.fromkeys([*_MODELS, *more])],
+    }

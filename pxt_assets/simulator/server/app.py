@@ -40,6 +40,7 @@ from pxt_assets.simulator.responses.store import StoredResponses
 from pxt_assets.simulator.server.counters import Counters
 from pxt_assets.simulator.server.limits import Headers, RateLimits
 from pxt_assets.simulator.server.options import SimulatorOptions
+from pxt_assets.simulator.server.shared_state import SharedState
 
 ENDPOINTS: dict[str, Endpoint] = {
     "chat/completions": Endpoint(read_chat_call, announced_limits=("requests", "tokens")),
@@ -72,17 +73,23 @@ class Simulator:
         options: SimulatorOptions,
         clock: Callable[[], float],
         sleep: Callable[[float], Awaitable[object]],
+        shared: SharedState | None = None,
+        process: int = 0,
     ) -> None:
         self.options = options
         self.clock = clock
         self.sleep = sleep
-        self.limits = RateLimits(options)
+        self.limits = RateLimits(options, shared)
         self.counters = Counters()
         self.files = PublishedFiles()
         self.responses = StoredResponses()
+        seed = f"{options.seed} {process}" if process else f"{options.seed}"
         # Separate sources, so that the latency does not change which requests meet faults.
-        self._latencies = random.Random(f"latency {options.seed}")  # noqa: S311
-        self._faults = random.Random(f"fault {options.seed}")  # noqa: S311
+        self._latencies = random.Random(f"latency {seed}")  # noqa: S311
+        self._faults = random.Random(f"fault {seed}")  # noqa: S311
+        self._id_prefix = b"sim-req-%x-" % (options.seed & 0xFFFFFFFF) + (
+            b"%x-" % process if process else b""
+        )
         self._answer_count = 0
 
     def standard_headers(self, arrived_at: float, content_type: str = JSON) -> Headers:
@@ -91,7 +98,7 @@ class Simulator:
         return [
             (b"content-type", content_type.encode()),
             (b"x-pxt-simulated", b"true"),
-            (b"x-request-id", b"sim-req-%x-%08x" % (self.options.seed & 0xFFFFFFFF, self._answer_count)),
+            (b"x-request-id", self._id_prefix + b"%08x" % self._answer_count),
             (b"openai-processing-ms", b"%d" % ((self.clock() - arrived_at) * 1000)),
             (b"openai-version", b"2020-10-01"),
             (b"openai-organization", b"org-simulated"),
@@ -106,8 +113,9 @@ class Simulator:
         spec = ENDPOINTS[endpoint]
         body, identity = await _read_body(request, spec.content_types)
         call = await asyncio.to_thread(spec.read, body) if spec.in_thread else spec.read(body)
-        if not models.is_served_at(endpoint, call.model):
-            raise errors.unknown_model(call.model)
+        if not models.is_served_at(endpoint, call.model, self.options.models):
+            meant = models.suggestion(endpoint, call.model, self.options.models)
+            raise errors.unknown_model(call.model, meant)
         if isinstance(call, ResponseCall):
             call = call.continue_from(self.responses.for_key(key))
         if key.startswith("sk-no-quota"):
@@ -206,13 +214,16 @@ def create_app(
     *,
     clock: Callable[[], float] = time.monotonic,
     sleep: Callable[[float], Awaitable[object]] = asyncio.sleep,
+    shared: SharedState | None = None,
+    process: int = 0,
 ) -> Starlette:
     """The simulator as an ASGI application, for a server or an in-process transport.
 
     `clock` gives seconds and runs steadily; `sleep` waits for seconds. A dropped connection leaves the
-    application as a ConnectionResetError, after the answer has begun.
+    application as a ConnectionResetError, after the answer has begun. Processes that share a state have numbers, so
+    that each meets other faults.
     """
-    simulator = Simulator(options, clock, sleep)
+    simulator = Simulator(options, clock, sleep, shared, process)
 
     def answer_json(content: Any, status: int = 200) -> Response:
         return _response(status, json.dumps(content).encode(), simulator.standard_headers(simulator.clock()))
@@ -224,7 +235,7 @@ def create_app(
     async def list_models(request: Request) -> Response:
         try:
             _read_key(request)
-            return answer_json(models.model_list())
+            return answer_json(models.model_list(options.models))
         except SimulatedError as exc:
             return answer_error(exc)
 
@@ -232,7 +243,7 @@ def create_app(
         try:
             _read_key(request)
             name = request.path_params["model"]
-            entry = models.model_entry(name)
+            entry = models.model_entry(name, options.models)
             return answer_json(entry) if entry else answer_error(errors.unknown_model(name))
         except SimulatedError as exc:
             return answer_error(exc)

@@ -36,6 +36,11 @@ class Bucket:
             self._updated_at = now
         return self._level
 
+    def restore(self, level: float, at: float) -> None:
+        """Set what was in the bucket at a time: others have taken from it, or it has filled, since it was last seen."""
+        self._level = min(max(level, 0.0), self.limit)
+        self._updated_at = at
+
     def wait(self, amount: float, now: float) -> float:
         """Seconds until `amount` units are there: 0 for now, infinite for never."""
         if amount > self.limit:

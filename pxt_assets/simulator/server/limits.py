@@ -3,12 +3,14 @@
 import math
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
+from hashlib import blake2b
 from typing import Any
 
 from pxt_assets.simulator.endpoint.errors import DOCS, SimulatedError, bad_request
 from pxt_assets.simulator.endpoint.models import is_moderation, model_family
 from pxt_assets.simulator.server.bucket import Bucket, format_duration
 from pxt_assets.simulator.server.options import UNLIMITED_REQUESTS, UNLIMITED_TOKENS, SimulatorOptions
+from pxt_assets.simulator.server.shared_state import SharedState
 
 Headers = list[tuple[bytes, bytes]]
 
@@ -28,8 +30,11 @@ class RateLimits:
     without a limit of their own share the numbers of the options, but never a bucket.
     """
 
-    def __init__(self, options: SimulatorOptions) -> None:
+    def __init__(self, options: SimulatorOptions, shared: SharedState | None = None) -> None:
+        """`shared` holds the levels of buckets that other processes draw on too."""
         self._options = options
+        # What nobody can use up need not be shared, which costs a transaction a request.
+        self._shared = shared if options.rpm or options.tpm or options.moderation_rpm else None
         self._chat_and_embeddings = _Limits(
             options.rpm or UNLIMITED_REQUESTS, options.tpm or UNLIMITED_TOKENS
         )
@@ -52,6 +57,21 @@ class RateLimits:
         buckets = self._groups.get((key, group))
         if buckets is None:
             buckets = self._groups[(key, group)] = self._new_buckets(group, now)
+        if self._shared is None:
+            return self._charge(buckets, model, tokens, now, announced_limits)
+        digest = blake2b(key.encode(), digest_size=8).hexdigest()
+        names = (f"{digest} {group} requests", f"{digest} {group} tokens")
+        with self._shared.levels_of(dict(zip(names, buckets, strict=True)), now):
+            return self._charge(buckets, model, tokens, now, announced_limits)
+
+    def _charge(
+        self,
+        buckets: tuple[Bucket, Bucket],
+        model: str,
+        tokens: int,
+        now: float,
+        announced_limits: Collection[str],
+    ) -> Headers:
         requests_bucket, tokens_bucket = buckets
         announced_buckets = [
             (unit, bucket)

@@ -1,7 +1,8 @@
 """The options of a simulator: limits, latency, faults."""
 
 import math
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, fields
 
 UNLIMITED_REQUESTS = 10_000_000.0
 """Requests/minute that stand for "no limit": the API's highest tiers still send limits in their headers."""
@@ -48,7 +49,25 @@ class SimulatorOptions:
     headers: bool = True
     """Whether answers carry `x-ratelimit-*` headers; False for the many servers that send none."""
 
+    models: Sequence[str] = ()
+    """Names of models that are served beside those of the API: of other servers, of deployments, newer ones."""
+
+    @property
+    def shown(self) -> str:
+        """What differs from the defaults, as "rpm=500 tpm=200000"; equal for equal options."""
+        given = ((field.name, getattr(self, field.name)) for field in fields(self))
+        return " ".join(
+            f"{name}={_value_text(value)}"
+            for name, value in given
+            if value != getattr(SimulatorOptions, name)
+        )
+
     def __post_init__(self) -> None:
+        if isinstance(self.models, str) or not all(
+            isinstance(one, str) and one and one.isprintable() for one in self.models
+        ):
+            raise ValueError(f'models must be a list of names, such as ["my-model"], got {self.models!r}')
+        object.__setattr__(self, "models", tuple(self.models))
         for name in ("rpm", "tpm", "moderation_rpm"):
             value = getattr(self, name)
             if value is not None and not (_is_number(value) and value > 0):
@@ -65,6 +84,14 @@ class SimulatorOptions:
                 raise ValueError(f"{name} is a share and must be from 0 to 1, got {value!r}")
         if isinstance(self.seed, bool) or not isinstance(self.seed, int):
             raise ValueError(f"seed must be an int, got {self.seed!r}")
+
+
+def _value_text(value: object) -> str:
+    if isinstance(value, tuple):
+        return ",".join(value)
+    if isinstance(value, float) and value.is_integer():
+        value = int(value)
+    return str(value)
 
 
 def _is_number(value: object) -> bool:

@@ -7,6 +7,7 @@ import logging
 import socket
 import threading
 from collections.abc import Callable
+from pathlib import Path
 from types import TracebackType
 from typing import Self
 
@@ -14,6 +15,7 @@ import uvicorn
 
 from pxt_assets.simulator.server.app import DroppedConnectionError, create_app
 from pxt_assets.simulator.server.options import SimulatorOptions
+from pxt_assets.simulator.server.shared_state import SharedState, Start
 
 _BACKLOG = 2048
 """Connections that may wait to be accepted: a pipeline opens a thousand at once."""
@@ -29,9 +31,23 @@ class SimulatorServer:
     ...     client = openai.OpenAI(base_url=server.base_url, api_key="any")
     """
 
-    def __init__(self, options: SimulatorOptions, port: int = 0, *, host: str = "127.0.0.1") -> None:
-        """`port` 0 takes a free one. Raises ValueError for a `host` that is no loopback address."""
+    def __init__(
+        self,
+        options: SimulatorOptions,
+        port: int = 0,
+        *,
+        host: str = "127.0.0.1",
+        shared_folder: Path | None = None,
+    ) -> None:
+        """`port` 0 takes a free one. Raises ValueError for a `host` that is no loopback address.
+
+        Simulators of equal options with the same `shared_folder` are one: they share their limits, whichever
+        processes they run in.
+        """
         self.options = options
+        self.shared_id = ""
+        """Once started, what names the state that it shares; empty if it shares none."""
+        self._shared = None if shared_folder is None else SharedState(shared_folder, options.shown)
         self._host = require_loopback(host)
         self._port = port
         self._server: _Server | None = None
@@ -55,7 +71,9 @@ class SimulatorServer:
             raise RuntimeError(f"the simulator is already running at {self.base_url}")
         listener = _listen(self._host, self._port)
         self._port = listener.getsockname()[1]
-        self._server = _Server(self.options)
+        start = Start(0, "") if self._shared is None else self._shared.start()
+        self.shared_id = start.state_id
+        self._server = _Server(self.options, shared=self._shared, process=start.number)
         self._thread = threading.Thread(
             target=self._server.run_until_stopped,
             args=(listener,),
@@ -76,6 +94,8 @@ class SimulatorServer:
         self._server.should_exit = True
         self._thread.join()
         self._server = self._thread = None
+        if self._shared is not None:
+            self._shared.close()
 
     def __enter__(self) -> Self:
         return self.start()
@@ -123,10 +143,17 @@ def require_loopback(host: str) -> str:
 class _Server(uvicorn.Server):
     """uvicorn, set up for this application; calls `on_ready` once it accepts connections."""
 
-    def __init__(self, options: SimulatorOptions, on_ready: Callable[[], object] | None = None) -> None:
+    def __init__(
+        self,
+        options: SimulatorOptions,
+        on_ready: Callable[[], object] | None = None,
+        *,
+        shared: SharedState | None = None,
+        process: int = 0,
+    ) -> None:
         super().__init__(
             uvicorn.Config(
-                create_app(options),
+                create_app(options, shared=shared, process=process),
                 ws="none",
                 proxy_headers=False,
                 lifespan="off",

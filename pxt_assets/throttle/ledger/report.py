@@ -8,7 +8,7 @@ from pxt_assets.throttle.ledger.arithmetic import RECALL_SECONDS, advance
 from pxt_assets.throttle.ledger.pool_rows import PoolRows, follow_clock
 
 RATE_SECONDS = 10
-"""Time over which the rate in use is averaged."""
+"""Time over which the rate in use is averaged; of the second in which it begins, a part counts."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +32,8 @@ class PoolReport:
     """429s that the pool met in the last minute."""
     held_seconds: float = 0.0
     """Seconds for which no request is sent because of a 429, but for those that try whether it is over."""
+    idle_seconds: float = 0.0
+    """Seconds since a process last drew on the pool."""
 
     @property
     def group(self) -> str:
@@ -49,19 +51,25 @@ def report(key: tuple[str, ...], pool: PoolRows, now: float) -> Iterator[PoolRep
         for second, count in holding.rejected.items()
         if second > now - RECALL_SECONDS
     )
+    used = [row.updated_at for row in pool.buckets.values()]
+    used += [holding.seen_at for holding in pool.processes.values()]
+    idle_seconds = max(0.0, now - max(used, default=now))
+    whole = math.floor(now)
     for dimension, row in sorted(pool.buckets.items()):
         outstanding = pool.outstanding(dimension)
         advance(row, outstanding, now)
         known = row.limit < math.inf
-        taken = pool.taken_since(dimension, now - 1 - RATE_SECONDS)
+        taken = pool.taken_since(dimension, whole - RATE_SECONDS)
+        oldest = pool.taken_since(dimension, whole - RATE_SECONDS - 1) - taken
         yield PoolReport(
             key,
             dimension,
             row.limit if known else None,
             row.rate * 60 if known else None,
             min(row.limit, max(0.0, row.level + outstanding)) if known else None,
-            taken * 60 / RATE_SECONDS,
+            (taken + oldest * (1 - (now - whole))) * 60 / RATE_SECONDS,
             processes,
             rejected,
             max(0.0, pool.held_until - now),
+            idle_seconds,
         )

@@ -4,6 +4,7 @@ import logging
 import threading
 import uuid
 from collections.abc import Callable
+from contextlib import suppress
 from typing import TypeVar
 
 from sqlalchemy import Connection
@@ -28,6 +29,7 @@ from pxt_assets.throttle.ledger.tables import (
     clear_pool,
     clock,
     create_tables,
+    forget_unused,
     has_only_ledger,
     lock_creation,
     lock_pool,
@@ -38,6 +40,8 @@ from pxt_assets.throttle.ledger.tables import (
 
 SEPARATOR = "\x1f"
 """Between the parts of a pool's key. No part contains it."""
+_REMEMBERED_SECONDS = 40 * 86_400
+"""Time for which the limits of a pool are remembered that nobody uses: longer than from one month's run to the next."""
 _MISSING_TABLE = ("42P01", "no such table")
 
 _log = logging.getLogger("pxt_assets.throttle.ledger")
@@ -148,6 +152,8 @@ class SqlLedger:
             if self._connections.file is not None:
                 self._file = file_identity(self._connections.file)
             self._ready = True
+            with suppress(Exception), self._connections.engine.begin() as connection:  # another time, then
+                forget_unused(connection, clock(connection) - _REMEMBERED_SECONDS)
 
     def _mend(self, error: Exception) -> bool:
         """Make room for new tables where the old ones are gone; return whether it is worth another attempt."""

@@ -108,6 +108,20 @@ def clear_pool(connection: Connection, pool: str) -> None:
     connection.execute(text("DELETE FROM pxt_buckets WHERE pool = :pool"), {"pool": pool})
 
 
+def forget_unused(connection: Connection, oldest: float, most: int = 200) -> None:
+    """Delete pools that no process has drawn on since `oldest`, a time of the database's clock; `most` at once."""
+    unused = text(
+        "SELECT pool FROM pxt_buckets GROUP BY pool HAVING MAX(updated) < :oldest ORDER BY pool LIMIT :most"
+    )
+    newest = text("SELECT MAX(updated) FROM pxt_buckets WHERE pool = :pool")
+    for (pool,) in connection.execute(unused, {"oldest": oldest, "most": most}).all():
+        lock_pool(connection, pool)
+        if (connection.execute(newest, {"pool": pool}).scalar() or oldest) >= oldest:
+            continue  # used meanwhile
+        for table in ("pxt_buckets", "pxt_processes", "pxt_pools"):
+            connection.execute(text(f"DELETE FROM {table} WHERE pool = :pool"), {"pool": pool})  # noqa: S608
+
+
 def lock_pool(connection: Connection, pool: str) -> float:
     """Lock the rows of a pool until the transaction ends, and return until when the pool is held.
 

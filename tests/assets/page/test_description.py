@@ -72,15 +72,14 @@ def test_what_the_user_says_comes_first(table: Table) -> None:
     said = str(
         spec(table.add_computed_column(c=words(table.body), description="How long it is.")).description
     )
-    assert said.startswith("How long it is.\n\n`words` of each `raw.tickets.body`\n\n    words\n")
+    assert said.startswith("How long it is.\n\n`words` of each `raw.tickets.body`.\n\n    words\n")
 
 
 def test_a_path_is_shown_as_it_is_written(table: Table) -> None:
     """It is all there is to say."""
     table.add_computed_column(c=chat_completions([{"role": "user", "content": table.body}], model="m"))
     said = str(spec(table.add_computed_column(d=table.c.choices[0].message.content)).description)
-    assert said.startswith("The field `choices[0].message.content` of `c`\n")
-    assert "{raw.tickets.c.choices[0].message.content}" in said
+    assert said == "The field `choices[0].message.content` of `c`."
 
 
 def test_a_form_is_folded_away_as_json(table: Table) -> None:

@@ -47,13 +47,13 @@ DAYS: dict[str, Any] = {"partitions_def": dg.StaticPartitionsDefinition(["a", "b
 )  # fmt: skip
 def test_the_files_are_named_in_a_sentence(path: str, options: Any, sentence: str) -> None:
     """With their format and the key of their rows; of a long path the end, and nothing secret."""
-    assert definition(path, **options).description == sentence
+    assert definition(path, **options).description == f"{sentence}."
 
 
 def test_what_the_user_says_of_the_files_comes_first() -> None:
     """The rest follows."""
     said = definition("x.csv", description="All tickets.").description
-    assert said == "All tickets.\n\nThe rows of the CSV file `x.csv`, each known by its position"
+    assert said == "All tickets.\n\nThe rows of the CSV file `x.csv`, each known by its position."
 
 
 def test_the_definition_has_the_whole_path() -> None:

@@ -139,6 +139,26 @@ def test_what_is_known_can_be_looked_at(ledger: SqlLedger, key: tuple[str, str])
     assert 400 < line.remaining <= 600
 
 
+def test_what_nobody_uses_for_long_is_forgotten(ledger_url: str, key: tuple[str, str]) -> None:
+    """After forty days, when a process opens the ledger; what is used every month is remembered."""
+    ledger = SqlLedger(ledger_url)
+    used, unused = (key[0], "monthly"), (key[0], "once")
+    for one in (used, unused):
+        ledger.exchange(ledger.share(one).key, ask(1, measurement=OPENING))
+    ledger.close()
+    engine = create_engine(_with_driver(ledger_url))
+    with engine.begin() as connection:
+        for one, days in ((used, 31), (unused, 41)):
+            connection.execute(
+                text("UPDATE pxt_buckets SET updated = updated - :seconds WHERE pool = :pool"),
+                {"seconds": days * 86_400, "pool": ledger.share(one).key},
+            )
+    engine.dispose()
+    reopened = SqlLedger(ledger_url)
+    assert [line.key for line in reopened.pools() if line.key[0] == key[0]] == [used]
+    assert reopened.clear(lambda one: one == unused) == []
+
+
 def test_an_older_ledger_is_refused(ledger_url: str, tmp_path: Path) -> None:
     """Tables of another version are not written to; the error says what to do."""
     url = f"sqlite:///{tmp_path / 'older.sqlite'}" if ledger_url.startswith("sqlite") else ledger_url
