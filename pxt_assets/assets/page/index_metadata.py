@@ -20,7 +20,7 @@ from pxt_assets.values.types import schema_entries
 _MAX_EXAMPLES = 3
 _MAX_NEIGHBOURS = 3
 _MAX_CHARACTERS = 80
-_SIMULATED = "*Simulated vectors: which rows are near to which says nothing about their contents.*"
+_SIMULATED = "*Simulated vectors: which rows are near to which means nothing.*"
 
 
 @dataclass(frozen=True)
