@@ -158,4 +158,6 @@ def _accounts(pools: Sequence[PoolReport]) -> dict[str, _Account]:
 def _number_text(value: float | None) -> str:
     if value is None:
         return "unknown"
-    return f"{value:,.0f}" if value < _MILLION else f"{value / _MILLION:,.1f}M"
+    if value < _MILLION:
+        return f"{value:,.0f}"
+    return f"{value / _MILLION:,.1f}M" if value < 1_000 * _MILLION else f"{value / _MILLION / 1_000:,.1f}B"

@@ -128,6 +128,11 @@ def lookups(expr: object) -> list[EmbeddingLookup]:
     return [call._function for call in calls(expr) if isinstance(call._function, EmbeddingLookup)]
 
 
+def looks_up_simulated(expr: object) -> bool:
+    """Whether an expression, bound to stored indexes, looks up rows by vectors that a simulator invented."""
+    return any(lookup.stored is not None and lookup.stored.simulated for lookup in lookups(expr))
+
+
 def with_stored_indexes(expr: object, indexes: Mapping[str, EmbeddingIndexes]) -> object:
     """The expression with its lookups bound to the indexes as they are stored now. Raises RunError.
 

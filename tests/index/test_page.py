@@ -76,14 +76,18 @@ def test_an_index_of_simulated_vectors_is_marked(shop: Shop, simulated: OpenAIRe
 def test_vectors_of_ones_own_that_are_made_of_simulated_texts_are_marked(
     shop: Shop, simulated: OpenAIResource
 ):
-    """What is near to what says as little of them."""
+    """And so is what is looked up by them."""
     shop.rows[None] = texts({1: "aa", 2: "b"})
     tbl = shop.table()
     tbl.add_computed_column(c=ask(tbl.body))
     tbl.add_computed_column(d=tbl.c.choices[0].message.content)
-    tbl.add_embedding_index(tbl.d, embedding=letters)
+    index = tbl.add_embedding_index(tbl.d, embedding=letters)
+    tbl.add_computed_column(near=index.search(tbl.body, k=1))
     shop.openai = simulated
-    assert told(shop.run(tbl), asset="tickets/d_idx")["pxt/simulated"] is True
+    result = shop.run(tbl)
+    assert told(result, asset="tickets/d_idx")["pxt/simulated"] is True
+    assert told(result, asset="tickets/body_d_idx_vectors")["pxt/simulated"] is False
+    assert told(result, asset="tickets/near")["pxt/simulated"] is True
 
 
 def test_texts_are_no_markup(shop: Shop):

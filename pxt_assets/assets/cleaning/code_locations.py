@@ -39,8 +39,12 @@ def default_target(folder: Path) -> Path:
     from dagster._cli.utils import has_pyproject_dagster_block
 
     pyproject = folder / _PYPROJECT
-    if has_pyproject_dagster_block(str(pyproject)):
-        return pyproject
+    try:
+        if has_pyproject_dagster_block(str(pyproject)):
+            return pyproject
+    except ValueError as e:  # it is no TOML
+        msg = f"no code location was named, and {pyproject} cannot be read: {e}; {_HOW_TO_NAME}"
+        raise DefinitionError(msg) from e
     for name in ("workspace.yaml", "workspace.yml"):
         if (folder / name).exists():
             return folder / name

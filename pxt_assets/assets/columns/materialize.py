@@ -51,7 +51,7 @@ from pxt_assets.compute.partition.plan import Plan
 from pxt_assets.compute.run_partitions import Partition, RunCallbacks, RunEnd, compute_partitions
 from pxt_assets.errors import PartitionError, RunError
 from pxt_assets.index.embedding_indexes import EmbeddingIndexes
-from pxt_assets.index.lookup import with_stored_indexes
+from pxt_assets.index.lookup import looks_up_simulated, with_stored_indexes
 from pxt_assets.index.vector_servers import mixed_vectors
 
 T = TypeVar("T")
@@ -187,7 +187,7 @@ class Materialization:
 
     def _open_column(self, partition: Partition) -> Column:
         """One partition to compute, with its rows opened."""
-        spec, store = self._spec, self._store
+        spec, store, found = self._spec, self._store, looks_up_simulated(self._plan.expr)
         try:
             rows = self._upstream.of(partition)
         except PartitionError as e:
@@ -200,7 +200,7 @@ class Materialization:
             name=spec.name,
             plan=self._plan,
             column_type=spec.column_type,
-            inputs=Inputs(rows, spec.row_key, self._plan.columns, spec.read_options),
+            inputs=Inputs(rows, spec.row_key, self._plan.columns, spec.read_options, found),
             file=store.file(spec.key, partition),
             options=Options(
                 on_error=spec.on_error,

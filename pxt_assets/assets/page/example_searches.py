@@ -27,7 +27,7 @@ _MAX_EXAMPLES = 3
 _MAX_NEIGHBOURS = 3
 _MAX_CHARACTERS = 80
 _SHORT_KEY = 8
-_SIMULATED = "*Simulated vectors: which rows are near to which says nothing about their contents.*"
+_SIMULATED = "*Simulated vectors: which rows are near to which means nothing.*"
 _HEAD = ("| looked for | nearest | score |", "| --- | --- | --- |")
 
 

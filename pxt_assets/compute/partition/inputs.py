@@ -43,6 +43,8 @@ class Inputs:
     columns: Sequence[ColumnRef]
     reading: ReadOptions = field(default_factory=ReadOptions)
     """How to read files that columns of images and sounds name by their paths."""
+    finds_simulated: bool = False
+    """Whether the column also looks into something that a simulator made."""
 
     @property
     def num_rows(self) -> int:
@@ -51,8 +53,8 @@ class Inputs:
 
     @property
     def simulated(self) -> bool:
-        """Whether any of the rows comes from a simulator."""
-        return any(rows.simulated for rows in self.rows.values())
+        """Whether any of the rows, or what the column looks up, comes from a simulator."""
+        return self.finds_simulated or any(rows.simulated for rows in self.rows.values())
 
     @property
     def key_schema(self) -> pa.Schema:

@@ -220,8 +220,7 @@ def create_app(
     """The simulator as an ASGI application, for a server or an in-process transport.
 
     `clock` gives seconds and runs steadily; `sleep` waits for seconds. A dropped connection leaves the
-    application as a ConnectionResetError, after the answer has begun. Processes that share a state have numbers, so
-    that each meets other faults.
+    application as a ConnectionResetError, after the answer has begun. Each `process` that shares a state meets other faults.
     """
     simulator = Simulator(options, clock, sleep, shared, process)
 

@@ -45,6 +45,8 @@ def test_a_folder_that_names_none_is_said_with_what_to_pass(folder: Path) -> Non
         assert words in done.stderr
     (folder / "pyproject.toml").write_text("[project]\nname = 'x'\n")
     assert "its pyproject.toml has no [tool.dagster] or [tool.dg] block" in gc().stderr
+    (folder / "pyproject.toml").write_text("[project\n")
+    assert f"{folder / 'pyproject.toml'} cannot be read" in gc().stderr
 
 
 @pytest.mark.parametrize("name", ["workspace.yaml", "workspace.yml"])
