@@ -48,8 +48,8 @@ class OpenAIResource(EnvironmentFields, dg.ConfigurableResource[Any]):
     Example:
         ```python
         resources = {"openai": OpenAIResource()}
-        OpenAIResource(rate_limits={"omni-moderation-latest": 1_000})
-        OpenAIResource(base_url="http://localhost:8000/v1", api_key="-")
+        OpenAIResource(rate_limits={"whisper-1": 500})
+        OpenAIResource(base_url="http://gpu:8000/v1", api_key="-")
         OpenAIResource(
             base_url="https://NAME.openai.azure.com/openai",
             api_version="2025-04-01-preview",
