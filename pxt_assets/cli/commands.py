@@ -45,7 +45,7 @@ def main() -> None:
 @click.option("--live", is_flag=True, help="Use the real API (needs OPENAI_API_KEY, and costs money).")
 def demo(data: Path | None, out: Path, live: bool, **options: Any) -> None:
     """Materialize the demo's asset graph for all its partitions."""
-    from pxt_assets.demo.terminal import demo_console, starting
+    from pxt_assets.demo.terminal import demo_console, printable, starting
 
     if live and not os.environ.get("OPENAI_API_KEY"):
         msg = "--live needs the environment variable OPENAI_API_KEY; without --live the simulator answers"
@@ -63,10 +63,10 @@ def demo(data: Path | None, out: Path, live: bool, **options: Any) -> None:
             except PxtError as e:
                 mistake = in_options(str(e))
         if mistake:
-            click.echo(f"Error: {mistake}", err=True)
+            click.echo(printable(f"Error: {mistake}"), err=True)
             sys.exit(1)
         if found:
-            console.print(found, soft_wrap=True, markup=False)
+            console.print(printable(found), soft_wrap=True, markup=False)
         if not run_demo(console, graph, out=out, live=live):
             sys.exit(1)
 
