@@ -8,9 +8,7 @@ import statistics
 import subprocess
 import sys
 
-_MEASURE = (
-    "import time; import dagster; t = time.perf_counter(); from pxt_assets import *; print(time.perf_counter() - t)"
-)
+_MEASURE = "import time; import dagster; t = time.perf_counter(); from pxt_assets import *; print(time.perf_counter() - t)"
 
 
 def main() -> None:
