@@ -152,6 +152,22 @@ class TestRunsThatStoreNothing:
             tickets.run(rows, max_cost_usd=1e-5, config=config, instance=instance)
             assert shown(instance, COST_WITHIN) == before
 
+    def test_checks_alone_leave_the_cost_as_it_is(
+        self, tickets: Tickets, instance: dg.DagsterInstance
+    ) -> None:
+        """They compute nothing: what the last run cost is no less true."""
+        tickets.run({1: "a"}, max_cost_usd=1.0, instance=instance)
+        before = shown(instance, COST_WITHIN)
+        dg.materialize(
+            tickets.assets({1: "a"}, max_cost_usd=1.0),
+            resources={"columns": tickets.store, "openai": tickets.openai},
+            run_config=QUIET,
+            selection=dg.AssetSelection.checks_for_assets(KEY),
+            instance=instance,
+        )
+        assert shown(instance, COST_WITHIN) == before
+        assert shown(instance) == ("SUCCEEDED", "no row failed")
+
 
 class TestRunsThatFail:
     def test_a_budget_leaves_what_is_stored_green(

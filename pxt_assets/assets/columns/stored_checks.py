@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 
 import dagster as dg
@@ -74,13 +74,17 @@ class StoredPartitions:
         keys = self._definition.get_partition_keys(dynamic_partitions_store=self._context.instance)
         return self._store.stored_partitions(self._spec.key, keys)
 
-    def _read(self, partitions: Sequence[Partition], find: object) -> dict[Partition, Findings | None]:
+    def _read(
+        self, partitions: Sequence[Partition], find: Callable[[ParquetFile], Findings | None]
+    ) -> dict[Partition, Findings | None]:
         """What `find(file)` gives for each partition that is stored and can be read, in this order."""
 
         def read(partition: Partition) -> Findings | None:
             file = self._store.file(self._spec.key, partition)
             try:
-                return find(file) if file.exists() else None  # type: ignore[operator]
+                return find(file)
+            except FileNotFoundError:
+                return None
             except (OSError, SourceError) as e:
                 problem = type(e).__name__
                 self._context.log.warning(f"the checks could not look at {file.uri}: {problem}")
