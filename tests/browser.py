@@ -21,6 +21,7 @@ ALONE = [  # nothing goes out, whatever the browser would like to look up
     "--disable-component-update",
     "--disable-sync",
 ]
+GO = "path => { history.pushState({}, '', path); dispatchEvent(new PopStateEvent('popstate')); }"
 
 
 class Pages:
@@ -31,8 +32,14 @@ class Pages:
         self.page = page
 
     def open(self, path: str, *texts: str) -> Any:
-        """The page, once it shows all of these texts."""
-        self.page.goto(f"{self.dev.url}/{path}")
+        """The page, once it shows all of these texts.
+
+        After the first it is gone to as a click on a link goes there, since loading the UI takes seconds.
+        """
+        if self.page.url.startswith(self.dev.url):
+            self.page.evaluate(GO, f"/{path}")
+        else:
+            self.page.goto(f"{self.dev.url}/{path}")
         for text in texts:
             self.page.get_by_text(text).first.wait_for()
         return self.page

@@ -47,11 +47,17 @@ class OpenAIResource(EnvironmentFields, dg.ConfigurableResource[Any]):
 
     Example:
         ```python
-        dg.Definitions(assets=[...], resources={"openai": OpenAIResource()})
-        OpenAIResource(rate_limits={"omni-moderation-latest": 1_000})
-        OpenAIResource(base_url="http://localhost:8000/v1", api_key="unused")
-        OpenAIResource(base_url="https://NAME.openai.azure.com/openai", api_version="2025-04-01-preview")
-        OpenAIResource(base_url=dg.EnvVar("GATEWAY_URL"), max_in_flight=dg.EnvVar.int("GATEWAY_CONNECTIONS"))
+        resources = {"openai": OpenAIResource()}
+        OpenAIResource(rate_limits={"whisper-1": 500})
+        OpenAIResource(base_url="http://gpu:8000/v1", api_key="-")
+        OpenAIResource(
+            base_url="https://NAME.openai.azure.com/openai",
+            api_version="2025-04-01-preview",
+        )
+        OpenAIResource(
+            base_url=dg.EnvVar("GATEWAY_URL"),
+            max_in_flight=dg.EnvVar.int("GATEWAY_CONNECTIONS"),
+        )
         OpenAIResource.simulated(rpm=500, tpm=200_000)
         ```
 

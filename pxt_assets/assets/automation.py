@@ -100,7 +100,7 @@ def table_schedule(
         execution_timezone: in which the cron schedule is meant, such as "Europe/Berlin"; UTC by default.
         default_status: whether it runs before somebody switches it on in the UI.
         tags: of its runs.
-        description: of the schedule.
+        description: of the schedule; by default what it materializes.
 
     Raises DefinitionError for a table without computed columns, and for partitions that it does not have.
     """
@@ -139,8 +139,18 @@ def table_schedule(
         execution_timezone=execution_timezone,
         default_status=default_status,
         tags=tags,
-        description=description,
+        description=description or _schedule_description(table, partitions),
     )
+
+
+def _schedule_description(table: ScheduledTable, partitions: PartitionChoice | None) -> str:
+    """What a schedule does, in a sentence."""
+    attributes = table._attributes
+    what = f"Materializes the assets of the table {attributes.key.to_user_string()}"
+    if attributes.partitions_def is None:
+        return f"{what}."
+    latest = partitions != "all" and _time_dimension(attributes.partitions_def) is not None
+    return f"{what}: {'their latest partition' if latest else 'all their partitions'}."
 
 
 @dataclass(frozen=True)

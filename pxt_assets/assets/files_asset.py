@@ -82,9 +82,7 @@ def files_asset(
         group_name=attributes.get("group_name"),
         metadata={
             **({"dagster/column_schema": dg.TableSchema(known)} if known else {}),
-            **files_metadata(
-                path, schema, key_columns(row_key), {"encoding": None if encoding == "utf-8" else encoding}
-            ),
+            **files_metadata(path, schema, key_columns(row_key), encoding=encoding, separator=separator),
         },
     )
 

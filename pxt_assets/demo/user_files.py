@@ -12,6 +12,7 @@ from pathlib import Path
 from pxt_assets.errors import SourceError
 from pxt_assets.files import check_text_options
 from pxt_assets.files.found_columns import FoundColumns, found_columns
+from pxt_assets.files.location import first_few
 from pxt_assets.files.pattern import FORMAT_BY_SUFFIX, SPREADSHEET_REMEDY, SPREADSHEETS, table_suffix
 from pxt_assets.values.wording import counted
 
@@ -20,6 +21,8 @@ _SUFFIXES = ", ".join(FORMAT_BY_SUFFIX)
 _NOT_IN_PARTITION_KEYS = re.compile(r"\.\.\.|[\a\b\f\n\r\t\v\0]")
 """What Dagster does not allow in the key of a partition."""
 _COLUMNS_SHOWN = 20
+COMPUTED = ("response", "summary", "embed", "moderation", "flagged")
+"""The columns that the demo adds to a table of texts."""
 _VARIABLES = {"separator": "PXT_DEMO_SEPARATOR", "encoding": "PXT_DEMO_ENCODING"}
 
 
@@ -68,6 +71,13 @@ def find_user_files(
     Raises SourceError unless they are files of one readable format that have these columns, DefinitionError for an
     encoding or a separator that is none.
     """
+    for option, name in {"--key": key, "--text": text}.items():
+        if name in COMPUTED:
+            msg = (
+                f"got {option} {name}, but the demo adds columns of its own called {', '.join(COMPUTED)}; rename the file's "
+                "column"
+            )
+            raise SourceError(msg)
     folder = data.is_dir()
     paths = _files_in(data) if folder else [_file_at(data)]
     suffixes = {path: path.name[-len(table_suffix(path.name)) :] for path in paths}
@@ -76,6 +86,9 @@ def find_user_files(
     if folder:
         partitions = _partitions(data, suffixes)
         pattern = f"{glob.escape(str(paths[0].parent))}/{_PARTITION}{_either_case(set(suffixes.values()))}"
+    if "{" in str(paths[0] if not folder else paths[0].parent):
+        msg = f"{paths[0]}: has braces in its path, in which a pattern's placeholders stand; rename it"
+        raise SourceError(msg)
     check_text_options(pattern, encoding, separator)
     columns = {
         path: found_columns(str(path), encoding=encoding, separator=separator, wanted=(key, text))
@@ -195,4 +208,8 @@ def _found_line(data: Path, columns: Mapping[Path, FoundColumns]) -> str:
         ", ..." if len(first) > _COLUMNS_SHOWN else ""
     )
     files = f"{counted(len(columns), 'file')}, " if data.is_dir() else ""
-    return f"{data}: {files}columns {shown}{separated}"
+    others = [path.name for path, found in columns.items() if set(found.names) != set(first)]
+    differ = (
+        f"; {first_few(others)} {'has' if len(others) == 1 else 'have'} other columns, too" if others else ""
+    )
+    return f"{data}: {files}columns {shown}{separated}{differ}"

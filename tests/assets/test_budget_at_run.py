@@ -245,14 +245,17 @@ def test_a_run_without_a_budget_says_that_its_cost_is_unknown(tickets: Tickets) 
     assert [cell["cost_usd"] for cell in tickets.provenance] == [None]
 
 
-@pytest.mark.parametrize("max_cost_usd", [0, -1])
-def test_a_budget_of_nothing_is_refused(
-    max_cost_usd: float, tickets: Tickets, server: ScriptedServer
-) -> None:
-    """A budget that could pay for no request is an error of the run config."""
-    result = tickets.run({1: "a"}, config=budget(max_cost_usd), fails=True)
-    assert "Input should be greater than 0" in message(result)
+def test_less_than_nothing_is_refused(tickets: Tickets, server: ScriptedServer) -> None:
+    """A budget below 0 is an error of the run config."""
+    result = tickets.run({1: "a"}, config=budget(-1), fails=True)
+    assert "max_cost_usd: got -1, allowed: US dollars, or 0" in message(result)
     assert not server.asked
+
+
+def test_a_budget_of_0_is_none(tickets: Tickets, server: ScriptedServer) -> None:
+    """As the launchpad shows an option that is not used."""
+    tickets.run({1: "a", 2: "b"}, config=budget(0))
+    assert len(server.asked) == 2
 
 
 def test_the_simulator_keeps_to_a_budget(store: ColumnStore, simulated: OpenAIResource) -> None:

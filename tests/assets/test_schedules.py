@@ -177,3 +177,20 @@ def test_a_table_without_columns_has_no_schedule() -> None:
     """There would be nothing to pay for."""
     with pytest.raises(DefinitionError, match="no computed columns yet"):
         Table("tickets").schedule("0 6 * * *")
+
+
+@pytest.mark.parametrize(
+    ("partitions_def", "options", "said"),
+    [
+        (None, {}, "Materializes the assets of the table raw/t."),
+        (dg.DailyPartitionsDefinition("2027-01-01"), {}, "Materializes the assets of the table raw/t: their latest partition."),
+        (dg.DailyPartitionsDefinition("2027-01-01"), {"partitions": "all"}, "Materializes the assets of the table raw/t: all their partitions."),
+        (dg.StaticPartitionsDefinition(["a"]), {}, "Materializes the assets of the table raw/t: all their partitions."),
+        (None, {"description": "Mine."}, "Mine."),
+    ],
+)  # fmt: skip
+def test_a_schedule_says_what_it_does(partitions_def: Any, options: Any, said: str) -> None:
+    """In the list of schedules, unless it is told what to say."""
+    table = Table("raw/t", key="id", partitions_def=partitions_def)
+    table.add_computed_column(c=table.body)
+    assert table.schedule("0 6 * * *", **options).description == said

@@ -5,7 +5,8 @@ import gzip
 import pytest
 
 from pxt_assets.demo.definitions import defs
-from pxt_assets.demo.user_files import UserFiles, find_user_files, in_options
+from pxt_assets.demo.user_files import COMPUTED, UserFiles, find_user_files, in_options
+from pxt_assets.demo.user_table import user_table
 from pxt_assets.errors import DefinitionError, SourceError
 
 
@@ -60,6 +61,12 @@ def test_a_folder_has_a_partition_for_each_file(find):
     assert files.partitions == ("a", "b")
     assert files.pattern.endswith("/{partition_key}.csv")
     assert "2 files, columns `id`, `body`, separated by ;" in found
+
+
+def test_files_of_a_folder_with_other_columns_are_named(find):
+    """They are read all the same, as long as they have the two that are needed."""
+    _, found = find({"a.csv": "id,body\n", "b.csv": "id,body,mood\n", "c.csv": "body,id\n"})
+    assert found.endswith("separated by ,; b.csv has other columns, too")
 
 
 def test_the_files_of_a_folder_may_differ_in_the_case_of_their_suffixes(find):
@@ -136,6 +143,21 @@ def test_a_file_that_cannot_be_read_is_refused_with_what_to_write(refusal, conte
     (name,) = contents
     message = refusal(contents, name, **options)
     assert says in message
+
+
+def test_a_column_of_ones_own_cannot_have_the_name_of_one_that_is_added(refusal):
+    """It would be read in its place."""
+    table = user_table(UserFiles("/data/t.csv"))
+    assert [asset.key.path[-1] for asset in table.assets[1:]] == list(COMPUTED)
+    for name in COMPUTED:
+        assert f"got --text {name}, but the demo adds columns" in refusal(
+            {"t.csv": f"id,{name}\n"}, text=name
+        )
+
+
+def test_a_path_with_braces_is_refused(refusal):
+    """They would be taken for a placeholder."""
+    assert "has braces in its path" in refusal({"t{x}.csv": "id,body\n"}, "t{x}.csv")
 
 
 def test_a_path_where_nothing_is_names_what_is_like_it(refusal):

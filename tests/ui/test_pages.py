@@ -79,7 +79,10 @@ def shown(pages: Pages, asset: str, name: str, view: str = "overview") -> str:
     entry = pages.entry(f"assets/{asset}?view={view}", name)
     assert entry.get_by_text("Show Markdown").count() == 0
     assert entry.evaluate(CUT_OFF) == 0
-    return " ".join(str(entry.locator("td").last.inner_text()).split())
+    text = (
+        str(entry.inner_text()).replace("\u200b", "").replace("\u2060", "")
+    )  # which words may be broken at, or not
+    return " ".join(text.split())
 
 
 @pytest.mark.parametrize(
@@ -112,7 +115,7 @@ def test_a_partial_failure_says_what_failed(pages: Pages) -> None:
     """The newest event counts what is stored, and names the rest."""
     said = shown(pages, "days/strict", "pxt/summary", "events")
     pages.keep("partial failure")
-    assert said.startswith("8 of 10 partitions stored; 2 failed: 2026-11-26 (1 row), 2026-11-27 (1 row)")
+    assert "8 of 10 partitions stored; 2 failed: 2026-11-26 (1 row), 2026-11-27 (1 row)" in said
 
 
 @pytest.mark.parametrize("width", [1_280, 1_440, 1_920])
@@ -122,7 +125,7 @@ def test_the_summary_is_seen_whole(pages: Pages, width: int) -> None:
     said = shown(pages, "tickets/answer", "pxt/summary")
     pages.keep(f"summary {width}")
     pages.page.set_viewport_size({"width": WIDTH, "height": 1_600})
-    assert said.startswith("4 rows: 3 computed, 1 null · 3 requests, no 429 · ")
+    assert "4 rows: 3 computed, 1 null · 3 requests, no 429 · " in said
     assert "$" in said
 
 
@@ -130,7 +133,7 @@ def test_the_summary_is_seen_whole(pages: Pages, width: int) -> None:
     ("name", "texts"),
     [
         ("answer", ["body", "The lamp came broken."]),
-        ("text", ["The lamp came broken."]),
+        ("text", ["[simulated] How do I change"]),
         ("triage", ["topic", "urgent"]),
         ("called", ["order_status(order="]),
         ("told", ["is on its way"]),

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any
 import dagster as dg
 
 from pxt_assets.api.event_loop import run_to_end
-from pxt_assets.assets.indexes.index_asset_spec import ALL_ROWS_INDEXED, IndexAssetSpec
+from pxt_assets.assets.indexes.index_asset_spec import IndexAssetSpec
+from pxt_assets.assets.indexes.index_check import index_check_results, results_of_unfinished
 from pxt_assets.assets.page.index_metadata import IndexPage, index_metadata, index_page, write_summary
 from pxt_assets.assets.step.events import already_logged_result, log_materialization
 from pxt_assets.assets.step.failed_partitions import PartitionsFailedError
@@ -24,7 +25,7 @@ from pxt_assets.expressions.expr import ColumnRef
 from pxt_assets.index.embedding_indexes import EmbeddingIndexes, remember_last_used
 from pxt_assets.index.kept_columns import is_plain_type
 from pxt_assets.index.lance import lance_error_message, lance_errors_as
-from pxt_assets.index.partition_rows import IndexRows
+from pxt_assets.index.partition_rows import IndexRows, PartitionScan
 from pxt_assets.index.spec import is_free_name
 from pxt_assets.index.vector_index import VectorIndex, maintain_vector_index, vector_index
 from pxt_assets.index.write import PartitionUpdate, write_partition
@@ -35,8 +36,7 @@ if TYPE_CHECKING:
     from pxt_assets.index.stored_index import StoredIndex
     from pxt_assets.storage.rows import Rows
 
-_MAX_KEYS_SHOWN = 5
-Result = dg.MaterializeResult[Any] | dg.AssetCheckResult
+Result = dg.MaterializeResult[Any] | dg.AssetCheckResult | dg.AssetCheckEvaluation
 
 
 @dataclass(frozen=True)
@@ -75,6 +75,7 @@ class IndexMaterialization:
         """The results that the step yields. Raises dg.Failure."""
         declared = self._spec.declared or self._spec
         remember_last_used(declared.index, self._index, self._indexes)
+        scans: dict[str | None, PartitionScan] = {}  # of partitions that are recorded
         try:
             error: RunError | None = None
             try:
@@ -83,15 +84,19 @@ class IndexMaterialization:
             except RunError as e:  # record what was written before; after an interrupt the next run does
                 error = e
             recorded = self._record_all()
+            scans = self._scans
             error = error or self._partitions_error()
             if error is not None:
                 raise error
-        except RunError as e:
+        except BaseException as e:
+            yield from results_of_unfinished(self._context, self._spec, scans)
+            if not isinstance(e, RunError):
+                raise
             e.locate(self._index.label)
             raise dg.Failure(str(e)) from e
         assert recorded is not None
         yield recorded
-        yield self._check_result()
+        yield from index_check_results(self._context, self._spec, scans)
 
     async def _write(self) -> None:
         with lance_errors_as(self._indexes.base_path, RunError):
@@ -197,33 +202,9 @@ class IndexMaterialization:
             partitioned=partition is not None,
         )
 
-    def _check_result(self) -> dg.AssetCheckResult:
-        """The result of the check, a warning where rows cannot be found."""
-        null = failed = zero = 0
-        zero_keys: list[str] = []
-        for partition, written_partition in self._written.items():
-            scanned = written_partition.written.scan
-            null, failed, zero = (
-                null + scanned.null - scanned.failed,
-                failed + scanned.failed,
-                zero + scanned.zero_vectors,
-            )
-            zero_keys += [f"{key} in {partition}" if partition else key for key in scanned.zero_vector_keys]
-        sentences = [
-            f"{null} rows have no vector, since their {self._index.column._column} is null" if null else "",
-            f"of {failed} rows the vector could not be computed" if failed else "",
-            f"the vector of {zero} rows is zero, so that no angle to it can be told: {'; '.join(zero_keys[:_MAX_KEYS_SHOWN])}"
-            if zero
-            else "",
-        ]
-        return dg.AssetCheckResult(
-            asset_key=self._index.key,
-            check_name=ALL_ROWS_INDEXED,
-            passed=not (failed or zero),
-            severity=dg.AssetCheckSeverity.WARN,
-            description="; ".join(filter(None, sentences)) or "every row can be found",
-            metadata={"pxt/rows_null": null, "pxt/rows_failed": failed, "pxt/rows_zero": zero},
-        )
+    @property
+    def _scans(self) -> dict[str | None, PartitionScan]:
+        return {partition: one.written.scan for partition, one in self._written.items()}
 
     def _partitions_error(self) -> RunError | None:
         if not self._failures:

@@ -55,7 +55,7 @@ def schemas_of(expr: object) -> dict[str, Any]:
     forms = [form for call in calls(expr) if (form := format_of(call)) is not None]
     tools = [tool for call in calls(expr) for tool in tools_of(call)]
     named = {"pxt/json_schema": dict(forms), "pxt/tools": dict(tools)}
-    return {name: dg.MetadataValue.json(schemas) for name, schemas in named.items() if schemas}
+    return {name: dg.MetadataValue.json(_json_value(schemas)) for name, schemas in named.items() if schemas}
 
 
 def kinds_of(expr: object) -> set[str]:

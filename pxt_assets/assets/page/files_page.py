@@ -51,13 +51,16 @@ def files_metadata(
     path: str,
     schema: Mapping[str, type[ColumnType]],
     row_key: Sequence[str],
-    options: Mapping[str, Any],
+    *,
+    encoding: str,
+    separator: str | None,
 ) -> dict[str, Any]:
-    """The metadata of the table's definition; `options` are those by which its files are read, None for the default."""
-    file_format, compressed = format_of(path, schema)
+    """The metadata of the table's definition: its files, and by what they are read where that is not the default."""
+    file_format, compression = format_of(path, schema)
+    options = {"encoding": None if encoding == "utf-8" else encoding, "separator": separator}
     return {
         "pxt/files": redact_urls(path),
-        "pxt/format": f"{_FORMATS[file_format]}{', compressed' if compressed else ''}",
+        "pxt/format": f"{_FORMATS[file_format]}{f', {compression}' if compression else ''}",
         "pxt/key": ", ".join(row_key) if row_key else "the position of the row",
         **{f"pxt/{name}": value for name, value in options.items() if value is not None},
     }

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from pxt_assets.errors import DefinitionError
 from pxt_assets.local.strict_schema import resolve_ref
 
 Schema = Mapping[str, Any]
@@ -45,7 +46,10 @@ def _type_text(node: object, root: Schema, depth: int) -> str:
     if isinstance(ref, str):
         if depth <= 0:
             return ref.rpartition("/")[2] or "object"
-        inner = resolve_ref(root, ref)
+        try:
+            inner = resolve_ref(root, ref)
+        except DefinitionError:  # the schema of a tool is the API's to check
+            return ref.rpartition("/")[2]
         if isinstance(inner, Mapping) and "properties" in inner:
             return f"{ref.rpartition('/')[2]}({_fields_text(inner, root, depth)})"
         return _type_text(inner, root, depth - 1)
@@ -56,7 +60,7 @@ def _type_text(node: object, root: Schema, depth: int) -> str:
         return _alternatives([_value_text(choice) for choice in choices])
     for union in ("anyOf", "oneOf", "allOf"):
         if isinstance(node.get(union), list):
-            return _alternatives([_type_text(one, root, depth) for one in node[union]])
+            return _alternatives([_type_text(one, root, depth) for one in node[union][: _MAX_CHOICES + 1]])
     kinds = node.get("type")
     names = kinds if isinstance(kinds, list) else [kinds]
     return _alternatives([_named_type(str(name), node, root, depth) for name in names])

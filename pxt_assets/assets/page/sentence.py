@@ -12,12 +12,15 @@ import dagster as dg
 from pxt_assets.assets.page.form_text import form_text
 from pxt_assets.expressions.expr import Call, ColumnRef, Expr, Path
 from pxt_assets.expressions.path_steps import step_text
+from pxt_assets.expressions.walk import nodes
 from pxt_assets.functions.invoke import InvokeTools
 from pxt_assets.index.lookup import EmbeddingLookup
 from pxt_assets.values.wording import counted
 
 _MAX_PROMPT, _MAX_FORM, _MAX_OPERAND, _MAX_OPERANDS = 80, 160, 60, 3
 """Characters of a prompt, an answer's form and an operand, and the number of operands that are named."""
+_MAIN_ARGUMENTS = ("audio", "image", "input", "messages", "prompt")
+"""The arguments that hold what a function is applied to, rather than how."""
 _JOINER = "\u2060"
 """Between what Markdown would make links of: it does so after it has read escapes."""
 Schemas = Sequence[tuple[str, Mapping[str, Any]]]
@@ -69,7 +72,7 @@ def format_of(call: Call) -> tuple[str, Mapping[str, Any]] | None:
     for given in _model_options(call, ("response_format", "text")):
         form = given.get("format", given) if isinstance(given, Mapping) else None
         form = form.get("json_schema", form) if isinstance(form, Mapping) else None
-        if isinstance(form, Mapping) and isinstance(form.get("schema"), Mapping):
+        if isinstance(form, Mapping) and isinstance(form.get("schema"), Mapping) and _is_constant(form):
             return str(form.get("name", "answer")), form["schema"]
     return None
 
@@ -77,12 +80,21 @@ def format_of(call: Call) -> tuple[str, Mapping[str, Any]] | None:
 def tools_of(call: Call) -> Schemas:
     """The tools that a call offers to the model: the name and the JSON schema of the arguments of each."""
     given = call._arguments.get("tools")
-    definitions = [one.get("function", one) for one in given or () if isinstance(one, Mapping)]
+    if not isinstance(given, list | tuple) or not _is_constant(given):
+        return []
+    definitions = [one.get("function", one) for one in given if isinstance(one, Mapping)]
     return [
-        (str(one.get("name", one.get("type", "tool"))), one.get("parameters") or {})
+        (
+            str(one.get("name", one.get("type", "tool"))),
+            schema if isinstance(schema := one.get("parameters"), Mapping) else {},
+        )
         for one in definitions
         if isinstance(one, Mapping)
     ]
+
+
+def _is_constant(value: object) -> bool:
+    return not any(True for _ in nodes(value))
 
 
 def _model_options(call: Call, names: Sequence[str]) -> Iterator[Any]:
@@ -103,8 +115,8 @@ def _call_sentence(call: Call, table: dg.AssetKey) -> str:
         about = _first_line(getattr(function, "__doc__", None))
         return f"{code(function.name)} of each {_of_each(arguments, table) or 'row'}{about and f': {about}'}"
     by_name = _SENTENCES.get(function.name)
-    rows = {name: value for name, value in arguments.items() if name not in ("model", "voice")}
-    read = _of_each(rows, table)
+    main = {name: value for name, value in arguments.items() if name in _MAIN_ARGUMENTS}
+    read = _of_each(main, table)
     model = _model_text(arguments.get("model", _default_of(function, "model")), table)
     if by_name is None:
         return f"{model} applied to {_each(read)}"

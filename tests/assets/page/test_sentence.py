@@ -124,6 +124,11 @@ def tickets() -> Table:
             lambda t: invoke_tools(TOOLS, t.answer),
             "What the tool `order_status` gives for the calls in each `answer`",
         ),
+        (
+            lambda t: ask(t.body, tools=t.tools, temperature=t.temperature),
+            "gpt-6-luna answers each `tickets.body`",
+        ),
+        (lambda t: speech("Hello", model="m", voice=t.voice), "m reads each row aloud"),
         (lambda t: embeddings(t.body, model="te"), "te makes a vector of each `tickets.body`"),
         (
             lambda t: moderations(t.body),
