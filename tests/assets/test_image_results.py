@@ -101,9 +101,10 @@ class TestDerived:
             tbl.add_computed_column(c=template(tbl))
 
     def test_a_preview_shows_them(self, run):
-        """As thumbnails, in the materialization's metadata."""
+        """As thumbnails, in the materialization's metadata: tiny ones at once, larger ones after a click."""
         said = metadata(run(first=lambda t: t.drawn.data[0]), "tickets/first")
-        assert "![png](data:image/jpeg;base64," in said["pxt/preview"]
+        assert "![png](data:image/webp;base64," in said["pxt/preview"]
+        assert "![png](data:image/jpeg;base64," in said["pxt/preview_all"]
 
 
 class TestImages:

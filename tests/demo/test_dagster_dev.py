@@ -194,9 +194,9 @@ class TestBrowser:
 
     def test_the_preview_shows_thumbnails(self, pages: Pages, materialized: dict[str, str]) -> None:
         """They are drawn, in the dialog that opens."""
-        images = pages.dialog(f"assets/photos/edit?view=partitions&partition={DAY}", "pxt/preview").locator(
-            "img[src^='data:image/jpeg']"
-        )
+        images = pages.dialog(
+            f"assets/photos/edit?view=partitions&partition={DAY}", "pxt/preview_all"
+        ).locator("img[src^='data:image/jpeg']")
         images.first.wait_for()
         assert images.count() >= 2
         assert all(width >= 60 for width in images.evaluate_all("all => all.map(one => one.naturalWidth)"))
@@ -215,7 +215,7 @@ class TestBrowser:
 
     def test_the_index_shows_example_searches(self, pages: Pages, materialized: dict[str, str]) -> None:
         """Rows with those that are nearest to them, as a table in the dialog that opens."""
-        dialog = pages.dialog("assets/solved/body_idx?view=overview", "pxt/preview")
+        dialog = pages.dialog("assets/solved/body_idx?view=overview", "pxt/preview_all")
         dialog.get_by_text("looked for").first.wait_for()
         assert dialog.locator("tr").count() >= 9
         pages.keep("index")

@@ -69,8 +69,9 @@ def shortened_tail(text: str, most: int) -> str:
 
 
 def joined(text: str) -> str:
-    """An id as Markdown that does not wrap at its hyphens."""
-    return escape_markdown(one_line(text)).replace("&#45;", f"&#45;{_JOINER}")
+    """An id as Markdown that does not wrap at its hyphens, nor after the ellipsis that it may begin with."""
+    marked = escape_markdown(one_line(text)).replace("&#45;", f"&#45;{_JOINER}")
+    return f"…{_JOINER}{marked[1:]}" if marked.startswith("…") else marked
 
 
 @dataclass(frozen=True)

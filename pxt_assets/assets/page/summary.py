@@ -9,7 +9,7 @@ import dagster as dg
 
 from pxt_assets.api.meter import Meter, cost_text, total_cost
 from pxt_assets.assets.page.figures import duration, percent
-from pxt_assets.assets.page.markdown import behind_a_click, fits_inline, joined, shortened
+from pxt_assets.assets.page.markdown import behind_a_click, escape_markdown, fits_inline, joined, shortened
 from pxt_assets.compute.asking.progress import Progress
 from pxt_assets.compute.partition.column import CellsFailedError, Outcome
 from pxt_assets.errors import PartitionError
@@ -96,10 +96,12 @@ def _partitions_sentence(
         f"{count if done == of else f'{done:,} of {count}'} {'tried, nothing stored' if tried else 'stored'}"
     ]
     if failures:
-        names = [f"{name_text(partition)}{_failed_rows_text(error)}" for partition, error in failures.items()]
+        names = [
+            f"{joined(_name(partition))}{_failed_rows_text(error)}" for partition, error in failures.items()
+        ]
         parts.append(f"**{len(failures):,} failed**: {_named(names)}")
     if cut_off:
-        parts.append(f"**{len(cut_off):,} not finished**: {_named([name_text(one) for one in cut_off])}")
+        parts.append(f"**{len(cut_off):,} not finished**: {_named([joined(_name(one)) for one in cut_off])}")
     not_begun = of - done - len(failures) - len(cut_off)
     if not_begun > 0:
         parts.append(f"{not_begun:,} not begun")
@@ -115,9 +117,8 @@ def _named(names: Sequence[str]) -> str:
     return ", ".join(names[:_MAX_NAMED]) + (f" and {more:,} more" if more > 0 else "")
 
 
-def name_text(partition: Partition) -> str:
-    """A partition's key as Markdown."""
-    return joined(shortened(str(partition), _PARTITION_CHARACTERS))
+def _name(partition: Partition) -> str:
+    return shortened(str(partition), _PARTITION_CHARACTERS)
 
 
 def _sentence(outcomes: Sequence[Outcome], meters: Sequence[Meter], seconds: float) -> str:
@@ -243,7 +244,7 @@ def _table_row(
     if counts["failed"] or state.startswith("**"):
         cells["failed"] = f"**{cells['failed'] or '⚠'}**"
     return {
-        "partition": name_text(partition),
+        "partition": escape_markdown(_name(partition)),
         "state": state,
         **cells,
         **_meter_cells(meter),

@@ -34,12 +34,11 @@ def test_a_partition_in_one_line(clock: Clock) -> None:
     with board.track("t/c[a]", lambda: at("t/c[a]", done, 4_000, cost_usd=0.5, rate_limited=1)):
         done, clock.now = 1_000, clock.now + 10
         assert (
-            board.log_line()
-            == "t/c[a]: 1,000 of 4,000 rows (25%), 100 rows/s, $0.500000, 1 429, about 30 s left"
+            board.log_line() == "t/c[a]: 1,000 of 4,000 rows (25%), 100 rows/s, $0.50, 1 429, about 30 s left"
         )
         done, clock.now = 1_050, clock.now + 10
         assert board.log_line() == (
-            "t/c[a]: 1,050 of 4,000 rows (26%), 5.0 rows/s, $0.500000, 1 429, about 10 min left"
+            "t/c[a]: 1,050 of 4,000 rows (26%), 5.0 rows/s, $0.50, 1 429, about 10 min left"
         )
 
 
