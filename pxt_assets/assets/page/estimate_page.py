@@ -69,7 +69,9 @@ class Duration:
         if not self.by_group:
             return ""
         slowest = max(self.by_group, key=lambda group: self.by_group[group])
-        return f"about {duration_text(self.seconds)} at {self.limits.get(slowest, 'its limit')} for {slowest}"
+        limit = self.limits.get(slowest, "its limit")
+        model = f" for {slowest}" if slowest else ""  # a column may name it
+        return f"about {duration_text(self.seconds)} at {limit}{model}"
 
 
 def duration_text(seconds: float) -> str:
