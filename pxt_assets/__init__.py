@@ -15,6 +15,8 @@ Example:
         resources={"openai": OpenAIResource(), "columns": ColumnStore(base_path="data")},
     )
     ```
+
+How it is used is told in the package's folder `docs`, which begins with its `README.md`; `pxt-assets --help` says where.
 """
 
 from __future__ import annotations

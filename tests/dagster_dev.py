@@ -10,7 +10,7 @@ import sys
 import threading
 import time
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -60,15 +60,15 @@ class DagsterDev:
 
 
 @contextmanager
-def dagster_dev(home: Path) -> Iterator[DagsterDev]:
-    """Within the block, it serves on loopback, from the repository's root."""
+def dagster_dev(home: Path, command: Sequence[str] = ("dagster", "dev")) -> Iterator[DagsterDev]:
+    """Within the block, that command of Dagster's serves on loopback, from the repository's root."""
     home.mkdir(parents=True, exist_ok=True)
     (home / "dagster.yaml").write_text(QUIET_INSTANCE)
     with socket.socket() as listener:
         listener.bind(("127.0.0.1", 0))
         port = listener.getsockname()[1]
     process = subprocess.Popen(
-        [sys.executable, "-m", "dagster", "dev", "-h", "127.0.0.1", "-p", str(port)],
+        [sys.executable, "-m", *command, "-h", "127.0.0.1", "-p", str(port)],
         cwd=ROOT,
         env=environment(home),
         stdout=subprocess.PIPE,

@@ -1,4 +1,4 @@
-"""The package as a whole: what importing it does, what it exports, what its README promises."""
+"""The package as a whole: what importing it does, what it exports, what its page for contributors names."""
 
 import inspect
 import re
@@ -6,14 +6,12 @@ import subprocess
 import sys
 from pathlib import Path
 
-import dagster as dg
 import pytest
 
 import pxt_assets
 from pxt_assets import functions
 
 ROOT = Path(__file__).parents[1]
-README = (ROOT / "README.md").read_text()
 HEAVY = (
     "PIL",
     "aiohttp",
@@ -82,37 +80,6 @@ def test_every_public_name_is_documented_with_an_example(module):
     assert module.__all__ == sorted(module.__all__)
     for name in module.__all__:
         assert "Example:" in (inspect.getdoc(getattr(module, name)) or ""), name
-
-
-@pytest.mark.parametrize("ending", ["pxt-assets demo", "pytest"])
-def test_the_readme_has_the_two_commands(ending):
-    """One line sets up and runs the demo, one sets up and passes the tests."""
-    assert len(re.findall(rf"^python3 -m venv .*&& {ending}$", README, re.MULTILINE)) == 1
-
-
-@pytest.mark.parametrize("block", re.findall(r"```python\n(.*?)```", README, re.DOTALL))
-def test_the_readmes_python_runs_as_it_stands(block):
-    """Each Python block of the README can be pasted into a file; its definitions load."""
-    namespace: dict[str, object] = {}
-    exec(compile(block, "README.md", "exec"), namespace)
-    definitions = namespace.get("defs")
-    if isinstance(definitions, dg.Definitions):
-        dg.Definitions.validate_loadable(definitions)
-
-
-def test_no_model_of_the_readme_is_named_elsewhere():
-    """The models that the README and the demo use are those that the demo sets in one place."""
-    from pxt_assets.demo import models
-
-    used = set(re.findall(r"model=\"([^\"]+)\"", README))
-    assert used <= {value for name, value in vars(models).items() if name.endswith("_MODEL")}
-
-
-def test_the_readmes_figures_are_figures():
-    """Each row of the table of figures says a number that was measured."""
-    table = re.search(r"\| what \| measured \| by \|\n(?:\|.*\n)+", README)
-    for row in table[0].splitlines()[2:]:
-        assert re.search(r"\d", row.split("|")[2]), row
 
 
 def test_the_page_for_contributors_names_what_there_is():

@@ -7,22 +7,33 @@ from typing import TYPE_CHECKING
 
 import click
 
-from pxt_assets.assets.cleaning.code_locations import CodeLocations, load_code_locations
+from pxt_assets.assets.cleaning.code_locations import CodeLocations, default_target, load_code_locations
 from pxt_assets.assets.cleaning.leftovers import Leftover, find_leftovers, remove_leftover
 from pxt_assets.errors import RunError
 from pxt_assets.storage.store import ColumnStore
+from pxt_assets.values.wording import counted
 
 if TYPE_CHECKING:
     from upath import UPath
 
 
-def clean(*, module: str | None, file: Path | None, workspace: Path, delete: bool) -> None:
+def clean(*, module: str | None, file: Path | None, workspace: Path | None, delete: bool) -> None:
     """Prints what could be removed from the stores of the code locations, or moved, and does it if `delete`.
 
-    Raises DefinitionError if they cannot be loaded.
+    Without one that is named, they are those that `dagster` finds in the present folder; as there, the variables of its
+    `.env` file count. Raises DefinitionError if they cannot be loaded.
     """
-    given = module is not None or file is not None
-    locations = load_code_locations(module=module, file=file, workspace=None if given else workspace)
+    from dagster._core.secrets.env_file import get_env_var_dict
+    from dagster._utils.env import environ
+
+    if module is None and file is None and workspace is None:
+        workspace = default_target(Path.cwd())
+        click.echo(f"code locations of {workspace}")
+    with environ(get_env_var_dict(str(Path.cwd()))):
+        _clean(load_code_locations(module=module, file=file, workspace=workspace), delete=delete)
+
+
+def _clean(locations: CodeLocations, *, delete: bool) -> None:
     removed = moved = total = 0
     for store in _distinct_stores(locations.stores):
         for leftover in list(find_leftovers(store, locations)):
@@ -40,11 +51,12 @@ def clean(*, module: str | None, file: Path | None, workspace: Path, delete: boo
                 total += done.size_bytes
                 removed += 1
     if delete:
-        click.echo(f"removed {removed} things, {total:,} bytes{f'; moved {moved} things' if moved else ''}")
+        also = f"; moved {counted(moved, 'thing')}" if moved else ""
+        click.echo(f"removed {counted(removed, 'thing')}, {counted(total, 'byte')}{also}")
     else:
-        moves = f", and {moved} things be moved" if moved else ""
+        moves = f", and {counted(moved, 'thing')} be moved" if moved else ""
         it = "does it" if moved else "removes them"
-        click.echo(f"{total:,} bytes could be removed{moves}; this was a dry run, --delete {it}")
+        click.echo(f"{counted(total, 'byte')} could be removed{moves}; this was a dry run, --delete {it}")
 
 
 def _distinct_stores(stores: tuple[ColumnStore, ...]) -> list[ColumnStore]:
@@ -68,7 +80,9 @@ def _try_to_remove(leftover: Leftover, store: ColumnStore, locations: CodeLocati
 
 def _print_leftover(what: str, leftover: Leftover) -> None:
     to = "" if leftover.moves_to is None else f" to {_printable(leftover.moves_to)}"
-    click.echo(f"{what} {_printable(leftover.path)}{to} ({leftover.size_bytes:,} bytes): {leftover.reason}")
+    click.echo(
+        f"{what} {_printable(leftover.path)}{to} ({counted(leftover.size_bytes, 'byte')}): {leftover.reason}"
+    )
 
 
 def _printable(path: UPath) -> str:

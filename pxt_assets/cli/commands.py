@@ -9,8 +9,13 @@ from typing import Any
 
 import click
 
+_PAGES = Path(__file__).parents[1] / "docs" / "README.md"
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+
+@click.group(
+    context_settings={"help_option_names": ["-h", "--help"]},
+    epilog=f"\b\nThe pages that tell how the package is used:\n{_PAGES}",
+)
 @click.version_option(package_name="pxt_assets")
 def main() -> None:
     """OpenAI functions over tables as Dagster assets."""
@@ -40,7 +45,7 @@ def main() -> None:
 @click.option("--live", is_flag=True, help="Use the real API (needs OPENAI_API_KEY, and costs money).")
 def demo(data: Path | None, out: Path, live: bool, **options: Any) -> None:
     """Materialize the demo's asset graph for all its partitions."""
-    from pxt_assets.demo.terminal import demo_console, starting
+    from pxt_assets.demo.terminal import demo_console, printable, starting
 
     if live and not os.environ.get("OPENAI_API_KEY"):
         msg = "--live needs the environment variable OPENAI_API_KEY; without --live the simulator answers"
@@ -58,10 +63,10 @@ def demo(data: Path | None, out: Path, live: bool, **options: Any) -> None:
             except PxtError as e:
                 mistake = in_options(str(e))
         if mistake:
-            click.echo(f"Error: {mistake}", err=True)
+            click.echo(printable(f"Error: {mistake}"), err=True)
             sys.exit(1)
         if found:
-            console.print(found, soft_wrap=True, markup=False)
+            console.print(printable(found), soft_wrap=True, markup=False)
         if not run_demo(console, graph, out=out, live=live):
             sys.exit(1)
 
@@ -116,12 +121,11 @@ def limits(ledger: str | None, once: bool, everything: bool, clear: str | None) 
     "-w",
     "--workspace",
     type=click.Path(path_type=Path),
-    default=Path("workspace.yaml"),
-    show_default=True,
-    help="Workspace file, all of whose code locations count.",
+    help="Workspace file, all of whose code locations count. Without -m, -f and -w: what `dagster` finds in this folder, "
+    "a pyproject.toml with a block of Dagster's or a workspace.yaml.",
 )
 @click.option("--delete", is_flag=True, help="Remove it; without this, only say what could be removed.")
-def gc(module: str | None, file: Path | None, workspace: Path, delete: bool) -> None:
+def gc(module: str | None, file: Path | None, workspace: Path | None, delete: bool) -> None:
     """Clean the stores of some code locations: what crashes left, and files of columns that are no longer defined.
 
     Name all code locations that use a store: a column which none of them defines counts as gone, if they make its table.
@@ -130,6 +134,9 @@ def gc(module: str | None, file: Path | None, workspace: Path, delete: bool) -> 
     from pxt_assets.cli.cleaning_view import clean
     from pxt_assets.errors import PxtError
 
+    if sum(one is not None for one in (module, file, workspace)) > 1:
+        msg = "got more than one of -m, -f and -w; give one of them, a workspace file for several code locations"
+        raise click.UsageError(msg)
     try:
         clean(module=module, file=file, workspace=workspace, delete=delete)
     except (PxtError, OSError) as e:
@@ -156,6 +163,13 @@ def gc(module: str | None, file: Path | None, workspace: Path, delete: bool) -> 
     help="Share of each limit that is there at first.",
 )
 @click.option("--seed", type=int, default=0, show_default=True, help="Seed of latencies and faults.")
+@click.option(
+    "--model",
+    "models",
+    multiple=True,
+    metavar="NAME",
+    help="A model that is served beside those of the API, as of another server; may be repeated.",
+)
 def simulate(port: int, **options: Any) -> None:
     """Serve a simulated API on loopback: real limits and faults, no key of worth, no cost."""
     from pxt_assets.simulator import SimulatorOptions, serve

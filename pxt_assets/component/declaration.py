@@ -8,7 +8,7 @@ from pydantic_core import ErrorDetails, InitErrorDetails
 
 from pxt_assets.api.openai_resource import OpenAIResource
 from pxt_assets.component.examples import EXAMPLES, VALUE
-from pxt_assets.component.resource_fields import ResourceFields
+from pxt_assets.component.resource_fields import ResourceFields, SimulatorFields
 from pxt_assets.storage.store import ColumnStore
 
 _NAME_OR_MAPPING_SCHEMAS: list[dict[str, Any]] = [{"type": "string"}, {"type": "object"}, {"type": "null"}]
@@ -222,10 +222,10 @@ class TableDeclaration(dg.Model):
         description="This component's own way to the API; without it, and without `simulated`, the project's resource `openai`.",
         examples=[{"api_key": "{{ env.OPENAI_API_KEY }}"}],
     )
-    simulated: dict[str, Any] | None = Field(
+    simulated: Annotated[dict[str, Any] | None, SimulatorFields()] = Field(
         default=None,
         description="In place of `openai`: answers are made up on this machine at no cost. Options of the simulator: rpm, "
-        "tpm, latency (seconds), fault_rate, seed, ...",
+        "tpm, latency (seconds), fault_rate, seed, ..., and fields of the resource.",
         examples=[{}, {"rpm": 500, "tpm": 200_000}],
     )
     store: Annotated[Any, ResourceFields(ColumnStore)] = Field(

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+import inspect
+from typing import TYPE_CHECKING, Any, get_type_hints
 
 from pydantic import BaseModel, TypeAdapter
+
+from pxt_assets.api.openai_resource import OpenAIResource
+from pxt_assets.simulator import SimulatorOptions
 
 if TYPE_CHECKING:
     from pydantic import GetJsonSchemaHandler
@@ -29,17 +33,48 @@ class ResourceFields:
     def __get_pydantic_json_schema__(
         self, _schema: CoreSchema, _handler: GetJsonSchemaHandler
     ) -> JsonSchemaValue:
-        text = {"type": "string"}  # a template
-        variable = {
-            "type": "object",
-            "properties": {"env": {"type": "string"}},
-            "required": ["env"],
-            "additionalProperties": False,
+        properties = {
+            name: _property(field.annotation, field.description)
+            for name, field in declarable_fields(self._resource).items()
         }
+        return {"anyOf": [_declared(properties), _TEXT, {"type": "null"}], "default": None}
+
+
+class SimulatorFields:
+    """Documents a field of the component by what `OpenAIResource.simulated` takes."""
+
+    def __get_pydantic_json_schema__(
+        self, _schema: CoreSchema, _handler: GetJsonSchemaHandler
+    ) -> JsonSchemaValue:
+        from docstring_parser import parse
+
+        said = {one.arg_name: one.description for one in parse(OpenAIResource.simulated.__doc__ or "").params}
+        options, fields = get_type_hints(SimulatorOptions), OpenAIResource.model_fields
         properties = {}
-        for name, field in declarable_fields(self._resource).items():
-            annotation: Any = field.annotation
-            schema = TypeAdapter[Any](annotation).json_schema()
-            properties[name] = {"description": field.description, "anyOf": [schema, text, variable]}
-        declared = {"type": "object", "properties": properties, "additionalProperties": False}
-        return {"anyOf": [declared, text, {"type": "null"}], "default": None}
+        for name in inspect.signature(OpenAIResource.simulated).parameters:
+            if name in options:
+                properties[name] = _property(options[name], said[name])
+            else:
+                properties[name] = _property(fields[name].annotation, fields[name].description)
+        return {"anyOf": [_declared(properties), {"type": "null"}], "default": None}
+
+
+_TEXT = {"type": "string"}
+"""A template."""
+_VARIABLE = {
+    "type": "object",
+    "properties": {"env": {"type": "string"}},
+    "required": ["env"],
+    "additionalProperties": False,
+}
+
+
+def _property(annotation: Any, description: str | None) -> dict[str, Any]:
+    return {
+        "description": description,
+        "anyOf": [TypeAdapter[Any](annotation).json_schema(), _TEXT, _VARIABLE],
+    }
+
+
+def _declared(properties: dict[str, Any]) -> dict[str, Any]:
+    return {"type": "object", "properties": properties, "additionalProperties": False}

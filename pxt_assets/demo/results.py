@@ -13,7 +13,7 @@ from pxt_assets.api.meter import cost_text
 from pxt_assets.assets.declarations.checks import NO_FAILED_CELLS
 from pxt_assets.assets.declarations.identifiers import identifier
 from pxt_assets.assets.table import Table
-from pxt_assets.demo.terminal import DemoConsole
+from pxt_assets.demo.terminal import DemoConsole, printable
 from pxt_assets.values.wording import counted
 
 _LEFT_OUT_FIRST = ("seconds", "tokens", "requests", "null", "cost", "reused", "failed")
@@ -146,7 +146,7 @@ def print_failed_rows(console: DemoConsole, result: dg.ExecuteInProcessResult, m
         return
     console.print(f"{counted(count, 'row')} failed:")
     for line in failed[:_FAILED_ROWS_SHOWN]:
-        console.print(f"  {line}", soft_wrap=True, markup=False)
+        console.print(f"  {printable(line)}", soft_wrap=True, markup=False)
     if count > min(len(failed), _FAILED_ROWS_SHOWN):
         console.print(f"  and {count - min(len(failed), _FAILED_ROWS_SHOWN):,} more")
     console.print(meaning, soft_wrap=True, markup=False)

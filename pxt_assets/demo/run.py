@@ -16,7 +16,7 @@ from pxt_assets.assets.table import Table
 from pxt_assets.demo.graph import DEMO_DAYS, demo_definitions, demo_tables
 from pxt_assets.demo.progress_display import show_progress
 from pxt_assets.demo.results import print_failed_rows, print_results
-from pxt_assets.demo.terminal import DemoConsole
+from pxt_assets.demo.terminal import DemoConsole, printable
 from pxt_assets.demo.user_files import UserFiles, in_options
 from pxt_assets.demo.user_table import user_partitions, user_table
 from pxt_assets.values.wording import counted
@@ -152,7 +152,7 @@ def _print_failure(result: dg.ExecuteInProcessResult, files: UserFiles | None) -
         lines.append(
             f"(--key names the key column, now {files.key!r}, --text the text column, now {files.text!r})"
         )
-    click.echo("Error: " + "\n       ".join(lines), err=True)
+    click.echo(printable("Error: " + "\n       ".join(lines)), err=True)
 
 
 def _failure_cause(event: dg.DagsterEvent) -> str:

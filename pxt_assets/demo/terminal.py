@@ -46,6 +46,11 @@ class DemoConsole(Console):
         self.quiet = True
 
 
+def printable(text: str) -> str:
+    """A text without characters that a terminal would take for a command; lines stay lines."""
+    return "".join(c if c.isprintable() or c == "\n" else "?" for c in text)
+
+
 def _is_number(variable: str) -> bool:
     return os.environ.get(variable, "").isdigit()
 

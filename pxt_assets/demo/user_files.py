@@ -12,6 +12,7 @@ from pathlib import Path
 from pxt_assets.errors import SourceError
 from pxt_assets.files import check_text_options
 from pxt_assets.files.found_columns import FoundColumns, found_columns
+from pxt_assets.files.location import first_few
 from pxt_assets.files.pattern import FORMAT_BY_SUFFIX, SPREADSHEET_REMEDY, SPREADSHEETS, table_suffix
 from pxt_assets.values.wording import counted
 
@@ -207,4 +208,8 @@ def _found_line(data: Path, columns: Mapping[Path, FoundColumns]) -> str:
         ", ..." if len(first) > _COLUMNS_SHOWN else ""
     )
     files = f"{counted(len(columns), 'file')}, " if data.is_dir() else ""
-    return f"{data}: {files}columns {shown}{separated}"
+    others = [path.name for path, found in columns.items() if set(found.names) != set(first)]
+    differ = (
+        f"; {first_few(others)} {'has' if len(others) == 1 else 'have'} other columns, too" if others else ""
+    )
+    return f"{data}: {files}columns {shown}{separated}{differ}"

@@ -13,7 +13,13 @@ from typing import Any, BinaryIO, cast
 from urllib.parse import quote, unquote, urlsplit
 
 from pxt_assets.errors import PxtError, SourceError
-from pxt_assets.files.pattern import fill_placeholders, redact_urls, without_placeholders
+from pxt_assets.files.pattern import (
+    SPREADSHEET_REMEDY,
+    SPREADSHEETS,
+    fill_placeholders,
+    redact_urls,
+    without_placeholders,
+)
 
 
 @dataclass(frozen=True)
@@ -160,7 +166,9 @@ def _folder_contents_text(fs: Any, folder: str) -> str:
     if not names:
         below = f", but the folders {first_few(folders)}" if folders else ""
         return f"the folder {name} holds no files{below}"
-    return f"the folder {name} holds {first_few(names)}"
+    sheets = any(n.lower().endswith(SPREADSHEETS) for n in names)
+    remedy = f"; spreadsheets are not read, {SPREADSHEET_REMEDY}" if sheets else ""
+    return f"the folder {name} holds {first_few(names)}{remedy}"
 
 
 def first_few(names: Sequence[str]) -> str:

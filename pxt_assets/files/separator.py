@@ -83,12 +83,13 @@ def find_dialect(head: str, separator: str | None, *, is_whole: bool) -> Dialect
         return Dialect(separator, skipped_lines=skipped)
     if line and line[1].isascii() and line[1] != '"':
         return Dialect(line[1], found=True, skipped_lines=1)
-    best, best_fit = ",", 0.0
+    best, best_fit, best_width = ",", 0.0, 0
     for delimiter in CANDIDATES:
-        fit = _fit(_widths(head, delimiter, is_whole=is_whole))
-        if fit > best_fit:
-            best, best_fit = delimiter, fit
-        if fit == 1.0:
+        widths = _widths(head, delimiter, is_whole=is_whole)
+        fit, width = _fit(widths), widths[0] if widths else 0
+        if (fit, width) > (best_fit, best_width):
+            best, best_fit, best_width = delimiter, fit, width
+        if best == "," and fit == 1.0:
             break
     # Text in one column may have a separator in its header: then few of the lines have as many.
     return Dialect(best if best_fit > 0.5 else ",", found=True)

@@ -48,10 +48,15 @@ def tickets(store: ColumnStore, openai: OpenAIResource) -> Tickets:
 def shown(
     instance: dg.DagsterInstance, name: str = NO_FAILED_CELLS, key: dg.AssetKey = KEY
 ) -> tuple[str, str | None]:
-    """The status of a check as the UI has it, and what its last result says."""
+    """The status of a check as the UI has it, and what its last result says.
+
+    The UI shows a result only if it is one about the asset's latest materialization.
+    """
     check = dg.AssetCheckKey(key, name)
     record = instance.event_log_storage.get_latest_asset_check_execution_by_key([check])[check]
-    status = asyncio.run(record.resolve_status(LoadingContextForTest(instance)))
+    loading = LoadingContextForTest(instance)
+    assert asyncio.run(record.targets_latest_materialization(loading))
+    status = asyncio.run(record.resolve_status(loading))
     return status.value, getattr(record.evaluation, "description", None)
 
 
@@ -277,6 +282,19 @@ class TestPartitions:
         assert shown(instance) == ("FAILED", text)
         partitions.run("c", "d", config=TRIAL, instance=instance)
         assert shown(instance)[1] == text.replace("partition c is not", "0 of 2 partitions")
+
+    @pytest.mark.parametrize("key", ["a", "d"])
+    def test_a_dry_run_of_another_partition_than_the_last_one(
+        self, store: ColumnStore, openai: OpenAIResource, instance: dg.DagsterInstance, key: str
+    ) -> None:
+        """Its result is shown all the same: it speaks of all partitions."""
+        partitions = self.partitions(store, openai, max_cost_usd=1.0)
+        for one in "abcd":
+            partitions.run(one, instance=instance)
+        for config in (DRY, TRIAL):
+            partitions.run(key, config=config, instance=instance)
+            assert shown(instance)[0] == "FAILED"
+            assert shown(instance, COST_WITHIN)[0] == "SUCCEEDED"
 
     def test_a_failed_partition_beside_stored_ones(
         self, store: ColumnStore, serve: Any, instance: dg.DagsterInstance

@@ -19,6 +19,7 @@ from tests.scripted_server import ScriptedServer
 
 KEY = dg.AssetKey(["tickets", "c"])
 DAYS = ["a", "b", "c"]
+RANGE = [("start", "a"), ("end", "c")]
 CODE = """
 import dagster as dg
 import pyarrow as pa
@@ -50,6 +51,10 @@ STALE = """
 query($partition: String!) { assetNodes { assetKey { path }
   staleStatus(partition: $partition) staleCauses(partition: $partition) { category reason } } }
 """
+CHECKS = """
+{ assetNodes { assetKey { path } assetChecksOrError { ... on AssetChecks { checks { name
+  executionForLatestMaterialization { status evaluation { description } } } } } } }
+"""
 BACKFILL = """
 mutation($params: LaunchBackfillParams!) { launchPartitionBackfill(backfillParams: $params) {
   __typename ... on LaunchBackfillSuccess { backfillId } ... on PythonError { message } } }
@@ -76,8 +81,8 @@ class Location:
         self.write(prompt, description)
         self.process.reload_code_location("tickets")
 
-    def materialize(self) -> None:
-        """All partitions, in this process."""
+    def materialize(self, partition: str | None = None, **config: Any) -> None:
+        """One partition of the column or all of the table, in this process."""
         spec = importlib.util.spec_from_file_location("tickets_definitions", self._path)
         assert spec is not None
         assert spec.loader is not None
@@ -85,10 +90,22 @@ class Location:
         spec.loader.exec_module(module)
         result = module.defs.resolve_implicit_global_asset_job_def().execute_in_process(
             instance=self.process.instance,
-            run_config=QUIET,
-            tags={"dagster/asset_partition_range_start": "a", "dagster/asset_partition_range_end": "c"},
+            run_config={**QUIET, "ops": {"tickets__c": {"config": config}}},
+            partition_key=partition,
+            tags={} if partition else {f"dagster/asset_partition_range_{end}": key for end, key in RANGE},
+            asset_selection=[KEY] if partition else None,
         )
         assert result.success
+
+    def checks(self) -> dict[str, tuple[str, str]]:
+        """The statuses of the column's checks, and what they say."""
+        nodes = self.ask(CHECKS)["assetNodes"]
+        (node,) = [one for one in nodes if one["assetKey"]["path"] == KEY.path]
+        found = {
+            one["name"]: one["executionForLatestMaterialization"]
+            for one in node["assetChecksOrError"]["checks"]
+        }
+        return {name: (one["status"], one["evaluation"]["description"]) for name, one in found.items()}
 
     def ask(self, query: str, **variables: Any) -> Any:
         from dagster_graphql.test.utils import execute_dagster_graphql  # which takes seconds
@@ -122,13 +139,27 @@ def location(tmp_path: Path, store: ColumnStore, server: ScriptedServer) -> Iter
 
 
 def test_staleness_and_backfills(location: Location) -> None:
-    """A changed prompt is stale by its code, a changed description is not; a backfill is one run of all its partitions."""
+    """A changed prompt is stale by its code, a changed description is not; a backfill is one run of all its partitions.
+
+    Checks show what is stored after a dry run and a trial, too.
+    """
     location.materialize()
     assert location.staleness("b") == ("FRESH", [])
     location.load("Answer in one sentence.")
     assert location.staleness("b") == ("STALE", [("CODE", "has a new code version")])
     location.load("Answer.", description="What the model says.")
     assert location.staleness("b") == ("FRESH", [])
+
+    others = "of the 2 other stored partitions none has"
+    for config in ({"dry_run": True}, {"limit": 1}):
+        location.materialize("b", **config)
+        assert location.checks() == {
+            "no_failed_cells": ("SUCCEEDED", f"partition b: no row failed; {others} failed rows"),
+            "no_unexpected_nulls": (
+                "SUCCEEDED",
+                f"partition b: no unexpected null; {others} unexpected nulls",
+            ),
+        }
 
     launched = location.ask(
         BACKFILL, params={"partitionNames": DAYS, "assetSelection": [{"path": KEY.path}]}

@@ -119,6 +119,16 @@ def test_the_demo_runs_on_files_of_ones_own(tmp_path, own, monkeypatch):
     assert "solved" not in done.stdout
 
 
+def test_a_header_cannot_command_the_terminal(tmp_path, monkeypatch):
+    """Names of columns are text of strangers."""
+    (tmp_path / "t.csv").write_text("id,\x1b[2Jbody\n")
+    done = pxt_assets_here(tmp_path, monkeypatch, "demo", "--data", "t.csv")
+    assert done.exit_code == 1
+    assert "columns found: `id`, `?[2Jbody`" in done.stderr
+    assert "\x1b" not in done.stdout + done.stderr
+    assert not (tmp_path / ".pxt-demo").exists()
+
+
 def test_a_mistake_in_ones_own_files_is_told_in_a_line(tmp_path, own, monkeypatch):
     """A failed run ends with its cause and exit code 1, not with a traceback."""
     (own / "south [1].csv").write_text("nr,text\n1,a\n1,b\n")

@@ -2,8 +2,6 @@
 
 import datetime
 import json
-import re
-from pathlib import Path
 
 import dagster as dg
 import pytest
@@ -13,9 +11,9 @@ from pxt_assets import ColumnStore, ComputedColumnsComponent, OpenAIResource, Ta
 from pxt_assets.component.examples import EXAMPLES, VALUE
 from pxt_assets.functions import chat_completions, embeddings
 from tests.component import shop
+from tests.pages import blocks
 from tests.runs import materialize, metadata, rows_asset, values
 
-README = (Path(__file__).parents[2] / "README.md").read_text()
 PROMPTS = [
     "Answer {{ x }} in {% raw %} one sentence.",
     "123",
@@ -291,8 +289,8 @@ def test_a_component_can_be_made_in_python():
     assert "sk-secret" not in repr(ComputedColumnsComponent(**fields, openai={"api_key": "sk-secret"}))
 
 
-@pytest.mark.parametrize("block", re.findall(r"```yaml\n(.*?)```", README, re.DOTALL))
-def test_the_readmes_yaml_loads_as_it_stands(project, block):
+@pytest.mark.parametrize("block", blocks("yaml", without="ops:"))
+def test_the_pages_yaml_loads_as_it_stands(project, block):
     """It declares the columns that it shows."""
     project.write("tickets/defs.yaml", block)
     specs = project.specs()

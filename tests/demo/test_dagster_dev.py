@@ -1,7 +1,5 @@
 """The demo in the real `dagster` commands, and what a browser shows of it."""
 
-import os
-import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -10,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from tests.browser import Pages, browser
 from tests.dagster_dev import ROOT, DagsterDev, dagster_dev, environment
 
 ASSETS = {
@@ -36,17 +35,6 @@ ASSETS = {
 }
 DAY = "2026-03-04"
 """Its tickets have an empty one, and one that is too long to be embedded."""
-SECONDS = 120
-CHROMIUM = os.environ.get("PXT_CHROMIUM") or shutil.which("chromium")
-ALONE = [  # nothing goes out, whatever the browser would like to look up
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-quic",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-]
 LAUNCH = """
 mutation($params: ExecutionParams!) {
   launchPipelineExecution(executionParams: $params) { __typename ... on LaunchRunSuccess { run { runId } } }
@@ -127,51 +115,10 @@ class TestGraphQL:
         assert set(states) == {"STOPPED"}
 
 
-class Pages:
-    """The UI of a `dagster dev` in a browser; what is shown is kept as `<name>.png` in PXT_SCREENSHOTS, if that is set."""
-
-    def __init__(self, dev: DagsterDev, page: Any) -> None:
-        self.dev = dev
-        self.page = page
-
-    def open(self, path: str, *texts: str) -> Any:
-        """The page, once it shows all of these texts."""
-        self.page.goto(f"{self.dev.url}/{path}")
-        for text in texts:
-            self.page.get_by_text(text).first.wait_for()
-        return self.page
-
-    def dialog(self, asset: str, entry: str, view: str = f"partitions&partition={DAY}") -> Any:
-        """What a Markdown entry of the day's materialization shows."""
-        page = self.open(f"assets/{asset}?view={view}", entry)
-        row = page.locator("tr", has_text=entry).first
-        button = row.get_by_text("Show Markdown")
-        button.or_(row.locator("img").first).first.wait_for()
-        if not button.count():
-            return row
-        button.click()
-        return page.get_by_role("dialog")
-
-    def keep(self, name: str) -> None:
-        folder = os.environ.get("PXT_SCREENSHOTS")
-        if folder:
-            self.page.wait_for_timeout(3_000)  # until what is drawn late is drawn, for people
-            self.page.screenshot(path=f"{folder}/{name}.png")
-
-
 @pytest.fixture(scope="module")
 def pages(dev: DagsterDev) -> Iterator[Pages]:
-    if CHROMIUM is None:
-        said = "needs Chromium (Debian's package chromium, or PXT_CHROMIUM=<its path>)"
-        pytest.fail(said) if os.environ.get("PXT_REQUIRE_CHROMIUM") else pytest.skip(said)
-    from playwright.sync_api import sync_playwright
-
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=ALONE)
-        page = browser.new_page(viewport={"width": 1400, "height": 900})
-        page.set_default_timeout(SECONDS * 1_000)
-        yield Pages(dev, page)
-        browser.close()
+    with browser(dev) as pages:
+        yield pages
 
 
 @pytest.fixture(scope="module")
@@ -247,7 +194,9 @@ class TestBrowser:
 
     def test_the_preview_shows_thumbnails(self, pages: Pages, materialized: dict[str, str]) -> None:
         """They are drawn, in the dialog that opens."""
-        images = pages.dialog("photos/edit", "pxt/preview").locator("img[src^='data:image/jpeg']")
+        images = pages.dialog(f"assets/photos/edit?view=partitions&partition={DAY}", "pxt/preview").locator(
+            "img[src^='data:image/jpeg']"
+        )
         images.first.wait_for()
         assert images.count() >= 2
         assert all(width >= 60 for width in images.evaluate_all("all => all.map(one => one.naturalWidth)"))
@@ -255,14 +204,18 @@ class TestBrowser:
 
     def test_the_picture_shows_the_columns_upstream(self, pages: Pages, materialized: dict[str, str]) -> None:
         """From the source's column on."""
-        image = pages.dialog("tickets/summary", "pxt/made_of").locator("img[src^='data:image/svg']").first
+        image = (
+            pages.dialog(f"assets/tickets/summary?view=partitions&partition={DAY}", "pxt/made_of")
+            .locator("img[src^='data:image/svg']")
+            .first
+        )
         image.wait_for()
         assert image.evaluate("one => one.naturalWidth") > 200
         pages.keep("made_of")
 
     def test_the_index_shows_example_searches(self, pages: Pages, materialized: dict[str, str]) -> None:
         """Rows with those that are nearest to them, as a table in the dialog that opens."""
-        dialog = pages.dialog("solved/body_idx", "pxt/preview", "overview")
+        dialog = pages.dialog("assets/solved/body_idx?view=overview", "pxt/preview")
         dialog.get_by_text("looked for").first.wait_for()
         assert dialog.locator("tr").count() >= 9
         pages.keep("index")

@@ -63,6 +63,12 @@ def test_a_folder_has_a_partition_for_each_file(find):
     assert "2 files, columns `id`, `body`, separated by ;" in found
 
 
+def test_files_of_a_folder_with_other_columns_are_named(find):
+    """They are read all the same, as long as they have the two that are needed."""
+    _, found = find({"a.csv": "id,body\n", "b.csv": "id,body,mood\n", "c.csv": "body,id\n"})
+    assert found.endswith("separated by ,; b.csv has other columns, too")
+
+
 def test_the_files_of_a_folder_may_differ_in_the_case_of_their_suffixes(find):
     """Each is a partition of its own."""
     files, _ = find({"a.csv": "id,body\n", "B.CSV": "id,body\n"})

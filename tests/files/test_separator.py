@@ -53,6 +53,7 @@ def test_it_is_found_out_where_it_is_a_comma_a_semicolon_a_tab_or_a_bar(table, d
         ("a,b|c\n", ["a", "b|c"]),
         ("a;b\n", ["a", "b"]),
         ("a\tb", ["a", "b"]),
+        ("a;b\tc\td\n", ["a;b", "c", "d"]),
     ],
 )
 def test_text_in_one_column_and_what_commas_divide_stay_as_they_are(table, data, columns):
@@ -181,3 +182,12 @@ def test_a_file_that_is_something_else_by_its_content_is_told(table, data, says)
     """Rather than which of its bytes is no text."""
     with pytest.raises(SourceError, match=says):
         table(data)
+
+
+def test_where_only_spreadsheets_lie_the_remedy_is_told(tmp_path):
+    """With what the folder holds."""
+    (tmp_path / "tickets.xlsx").write_bytes(b"PK")
+    with pytest.raises(
+        SourceError, match=r"holds tickets\.xlsx; spreadsheets are not read, save each sheet as CSV"
+    ):
+        read_files(str(tmp_path / "*.csv"))

@@ -2,7 +2,10 @@
 
 import dagster as dg
 
+from pxt_assets import OpenAIResource
+from pxt_assets.functions import embeddings
 from tests.index.shop import Shop, letters, texts, told
+from tests.runs import ask
 
 
 def test_figures(shop: Shop):
@@ -20,6 +23,7 @@ def test_figures(shop: Shop):
         "pxt/rows_null": 1,
         "pxt/rows_failed": 0,
         "pxt/rows_zero": 0,
+        "pxt/simulated": False,
         "pxt/dimensions": 3,
         "pxt/metric": "cosine",
         "pxt/index_type": "exact",
@@ -54,6 +58,32 @@ def test_example_searches(shop: Shop):
         "**id=1** aaa" in line.split("|")[1] and "**id=3** aab" in line.split("|")[2] for line in lines
     )
     assert not any(line.split("|")[1] == line.split("|")[2] for line in lines[2:])
+
+
+def test_an_index_of_simulated_vectors_is_marked(shop: Shop, simulated: OpenAIResource):
+    """In its metadata, and above its example searches."""
+    shop.rows[None] = texts({1: "aa", 2: "b"})
+    tbl = shop.table()
+    tbl.add_embedding_index(tbl.body, embedding=embeddings.using(model="text-embedding-3-small"))
+    shop.openai = simulated
+    said = told(shop.run(tbl))
+    assert said["pxt/simulated"] is True
+    first, _, heading = said["pxt/preview"].splitlines()[:3]
+    assert first.startswith("*Simulated vectors")
+    assert heading == "| looked for | nearest | score |"
+
+
+def test_vectors_of_ones_own_that_are_made_of_simulated_texts_are_marked(
+    shop: Shop, simulated: OpenAIResource
+):
+    """What is near to what says as little of them."""
+    shop.rows[None] = texts({1: "aa", 2: "b"})
+    tbl = shop.table()
+    tbl.add_computed_column(c=ask(tbl.body))
+    tbl.add_computed_column(d=tbl.c.choices[0].message.content)
+    tbl.add_embedding_index(tbl.d, embedding=letters)
+    shop.openai = simulated
+    assert told(shop.run(tbl), asset="tickets/d_idx")["pxt/simulated"] is True
 
 
 def test_texts_are_no_markup(shop: Shop):

@@ -15,6 +15,9 @@ from pxt_assets.storage.store import ColumnStore
 if TYPE_CHECKING:
     from dagster._core.remote_origin import CodeLocationOrigin
 
+_PYPROJECT = "pyproject.toml"
+_HOW_TO_NAME = "name all code locations that use the store: -m MODULE, -f FILE.py, or -w workspace.yaml for several of them"
+
 
 @dataclass(frozen=True)
 class CodeLocations:
@@ -28,16 +31,40 @@ class CodeLocations:
     """The stores among the resources, with environment variables in their configuration read."""
 
 
+def default_target(folder: Path) -> Path:
+    """The file in a folder that names its code locations, as `dagster` finds it. Raises DefinitionError without one.
+
+    It is a pyproject.toml with a block of Dagster's, or a workspace file.
+    """
+    from dagster._cli.utils import has_pyproject_dagster_block
+
+    pyproject = folder / _PYPROJECT
+    if has_pyproject_dagster_block(str(pyproject)):
+        return pyproject
+    for name in ("workspace.yaml", "workspace.yml"):
+        if (folder / name).exists():
+            return folder / name
+    has_pyproject = (
+        "its pyproject.toml has no [tool.dagster] or [tool.dg] block" if pyproject.exists() else ""
+    )
+    msg = (
+        f"no code location was named, and {folder} names none: {has_pyproject or 'it has no pyproject.toml'}, and there is "
+        f"no workspace.yaml; {_HOW_TO_NAME}"
+    )
+    raise DefinitionError(msg)
+
+
 def load_code_locations(
     *, module: str | None = None, file: Path | None = None, workspace: Path | None = None
 ) -> CodeLocations:
-    """What a module, a file, or all code locations of a workspace file define.
+    """What a module, a file, or all code locations of a workspace file define; a pyproject.toml will do for the last.
 
     Raises DefinitionError if any of it cannot be loaded, and if there is no ColumnStore in it.
     """
     from dagster._core.workspace.load import location_origins_from_yaml_paths
-    from dagster._core.workspace.load_target import ModuleTarget, PythonFileTarget
+    from dagster._core.workspace.load_target import ModuleTarget, PyProjectFileTarget, PythonFileTarget
 
+    is_project = workspace is not None and workspace.name == _PYPROJECT
     where = module or str(file or workspace)
     try:
         origins: Sequence[CodeLocationOrigin]
@@ -45,6 +72,8 @@ def load_code_locations(
             origins = ModuleTarget(module, None, str(Path.cwd()), None).create_origins()
         elif file is not None:
             origins = PythonFileTarget(str(file), None, str(Path.cwd()), None).create_origins()
+        elif is_project:
+            origins = PyProjectFileTarget(str(workspace)).create_origins()
         else:
             origins = location_origins_from_yaml_paths([str(workspace)])
         definitions = [one for origin in origins for one in _load_definitions(origin.loadable_target_origin)]
@@ -59,12 +88,16 @@ def load_code_locations(
     except Exception as e:  # whatever a user's module raises
         msg = f"cannot load the definitions of {where}: {type(e).__name__}: {e}; nothing was looked at"
         raise DefinitionError(msg) from e
+    if not origins:
+        msg = f"{where} names no code location that could be loaded; {_HOW_TO_NAME}"
+        raise DefinitionError(msg)
     if not stores:
         msg = f"the definitions of {where} have no ColumnStore among their resources; allowed: definitions with one"
         raise DefinitionError(msg)
     assets = frozenset(node.key for node in nodes)
     own = frozenset(node.key for node in nodes if node.is_materializable)
-    return CodeLocations(assets, assets if workspace is not None else own, tuple(stores))
+    is_whole = workspace is not None and not is_project
+    return CodeLocations(assets, assets if is_whole else own, tuple(stores))
 
 
 def _load_definitions(origin: object) -> list[dg.Definitions]:

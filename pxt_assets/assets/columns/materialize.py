@@ -148,15 +148,8 @@ class Materialization:
 
     def _check_results(self) -> Iterator[Result]:
         """The results of the checks in a run that succeeds: over what is stored, which a trial leaves as it is."""
-        stored = self._stored_outcomes
-        results = [
-            *self._checks.of_cells({partition: one.findings for partition, one in stored.items()}),
-            *self._checks.of_cost(self._cost_usd, reached=False, is_stored=bool(stored)),
-        ]
-        yield from results
-        yield from self._checks.without_result(one.check_name for one in results)
-        if not stored:
-            yield from self._checks.below()
+        stored = {partition: one.findings for partition, one in self._stored_outcomes.items()}
+        yield from self._checks.at_end(stored, {}, self._cost_usd)
 
     def _result(self) -> Iterator[Result]:
         """The result of the asset, with its value where nothing else keeps that."""
@@ -299,7 +292,7 @@ class Materialization:
 
     def _check_results_after(self, error: BaseException) -> Iterator[Result]:
         """The results of the checks in a run that an error ended: over what is stored now, and on failed rows."""
-        computed = {partition: one.findings for partition, one in self._stored_outcomes.items()}
+        stored = {partition: one.findings for partition, one in self._stored_outcomes.items()}
         failures = {} if self._config.limit is not None else cell_failures(self._failures)
         reached = isinstance(error, BudgetReachedError) and self._config.max_cost_usd is None
         try:
@@ -307,9 +300,7 @@ class Materialization:
                 results = [*self._checks.of_stored()]
             else:
                 results = [
-                    *self._checks.of_cells(computed, failures),
-                    *self._checks.of_cost(self._cost_usd, reached=reached, is_stored=bool(computed)),
-                    *self._checks.below(),
+                    *self._checks.at_end(stored, failures, self._cost_usd, reached=reached, failed=True)
                 ]
         except Exception as e:  # what ended the run is to be raised
             problem = type(e).__name__

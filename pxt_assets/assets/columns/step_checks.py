@@ -12,13 +12,18 @@ from pxt_assets.assets.columns.stored_checks import StoredPartitions
 from pxt_assets.assets.declarations.checks import COST_WITHIN, cost_check_result
 from pxt_assets.assets.page.checked_partitions import Checked
 from pxt_assets.assets.step.invocation import selected_checks
-from pxt_assets.assets.step.last_checks import last_result, last_results_below, unevaluated
+from pxt_assets.assets.step.last_checks import (
+    CheckEvent,
+    about_what_is_stored,
+    last_result,
+    last_results_below,
+    unevaluated,
+)
 from pxt_assets.assets.step.partition_order import in_order
 from pxt_assets.compute.partition.column import CellsFailedError
 from pxt_assets.compute.partition.findings import Findings
 
 Partition = str | None
-CheckEvent = dg.AssetCheckResult | dg.AssetCheckEvaluation | dg.Output[Any]
 
 
 class StepChecks:
@@ -36,17 +41,40 @@ class StepChecks:
         self._spec, self._context, self._stored = spec, context, stored
         self._partitions = partitions if stored is None else stored.of_run
 
-    def of_cells(
+    def at_end(
         self,
-        computed: Mapping[Partition, Findings] | None = None,
-        failures: Mapping[Partition, CellsFailedError] | None = None,
-    ) -> list[dg.AssetCheckResult]:
-        """The results of checks that look at cells: none where nothing is stored, and no row failed.
+        stored: Mapping[Partition, Findings],
+        failures: Mapping[Partition, CellsFailedError],
+        cost_usd: float | None,
+        *,
+        reached: bool = False,
+        failed: bool = False,
+    ) -> Iterator[CheckEvent]:
+        """The results at the end of a run that computed something.
 
-        `computed` are the findings of the partitions that this run stored, `failures` the errors of those in which rows
-        failed. A partition that failed is as it was before; if it was never stored, its failed rows are all there is.
+        Args:
+            stored: the findings of the partitions that it stored.
+            failures: the errors of those in which rows failed. What is stored of one is as it was before; if it was never
+                stored, its failed rows are all there is.
+            cost_usd: what the run cost.
+            reached: whether the column's budget ended it.
+            failed: whether anything did.
         """
-        checked = self._checked(computed or {}, failures or {})
+        results = [
+            *self._of_cells(stored, failures),
+            *self._of_cost(cost_usd, reached=reached, is_stored=bool(stored)),
+        ]
+        yield from results if stored else about_what_is_stored(self._context, results)
+        if not failed:
+            yield from self._without_result(one.check_name for one in results)
+        if failed or not stored:
+            yield from self._below()
+
+    def _of_cells(
+        self, stored: Mapping[Partition, Findings], failures: Mapping[Partition, CellsFailedError]
+    ) -> list[dg.AssetCheckResult]:
+        """The results of checks that look at cells: none where nothing is stored, and no row failed."""
+        checked = self._checked(stored, failures)
         return self._spec.checks.results(self._spec.key, self.names, checked) if checked else []
 
     def _checked(
@@ -68,7 +96,7 @@ class StepChecks:
             failed_unstored=sum(failed[key].errors.total() for key in failed if key in before),
         )
 
-    def of_cost(
+    def _of_cost(
         self, cost_usd: float | None, *, reached: bool, is_stored: bool
     ) -> Iterator[dg.AssetCheckResult]:
         """The result of the cost check: what this run cost, and whether a budget ended it.
@@ -87,21 +115,21 @@ class StepChecks:
         Where nothing is stored, checks that were asked for `alone` warn of it; others have no result, which Dagster
         shows as skipped.
         """
-        results = self.of_cells()
+        results = self._of_cells({}, {})
         if alone and not results:
             results = self._spec.checks.results(self._spec.key, self.names, Checked({}))
         if COST_WITHIN in self.names and (last := self._last_cost()) is not None:
             results.append(last)
-        yield from results
-        yield from self.without_result(one.check_name for one in results)
+        yield from about_what_is_stored(self._context, results)
+        yield from self._without_result(one.check_name for one in results)
         if not alone:
-            yield from self.below()
+            yield from self._below()
 
-    def below(self) -> Iterator[dg.AssetCheckEvaluation]:
+    def _below(self) -> Iterator[dg.AssetCheckEvaluation]:
         """What the checks of columns and indexes say that this run cannot reach, as this one gives no rows."""
         yield from last_results_below(self._context, self._spec.key)
 
-    def without_result(self, evaluated: Iterable[str | None]) -> Iterator[dg.Output[Any]]:
+    def _without_result(self, evaluated: Iterable[str | None]) -> Iterator[dg.Output[Any]]:
         """Ends the checks that have nothing to look at, so that Dagster does not miss their results."""
         done = {*evaluated}
         rest = [name for name in self.names if name not in done]

@@ -9,7 +9,9 @@ from typing import Any
 
 import dagster as dg
 
+from pxt_assets.api.meter import cost_text
 from pxt_assets.assets.page.checked_partitions import Checked, result_text
+from pxt_assets.assets.page.figures import rounded
 from pxt_assets.errors import DefinitionError
 from pxt_assets.values.wording import counted
 
@@ -192,9 +194,9 @@ def cost_check_result(
         check_name=COST_WITHIN,
         passed=passed,
         severity=_ERROR if reached else _WARN,
-        description=f"{'cost unknown' if cost_usd is None else f'${cost_usd:.6g}'} of ${max_cost_usd:.6g}{more}",
+        description=f"{cost_text(cost_usd)} of ${max_cost_usd:.6g}{more}",
         metadata={
-            "pxt/cost_usd": "unknown" if cost_usd is None else cost_usd,
+            "pxt/cost_usd": "unknown" if cost_usd is None else rounded(cost_usd),
             "pxt/max_cost_usd": max_cost_usd,
         },
     )

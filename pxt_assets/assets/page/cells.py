@@ -240,10 +240,12 @@ def vector_cells(vectors: Sequence[Any], names: Sequence[str]) -> list[Cell]:
     return cells
 
 
-def media_text(media: Media) -> str:
-    """What an image or a sound is, where it is not drawn: `wav, 3.2 s, 12.0 KB`."""
+def media_text(media: Media, *, short: bool = False) -> str:
+    """What an image or a sound is, where it is not drawn: `wav, 3.2 s, 12.0 KB`, in short `3.2 s of wav`."""
     if media.content is None:
         return "image at a URL"
+    if short and media.format in AUDIO_FORMATS and media.seconds is not None:
+        return f"{duration(media.seconds)} of {media.format}"
     parts = [media.format or "media", f"{media.size / 1024:,.1f} KB"]
     if media.format in AUDIO_FORMATS and media.seconds is not None:
         parts.insert(1, duration(media.seconds))

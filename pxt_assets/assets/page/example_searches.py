@@ -27,6 +27,7 @@ _MAX_EXAMPLES = 3
 _MAX_NEIGHBOURS = 3
 _MAX_CHARACTERS = 80
 _SHORT_KEY = 8
+_SIMULATED = "*Simulated vectors: which rows are near to which says nothing about their contents.*"
 _HEAD = ("| looked for | nearest | score |", "| --- | --- | --- |")
 
 
@@ -83,12 +84,19 @@ def _found_row(row: dict[str, Any], spec: IndexSpec, columns: Sequence[str]) -> 
     return FoundRow({name: row[name] for name in spec.key_columns}, text)
 
 
-def examples_metadata(examples: Sequence[Example]) -> dict[str, dg.MarkdownMetadataValue]:
-    """`pxt/preview`, which the UI shows at once, and the whole as `pxt/preview_all` where that shows less."""
+def examples_metadata(
+    examples: Sequence[Example], *, simulated: bool = False
+) -> dict[str, dg.MarkdownMetadataValue]:
+    """`pxt/preview`, which the UI shows at once, and the whole as `pxt/preview_all` where that shows less.
+
+    Both say of simulated vectors that they are.
+    """
     if not examples:
         return {"pxt/preview": dg.MetadataValue.md("*no rows*")}
+    note = [_SIMULATED, ""] if simulated else []
     whole = "\n".join(
         [
+            *note,
             *_HEAD,
             *(_line(row.wide, other.wide, score) for row, near in examples for other, score in near),
         ]
@@ -97,18 +105,19 @@ def examples_metadata(examples: Sequence[Example]) -> dict[str, dg.MarkdownMetad
         len(one.text) <= _SHORT_KEY for row, near in examples for one in (row, *(o for o, _ in near))
     ):
         return {"pxt/preview": dg.MetadataValue.md(whole)}
-    short = next(filter(fits_inline, _short_tables(examples)), "*too long to be shown here*")
+    short = next(filter(fits_inline, _short_tables(examples, note)), "*too long to be shown here*")
     return {
         "pxt/preview": dg.MetadataValue.md(short),
         "pxt/preview_all": dg.MetadataValue.md(behind_a_click(whole)),
     }
 
 
-def _short_tables(examples: Sequence[Example]) -> list[str]:
+def _short_tables(examples: Sequence[Example], note: Sequence[str]) -> list[str]:
     """Tables of fewer and fewer rows, and of shorter and shorter texts."""
     return [
         "\n".join(
             [
+                *note,
                 *_HEAD,
                 *(
                     _line(row.narrow(most) if i == 0 else "", other.narrow(most), score)

@@ -27,6 +27,8 @@ class IndexPage:
     vector_index: VectorIndex | None
     examples: Sequence[Example]
     """A few rows, with those nearest to them."""
+    simulated: bool
+    """Whether a simulator invented its vectors."""
     older_tables: Sequence[str]
     """Tables made with earlier functions or metrics that hold partitions which this one does not."""
 
@@ -41,7 +43,7 @@ def index_page(
 ) -> IndexPage:
     """The page of the index as it is now."""
     rows = stored.count()
-    return IndexPage(rows, vector_index, example_searches(stored, rows), older_tables)
+    return IndexPage(rows, vector_index, example_searches(stored, rows), stored.simulated, older_tables)
 
 
 def index_metadata(
@@ -58,7 +60,8 @@ def index_metadata(
     scanned = written.scan
     count = "dagster/partition_row_count" if partitioned else "dagster/row_count"
     metadata: dict[str, Any] = {
-        **examples_metadata(page.examples),
+        **examples_metadata(page.examples, simulated=page.simulated),
+        "pxt/simulated": stored.simulated,
         count: len(scanned.indexed),
         "dagster/uri": stored.uri,
         "dagster/column_schema": _column_schema(spec, stored, kept_columns),
@@ -86,7 +89,7 @@ def index_metadata(
         )
     if page.older_tables:
         metadata["pxt/older_generations"] = (
-            f"{', '.join(page.older_tables)}: made with another function, metric or key, of partitions that are not here yet; "
+            f"{', '.join(page.older_tables)}: made with another function, metric or key, or by a simulator, of partitions that are not here yet; "
             "materialize these, and it is dropped"
         )
     return metadata
@@ -122,5 +125,5 @@ def write_summary(written: PartitionUpdate, page: IndexPage, label: str) -> str:
     left_out = scanned.null + scanned.zero_vectors
     return (
         f"{label}: {scanned.count} rows, {written.written} written, {written.unchanged} unchanged, {written.removed} removed, "
-        f"{left_out} without a vector to find them by; the index holds {page.rows:,} rows, {page.kind} search"
+        f"{left_out} without a vector to find them by; the index holds {page.rows:,} rows{' of simulated vectors' if page.simulated else ''}, {page.kind} search"
     )

@@ -36,11 +36,11 @@ _CELL_CHARACTERS = 160
 _KEY_CHARACTERS = 40
 _SHORT_KEY = 7
 _SHORT_COLUMNS = 5
-_WIDTH, _PARTITION_WIDTH = 34, 28
+_WIDTH, _PARTITION_WIDTH = 33, 28
 """Characters that a page of 1280 pixels has for a table in place, of which each column takes two for itself; the page of
 a partitioned asset has less, as the names of its metadata are longer."""
-_TEXTS = (80, 60, 40, 24, 12, 4)
-_WHOLE = Breaks(_CELL_CHARACTERS, _CELL_CHARACTERS)
+_TEXTS = (60, 40, 24, 12, 4)
+_WHOLE = Breaks(40, 40)
 _PICTURE_WIDTH = 8
 _ROLES = ("key", "input", "value")
 _ROWS = (5, 4, 3)
@@ -150,11 +150,14 @@ def _by_importance(columns: Sequence[PreviewColumn]) -> list[PreviewColumn]:
 def _that_fit(order: Sequence[PreviewColumn], width: int, breaks: Breaks) -> _Layout:
     chosen: list[PreviewColumn] = []
     left = width + 1
+    full: set[str] = set()  # the next of its kind is not shown in place of one that is more important
     for column in order:
         taken = _least_width(column, breaks) + 2
-        if len(chosen) < _SHORT_COLUMNS and (taken <= left or not chosen):
+        if column.role not in full and len(chosen) < _SHORT_COLUMNS and (taken <= left or not chosen):
             chosen.append(column)
             left -= taken
+        else:
+            full.add(column.role)
     return _Layout(chosen, breaks)
 
 
@@ -174,7 +177,7 @@ def _sizes(layout: _Layout, decoded: dict[str, bytes | None]) -> Iterator[_Layou
     if any(column.has_pictures for column in layout.columns):
         for rows, pixels in _ICONS:
             picture = Icons(pixels, decoded).markdown
-            for most in _TEXTS[1:4]:
+            for most in _TEXTS[:3]:
                 yield replace(layout, rows=rows, characters=most, picture=picture)
     for most, rows in [*product(_TEXTS, _ROWS), *product(_TEXTS, _FEW_ROWS)]:
         yield replace(layout, rows=rows, characters=most)
@@ -191,17 +194,17 @@ def _table(
 
 
 def _cell(cell: Cell, role: str, picture: Picture) -> str:
-    """A cell of a wide table, where words are not broken, nor ids."""
+    """A cell of a wide table, where words and ids are whole, unless they are very long."""
     if role == "key" and cell is not NULL:
         text = without_query(text_of(cell)) if is_path(text_of(cell)) else text_of(cell)
         return joined(shortened_tail(text, _KEY_CHARACTERS))
-    return _parts(cell, _CELL_CHARACTERS, picture, _path, _with_ids)
+    return _parts(cell, _CELL_CHARACTERS, picture, _WHOLE, short=False)
 
 
 def _short_cell(cell: Cell, role: str, layout: _Layout) -> str:
     if role == "key" and cell is not NULL:
         return joined(_short_key(cell))
-    return _parts(cell, layout.characters, layout.picture, path_tail, layout.breaks.markdown)
+    return _parts(cell, layout.characters, layout.picture, layout.breaks, short=True)
 
 
 def _short_key(cell: Cell) -> str:
@@ -209,28 +212,20 @@ def _short_key(cell: Cell) -> str:
     return shortened_tail(path_tail(text) if is_path(text) else text, _SHORT_KEY)
 
 
-def _path(path: str) -> str:
-    return without_query(path)
-
-
-def _with_ids(text: str) -> str:
-    words = text.split(" ")
-    return " ".join(joined(one) if any(map(str.isdigit, one)) else escape_markdown(one) for one in words)
-
-
-def _parts(
-    cell: Cell, most: int, picture: Picture, path: Callable[[str], str], markdown: Callable[[str], str]
-) -> str:
+def _parts(cell: Cell, most: int, picture: Picture, breaks: Breaks, *, short: bool) -> str:
     """A cell as Markdown, of at most `most` characters of text."""
-    shown: list[str] = []
+    shown = ""
     for part in cell:
         drawn = None if part.media is None else picture(part.media)
         if drawn is not None:
-            shown.append(drawn)
+            shown = f"{shown} {drawn}"
             continue
-        text = media_text(part.media) if part.media is not None else part.text
-        text = shortened(path(text) if is_path(text) else text, most) if most > 0 else ""
+        text = part.text if part.media is None else media_text(part.media, short=short)
+        if is_path(text):
+            text = path_tail(text) if short else without_query(text)
+        text = shortened(text, most) if most > 0 else ""
         most -= len(text)
         if text:
-            shown.append(f"{part.mark}{markdown(text)}{part.mark}")
-    return " ".join(shown).replace(" &#58;", "&#58;")
+            space = "" if part.text.startswith(": ") else " "
+            shown = f"{shown}{space}{part.mark}{breaks.markdown(text)}{part.mark}"
+    return shown.strip(" ")

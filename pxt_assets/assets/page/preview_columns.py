@@ -62,7 +62,7 @@ def preview_columns(rows: pa.Table, inputs: Mapping[str, Sequence[Any]]) -> list
         for name, values in inputs.items()
         if name not in key and len(values) == rows.num_rows
     ]
-    drawn = {_row_texts(column) for column in outputs}
+    drawn = {_row_texts(column) for column in outputs[:1] if len(outputs) == 1}
     return [*keys, *(column for column in shown if _row_texts(column) not in drawn), *outputs]
 
 

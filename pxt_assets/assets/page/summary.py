@@ -161,7 +161,8 @@ def _asked_parts(meters: Sequence[Meter]) -> list[str]:
     lost = sum(one.requests_unknown for one in meters)
     parts = [f"{counted(requests, 'request')}, {rate_limited or 'no'} 429{'' if rate_limited < 2 else 's'}"]
     if lost:
-        parts.append(f"**the answers of {lost:,} were lost and may have been paid for**")
+        was = "was" if lost == 1 else "were"
+        parts.append(f"**{counted(lost, 'answer')} {was} lost and may have been paid for**")
     tokens = tokens_text(meters)
     return [*parts, *([f"{tokens} tokens"] if tokens else []), f"**{cost_text(total_cost(meters))}**"]
 

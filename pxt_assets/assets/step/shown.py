@@ -46,9 +46,19 @@ def metadata_without_secrets(metadata: Mapping[str, Any], secrets: Secrets) -> d
 
 
 def result_without_secrets(result: Result, secrets: Secrets) -> Result:
-    """A result with scrubbed metadata and description; what was recorded before is as it was."""
+    """A result with scrubbed metadata and description."""
     if isinstance(result, dg.AssetCheckEvaluation):
-        return result
+        return dg.AssetCheckEvaluation(
+            asset_key=result.asset_key,
+            check_name=result.check_name,
+            passed=result.passed,
+            metadata=metadata_without_secrets(result.metadata, secrets),
+            target_materialization_data=result.target_materialization_data,
+            severity=result.severity,
+            description=scrub(result.description or "", secrets),
+            blocking=result.blocking,
+            partition=result.partition,
+        )
     changed: dict[str, Any] = {}
     if result.metadata:
         changed["metadata"] = metadata_without_secrets(result.metadata, secrets)

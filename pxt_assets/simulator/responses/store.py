@@ -1,7 +1,10 @@
-"""The answers of POST /v1/responses that later requests may continue, in memory."""
+"""The answers of POST /v1/responses that later requests may continue: in memory, and where other processes find them."""
 
+import json
 from collections import OrderedDict
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
+from hashlib import blake2b
+from typing import Protocol
 
 from pxt_assets.simulator.prompt.conversation import Conversation
 
@@ -37,11 +40,22 @@ class StoredResponse:
         return _OVERHEAD + sum(map(len, texts))
 
 
-class StoredResponses:
-    """The stored answers of all API keys."""
+class SharedTexts(Protocol):
+    """Texts by name that several processes share."""
 
-    def __init__(self, max_characters: int = MAX_CHARACTERS) -> None:
+    def keep(self, name: str, text: str) -> None:
+        """Store a text."""
+
+    def find(self, name: str) -> str | None:
+        """The text of that name; None if it was dropped, or never stored."""
+
+
+class StoredResponses:
+    """The stored answers of all API keys; those of other processes too, if there are `shared` texts."""
+
+    def __init__(self, max_characters: int = MAX_CHARACTERS, shared: SharedTexts | None = None) -> None:
         self._max_characters = max_characters
+        self._shared = shared
         self._responses: OrderedDict[tuple[str, str], StoredResponse] = OrderedDict()
         self._characters = 0
 
@@ -51,6 +65,8 @@ class StoredResponses:
 
     def store(self, name: tuple[str, str], response: StoredResponse) -> None:
         """Store an answer under its key and id; it replaces one of the same name."""
+        if self._shared is not None:
+            self._shared.keep(_shared_name(name), json.dumps(asdict(response), default=sorted))
         self._evict(name)
         self._responses[name] = response
         self._characters += response.characters
@@ -59,7 +75,11 @@ class StoredResponses:
 
     def find(self, name: tuple[str, str]) -> StoredResponse | None:
         """The answer of that key and id; None if it was dropped, was not stored, or never was."""
-        return self._responses.get(name)
+        found = self._responses.get(name)
+        if found is not None or self._shared is None:
+            return found
+        text = self._shared.find(_shared_name(name))
+        return None if text is None else _read(text)
 
     def _evict(self, name: tuple[str, str]) -> None:
         old = self._responses.pop(name, None)
@@ -86,3 +106,21 @@ class ResponsesOfKey:
         """The answer that contains the output item of that id."""
         response = self.find(f"sim-resp-{item_id.rpartition('-')[2]}")
         return response if response is not None and response.item_id == item_id else None
+
+
+def _shared_name(name: tuple[str, str]) -> str:
+    """The name of an answer, without its key."""
+    key, response_id = name
+    return f"{blake2b(key.encode(), digest_size=8).hexdigest()} {response_id}"
+
+
+def _read(text: str) -> StoredResponse:
+    stored = json.loads(text)
+    conversation = stored.pop("conversation")
+    attachments = tuple(conversation.pop("attachments"))
+    return StoredResponse(
+        Conversation(**conversation, attachments=attachments),
+        item_id=stored["item_id"],
+        call_id=stored["call_id"],
+        call_ids=frozenset(stored["call_ids"]),
+    )

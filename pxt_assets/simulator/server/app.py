@@ -82,7 +82,7 @@ class Simulator:
         self.limits = RateLimits(options, shared)
         self.counters = Counters()
         self.files = PublishedFiles()
-        self.responses = StoredResponses()
+        self.responses = StoredResponses(shared=shared)
         seed = f"{options.seed} {process}" if process else f"{options.seed}"
         # Separate sources, so that the latency does not change which requests meet faults.
         self._latencies = random.Random(f"latency {seed}")  # noqa: S311

@@ -1,4 +1,4 @@
-"""What the simulators of several processes share: the levels of their limits, in a SQLite file.
+"""What the simulators of several processes share, in a SQLite file: the levels of their limits, and answers to continue.
 
 Each process answers for itself, and draws on the same buckets: there is no server that could be left behind, or be
 missing, and a process that is killed leaves whole numbers. A file that cannot be used costs the sharing alone.
@@ -26,7 +26,13 @@ _TABLES = (
     "CREATE TABLE IF NOT EXISTS simulators (name TEXT PRIMARY KEY, starts INTEGER NOT NULL, used REAL NOT NULL)",
     "CREATE TABLE IF NOT EXISTS buckets (simulator TEXT, bucket TEXT, level REAL NOT NULL, used REAL NOT NULL, "
     "PRIMARY KEY (simulator, bucket)) WITHOUT ROWID",
+    "CREATE TABLE IF NOT EXISTS texts (simulator TEXT, name TEXT, text TEXT NOT NULL, used REAL NOT NULL, "
+    "PRIMARY KEY (simulator, name))",
 )
+_MAX_TEXTS = 10_000
+"""Texts that are kept, the newest of all simulators."""
+_MAX_TEXT_LENGTH = 100_000
+"""Letters of a text that is kept: it must not fill the disk."""
 _log = logging.getLogger("pxt_assets.simulator")
 
 
@@ -40,7 +46,7 @@ class Start(NamedTuple):
 
 
 class SharedState:
-    """The levels of one simulator's buckets in a file that other processes use too.
+    """The levels of one simulator's buckets, and its texts, in a file that other processes use too.
 
     `name` tells simulators of other options apart. For one thread at a time. `wall` gives the seconds since 1970.
     """
@@ -51,6 +57,7 @@ class SharedState:
         self._wall = wall
         self._lock = threading.Lock()
         self._connection: sqlite3.Connection | None = None
+        self._kept = 0
 
     def start(self) -> Start:
         """Open the file, which is made if it is not there, or is none, and count a start."""
@@ -107,6 +114,38 @@ class SharedState:
             except sqlite3.Error as error:
                 self._go_alone(error)
 
+    def keep(self, name: str, text: str) -> None:
+        """Store a text for all processes, and drop old ones now and then; one that is too long stays with this process."""
+        connection = self._connection
+        if connection is None or len(text) > _MAX_TEXT_LENGTH:
+            return
+        self._kept += 1
+        try:
+            with self._transaction(connection):
+                connection.execute(
+                    "INSERT OR REPLACE INTO texts VALUES (?, ?, ?, ?)", (self._name, name, text, self._wall())
+                )
+                if self._kept % 1_000 == 0:
+                    connection.execute(
+                        "DELETE FROM texts WHERE rowid <= (SELECT MAX(rowid) FROM texts) - ?", (_MAX_TEXTS,)
+                    )
+        except sqlite3.Error as error:
+            self._go_alone(error)
+
+    def find(self, name: str) -> str | None:
+        """The text of that name, whichever process stored it; None if there is none any more."""
+        connection = self._connection
+        if connection is None:
+            return None
+        try:
+            found = connection.execute(
+                "SELECT text FROM texts WHERE simulator = ? AND name = ?", (self._name, name)
+            ).fetchone()
+        except sqlite3.Error as error:
+            self._go_alone(error)
+            return None
+        return None if found is None else str(found[0])
+
     def close(self) -> None:
         """Close the file; from then on the limits are those of this process."""
         with self._lock:
@@ -142,7 +181,7 @@ class SharedState:
         for statement in _TABLES:
             connection.execute(statement)
         now = self._wall()
-        for table in ("buckets", "simulators"):
+        for table in ("buckets", "simulators", "texts"):
             connection.execute(f"DELETE FROM {table} WHERE used < ?", (now - _FORGOTTEN_SECONDS,))  # noqa: S608
         state = connection.execute("SELECT id FROM state").fetchone()
         if state is None:
