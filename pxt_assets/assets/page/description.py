@@ -35,6 +35,8 @@ _MODALITIES = {
 """The kind of data that a function reads or makes; text for those that are not here."""
 _MAX_PROMPT_CHARACTERS = 20_000
 """How much of a prompt is shown."""
+_FOLDED_CHARACTERS = 1_000
+"""From how many characters on the UI keeps Markdown folded."""
 
 
 def description_of(expr: object, table: dg.AssetKey, user_text: str | None) -> str:
@@ -55,7 +57,13 @@ def schemas_of(expr: object) -> dict[str, Any]:
     forms = [form for call in calls(expr) if (form := format_of(call)) is not None]
     tools = [tool for call in calls(expr) for tool in tools_of(call)]
     named = {"pxt/json_schema": dict(forms), "pxt/tools": dict(tools)}
-    return {name: dg.MetadataValue.json(_json_value(schemas)) for name, schemas in named.items() if schemas}
+    return {name: _folded_json(schemas) for name, schemas in named.items() if schemas}
+
+
+def _folded_json(value: object) -> dg.MarkdownMetadataValue:
+    """JSON as the UI shows it after a click: it draws Markdown in place that is shorter, and all short JSON."""
+    text = json.dumps(_json_value(value), ensure_ascii=False, indent=2)
+    return dg.MetadataValue.md(f"```json\n{text}\n```".ljust(_FOLDED_CHARACTERS))
 
 
 def kinds_of(expr: object) -> set[str]:

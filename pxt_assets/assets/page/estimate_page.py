@@ -26,6 +26,8 @@ _COUNTS = {
     "estimated_output_tokens": "output_tokens",
 }
 """The figures of an estimate by the names of their metadata."""
+_MAX_GROUPS, _MAX_NAME = 20, 60
+"""How many groups of models are told of, and in how many characters each: rows may name models."""
 _RARE = ("rows_refused", "estimated_dependent_requests")
 """Those that are shown only where there are any."""
 
@@ -69,7 +71,9 @@ class Duration:
         if not self.by_group:
             return ""
         slowest = max(self.by_group, key=lambda group: self.by_group[group])
-        return f"about {duration_text(self.seconds)} at {self.limits.get(slowest, 'its limit')} for {slowest}"
+        limit = self.limits.get(slowest, "its limit")
+        model = f" for {_short(slowest)}" if slowest else ""  # a column may name it
+        return f"about {duration_text(self.seconds)} at {limit}{model}"
 
 
 def duration_text(seconds: float) -> str:
@@ -131,12 +135,18 @@ def read_estimate(metadata: Mapping[str, dg.MetadataValue[Any]]) -> tuple[Estima
 
 
 def _limits_json(duration: Duration) -> dg.JsonMetadataValue:
+    """The slowest groups."""
+    slowest = sorted(duration.by_group.items(), key=lambda item: -item[1])[:_MAX_GROUPS]
     return dg.MetadataValue.json(
         {
-            group: {"seconds": _rounded(seconds, 3), "limit": duration.limits.get(group, "")}
-            for group, seconds in duration.by_group.items()
+            _short(group): {"seconds": _rounded(seconds, 3), "limit": duration.limits.get(group, "")}
+            for group, seconds in slowest
         }
     )
+
+
+def _short(group: str) -> str:
+    return group if len(group) <= _MAX_NAME else f"{group[:_MAX_NAME]}…"
 
 
 def estimate_line(estimate: Estimate, duration: Duration) -> str:
