@@ -8,7 +8,7 @@ from typing import Any
 
 import dagster as dg
 
-from pxt_assets.assets.step.grouped_asset import chosen_group
+from pxt_assets.assets.step.grouped_asset import GroupedAsset, chosen_group
 from pxt_assets.assets.step.resource_keys import ResourceKeys, resource_keys_of
 from pxt_assets.errors import DefinitionError
 from pxt_assets.values.types import ColumnType
@@ -69,11 +69,18 @@ def table_attributes(
         upstream_columns=_upstream_columns(spec),
         partitions_def=partitions_def,
         backfill_policy=policy if partitions_def else None,
-        group_name=chosen_group(spec.group_name),
+        group_name=_chosen_group(asset, spec),
         automation_condition=automation_condition,
         pool=pool,
         resources=resource_keys_of(resource_keys),
     )
+
+
+def _chosen_group(asset: UpstreamAsset, spec: dg.AssetSpec) -> str | None:
+    """The group of the upstream asset, None where nobody chose it: one's own assets know that."""
+    if isinstance(asset, GroupedAsset):
+        return None if asset.default_group is not None else spec.group_name
+    return chosen_group(spec.group_name)
 
 
 def upstream_spec(asset: object) -> dg.AssetSpec:

@@ -157,6 +157,14 @@ def unknown_model(model: str, suggestion: str = "") -> SimulatedError:
     )
 
 
+def unknown_response_model(model: str, suggestion: str = "") -> SimulatedError:
+    """The same of the Responses API, where it is a 400."""
+    meant = f" {suggestion[0].upper()}{suggestion[1:]}" if suggestion else ""
+    return bad_request(
+        f"The requested model '{model}' does not exist.{meant}", code="model_not_found", param="model"
+    )
+
+
 def unknown_url(method: str, path: str) -> SimulatedError:
     """404: no such path."""
     return SimulatedError(404, f"Invalid URL ({method} {path})", code="unknown_url")

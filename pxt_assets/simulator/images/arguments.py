@@ -11,7 +11,6 @@ from pxt_assets.simulator.endpoint.errors import (
     bad_request,
     missing_parameter,
     not_simulated_error,
-    unknown_model,
     wrong_type,
     wrong_value,
 )
@@ -76,12 +75,10 @@ def parse_form_values(form: dict[str, Any]) -> dict[str, Any]:
 
 
 def read_image_model(body: dict[str, Any], endpoint: str, default: str) -> str:
-    """The model. Raises a 404 for one that draws nowhere, a 400 for one that draws at another endpoint only."""
+    """The model, which may be unknown. Raises a 400 for one that draws at another endpoint only."""
     model = arguments.read_model({**body, "model": body.get("model") or default})
-    if is_served_at(endpoint, model):
+    if is_served_at(endpoint, model) or not is_served_at("images/generations", model):
         return model
-    if not is_served_at("images/generations", model):
-        raise unknown_model(model)
     if endpoint == "images/variations":
         raise bad_request(
             f"Invalid value: '{model}'. Value must be 'dall-e-2'.", code="invalid_value", param="model"

@@ -6,7 +6,6 @@ from typing import Any
 
 from pxt_assets.simulator.endpoint.endpoint import CREATED, Answer, estimate_tokens
 from pxt_assets.simulator.endpoint.errors import bad_request
-from pxt_assets.simulator.endpoint.models import is_served_at
 from pxt_assets.simulator.prompt.conversation import Conversation
 from pxt_assets.simulator.reply.extract import CONSIDERED_CHARACTERS
 from pxt_assets.simulator.reply.reply import Reply, compose_replies
@@ -102,13 +101,7 @@ class ResponseCall:
 
 def read_response_call(body: dict[str, Any]) -> ResponseCall:
     """The call that `body` asks for. Raises a 400 `SimulatedError` for one that the API would refuse."""
-    request = read_response_request(body)
-    if not is_served_at("responses", request.model):
-        # Unlike at the other endpoints this is no 404.
-        raise bad_request(
-            f"The requested model '{request.model}' does not exist.", code="model_not_found", param="model"
-        )
-    return ResponseCall(request)
+    return ResponseCall(read_response_request(body))
 
 
 def _output_item(reply: Reply, digest: str) -> dict[str, Any]:

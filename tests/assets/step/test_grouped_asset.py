@@ -71,6 +71,21 @@ def test_all_assets_of_a_table_of_files_are_together() -> None:
     assert groups(made) == {"raw__tickets"}
 
 
+@pytest.mark.parametrize("group", ["mine", "default"])
+def test_a_group_that_is_chosen_for_files_is_that_of_their_columns(group: str) -> None:
+    """Dagster's own default, too."""
+    made = Table.from_files("raw/tickets", "data/*.csv", key="id", group_name=group)
+    made.add_computed_column(n=words(made.body))
+    assert groups(made) == {group}
+
+
+def test_a_table_of_files_may_be_loaded_into_a_group() -> None:
+    """Its columns too, since nobody chose a group for it."""
+    made = Table.from_files("raw/tickets", "data/*.csv", key="id")
+    made.add_computed_column(n=words(made.body))
+    assert loaded(made, group_name="all") == {"all"}
+
+
 def test_modules_may_be_loaded_into_a_group() -> None:
     """As those of plain assets without one; those with one are refused alike."""
     assert loaded(table(loose), group_name="all") == {"all"}

@@ -77,11 +77,24 @@ def test_the_refusal_is_that_of_the_api_with_a_guess(simulator: InProcess) -> No
     assert "`models`" in error["message"]
 
 
+@pytest.mark.parametrize(
+    ("endpoint", "model", "meant"),
+    [("images/generations", "gpt-imag-2", "gpt-image-2"), ("images/generations", "dalle-3", "dall-e-3")],
+)
+def test_images_are_guessed_as_well(simulator: InProcess, endpoint: str, model: str, meant: str) -> None:
+    """404 here, too."""
+    response = simulator.post(f"/v1/{endpoint}", {"model": model, "prompt": "x"})
+    assert response.status_code == 404
+    assert f"did you mean {meant}?" in response.json()["error"]["message"]
+
+
 def test_models_of_other_servers_can_be_named(simulate) -> None:
     """They are served at every endpoint, listed, and guessed; others are still refused."""
     simulator = simulate(models=["llama-3", "nomic-embed-text"])
     assert simulator.chat(model="llama-3").status_code == 200
     assert simulator.embed("x", model="nomic-embed-text").status_code == 200
+    assert simulator.post("/v1/responses", {"model": "llama-3", "input": "x"}).status_code == 200
+    assert simulator.post("/v1/images/generations", {"model": "llama-3", "prompt": "x"}).status_code == 200
     assert simulator.get("/v1/models/llama-3").json()["id"] == "llama-3"
     assert "did you mean llama-3?" in simulator.chat(model="llama3").json()["error"]["message"]
     assert simulator.chat(model="mistral").status_code == 404

@@ -239,11 +239,19 @@ def test_what_is_not_simulated_is_refused(simulator, changes, param):
     assert (error["code"], error["param"]) == ("not_simulated", param)
 
 
-@pytest.mark.parametrize("model", ["claude-3", "text-embedding-3-small", "gpt-image-2"])
-def test_an_unknown_model_is_a_bad_request(simulator, model):
-    """400 here, where the other endpoints answer 404."""
+@pytest.mark.parametrize(
+    ("model", "meant"),
+    [
+        ("claude-3", ""),
+        ("gpt-6-lunna", " Did you mean gpt-6-luna?"),
+        ("text-embedding-3-small", " It is served at embeddings, not at responses"),
+        ("gpt-image-2", " It is served at images/generations, images/edits, not at responses"),
+    ],
+)
+def test_an_unknown_model_is_a_bad_request(simulator, model, meant):
+    """400 here, where the other endpoints answer 404; it says what may have been meant."""
     error = refusal(simulator, body_with(model=model))
-    assert error["message"] == f"The requested model '{model}' does not exist."
+    assert error["message"] == f"The requested model '{model}' does not exist.{meant}"
     assert (error["code"], error["param"]) == ("model_not_found", "model")
 
 
