@@ -45,11 +45,17 @@ def main() -> None:
 @click.option("--live", is_flag=True, help="Use the real API (needs OPENAI_API_KEY, and costs money).")
 def demo(data: Path | None, out: Path, live: bool, **options: Any) -> None:
     """Materialize the demo's asset graph for all its partitions."""
+    from pxt_assets.cli.dagster_home import check_dagster_home
     from pxt_assets.demo.terminal import demo_console, printable, starting
 
     if live and not os.environ.get("OPENAI_API_KEY"):
         msg = "--live needs the environment variable OPENAI_API_KEY; without --live the simulator answers"
         raise click.UsageError(msg)
+    try:
+        check_dagster_home()
+    except ValueError as e:
+        click.echo(printable(f"Error: {e}"), err=True)
+        sys.exit(1)
     with demo_console() as console:
         with starting(console, "Starting Dagster ..."):
             from pxt_assets.demo.run import demo_graph, run_demo

@@ -45,14 +45,13 @@ class _Account(NamedTuple):
 class LimitsTable:
     """The pools as a table, those in use first; idle ones only if `everything`. Something of each is known."""
 
-    def __init__(self, pools: Sequence[PoolReport], *, everything: bool = False, note: str = "") -> None:
+    def __init__(self, pools: Sequence[PoolReport], *, everything: bool = False) -> None:
         recent = [pool for pool in pools if everything or pool.idle_seconds <= IDLE_SECONDS]
         self._hidden = len({pool.key for pool in pools if _is_known(pool)} - {pool.key for pool in recent})
         self._pools = sorted(
             filter(_is_known, recent), key=lambda pool: (-pool.processes, pool.key, pool.dimension)
         )
         self._accounts = _accounts(recent)
-        self._note = note
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
         if self._pools:
@@ -68,8 +67,6 @@ class LimitsTable:
         if self._hidden:
             idle = counted(self._hidden, "idle key")
             yield Text(f"{idle} hidden; --all shows {'it' if self._hidden == 1 else 'them'}")
-        if self._note:
-            yield Text(self._note)
 
     def _layout(self, width: int) -> tuple[list[str], int]:
         """As many columns as fit in a width, and the spaces between them."""

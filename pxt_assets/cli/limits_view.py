@@ -13,12 +13,13 @@ from rich.live import Live
 from rich.text import Text
 
 from pxt_assets.api.ledger_url import default_ledger_url
+from pxt_assets.cli.dagster_home import check_dagster_home
 from pxt_assets.cli.limits_table import LimitsTable
 from pxt_assets.throttle.ledger import LedgerUnavailable, PoolReport, open_ledger
 
 REFRESH_SECONDS = 1.0
 _ELSEWHERE = (
-    "A `dagster dev` without DAGSTER_HOME keeps its ledger elsewhere, in the .tmp_dagster_home_… of its folder: "
+    "A `dg dev` without DAGSTER_HOME keeps its ledger elsewhere, in the .tmp_dagster_home_… of its folder: "
     "run this in a shell with the same DAGSTER_HOME, or give --ledger URL."
 )
 NO_INSTANCE = (
@@ -30,8 +31,9 @@ NO_INSTANCE = (
 def instance_ledger() -> str:
     """The URL of the ledger that the processes of this machine share by default.
 
-    With DAGSTER_HOME set it lies in the storage directory of that instance.
+    With DAGSTER_HOME set it lies in the storage directory of that instance. Raises ValueError if that is no folder.
     """
+    check_dagster_home()
     if not os.environ.get("DAGSTER_HOME"):
         return default_ledger_url(None)
     import dagster as dg
@@ -41,17 +43,23 @@ def instance_ledger() -> str:
 
 
 def print_limits(url: str, *, everything: bool = False, note: str = "") -> None:
-    """Prints the pools of the ledger at `url` once; idle ones only if `everything`. Raises LedgerUnavailable, ValueError."""
+    """Prints the pools of the ledger at `url` once, a `note` above; idle ones only if `everything`.
+
+    Raises LedgerUnavailable, ValueError.
+    """
     console, pools = Console(), _read_pools(url)
     console.print(_heading(url), soft_wrap=True)
-    console.print(limits_table(pools, everything=everything, note=note))
+    if note:
+        console.print(Text(note))
+    console.print(limits_table(pools, everything=everything, is_elsewhere_told=bool(note)))
 
 
 def follow_limits(url: str, *, everything: bool = False, note: str = "") -> None:
-    """Shows the pools of the ledger at `url` until it is interrupted. Raises LedgerUnavailable, ValueError."""
+    """The same until it is interrupted, again and again. Raises LedgerUnavailable, ValueError."""
 
     def now() -> Group:
-        return Group(_heading(url), limits_table(_read_pools(url), everything=everything, note=note))
+        table = limits_table(_read_pools(url), everything=everything, is_elsewhere_told=bool(note))
+        return Group(_heading(url), *([Text(note)] if note else []), table)
 
     with Live(now(), auto_refresh=False) as live:
         while True:
@@ -90,12 +98,16 @@ def clear_limits(url: str, models: str) -> str:
 
 
 def limits_table(
-    pools: Sequence[PoolReport], *, everything: bool = False, note: str = ""
+    pools: Sequence[PoolReport], *, everything: bool = False, is_elsewhere_told: bool = False
 ) -> LimitsTable | Text:
-    """The pools as a table, those in use first, and a `note` under it; without idle ones unless `everything`."""
+    """The pools as a table, those in use first; without idle ones unless `everything`.
+
+    Where there are none, it is said where else to look, unless it is told already.
+    """
     if not pools:
-        return Text(f"None yet: no process has sent a request through this ledger. {note or _ELSEWHERE}")
-    return LimitsTable(pools, everything=everything, note=note)
+        where = "" if is_elsewhere_told else f" {_ELSEWHERE}"
+        return Text(f"None yet: no process has sent a request through this ledger.{where}")
+    return LimitsTable(pools, everything=everything)
 
 
 def _heading(url: str) -> Text:

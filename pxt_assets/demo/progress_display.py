@@ -6,7 +6,10 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 
+from rich.console import RenderableType
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
+from rich.spinner import Spinner
+from rich.text import Text
 
 from pxt_assets.api.meter import cost_text, total_cost
 from pxt_assets.compute.asking import progress
@@ -14,7 +17,6 @@ from pxt_assets.demo.terminal import DemoConsole
 from pxt_assets.values.wording import counted
 
 _LINE_SECONDS = 10.0
-_STARTING = "starting the run"
 
 
 class _ColumnProgress:
@@ -62,8 +64,11 @@ class _ColumnProgress:
 
 
 @contextmanager
-def show_progress(console: DemoConsole, columns: Mapping[str, int | None]) -> Iterator[None]:
-    """Within the block, a run's progress is shown. `columns` are its assets with how many partitions each has."""
+def show_progress(console: DemoConsole, columns: Mapping[str, int | None]) -> Iterator[Callable[[str], None]]:
+    """Within the block, a run's progress is shown. `columns` are its assets with how many partitions each has.
+
+    What it gives is to be called with each asset when its step begins.
+    """
     states = {asset: _ColumnProgress(asset, partitions) for asset, partitions in columns.items()}
 
     def state_of(p: progress.Progress) -> _ColumnProgress:
@@ -72,16 +77,18 @@ def show_progress(console: DemoConsole, columns: Mapping[str, int | None]) -> It
         state.note(p)
         return state
 
-    display = _bars(console, state_of) if console.draws else _lines(console, state_of)
-    with display as observer, progress.observe_progress(observer):
-        yield
+    display = _bars(console, state_of, len(columns)) if console.draws else _lines(console, state_of)
+    with display as (observer, note_step), progress.observe_progress(observer):
+        yield note_step
 
 
 _StateOf = Callable[[progress.Progress], _ColumnProgress]
+_Display = Iterator[tuple[progress.Observer, Callable[[str], None]]]
+"""What is called with the progress of a partition, and with the asset whose step begins."""
 
 
 @contextmanager
-def _lines(console: DemoConsole, state_of: _StateOf) -> Iterator[progress.Observer]:
+def _lines(console: DemoConsole, state_of: _StateOf) -> _Display:
     """A line for each column once it is complete, and for one that is not every 10 s."""
     printed_at = time.monotonic()
     complete: set[str] = set()
@@ -98,12 +105,36 @@ def _lines(console: DemoConsole, state_of: _StateOf) -> Iterator[progress.Observ
         printed_at = time.monotonic()
         console.print(state.line(), soft_wrap=True, markup=False)
 
-    yield print_line
+    yield print_line, lambda _: None
+
+
+class _Bars(Progress):
+    """Bars, and below them a line about what is waited for while none moves."""
+
+    _spinner: Spinner | None = None
+
+    def wait_for(self, what: str) -> None:
+        """Shows at once what is waited for, until it is something else; nothing for an empty text."""
+        if not what and self._spinner is None:
+            return
+        self._spinner = Spinner("dots", Text(what)) if what else None
+        self.refresh()
+
+    def get_renderables(self) -> Iterator[RenderableType]:
+        """The bars and that line."""
+        if self.tasks:
+            yield self.make_tasks_table(self.tasks)
+        spinner = self._spinner  # another thread draws
+        if spinner is not None:
+            yield spinner
 
 
 @contextmanager
-def _bars(console: DemoConsole, state_of: _StateOf) -> Iterator[progress.Observer]:
-    """A bar for each column from when it begins; where they are more than the terminal has lines, the last ones."""
+def _bars(console: DemoConsole, state_of: _StateOf, steps: int) -> _Display:
+    """A bar for each column from when it asks; where they are more than the terminal has lines, the last ones.
+
+    What is waited for while none moves stands below them: Dagster, or a step that has not come to its rows.
+    """
     width = max(4, min(40, console.width - 42))
     shown = (
         TextColumn("{task.description}", markup=False),
@@ -112,17 +143,20 @@ def _bars(console: DemoConsole, state_of: _StateOf) -> Iterator[progress.Observe
         TimeElapsedColumn(),
     )
     # What steps print belongs into the compute log, as in any run: nothing is drawn into meanwhile.
-    with Progress(
+    with _Bars(
         *shown, console=console, refresh_per_second=5, redirect_stdout=False, redirect_stderr=False
     ) as bars:
-        waiting: TaskID | None = bars.add_task(_STARTING, total=None, count="")
+        bars.wait_for(f"Dagster starts the run: {counted(steps, 'step')}")
         tasks: dict[str, TaskID] = {}
+        begun = 0
+
+        def note_step(asset: str) -> None:
+            nonlocal begun
+            begun += 1
+            bars.wait_for(f"{asset}: step {begun} of {steps}")
 
         def update_bar(p: progress.Progress) -> None:
-            nonlocal waiting
-            if waiting is not None:
-                bars.remove_task(waiting)
-                waiting = None
+            bars.wait_for("")
             state = state_of(p)
             if state.asset not in tasks:
                 tasks[state.asset] = bars.add_task(state.asset, total=state.parts, count="")
@@ -131,9 +165,8 @@ def _bars(console: DemoConsole, state_of: _StateOf) -> Iterator[progress.Observe
             bars.update(tasks[state.asset], completed=state.done, count=f"{int(state.done)}/{state.parts}")
 
         try:
-            yield update_bar
+            yield update_bar, note_step
         finally:
-            if waiting is not None:
-                bars.remove_task(waiting)
+            bars.wait_for("")
             for task in tasks.values():
                 bars.update(task, visible=True)

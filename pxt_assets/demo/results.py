@@ -34,6 +34,9 @@ class _AssetTotals:
     requests: int = 0
     tokens: int = 0
     cost: float | None = 0.0
+    """US dollars, None as soon as that of one partition is unknown."""
+    known_cost: float = 0.0
+    """That of the other partitions."""
     seconds: float = 0.0
     """The seconds of the step: partitions overlap, so that theirs do not add up."""
     computed: bool = False
@@ -53,7 +56,11 @@ class _AssetTotals:
         self.tokens += metadata["pxt/input_tokens"] + metadata["pxt/output_tokens"]
         self.simulated = self.simulated or metadata["pxt/simulated"]
         cost = metadata["pxt/cost_usd"]
-        self.cost = None if self.cost is None or isinstance(cost, str) else self.cost + cost
+        if isinstance(cost, str):
+            self.cost = None
+        else:
+            self.known_cost += cost
+            self.cost = None if self.cost is None else self.cost + cost
 
     def cells(self) -> dict[str, str]:
         """Its figures as text, by the name of their column; of an asset that computes nothing only the rows."""
@@ -78,7 +85,14 @@ def print_results(console: DemoConsole, result: dg.ExecuteInProcessResult, table
         console.width = max(console.width, _width(console, grid))
     console.print(grid)
     if left_out:
-        console.print(f"A wider terminal shows more: {', '.join(left_out)}.")
+        console.print(f"Left out for want of room: {', '.join(left_out)}.", soft_wrap=True)
+    if unknown := [name for name, t in totals.items() if t.computed and t.cost is None]:
+        console.print(
+            f"The cost of {', '.join(unknown)} is unknown: the price table has no price for "
+            f"{'its model' if len(unknown) == 1 else 'their models'}, or the answers do not say what it counts.",
+            soft_wrap=True,
+            markup=False,
+        )
     if any(t.simulated for t in computed):
         console.print("The cost is simulated: it is what the API would have charged.", soft_wrap=True)
     if any(t.reused for t in computed):
@@ -132,7 +146,23 @@ def _grid(totals: dict[str, _AssetTotals], tables: Sequence[Table], names: list[
             if totals[asset].stored:
                 cells = totals[asset].cells()
                 grid.add_row(asset, *(cells.get(name, "") for name in names))
+    sums = _sums([one for one in totals.values() if one.computed])
+    if sums and any(name in names for name in sums):
+        grid.add_row()
+        grid.add_row("total", *(sums.get(name, "") for name in names))
     return grid
+
+
+def _sums(computed: Sequence[_AssetTotals]) -> dict[str, str]:
+    """What all assets took together, as text, by the name of its column."""
+    if not computed:
+        return {}
+    known = sum(one.known_cost for one in computed)
+    cost = cost_text(known)
+    if any(one.cost is None for one in computed):
+        cost = f"more than {cost}" if known else "unknown"
+    requests, tokens = sum(one.requests for one in computed), sum(one.tokens for one in computed)
+    return {"requests": f"{requests:,}", "tokens": f"{tokens:,}", "cost": cost}
 
 
 def print_failed_rows(console: DemoConsole, result: dg.ExecuteInProcessResult, meaning: str) -> None:

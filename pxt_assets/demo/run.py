@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shlex
 import time
+import uuid
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,6 +13,7 @@ from pathlib import Path
 import click
 import dagster as dg
 
+from pxt_assets.assets.declarations.identifiers import identifier
 from pxt_assets.assets.table import Table
 from pxt_assets.demo.graph import DEMO_DAYS, demo_definitions, demo_tables
 from pxt_assets.demo.progress_display import show_progress
@@ -24,7 +26,7 @@ from pxt_assets.values.wording import counted
 _INSTANCE_CONFIG = "telemetry:\n  enabled: false\nnux:\n  enabled: false\n"
 _QUIET_RUN_CONFIG = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
 _MEANT_TO_FAIL = (
-    "They are meant to: one of the demo's tickets has no text, and another is longer than the model takes. Their errors are "
+    "They are meant to: one of the demo's tickets is longer than the model takes, and another has no text. Their errors are "
     "stored beside the other rows' results."
 )
 _INTERRUPTED = "Interrupted. Finished answers are kept: the same command goes on from here."
@@ -93,12 +95,21 @@ def _materialize(
     if graph.partitions:
         tags["dagster/asset_partition_range_start"] = graph.partitions[0]
         tags["dagster/asset_partition_range_end"] = graph.partitions[-1]
-    with show_progress(console, columns), dg.DagsterInstance.get() as instance:
+    steps = {identifier(asset.key): asset.key.to_user_string() for asset in assets}
+    run_id = str(uuid.uuid4())
+    with show_progress(console, columns) as note_step, dg.DagsterInstance.get() as instance:
+
+        def note_start(entry: dg.EventLogEntry) -> None:
+            event = entry.dagster_event
+            if event is not None and event.is_step_start and event.step_key in steps:
+                note_step(steps[event.step_key])
+
+        instance.add_event_listener(run_id, note_start)
         if graph.files is not None and graph.partitions:
             name = str(user_partitions(graph.files.pattern).name)
             _register_partitions(instance, name, list(graph.partitions))
         return definitions.resolve_implicit_global_asset_job_def().execute_in_process(
-            instance=instance, raise_on_error=False, run_config=_QUIET_RUN_CONFIG, tags=tags
+            instance=instance, raise_on_error=False, run_config=_QUIET_RUN_CONFIG, run_id=run_id, tags=tags
         )
 
 
@@ -115,8 +126,9 @@ class _Pointers:
         env = " ".join(f"{name}={shlex.quote(value)}" for name, value in self.settings.items())
         self.console.print(f"Parquet files, one a partition, in {self.store}/", soft_wrap=True, markup=False)
         self.console.print("To look at it in the browser (needs the extra [bold]dev[/]):", soft_wrap=True)
+        self.console.print(f"  {env} dg dev -m pxt_assets.demo.definitions", soft_wrap=True, markup=False)
         self.console.print(
-            f"  {env} dagster dev -m pxt_assets.demo.definitions", soft_wrap=True, markup=False
+            'Then open http://127.0.0.1:3000 and choose "Lineage".', soft_wrap=True, markup=False
         )
 
 

@@ -6,6 +6,7 @@ import difflib
 import glob
 import re
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -21,6 +22,9 @@ _SUFFIXES = ", ".join(FORMAT_BY_SUFFIX)
 _NOT_IN_PARTITION_KEYS = re.compile(r"\.\.\.|[\a\b\f\n\r\t\v\0]")
 """What Dagster does not allow in the key of a partition."""
 _COLUMNS_SHOWN = 20
+_UNREADABLE_SHOWN = 3
+_ANY_BYTES = "latin-1"
+"""An encoding that has every byte: with it the names of a header are found, if not all their letters."""
 COMPUTED = ("response", "summary", "embed", "moderation", "flagged")
 """The columns that the demo adds to a table of texts."""
 _VARIABLES = {"separator": "PXT_DEMO_SEPARATOR", "encoding": "PXT_DEMO_ENCODING"}
@@ -68,10 +72,11 @@ def find_user_files(
 ) -> tuple[UserFiles, str]:
     """The files at `data`, a file or a folder, whose columns `key` and `text` were looked for; and what was found.
 
-    Raises SourceError unless they are files of one readable format that have these columns, DefinitionError for an
-    encoding or a separator that is none.
+    Raises SourceError with a line for each mistake unless they are files of one readable format that have these columns,
+    DefinitionError for an encoding or a separator that is none.
     """
-    for option, name in {"--key": key, "--text": text}.items():
+    wanted = {"--key": key, "--text": text}
+    for option, name in wanted.items():
         if name in COMPUTED:
             msg = (
                 f"got {option} {name}, but the demo adds columns of its own called {', '.join(COMPUTED)}; rename the file's "
@@ -79,7 +84,8 @@ def find_user_files(
             )
             raise SourceError(msg)
     folder = data.is_dir()
-    paths = _files_in(data) if folder else [_file_at(data)]
+    mistakes: list[str] = []
+    paths = _files_in(data, mistakes) if folder else [_file_at(data)]
     suffixes = {path: path.name[-len(table_suffix(path.name)) :] for path in paths}
     pattern = glob.escape(str(paths[0]))
     partitions: tuple[str, ...] = ()
@@ -90,11 +96,11 @@ def find_user_files(
         msg = f"{paths[0]}: has braces in its path, in which a pattern's placeholders stand; rename it"
         raise SourceError(msg)
     check_text_options(pattern, encoding, separator)
-    columns = {
-        path: found_columns(str(path), encoding=encoding, separator=separator, wanted=(key, text))
-        for path in paths
-    }
-    if mistakes := list(_missing_columns(columns, {"--key": key, "--text": text})):
+    columns, unreadable = _columns_of(paths, encoding, separator, (key, text))
+    mistakes += [*unreadable[:_UNREADABLE_SHOWN], *_missing_columns(columns, wanted)]
+    if more := len(unreadable[_UNREADABLE_SHOWN:]):
+        mistakes.append(f"{counted(more, 'more file')} of {data} cannot be read either")
+    if mistakes:
         raise SourceError("\n       ".join(mistakes))
     files = UserFiles(pattern, partitions, key, text, separator, encoding)
     return files, _found_line(data, columns)
@@ -115,39 +121,61 @@ def _file_at(path: Path) -> Path:
         meant = f"; did you mean {near[like[0]]!r}?" if like else ""
         msg = f"{path} is no file and no folder{meant}"
         raise SourceError(msg)
-    _refuse_spreadsheets([path])
+    if _is_spreadsheet(path):
+        msg = f"{path}: spreadsheets are not read; {SPREADSHEET_REMEDY}"
+        raise SourceError(msg)
     if not table_suffix(path.name):
         msg = f"{path}: its suffix names no known format; give a file of rows ({_SUFFIXES}; the first four also as .gz, ...)"
         raise SourceError(msg)
     return path.parent.resolve() / path.name
 
 
-def _files_in(folder: Path) -> list[Path]:
-    """The files of a folder that a table can be read from, of one format."""
+def _files_in(folder: Path, mistakes: list[str]) -> list[Path]:
+    """The files of a folder that a table can be read from, of one format. Spreadsheets beside them are `mistakes`."""
     seen = sorted(p for p in folder.iterdir() if not p.name.startswith((".", "~$")) and not p.is_dir())
-    _refuse_spreadsheets(seen)
     found = {path: table_suffix(path.name) for path in seen if table_suffix(path.name)}
+    if sheets := [path.name for path in seen if _is_spreadsheet(path)]:
+        save = SPREADSHEET_REMEDY
+        if found:
+            save = f"move {first_few(sheets)} out of the folder, or save each sheet as CSV in its place (in Excel: Save As, CSV UTF-8)"
+        more = f" (and {len(sheets) - 1} more)" if len(sheets) > 1 else ""
+        mistakes.append(f"{folder / sheets[0]}{more}: spreadsheets are not read; {save}")
+    if sheets and not found:
+        raise SourceError(mistakes[0])
     if not found:
         others = f"; it holds {', '.join(p.name for p in seen[:5])}" if seen else ""
         msg = f"{folder} holds no files of rows ({_SUFFIXES}; the first four also as .gz, ...){others}"
         raise SourceError(msg)
     one_of_each = {suffix: path.name for path, suffix in found.items()}
     if len(one_of_each) > 1:
-        msg = (
+        mistakes.append(
             f"{folder} holds files of several formats: {', '.join(sorted(one_of_each.values()))}; keep files of one format "
             "in it, or give one file alone"
         )
-        raise SourceError(msg)
+        raise SourceError("\n       ".join(mistakes))
     return [folder.resolve() / path.name for path in found]
 
 
-def _refuse_spreadsheets(paths: Sequence[Path]) -> None:
-    sheets = [p for p in paths if p.name.lower().endswith(SPREADSHEETS)]
-    if sheets:
-        beside = f" (and {len(sheets) - 1} more)" if len(sheets) > 1 else ""
-        elsewhere = ", and put it elsewhere" if len(paths) > 1 else ""
-        msg = f"{sheets[0]}{beside}: spreadsheets are not read; {SPREADSHEET_REMEDY}{elsewhere}"
-        raise SourceError(msg)
+def _is_spreadsheet(path: Path) -> bool:
+    return path.name.lower().endswith(SPREADSHEETS)
+
+
+def _columns_of(
+    paths: Sequence[Path], encoding: str, separator: str | None, wanted: Sequence[str]
+) -> tuple[dict[Path, FoundColumns], list[str]]:
+    """The columns of each file, and why files cannot be read; of some of those the columns are known nevertheless."""
+    columns: dict[Path, FoundColumns] = {}
+    unreadable: list[str] = []
+    for path in paths:
+        try:
+            columns[path] = found_columns(str(path), encoding=encoding, separator=separator, wanted=wanted)
+        except SourceError as e:
+            unreadable.append(str(e))
+            with suppress(SourceError):
+                columns[path] = found_columns(
+                    str(path), encoding=_ANY_BYTES, separator=separator, wanted=wanted
+                )
+    return columns, unreadable
 
 
 def _partitions(folder: Path, suffixes: Mapping[Path, str]) -> tuple[str, ...]:

@@ -54,10 +54,11 @@ def pxt_assets_here(folder: Path, monkeypatch: pytest.MonkeyPatch, *arguments: s
     return CliRunner().invoke(main, arguments)
 
 
-def figures(output: str, asset: str) -> list[str]:
-    """An asset's row of the table at the end: rows, reused, failed, requests, tokens, cost, seconds."""
+def figures(output: str, asset: str) -> dict[str, str]:
+    """An asset's row of the table at the end, by the name of the column."""
+    (heading,) = re.findall(r"^asset, and its folder +(.*)$", output, re.MULTILINE)
     (row,) = re.findall(rf"^{re.escape(asset)} +(.*)$", output, re.MULTILINE)
-    return row.split()
+    return dict(zip(heading.split(), row.split(), strict=False))
 
 
 def test_the_demo_materializes_all_assets_and_says_what_it_took(tmp_path, monkeypatch):
@@ -69,15 +70,21 @@ def test_the_demo_materializes_all_assets_and_says_what_it_took(tmp_path, monkey
         *TICKETS,
         *PHOTOS,
     ]
-    assert {figures(done.stdout, asset)[0] for asset in SOLVED} == {"24"}
-    assert {figures(done.stdout, asset)[0] for asset in TICKETS} == {"80"}
-    assert {figures(done.stdout, asset)[0] for asset in PHOTOS} == {"10"}
-    assert figures(done.stdout, "tickets/response")[3] == "79"  # two tickets have the same text
-    assert figures(done.stdout, "tickets/embed")[2] == "2"  # the empty text, and the one that is too long
+    assert {figures(done.stdout, asset)["rows"] for asset in SOLVED} == {"24"}
+    assert {figures(done.stdout, asset)["rows"] for asset in TICKETS} == {"80"}
+    assert {figures(done.stdout, asset)["rows"] for asset in PHOTOS} == {"10"}
+    assert figures(done.stdout, "tickets/response")["requests"] == "79"  # two tickets have the same text
+    # The empty text, and the one that is too long.
+    assert figures(done.stdout, "tickets/embed")["failed"] == "2"
     assert "2 rows failed:\n  tickets/embed, 2026-03-04, row id='T-1032': BadRequestError" in done.stdout
-    assert "They are meant to" in done.stdout
-    assert {figures(done.stdout, asset)[2] for asset in PHOTOS[1:]} == {"0"}
+    assert (
+        "They are meant to: one of the demo's tickets is longer than the model takes, and another"
+        in done.stdout
+    )
+    assert {figures(done.stdout, asset)["failed"] for asset in PHOTOS[1:]} == {"0"}
     assert "cost is simulated" in done.stdout
+    assert re.search(r"^total +[\d,]+ +[\d,]+ +more than \$0\.1\d *$", done.stdout, re.MULTILINE)
+    assert "The cost of photos/reply, photos/heard is unknown: the price table" in done.stdout
     lines = re.findall(r"^(\S+): ([\d,]+) of \2 rows", done.stdout, re.MULTILINE)
     assert sorted({*lines}) == sorted(lines)  # one for each computed column
     assert {asset for asset, _ in lines} == {*SOLVED[1:2], *TICKETS[1:], *PHOTOS[1:]}
@@ -87,14 +94,21 @@ def test_the_demo_materializes_all_assets_and_says_what_it_took(tmp_path, monkey
     assert len(files) == len(TICKETS + PHOTOS) * 5 + len(SOLVED) - 1
     assert not list(store.rglob("*.journal"))
     assert f"DAGSTER_HOME={tmp_path}/.pxt-demo/dagster" in done.stdout
-    assert "dagster dev -m pxt_assets.demo.definitions" in done.stdout
+    assert "dg dev -m pxt_assets.demo.definitions\nThen open http://127.0.0.1:3000 and choose" in done.stdout
     assert "Unclosed" not in done.stderr
 
     again = pxt_assets_here(tmp_path, monkeypatch, "demo")
     assert again.exit_code == 0, again.stderr
-    assert figures(again.stdout, "tickets/response")[:4] == ["80", "80", "0", "0"]
-    assert figures(again.stdout, "tickets/moderation")[3] == "0"
-    assert {figures(again.stdout, asset)[3] for asset in PHOTOS[1:]} == {"0"}
+    again_response = figures(again.stdout, "tickets/response")
+    assert [again_response[name] for name in ("rows", "reused", "failed", "requests")] == [
+        "80",
+        "80",
+        "0",
+        "0",
+    ]
+    assert figures(again.stdout, "tickets/moderation")["requests"] == "0"
+    assert figures(again.stdout, "tickets/context")["null"] == "2"  # of the rows that failed before it
+    assert {figures(again.stdout, asset)["requests"] for asset in PHOTOS[1:]} == {"0"}
     assert "Reused rows have the answers of an earlier run" in again.stdout
 
 
@@ -112,7 +126,7 @@ def test_the_demo_runs_on_files_of_ones_own(tmp_path, own, monkeypatch):
     arguments = ("demo", "--data", str(own), "--key", "nr", "--text", "text")
     done = pxt_assets_here(tmp_path, monkeypatch, *arguments)
     assert done.exit_code == 0, done.stderr
-    assert figures(done.stdout, "tickets/summary")[0] == "3"
+    assert figures(done.stdout, "tickets/summary")["rows"] == "3"
     assert "PXT_DEMO_FILES=" in done.stdout
     assert "6 assets, 2 partitions" in done.stdout
     assert "photos" not in done.stdout
@@ -138,7 +152,7 @@ def test_a_mistake_in_ones_own_files_is_told_in_a_line(tmp_path, own, monkeypatc
     assert "the key nr is not unique" in done.stderr
     assert "south [1]" in done.stderr
     assert "Traceback" not in done.stderr
-    assert "dagster dev -m pxt_assets.demo.definitions" in done.stdout  # what was stored can be looked at
+    assert "dg dev -m pxt_assets.demo.definitions" in done.stdout  # what was stored can be looked at
 
 
 @pytest.mark.parametrize(
@@ -156,6 +170,43 @@ def test_wrong_arguments_are_refused_before_anything_runs(tmp_path, monkeypatch,
     assert done.exit_code != 0
     assert message in done.stderr
     assert not (tmp_path / ".pxt-demo").exists()
+
+
+@pytest.mark.parametrize("command", ["limits", "demo"])
+@pytest.mark.parametrize(
+    ("home", "message"),
+    [
+        ("{here}/nowhere", "'{here}/nowhere', where no folder is: create it, or unset DAGSTER_HOME"),
+        ("home", "'home', a relative path, and Dagster wants an absolute one: set it to {here}/home, or"),
+        ("{here}/file", "'{here}/file', which is no folder: name a folder, or unset DAGSTER_HOME"),
+    ],
+)
+def test_a_dagster_home_that_dagster_would_not_take_is_told_in_a_line(
+    tmp_path, monkeypatch, command, home, message
+):
+    """Before Dagster is started; nothing is made in its place."""
+    (tmp_path / "home").mkdir()
+    (tmp_path / "file").touch()
+    monkeypatch.chdir(tmp_path)
+    done = CliRunner(env={"DAGSTER_HOME": home.format(here=tmp_path)}).invoke(main, [command])
+    assert done.exit_code == 1
+    assert done.stderr.startswith(f"Error: DAGSTER_HOME is {message.format(here=tmp_path)}")
+    assert len(done.stderr.splitlines()) == 1
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["file", "home"]
+
+
+def test_what_needs_no_instance_does_without_its_folder(tmp_path, monkeypatch):
+    """A ledger that is named is read, and stores are cleaned."""
+    monkeypatch.chdir(tmp_path)
+    runner = CliRunner(
+        env={"DAGSTER_HOME": str(tmp_path / "nowhere"), "PXT_DEMO_STORE": str(tmp_path / "store")}
+    )
+    for arguments in (
+        ["limits", "--ledger", "sqlite:///l.sqlite"],
+        ["gc", "-m", "pxt_assets.demo.definitions"],
+    ):
+        done = runner.invoke(main, arguments)
+        assert done.exit_code == 0, done.output
 
 
 def test_simulate_serves_until_it_is_interrupted():

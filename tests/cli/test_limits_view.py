@@ -170,10 +170,23 @@ def test_without_an_instance_the_command_says_whose_ledger_it_is(
     url = default_ledger_url(None)
     held_ledger(url, "luna").close()
     said = " ".join(CliRunner().invoke(main, ["limits"]).output.split())
-    assert said.startswith(f"Rate limits in the ledger at {url}")
-    assert "DAGSTER_HOME is not set" in said
-    assert "give --ledger URL" in said
+    assert said.startswith(
+        f"Rate limits in the ledger at {url} DAGSTER_HOME is not set: this is the ledger of"
+    )
+    assert said.index("DAGSTER_HOME is not set") < said.index("luna")
+    assert said.count("give --ledger URL") == 1
     assert "DAGSTER_HOME" not in CliRunner().invoke(main, ["limits", "--ledger", url]).output
+
+
+def test_where_else_to_look_is_told_once_though_the_ledger_is_empty(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Above, where it is said whose ledger it is."""
+    monkeypatch.delenv("DAGSTER_HOME", raising=False)
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    said = CliRunner().invoke(main, ["limits"]).output
+    assert said.splitlines()[-1] == "None yet: no process has sent a request through this ledger."
+    assert said.count("--ledger URL") == 1
 
 
 def test_keys_that_were_idle_for_long_are_hidden_by_the_command(tmp_path: Path) -> None:

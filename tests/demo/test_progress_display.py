@@ -52,6 +52,48 @@ def test_a_bar_moves_with_the_rows_of_a_partition(shown):
     assert few != many
 
 
+def test_what_is_waited_for_stands_below_the_bars_until_one_moves(waited):
+    """Dagster at first, then the step that has not come to its rows; at the end nothing."""
+    starting, first, moving, second, ended = waited({"t": None, "[t]/a": None}, "t", ("t", 1, 2), "[t]/a")
+    assert "Dagster starts the run: 2 steps" in starting
+    assert "t: step 1 of 2" in first
+    assert "Dagster starts" not in first
+    assert "step" not in moving
+    assert moving.startswith("t ")
+    assert "[t]/a: step 2 of 2" in second
+    assert "step" not in ended
+
+
+@pytest.fixture
+def waited(monkeypatch):
+    """What stands on the screen at the beginning, after each thing that happens, and at the end."""
+    monkeypatch.setenv("TERM", "xterm")
+    for name in ("NO_COLOR", "TTY_COMPATIBLE", "TTY_INTERACTIVE"):
+        monkeypatch.delenv(name, raising=False)
+
+    def show(columns, *happened):
+        console = DemoConsole(file=_TerminalFile(), width=80, height=40, highlight=False)
+        screens = []
+
+        def look():
+            screens.append(console.file.getvalue().rpartition("\x1b[2K")[2])
+
+        with show_progress(console, columns) as note_step:
+            look()
+            for one in happened:
+                console.file.truncate(0)
+                if isinstance(one, str):
+                    note_step(one)
+                else:
+                    notify_observer(Progress(*one, 1.0, Meter()))
+                look()
+            console.file.truncate(0)
+        look()
+        return screens
+
+    return show
+
+
 def test_a_partition_without_rows_is_done(shown):
     """Nothing is left to do in it."""
     assert "1/1" in shown({"t/a": None}, ("t/a", 0, 0))

@@ -5,7 +5,7 @@ import io
 import pytest
 
 from pxt_assets import ColumnStore, OpenAIResource
-from pxt_assets.demo.results import print_failed_rows, print_results
+from pxt_assets.demo.results import _AssetTotals, _sums, print_failed_rows, print_results
 from pxt_assets.demo.terminal import DemoConsole
 from pxt_assets.demo.user_files import find_user_files
 from pxt_assets.demo.user_table import user_table
@@ -67,6 +67,40 @@ def test_failed_rows_are_named_with_their_errors(printed):
     assert lines[at + 2] == "So it is."
 
 
+def test_the_last_line_of_the_table_is_the_total(printed):
+    """Of what adds up: requests, tokens, and the cost."""
+    lines = printed(0)
+    rows = [line.split() for line in lines if line.startswith("tickets/")]
+    (total,) = [line.split() for line in lines if line.startswith("total")]
+    assert int(total[1]) == sum(int(row[4]) for row in rows) > 0
+    assert int(total[2].replace(",", "")) == sum(int(row[5].replace(",", "")) for row in rows) > 0
+    assert float(total[3].removeprefix("$")) == pytest.approx(
+        sum(float(row[6][1:]) for row in rows), rel=0.01
+    )
+    assert not any("unknown" in line for line in lines)
+
+
+@pytest.mark.parametrize(
+    ("costs", "total"),
+    [
+        ([["unknown", 0.5], [0.25, 0.25]], "more than $1.00"),
+        ([["unknown"], ["unknown"]], "unknown"),
+        ([["unknown"], [0.0]], "unknown"),
+        ([[0.5], [0.25]], "$0.75"),
+    ],
+)
+def test_a_cost_that_is_known_in_part_is_a_least_one(costs, total):
+    """Also where only some partitions of an asset have one."""
+    counts = ("rows_reused", "rows_failed", "requests", "input_tokens", "output_tokens", "simulated")
+    assets = []
+    for partitions in costs:
+        asset = _AssetTotals()
+        for cost in partitions:
+            asset.add({**{f"pxt/{name}": 0 for name in counts}, "pxt/cost_usd": cost})
+        assets.append(asset)
+    assert _sums(assets)["cost"] == total
+
+
 @pytest.mark.parametrize("width", [40, 60, 80, 200])
 def test_the_table_fits_the_terminal(printed, width):
     """On a narrow one some columns are left out, and named; no figure is cut off."""
@@ -77,7 +111,7 @@ def test_the_table_fits_the_terminal(printed, width):
     assert max(map(len, table)) <= width
     assert not any("…" in line for line in table)
     shown = {name for name in ("tokens", "seconds") if name in header.split()}
-    told = " ".join(lines).partition("A wider terminal shows more:")[2]
+    told = " ".join(lines).partition("Left out for want of room:")[2]
     assert {name for name in ("tokens", "seconds") if name in told} == {"tokens", "seconds"} - shown
 
 

@@ -3,6 +3,7 @@
 import fcntl
 import os
 import pty
+import re
 import struct
 import termios
 from contextlib import suppress
@@ -43,6 +44,9 @@ def test_bars_move_while_the_run_executes(interrupted):
     _, seen, terminal = interrupted
     assert "columns `id`, `body`, separated by ;" in seen
     assert "Materializing 6 assets, with the simulator" in seen
+    assert "Dagster starts the run: 6 steps" in seen
+    assert "tickets: step 1 of 6" in seen
+    assert re.search(r"tickets/\S+: step 2 of 6", seen)
     assert "tickets/summary" not in seen  # whose step has not begun
     assert "interrupted" not in seen.lower()
     assert terminal.exit_code == 1
@@ -53,7 +57,7 @@ def test_an_interrupted_run_gives_the_cursor_back_and_says_how_to_go_on(interrup
     terminal = interrupted[2]
     assert terminal.raw.rindex(SHOW_CURSOR) > terminal.raw.rindex(HIDE_CURSOR)
     assert "Interrupted. Finished answers are kept" in terminal.text
-    assert "dagster dev -m pxt_assets.demo.definitions" in terminal.text
+    assert "dg dev -m pxt_assets.demo.definitions" in terminal.text
     assert "pxt_assets/" not in terminal.text
 
 

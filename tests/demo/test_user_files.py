@@ -84,14 +84,42 @@ def test_files_of_one_partition_are_refused(refusal):
 @pytest.mark.parametrize("name", ["t.xlsx", "T.XLSX", "t.xls", "t.ods"])
 def test_a_spreadsheet_is_refused_by_name_with_a_remedy(refusal, name):
     """Alone, in a folder, and beside a CSV file, without which its rows would be missed."""
-    for contents, alone in (
-        ({name: "PK"}, name),
-        ({name: "PK"}, None),
-        ({name: "PK", "a.csv": "id,body\n"}, None),
+    for contents, alone, remedy in (
+        ({name: "PK"}, name, "save each sheet as CSV"),
+        ({name: "PK"}, None, "save each sheet as CSV"),
+        (
+            {name: "PK", "a.csv": "id,body\n"},
+            None,
+            f"move {name} out of the folder, or save each sheet as CSV in its place",
+        ),
     ):
         message = refusal(contents, alone)
-        assert f"{name}: spreadsheets are not read; save each sheet as CSV" in message
+        assert f"{name}: spreadsheets are not read; {remedy}" in message
         assert "\n" not in message
+
+
+def test_all_mistakes_are_told_in_one_go(refusal):
+    """Spreadsheets, encodings and headers, those of a file in another encoding included; each is a line."""
+    message = refusal(
+        {
+            "a.csv": b"nr,body\n1,M\xfcller\n",
+            "b.csv": "nr,Text\n1,x\n",
+            "c.xlsx": "PK",
+            "d.XLS": "PK",
+        }
+    )
+    sheets, encoding, key, text = message.split("\n")
+    assert "c.xlsx (and 1 more): spreadsheets are not read; move c.xlsx, d.XLS out of the folder" in sheets
+    assert "a.csv, line 2: the byte 0xfc cannot be read as utf-8; write --encoding cp1252" in encoding
+    assert "a.csv (and 1 more file) has no column `id` for --key; columns found: `nr`, `body`" in key
+    assert "b.csv has no column `body` for --text (a.csv has it); columns found: `nr`, `Text`" in text
+
+
+def test_of_many_files_that_cannot_be_read_three_are_told(refusal):
+    """And how many more there are."""
+    *told, rest = refusal({f"{n}.csv": b"id,body\n1,\xfc\n" for n in range(5)}).split("\n")
+    assert [line.strip().rpartition("/")[2][:5] for line in told] == ["0.csv", "1.csv", "2.csv"]
+    assert "2 more files of" in rest
 
 
 def test_columns_that_are_not_there_are_named_with_what_was_probably_meant(refusal):
