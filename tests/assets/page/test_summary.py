@@ -124,10 +124,10 @@ class TestPartitions:
             stored, failures, took, of=10, seconds=9
         ).splitlines()
         assert shown(first) == "8 of 10 partitions stored; **2 failed**: 2026-11-26 (1 row), 2026-11-27"
-        assert second.startswith("480 rows: 432 computed, 48 null · 423 requests, no 429 · ")
+        assert second.startswith("480 rows stored: 432 computed, 48 null · 423 requests, no 429 · ")
         assert table_cells("\n".join(table))[:4] == [
             ["partition", "rows", "failed"],
-            ["2026-11-26", "60", "**1**"],
+            ["2026-11-26", "", "**1 of 60**"],
             ["2026-11-27", "", "**⚠**"],
             ["2026-11-20", "60", ""],
         ]
@@ -135,8 +135,16 @@ class TestPartitions:
     def test_what_was_not_finished_and_not_begun(self):
         """As after a budget that ended the run."""
         took = {"b": Progress("…", 7, 60, 1.0, meter())}
-        first = partitions_summary({"a": outcome()}, {}, took, of=5, seconds=9).splitlines()[0]
+        first, _, second, _, *table = partitions_summary(
+            {"a": outcome()}, {}, took, of=5, seconds=9
+        ).splitlines()
         assert first == "1 of 5 partitions stored; **1 not finished**: b; 3 not begun"
+        assert second.startswith("60 rows stored: 54 computed, 6 null · 94 requests, ")
+        assert [row[:2] for row in table_cells("\n".join(table))] == [
+            ["partition", "rows"],
+            ["b", "7 of 60"],
+            ["a", "60"],
+        ]
         assert partitions_summary({}, {}, took, of=1, seconds=9).startswith("0 of 1 partition stored; ")
 
     def test_a_trial_stores_nothing(self):
@@ -166,7 +174,7 @@ class TestPartitions:
                 "limit",
                 "time",
             ],
-            ["c", "**failed**", "60", "", "", "", "**2**", "", "", "", "", ""],
+            ["c", "**failed**", "", "", "", "", "**2 of 60**", "", "", "", "", ""],
             ["a", "", "60", "54", "", "6", "", "47", "1,356 → 783", "$0.000527", "55 %", "1.7 s"],
             ["b", "", "60", "", "54", "6", "", "", "", "", "", "0.04 s"],
         ]
