@@ -118,6 +118,14 @@ def test_a_partial_failure_says_what_failed(pages: Pages) -> None:
     assert "8 of 10 partitions stored; 2 failed: 2026-11-26 (1 row), 2026-11-27 (1 row)" in said
 
 
+def test_a_budget_stop_is_told_in_place_of_the_last_summary(pages: Pages) -> None:
+    """On the asset's first page, in words."""
+    said = shown(pages, "tickets/triage", "pxt/summary")
+    pages.keep("budget stop")
+    assert "stopped by its budget: " in said
+    assert "; nothing stored" in said
+
+
 @pytest.mark.parametrize("width", [1_280, 1_440, 1_920])
 def test_the_summary_is_seen_whole(pages: Pages, width: int) -> None:
     """As sentences, at any width."""

@@ -1,17 +1,25 @@
 """What a run did, in sentences."""
 
+import asyncio
 from collections import Counter
 
 import pyarrow as pa
 import pytest
 
+from pxt_assets.api.budget import BudgetReachedError
 from pxt_assets.api.meter import Meter
 from pxt_assets.api.request import Usage
-from pxt_assets.assets.page.summary import outcome_summary, partitions_metadata, partitions_summary
+from pxt_assets.assets.page.summary import (
+    outcome_summary,
+    partitions_metadata,
+    partitions_summary,
+    unfinished_summary,
+)
 from pxt_assets.compute.asking.progress import Progress
+from pxt_assets.compute.asking.run_state import StoppedError
 from pxt_assets.compute.partition.column import CellsFailedError, Outcome
 from pxt_assets.compute.partition.findings import Findings
-from pxt_assets.errors import CellError, PartitionError
+from pxt_assets.errors import CellError, FatalApiError, PartitionError
 from tests.assets.page.shown_text import shown, table_cells
 
 
@@ -97,6 +105,49 @@ class TestOnePartition:
     def test_it_says_what_there_is_to_say(self, changes, text):
         """Nothing of what is zero, unless that says something; what matters is bold."""
         assert outcome_summary(outcome(**changes)) == text
+
+
+class TestUnfinished:
+    @pytest.mark.parametrize(
+        ("error", "done", "said"),
+        [
+            (
+                BudgetReachedError(0.0001, 0.0001044),
+                8,
+                "**stopped by its budget**: 8 of 16 rows finished, $0.000527 spent; nothing stored",
+            ),
+            (cells_failed(2, 16), 8, "**2 of 16 rows failed**: 6 finished, $0.000527 spent; nothing stored"),
+            (
+                StoppedError("…"),
+                8,
+                "**not finished, since the run ended**: 8 of 16 rows finished, $0.000527 spent; nothing stored",
+            ),
+            (
+                FatalApiError("no such key"),
+                8,
+                "**ended by an error**: 8 of 16 rows finished, $0.000527 spent; nothing stored",
+            ),
+            (
+                asyncio.CancelledError(),
+                8,
+                "**interrupted**: 8 of 16 rows finished, $0.000527 spent; nothing stored",
+            ),
+            (cells_failed(1, 2), None, "**1 of 2 rows failed**: nothing stored"),
+            (PartitionError("no column body."), None, "**failed**: no column body; nothing stored"),
+        ],
+    )
+    def test_it_says_why_and_what_is_finished(self, error, done, said):
+        """In one sentence."""
+        failed = 2 if isinstance(error, CellsFailedError) else 0
+        progress = None if done is None else Progress("…", done, 16, 1.0, meter(), failed)
+        assert unfinished_summary(progress, error) == said
+
+    def test_text_of_others_is_shown_as_it_is(self):
+        """Errors may quote rows."""
+        said = unfinished_summary(None, PartitionError("[a](http://b) <img>" + "x" * 2_000))
+        assert "](" not in said
+        assert "<img" not in said
+        assert len(said) < 1_000
 
 
 class TestPartitions:
