@@ -84,7 +84,7 @@ def test_one_finished_row_is_told_as_one(tickets: Tickets) -> None:
 
 
 def test_the_page_says_what_a_spent_budget_stopped(tickets: Tickets) -> None:
-    """In place of the summary of an earlier run, the newest event has one of what this run did."""
+    """The newest event has a summary of what this run did."""
     with dg.DagsterInstance.ephemeral() as instance:
         tickets.run({1: "a"}, instance=instance)
         tickets.run(ROWS, config=budget(9.5 * PAID), instance=instance, fails=True)
