@@ -118,15 +118,6 @@ def test_a_partial_failure_says_what_failed(pages: Pages) -> None:
     assert "8 of 10 partitions stored; 2 failed: 2026-11-26 (1 row), 2026-11-27 (1 row)" in said
 
 
-def test_a_budget_stop_is_told_on_the_first_page(pages: Pages) -> None:
-    """In words, beside what is stored since an earlier run."""
-    page = pages.open("assets/tickets/triage?view=overview", "stopped by its budget")
-    pages.keep("budget stop")
-    row = page.locator("tr", has_text="stopped by its budget").first
-    assert "pxt/summary" in row.inner_text()
-    assert "; nothing stored" in row.inner_text()
-
-
 @pytest.mark.parametrize("width", [1_280, 1_440, 1_920])
 def test_the_summary_is_seen_whole(pages: Pages, width: int) -> None:
     """As sentences, at any width."""
