@@ -9,6 +9,7 @@ from collections import deque
 from pxt_assets.api.cost_bound import CostBound
 from pxt_assets.api.request import Request, Usage
 from pxt_assets.errors import RunError
+from pxt_assets.values.wording import counted, dollars
 
 FIRST_REQUESTS = 16
 """So many are sent side by side before an answer has shown what one costs."""
@@ -18,12 +19,13 @@ class BudgetReachedError(RunError):
     """The budget is spent, and nothing is in flight any more; `lost_usd` of it for answers that were lost."""
 
     def __init__(self, max_cost_usd: float, spent_usd: float, lost_usd: float = 0.0) -> None:
-        lost = f", ${lost_usd:.6g} of it for answers that were lost or unreadable, at the most these may have cost"
-        alone = ", since one request is sent whatever it may cost, as long as anything is left"
-        super().__init__(
-            f"max_cost_usd={max_cost_usd:g} is reached: ${spent_usd:.6g} is spent{lost if lost_usd else ''}"
-            f"{alone if spent_usd > max_cost_usd else ''}"
-        )
+        spent, most = dollars(spent_usd), dollars(max_cost_usd)
+        parts = [f"{spent}: the last request may go over it"] if spent != most else []
+        if lost_usd:
+            lost = "of it for answers that were lost or unreadable, at the most these may have cost"
+            parts.append(f"{dollars(lost_usd)} {lost}")
+        more = f" ({'; '.join(parts)})" if parts else ""
+        super().__init__(f"The budget of {most} is spent{more}")
         self.max_cost_usd = max_cost_usd
         self.spent_usd = spent_usd
         self.lost_usd = lost_usd
@@ -31,10 +33,11 @@ class BudgetReachedError(RunError):
     def with_progress(self, label: str, done: int, total: int) -> BudgetReachedError:
         """The same error, which also says how many rows of a partition are finished and how to go on."""
         error = BudgetReachedError(self.max_cost_usd, self.spent_usd, self.lost_usd)
+        are, they = ("is", "It is") if done == 1 else ("are", "They are")
+        kept = f". {they} kept and will not be computed again" if done else ""
         error.args = (
-            f"{label}: {self}, and {done:,} of {total:,} rows are finished. They are kept and will not be computed "
-            "again: materialize again with a higher max_cost_usd, or without one, to go on with the others. The stored "
-            "column is as it was.",
+            f"{label}: {self}. {done:,} of {counted(total, 'row')} {are} finished{kept}: materialize again with a higher "
+            "max_cost_usd, or without one, to go on with the others. The stored column is as it was.",
         )
         return error
 

@@ -116,7 +116,7 @@ def test_waiting_ends_with_the_figures_when_the_money_is_spent() -> None:
     """With nothing in flight and the budget spent there is nothing to wait for: the error has both sums."""
     budget = Budget(PAID)
     answer(budget, chat("1"))
-    with pytest.raises(BudgetReachedError, match=r"max_cost_usd=4\.5e-06 is reached: \$4\.5e-06 is spent"):
+    with pytest.raises(BudgetReachedError, match=r"^The budget of \$0\.0000045 is spent$"):
         run(budget.reserve(chat("2")))
 
 

@@ -74,8 +74,10 @@ def test_a_failed_partition_does_not_lose_the_others(store: ColumnStore, serve: 
         "c": "MATERIALIZED",
     }
     said = failure(result).description
-    assert said.startswith("tickets/c[a]: 1 of 1 rows failed: id=1: BadRequestError: too rude")
-    assert said.endswith("1 of 3 partitions failed: a; stored: 2.")
+    first, why, what_to_do = said.splitlines()
+    assert first == "1 of 3 partitions failed: a (1 row); the other 2 are stored."
+    assert why.startswith("tickets/c[a]: 1 of 1 rows failed: id=1: BadRequestError: too rude")
+    assert what_to_do.startswith("What is finished is kept")
     server.forget()
     partitions.run("b", "c") if where == "abc" else partitions.run("c")
     assert server.asked == []
@@ -107,7 +109,10 @@ def test_several_failed_partitions_are_counted(store: ColumnStore, serve: Any) -
     rows = {str(i): {1: "bad"} for i in range(5)} | {"5": {1: "x"}}
     result = partitions_of(store, server, **rows).run(fails=True)
     said = failure(result)
-    assert said.description.endswith("5 of 6 partitions failed: 0, 1, 2 and 2 more; stored: 1.")
+    names = ", ".join(f"{i} (1 row)" for i in range(5))
+    first, *reasons, _ = said.description.splitlines()
+    assert first == f"5 of 6 partitions failed: {names}; the other one is stored."
+    assert [reason.partition(":")[0] for reason in reasons] == [f"tickets/c[{i}]" for i in range(5)]
     records = [record.data for record in said.metadata["pxt/failed_rows"].records]
     assert [record["partition"] for record in records] == ["0", "1", "2", "3", "4"]
     (check,) = [one for one in checks(result) if one.check_name == "no_failed_cells"]
@@ -164,7 +169,10 @@ def test_a_partition_whose_answers_are_all_there_is_stored_though_the_run_ends(
         assert instance.get_materialized_partitions(KEY) == {"a"}
     said = failure(result)
     assert said.description.startswith("tickets/c[b]: the API at")
-    assert "Besides: tickets/c[bad]: 1 of 2 rows failed" in said.description
+    assert (
+        "\nBesides: 1 of 3 partitions failed: bad (1 row); 1 of the other 2 is stored.\n" in said.description
+    )
+    assert "\ntickets/c[bad]: 1 of 2 rows failed" in said.description
     assert [record.data["partition"] for record in said.metadata["pxt/failed_rows"].records] == ["bad"]
 
 
@@ -183,11 +191,16 @@ def test_what_cannot_be_recorded_fails_the_run(
 
 
 def test_all_failed_partitions_are_told_of_before_the_run_ends(store: ColumnStore, serve: Any) -> None:
-    """However many they are, each has its observation, and none outlives the step."""
+    """However many they are, each has its observation, the run too, and none outlives the step."""
     server = serve(lambda asked: refusal(400, "no"))
     rows = {str(i): {1: "bad"} for i in range(80)}
     result = partitions_of(store, server, **rows).run(fails=True)
-    assert set(observations(result)) == set(rows)
+    said = observations(result)
+    assert set(said) == {None, *rows}
+    of_run = said[None]["pxt/summary"]
+    assert of_run.startswith("0 of 80 partitions stored; **80 failed**: 0 (1 row), 1 (1 row), ")
+    assert "\nno rows stored · 80 requests, " in of_run
+    assert "75 more" in failure(result).description.splitlines()[0]
 
 
 def test_a_trial_of_several_says_nothing_of_what_is_stored(store: ColumnStore, serve: Any) -> None:
@@ -265,7 +278,8 @@ def test_what_was_paid_for_shows_beside_a_failed_partition(store: ColumnStore, s
     result = partitions.run(fails=True)
     seen = observations(result)["a"]
     assert (seen["pxt/requests"], seen["pxt/rows_done"], seen["pxt/rows"]) == (2, 1, 2)
-    assert seen["pxt/error"].startswith("tickets/c[a]: 1 of 2 rows failed")
+    assert seen["pxt/error"].startswith("tickets/c[a]: 1 of 2 rows failed: ")
+    assert seen["pxt/summary"] == "**1 of 2 rows failed**: 1 finished, $0.0000045 spent; nothing stored"
     assert seen["pxt/cost_usd"] > 0
     assert failure(result).metadata["pxt/cost_usd"].value == seen["pxt/cost_usd"]
 

@@ -47,10 +47,9 @@ def test_a_run_that_reaches_its_budget_fails_with_the_figures(
     result = tickets.run(ROWS, config=budget(9.5 * PAID), fails=True)
     assert len(server.asked) == 10
     assert failure(result).description == (
-        "tickets/c: max_cost_usd=4.275e-05 is reached: $4.5e-05 is spent, since one request is sent whatever it may "
-        "cost, as long as anything is left, and 10 of 30 rows are finished. They are "
-        "kept and will not be computed again: materialize again with a higher max_cost_usd, or without one, to go on "
-        "with the others. The stored column is as it was."
+        "tickets/c: The budget of $0.00004275 is spent ($0.000045: the last request may go over it). 10 of 30 rows are "
+        "finished. They are kept and will not be computed again: materialize again with a higher max_cost_usd, or "
+        "without one, to go on with the others. The stored column is as it was."
     )
     assert not tickets.path.exists()
 
@@ -70,9 +69,28 @@ def test_a_budget_is_of_one_run(tickets: Tickets, server: ScriptedServer) -> Non
     """The same budget again pays for as much again: it is no account of the column's."""
     for finished in (10, 20):
         said = failure(tickets.run(ROWS, config=budget(9.5 * PAID), fails=True)).description
-        assert f"and {finished} of 30 rows are finished" in said
+        assert f" {finished} of 30 rows are finished" in said
     tickets.run(ROWS, config=budget(10.5 * PAID))
     assert len(server.asked) == 30
+
+
+def test_one_finished_row_is_told_as_one(tickets: Tickets) -> None:
+    """In the singular."""
+    said = failure(tickets.run(ROWS, config=budget(0.5 * PAID), fails=True)).description
+    assert said.startswith(
+        "tickets/c: The budget of $0.00000225 is spent ($0.0000045: the last request may go over it). "
+    )
+    assert ". 1 of 30 rows is finished. It is kept and will not be computed again: materialize again" in said
+
+
+def test_the_page_says_what_a_spent_budget_stopped(tickets: Tickets) -> None:
+    """The newest event has a summary of what this run did."""
+    with dg.DagsterInstance.ephemeral() as instance:
+        tickets.run({1: "a"}, instance=instance)
+        tickets.run(ROWS, config=budget(9.5 * PAID), instance=instance, fails=True)
+        (seen,) = instance.fetch_observations(dg.AssetKey(["tickets", "c"]), limit=10).records
+    said = seen.asset_observation.metadata["pxt/summary"].value
+    assert said == "**stopped by its budget**: 10 of 30 rows finished, $0.000045 spent; nothing stored"
 
 
 def test_a_spent_budget_leaves_the_stored_column(tickets: Tickets) -> None:
@@ -131,8 +149,7 @@ def test_a_budget_holds_over_all_partitions(store: ColumnStore, server: Scripted
     assert len(server.asked) == 7
     said = failure(result).description
     assert said.startswith(
-        "tickets/c[b]: max_cost_usd=2.925e-05 is reached: $3.15e-05 is spent, since one request is sent whatever it may "
-        "cost, as long as anything is left, and 2 of 5 rows"
+        "tickets/c[b]: The budget of $0.00002925 is spent ($0.0000315: the last request may go over it). 2 of 5 rows "
     )
     server.forget()
     partitions.run(config=budget(8.5 * PAID))
@@ -213,8 +230,10 @@ def test_an_invalid_answer_is_counted_as_paid(tickets: Tickets, server: Scripted
     column = lambda t: ask(t.body, max_tokens=500)  # noqa: E731
     result = tickets.run(ROWS, column, config=budget(1.5 * A_PAGE), on_error="ignore", fails=True)
     assert len(server.asked) == 2
-    assert "is spent, $0.0006" in failure(result).description
-    assert "answers that were lost or unreadable" in failure(result).description
+    said = failure(result).description
+    assert "is spent ($0.0006" in said
+    assert "; $0.0006" in said
+    assert "answers that were lost or unreadable" in said
 
 
 def test_refused_requests_cost_nothing(tickets: Tickets, server: ScriptedServer) -> None:
@@ -235,7 +254,7 @@ def test_calls_inside_calls_are_paid_from_one_budget(tickets: Tickets, server: S
         fails=True,
     )
     assert len(server.asked) == 4
-    assert "$1.8e-05 is spent" in failure(result).description
+    assert "is spent ($0.000018: " in failure(result).description
 
 
 def test_a_run_without_a_budget_says_that_its_cost_is_unknown(tickets: Tickets) -> None:
@@ -261,7 +280,7 @@ def test_a_budget_of_0_is_none(tickets: Tickets, server: ScriptedServer) -> None
 def test_the_simulator_keeps_to_a_budget(store: ColumnStore, simulated: OpenAIResource) -> None:
     """A rehearsal shows what the budget would do: it ends at the price that the API would take."""
     result = Tickets(store, simulated).run(ROWS, config=budget(1e-9), fails=True)
-    assert "max_cost_usd=1e-09 is reached" in message(result)
+    assert "The budget of $0.000000001 is spent" in message(result)
     assert not observations(result)
 
 

@@ -36,6 +36,25 @@ def test_failed_rows_are_counted_not_their_requests(tickets: Tickets, server: Sc
     assert "10 of 11 rows failed: id=0: BadRequestError: too rude (request req-7); and 9 more." in said
 
 
+@pytest.mark.parametrize(
+    ("rows", "words"),
+    [
+        (["a", "b", "bad", "c", "d"], "1 of 5 rows failed, 2 others were not tried: "),
+        (["a", "b", "bad", "c"], "1 of 4 rows failed, another one was not tried: "),
+        (["bad", "c", "d"], "1 of 3 rows failed, the others were not tried: "),
+        (["bad", "c"], "1 of 2 rows failed, the other one was not tried: "),
+        (["a", "bad"], "1 of 2 rows failed: "),
+    ],
+)
+def test_rows_that_were_not_tried_are_told(
+    rows: list[str], words: str, store: ColumnStore, serve: Any
+) -> None:
+    """Of those of this partition: once a row has failed, no more is sent."""
+    tickets = Tickets(store, resource_of(serve(broken), max_in_flight=1))
+    said = failure(tickets.run(dict(enumerate(rows)), fails=True)).description
+    assert said.startswith(f"tickets/c: {words}id={rows.index('bad')}: ")
+
+
 def test_errors_are_tried_again(tickets: Tickets, server: ScriptedServer) -> None:
     """By default the next run asks for the failed rows again, and for these alone."""
     server.script = broken
@@ -183,7 +202,8 @@ def test_a_second_run_after_two_partitions(store: ColumnStore, server: ScriptedS
         )
         said = failure(failed).description
         assert said.startswith(
-            "tickets/c[b]: 1 of 2 rows failed: id=2: BadRequestError: too rude (request req-7)."
+            "1 of 2 partitions failed: b (1 row); the other one is stored.\n"
+            "tickets/c[b]: 1 of 2 rows failed: id=2: BadRequestError: too rude (request req-7).\n"
         )
         assert instance.get_materialized_partitions(dg.AssetKey(["tickets", "c"])) == {"a"}
     server.script = chat

@@ -2,7 +2,7 @@
 
 import pytest
 
-from pxt_assets.values.wording import counted
+from pxt_assets.values.wording import counted, dollars
 
 
 @pytest.mark.parametrize(
@@ -17,3 +17,21 @@ def test_a_plural_of_its_own() -> None:
     """Where it is more than the noun and an s."""
     assert counted(1, "query", "queries") == "1 query"
     assert counted(3, "query", "queries") == "3 queries"
+
+
+@pytest.mark.parametrize(
+    ("cost", "text"),
+    [
+        (0.5, "$0.50"),
+        (12, "$12.00"),
+        (0, "$0.00"),
+        (0.0001, "$0.0001"),
+        (0.00010440000000000001, "$0.0001044"),
+        (4.275e-05, "$0.00004275"),
+        (1e-9, "$0.000000001"),
+        (1.2345678, "$1.23457"),
+    ],
+)
+def test_dollars_are_exact(cost: float, text: str) -> None:
+    """As far as anybody pays them, without an exponent."""
+    assert dollars(cost) == text

@@ -136,7 +136,7 @@ class Materialization:
         except BaseException as e:
             if self._unrecorded_metadata is not None:
                 self._record(self._partition_keys[0], self._unrecorded_metadata)
-            if self._has_several_partitions and self._outcomes:
+            if self._has_several_partitions and (self._outcomes or self._failures or self._unfinished):
                 self._observe_summary()
             yield from self._check_results_after(e)
             if isinstance(e, RunError):

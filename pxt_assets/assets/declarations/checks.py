@@ -13,7 +13,7 @@ from pxt_assets.api.meter import cost_text
 from pxt_assets.assets.page.checked_partitions import Checked, result_text
 from pxt_assets.assets.page.figures import rounded
 from pxt_assets.errors import DefinitionError
-from pxt_assets.values.wording import counted
+from pxt_assets.values.wording import counted, dollars
 
 NO_FAILED_CELLS = "no_failed_cells"
 NO_UNEXPECTED_NULLS = "no_unexpected_nulls"
@@ -54,10 +54,10 @@ class Checks:
     def specs(self, key: dg.AssetKey, *, has_budget: bool) -> list[dg.AssetCheckSpec]:
         """The specs of the checks of the column with that key."""
         descriptions = {
-            NO_FAILED_CELLS: "Every row has a result: none is stored as an error.",
-            NO_UNEXPECTED_NULLS: "Only rows have no value that are made of a null, or failed.",
-            NONE_FLAGGED: "No row's text or image is flagged.",
-            COST_WITHIN: "A run costs no more than max_cost_usd.",
+            NO_FAILED_CELLS: "Expects that every row has a result: none is stored as an error.",
+            NO_UNEXPECTED_NULLS: "Expects that every row has a value, unless it failed or is made of a null.",
+            NONE_FLAGGED: "Expects that no row's text or image is flagged.",
+            COST_WITHIN: "Expects that a run costs no more than max_cost_usd.",
         }
         absent = {
             NO_UNEXPECTED_NULLS: self.unexpected_nulls,
@@ -194,7 +194,7 @@ def cost_check_result(
         check_name=COST_WITHIN,
         passed=passed,
         severity=_ERROR if reached else _WARN,
-        description=f"{cost_text(cost_usd)} of ${max_cost_usd:.6g}{more}",
+        description=f"{cost_text(cost_usd)} of {dollars(max_cost_usd)}{more}",
         metadata={
             "pxt/cost_usd": "unknown" if cost_usd is None else rounded(cost_usd),
             "pxt/max_cost_usd": max_cost_usd,

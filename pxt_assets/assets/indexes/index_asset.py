@@ -144,7 +144,7 @@ def index_asset(spec: IndexAssetSpec) -> EmbeddingIndex:
             dg.AssetCheckSpec(
                 ALL_ROWS_INDEXED,
                 asset=index.key,
-                description="Every row can be found: none is without a vector.",
+                description="Expects that every row can be found: none is without a vector.",
             )
         ],
         op_tags=op_tags_of(spec.op_tags, spec.resource_keys),

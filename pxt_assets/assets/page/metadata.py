@@ -13,7 +13,7 @@ from pxt_assets.assets.page.figures import rounded, rounded_seconds, rounded_sha
 from pxt_assets.assets.page.lineage import ColumnNode
 from pxt_assets.assets.page.outline import made_of_metadata
 from pxt_assets.assets.page.preview import preview_metadata
-from pxt_assets.assets.page.summary import outcome_summary
+from pxt_assets.assets.page.summary import outcome_summary, unfinished_summary
 from pxt_assets.compute.asking.progress import Progress
 from pxt_assets.compute.partition.column import FAILURES_KEPT, CellsFailedError, Outcome
 from pxt_assets.expressions.walk import references
@@ -95,7 +95,10 @@ def outcome_metadata(outcome: Outcome, made_of: ColumnNode, *, partitioned: bool
 
 def unfinished_metadata(progress: Progress | None, error: BaseException | None = None) -> dict[str, Any]:
     """The metadata of a computation that was not finished: why it ended, which rows failed, and what it took."""
-    metadata: dict[str, Any] = {} if error is None or not str(error) else {"pxt/error": str(error)}
+    metadata: dict[str, Any] = {}
+    if error is not None:
+        metadata["pxt/summary"] = dg.MetadataValue.md(unfinished_summary(progress, error))
+        metadata |= {"pxt/error": str(error)} if str(error) else {}
     if isinstance(error, CellsFailedError):
         metadata |= {
             "pxt/failed_rows": _failed_rows_table({None: error}),

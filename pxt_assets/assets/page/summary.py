@@ -7,13 +7,15 @@ from collections.abc import Iterable, Mapping, Sequence
 
 import dagster as dg
 
+from pxt_assets.api.budget import BudgetReachedError
 from pxt_assets.api.meter import Meter, cost_text, total_cost
 from pxt_assets.assets.page.figures import duration, percent
 from pxt_assets.assets.page.markdown import behind_a_click, escape_markdown, fits_inline, joined, shortened
 from pxt_assets.compute.asking.progress import Progress
+from pxt_assets.compute.asking.run_state import StoppedError
 from pxt_assets.compute.partition.column import CellsFailedError, Outcome
 from pxt_assets.errors import PartitionError
-from pxt_assets.values.wording import counted
+from pxt_assets.values.wording import counted, dollars
 
 Partition = str | None
 
@@ -21,6 +23,7 @@ _MAX_TABLE_ROWS = 200
 _WIDTH = 28
 """Characters that the narrowest page has for a table in place, of which each column takes two for itself."""
 _PARTITION_CHARACTERS = 40
+_ERROR_CHARACTERS = 300
 _MAX_NAMED = 5
 """How many partitions a sentence names."""
 _COUNTS = ("computed", "reused", "null", "failed")
@@ -31,6 +34,33 @@ _IMPORTANT = ("partition", "failed", "rows", "cost", "null", "requests")
 def outcome_summary(outcome: Outcome) -> str:
     """One partition as Markdown: "60 rows: 54 computed, 6 null · 47 requests, no 429 · 1,356 → 783 tokens · …"."""
     return _sentence([outcome], [outcome.meter], outcome.seconds)
+
+
+def unfinished_summary(progress: Progress | None, error: BaseException) -> str:
+    """A partition that was not finished: "**stopped by its budget**: 8 of 16 rows finished, $0.0001 spent; nothing stored"."""
+    parts = []
+    if progress is not None:
+        of = "" if isinstance(error, CellsFailedError) else f" of {counted(progress.total, 'row')}"
+        parts.append(f"{progress.done - progress.failed:,}{of} finished")
+        cost = progress.meter.cost_usd
+        if progress.meter.requests:
+            parts.append("cost unknown" if cost is None else f"{dollars(cost)} spent")
+    elif str(error) and not isinstance(error, CellsFailedError):
+        parts.append(escape_markdown(shortened(str(error).rstrip(". "), _ERROR_CHARACTERS)))
+    done = f"{', '.join(parts)}; " if parts else ""
+    return f"**{_why_unfinished(error)}**: {done}nothing stored"
+
+
+def _why_unfinished(error: BaseException) -> str:
+    if isinstance(error, CellsFailedError):
+        return f"{error.errors.total():,} of {counted(error.rows, 'row')} failed"
+    if isinstance(error, BudgetReachedError):
+        return "stopped by its budget"
+    if isinstance(error, PartitionError):
+        return "failed"
+    if isinstance(error, StoppedError):
+        return "not finished, since the run ended"
+    return "ended by an error" if isinstance(error, Exception) else "interrupted"
 
 
 def partitions_metadata(
@@ -70,7 +100,7 @@ def partitions_summary(
     lines = [
         _partitions_sentence(outcomes, failures, cut_off, of),
         "",
-        _sentence(list(outcomes.values()), meters, seconds),
+        _sentence(list(outcomes.values()), meters, seconds, is_part=len(outcomes) < of),
         "",
     ]
     rows = _rows(outcomes, failures, unfinished)
@@ -121,9 +151,13 @@ def _name(partition: Partition) -> str:
     return shortened(str(partition), _PARTITION_CHARACTERS)
 
 
-def _sentence(outcomes: Sequence[Outcome], meters: Sequence[Meter], seconds: float) -> str:
+def _sentence(
+    outcomes: Sequence[Outcome], meters: Sequence[Meter], seconds: float, *, is_part: bool = False
+) -> str:
+    """`is_part` says that other partitions, of which there is no outcome, have rows too."""
     asks = any(one.answered_by is not None for one in outcomes) or any(meter.requests for meter in meters)
-    parts = [_rows_text(outcomes)]
+    done = " tried" if any(one.trial for one in outcomes) else " stored"
+    parts = [_rows_text(outcomes, done if is_part else "")]
     if asks:
         parts += _asked_parts(meters)
     parts.append(duration(seconds))
@@ -137,12 +171,13 @@ def _sentence(outcomes: Sequence[Outcome], meters: Sequence[Meter], seconds: flo
     return " · ".join(parts)
 
 
-def _rows_text(outcomes: Sequence[Outcome]) -> str:
+def _rows_text(outcomes: Sequence[Outcome], said: str = "") -> str:
+    """`said` is what came of them, where they are not all rows of the run: "64 rows stored: …"."""
     rows, *counts = _counts(outcomes)
     if not rows:
-        return "no rows"
+        return f"no rows{said}"
     told = [_told(count, name) for count, name in zip(counts, _COUNTS, strict=True) if count]
-    return f"{counted(rows, 'row')}: {', '.join(told)}"
+    return f"{counted(rows, 'row')}{said}: {', '.join(told)}"
 
 
 def _told(count: int, name: str) -> str:
@@ -236,11 +271,14 @@ def _table_row(
         counts = dict(zip(counts, _counts([outcome]), strict=True))
         meter, seconds = outcome.meter, outcome.seconds
     elif isinstance(error, CellsFailedError):
-        counts |= {"rows": error.rows, "failed": error.errors.total()}
-    elif progress is not None:
-        counts |= {"rows": progress.total}
+        counts["failed"] = error.errors.total()
     state = "" if outcome is not None else "**failed**" if error is not None else "not finished"
     cells = {name: f"{count:,}" if count else "" for name, count in counts.items()}
+    # rows of these are told apart from those that are stored
+    if isinstance(error, CellsFailedError):
+        cells["failed"] += f" of {error.rows:,}"
+    elif state == "not finished" and progress is not None:
+        cells["rows"] = f"{progress.done - progress.failed:,} of {progress.total:,}"
     if counts["failed"] or state.startswith("**"):
         cells["failed"] = f"**{cells['failed'] or '⚠'}**"
     return {

@@ -114,7 +114,8 @@ class CellRequester:
         ):
             await self._run()
         if self._aborting:
-            raise cells_failed_error(self._column, self._failures, self.errors, all_tried=self._all_admitted)
+            untried = self._column.total - self.counts.done
+            raise cells_failed_error(self._column, self._failures, self.errors, untried=untried)
 
     async def _run(self) -> None:
         admission = asyncio.create_task(self._admit())

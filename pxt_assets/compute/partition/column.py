@@ -22,6 +22,11 @@ if TYPE_CHECKING:
 
 FAILURES_KEPT = 20
 """Failed rows that an error keeps."""
+AFTER_FAILED_ROWS = (
+    "What is finished is kept and will not be computed again. Correct the rows upstream, or give the column "
+    'on_error="ignore" to store errors beside the rows; then materialize again.'
+)
+"""What the error of failed rows ends with."""
 
 
 @dataclass(frozen=True)
@@ -176,21 +181,28 @@ def cells_failed_error(
     failures: Sequence[tuple[int, CellError]],
     errors: Counter[str],
     *,
-    all_tried: bool = True,
+    untried: int = 0,
 ) -> CellsFailedError:
     """The error for a column with on_error="abort". `failures` are the first failed rows, by row number.
 
-    `all_tried` says whether all rows were tried before the run ended.
+    `untried` is how many rows were not tried any more.
     """
     failed = errors.total()
     keys = column.inputs.key_texts([row for row, _ in failures])
     by_key = [(key, error) for key, (_, error) in zip(keys, failures, strict=True)]
     examples = "; ".join(f"{key}: {error.errortype}: {error.message}" for key, error in by_key[:3])
     more = f"; and {failed - min(len(by_key), 3)} more" if failed > min(len(by_key), 3) else ""
-    so_far = "" if all_tried else ", and the run ended before the others were tried"
     msg = (
-        f"{column.label}: {failed} of {column.total} rows failed{so_far}: {f'{examples}{more}'.rstrip('. ')}. "
-        "What is finished is kept and will not be computed again. Correct the rows upstream, or give the column "
-        'on_error="ignore" to store errors beside the rows; then materialize again.'
+        f"{column.label}: {failed} of {column.total} rows failed{_untried_text(untried, column.total - failed)}: "
+        f"{f'{examples}{more}'.rstrip('. ')}. {AFTER_FAILED_ROWS}"
     )
     return CellsFailedError(msg, by_key, errors, column.total)
+
+
+def _untried_text(untried: int, others: int) -> str:
+    if not untried:
+        return ""
+    which = f"{untried:,} others" if untried < others else "the others" if others > 1 else "the other one"
+    if untried == 1 < others:
+        which = "another one"
+    return f", {which} {'was' if untried == 1 else 'were'} not tried"

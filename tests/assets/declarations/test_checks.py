@@ -70,6 +70,13 @@ def alone(
     )
 
 
+def test_descriptions_say_what_is_expected() -> None:
+    """Beside a check that failed, too, none reads as what is so."""
+    specs = Checks(none_flagged=True).specs(KEY, has_budget=True)
+    assert len(specs) == 4
+    assert all((spec.description or "").startswith("Expects that ") for spec in specs)
+
+
 def test_without_failures_it_passes(tickets: Tickets) -> None:
     """A column whose rows all have results passes."""
     check = the_check(tickets.run({1: "a", 2: None}))

@@ -1,17 +1,25 @@
 """What a run did, in sentences."""
 
+import asyncio
 from collections import Counter
 
 import pyarrow as pa
 import pytest
 
+from pxt_assets.api.budget import BudgetReachedError
 from pxt_assets.api.meter import Meter
 from pxt_assets.api.request import Usage
-from pxt_assets.assets.page.summary import outcome_summary, partitions_metadata, partitions_summary
+from pxt_assets.assets.page.summary import (
+    outcome_summary,
+    partitions_metadata,
+    partitions_summary,
+    unfinished_summary,
+)
 from pxt_assets.compute.asking.progress import Progress
+from pxt_assets.compute.asking.run_state import StoppedError
 from pxt_assets.compute.partition.column import CellsFailedError, Outcome
 from pxt_assets.compute.partition.findings import Findings
-from pxt_assets.errors import CellError, PartitionError
+from pxt_assets.errors import CellError, FatalApiError, PartitionError
 from tests.assets.page.shown_text import shown, table_cells
 
 
@@ -99,6 +107,49 @@ class TestOnePartition:
         assert outcome_summary(outcome(**changes)) == text
 
 
+class TestUnfinished:
+    @pytest.mark.parametrize(
+        ("error", "done", "said"),
+        [
+            (
+                BudgetReachedError(0.0001, 0.0001044),
+                8,
+                "**stopped by its budget**: 8 of 16 rows finished, $0.000527 spent; nothing stored",
+            ),
+            (cells_failed(2, 16), 8, "**2 of 16 rows failed**: 6 finished, $0.000527 spent; nothing stored"),
+            (
+                StoppedError("…"),
+                8,
+                "**not finished, since the run ended**: 8 of 16 rows finished, $0.000527 spent; nothing stored",
+            ),
+            (
+                FatalApiError("no such key"),
+                8,
+                "**ended by an error**: 8 of 16 rows finished, $0.000527 spent; nothing stored",
+            ),
+            (
+                asyncio.CancelledError(),
+                8,
+                "**interrupted**: 8 of 16 rows finished, $0.000527 spent; nothing stored",
+            ),
+            (cells_failed(1, 2), None, "**1 of 2 rows failed**: nothing stored"),
+            (PartitionError("no column body."), None, "**failed**: no column body; nothing stored"),
+        ],
+    )
+    def test_it_says_why_and_what_is_finished(self, error, done, said):
+        """In one sentence."""
+        failed = 2 if isinstance(error, CellsFailedError) else 0
+        progress = None if done is None else Progress("…", done, 16, 1.0, meter(), failed)
+        assert unfinished_summary(progress, error) == said
+
+    def test_text_of_others_is_shown_as_it_is(self):
+        """Errors may quote rows."""
+        said = unfinished_summary(None, PartitionError("[a](http://b) <img>" + "x" * 2_000))
+        assert "](" not in said
+        assert "<img" not in said
+        assert len(said) < 1_000
+
+
 class TestPartitions:
     def test_all_stored(self):
         """A line about all, with the time that all took together, and a table of each."""
@@ -124,10 +175,10 @@ class TestPartitions:
             stored, failures, took, of=10, seconds=9
         ).splitlines()
         assert shown(first) == "8 of 10 partitions stored; **2 failed**: 2026-11-26 (1 row), 2026-11-27"
-        assert second.startswith("480 rows: 432 computed, 48 null · 423 requests, no 429 · ")
+        assert second.startswith("480 rows stored: 432 computed, 48 null · 423 requests, no 429 · ")
         assert table_cells("\n".join(table))[:4] == [
             ["partition", "rows", "failed"],
-            ["2026-11-26", "60", "**1**"],
+            ["2026-11-26", "", "**1 of 60**"],
             ["2026-11-27", "", "**⚠**"],
             ["2026-11-20", "60", ""],
         ]
@@ -135,8 +186,16 @@ class TestPartitions:
     def test_what_was_not_finished_and_not_begun(self):
         """As after a budget that ended the run."""
         took = {"b": Progress("…", 7, 60, 1.0, meter())}
-        first = partitions_summary({"a": outcome()}, {}, took, of=5, seconds=9).splitlines()[0]
+        first, _, second, _, *table = partitions_summary(
+            {"a": outcome()}, {}, took, of=5, seconds=9
+        ).splitlines()
         assert first == "1 of 5 partitions stored; **1 not finished**: b; 3 not begun"
+        assert second.startswith("60 rows stored: 54 computed, 6 null · 94 requests, ")
+        assert [row[:2] for row in table_cells("\n".join(table))] == [
+            ["partition", "rows"],
+            ["b", "7 of 60"],
+            ["a", "60"],
+        ]
         assert partitions_summary({}, {}, took, of=1, seconds=9).startswith("0 of 1 partition stored; ")
 
     def test_a_trial_stores_nothing(self):
@@ -166,7 +225,7 @@ class TestPartitions:
                 "limit",
                 "time",
             ],
-            ["c", "**failed**", "60", "", "", "", "**2**", "", "", "", "", ""],
+            ["c", "**failed**", "", "", "", "", "**2 of 60**", "", "", "", "", ""],
             ["a", "", "60", "54", "", "6", "", "47", "1,356 → 783", "$0.000527", "55 %", "1.7 s"],
             ["b", "", "60", "", "54", "6", "", "", "", "", "", "0.04 s"],
         ]
