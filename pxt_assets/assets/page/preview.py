@@ -108,7 +108,9 @@ def _whole(columns: Sequence[PreviewColumn]) -> list[list[str]]:
     if more is not None:
         shown.append(more)
     thumbnails = Thumbnails()
-    rows = zip(*(column.cells for column in shown), strict=True)  # the bytes of thumbnails are spent row by row
+    rows = zip(
+        *(column.cells for column in shown), strict=True
+    )  # the bytes of thumbnails are spent row by row
     drawn = [
         [_cell(cell, column.role, thumbnails.markdown) for column, cell in zip(shown, row, strict=True)]
         for row in rows
@@ -263,7 +265,9 @@ def _parts(cell: Cell, most: int, picture: Picture, breaks: Breaks, *, short: bo
         if drawn is not None:
             shown = f"{shown} {drawn}"
             continue
-        text = part.text if part.media is None else media_text(part.media, short=short)
+        text = (part.short if short else "") or part.text
+        if part.media is not None:
+            text = media_text(part.media, short=short)
         if is_path(text):
             text = path_tail(text) if short else without_query(text)
         if most <= 0:

@@ -36,7 +36,7 @@ def outcome_summary(outcome: Outcome, partition: Partition = None, *, of: int = 
     """
     parts = [_sentence([outcome], [outcome.meter], outcome.seconds)]
     if partition is not None:
-        parts.insert(0, f"Partition **{joined(_name(partition))}**")
+        parts.insert(0, f"Partition **{joined(_name(partition)) or '?'}**")
         if of > 1:
             parts.append(f"one of {counted(of, 'partition')} of this run")
     return " · ".join(parts)
