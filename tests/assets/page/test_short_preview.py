@@ -83,7 +83,7 @@ class TestWhatFits:
         rows = table_cells(short(stored([LONG] * 8, String), {"body": [f"{i}: {LONG}" for i in range(8)]}))
         assert rows[0] == ["id", "body", "c"]
         assert len(rows) - 1 == 5
-        assert rows[1] == ["T-1", "0: My parcel has been stuck in…", "My parcel has been stuck in…"]
+        assert rows[1] == ["T-1", "0: My parcel has been stuck in…", "My parcel has been stuck in Hamburg…"]
 
     def test_the_text_stands_beside_its_answer(self):
         """With the end of the key."""
