@@ -47,12 +47,15 @@ def files_asset(
     check_pattern(path, partitions_def is not None, _dimension_names(partitions_def), schema)
     check_text_options(path, encoding, separator)
     media_schema(path, schema)
+    keys = key_columns(row_key)
 
     class PartitionRows(Mapping[str | None, "pa.RecordBatchReader"]):
         """The rows of each partition; its files are opened when it is read."""
 
-        def __init__(self, keys: list[str | None], show: Callable[[str | None, Metadata], None]) -> None:
-            self._keys = keys
+        def __init__(
+            self, partitions: list[str | None], show: Callable[[str | None, Metadata], None]
+        ) -> None:
+            self._partitions = partitions
             self._show = show
 
         def __getitem__(self, partition: str | None) -> "pa.RecordBatchReader":
@@ -65,24 +68,24 @@ def files_asset(
                 separator=separator,
                 storage_options=storage_options,
             )
-            return previewed(rows, partial(self._show, partition))
+            return previewed(rows, keys, partial(self._show, partition))
 
         def __iter__(self) -> Iterator[str | None]:
-            return iter(self._keys)
+            return iter(self._partitions)
 
         def __len__(self) -> int:
-            return len(self._keys)
+            return len(self._partitions)
 
     known = [dg.TableColumn(name, arrow_type) for name, arrow_type in media_columns(path, schema) or ()]
     spec = dg.AssetSpec(
         key,
         partitions_def=partitions_def,
         kinds={"file"},
-        description=files_description(path, schema, key_columns(row_key), attributes.get("description")),
+        description=files_description(path, schema, keys, attributes.get("description")),
         group_name=attributes.get("group_name"),
         metadata={
             **({"dagster/column_schema": dg.TableSchema(known)} if known else {}),
-            **files_metadata(path, schema, key_columns(row_key), encoding=encoding, separator=separator),
+            **files_metadata(path, schema, keys, encoding=encoding, separator=separator),
         },
     )
 

@@ -91,8 +91,9 @@ def find_dialect(head: str, separator: str | None, *, is_whole: bool) -> Dialect
             best, best_fit, best_width = delimiter, fit, width
         if best == "," and fit == 1.0:
             break
-    # Text in one column may have a separator in its header: then few of the lines have as many.
-    return Dialect(best if best_fit > 0.5 else ",", found=True)
+    # Text in one column may have a separator in its header: then few of the lines have as many. Of half of them, an
+    # error about the others says more than one column would.
+    return Dialect(best if best_fit >= 0.5 else ",", found=True)
 
 
 def _fit(widths: list[int]) -> float:

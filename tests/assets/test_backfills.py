@@ -338,7 +338,9 @@ def test_the_run_ends_with_a_summary(store: ColumnStore, serve: Any) -> None:
     assert head == "| partition | rows | computed | requests | tokens | cost | time |"
     assert a.startswith("| a | 1 | 1 | 1 | 10 → 5 | $0.0000045 | ")
     assert b.startswith("| b | 2 | 2 | 2 | 20 → 10 | $0.000009 | ")
-    assert metadata(result, "tickets/c", "b")["pxt/summary"].startswith("2 rows: 2 computed · 2 requests, ")
+    of_b = metadata(result, "tickets/c", "b")["pxt/summary"]
+    assert of_b.startswith("Partition **b** · 2 rows: 2 computed · 2 requests, ")
+    assert of_b.endswith(" · one of 2 partitions of this run")
 
 
 def _definition(partitions: Partitions) -> dg.PartitionsDefinition[Any]:

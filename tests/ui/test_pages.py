@@ -134,7 +134,7 @@ def test_the_summary_is_seen_whole(pages: Pages, width: int) -> None:
     [
         ("answer", ["body", "The lamp came broken."]),
         ("text", ["[simulated] How do I change"]),
-        ("triage", ["topic", "urgent"]),
+        ("triage", ["id", "body", "topic"]),
         ("called", ["order_status(order="]),
         ("told", ["is on its way"]),
         ("similar", ["(1.00)"]),

@@ -221,20 +221,22 @@ class Materialization:
 
     def _on_finished(self, partition: Partition, outcome: Outcome) -> None:
         """Logs a finished partition; of several, records it at once: it is stored, whatever happens to the others."""
-        spec = self._spec
+        spec, of = self._spec, len(self._partition_keys)
         self._context.log.info(f"{self._label(partition)}: {outcome_line(outcome)}")
         if outcome.other_servers is not None:
             self._context.log.warning(f"{self._label(partition)}: {outcome.other_servers}")
         self._outcomes[partition] = replace(outcome, sample=outcome.schema.empty_table(), inputs=None)
         if outcome.trial:
-            self._observe(partition, outcome_metadata(outcome, spec.lineage))
+            metadata = outcome_metadata(outcome, spec.lineage, partition=partition, of=of)
+            self._observe(partition, metadata)
             return
         metadata = materialization_metadata(
             outcome,
             self._store.file(spec.key, partition),
             self._lineage,
             spec.lineage,
-            partitioned=self._partition_keys[0] is not None,
+            partition=partition,
+            of=of,
         )
         metadata = metadata_without_secrets(metadata, self._secrets)
         if self._is_temporary:

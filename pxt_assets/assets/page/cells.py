@@ -10,7 +10,7 @@ from typing import Any, TypeGuard
 
 from pxt_assets.assets.page.answers import answer_text, json_text
 from pxt_assets.assets.page.figures import duration
-from pxt_assets.assets.page.markdown import shortened
+from pxt_assets.assets.page.markdown import shortened, shortened_tail
 from pxt_assets.errors import CellError
 from pxt_assets.values.media import Media
 from pxt_assets.values.sniff import AUDIO_FORMATS, IMAGE_FORMATS
@@ -20,6 +20,8 @@ _SHORT_VECTOR = 8
 """Numbers that are shown themselves."""
 _PART_CHARACTERS = 40
 """Of one argument of a tool call, one row that was found, one field among others."""
+_NEAREST_CHARACTERS = 7
+"""Of the key of the nearest row, where there is little room."""
 _IMAGES_A_CELL = 3
 _LONGEST_PATH = 1_000
 _MEASURED = {"usage", "duration", "segments", "words", "logprobs"}
@@ -36,6 +38,8 @@ class Part:
     text: str = ""
     mark: str = ""
     media: Media | None = None
+    short: str = ""
+    """What is shown where there is little room, if that is another text."""
 
 
 Cell = tuple[Part, ...]
@@ -233,11 +237,20 @@ def vector_cells(vectors: Sequence[Any], names: Sequence[str]) -> list[Cell]:
         cells.append(
             (
                 Part(
-                    f"{vector_text(vector)}, nearest of these {len(vectors)}: {names[nearest]} ({score_text(score)})"
+                    f"{vector_text(vector)}, nearest of these {len(vectors)}: {names[nearest]} ({score_text(score)})",
+                    short=_short_vector_text(vector, names[nearest], score),
                 ),
             )
         )
     return cells
+
+
+def _short_vector_text(vector: Sequence[float], nearest: str, score: float) -> str:
+    """`1,536 numbers, nearest T-2 (0.60), norm 1.00`: the norm at the end, which is cut first."""
+    length, norm = vector_text(vector).split(", norm ")
+    return (
+        f"{length}, nearest {shortened_tail(nearest, _NEAREST_CHARACTERS)} ({score_text(score)}), norm {norm}"
+    )
 
 
 def media_text(media: Media, *, short: bool = False) -> str:

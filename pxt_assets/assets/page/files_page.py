@@ -66,7 +66,9 @@ def files_metadata(
     }
 
 
-def previewed(reader: pa.RecordBatchReader, show: Callable[[Metadata], None]) -> pa.RecordBatchReader:
+def previewed(
+    reader: pa.RecordBatchReader, row_key: Sequence[str], show: Callable[[Metadata], None]
+) -> pa.RecordBatchReader:
     """The same rows; once the first ones are read, `show` is given metadata with their preview.
 
     Images and sounds are not in it: they are listed, not opened.
@@ -76,7 +78,8 @@ def previewed(reader: pa.RecordBatchReader, show: Callable[[Metadata], None]) ->
     listed = [field.name for field in reader.schema if media_type(field) is not None]
 
     def show_rows(first: list[pa.RecordBatch]) -> None:
-        show(preview_metadata(pa.Table.from_batches(first, reader.schema).drop_columns(listed)))
+        rows = pa.Table.from_batches(first, reader.schema).drop_columns(listed)
+        show(preview_metadata(rows, row_key=row_key))
 
     def batches() -> Iterator[pa.RecordBatch]:
         first: list[pa.RecordBatch] = []

@@ -62,6 +62,22 @@ def shortened(text: str, most: int) -> str:
     return flat[:end].rstrip() + "…"
 
 
+def shortened_by_words(text: str, most: int, longest: int) -> str:
+    """The beginning of a text, cut between words where that costs less than half of it.
+
+    Nor does it end with a word of more than `longest` characters, which would be broken.
+    """
+    cut = shortened(text, most)
+    if len(cut) <= most and not cut.endswith("…"):
+        return cut
+    words, flat = cut.removesuffix("…"), one_line(text[: 8 * most + 64])
+    is_whole = flat[len(words) : len(words) + 1] in ("", " ")
+    while " " in words and not (is_whole and len(words.rpartition(" ")[2]) <= longest):
+        words, is_whole = words.rpartition(" ")[0], True
+    kept = words.rstrip(" ,;:.–—-")
+    return f"{kept}…" if is_whole and 2 * len(kept) >= most else cut
+
+
 def shortened_tail(text: str, most: int) -> str:
     """The end of a text, at most `most` characters, after an ellipsis if anything is left out."""
     flat = one_line(text)

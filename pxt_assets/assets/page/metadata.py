@@ -41,11 +41,12 @@ def materialization_metadata(
     lineage: dg.TableColumnLineage,
     made_of: ColumnNode,
     *,
-    partitioned: bool,
+    partition: str | None,
+    of: int,
 ) -> dict[str, Any]:
-    """The metadata of one partition's materialization."""
-    count = "dagster/partition_row_count" if partitioned else "dagster/row_count"
-    metadata = outcome_metadata(outcome, made_of, partitioned=partitioned)
+    """The metadata of the materialization of one of `of` partitions; None of an asset without."""
+    count = "dagster/row_count" if partition is None else "dagster/partition_row_count"
+    metadata = outcome_metadata(outcome, made_of, partition=partition, of=of)
     return {
         **{name: metadata.pop(name) for name in _FIRST if name in metadata},
         **made_of_metadata(made_of),
@@ -76,11 +77,13 @@ def _column_schema(schema: pa.Schema, made_of: ColumnNode) -> dg.TableSchema:
     )
 
 
-def outcome_metadata(outcome: Outcome, made_of: ColumnNode, *, partitioned: bool = True) -> dict[str, Any]:
+def outcome_metadata(
+    outcome: Outcome, made_of: ColumnNode, *, partition: str | None, of: int
+) -> dict[str, Any]:
     """The metadata of a finished computation, stored or a trial."""
     return {
-        "pxt/summary": dg.MetadataValue.md(outcome_summary(outcome)),
-        **preview_metadata(outcome.sample, outcome.inputs, partitioned=partitioned),
+        "pxt/summary": dg.MetadataValue.md(outcome_summary(outcome, partition, of=of)),
+        **preview_metadata(outcome.sample, outcome.inputs, partitioned=partition is not None),
         "dagster/column_schema": _column_schema(outcome.schema, made_of),
         "pxt/rows_computed": outcome.computed,
         "pxt/rows_reused": outcome.reused,

@@ -11,7 +11,7 @@ from pxt_assets.assets.page.markdown import behind_a_click, fits_inline, one_lin
 from pxt_assets.values.wording import counted
 
 _MAX_COLUMNS = 8
-_WIDTH, _GUTTER, _PADDING, _GAP = 236, 14, 6, 9
+_WIDTH, _GUTTER, _PADDING, _GAP = 236, 14, 6, 12
 """In pixels: of the drawing, which the narrowest page has room for, of the arrows' part, inside a box, between boxes."""
 _LINE, _SMALL_LINE = 16, 13
 _NAME_CHARACTERS, _COMPUTATION_CHARACTERS = 32, 36
@@ -44,7 +44,7 @@ def _outline_svg(columns: list[ColumnNode], left_out: int) -> str:
     tops: dict[str, int] = {}
     boxes, texts, y = [""] * 2, "", 1
     if left_out:
-        texts += f"<text y='12'>{counted(left_out, 'column')} before these</text>"
+        texts += f"<text y='12' fill='#888'>{counted(left_out, 'column')} before these</text>"
         y += _LINE
     for one in rows:
         tops[one.name] = y
@@ -62,8 +62,8 @@ def _outline_svg(columns: list[ColumnNode], left_out: int) -> str:
                 arrows += _arrow(tops[source.name], tops[one.name], near=near)
     return (
         f"<svg xmlns='http://www.w3.org/2000/svg' width='{_WIDTH}' height='{y - _GAP + 2}'>"
-        "<style>text{font:12px sans-serif}tspan{font-size:10px;fill:#555}path{fill:#eef;stroke:#89a}</style>"
-        f"<path d='{boxes[0]}'/><path d='{boxes[1]}' style='fill:#ccf'/><path d='{arrows}' style='fill:none'/>"
+        "<style>text{font:12px sans-serif}tspan{font-size:10px;fill:#555}path{fill:#eef;stroke:#888}</style>"
+        f"<path d='{boxes[0]}'/><path d='{boxes[1]}' style='fill:#ccf'/><path d='{arrows}' style='fill:none;stroke-width:1.5'/>"
         f"<g transform='translate({_GUTTER + _PADDING})'>{texts}</g></svg>"
     )
 

@@ -8,13 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import partial
 from itertools import product
 from typing import TYPE_CHECKING, Any
 
 import dagster as dg
 
 from pxt_assets.assets.page.cells import NOTHING, NULL, Cell, is_path, media_text, path_tail, without_query
+from pxt_assets.assets.page.heights import PICTURE_WIDTH, line_counts
 from pxt_assets.assets.page.markdown import (
     BREAKS,
     Breaks,
@@ -23,6 +23,7 @@ from pxt_assets.assets.page.markdown import (
     fits_inline,
     joined,
     shortened,
+    shortened_by_words,
     shortened_tail,
 )
 from pxt_assets.assets.page.preview_columns import MAX_COLUMNS, PreviewColumn, preview_columns, text_of
@@ -39,9 +40,13 @@ _SHORT_COLUMNS = 5
 _WIDTH, _PARTITION_WIDTH = 33, 28
 """Characters that a page of 1280 pixels has for a table in place, of which each column takes two for itself; the page of
 a partitioned asset has less, as the names of its metadata are longer."""
+_LINES = 4
+"""Lines of a cell, about: a higher one pushes the other rows out of sight."""
 _TEXTS = (60, 40, 24, 12, 4)
+_BRIEF = 12
+"""Characters of a text that is no more than a word; of longer ones there are _LONG_COLUMNS."""
+_LONG_COLUMNS = 2
 _WHOLE = Breaks(40, 40)
-_PICTURE_WIDTH = 8
 _ROLES = ("key", "input", "value")
 _ROWS = (5, 4, 3)
 _FEW_ROWS = (2, 1)
@@ -64,15 +69,20 @@ class _Layout:
 
 
 def preview_metadata(
-    rows: pa.Table, inputs: Mapping[str, Sequence[Any]] | None = None, *, partitioned: bool = True
+    rows: pa.Table,
+    inputs: Mapping[str, Sequence[Any]] | None = None,
+    *,
+    row_key: Sequence[str] = (),
+    partitioned: bool = True,
 ) -> dict[str, dg.MarkdownMetadataValue]:
     """`pxt/preview`, which the UI shows at once, and, where that leaves something out, the whole as `pxt/preview_all`.
 
-    `rows` and `inputs` as for `preview`; `partitioned` says whether the asset is, whose page then has less room.
+    `rows` and `inputs` as for `preview`; `row_key` are the keys of a table that is no computed column's; `partitioned` says whether the asset is, whose page then has less room.
     """
-    columns = preview_columns(rows, inputs or {})
-    whole, width = _whole(columns), _PARTITION_WIDTH if partitioned else _WIDTH
-    short = _short(columns, whole, width)
+    columns = preview_columns(rows, inputs or {}, row_key)
+    cells, width = _whole(columns), _PARTITION_WIDTH if partitioned else _WIDTH
+    whole = _table(cells)
+    short = whole if _is_short(columns, cells, width) else _short(columns, width)
     shown = {"pxt/preview": dg.MetadataValue.md(short)}
     return (
         shown if short == whole else {**shown, "pxt/preview_all": dg.MetadataValue.md(behind_a_click(whole))}
@@ -85,11 +95,11 @@ def preview(rows: pa.Table, inputs: Mapping[str, Sequence[Any]] | None = None) -
     `rows` are those of a computed column's file, or of any table. `inputs` are the same rows' values in the columns that
     the column is made of.
     """
-    return _whole(preview_columns(rows, inputs or {}))
+    return _table(_whole(preview_columns(rows, inputs or {})))
 
 
-def _whole(columns: Sequence[PreviewColumn]) -> str:
-    """All rows of the sample, with thumbnails."""
+def _whole(columns: Sequence[PreviewColumn]) -> list[list[str]]:
+    """The head and the cells of each column, all rows of the sample, with thumbnails."""
     shown = [column for column in columns if column.role != "more"][:MAX_COLUMNS]
     more = next((column for column in columns if column.role == "more"), None)
     left_out = len([column for column in columns if column.role != "more"]) - len(shown)
@@ -98,35 +108,63 @@ def _whole(columns: Sequence[PreviewColumn]) -> str:
     if more is not None:
         shown.append(more)
     thumbnails = Thumbnails()
-    heads = [escape_markdown(shortened(column.name, 60)) for column in shown]
-    return _table(heads, shown, lambda cell, role: _cell(cell, role, thumbnails.markdown))
+    rows = zip(
+        *(column.cells for column in shown), strict=True
+    )  # the bytes of thumbnails are spent row by row
+    drawn = [
+        [_cell(cell, column.role, thumbnails.markdown) for column, cell in zip(shown, row, strict=True)]
+        for row in rows
+    ]
+    return [
+        [escape_markdown(shortened(column.name, 60)), *(row[i] for row in drawn)]
+        for i, column in enumerate(shown)
+    ]
 
 
-def _short(columns: Sequence[PreviewColumn], whole: str, width: int) -> str:
+def _short(columns: Sequence[PreviewColumn], width: int) -> str:
     """As much as fits, in a table of at most `width` characters."""
-    if not columns or _is_short(columns, whole, width):
-        return whole
+    columns = [column for column in columns if not column.is_aside] or columns
     chosen = _narrow(columns, width)
     decoded: dict[str, bytes | None] = {}
     for count in range(len(chosen.columns), 0, -1):
         for layout in _sizes(replace(chosen, columns=chosen.columns[:count]), decoded):
             shown = [column for column in columns if any(column is one for one in layout.columns)]
-            markdown = partial(_short_cell, layout=layout)
-            heads = [layout.breaks.markdown(shortened(column.name, 24)) for column in shown]
-            cells = [replace(column, cells=column.cells[: layout.rows]) for column in shown]
-            table = _table(heads, cells, markdown)
+            table = _table(_low(shown, layout, width))
             if fits_inline(table):
                 return table
     return "*too long to be shown here*"
 
 
-def _is_short(columns: Sequence[PreviewColumn], whole: str, width: int) -> bool:
-    """Whether the whole is shown at once, and has no words that would need a break."""
+def _low(columns: Sequence[PreviewColumn], layout: _Layout, width: int) -> list[list[str]]:
+    """The head and the cells of each column, texts so short that none takes more than about _LINES lines."""
+    most = [layout.characters] * len(columns)
+    while True:
+        cells = [
+            [
+                layout.breaks.markdown(shortened(column.name, 24)),
+                *(_short_cell(cell, column.role, layout, limit) for cell in column.cells[: layout.rows]),
+            ]
+            for column, limit in zip(columns, most, strict=True)
+        ]
+        counts = line_counts(cells, width)
+        shorter = [
+            max(limit * 9 // 10, _TEXTS[-1]) if lines > _LINES and column.role != "key" else limit
+            for column, limit, lines in zip(columns, most, counts, strict=True)
+        ]
+        if shorter == most:
+            return cells
+        most = shorter
+
+
+def _is_short(columns: Sequence[PreviewColumn], whole: Sequence[Sequence[str]], width: int) -> bool:
+    """Whether the whole is shown at once, is no higher than it should be, and has no words that would need a break."""
     texts = {
         role: [text_of(cell) for one in columns if one.role == role for cell in one.cells] for role in _ROLES
     }
     return (
-        fits_inline(whole)
+        fits_inline(_table(whole))
+        and max(line_counts(whole, width), default=0) <= _LINES
+        and not any(column.is_aside for column in columns)
         and max((_WHOLE.longest(text) for part in texts.values() for text in part), default=0)
         <= BREAKS[0].word
         and max((len(text) for part in texts.values() for text in part), default=0) <= _TEXTS[0]
@@ -142,9 +180,12 @@ def _narrow(columns: Sequence[PreviewColumn], width: int) -> _Layout:
 
 
 def _by_importance(columns: Sequence[PreviewColumn]) -> list[PreviewColumn]:
-    """The value, what it is of, its key, then others."""
+    """The value, its key, what it is of, then others; a picture, of which there is room for few, before the key."""
     keys, inputs, values = ([one for one in columns if one.role == role] for role in _ROLES)
-    return [*values[:1], *inputs[:1], *values[1:2], *keys[:1], *values[2:], *inputs[1:], *keys[1:]]
+    values.sort(key=lambda one: -one.weight)
+    pictures = [one for one in inputs[:1] if one.has_pictures]
+    first = [*values[:1], *pictures, *keys[:1], *inputs[len(pictures) : 1]]
+    return [*first, *values[1:], *inputs[1:], *keys[1:]]
 
 
 def _that_fit(order: Sequence[PreviewColumn], width: int, breaks: Breaks) -> _Layout:
@@ -153,12 +194,19 @@ def _that_fit(order: Sequence[PreviewColumn], width: int, breaks: Breaks) -> _La
     full: set[str] = set()  # the next of its kind is not shown in place of one that is more important
     for column in order:
         taken = _least_width(column, breaks) + 2
-        if column.role not in full and len(chosen) < _SHORT_COLUMNS and (taken <= left or not chosen):
+        too_long = _is_long(column) and sum(map(_is_long, chosen)) >= _LONG_COLUMNS
+        too_many = len(chosen) >= _SHORT_COLUMNS or too_long
+        if column.role not in full and not too_many and (taken <= left or not chosen):
             chosen.append(column)
             left -= taken
         else:
             full.add(column.role)
     return _Layout(chosen, breaks)
+
+
+def _is_long(column: PreviewColumn) -> bool:
+    cells = column.cells[: _ROWS[0]]
+    return column.role != "key" and any(len(text_of(cell)) > _BRIEF for cell in cells)
 
 
 def _least_width(column: PreviewColumn, breaks: Breaks) -> int:
@@ -168,7 +216,7 @@ def _least_width(column: PreviewColumn, breaks: Breaks) -> int:
     if column.role == "key":
         return max([name, *(len(_short_key(cell)) for cell in cells)])
     if column.has_pictures:
-        return max(name, _PICTURE_WIDTH)
+        return max(name, PICTURE_WIDTH)
     return max([name, *(breaks.longest(shortened(text_of(cell), _TEXTS[0])) for cell in cells)])
 
 
@@ -183,14 +231,11 @@ def _sizes(layout: _Layout, decoded: dict[str, bytes | None]) -> Iterator[_Layou
         yield replace(layout, rows=rows, characters=most)
 
 
-def _table(
-    heads: Sequence[str], columns: Sequence[PreviewColumn], markdown: Callable[[Cell, str], str]
-) -> str:
+def _table(columns: Sequence[Sequence[str]]) -> str:
+    """Head and cells of each column as Markdown."""
+    heads, *rows = zip(*columns, strict=True) if columns else [()]
     lines = ["| " + " | ".join(heads) + " |", "|" + " --- |" * len(heads)]
-    for row in zip(*(column.cells for column in columns), strict=True):
-        cells = [markdown(cell, column.role) for column, cell in zip(columns, row, strict=True)]
-        lines.append("| " + " | ".join(cells) + " |")
-    return "\n".join(lines)
+    return "\n".join([*lines, *("| " + " | ".join(row) + " |" for row in rows)])
 
 
 def _cell(cell: Cell, role: str, picture: Picture) -> str:
@@ -201,10 +246,10 @@ def _cell(cell: Cell, role: str, picture: Picture) -> str:
     return _parts(cell, _CELL_CHARACTERS, picture, _WHOLE, short=False)
 
 
-def _short_cell(cell: Cell, role: str, layout: _Layout) -> str:
+def _short_cell(cell: Cell, role: str, layout: _Layout, most: int) -> str:
     if role == "key" and cell is not NULL:
         return joined(_short_key(cell))
-    return _parts(cell, layout.characters, layout.picture, layout.breaks, short=True)
+    return _parts(cell, most, layout.picture, layout.breaks, short=True)
 
 
 def _short_key(cell: Cell) -> str:
@@ -220,10 +265,14 @@ def _parts(cell: Cell, most: int, picture: Picture, breaks: Breaks, *, short: bo
         if drawn is not None:
             shown = f"{shown} {drawn}"
             continue
-        text = part.text if part.media is None else media_text(part.media, short=short)
+        text = (part.short if short else "") or part.text
+        if part.media is not None:
+            text = media_text(part.media, short=short)
         if is_path(text):
             text = path_tail(text) if short else without_query(text)
-        text = shortened(text, most) if most > 0 else ""
+        if most <= 0:
+            continue
+        text = shortened_by_words(text, most, breaks.word) if short else shortened(text, most)
         most -= len(text)
         if text:
             space = "" if part.text.startswith(": ") else " "

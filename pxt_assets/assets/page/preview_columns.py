@@ -14,6 +14,7 @@ from pxt_assets.assets.page.cells import (
     cell_of,
     error_cell,
     fields_of,
+    is_path,
     is_vector,
     media_text,
     plain_text,
@@ -38,6 +39,10 @@ class PreviewColumn:
     cells: Sequence[Cell]
     role: str = "value"
     """`key`, `input`, `value`, or `more` of one that stands for those that are left out."""
+    is_aside: bool = False
+    """Whether it says nothing to a reader: vectors, unless they are what was made."""
+    weight: float = 0
+    """Of values those with more stay longer."""
 
     @property
     def has_pictures(self) -> bool:
@@ -45,12 +50,17 @@ class PreviewColumn:
         return any(part.media is not None and is_drawable(part.media) for cell in self.cells for part in cell)
 
 
-def preview_columns(rows: pa.Table, inputs: Mapping[str, Sequence[Any]]) -> list[PreviewColumn]:
-    """The key, the inputs, and the value, of which structured ones have a column for each field."""
+def preview_columns(
+    rows: pa.Table, inputs: Mapping[str, Sequence[Any]], row_key: Sequence[str] = ()
+) -> list[PreviewColumn]:
+    """The key, the inputs, and the value, of which structured ones have a column for each field.
+
+    Of a table that is no computed column's, its columns; `row_key` are the keys among them.
+    """
     names = rows.column_names
     if names[-1:] != ["_digest"]:
         error_columns = {f"{name}{end}" for name in names for end in _ERROR_SUFFIXES}
-        return [PreviewColumn(name, _cells(rows, name)) for name in names if name not in error_columns]
+        return [_table_column(rows, name, row_key) for name in names if name not in error_columns]
     *key, value = names[:-3]
     keys = [PreviewColumn(name, [_key_cell(one) for one in _values(rows[name])], "key") for name in key]
     labels = [
@@ -58,7 +68,7 @@ def preview_columns(rows: pa.Table, inputs: Mapping[str, Sequence[Any]]) -> list
     ]
     outputs = _value_columns(rows, value, labels, {*key, *inputs})
     shown = [
-        PreviewColumn(name, [cell_of(one) for one in values], "input")
+        PreviewColumn(name, [cell_of(one) for one in values], "input", is_aside=any(map(is_vector, values)))
         for name, values in inputs.items()
         if name not in key and len(values) == rows.num_rows
     ]
@@ -109,9 +119,15 @@ def _value_columns(rows: pa.Table, name: str, labels: Sequence[str], taken: set[
     return columns
 
 
-def _cells(rows: pa.Table, name: str) -> list[Cell]:
+def _table_column(rows: pa.Table, name: str, row_key: Sequence[str]) -> PreviewColumn:
     values, errors = _values(rows[name]), _errors(rows, name)
-    return [error or cell_of(value) for value, error in zip(values, errors, strict=True)]
+    cells = [error or cell_of(value) for value, error in zip(values, errors, strict=True)]
+    texts = [text_of(cell) for cell in cells]
+    has_paths = any(map(is_path, texts))
+    # a path says more than the few characters of a key
+    role = "value" if name not in row_key else "input" if has_paths else "key"
+    letters = 0 if has_paths else sum(sum(map(str.isalpha, text)) for text in texts) / max(len(texts), 1)
+    return PreviewColumn(name, cells, role, is_aside=any(map(is_vector, values)), weight=letters)
 
 
 def _values(column: pa.ChunkedArray) -> list[Any]:

@@ -31,9 +31,18 @@ _IMPORTANT = ("partition", "failed", "rows", "cost", "null", "requests")
 """Columns of the table, those first that stay where there is little room."""
 
 
-def outcome_summary(outcome: Outcome) -> str:
-    """One partition as Markdown: "60 rows: 54 computed, 6 null · 47 requests, no 429 · 1,356 → 783 tokens · …"."""
-    return _sentence([outcome], [outcome.meter], outcome.seconds)
+def outcome_summary(outcome: Outcome, partition: Partition = None, *, of: int = 1) -> str:
+    """One partition as Markdown: "60 rows: 54 computed, 6 null · 47 requests, no 429 · 1,356 → 783 tokens · …".
+
+    Where the asset is partitioned, it begins with the partition: the UI's overview shows the newest one's. `of` is how
+    many the run selected.
+    """
+    parts = [_sentence([outcome], [outcome.meter], outcome.seconds)]
+    if partition is not None:
+        parts.insert(0, f"Partition **{joined(_name(partition)) or '?'}**")
+        if of > 1:
+            parts.append(f"one of {counted(of, 'partition')} of this run")
+    return " · ".join(parts)
 
 
 def unfinished_summary(progress: Progress | None, error: BaseException) -> str:
@@ -159,7 +168,8 @@ def _sentence(
     done = " tried" if any(one.trial for one in outcomes) else " stored"
     parts = [_rows_text(outcomes, done if is_part else "")]
     if asks:
-        parts += _asked_parts(meters)
+        reuses = any(one.reused for one in outcomes)
+        parts += _asked_parts(meters, " in this run" if reuses else "")
     parts.append(duration(seconds))
     used = [meter.limit_utilization for meter in meters if meter.limit_utilization is not None]
     if used:
@@ -190,17 +200,19 @@ def _counts(outcomes: Iterable[Outcome]) -> list[int]:
     return [sum(counts) for counts in zip(*each, strict=True)] or [0] * (1 + len(_COUNTS))
 
 
-def _asked_parts(meters: Sequence[Meter]) -> list[str]:
+def _asked_parts(meters: Sequence[Meter], of_what: str) -> list[str]:
+    """What was asked and paid; `of_what` follows the cost, which is not that of answers that earlier runs paid for."""
+    cost = f"**{cost_text(total_cost(meters))}**{of_what}"
     requests, rate_limited = sum(one.requests for one in meters), sum(one.rate_limited for one in meters)
     if not requests:
-        return ["no requests", f"**{cost_text(total_cost(meters))}**"]
+        return ["no requests", cost]
     lost = sum(one.requests_unknown for one in meters)
     parts = [f"{counted(requests, 'request')}, {rate_limited or 'no'} 429{'' if rate_limited < 2 else 's'}"]
     if lost:
         was = "was" if lost == 1 else "were"
         parts.append(f"**{counted(lost, 'answer')} {was} lost and may have been paid for**")
     tokens = tokens_text(meters)
-    return [*parts, *([f"{tokens} tokens"] if tokens else []), f"**{cost_text(total_cost(meters))}**"]
+    return [*parts, *([f"{tokens} tokens"] if tokens else []), cost]
 
 
 def tokens_text(meters: Sequence[Meter]) -> str:

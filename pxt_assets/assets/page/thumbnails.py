@@ -44,11 +44,17 @@ class Icons:
         self._pixels = pixels
         self._decoded = decoded
         """Copies by digest that were made before, of _PIXELS a side: an image is decoded once."""
+        self._drawn: dict[str, str | None] = {}
 
     def markdown(self, media: Media) -> str | None:
         """An icon as Markdown, None where there is none."""
         if not is_drawable(media):
             return None
+        if media.digest not in self._drawn:
+            self._drawn[media.digest] = self._draw(media)
+        return self._drawn[media.digest]
+
+    def _draw(self, media: Media) -> str | None:
         if media.digest not in self._decoded:
             self._decoded[media.digest] = encoded(media, _PIXELS, "PNG")
         larger = self._decoded[media.digest]

@@ -83,6 +83,15 @@ def test_the_first_rows_are_shown(store: ColumnStore, tmp_path: Path) -> None:
     assert shown(store, table, partition="a")["a"]["pxt/preview"] == several["a"]["pxt/preview"]
 
 
+def test_of_many_columns_the_key_and_the_texts_are_shown(store: ColumnStore, tmp_path: Path) -> None:
+    """They are what columns are made of; the others are in the whole."""
+    row = "2026-11-26T10:00:00Z,email,T-1,A broken lamp,I would like my money back for the lamp that came broken."
+    (tmp_path / "x.csv").write_text(f"created_at,channel,id,subject,body\n{row}\n")
+    said = shown(store, Table.from_files("t", f"{tmp_path}/x.csv", key="id"))[None]
+    assert said["pxt/preview"].splitlines()[0] == "| id | subject | body |"
+    assert said["pxt/preview_all"].splitlines()[0].startswith("| created&#95;at | channel | id | subject |")
+
+
 def test_a_table_without_rows_has_a_preview(store: ColumnStore, tmp_path: Path) -> None:
     """Of its columns."""
     (tmp_path / "x.csv").write_text("id,body\n")

@@ -44,6 +44,30 @@ def test_three_columns_are_shown_at_once() -> None:
     assert set(made_of_metadata(SUMMARY)) == {"pxt/made_of"}
 
 
+def contrast(one: str, other: str) -> float:
+    """The contrast of two colours, from 1 to 21, as WCAG measures it."""
+
+    def light(colour: str) -> float:
+        parts = [int(sign, 16) / 15 for sign in colour.removeprefix("#")]
+        red, green, blue = (
+            part / 12.92 if part <= 0.04 else ((part + 0.055) / 1.055) ** 2.4 for part in parts
+        )
+        return 0.2126 * red + 0.7152 * green + 0.0722 * blue
+
+    low, high = sorted([light(one), light(other)])
+    return (high + 0.05) / (low + 0.05)
+
+
+@pytest.mark.parametrize("page", ["#fff", "#123"])
+def test_what_stands_on_the_page_itself_is_seen_on_white_and_on_dark(page: str) -> None:
+    """Arrows between boxes, and the number of columns that are left out; names stand in boxes of their own ground."""
+    drawing = drawn(chain(100))
+    style = str(drawing.findtext(f"{SVG}style"))
+    assert contrast(style.partition("stroke:")[2][:4], page) >= 3
+    left_out = next(drawing.iter(f"{SVG}text"))
+    assert contrast(left_out.attrib["fill"], page) >= 3
+
+
 def test_of_many_the_nearest_are_shown() -> None:
     """With the number of the others, which are one click away."""
     column = chain(100)

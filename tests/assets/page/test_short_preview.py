@@ -8,7 +8,9 @@ import PIL.Image
 import pyarrow as pa
 import pytest
 
+from pxt_assets.assets.page.heights import line_counts
 from pxt_assets.assets.page.preview import preview, preview_metadata
+from pxt_assets.values.conversion import to_arrow
 from pxt_assets.values.media import Media
 from pxt_assets.values.types import Array, Image, Json, String
 from tests.assets.page.shown_text import shown, table_cells
@@ -77,11 +79,11 @@ class TestWhatFits:
         assert len(str(few["pxt/preview_all"].md_str)) == 1_000
 
     def test_rows_give_way_first(self):
-        """Of texts as much as possible is shown, in three rows at least."""
+        """Five at most, of as much text as four lines hold."""
         rows = table_cells(short(stored([LONG] * 8, String), {"body": [f"{i}: {LONG}" for i in range(8)]}))
         assert rows[0] == ["id", "body", "c"]
-        assert 3 <= len(rows) - 1 < 8
-        assert all(len(text) > 40 for row in rows[1:] for text in row[1:])
+        assert len(rows) - 1 == 5
+        assert rows[1] == ["T-1", "0: My parcel has been stuck in…", "My parcel has been stuck in Hamburg…"]
 
     def test_the_text_stands_beside_its_answer(self):
         """With the end of the key."""
@@ -97,11 +99,13 @@ class TestWhatFits:
         rows = table_cells(short(stored(["a jacket"], String, keys=[path]), {"file": [path]}))
         assert rows == [["id", "file", "c"], ["…et.jpg", "…/T-1001-jacket.jpg", "a jacket"]]
 
-    def test_of_structured_output_fields_before_keys(self):
-        """They are what was asked for; all of them are in the whole."""
+    def test_of_structured_output_the_key_stays(self):
+        """It tells which row it is; all fields are in the whole."""
         values = [{"topic": "delivery", "urgent": True, "reason": LONG, "language": "English"}] * 3
         said = preview_metadata(stored(values), {"body": [LONG] * 3})
-        assert table_cells(str(said["pxt/preview"].md_str))[0] == ["body", "topic", "urgent"]
+        assert table_cells(str(said["pxt/preview"].md_str))[0] == ["id", "body", "topic"]
+        wide = short(stored(values), {"body": ["a lamp"] * 3}, partitioned=False)
+        assert table_cells(wide)[0] == ["id", "body", "topic", "urgent"]
         assert table_cells(str(said["pxt/preview_all"].md_str))[0] == [
             "id",
             "body",
@@ -117,6 +121,61 @@ class TestWhatFits:
         said = preview_metadata(rows)
         assert table_cells(str(said["pxt/preview"].md_str))[0] == ["column_0", "column_1"]
         assert table_cells(str(said["pxt/preview_all"].md_str))[0][-1] == "… 84 more"
+
+    def test_of_a_table_the_longest_texts(self):
+        """Beside its key, in the order of its columns."""
+        texts = {"subject": ["A broken lamp", "Hi"], "body": [LONG, LONG]}
+        plain = {"created_at": ["2026-11-26T10:00:00Z"] * 2, "channel": ["email"] * 2}
+        rows = pa.table({"id": ["T-1", "T-2"], "file": ["/data/of/the/tickets.csv"] * 2, **plain, **texts})
+        assert table_cells(short(rows, row_key=["id"]))[0] == ["id", "subject", "body"]
+        assert table_cells(short(rows))[0][-2:] == ["subject", "body"]
+        assert table_cells(short(rows.select(["id", "created_at", "channel"]), row_key=["id"]))[0] == [
+            "id",
+            "created_at",
+            "channel",
+        ]
+
+    def test_vectors_that_were_looked_for_are_left_out(self):
+        """Nobody reads them; the whole has them."""
+        found = [[{"id": "S-1", "score": 0.58, "body": "question"}]] * 2
+        said = preview_metadata(stored(found), {"vectors": [[0.1] * 1536, None]})
+        assert table_cells(str(said["pxt/preview"].md_str)) == [
+            ["id", "c"],
+            ["T-1", "question (0.58)"],
+            ["T-2", "question (0.58)"],
+        ]
+        assert table_cells(str(said["pxt/preview_all"].md_str))[0] == ["id", "vectors", "c"]
+
+    def test_vectors_that_a_table_has_too(self):
+        """Unless it has nothing else."""
+        vectors = to_arrow([[0.1] * 1536] * 2, Array)
+        rows = pa.table({"id": ["a", "b"], "vector": vectors})
+        assert table_cells(short(rows))[0] == ["id"]
+        assert table_cells(short(rows.select(["vector"])))[0] == ["vector"]
+
+
+class TestHeight:
+    @pytest.mark.parametrize("partitioned", [True, False])
+    @pytest.mark.parametrize("text", [*HOSTILE.values(), LONG, "word " * 60], ids=[*HOSTILE, "long", "words"])
+    def test_no_text_takes_more_than_four_lines(self, text, partitioned):
+        """At the width of the narrowest page."""
+        rows = stored([text, "x"], String, keys=["2026-11-26-0001", "y" * 300])
+        table = short(rows, {"body": [text, None], "other": [text, text]}, partitioned=partitioned)
+        lines = [line.removeprefix("| ").removesuffix(" |").split(" | ") for line in table.splitlines()]
+        columns = [list(column) for column in zip(lines[0], *lines[2:], strict=True)]
+        assert columns[0][0] == "id"
+        assert max(line_counts(columns, 28 if partitioned else 33)) <= 4
+
+    def test_texts_are_cut_between_words(self):
+        """Not in the middle of one, unless it is all there is."""
+        rows = table_cells(short(stored([LONG] * 3, String), {"body": [LONG] * 3}))[1:]
+        words = set(LONG.split())
+        assert all(set(text.removesuffix("…").split()) <= words for row in rows for text in row[1:])
+
+    def test_at_most_two_columns_of_texts_beside_the_key(self):
+        """Of three each would be a word wide."""
+        said = short(stored(["a b c d e f g h"], String), {one: ["k l m n o p q r"] for one in "xyz"})
+        assert table_cells(said)[0] == ["id", "x", "c"]
 
 
 class TestWidth:
@@ -146,7 +205,7 @@ class TestWidth:
 
     def test_long_words_break_after_a_sign(self):
         """Or anywhere."""
-        markdown = short(stored(["order_status_of_customer " + "x" * 20], String), {"body": [LONG]})
+        markdown = short(stored(["order_status_of_customer", "x" * 20], String), {"body": [LONG] * 2})
         assert "order&#95;\u200bstatus&#95;of&#95;\u200bcustomer" in markdown
         assert "x" * 20 in shown(markdown)
         assert "x" * 20 not in markdown
@@ -188,7 +247,7 @@ class TestPictures:
         """Each is a line."""
         vectors = [[float(i == j) for j in range(1536)] for i in range(8)]
         markdown = short(stored(vectors, Array), {"body": [LONG] * 8})
-        assert "1,536 numbers, norm 1.00, nearest of these 8" in shown(markdown)
+        assert table_cells(markdown)[1][2] == "1,536 numbers, nearest T-2…"
 
     def test_many_fields_do_not_either(self):
         """Ten thousand of them."""

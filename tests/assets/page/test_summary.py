@@ -73,7 +73,15 @@ class TestOnePartition:
             ),
             (
                 {"computed": 0, "reused": 54, "meter": Meter()},
-                "60 rows: 54 reused, 6 null · no requests · **$0.00** · 1.7 s",
+                "60 rows: 54 reused, 6 null · no requests · **$0.00** in this run · 1.7 s",
+            ),
+            (
+                {"computed": 4, "reused": 50, "meter": meter(4, (12, 3), 0.0002, None)},
+                "60 rows: 4 computed, 50 reused, 6 null · 4 requests, no 429 · 12 → 3 tokens · **$0.0002** in this run · 1.7 s",
+            ),
+            (
+                {"computed": 0, "reused": 54, "meter": Meter(), "answered_by": None},
+                "60 rows: 54 reused, 6 null · 1.7 s",
             ),
             (
                 {
@@ -148,6 +156,32 @@ class TestUnfinished:
         assert "](" not in said
         assert "<img" not in said
         assert len(said) < 1_000
+
+
+class TestOneOfSeveralPartitions:
+    def test_it_begins_with_the_partition(self):
+        """The overview shows the newest one's, whichever that is: its name does not wrap at its hyphens."""
+        summary = outcome_summary(outcome(), "2026-03-06")
+        assert summary.startswith(
+            "Partition **2026&#45;\u206003&#45;\u206006** · 60 rows: 54 computed, 6 null · 47 "
+        )
+        assert summary.endswith(" · 55 % of the limit")
+
+    def test_it_ends_with_how_many_the_run_had(self):
+        """Where it had several, and the asset is partitioned."""
+        of_five = outcome_summary(outcome(), "2026-03-06", of=5)
+        assert of_five == f"{outcome_summary(outcome(), '2026-03-06')} · one of 5 partitions of this run"
+        assert outcome_summary(outcome(), of=1) == outcome_summary(outcome())
+
+    @pytest.mark.parametrize("name", ["p" * 500, "a|b `c` **d** <d> [e](http://f)", "\u202e", "日本" * 90])
+    def test_its_name_is_no_markup(self, name):
+        """And is shortened."""
+        summary = outcome_summary(outcome(), name, of=3_000)
+        assert len(summary.encode("utf-16-le")) // 2 < 1_000
+        assert not set("|`<[]") & set(summary)
+        assert summary.count("*") == 8
+        assert len(shown(summary)) < 215
+        assert summary.endswith("one of 3,000 partitions of this run")
 
 
 class TestPartitions:
