@@ -121,8 +121,8 @@ class OpenAIResource(EnvironmentFields, dg.ConfigurableResource[Any]):
     ledger: str | None = Field(
         default=None,
         repr=False,  # its URL may hold a password
-        description="Where the budget is kept that processes share: a SQLAlchemy URL of SQLite or PostgreSQL, "
-        "'memory' for one of this process alone. By default a SQLite file in the instance's storage directory.",
+        description="Where processes that share a key keep what is left of its rate limits: a SQLAlchemy URL of SQLite or "
+        "PostgreSQL, 'memory' for this process alone. By default a SQLite file in the instance's storage directory.",
     )
     simulator: dict[str, Any] | None = Field(
         default=None, description="Options of the embedded simulator; set by OpenAIResource.simulated()."

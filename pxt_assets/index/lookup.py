@@ -8,8 +8,9 @@ from concurrent.futures import Executor
 from typing import TYPE_CHECKING, Any
 
 from pxt_assets.errors import CellError, RunError, SearchError
+from pxt_assets.expressions.expr import ColumnRef, Expr
 from pxt_assets.expressions.path_steps import Shape
-from pxt_assets.expressions.walk import calls, replace_functions
+from pxt_assets.expressions.walk import calls, references, replace_functions
 from pxt_assets.index.lance import lance_errors_as
 from pxt_assets.index.search import Search, check_search, nearest_rows
 from pxt_assets.index.spec import IndexSpec
@@ -40,12 +41,14 @@ class EmbeddingLookup:
         search: Search,
         columns: Sequence[str] | None,
         stored: StoredIndex | None = None,
+        query: Expr | None = None,
     ) -> None:
         self.index = index
         self._search = search
         self._columns = columns
         self.stored = stored
         """The index that it is bound to, None until a run opens it."""
+        self._query = query
         self._contents = "" if stored is None else stored.version()
         kept: dict[str, Any] = {name: {} for name in (*index.key_columns, *(columns or ()))}
         self.shape: Shape = {
@@ -61,9 +64,23 @@ class EmbeddingLookup:
         digest = hashlib.blake2b(asked.encode("utf-8", "surrogatepass"), digest_size=8).hexdigest()
         return f"{self.name}:{digest}:{self._contents}"
 
+    @property
+    def asked(self) -> Mapping[str, Any]:
+        """What the user asked for: `query`, the column whose vectors the argument is, if that is known, and the options."""
+        search = self._search
+        given = {
+            "index": self.index.label,
+            "query": self._query,
+            "k": search.k,
+            "where": search.where,
+            "columns": None if self._columns is None else [*self._columns],
+            "partition_key": None if search.partitions is None else [*search.partitions],
+        }
+        return {name: value for name, value in given.items() if value is not None}
+
     def of_index(self, index: IndexSpec) -> EmbeddingLookup:
         """The same lookup in another index."""
-        return EmbeddingLookup(index, self._search, self._columns)
+        return EmbeddingLookup(index, self._search, self._columns, query=self._query)
 
     def bind_to(self, indexes: EmbeddingIndexes) -> EmbeddingLookup:
         """The function bound to the index as it is stored now. Raises RunError if there is no such index."""
@@ -71,7 +88,7 @@ class EmbeddingLookup:
             with lance_errors_as(indexes.base_path, RunError):
                 # a snapshot, so that the version in the cells' digests is that of the rows found
                 stored = indexes.stored_index(self.index).snapshot()
-                bound = EmbeddingLookup(self.index, self._search, self._columns, stored)
+                bound = EmbeddingLookup(self.index, self._search, self._columns, stored, self._query)
                 check_search(stored, bound._resolved_search)  # fails now, rather than at every row
         except SearchError as e:
             raise RunError(str(e)) from e
@@ -126,6 +143,19 @@ class EmbeddingLookup:
 def lookups(expr: object) -> list[EmbeddingLookup]:
     """The lookups inside an expression."""
     return [call._function for call in calls(expr) if isinstance(call._function, EmbeddingLookup)]
+
+
+def read_columns(expr: object) -> list[str]:
+    """The names of the columns that an expression reads, as its user wrote it: what is searched for and in, no vectors."""
+    found = lookups(expr)
+    asked = {
+        repr(call._arguments["vector"]): repr(call._function.asked["query"])
+        for call in calls(expr)
+        if isinstance(call._function, EmbeddingLookup)
+        and isinstance(call._function.asked.get("query"), ColumnRef)
+    }
+    read = [asked.get(repr(ref), repr(ref)) for ref in references(expr)]
+    return list(dict.fromkeys([*read, *(repr(lookup.index.column) for lookup in found)]))
 
 
 def looks_up_simulated(expr: object) -> bool:

@@ -216,8 +216,17 @@ def is_json(arrow_type: pa.DataType) -> bool:
 
 
 def schema_entries(schema: pa.Schema) -> list[tuple[str, str]]:
-    """Each column's name and type as the UI shows them: `("response", "json")`."""
-    return [(field.name, "json" if is_json(field.type) else str(field.type)) for field in schema]
+    """Each column's name and type as the UI shows them: `("response", "json")`.
+
+    Checks of a changed schema compare the types, so that all but those of the package's own results are whole.
+    """
+    return [(field.name, _shown_type(field.type)) for field in schema]
+
+
+def _shown_type(arrow_type: pa.DataType) -> str:
+    if is_json(arrow_type):
+        return "json"
+    return "images" if arrow_type == ImageData.arrow() else str(arrow_type)
 
 
 def variable_length_type(arrow_type: pa.DataType) -> pa.DataType:

@@ -1,8 +1,8 @@
 """`embedding_lookup`: for each row of one table the nearest rows of another's index, as a computed column."""
 
-import base64
 import json
 from collections.abc import Sequence
+from urllib.parse import unquote
 
 import dagster as dg
 import numpy as np
@@ -43,6 +43,14 @@ def test_the_nearest_of_each_row(shop: Shop):
     assert [row["id"] for row in first] == [1, 3]
     assert [row["id"] for row in second] == [2, 3]
     assert first[0] == {"id": 1, "score": 1.0, "body": "aaa"}
+
+
+def test_its_page_tells_what_was_asked(shop: Shop):
+    """The columns that are looked up and searched, by name; the vectors added for them are not what the user wrote."""
+    answers = Answers(shop, ["a", "bb"], k=2)
+    column = metadata(answers.run(), "asked/context")["dagster/column_schema"].columns[1]
+    assert column.tags["from"] == "asked.question, tickets.body"
+    assert column.description == "The 2 `tickets.body` nearest to each `asked.question`"
 
 
 def test_a_null_is_null(shop: Shop):
@@ -220,7 +228,7 @@ def test_lineage_of_the_cells(shop: Shop):
         dg.TableColumnDep(dg.AssetKey(["asked", "question_body_idx_vectors"]), "question_body_idx_vectors"),
         dg.TableColumnDep(dg.AssetKey(["tickets", "body_idx"]), "body"),
     ]
-    picture = base64.b64decode(said["pxt/made_of"].partition("base64,")[2].rstrip(")")).decode()
+    picture = unquote(said["pxt/made_of"])
     assert "tickets.body_idx" in picture
     assert "tickets.body<" in picture
 

@@ -74,3 +74,10 @@ def test_a_resource_of_ones_own_is_described_by_itself() -> None:
         """
 
     assert Ours(api_key="k").get_resource_definition().description == "Ours.\n\n        Ours()"
+
+
+def test_budget_means_dollars() -> None:
+    """The ledger keeps rate limits; its description says so without that word."""
+    said = str(OpenAIResource.model_fields["ledger"].description)
+    assert said.startswith("Where processes that share a key keep what is left of its rate limits: ")
+    assert "budget" not in said

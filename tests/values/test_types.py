@@ -19,6 +19,7 @@ from pxt_assets.values.types import (
     Bool,
     Float,
     Image,
+    ImageData,
     Int,
     Json,
     String,
@@ -269,6 +270,14 @@ def test_the_ui_shows_json_by_its_name():
     """An extension type's own text says little."""
     schema = pa.schema([("id", pa.int64()), ("r", Json.arrow())])
     assert schema_entries(schema) == [("id", "int64"), ("r", "json")]
+
+
+def test_the_ui_shows_results_of_the_image_functions_by_a_name():
+    """Their type leaves no room for descriptions; any other is shown whole, so that a check sees that it changed."""
+    images = ImageData.arrow()
+    more = pa.struct([*images, pa.field("x", pa.int64())])
+    assert schema_entries(pa.schema([("i", images), ("m", more)])) == [("i", "images"), ("m", str(more))]
+    assert "bytes: binary" in str(more)
 
 
 def test_a_plain_type_leaves_the_length_open():

@@ -15,8 +15,8 @@ class ColumnConfig(dg.Config):
     limit: int | None = Field(
         default=0,
         validate_default=True,
-        description="Only the first rows of each partition, this many: a trial that leaves the stored column as it is. "
-        "0: all rows.",
+        description="0 is none: all rows are computed. Otherwise how many of the first rows of each partition: a trial that "
+        "leaves the stored column as it is.",
     )
     refresh: bool = Field(default=False, description="Compute every row anew, and pay for it.")
     retry_errors: bool = Field(
@@ -30,8 +30,8 @@ class ColumnConfig(dg.Config):
     max_cost_usd: float | None = Field(
         default=0,
         validate_default=True,
-        description="US dollars that the run may spend on this column, over all its partitions: when they are spent, "
-        "it fails, and what is finished is kept. 0: the column's own max_cost_usd holds, if it has one.",
+        description="0 is none: the column's own max_cost_usd holds, if it has one. Otherwise the US dollars that the run "
+        "may spend on this column, over all its partitions: when they are spent, it fails, and what is finished is kept.",
     )
 
     @field_validator("limit")

@@ -84,7 +84,8 @@ class EmbeddingIndex(TableAsset):
             search = parse_search(spec.label, k, where, columns or (), partition_key)
         except SearchError as e:
             raise DefinitionError(str(e)) from e
-        return Call(EmbeddingLookup(spec, search, columns), {"vector": _query_vectors(spec, query)})
+        vectors = _query_vectors(spec, query)
+        return Call(EmbeddingLookup(spec, search, columns, query=query), {"vector": vectors})
 
 
 def _spec_with_key(spec: IndexSpec, key: dg.AssetKey) -> IndexSpec:

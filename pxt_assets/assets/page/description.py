@@ -6,6 +6,7 @@ import json
 import os
 import re
 import sys
+import textwrap
 from collections.abc import Mapping
 from pathlib import Path as FilePath
 from pathlib import PurePath
@@ -18,6 +19,7 @@ from pxt_assets.assets.page.form_text import form_text
 from pxt_assets.assets.page.sentence import format_of, sentence_of, tools_of
 from pxt_assets.expressions.expr import Call, ColumnRef, Expr, Path
 from pxt_assets.expressions.walk import calls
+from pxt_assets.index.lookup import EmbeddingLookup
 from pxt_assets.values.media import Media
 
 _PACKAGE = f"{FilePath(__file__).parents[2]}{os.sep}"
@@ -35,6 +37,10 @@ _MODALITIES = {
 """The kind of data that a function reads or makes; text for those that are not here."""
 _MAX_PROMPT_CHARACTERS = 20_000
 """How much of a prompt is shown."""
+_LINE_CHARACTERS = 76
+"""The width of a code block's lines: the page cuts off longer ones, rather than wrap them."""
+_CONTINUED = "    "
+"""What the rest of a wrapped line begins with."""
 _FOLDED_CHARACTERS = 1_000
 """From how many characters on the UI keeps Markdown folded."""
 
@@ -42,10 +48,9 @@ _FOLDED_CHARACTERS = 1_000
 def description_of(expr: object, table: dg.AssetKey, user_text: str | None) -> str:
     """Markdown: the user's description of the column, if any, what it is in a sentence, and the calls with their prompts.
 
-    Its first line reads well as it is written, and no line is a fence: catalogs show it unrendered.
+    Its first line is a whole sentence, as catalogs join the lines, and no line is a fence: they show it unrendered.
     """
-    sentence = sentence_of(expr, table)
-    sentence = sentence if sentence.endswith("'") else f"{sentence}."
+    sentence = f"{sentence_of(expr, table)}."
     texts = [call_text(call) for call in calls(expr)]
     if not texts and not isinstance(expr, Expr):
         texts = [argument_text(expr)]
@@ -117,7 +122,9 @@ def call_text(call: Call) -> str:
     forms = {} if form is None else {"response_format": form_text(*form), "text": form_text(*form)}
     tools = ", ".join(form_text(name, schema) for name, schema in tools_of(call))
     forms |= {"tools": tools} if tools else {}
-    for name, value in call._arguments.items():
+    function = call._function
+    arguments = function.asked if isinstance(function, EmbeddingLookup) else call._arguments
+    for name, value in arguments.items():
         if value is None:
             continue
         if name in forms and not isinstance(value, str | Expr):
@@ -167,7 +174,24 @@ def _json_value(value: Any) -> Any:
 
 def _code_block(text: str) -> str:
     """A Markdown code block by indentation, which nothing in the text can end; blank lines at its ends are dropped."""
-    return "\n".join(f"    {line}".rstrip() for line in text.strip().splitlines())
+    lines = [part for line in text.strip().splitlines() for part in _wrapped(line)]
+    return "\n".join(f"    {line}".rstrip() for line in lines)
+
+
+def _wrapped(line: str) -> list[str]:
+    """A line as lines that fit the page, cut between words, the further ones indented; longer words stay whole."""
+    if len(line) <= _LINE_CHARACTERS:
+        return [line]
+    indent = line[: len(line) - len(line.lstrip())]
+    return textwrap.wrap(
+        line,
+        _LINE_CHARACTERS,
+        subsequent_indent=f"{indent[: _LINE_CHARACTERS // 2]}{_CONTINUED}",
+        expand_tabs=False,
+        replace_whitespace=False,
+        break_long_words=False,
+        break_on_hyphens=False,
+    )
 
 
 def _tag_value(text: str) -> str:

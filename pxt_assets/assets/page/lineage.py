@@ -13,7 +13,7 @@ import dagster as dg
 from pxt_assets.assets.page.sentence import field_text, sentence_of
 from pxt_assets.expressions.expr import Call, Path
 from pxt_assets.expressions.walk import calls, references
-from pxt_assets.index.lookup import lookups
+from pxt_assets.index.lookup import lookups, read_columns
 from pxt_assets.index.spec import IndexSpec
 
 _MAX_COLUMNS = 40
@@ -35,6 +35,8 @@ class ColumnNode:
     sources: tuple[ColumnNode, ...] = ()
     sentence: str = ""
     """What it is, in words; empty for a source column."""
+    read: tuple[str, ...] = ()
+    """The columns that it reads as its user wrote it: a text that is looked up, where `sources` have its vectors."""
 
 
 def column_node(table: dg.AssetKey, name: str, expr: object, known: Mapping[str, ColumnNode]) -> ColumnNode:
@@ -46,6 +48,7 @@ def column_node(table: dg.AssetKey, name: str, expr: object, known: Mapping[str,
         computation_text(expr),
         (*read, *indexes.values()),
         sentence_of(expr, table),
+        tuple(read_columns(expr)),
     )
 
 

@@ -62,7 +62,7 @@ def _column_schema(schema: pa.Schema, made_of: ColumnNode) -> dg.TableSchema:
     """The stored columns with their descriptions; the keys and the value have a tag with their source columns."""
     table = made_of.name.rpartition(".")[0]
     entries = schema_entries(schema)
-    sources = ", ".join(source.name for source in made_of.sources)
+    sources = ", ".join(made_of.read)
     keys = [("identifies the row", f"{table}.{name}") for name, _ in entries[:-4]]
     descriptions = [
         *keys,

@@ -133,9 +133,9 @@ def _each(read: str) -> str:
 
 
 def _lookup_sentence(lookup: EmbeddingLookup, call: Call, table: dg.AssetKey) -> str:
-    rows = counted(lookup._search.k, "row")
-    searched = code(repr(lookup.index.column))
-    return f"The {rows} nearest to {_each(_of_each(call._arguments, table))} by the index of {searched}"
+    k, searched = lookup.asked["k"], code(column_name(lookup.index.column, table))
+    asked = _each(_of_each(lookup.asked.get("query", call._arguments), table))
+    return f"The {'' if k == 1 else f'{k:,} '}{searched} nearest to {asked}"
 
 
 def _answer(each: str, call: Call) -> str:

@@ -29,6 +29,15 @@ def test_the_launchpad_shows_every_option(store: ColumnStore, openai: OpenAIReso
     }
 
 
+def test_the_launchpad_says_that_0_is_none() -> None:
+    """At the beginning, since it shows a 0 that looks like a limit."""
+    told = {name: str(field.description) for name, field in ColumnConfig.model_fields.items()}
+    assert {name for name, text in told.items() if text.startswith("0 is none: ")} == {
+        "limit",
+        "max_cost_usd",
+    }
+
+
 @pytest.mark.parametrize("given", [{}, NONE, {"limit": 0, "max_cost_usd": 0}, {"max_cost_usd": 0.0}])
 def test_0_and_null_are_none(given: Any) -> None:
     """Null is what configs of earlier versions say."""

@@ -13,8 +13,10 @@ from pxt_assets import Table, udf
 from pxt_assets.functions import (
     chat_completions,
     embeddings,
+    image_edits,
     image_generations,
     moderations,
+    responses,
     speech,
     transcriptions,
 )
@@ -66,6 +68,86 @@ def test_a_prompt_cannot_end_its_code_block(table: Table, prompt: str) -> None:
     said = str(spec(table.add_computed_column(c=chat_completions(messages, model="m"))).description)
     _, *lines = said.splitlines()
     assert all(line == "" or line.startswith("    ") for line in lines)
+
+
+def test_long_lines_are_wrapped_between_words(table: Table) -> None:
+    """The page cuts off what does not fit; the rest is indented, and a long word, say a URL, stays whole."""
+    url = f"https://example.com/{'x' * 90}"
+    prompt = f"Say in one English sentence what the customer wants, and answer with that sentence alone, see {url} now.\n- short"
+    messages = [{"role": "system", "content": prompt}, {"role": "user", "content": table.body}]
+    said = str(spec(table.add_computed_column(c=chat_completions(messages, model="m"))).description)
+    assert said.splitlines()[2:9] == [
+        "    chat_completions",
+        "    system: Say in one English sentence what the customer wants, and answer with",
+        "        that sentence alone, see",
+        f"        {url}",
+        "        now.",
+        "    - short",
+        "    user: {raw.tickets.body}",
+    ]
+
+
+@pytest.mark.parametrize(
+    "column",
+    [
+        lambda t, prompt: responses(t.body, model="m", instructions=prompt),
+        lambda t, prompt: image_edits(t.image, prompt=prompt, model="m"),
+        lambda t, prompt: speech(t.body, model="m", voice="v", model_kwargs={"instructions": prompt}),
+        lambda t, prompt: [t.body, {"told": prompt}],
+    ],
+)
+def test_prompts_of_all_functions_are_wrapped(table: Table, column: Any) -> None:
+    """None of their words is lost, and nothing else than whitespace is added."""
+    prompt = "word, " * 100
+    said = str(spec(table.add_computed_column(c=column(table, prompt))).description)
+    _, *lines = said.splitlines()
+    assert max(map(len, lines)) <= 80
+    assert said.count("word,") >= 100
+
+
+def test_spaces_and_indentation_within_a_prompt_stay(table: Table) -> None:
+    """What is wrapped is indented further than its beginning; what fits is as it was written."""
+    prompt = f"Rules:\n  a  b\tc\n  - {'word ' * 20}"
+    messages = [{"role": "system", "content": prompt}, {"role": "user", "content": table.body}]
+    said = str(spec(table.add_computed_column(c=chat_completions(messages, model="m"))).description)
+    assert "\n      a  b\tc\n      - word word" in said
+    assert "\n          word word" in said
+
+
+def test_a_lookup_shows_what_was_asked(table: Table) -> None:
+    """The column that is looked up and the options, instead of the column of its vectors."""
+    index = table.add_embedding_index(table.body, embedding=embeddings.using(model="m"))
+    column = index.search(table.question, k=3, where="id > 1", columns=["body"])
+    said = str(spec(table.add_computed_column(c=column)).description)
+    assert said.splitlines() == [
+        "The 3 `raw.tickets.body` nearest to each `raw.tickets.question`.",
+        "",
+        "    embedding_lookup",
+        "    index: raw/tickets/body_idx",
+        "    query: {raw.tickets.question}",
+        "    k: 3",
+        "    where: id > 1",
+        "    columns: [",
+        '      "body"',
+        "    ]",
+    ]
+
+
+@pytest.mark.parametrize(
+    "column",
+    [
+        lambda t: chat_completions([{"role": "user", "content": t.body}], model="m"),
+        lambda t: t.payload.a,
+        lambda t: {"a": t.body},
+        lambda t: words(t.body),
+        lambda t: chat_completions([*MESSAGES, {"role": "user", "content": t.body}], model="m"),
+        lambda t: t.body,
+    ],
+)
+def test_the_first_line_is_a_whole_sentence(table: Table, column: Any) -> None:
+    """A catalog shows what follows it in the same line."""
+    first = str(spec(table.add_computed_column(c=column(table))).description).splitlines()[0]
+    assert first.endswith(".")
 
 
 def test_what_the_user_says_comes_first(table: Table) -> None:

@@ -24,6 +24,7 @@ from pxt_assets.functions import (
 )
 from pxt_assets.local.structured_schema import parse_response_format
 from pxt_assets.local.tools import tools
+from pxt_assets.types import String
 
 PROMPT = "Say in one English sentence what the customer wants. Answer with that sentence alone."
 LONG = "word " * 100
@@ -165,7 +166,25 @@ def test_the_rows_of_an_index_are_named_by_what_it_searches() -> None:
     past, asked = Table("past", key="id"), Table("asked", key="id")
     index = past.add_embedding_index(past.body, embedding=embeddings.using(model="m"))
     said = sentence_of(index.search(asked.question, k=1), dg.AssetKey("asked"))
-    assert said == "The 1 row nearest to each `question_body_idx_vectors` by the index of `past.body`"
+    assert said == "The `past.body` nearest to each `asked.question`"
+
+
+def test_a_lookup_is_told_as_it_was_asked() -> None:
+    """Of a computed column, also of the same table and of vectors that a user made; never the vectors added for it."""
+    tickets = Table("tickets", key="id", schema={"body": String})
+    tickets.add_computed_column(c=ask(tickets.body))
+    tickets.add_computed_column(answer=tickets.c.choices[0].message.content)
+    tickets.add_computed_column(vector=embeddings(tickets.body, model="m"))
+    index = tickets.add_embedding_index(tickets.body, embedding=embeddings.using(model="m"))
+    said = [
+        sentence_of(index.search(asked, k=3), dg.AssetKey("tickets"))
+        for asked in (tickets.answer, tickets.body, tickets.vector)
+    ]
+    assert said == [
+        "The 3 `tickets.body` nearest to each `answer`",
+        "The 3 `tickets.body` nearest to each `tickets.body`",
+        "The 3 `tickets.body` nearest to each `vector`",
+    ]
 
 
 def test_a_prompt_is_shown_as_it_is() -> None:
