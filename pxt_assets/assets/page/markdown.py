@@ -6,6 +6,7 @@ import html
 import re
 import unicodedata
 from dataclasses import dataclass
+from functools import lru_cache
 
 INLINE_CHARACTERS = 999
 """The UI draws Markdown of less than 1,000 characters (UTF-16 code units) in place, and hides longer behind a click."""
@@ -45,9 +46,12 @@ def behind_a_click(markdown: str) -> str:
     return markdown + " " * (INLINE_CHARACTERS + 1 - inline_length(markdown))
 
 
+@lru_cache(maxsize=256)
 def one_line(text: str) -> str:
     """The text without line breaks, and without characters that show nothing."""
     flat = re.sub(r"\s+", " ", text).strip()
+    if flat.isprintable():  # nearly every text, and a hundred times as fast
+        return flat
     return "".join(c for c in flat if c in _KEPT or unicodedata.category(c) not in ("Cc", "Cf", "Cs"))
 
 

@@ -158,6 +158,8 @@ def _low(columns: Sequence[PreviewColumn], layout: _Layout, width: int) -> list[
 
 def _is_short(columns: Sequence[PreviewColumn], whole: Sequence[Sequence[str]], width: int) -> bool:
     """Whether the whole is shown at once, is no higher than it should be, and has no words that would need a break."""
+    if len(columns) > _SHORT_COLUMNS:
+        return False
     texts = {
         role: [text_of(cell) for one in columns if one.role == role for cell in one.cells] for role in _ROLES
     }
@@ -193,10 +195,11 @@ def _that_fit(order: Sequence[PreviewColumn], width: int, breaks: Breaks) -> _La
     left = width + 1
     full: set[str] = set()  # the next of its kind is not shown in place of one that is more important
     for column in order:
+        if len(chosen) >= _SHORT_COLUMNS:
+            break
         taken = _least_width(column, breaks) + 2
         too_long = _is_long(column) and sum(map(_is_long, chosen)) >= _LONG_COLUMNS
-        too_many = len(chosen) >= _SHORT_COLUMNS or too_long
-        if column.role not in full and not too_many and (taken <= left or not chosen):
+        if column.role not in full and not too_long and (taken <= left or not chosen):
             chosen.append(column)
             left -= taken
         else:

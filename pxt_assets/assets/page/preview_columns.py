@@ -28,6 +28,10 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 MAX_COLUMNS = 16
+_CONSIDERED_COLUMNS = 64
+"""Columns of a table among which those to be shown are chosen, its keys aside."""
+_ENDS = 256
+"""Characters at both ends of a text that are looked at: more than is shown of any."""
 _ERROR_SUFFIXES = ("_errortype", "_errormsg")
 
 
@@ -60,7 +64,14 @@ def preview_columns(
     names = rows.column_names
     if names[-1:] != ["_digest"]:
         error_columns = {f"{name}{end}" for name in names for end in _ERROR_SUFFIXES}
-        return [_table_column(rows, name, row_key) for name in names if name not in error_columns]
+        shown = [name for name in names if name not in error_columns]
+        considered = {*shown[:_CONSIDERED_COLUMNS], *row_key}
+        return [
+            _table_column(rows, name, row_key)
+            if name in considered
+            else PreviewColumn(name, [NOTHING] * rows.num_rows)
+            for name in shown
+        ]
     *key, value = names[:-3]
     keys = [PreviewColumn(name, [_key_cell(one) for one in _values(rows[name])], "key") for name in key]
     labels = [
@@ -150,5 +161,8 @@ def _errors(rows: pa.Table, name: str) -> list[Cell | None]:
 
 
 def text_of(cell: Cell) -> str:
-    """A cell as plain text."""
-    return " ".join(one_line(part.text if part.media is None else media_text(part.media)) for part in cell)
+    """A cell as plain text, of long ones the ends."""
+    texts = (part.text if part.media is None else media_text(part.media) for part in cell)
+    return " ".join(
+        one_line(text if len(text) <= 2 * _ENDS else f"{text[:_ENDS]}{text[-_ENDS:]}") for text in texts
+    )

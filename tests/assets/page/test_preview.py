@@ -3,14 +3,16 @@ import html
 import io
 import re
 import struct
+import unicodedata
 import zlib
 
 import PIL.Image
 import pyarrow as pa
 import pytest
 
+from pxt_assets.assets.page import markdown
 from pxt_assets.assets.page import thumbnails as thumbnails_module
-from pxt_assets.assets.page.preview import escape_markdown, preview
+from pxt_assets.assets.page.preview import escape_markdown, preview, preview_metadata
 from pxt_assets.values.conversion import to_arrow
 from pxt_assets.values.media import Media, open_image
 from pxt_assets.values.types import Audio, ColumnType, Image, ImageData, ImageList, Json
@@ -247,3 +249,19 @@ class TestHostileText:
     def test_escaping_leaves_words_alone(self):
         """What is no markup is readable in the source, too."""
         assert escape_markdown("Grüße 😀 100 %") == "Grüße 😀 100 %"
+
+
+def test_of_long_texts_and_many_columns_little_is_looked_at():
+    """However much a row holds: of 96 million characters the kinds of some hundred thousand."""
+    looked_up = []
+
+    class Counting:
+        def __getattr__(self, name):
+            looked_up.append(name)
+            return getattr(unicodedata, name)
+
+    rows = pa.table({f"c{i}": ["\u200bword " * 20_000] * 8 for i in range(100)})
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(markdown, "unicodedata", Counting())
+        preview_metadata(rows)
+    assert 0 < len(looked_up) < 500_000
