@@ -209,7 +209,7 @@ def is_vector(value: Any) -> TypeGuard[Sequence[float]]:
 
 def vector_text(vector: Sequence[float]) -> str:
     """`1,536 numbers, norm 1.00`"""
-    norm = math.sqrt(math.fsum(v * v for v in vector)) if all(map(math.isfinite, vector)) else math.nan
+    norm = math.hypot(*vector)
     return (
         f"{counted(len(vector), 'number')}, norm {norm:.2f}"
         if norm < 1e6

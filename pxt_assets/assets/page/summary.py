@@ -212,7 +212,8 @@ def _asked_parts(meters: Sequence[Meter], of_what: str) -> list[str]:
         was = "was" if lost == 1 else "were"
         parts.append(f"**{counted(lost, 'answer')} {was} lost and may have been paid for**")
     tokens = tokens_text(meters)
-    return [*parts, *([f"{tokens} tokens"] if tokens else []), cost]
+    noun = "token" if tokens == "1" else "tokens"
+    return [*parts, *([f"{tokens} {noun}"] if tokens else []), cost]
 
 
 def tokens_text(meters: Sequence[Meter]) -> str:
