@@ -36,7 +36,9 @@ class Pages:
 
         After the first it is gone to as a click on a link goes there, since loading the UI takes seconds.
         """
-        if self.page.url.startswith(self.dev.url):
+        if self.page.url == f"{self.dev.url}/{path}":
+            self.page.reload()
+        elif self.page.url.startswith(self.dev.url):
             self.page.evaluate(GO, f"/{path}")
         else:
             self.page.goto(f"{self.dev.url}/{path}")

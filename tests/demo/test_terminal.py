@@ -93,8 +93,10 @@ def test_a_reader_that_went_away_does_not_end_the_run():
         file.close()
 
 
-def test_the_console_measures_its_own_terminal():
+def test_the_console_measures_its_own_terminal(monkeypatch):
     """Standard output may be no terminal meanwhile."""
+    for name in ("COLUMNS", "LINES"):
+        monkeypatch.delenv(name, raising=False)
     ours, theirs = pty.openpty()
     with os.fdopen(theirs, "w") as file:
         console = DemoConsole(file=file, _environ={"TERM": "xterm"})
