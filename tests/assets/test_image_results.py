@@ -193,7 +193,10 @@ class TestInterrupted:
         tbl = Table(upstream)
         tbl.add_computed_column(c=image_generations(tbl.p, model="gpt-image-2"))
         failed = materialize([upstream, *tbl.assets], store, openai, fails=True)
-        assert "1 of 3 rows failed: row 1: BadRequestError" in failure(failed).description
+        assert (
+            "1 of 3 rows failed, another one was not tried: row 1: BadRequestError"
+            in failure(failed).description
+        )
         assert not store.file(dg.AssetKey(["tickets", "c"])).exists()
         asked = {a.text for a in server.asked}
         server.forget()

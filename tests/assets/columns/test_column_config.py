@@ -80,4 +80,4 @@ def test_a_run_of_the_defaults_computes_all_rows(store: ColumnStore, openai: Ope
     result = tickets.run(rows, config={"limit": 0, "max_cost_usd": 0.0}, max_cost_usd=1.0)
     assert said_of(result)["pxt/rows_computed"] == 2
     again = tickets.run({3: "c", 4: "d"}, config={"max_cost_usd": 0.0}, max_cost_usd=1e-6, fails=True)
-    assert "max_cost_usd=1e-06" in str(failure(again).description)
+    assert "The budget of $0.000001 is spent" in str(failure(again).description)
