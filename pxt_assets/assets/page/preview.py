@@ -36,6 +36,8 @@ if TYPE_CHECKING:
 _CELL_CHARACTERS = 160
 _KEY_CHARACTERS = 40
 _SHORT_KEY = 7
+_LONGER_KEY = 24
+"""Characters of a key that is whole where that costs no column."""
 _SHORT_COLUMNS = 5
 _WIDTH, _PARTITION_WIDTH = 33, 28
 """Characters that a page of 1280 pixels has for a table in place, of which each column takes two for itself; the page of
@@ -65,6 +67,8 @@ class _Layout:
     breaks: Breaks
     rows: int = _ROWS[0]
     characters: int = _TEXTS[0]
+    key: int = _SHORT_KEY
+    """Characters of a key."""
     picture: Picture = lambda _: None
 
 
@@ -178,7 +182,16 @@ def _is_short(columns: Sequence[PreviewColumn], whole: Sequence[Sequence[str]], 
 def _narrow(columns: Sequence[PreviewColumn], width: int) -> _Layout:
     """The columns that there is room for; words and ids are kept whole where that costs no column."""
     order = _by_importance(columns)
-    return max((_that_fit(order, width, breaks) for breaks in BREAKS), key=lambda layout: len(layout.columns))
+    narrow = max(
+        (_that_fit(order, width, breaks) for breaks in BREAKS), key=lambda layout: len(layout.columns)
+    )
+    keys = [text_of(cell) for one in columns if one.role == "key" for cell in one.cells[: _ROWS[0]]]
+    longest = max(map(len, keys), default=0)
+    if _SHORT_KEY < longest <= _LONGER_KEY:
+        whole = _that_fit(order, width, narrow.breaks, longest)
+        if len(whole.columns) == len(narrow.columns):
+            return whole
+    return narrow
 
 
 def _by_importance(columns: Sequence[PreviewColumn]) -> list[PreviewColumn]:
@@ -190,21 +203,21 @@ def _by_importance(columns: Sequence[PreviewColumn]) -> list[PreviewColumn]:
     return [*first, *values[1:], *inputs[1:], *keys[1:]]
 
 
-def _that_fit(order: Sequence[PreviewColumn], width: int, breaks: Breaks) -> _Layout:
+def _that_fit(order: Sequence[PreviewColumn], width: int, breaks: Breaks, key: int = _SHORT_KEY) -> _Layout:
     chosen: list[PreviewColumn] = []
     left = width + 1
     full: set[str] = set()  # the next of its kind is not shown in place of one that is more important
     for column in order:
         if len(chosen) >= _SHORT_COLUMNS:
             break
-        taken = _least_width(column, breaks) + 2
+        taken = _least_width(column, breaks, key) + 2
         too_long = _is_long(column) and sum(map(_is_long, chosen)) >= _LONG_COLUMNS
         if column.role not in full and not too_long and (taken <= left or not chosen):
             chosen.append(column)
             left -= taken
         else:
             full.add(column.role)
-    return _Layout(chosen, breaks)
+    return _Layout(chosen, breaks, key=key)
 
 
 def _is_long(column: PreviewColumn) -> bool:
@@ -212,12 +225,12 @@ def _is_long(column: PreviewColumn) -> bool:
     return column.role != "key" and any(len(text_of(cell)) > _BRIEF for cell in cells)
 
 
-def _least_width(column: PreviewColumn, breaks: Breaks) -> int:
+def _least_width(column: PreviewColumn, breaks: Breaks, key: int) -> int:
     """Characters that a column takes at least, when words are broken that are too long."""
     name = breaks.longest(column.name)
     cells = column.cells[: _ROWS[0]]
     if column.role == "key":
-        return max([name, *(len(_short_key(cell)) for cell in cells)])
+        return max([name, *(len(_short_key(cell, key)) for cell in cells)])
     if column.has_pictures:
         return max(name, PICTURE_WIDTH)
     return max([name, *(breaks.longest(shortened(text_of(cell), _TEXTS[0])) for cell in cells)])
@@ -251,13 +264,13 @@ def _cell(cell: Cell, role: str, picture: Picture) -> str:
 
 def _short_cell(cell: Cell, role: str, layout: _Layout, most: int) -> str:
     if role == "key" and cell is not NULL:
-        return joined(_short_key(cell))
+        return joined(_short_key(cell, layout.key))
     return _parts(cell, most, layout.picture, layout.breaks, short=True)
 
 
-def _short_key(cell: Cell) -> str:
+def _short_key(cell: Cell, most: int) -> str:
     text = text_of(cell)
-    return shortened_tail(path_tail(text) if is_path(text) else text, _SHORT_KEY)
+    return shortened_tail(path_tail(text) if is_path(text) else text, most)
 
 
 def _parts(cell: Cell, most: int, picture: Picture, breaks: Breaks, *, short: bool) -> str:

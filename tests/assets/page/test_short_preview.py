@@ -1,6 +1,7 @@
 """The preview that the UI shows at once: less than 1,000 characters, and no wider than its narrowest page."""
 
 import base64
+import html
 import io
 import re
 
@@ -252,3 +253,16 @@ class TestPictures:
     def test_many_fields_do_not_either(self):
         """Ten thousand of them."""
         assert len(table_cells(short(stored([{f"f{i}": LONG for i in range(10_000)}], Json)))) == 2
+
+
+@pytest.mark.parametrize("keys", [["2026-11-26", "2025-11-26"], ["anna@example.com", "bert@example.com"]])
+def test_keys_are_whole_where_there_is_room(keys: list[str]) -> None:
+    """Rows are told apart by them."""
+    nothing = pa.array([None, None], pa.string())
+    rows = pa.table(
+        {"id": keys, "v": ["a", "b"], "v_errortype": nothing, "v_errormsg": nothing, "_digest": keys}
+    )
+    shown = preview_metadata(rows, {"body": ["q", "r"]})["pxt/preview"].value
+    assert shown is not None
+    text = html.unescape(shown).replace("\u2060", "")
+    assert all(f"| {key} | " in text for key in keys)
