@@ -146,8 +146,13 @@ def no_quota() -> SimulatedError:
     )
 
 
-def unknown_model(model: str, suggestion: str = "") -> SimulatedError:
-    """404: no such model, or one of another endpoint; `suggestion` says what may have been meant, as a sentence."""
+def unknown_model(model: str, suggestion: str = "", endpoint: str = "") -> SimulatedError:
+    """404: no such model, or one of another endpoint; `suggestion` says what may have been meant, as a sentence.
+
+    At the Responses API it is a 400.
+    """
+    if endpoint == "responses":
+        return _unknown_response_model(model, suggestion)
     meant = f"; {suggestion}" if suggestion else "."
     return SimulatedError(
         404,
@@ -157,8 +162,7 @@ def unknown_model(model: str, suggestion: str = "") -> SimulatedError:
     )
 
 
-def unknown_response_model(model: str, suggestion: str = "") -> SimulatedError:
-    """The same of the Responses API, where it is a 400."""
+def _unknown_response_model(model: str, suggestion: str) -> SimulatedError:
     meant = f" {suggestion[0].upper()}{suggestion[1:]}" if suggestion else ""
     return bad_request(
         f"The requested model '{model}' does not exist.{meant}", code="model_not_found", param="model"

@@ -115,8 +115,7 @@ class Simulator:
         call = await asyncio.to_thread(spec.read, body) if spec.in_thread else spec.read(body)
         if not models.is_served_at(endpoint, call.model, self.options.models):
             meant = models.suggestion(endpoint, call.model, self.options.models)
-            unknown = errors.unknown_response_model if endpoint == "responses" else errors.unknown_model
-            raise unknown(call.model, meant)
+            raise errors.unknown_model(call.model, meant, endpoint)
         if isinstance(call, ResponseCall):
             call = call.continue_from(self.responses.for_key(key))
         if key.startswith("sk-no-quota"):
