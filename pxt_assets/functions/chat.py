@@ -23,7 +23,7 @@ from pxt_assets.functions.structured import (
 )
 from pxt_assets.local.structured_schema import ResponseFormat, parse_response_format
 from pxt_assets.throttle import RequestSize, request_size
-from pxt_assets.values.json_text import loads_answer
+from pxt_assets.values.stored_json import read_answer
 from pxt_assets.values.text_parts import refusal_of_parts, text_of_parts
 from pxt_assets.values.types import Json
 
@@ -63,7 +63,7 @@ _SHAPE = {
 
 
 def _parse(body: bytes, _request: Mapping[str, Any]) -> ParsedAnswer:
-    answer = loads_answer(body)
+    answer, stored = read_answer(body)
     choices = answer.get("choices") if isinstance(answer, dict) else None
     if not isinstance(choices, list) or not choices:
         msg = "the answer has no `choices`"
@@ -78,7 +78,7 @@ def _parse(body: bytes, _request: Mapping[str, Any]) -> ParsedAnswer:
     if answer.get("error") and not any(_says_something(choice["message"]) for choice in choices):
         msg = "the answer holds an error in place of a text"
         raise ValueError(msg)
-    return ParsedAnswer([answer], usage_of(answer), model_of(answer))
+    return ParsedAnswer([stored], usage_of(answer), model_of(answer))
 
 
 def _says_something(message: Mapping[str, Any]) -> bool:
