@@ -10,7 +10,7 @@ from pxt_assets.api.request import PAGE_TOKENS, Endpoint, ParsedAnswer, characte
 from pxt_assets.api.stated_usage import model_of, usage_of
 from pxt_assets.errors import CellError
 from pxt_assets.expressions.path_steps import TEXT_OR_PARTS_SHAPE
-from pxt_assets.functions.declare import AdaptedCall, api_function, short_repr, with_kwargs
+from pxt_assets.functions.declare import AdaptedCall, api_function, short_repr, text_of, with_kwargs
 from pxt_assets.functions.messages import PartsSize, with_constant_images, with_images
 from pxt_assets.functions.structured import (
     adapt_response_format,
@@ -136,7 +136,7 @@ def _image_url(image: Any) -> Any:
     return image if isinstance(image, Mapping) else {"url": image}
 
 
-@api_function(_ENDPOINT, returns=Json, shape=_SHAPE, adapt=_adapt)
+@api_function(_ENDPOINT, returns=Json, shape=_SHAPE, adapt=_adapt, text_at=text_of("messages"))
 def chat_completions(
     messages: Any,
     *,

@@ -11,7 +11,7 @@ from typing import Any
 from pxt_assets.api.request import Endpoint, ParsedAnswer
 from pxt_assets.api.stated_usage import model_of, usage_of
 from pxt_assets.errors import CellError
-from pxt_assets.functions.declare import api_function, require_text, short_repr, with_kwargs
+from pxt_assets.functions.declare import api_function, require_text, short_repr, text_of, with_kwargs
 from pxt_assets.throttle import RequestSize, request_size
 from pxt_assets.values.types import Array
 
@@ -131,7 +131,7 @@ _ENDPOINT = Endpoint(
 )
 
 
-@api_function(_ENDPOINT, returns=Array)
+@api_function(_ENDPOINT, returns=Array, text_at=text_of("input"))
 def embeddings(input: Any, *, model: Any, model_kwargs: Any = None, **kwargs: Any) -> Mapping[str, Any]:
     """The embedding vector of a text: the API's `embeddings`, as `float32[dim]`.
 

@@ -8,7 +8,7 @@ from typing import Any
 from pxt_assets.api.request import PAGE_TOKENS, Endpoint, ParsedAnswer, characters_of_schemas
 from pxt_assets.api.stated_usage import mapping_or_empty, model_of, usage_of
 from pxt_assets.errors import CellError, DefinitionError
-from pxt_assets.functions.declare import AdaptedCall, api_function, short_repr, with_kwargs
+from pxt_assets.functions.declare import AdaptedCall, api_function, short_repr, text_of, with_kwargs
 from pxt_assets.functions.messages import PartsSize, with_constant_images, with_images
 from pxt_assets.functions.structured import (
     adapt_response_format,
@@ -181,7 +181,7 @@ def _with_parsed_text(answer: Any, check: Callable[[str], Any]) -> Any:
     return with_parsed(answer, answer["output_text"] or None, check)
 
 
-@api_function(_ENDPOINT, returns=Json, shape=_SHAPE, adapt=_adapt)
+@api_function(_ENDPOINT, returns=Json, shape=_SHAPE, adapt=_adapt, text_at=text_of("input"))
 def responses(
     input: Any,
     *,

@@ -46,7 +46,8 @@ class Provenance:
     def __add__(self, later: Provenance) -> Provenance:
         server = later.server or self.server
         if not self.attempts or not later.attempts:  # nothing was sent yet, or not for this cell
-            return replace(later if later.attempts else self, server=server)
+            sent = later if later.attempts else self
+            return sent if sent.server == server else replace(sent, server=server)
         return Provenance(
             request_id=_join_ids(self.request_id, later.request_id),
             model=later.model or self.model,

@@ -9,6 +9,7 @@ from functools import cached_property
 from typing import Any
 
 from pxt_assets.api.request import ORDERED_ARGUMENTS, CellRequest, Endpoint, Request
+from pxt_assets.compute.partition.text_requests import text_requests
 from pxt_assets.errors import CellError
 from pxt_assets.expressions.expr import Call, ColumnFunction, ColumnRef, Path
 from pxt_assets.expressions.function import holds_path
@@ -151,9 +152,12 @@ class Plan:
             for name, value in expr._arguments.items()
         }
         nested = bool(calls(expr._arguments))
+        request_of_texts = text_requests(expr, lambda column: self._compile(column, required=True))
 
         def call(row: Row) -> Any:
             try:
+                if not nested and (request := request_of_texts(row)) is not None:
+                    return ReadyCall(request)
                 values = {name: f(row) for name, f in arguments.items()}
             except NullInputError:
                 if required:
