@@ -72,7 +72,8 @@ class BodyTemplate:
         """The sizes with texts of 0, 1, ... letters, up to those of a token, by which it grows from there."""
         others = ("",) * (len(self._marks) - 1)
         return [
-            self._endpoint.size(self.body(("x" * letters, *others))) for letters in range(CHARACTERS_PER_TOKEN)
+            self._endpoint.size(self.body(("x" * letters, *others)))
+            for letters in range(CHARACTERS_PER_TOKEN)
         ]
 
 
@@ -81,7 +82,9 @@ class FilledBody(Mapping[str, Any]):
 
     __slots__ = ("_body", "_template", "_texts", "digest", "text_bytes")
 
-    def __init__(self, template: BodyTemplate, texts: tuple[str, ...], digest: bytes, text_bytes: int) -> None:
+    def __init__(
+        self, template: BodyTemplate, texts: tuple[str, ...], digest: bytes, text_bytes: int
+    ) -> None:
         self._template, self._texts = template, texts
         self._body: Mapping[str, Any] | None = None
         self.digest = digest

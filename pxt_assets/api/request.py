@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any, Protocol
+from operator import add
+from typing import Any, NamedTuple, Protocol
 
 from pxt_assets.api.body_template import FilledBody
 from pxt_assets.api.payload import payload_of
@@ -23,8 +24,7 @@ PAGE_TOKENS = 500
 """The assumed tokens of an answer of unknown length: a page of text."""
 
 
-@dataclass(frozen=True)
-class Usage:
+class Usage(NamedTuple):
     """What one or more answers used, as the API's `usage` states it or the request itself shows."""
 
     input_tokens: int = 0
@@ -47,9 +47,8 @@ class Usage:
     searches: int = 0
     """Searches of the web that the server made for the answer."""
 
-    def __add__(self, other: Usage) -> Usage:
-        mine, theirs = vars(self), vars(other)  # of each answer: `fields` would take ten times as long
-        return Usage(**{name: amount + theirs[name] for name, amount in mine.items()})
+    def __add__(self, other: Usage) -> Usage:  # type: ignore[override]
+        return Usage(*map(add, self, other))
 
 
 @dataclass(frozen=True, slots=True)

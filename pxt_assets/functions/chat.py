@@ -69,7 +69,7 @@ def _parse(body: bytes, _request: Mapping[str, Any]) -> ParsedAnswer:
         msg = "the answer has no `choices`"
         raise ValueError(msg)
     for choice in choices:
-        if not isinstance(choice, Mapping) or not isinstance(choice.get("message"), Mapping):
+        if not isinstance(choice, dict) or not isinstance(choice.get("message"), dict):
             msg = "the answer's `choices` hold something else than messages"
             raise ValueError(msg)
         if is_broken_off(choice):

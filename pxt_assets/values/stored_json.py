@@ -6,6 +6,8 @@ import json
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from pydantic_core import from_json, to_json
+
 from pxt_assets.values.json_text import dumps, loads_answer, replace_surrogates, shallow
 
 
@@ -77,8 +79,6 @@ def read_answer(body: bytes) -> tuple[Any, StoredJson]:
     Nearly all answers are read and written by pydantic's parser, in a fifth of the time; what that refuses or reads
     otherwise, an infinite number, is left to Python's. A float may be spelled otherwise, `0.00001` for `1e-05`.
     """
-    from pydantic_core import from_json, to_json
-
     if shallow(body):
         try:
             value = from_json(body, allow_inf_nan=False, cache_strings="keys")
@@ -94,8 +94,6 @@ def read_answer(body: bytes) -> tuple[Any, StoredJson]:
 
 def stored_answer(answer: Mapping[str, Any]) -> StoredJson:
     """An object that `read_answer` gave and somebody changed, to store."""
-    from pydantic_core import to_json
-
     try:
         return StoredObject(to_json(answer))
     except ValueError:  # lone surrogates, or deeper than it writes

@@ -156,18 +156,23 @@ def one_round(name: str, rows: int) -> dict[str, float]:
     requests = [cell.request for cell in prepared]
     step = requests[0].max_cells
     bodies = [answer(min(step, rows - i) if step > 1 else i) for i in range(0, rows, step)]
-    cells: list[Cell] = []
-    for first, body in zip(range(0, rows, step), bodies, strict=True):
-        some = requests[first : first + step]
-        with part("payload") if step > 1 else _uncounted(taken, "payload"):
-            request = some[0] if step == 1 else pack(some)
-            _ = request.size
+    with part("payload"):
+        sent = requests if step == 1 else [pack(requests[i : i + step]) for i in range(0, rows, step)]
+        for request in sent:
+            assert request.size
             assert request.payload
-        with part("parse") if step > 1 else _uncounted(taken, "parse"):
+    with part("parse"):
+        answers = []
+        for request, body in zip(sent, bodies, strict=True):
             parsed = parse_answer(request, body, {}, ())
             cost = meter.count_answer(parsed.model or request.model, parsed.usage, 0.5)
-        with part("finish") if step > 1 else _uncounted(taken, "finish"):
-            shares = split_usage(parsed.usage, cost, [one.tokens for one in some])
+            answers.append((parsed, cost))
+    cells: list[Cell] = []
+    with part("finish"):
+        for number, (parsed, cost) in enumerate(answers):
+            some = requests[number * step : (number + 1) * step]
+            estimates = [one.tokens for one in some]
+            shares = split_usage(parsed.usage, cost, estimates)
             for i, (value, (usage, share)) in enumerate(zip(parsed.values, shares, strict=True)):
                 provenance = Provenance()
                 provenance += Provenance(
@@ -176,26 +181,19 @@ def one_round(name: str, rows: int) -> dict[str, float]:
                     usage.input_tokens if usage else None,
                     usage.output_tokens if usage else None,
                     usage.cached_tokens if usage else None,
-                    some[i].tokens,
+                    estimates[i],
                     share,
                     0.5,
                     1,
                     "api.openai.com",
                 )
-                at = first + i
+                at = number * step + i
                 finished = _run(plan, prepared[at], some[i].cell_value(value))
                 cells.append(Cell(digests[at], finished, provenance=provenance))
     for first in range(0, rows, 2_048):
         with part("journal"):
             table_of_cells(cells[first : first + 2_048], call._function.returns, "run")
     return taken
-
-
-@contextmanager
-def _uncounted(taken: dict[str, float], of: str) -> Iterator[None]:
-    began = time.process_time()
-    yield
-    taken[of] += time.process_time() - began
 
 
 def _run(plan: Plan, prepared: Any, value: Any) -> Any:
