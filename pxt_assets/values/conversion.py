@@ -329,7 +329,7 @@ def _check_vector(value: object, column_type: type[Array]) -> object:
     import numpy as np
 
     try:
-        shape = np.asarray(value, np.float32).shape
+        shape = value.shape if type(value) is np.ndarray else np.asarray(value, np.float32).shape
     except (TypeError, ValueError):
         shape = ()
     if len(shape) != 1 or column_type.dim not in (None, shape[0]):

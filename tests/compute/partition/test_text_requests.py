@@ -96,7 +96,7 @@ CALLS = st.one_of(
     ),
     st.builds(lambda column: embeddings(column, model="m", dimensions=256, encoding_format="float"), COLUMNS),
     st.builds(lambda column: embeddings(column, model="m"), COLUMNS),
-    st.builds(lambda column: moderations(column), COLUMNS),
+    st.builds(moderations, COLUMNS),
 ).filter(lambda call: Plan(call, None).columns)
 
 
