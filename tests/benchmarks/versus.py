@@ -1,13 +1,17 @@
-"""What the benchmarks have in common: a simulator in a process of its own, and the comparison of two sides."""
+"""What the benchmarks have in common: a server in a process of its own, and the comparison of two sides."""
 
 import contextlib
+import json
+import os
 import re
 import statistics
 import subprocess
 import sys
 import tempfile
 import time
+import urllib.request
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
 
 import dagster as dg
 
@@ -39,6 +43,35 @@ def simulator(latency: float, *options: str) -> Iterator[str]:
             yield found[0]
         finally:
             process.terminate()
+
+
+@contextlib.contextmanager
+def lean_server(latency: float, *options: str) -> Iterator[str]:
+    """The base URL of a lean server in a process of its own; `options` are those of its command line.
+
+    With "--tls" its authority is trusted meanwhile, here and in processes that are started, by SSL_CERT_FILE.
+    """
+    script = Path(__file__).with_name("lean_server.py")
+    command = [sys.executable, str(script), "--with-stdin", "--latency", str(latency), *options]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        base_url, *trusted = process.stdout.readline().split()
+        before = os.environ.get("SSL_CERT_FILE")
+        try:
+            if trusted:
+                os.environ["SSL_CERT_FILE"] = trusted[0]
+            yield base_url
+        finally:
+            if trusted:
+                os.environ.pop("SSL_CERT_FILE")
+                os.environ.update({} if before is None else {"SSL_CERT_FILE": before})
+            process.terminate()
+
+
+def counters(base_url: str) -> dict[str, float]:
+    """What a lean server has met so far."""
+    with urllib.request.urlopen(base_url.removesuffix("/v1") + "/counters") as answer:
+        return json.load(answer)
 
 
 def materialization(
