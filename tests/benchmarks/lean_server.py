@@ -5,7 +5,8 @@
 It prints its base URL, and with --tls the file of the authority to trust, for SSL_CERT_FILE. It answers chat completions
 (some 700 bytes, 16 headers as those of the API), embeddings, moderations, generated images and speech. A request is charged
 when it arrives: 1 of the requests, a quarter of its body's bytes of the tokens; the buckets are continuous, as the API's.
-GET /counters says what it has met, and the CPU seconds that it took.
+GET /counters says what it has met, how many seconds passed between the first and the last admitted request, and the CPU
+seconds that it took; GET /counters?reset begins anew.
 """
 
 import argparse
@@ -89,7 +90,7 @@ class Server:
         self.buckets = [Bucket(n, options.initial_level) if n else Bucket(other, 1.0) for n, other in given]
         self.random, self.date, self.in_flight, self.at_work = random.Random(1), b"", 0, 0
         self.queue: deque[Callable[[], object]] = deque()
-        self.counts = dict.fromkeys(COUNTS, 0)
+        self.counts, self.admitted = dict.fromkeys(COUNTS, 0), [0.0, 0.0]
         self.answers: dict[bytes, Callable[[bytes], bytes]] = {
             b"/v1/chat/completions": chat,
             b"/v1/embeddings": embeddings,
@@ -117,7 +118,13 @@ class Server:
                 return short * 60 / bucket.limit, index
         for bucket, charge in zip(self.buckets, charges, strict=True):
             bucket.take(charge)
+        self.admitted = [self.admitted[0] or now, now]
         return 0.0, 0
+
+    def told(self) -> dict[str, float]:
+        """What it has met."""
+        first, last = self.admitted
+        return self.counts | {"seconds": last - first, "cpu_seconds": time.process_time()}
 
     def limits(self) -> bytes:
         """The headers of the limits."""
@@ -179,7 +186,9 @@ class Connection(asyncio.Protocol):
     def on_message_complete(self) -> None:
         server, path, body = self.server, self.url.partition(b"?")[0], b"".join(self.parts)
         if path in (b"/counters", b"/simulator/counters"):
-            self.send(b"200 OK", json.dumps(server.counts | {"cpu_seconds": time.process_time()}).encode())
+            self.send(b"200 OK", json.dumps(server.told()).encode())
+            if self.url.endswith(b"?reset"):
+                server.counts, server.admitted = dict.fromkeys(COUNTS, 0), [0.0, 0.0]
             return
         make = server.answers.get(path)
         if make is None:
