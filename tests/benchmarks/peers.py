@@ -140,7 +140,9 @@ def measured(python: str, side: str, job: str, tree: Path) -> dict[str, Any]:
     with served as base_url, tempfile.TemporaryDirectory() as folder:
         command = [python, __file__, "--side", side, job, base_url, folder]
         environment = os.environ | {"PYTHONPATH": str(tree)}
-        done = subprocess.run(command, stdout=subprocess.PIPE, text=True, env=environment, check=True)
+        done = subprocess.run(command, check=False, capture_output=True, text=True, env=environment)
+        if done.returncode:
+            sys.exit(done.stderr)
         found: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
         return found
 
