@@ -65,8 +65,6 @@ PYTHON
 "$folder/venv/bin/python" "$folder/failures.py"
 # Output seen on 2026-11-30:
 # 
-# [notice] A new release of pip is available: 23.2.1 -> 26.3
-# [notice] To update, run: /tmp/tmp.7HygYOvK1D/venv/bin/python3 -m pip install --upgrade pip
 # httpx2, closed port: APIConnectionError: Connection error. (caused by ConnectError)
 # httpx2, lost answer: APIConnectionError: Connection error. (caused by RemoteProtocolError)
 # aiohttp, closed port: APITimeoutError: Request timed out. (caused by ConnectTimeout)
