@@ -6,7 +6,7 @@ It prints its base URL, and with --tls the file of the authority to trust, for S
 (some 700 bytes, 16 headers as those of the API), embeddings, moderations, generated images and speech. A request is charged
 when it arrives: 1 of the requests, a quarter of its body's bytes of the tokens; the buckets are continuous, as the API's.
 GET /counters says what it has met, how many seconds passed between the first and the last admitted request, and the CPU
-seconds that it took; GET /counters?reset begins anew.
+seconds that it took; GET /counters?reset begins anew. The buckets begin with the first request.
 """
 
 import argparse
@@ -86,11 +86,9 @@ class Server:
 
     def __init__(self, options: argparse.Namespace) -> None:
         self.options, self.loop = options, asyncio.get_running_loop()
-        given = ((options.rpm, UNLIMITED), (options.tpm, 1_000 * UNLIMITED))
-        self.buckets = [Bucket(n, options.initial_level) if n else Bucket(other, 1.0) for n, other in given]
         self.random, self.date, self.in_flight, self.at_work = random.Random(1), b"", 0, 0
         self.queue: deque[Callable[[], object]] = deque()
-        self.counts, self.admitted = dict.fromkeys(COUNTS, 0), [0.0, 0.0]
+        self.begin()
         self.answers: dict[bytes, Callable[[bytes], bytes]] = {
             b"/v1/chat/completions": chat,
             b"/v1/embeddings": embeddings,
@@ -98,6 +96,12 @@ class Server:
             b"/v1/images/generations": lambda _: images(options.image_bytes),
             b"/v1/audio/speech": lambda _: SPEECH,
         }
+
+    def begin(self) -> None:
+        """Counts from nothing, with the buckets as at the start."""
+        self.counts, self.admitted, options = dict.fromkeys(COUNTS, 0), [0.0, 0.0], self.options
+        given = ((options.rpm, UNLIMITED), (options.tpm, 1_000 * UNLIMITED))
+        self.buckets = [Bucket(n, options.initial_level) if n else Bucket(other, 1.0) for n, other in given]
 
     def tell_date(self) -> None:
         """Renews the date of the headers, each second."""
@@ -188,12 +192,14 @@ class Connection(asyncio.Protocol):
         if path in (b"/counters", b"/simulator/counters"):
             self.send(b"200 OK", json.dumps(server.told()).encode())
             if self.url.endswith(b"?reset"):
-                server.counts, server.admitted = dict.fromkeys(COUNTS, 0), [0.0, 0.0]
+                server.counts["requests"] = 0
             return
         make = server.answers.get(path)
         if make is None:
             self.send(b"404 Not Found", b'{"error":{"message":"unknown URL","type":"invalid_request_error"}}')
             return
+        if not server.counts["requests"]:
+            server.begin()
         server.counts["requests"] += 1
         seconds, limit = server.admit(len(body))
         if seconds:
