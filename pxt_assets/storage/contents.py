@@ -53,7 +53,9 @@ class ContentsDigest:
             self._feed(f"{path}.", b"".join(map(_repr_bytes, array.to_pylist())))
         elif pa.types.is_nested(kind):  # lists: their `flatten` leaves nulls out
             lengths = pc.list_value_length(array)
-            self._feed(f"{path}#", numpy_of(pc.coalesce(lengths, zero(lengths.type)).cast(pa.int64())).tobytes())
+            self._feed(
+                f"{path}#", numpy_of(pc.coalesce(lengths, zero(lengths.type)).cast(pa.int64())).tobytes()
+            )
             self.add_values(f"{path}[]", array.flatten())
         elif kind in (pa.binary_view(), pa.string_view()):
             self.add_values(f"{path}.", array.cast(pa.large_binary()))

@@ -115,7 +115,9 @@ def measured(step: str, *, multiprocess: bool) -> float:
         server.settimeout(120)
         source = PLAIN if step == "plain" else CHAT
         program = Path(folder, "step.py")
-        environment = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"} | {
+        environment = {
+            name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"
+        } | {
             "PORT": str(server.getsockname()[1]),
             "FOLDER": folder,
             "PID_FILE": f"{folder}/pid",
