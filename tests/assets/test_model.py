@@ -267,7 +267,7 @@ class Lives(RuleBasedStateMachine):
         return killed
 
     def _check_kill(self, where: str, rows: list[Row], earlier: list[Cell], how: How) -> None:
-        """The column is as it was or complete, and the journal has what it had or got more than a second ago."""
+        """The column is as it was or complete, and the journal has what it had or got more than FLUSH_SECONDS ago."""
         part, file = self.partitions[where], self._file(where)
         left = self._journaled(where)
         own = self.api.finished
