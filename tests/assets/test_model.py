@@ -71,6 +71,7 @@ class Lives(RuleBasedStateMachine):
         self._patched.setattr(
             "pxt_assets.storage.atomic_file._sync", lambda _path: None
         )  # no power fails here
+        self._patched.setattr("pxt_assets.compute.cells.merging._PARTS", 2)
         self.disk.patch(self._patched)
 
     def teardown(self) -> None:
