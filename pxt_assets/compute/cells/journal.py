@@ -90,6 +90,8 @@ class Journal:
         """Whether any cell in it comes from a simulator."""
         self.servers: set[str | None] = set()
         """Which servers answered its cells, once it is loaded."""
+        self.on_written: Callable[[], None] | None = None
+        """Called, in whatever thread, when `pending_bytes` has fallen."""
         self.earlier_failures = DigestIndex()
         """Cells that failed in earlier attempts, once it is loaded."""
         self._segments = Segments(directory, earlier)
@@ -130,9 +132,14 @@ class Journal:
                 try:
                     self._write(cells)
                 except UnstorableError:  # the other cells are written
-                    self._waiting.drop(cells)
+                    self._drop(cells)
                     raise
-                self._waiting.drop(cells)
+                self._drop(cells)
+
+    def _drop(self, cells: list[Cell]) -> None:
+        self._waiting.drop(cells)
+        if self.on_written is not None:
+            self.on_written()
 
     def merge(self) -> None:
         """Merges small segments that this journal has written, if there are many; may run beside `flush`."""
