@@ -29,14 +29,27 @@ more than `LONG_QUEUE` times the lowest latency needs a gain that no such client
 import math
 from enum import Enum
 
+from pxt_assets.throttle.latency_round import (
+    FEWEST_SAMPLES,
+    GROWING_SHARE,
+    MOST_SAMPLES,
+    MOST_WEIGHT,
+    SAMPLES_BY_VARIANCE,
+    LatencyRound,
+    Mean,
+)
+
 FIRST_SIZE = 4
 """Requests in flight at the beginning."""
 GROWTH = 4.0
 """Factor on the size in a step while it grows from the beginning."""
-REGROWTH = 2.0
-"""The same after more were tried with success."""
+SLOW_GROWTH = 2.0
+SLOW_SIZE = 16
+"""The same up to this size, and after more were tried with success."""
 NEEDED_GAIN = 0.25
 """Elasticity from which a step upwards is kept: twice as many in flight for a fifth more throughput."""
+FILLING_LATENCIES = 2.0
+"""Latencies after which a step is judged by what came to be in flight, if that is less than the step allows."""
 CHEAP_LOSS = 0.12
 """Elasticity up to which a step downwards is kept: a quarter fewer in flight for 3 % less throughput."""
 LONG_QUEUE = 6.0
@@ -50,12 +63,9 @@ MOST_FEWER = 0.75
 """Factor on the size when fewer are tried, at least."""
 QUEUE_SIGN = 1.3
 """Factor on the lowest latency from which on requests seem to queue."""
-FEWEST_SAMPLES = 16
-MOST_WEIGHT = 128.0
-"""Answers that the latency of a held size is averaged over, at most, or twice the size."""
 FIRST_INTERVAL = 2
 LONGEST_INTERVAL = 16
-"""Rounds (as many answers as are in flight, 16 at least) until more are tried, at first and at most."""
+"""Rounds until more are tried, at first and at most."""
 FIRST_FEWER_INTERVAL = 1
 LONGEST_FEWER_INTERVAL = 64
 """The same for fewer: it costs throughput."""
@@ -81,44 +91,26 @@ class Stage(Enum):
     TRYING_FEWER = "trying fewer"
 
 
-class _Mean:
-    """A mean latency of answers, and what was in flight at their grants."""
-
-    __slots__ = ("at_once", "count", "latency")
-
-    def __init__(self) -> None:
-        self.count = 0.0
-        self.latency = 0.0
-        self.at_once = 0.0
-
-    def add(self, latency: float, at_once: float, most: float = math.inf) -> None:
-        """Count an answer; the latest `most` of them are averaged."""
-        self.count = min(most, self.count + 1)
-        self.latency += (latency - self.latency) / self.count
-        self.at_once += (at_once - self.at_once) / self.count
-
-
 class InFlightSearch:
     """Finds the number in flight that a server can use. Times are seconds on one clock.
 
-    `size` is that number, infinite while nothing is bounded; with `from_few` it begins with a few.
+    `size` is that number, infinite while nothing is bounded; with `from_few` it begins with a few. A request that was
+    taken with `at_once` in flight, itself included, at the time `granted_at` must be told as one of `answered`, `lost`
+    and `ended`.
     """
 
     __slots__ = (
         "_base",
-        "_began",
         "_before",
-        "_counted",
         "_fewer_in",
         "_fewer_interval",
-        "_first",
-        "_held",
         "_levels",
         "_lost_share",
         "_more_in",
         "_more_interval",
-        "_since",
+        "_round",
         "_step",
+        "_usual",
         "in_flight",
         "size",
         "stage",
@@ -129,18 +121,15 @@ class InFlightSearch:
         """Requests that may be in flight."""
         self.in_flight = 0
         self.stage = Stage.GROWING if from_few else Stage.OPEN
-        self._since = -math.inf  # requests granted earlier say nothing of the present size
-        self._began = _Mean()  # this step's latency, or the held size's
-        self._before: tuple[float, float] | None = None  # size and latency before this step
-        self._held = _Mean()  # the held size's latency while another is tried
-        self._first = from_few
+        self._before: tuple[float, Mean] | None = None  # size and latency before this step
         self._step = GROWTH
-        self._base = math.inf  # lowest latency seen
-        self._counted = 0  # answers of this round
+        self._usual = Mean()  # latency of the held size
+        self._base = math.inf  # logarithm of the lowest latency seen
         self._more_in = self._more_interval = FIRST_INTERVAL  # rounds until more are tried
         self._fewer_in = self._fewer_interval = FIRST_FEWER_INTERVAL
         self._lost_share = 0.0
-        self._levels: dict[int, _Mean] = {}  # while open: by powers of four in flight
+        self._levels: dict[int, Mean] = {}  # while open: by powers of four in flight
+        self._round = self._next_round(-math.inf)
 
     @property
     def found(self) -> int | None:
@@ -159,189 +148,193 @@ class InFlightSearch:
             return 0.0
         return math.inf if own_in_flight >= self.in_flight else OTHERS_SECONDS
 
-    def take(self) -> int:
+    def take(self, granted_at: float) -> int:
         """Count a request that is sent; return how many are in flight, itself included."""
         self.in_flight += 1
+        self._round.granted(self.in_flight, granted_at)
         return self.in_flight
 
-    def ended(self) -> None:
+    def ended(self, at_once: int, granted_at: float) -> None:
         """Count a request that ended in a way that says nothing of the latency."""
         self.in_flight = max(0, self.in_flight - 1)
+        self._round.left(at_once, granted_at)
+
+    def answered(self, at_once: int, granted_at: float, now: float) -> None:
+        """Count an answer."""
+        self.in_flight = max(0, self.in_flight - 1)
+        self._lost_share *= 1 - 1 / OUTCOMES_REMEMBERED
+        if self.stage is Stage.OPEN:
+            self._watch(at_once, now - granted_at, now)
+        elif self._round.answered(at_once, granted_at, now):
+            self._end_round(now)
+        elif self._before is not None and self.in_flight < FULL_SHARE * self.size:
+            self._fit(*self._before, now)
+
+    def lost(self, at_once: int, granted_at: float, now: float) -> None:
+        """Count a request whose answer was lost; several that were waited for as long as for an answer are a sign."""
+        usual = self._before[1].latency if self._before else self._usual.latency
+        if granted_at < self._round.since or now - granted_at < LOST_LATENCY * usual:
+            self.ended(at_once, granted_at)
+            return
+        self.in_flight = max(0, self.in_flight - 1)
+        self._lost_share += (1 - self._lost_share) / OUTCOMES_REMEMBERED
+        if self._lost_share > LOST_SHARE:
+            self._lost_share = 0.0
+            self._give_way(granted_at, now)
+        elif self._round.answered(at_once, granted_at, now) and self.stage is not Stage.OPEN:
+            self._end_round(now)
 
     def begin(self, now: float) -> None:
         """Bound what is in flight from now on, since no answer names a limit."""
         if self.stage is not Stage.OPEN:
             return
-        count = sum(level.count for level in self._levels.values())
         self.stage = Stage.GROWING
         size = float(max(FIRST_SIZE, self.in_flight))
+        count = sum(level.count for level in self._levels.values())
         if count:
-            latency = sum(level.latency * level.count for level in self._levels.values()) / count
-            self._before = size, latency
-            self._base = min(self._base, latency)
-            self._resize(size * GROWTH, now)
-        else:
-            self._first = True
-            self._resize(size, now)
+            mean = Mean()
+            for level in self._levels.values():
+                mean.merge(level, math.inf)
+            self._before, self._base = (size, mean), mean.log
+            size *= GROWTH
+        self._resize(size, now)
 
     def follow(self, size: float, now: float) -> None:
         """Hold a size that another process has found."""
         if size != self.size:
             self._hold(size, now)
 
-    def answered(self, at_once: int, granted_at: float, now: float) -> None:
-        """Count an answer to a request that was granted with so many in flight, itself included."""
-        self.ended()
-        self._lost_share *= 1 - 1 / OUTCOMES_REMEMBERED
-        if granted_at < self._since:
-            return
-        latency = max(1e-9, now - granted_at)
-        if self.stage is Stage.OPEN:
-            self._watch(at_once, latency, now)
-            return
-        if not self._first and at_once <= self._fewest_at_once():
-            return
-        is_held = self.stage is Stage.HOLDING
-        self._began.add(latency, at_once, max(MOST_WEIGHT, 2 * self.size) if is_held else math.inf)
-        if is_held:
-            self._end_round(now)
-        elif self._began.count >= self._samples_needed():
-            self._judge(now)
-
-    def lost(self, granted_at: float, now: float) -> None:
-        """Count a request whose answer was lost; several that were waited for as long as for an answer are a sign."""
-        self.ended()
-        latency = self._began.latency or (self._before[1] if self._before else 0.0)
-        if granted_at < self._since or now - granted_at < LOST_LATENCY * latency:
-            return
-        self._lost_share += (1 - self._lost_share) / OUTCOMES_REMEMBERED
-        if self._lost_share > LOST_SHARE:
-            self._lost_share = 0.0
-            self._give_way(now)
-            self._since += now - granted_at  # what waits at the server by now is worked on until about then
-
-    def _give_way(self, now: float) -> None:
-        """Take a step back, or halve the size."""
-        size, interval = min(self.size, self.in_flight + 1.0) / 2, INTERVAL_AFTER_LOSS
-        if self.stage in (Stage.GROWING, Stage.TRYING_MORE) and self._before is not None:
-            size, interval = self._before[0], max(interval, 2 * self._more_interval)
-        self._hold(size, now)
-        self._more_in = self._more_interval = min(LONGEST_INTERVAL_AFTER_LOSS, interval)
-
-    def _fewest_at_once(self) -> float:
-        fewest = FULL_SHARE * self.size
-        if self.stage in (Stage.GROWING, Stage.TRYING_MORE) and self._before is not None:
-            fewest = max(fewest, min(self._before[0], self.size - 1))
-        return fewest
-
-    def _samples_needed(self) -> float:
-        if self._first:
-            return 3
-        if self.stage is Stage.GROWING:
-            return max(4, self.size / 8) if self._step == GROWTH else max(8, self.size / 4)
-        return max(FEWEST_SAMPLES, self.size / 4)
-
-    def _judge(self, now: float) -> None:
-        """End a step: keep it or go back."""
-        latency = self._began.latency
-        if self._before is None:
-            self._grow(now)
-            return
-        size_before, latency_before = self._before
-        gain = _elasticity(size_before, latency_before, self.size, latency)
-        self._note_base(self._began)
-        if self.stage is Stage.TRYING_FEWER:
-            if gain <= self._cheap_loss(latency_before):
-                self._fewer_in = self._fewer_interval = FIRST_FEWER_INTERVAL
-                self._hold(self.size, now, self._began)
-                return
-            self._fewer_in = self._fewer_interval = min(LONGEST_FEWER_INTERVAL, 4 * self._fewer_interval)
-            if gain >= NO_QUEUE_GAIN:
-                self._base = max(self._base, latency)
-            self._hold(size_before, now, self._held)
-        elif gain >= self._needed_gain(latency):
-            if self.stage is Stage.TRYING_MORE:
-                self._step = REGROWTH
-                self._fewer_in = self._fewer_interval = FIRST_FEWER_INTERVAL
-            self._more_in = self._more_interval = FIRST_INTERVAL
-            self._grow(now)
-        elif self.stage is Stage.TRYING_MORE:
-            self._more_in = self._more_interval = max(
-                self._more_interval, min(LONGEST_INTERVAL, 2 * self._more_interval)
-            )
-            self._hold(size_before, now, self._held)
-        else:
-            useful = self.size * latency_before / latency
-            self._hold(min(self.size, max(size_before / 2, math.ceil(useful))), now)
-
-    def _grow(self, now: float) -> None:
-        self.stage, self._first = Stage.GROWING, False
-        self._before = self.size, self._began.latency
-        self._note_base(self._began)
-        self._resize(self.size * self._step, now)
-
-    def _hold(self, size: float, now: float, latency: _Mean | None = None) -> None:
-        """Hold a size, whose latency so far may be known."""
-        self.stage, self._before, self._first = Stage.HOLDING, None, False
-        self._resize(size, now)
-        if latency is not None:
-            self._began = latency
-
     def _end_round(self, now: float) -> None:
-        """Count an answer of the held size, and try another size when it is time."""
-        self._counted += 1
-        if self._counted < max(FEWEST_SAMPLES, self.size):
-            return
-        self._counted = 0
+        """Judge the size by the latency of the round that has ended."""
+        mean = self._round.mean(now)
+        self._base = min(self._base, mean.highest)
+        if self.stage is Stage.HOLDING:
+            self._usual.merge(mean, max(MOST_WEIGHT, 2 * self.size))
+            self._round = self._next_round(now)
+            self._try_another(now)
+        elif self._before is None:
+            self._grow(mean, now)
+        else:
+            size, before = self._before
+            gain = _elasticity(size, before, self.size, mean)
+            if self.stage is Stage.TRYING_FEWER:
+                self._judge_fewer(gain, mean, size, before, now)
+            else:
+                self._judge_more(gain, mean, size, before, now)
+
+    def _fit(self, size: float, before: Mean, now: float) -> None:
+        """Judge a step by what came to be in flight, where something else bounds it."""
+        reached = self.in_flight + 1.0
+        if reached > size and now - self._round.since > FILLING_LATENCIES * before.latency:
+            self._resize(reached, now)
+
+    def _try_another(self, now: float) -> None:
+        """Try another size when it is time."""
         self._more_in -= 1
         self._fewer_in -= 1
-        latency = self._began.latency
-        self._note_base(self._began)
-        if self.size > 1 and latency > QUEUE_SIGN * self._base and self._fewer_in <= 0:
-            fewer = math.ceil(self.size * max(MOST_FEWER, self._base / latency))
+        times = math.exp(self._usual.log - self._base)
+        if self.size > 1 and times > QUEUE_SIGN and self._fewer_in <= 0:
+            fewer = math.ceil(self.size * max(MOST_FEWER, 1 / times))
             self._try(Stage.TRYING_FEWER, min(math.ceil(self.size) - 1, fewer), now)
         elif self._more_in <= 0:
             factor = 2.0 if self.size < 16 else 1.5 if self.size < 64 else 1.25
             self._try(Stage.TRYING_MORE, math.ceil(self.size * factor), now)
 
     def _try(self, stage: Stage, size: float, now: float) -> None:
-        self.stage, self._held = stage, self._began
-        self._before = self.size, self._began.latency
+        self.stage = stage
+        self._before = self.size, self._usual
         self._resize(size, now)
+
+    def _judge_fewer(self, gain: float, mean: Mean, size: float, before: Mean, now: float) -> None:
+        cheap = LONG_QUEUE_GAIN - 0.1 if self._is_long(before) else CHEAP_LOSS
+        if gain <= cheap:
+            self._fewer_in = self._fewer_interval = FIRST_FEWER_INTERVAL
+            self._usual = mean
+            self._hold(self.size, now)
+            return
+        self._fewer_in = self._fewer_interval = min(LONGEST_FEWER_INTERVAL, 4 * self._fewer_interval)
+        if gain >= NO_QUEUE_GAIN:
+            self._base = max(self._base, mean.log)
+        self._hold(size, now)
+
+    def _judge_more(self, gain: float, mean: Mean, size: float, before: Mean, now: float) -> None:
+        needed = LONG_QUEUE_GAIN if self._is_long(mean) else NEEDED_GAIN
+        if gain >= needed:
+            if self.stage is Stage.TRYING_MORE:
+                self._step = SLOW_GROWTH
+                self._fewer_in = self._fewer_interval = FIRST_FEWER_INTERVAL
+            self._more_in = self._more_interval = FIRST_INTERVAL
+            self._grow(mean, now)
+        elif self.stage is Stage.TRYING_MORE:
+            longer = max(self._more_interval, min(LONGEST_INTERVAL, 2 * self._more_interval))
+            self._more_in = self._more_interval = longer
+            self._hold(size, now)
+        else:
+            useful = math.ceil(self.size * before.latency / mean.latency)
+            self._usual = Mean()
+            self._hold(min(self.size, max(FIRST_SIZE, size / 2, useful)), now)
+
+    def _is_long(self, mean: Mean) -> bool:
+        """Whether as good as all of a latency is a queue's."""
+        return mean.log > self._base + math.log(LONG_QUEUE)
+
+    def _grow(self, mean: Mean, now: float) -> None:
+        self.stage = Stage.GROWING
+        self._before = self.size, mean
+        self._resize(self.size * (SLOW_GROWTH if self.size < SLOW_SIZE else self._step), now)
+
+    def _hold(self, size: float, now: float) -> None:
+        self.stage, self._before = Stage.HOLDING, None
+        self._resize(size, now)
+
+    def _give_way(self, granted_at: float, now: float) -> None:
+        """Take a step back, or halve the size, since answers were lost."""
+        size, interval = min(self.size, self.in_flight + 1.0) / 2, INTERVAL_AFTER_LOSS
+        if self.stage in (Stage.GROWING, Stage.TRYING_MORE) and self._before is not None:
+            size, interval = self._before[0], max(interval, 2 * self._more_interval)
+        self._more_in = self._more_interval = min(LONGEST_INTERVAL_AFTER_LOSS, interval)
+        self._usual = Mean()
+        self._hold(size, now)
+        self._round.since += now - granted_at  # what waits at the server by now is worked on until about then
 
     def _resize(self, size: float, now: float) -> None:
         self.size = max(1.0, size)
-        self._since = now
-        self._began = _Mean()
-        self._counted = 0
+        self._round = self._next_round(now)
 
-    def _needed_gain(self, latency: float) -> float:
-        return LONG_QUEUE_GAIN if latency > LONG_QUEUE * self._base else NEEDED_GAIN
-
-    def _cheap_loss(self, latency: float) -> float:
-        return LONG_QUEUE_GAIN - 0.1 if latency > LONG_QUEUE * self._base else CHEAP_LOSS
-
-    def _note_base(self, mean: _Mean) -> None:
-        """Note a latency that may be the lowest; of a few answers it may be low by chance."""
-        self._base = min(self._base, mean.latency * (1 + 0.5 / math.sqrt(mean.count)))
+    def _next_round(self, now: float) -> LatencyRound:
+        """Return the round that tells the latency of the present size."""
+        if self.stage is Stage.OPEN:
+            return LatencyRound(now, 0)
+        fewest = FULL_SHARE * self.size
+        if self.stage is Stage.GROWING:
+            if self._before is None:
+                return LatencyRound(now, FIRST_SIZE, share=GROWING_SHARE)
+            quick = self._step == GROWTH
+            return LatencyRound(
+                now, max(4, self.size / 8) if quick else max(8, self.size / 4), fewest, share=GROWING_SHARE
+            )
+        if self.stage is Stage.TRYING_MORE and self._before is not None:
+            fewest = max(fewest, min(self._before[0], self.size - 1))
+        samples = min(MOST_SAMPLES, max(FEWEST_SAMPLES, SAMPLES_BY_VARIANCE * self._usual.variance))
+        if self.stage is Stage.HOLDING:
+            return LatencyRound(now, max(samples, self.size), fewest)
+        return LatencyRound(now, max(samples, self.size / 2), fewest)
 
     def _watch(self, at_once: int, latency: float, now: float) -> None:
         """Bound what is in flight if its latency has grown with it since there were four times fewer."""
         number = (at_once.bit_length() + 1) // 2
-        level = self._levels.setdefault(number, _Mean())
+        level = self._levels.setdefault(number, Mean())
         level.add(latency, at_once, 2 * FEWEST_SAMPLES)
         fewer = self._levels.get(number - 1)
         if level.count < FEWEST_SAMPLES / 2 or fewer is None or fewer.count < 3:
             return
-        if _elasticity(fewer.at_once, fewer.latency, level.at_once, level.latency) < CHEAP_LOSS:
-            self._base = min(one.latency for one in self._levels.values() if one.count >= 3)
-            size = math.ceil(level.at_once * self._base / level.latency)
+        if _elasticity(fewer.at_once, fewer, level.at_once, level) < CHEAP_LOSS:
+            self._base = min(one.log for one in self._levels.values() if one.count >= 3)
+            size = math.ceil(level.at_once * math.exp(self._base - level.log))
             self._levels.clear()
             self._hold(size, now)
 
 
-def _elasticity(size: float, latency: float, other_size: float, other_latency: float) -> float:
+def _elasticity(size: float, mean: Mean, other_size: float, other: Mean) -> float:
     """Return which part of a change of what is in flight becomes throughput: 1 all of it, 0 nothing."""
-    if size == other_size:
-        return 1.0
-    return 1 - math.log(other_latency / latency) / math.log(other_size / size)
+    return 1.0 if size == other_size else 1 - (other.log - mean.log) / math.log(other_size / size)

@@ -181,7 +181,7 @@ class Pool:
                 sized,
                 grant_totals,
                 in_flight + 1,
-                self.search.take(),
+                self.search.take(at),
                 too_large=too_large,
                 from_full=from_full,
             )
@@ -219,7 +219,7 @@ class Pool:
             self._probe.answered()
             self._silent.answered(admission.in_flight, admission.at, now)
             if failed:
-                self.search.ended()
+                self.search.ended(admission.at_once, admission.at)
             else:
                 self.search.answered(admission.at_once, admission.at, now)
             if self._probe.is_over and self._pace is None:
@@ -261,7 +261,7 @@ class Pool:
             dimension: one for dimension, one in readings.items() if one.limit > 0
         }  # zero is no limit
         with self._lock:
-            self.search.ended()
+            self.search.ended(admission.at_once, admission.at)
             self._tariff.learn_from_rejection(admission, readings, retry_after, short_dimension)
             changed = self._observe(admission, readings, now, charged=False)
             for dimension, grant in admission.grants.items():
@@ -287,7 +287,7 @@ class Pool:
         """Apply a 429 for the request's size, in the server's `words`: it was not charged, and nothing is held."""
         readings = {dimension: one for dimension, one in readings.items() if one.limit > 0}
         with self._lock:
-            self.search.ended()
+            self.search.ended(admission.at_once, admission.at)
             self._tariff.not_charged(admission)
             self._silent.cancelled(admission.at)
             self._observe(admission, readings, now, charged=False)
@@ -300,7 +300,7 @@ class Pool:
     def cancelled(self, admission: Admission, now: float) -> None:
         """Return what was taken for a request that was never sent."""
         with self._lock:
-            self.search.ended()
+            self.search.ended(admission.at_once, admission.at)
             self._tariff.not_charged(admission)
             self._silent.cancelled(admission.at)
             for dimension, grant in admission.grants.items():
@@ -311,7 +311,7 @@ class Pool:
     def lost(self, admission: Admission, now: float) -> None:
         """Count a request whose outcome is unknown."""
         with self._lock:
-            self.search.lost(admission.at, now)
+            self.search.lost(admission.at_once, admission.at, now)
 
     def hold(self, now: float) -> HoldReport | None:
         """Return for how long the server asked to send nothing, None if it did not."""
