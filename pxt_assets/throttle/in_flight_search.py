@@ -48,6 +48,8 @@ SLOW_SIZE = 16
 """The same up to this size, and after more were tried with success."""
 NEEDED_GAIN = 0.25
 """Elasticity from which a step upwards is kept: twice as many in flight for a fifth more throughput."""
+SMALL_GAIN = 0.4
+"""The same of small sizes: servers that gain slowly take more than that."""
 FILLING_LATENCIES = 2.0
 """Latencies after which a step is judged by what came to be in flight, if that is less than the step allows."""
 CHEAP_LOSS = 0.12
@@ -63,7 +65,7 @@ MOST_FEWER = 0.75
 """Factor on the size when fewer are tried, at least."""
 QUEUE_SIGN = 1.3
 """Factor on the lowest latency from which on requests seem to queue."""
-FIRST_INTERVAL = 2
+FIRST_INTERVAL = 1
 LONGEST_INTERVAL = 16
 """Rounds until more are tried, at first and at most."""
 FIRST_FEWER_INTERVAL = 1
@@ -233,12 +235,11 @@ class InFlightSearch:
         self._more_in -= 1
         self._fewer_in -= 1
         times = math.exp(self._usual.log - self._base)
-        if self.size > 1 and times > QUEUE_SIGN and self._fewer_in <= 0:
+        if self._more_in <= 0:
+            self._try(Stage.TRYING_MORE, math.ceil(self.size * (2.0 if self.size < SLOW_SIZE else 1.5)), now)
+        elif self.size > 1 and times > QUEUE_SIGN and self._fewer_in <= 0:
             fewer = math.ceil(self.size * max(MOST_FEWER, 1 / times))
             self._try(Stage.TRYING_FEWER, min(math.ceil(self.size) - 1, fewer), now)
-        elif self._more_in <= 0:
-            factor = 2.0 if self.size < 16 else 1.5 if self.size < 64 else 1.25
-            self._try(Stage.TRYING_MORE, math.ceil(self.size * factor), now)
 
     def _try(self, stage: Stage, size: float, now: float) -> None:
         self.stage = stage
@@ -258,7 +259,9 @@ class InFlightSearch:
         self._hold(size, now)
 
     def _judge_more(self, gain: float, mean: Mean, size: float, before: Mean, now: float) -> None:
-        needed = LONG_QUEUE_GAIN if self._is_long(mean) else NEEDED_GAIN
+        needed = SMALL_GAIN if self.size <= SLOW_SIZE else NEEDED_GAIN
+        if self._is_long(mean):
+            needed = LONG_QUEUE_GAIN
         if gain >= needed:
             if self.stage is Stage.TRYING_MORE:
                 self._step = SLOW_GROWTH
@@ -315,10 +318,11 @@ class InFlightSearch:
             )
         if self.stage is Stage.TRYING_MORE and self._before is not None:
             fewest = max(fewest, min(self._before[0], self.size - 1))
-        samples = min(MOST_SAMPLES, max(FEWEST_SAMPLES, SAMPLES_BY_VARIANCE * self._usual.variance))
-        if self.stage is Stage.HOLDING:
-            return LatencyRound(now, max(samples, self.size), fewest)
-        return LatencyRound(now, max(samples, self.size / 2), fewest)
+        variance, most = self._usual.variance, self.size
+        if self.stage is Stage.TRYING_FEWER:  # the other tries cost no throughput
+            variance, most = variance / 3, self.size / 2
+        samples = min(MOST_SAMPLES, 8 * self.size, max(FEWEST_SAMPLES, SAMPLES_BY_VARIANCE * variance))
+        return LatencyRound(now, max(samples, most), fewest)
 
     def _watch(self, at_once: int, latency: float, now: float) -> None:
         """Bound what is in flight if its latency has grown with it since there were four times fewer."""

@@ -4,7 +4,7 @@ import math
 
 FEWEST_SAMPLES = 16
 MOST_SAMPLES = 64
-SAMPLES_BY_VARIANCE = 40.0
+SAMPLES_BY_VARIANCE = 120.0
 """Requests of a round: so many times the variance of the logarithms of latencies, within bounds."""
 MOST_WEIGHT = 128.0
 """Answers that a latency is averaged over, at most, or twice what is in flight."""
