@@ -91,6 +91,8 @@ class Journal:
         self._pending: list[Cell] = []
         self._pending_bytes = 0
         """Bytes of the cells appended since the last flush began."""
+        self.pending_bytes = 0
+        """Bytes of the values that are not on disk yet."""
         self._buffer_full = asyncio.Event()
         self._write_lock = threading.Lock()
         self._own_segments: set[str] = set()
@@ -105,6 +107,7 @@ class Journal:
         """Adds a finished cell; it is on disk after the next `flush`."""
         self._pending.append(cell)
         self._pending_bytes += cell.size
+        self.pending_bytes += cell.size
         if self._pending_bytes >= _BYTES_A_SEGMENT:
             self._buffer_full.set()
 
@@ -115,11 +118,14 @@ class Journal:
         """
         with self._write_lock:
             for count in _segment_sizes(self._pending[:]):
+                size = sum(cell.size for cell in self._pending[:count])
                 try:
                     self._write(self._pending[:count])
                 except UnstorableError:  # the other cells are written
+                    self.pending_bytes -= size
                     del self._pending[:count]
                     raise
+                self.pending_bytes -= size
                 del self._pending[:count]
 
     def _write(self, cells: list[Cell]) -> None:
