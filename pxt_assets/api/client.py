@@ -67,7 +67,8 @@ class Client:
         self._refusals = Refusals()
         self._encodings = AnswerEncodings()
         self._send_count = 0
-        self._telemetry = find_telemetry()
+        telemetry = find_telemetry()
+        self._telemetry = telemetry if telemetry is not None and telemetry.is_set_up else None
         self._max_retries = max_retries
         self._retry_unknown = retry_unknown
 
@@ -80,26 +81,30 @@ class Client:
         task = asyncio.current_task()
         assert task is not None
         self._send_count += 1
-        with RequestTracker(
-            request, meter, task, self._send_count, self._telemetry, failed_before
-        ) as tracker:
-            return tracker.answered(await self._send(tracker))
-
-    async def _send(self, tracker: RequestTracker) -> Answer:
-        tracker.request = self._encodings.encoded(tracker.request)
+        if request.endpoint.encodings:
+            request = self._encodings.encoded(request)
+        tracker = RequestTracker(request, meter, task, self._send_count, self._telemetry, failed_before)
+        turn = self._refusals.of(request.endpoint.path, request.model).turn()
+        meter.unsent_tasks.add(task)
         answer: Answer | None = None
-        with self._refusals.of(tracker.request.endpoint.path, tracker.request.model).turn() as turn:
-            try:
-                answer = await self._send_until_answered(tracker, turn)
-            finally:
-                if tracker.refused_before_trial is not None:
-                    self._encodings.trial_ended(tracker.request, answered=answer is not None)
-        return answer
+        try:
+            answer = await self._send_until_answered(tracker, turn)
+            tracker.answered(answer)
+            return answer
+        except BaseException as e:
+            tracker.failed(e)
+            raise
+        finally:
+            if tracker.refused_before_trial is not None:
+                self._encodings.trial_ended(tracker.request, answered=answer is not None)
+            turn.end()
+            meter.unsent_tasks.discard(task)
 
     async def _send_until_answered(self, tracker: RequestTracker, turn: Turn) -> Answer:
         faults = 0
         while True:
-            await turn.wait()
+            if turn.must_wait:
+                await turn.wait()
             outcome = await self._send_in_turn(tracker, turn)
             if isinstance(outcome, Answer):
                 turn.model.note_answer()
@@ -136,11 +141,15 @@ class Client:
         self, tracker: RequestTracker, turn: Turn
     ) -> Answer | tuple[Failure, Verdict] | None:
         """Sends a request when the server is up and the window has room, and as `_send_until_admitted` says."""
-        probe = await self._health.wait_turn()
-        outcome = None
+        probe = False if self._health.lets_all_go else await self._health.wait_turn()
+        window, outcome = self._health.window, None
         try:
-            async with self._health.window:
+            if not window.enter_at_once():
+                await window.enter()
+            try:
                 outcome = await self._send_until_admitted(tracker, turn, probe=probe)
+            finally:
+                window.leave()
         except BaseException:
             if probe:
                 self._health.abandoned()
@@ -190,14 +199,16 @@ class Client:
         meter = tracker.meter
         requeued = False
         while True:
-            permit = await self._permits.acquire(tracker, requeued=requeued)
+            permit = None if requeued else self._permits.acquire_at_once(tracker)
+            if permit is None:
+                permit = await self._permits.acquire(tracker, requeued=requeued)
             if meter.stopped or (self._health.is_out and not probe) or not turn.start():
                 permit.cancel()
                 tracker.release_budget()
                 if meter.stopped:
                     raise asyncio.CancelledError
                 return None
-            tracker.sent(self._transport.base_url)
+            tracker.sent(self._transport)
             try:
                 outcome = await self._exchange.send(tracker, permit)
             finally:
