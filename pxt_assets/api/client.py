@@ -98,7 +98,7 @@ class Client:
             if tracker.refused_before_trial is not None:
                 self._encodings.trial_ended(tracker.request, answered=answer is not None)
             turn.end()
-            meter.unsent_tasks.discard(task)
+            tracker.end()
 
     async def _send_until_answered(self, tracker: RequestTracker, turn: Turn) -> Answer:
         faults = 0
@@ -109,6 +109,7 @@ class Client:
             if isinstance(outcome, Answer):
                 turn.model.note_answer()
                 return outcome
+            tracker.rest()
             if outcome is None:
                 faults = 0
                 continue
@@ -199,9 +200,8 @@ class Client:
         meter = tracker.meter
         requeued = False
         while True:
-            permit = None if requeued else self._permits.acquire_at_once(tracker)
-            if permit is None:
-                permit = await self._permits.acquire(tracker, requeued=requeued)
+            granted = self._permits.acquire_at_once(tracker, requeued=requeued)
+            permit = granted or await self._permits.acquire(tracker, requeued=requeued)
             if meter.stopped or (self._health.is_out and not probe) or not turn.start():
                 permit.cancel()
                 tracker.release_budget()

@@ -6,7 +6,7 @@ import json
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 
 from pxt_assets.api.answer_headers import relevant_headers
 from pxt_assets.api.input_refusal import inputs_named, speaks_of_input
@@ -14,9 +14,6 @@ from pxt_assets.api.quota_words import speaks_of_quota
 from pxt_assets.errors import TOO_LARGE, CellError, FatalApiError, RunError
 from pxt_assets.throttle import FailureKind, Verdict, classify_failure, read_rate_limits
 from pxt_assets.values.scrubbing import scrub
-
-if TYPE_CHECKING:
-    import httpx2
 
 _MAX_MESSAGE_LENGTH = 2_000
 _MAX_PAGE_LENGTH = 500

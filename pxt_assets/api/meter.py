@@ -5,13 +5,17 @@ from __future__ import annotations
 import asyncio
 import math
 from array import array
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 
 from pxt_assets.api.budget import Budget
 from pxt_assets.api.pricing import cost_usd
 from pxt_assets.api.request import Usage
 from pxt_assets.throttle import LimitUtilization
+
+
+def _ignore(_change: int) -> None:
+    pass
 
 
 @dataclass
@@ -42,6 +46,9 @@ class Meter:
     """What the run may cost, None for no limit."""
     stopped: bool = False
     """Whether nothing more may be sent, as the run is being interrupted."""
+    on_rest: Callable[[int], object] = _ignore
+    """Called with +1 once a request rests between two attempts, or waits for what becomes of others, and with -1 when it
+    has ended."""
     unsent_tasks: set[asyncio.Task[object]] = field(default_factory=set)
     """Tasks that have not sent their request: cancelling them costs nothing."""
 

@@ -52,9 +52,9 @@ class Permits:
         self._limiters_by_pool: dict[int, Limiter] = {}
         self._limiters_by_model: dict[tuple[str, str], Limiter] = {}
 
-    def acquire_at_once(self, tracker: RequestTracker) -> Permit | None:
-        """The limiter's permit to send a request for the first time, None if it has to be waited for, or for the budget."""
-        if tracker.meter.budget is not None:
+    def acquire_at_once(self, tracker: RequestTracker, *, requeued: bool) -> Permit | None:
+        """The same permit, None if it is one that `acquire` has to wait for, or if there is a budget."""
+        if requeued or tracker.meter.budget is not None:
             return None
         request = tracker.request
         limiter = self._limiter(request)

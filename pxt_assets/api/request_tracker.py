@@ -41,6 +41,7 @@ class RequestTracker:
     size_tries: int = 0
     """Attempts that were believed too large, and rejected for a reason that is not clear."""
     _limited_in_answer: bool = False
+    _rests: bool = False
     attempts: int = 0
     lost_answers: int = 0
     """Attempts whose answers were lost."""
@@ -77,6 +78,18 @@ class RequestTracker:
         self.attempts += 1
         if self.telemetry is not None and self.span is None:
             self.span = RequestSpan(self.telemetry, self.request, transport.base_url)
+
+    def rest(self) -> None:
+        """Notes that it is not answered at once: from now on it may use nothing for a while."""
+        if not self._rests:
+            self._rests = True
+            self.meter.on_rest(1)
+
+    def end(self) -> None:
+        """Notes that it is answered, or given up."""
+        self.meter.unsent_tasks.discard(self.task)
+        if self._rests:
+            self.meter.on_rest(-1)
 
     def release_budget(self) -> None:
         """Returns what the budget reserved for an attempt."""
