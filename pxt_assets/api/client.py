@@ -76,8 +76,10 @@ class Client:
         """The answer to a request, of a row that `failed_before`, in an earlier run, or not.
 
         Raises CellError when this request cannot be answered, FatalApiError when no request can, RunError when the
-        server cannot be reached, BudgetReachedError when the budget is spent.
+        server cannot be reached, BudgetReachedError when the budget is spent, CancelledError once the meter is stopped.
         """
+        if meter.stopped:
+            raise asyncio.CancelledError
         task = asyncio.current_task()
         assert task is not None
         self._send_count += 1
@@ -109,7 +111,6 @@ class Client:
             if isinstance(outcome, Answer):
                 turn.model.note_answer()
                 return outcome
-            tracker.rest()
             if outcome is None:
                 faults = 0
                 continue
@@ -121,6 +122,7 @@ class Client:
             self._check_lost_answers(tracker, failure)
             if failure.unreadable and not turn.model.answered and not tracker.unreadable:
                 tracker.unreadable = True
+                tracker.rest()
                 await turn.judge(self._refusal(failure, tracker))
             if self._health.is_out:  # an outage is no fault of this request
                 faults = 0
@@ -133,6 +135,7 @@ class Client:
                 await self._handle_refusal(tracker, turn, failure, FailureKind.CELL)
                 faults = 0
                 continue
+            tracker.rest()
             await asyncio.sleep(backoff_seconds(faults, self._random.random, verdict.retry_after))
             if verdict.kind is not FailureKind.RATE_LIMITED:
                 faults += 1
@@ -173,6 +176,7 @@ class Client:
         elif (
             kind is FailureKind.REFUSED and tracker.request.cells == 1
         ):  # of several, single ones are asked for next
+            tracker.rest()
             await turn.judge(self._refusal(failure, tracker))
         raise (tracker.refused_before_trial or failure).cell_error(
             divisible=True, refused=kind is FailureKind.REFUSED
@@ -182,6 +186,7 @@ class Client:
         """Raises RunError if no request of this run met anything but faults, once those under way have ended."""
         if tracker.request.cells == 1 and not self._health.has_let_in and not failure.unreadable:
             outage = self._health.outage_error(failure)
+            tracker.rest()
             await turn.judge(Refusal(outage, is_news=not tracker.failed_before, is_of_server=True))
 
     def _refusal(self, failure: Failure, tracker: RequestTracker) -> Refusal:

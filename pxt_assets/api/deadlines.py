@@ -24,7 +24,9 @@ class Deadline:
             and self.task.uncancel() <= self._cancelling
             and type(error) is asyncio.CancelledError
         ):
-            return TimeoutError()
+            timeout = TimeoutError()
+            timeout.__cause__ = error
+            return timeout
         return error
 
 

@@ -45,7 +45,7 @@ class Meter:
     budget: Budget | None = None
     """What the run may cost, None for no limit."""
     stopped: bool = False
-    """Whether nothing more may be sent, as the run is being interrupted."""
+    """Whether nothing more may be sent, as the run is being stopped."""
     on_rest: Callable[[int], object] = _ignore
     """Called with +1 once a request rests between two attempts, or waits for what becomes of others, and with -1 when it
     has ended."""

@@ -133,7 +133,6 @@ class CellRequester:
             if self._stop_error is not None:
                 raise self._stop_error
         except asyncio.CancelledError:
-            self.meter.stopped = True
             admission.cancel()
             self._cancel_unsent()
             with suppress(TimeoutError):
@@ -327,7 +326,8 @@ class CellRequester:
             self._in_flight.notify()
 
     def _cancel_unsent(self) -> None:
-        self._dropping = True
+        """Has nothing more sent, what is to be sent again included; what is in flight goes on."""
+        self.meter.stopped = self._dropping = True
         for row in self._workers.drop(self._asking.context):
             row.cancel()
         self._calls.drop_gathered()
