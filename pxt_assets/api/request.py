@@ -82,6 +82,8 @@ class Endpoint:
     """Whether bodies are forms that upload files; if not, they are JSON."""
     costly: bool = False
     """Whether an answer is so dear that a lost one, which may have been paid for, is seldom asked for again."""
+    answer_bytes: int = 0
+    """Bytes that an answer is expected to have for each image that is asked for (`n`), until one is known; 0 for little."""
     answer_tokens: int = 0
     """Tokens that an answer is expected to have, until one is known."""
     charged_usage: Callable[[Mapping[str, Any]], Usage] | None = None

@@ -23,6 +23,8 @@ MAX_IMAGES = 16
 """Images an edit. Source: https://platform.openai.com/docs/api-reference/images/createEdit"""
 _OUTPUT_TOKENS_PER_IMAGE = 4_160
 """Output tokens of a large image of high quality. Source: https://platform.openai.com/docs/guides/image-generation"""
+_ANSWER_BYTES_PER_IMAGE = 12 * 2**20
+"""Of base64: a PNG of 3840 x 2160, or one of 1536 x 1024 with much detail in it."""
 _DATA_URL = re.compile(r"\s*data:[^,;]*(?:;[^,;]*)*,", re.IGNORECASE)
 _URL_ALPHABET = str.maketrans("-_", "+/")
 _SHAPE = {
@@ -128,6 +130,7 @@ _GENERATIONS = Endpoint(
     sends_limits=False,
     costly=True,
     answer_tokens=_OUTPUT_TOKENS_PER_IMAGE,
+    answer_bytes=_ANSWER_BYTES_PER_IMAGE,
 )
 _EDITS = Endpoint(
     "/images/edits",
@@ -136,6 +139,7 @@ _EDITS = Endpoint(
     sends_limits=False,
     costly=True,
     answer_tokens=_OUTPUT_TOKENS_PER_IMAGE,
+    answer_bytes=_ANSWER_BYTES_PER_IMAGE,
     uploads=True,
 )
 _VARIATIONS = Endpoint(
@@ -145,6 +149,7 @@ _VARIATIONS = Endpoint(
     sends_limits=False,
     costly=True,
     answer_tokens=_OUTPUT_TOKENS_PER_IMAGE,
+    answer_bytes=_ANSWER_BYTES_PER_IMAGE,
     uploads=True,
 )
 

@@ -93,6 +93,8 @@ class Plan:
         """Whether a constant is a path, of a file that is read when a cell is prepared."""
         self.expr = expr
         self._type = column_type
+        self.holds_media = column_type is not None and is_media(column_type)
+        """Whether its cells are images or sounds."""
         self._positions = {(ref._asset, ref._column): i for i, ref in enumerate(self.columns)}
         self._compiled = self._compile(expr, required=False)
 
@@ -119,11 +121,17 @@ class Plan:
             except CellError as e:
                 e.value = None  # it is an inner call's, not the cell's
                 raise
-        if self._type is None:
-            return value
-        if is_media(self._type) and is_heavy(value):
-            return await in_media_thread(self.check_value, value)
-        return to_store(value, self._type)
+        return await self.store(value)
+
+    async def store(self, value: Any) -> Any:
+        """The value of an answer as it is stored; where that may take long, it is made in a thread. Raises CellError."""
+        if self.holds_media and is_heavy(value):
+            return await in_media_thread(self.stored_form, value)
+        return self.stored_form(value)
+
+    def stored_form(self, value: Any) -> Any:
+        """The value of an answer as it is stored. Raises CellError if the column cannot hold it."""
+        return value if self._type is None else to_store(value, self._type)
 
     def check_value(self, value: Any) -> Any:
         """The value as the column holds it. Raises CellError if it cannot."""
