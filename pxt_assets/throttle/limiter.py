@@ -152,12 +152,17 @@ class Limiter:
         return self.pool.utilization(since, self._granted_at, self._clock())
 
     def _answered(
-        self, admission: Admission, headers: Mapping[str, str], *, overloaded: bool = False
+        self,
+        admission: Admission,
+        headers: Mapping[str, str],
+        *,
+        overloaded: bool = False,
+        failed: bool = False,
     ) -> None:
         self._end(admission)
         if overloaded:
             self.pool.overloaded(admission, self._clock())
-        changed = self.pool.answered(admission, self.pool.read(headers), self._clock())
+        changed = self.pool.answered(admission, self.pool.read(headers), self._clock(), failed=failed)
         if changed or admission.too_large is not None:
             self._sort_by_size()
         self._serve()
@@ -195,6 +200,7 @@ class Limiter:
 
     def _lost(self, admission: Admission) -> None:
         self._end(admission)
+        self.pool.lost(admission, self._clock())
         self._serve()
 
     def _cancelled(self, admission: Admission) -> None:

@@ -15,6 +15,7 @@ from pxt_assets.api.meter import Meter
 from pxt_assets.api.request import CellRequest
 from pxt_assets.api.server_name import SIMULATOR
 from pxt_assets.compute.asking.cell_calls import CellCalls
+from pxt_assets.compute.asking.in_flight_bound import Held
 from pxt_assets.compute.asking.progress import Progress
 from pxt_assets.compute.asking.row_counts import RowCounts
 from pxt_assets.compute.asking.run_state import RunState
@@ -62,7 +63,7 @@ class CellRequester:
         run_state: RunState,
         on_admitted: Callable[[], None],
     ) -> None:
-        self.meter = Meter(budget=column.budget)
+        self.meter = Meter(budget=column.budget, answer_sizes=run_state.in_flight.answer_sizes)
         self.counts = RowCounts()
         self.refused_rows = RefusedRows()
         """Rows without a request, because a function cannot take their values."""
@@ -111,6 +112,7 @@ class CellRequester:
         with (
             self._run_state.call_on_stop(self._stop_with),
             self._run_state.display.track(self._column.label, self.progress),
+            self._in_flight.counting(self._journal),
         ):
             await self._run()
         if self._aborting:
@@ -245,12 +247,11 @@ class CellRequester:
                 self._client.note_earlier_answer(*model)
 
     def _start(self, row: int, digest: bytes, cell: Any, *, failed_before: bool) -> None:
-        size = memory_bytes(cell)
-        self._in_flight.acquire(size)
+        held = self._in_flight.acquire(cell)
         finishing = self._finish(row, digest, cell, failed_before=failed_before)
         task = asyncio.get_running_loop().create_task(finishing)
         self._tasks.add(task)
-        task.add_done_callback(partial(self._note_cell, size))
+        task.add_done_callback(partial(self._note_cell, held))
 
     async def _finish(self, row: int, digest: bytes, cell: Any, *, failed_before: bool) -> None:
         value = errortype = errormsg = None
@@ -289,8 +290,8 @@ class CellRequester:
             return memory_bytes(value)
         return int(getattr(value, "nbytes", 0))
 
-    def _note_cell(self, size: int, task: asyncio.Task[None]) -> None:
-        self._in_flight.release(size)
+    def _note_cell(self, held: Held, task: asyncio.Task[None]) -> None:
+        self._in_flight.release(held)
         self._note_end(task)
 
     def _note_end(self, task: asyncio.Task[None]) -> None:
