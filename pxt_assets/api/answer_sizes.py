@@ -57,7 +57,9 @@ class AnswerSizes:
 
     def of(self, request: Request) -> AnswerSize:
         """What is known of such requests."""
-        return self.of_call(request.endpoint, request.model, request.body if request.endpoint.answer_bytes else {})
+        return self.of_call(
+            request.endpoint, request.model, request.body if request.endpoint.answer_bytes else {}
+        )
 
     def of_call(self, endpoint: Endpoint, model: str, arguments: Any) -> AnswerSize:
         """The same of a call whose request is not made yet."""

@@ -168,9 +168,7 @@ class Materialization:
                     self._unrecorded_metadata, asset_key=spec.key, partition_key=partition
                 )
         if self._is_temporary or is_direct(context):
-            value = stored_value(
-                self._store, spec.key, self._partition_keys, stays=not self._is_temporary
-            )
+            value = stored_value(self._store, spec.key, self._partition_keys, stays=not self._is_temporary)
             result = result._replace(value=value)
         yield result
         if is_value_asked(context) and not self._is_temporary:

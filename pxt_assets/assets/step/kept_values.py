@@ -63,9 +63,7 @@ def stored_value(
     return next(iter(found.values())) if len(files) == 1 else found
 
 
-def _tables(
-    files: Mapping[str | None, ParquetFile], most: int | None
-) -> dict[str | None, pa.Table] | None:
+def _tables(files: Mapping[str | None, ParquetFile], most: int | None) -> dict[str | None, pa.Table] | None:
     """The files' rows, None if they take more than `most` bytes; no more than that is read to see it."""
     import pyarrow as pa
 

@@ -20,6 +20,7 @@ from pxt_assets.compute.cells.answered_by import is_other_mask
 from pxt_assets.compute.cells.cell import RESULT_COLUMNS, Cell, provenance_schema, table_of_cells
 from pxt_assets.compute.cells.digest_index import DigestIndex, digests_of
 from pxt_assets.compute.cells.failed_answers import failed_answers, is_marked, mark_checked
+from pxt_assets.compute.cells.scratch_file import scratch_folder
 from pxt_assets.compute.cells.segments import SUFFIX, Segments
 from pxt_assets.errors import RunError
 from pxt_assets.local.threads import run_in_thread
@@ -80,7 +81,8 @@ class Journal:
         """Whether any cell in it comes from a simulator."""
         self.servers: set[str | None] = set()
         """Which servers answered its cells, once it is loaded."""
-        self.earlier_failures = DigestIndex()
+        self._scratch = scratch_folder(directory / SUFFIX)
+        self.earlier_failures = DigestIndex(self._scratch)
         """Cells that failed in earlier attempts, once it is loaded."""
         self._segments = Segments(directory, earlier)
         self._type = Array if issubclass(column_type, Array) else column_type  # vectors of any length
@@ -228,7 +230,7 @@ class Journal:
         self._advance_clock([*self._segments.names(REFRESH_SUFFIX), *self._loaded_segments])
         wanted = [name for name in self._loaded_segments if not since_refresh or name > self._refresh_marker]
         self._segments.fetch(wanted)
-        done, failed = DigestIndex(), DigestIndex()
+        done, failed = DigestIndex(self._scratch), DigestIndex(self._scratch)
         start = 0
         for name in wanted:
             segment = self._read_segment(name)

@@ -28,7 +28,7 @@ from typing import TYPE_CHECKING, Any
 
 from pxt_assets.api.server_name import UNKNOWN
 from pxt_assets.compute.cells.answered_by import row_servers
-from pxt_assets.compute.cells.digest_index import NO_DIGEST, digests_of, lookup_batches, simulated_digests
+from pxt_assets.compute.cells.digest_index import LOOKUP_ROWS, NO_DIGEST, digests_of, simulated_digests
 from pxt_assets.compute.cells.failed_answers import ANSWERS_CHECKED, failed_rows
 from pxt_assets.compute.partition.column import Column
 from pxt_assets.compute.partition.findings import findings_from_metadata
@@ -40,9 +40,8 @@ from pxt_assets.errors import CellError
 if TYPE_CHECKING:
     import numpy as np
     import numpy.typing as npt
-    import pyarrow as pa
 
-    from pxt_assets.compute.cells.digest_index import Digests
+    from pxt_assets.compute.cells.digest_index import Digests, ManyDigests
 
 _ROWS = 65_536
 _ROWS_DIGESTED_ANEW = 64
@@ -80,7 +79,7 @@ def stored_if_unchanged(column: Column) -> Assembly | None:
 
 
 def stored_if_same_digests(
-    column: Column, digests: Digests, input_digest: InputDigest | None, *, simulated: bool
+    column: Column, digests: ManyDigests, input_digest: InputDigest | None, *, simulated: bool
 ) -> Assembly | None:
     """The stored column, if its cells have these digests `S16[n]`, and its file says what it is made from; else None."""
     stored, metadata = _stored_assembly(column), column.file.metadata if column.file.exists() else {}
@@ -88,8 +87,13 @@ def stored_if_same_digests(
         return None
     if input_digest is not None and not stored.findings.errors and not input_digest.is_that_of(metadata):
         return None  # written again, the next run sees at once that nothing changed
-    stored_digests = _stored_digests(column.file.rows().table(["_digest"])["_digest"])
-    return stored if _digests_match(stored_digests, digests) else None
+    start = 0
+    for batch in column.file.rows().batches(["_digest"], LOOKUP_ROWS):
+        end = start + batch.num_rows
+        if not _digests_match(digests_of(batch["_digest"].fill_null(NO_DIGEST)), digests[start:end]):
+            return None
+        start = end
+    return stored if start == len(digests) else None
 
 
 def _stored_assembly(column: Column) -> Assembly | None:
@@ -154,18 +158,11 @@ def _have_digests(column: Column, rows: Sequence[Sequence[Any]], stored: Digests
     return bool(digests) and _digests_match(stored, np.array(digests, "S16"))
 
 
-def _stored_digests(digests: pa.Array | pa.ChunkedArray) -> Digests:
-    return digests_of(digests.fill_null(NO_DIGEST))
-
-
 def _digests_match(stored: Digests, digests: Digests) -> bool:
     """Whether the stored digests are these, or those of a simulator's answers."""
     import numpy as np
 
     if len(stored) != len(digests):
         return False
-    for ours, theirs in zip(lookup_batches(digests), lookup_batches(stored), strict=True):
-        others = np.flatnonzero(theirs != ours)
-        if not bool((theirs[others] == simulated_digests(ours[others])).all()):
-            return False
-    return True
+    others = np.flatnonzero(stored != digests)
+    return bool((stored[others] == simulated_digests(digests[others])).all())
