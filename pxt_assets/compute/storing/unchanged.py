@@ -23,7 +23,7 @@ a simulator's while the server is none.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 from pxt_assets.api.server_name import UNKNOWN
@@ -40,6 +40,7 @@ from pxt_assets.errors import CellError
 if TYPE_CHECKING:
     import numpy as np
     import numpy.typing as npt
+    import pyarrow as pa
 
     from pxt_assets.compute.cells.digest_index import Digests, ManyDigests
 
@@ -88,9 +89,9 @@ def stored_if_same_digests(
     if input_digest is not None and not stored.findings.errors and not input_digest.is_that_of(metadata):
         return None  # written again, the next run sees at once that nothing changed
     start = 0
-    for batch in column.file.rows().batches(["_digest"], LOOKUP_ROWS):
-        end = start + batch.num_rows
-        if not _digests_match(digests_of(batch["_digest"].fill_null(NO_DIGEST)), digests[start:end]):
+    for stored_digests in _digest_batches(column):
+        end = start + len(stored_digests)
+        if not _digests_match(digests_of(stored_digests.fill_null(NO_DIGEST)), digests[start:end]):
             return None
         start = end
     return stored if start == len(digests) else None
@@ -137,13 +138,24 @@ def _rows_without_call(column: Column) -> int:
 def _sampled_cells(column: Column) -> tuple[npt.NDArray[np.int64], Digests]:
     """Some rows whose stored cells have digests, `int64[n]`, evenly spread over all of them, and these digests, `S16[n]`."""
     import numpy as np
+    import pyarrow as pa
 
-    digests = column.file.rows().table(["_digest"])["_digest"]
-    named = np.flatnonzero(digests.is_valid().to_numpy())
-    if not len(named):
-        return named, np.empty(0, "S16")
-    chosen = np.unique(named[np.linspace(0, len(named) - 1, _ROWS_DIGESTED_ANEW).astype(np.int64)])
-    return chosen, digests_of(digests.take(chosen))
+    named = sum(len(digests) - digests.null_count for digests in _digest_batches(column))
+    ranks = np.unique(np.linspace(0, max(named - 1, 0), _ROWS_DIGESTED_ANEW).astype(np.int64))
+    rows, found, start, before = [np.empty(0, np.int64)], [np.empty(0, "S16")], 0, 0
+    for digests in _digest_batches(column) if named else ():
+        valid = np.flatnonzero(digests.is_valid().to_numpy(zero_copy_only=False))
+        here = valid[ranks[(ranks >= before) & (ranks < before + len(valid))] - before]
+        rows.append(here + start)
+        found.append(digests_of(digests.take(pa.array(here))))
+        start, before = start + len(digests), before + len(valid)
+    return np.concatenate(rows), np.concatenate(found)
+
+
+def _digest_batches(column: Column) -> Iterator[pa.Array]:
+    """The stored digests, some rows at a time."""
+    for batch in column.file.rows().batches(["_digest"], LOOKUP_ROWS):
+        yield batch["_digest"]
 
 
 def _have_digests(column: Column, rows: Sequence[Sequence[Any]], stored: Digests) -> bool:
