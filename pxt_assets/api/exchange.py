@@ -10,7 +10,9 @@ from typing import TYPE_CHECKING
 import httpx2
 
 from pxt_assets.api.answer import Answer
-from pxt_assets.api.failure import Failure, failure_of, name_or_none, relevant_headers
+from pxt_assets.api.answer_headers import AnswerHeaders
+from pxt_assets.api.deadlines import Deadlines
+from pxt_assets.api.failure import Failure, failure_of, name_or_none
 from pxt_assets.api.read_answer import download_rest, parse_answer
 from pxt_assets.api.request import ParsedAnswer
 from pxt_assets.api.request_tracker import RequestTracker
@@ -36,7 +38,8 @@ class Exchange:
     ) -> None:
         self._transport = transport
         self._health = health
-        self._timeout = timeout
+        self._deadlines = Deadlines(timeout)
+        self._headers = AnswerHeaders(secrets)
         self._secrets = secrets
         self.simulated: bool | None = None
         """Whether the server is a simulator, None before its first answer."""
@@ -48,13 +51,14 @@ class Exchange:
         no result.
         """
         request = tracker.request
-        loop = asyncio.get_running_loop()
-        sent = loop.time()
+        now = asyncio.get_running_loop().time
+        sent = now()
+        deadline = self._deadlines.begin(tracker.task, sent)
         try:
-            async with asyncio.timeout(self._timeout):
-                response = await self._transport.post(request)
+            response = await self._transport.post(request)
         except BaseException as e:
-            failure = self._failure(e) if isinstance(e, Exception) else None
+            error = deadline.explain(e)
+            failure = self._failure(error) if isinstance(error, Exception) else None
             if failure is None or failure.is_lost:
                 tracker.lost_answers += 1
                 tracker.meter.requests_unknown += 1
@@ -64,7 +68,9 @@ class Exchange:
                 permit.lost()
                 raise
             return failure
-        headers, latency = relevant_headers(response.headers, self._secrets), loop.time() - sent
+        finally:
+            self._deadlines.end(deadline)
+        headers, latency = self._headers.read(response.headers), now() - sent
         self._health.has_answered = True
         self.simulated = headers.get(SIMULATED_HEADER) == "true"
         try:

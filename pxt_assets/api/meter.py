@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import math
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 
 from pxt_assets.api.answer_sizes import AnswerSizes
@@ -13,6 +13,10 @@ from pxt_assets.api.latencies import Latencies
 from pxt_assets.api.pricing import cost_usd
 from pxt_assets.api.request import Usage
 from pxt_assets.throttle import LimitUtilization
+
+
+def _ignore(_change: int) -> None:
+    pass
 
 
 @dataclass
@@ -44,7 +48,10 @@ class Meter:
     answer_sizes: AnswerSizes = field(default_factory=AnswerSizes)
     """How large the answers of the run are."""
     stopped: bool = False
-    """Whether nothing more may be sent, as the run is being interrupted."""
+    """Whether nothing more may be sent, as the run is being stopped."""
+    on_rest: Callable[[int], object] = _ignore
+    """Called with +1 once a request rests between two attempts, or waits for what becomes of others, and with -1 when it
+    has ended."""
     unsent_tasks: set[asyncio.Task[object]] = field(default_factory=set)
     """Tasks that have not sent their request: cancelling them costs nothing."""
 

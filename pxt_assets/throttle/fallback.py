@@ -104,6 +104,10 @@ class GuardedPool:
         """Cut the rate."""
         self._report("slow_down", admission, arguments, more)
 
+    def lost(self, admission: Admission, *arguments: Any, **more: Any) -> None:
+        """Count a request whose outcome is unknown."""
+        self._report("lost", admission, arguments, more)
+
     def cancelled(self, admission: Admission, *arguments: Any, **more: Any) -> None:
         """Return what was taken for a request that was never sent."""
         self._report("cancelled", admission, arguments, more)

@@ -70,6 +70,19 @@ class Limiter:
         with suppress(RuntimeError):  # the loop is closed, and nobody waits
             self._loop.call_soon_threadsafe(self._serve)
 
+    def acquire_at_once(self, costs: Mapping[str, float], sized: SizedRequest | None = None) -> Permit | None:
+        """Return the permit of a request that need not wait, None of one that must: it is to `acquire` its permit."""
+        if self._requeued or self._waiting:
+            return None
+        now = self._clock()
+        if self._totals is None:
+            self._totals = self.totals()
+        try:
+            admission = self.pool.admit(costs, now, self._in_flight, sized)
+        except RequestTooLarge:
+            return None
+        return self._granted(admission, now) if isinstance(admission, Admission) else None
+
     async def acquire(
         self,
         costs: Mapping[str, float],
@@ -152,12 +165,17 @@ class Limiter:
         return self.pool.utilization(since, self._granted_at, self._clock())
 
     def _answered(
-        self, admission: Admission, headers: Mapping[str, str], *, overloaded: bool = False
+        self,
+        admission: Admission,
+        headers: Mapping[str, str],
+        *,
+        overloaded: bool = False,
+        failed: bool = False,
     ) -> None:
         self._end(admission)
         if overloaded:
             self.pool.overloaded(admission, self._clock())
-        changed = self.pool.answered(admission, self.pool.read(headers), self._clock())
+        changed = self.pool.answered(admission, self.pool.read(headers), self._clock(), failed=failed)
         if changed or admission.too_large is not None:
             self._sort_by_size()
         self._serve()
@@ -195,6 +213,7 @@ class Limiter:
 
     def _lost(self, admission: Admission) -> None:
         self._end(admission)
+        self.pool.lost(admission, self._clock())
         self._serve()
 
     def _cancelled(self, admission: Admission) -> None:
@@ -216,14 +235,17 @@ class Limiter:
         admission = self.pool.admit(
             queued.costs, now, self._in_flight, queued.sized, too_large=too_large, patience=patience
         )
-        if not isinstance(admission, Admission):
-            return admission
+        return self._granted(admission, now) if isinstance(admission, Admission) else admission
+
+    def _granted(self, admission: Admission, now: float) -> Permit:
         self._in_flight += 1
         self._granted_at = now
         return Permit(self, admission)
 
     def _serve(self) -> None:
         """Grant for as long as the pool allows, and set the timer for the next."""
+        if self._timer is None and not self.waiting:
+            return
         while True:
             delay = self._serve_in_order()
             if not self._too_large:

@@ -13,6 +13,7 @@ from pxt_assets.throttle.admission import Admission, Rejection, RequestTooLarge,
 from pxt_assets.throttle.dimension import unit_of
 from pxt_assets.throttle.headers import Reading
 from pxt_assets.throttle.hold import FIRST_PROBE_SECONDS, Hold, HoldReport
+from pxt_assets.throttle.in_flight_search import InFlightSearch
 from pxt_assets.throttle.oversize import seconds_until_full
 from pxt_assets.throttle.probe import Probe
 from pxt_assets.throttle.ramp import Growth, Ramp
@@ -45,14 +46,17 @@ class Pool:
     `rpm` is the rate, in requests/minute, that applies while the endpoint reports no limit of requests; None
     to go by the headers alone. Until a header or a rate is known, the pool probes: a few requests may be in
     flight, and more with each answer and each second. An endpoint that reports no limits is not throttled
-    until it rejects a request; then what it allows is sought, at once and a second (`SilentLimits`).
+    until it rejects a request; then what it allows is sought, at once and a second (`SilentLimits`). How many it can use
+    at once is found by their latency (`InFlightSearch`), with `from_few` from a few upwards.
 
     `share` keeps the buckets: this process alone by default, or a ledger.
 
     Times are seconds on one monotonic clock. The methods are thread-safe.
     """
 
-    def __init__(self, *, rpm: float | None = None, share: Share | None = None) -> None:
+    def __init__(
+        self, *, rpm: float | None = None, share: Share | None = None, from_few: bool = False
+    ) -> None:
         self._share = share or LocalShare()
         self._lock = self._share.lock
         self._buckets: dict[str, SharedBucket] = self._share.buckets
@@ -63,6 +67,7 @@ class Pool:
         self._ramp = Ramp()
         self._overloaded_share = 0.0  # share of the latest answers
         self._silent = SilentLimits()
+        self.search = InFlightSearch(from_few=from_few and rpm is None)
         self._hold = Hold()
         self._queues: weakref.WeakSet[Queue] = weakref.WeakSet()
         self.guard: Any = None  # what takes this pool's place should it fail: a `GuardedPool`
@@ -137,6 +142,8 @@ class Pool:
                     self._buckets[dimension] = self._share.new_bucket(now)
             wait = max(self._hold.wait(self._share.held_until, now), self._share.wait(now))
             wait = max(wait, self._silent.wait(in_flight, now))
+            if not self._probe.limit_known:
+                wait = max(wait, self.search.wait(in_flight))
             taken, from_full = self._tariff.costs(self._buckets, costs, sized, too_large), False
             for dimension, cost in taken.items():
                 bucket = self._buckets[dimension]
@@ -174,6 +181,7 @@ class Pool:
                 sized,
                 grant_totals,
                 in_flight + 1,
+                self.search.take(at),
                 too_large=too_large,
                 from_full=from_full,
             )
@@ -194,8 +202,10 @@ class Pool:
         with self._lock:
             return self._tariff.size_verdicts.refusal(error, sized, now)
 
-    def answered(self, admission: Admission, readings: Mapping[str, Reading], now: float) -> bool:
-        """Apply what an answer reported; return whether a limit changed or became known."""
+    def answered(
+        self, admission: Admission, readings: Mapping[str, Reading], now: float, *, failed: bool = False
+    ) -> bool:
+        """Apply what an answer reported, or one that says it `failed`; return whether a limit changed or became known."""
         if admission.too_large is not None and (dimension := admission.too_large.dimension) not in readings:
             readings = {
                 **readings,
@@ -208,6 +218,12 @@ class Pool:
                 self._tariff.size_verdicts.note_accepted(admission.too_large, admission)
             self._probe.answered()
             self._silent.answered(admission.in_flight, admission.at, now)
+            if failed:
+                self.search.ended(admission.at_once, admission.at)
+            else:
+                self.search.answered(admission.at_once, admission.at, now)
+            if self._probe.is_over and self._pace is None:
+                self.search.begin(now)
             if self._hold.answered(admission.at):
                 self._share.release(now)
             self._overloaded_share *= 1 - 1 / ANSWERS_REMEMBERED
@@ -245,6 +261,7 @@ class Pool:
             dimension: one for dimension, one in readings.items() if one.limit > 0
         }  # zero is no limit
         with self._lock:
+            self.search.ended(admission.at_once, admission.at)
             self._tariff.learn_from_rejection(admission, readings, retry_after, short_dimension)
             changed = self._observe(admission, readings, now, charged=False)
             for dimension, grant in admission.grants.items():
@@ -270,6 +287,7 @@ class Pool:
         """Apply a 429 for the request's size, in the server's `words`: it was not charged, and nothing is held."""
         readings = {dimension: one for dimension, one in readings.items() if one.limit > 0}
         with self._lock:
+            self.search.ended(admission.at_once, admission.at)
             self._tariff.not_charged(admission)
             self._silent.cancelled(admission.at)
             self._observe(admission, readings, now, charged=False)
@@ -282,12 +300,18 @@ class Pool:
     def cancelled(self, admission: Admission, now: float) -> None:
         """Return what was taken for a request that was never sent."""
         with self._lock:
+            self.search.ended(admission.at_once, admission.at)
             self._tariff.not_charged(admission)
             self._silent.cancelled(admission.at)
             for dimension, grant in admission.grants.items():
                 self._buckets[dimension].give_back(grant, now)
             if self._pace is not None:
                 self._pace.give_back(admission.costs.get("requests", 1.0))
+
+    def lost(self, admission: Admission, now: float) -> None:
+        """Count a request whose outcome is unknown."""
+        with self._lock:
+            self.search.lost(admission.at_once, admission.at, now)
 
     def hold(self, now: float) -> HoldReport | None:
         """Return for how long the server asked to send nothing, None if it did not."""

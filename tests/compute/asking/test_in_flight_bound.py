@@ -50,23 +50,31 @@ def test_one_answer_larger_than_the_bound_is_still_asked_for(bound):
 
 def test_values_that_wait_for_the_disk_count_too(bound):
     """A slow disk holds back what is asked for, not what is remembered of it."""
-    journal = SimpleNamespace(pending_bytes=0)
-    with bound.counting(journal):
-        journal.pending_bytes = 191 * MB
-        assert len(fill(bound)) == 1
-        journal.pending_bytes = 0
+    journal = SimpleNamespace(pending_bytes=0, on_written=None)
+
+    async def check() -> None:
+        with bound.counting(journal):
+            journal.pending_bytes = 191 * MB
+            assert len(fill(bound)) == 1
+            journal.pending_bytes = 0
+            assert not bound.is_full(1)
+            journal.pending_bytes = 200 * MB
+            assert bound.is_full(1)
         assert not bound.is_full(1)
-        journal.pending_bytes = 200 * MB
-        assert bound.is_full(1)
-    assert not bound.is_full(1)
+
+    virtual_time.run(check())
 
 
-def test_what_waits_for_the_disk_is_looked_at_again(bound):
-    """The disk tells nobody that it has written."""
-    journal = SimpleNamespace(pending_bytes=200 * MB)
+def test_what_is_on_disk_makes_room(bound):
+    """The journal's thread wakes who waits for it, though nothing is in flight."""
+    journal = SimpleNamespace(pending_bytes=200 * MB, on_written=None)
+
+    def write() -> None:
+        journal.pending_bytes = 0
+        journal.on_written()
 
     async def wait() -> None:
-        asyncio.get_running_loop().call_later(3, setattr, journal, "pending_bytes", 0)
+        asyncio.get_running_loop().call_later(3, write)
         with bound.counting(journal):
             while bound.is_full(1):
                 await bound.wait_for_change()
