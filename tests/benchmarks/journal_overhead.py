@@ -92,7 +92,9 @@ def _took(base_url: str, rows: int, number: int, waited: list[float], *, keep: b
                 raise_on_error=False,
             )
     if not found:
-        raise RuntimeError(f"the column was not asked for: {result.failure_data_for_node('tickets__response')}")
+        raise RuntimeError(
+            f"the column was not asked for: {result.failure_data_for_node('tickets__response')}"
+        )
     return found[0]
 
 
