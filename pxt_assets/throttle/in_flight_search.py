@@ -79,6 +79,8 @@ LOST_SHARE = 0.12
 OUTCOMES_REMEMBERED = 20
 LOST_LATENCY = 1.5
 """Factor on the latency after which a lost answer is taken for one that queued too long."""
+FIRST_LOST_SECONDS = 1.0
+"""The same in seconds, before the first answer."""
 OTHERS_SECONDS = 0.2
 """Seconds after which a request is asked for again that waits for what others of this process have in flight."""
 
@@ -175,7 +177,8 @@ class InFlightSearch:
     def lost(self, at_once: int, granted_at: float, now: float) -> None:
         """Count a request whose answer was lost; several that were waited for as long as for an answer are a sign."""
         usual = self._before[1].latency if self._before else self._usual.latency
-        if granted_at < self._round.since or now - granted_at < LOST_LATENCY * usual:
+        is_queued = now - granted_at >= (LOST_LATENCY * usual or FIRST_LOST_SECONDS)
+        if granted_at < self._round.since or not is_queued:
             self.ended(at_once, granted_at)
             return
         self.in_flight = max(0, self.in_flight - 1)
@@ -185,21 +188,6 @@ class InFlightSearch:
             self._give_way(granted_at, now)
         elif self._round.answered(at_once, granted_at, now) and self.stage is not Stage.OPEN:
             self._end_round(now)
-
-    def begin(self, now: float) -> None:
-        """Bound what is in flight from now on, since no answer names a limit."""
-        if self.stage is not Stage.OPEN:
-            return
-        self.stage = Stage.GROWING
-        size = float(max(FIRST_SIZE, self.in_flight))
-        count = sum(level.count for level in self._levels.values())
-        if count:
-            mean = Mean()
-            for level in self._levels.values():
-                mean.merge(level, math.inf)
-            self._before, self._base = (size, mean), mean.log
-            size *= GROWTH
-        self._resize(size, now)
 
     def follow(self, size: float, now: float) -> None:
         """Hold a size that another process has found."""

@@ -25,9 +25,7 @@ class PoolRegistry:
         """
         with self._lock:
             if key not in self._pools:
-                self._pools[key] = Pool(
-                    rpm=rpm, share=self._share and self._share(key), from_few=from_few
-                )
+                self._pools[key] = Pool(rpm=rpm, share=self._share and self._share(key), from_few=from_few)
             pool = self._pools[key]
         pool.rpm = rpm
         return pool
