@@ -84,6 +84,7 @@ class Pool:
                 self._probe = Probe()
                 self._pace = None if self._rpm is None else self._share.new_pace(self._rpm)
             self._probe.limit_known |= limit_known
+            self.search.is_off = self._probe.limit_known
             queues = list(self._queues)
         for queue in queues:
             queue.wake()
@@ -131,9 +132,7 @@ class Pool:
                 if dimension not in self._buckets:
                     self._buckets[dimension] = self._share.new_bucket(now)
             wait = max(self._hold.wait(self._share.held_until, now), self._share.wait(now))
-            wait = max(wait, self._silent.wait(in_flight, now))
-            if not self._probe.limit_known:
-                wait = max(wait, self.search.wait(in_flight))
+            wait = max(wait, self._silent.wait(in_flight, now), self.search.wait(in_flight))
             taken, from_full = self._tariff.costs(self._buckets, costs, sized, too_large), False
             for dimension, cost in taken.items():
                 bucket = self._buckets[dimension]
@@ -344,7 +343,7 @@ class Pool:
                 ):
                     if not self._probe.limit_known:
                         self._silent = SilentLimits()
-                    changed = self._probe.limit_known = True
+                    changed = self._probe.limit_known = self.search.is_off = True
                     if dimension == "requests":
                         self._pace = None
         return changed
