@@ -18,7 +18,8 @@ from pxt_assets.throttle.admission import Admission, Rejection, RequestTooLarge,
 from pxt_assets.throttle.bucket import Bucket
 from pxt_assets.throttle.dimension import MINUTE
 from pxt_assets.throttle.headers import Reading, read_rate_limits, retry_after
-from pxt_assets.throttle.pool import Pool, Queue
+from pxt_assets.throttle.pool import Pool
+from pxt_assets.throttle.queue import Queue
 from pxt_assets.throttle.share import LocalShare
 from pxt_assets.throttle.spaced_pool import SpacedPool
 
