@@ -170,7 +170,9 @@ class Limiter:
         self._end(admission)
         if overloaded:
             self.pool.overloaded(admission, self._clock())
-        changed = self.pool.answered(admission, self.pool.read(headers), self._clock())
+        now = self._clock()
+        reads = admission.too_large is not None or self.pool.wants_reading(now)
+        changed = self.pool.answered(admission, self.pool.read(headers) if reads else {}, now)
         if changed or admission.too_large is not None:
             self._sort_by_size()
         self._serve()

@@ -16,6 +16,7 @@ from pxt_assets.throttle.hold import FIRST_PROBE_SECONDS, Hold, HoldReport
 from pxt_assets.throttle.oversize import seconds_until_full
 from pxt_assets.throttle.probe import Probe
 from pxt_assets.throttle.ramp import Growth, Ramp
+from pxt_assets.throttle.sampling import Sampling
 from pxt_assets.throttle.share import Gauge, LocalShare, Share, SharedBucket, SharedPace
 from pxt_assets.throttle.silent_limits import SilentLimits
 from pxt_assets.throttle.tariff import Tariff
@@ -64,6 +65,7 @@ class Pool:
         self._overloaded_share = 0.0  # share of the latest answers
         self._silent = SilentLimits()
         self._hold = Hold()
+        self.sampling = Sampling()
         self._queues: weakref.WeakSet[Queue] = weakref.WeakSet()
         self.guard: Any = None  # what takes this pool's place should it fail: a `GuardedPool`
         self._share.join(weak_call(self.wake, None), weak_call(self._waiting, 0))
@@ -88,6 +90,7 @@ class Pool:
             elif self._probe.limit_known and not limit_known:  # somebody has emptied the ledger
                 self._probe = Probe()
                 self._pace = None if self._rpm is None else self._share.new_pace(self._rpm)
+                self.sampling.read_all()
             self._probe.limit_known |= limit_known
             queues = list(self._queues)
         for queue in queues:
@@ -204,6 +207,7 @@ class Pool:
         with self._lock:
             self._tariff.learn_from_full(admission, readings)
             changed = self._observe(admission, readings, now, charged=True)
+            self.sampling.note(readings, now, changed=changed)
             if admission.too_large is not None:
                 self._tariff.size_verdicts.note_accepted(admission.too_large, admission)
             self._probe.answered()
@@ -216,6 +220,7 @@ class Pool:
     def overloaded(self, admission: Admission, now: float) -> None:
         """Count an answer that says the server is overloaded; several of them cut the rate."""
         with self._lock:
+            self.sampling.read_all()
             self._overloaded_share += (1 - self._overloaded_share) / ANSWERS_REMEMBERED
             if self._overloaded_share > OVERLOADED_SHARE:
                 self._ramp.cut(admission.at, now, Growth.OVERLOADED)
@@ -247,6 +252,7 @@ class Pool:
         with self._lock:
             self._tariff.learn_from_rejection(admission, readings, retry_after, short_dimension)
             changed = self._observe(admission, readings, now, charged=False)
+            self.sampling.read_all()
             for dimension, grant in admission.grants.items():
                 if dimension not in readings:
                     self._buckets[dimension].give_back(grant, now)
@@ -273,6 +279,7 @@ class Pool:
             self._tariff.not_charged(admission)
             self._silent.cancelled(admission.at)
             self._observe(admission, readings, now, charged=False)
+            self.sampling.read_all()
             for dimension, grant in admission.grants.items():
                 if dimension not in readings:
                     self._buckets[dimension].give_back(grant, now)
