@@ -33,14 +33,14 @@ def settle(permit: Permit, failure: Failure, kind: FailureKind, *, again_soon: b
         elif kind is FailureKind.OVERLOADED:
             permit.overloaded(failure.headers)
         else:
-            permit.answered(failure.headers)
+            permit.answered(failure.headers, failed=True)
         return False
     if failure.too_large:
         permit.refused(failure.headers, failure.message)
     elif kind in (FailureKind.RATE_LIMITED, FailureKind.SLOW_DOWN) and not again_soon:
         permit.rejected(failure.headers, failure.type, slow_down=kind is FailureKind.SLOW_DOWN)
     else:
-        permit.answered(failure.headers)
+        permit.answered(failure.headers, failed=True)
     return True
 
 

@@ -18,7 +18,8 @@ from pxt_assets.throttle.admission import Admission, Rejection, RequestTooLarge,
 from pxt_assets.throttle.bucket import Bucket
 from pxt_assets.throttle.dimension import MINUTE
 from pxt_assets.throttle.headers import Reading, read_rate_limits, retry_after
-from pxt_assets.throttle.pool import Pool, Queue
+from pxt_assets.throttle.pool import Pool
+from pxt_assets.throttle.queue import Queue
 from pxt_assets.throttle.share import LocalShare
 from pxt_assets.throttle.spaced_pool import SpacedPool
 
@@ -103,6 +104,10 @@ class GuardedPool:
     def slow_down(self, admission: Admission, *arguments: Any, **more: Any) -> None:
         """Cut the rate."""
         self._report("slow_down", admission, arguments, more)
+
+    def lost(self, admission: Admission, *arguments: Any, **more: Any) -> None:
+        """Count a request whose outcome is unknown."""
+        self._report("lost", admission, arguments, more)
 
     def cancelled(self, admission: Admission, *arguments: Any, **more: Any) -> None:
         """Return what was taken for a request that was never sent."""
