@@ -83,6 +83,8 @@ class Exchange:
             self._count_useless(tracker, response.content, latency, is_paid=False)
             return parsed
         self._note_answered(tracker, permit, headers)
+        if not parsed.urls:
+            tracker.meter.answer_sizes.note(request, len(response.content))
         return await self._answer(tracker, parsed, headers, latency)
 
     async def is_simulated(self) -> bool:
@@ -126,7 +128,8 @@ class Exchange:
             meter.budget.charge(request, parsed.usage, cost)
         request_id = headers.get("x-request-id")
         if parsed.values_with_downloads is not None:
-            parsed = await download_rest(self._transport.download, request, parsed, request_id)
+            parsed, size = await download_rest(self._transport.download, request, parsed, request_id)
+            meter.answer_sizes.note(request, size)
         return Answer(parsed.values, parsed.usage, model, cost, request_id, latency, tracker.attempts)
 
     def _failure(self, error: Exception) -> Failure | None:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence, Set
-from typing import TYPE_CHECKING, Any, NoReturn, Protocol
+from collections.abc import Callable, Mapping, Sequence, Set
+from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn, Protocol
 
 from pxt_assets.errors import DefinitionError
 from pxt_assets.expressions.asset_arguments import asset_argument_error, called_by_dagster
@@ -251,6 +251,15 @@ class Path(Expr):
         return repr(self._base) + "".join(step_text(step) for step in self._steps)
 
 
+class RequestOfTexts(NamedTuple):
+    """A call's request for rows whose values are texts, without building it anew for each."""
+
+    columns: Sequence[Expr]
+    """Whose texts they are, in the order in which a call reads them."""
+    fill: Callable[[tuple[str, ...]], CellRequest]
+    """Makes the request of texts, none of them empty. Raises UnicodeEncodeError for lone surrogates."""
+
+
 class ColumnFunction(Protocol):
     """A function that expressions can call."""
 
@@ -268,6 +277,9 @@ class ColumnFunction(Protocol):
 
     def cell_request(self, arguments: Mapping[str, Any]) -> CellRequest:
         """The request of one cell. Raises CellError for arguments that the function cannot take."""
+
+    def request_of_texts(self, arguments: Mapping[str, Any]) -> RequestOfTexts | None:
+        """What makes the request of the texts of all columns in `arguments`; None where that takes more than texts."""
 
 
 class Call(Expr):

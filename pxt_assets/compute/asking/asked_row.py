@@ -10,6 +10,7 @@ from typing import Any
 
 from pxt_assets.api.request import CellRequest
 from pxt_assets.compute.asking.cell_calls import CellCalls
+from pxt_assets.compute.asking.in_flight_bound import Held
 from pxt_assets.compute.asking.row_outcomes import RowOutcomes
 from pxt_assets.compute.asking.shared_answers import ValueWithProvenance
 from pxt_assets.compute.partition.plan import Plan, ReadyCall
@@ -46,7 +47,7 @@ class AskedRow:
     __slots__ = ("_asking", "_ended", "cell", "digest", "failed_before", "held", "row")
 
     def __init__(
-        self, asking: Asking, row: int, digest: bytes, cell: Any, held: int, *, failed_before: bool
+        self, asking: Asking, row: int, digest: bytes, cell: Any, held: Held, *, failed_before: bool
     ) -> None:
         self._asking = asking
         self._ended = False

@@ -25,7 +25,7 @@ from pxt_assets.compute.cells.journal import Journal
 from pxt_assets.compute.cells.refused_rows import RefusedRows
 from pxt_assets.compute.partition.column import FAILURES_KEPT, Column, cells_failed_error
 from pxt_assets.compute.partition.input_digest import InputDigest
-from pxt_assets.compute.partition.plan import ReadyCall, cell_digest, memory_bytes, models_asked
+from pxt_assets.compute.partition.plan import ReadyCall, cell_digest, models_asked
 from pxt_assets.errors import CellError, RunError
 from pxt_assets.local.media_threads import prepared_batches
 from pxt_assets.local.threads import await_to_end, run_in_thread
@@ -59,7 +59,7 @@ class CellRequester:
         run_state: RunState,
         on_admitted: Callable[[], None],
     ) -> None:
-        self.meter = Meter(budget=column.budget)
+        self.meter = Meter(budget=column.budget, answer_sizes=run_state.in_flight.answer_sizes)
         self.counts = RowCounts()
         self.refused_rows = RefusedRows()
         """Rows without a request, because a function cannot take their values."""
@@ -117,6 +117,7 @@ class CellRequester:
         with (
             self._run_state.call_on_stop(self._stop_with),
             self._run_state.display.track(self._column.label, self.progress),
+            self._in_flight.counting(self._journal),
         ):
             await self._run()
         if self._aborted:
@@ -264,10 +265,9 @@ class CellRequester:
 
     def _start(self, row: int, digest: bytes, cell: Any, *, failed_before: bool) -> None:
         """Has a row asked for: by a worker, in a request of many cells, or by a task of its own for calls that depend."""
-        size = memory_bytes(cell)
-        self._in_flight.acquire(size)
+        held = self._in_flight.acquire(cell)
         self._open_rows += 1
-        asked = AskedRow(self._asking, row, digest, cell, size, failed_before=failed_before)
+        asked = AskedRow(self._asking, row, digest, cell, held, failed_before=failed_before)
         if not isinstance(cell, ReadyCall) or not isinstance(cell.request, Request):
             task = asyncio.get_running_loop().create_task(asked.ask_for_calls())
             self._asking.tasks.add(task)
