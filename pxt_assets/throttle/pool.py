@@ -18,6 +18,7 @@ from pxt_assets.throttle.oversize import seconds_until_full
 from pxt_assets.throttle.probe import Probe
 from pxt_assets.throttle.queue import Queue
 from pxt_assets.throttle.ramp import Growth, Ramp
+from pxt_assets.throttle.sampling import Sampling
 from pxt_assets.throttle.share import LocalShare, Share, SharedBucket, SharedPace
 from pxt_assets.throttle.silent_limits import SilentLimits
 from pxt_assets.throttle.tariff import Tariff
@@ -59,6 +60,7 @@ class Pool:
         self._silent = SilentLimits()
         self.search = InFlightSearch(from_few=from_few and rpm is None)
         self._hold = Hold()
+        self.sampling = Sampling()
         self._queues: weakref.WeakSet[Queue] = weakref.WeakSet()
         self.guard: Any = None  # what takes this pool's place should it fail: a `GuardedPool`
         self._share.join(weak_call(self.wake, None), weak_call(self._waiting, 0))
@@ -346,4 +348,5 @@ class Pool:
                     changed = self._probe.limit_known = self.search.is_off = True
                     if dimension == "requests":
                         self._pace = None
+        self.sampling.note(readings, now, changed=changed or not charged)
         return changed
