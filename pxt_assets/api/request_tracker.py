@@ -15,7 +15,7 @@ from pxt_assets.api.telemetry import RequestSpan, Telemetry
 from pxt_assets.throttle import Permit
 
 if TYPE_CHECKING:
-    import httpx2
+    from pxt_assets.api.wire import ApiUrl
 
 SIZE_TRIES = 3
 """How often a request that is believed too large is sent, if its 429s do not tell whether it is."""
@@ -82,7 +82,7 @@ class RequestTracker:
             return failure
         return replace(failure, size_note=str(permit.too_large))
 
-    def sent(self, server: httpx2.URL) -> None:
+    def sent(self, server: ApiUrl) -> None:
         """Counts an attempt."""
         self.meter.unsent_tasks.discard(self.task)
         self.meter.requests += 1
