@@ -16,6 +16,33 @@ if TYPE_CHECKING:
     import openai
 
 
+def official_client(
+    url: str,
+    api_key: str,
+    organization: str | None,
+    project: str | None,
+    api_version: str | None,
+    timeout: float,
+    most: int,
+) -> openai.AsyncOpenAI:
+    """The official client, Azure's where there is an `api_version`; it retries nothing by itself."""
+    import openai
+
+    from pxt_assets.api.http_client import http_client, http_timeout
+
+    common: dict[str, Any] = {
+        "api_key": api_key,
+        "base_url": url,
+        "organization": organization,
+        "max_retries": 0,
+        "timeout": http_timeout(timeout),
+        "http_client": http_client(timeout, most),
+    }
+    if api_version is not None:
+        return openai.AsyncAzureOpenAI(api_version=api_version, **common)
+    return openai.AsyncOpenAI(project=project, **common)
+
+
 class OfficialClient:
     """Sends by the client that `make` makes, whose import takes a second; `host` is the API's."""
 
@@ -23,11 +50,15 @@ class OfficialClient:
         self._make, self._host = make, host
         self._made: openai.AsyncOpenAI | None = None
 
-    @property
-    def _api(self) -> openai.AsyncOpenAI:
+    def make(self) -> openai.AsyncOpenAI:
+        """The client, made where it was not yet."""
         if self._made is None:
             self._made = self._make()
         return self._made
+
+    @property
+    def _api(self) -> openai.AsyncOpenAI:
+        return self.make()
 
     async def close(self) -> None:
         """Closes it, if it was made."""

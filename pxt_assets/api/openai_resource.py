@@ -33,12 +33,9 @@ from pxt_assets.throttle import Pool, PoolRegistry, model_group, pools
 from pxt_assets.values.scrubbing import distinct_secrets, named_secrets, scrub
 
 if TYPE_CHECKING:
-    import openai
-
     from pxt_assets.api.client import Client
     from pxt_assets.api.request import Request
     from pxt_assets.api.transport import Transport
-    from pxt_assets.api.wire import ApiAccount
 
 _log = logging.getLogger("pxt_assets")
 
@@ -254,8 +251,8 @@ class OpenAIResource(EnvironmentFields, dg.ConfigurableResource[Any]):
             )
             raise FatalApiError(msg)
         registry = self._pool_registry()
-        account, transport = self._transport()
-        named = named_secrets(account.headers) if self.simulator is None else ()
+        transport = self._transport()
+        named = named_secrets(transport.headers) if self.simulator is None else ()
         secrets = distinct_secrets([*self.known_secrets(), *named])
         try:
             yield Client(
@@ -290,36 +287,15 @@ class OpenAIResource(EnvironmentFields, dg.ConfigurableResource[Any]):
         if server is not None:
             leave_simulator(server)
 
-    def _transport(self) -> tuple[ApiAccount, Transport]:
-        """What requests are sent with. Raises FatalApiError for a URL that is none, ValueError where Azure's is missing."""
-        from pxt_assets.api.official_client import OfficialClient
-        from pxt_assets.api.transport import Transport
-        from pxt_assets.api.wire import HttpWire, api_account, asked_url, is_direct
+    def _transport(self) -> Transport:
+        """What requests are sent by. Raises FatalApiError for a URL that is none, ValueError where Azure's is missing."""
+        from pxt_assets.api.transport import transport
+        from pxt_assets.api.wire import asked_url
 
-        key = self.api_key.strip()
         url = asked_url(self._base_url(), azure=self.api_version is not None)
         check_base_url(url, FatalApiError, "base_url, or OPENAI_BASE_URL in the environment,")
-        account = api_account(url, key, self.organization, self.project, self.api_version, self.timeout)
-        official = OfficialClient(partial(self._official_client, url), account.base_url.host)
-        wire = HttpWire(account, self.timeout, self.max_in_flight) if is_direct(account) else None
-        return account, Transport(account, wire, official)
-
-    def _official_client(self, url: str) -> openai.AsyncOpenAI:
-        import openai
-
-        from pxt_assets.api.http_client import http_client, http_timeout
-
-        common: dict[str, Any] = {
-            "api_key": self.api_key.strip(),
-            "base_url": url,
-            "organization": self.organization,
-            "max_retries": 0,
-            "timeout": http_timeout(self.timeout),
-            "http_client": http_client(self.timeout, self.max_in_flight),
-        }
-        if self.api_version is not None:
-            return openai.AsyncAzureOpenAI(api_version=self.api_version, **common)
-        return openai.AsyncOpenAI(project=self.project, **common)
+        given = (self.api_key.strip(), self.organization, self.project, self.api_version)
+        return transport(url, *given, timeout=self.timeout, most=self.max_in_flight)
 
     def _base_url(self) -> str | None:
         if self.simulator is None:

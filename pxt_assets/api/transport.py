@@ -3,11 +3,21 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
-from pxt_assets.api.official_client import OfficialClient
+from pxt_assets.api.official_client import OfficialClient, official_client
 from pxt_assets.api.request import Request
-from pxt_assets.api.wire import ApiAccount, ApiUrl, Reply, Wire, status_error
+from pxt_assets.api.wire import (
+    ApiAccount,
+    ApiUrl,
+    HttpWire,
+    Reply,
+    Wire,
+    api_account,
+    is_direct,
+    status_error,
+)
 
 if TYPE_CHECKING:
     import httpx2
@@ -26,6 +36,11 @@ class Transport:
     def base_url(self) -> ApiUrl:
         """The base URL of the API."""
         return self._account.base_url
+
+    @property
+    def headers(self) -> Mapping[str, str]:
+        """What is sent with each request, the key among it."""
+        return self._account.headers
 
     async def post(self, request: Request) -> Reply | httpx2.Response:
         """The answer's headers and bytes, unparsed.
@@ -66,6 +81,28 @@ class Transport:
         if self._wire is not None:
             await self._wire.close()
         await self._official.close()
+
+
+def transport(
+    url: str,
+    api_key: str,
+    organization: str | None,
+    project: str | None,
+    api_version: str | None,
+    *,
+    timeout: float,
+    most: int,
+) -> Transport:
+    """The transport to the API at `url`, for the running event loop: `timeout` in seconds, up to `most` connections."""
+    account = api_account(url, api_key, organization, project, api_version, timeout)
+    official = OfficialClient(
+        lambda: official_client(url, api_key, organization, project, api_version, timeout, most),
+        account.base_url.host,
+    )
+    if not is_direct(account):
+        official.make()
+        return Transport(account, None, official)
+    return Transport(account, HttpWire(account, timeout, most), official)
 
 
 async def _payload(request: Request) -> bytes:

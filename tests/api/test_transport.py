@@ -23,7 +23,7 @@ def post(resource: OpenAIResource, *requests: Any) -> list[Any]:
     """Sends the requests one after the other."""
 
     async def sent() -> list[Any]:
-        _, transport = resource._transport()
+        transport = resource._transport()
         try:
             return [await transport.post(request) for request in requests]
         finally:
