@@ -8,37 +8,19 @@ import ssl
 import struct
 import sys
 from collections.abc import Callable
-from typing import NamedTuple
 
-import httptools
-
+from pxt_assets.api.wire.answer_reader import Answered, AnswerReader, MalformedAnswerError
 from pxt_assets.api.wire.errors import cut, dropped
 from pxt_assets.api.wire.tls import Tls
 
 _PIECE_BYTES = 2**16
 """Larger contents are written in such pieces, as the connection takes them."""
-_MOST_HEADERS = 128
-_LONGEST_HEADER = 8_190
-_NO_CONTENT = (204, 304)
-_SWITCHING = 101
 _ACKNOWLEDGED_AT = 120
 """Where Linux' `struct tcp_info` counts the bytes that the other end has acknowledged, the connection's opening as one."""
 
 
-class Answered(NamedTuple):
-    """An answer as it came."""
-
-    status: int
-    headers: list[tuple[bytes, bytes]]
-    content: bytes
-
-
 class StaleConnectionError(Exception):
     """A connection on which earlier requests were answered had ended before this one arrived whole."""
-
-
-class MalformedAnswerError(Exception):
-    """What came is no HTTP; the message says where it is not."""
 
 
 class Connection(asyncio.Protocol):
@@ -58,19 +40,11 @@ class Connection(asyncio.Protocol):
         self._answer: asyncio.Future[Answered] | None = None
         self._room: asyncio.Future[None] | None = None
         """Waits until more may be written."""
+        self._reader = AnswerReader()
         self._written = 0
         self._answers = 0
         self._is_sending = False
         self._is_ended = False
-        self._parser = self._new_parser()
-        self._begin()
-
-    def _new_parser(self) -> httptools.HttpResponseParser:
-        parser = httptools.HttpResponseParser(self)
-        parser.set_dangerous_leniencies(
-            lenient_headers=True, lenient_optional_cr_before_lf=True, lenient_spaces_after_chunk_size=True
-        )
-        return parser
 
     @property
     def _is_open(self) -> bool:
@@ -94,13 +68,17 @@ class Connection(asyncio.Protocol):
         await self._shaken
 
     async def exchange(self, head: bytes, content: bytes) -> Answered:
-        """The answer to a request. Raises ApiError, MalformedAnswerError and StaleConnectionError; ends where it is cancelled."""
+        """The answer to a request; the connection ends where this is cancelled.
+
+        Raises ApiError, MalformedAnswerError, and StaleConnectionError.
+        """
         if not self._is_open:
             self.abort()
             if self._answers:
                 raise StaleConnectionError
             raise dropped("Server disconnected", maybe_sent=False)
-        self._answer = answer = self._loop.create_future()
+        answer: asyncio.Future[Answered] = self._loop.create_future()
+        self._answer = answer
         try:
             if len(content) <= _PIECE_BYTES:
                 self._write(head + content)
@@ -129,8 +107,7 @@ class Connection(asyncio.Protocol):
         if self._transport is not None:
             self._transport.abort()
 
-    def close(self) -> None:
-        """Ends it."""
+    def _close(self) -> None:
         self._is_ended = True
         if self._transport is not None:
             self._transport.close()
@@ -138,8 +115,7 @@ class Connection(asyncio.Protocol):
     # what asyncio calls
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.Transport) or hasattr(transport, "write")
-        self._transport = transport  # type: ignore[assignment]
+        self._transport = transport  # type: ignore[assignment]  # uvloop's is none of asyncio's
 
     def data_received(self, data: bytes) -> None:
         if self._tls is None:
@@ -160,9 +136,6 @@ class Connection(asyncio.Protocol):
         self._room = self._loop.create_future()
 
     def resume_writing(self) -> None:
-        self._make_room()
-
-    def _make_room(self) -> None:
         if self._room is not None and not self._room.done():
             self._room.set_result(None)
         self._room = None
@@ -170,13 +143,12 @@ class Connection(asyncio.Protocol):
     # bytes
 
     def _write(self, data: bytes | memoryview) -> None:
-        tls, transport = self._tls, self._transport
-        assert transport is not None
-        if tls is not None:
-            tls.encrypt(data)
-            data = tls.to_send()
-        self._written += len(data)
-        transport.write(data)
+        if self._tls is not None:
+            self._tls.encrypt(data)
+            self._flush()
+        elif self._transport is not None:
+            self._written += len(data)
+            self._transport.write(data)
 
     def _flush(self) -> None:
         if self._tls is not None and self._transport is not None and (data := self._tls.to_send()):
@@ -190,7 +162,7 @@ class Connection(asyncio.Protocol):
             done = self._tls.shake_hands(data)
         except ssl.SSLError as e:
             self._flush()  # tells the other side why
-            self.close()
+            self._close()
             self._shaken.set_exception(e)
             return
         self._flush()
@@ -210,82 +182,36 @@ class Connection(asyncio.Protocol):
         self._flush()
         if self._tls.is_closed:
             self._end(None)
-            self.close()
+            self._close()
 
     def _feed(self, data: bytes) -> None:
         if self._answer is None:
             self.abort()  # nobody has asked for it
             return
-        self._has_answered = True
         try:
-            self._parser.feed_data(data)
-        except httptools.HttpParserError as e:
-            self._keeps = False
-            self._is_complete = self._is_complete or self._status == _SWITCHING
-            if not self._is_complete:
-                self._fail(MalformedAnswerError(str(e.__context__ or e)))
-                self.abort()
-                return
-        if self._is_complete:
+            self._reader.feed(data)
+        except MalformedAnswerError as e:
+            self._fail(e)
+            self.abort()
+            return
+        if self._reader.is_complete:
             self._finish()
-
-    # what the parser calls
-
-    def on_message_begin(self) -> None:
-        if self._is_complete:
-            self._keeps = False  # more than was asked for
-
-    def on_header(self, name: bytes, value: bytes) -> None:
-        if len(self._headers) >= _MOST_HEADERS:
-            msg = "Too many headers received"
-            raise ValueError(msg)
-        if len(value) > _LONGEST_HEADER:
-            msg = f"Got more than {_LONGEST_HEADER} bytes when reading: {value[:100]!r}..."
-            raise ValueError(msg)
-        if not self._has_head:  # what comes after the body is of no use
-            self._headers.append((name, value))
-
-    def on_headers_complete(self) -> None:
-        if self._is_complete:
-            return
-        self._status = self._parser.get_status_code()
-        self._has_head = self._status >= 200
-
-    def on_body(self, body: bytes) -> None:
-        if not self._is_complete:
-            self._body.append(body)
-
-    def on_message_complete(self) -> None:
-        if self._is_complete:
-            return
-        if self._status < 200:  # a word in between
-            self._headers = []
-            return
-        self._keeps = self._parser.should_keep_alive()
-        self._is_complete = True
 
     # the end of an answer, or of the connection
 
-    def _begin(self) -> None:
-        self._status = 0
-        self._headers: list[tuple[bytes, bytes]] = []
-        self._body: list[bytes] = []
-        self._has_answered = self._has_head = self._is_complete = self._keeps = False
-
     def _finish(self) -> None:
         answer, self._answer = self._answer, None
-        body = self._body[0] if len(self._body) == 1 else b"".join(self._body)
-        answered = Answered(self._status, self._headers, body)
-        keeps = self._keeps and not self._is_sending
+        answered = self._reader.answered
+        keeps = self._reader.keeps_connection and not self._is_sending and not self._is_ended
         self._answers += 1
-        self._begin()
+        self._reader.begin()
         if answer is not None and not answer.done():
             answer.set_result(answered)
-        self._make_room()
-        if keeps and not self._is_ended:
+        self.resume_writing()
+        if keeps:
             self._released(self)
         else:
-            self.close()
+            self._close()
 
     def _end(self, error: Exception | None) -> None:
         """The other side has ended the connection, or it broke."""
@@ -294,23 +220,24 @@ class Connection(asyncio.Protocol):
             self._shaken.set_exception(error or ConnectionResetError("Connection lost"))
         if self._answer is None:
             return
-        if self._has_head and error is None and self._ends_with_connection():
-            self._keeps, self._is_complete = False, True
-            self._finish()
-            return
+        if error is None:
+            self._reader.end()
+            if self._reader.is_complete:
+                self._finish()
+                return
         self._fail(self._error(error))
 
     def _fail(self, error: Exception) -> None:
         answer, self._answer = self._answer, None
         if answer is not None and not answer.done():
             answer.set_exception(error)
-        self._make_room()
+        self.resume_writing()
 
     def _error(self, error: Exception | None) -> Exception:
-        if self._has_head:
-            return cut(self._missing())
-        arrived = self._may_have_arrived(error)
-        if not arrived and self._answers and not self._has_answered:
+        if self._reader.has_head:
+            return cut(self._reader.missing)
+        arrived = self._reader.has_begun or self._may_have_arrived(error)
+        if not arrived and self._answers:
             return StaleConnectionError()
         return dropped(str(error or "Server disconnected"), maybe_sent=arrived)
 
@@ -328,23 +255,3 @@ class Connection(asyncio.Protocol):
         except (OSError, struct.error):
             return True
         return bool(acknowledged - 1 >= self._written and not self._is_sending)
-
-    def _field(self, name: bytes) -> bytes:
-        return b",".join(value for found, value in self._headers if found.lower() == name).lower()
-
-    def _ends_with_connection(self) -> bool:
-        """Whether the answer has no other end than the connection's."""
-        is_chunked = b"chunked" in self._field(b"transfer-encoding")
-        return not (is_chunked or self._field(b"content-length") or self._status in _NO_CONTENT)
-
-    def _missing(self) -> str:
-        length = self._field(b"content-length")
-        if not length:
-            return (
-                "<TransferEncodingError: 400, message='Not enough data to satisfy transfer length header.'>"
-            )
-        got = sum(map(len, self._body))
-        return (
-            "<ContentLengthError: 400, message='Not enough data to satisfy content length header "
-            f"(received {got} of {length.decode('latin-1')} bytes).'>"
-        )

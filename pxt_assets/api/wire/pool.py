@@ -41,7 +41,7 @@ class Pool:
 
     async def wait(self) -> Connection:
         """A connection, new or free again. Raises APITimeoutError if none can be opened."""
-        future = self._loop.create_future()
+        future: asyncio.Future[Connection] = self._loop.create_future()
         self._waiting.append(_Waiting(self._loop.time(), future))
         self._open()
         try:
