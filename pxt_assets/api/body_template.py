@@ -77,13 +77,14 @@ class BodyTemplate:
 class FilledBody(Mapping[str, Any]):
     """A body that a template and texts make, whose objects are made when somebody looks at them."""
 
-    __slots__ = ("_body", "_template", "_texts", "digest", "text_bytes")
+    __slots__ = ("_body", "_size", "_template", "_texts", "digest", "text_bytes")
 
     def __init__(
         self, template: BodyTemplate, texts: tuple[str, ...], digest: bytes, text_bytes: int
     ) -> None:
         self._template, self._texts = template, texts
         self._body: Mapping[str, Any] | None = None
+        self._size: RequestSize | None = None
         self.digest = digest
         """The digest of its request."""
         self.text_bytes = text_bytes
@@ -97,7 +98,9 @@ class FilledBody(Mapping[str, Any]):
     @property
     def size(self) -> RequestSize:
         """What the API's limiter may charge for."""
-        return self._template.size(self._texts)
+        if self._size is None:
+            self._size = self._template.size(self._texts)
+        return self._size
 
     @property
     def model(self) -> str:

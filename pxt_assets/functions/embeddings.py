@@ -58,13 +58,15 @@ def _matrix(items: Sequence[Any]) -> Any:
     import numpy as np
 
     texts = [item.get("embedding") if type(item) is dict else None for item in items]
+    if any(type(text) is not str or len(text) != len(texts[0]) for text in texts):
+        return None
     matrix = None
     try:
         for number, text in enumerate(texts):
-            vector = np.frombuffer(base64_text.decode(text), "<f4") if type(text) is str else None
-            if matrix is None and vector is not None:
+            vector = np.frombuffer(base64_text.decode(text), "<f4")
+            if matrix is None:
                 matrix = np.empty((len(texts), len(vector)), np.float32)
-            if vector is None or matrix is None or len(vector) != matrix.shape[1]:
+            if len(vector) != matrix.shape[1]:
                 return None
             matrix[number] = vector
     except ValueError:  # no base64, or not of whole numbers
