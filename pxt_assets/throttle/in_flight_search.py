@@ -79,6 +79,8 @@ LOST_SHARE = 0.12
 OUTCOMES_REMEMBERED = 20
 LOST_LATENCY = 1.5
 """Factor on the latency after which a lost answer is taken for one that queued too long."""
+FIRST_LOST_SECONDS = 1.0
+"""The same in seconds, before the first answer."""
 OTHERS_SECONDS = 0.2
 """Seconds after which a request is asked for again that waits for what others of this process have in flight."""
 
@@ -114,6 +116,7 @@ class InFlightSearch:
         "_step",
         "_usual",
         "in_flight",
+        "is_off",
         "size",
         "stage",
     )
@@ -122,6 +125,8 @@ class InFlightSearch:
         self.size: float = FIRST_SIZE if from_few else math.inf
         """Requests that may be in flight."""
         self.in_flight = 0
+        self.is_off = False
+        """Whether answers name limits, so that nothing is bounded here."""
         self.stage = Stage.GROWING if from_few else Stage.OPEN
         self._before: tuple[float, Mean] | None = None  # size and latency before this step
         self._step = GROWTH
@@ -136,7 +141,7 @@ class InFlightSearch:
     @property
     def found(self) -> int | None:
         """The number in flight that the latency allows; None while nothing shows that there is one."""
-        if self.stage in (Stage.OPEN, Stage.GROWING):
+        if self.is_off or self.stage in (Stage.OPEN, Stage.GROWING):
             return None
         size = self.size if self.stage is Stage.HOLDING or self._before is None else self._before[0]
         return max(1, int(size))
@@ -146,7 +151,7 @@ class InFlightSearch:
 
         `own_in_flight` are the caller's own: who has nothing in flight may always send.
         """
-        if self.in_flight + 1 <= self.size or own_in_flight == 0:
+        if self.in_flight + 1 <= self.size or own_in_flight == 0 or self.is_off:
             return 0.0
         return math.inf if own_in_flight >= self.in_flight else OTHERS_SECONDS
 
@@ -165,6 +170,8 @@ class InFlightSearch:
         """Count an answer."""
         self.in_flight = max(0, self.in_flight - 1)
         self._lost_share *= 1 - 1 / OUTCOMES_REMEMBERED
+        if self.is_off:
+            return
         if self.stage is Stage.OPEN:
             self._watch(at_once, now - granted_at, now)
         elif self._round.answered(at_once, granted_at, now):
@@ -175,7 +182,8 @@ class InFlightSearch:
     def lost(self, at_once: int, granted_at: float, now: float) -> None:
         """Count a request whose answer was lost; several that were waited for as long as for an answer are a sign."""
         usual = self._before[1].latency if self._before else self._usual.latency
-        if granted_at < self._round.since or now - granted_at < LOST_LATENCY * usual:
+        is_queued = now - granted_at >= (LOST_LATENCY * usual or FIRST_LOST_SECONDS)
+        if granted_at < self._round.since or not is_queued:
             self.ended(at_once, granted_at)
             return
         self.in_flight = max(0, self.in_flight - 1)
@@ -185,21 +193,6 @@ class InFlightSearch:
             self._give_way(granted_at, now)
         elif self._round.answered(at_once, granted_at, now) and self.stage is not Stage.OPEN:
             self._end_round(now)
-
-    def begin(self, now: float) -> None:
-        """Bound what is in flight from now on, since no answer names a limit."""
-        if self.stage is not Stage.OPEN:
-            return
-        self.stage = Stage.GROWING
-        size = float(max(FIRST_SIZE, self.in_flight))
-        count = sum(level.count for level in self._levels.values())
-        if count:
-            mean = Mean()
-            for level in self._levels.values():
-                mean.merge(level, math.inf)
-            self._before, self._base = (size, mean), mean.log
-            size *= GROWTH
-        self._resize(size, now)
 
     def follow(self, size: float, now: float) -> None:
         """Hold a size that another process has found."""

@@ -68,7 +68,8 @@ class Mean:
 class LatencyRound:
     """The first `size` requests that are granted from the time `since` on with more than `fewest` in flight.
 
-    It is over once a `share` of them is answered. The others count by their age: so long they take at least.
+    It is over once a `share` of them is answered. The others count by their age, since so long they take at least, or
+    as those that are answered.
     """
 
     __slots__ = (
@@ -130,8 +131,10 @@ class LatencyRound:
     def mean(self, now: float) -> Mean:
         """Return the mean latency of the round."""
         count, unanswered = self._granted, self._granted - self._answered
-        age = max(_SHORTEST, now - self._unanswered_grants / unanswered) if unanswered else 1.0
-        log = math.log(age)
+        age = self._latencies / self._answered
+        log = self._logs / self._answered
+        if unanswered and (older := now - self._unanswered_grants / unanswered) > age:
+            age, log = older, math.log(older)
         return Mean(
             count,
             (self._latencies + unanswered * age) / count,

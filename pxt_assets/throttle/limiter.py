@@ -18,11 +18,10 @@ from contextlib import suppress
 from typing import NamedTuple
 
 from pxt_assets.throttle.admission import Admission, RequestTooLarge, SizedRequest
-from pxt_assets.throttle.fallback import guarded
-from pxt_assets.throttle.hold import HoldReport
 from pxt_assets.throttle.oversize import PATIENCE_SECONDS
 from pxt_assets.throttle.permit import Permit
 from pxt_assets.throttle.pool import Pool
+from pxt_assets.throttle.pool_usage import PoolUsage
 from pxt_assets.throttle.utilization import Statistics
 
 
@@ -35,7 +34,7 @@ class _QueuedRequest(NamedTuple):
     """Whether its parts can be sent instead if it is believed too large."""
 
 
-class Limiter:
+class Limiter(PoolUsage):
     """Grants the requests of one event loop in the order they came, as a pool allows.
 
     Make it in a running event loop, and use it in that one only; the pool outlives it. `clock` returns
@@ -44,9 +43,8 @@ class Limiter:
     """
 
     def __init__(self, pool: Pool, clock: Callable[[], float] | None = None) -> None:
-        self.pool = guarded(pool)
         self._loop = asyncio.get_running_loop()
-        self._clock = clock or self._loop.time
+        super().__init__(pool, clock or self._loop.time)
         self._requeued: OrderedDict[asyncio.Future[Permit], _QueuedRequest] = OrderedDict()
         self._waiting: OrderedDict[asyncio.Future[Permit], _QueuedRequest] = OrderedDict()
         self._too_large: OrderedDict[asyncio.Future[Permit], _QueuedRequest] = OrderedDict()
@@ -56,8 +54,6 @@ class Limiter:
         self._rate_limited = 0
         self._seconds_throttled = 0.0
         self._totals: dict[str, tuple[float, float]] | None = None
-        self._granted_at = 0.0
-        self._made_at = self._clock()
         pool.join(self)
 
     @property
@@ -141,29 +137,6 @@ class Limiter:
             utilization = self.utilization(self._totals)
         return Statistics(self._rate_limited, self._seconds_throttled, utilization)
 
-    @property
-    def fault(self) -> str | None:
-        """What has failed in the pool's own accounting, and what goes on in its place; None if nothing has."""
-        return self.pool.fault
-
-    def hold(self) -> HoldReport | None:
-        """Return for how long the server asked to send nothing, None if it did not."""
-        report: HoldReport | None = self.pool.hold(self._clock())
-        return report
-
-    def unreached(self) -> str | None:
-        """Return which ledger was not reached for some of the time since this limiter was made, and why."""
-        reason: str | None = self.pool.unreached(self._made_at)
-        return reason
-
-    def totals(self) -> dict[str, tuple[float, float]]:
-        """Return the units taken and lost of each dimension up to now, for `utilization`."""
-        return self.pool.totals(self._clock())
-
-    def utilization(self, since: Mapping[str, tuple[float, float]]) -> float | None:
-        """Return the used share, 0 to 1, of what the limit allowed from `since`, a `totals`, to the last grant."""
-        return self.pool.utilization(since, self._granted_at, self._clock())
-
     def _answered(
         self,
         admission: Admission,
@@ -175,7 +148,9 @@ class Limiter:
         self._end(admission)
         if overloaded:
             self.pool.overloaded(admission, self._clock())
-        changed = self.pool.answered(admission, self.pool.read(headers), self._clock(), failed=failed)
+        now = self._clock()
+        reads = admission.too_large is not None or self.pool.wants_reading(now)
+        changed = self.pool.answered(admission, self.pool.read(headers) if reads else {}, now, failed=failed)
         if changed or admission.too_large is not None:
             self._sort_by_size()
         self._serve()

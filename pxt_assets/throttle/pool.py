@@ -6,8 +6,8 @@ levels.
 """
 
 import weakref
-from collections.abc import Iterable, Mapping
-from typing import Any, Protocol
+from collections.abc import Container, Iterable, Mapping
+from typing import Any
 
 from pxt_assets.throttle.admission import Admission, Rejection, RequestTooLarge, SizedRequest
 from pxt_assets.throttle.dimension import unit_of
@@ -16,28 +16,19 @@ from pxt_assets.throttle.hold import FIRST_PROBE_SECONDS, Hold, HoldReport
 from pxt_assets.throttle.in_flight_search import InFlightSearch
 from pxt_assets.throttle.oversize import seconds_until_full
 from pxt_assets.throttle.probe import Probe
+from pxt_assets.throttle.queue import Queue
 from pxt_assets.throttle.ramp import Growth, Ramp
-from pxt_assets.throttle.share import Gauge, LocalShare, Share, SharedBucket, SharedPace
+from pxt_assets.throttle.sampling import Sampling
+from pxt_assets.throttle.share import LocalShare, Share, SharedBucket, SharedPace
 from pxt_assets.throttle.silent_limits import SilentLimits
 from pxt_assets.throttle.tariff import Tariff
-from pxt_assets.throttle.utilization import used_share
+from pxt_assets.throttle.utilization import gauges, used_share
 from pxt_assets.throttle.weak_call import weak_call
 
 _NO_LIMIT = Reading(1e9, 1e9)
 ANSWERS_REMEMBERED = 20
 OVERLOADED_SHARE = 0.15
 """Share of overloaded answers among the latest, above which the rate is cut: four of 20."""
-
-
-class Queue(Protocol):
-    """Requests that wait for a pool."""
-
-    @property
-    def waiting(self) -> int:
-        """The number of requests that wait."""
-
-    def wake(self) -> None:
-        """Try again to send, since the pool may allow more now. May be called from any thread."""
 
 
 class Pool:
@@ -69,6 +60,7 @@ class Pool:
         self._silent = SilentLimits()
         self.search = InFlightSearch(from_few=from_few and rpm is None)
         self._hold = Hold()
+        self.sampling = Sampling()
         self._queues: weakref.WeakSet[Queue] = weakref.WeakSet()
         self.guard: Any = None  # what takes this pool's place should it fail: a `GuardedPool`
         self._share.join(weak_call(self.wake, None), weak_call(self._waiting, 0))
@@ -94,6 +86,7 @@ class Pool:
                 self._probe = Probe()
                 self._pace = None if self._rpm is None else self._share.new_pace(self._rpm)
             self._probe.limit_known |= limit_known
+            self.search.is_off = self._probe.limit_known
             queues = list(self._queues)
         for queue in queues:
             queue.wake()
@@ -141,9 +134,7 @@ class Pool:
                 if dimension not in self._buckets:
                     self._buckets[dimension] = self._share.new_bucket(now)
             wait = max(self._hold.wait(self._share.held_until, now), self._share.wait(now))
-            wait = max(wait, self._silent.wait(in_flight, now))
-            if not self._probe.limit_known:
-                wait = max(wait, self.search.wait(in_flight))
+            wait = max(wait, self._silent.wait(in_flight, now), self.search.wait(in_flight))
             taken, from_full = self._tariff.costs(self._buckets, costs, sized, too_large), False
             for dimension, cost in taken.items():
                 bucket = self._buckets[dimension]
@@ -222,8 +213,6 @@ class Pool:
                 self.search.ended(admission.at_once, admission.at)
             else:
                 self.search.answered(admission.at_once, admission.at, now)
-            if self._probe.is_over and self._pace is None:
-                self.search.begin(now)
             if self._hold.answered(admission.at):
                 self._share.release(now)
             self._overloaded_share *= 1 - 1 / ANSWERS_REMEMBERED
@@ -264,9 +253,7 @@ class Pool:
             self.search.ended(admission.at_once, admission.at)
             self._tariff.learn_from_rejection(admission, readings, retry_after, short_dimension)
             changed = self._observe(admission, readings, now, charged=False)
-            for dimension, grant in admission.grants.items():
-                if dimension not in readings:
-                    self._buckets[dimension].give_back(grant, now)
+            self._give_back(admission, now, readings)
             too_many_at_once, for_all, seconds = False, True, retry_after or 0.0
             if not (readings if retry_after else admission.falls_short(readings)):
                 too_many_at_once = self._silent.rejected(
@@ -291,9 +278,7 @@ class Pool:
             self._tariff.not_charged(admission)
             self._silent.cancelled(admission.at)
             self._observe(admission, readings, now, charged=False)
-            for dimension, grant in admission.grants.items():
-                if dimension not in readings:
-                    self._buckets[dimension].give_back(grant, now)
+            self._give_back(admission, now, readings)
             if admission.too_large is not None:
                 self._tariff.size_verdicts.note_refused(admission.too_large, admission, words, now)
 
@@ -303,8 +288,7 @@ class Pool:
             self.search.ended(admission.at_once, admission.at)
             self._tariff.not_charged(admission)
             self._silent.cancelled(admission.at)
-            for dimension, grant in admission.grants.items():
-                self._buckets[dimension].give_back(grant, now)
+            self._give_back(admission, now)
             if self._pace is not None:
                 self._pace.give_back(admission.costs.get("requests", 1.0))
 
@@ -326,7 +310,9 @@ class Pool:
     def totals(self, now: float) -> dict[str, tuple[float, float]]:
         """Return the units taken, and the units lost because the bucket was full, by dimension, up to now."""
         with self._lock:
-            return {name: (gauge.taken, gauge.spilled) for name, gauge in self._gauges(now)}
+            return {
+                name: (gauge.taken, gauge.spilled) for name, gauge in gauges(self._buckets, self._pace, now)
+            }
 
     def utilization(self, since: Mapping[str, tuple[float, float]], until: float, now: float) -> float | None:
         """Return the used share, 0 to 1, of what the limit allowed, of the dimension used most.
@@ -336,16 +322,12 @@ class Pool:
         was full, and what was left at `until`. None while no limit is known.
         """
         with self._lock:
-            return used_share(self._gauges(now), since, until, now)
+            return used_share(gauges(self._buckets, self._pace, now), since, until, now)
 
-    def _gauges(self, now: float) -> list[tuple[str, Gauge]]:
-        """Return the buckets and the pace by name, with their numbers up to now."""
-        gauges: list[tuple[str, Gauge]] = [*self._buckets.items()]
-        if self._pace is not None:
-            gauges.append(("pace", self._pace))
-        for _, gauge in gauges:
-            gauge.advance(now)
-        return gauges
+    def _give_back(self, admission: Admission, now: float, but: Container[str] = ()) -> None:
+        for dimension, grant in admission.grants.items():
+            if dimension not in but:
+                self._buckets[dimension].give_back(grant, now)
 
     def _observe(
         self, admission: Admission, readings: Mapping[str, Reading], now: float, *, charged: bool
@@ -363,7 +345,8 @@ class Pool:
                 ):
                     if not self._probe.limit_known:
                         self._silent = SilentLimits()
-                    changed = self._probe.limit_known = True
+                    changed = self._probe.limit_known = self.search.is_off = True
                     if dimension == "requests":
                         self._pace = None
+        self.sampling.note(readings, now, changed=changed or not charged)
         return changed
