@@ -191,7 +191,7 @@ class TestAnswers:
         tbl.add_computed_column(c=image_generations(tbl.p, model="gpt-image-2"))
         materialize([upstream, *tbl.assets], store, openai)
         (learned,) = sizes
-        assert learned.before[0] == 16 * 12 * 2**20
+        assert learned.before[0] == 12 * 12 * 2**20
         assert len(learned.before) == 40
         assert learned.in_flight == pytest.approx(0)
         (kind,) = learned._sizes.values()
