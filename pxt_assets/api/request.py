@@ -83,7 +83,7 @@ class Endpoint:
     costly: bool = False
     """Whether an answer is so dear that a lost one, which may have been paid for, is seldom asked for again."""
     answer_bytes: int = 0
-    """Bytes that an answer is expected to have for each image that is asked for (`n`), until one is known; 0 for little."""
+    """Bytes that an answer is expected to have until one is known, for each of the `n` that are asked for; 0 for little."""
     answer_tokens: int = 0
     """Tokens that an answer is expected to have, until one is known."""
     charged_usage: Callable[[Mapping[str, Any]], Usage] | None = None

@@ -119,7 +119,12 @@ def _transcript_text(body: bytes, wanted: str) -> str:
 
 
 _SPEECH = Endpoint(
-    "/audio/speech", parse=_parse_speech, sends_limits=False, costly=True, charged_usage=_speech_usage
+    "/audio/speech",
+    parse=_parse_speech,
+    sends_limits=False,
+    costly=True,
+    charged_usage=_speech_usage,
+    answer_bytes=2 * 2**20,  # some minutes as MP3
 )
 _TRANSCRIPTIONS = Endpoint(
     "/audio/transcriptions",

@@ -7,6 +7,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from pxt_assets import Table
+from pxt_assets.api.answer_sizes import AnswerSizes
 from pxt_assets.compute import compute_partition as run
 from pxt_assets.compute.asking import cell_requester, in_flight_bound
 from pxt_assets.compute.cells import journal
@@ -16,6 +17,7 @@ from pxt_assets.functions import chat_completions, image_edits, image_generation
 from tests.assets.captions import COLORS, PICTURE, PNG, captioned, images
 from tests.pictures import picture, sound
 from tests.runs import materialize, rows_asset, values
+from tests.scripted_server import Reply
 
 
 class TestBounds:
@@ -155,3 +157,43 @@ class TestBounds:
         assert read[:2] == [0, 0]
         assert read[11] > 0
         assert read[12:] == [12] * 3  # once all are asked: they are drawn beside their captions
+
+
+class TestAnswers:
+    @pytest.fixture
+    def sizes(self, monkeypatch) -> list[AnswerSizes]:
+        """What each run learns of its answers; `before` is what was in flight at its first answer."""
+        made: list[AnswerSizes] = []
+
+        class Noted(AnswerSizes):
+            def __init__(self) -> None:
+                super().__init__()
+                self.before: list[float] = []
+                made.append(self)
+
+            def note(self, request: Any, nbytes: int) -> None:
+                self.before.append(self.in_flight)
+                super().note(request, nbytes)
+
+        monkeypatch.setattr(in_flight_bound, "AnswerSizes", Noted)
+        return made
+
+    @pytest.mark.parametrize("linked", [False, True])
+    def test_few_images_are_asked_for_until_one_is_known(self, store, server, openai, sizes, linked):
+        """Their own bytes count, also where the answer only links to them; in the end nothing is left in flight."""
+        server.script = images(PNG)
+        if linked:
+            server.pages["/one.png"] = Reply(PNG)
+            link = f"{server.base_url.removesuffix('/v1')}/one.png"
+            server.script = lambda _: Reply({"created": 1, "data": [{"url": link}]})
+        upstream = rows_asset({"p": [str(i) for i in range(40)]})
+        tbl = Table(upstream)
+        tbl.add_computed_column(c=image_generations(tbl.p, model="gpt-image-2"))
+        materialize([upstream, *tbl.assets], store, openai)
+        (learned,) = sizes
+        assert learned.before[0] == 12 * 12 * 2**20
+        assert len(learned.before) == 40
+        assert learned.in_flight == pytest.approx(0)
+        (kind,) = learned._sizes.values()
+        assert len(PNG) <= kind.expected < 2 * len(PNG) + 1_000
+        assert len(values(store, "tickets/c")) == 40

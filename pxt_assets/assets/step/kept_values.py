@@ -67,6 +67,8 @@ def _tables(files: Mapping[str | None, ParquetFile], most: int | None) -> dict[s
     """The files' rows, None if they take more than `most` bytes; no more than that is read to see it."""
     import pyarrow as pa
 
+    if most is not None and sum(map(_encoded_bytes, files.values())) > most:
+        return None
     tables, size = {}, 0
     for partition, file in files.items():
         rows, batches = file.rows(), []
@@ -77,6 +79,13 @@ def _tables(files: Mapping[str | None, ParquetFile], most: int | None) -> dict[s
             batches.append(batch)
         tables[partition] = pa.Table.from_batches(batches, rows.schema)
     return tables
+
+
+def _encoded_bytes(file: ParquetFile) -> int:
+    """The bytes of a file's rows before they are compressed: no more than they take in memory, but for a little."""
+    with file.open() as parquet:
+        groups = range(parquet.num_row_groups)
+        return sum(parquet.metadata.row_group(i).total_byte_size for i in groups)
 
 
 def _dataset(file: ParquetFile) -> ds.Dataset:

@@ -16,7 +16,7 @@ _REQUESTS = 4
 """Requests in flight, where a request carries many cells."""
 _BYTES = 32 * 2**20
 """Of text, images and sounds of the cells in flight; each takes several times its size in memory."""
-_ANSWER_BYTES = 192 * 2**20
+_ANSWER_BYTES = 144 * 2**20
 """Of the answers that are expected, and of the values that wait to be written; an answer that is being read takes a
 few times its size."""
 

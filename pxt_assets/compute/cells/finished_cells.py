@@ -24,6 +24,7 @@ from pxt_assets.compute.cells.scratch_file import scratch_folder
 from pxt_assets.compute.cells.sidecar import Sidecar, empty_provenance
 from pxt_assets.errors import PartitionError
 from pxt_assets.storage.parquet import ParquetFile
+from pxt_assets.values.numpy_views import arrow_of, valid_flags
 from pxt_assets.values.types import ColumnType, variable_length_type
 
 if TYPE_CHECKING:
@@ -100,13 +101,11 @@ def stored_cell_index(
     The rows `leave_out`, `int64[n]`, are not in it.
     """
     import numpy as np
-    import pyarrow as pa
 
     index = DigestIndex(scratch_folder(file.path))
     start = 0
     for batch in file.rows().batches(["_digest", errortype], LOOKUP_ROWS):
-        usable = batch["_digest"].is_valid().to_numpy(zero_copy_only=False)
-        has_error = batch[errortype].is_valid().to_numpy(zero_copy_only=False)
+        usable, has_error = valid_flags(batch["_digest"]), valid_flags(batch[errortype])
         if not errors:
             usable = usable & ~has_error
         if not results:
@@ -116,7 +115,7 @@ def stored_cell_index(
             usable = usable.copy()
             usable[here] = False
         rows = np.flatnonzero(usable)
-        index.add(digests_of(batch["_digest"].take(pa.array(rows))), rows + start)
+        index.add(digests_of(batch["_digest"].take(arrow_of(rows))), rows + start)
         start += batch.num_rows
     return index
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
+from pxt_assets.values.numpy_views import arrow_of
+
 if TYPE_CHECKING:
     import numpy as np
     import numpy.typing as npt
@@ -40,13 +42,11 @@ def interleave_rows(parts: Sequence[pa.Table], targets: Sequence[Positions]) -> 
     joined, target = pa.concat_tables(parts), np.concatenate(targets)
     if (target[1:] > target[:-1]).all():  # in order already: a copy of large values is saved
         return joined
-    return joined.take(pa.array(np.argsort(target, kind="stable")))
+    return joined.take(arrow_of(np.argsort(target, kind="stable")))
 
 
 def _rows_at(table: pa.Table, positions: Positions) -> pa.Table:
     """The rows at `int64[n]`, not copied if they follow each other."""
-    import pyarrow as pa
-
     if len(positions) and (positions[1:] == positions[:-1] + 1).all():
         return table.slice(int(positions[0]), len(positions))
-    return table.take(pa.array(positions))
+    return table.take(arrow_of(positions))

@@ -36,6 +36,7 @@ from pxt_assets.compute.partition.input_digest import BOUND_TO, INPUT_DIGEST, In
 from pxt_assets.compute.partition.plan import cell_digest
 from pxt_assets.compute.storing.assemble import DATA_VERSION, Assembly, column_types, file_schema, first_rows
 from pxt_assets.errors import CellError
+from pxt_assets.values.numpy_views import arrow_of, valid_flags
 
 if TYPE_CHECKING:
     import numpy as np
@@ -138,16 +139,15 @@ def _rows_without_call(column: Column) -> int:
 def _sampled_cells(column: Column) -> tuple[npt.NDArray[np.int64], Digests]:
     """Some rows whose stored cells have digests, `int64[n]`, evenly spread over all of them, and these digests, `S16[n]`."""
     import numpy as np
-    import pyarrow as pa
 
     named = sum(len(digests) - digests.null_count for digests in _digest_batches(column))
     ranks = np.unique(np.linspace(0, max(named - 1, 0), _ROWS_DIGESTED_ANEW).astype(np.int64))
     rows, found, start, before = [np.empty(0, np.int64)], [np.empty(0, "S16")], 0, 0
     for digests in _digest_batches(column) if named else ():
-        valid = np.flatnonzero(digests.is_valid().to_numpy(zero_copy_only=False))
+        valid = np.flatnonzero(valid_flags(digests))
         here = valid[ranks[(ranks >= before) & (ranks < before + len(valid))] - before]
         rows.append(here + start)
-        found.append(digests_of(digests.take(pa.array(here))))
+        found.append(digests_of(digests.take(arrow_of(here))))
         start, before = start + len(digests), before + len(valid)
     return np.concatenate(rows), np.concatenate(found)
 

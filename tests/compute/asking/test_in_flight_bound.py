@@ -31,9 +31,9 @@ def fill(bound: InFlightBound, most: int = 1_000) -> list:
 def test_few_images_are_in_flight_until_their_sizes_are_known(bound):
     """Then as many as fit: large ones few, small ones as many as may be."""
     held = fill(bound)
-    assert len(held) == 16
+    assert len(held) == 12
     bound.answer_sizes.note(image().request, 64_000)
-    assert len(held) + len(fill(bound)) == 1_000 + 16
+    assert len(held) + len(fill(bound)) == 1_000 + 12
     bound.answer_sizes.note(image().request, 40 * MB)
     assert bound.is_full(1)
 
@@ -54,7 +54,7 @@ def test_values_that_wait_for_the_disk_count_too(bound):
 
     async def check() -> None:
         with bound.counting(journal):
-            journal.pending_bytes = 191 * MB
+            journal.pending_bytes = 143 * MB
             assert len(fill(bound)) == 1
             journal.pending_bytes = 0
             assert not bound.is_full(1)
