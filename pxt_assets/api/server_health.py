@@ -16,7 +16,7 @@ from pxt_assets.throttle import CircuitBreaker, InFlightWindow, OutageError
 from pxt_assets.throttle.hold import LONGEST_HOLD_SECONDS
 
 if TYPE_CHECKING:
-    import httpx2
+    from pxt_assets.api.wire import ApiUrl
 
 _LONG_WAIT_SECONDS = 60.0
 """Waits that a server asks for are logged from this on."""
@@ -30,7 +30,7 @@ class ServerHealth:
 
     def __init__(
         self,
-        base_url: httpx2.URL,
+        base_url: ApiUrl,
         max_in_flight: int,
         outage_timeout: float,
         rng: random.Random,
@@ -57,6 +57,11 @@ class ServerHealth:
     def is_out(self) -> bool:
         """Whether requests are held back, since the server answers nothing but faults."""
         return self._breaker.open
+
+    @property
+    def lets_all_go(self) -> bool:
+        """Whether any request may be sent at once, without waiting for its turn."""
+        return self._breaker.lets_all_go
 
     async def wait_turn(self) -> bool:
         """Waits until a request may be sent; returns whether it is a probe. Raises RunError after a long outage.

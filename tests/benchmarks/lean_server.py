@@ -35,6 +35,7 @@ UNLIMITED = 30_000_000
 """Units a minute where no limit is asked for: the headers have the length of the API's, and nothing is refused."""
 COUNTS = (
     "requests",
+    "tokens",
     "answered",
     "rate_limited",
     "abandoned",
@@ -60,21 +61,21 @@ class Bucket:
     """Up to a minute's units, refilled all the time."""
 
     def __init__(self, limit: float, level: float) -> None:
-        self.limit, self._level, self._at = limit, limit * level, time.monotonic()
+        self.limit, self.held, self._at = limit, limit * level, time.monotonic()
 
     def level(self, now: float) -> float:
         """Units in it."""
-        self._level = min(self.limit, self._level + (now - self._at) * self.limit / 60)
+        self.held = min(self.limit, self.held + (now - self._at) * self.limit / 60)
         self._at = now
-        return self._level
+        return self.held
 
     def take(self, amount: float) -> None:
         """Takes units, which are there."""
-        self._level -= amount
+        self.held -= amount
 
     def reset(self) -> bytes:
         """Until it is full, as the API writes it."""
-        seconds = (self.limit - self._level) * 60 / self.limit
+        seconds = (self.limit - self.held) * 60 / self.limit
         if seconds < 1:
             return b"%dms" % math.ceil(seconds * 1000)
         minutes, rest = divmod(seconds, 60)
@@ -99,6 +100,7 @@ class Server:
 
     def begin(self) -> None:
         """Counts from nothing, with the buckets as at the start."""
+        self.begun, self.halved = time.monotonic(), False
         self.counts, self.admitted, options = dict.fromkeys(COUNTS, 0), [0.0, 0.0], self.options
         given = ((options.rpm, UNLIMITED), (options.tpm, 1_000 * UNLIMITED))
         self.buckets = [Bucket(n, options.initial_level) if n else Bucket(other, 1.0) for n, other in given]
@@ -116,12 +118,17 @@ class Server:
     def admit(self, size: int) -> tuple[float, int]:
         """Charges a request. Seconds until it would be admitted, 0 if it was; and which limit refused it."""
         now, charges = time.monotonic(), (1, max(1, size // 4))
+        if self.options.halve_after and not self.halved and now > self.begun + self.options.halve_after:
+            self.halved = True
+            for bucket in self.buckets:
+                bucket.limit, bucket.held = bucket.limit / 2, min(bucket.held, bucket.limit / 2)
         for index, (bucket, charge) in enumerate(zip(self.buckets, charges, strict=True)):
             short = charge - bucket.level(now)
             if short > 1e-6:
                 return short * 60 / bucket.limit, index
         for bucket, charge in zip(self.buckets, charges, strict=True):
             bucket.take(charge)
+        self.counts["tokens"] += charges[1]
         self.admitted = [self.admitted[0] or now, now]
         return 0.0, 0
 
@@ -282,6 +289,7 @@ def main() -> None:
     parser.add_argument("--rpm", type=float, help="requests a minute; without it none is refused")
     parser.add_argument("--tpm", type=float, help="tokens a minute")
     parser.add_argument("--initial-level", type=float, default=1.0, help="share of the buckets at the start")
+    parser.add_argument("--halve-after", type=float, help="seconds after which the limits are halved")
     parser.add_argument("--no-headers", action="store_true", help="answers say nothing of limits")
     parser.add_argument(
         "--slots", type=int, default=0, help="requests worked on at once; others wait, unsaid"
