@@ -57,6 +57,12 @@ def names(store: ColumnStore) -> list[str]:
     )
 
 
+@pytest.fixture
+def one_segment(monkeypatch: pytest.MonkeyPatch) -> None:
+    """However slow the machine is, a run's journal is one segment: that of its last flush."""
+    monkeypatch.setattr("pxt_assets.compute.cells.journal.FLUSH_SECONDS", 3_600.0)
+
+
 def test_a_column_is_materialized(store: ColumnStore, openai: OpenAIResource, server: ScriptedServer) -> None:
     """Its file and its sidecar are all that is left, and a second run asks for nothing."""
     said = metadata(run(store, openai), "tickets/c")
@@ -73,7 +79,7 @@ def test_a_column_is_materialized(store: ColumnStore, openai: OpenAIResource, se
 
 
 def test_a_failed_run_leaves_segments_and_the_next_takes_them_over(
-    store: ColumnStore, openai: OpenAIResource, server: ScriptedServer
+    store: ColumnStore, openai: OpenAIResource, server: ScriptedServer, one_segment: None
 ) -> None:
     """The journal is objects beside the column's place, written once each."""
     server.script = lambda asked: refusal(asked) if asked.text == "b" else chat(asked)
@@ -87,7 +93,11 @@ def test_a_failed_run_leaves_segments_and_the_next_takes_them_over(
 
 
 def test_a_torn_segment_is_dropped(
-    store: ColumnStore, openai: OpenAIResource, server: ScriptedServer, caplog: pytest.LogCaptureFixture
+    store: ColumnStore,
+    openai: OpenAIResource,
+    server: ScriptedServer,
+    caplog: pytest.LogCaptureFixture,
+    one_segment: None,
 ) -> None:
     """What cannot be read is asked for again, with a warning."""
     server.script = lambda asked: refusal(asked) if asked.text == "b" else chat(asked)

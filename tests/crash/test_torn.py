@@ -50,8 +50,13 @@ def refresh_begun(_: Path, segments: list[Path]) -> None:
 
 
 @pytest.fixture
-def seen(store: ColumnStore, openai: OpenAIResource, server: ScriptedServer) -> Seen:
+def seen(
+    store: ColumnStore, openai: OpenAIResource, server: ScriptedServer, monkeypatch: pytest.MonkeyPatch
+) -> Seen:
     """A store whose journal has two segments, of a and b, and of c and d."""
+    monkeypatch.setattr(
+        "pxt_assets.compute.cells.journal.FLUSH_SECONDS", 3_600.0
+    )  # each run's last flush writes all
     tickets, seen = Tickets(store, openai), Seen(store)
     for rows in (2, 4):
         tickets.run(ROWS, config={"limit": rows})

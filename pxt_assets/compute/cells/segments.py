@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 
 _BYTES_MAPPED = 16 * 2**20
 """Bytes of segments that stay open: pages of a mapped file count as this process's memory."""
+_BUFFER_BYTES = 2**18
+"""Bytes of a segment that are written at once: each write waits for its turn beside a busy event loop."""
 SUFFIX = ".arrow"
 
 
@@ -59,7 +61,7 @@ class Segments:
             replace_atomically(
                 path, keep=None if is_local(path) else self._folder_of_copies() / name
             ) as staged,
-            pa.OSFile(str(staged), "wb") as sink,
+            pa.output_stream(str(staged), buffer_size=_BUFFER_BYTES) as sink,
             pa.ipc.new_file(sink, table.schema) as writer,
         ):
             writer.write_table(table)

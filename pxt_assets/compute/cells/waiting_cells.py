@@ -67,7 +67,7 @@ class WaitingCells:
         """The oldest cells, `count` at most, and no more after those that come to `most_bytes`."""
         with self._changed:
             size = 0
-            for i in range(count):
+            for i in range(count if self.bytes >= most_bytes else 0):
                 size += self._cells[i].size
                 if size >= most_bytes:
                     return self._cells[: i + 1]
