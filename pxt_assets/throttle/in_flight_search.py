@@ -205,8 +205,8 @@ class InFlightSearch:
 
     def share(self, size: float, part: float, leads: bool, now: float) -> None:
         """Take note of the size that all processes may have together, of this one's part, and of whether it `leads`."""
-        self.leads, self.scale = leads, max(1.0, size / part)
-        if size != self.size:
+        begins, self.leads, self.scale = leads and not self.leads, leads, max(1.0, size / part)
+        if size != self.size or begins:
             self._usual = Mean()
             self._hold(size, now)
 

@@ -9,6 +9,8 @@ from pxt_assets.throttle.ledger.pool_rows import BucketRow, PoolRows
 
 IN_FLIGHT = "in flight"
 """The dimension under which the ledger keeps it."""
+_LEADS = "in flight, leads"  # 1 is held of it by the process that searches
+_LEADING_SHARE = 0.25  # of what the others want, that it must want to go on searching
 REMEMBERED_SECONDS = 60.0
 """Time after which it is sought anew where no process was at work: the server may be another by then."""
 
@@ -24,7 +26,12 @@ def share_in_flight(pool: PoolRows, process: str, report: InFlightReport, now: f
         for name, one in pool.processes.items()
         if one.outstanding.get(IN_FLIGHT) and (name == process or pool.is_active(one, now))
     }
-    leads = process == max(sorted(wanted), key=lambda name: wanted[name])
+    most = max(sorted(wanted), key=lambda name: wanted[name])
+    leading = (name for name in sorted(wanted) if pool.processes[name].outstanding.get(_LEADS))
+    leader = next((name for name in leading if wanted[name] >= _LEADING_SHARE * wanted[most]), most)
+    for name, one in pool.processes.items():
+        one.outstanding[_LEADS] = float(name == leader)
+    leads = process == leader
     if leads and report.leads:
         row.limit = report.size
     row.measured_at = now
@@ -35,7 +42,7 @@ def _part(size: float, wanted: dict[str, float], process: str) -> float:
     """Return what a process may have in flight: as much as each other, or less if it wants less; one at least."""
     left, others = size, len(wanted)
     for name, wish in sorted(wanted.items(), key=lambda item: (item[1], item[0])):
-        part = min(wish, left / others) if others > 1 else left
+        part = min(wish, left // others) if others > 1 else left
         if name == process:
             return max(1.0, part)
         left, others = left - part, others - 1
