@@ -12,7 +12,7 @@ from rich.table import Table
 from rich.text import Text
 
 from pxt_assets.api.embedded_simulator import ACCOUNT as SIMULATOR
-from pxt_assets.throttle.ledger import PoolReport
+from pxt_assets.throttle.ledger import IN_FLIGHT, PoolReport
 from pxt_assets.values.wording import counted
 
 IDLE_SECONDS = 86_400.0
@@ -120,10 +120,10 @@ class LimitsTable:
         return {
             _ACCOUNT: name,
             _MODELS: f"{name}\n{pool.group}" if is_apart else pool.group,
-            _LIMIT_OF: pool.dimension,
-            "per min": _number_text(limit),
+            _LIMIT_OF: f"{pool.limit:.0f} in flight" if pool.dimension == IN_FLIGHT else pool.dimension,
+            "per min": "" if pool.dimension == IN_FLIGHT else _number_text(limit),
             _LEFT: _number_text(pool.remaining),
-            _IN_USE: _number_text(pool.per_minute),
+            _IN_USE: "" if pool.dimension == IN_FLIGHT else _number_text(pool.per_minute),
             # Beside what flows in, what was left is spent: by that alone is no more than the limit in use.
             _SHARE: f"{min(1.0, pool.per_minute / limit):.0%}" if limit else "",
             _PROCESSES: str(pool.processes),

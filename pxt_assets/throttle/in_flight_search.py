@@ -81,6 +81,8 @@ LOST_LATENCY = 1.5
 """Factor on the latency after which a lost answer is taken for one that queued too long."""
 FIRST_LOST_SECONDS = 1.0
 """The same in seconds, before the first answer."""
+FOLLOWED_SECONDS = 0.5
+"""Seconds in which other processes follow a size."""
 OTHERS_SECONDS = 0.2
 """Seconds after which a request is asked for again that waits for what others of this process have in flight."""
 
@@ -117,6 +119,8 @@ class InFlightSearch:
         "_usual",
         "in_flight",
         "is_off",
+        "leads",
+        "scale",
         "size",
         "stage",
     )
@@ -127,6 +131,10 @@ class InFlightSearch:
         self.in_flight = 0
         self.is_off = False
         """Whether answers name limits, so that nothing is bounded here."""
+        self.leads = True
+        """Whether this process searches; else it follows another one that shares the server."""
+        self.scale = 1.0
+        """What all processes may have in flight, by what this one may."""
         self.stage = Stage.GROWING if from_few else Stage.OPEN
         self._before: tuple[float, Mean] | None = None  # size and latency before this step
         self._step = GROWTH
@@ -151,15 +159,16 @@ class InFlightSearch:
 
         `own_in_flight` are the caller's own: who has nothing in flight may always send.
         """
-        if self.in_flight + 1 <= self.size or own_in_flight == 0 or self.is_off:
+        if self.in_flight + 1 <= self.size / self.scale or own_in_flight == 0 or self.is_off:
             return 0.0
         return math.inf if own_in_flight >= self.in_flight else OTHERS_SECONDS
 
     def take(self, granted_at: float) -> int:
         """Count a request that is sent; return how many are in flight, itself included."""
         self.in_flight += 1
-        self._round.granted(self.in_flight, granted_at)
-        return self.in_flight
+        at_once = math.ceil(self.in_flight * self.scale)
+        self._round.granted(at_once, granted_at)
+        return at_once
 
     def ended(self, at_once: int, granted_at: float) -> None:
         """Count a request that ended in a way that says nothing of the latency."""
@@ -170,20 +179,20 @@ class InFlightSearch:
         """Count an answer."""
         self.in_flight = max(0, self.in_flight - 1)
         self._lost_share *= 1 - 1 / OUTCOMES_REMEMBERED
-        if self.is_off:
+        if self.is_off or not self.leads:
             return
         if self.stage is Stage.OPEN:
             self._watch(at_once, now - granted_at, now)
         elif self._round.answered(at_once, granted_at, now):
             self._end_round(now)
-        elif self._before is not None and self.in_flight < FULL_SHARE * self.size:
+        elif self._before is not None and self.in_flight * self.scale < FULL_SHARE * self.size:
             self._fit(*self._before, now)
 
     def lost(self, at_once: int, granted_at: float, now: float) -> None:
         """Count a request whose answer was lost; several that were waited for as long as for an answer are a sign."""
         usual = self._before[1].latency if self._before else self._usual.latency
         is_queued = now - granted_at >= (LOST_LATENCY * usual or FIRST_LOST_SECONDS)
-        if granted_at < self._round.since or not is_queued:
+        if granted_at < self._round.since or not is_queued or not self.leads:
             self.ended(at_once, granted_at)
             return
         self.in_flight = max(0, self.in_flight - 1)
@@ -194,9 +203,11 @@ class InFlightSearch:
         elif self._round.answered(at_once, granted_at, now) and self.stage is not Stage.OPEN:
             self._end_round(now)
 
-    def follow(self, size: float, now: float) -> None:
-        """Hold a size that another process has found."""
-        if size != self.size:
+    def share(self, size: float, part: float, leads: bool, now: float) -> None:
+        """Take note of the size that all processes may have together, of this one's part, and of whether it `leads`."""
+        begins, self.leads, self.scale = leads and not self.leads, leads, max(1.0, size / part)
+        if size != self.size or begins:
+            self._usual = Mean()
             self._hold(size, now)
 
     def _end_round(self, now: float) -> None:
@@ -219,7 +230,7 @@ class InFlightSearch:
 
     def _fit(self, size: float, before: Mean, now: float) -> None:
         """Judge a step by what came to be in flight, where something else bounds it."""
-        reached = self.in_flight + 1.0
+        reached = math.ceil((self.in_flight + 1) * self.scale)
         if reached > size and now - self._round.since > FILLING_LATENCIES * before.latency:
             self._resize(reached, now)
 
@@ -285,7 +296,7 @@ class InFlightSearch:
 
     def _give_way(self, granted_at: float, now: float) -> None:
         """Take a step back, or halve the size, since answers were lost."""
-        size, interval = min(self.size, self.in_flight + 1.0) / 2, INTERVAL_AFTER_LOSS
+        size, interval = min(self.size, (self.in_flight + 1) * self.scale) / 2, INTERVAL_AFTER_LOSS
         if self.stage in (Stage.GROWING, Stage.TRYING_MORE) and self._before is not None:
             size, interval = self._before[0], max(interval, 2 * self._more_interval)
         self._more_in = self._more_interval = min(LONGEST_INTERVAL_AFTER_LOSS, interval)
@@ -295,7 +306,7 @@ class InFlightSearch:
 
     def _resize(self, size: float, now: float) -> None:
         self.size = max(1.0, size)
-        self._round = self._next_round(now)
+        self._round = self._next_round(now if self.scale == 1 else now + FOLLOWED_SECONDS)
 
     def _next_round(self, now: float) -> LatencyRound:
         """Return the round that tells the latency of the present size."""

@@ -63,7 +63,7 @@ class Pool:
         self.sampling = Sampling()
         self._queues: weakref.WeakSet[Queue] = weakref.WeakSet()
         self.guard: Any = None  # what takes this pool's place should it fail: a `GuardedPool`
-        self._share.join(weak_call(self.wake, None), weak_call(self._waiting, 0))
+        self._share.join(weak_call(self.wake, None), weak_call(self._waiting, 0), self.search)
 
     def join(self, queue: Queue) -> None:
         """Wake `queue`, while it exists, when others leave more to take."""

@@ -8,6 +8,7 @@ from typing import Any, Protocol
 
 from pxt_assets.throttle.bucket import Bucket, Burst
 from pxt_assets.throttle.headers import Reading
+from pxt_assets.throttle.in_flight_search import InFlightSearch
 from pxt_assets.throttle.pace import Pace
 
 
@@ -92,8 +93,16 @@ class Share(Protocol):
     processes: int
     """Processes that draw on it, this one included."""
 
-    def join(self, wake: Callable[[], None], waiting: Callable[[], int]) -> None:
-        """Set the callback to `wake` when more may be taken, and the one that counts the `waiting` requests."""
+    def join(
+        self,
+        wake: Callable[[], None],
+        waiting: Callable[[], int],
+        search: InFlightSearch | None = None,
+    ) -> None:
+        """Set the callback to `wake` when more may be taken, and the one that counts the `waiting` requests.
+
+        `search` finds what may be in flight; what it found is shared.
+        """
 
     def wait(self, now: float) -> float:
         """Return 0, or infinity before the first exchange with the ledger."""
@@ -126,7 +135,12 @@ class LocalShare:
         self.held_until = -math.inf
         self.processes = 1
 
-    def join(self, wake: Callable[[], None], waiting: Callable[[], int]) -> None:
+    def join(
+        self,
+        wake: Callable[[], None],
+        waiting: Callable[[], int],
+        search: InFlightSearch | None = None,
+    ) -> None:
         """Do nothing: no other process can wake this one."""
 
     def wait(self, now: float) -> float:  # noqa: ARG002

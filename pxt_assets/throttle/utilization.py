@@ -6,6 +6,7 @@ from typing import Protocol
 
 from pxt_assets.throttle.dimension import unit_of
 from pxt_assets.throttle.hold import HoldReport
+from pxt_assets.throttle.in_flight_search import InFlightSearch
 from pxt_assets.throttle.share import Gauge
 
 
@@ -103,6 +104,13 @@ class LimitUtilization:
         """The used share, 0 to 1, of what the limit allowed, of the limiter used most; None while no limit is known."""
         shares = [limiter.utilization(since) for limiter, since in self._since.items()]
         return max((share for share in shares if share is not None), default=None)
+
+    @property
+    def in_flight(self) -> int | None:
+        """How many may be in flight at once, as latency shows, of the limiter that may have fewest; None for any number."""
+        searches = [getattr(getattr(one, "pool", None), "search", None) for one in self._since]
+        found = [one.found for one in searches if isinstance(one, InFlightSearch)]
+        return min((number for number in found if number is not None), default=None)
 
     @property
     def hold(self) -> HoldReport | None:

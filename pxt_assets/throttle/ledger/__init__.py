@@ -8,6 +8,7 @@ from __future__ import annotations
 import threading
 from typing import TYPE_CHECKING
 
+from pxt_assets.throttle.ledger.in_flight_row import IN_FLIGHT
 from pxt_assets.throttle.ledger.messages import LedgerUnavailable
 from pxt_assets.throttle.ledger.report import PoolReport
 from pxt_assets.throttle.registry import PoolRegistry
@@ -41,4 +42,4 @@ def ledger_pools(url: str) -> PoolRegistry:
         return _pools.setdefault(url, PoolRegistry(ledger.share))
 
 
-__all__ = ["LedgerUnavailable", "PoolReport", "ledger_pools", "open_ledger"]
+__all__ = ["IN_FLIGHT", "LedgerUnavailable", "PoolReport", "ledger_pools", "open_ledger"]

@@ -15,6 +15,7 @@ from pxt_assets.throttle.bucket import (
     RESERVE_SECONDS,
     average_drain,
 )
+from pxt_assets.throttle.ledger.in_flight_row import IN_FLIGHT, share_in_flight
 from pxt_assets.throttle.ledger.messages import (
     ExchangeAnswer,
     ExchangeRequest,
@@ -64,6 +65,9 @@ def exchange(pool: PoolRows, process: str, request: ExchangeRequest, now: float)
     if request.hold_seconds > 0:
         pool.held_until = max(pool.held_until, now + min(request.hold_seconds, LONGEST_HOLD_SECONDS))
     processes = pool.active_processes(now)
+    in_flight = None
+    if request.in_flight is not None:
+        in_flight = share_in_flight(pool, process, request.in_flight, now)
     row_states = {}
     for lease_request in request.lease_requests:
         row = pool.buckets.setdefault(lease_request.dimension, BucketRow(now))
@@ -72,9 +76,9 @@ def exchange(pool: PoolRows, process: str, request: ExchangeRequest, now: float)
             taken[second] = taken.get(second, 0.0) + lease_request.spent
         row_states[lease_request.dimension] = _settle(pool, row, process_row, lease_request, processes, now)
     for dimension, row in pool.buckets.items():
-        if dimension not in row_states:
+        if dimension not in row_states and dimension != IN_FLIGHT:
             row_states[dimension] = _row_state(pool, row, dimension, process_row, row.leased, 0.0, 0.0)
-    return ExchangeAnswer(row_states, max(0.0, pool.held_until - now), processes)
+    return ExchangeAnswer(row_states, max(0.0, pool.held_until - now), processes, in_flight)
 
 
 def _settle(

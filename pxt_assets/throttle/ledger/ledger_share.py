@@ -6,9 +6,10 @@ import threading
 from collections.abc import Callable
 from typing import Protocol
 
+from pxt_assets.throttle.in_flight_search import InFlightSearch
 from pxt_assets.throttle.ledger.leased_bucket import LeasedBucket
 from pxt_assets.throttle.ledger.leased_pace import LeasedPace
-from pxt_assets.throttle.ledger.messages import ExchangeAnswer, ExchangeRequest
+from pxt_assets.throttle.ledger.messages import ExchangeAnswer, ExchangeRequest, InFlightReport
 
 REPORT_SECONDS = 0.25
 """Time within which the measurement of an answer is reported to the ledger."""
@@ -60,10 +61,20 @@ class LedgerShare:
         self._unreached: tuple[str, float] | None = None  # why, and until when: infinite while it lasts
         self._wake: Callable[[], object] = lambda: None
         self._waiting: Callable[[], int] = lambda: 0
+        self._search = InFlightSearch()
+        self._leads = False  # by the ledger's latest answer
 
-    def join(self, wake: Callable[[], None], waiting: Callable[[], int]) -> None:
-        """Set the callback to `wake` when more may be taken, and the one that counts the `waiting` requests."""
-        self._wake, self._waiting = wake, waiting
+    def join(
+        self,
+        wake: Callable[[], None],
+        waiting: Callable[[], int],
+        search: InFlightSearch | None = None,
+    ) -> None:
+        """Set the callback to `wake` when more may be taken, and the one that counts the `waiting` requests.
+
+        `search` finds what may be in flight; what it found is shared.
+        """
+        self._wake, self._waiting, self._search = wake, waiting, search or self._search
 
     def wait(self, now: float) -> float:
         """Return 0, or infinity before the first exchange, which is then scheduled.
@@ -147,6 +158,7 @@ class LedgerShare:
                 max(0.0, self.held_until - now) if news else 0.0,
                 released=self.held_until < self._held_until_told,
                 since=now - self._answered_at,
+                in_flight=self._in_flight_report(waiting),
             )
             self._held_until_told = self.held_until
             return request
@@ -176,6 +188,11 @@ class LedgerShare:
                 if dimension in answer.row_states:
                     state = answer.row_states[dimension]
                     leases.apply_answer(lease_requests.get(dimension), state, answer.processes, sent, now)
+            if answer.in_flight is not None:
+                self._search.share(*answer.in_flight, now)
+                self._leads = answer.in_flight.leads
+                if self._search.in_flight:  # else its part would be free
+                    self._next_due = min(self._next_due, now + IDLE_SECONDS)
             if any(one.has_unsettled() for one in self._leases().values()):
                 self._next_due = min(self._next_due, now + IDLE_SECONDS)
             self._schedule_next()
@@ -226,6 +243,12 @@ class LedgerShare:
         self._held_until_told = held_until
         if seconds > 0 and self._waiting():
             self._next_due = min(self._next_due, now + HOLD_SECONDS)
+
+    def _in_flight_report(self, waiting: int) -> InFlightReport | None:
+        search = self._search
+        if search.is_off or search.size == math.inf:
+            return None
+        return InFlightReport(search.size, float(search.in_flight + waiting), self._leads)
 
     def _schedule_report(self, now: float) -> None:
         self.schedule_exchange(now + REPORT_SECONDS)

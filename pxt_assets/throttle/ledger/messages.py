@@ -58,6 +58,28 @@ class LeaseRequest:
         return max(0.0, self.cost - max(0.0, self.unspent))
 
 
+class InFlightReport(NamedTuple):
+    """What a process says of the number in flight, where answers name no limit."""
+
+    size: float
+    """What all processes together may have in flight, as it has found, or as it was told."""
+    wanted: float
+    """What it would have in flight if it might."""
+    leads: bool
+    """Whether it searches for that number; the others follow."""
+
+
+class InFlightPart(NamedTuple):
+    """What the ledger answers to that."""
+
+    size: float
+    """What all processes together may have in flight."""
+    part: float
+    """What this one may."""
+    leads: bool
+    """Whether it is to search."""
+
+
 @dataclass(frozen=True, slots=True)
 class ExchangeRequest:
     """What a process sends to the ledger about one pool."""
@@ -71,6 +93,8 @@ class ExchangeRequest:
     """Whether an answer has shown since the last exchange that the pool need not be held."""
     since: float = math.inf
     """Seconds since the last exchange that was answered began, by the process's own clock; infinite before the first."""
+    in_flight: InFlightReport | None = None
+    """None where it is not bounded."""
 
 
 class RowState(NamedTuple):
@@ -107,6 +131,7 @@ class ExchangeAnswer(NamedTuple):
     """Seconds for which the pool is held."""
     processes: int
     """Processes that draw on it, this one included."""
+    in_flight: InFlightPart | None = None
 
 
 class LedgerUnavailable(Exception):  # noqa: N818

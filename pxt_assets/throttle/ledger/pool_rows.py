@@ -85,10 +85,12 @@ class PoolRows:
 
     def active_processes(self, now: float) -> int:
         """Return the number of processes that draw on the pool."""
-        return sum(
-            max(process_row.seen_at, process_row.leased_until) > now - ACTIVE_SECONDS
-            for process_row in self.processes.values()
-        )
+        return sum(self.is_active(process_row, now) for process_row in self.processes.values())
+
+    @staticmethod
+    def is_active(process_row: ProcessRow, now: float) -> bool:
+        """Whether a process draws on the pool."""
+        return max(process_row.seen_at, process_row.leased_until) > now - ACTIVE_SECONDS
 
 
 def follow_clock(pool: PoolRows, now: float) -> None:

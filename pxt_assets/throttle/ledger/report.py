@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from pxt_assets.throttle.ledger.arithmetic import RECALL_SECONDS, advance
+from pxt_assets.throttle.ledger.in_flight_row import IN_FLIGHT
 from pxt_assets.throttle.ledger.pool_rows import PoolRows, follow_clock
 
 RATE_SECONDS = 10
@@ -58,6 +59,12 @@ def report(key: tuple[str, ...], pool: PoolRows, now: float) -> Iterator[PoolRep
     for dimension, row in sorted(pool.buckets.items()):
         outstanding = pool.outstanding(dimension)
         advance(row, outstanding, now)
+        if dimension == IN_FLIGHT:
+            in_use = sum(one.outstanding.get(IN_FLIGHT, 0.0) for one in pool.processes.values())
+            yield PoolReport(
+                key, dimension, row.limit, None, max(0.0, row.limit - in_use), 0.0, processes, rejected
+            )
+            continue
         known = row.limit < math.inf
         taken = pool.taken_since(dimension, whole - RATE_SECONDS)
         oldest = pool.taken_since(dimension, whole - RATE_SECONDS - 1) - taken

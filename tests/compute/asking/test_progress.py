@@ -148,3 +148,14 @@ def test_observers_see_the_end_of_each(clock: Clock) -> None:
     assert last is not None
     assert last.done == 3
     assert board.last_progress("b") is None
+
+
+def test_the_number_in_flight_that_was_found_is_said(clock: Clock) -> None:
+    """Where the server names no limit, and queues."""
+
+    class Four(LimitUtilization):
+        in_flight = 4
+
+    board = ProgressDisplay()
+    with board.track("a", lambda: at("a", 1, 9, limit_usage=Four())):
+        assert "4 in flight at once, as the server's latency tells" in board.log_line()

@@ -70,10 +70,15 @@ class Process:
 
     @staticmethod
     def start(
-        ledger: MemoryLedger, name: str, *, rpm: float | None = None, seconds: float = 0.004
+        ledger: MemoryLedger,
+        name: str,
+        *,
+        rpm: float | None = None,
+        seconds: float = 0.004,
+        from_few: bool = False,
     ) -> "Process":
         worker = LoopWorker(ledger, name, lambda: seconds)
-        pool = Pool(rpm=rpm, share=LedgerShare("pool", worker))
+        pool = Pool(rpm=rpm, share=LedgerShare("pool", worker), from_few=from_few)
         return Process(worker, pool, Limiter(pool))
 
 
