@@ -3,16 +3,12 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from pxt_assets.throttle.cost import CHARACTERS_PER_TOKEN, RequestSize
-from pxt_assets.values.digest import digest
 from pxt_assets.values.json_text import canonical_json, dumps
-
-if TYPE_CHECKING:
-    from pxt_assets.api.request import Request
 
 
 def new_marks(count: int) -> list[str]:
@@ -22,31 +18,35 @@ def new_marks(count: int) -> list[str]:
 
 
 class BodyTemplate:
-    """The body of `request` with other texts in place of the `marks`, which stand in it in their order, once each.
+    """A body with other texts in place of the `marks`, which stand in it in their order, once each.
 
-    Each letter of the texts must count as one in the request's size. Raises ValueError for a request that holds images,
-    or marks in another way.
+    `named` gives the digest of a body's canonical JSON, `size_of` the size of a body, in which each letter of the texts
+    counts as one. `rest_key` is the key of what can be packed into one request. Raises ValueError for marks that stand
+    in another way, TypeError for what is no JSON.
     """
 
-    def __init__(self, request: Request, marks: Sequence[str]) -> None:
-        if request.holds_media:
-            msg = "the body holds images or sounds, which are no text"
-            raise ValueError(msg)
-        body = request.body
+    def __init__(
+        self,
+        body: Mapping[str, Any],
+        marks: Sequence[str],
+        *,
+        named: Callable[[bytes], bytes],
+        size_of: Callable[[Mapping[str, Any]], RequestSize],
+        rest_key: bytes,
+    ) -> None:
         self._body, self._marks = body, marks
-        self._endpoint = request.endpoint
         self._sent = _pattern(dumps(body), marks)
         self._canonical = _pattern(canonical_json(body), marks)
-        self._before, _, *self._after = request.digest_parts(b"")
+        self._named, self._size_of = named, size_of
         self._top = {name: marks.index(value) for name, value in body.items() if value in marks}
-        self.model = request.model
-        self.rest_key = request.pack_key if set(self._top) == {"input"} else None
-        """The key of what is packed into one request; None where the rest of the body holds texts of the row."""
+        self.model = str(body["model"])
+        self.rest_key = rest_key if set(self._top) == {"input"} else None
+        """None where the rest of the body holds texts of the row."""
 
     def fill(self, texts: tuple[str, ...]) -> FilledBody:
         """The body with these texts. Raises UnicodeEncodeError for lone surrogates."""
         canonical = (self._canonical % tuple(map(dumps, texts))).encode()
-        return FilledBody(self, texts, digest(self._before, canonical, *self._after), len(canonical))
+        return FilledBody(self, texts, self._named(canonical), len(canonical))
 
     def payload(self, texts: tuple[str, ...]) -> bytes:
         """The body with these texts as JSON, UTF-8."""
@@ -71,10 +71,7 @@ class BodyTemplate:
     def _sizes(self) -> list[RequestSize]:
         """The sizes with texts of 0, 1, ... letters, up to those of a token, by which it grows from there."""
         others = ("",) * (len(self._marks) - 1)
-        return [
-            self._endpoint.size(self.body(("x" * letters, *others)))
-            for letters in range(CHARACTERS_PER_TOKEN)
-        ]
+        return [self._size_of(self.body(("x" * letters, *others))) for letters in range(CHARACTERS_PER_TOKEN)]
 
 
 class FilledBody(Mapping[str, Any]):

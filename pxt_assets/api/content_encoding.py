@@ -11,11 +11,35 @@ from pxt_assets.errors import CellError
 if TYPE_CHECKING:
     import httpx2
 
+_COMPRESSIONS = ("gzip", "x-gzip", "deflate")
 _PACKAGES = {"br": "brotli", "zstd": "zstandard"}
 """What the HTTP client needs to ask for an encoding and to decode it; gzip and deflate need nothing."""
 _GZIP_START = b"\x1f\x8b"
 _ZLIB_METHOD = 8
 _GZIP_WINDOW, _ZLIB_WINDOW, _RAW_WINDOW = 31, 15, -15
+
+
+class BrokenContentError(Exception):
+    """What came is not whole, or not what it says that it is."""
+
+
+def decoded(content: bytes, encodings: str, *, strict: bool) -> bytes:
+    """An answer's content, without the encodings that its header names, one within the other.
+
+    Raises BrokenContentError where `strict`, which only errors are not, whose first words are enough; and CellError there
+    for an encoding that was not asked for and cannot be decoded. One that is no encoding at all is passed over.
+    """
+    for encoding in reversed([one.strip().lower() for one in encodings.split(",")]):
+        if encoding in _COMPRESSIONS:
+            decoder, size = _Decoder(encoding), len(content)
+            content = decoder.decode(content, strict=strict)
+            if strict and size and not decoder.is_complete:
+                raise BrokenContentError(_cut_text(encoding, size))
+        elif encoding in _PACKAGES:
+            if strict:
+                raise CellError("UndecodableAnswer", _undecodable_text(encoding))
+            return _undecodable_text(encoding).encode()
+    return content
 
 
 async def check_encoding(response: httpx2.Response) -> None:
@@ -26,14 +50,11 @@ async def check_encoding(response: httpx2.Response) -> None:
     read as it is. Raises CellError for an answer in an encoding that was not asked for and cannot be decoded.
     """
     encoding = response.headers.get("content-encoding", "").strip().lower()
-    if encoding in ("gzip", "x-gzip", "deflate"):
+    if encoding in _COMPRESSIONS:
         response.stream = _decoded_stream(response.stream, encoding, strict=response.is_success)
         del response.headers["content-encoding"]
     elif encoding in _PACKAGES and encoding not in response.request.headers.get("accept-encoding", ""):
-        msg = (
-            f"the server answered in the encoding {encoding!r}, which was not asked for and cannot be decoded; install the "
-            f"package {_PACKAGES[encoding]}, or have the server or its proxy heed Accept-Encoding"
-        )
+        msg = _undecodable_text(encoding)
         if response.is_success:
             await response.aclose()
             raise CellError("UndecodableAnswer", msg)
@@ -41,15 +62,31 @@ async def check_encoding(response: httpx2.Response) -> None:
         del response.headers["content-encoding"]
 
 
+def _undecodable_text(encoding: str) -> str:
+    return (
+        f"the server answered in the encoding {encoding!r}, which was not asked for and cannot be decoded; install the "
+        f"package {_PACKAGES[encoding]}, or have the server or its proxy heed Accept-Encoding"
+    )
+
+
+def _cut_text(encoding: str, size: int) -> str:
+    return f"the answer was cut: its {encoding} ends early, after {size:,} bytes"
+
+
 def _decoded_stream(stream: Any, encoding: str, *, strict: bool) -> httpx2.AsyncByteStream:
+    import httpx2
+
     async def chunks() -> AsyncIterator[bytes]:
         decoder = _Decoder(encoding)
         size = 0
         async for chunk in stream:
             size += len(chunk)
-            yield decoder.decode(chunk, strict=strict)
+            try:
+                yield decoder.decode(chunk, strict=strict)
+            except BrokenContentError as e:
+                raise httpx2.DecodingError(str(e)) from e
         if strict and size and not decoder.is_complete:
-            raise _decoding_error(f"the answer was cut: its {encoding} ends early, after {size:,} bytes")
+            raise httpx2.DecodingError(_cut_text(encoding, size))
 
     return _wrapped(stream, chunks())
 
@@ -90,7 +127,7 @@ class _Decoder:
         return self._is_plain or (self._inner is not None and self._inner.eof)
 
     def decode(self, chunk: bytes, *, strict: bool) -> bytes:
-        """The decoded bytes. Raises httpx2.DecodingError for a broken piece where `strict`."""
+        """The decoded bytes. Raises BrokenContentError for a broken piece where `strict`."""
         if self._inner is None and not self._is_plain:
             self._start += chunk
             if len(self._start) < len(_GZIP_START):
@@ -108,7 +145,7 @@ class _Decoder:
                 content += self._inner.decompress(rest)
         except zlib.error as e:
             if strict:
-                raise _decoding_error(f"the answer's {self._encoding} is broken: {e}") from e
+                raise BrokenContentError(f"the answer's {self._encoding} is broken: {e}") from e
             return b""
         return content
 
@@ -120,9 +157,3 @@ class _Decoder:
             return None
         is_zlib = start[0] & 15 == _ZLIB_METHOD and int.from_bytes(start[:2]) % 31 == 0
         return _ZLIB_WINDOW if is_zlib else _RAW_WINDOW  # servers send either as deflate
-
-
-def _decoding_error(message: str) -> httpx2.DecodingError:
-    import httpx2
-
-    return httpx2.DecodingError(message)

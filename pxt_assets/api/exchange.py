@@ -7,12 +7,10 @@ from collections.abc import Mapping
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
-import httpx2
-
 from pxt_assets.api.answer import Answer
 from pxt_assets.api.answer_headers import AnswerHeaders
 from pxt_assets.api.deadlines import Deadlines
-from pxt_assets.api.failure import Failure, failure_of, name_or_none
+from pxt_assets.api.failure import Failure, failure_of, is_broken_answer, name_or_none
 from pxt_assets.api.read_answer import download_rest, parse_answer
 from pxt_assets.api.request import ParsedAnswer
 from pxt_assets.api.request_tracker import RequestTracker
@@ -134,7 +132,7 @@ class Exchange:
 
     def _failure(self, error: Exception) -> Failure | None:
         failure = failure_of(error, self._secrets)
-        if isinstance(error.__cause__, httpx2.DecodingError):  # the headers came whole
+        if is_broken_answer(error):
             self._health.has_answered = self._health.has_let_in = True
         if failure is not None and failure.status is not None:
             self.simulated = failure.headers.get(SIMULATED_HEADER) == "true"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
@@ -11,6 +12,13 @@ from typing import Any, Literal
 from pxt_assets.api.answer_headers import relevant_headers
 from pxt_assets.api.input_refusal import inputs_named, speaks_of_input
 from pxt_assets.api.quota_words import speaks_of_quota
+from pxt_assets.api.wire import (
+    NOT_SENT,
+    APIConnectionError,
+    ApiError,
+    APIStatusError,
+    DecodingError,
+)
 from pxt_assets.errors import TOO_LARGE, CellError, FatalApiError, RunError
 from pxt_assets.throttle import FailureKind, Verdict, classify_failure, read_rate_limits
 from pxt_assets.values.scrubbing import scrub
@@ -145,55 +153,78 @@ def verdict_of(failure: Failure) -> Verdict:
 
 
 def failure_of(error: Exception, secrets: tuple[str, ...]) -> Failure | None:
-    """An exception of the client or its transport as a Failure; None for a fault of this program.
+    """An exception of the wire, of the official client or of its transport as a Failure; None for a fault of this program.
 
     `secrets` are replaced in the message.
     """
-    import aiohttp
-    import httpx2
-    import openai
-
     name = type(error).__name__
-    if isinstance(error, openai.APIStatusError):
-        body = error.body if isinstance(error.body, Mapping) else {}
-        return Failure(
-            name=name,
-            message=redact(
-                f"{body.get('message') or _page_text(error, secrets)}{_provider_text(body)}", secrets
-            ),
-            status=error.status_code,
-            type=name_or_none(body.get("type"), secrets),
-            code=name_or_none(body.get("code"), secrets),
-            headers=(headers := relevant_headers(error.response.headers, secrets)),
-            request_id=headers.get("x-request-id"),
-        )
-    if isinstance(error, openai.APIConnectionError):  # a timeout is one too
+    if isinstance(error, APIStatusError | _official("APIStatusError")):
+        return _refusal(name, error, secrets)
+    if isinstance(error, APIConnectionError | _official("APIConnectionError")):  # a timeout is one too
         cause = error.__cause__
         detail = f" ({type(cause).__name__}: {cause})" if cause else ""
-        return Failure(
-            name, redact(f"{error.message}{detail}", secrets), maybe_sent=not _is_unconnected(error)
-        )
-    transport = (aiohttp.ClientError, aiohttp.http_exceptions.HttpProcessingError, httpx2.HTTPError, OSError)
-    if isinstance(error, transport):  # a timeout of ours, or an answer that is no HTTP
+        message = redact(f"{error.message}{detail}", secrets)
+        return Failure(name, message, maybe_sent=not _is_unconnected(error))
+    if isinstance(
+        error, ApiError | OSError | _official_transport()
+    ):  # a timeout of ours, or an answer that is no HTTP
         message = redact(f"{error}" or "no answer in time", secrets)
         return Failure(name, message, maybe_sent=not _is_unconnected(error))
     return None
 
 
+def _refusal(name: str, error: Any, secrets: tuple[str, ...]) -> Failure:
+    body = error.body if isinstance(error.body, Mapping) else {}
+    headers = relevant_headers(error.response.headers, secrets)
+    return Failure(
+        name=name,
+        message=redact(f"{body.get('message') or _page_text(error, secrets)}{_provider_text(body)}", secrets),
+        status=error.status_code,
+        type=name_or_none(body.get("type"), secrets),
+        code=name_or_none(body.get("code"), secrets),
+        headers=headers,
+        request_id=headers.get("x-request-id"),
+    )
+
+
+def is_broken_answer(error: Exception) -> bool:
+    """Whether an answer came whose compression is broken or cut: its headers came whole."""
+    return type(error.__cause__).__name__ == DecodingError.__name__
+
+
+def _official(name: str) -> Any:
+    """A class of the official client's, which nothing is where it was not imported."""
+    return getattr(sys.modules.get("openai"), name, _NoError)
+
+
+def _official_transport() -> Any:
+    aiohttp, httpx2 = sys.modules.get("aiohttp"), sys.modules.get("httpx2")
+    malformed = getattr(getattr(aiohttp, "http_exceptions", None), "HttpProcessingError", _NoError)
+    return getattr(aiohttp, "ClientError", _NoError) | malformed | getattr(httpx2, "HTTPError", _NoError)
+
+
+class _NoError(Exception):
+    """Never raised."""
+
+
 def _is_unconnected(error: BaseException) -> bool:
     """Whether the connection was never made, so that no request was sent.
 
-    An error of aiohttp decides if there is one: the client's transport reports every other error of a connection as a
-    timeout of connecting, even a connection that was dropped after the request.
+    An error of aiohttp decides if there is one: the official client's transport reports every other error of a connection
+    as a timeout of connecting, even a connection that was dropped after the request.
     """
-    import aiohttp
-    import httpx2
-
-    never = (httpx2.ConnectError, httpx2.ConnectTimeout, httpx2.PoolTimeout)
+    aiohttp, httpx2 = sys.modules.get("aiohttp"), sys.modules.get("httpx2")
+    never = tuple(
+        getattr(httpx2, name, _NoError) for name in ("ConnectError", "ConnectTimeout", "PoolTimeout")
+    )
     unconnected = False
     cause: BaseException | None = error
     while cause is not None:
-        if isinstance(cause, aiohttp.ClientError):
+        if isinstance(cause, ApiError):
+            return not cause.maybe_sent
+        if NOT_SENT in getattr(cause, "__notes__", ()):
+            return True
+        if aiohttp is not None and isinstance(cause, aiohttp.ClientError):
             return isinstance(cause, aiohttp.ClientConnectorError | aiohttp.ConnectionTimeoutError)
         unconnected = unconnected or isinstance(cause, never)
         cause = cause.__cause__

@@ -5,14 +5,11 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from pxt_assets.api.environment import is_env_var, resolve_env_vars
 from pxt_assets.errors import SourceError
 from pxt_assets.values.scrubbing import distinct_secrets, named_secrets, url_secrets
-
-if TYPE_CHECKING:
-    import openai
 
 _KEYS = ("AZURE_OPENAI_AD_TOKEN", "OPENAI_ADMIN_KEY", "OPENAI_WEBHOOK_SECRET")
 """Variables that the official client reads by itself, besides the key that the resource is given."""
@@ -42,12 +39,3 @@ def _environment_secrets() -> Iterator[str]:
             yield value
         elif name in _URLS or name.lower() in _PROXIES:
             yield from url_secrets(value)
-
-
-def client_secrets(api: openai.AsyncOpenAI) -> Iterator[str]:
-    """The client's key and what its headers hold."""
-    yield api.api_key
-    yield from named_secrets(dict(api.auth_headers))
-    yield from named_secrets(
-        {name: value for name, value in api.default_headers.items() if isinstance(value, str)}
-    )

@@ -24,20 +24,18 @@ from pxt_assets.api.embedded_simulator import (
     start_simulator,
 )
 from pxt_assets.api.environment import EnvironmentFields, Number, is_env_var
-from pxt_assets.api.known_secrets import client_secrets, resource_secrets
+from pxt_assets.api.known_secrets import resource_secrets
 from pxt_assets.api.ledger_url import default_ledger_url, shared_pools
 from pxt_assets.api.server_name import AskedServer, OnOtherServer, asked_server
 from pxt_assets.errors import FatalApiError
 from pxt_assets.simulator import SimulatorOptions
 from pxt_assets.throttle import Pool, PoolRegistry, model_group, pools
-from pxt_assets.values.scrubbing import distinct_secrets, scrub
+from pxt_assets.values.scrubbing import distinct_secrets, named_secrets, scrub
 
 if TYPE_CHECKING:
-    import httpx2
-    import openai
-
     from pxt_assets.api.client import Client
     from pxt_assets.api.request import Request
+    from pxt_assets.api.transport import Transport
 
 _log = logging.getLogger("pxt_assets")
 
@@ -245,8 +243,6 @@ class OpenAIResource(EnvironmentFields, dg.ConfigurableResource[Any]):
     @contextlib.asynccontextmanager
     async def _client(self, say: Callable[[str], None] | None) -> AsyncIterator[Client]:
         from pxt_assets.api.client import Client
-        from pxt_assets.api.http_client import http_client
-        from pxt_assets.api.transport import Transport
 
         if not self.api_key.strip() or not (self.api_key.isascii() and self.api_key.strip().isprintable()):
             msg = (
@@ -255,19 +251,16 @@ class OpenAIResource(EnvironmentFields, dg.ConfigurableResource[Any]):
             )
             raise FatalApiError(msg)
         registry = self._pool_registry()
-        http = http_client(self.timeout, self.max_in_flight)
-        api = self._api_client(http)
-        check_base_url(str(api.base_url), FatalApiError, "base_url, or OPENAI_BASE_URL in the environment,")
-        secrets = distinct_secrets(
-            [*self.known_secrets(), *(client_secrets(api) if self.simulator is None else ())]
-        )
+        transport = self._transport()
+        named = named_secrets(transport.headers) if self.simulator is None else ()
+        secrets = distinct_secrets([*self.known_secrets(), *named])
         try:
             yield Client(
-                Transport(api, http),
+                transport,
                 partial(
                     self._pool_of,
                     registry,
-                    from_few=self.simulator is None and not names_limits(api.base_url.host),
+                    from_few=self.simulator is None and not names_limits(transport.base_url.host),
                 ),
                 max_in_flight=self.max_in_flight,
                 max_retries=self.max_retries,
@@ -279,7 +272,7 @@ class OpenAIResource(EnvironmentFields, dg.ConfigurableResource[Any]):
                 secrets=secrets,
             )
         finally:
-            await api.close()
+            await transport.close()
 
     def setup_for_execution(self, context: dg.InitResourceContext) -> None:
         """Remembers the storage directory of the Dagster instance; touches nothing."""
@@ -298,22 +291,15 @@ class OpenAIResource(EnvironmentFields, dg.ConfigurableResource[Any]):
         if server is not None:
             leave_simulator(server)
 
-    def _api_client(self, http: httpx2.AsyncClient) -> openai.AsyncOpenAI:
-        import openai
+    def _transport(self) -> Transport:
+        """What requests are sent by. Raises FatalApiError for a URL that is none, ValueError where Azure's is missing."""
+        from pxt_assets.api.transport import transport
+        from pxt_assets.api.wire import asked_url
 
-        from pxt_assets.api.http_client import http_timeout
-
-        common: dict[str, Any] = {
-            "api_key": self.api_key.strip(),
-            "base_url": self._base_url(),
-            "organization": self.organization,
-            "max_retries": 0,
-            "timeout": http_timeout(self.timeout),
-            "http_client": http,
-        }
-        if self.api_version is not None:
-            return openai.AsyncAzureOpenAI(api_version=self.api_version, **common)
-        return openai.AsyncOpenAI(project=self.project, **common)
+        url = asked_url(self._base_url(), azure=self.api_version is not None)
+        check_base_url(url, FatalApiError, "base_url, or OPENAI_BASE_URL in the environment,")
+        given = (self.api_key.strip(), self.organization, self.project, self.api_version)
+        return transport(url, *given, timeout=self.timeout, most=self.max_in_flight)
 
     def _base_url(self) -> str | None:
         if self.simulator is None:

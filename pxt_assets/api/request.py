@@ -8,7 +8,7 @@ from functools import cached_property
 from operator import add
 from typing import Any, NamedTuple, Protocol
 
-from pxt_assets.api.body_template import FilledBody
+from pxt_assets.api.body_template import BodyTemplate, FilledBody
 from pxt_assets.api.payload import payload_of
 from pxt_assets.errors import CellError
 from pxt_assets.throttle.cost import RequestSize
@@ -247,6 +247,21 @@ class Request:
     def check(self) -> None:
         """Raises TypeError or ValueError for a body that JSON cannot hold."""
         self.digest  # noqa: B018  (the digest is needed anyway, the payload only for cells that are not finished)
+
+
+def body_template(request: Request, marks: Sequence[str]) -> BodyTemplate:
+    """The body of a request with other texts in place of the marks. Raises ValueError where that takes more than texts."""
+    if request.holds_media:
+        msg = "the body holds images or sounds, which are no text"
+        raise ValueError(msg)
+    before, _, *after = request.digest_parts(b"")
+    return BodyTemplate(
+        request.body,
+        marks,
+        named=lambda canonical: digest(before, canonical, *after),
+        size_of=request.endpoint.size,
+        rest_key=request.pack_key,
+    )
 
 
 def characters_of_schemas(body: Mapping[str, Any]) -> int:

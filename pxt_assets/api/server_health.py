@@ -16,7 +16,7 @@ from pxt_assets.throttle import CircuitBreaker, InFlightWindow, OutageError
 from pxt_assets.throttle.hold import LONGEST_HOLD_SECONDS
 
 if TYPE_CHECKING:
-    import httpx2
+    from pxt_assets.api.wire import ApiUrl
 
 _LONG_WAIT_SECONDS = 60.0
 """Waits that a server asks for are logged from this on."""
@@ -30,7 +30,7 @@ class ServerHealth:
 
     def __init__(
         self,
-        base_url: httpx2.URL,
+        base_url: ApiUrl,
         max_in_flight: int,
         outage_timeout: float,
         rng: random.Random,

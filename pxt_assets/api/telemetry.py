@@ -23,12 +23,12 @@ from typing import TYPE_CHECKING, Any
 from pxt_assets.errors import CellError
 
 if TYPE_CHECKING:
-    import httpx2
     from opentelemetry.metrics import Meter
     from opentelemetry.trace import Tracer
 
     from pxt_assets.api.answer import Answer
     from pxt_assets.api.request import Request
+    from pxt_assets.api.wire import ApiUrl
 
 SCOPE = "pxt_assets"
 SCHEMA_URL = "https://opentelemetry.io/schemas/1.41.0"
@@ -90,7 +90,7 @@ class Telemetry:
 class RequestSpan:
     """The span of one request to the API, from its first attempt on; it is the current span until its end."""
 
-    def __init__(self, telemetry: Telemetry, request: Request, server: httpx2.URL) -> None:
+    def __init__(self, telemetry: Telemetry, request: Request, server: ApiUrl) -> None:
         path = request.endpoint.path
         name = path.split("/")[1]
         operation = _OPERATIONS.get(name, name)

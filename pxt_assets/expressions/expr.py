@@ -251,15 +251,6 @@ class Path(Expr):
         return repr(self._base) + "".join(step_text(step) for step in self._steps)
 
 
-class RequestOfTexts(NamedTuple):
-    """A call's request for rows whose values are texts, without building it anew for each."""
-
-    columns: Sequence[Expr]
-    """Whose texts they are, in the order in which a call reads them."""
-    fill: Callable[[tuple[str, ...]], CellRequest]
-    """Makes the request of texts, none of them empty. Raises UnicodeEncodeError for lone surrogates."""
-
-
 class ColumnFunction(Protocol):
     """A function that expressions can call."""
 
@@ -278,9 +269,6 @@ class ColumnFunction(Protocol):
     def cell_request(self, arguments: Mapping[str, Any]) -> CellRequest:
         """The request of one cell. Raises CellError for arguments that the function cannot take."""
 
-    def request_of_texts(self, arguments: Mapping[str, Any]) -> RequestOfTexts | None:
-        """What makes the request of the texts of all columns in `arguments`; None where that takes more than texts."""
-
 
 class Call(Expr):
     """A function applied to arguments, any of which may hold expressions."""
@@ -295,6 +283,15 @@ class Call(Expr):
 
     def __repr__(self) -> str:
         return f"{self._function.name}({', '.join(f'{k}={v!r}' for k, v in self._arguments.items())})"
+
+
+class RequestOfTexts(NamedTuple):
+    """A call's request for rows whose values are texts, without building it anew for each."""
+
+    columns: Sequence[Expr]
+    """Whose texts they are, in the order in which a call reads them."""
+    fill: Callable[[tuple[str, ...]], CellRequest]
+    """Makes the request of texts, none of them empty. Raises UnicodeEncodeError for lone surrogates."""
 
 
 _SLOTS = frozenset(slot for cls in (Expr, ColumnRef, Path, Call) for slot in cls.__slots__)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Generic, ParamSpec, Protocol
 from pxt_assets.api.request import CellRequest
 from pxt_assets.errors import CellError, DefinitionError
 from pxt_assets.expressions.asset_options import ASSET_OPTIONS, is_like_option, unknown_option
-from pxt_assets.expressions.expr import Call, RequestOfTexts
+from pxt_assets.expressions.expr import Call
 from pxt_assets.expressions.path_steps import Shape
 from pxt_assets.expressions.walk import nodes
 from pxt_assets.values.types import ColumnType
@@ -74,10 +74,6 @@ class Function(Generic[P]):
     def cell_request(self, arguments: Mapping[str, Any]) -> CellRequest:
         """The request of one cell. Raises CellError for arguments that the function cannot take."""
         raise NotImplementedError
-
-    def request_of_texts(self, arguments: Mapping[str, Any]) -> RequestOfTexts | None:  # noqa: ARG002
-        """What makes the request of the texts of all columns in `arguments`; None where that takes more than texts."""
-        return None
 
     def __repr__(self) -> str:
         return self.name

@@ -7,8 +7,8 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, ParamSpec
 
-from pxt_assets.api.body_template import BodyTemplate, new_marks
-from pxt_assets.api.request import Endpoint, Request
+from pxt_assets.api.body_template import new_marks
+from pxt_assets.api.request import Endpoint, Request, body_template
 from pxt_assets.errors import CellError, DefinitionError
 from pxt_assets.expressions.expr import Call, Expr, RequestOfTexts
 from pxt_assets.expressions.function import Function, holds_path
@@ -90,7 +90,7 @@ class ApiFunction(Function[P]):
         marks = new_marks(len(found))
         try:
             request = self.cell_request(_with_marks(arguments, iter(marks)))
-            template = BodyTemplate(request, marks)
+            template = body_template(request, marks)
         except (CellError, ValueError):
             return None
 

@@ -116,6 +116,7 @@ class InFlightSearch:
         "_step",
         "_usual",
         "in_flight",
+        "is_off",
         "size",
         "stage",
     )
@@ -124,6 +125,8 @@ class InFlightSearch:
         self.size: float = FIRST_SIZE if from_few else math.inf
         """Requests that may be in flight."""
         self.in_flight = 0
+        self.is_off = False
+        """Whether answers name limits, so that nothing is bounded here."""
         self.stage = Stage.GROWING if from_few else Stage.OPEN
         self._before: tuple[float, Mean] | None = None  # size and latency before this step
         self._step = GROWTH
@@ -138,7 +141,7 @@ class InFlightSearch:
     @property
     def found(self) -> int | None:
         """The number in flight that the latency allows; None while nothing shows that there is one."""
-        if self.stage in (Stage.OPEN, Stage.GROWING):
+        if self.is_off or self.stage in (Stage.OPEN, Stage.GROWING):
             return None
         size = self.size if self.stage is Stage.HOLDING or self._before is None else self._before[0]
         return max(1, int(size))
@@ -148,7 +151,7 @@ class InFlightSearch:
 
         `own_in_flight` are the caller's own: who has nothing in flight may always send.
         """
-        if self.in_flight + 1 <= self.size or own_in_flight == 0:
+        if self.in_flight + 1 <= self.size or own_in_flight == 0 or self.is_off:
             return 0.0
         return math.inf if own_in_flight >= self.in_flight else OTHERS_SECONDS
 
@@ -167,6 +170,8 @@ class InFlightSearch:
         """Count an answer."""
         self.in_flight = max(0, self.in_flight - 1)
         self._lost_share *= 1 - 1 / OUTCOMES_REMEMBERED
+        if self.is_off:
+            return
         if self.stage is Stage.OPEN:
             self._watch(at_once, now - granted_at, now)
         elif self._round.answered(at_once, granted_at, now):

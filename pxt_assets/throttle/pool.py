@@ -85,7 +85,8 @@ class Pool:
             elif self._probe.limit_known and not limit_known:  # somebody has emptied the ledger
                 self._probe = Probe()
                 self._pace = None if self._rpm is None else self._share.new_pace(self._rpm)
-                self._probe.limit_known |= limit_known
+            self._probe.limit_known |= limit_known
+            self.search.is_off = self._probe.limit_known
             queues = list(self._queues)
         for queue in queues:
             queue.wake()
@@ -168,9 +169,8 @@ class Pool:
             self._share.wait(now),
             self._silent.wait(in_flight, now),
             self._ramp.wait(requests, now),
+            self.search.wait(in_flight),
         )
-        if not self._probe.limit_known:
-            wait = max(wait, self.search.wait(in_flight))
         if self._pace is not None:
             return max(wait, self._pace.wait(requests, now))
         return (
@@ -208,7 +208,7 @@ class Pool:
                 self._tariff.size_verdicts.note_accepted(admission.too_large, admission)
             self._probe.answered()
             self._silent.answered(admission.in_flight, admission.at, now)
-            if failed or self._probe.limit_known:
+            if failed:
                 self.search.ended(admission.at_once, admission.at)
             else:
                 self.search.answered(admission.at_once, admission.at, now)
@@ -342,7 +342,7 @@ class Pool:
                 ):
                     if not self._probe.limit_known:
                         self._silent = SilentLimits()
-                    changed = self._probe.limit_known = True
+                    changed = self._probe.limit_known = self.search.is_off = True
                     if dimension == "requests":
                         self._pace = None
         self.sampling.note(readings, now, changed=changed or not charged)

@@ -3,21 +3,27 @@
 from __future__ import annotations
 
 import base64
+from types import ModuleType
 
+_fast: ModuleType
 try:
-    import pybase64 as _fast
+    import pybase64
+
+    _fast = pybase64
 except ImportError:  # a platform that it is not built for
-    _fast = base64  # type: ignore[assignment]
+    _fast = base64
 
 
 def encode(content: bytes | memoryview) -> bytes:
     """The base64 of some bytes, in the standard alphabet."""
-    return _fast.b64encode(content)
+    encoded: bytes = _fast.b64encode(content)
+    return encoded
 
 
 def decode(text: str) -> bytes:
     """The bytes of base64 in the standard alphabet. Raises ValueError for other letters, and missing padding."""
     try:
-        return _fast.b64decode(text, validate=True)
+        decoded: bytes = _fast.b64decode(text, validate=True)
     except ValueError:
-        return base64.b64decode(text, validate=True)  # which takes more padding than there should be
+        decoded = base64.b64decode(text, validate=True)  # which takes more padding than there should be
+    return decoded

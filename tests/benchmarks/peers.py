@@ -187,14 +187,16 @@ def say(name: str, job: str, found: list[dict[str, Any]]) -> float:
     answered = min(one["met"]["answered"] for one in found)
     seconds = [one["met"]["seconds"] if ideal else one["whole"] for one in found]
     middle = statistics.median(seconds)
-    if ideal is None:
+    if answered < rows:
+        figure = f"STOPPED after {max(one['whole'] for one in found):.0f} s with {answered} rows"
+    elif ideal is None:
         figure = f"{rows / middle:.0f} rows/s"
     else:
         least = statistics.median(ideal(one["met"]["tokens"]) for one in found)
         figure = f"{least:.1f} s are ideal, {least / middle:.1%} of the limit"
     print(
         f"{name:18} {' '.join(f'{one:6.1f}' for one in seconds)} s, median {figure}; {cpu:.2f} ms of CPU a row; "
-        f"{refused} 429s{f'; STOPPED with {answered}' if answered < rows else ''}",
+        f"{refused} 429s",
         flush=True,
     )
     return middle

@@ -149,6 +149,7 @@ def take_turns(
     if options.today:
         runs["the other version"] = (next(iter(sides.values())), options.today)
     found: dict[str, list[Took]] = {name: [] for name in runs}
+    before = counters(base_url)
     for number in range(options.rounds):
         for name, (side, tree) in list(runs.items())[:: -1 if number % 2 else 1]:
             command = [
@@ -168,6 +169,10 @@ def take_turns(
             ).stdout
             found[name].append(Took(**json.loads(said.splitlines()[-1])))
     tell(found, options.rows)
+    met = {name: value - before[name] for name, value in counters(base_url).items()}
+    print(
+        f"the server took {1000 * met['cpu_seconds'] / met['requests']:.3f} ms of CPU a request", flush=True
+    )
     return found
 
 

@@ -126,13 +126,12 @@ async def ask(
     rows: int,
     *,
     max_in_flight: int = 1000,
-    timeout: float = math.inf,
-    outcome: Run | None = None,
+    seconds: float | None = None,
 ) -> Run:
-    """Ask for rows, each again until it is answered, as the client does."""
+    """Ask for rows, each again until it is answered within so many seconds, as the client does."""
     loop = asyncio.get_running_loop()
     start = loop.time()
-    outcome = outcome or Run(0, 0, 0, rows, [])
+    outcome = Run(0, 0, 0, rows, [])
     window = asyncio.Semaphore(max_in_flight)
     in_flight = 0
 
@@ -145,7 +144,7 @@ async def ask(
                 in_flight += 1
                 outcome.in_flight.append((loop.time() - start, in_flight))
                 try:
-                    async with asyncio.timeout(None if timeout == math.inf else timeout):
+                    async with asyncio.timeout(seconds):
                         headers = await server.request()
                 except TimeoutError:
                     permit.lost()
@@ -167,7 +166,7 @@ def play(
     rows: int,
     *,
     max_in_flight: int = 1000,
-    timeout: float = math.inf,
+    timeout: float | None = None,
     pool: Pool | None = None,
     events: tuple[tuple[float, Callable[[], object]], ...] = (),
 ) -> Run:
@@ -177,6 +176,6 @@ def play(
         for when, event in events:
             asyncio.get_running_loop().call_at(when, event)
         limiter = Limiter(pool or Pool(from_few=True))
-        return await ask(limiter, server, rows, max_in_flight=max_in_flight, timeout=timeout)
+        return await ask(limiter, server, rows, max_in_flight=max_in_flight, seconds=timeout)
 
     return run(main())

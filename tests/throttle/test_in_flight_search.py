@@ -101,7 +101,7 @@ def test_two_pools_before_one_server_do_not_outbid_each_other():
 
     async def main() -> list[Run]:
         limiters = [Limiter(Pool(from_few=True)) for _ in range(2)]
-        return await asyncio.gather(*(ask(limiter, server, 300, timeout=60) for limiter in limiters))
+        return await asyncio.gather(*(ask(limiter, server, 300, seconds=60) for limiter in limiters))
 
     first, second = run(main())
     assert max(first.seconds, second.seconds) <= 600 / 4 * 1.05 * 1.1

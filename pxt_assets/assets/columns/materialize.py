@@ -15,6 +15,7 @@ from pxt_assets.api.budget import Budget, BudgetReachedError
 from pxt_assets.api.event_loop import run_to_end
 from pxt_assets.api.meter import total_cost
 from pxt_assets.api.openai_resource import OpenAIResource
+from pxt_assets.api.request_loop import request_loop
 from pxt_assets.api.server_name import AskedServer
 from pxt_assets.assets.columns.column_config import ColumnConfig
 from pxt_assets.assets.columns.column_spec import ColumnSpec
@@ -121,8 +122,8 @@ class Materialization:
     def _materialize(self) -> Iterator[Result]:
         try:
             self._upstream.check()
-            _, error = run_to_end(self._compute())  # `_on_failed` was told of each failure
-            self._failures = in_order(self._partition_keys, self._failures)
+            _, error = run_to_end(self._compute(), None if self._spec.runs_local_code else request_loop)
+            self._failures = in_order(self._partition_keys, self._failures)  # of which `_on_failed` was told
             error = self._step_error(error)
             if error is not None:
                 raise error

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import aclosing, suppress
 from contextvars import copy_context
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from pxt_assets.api.meter import Meter
 from pxt_assets.api.request import Request
@@ -17,24 +17,21 @@ from pxt_assets.compute.asking.asked_row import AskedRow, Asking
 from pxt_assets.compute.asking.cell_calls import CellCalls
 from pxt_assets.compute.asking.progress import Progress
 from pxt_assets.compute.asking.row_counts import RowCounts
+from pxt_assets.compute.asking.row_digests import RowDigests
 from pxt_assets.compute.asking.row_outcomes import RowOutcomes
 from pxt_assets.compute.asking.run_state import RunState
-from pxt_assets.compute.cells.digest_index import NO_DIGEST, DigestSet
+from pxt_assets.compute.cells.digest_index import NO_DIGEST
 from pxt_assets.compute.cells.finished_cells import FinishedCells
 from pxt_assets.compute.cells.journal import Journal
 from pxt_assets.compute.cells.refused_rows import RefusedRows
+from pxt_assets.compute.cells.scratch_file import scratch_folder
+from pxt_assets.compute.cells.stored_array import StoredArray
 from pxt_assets.compute.partition.column import FAILURES_KEPT, Column, cells_failed_error
 from pxt_assets.compute.partition.input_digest import InputDigest
 from pxt_assets.compute.partition.plan import ReadyCall, cell_digest, models_asked
 from pxt_assets.errors import CellError, RunError
 from pxt_assets.local.media_threads import prepared_batches
 from pxt_assets.local.threads import await_to_end, run_in_thread
-
-if TYPE_CHECKING:
-    import numpy as np
-    import numpy.typing as npt
-
-    from pxt_assets.compute.cells.digest_index import Digests
 
 _GRACE_SECONDS = 2.0
 """How long an interrupted run waits for what it has sent, most of which is paid for. A step process of Dagster has five
@@ -76,9 +73,7 @@ class CellRequester:
         self._calls = CellCalls(run_state.client, self.meter, run_state.batch_sizes, run_state.server_name)
         self._asking = self._new_asking()
         self.meter.on_rest = self._workers.note_rest
-        self._digests = bytearray()
-        self._is_first = bytearray()
-        self._seen = DigestSet()
+        self._rows = RowDigests(scratch_folder(column.file.path))
         self._open_rows = 0
         """Rows that are asked for and have not ended."""
         self._ended = asyncio.Event()
@@ -94,18 +89,14 @@ class CellRequester:
         self._started = time.monotonic()
 
     @property
-    def digests(self) -> Digests:
+    def digests(self) -> StoredArray:
         """Each row's digest, `S16[rows]`; `NO_DIGEST` where it has none. Complete when all rows are admitted."""
-        import numpy as np
-
-        return np.frombuffer(self._digests, "S16")
+        return self._rows.digests
 
     @property
-    def is_first(self) -> npt.NDArray[np.bool_]:
+    def is_first(self) -> StoredArray:
         """Which rows are the first ones with their digest, `bool[rows]`; none without one."""
-        import numpy as np
-
-        return np.frombuffer(self._is_first, bool)
+        return self._rows.is_first
 
     @property
     def errors(self) -> Counter[str]:
@@ -168,10 +159,7 @@ class CellRequester:
             return
 
     async def _admit(self) -> None:
-        import numpy as np
-
         first, inputs = 0, self._column.inputs
-        self._seen.add(np.array([NO_DIGEST], "S16"))
         on_arrays = None if self.input_digest is None else self.input_digest.add
         batches = inputs.batches(inputs.batch_rows, self._column.total, on_arrays)
         async with aclosing(prepared_batches(partial(self._next_rows, batches), self._prepare)) as prepared:
@@ -181,7 +169,7 @@ class CellRequester:
                     return
                 first += count
                 await asyncio.sleep(0)
-        self._seen = DigestSet()  # takes as much memory as the digests
+        self._rows.end()
         self._all_admitted = True
 
     async def _admit_rows(self, first: int, rows: list[tuple[Any, bytes]]) -> bool:
@@ -192,9 +180,7 @@ class CellRequester:
         digests = [digest for _, digest in rows]
         rows.clear()  # `prepared` lets go of its cells one by one
         joined = b"".join(digests)
-        self._digests += joined
-        is_first = self._seen.add(np.frombuffer(joined, "S16"))
-        self._is_first += is_first.tobytes()
+        is_first = self._rows.add(joined)
         missing = self._cells.missing_mask(np.frombuffer(joined, "S16"))
         missing &= np.fromiter((cell is not None for cell in prepared), bool, len(prepared))
         to_ask = np.flatnonzero(missing & is_first)

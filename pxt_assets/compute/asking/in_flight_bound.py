@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from typing import Any, NamedTuple, Protocol
 
 from pxt_assets.api.answer_sizes import AnswerSize, AnswerSizes
@@ -19,11 +19,13 @@ _BYTES = 32 * 2**20
 _ANSWER_BYTES = 192 * 2**20
 """Of the answers that are expected, and of the values that wait to be written; an answer that is being read takes a
 few times its size."""
-_LOOK_AGAIN_SECONDS = 0.05
 
 
 class Waiting(Protocol):
     """What holds finished values until they are on disk: a journal."""
+
+    on_written: Callable[[], None] | None
+    """Called, in whatever thread, when `pending_bytes` has fallen."""
 
     @property
     def pending_bytes(self) -> int:
@@ -93,10 +95,18 @@ class InFlightBound:
     @contextmanager
     def counting(self, waiting: Waiting) -> Iterator[None]:
         """Within the block, what waits to be written there counts too."""
+        loop = asyncio.get_running_loop()
+
+        def wake() -> None:
+            with suppress(RuntimeError):  # the loop may be closed while a thread still writes
+                loop.call_soon_threadsafe(self.notify)
+
         self._waiting.append(waiting)
+        waiting.on_written = wake
         try:
             yield
         finally:
+            waiting.on_written = None
             self._waiting.remove(waiting)
 
     def _waiting_bytes(self) -> int:
@@ -107,13 +117,6 @@ class InFlightBound:
         self._changed.set()
 
     async def wait_for_change(self) -> None:
-        """Returns at the next change; soon, if it is a disk that is waited for, which tells nobody."""
+        """Returns at the next change."""
         self._changed.clear()
-        timer = None
-        if self._waiting_bytes():
-            timer = asyncio.get_running_loop().call_later(_LOOK_AGAIN_SECONDS, self.notify)
-        try:
-            await self._changed.wait()
-        finally:
-            if timer is not None:
-                timer.cancel()
+        await self._changed.wait()

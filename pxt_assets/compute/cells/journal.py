@@ -21,6 +21,7 @@ from pxt_assets.compute.cells.cell import RESULT_COLUMNS, Cell, provenance_schem
 from pxt_assets.compute.cells.digest_index import DigestIndex, digests_of
 from pxt_assets.compute.cells.failed_answers import failed_answers, is_marked, mark_checked
 from pxt_assets.compute.cells.merging import Merging
+from pxt_assets.compute.cells.scratch_file import scratch_folder
 from pxt_assets.compute.cells.segments import SUFFIX, Segments
 from pxt_assets.compute.cells.waiting_cells import WaitingCells
 from pxt_assets.errors import PartitionError, RunError
@@ -92,7 +93,8 @@ class Journal:
         """Which servers answered its cells, once it is loaded."""
         self.on_written: Callable[[], None] | None = None
         """Called, in whatever thread, when `pending_bytes` has fallen."""
-        self.earlier_failures = DigestIndex()
+        self._scratch = scratch_folder(directory / SUFFIX)
+        self.earlier_failures = DigestIndex(self._scratch)
         """Cells that failed in earlier attempts, once it is loaded."""
         self._segments = Segments(directory, earlier)
         self._type = Array if issubclass(column_type, Array) else column_type  # vectors of any length
@@ -262,7 +264,7 @@ class Journal:
         self._advance_clock([*self._segments.names(REFRESH_SUFFIX), *self._loaded_segments])
         wanted = [name for name in self._loaded_segments if not since_refresh or name > self._refresh_marker]
         self._segments.fetch(wanted)
-        done, failed = DigestIndex(), DigestIndex()
+        done, failed = DigestIndex(self._scratch), DigestIndex(self._scratch)
         start = 0
         for name in wanted:
             segment = self._read_segment(name)

@@ -7,7 +7,7 @@ from functools import cache
 from typing import Any
 
 from pxt_assets.api.request import CellRequest
-from pxt_assets.expressions.expr import Call, Expr
+from pxt_assets.expressions.expr import Call, Expr, RequestOfTexts
 
 RowFunction = Callable[[Sequence[Any]], Any]
 
@@ -22,7 +22,8 @@ def text_requests(
 
     @cache
     def template() -> tuple[list[RowFunction], Callable[[tuple[str, ...]], CellRequest]] | None:
-        made = call._function.request_of_texts(call._arguments)
+        make = getattr(call._function, "request_of_texts", None)  # of the API's functions
+        made: RequestOfTexts | None = None if make is None else make(call._arguments)
         return None if made is None else ([compile_column(column) for column in made.columns], made.fill)
 
     def request(row: Sequence[Any]) -> CellRequest | None:
