@@ -173,11 +173,9 @@ class Pool:
         )
         if self._pace is not None:
             return max(wait, self._pace.wait(requests, now))
-        return (
-            wait
-            if self._probe.is_over
-            else max(wait, self._probe.wait(in_flight, self._share.processes, now))
-        )
+        if self._probe.is_over:
+            return wait
+        return max(wait, self._probe.wait(in_flight, self._share.processes, now))
 
     def too_large_error(
         self, costs: Mapping[str, float], sized: SizedRequest | None = None
