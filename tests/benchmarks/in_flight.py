@@ -15,12 +15,14 @@ import gc
 import json
 import pstats
 import random
+import tempfile
 import time
 from collections.abc import Iterator
 from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
+from upath import UPath
 
 from pxt_assets.api.client import Client
 from pxt_assets.compute.asking.cell_requester import CellRequester
@@ -165,6 +167,7 @@ def column(kind: str, calls: list[ReadyCall]) -> Any:
         label=kind,
         budget=None,
         names_files=True,
+        file=SimpleNamespace(path=UPath(tempfile.gettempdir(), "in-flight.parquet")),
         total=len(calls),
         column_type=column_type,
         plan=plan,
