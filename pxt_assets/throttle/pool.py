@@ -25,7 +25,7 @@ from pxt_assets.throttle.tariff import Tariff
 from pxt_assets.throttle.utilization import gauges, used_share
 from pxt_assets.throttle.weak_call import weak_call
 
-_NO_LIMIT = Reading(1e9, 1e9)
+_NO_LIMIT = Reading(1e9, 1e9)  # of a server that knows of none that a request exceeds
 ANSWERS_REMEMBERED = 20
 OVERLOADED_SHARE = 0.15
 """Share of overloaded answers among the latest, above which the rate is cut: four of 20."""
@@ -133,8 +133,8 @@ class Pool:
             for dimension in (*costs, "tokens") if sized else costs:
                 if dimension not in self._buckets:
                     self._buckets[dimension] = self._share.new_bucket(now)
-            wait = max(self._hold.wait(self._share.held_until, now), self._share.wait(now))
-            wait = max(wait, self._silent.wait(in_flight, now), self.search.wait(in_flight))
+            requests = costs.get("requests", 1.0)
+            wait = self._wait_beside_buckets(requests, in_flight, now)
             taken, from_full = self._tariff.costs(self._buckets, costs, sized, too_large), False
             for dimension, cost in taken.items():
                 bucket = self._buckets[dimension]
@@ -146,12 +146,6 @@ class Pool:
                     wait = max(wait, min(seconds, patience))
                 else:
                     wait = max(wait, bucket.wait(cost, now))
-            requests = costs.get("requests", 1.0)
-            wait = max(wait, self._ramp.wait(requests, now))
-            if self._pace is not None:
-                wait = max(wait, self._pace.wait(requests, now))
-            elif not self._probe.is_over:
-                wait = max(wait, self._probe.wait(in_flight, self._share.processes, now))
             if wait > 0:
                 return wait
             if self._pace is not None:
@@ -165,17 +159,23 @@ class Pool:
                 grants[dimension] = bucket.take(cost, now)
                 if totals := self._tariff.count(dimension, cost, sized, now, bucket.taken_by_others):
                     grant_totals[dimension] = totals
-            return Admission(
-                taken,
-                grants,
-                at,
-                sized,
-                grant_totals,
-                in_flight + 1,
-                self.search.take(at),
-                too_large=too_large,
-                from_full=from_full,
-            )
+            own, at_once = in_flight + 1, self.search.take(at)
+            return Admission(taken, grants, at, sized, grant_totals, own, at_once, too_large, from_full)
+
+    def _wait_beside_buckets(self, requests: float, in_flight: int, now: float) -> float:
+        """Return the seconds for which something else than a bucket holds requests back."""
+        wait = max(
+            self._hold.wait(self._share.held_until, now),
+            self._share.wait(now),
+            self._silent.wait(in_flight, now),
+            self._ramp.wait(requests, now),
+            self.search.wait(in_flight),
+        )
+        if self._pace is not None:
+            return max(wait, self._pace.wait(requests, now))
+        if self._probe.is_over:
+            return wait
+        return max(wait, self._probe.wait(in_flight, self._share.processes, now))
 
     def too_large_error(
         self, costs: Mapping[str, float], sized: SizedRequest | None = None
@@ -198,10 +198,7 @@ class Pool:
     ) -> bool:
         """Apply what an answer reported, or one that says it `failed`; return whether a limit changed or became known."""
         if admission.too_large is not None and (dimension := admission.too_large.dimension) not in readings:
-            readings = {
-                **readings,
-                dimension: _NO_LIMIT,
-            }  # the server knows of none that this request exceeds
+            readings = {**readings, dimension: _NO_LIMIT}
         with self._lock:
             self._tariff.learn_from_full(admission, readings)
             changed = self._observe(admission, readings, now, charged=True)
@@ -246,9 +243,7 @@ class Pool:
         the caller's requests that are still in flight. If there are no readings, or none shows that less was left
         than the request takes, the cause is sought; the pool is then held only if nothing else is let in.
         """
-        readings = {
-            dimension: one for dimension, one in readings.items() if one.limit > 0
-        }  # zero is no limit
+        readings = {name: one for name, one in readings.items() if one.limit > 0}  # zero is no limit
         with self._lock:
             self.search.ended(admission.at_once, admission.at)
             self._tariff.learn_from_rejection(admission, readings, retry_after, short_dimension)

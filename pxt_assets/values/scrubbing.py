@@ -161,7 +161,7 @@ def _in_base64(secret: str) -> Iterable[str]:
 
 
 def _without_fragments(text: str, known: _Known) -> str:
-    if not _SPELLED_OTHERWISE.search(text) and not _may_hold("".join(_small(text).split()), known):
+    if not _SPELLED_OTHERWISE.search(text) and not _holds("".join(_small(text).split()), known):
         return text
     letters, places = _letters(text)
     if not _may_hold(letters, known):
@@ -190,6 +190,14 @@ def _may_hold(letters: str, known: _Known) -> bool:
     """Whether a fragment may be in it: looks at few places only, of which each fragment would cover one."""
     places = range(0, len(letters) - _GRAM + 1, known.step)
     return not known.grams.isdisjoint([letters[i : i + _GRAM] for i in places])
+
+
+def _holds(letters: str, known: _Known) -> bool:
+    """Whether a fragment is in it. An id of hexadecimal digits may hold four of a secret's, as each answer has one."""
+    return _may_hold(letters, known) and not all(
+        fragments.isdisjoint([letters[i : i + length] for i in range(len(letters) - length + 1)])
+        for length, fragments in known.fragments.items()
+    )
 
 
 def _letters(text: str) -> tuple[str, list[tuple[int, int]]]:

@@ -15,12 +15,14 @@ import gc
 import json
 import pstats
 import random
+import tempfile
 import time
 from collections.abc import Iterator
 from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
+from upath import UPath
 
 from pxt_assets.api.client import Client
 from pxt_assets.compute.asking.cell_requester import CellRequester
@@ -114,6 +116,11 @@ class Journal:
     def __init__(self) -> None:
         self.cells = 0
 
+    @property
+    def pending_bytes(self) -> int:
+        """None wait to be written."""
+        return 0
+
     def append(self, _cell: object) -> None:
         """Counts a cell."""
         self.cells += 1
@@ -160,6 +167,7 @@ def column(kind: str, calls: list[ReadyCall]) -> Any:
         label=kind,
         budget=None,
         names_files=True,
+        file=SimpleNamespace(path=UPath(tempfile.gettempdir(), "in-flight.parquet")),
         total=len(calls),
         column_type=column_type,
         plan=plan,
