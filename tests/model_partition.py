@@ -101,6 +101,8 @@ class Partition:
     """Whether there is such a refresh."""
     more_in_sidecar: bool = False
     """Whether a kill left a sidecar that tells of cells beyond those of the column's file."""
+    later_refusals: bool = False
+    """Whether a kill may have left one that tells of a later refusal than the one that is stored; it does so for good."""
 
     def begin(self, how: How) -> set[Question]:
         """The journal as a run begins; gives the questions that it finds finished."""

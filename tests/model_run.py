@@ -1,5 +1,6 @@
 """One run of the column that is modelled: how it is declared and computed, and what is on the disk of it."""
 
+import asyncio
 import random
 from typing import Any
 
@@ -11,7 +12,7 @@ import pytest
 from pxt_assets import Table
 from pxt_assets.api.client import Client
 from pxt_assets.compute.asking.run_state import RunState
-from pxt_assets.compute.cells.journal import Journal
+from pxt_assets.compute.cells.journal import FLUSH_SECONDS, Journal
 from pxt_assets.compute.compute_partition import compute_partition
 from pxt_assets.compute.partition.column import Column, Options, Outcome
 from pxt_assets.compute.partition.inputs import Inputs
@@ -80,11 +81,21 @@ def computed(column: Column, api: Api, clock: WallClock) -> Outcome:
         return await compute_partition(column, RunState(client))
 
     def journal(*args: Any, **kwargs: Any) -> Journal:
-        return Journal(*args, **kwargs, clock_ns=clock)
+        return _TimedJournal(*args, **kwargs, clock_ns=clock)
 
     with pytest.MonkeyPatch.context() as patched:
         patched.setattr("pxt_assets.compute.compute_partition.Journal", journal)
         return run(main())
+
+
+class _TimedJournal(Journal):
+    """A journal that is flushed, and whose segments are merged, on the loop's own clock: no thread waits on that."""
+
+    async def keep_flushing(self) -> None:
+        while True:
+            await asyncio.sleep(FLUSH_SECONDS / 2)
+            self.flush()
+            self.merge()
 
 
 def content_of(file: ParquetFile) -> bytes | None:

@@ -29,6 +29,49 @@ HEAVY = (
     "upath",
     "uvicorn",
 )
+FIRST_REQUEST = """
+import sys, tempfile, threading
+from http.server import BaseHTTPRequestHandler, HTTPServer
+import dagster as dg
+import pyarrow as pa
+from pxt_assets import ColumnStore, OpenAIResource, Table
+from pxt_assets.functions import chat_completions
+
+class Api(BaseHTTPRequestHandler):
+    def do_POST(self):
+        print(*sys.modules)
+        self.send_error(401)
+
+    def log_message(self, *args):
+        pass
+
+server = HTTPServer(("127.0.0.1", 0), Api)
+threading.Thread(target=server.serve_forever, daemon=True).start()
+base_url = f"http://127.0.0.1:{server.server_port}/v1"
+
+@dg.asset(io_manager_key="columns")
+def tickets() -> pa.Table: ...
+
+tbl = Table(tickets, key="id")
+tbl.add_computed_column(answer=chat_completions([{"role": "user", "content": tbl.body}], model="gpt-6-luna"))
+with tempfile.TemporaryDirectory() as folder:
+    store = ColumnStore(base_path=folder)
+    texts = pa.StringArray.from_buffers(2, pa.py_buffer(bytes([0, 0, 0, 0, 1, 0, 0, 0, 2, 0, 0, 0])), pa.py_buffer(b"ab"))
+    table = pa.Table.from_arrays([texts, texts], names=["id", "body"])  # pa.table of a dict would import pandas
+    with dg.build_output_context(asset_key=dg.AssetKey("tickets")) as context:
+        store.handle_output(context, table)
+    resources = {"openai": OpenAIResource(api_key="-", base_url=base_url), "columns": store}
+    dg.materialize([tickets, *tbl.assets], selection=tbl.assets[:1], resources=resources, raise_on_error=False)
+"""
+NOT_BEFORE_A_REQUEST = (
+    *("PIL", "genai_prices", "jsonschema", "lancedb", "pandas", "pyarrow.dataset", "starlette", "uvicorn"),
+    *(
+        "pxt_assets.assets.page.preview",
+        "pxt_assets.compute.dry_run",
+        "pxt_assets.files",
+        "pxt_assets.index.search",
+    ),
+)
 
 
 def loaded(statement: str) -> tuple[set[str], int]:
@@ -52,6 +95,15 @@ def test_importing_the_package_is_light():
     assert "pxt_assets.assets.table" in modules
     assert modules.isdisjoint(HEAVY)
     assert threads == 1
+
+
+def test_a_step_asks_before_it_loads_what_it_may_need_later():
+    """What a chat step imports until its first request, of which every process of every run pays the whole."""
+    command = [sys.executable, "-c", FIRST_REQUEST]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
+    modules = set(done.stdout.split())
+    assert "pxt_assets.api.exchange" in modules
+    assert modules.isdisjoint(NOT_BEFORE_A_REQUEST)
 
 
 def test_the_command_line_answers_before_dagster_is_loaded():

@@ -1,4 +1,4 @@
-"""Which URLs an API may have: whole ones, that hold nothing secret."""
+"""Which URLs an API may have: whole ones, that hold nothing secret. And which APIs are known to name their limits."""
 
 from __future__ import annotations
 
@@ -24,3 +24,8 @@ def check_base_url(base_url: str, error: type[Exception], name: str = "base_url"
             "shown wherever it is; give a key as api_key"
         )
         raise error(msg)
+
+
+def names_limits(host: str) -> bool:
+    """Whether the answers of a host name its rate limits, as far as is known before the first of them."""
+    return host.endswith((".openai.com", ".azure.com"))

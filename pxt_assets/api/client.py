@@ -67,7 +67,8 @@ class Client:
         self._refusals = Refusals()
         self._encodings = AnswerEncodings()
         self._send_count = 0
-        self._telemetry = find_telemetry()
+        telemetry = find_telemetry()
+        self._telemetry = telemetry if telemetry is not None and telemetry.is_set_up else None
         self._max_retries = max_retries
         self._retry_unknown = retry_unknown
 
@@ -75,31 +76,37 @@ class Client:
         """The answer to a request, of a row that `failed_before`, in an earlier run, or not.
 
         Raises CellError when this request cannot be answered, FatalApiError when no request can, RunError when the
-        server cannot be reached, BudgetReachedError when the budget is spent.
+        server cannot be reached, BudgetReachedError when the budget is spent, CancelledError once the meter is stopped.
         """
+        if meter.stopped:
+            raise asyncio.CancelledError
         task = asyncio.current_task()
         assert task is not None
         self._send_count += 1
-        with RequestTracker(
-            request, meter, task, self._send_count, self._telemetry, failed_before
-        ) as tracker:
-            return tracker.answered(await self._send(tracker))
-
-    async def _send(self, tracker: RequestTracker) -> Answer:
-        tracker.request = self._encodings.encoded(tracker.request)
+        if request.endpoint.encodings:
+            request = self._encodings.encoded(request)
+        tracker = RequestTracker(request, meter, task, self._send_count, self._telemetry, failed_before)
+        turn = self._refusals.of(request.endpoint.path, request.model).turn()
+        meter.unsent_tasks.add(task)
         answer: Answer | None = None
-        with self._refusals.of(tracker.request.endpoint.path, tracker.request.model).turn() as turn:
-            try:
-                answer = await self._send_until_answered(tracker, turn)
-            finally:
-                if tracker.refused_before_trial is not None:
-                    self._encodings.trial_ended(tracker.request, answered=answer is not None)
-        return answer
+        try:
+            answer = await self._send_until_answered(tracker, turn)
+            tracker.answered(answer)
+            return answer
+        except BaseException as e:
+            tracker.failed(e)
+            raise
+        finally:
+            if tracker.refused_before_trial is not None:
+                self._encodings.trial_ended(tracker.request, answered=answer is not None)
+            turn.end()
+            tracker.end()
 
     async def _send_until_answered(self, tracker: RequestTracker, turn: Turn) -> Answer:
         faults = 0
         while True:
-            await turn.wait()
+            if turn.must_wait:
+                await turn.wait()
             outcome = await self._send_in_turn(tracker, turn)
             if isinstance(outcome, Answer):
                 turn.model.note_answer()
@@ -115,6 +122,7 @@ class Client:
             self._check_lost_answers(tracker, failure)
             if failure.unreadable and not turn.model.answered and not tracker.unreadable:
                 tracker.unreadable = True
+                tracker.rest()
                 await turn.judge(self._refusal(failure, tracker))
             if self._health.is_out:  # an outage is no fault of this request
                 faults = 0
@@ -127,6 +135,7 @@ class Client:
                 await self._handle_refusal(tracker, turn, failure, FailureKind.CELL)
                 faults = 0
                 continue
+            tracker.rest()
             await asyncio.sleep(backoff_seconds(faults, self._random.random, verdict.retry_after))
             if verdict.kind is not FailureKind.RATE_LIMITED:
                 faults += 1
@@ -136,11 +145,15 @@ class Client:
         self, tracker: RequestTracker, turn: Turn
     ) -> Answer | tuple[Failure, Verdict] | None:
         """Sends a request when the server is up and the window has room, and as `_send_until_admitted` says."""
-        probe = await self._health.wait_turn()
-        outcome = None
+        probe = False if self._health.lets_all_go else await self._health.wait_turn()
+        window, outcome = self._health.window, None
         try:
-            async with self._health.window:
+            if not window.enter_at_once():
+                await window.enter()
+            try:
                 outcome = await self._send_until_admitted(tracker, turn, probe=probe)
+            finally:
+                window.leave()
         except BaseException:
             if probe:
                 self._health.abandoned()
@@ -163,6 +176,7 @@ class Client:
         elif (
             kind is FailureKind.REFUSED and tracker.request.cells == 1
         ):  # of several, single ones are asked for next
+            tracker.rest()
             await turn.judge(self._refusal(failure, tracker))
         raise (tracker.refused_before_trial or failure).cell_error(
             divisible=True, refused=kind is FailureKind.REFUSED
@@ -172,6 +186,7 @@ class Client:
         """Raises RunError if no request of this run met anything but faults, once those under way have ended."""
         if tracker.request.cells == 1 and not self._health.has_let_in and not failure.unreadable:
             outage = self._health.outage_error(failure)
+            tracker.rest()
             await turn.judge(Refusal(outage, is_news=not tracker.failed_before, is_of_server=True))
 
     def _refusal(self, failure: Failure, tracker: RequestTracker) -> Refusal:
@@ -190,14 +205,15 @@ class Client:
         meter = tracker.meter
         requeued = False
         while True:
-            permit = await self._permits.acquire(tracker, requeued=requeued)
+            granted = self._permits.acquire_at_once(tracker, requeued=requeued)
+            permit = granted or await self._permits.acquire(tracker, requeued=requeued)
             if meter.stopped or (self._health.is_out and not probe) or not turn.start():
                 permit.cancel()
                 tracker.release_budget()
                 if meter.stopped:
                     raise asyncio.CancelledError
                 return None
-            tracker.sent(self._transport.base_url)
+            tracker.sent(self._transport)
             try:
                 outcome = await self._exchange.send(tracker, permit)
             finally:

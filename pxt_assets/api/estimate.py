@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from pxt_assets.api.pricing import cost_usd
 from pxt_assets.api.request import Request, Usage
@@ -51,7 +51,7 @@ class Estimator:
         if size.outputs:
             output = min(output, size.outputs)
         if endpoint.charged_usage is not None:
-            return replace(endpoint.charged_usage(request.body), output_tokens=round(output))
+            return endpoint.charged_usage(request.body)._replace(output_tokens=round(output))
         ratio = known.input_tokens / known.estimated_tokens if known.estimated_tokens else 1.0
         return Usage(
             input_tokens=round((size.least_tokens + size.tools) * ratio), output_tokens=round(output)

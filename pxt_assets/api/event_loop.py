@@ -15,8 +15,12 @@ T = TypeVar("T")
 _INTERRUPTS = (signal.SIGINT, signal.SIGTERM)
 
 
-def run_to_end(coroutine: Coroutine[Any, Any, T]) -> T:
+def run_to_end(
+    coroutine: Coroutine[Any, Any, T], new_loop: Callable[[], asyncio.AbstractEventLoop] | None = None
+) -> T:
     """The coroutine's result, from a loop of its own; in a thread of its own where a loop is running already.
+
+    `new_loop` makes the loop, by default asyncio.
 
     Objects that exist before are frozen for the garbage collector meanwhile: Dagster's modules alone are hundreds of
     thousands, and each full collection would take a tenth of a second to visit them.
@@ -25,10 +29,10 @@ def run_to_end(coroutine: Coroutine[Any, Any, T]) -> T:
     them before: an exception that a handler raises inside a running loop may be lost there.
     """
     if not _loop_is_running():
-        return _run(coroutine)
+        return _run(coroutine, new_loop)
     started: Future[Callable[[], None]] = Future()
     with ThreadPoolExecutor(1) as pool:
-        running = pool.submit(copy_context().run, _run, coroutine, started)
+        running = pool.submit(copy_context().run, _run, coroutine, new_loop, started)
         try:
             return running.result()
         except BaseException:
@@ -45,12 +49,16 @@ def _loop_is_running() -> bool:
     return True
 
 
-def _run(coroutine: Coroutine[Any, Any, T], started: Future[Callable[[], None]] | None = None) -> T:
+def _run(
+    coroutine: Coroutine[Any, Any, T],
+    new_loop: Callable[[], asyncio.AbstractEventLoop] | None,
+    started: Future[Callable[[], None]] | None = None,
+) -> T:
     """Runs a coroutine; `started` gets a function that cancels it from another thread."""
     received: list[int] = []
     gc.freeze()
     try:
-        with asyncio.Runner() as runner:
+        with asyncio.Runner(loop_factory=new_loop) as runner:
             loop = runner.get_loop()
             task = loop.create_task(coroutine)
             if started is not None:

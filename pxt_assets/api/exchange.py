@@ -8,7 +8,9 @@ from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from pxt_assets.api.answer import Answer
-from pxt_assets.api.failure import Failure, failure_of, is_broken_answer, name_or_none, relevant_headers
+from pxt_assets.api.answer_headers import AnswerHeaders
+from pxt_assets.api.deadlines import Deadlines
+from pxt_assets.api.failure import Failure, failure_of, is_broken_answer, name_or_none
 from pxt_assets.api.read_answer import download_rest, parse_answer
 from pxt_assets.api.request import ParsedAnswer
 from pxt_assets.api.request_tracker import RequestTracker
@@ -34,7 +36,8 @@ class Exchange:
     ) -> None:
         self._transport = transport
         self._health = health
-        self._timeout = timeout
+        self._deadlines = Deadlines(timeout)
+        self._headers = AnswerHeaders(secrets)
         self._secrets = secrets
         self.simulated: bool | None = None
         """Whether the server is a simulator, None before its first answer."""
@@ -46,13 +49,14 @@ class Exchange:
         no result.
         """
         request = tracker.request
-        loop = asyncio.get_running_loop()
-        sent = loop.time()
+        now = asyncio.get_running_loop().time
+        sent = now()
+        deadline = self._deadlines.begin(tracker.task, sent)
         try:
-            async with asyncio.timeout(self._timeout):
-                response = await self._transport.post(request)
+            response = await self._transport.post(request)
         except BaseException as e:
-            failure = self._failure(e) if isinstance(e, Exception) else None
+            error = deadline.explain(e)
+            failure = self._failure(error) if isinstance(error, Exception) else None
             if failure is None or failure.is_lost:
                 tracker.lost_answers += 1
                 tracker.meter.requests_unknown += 1
@@ -62,7 +66,9 @@ class Exchange:
                 permit.lost()
                 raise
             return failure
-        headers, latency = relevant_headers(response.headers, self._secrets), loop.time() - sent
+        finally:
+            self._deadlines.end(deadline)
+        headers, latency = self._headers.read(response.headers), now() - sent
         self._health.has_answered = True
         self.simulated = headers.get(SIMULATED_HEADER) == "true"
         try:
@@ -75,6 +81,8 @@ class Exchange:
             self._count_useless(tracker, response.content, latency, is_paid=False)
             return parsed
         self._note_answered(tracker, permit, headers)
+        if not parsed.urls:
+            tracker.meter.answer_sizes.note(request, len(response.content))
         return await self._answer(tracker, parsed, headers, latency)
 
     async def is_simulated(self) -> bool:
@@ -118,7 +126,8 @@ class Exchange:
             meter.budget.charge(request, parsed.usage, cost)
         request_id = headers.get("x-request-id")
         if parsed.values_with_downloads is not None:
-            parsed = await download_rest(self._transport.download, request, parsed, request_id)
+            parsed, size = await download_rest(self._transport.download, request, parsed, request_id)
+            meter.answer_sizes.note(request, size)
         return Answer(parsed.values, parsed.usage, model, cost, request_id, latency, tracker.attempts)
 
     def _failure(self, error: Exception) -> Failure | None:

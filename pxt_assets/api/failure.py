@@ -7,8 +7,9 @@ import re
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 
+from pxt_assets.api.answer_headers import relevant_headers
 from pxt_assets.api.input_refusal import inputs_named, speaks_of_input
 from pxt_assets.api.quota_words import speaks_of_quota
 from pxt_assets.api.wire import (
@@ -17,18 +18,13 @@ from pxt_assets.api.wire import (
     ApiError,
     APIStatusError,
     DecodingError,
-    Headers,
 )
 from pxt_assets.errors import TOO_LARGE, CellError, FatalApiError, RunError
 from pxt_assets.throttle import FailureKind, Verdict, classify_failure, read_rate_limits
 from pxt_assets.values.scrubbing import scrub
 
-if TYPE_CHECKING:
-    import httpx2
-
 _MAX_MESSAGE_LENGTH = 2_000
 _MAX_PAGE_LENGTH = 500
-_RELEVANT_PREFIXES = frozenset({b"x-", b"X-", b"re", b"Re", b"RE"})
 _MAX_NAME_LENGTH = 200
 _MAX_READ_LENGTH = 20_000
 """Characters of a server's text that are looked at: a message is much shorter."""
@@ -233,21 +229,6 @@ def _is_unconnected(error: BaseException) -> bool:
         unconnected = unconnected or isinstance(cause, never)
         cause = cause.__cause__
     return unconnected
-
-
-def relevant_headers(headers: Headers | httpx2.Headers, secrets: tuple[str, ...] = ()) -> dict[str, str]:
-    """The headers that are used, by lower-case name: `x-…`, `retry-after…`, and whatever names a limit.
-
-    Decoded once: the client's own mapping decodes at every look-up. The request's id, which is stored, has no `secrets`.
-    """
-    found = {
-        name.decode("latin-1").lower(): value.decode("latin-1")
-        for name, value in headers.raw
-        if name[:2] in _RELEVANT_PREFIXES or b"limit" in name.lower()
-    }
-    if "x-request-id" in found:
-        found["x-request-id"] = _cut(scrub(found["x-request-id"], secrets), _MAX_NAME_LENGTH)
-    return found
 
 
 def redact(text: str, secrets: tuple[str, ...]) -> str:

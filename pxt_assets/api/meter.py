@@ -4,14 +4,19 @@ from __future__ import annotations
 
 import asyncio
 import math
-from array import array
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 
+from pxt_assets.api.answer_sizes import AnswerSizes
 from pxt_assets.api.budget import Budget
+from pxt_assets.api.latencies import Latencies
 from pxt_assets.api.pricing import cost_usd
 from pxt_assets.api.request import Usage
 from pxt_assets.throttle import LimitUtilization
+
+
+def _ignore(_change: int) -> None:
+    pass
 
 
 @dataclass
@@ -36,12 +41,17 @@ class Meter:
     """Share of what the limits allowed that was used meanwhile, 0 to 1, None where no limit is known."""
     limit_usage: LimitUtilization = field(default_factory=LimitUtilization)
     """What this process has used of the limits since the first request."""
-    latencies: array[float] = field(default_factory=lambda: array("d"))
-    """Seconds from sending a request to its answer, one for each answer."""
+    latencies: Latencies = field(default_factory=Latencies)
+    """Seconds from sending a request to its answer, of each answer."""
     budget: Budget | None = None
     """What the run may cost, None for no limit."""
+    answer_sizes: AnswerSizes = field(default_factory=AnswerSizes)
+    """How large the answers of the run are."""
     stopped: bool = False
-    """Whether nothing more may be sent, as the run is being interrupted."""
+    """Whether nothing more may be sent, as the run is being stopped."""
+    on_rest: Callable[[int], object] = _ignore
+    """Called with +1 once a request rests between two attempts, or waits for what becomes of others, and with -1 when it
+    has ended."""
     unsent_tasks: set[asyncio.Task[object]] = field(default_factory=set)
     """Tasks that have not sent their request: cancelling them costs nothing."""
 
@@ -55,12 +65,7 @@ class Meter:
 
     def latency_quantile(self, share: float) -> float | None:
         """The latency in seconds that `share` (0 to 1) of the answers do not exceed, None without an answer."""
-        import numpy as np
-
-        if not self.latencies:
-            return None
-        at = min(len(self.latencies) - 1, int(share * len(self.latencies)))
-        return float(np.partition(np.frombuffer(self.latencies), at)[at])
+        return self.latencies.quantile(share)
 
 
 def total_cost(meters: Iterable[Meter]) -> float | None:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import dagster as dg
 from pydantic import ConfigDict, Field, PrivateAttr, field_validator
 
-from pxt_assets.api.base_url import check_base_url
+from pxt_assets.api.base_url import check_base_url, names_limits
 from pxt_assets.api.embedded_simulator import (
     EmbeddedSimulator,
     checked_options,
@@ -257,7 +257,11 @@ class OpenAIResource(EnvironmentFields, dg.ConfigurableResource[Any]):
         try:
             yield Client(
                 transport,
-                partial(self._pool_of, registry),
+                partial(
+                    self._pool_of,
+                    registry,
+                    from_few=self.simulator is None and not names_limits(transport.base_url.host),
+                ),
                 max_in_flight=self.max_in_flight,
                 max_retries=self.max_retries,
                 timeout=self.timeout,
@@ -317,11 +321,11 @@ class OpenAIResource(EnvironmentFields, dg.ConfigurableResource[Any]):
         registry, self._ledger_url = shared_pools(self.ledger, lambda: default_ledger_url(self._storage))
         return registry
 
-    def _pool_of(self, registry: PoolRegistry, request: Request) -> Pool:
+    def _pool_of(self, registry: PoolRegistry, request: Request, *, from_few: bool = False) -> Pool:
         group = self._model_group(request.model)
         unset = None if request.endpoint.sends_limits else self.default_rpm
         rpm = self.rate_limits.get(request.model, self.rate_limits.get(group, unset))
-        return registry.get((self._account_id(), group), rpm=rpm)
+        return registry.get((self._account_id(), group), rpm=rpm, from_few=from_few)
 
     def _model_group(self, model: str) -> str:
         family = model_group(model)

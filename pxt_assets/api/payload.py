@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import base64
 import secrets
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from pxt_assets.values import base64_text
 from pxt_assets.values.json_text import dumps
 from pxt_assets.values.media import MediaArgument
 
@@ -38,4 +38,4 @@ def payload_of(body: Mapping[str, Any]) -> bytes:
 def _base64_chunks(media: MediaArgument) -> Iterator[bytes]:
     content = memoryview(media.media.content or b"")
     for start in range(0, len(content), _CHUNK_BYTES):
-        yield base64.b64encode(content[start : start + _CHUNK_BYTES])
+        yield base64_text.encode(content[start : start + _CHUNK_BYTES])

@@ -33,14 +33,14 @@ def settle(permit: Permit, failure: Failure, kind: FailureKind, *, again_soon: b
         elif kind is FailureKind.OVERLOADED:
             permit.overloaded(failure.headers)
         else:
-            permit.answered(failure.headers)
+            permit.answered(failure.headers, failed=True)
         return False
     if failure.too_large:
         permit.refused(failure.headers, failure.message)
     elif kind in (FailureKind.RATE_LIMITED, FailureKind.SLOW_DOWN) and not again_soon:
         permit.rejected(failure.headers, failure.type, slow_down=kind is FailureKind.SLOW_DOWN)
     else:
-        permit.answered(failure.headers)
+        permit.answered(failure.headers, failed=True)
     return True
 
 
@@ -51,6 +51,15 @@ class Permits:
         self._pool_of = pool_of
         self._limiters_by_pool: dict[int, Limiter] = {}
         self._limiters_by_model: dict[tuple[str, str], Limiter] = {}
+
+    def acquire_at_once(self, tracker: RequestTracker, *, requeued: bool) -> Permit | None:
+        """The same permit, None if it is one that `acquire` has to wait for, or if there is a budget."""
+        if requeued or tracker.meter.budget is not None:
+            return None
+        request = tracker.request
+        limiter = self._limiter(request)
+        tracker.meter.limit_usage.add(limiter)
+        return limiter.acquire_at_once(_ONE_REQUEST, SizedRequest(request.endpoint.path, request.size))
 
     async def acquire(self, tracker: RequestTracker, *, requeued: bool) -> Permit:
         """The limiter's permit to send a request, once what it may cost is set aside in the budget."""
@@ -81,7 +90,9 @@ class Permits:
 
     def _limiter(self, request: Request) -> Limiter:
         key = (request.endpoint.path, request.model)
-        if key not in self._limiters_by_model:
+        known = self._limiters_by_model.get(key)
+        if known is None:
             pool = self._pool_of(request)
-            self._limiters_by_model[key] = self._limiters_by_pool.setdefault(id(pool), Limiter(pool))
-        return self._limiters_by_model[key]
+            known = self._limiters_by_pool.setdefault(id(pool), Limiter(pool))
+            self._limiters_by_model[key] = known
+        return known

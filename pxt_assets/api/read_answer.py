@@ -37,12 +37,13 @@ async def download_rest(
     request: Request,
     parsed: ParsedAnswer,
     request_id: str | None,
-) -> ParsedAnswer:
-    """The answer with what it links to. It is paid for already, so only the downloads are tried again."""
+) -> tuple[ParsedAnswer, int]:
+    """The answer with what it links to, and the bytes of that. It is paid for already, so only the downloads are tried again."""
     assert parsed.values_with_downloads is not None
     contents = await download_all(download, parsed.urls)
     try:
-        return replace(parsed, values=parsed.values_with_downloads(contents))
+        values = parsed.values_with_downloads(contents)
     except ValueError as e:
         msg = f"{request.endpoint.path} links to something else than documented: {e}"
         raise CellError("InvalidAnswer", msg, request_id) from e
+    return replace(parsed, values=values), sum(len(content or b"") for content in contents)

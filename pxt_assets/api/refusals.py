@@ -72,22 +72,16 @@ class ModelRefusals:
     _last_error: RunError | None = None
     _timer: asyncio.TimerHandle | None = None
 
-    @contextmanager
-    def turn(self) -> Iterator[Turn]:
-        """A request's turn: it is queued, sent, and perhaps refused, within the block."""
+    def turn(self) -> Turn:
+        """A request's turn, which it must end: it is queued, sent, and perhaps refused until then."""
         self._registry.senders += 1
-        turn = Turn(self)
-        try:
-            yield turn
-        finally:
-            self._registry.senders -= 1
-            self._under_way -= turn.under_way
-            self._registry.decide()
+        return Turn(self)
 
     def note_answer(self) -> None:
         """Notes that a request was answered: every refusal up to now was the request's own."""
         self.answered, self._in_row = True, 0
-        self._settle(self._held, is_own=True)
+        if self._held or self._waiting:
+            self._settle(self._held, is_own=True)
 
     def note_earlier_answer(self) -> None:
         """Notes that a request was answered in an earlier run."""
@@ -111,6 +105,8 @@ class ModelRefusals:
 
     @property
     def _too_many(self) -> bool:
+        if self._in_row < FIRST_REFUSALS:
+            return False
         known = self.answered or self._answered_before
         return self._in_row >= (REFUSALS_IN_A_ROW if known else FIRST_REFUSALS)
 
@@ -144,15 +140,29 @@ class ModelRefusals:
 class Turn:
     """One request among those of its model."""
 
+    __slots__ = ("model", "under_way")
+
     def __init__(self, model: ModelRefusals) -> None:
         self.model = model
         self.under_way = False
         """Whether it has been sent."""
 
+    def end(self) -> None:
+        """Ends the turn: the request is answered, or given up."""
+        model = self.model
+        model._registry.senders -= 1
+        model._under_way -= self.under_way
+        model._registry.decide()
+
+    @property
+    def must_wait(self) -> bool:
+        """Whether the request may not be sent now, as too many were refused."""
+        return not self.under_way and self.model._too_many
+
     async def wait(self) -> None:
         """Waits until the request may be sent. Raises RunError if all are refused."""
         model = self.model
-        while model._too_many and not self.under_way:
+        while self.must_wait:
             if not model._under_way and model._last_error is not None:
                 raise model._last_error
             waiter: asyncio.Future[None] = asyncio.get_running_loop().create_future()

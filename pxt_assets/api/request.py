@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any, Protocol
+from operator import add
+from typing import Any, NamedTuple, Protocol
 
+from pxt_assets.api.body_template import BodyTemplate, FilledBody
 from pxt_assets.api.payload import payload_of
 from pxt_assets.errors import CellError
 from pxt_assets.throttle.cost import RequestSize
@@ -22,8 +24,7 @@ PAGE_TOKENS = 500
 """The assumed tokens of an answer of unknown length: a page of text."""
 
 
-@dataclass(frozen=True)
-class Usage:
+class Usage(NamedTuple):
     """What one or more answers used, as the API's `usage` states it or the request itself shows."""
 
     input_tokens: int = 0
@@ -46,8 +47,8 @@ class Usage:
     searches: int = 0
     """Searches of the web that the server made for the answer."""
 
-    def __add__(self, other: Usage) -> Usage:
-        return Usage(*(getattr(self, f.name) + getattr(other, f.name) for f in fields(self)))
+    def __add__(self, other: Usage) -> Usage:  # type: ignore[override]
+        return Usage(*map(add, self, other))
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,6 +82,8 @@ class Endpoint:
     """Whether bodies are forms that upload files; if not, they are JSON."""
     costly: bool = False
     """Whether an answer is so dear that a lost one, which may have been paid for, is seldom asked for again."""
+    answer_bytes: int = 0
+    """Bytes that an answer is expected to have for each image that is asked for (`n`), until one is known; 0 for little."""
     answer_tokens: int = 0
     """Tokens that an answer is expected to have, until one is known."""
     charged_usage: Callable[[Mapping[str, Any]], Usage] | None = None
@@ -155,35 +158,53 @@ class Request:
     @property
     def payload(self) -> bytes:
         """The body as JSON, UTF-8, as it is sent. Raises TypeError or ValueError for what JSON cannot hold."""
+        if type(self.body) is FilledBody:
+            return self.body.payload
         text, _, has_media = self._json_with_gaps
         return payload_of(self.body) if has_media else text
 
     @property
     def memory_bytes(self) -> int:
         """Bytes of text, images and sounds that it keeps in memory."""
+        if type(self.body) is FilledBody:
+            return self.body.text_bytes
         text, media, _ = self._json_with_gaps
         return len(text) + media
 
     @property
     def text_bytes(self) -> int:
         """Bytes of its body, UTF-8, without images and sounds."""
-        return len(self._json_with_gaps[0])
+        return self.body.text_bytes if type(self.body) is FilledBody else len(self._json_with_gaps[0])
 
-    @cached_property
+    @property
+    def holds_media(self) -> bool:
+        """Whether images or sounds are in its body."""
+        return self._json_with_gaps[2]
+
+    @property
     def digest(self) -> bytes:
         """Names the answer: endpoint, model and every argument; no credentials, no throttling, no base URL.
 
         The order of a dict's keys plays no part, except in schemas: a model fills them in in their order.
         """
-        parts = [self.endpoint.path.encode(), canonical_json(self.body, _media_digest).encode()]
-        schemas = [self.body[name] for name in ORDERED_ARGUMENTS if name in self.body]
-        if schemas:
-            parts.append(dumps(schemas).encode())
-        return digest(*parts)
+        return self.body.digest if type(self.body) is FilledBody else self._own_digest
 
     @cached_property
+    def _own_digest(self) -> bytes:
+        return digest(*self.digest_parts(canonical_json(self.body, _media_digest).encode()))
+
+    def digest_parts(self, canonical: bytes) -> list[bytes]:
+        """What is hashed where the body's canonical JSON is `canonical`."""
+        schemas = [self.body[name] for name in ORDERED_ARGUMENTS if name in self.body]
+        return [self.endpoint.path.encode(), canonical, *([dumps(schemas).encode()] if schemas else [])]
+
+    @property
     def size(self) -> RequestSize:
         """What the API's limiter may charge for."""
+        return self.body.size if type(self.body) is FilledBody else self._own_size
+
+    @cached_property
+    def _own_size(self) -> RequestSize:
         return self.endpoint.size(self.body)
 
     @property
@@ -194,7 +215,7 @@ class Request:
     @property
     def model(self) -> str:
         """The requested model."""
-        return str(self.body["model"])
+        return self.body.model if type(self.body) is FilledBody else str(self.body["model"])
 
     @property
     def max_cells(self) -> int:
@@ -206,9 +227,14 @@ class Request:
         """How many estimated tokens can be packed into one."""
         return self.endpoint.max_tokens
 
-    @cached_property
+    @property
     def pack_key(self) -> bytes:
         """Equal for requests that can be packed into one: all but their input is the same."""
+        known = self.body.rest_key if type(self.body) is FilledBody else None
+        return self._own_pack_key if known is None else known
+
+    @cached_property
+    def _own_pack_key(self) -> bytes:
         rest = {k: v for k, v in self.body.items() if k != "input"} | dict(self.encoding)
         return self.endpoint.path.encode() + canonical_json(rest).encode()
 
@@ -221,6 +247,21 @@ class Request:
     def check(self) -> None:
         """Raises TypeError or ValueError for a body that JSON cannot hold."""
         self.digest  # noqa: B018  (the digest is needed anyway, the payload only for cells that are not finished)
+
+
+def body_template(request: Request, marks: Sequence[str]) -> BodyTemplate:
+    """The body of a request with other texts in place of the marks. Raises ValueError where that takes more than texts."""
+    if request.holds_media:
+        msg = "the body holds images or sounds, which are no text"
+        raise ValueError(msg)
+    before, _, *after = request.digest_parts(b"")
+    return BodyTemplate(
+        request.body,
+        marks,
+        named=lambda canonical: digest(before, canonical, *after),
+        size_of=request.endpoint.size,
+        rest_key=request.pack_key,
+    )
 
 
 def characters_of_schemas(body: Mapping[str, Any]) -> int:

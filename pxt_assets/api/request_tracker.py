@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import dataclass, replace
-from types import TracebackType
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING
 
 from pxt_assets.api.answer import Answer
 from pxt_assets.api.failure import Failure
@@ -15,17 +14,17 @@ from pxt_assets.api.telemetry import RequestSpan, Telemetry
 from pxt_assets.throttle import Permit
 
 if TYPE_CHECKING:
-    from pxt_assets.api.wire import ApiUrl
+    from pxt_assets.api.transport import Transport
 
 SIZE_TRIES = 3
 """How often a request that is believed too large is sent, if its 429s do not tell whether it is."""
 
 
-@dataclass(eq=False)
+@dataclass(eq=False, slots=True)
 class RequestTracker:
-    """A request that is being sent, once or more often, within the block.
+    """A request that is being sent, once or more often.
 
-    Its methods are told of each event: an attempt, a 429, a retry, the answer.
+    Its methods are told of each event: an attempt, a 429, a retry, the answer or the error in its place.
     """
 
     request: Request
@@ -42,22 +41,12 @@ class RequestTracker:
     size_tries: int = 0
     """Attempts that were believed too large, and rejected for a reason that is not clear."""
     _limited_in_answer: bool = False
+    _rests: bool = False
     attempts: int = 0
     lost_answers: int = 0
     """Attempts whose answers were lost."""
     span: RequestSpan | None = None
     """The span from the first attempt on, None without telemetry."""
-
-    def __enter__(self) -> Self:
-        self.meter.unsent_tasks.add(self.task)
-        return self
-
-    def __exit__(
-        self, _type: type[BaseException] | None, error: BaseException | None, _traceback: TracebackType | None
-    ) -> None:
-        self.meter.unsent_tasks.discard(self.task)
-        if self.span is not None and error is not None:
-            self.span.failed(error)
 
     def may_be_sent_again_soon(self, failure: Failure) -> bool:
         """Whether a rate limit inside an answer, without a wait, is the request's first: its provider's, not the server's.
@@ -82,13 +71,25 @@ class RequestTracker:
             return failure
         return replace(failure, size_note=str(permit.too_large))
 
-    def sent(self, server: ApiUrl) -> None:
+    def sent(self, transport: Transport) -> None:
         """Counts an attempt."""
         self.meter.unsent_tasks.discard(self.task)
         self.meter.requests += 1
         self.attempts += 1
         if self.telemetry is not None and self.span is None:
-            self.span = RequestSpan(self.telemetry, self.request, server)
+            self.span = RequestSpan(self.telemetry, self.request, transport.base_url)
+
+    def rest(self) -> None:
+        """Notes that it is not answered at once: from now on it may use nothing for a while."""
+        if not self._rests:
+            self._rests = True
+            self.meter.on_rest(1)
+
+    def end(self) -> None:
+        """Notes that it is answered, or given up."""
+        self.meter.unsent_tasks.discard(self.task)
+        if self._rests:
+            self.meter.on_rest(-1)
 
     def release_budget(self) -> None:
         """Returns what the budget reserved for an attempt."""
@@ -107,8 +108,12 @@ class RequestTracker:
         if self.span is not None:
             self.span.rate_limited()
 
-    def answered(self, answer: Answer) -> Answer:
-        """Ends the span with the answer, and returns the answer."""
+    def answered(self, answer: Answer) -> None:
+        """Ends the span with the answer."""
         if self.span is not None:
             self.span.answered(answer)
-        return answer
+
+    def failed(self, error: BaseException) -> None:
+        """Ends the span with the error."""
+        if self.span is not None:
+            self.span.failed(error)

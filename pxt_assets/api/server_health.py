@@ -58,6 +58,11 @@ class ServerHealth:
         """Whether requests are held back, since the server answers nothing but faults."""
         return self._breaker.open
 
+    @property
+    def lets_all_go(self) -> bool:
+        """Whether any request may be sent at once, without waiting for its turn."""
+        return self._breaker.lets_all_go
+
     async def wait_turn(self) -> bool:
         """Waits until a request may be sent; returns whether it is a probe. Raises RunError after a long outage.
 

@@ -15,7 +15,7 @@ _MAX_TOKEN_COUNT = 2**53
 def usage_of(answer: Mapping[str, Any]) -> Usage | None:
     """The usage that an answer states, None if it states none: a missing bill is no reason to lose the answer."""
     usage = answer.get("usage")
-    if not isinstance(usage, Mapping):
+    if not isinstance(usage, dict):
         return None
     seconds = usage.get("seconds")
     if isinstance(seconds, int | float) and not isinstance(seconds, bool):
@@ -27,37 +27,37 @@ def usage_of(answer: Mapping[str, Any]) -> Usage | None:
         details = usage.get("input_tokens_details") or usage.get("input_token_details")
     if not _is_count(read):
         return None
-    cached, images, sound = (
-        min(_token_count(mapping_or_empty(details).get(name)), _token_count(read))
-        for name in ("cached_tokens", "image_tokens", "audio_tokens")
-    )
     made = usage.get("completion_tokens_details") or usage.get("output_tokens_details")
-    drawn, spoken = (
-        min(_token_count(mapping_or_empty(made).get(name)), _token_count(written))
-        for name in ("image_tokens", "audio_tokens")
-    )
+    asked, answered = _token_count(read), _token_count(written)
+    cached, images, sound = _parts(details, asked, "cached_tokens", "image_tokens", "audio_tokens")
+    (cache_written,) = _parts(details, asked - cached, "cache_write_tokens")
+    drawn, spoken = _parts(made, answered, "image_tokens", "audio_tokens")
     return Usage(
-        _token_count(read),
-        _token_count(written),
+        asked,
+        answered,
         cached,
         images,
         sound,
-        cache_write_tokens=min(
-            _token_count(mapping_or_empty(details).get("cache_write_tokens")), _token_count(read) - cached
-        ),
+        cache_write_tokens=cache_written,
         output_image_tokens=drawn,
         output_audio_tokens=spoken,
         searches=_searches(answer),
     )
 
 
+def _parts(details: object, total: int, *names: str) -> list[int]:
+    """The numbers of tokens of each kind, of which none can be more than all."""
+    if not isinstance(details, dict):
+        return [0] * len(names)
+    return [min(_token_count(details[name]), total) if details.get(name) else 0 for name in names]
+
+
 def _searches(answer: Mapping[str, Any]) -> int:
     """The searches of the web among the items of an answer's output."""
     items = answer.get("output")
-    return sum(
-        isinstance(item, Mapping) and item.get("type") == "web_search_call"
-        for item in (items if isinstance(items, list) else ())
-    )
+    if not isinstance(items, list):
+        return 0
+    return sum(isinstance(item, dict) and item.get("type") == "web_search_call" for item in items)
 
 
 def mapping_or_empty(value: object) -> Mapping[str, Any]:
@@ -82,6 +82,8 @@ def _token_count(value: object) -> int:
 
     An odd bill is no reason to lose the answer.
     """
+    if type(value) is int and 0 <= value <= _MAX_TOKEN_COUNT:
+        return value
     if not _is_count(value):
         return 0
     return int(min(max(float(value), 0.0), _MAX_TOKEN_COUNT))  # type: ignore[arg-type]

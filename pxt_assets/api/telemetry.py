@@ -1,6 +1,7 @@
 """OpenTelemetry: a span for each partition of a column and each request to the API, and metrics of the requests.
 
-All of it goes to whatever the process has set up for OpenTelemetry; where nothing is set up, nothing is recorded. Where
+All of it goes to whatever the process has set up for OpenTelemetry; of requests only where that was done before their
+client was made, as no span is made for nobody. Where nothing is set up, nothing is recorded. Where
 `opentelemetry-api` is not installed, nothing is imported. Prompts, answers and what errors quote of them are never
 recorded.
 
@@ -66,6 +67,7 @@ class Telemetry:
         from opentelemetry import context, trace
 
         self.tracer = tracer
+        self._meter = meter
         self.context, self.trace = context, trace  # importing them again takes as long as a span
         histogram = meter.create_histogram
         self.duration = histogram(DURATION, "s", explicit_bucket_boundaries_advisory=DURATION_BOUNDS_S)
@@ -75,6 +77,14 @@ class Telemetry:
         self.utilization = meter.create_gauge(
             "pxt.limit.utilization", "1", "Share of what the rate limits allowed that a partition used."
         )
+
+    @property
+    def is_set_up(self) -> bool:
+        """Whether the process has set up anything that records: what the API has of its own does not."""
+        from opentelemetry import metrics
+
+        traces = not _is_of_api(self.tracer) or not _is_of_api(self.trace.get_tracer_provider())
+        return traces or not _is_of_api(self._meter) or not _is_of_api(metrics.get_meter_provider())
 
 
 class RequestSpan:
@@ -174,6 +184,10 @@ def partition_span(
             span.set_attribute("error.type", error_type(e))
             span.set_status(telemetry.trace.StatusCode.ERROR)
             raise
+
+
+def _is_of_api(found: object) -> bool:
+    return type(found).__module__.startswith(("opentelemetry.trace", "opentelemetry.metrics"))
 
 
 def _without_none(attributes: Mapping[str, Any]) -> dict[str, Any]:

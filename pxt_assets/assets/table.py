@@ -14,7 +14,6 @@ from pxt_assets.assets.declarations.asset_options import AssetOptions, IfExists,
 from pxt_assets.assets.declarations.checks import Checks
 from pxt_assets.assets.declarations.table_attributes import UpstreamAsset, table_attributes
 from pxt_assets.assets.declarations.validation import OnError, check_column, only_column
-from pxt_assets.assets.files_asset import file_schema, files_asset
 from pxt_assets.assets.indexes.index_asset import EmbeddingIndex
 from pxt_assets.assets.indexes.table_indexes import TableIndexes
 from pxt_assets.assets.step.resource_keys import resource_keys_of
@@ -149,6 +148,8 @@ class Table(AssetList):
         Raises DefinitionError for a path that does not suit the partitions; reading raises SourceError, which names
         the file and the line.
         """
+        from pxt_assets.assets.files_asset import file_schema, files_asset
+
         source = files_asset(
             name,
             path,

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence, Set
-from typing import TYPE_CHECKING, Any, NoReturn, Protocol
+from collections.abc import Callable, Mapping, Sequence, Set
+from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn, Protocol
 
 from pxt_assets.errors import DefinitionError
 from pxt_assets.expressions.asset_arguments import asset_argument_error, called_by_dagster
@@ -283,6 +283,15 @@ class Call(Expr):
 
     def __repr__(self) -> str:
         return f"{self._function.name}({', '.join(f'{k}={v!r}' for k, v in self._arguments.items())})"
+
+
+class RequestOfTexts(NamedTuple):
+    """A call's request for rows whose values are texts, without building it anew for each."""
+
+    columns: Sequence[Expr]
+    """Whose texts they are, in the order in which a call reads them."""
+    fill: Callable[[tuple[str, ...]], CellRequest]
+    """Makes the request of texts, none of them empty. Raises UnicodeEncodeError for lone surrogates."""
 
 
 _SLOTS = frozenset(slot for cls in (Expr, ColumnRef, Path, Call) for slot in cls.__slots__)

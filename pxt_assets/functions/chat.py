@@ -10,7 +10,7 @@ from pxt_assets.api.request import PAGE_TOKENS, Endpoint, ParsedAnswer, characte
 from pxt_assets.api.stated_usage import model_of, usage_of
 from pxt_assets.errors import CellError
 from pxt_assets.expressions.path_steps import TEXT_OR_PARTS_SHAPE
-from pxt_assets.functions.declare import AdaptedCall, api_function, short_repr, with_kwargs
+from pxt_assets.functions.declare import AdaptedCall, api_function, short_repr, text_of, with_kwargs
 from pxt_assets.functions.messages import PartsSize, with_constant_images, with_images
 from pxt_assets.functions.structured import (
     adapt_response_format,
@@ -23,7 +23,7 @@ from pxt_assets.functions.structured import (
 )
 from pxt_assets.local.structured_schema import ResponseFormat, parse_response_format
 from pxt_assets.throttle import RequestSize, request_size
-from pxt_assets.values.json_text import loads_answer
+from pxt_assets.values.stored_json import read_answer
 from pxt_assets.values.text_parts import refusal_of_parts, text_of_parts
 from pxt_assets.values.types import Json
 
@@ -63,13 +63,13 @@ _SHAPE = {
 
 
 def _parse(body: bytes, _request: Mapping[str, Any]) -> ParsedAnswer:
-    answer = loads_answer(body)
+    answer, stored = read_answer(body)
     choices = answer.get("choices") if isinstance(answer, dict) else None
     if not isinstance(choices, list) or not choices:
         msg = "the answer has no `choices`"
         raise ValueError(msg)
     for choice in choices:
-        if not isinstance(choice, Mapping) or not isinstance(choice.get("message"), Mapping):
+        if not isinstance(choice, dict) or not isinstance(choice.get("message"), dict):
             msg = "the answer's `choices` hold something else than messages"
             raise ValueError(msg)
         if is_broken_off(choice):
@@ -78,7 +78,7 @@ def _parse(body: bytes, _request: Mapping[str, Any]) -> ParsedAnswer:
     if answer.get("error") and not any(_says_something(choice["message"]) for choice in choices):
         msg = "the answer holds an error in place of a text"
         raise ValueError(msg)
-    return ParsedAnswer([answer], usage_of(answer), model_of(answer))
+    return ParsedAnswer([stored], usage_of(answer), model_of(answer))
 
 
 def _says_something(message: Mapping[str, Any]) -> bool:
@@ -136,7 +136,7 @@ def _image_url(image: Any) -> Any:
     return image if isinstance(image, Mapping) else {"url": image}
 
 
-@api_function(_ENDPOINT, returns=Json, shape=_SHAPE, adapt=_adapt)
+@api_function(_ENDPOINT, returns=Json, shape=_SHAPE, adapt=_adapt, text_at=text_of("messages"))
 def chat_completions(
     messages: Any,
     *,

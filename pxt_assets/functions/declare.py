@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, ParamSpec
 
-from pxt_assets.api.request import Endpoint, Request
+from pxt_assets.api.body_template import new_marks
+from pxt_assets.api.request import Endpoint, Request, body_template
 from pxt_assets.errors import CellError, DefinitionError
-from pxt_assets.expressions.expr import Call, Expr
-from pxt_assets.expressions.function import Function
+from pxt_assets.expressions.expr import Call, Expr, RequestOfTexts
+from pxt_assets.expressions.function import Function, holds_path
 from pxt_assets.expressions.path_steps import Shape
 from pxt_assets.values.json_text import replace_surrogates
 from pxt_assets.values.media import Media, encode_image, is_image
@@ -34,7 +35,8 @@ class ApiFunction(Function[P]):
     """A function of the API. `build` takes the resolved arguments of one row and gives the request's body.
 
     `build` raises CellError for values that the function cannot take. `adapt` is applied to
-    the arguments once, while definitions load.
+    the arguments once, while definitions load. `text_at(path)` tells of places in the arguments, as `("messages", 0,
+    "content")`, where any text but an empty one becomes part of the body as it is and counts with each of its letters.
     """
 
     def __init__(
@@ -45,11 +47,13 @@ class ApiFunction(Function[P]):
         returns: type[ColumnType],
         shape: Shape | None = None,
         adapt: Callable[[dict[str, Any]], AdaptedCall] | None = None,
+        text_at: Callable[[tuple[str | int, ...]], bool] = lambda _path: False,
     ) -> None:
         super().__init__(build, returns=returns, shape=shape)
         self.endpoint = endpoint
         self._build = build
         self._adapt = adapt
+        self._text_at = text_at
         self._settle: Callable[[Any], Any] | None = None
 
     @property
@@ -78,6 +82,23 @@ class ApiFunction(Function[P]):
             raise CellError(type(e).__name__, f"{self.name}: {e}") from e
         return request
 
+    def request_of_texts(self, arguments: Mapping[str, Any]) -> RequestOfTexts | None:
+        """What makes the request of the texts of all columns in `arguments`; None where they are not texts alone."""
+        found = list(_columns_in(arguments))
+        if not found or holds_path(arguments) or not all(self._text_at(path) for path, _ in found):
+            return None
+        marks = new_marks(len(found))
+        try:
+            request = self.cell_request(_with_marks(arguments, iter(marks)))
+            template = body_template(request, marks)
+        except (CellError, ValueError):
+            return None
+
+        def fill(texts: tuple[str, ...]) -> Request:
+            return Request(request.endpoint, template.fill(texts), request.to_cell_value, request.encoding)
+
+        return RequestOfTexts([column for _, column in found], fill)
+
     def _new_call(self, arguments: dict[str, Any]) -> Call:
         model_kwargs = arguments.get("model_kwargs")
         if "stream" in arguments or (isinstance(model_kwargs, Mapping) and "stream" in model_kwargs):
@@ -101,13 +122,47 @@ def api_function(
     returns: type[ColumnType],
     shape: Shape | None = None,
     adapt: Callable[[dict[str, Any]], AdaptedCall] | None = None,
+    text_at: Callable[[tuple[str | int, ...]], bool] = lambda _path: False,
 ) -> Callable[[Callable[P, Mapping[str, Any]]], ApiFunction[P]]:
     """Makes a function of the API from a plain function that builds a request's body."""
 
     def declare(build: Callable[P, Mapping[str, Any]]) -> ApiFunction[P]:
-        return ApiFunction(build, endpoint=endpoint, returns=returns, shape=shape, adapt=adapt)
+        return ApiFunction(
+            build, endpoint=endpoint, returns=returns, shape=shape, adapt=adapt, text_at=text_at
+        )
 
     return declare
+
+
+def _columns_in(value: Any, path: tuple[str | int, ...] = ()) -> Iterator[tuple[tuple[str | int, ...], Expr]]:
+    """The columns in a call's arguments, and where they stand, in the order in which they are read."""
+    if isinstance(value, Expr):
+        yield path, value
+    elif isinstance(value, Mapping):
+        for name, inner in value.items():
+            yield from _columns_in(inner, (*path, str(name)))
+    elif isinstance(value, list | tuple):
+        for number, inner in enumerate(value):
+            yield from _columns_in(inner, (*path, number))
+
+
+def _with_marks(value: Any, marks: Iterator[str]) -> Any:
+    """The arguments as the row of a table gives them whose columns hold the marks."""
+    if isinstance(value, Expr):
+        return next(marks)
+    if isinstance(value, Mapping):
+        return {str(name): _with_marks(inner, marks) for name, inner in value.items()}
+    return [_with_marks(inner, marks) for inner in value] if isinstance(value, list | tuple) else value
+
+
+def text_of(argument: str) -> Callable[[tuple[str | int, ...]], bool]:
+    """Whether a place is the argument itself, the content of a message in it, or the text of a part of such a content."""
+
+    def is_text(path: tuple[str | int, ...]) -> bool:
+        kinds = tuple("*" if isinstance(step, int) else step for step in path[1:])
+        return path[0] == argument and kinds in ((), ("*", "content"), ("*", "content", "*", "text"))
+
+    return is_text
 
 
 def constant_media(value: Any) -> Any:

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-import base64
 import json
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from pydantic_core import from_json
+
 from pxt_assets.api.request import Endpoint, ParsedAnswer
 from pxt_assets.api.stated_usage import model_of, usage_of
 from pxt_assets.errors import CellError
-from pxt_assets.functions.declare import api_function, require_text, short_repr, with_kwargs
+from pxt_assets.functions.declare import api_function, require_text, short_repr, text_of, with_kwargs
 from pxt_assets.throttle import RequestSize, request_size
+from pxt_assets.values import base64_text
 from pxt_assets.values.types import Array
 
 _PATH = "/embeddings"
@@ -30,14 +32,44 @@ def _pack(bodies: Sequence[Mapping[str, Any]]) -> Mapping[str, Any]:
 
 
 def _parse(body: bytes, request: Mapping[str, Any]) -> ParsedAnswer:
-    answer = json.loads(body)
+    answer = _loads(body)
     cells = len(request["input"])
     data = answer.get("data") if isinstance(answer, dict) else None
     if not isinstance(data, list) or len(data) != cells:
         msg = f"the answer does not hold the {cells} vectors asked for"
         raise ValueError(msg)
-    values: list[Any] = [_vector_or_error(item) for item in _in_order(data)]
-    return ParsedAnswer(_of_one_length(values), usage_of(answer), model_of(answer))
+    items = _in_order(data)
+    vectors = _matrix(items)
+    values: list[Any] = (
+        _of_one_length([_vector_or_error(item) for item in items]) if vectors is None else list(vectors)
+    )
+    return ParsedAnswer(values, usage_of(answer), model_of(answer))
+
+
+def _loads(body: bytes) -> Any:
+    try:
+        return from_json(body, cache_strings="keys")
+    except ValueError:  # what pydantic's parser does not read
+        return json.loads(body)
+
+
+def _matrix(items: Sequence[Any]) -> Any:
+    """All vectors as one `float32[cells, dim]`, whose rows are no copies; None unless each is as the API sends it."""
+    import numpy as np
+
+    texts = [item.get("embedding") if type(item) is dict else None for item in items]
+    matrix = None
+    try:
+        for number, text in enumerate(texts):
+            vector = np.frombuffer(base64_text.decode(text), "<f4") if type(text) is str else None
+            if matrix is None and vector is not None:
+                matrix = np.empty((len(texts), len(vector)), np.float32)
+            if vector is None or matrix is None or len(vector) != matrix.shape[1]:
+                return None
+            matrix[number] = vector
+    except ValueError:  # no base64, or not of whole numbers
+        return None
+    return matrix if matrix is not None and matrix.size and np.isfinite(matrix).all() else None
 
 
 def _in_order(data: Sequence[Any]) -> Sequence[Any]:
@@ -46,7 +78,9 @@ def _in_order(data: Sequence[Any]) -> Sequence[Any]:
     Some servers leave out `index` where it is 0, others always. Raises ValueError for numbers that are given twice, too
     high, or contradict the position of an item without one.
     """
-    given = [item.get("index") if isinstance(item, Mapping) else None for item in data]
+    given = [item.get("index") if isinstance(item, dict) else None for item in data]
+    if all(type(index) is int for index in given) and given == list(range(len(data))):
+        return data
     missing = set(range(len(data))) - {index for index in given if type(index) is int}
     if given.count(None) == 1 and len(missing) == 1:
         given[given.index(None)] = missing.pop()
@@ -76,7 +110,7 @@ def _vector(embedding: object) -> Any:
     import numpy as np
 
     if isinstance(embedding, str):
-        vector = np.frombuffer(base64.b64decode(embedding.replace("\n", ""), validate=True), "<f4")
+        vector = np.frombuffer(base64_text.decode(embedding.replace("\n", "")), "<f4")
     else:
         try:
             with np.errstate(over="ignore"):  # too large a number is infinite, which is told below
@@ -131,7 +165,7 @@ _ENDPOINT = Endpoint(
 )
 
 
-@api_function(_ENDPOINT, returns=Array)
+@api_function(_ENDPOINT, returns=Array, text_at=text_of("input"))
 def embeddings(input: Any, *, model: Any, model_kwargs: Any = None, **kwargs: Any) -> Mapping[str, Any]:
     """The embedding vector of a text: the API's `embeddings`, as `float32[dim]`.
 

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import base64
 import re
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from typing import Any
 
 from pxt_assets.api.request import Endpoint, ParsedAnswer
@@ -13,6 +13,7 @@ from pxt_assets.errors import CellError
 from pxt_assets.functions.declare import api_function, require_text, short_repr, with_kwargs
 from pxt_assets.functions.uploads import file_arguments_adapter, image_upload, mask_upload, square_upload
 from pxt_assets.throttle import RequestSize, request_size
+from pxt_assets.values import base64_text
 from pxt_assets.values.json_text import loads_answer
 from pxt_assets.values.media import Media
 from pxt_assets.values.sniff import IMAGE_FORMATS
@@ -22,6 +23,8 @@ MAX_IMAGES = 16
 """Images an edit. Source: https://platform.openai.com/docs/api-reference/images/createEdit"""
 _OUTPUT_TOKENS_PER_IMAGE = 4_160
 """Output tokens of a large image of high quality. Source: https://platform.openai.com/docs/guides/image-generation"""
+_ANSWER_BYTES_PER_IMAGE = 12 * 2**20
+"""Of base64: a PNG of 3840 x 2160, or one of 1536 x 1024 with much detail in it."""
 _DATA_URL = re.compile(r"\s*data:[^,;]*(?:;[^,;]*)*,", re.IGNORECASE)
 _URL_ALPHABET = str.maketrans("-_", "+/")
 _SHAPE = {
@@ -75,9 +78,11 @@ def _bytes_or_url(item: object) -> bytes | str | None:
 
 def _from_base64(text: str) -> bytes | None:
     """The bytes of base64, also of a data URL, of the alphabet for URLs, or without its padding; None for other text."""
+    with suppress(ValueError):
+        return base64_text.decode(text)  # of many megabytes, mostly as it should be
     letters = re.sub(r"[\s=]+", "", text[inline.end() :] if (inline := _DATA_URL.match(text)) else text)
     try:
-        return base64.b64decode(letters.translate(_URL_ALPHABET) + "=" * (-len(letters) % 4), validate=True)
+        return base64_text.decode(letters.translate(_URL_ALPHABET) + "=" * (-len(letters) % 4))
     except ValueError:
         return None
 
@@ -125,6 +130,7 @@ _GENERATIONS = Endpoint(
     sends_limits=False,
     costly=True,
     answer_tokens=_OUTPUT_TOKENS_PER_IMAGE,
+    answer_bytes=_ANSWER_BYTES_PER_IMAGE,
 )
 _EDITS = Endpoint(
     "/images/edits",
@@ -133,6 +139,7 @@ _EDITS = Endpoint(
     sends_limits=False,
     costly=True,
     answer_tokens=_OUTPUT_TOKENS_PER_IMAGE,
+    answer_bytes=_ANSWER_BYTES_PER_IMAGE,
     uploads=True,
 )
 _VARIATIONS = Endpoint(
@@ -142,6 +149,7 @@ _VARIATIONS = Endpoint(
     sends_limits=False,
     costly=True,
     answer_tokens=_OUTPUT_TOKENS_PER_IMAGE,
+    answer_bytes=_ANSWER_BYTES_PER_IMAGE,
     uploads=True,
 )
 

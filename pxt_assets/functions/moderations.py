@@ -8,9 +8,9 @@ from typing import Any
 from pxt_assets.api.request import Endpoint, ParsedAnswer
 from pxt_assets.api.stated_usage import model_of, usage_of
 from pxt_assets.expressions.path_steps import ANY_SPELLING
-from pxt_assets.functions.declare import api_function, require_text, with_kwargs
+from pxt_assets.functions.declare import api_function, require_text, text_of, with_kwargs
 from pxt_assets.throttle import RequestSize, request_size
-from pxt_assets.values.json_text import loads_answer
+from pxt_assets.values.stored_json import read_answer
 from pxt_assets.values.types import Json
 
 _MODEL = "omni-moderation-latest"
@@ -33,12 +33,12 @@ _SHAPE = {
 
 
 def _parse(body: bytes, _request: Mapping[str, Any]) -> ParsedAnswer:
-    answer = loads_answer(body)
+    answer, stored = read_answer(body)
     results = answer.get("results") if isinstance(answer, dict) else None
     if not isinstance(results, list) or not results or not all(isinstance(one, Mapping) for one in results):
         msg = "the answer has no `results`"
         raise ValueError(msg)
-    return ParsedAnswer([answer], usage_of(answer), model_of(answer))
+    return ParsedAnswer([stored], usage_of(answer), model_of(answer))
 
 
 def _size(body: Mapping[str, Any]) -> RequestSize:
@@ -48,7 +48,7 @@ def _size(body: Mapping[str, Any]) -> RequestSize:
 _ENDPOINT = Endpoint("/moderations", parse=_parse, size=_size, sends_limits=False)
 
 
-@api_function(_ENDPOINT, returns=Json, shape=_SHAPE)
+@api_function(_ENDPOINT, returns=Json, shape=_SHAPE, text_at=text_of("input"))
 def moderations(input: Any, *, model: Any = _MODEL, **kwargs: Any) -> Mapping[str, Any]:
     """Whether a text is potentially harmful, and how: the API's `moderations`, as Json with `results`.
 

@@ -8,7 +8,7 @@ from typing import Any
 from pxt_assets.api.request import PAGE_TOKENS, Endpoint, ParsedAnswer, characters_of_schemas
 from pxt_assets.api.stated_usage import mapping_or_empty, model_of, usage_of
 from pxt_assets.errors import CellError, DefinitionError
-from pxt_assets.functions.declare import AdaptedCall, api_function, short_repr, with_kwargs
+from pxt_assets.functions.declare import AdaptedCall, api_function, short_repr, text_of, with_kwargs
 from pxt_assets.functions.messages import PartsSize, with_constant_images, with_images
 from pxt_assets.functions.structured import (
     adapt_response_format,
@@ -21,7 +21,7 @@ from pxt_assets.functions.structured import (
 )
 from pxt_assets.local.structured_schema import ResponseFormat, parse_response_format
 from pxt_assets.throttle import RequestSize, request_size
-from pxt_assets.values.json_text import loads_answer
+from pxt_assets.values.stored_json import read_answer, stored_answer
 from pxt_assets.values.types import Json
 
 _STRING_SHAPE = {"type": "string"}
@@ -69,7 +69,7 @@ _SHAPE = {
 
 
 def _parse(body: bytes, _request: Mapping[str, Any]) -> ParsedAnswer:
-    answer = loads_answer(body)
+    answer, _ = read_answer(body)
     if (
         isinstance(answer, dict)
         and answer.get("status") in ("failed", "cancelled")
@@ -88,7 +88,7 @@ def _parse(body: bytes, _request: Mapping[str, Any]) -> ParsedAnswer:
         msg = "the answer holds an error in place of an output"
         raise ValueError(msg)
     answer["output_text"] = "".join(p["text"] or "" for p in _message_parts(answer, "output_text"))
-    return ParsedAnswer([answer], usage_of(answer), model_of(answer))
+    return ParsedAnswer([stored_answer(answer)], usage_of(answer), model_of(answer))
 
 
 def _is_output_item(item: object) -> bool:
@@ -181,7 +181,7 @@ def _with_parsed_text(answer: Any, check: Callable[[str], Any]) -> Any:
     return with_parsed(answer, answer["output_text"] or None, check)
 
 
-@api_function(_ENDPOINT, returns=Json, shape=_SHAPE, adapt=_adapt)
+@api_function(_ENDPOINT, returns=Json, shape=_SHAPE, adapt=_adapt, text_at=text_of("input"))
 def responses(
     input: Any,
     *,

@@ -5,21 +5,21 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Mapping, Sequence, Set
 from concurrent.futures import Executor
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from pxt_assets.errors import CellError, RunError, SearchError
 from pxt_assets.expressions.expr import ColumnRef, Expr
 from pxt_assets.expressions.path_steps import Shape
 from pxt_assets.expressions.walk import calls, references, replace_functions
-from pxt_assets.index.lance import lance_errors_as
-from pxt_assets.index.search import Search, check_search, nearest_rows
 from pxt_assets.index.spec import IndexSpec
-from pxt_assets.index.stored_index import StoredIndex
 from pxt_assets.local.local_call import LocalCall, as_json, call_function
 from pxt_assets.values.types import ColumnType, Json
 
 if TYPE_CHECKING:
     from pxt_assets.index.embedding_indexes import EmbeddingIndexes
+    from pxt_assets.index.search import Search
+    from pxt_assets.index.stored_index import StoredIndex
 
 
 class EmbeddingLookup:
@@ -84,6 +84,9 @@ class EmbeddingLookup:
 
     def bind_to(self, indexes: EmbeddingIndexes) -> EmbeddingLookup:
         """The function bound to the index as it is stored now. Raises RunError if there is no such index."""
+        from pxt_assets.index.lance import lance_errors_as
+        from pxt_assets.index.search import check_search
+
         try:
             with lance_errors_as(indexes.base_path, RunError):
                 # a snapshot, so that the version in the cells' digests is that of the rows found
@@ -125,10 +128,12 @@ class EmbeddingLookup:
             assert self.stored is not None
             searched = self.index.column._column
             columns = [searched] if searched in self.stored.columns else []
-        return Search(self._search.k, self._search.where, tuple(columns), self._search.partitions)
+        return replace(self._search, columns=tuple(columns))
 
     def _look_up(self, vectors: Sequence[bytes]) -> list[Any]:
         import numpy as np
+
+        from pxt_assets.index.search import nearest_rows
 
         assert self.stored is not None
         found = nearest_rows(

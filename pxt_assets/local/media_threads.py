@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import time
 from collections import deque
 from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 from concurrent.futures import Executor
@@ -20,6 +21,8 @@ Row = Sequence[Any]
 
 HEAVY_BYTES = 2**20
 """From this size on it takes milliseconds to hash texts, images and sounds."""
+SLICE_SECONDS = 0.005
+"""How long the event loop is held at once by rows that are prepared in it."""
 _DECODED_FORMATS = frozenset(IMAGE_FORMATS) - {"jpeg", "png", "webp"}
 """Formats of images that are decoded before they are sent, however small the files are."""
 _AHEAD_BYTES = 128 * 2**20
@@ -65,11 +68,13 @@ async def prepared_batches(
     next_rows: Callable[[], Awaitable[Sequence[Row] | None]],
     prepare: Callable[[Row], T],
     threads: Executor | None = None,
+    clock: Callable[[], float] = time.perf_counter,
 ) -> AsyncGenerator[list[T]]:
     """The prepared rows of each batch, in order, until `next_rows` gives None.
 
-    Batches without heavy values are prepared at once, but for the first row of all, with which constants are read and
-    decoded. The rows of others are prepared in threads, some batches ahead, as long as these hold few bytes.
+    Batches without heavy values are prepared on the event loop, which goes on every SLICE_SECONDS by `clock`; but for the
+    first row of all, with which constants are read and decoded. The rows of others are prepared in threads, some batches
+    ahead, as long as these hold few bytes.
     """
     loop = asyncio.get_running_loop()
     threads = threads or media_threads()
@@ -88,7 +93,7 @@ async def prepared_batches(
                     while ahead:
                         yield await _first_of(ahead)
                     head = [await loop.run_in_executor(threads, prepare, row) for row in rows[:is_first]]
-                    yield [*head, *map(prepare, rows[len(head) :])]
+                    yield [*head, *await _prepared_in_slices(prepare, rows[len(head) :], clock)]
                 is_first = False
                 rows = None  # or its images would stay in memory
             if not ahead:
@@ -98,6 +103,20 @@ async def prepared_batches(
         for futures, _ in ahead:
             for future in futures:
                 future.cancel()
+
+
+async def _prepared_in_slices(
+    prepare: Callable[[Row], T], rows: Sequence[Row], clock: Callable[[], float]
+) -> list[T]:
+    """Answers that have come wait no longer than SLICE_SECONDS for the rows that are prepared."""
+    prepared: list[T] = []
+    began = clock()
+    for row in rows:
+        prepared.append(prepare(row))
+        if clock() - began > SLICE_SECONDS:
+            await asyncio.sleep(0)
+            began = clock()
+    return prepared
 
 
 async def _first_of(ahead: deque[tuple[list[asyncio.Future[T]], int]]) -> list[T]:

@@ -6,9 +6,10 @@ import hashlib
 from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, TypeVar
 
+from pxt_assets.values.numpy_views import numpy_of, valid_flags, zero
+
 if TYPE_CHECKING:
     import pyarrow as pa
-
 
 Batch = TypeVar("Batch", "pa.Table", "pa.RecordBatch", "pa.Table | pa.RecordBatch")
 
@@ -32,13 +33,12 @@ class ContentsDigest:
 
     def add_values(self, path: str, array: pa.Array) -> None:
         """Adds more values of the column, or of the part of a nested one, that `path` names."""
-        import numpy as np
         import pyarrow as pa
         import pyarrow.compute as pc
 
         if not len(array):
             return
-        self._feed(path, array.is_valid().to_numpy(zero_copy_only=False).astype(np.uint8).tobytes())
+        self._feed(path, valid_flags(array).tobytes())
         kind = array.type
         if isinstance(kind, pa.BaseExtensionType):
             self.add_values(f"{path}.", array.storage)
@@ -52,8 +52,9 @@ class ContentsDigest:
         elif pa.types.is_map(kind):  # Arrow cannot drop nulls of maps whose texts are views
             self._feed(f"{path}.", b"".join(map(_repr_bytes, array.to_pylist())))
         elif pa.types.is_nested(kind):  # lists: their `flatten` leaves nulls out
+            lengths = pc.list_value_length(array)
             self._feed(
-                f"{path}#", pc.list_value_length(array).fill_null(0).cast(pa.int64()).to_numpy().tobytes()
+                f"{path}#", numpy_of(pc.coalesce(lengths, zero(lengths.type)).cast(pa.int64())).tobytes()
             )
             self.add_values(f"{path}[]", array.flatten())
         elif kind in (pa.binary_view(), pa.string_view()):
@@ -80,10 +81,11 @@ class ContentsDigest:
         import pyarrow.compute as pc
 
         if str(array.type) in _TEXT_TYPES:
-            self._feed(f"{path}#", pc.binary_length(array).cast(pa.int64()).to_numpy().tobytes())
+            self._feed(f"{path}#", numpy_of(pc.binary_length(array).cast(pa.int64())).tobytes())
             self._feed(f"{path}.", _bytes_of(array))
         else:
-            values = array.to_numpy(zero_copy_only=False)
+            is_time = pa.types.is_timestamp(array.type) or pa.types.is_duration(array.type)
+            values = numpy_of(array.view(pa.int64()) if is_time else array)
             is_plain = values.dtype != object
             self._feed(f"{path}.", values.tobytes() if is_plain else b"".join(map(_repr_bytes, values)))
 

@@ -18,6 +18,7 @@ from pxt_assets.storage.batches import BATCH_BYTES
 from pxt_assets.storage.huggingface import add_huggingface_features
 from pxt_assets.storage.provenance import answering_servers
 from pxt_assets.storage.rows import Rows
+from pxt_assets.values.types import has_media
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -51,6 +52,11 @@ def _dictionary_columns(schema: pa.Schema) -> list[str]:
 
     lists = (pa.types.is_list, pa.types.is_fixed_size_list, pa.types.is_large_list)
     return [field.name for field in schema if not any(is_one(field.type) for is_one in lists)]
+
+
+def _values_a_write(schema: pa.Schema) -> int:
+    """After how many values the writer looks whether a page is full: its own default, fewer where each may be megabytes."""
+    return 4 if any(has_media(field.type) for field in schema if field.name != "_digest") else 1_024
 
 
 @dataclass(frozen=True)
@@ -231,7 +237,11 @@ class ParquetFile:
         with (
             replace_atomically(self.path, staging=self.companions) as staged,
             pq.ParquetWriter(
-                staged, full_schema, compression="zstd", use_dictionary=_dictionary_columns(schema)
+                staged,
+                full_schema,
+                compression="zstd",
+                use_dictionary=_dictionary_columns(schema),
+                write_batch_size=_values_a_write(schema),
             ) as writer,
         ):
             for batch in batches:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from operator import sub
 from typing import Any
 
 from pxt_assets.api.request import Usage
@@ -46,7 +47,8 @@ class Provenance:
     def __add__(self, later: Provenance) -> Provenance:
         server = later.server or self.server
         if not self.attempts or not later.attempts:  # nothing was sent yet, or not for this cell
-            return replace(later if later.attempts else self, server=server)
+            sent = later if later.attempts else self
+            return sent if sent.server == server else replace(sent, server=server)
         return Provenance(
             request_id=_join_ids(self.request_id, later.request_id),
             model=later.model or self.model,
@@ -73,17 +75,16 @@ def split_usage(
     if not any(estimates):
         estimates = [1.0] * len(estimates)
     total = sum(estimates)
-    shares, before = [], 0.0
+    used = () if usage is None else (usage.input_tokens, usage.output_tokens, usage.cached_tokens)
+    shares: list[tuple[Usage | None, float | None]] = []
+    before, begin, counted = 0.0, 0.0, [0] * len(used)
     for estimate in estimates:
-        begin, end = before / total, (before + estimate) / total
         before += estimate
-        share = usage and Usage(
-            *(
-                round(end * n) - round(begin * n)
-                for n in (usage.input_tokens, usage.output_tokens, usage.cached_tokens)
-            )
-        )
+        end = before / total
+        now = [round(end * tokens) if tokens else 0 for tokens in used]
+        share = Usage(*map(sub, now, counted)) if used else None
         shares.append((share, None if cost_usd is None else cost_usd * (end - begin)))
+        begin, counted = end, now
     return shares
 
 

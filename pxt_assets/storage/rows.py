@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeGuard
 
 from pxt_assets.storage.batches import BATCH_BYTES, exact_batches
 from pxt_assets.storage.common_schema import CommonSchema, common_schema
@@ -13,6 +14,7 @@ from pxt_assets.values.plain_types import plain_batch, plain_schema
 
 if TYPE_CHECKING:
     import pyarrow as pa
+    import pyarrow.dataset as ds
 
 Reader = Callable[[Sequence[str], int], Iterable["pa.RecordBatch"]]
 _MAX_OPEN_PARTS = 64
@@ -118,11 +120,9 @@ def rows_of(value: object) -> Rows:
 
     Raises SourceError for anything else, and for a column whose values have no common type.
     """
-    import pyarrow.dataset as ds
-
     if isinstance(value, Rows):
         return value.latest()
-    if isinstance(value, ds.Dataset):
+    if is_dataset(value):
         dataset = value
 
         def scan(columns: Sequence[str], size: int) -> Iterable[pa.RecordBatch]:
@@ -136,6 +136,12 @@ def rows_of(value: object) -> Rows:
         return table.select(list(columns)).to_batches(max_chunksize=size)  # type: ignore[no-any-return]
 
     return _plain_rows(table.schema, table.num_rows, slices)
+
+
+def is_dataset(value: object) -> TypeGuard[ds.Dataset]:
+    """Whether a value is a dataset. Of whoever made one, the module is loaded; loading it would load pandas too."""
+    module = sys.modules.get("pyarrow._dataset")
+    return module is not None and isinstance(value, module.Dataset)
 
 
 def _plain_rows(schema: pa.Schema, num_rows: int, read: Reader) -> Rows:

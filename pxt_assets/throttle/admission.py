@@ -54,6 +54,8 @@ class Admission:
     """What had been granted until then, by dimension: from it the cost of such requests is learned."""
     in_flight: int = 1
     """Requests in flight right after the grant, this one included."""
+    at_once: int = 1
+    """The same of the whole pool in this process: of all that draw on it."""
     too_large: RequestTooLarge | None = None
     """What was believed of its size, if it was believed too large."""
     from_full: bool = False

@@ -43,6 +43,11 @@ class CircuitBreaker:
         """Whether requests are held back."""
         return self._pauses > 0
 
+    @property
+    def lets_all_go(self) -> bool:
+        """Whether any request may be sent at once, and none would be a probe."""
+        return not self._pauses and self._outage_error is None
+
     async def wait_turn(self) -> bool:
         """Wait until a request may be sent; return whether it is a probe. Raises OutageError.
 

@@ -18,7 +18,8 @@ from pxt_assets.throttle.admission import Admission, Rejection, RequestTooLarge,
 from pxt_assets.throttle.bucket import Bucket
 from pxt_assets.throttle.dimension import MINUTE
 from pxt_assets.throttle.headers import Reading, read_rate_limits, retry_after
-from pxt_assets.throttle.pool import Pool, Queue
+from pxt_assets.throttle.pool import Pool
+from pxt_assets.throttle.queue import Queue
 from pxt_assets.throttle.share import LocalShare
 from pxt_assets.throttle.spaced_pool import SpacedPool
 
@@ -104,9 +105,18 @@ class GuardedPool:
         """Cut the rate."""
         self._report("slow_down", admission, arguments, more)
 
+    def lost(self, admission: Admission, *arguments: Any, **more: Any) -> None:
+        """Count a request whose outcome is unknown."""
+        self._report("lost", admission, arguments, more)
+
     def cancelled(self, admission: Admission, *arguments: Any, **more: Any) -> None:
         """Return what was taken for a request that was never sent."""
         self._report("cancelled", admission, arguments, more)
+
+    def wants_reading(self, now: float) -> bool:
+        """Return whether the headers of an answer that comes now are to be read."""
+        pool = self._current[0]
+        return isinstance(pool, SpacedPool) or pool.sampling.wants_reading(now)
 
     def read(self, headers: Mapping[str, str]) -> dict[str, Reading]:
         """Return what the headers of an answer say of limits: nothing, where reading them fails."""
@@ -156,8 +166,9 @@ class GuardedPool:
         pool, before = self._current
         try:
             result = getattr(pool, name)(*arguments, **more)
-            if any(bucket.level != bucket.level for bucket in list(pool.buckets.values())):
-                raise ArithmeticError("the level of a bucket is no number")
+            for bucket in list(pool.buckets.values()):
+                if bucket.level != bucket.level:
+                    raise ArithmeticError("the level of a bucket is no number")
         except Exception as error:
             self._replace(before, error)
             return otherwise

@@ -23,7 +23,7 @@ from email.utils import parsedate_to_datetime
 from functools import lru_cache
 from typing import NamedTuple
 
-from pxt_assets.throttle.dimension import dimension_of
+from pxt_assets.throttle.dimension import Dimension, dimension_of
 from pxt_assets.throttle.ietf_fields import Policy, read_policies, read_remaining
 
 _NAME = re.compile(r"(?:[a-z0-9]+-){0,2}(ratelimit|rate-limit|ratelimitbysize|tokenlimit)s?-(.+)", re.ASCII)
@@ -60,37 +60,50 @@ def read_rate_limits(headers: Mapping[str, str], now: Callable[[], float] = time
     numbers are returned as sent: a zero limit, or more remaining than the limit, is for the bucket to judge.
     `now` gives the wall-clock time in seconds since 1970, and is called where a reset is a time.
     """
-    texts: dict[str, dict[str, str]] = {}
-    ietf: dict[str, str] = {}
-    for name, value in headers.items():
-        if name[:1] in "rR" and name.lower().startswith(_IETF_LIMITS):
-            ietf[name.lower()] = value
-        if (field := _field(name)) is not None:
-            texts.setdefault(field[0], {})[field[1]] = value
+    limits, ietf_names = _layout(tuple(headers))
     readings: dict[str, Reading] = {}
     renamed = []
-    for name, values in texts.items():
-        if (reading := _reading(name, values, now)) is None:
+    for name, dimension, fields in limits:
+        texts = {field: headers[header] for field, header in fields}
+        if (reading := _reading(name, dimension, texts, now)) is None:
             continue
-        if dimension_of(name).name == name:
+        if dimension.name == name:
             readings[name] = reading
         else:
             renamed.append((name, reading))
-    if ietf:
-        renamed.extend(_ietf_readings(ietf, now))
+    if ietf_names:
+        renamed.extend(_ietf_readings({name.lower(): headers[name] for name in ietf_names}, now))
     for name, reading in renamed:
-        dimension = dimension_of(name).name
-        readings.setdefault(name if dimension in readings else dimension, reading)
+        base = dimension_of(name).name
+        readings.setdefault(name if base in readings else base, reading)
     return readings
 
 
-def _reading(name: str, texts: Mapping[str, str], now: Callable[[], float]) -> Reading | None:
+@lru_cache(maxsize=256)
+def _layout(
+    names: tuple[str, ...],
+) -> tuple[list[tuple[str, Dimension, list[tuple[str, str]]]], list[str]]:
+    """Return what the names of an answer's headers stand for, and those of the IETF's.
+
+    That is each dimension, and the fields of it with the headers that hold them. A server sends the same names each time.
+    """
+    fields: dict[str, list[tuple[str, str]]] = {}
+    for name in names:
+        if (field := _field(name)) is not None:
+            fields.setdefault(field[0], []).append((field[1], name))
+    ietf_names = [name for name in names if name.lower().startswith(_IETF_LIMITS)]
+    return [(name, dimension_of(name), found) for name, found in fields.items()], ietf_names
+
+
+def _reading(
+    name: str, dimension: Dimension, texts: Mapping[str, str], now: Callable[[], float]
+) -> Reading | None:
     """Return the reading of a dimension, by the texts of its fields; None where there is none to follow."""
     limit, remaining = _number(texts.get("limit")), _number(texts.get("remaining"))
     if limit is None or remaining is None or not _is_limit(limit):
         return None
-    dimension, window = dimension_of(name)
-    if (window or 0.0) > _LONGEST_WINDOW_SECONDS or (limit == 0 and dimension != name):
+    window = dimension.window
+    if (window or 0.0) > _LONGEST_WINDOW_SECONDS or (limit == 0 and dimension.name != name):
         return None
     window = window or _number(texts.get("renewalperiod")) or None
     return Reading(limit, remaining, _seconds_until_full(texts.get("reset"), now), window)

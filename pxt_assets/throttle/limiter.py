@@ -18,11 +18,10 @@ from contextlib import suppress
 from typing import NamedTuple
 
 from pxt_assets.throttle.admission import Admission, RequestTooLarge, SizedRequest
-from pxt_assets.throttle.fallback import guarded
-from pxt_assets.throttle.hold import HoldReport
 from pxt_assets.throttle.oversize import PATIENCE_SECONDS
 from pxt_assets.throttle.permit import Permit
 from pxt_assets.throttle.pool import Pool
+from pxt_assets.throttle.pool_usage import PoolUsage
 from pxt_assets.throttle.utilization import Statistics
 
 
@@ -35,7 +34,7 @@ class _QueuedRequest(NamedTuple):
     """Whether its parts can be sent instead if it is believed too large."""
 
 
-class Limiter:
+class Limiter(PoolUsage):
     """Grants the requests of one event loop in the order they came, as a pool allows.
 
     Make it in a running event loop, and use it in that one only; the pool outlives it. `clock` returns
@@ -44,9 +43,8 @@ class Limiter:
     """
 
     def __init__(self, pool: Pool, clock: Callable[[], float] | None = None) -> None:
-        self.pool = guarded(pool)
         self._loop = asyncio.get_running_loop()
-        self._clock = clock or self._loop.time
+        super().__init__(pool, clock or self._loop.time)
         self._requeued: OrderedDict[asyncio.Future[Permit], _QueuedRequest] = OrderedDict()
         self._waiting: OrderedDict[asyncio.Future[Permit], _QueuedRequest] = OrderedDict()
         self._too_large: OrderedDict[asyncio.Future[Permit], _QueuedRequest] = OrderedDict()
@@ -56,8 +54,6 @@ class Limiter:
         self._rate_limited = 0
         self._seconds_throttled = 0.0
         self._totals: dict[str, tuple[float, float]] | None = None
-        self._granted_at = 0.0
-        self._made_at = self._clock()
         pool.join(self)
 
     @property
@@ -69,6 +65,19 @@ class Limiter:
         """Serve the queue, since the pool may allow more now. May be called from any thread."""
         with suppress(RuntimeError):  # the loop is closed, and nobody waits
             self._loop.call_soon_threadsafe(self._serve)
+
+    def acquire_at_once(self, costs: Mapping[str, float], sized: SizedRequest | None = None) -> Permit | None:
+        """Return the permit of a request that need not wait, None of one that must: it is to `acquire` its permit."""
+        if self._requeued or self._waiting:
+            return None
+        now = self._clock()
+        if self._totals is None:
+            self._totals = self.totals()
+        try:
+            admission = self.pool.admit(costs, now, self._in_flight, sized)
+        except RequestTooLarge:
+            return None
+        return self._granted(admission, now) if isinstance(admission, Admission) else None
 
     async def acquire(
         self,
@@ -128,36 +137,20 @@ class Limiter:
             utilization = self.utilization(self._totals)
         return Statistics(self._rate_limited, self._seconds_throttled, utilization)
 
-    @property
-    def fault(self) -> str | None:
-        """What has failed in the pool's own accounting, and what goes on in its place; None if nothing has."""
-        return self.pool.fault
-
-    def hold(self) -> HoldReport | None:
-        """Return for how long the server asked to send nothing, None if it did not."""
-        report: HoldReport | None = self.pool.hold(self._clock())
-        return report
-
-    def unreached(self) -> str | None:
-        """Return which ledger was not reached for some of the time since this limiter was made, and why."""
-        reason: str | None = self.pool.unreached(self._made_at)
-        return reason
-
-    def totals(self) -> dict[str, tuple[float, float]]:
-        """Return the units taken and lost of each dimension up to now, for `utilization`."""
-        return self.pool.totals(self._clock())
-
-    def utilization(self, since: Mapping[str, tuple[float, float]]) -> float | None:
-        """Return the used share, 0 to 1, of what the limit allowed from `since`, a `totals`, to the last grant."""
-        return self.pool.utilization(since, self._granted_at, self._clock())
-
     def _answered(
-        self, admission: Admission, headers: Mapping[str, str], *, overloaded: bool = False
+        self,
+        admission: Admission,
+        headers: Mapping[str, str],
+        *,
+        overloaded: bool = False,
+        failed: bool = False,
     ) -> None:
         self._end(admission)
         if overloaded:
             self.pool.overloaded(admission, self._clock())
-        changed = self.pool.answered(admission, self.pool.read(headers), self._clock())
+        now = self._clock()
+        reads = admission.too_large is not None or self.pool.wants_reading(now)
+        changed = self.pool.answered(admission, self.pool.read(headers) if reads else {}, now, failed=failed)
         if changed or admission.too_large is not None:
             self._sort_by_size()
         self._serve()
@@ -195,6 +188,7 @@ class Limiter:
 
     def _lost(self, admission: Admission) -> None:
         self._end(admission)
+        self.pool.lost(admission, self._clock())
         self._serve()
 
     def _cancelled(self, admission: Admission) -> None:
@@ -216,14 +210,17 @@ class Limiter:
         admission = self.pool.admit(
             queued.costs, now, self._in_flight, queued.sized, too_large=too_large, patience=patience
         )
-        if not isinstance(admission, Admission):
-            return admission
+        return self._granted(admission, now) if isinstance(admission, Admission) else admission
+
+    def _granted(self, admission: Admission, now: float) -> Permit:
         self._in_flight += 1
         self._granted_at = now
         return Permit(self, admission)
 
     def _serve(self) -> None:
         """Grant for as long as the pool allows, and set the timer for the next."""
+        if self._timer is None and not self.waiting:
+            return
         while True:
             delay = self._serve_in_order()
             if not self._too_large:

@@ -12,9 +12,14 @@ class PermitGiver(Protocol):
     """A `Limiter`, which is told what became of the requests that it let pass."""
 
     def _answered(
-        self, admission: Admission, headers: Mapping[str, str], *, overloaded: bool = False
+        self,
+        admission: Admission,
+        headers: Mapping[str, str],
+        *,
+        overloaded: bool = False,
+        failed: bool = False,
     ) -> None:
-        """Apply an answer."""
+        """Apply an answer, or an error that came in its place."""
 
     def _rejected(
         self,
@@ -66,10 +71,10 @@ class Permit:
         if self._settle():
             self._limiter._refused(self._admission, headers, words)
 
-    def answered(self, headers: Mapping[str, str]) -> None:
-        """Report an answer of any status but 429, by its headers."""
+    def answered(self, headers: Mapping[str, str], *, failed: bool = False) -> None:
+        """Report an answer of any status but 429, by its headers; one that `failed` took no longer than an error does."""
         if self._settle():
-            self._limiter._answered(self._admission, headers)
+            self._limiter._answered(self._admission, headers, failed=failed)
 
     def rejected(
         self, headers: Mapping[str, str], short_dimension: str | None = None, *, slow_down: bool = False
@@ -87,7 +92,7 @@ class Permit:
     def overloaded(self, headers: Mapping[str, str]) -> None:
         """Report an answer that says the server is overloaded, by its headers."""
         if self._settle():
-            self._limiter._answered(self._admission, headers, overloaded=True)
+            self._limiter._answered(self._admission, headers, overloaded=True, failed=True)
 
     def lost(self) -> None:
         """Report that the outcome is unknown: the request may have been charged."""

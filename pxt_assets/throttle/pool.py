@@ -6,20 +6,23 @@ levels.
 """
 
 import weakref
-from collections.abc import Iterable, Mapping
-from typing import Any, Protocol
+from collections.abc import Container, Iterable, Mapping
+from typing import Any
 
 from pxt_assets.throttle.admission import Admission, Rejection, RequestTooLarge, SizedRequest
 from pxt_assets.throttle.dimension import unit_of
 from pxt_assets.throttle.headers import Reading
 from pxt_assets.throttle.hold import FIRST_PROBE_SECONDS, Hold, HoldReport
+from pxt_assets.throttle.in_flight_search import InFlightSearch
 from pxt_assets.throttle.oversize import seconds_until_full
 from pxt_assets.throttle.probe import Probe
+from pxt_assets.throttle.queue import Queue
 from pxt_assets.throttle.ramp import Growth, Ramp
-from pxt_assets.throttle.share import Gauge, LocalShare, Share, SharedBucket, SharedPace
+from pxt_assets.throttle.sampling import Sampling
+from pxt_assets.throttle.share import LocalShare, Share, SharedBucket, SharedPace
 from pxt_assets.throttle.silent_limits import SilentLimits
 from pxt_assets.throttle.tariff import Tariff
-from pxt_assets.throttle.utilization import used_share
+from pxt_assets.throttle.utilization import gauges, used_share
 from pxt_assets.throttle.weak_call import weak_call
 
 _NO_LIMIT = Reading(1e9, 1e9)
@@ -28,31 +31,23 @@ OVERLOADED_SHARE = 0.15
 """Share of overloaded answers among the latest, above which the rate is cut: four of 20."""
 
 
-class Queue(Protocol):
-    """Requests that wait for a pool."""
-
-    @property
-    def waiting(self) -> int:
-        """The number of requests that wait."""
-
-    def wake(self) -> None:
-        """Try again to send, since the pool may allow more now. May be called from any thread."""
-
-
 class Pool:
     """The buckets of one pool, and the time until which it is held.
 
     `rpm` is the rate, in requests/minute, that applies while the endpoint reports no limit of requests; None
     to go by the headers alone. Until a header or a rate is known, the pool probes: a few requests may be in
     flight, and more with each answer and each second. An endpoint that reports no limits is not throttled
-    until it rejects a request; then what it allows is sought, at once and a second (`SilentLimits`).
+    until it rejects a request; then what it allows is sought, at once and a second (`SilentLimits`). How many it can use
+    at once is found by their latency (`InFlightSearch`), with `from_few` from a few upwards.
 
     `share` keeps the buckets: this process alone by default, or a ledger.
 
     Times are seconds on one monotonic clock. The methods are thread-safe.
     """
 
-    def __init__(self, *, rpm: float | None = None, share: Share | None = None) -> None:
+    def __init__(
+        self, *, rpm: float | None = None, share: Share | None = None, from_few: bool = False
+    ) -> None:
         self._share = share or LocalShare()
         self._lock = self._share.lock
         self._buckets: dict[str, SharedBucket] = self._share.buckets
@@ -63,7 +58,9 @@ class Pool:
         self._ramp = Ramp()
         self._overloaded_share = 0.0  # share of the latest answers
         self._silent = SilentLimits()
+        self.search = InFlightSearch(from_few=from_few and rpm is None)
         self._hold = Hold()
+        self.sampling = Sampling()
         self._queues: weakref.WeakSet[Queue] = weakref.WeakSet()
         self.guard: Any = None  # what takes this pool's place should it fail: a `GuardedPool`
         self._share.join(weak_call(self.wake, None), weak_call(self._waiting, 0))
@@ -89,6 +86,7 @@ class Pool:
                 self._probe = Probe()
                 self._pace = None if self._rpm is None else self._share.new_pace(self._rpm)
             self._probe.limit_known |= limit_known
+            self.search.is_off = self._probe.limit_known
             queues = list(self._queues)
         for queue in queues:
             queue.wake()
@@ -136,7 +134,7 @@ class Pool:
                 if dimension not in self._buckets:
                     self._buckets[dimension] = self._share.new_bucket(now)
             wait = max(self._hold.wait(self._share.held_until, now), self._share.wait(now))
-            wait = max(wait, self._silent.wait(in_flight, now))
+            wait = max(wait, self._silent.wait(in_flight, now), self.search.wait(in_flight))
             taken, from_full = self._tariff.costs(self._buckets, costs, sized, too_large), False
             for dimension, cost in taken.items():
                 bucket = self._buckets[dimension]
@@ -174,6 +172,7 @@ class Pool:
                 sized,
                 grant_totals,
                 in_flight + 1,
+                self.search.take(at),
                 too_large=too_large,
                 from_full=from_full,
             )
@@ -194,8 +193,10 @@ class Pool:
         with self._lock:
             return self._tariff.size_verdicts.refusal(error, sized, now)
 
-    def answered(self, admission: Admission, readings: Mapping[str, Reading], now: float) -> bool:
-        """Apply what an answer reported; return whether a limit changed or became known."""
+    def answered(
+        self, admission: Admission, readings: Mapping[str, Reading], now: float, *, failed: bool = False
+    ) -> bool:
+        """Apply what an answer reported, or one that says it `failed`; return whether a limit changed or became known."""
         if admission.too_large is not None and (dimension := admission.too_large.dimension) not in readings:
             readings = {
                 **readings,
@@ -208,6 +209,10 @@ class Pool:
                 self._tariff.size_verdicts.note_accepted(admission.too_large, admission)
             self._probe.answered()
             self._silent.answered(admission.in_flight, admission.at, now)
+            if failed:
+                self.search.ended(admission.at_once, admission.at)
+            else:
+                self.search.answered(admission.at_once, admission.at, now)
             if self._hold.answered(admission.at):
                 self._share.release(now)
             self._overloaded_share *= 1 - 1 / ANSWERS_REMEMBERED
@@ -245,11 +250,10 @@ class Pool:
             dimension: one for dimension, one in readings.items() if one.limit > 0
         }  # zero is no limit
         with self._lock:
+            self.search.ended(admission.at_once, admission.at)
             self._tariff.learn_from_rejection(admission, readings, retry_after, short_dimension)
             changed = self._observe(admission, readings, now, charged=False)
-            for dimension, grant in admission.grants.items():
-                if dimension not in readings:
-                    self._buckets[dimension].give_back(grant, now)
+            self._give_back(admission, now, readings)
             too_many_at_once, for_all, seconds = False, True, retry_after or 0.0
             if not (readings if retry_after else admission.falls_short(readings)):
                 too_many_at_once = self._silent.rejected(
@@ -270,24 +274,28 @@ class Pool:
         """Apply a 429 for the request's size, in the server's `words`: it was not charged, and nothing is held."""
         readings = {dimension: one for dimension, one in readings.items() if one.limit > 0}
         with self._lock:
+            self.search.ended(admission.at_once, admission.at)
             self._tariff.not_charged(admission)
             self._silent.cancelled(admission.at)
             self._observe(admission, readings, now, charged=False)
-            for dimension, grant in admission.grants.items():
-                if dimension not in readings:
-                    self._buckets[dimension].give_back(grant, now)
+            self._give_back(admission, now, readings)
             if admission.too_large is not None:
                 self._tariff.size_verdicts.note_refused(admission.too_large, admission, words, now)
 
     def cancelled(self, admission: Admission, now: float) -> None:
         """Return what was taken for a request that was never sent."""
         with self._lock:
+            self.search.ended(admission.at_once, admission.at)
             self._tariff.not_charged(admission)
             self._silent.cancelled(admission.at)
-            for dimension, grant in admission.grants.items():
-                self._buckets[dimension].give_back(grant, now)
+            self._give_back(admission, now)
             if self._pace is not None:
                 self._pace.give_back(admission.costs.get("requests", 1.0))
+
+    def lost(self, admission: Admission, now: float) -> None:
+        """Count a request whose outcome is unknown."""
+        with self._lock:
+            self.search.lost(admission.at_once, admission.at, now)
 
     def hold(self, now: float) -> HoldReport | None:
         """Return for how long the server asked to send nothing, None if it did not."""
@@ -302,7 +310,9 @@ class Pool:
     def totals(self, now: float) -> dict[str, tuple[float, float]]:
         """Return the units taken, and the units lost because the bucket was full, by dimension, up to now."""
         with self._lock:
-            return {name: (gauge.taken, gauge.spilled) for name, gauge in self._gauges(now)}
+            return {
+                name: (gauge.taken, gauge.spilled) for name, gauge in gauges(self._buckets, self._pace, now)
+            }
 
     def utilization(self, since: Mapping[str, tuple[float, float]], until: float, now: float) -> float | None:
         """Return the used share, 0 to 1, of what the limit allowed, of the dimension used most.
@@ -312,16 +322,12 @@ class Pool:
         was full, and what was left at `until`. None while no limit is known.
         """
         with self._lock:
-            return used_share(self._gauges(now), since, until, now)
+            return used_share(gauges(self._buckets, self._pace, now), since, until, now)
 
-    def _gauges(self, now: float) -> list[tuple[str, Gauge]]:
-        """Return the buckets and the pace by name, with their numbers up to now."""
-        gauges: list[tuple[str, Gauge]] = [*self._buckets.items()]
-        if self._pace is not None:
-            gauges.append(("pace", self._pace))
-        for _, gauge in gauges:
-            gauge.advance(now)
-        return gauges
+    def _give_back(self, admission: Admission, now: float, but: Container[str] = ()) -> None:
+        for dimension, grant in admission.grants.items():
+            if dimension not in but:
+                self._buckets[dimension].give_back(grant, now)
 
     def _observe(
         self, admission: Admission, readings: Mapping[str, Reading], now: float, *, charged: bool
@@ -339,7 +345,8 @@ class Pool:
                 ):
                     if not self._probe.limit_known:
                         self._silent = SilentLimits()
-                    changed = self._probe.limit_known = True
+                    changed = self._probe.limit_known = self.search.is_off = True
                     if dimension == "requests":
                         self._pace = None
+        self.sampling.note(readings, now, changed=changed or not charged)
         return changed

@@ -45,6 +45,9 @@ class SpacedPool:
         self._next_at = now + (60 / self.rpm if self.rpm else 0.0)
         return Admission(dict(costs), {}, now)
 
+    def lost(self, admission: Admission, now: float) -> None:
+        """Do nothing: nothing is counted."""
+
     def answered(self, admission: Admission, *_arguments: object, **_more: object) -> bool:
         """Count an answer."""
         if admission.at > self._paused_at:

@@ -43,6 +43,14 @@ class _Used(Protocol):
         """Return the used share of what the limit allowed from `since`, a `totals`, on."""
 
 
+def gauges(buckets: Mapping[str, Gauge], pace: Gauge | None, now: float) -> list[tuple[str, Gauge]]:
+    """Return the buckets and the pace of a pool by name, with their numbers up to now."""
+    found = [*buckets.items(), *((("pace", pace),) if pace is not None else ())]
+    for _, gauge in found:
+        gauge.advance(now)
+    return found
+
+
 def used_share(
     gauges: Iterable[tuple[str, Gauge]],
     since: Mapping[str, tuple[float, float]],

@@ -35,8 +35,22 @@ class InFlightWindow:
         self._until_narrowing = 0
 
     async def __aenter__(self) -> None:
-        if self.in_flight < int(self.size) and not self._waiting:
-            self.in_flight += 1
+        if not self.enter_at_once():
+            await self.enter()
+
+    async def __aexit__(self, *_error: object) -> None:
+        self.leave()
+
+    def enter_at_once(self) -> bool:
+        """Let a request pass if there is room and none waits; return whether it passed. It must leave then."""
+        if self._waiting or self.in_flight >= int(self.size):
+            return False
+        self.in_flight += 1
+        return True
+
+    async def enter(self) -> None:
+        """Wait until a request may pass, which must leave then."""
+        if self.enter_at_once():
             return
         waiter = asyncio.get_running_loop().create_future()
         self._waiting.append(waiter)
@@ -44,11 +58,14 @@ class InFlightWindow:
             await waiter
         except asyncio.CancelledError:
             if not waiter.cancelled():  # its turn had come
-                self._leave()
+                self.leave()
             raise
 
-    async def __aexit__(self, *_error: object) -> None:
-        self._leave()
+    def leave(self) -> None:
+        """Let a request go that has passed."""
+        self.in_flight -= 1
+        if self._waiting:
+            self._admit()
 
     def answered(self) -> None:
         """Count an answer that is no fault."""
@@ -67,10 +84,6 @@ class InFlightWindow:
         if self._fault_share > HIGHEST_FAULT_SHARE and self._until_narrowing <= 0:
             self.size = max(1.0, min(self.size, float(self.in_flight)) * NARROWING)
             self._until_narrowing = self.in_flight
-
-    def _leave(self) -> None:
-        self.in_flight -= 1
-        self._admit()
 
     def _admit(self) -> None:
         while self._waiting and self.in_flight < int(self.size):

@@ -11,10 +11,11 @@ from pathlib import PurePath
 from typing import TYPE_CHECKING, Any
 
 from pxt_assets.errors import CellError
-from pxt_assets.values.json_text import dumps, replace_surrogates
+from pxt_assets.values.json_text import replace_surrogates
 from pxt_assets.values.media import Media, ReadOptions, is_image, media_of, open_image
 from pxt_assets.values.plain_types import lacking_in_parquet
 from pxt_assets.values.sniff import IMAGE_FORMATS
+from pxt_assets.values.stored_json import StoredJson, stored_json
 from pxt_assets.values.types import (
     Array,
     Bool,
@@ -39,12 +40,12 @@ if TYPE_CHECKING:
 def to_arrow(values: Sequence[Any], column_type: type[ColumnType]) -> pa.Array:
     """Python values (None is null) as an Arrow array of the column's type.
 
-    Json values are any JSON-able objects, Array values vectors `float32[dim]`, Image and Audio values Media.
+    Json values are any JSON-able objects, or StoredJson; Array values vectors `float32[dim]`, Image and Audio values Media.
     """
     import pyarrow as pa
 
     if column_type is Json:
-        storage = pa.array([None if v is None else replace_surrogates(dumps(v)) for v in values], pa.string())
+        storage = pa.array([None if v is None else stored_json(v).utf8 for v in values], pa.string())
         return pa.ExtensionArray.from_storage(Json.arrow(), storage)
     if column_type is String:
         return pa.array([None if v is None else replace_surrogates(v) for v in values], pa.string())
@@ -290,13 +291,24 @@ def check_value(value: object, column_type: type[ColumnType]) -> object:
     raise CellError("TypeError", msg)
 
 
+def to_store(value: object, column_type: type[ColumnType]) -> object:
+    """The value as it waits to be stored, JSON as its text. Raises CellError for one that the column cannot hold."""
+    if column_type is Json and value is not None:
+        return _to_json(value)
+    return check_value(value, column_type)
+
+
 def _check_json(value: object) -> object:
+    _to_json(value)
+    return value
+
+
+def _to_json(value: object) -> StoredJson:
     try:
-        dumps(value)
+        return stored_json(value)
     except (TypeError, ValueError, RecursionError) as e:
         msg = f"got a value that JSON cannot hold ({e}); convert it upstream"
         raise CellError(type(e).__name__, msg) from e
-    return value
 
 
 def _check_media(value: object, column_type: type[ColumnType]) -> Media:
@@ -317,7 +329,7 @@ def _check_vector(value: object, column_type: type[Array]) -> object:
     import numpy as np
 
     try:
-        shape = np.asarray(value, np.float32).shape
+        shape = value.shape if type(value) is np.ndarray else np.asarray(value, np.float32).shape
     except (TypeError, ValueError):
         shape = ()
     if len(shape) != 1 or column_type.dim not in (None, shape[0]):

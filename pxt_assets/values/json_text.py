@@ -83,13 +83,18 @@ def loads_answer(body: bytes) -> Any:
     what is more than 400 lists and objects deep, become their text; bytes that are no UTF-8 become U+FFFD. Line breaks
     inside of texts, and zero bytes at the end, are taken as they are.
     """
-    if body.count(b"[") + body.count(b"{") > MAX_DEPTH:
+    if not shallow(body):
         body = _with_deep_parts_as_text(body)
     try:
         return _loads_leniently(body)
     except RecursionError as e:  # lists and objects that never end
         msg = f"got JSON of more than {MAX_DEPTH} lists and objects inside each other, without their ends"
         raise ValueError(msg) from e
+
+
+def shallow(body: bytes) -> bool:
+    """Whether a JSON text has too few lists and objects to be deeper than MAX_DEPTH."""
+    return body.count(b"[") + body.count(b"{") <= MAX_DEPTH
 
 
 def _loads_leniently(body: bytes) -> Any:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 import io
 import re
 from collections.abc import Mapping
@@ -14,6 +13,7 @@ from typing import TYPE_CHECKING, Any, TypeGuard
 from urllib.parse import unquote
 
 from pxt_assets.errors import CellError
+from pxt_assets.values import base64_text
 from pxt_assets.values.digest import digest
 from pxt_assets.values.duration import duration_seconds
 from pxt_assets.values.frames import frame_count, may_have_frames, several_frames_error
@@ -90,7 +90,7 @@ class MediaArgument:
         """The content as a data URL; a URL as it is."""
         if self.media.content is None:
             return str(self.media.url)
-        return f"data:{self.mime_type};base64,{base64.b64encode(self.media.content).decode()}"
+        return f"data:{self.mime_type};base64,{base64_text.encode(self.media.content).decode()}"
 
     @property
     def mime_type(self) -> str:
@@ -195,7 +195,7 @@ def _decode_data_url(url: str) -> bytes:
         msg = "got a data URL that is not base64, allowed: data:image/...;base64,..."
         raise CellError("ValueError", msg)
     try:
-        return base64.b64decode(data, validate=True)
+        return base64_text.decode(data)
     except ValueError as e:
         msg = f"got a data URL whose base64 cannot be decoded ({e})"
         raise CellError("ValueError", msg) from e

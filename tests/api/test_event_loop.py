@@ -8,6 +8,7 @@ from contextvars import ContextVar
 import pytest
 
 from pxt_assets.api.event_loop import run_to_end
+from pxt_assets.api.request_loop import request_loop
 
 
 async def answer() -> int:
@@ -19,11 +20,12 @@ def test_the_result_of_the_coroutine_is_returned():
     assert run_to_end(answer()) == 42
 
 
-def test_it_runs_where_a_loop_is_running_already():
+@pytest.mark.parametrize("new_loop", [None, request_loop])
+def test_it_runs_where_a_loop_is_running_already(new_loop):
     """In a notebook, whose loop is running, the coroutine has a loop in another thread."""
 
     async def cell() -> int:
-        return run_to_end(answer())
+        return run_to_end(answer(), new_loop)
 
     assert asyncio.run(cell()) == 42
 
@@ -44,8 +46,9 @@ def test_it_sees_the_context_of_whoever_calls():
     assert run_to_end(look()) == "a program's"
 
 
+@pytest.mark.parametrize("new_loop", [None, request_loop])
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-def test_an_interrupt_lets_the_coroutine_clean_up_and_then_reaches_the_handler_before(number):
+def test_an_interrupt_lets_the_coroutine_clean_up_and_then_reaches_the_handler_before(number, new_loop):
     """A signal cancels the coroutine; its clean-up runs, then the handler that was there before it."""
     order = []
 
@@ -66,7 +69,7 @@ def test_an_interrupt_lets_the_coroutine_clean_up_and_then_reaches_the_handler_b
     before = signal.signal(number, handle)
     try:
         with pytest.raises(Interrupted):
-            run_to_end(interrupted())
+            run_to_end(interrupted(), new_loop)
         assert signal.getsignal(number) is handle
     finally:
         signal.signal(number, before)

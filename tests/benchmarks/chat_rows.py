@@ -1,20 +1,20 @@
-"""Rows/s of materializing a chat column, beside a bare `gather` of the client's typed calls, in one run.
+"""Rows/s and CPU of materializing a chat column, beside a bare `gather` of the client's typed calls, in one run.
 
-    python tests/benchmarks/chat_rows.py [--rows 5000] [--latency 0.3] [--rounds 3]
+    python tests/benchmarks/chat_rows.py [--rows 5000] [--latency 0.3] [--rounds 3] [--tls] [--today FOLDER]
 
-The simulator runs without limits in a process of its own. Both sides use the same transport (aiohttp) and 500 requests
-in flight; ours includes reading the upstream, the journal and the Parquet file. Rounds alternate, so that the ratio
-holds where the machine's speed drifts.
+The server is the lean one, without limits. Both sides have 500 requests in flight, the bare one over aiohttp; ours includes
+reading the upstream, the journal and the Parquet file. Each side of each round is a process of its own; rounds take turns,
+so that the ratio holds where the machine's speed drifts. With --today a version of this repository in another folder is a
+further side.
 """
 
 import argparse
 import asyncio
-import time
 
 import dagster as dg
 import openai
 import pyarrow as pa
-from versus import materialization, simulator, take_turns
+from versus import Took, add_side_options, lean_server, materialization, run_side, take_turns, timed
 
 from pxt_assets import OpenAIResource, Table
 from pxt_assets.demo.models import CHAT_MODEL
@@ -31,8 +31,8 @@ def body(row: int, round_number: int) -> str:
     )
 
 
-def ours(base_url: str, rows: int, round_number: int) -> float:
-    """Seconds to materialize the column, storage included."""
+def ours(base_url: str, rows: int, round_number: int) -> Took:
+    """The column is materialized, storage included."""
 
     @dg.asset(io_manager_key="columns")
     def tickets() -> pa.Table:
@@ -45,7 +45,8 @@ def ours(base_url: str, rows: int, round_number: int) -> float:
     return materialization(tickets, response, openai_resource)
 
 
-async def _bare(base_url: str, rows: int, round_number: int) -> float:
+async def _bare(base_url: str, rows: int, round_number: int) -> Took:
+    found: list[Took] = []
     slots = asyncio.Semaphore(IN_FLIGHT)
     async with openai.AsyncOpenAI(
         api_key="sk-benchmark", base_url=base_url, http_client=openai.DefaultAioHttpClient(timeout=60)
@@ -58,24 +59,26 @@ async def _bare(base_url: str, rows: int, round_number: int) -> float:
                 )
             return answer.choices[0].message.content
 
-        started = time.perf_counter()
-        await asyncio.gather(*(ask(row) for row in range(rows)))
-        return time.perf_counter() - started
+        with timed(found):
+            await asyncio.gather(*(ask(row) for row in range(rows)))
+    return found[0]
+
+
+SIDES = {"ours": ours, "bare": lambda *given: asyncio.run(_bare(*given))}
 
 
 def main() -> None:
-    """Prints each round's rows/s and the ratio of the medians."""
+    """Prints each round's rows/s and the ratios of the medians."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--rows", type=int, default=5_000)
     parser.add_argument("--latency", type=float, default=0.3)
-    parser.add_argument("--rounds", type=int, default=3)
+    add_side_options(parser)
     options = parser.parse_args()
-    sides = {
-        "materialization": ours,
-        "bare gather": lambda *given: asyncio.run(_bare(*given)),
-    }
-    with simulator(options.latency) as base_url:
-        take_turns(base_url, options.rows, options.rounds, sides)
+    if options.side:
+        run_side(SIDES, options)
+        return
+    with lean_server(options.latency, *(["--tls"] if options.tls else [])) as base_url:
+        take_turns(__file__, base_url, {"materialization": "ours", "bare gather": "bare"}, options)
 
 
 if __name__ == "__main__":

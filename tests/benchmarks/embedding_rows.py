@@ -1,20 +1,19 @@
-"""Rows/s of materializing an embedding column, beside a client that sends 32 texts a request and reads JSON numbers.
+"""Rows/s and CPU of materializing an embedding column, beside a client that sends 32 texts a request and reads JSON numbers.
 
-    python tests/benchmarks/embedding_rows.py [--rows 50000] [--rounds 1]
+    python tests/benchmarks/embedding_rows.py [--rows 50000] [--rounds 3] [--tls] [--today FOLDER]
 
-Texts of 270 characters, vectors of 1,536 numbers. The simulator runs without limits and latency in a process of its own;
-both sides use the same transport (aiohttp) and 64 requests in flight; ours includes reading the upstream, the journal
-and the Parquet file.
+Texts of 270 characters, vectors of 1,536 numbers. The server is the lean one, without limits and latency; both sides have
+64 requests in flight, the plain client over aiohttp; ours includes reading the upstream, the journal and the Parquet file.
+Each side of each round is a process of its own. With --today a version of this repository in another folder is a further side.
 """
 
 import argparse
 import asyncio
-import time
 
 import dagster as dg
 import openai
 import pyarrow as pa
-from versus import materialization, simulator, take_turns
+from versus import Took, add_side_options, lean_server, materialization, run_side, take_turns, timed
 
 from pxt_assets import OpenAIResource, Table
 from pxt_assets.functions import embeddings
@@ -32,8 +31,8 @@ def texts(rows: int, round_number: int) -> list[str]:
     ]
 
 
-def ours(base_url: str, rows: int, round_number: int) -> float:
-    """Seconds to materialize the column, storage included."""
+def ours(base_url: str, rows: int, round_number: int) -> Took:
+    """The column is materialized, storage included."""
 
     @dg.asset(io_manager_key="columns")
     def tickets() -> pa.Table:
@@ -45,7 +44,8 @@ def ours(base_url: str, rows: int, round_number: int) -> float:
     return materialization(tickets, column, openai_resource)
 
 
-async def _plain(base_url: str, rows: int, round_number: int) -> float:
+async def _plain(base_url: str, rows: int, round_number: int) -> Took:
+    found: list[Took] = []
     slots = asyncio.Semaphore(IN_FLIGHT)
     async with openai.AsyncOpenAI(
         api_key="sk-benchmark", base_url=base_url, http_client=openai.DefaultAioHttpClient(timeout=60)
@@ -57,25 +57,26 @@ async def _plain(base_url: str, rows: int, round_number: int) -> float:
             return [item.embedding for item in answer.data]
 
         wanted = texts(rows, round_number)
-        started = time.perf_counter()
-        await asyncio.gather(
-            *(ask(batch) for batch in (wanted[first : first + INPUTS] for first in range(0, rows, INPUTS)))
-        )
-        return time.perf_counter() - started
+        batches = [wanted[first : first + INPUTS] for first in range(0, rows, INPUTS)]
+        with timed(found):
+            await asyncio.gather(*map(ask, batches))
+    return found[0]
+
+
+SIDES = {"ours": ours, "plain": lambda *given: asyncio.run(_plain(*given))}
 
 
 def main() -> None:
-    """Prints each round's rows/s and the ratio of the medians."""
+    """Prints each round's rows/s and the ratios of the medians."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--rows", type=int, default=50_000)
-    parser.add_argument("--rounds", type=int, default=1)
+    add_side_options(parser)
     options = parser.parse_args()
-    sides = {
-        "materialization": ours,
-        "32 inputs, JSON": lambda *given: asyncio.run(_plain(*given)),
-    }
-    with simulator(0.0) as base_url:
-        take_turns(base_url, options.rows, options.rounds, sides)
+    if options.side:
+        run_side(SIDES, options)
+        return
+    with lean_server(0.0, *(["--tls"] if options.tls else [])) as base_url:
+        take_turns(__file__, base_url, {"materialization": "ours", "32 inputs, JSON": "plain"}, options)
 
 
 if __name__ == "__main__":

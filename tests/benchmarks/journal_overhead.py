@@ -1,10 +1,11 @@
 """What the journal takes from the throughput: asking for all rows of a column with it, and with one that keeps nothing.
 
-    python tests/benchmarks/journal_overhead.py [--rows 20000] [--latency 0] [--rounds 5]
+    python tests/benchmarks/journal_overhead.py [--rows 10000] [--latency 0] [--rounds 3]
 
-Both ask the simulator, which runs without limits in a process of its own, in turns. Only the asking is timed: reading,
-requests, answers and journal, not the assembling of the column's file, which a journal that keeps nothing rules out.
-With latency 0 the requests are bound by the processor, where each row's share in the journal counts most.
+Both ask a lean server in a process of its own, in turns. Only the asking is timed: reading, requests, answers and journal,
+not the assembling of the column's file, which a journal that keeps nothing rules out. With latency 0 the requests are bound
+by the processor, where each row's share in the journal counts most. Besides, how long each cell took from its answer's end
+in the event loop until it was on disk.
 """
 
 import argparse
@@ -13,17 +14,21 @@ import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 from unittest import mock
 
 import dagster as dg
 import pyarrow as pa
-from versus import QUIET, compare, simulator
+from versus import QUIET, Took, lean_server, tell, timed
 
 from pxt_assets import ColumnStore, OpenAIResource, Table
 from pxt_assets.compute.asking.cell_requester import CellRequester
 from pxt_assets.compute.cells.journal import Journal
+from pxt_assets.compute.cells.waiting_cells import WaitingCells
 from pxt_assets.demo.models import CHAT_MODEL
 from pxt_assets.functions import chat_completions
+
+IN_FLIGHT = 500
 
 
 class _AskedError(Exception):
@@ -31,17 +36,21 @@ class _AskedError(Exception):
 
 
 @contextmanager
-def _timed(seconds: list[float], *, keep: bool) -> Iterator[None]:
+def _timed(found: list[Took], waited: list[float], *, keep: bool) -> Iterator[None]:
     """Within the block the asking of a column is timed, and ends its run; unless `keep`, its journal keeps nothing."""
-    ask = CellRequester.run
+    ask, drop = CellRequester.run, WaitingCells.drop
 
     async def run(self: CellRequester) -> None:
-        started = time.perf_counter()
-        await ask(self)
-        seconds.append(time.perf_counter() - started)
+        with timed(found):
+            await ask(self)
         raise _AskedError
 
-    with mock.patch.object(CellRequester, "run", run):
+    def dropped(self: WaitingCells, cells: list[Any]) -> None:
+        now = time.time_ns()
+        waited.extend((now - cell.finished_ns) / 1e9 for cell in cells)
+        drop(self, cells)
+
+    with mock.patch.object(CellRequester, "run", run), mock.patch.object(WaitingCells, "drop", dropped):
         if keep:
             yield
             return
@@ -52,7 +61,7 @@ def _timed(seconds: list[float], *, keep: bool) -> Iterator[None]:
             yield
 
 
-def _seconds(base_url: str, rows: int, number: int, *, keep: bool) -> float:
+def _took(base_url: str, rows: int, number: int, waited: list[float], *, keep: bool) -> Took:
     @dg.asset(io_manager_key="columns")
     def tickets() -> pa.Table:
         bodies = [
@@ -64,17 +73,17 @@ def _seconds(base_url: str, rows: int, number: int, *, keep: bool) -> float:
     column = tbl.add_computed_column(
         response=chat_completions([{"role": "user", "content": tbl.body}], model=CHAT_MODEL)
     )
-    seconds: list[float] = []
+    found: list[Took] = []
     with tempfile.TemporaryDirectory() as folder, dg.DagsterInstance.ephemeral() as instance:
         resources = {
             "openai": OpenAIResource(
-                api_key="sk-benchmark", base_url=base_url, max_in_flight=200, ledger="memory"
+                api_key="sk-benchmark", base_url=base_url, max_in_flight=IN_FLIGHT, ledger="memory"
             ),
             "columns": ColumnStore(base_path=folder),
         }
         dg.materialize([tickets], resources=resources, instance=instance, run_config=QUIET)
-        with _timed(seconds, keep=keep):
-            dg.materialize(
+        with _timed(found, waited, keep=keep):
+            result = dg.materialize(
                 [column, tickets],
                 selection=[column],
                 resources=resources,
@@ -82,28 +91,41 @@ def _seconds(base_url: str, rows: int, number: int, *, keep: bool) -> float:
                 run_config=QUIET,
                 raise_on_error=False,
             )
-    return seconds[0]
+    if not found:
+        raise RuntimeError(
+            f"the column was not asked for: {result.failure_data_for_node('tickets__response')}"
+        )
+    return found[0]
 
 
 def main() -> None:
-    """Prints each round's rows/s, and the ratio."""
+    """Prints each side's rounds, the ratio, and how long cells waited."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--rows", type=int, default=20_000)
+    parser.add_argument("--rows", type=int, default=10_000)
     parser.add_argument("--latency", type=float, default=0.0)
-    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--rounds", type=int, default=3)
     options = parser.parse_args()
-    rates: dict[str, list[float]] = {"with journal": [], "without": []}
-    with simulator(options.latency) as base_url:
+    found: dict[str, list[Took]] = {"with journal": [], "without": []}
+    waited: list[float] = []
+    with lean_server(options.latency) as base_url:
         for keep in (True, False):
-            _seconds(base_url, 200, 99, keep=keep)  # imports and caches are warm
+            _took(base_url, 200, 99, [], keep=keep)  # imports and caches are warm
         for number in range(options.rounds):
-            order = list(rates) if number % 2 == 0 else list(rates)[::-1]
+            order = list(found) if number % 2 == 0 else list(found)[::-1]
             for name in order:
-                seconds = _seconds(base_url, options.rows, number, keep=name == "with journal")
-                rates[name].append(options.rows / seconds)
-    compare(rates)
-    shares = [1 - a / b for a, b in zip(rates["with journal"], rates["without"], strict=True)]
-    print(f"the journal takes {100 * statistics.median(shares):.1f} % (median of the rounds)")
+                found[name].append(_took(base_url, options.rows, number, waited, keep=name == "with journal"))
+    tell(found, options.rows)
+    pairs = list(zip(found["with journal"], found["without"], strict=True))
+    slower = statistics.median(1 - other.seconds / ours.seconds for ours, other in pairs)
+    more = statistics.median(1 - other.cpu / ours.cpu for ours, other in pairs)
+    print(
+        f"the journal takes {100 * slower:.1f} % of the throughput, {100 * more:.1f} % of the CPU (medians)"
+    )
+    tenths = statistics.quantiles(waited, n=100)
+    print(
+        f"cells waited {1000 * tenths[49]:.0f} ms (median), {1000 * tenths[98]:.0f} ms (99 %), "
+        f"{1000 * max(waited):.0f} ms (longest)"
+    )
 
 
 if __name__ == "__main__":

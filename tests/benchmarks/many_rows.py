@@ -4,7 +4,7 @@ again with 1,000 rows changed.
     python tests/benchmarks/many_rows.py [--rows 10000 100000 1000000] [--embeddings 300000] [--folder FOLDER]
 
 Each materialization is a process of its own, whose peak is VmHWM; the upstream rows are written before by another
-process. The simulator runs without limits and without latency in a process of its own. With --folder what was computed
+process. A lean server without limits and without latency runs in a process of its own. With --folder what was computed
 stays there, and is not computed again.
 """
 
@@ -20,7 +20,7 @@ from typing import Any
 
 import dagster as dg
 import pyarrow as pa
-from versus import QUIET, simulator
+from versus import QUIET, lean_server
 
 from pxt_assets import ColumnStore, OpenAIResource, Table
 from pxt_assets.demo.models import CHAT_MODEL, EMBEDDING_MODEL
@@ -110,7 +110,7 @@ def main() -> None:
         _materialize(kind, int(rows), int(changed), base_url, folder, only)
         return
     jobs = [("chat", n) for n in options.rows] + [("embeddings", n) for n in options.embeddings]
-    with tempfile.TemporaryDirectory() as temporary, simulator(0.0) as base_url:
+    with tempfile.TemporaryDirectory() as temporary, lean_server(0.0) as base_url:
         folder = str(options.folder or temporary)
         for kind, rows in jobs:
             for run, changed in (("first", 0), ("again", 0), (f"{CHANGED:,} changed", CHANGED)):

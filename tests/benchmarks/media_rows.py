@@ -1,22 +1,18 @@
-"""Rows/s and peak memory of moderations, captions of images, and speech, beside a bare `gather` of the client's calls.
+"""Rows/s, CPU and peak memory of moderations, captions of images, and speech, beside a bare `gather` of the client's calls.
 
-    python tests/benchmarks/media_rows.py [--job moderations|captions|speech] [--rounds 3]
+    python tests/benchmarks/media_rows.py [--job moderations|captions|speech] [--rounds 3] [--tls] [--today FOLDER]
 
-10,000 moderations, 1,000 captions of 512 x 512 JPEGs, 1,000 texts read aloud. The simulator runs without limits and
-latency in a process of its own. Each side of each round is a process of its own too, so that its peak memory is its own;
-both sides use the same transport (aiohttp), 200 requests in flight, and read their rows from the same Parquet file; ours
-includes the journal and the column's file. Rounds alternate, so that the ratio holds where the machine's speed drifts.
+10,000 moderations, 1,000 captions of 512 x 512 JPEGs, 1,000 texts read aloud. The server is the lean one, without limits and
+latency. Each side of each round is a process of its own, so that its peak memory is its own; both sides have 200 requests in
+flight, the bare one over aiohttp, and read their rows from the same Parquet file; ours includes the journal and the column's
+file. With --today a version of this repository in another folder is a further side.
 """
 
 import argparse
 import asyncio
 import base64
 import io
-import json
-import subprocess
-import sys
 import tempfile
-import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -27,7 +23,7 @@ import openai
 import PIL.Image
 import pyarrow as pa
 import pyarrow.parquet as pq
-from versus import QUIET, compare, simulator
+from versus import QUIET, Took, add_side_options, lean_server, run_side, take_turns, timed
 
 from pxt_assets import ColumnStore, OpenAIResource, Table
 from pxt_assets.functions import chat_completions, moderations, speech
@@ -62,8 +58,8 @@ def write_rows(job: str, folder: Path, name: str, number: int, rows: int) -> Non
     pq.write_table(table, folder / name / f"{name}.parquet", row_group_size=100)
 
 
-def ours(job: str, base_url: str, folder: Path, name: str) -> float:
-    """Seconds to materialize the column, reading and storing included."""
+def ours(job: str, base_url: str, folder: Path, name: str) -> Took:
+    """The column is materialized, reading and storing included."""
 
     @dg.asset(name=name, io_manager_key="columns")
     def upstream() -> pa.Table:
@@ -86,8 +82,8 @@ def ours(job: str, base_url: str, folder: Path, name: str) -> float:
         ),
         "columns": ColumnStore(base_path=str(folder)),
     }
-    with dg.DagsterInstance.ephemeral() as instance:
-        started = time.perf_counter()
+    found: list[Took] = []
+    with dg.DagsterInstance.ephemeral() as instance, timed(found):
         dg.materialize(
             [column, upstream],
             selection=[column],
@@ -95,14 +91,13 @@ def ours(job: str, base_url: str, folder: Path, name: str) -> float:
             instance=instance,
             run_config=QUIET,
         )
-        return time.perf_counter() - started
+    return found[0]
 
 
-async def bare(job: str, base_url: str, folder: Path, name: str) -> float:
-    """Seconds for the client's typed calls alone."""
+async def bare(job: str, base_url: str, folder: Path, name: str) -> Took:
+    """The client's typed calls alone."""
     slots = asyncio.Semaphore(IN_FLIGHT)
-    started = time.perf_counter()
-    rows = pq.read_table(folder / name / f"{name}.parquet")["given"].to_pylist()
+    found: list[Took] = []
     async with openai.AsyncOpenAI(
         api_key="sk-benchmark", base_url=base_url, http_client=openai.DefaultAioHttpClient(timeout=60)
     ) as client:
@@ -123,69 +118,46 @@ async def bare(job: str, base_url: str, folder: Path, name: str) -> float:
                     model=MODELS[job], messages=[{"role": "user", "content": parts}]
                 )
 
-        await asyncio.gather(*map(ask, rows))
-        return time.perf_counter() - started
+        with timed(found):
+            rows = pq.read_table(folder / name / f"{name}.parquet")["given"].to_pylist()
+            await asyncio.gather(*map(ask, rows))
+    return found[0]
 
 
-def measure(job: str, side: str, base_url: str, number: int) -> tuple[float, float]:
-    """Rows/s of one side in a process of its own, and its peak memory in MB."""
-    with tempfile.TemporaryDirectory() as name:
-        write_rows(job, Path(name), "few", 99, 10)
-        write_rows(job, Path(name), "rows", number, ROWS[job])
-        command = [
-            sys.executable,
-            __file__,
-            "--job",
-            job,
-            "--side",
-            side,
-            "--base-url",
-            base_url,
-            "--folder",
-            name,
-        ]
-        said = json.loads(
-            subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout.splitlines()[-1]
-        )
-    return ROWS[job] / said["seconds"], said["megabytes"]
+def sides(job: str, folder: Path) -> dict[str, Callable[[str, int, int], Took]]:
+    """What a side's process runs, over rows that are stored: a few, or those of a round."""
 
+    def name(number: int) -> str:
+        return "few" if number == 99 else f"rows_{number}"
 
-def run_side(options: argparse.Namespace) -> None:
-    """What a process of `measure` does."""
-    folder = Path(options.folder)
-    for name in ("few", "rows"):  # the first time is that of imports and caches
-        if options.side == "ours":
-            seconds = ours(options.job, options.base_url, folder, name)
-        else:
-            seconds = asyncio.run(bare(options.job, options.base_url, folder, name))
-    status = Path("/proc/self/status").read_text()  # getrusage would begin with the peak of the parent
-    megabytes = int(status.split("VmHWM:")[1].split()[0]) / 1024
-    print(json.dumps({"seconds": seconds, "megabytes": megabytes}))
+    return {
+        "ours": lambda base_url, _, number: ours(job, base_url, folder, name(number)),
+        "bare": lambda base_url, _, number: asyncio.run(bare(job, base_url, folder, name(number))),
+    }
 
 
 def main() -> None:
-    """Prints each round's rows/s, the ratio of the medians, and the peak memory."""
+    """Prints each round's rows/s, the ratios of the medians, and the peak memory."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--job", choices=ROWS)
-    parser.add_argument("--rounds", type=int, default=3)
-    for name in ("--side", "--base-url", "--folder"):
-        parser.add_argument(name, help=argparse.SUPPRESS)
+    parser.add_argument("--rows", type=int, help="instead of the job's own number")
+    add_side_options(parser)
+    parser.add_argument("--folder", help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.side:
-        run_side(options)
+        run_side(sides(options.job, Path(options.folder)), options)
         return
-    with simulator(0.0) as base_url:
+    asked = options.rows
+    with lean_server(0.0, *(["--tls"] if options.tls else [])) as base_url:
         for job in [options.job] if options.job else ROWS:
-            print(f"{ROWS[job]:,} {job}")
-            rates: dict[str, list[float]] = {"ours": [], "bare": []}
-            peaks: dict[str, float] = {"ours": 0.0, "bare": 0.0}
-            for number in range(2 * options.rounds):
-                side = ("ours", "bare")[number % 2]
-                rate, megabytes = measure(job, side, base_url, number)
-                rates[side].append(rate)
-                peaks[side] = max(peaks[side], megabytes)
-            compare({"materialization": rates["ours"], "bare gather": rates["bare"]})
-            print(f"peak memory      {peaks['ours']:.0f} MB, bare gather {peaks['bare']:.0f} MB")
+            options.rows = asked or ROWS[job]
+            print(f"{options.rows:,} {job}")
+            with tempfile.TemporaryDirectory() as name:
+                write_rows(job, Path(name), "few", 99, 10)
+                for number in range(options.rounds):
+                    write_rows(job, Path(name), f"rows_{number}", number, options.rows)
+                called = {"materialization": "ours", "bare gather": "bare"}
+                take_turns(__file__, base_url, called, options, "--job", job, "--folder", name)
 
 
 if __name__ == "__main__":

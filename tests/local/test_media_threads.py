@@ -128,6 +128,38 @@ def test_texts_are_prepared_on_the_loop():
     assert names[1:] == [threading.current_thread().name] * 2
 
 
+def test_the_loop_goes_on_while_many_texts_are_prepared():
+    """Answers that have come are journaled meanwhile: each slice of rows is a few milliseconds long."""
+    now, turns = [0.0], [0]
+
+    def prepare(row: Any) -> Any:
+        now[0] += 0.002
+        return row
+
+    async def count_turns() -> None:
+        while True:
+            turns[0] += 1
+            await asyncio.sleep(0)
+
+    async def main() -> Any:
+        counting = asyncio.create_task(count_turns())
+        batches = iter([[("a",)], [(i,) for i in range(300)]])
+
+        async def next_rows() -> Any:
+            return next(batches, None)
+
+        prepared = prepared_batches(next_rows, prepare, clock=lambda: now[0])
+        await anext(prepared)
+        before = turns[0]
+        rows = await anext(prepared)
+        counting.cancel()
+        return rows, turns[0] - before
+
+    rows, went_on = asyncio.run(main())
+    assert rows == [(i,) for i in range(300)]
+    assert 90 <= went_on <= 110
+
+
 def test_what_waits_is_bounded_by_bytes(monkeypatch):
     """However many cores there are: no more is read before some of it is taken."""
     monkeypatch.setattr(module, "_AHEAD_BYTES", 250)

@@ -89,6 +89,11 @@ class ColumnSpec:
         """Whether it sends requests to the API."""
         return any(not call._function.local for call in calls(self.expr))
 
+    @property
+    def runs_local_code(self) -> bool:
+        """Whether it calls functions in this process, which may be the user's own."""
+        return any(call._function.local for call in calls(self.expr))
+
     @cached_property
     def read_options(self) -> ReadOptions:
         """How images and sounds are read that are given as paths."""

@@ -15,22 +15,14 @@ from pxt_assets.api.budget import Budget, BudgetReachedError
 from pxt_assets.api.event_loop import run_to_end
 from pxt_assets.api.meter import total_cost
 from pxt_assets.api.openai_resource import OpenAIResource
+from pxt_assets.api.request_loop import request_loop
 from pxt_assets.api.server_name import AskedServer
 from pxt_assets.assets.columns.column_config import ColumnConfig
 from pxt_assets.assets.columns.column_spec import ColumnSpec
-from pxt_assets.assets.columns.dry_run_step import log_estimates
 from pxt_assets.assets.columns.step_checks import StepChecks
 from pxt_assets.assets.columns.step_failure import cell_failures, dagster_failure, step_error
 from pxt_assets.assets.columns.stored_checks import StoredPartitions
 from pxt_assets.assets.declarations.validation import is_moderation
-from pxt_assets.assets.page.metadata import (
-    column_lineage,
-    materialization_metadata,
-    outcome_line,
-    outcome_metadata,
-    unfinished_metadata,
-)
-from pxt_assets.assets.page.summary import partitions_metadata
 from pxt_assets.assets.step.events import already_logged_result, log_materialization
 from pxt_assets.assets.step.invocation import is_direct, run_id, selected_assets
 from pxt_assets.assets.step.kept_values import (
@@ -50,9 +42,7 @@ from pxt_assets.compute.partition.inputs import Inputs
 from pxt_assets.compute.partition.plan import Plan
 from pxt_assets.compute.run_partitions import Partition, RunCallbacks, RunEnd, compute_partitions
 from pxt_assets.errors import PartitionError, RunError
-from pxt_assets.index.embedding_indexes import EmbeddingIndexes
 from pxt_assets.index.lookup import looks_up_simulated, with_stored_indexes
-from pxt_assets.index.vector_servers import mixed_vectors
 
 T = TypeVar("T")
 Result = dg.MaterializeResult[Any] | dg.AssetCheckResult | dg.AssetCheckEvaluation | dg.Output[Any]
@@ -107,6 +97,10 @@ class Materialization:
     def _plan(self) -> Plan:
         """The plan of the expression, with the indexes that it searches as they are stored now. Raises RunError."""
         spec = self._spec
+        if not spec.indexes:
+            return Plan(spec.expr, spec.column_type)
+        from pxt_assets.index.embedding_indexes import EmbeddingIndexes
+
         keys = {index.resource_key for index in spec.indexes}
         indexes = {key: self._used_resource(key, EmbeddingIndexes) for key in keys}
         return Plan(with_stored_indexes(spec.expr, indexes), spec.column_type)
@@ -128,8 +122,8 @@ class Materialization:
     def _materialize(self) -> Iterator[Result]:
         try:
             self._upstream.check()
-            _, error = run_to_end(self._compute())  # `_on_failed` was told of each failure
-            self._failures = in_order(self._partition_keys, self._failures)
+            _, error = run_to_end(self._compute(), None if self._spec.runs_local_code else request_loop)
+            self._failures = in_order(self._partition_keys, self._failures)  # of which `_on_failed` was told
             error = self._step_error(error)
             if error is not None:
                 raise error
@@ -168,7 +162,8 @@ class Materialization:
                     self._unrecorded_metadata, asset_key=spec.key, partition_key=partition
                 )
         if self._is_temporary or is_direct(context):
-            result = result._replace(value=stored_value(self._store, spec.key, self._partition_keys))
+            value = stored_value(self._store, spec.key, self._partition_keys, stays=not self._is_temporary)
+            result = result._replace(value=value)
         yield result
         if is_value_asked(context) and not self._is_temporary:
             value = stored_value(self._store, spec.key, self._partition_keys)
@@ -193,8 +188,11 @@ class Materialization:
         except PartitionError as e:
             e.locate(self._label(partition))
             raise
-        for warning in mixed_vectors(self._plan.expr, rows):
-            self._context.log.warning(f"{self._label(partition)}: {warning}")
+        if spec.indexes:
+            from pxt_assets.index.vector_servers import mixed_vectors
+
+            for warning in mixed_vectors(self._plan.expr, rows):
+                self._context.log.warning(f"{self._label(partition)}: {warning}")
         return Column(
             label=self._label(partition),
             name=spec.name,
@@ -221,6 +219,8 @@ class Materialization:
 
     def _on_finished(self, partition: Partition, outcome: Outcome) -> None:
         """Logs a finished partition; of several, records it at once: it is stored, whatever happens to the others."""
+        from pxt_assets.assets.page.metadata import materialization_metadata, outcome_line, outcome_metadata
+
         spec, of = self._spec, len(self._partition_keys)
         self._context.log.info(f"{self._label(partition)}: {outcome_line(outcome)}")
         if outcome.other_servers is not None:
@@ -248,6 +248,8 @@ class Materialization:
 
     @cached_property
     def _lineage(self) -> dg.TableColumnLineage:
+        from pxt_assets.assets.page.metadata import column_lineage
+
         spec = self._spec
         return column_lineage(spec.expr, spec.name, spec.row_key, next(iter(spec.inputs.values())))
 
@@ -258,6 +260,8 @@ class Materialization:
         if isinstance(error, PartitionError):
             self._failures[partition] = error
         if progress is not None or isinstance(error, PartitionError):
+            from pxt_assets.assets.page.metadata import unfinished_metadata
+
             self._observe(partition, unfinished_metadata(progress, error))
 
     def _record(self, partition: Partition, metadata: Mapping[str, Any]) -> None:
@@ -275,6 +279,8 @@ class Materialization:
         self._context.log_event(dg.AssetObservation(self._spec.key, partition=partition, metadata=metadata))
 
     def _observe_summary(self) -> None:
+        from pxt_assets.assets.page.summary import partitions_metadata
+
         outcomes = in_order(self._partition_keys, self._outcomes)
         metadata = partitions_metadata(
             outcomes,
@@ -322,6 +328,8 @@ class Materialization:
 
     def _dry_run(self) -> Iterator[Result]:
         """Records what computing each partition would take. Raises dg.Failure."""
+        from pxt_assets.assets.columns.dry_run_step import log_estimates
+
         try:
             self._upstream.check()
             self._failures = log_estimates(

@@ -7,7 +7,6 @@ from collections.abc import Mapping
 import dagster as dg
 
 from pxt_assets.api.budget import BudgetReachedError
-from pxt_assets.assets.page.metadata import failure_metadata
 from pxt_assets.assets.step.failed_partitions import PartitionsFailedError
 from pxt_assets.compute.asking.progress import Progress
 from pxt_assets.compute.partition.column import CellsFailedError
@@ -42,6 +41,8 @@ def dagster_failure(
     error: RunError, key: dg.AssetKey, failures: Failures, unfinished: Mapping[Partition, Progress]
 ) -> dg.Failure:
     """The error as Dagster takes it, with the failed rows and what unfinished partitions took."""
+    from pxt_assets.assets.page.metadata import failure_metadata
+
     error.locate(key.to_user_string())
     # a retry after either of these would fail again, or spend as much again
     allow_retries = not isinstance(error, FatalApiError | BudgetReachedError)

@@ -22,7 +22,6 @@ from pxt_assets.assets.step.table_asset import TableAsset
 from pxt_assets.errors import DefinitionError, SearchError
 from pxt_assets.expressions.expr import Call, ColumnRef, Expr
 from pxt_assets.index.lookup import EmbeddingLookup
-from pxt_assets.index.search import parse_search
 from pxt_assets.index.spec import IndexSpec
 from pxt_assets.values.types import Array, Image
 
@@ -76,6 +75,8 @@ class EmbeddingIndex(TableAsset):
 
         Raises DefinitionError.
         """
+        from pxt_assets.index.search import parse_search
+
         spec = self.index_spec
         if spec is None:
             msg = "this copy of the index knows nothing of what it holds; search what add_embedding_index returned"

@@ -24,7 +24,6 @@ from pxt_assets.expressions.expr import Call, ColumnRef, Expr
 from pxt_assets.expressions.function import Function
 from pxt_assets.expressions.walk import expression_text
 from pxt_assets.index.embedder import Embedder, Embedders, embedders_from_options, space_of
-from pxt_assets.index.embedding_indexes import EmbeddingIndexes, last_used_indexes
 from pxt_assets.index.spec import IndexSpec, Metric, check_metric, check_names
 from pxt_assets.values.types import Array, Image, String, type_name
 
@@ -212,6 +211,8 @@ class TableIndexes:
         **options: Any,
     ) -> pa.Table:
         """The rows of the column's index that are nearest to a query. Raises SearchError."""
+        from pxt_assets.index.embedding_indexes import EmbeddingIndexes, last_used_indexes
+
         spec = self._find_index_spec(column, idx_name)
         spec, resource = last_used_indexes(spec) if indexes is None else (spec, indexes)
         if not isinstance(resource, EmbeddingIndexes):

@@ -7,7 +7,7 @@ value is the step's result.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -23,8 +23,11 @@ if TYPE_CHECKING:
     import pyarrow as pa
     import pyarrow.dataset as ds
 
-_MAX_TABLE_BYTES = 256 * 2**20
-"""Bytes of files up to which a value of a result is a table: all results of a process are in its memory at once."""
+    from pxt_assets.storage.parquet import ParquetFile
+
+_MAX_TABLE_BYTES = 64 * 2**20
+"""Bytes in memory up to which a value of a result is a table: all results of a process are in its memory at once."""
+_ROWS = 8_192
 
 
 class StepStore(NamedTuple):
@@ -47,26 +50,39 @@ def step_store(context: dg.AssetExecutionContext, key: dg.AssetKey, resource_key
         yield StepStore(store, is_temporary=False)
 
 
-def stored_value(store: ColumnStore, key: dg.AssetKey, partitions: Sequence[str | None]) -> Any:
-    """An asset as it is stored: a table, or a dataset, which reads when asked, if it is large.
+def stored_value(
+    store: ColumnStore, key: dg.AssetKey, partitions: Sequence[str | None], *, stays: bool = True
+) -> Any:
+    """An asset as it is stored: a table, or a dataset, which reads when asked, if it is large and the store `stays`.
 
     Of several partitions a dict by partition key.
     """
     files = {partition: store.file(key, partition) for partition in partitions}
-    is_large = sum(file.size_bytes for file in files.values()) > _MAX_TABLE_BYTES
+    tables = _tables(files, _MAX_TABLE_BYTES if stays else None)
+    found = {partition: _dataset(file) for partition, file in files.items()} if tables is None else tables
+    return next(iter(found.values())) if len(files) == 1 else found
 
-    def value(partition: str | None) -> pa.Table | ds.Dataset:
-        import pyarrow.dataset as ds
 
-        file = files[partition]
-        if is_large:
-            return ds.dataset(file.path.path, format="parquet", filesystem=file.path.fs)
-        rows = file.rows()
-        return rows.table(rows.schema.names)
+def _tables(files: Mapping[str | None, ParquetFile], most: int | None) -> dict[str | None, pa.Table] | None:
+    """The files' rows, None if they take more than `most` bytes; no more than that is read to see it."""
+    import pyarrow as pa
 
-    if len(files) == 1:
-        return value(*files)
-    return {partition: value(partition) for partition in files}
+    tables, size = {}, 0
+    for partition, file in files.items():
+        rows, batches = file.rows(), []
+        for batch in rows.batches(rows.schema.names, _ROWS):
+            size += batch.nbytes
+            if most is not None and size > most:
+                return None
+            batches.append(batch)
+        tables[partition] = pa.Table.from_batches(batches, rows.schema)
+    return tables
+
+
+def _dataset(file: ParquetFile) -> ds.Dataset:
+    import pyarrow.dataset as ds
+
+    return ds.dataset(file.path.path, format="parquet", filesystem=file.path.fs)
 
 
 def is_value_asked(context: dg.AssetExecutionContext) -> bool:

@@ -62,13 +62,19 @@ def resource_keys_of(given: object) -> ResourceKeys:
 
 
 @cache
-def resource_classes() -> Mapping[str, type]:
-    """What must be found under each of ResourceKeys."""
-    from pxt_assets.api.openai_resource import OpenAIResource
-    from pxt_assets.index.embedding_indexes import EmbeddingIndexes
+def resource_class(name: str) -> type:
+    """What must be found under one of ResourceKeys; no other is imported."""
+    if name == "openai":
+        from pxt_assets.api.openai_resource import OpenAIResource
+
+        return OpenAIResource
+    if name == "indexes":
+        from pxt_assets.index.embedding_indexes import EmbeddingIndexes
+
+        return EmbeddingIndexes
     from pxt_assets.storage.store import ColumnStore
 
-    return {"openai": OpenAIResource, "columns": ColumnStore, "indexes": EmbeddingIndexes}
+    return ColumnStore
 
 
 def resources_tag(used: Mapping[str, str]) -> dict[str, str]:
@@ -92,12 +98,12 @@ class _ClassRequirement(ResourceRequirement):
 
     def is_satisfied(self, resource_defs: Mapping[str, dg.ResourceDefinition]) -> bool:
         definition = resource_defs.get(self.key)
-        return definition is None or _known_to_give_another(definition, resource_classes()[self.name]) is None
+        return definition is None or _known_to_give_another(definition, resource_class(self.name)) is None
 
     def ensure_satisfied(self, resource_defs: Mapping[str, dg.ResourceDefinition]) -> None:
         """Raises DefinitionError for a resource of another kind; that one is missing Dagster says."""
         if not self.is_satisfied(resource_defs):
-            got = _known_to_give_another(resource_defs[self.key], resource_classes()[self.name])
+            got = _known_to_give_another(resource_defs[self.key], resource_class(self.name))
             raise DefinitionError(_wrong_resource(self.asset, self.key, self.name, str(got)))
 
 
@@ -106,13 +112,13 @@ def used_resource(resources: object, key: str, kind: type[R], asset: str) -> R:
     found = getattr(resources, key)
     if isinstance(found, kind):
         return found
-    name = next(name for name, one in resource_classes().items() if one is kind)
+    name = next(name for name in ResourceKeys._fields if resource_class(name) is kind)
     msg = _wrong_resource(asset, key, name, _class_text(type(found)))
     raise dg.Failure(msg, allow_retries=False) from RunError(msg)
 
 
 def _wrong_resource(asset: str, key: str, name: str, got: str) -> str:
-    allowed = _class_text(resource_classes()[name])
+    allowed = _class_text(resource_class(name))
     return (
         f"{asset}: the resource {key!r} is {got}, allowed: {allowed}; give one of these under this key, or under another "
         f"that the table names: Table(..., resource_keys={{{name!r}: ...}})"

@@ -191,13 +191,13 @@ class UpstreamInput:
 
 
 def _loaded_types() -> Iterator[Any]:
-    """The Python types to ask an IO manager for, in order: for what it likes to give, then for tables."""
-    import pandas as pd
-    import pyarrow as pa
+    """The Python types to ask an IO manager for, in order: for what it likes to give, then for tables.
 
+    A library is imported only for an IO manager that refused what came before.
+    """
     yield Any
-    yield pa.Table
-    yield pd.DataFrame
+    yield importlib.import_module("pyarrow").Table
+    yield importlib.import_module("pandas").DataFrame
     if importlib.util.find_spec("polars") is not None:
         yield importlib.import_module("polars").DataFrame
 

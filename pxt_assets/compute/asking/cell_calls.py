@@ -5,14 +5,16 @@ from __future__ import annotations
 import asyncio
 import os
 import time
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from contextlib import nullcontext
 
+from pxt_assets.api.answer import Answer
 from pxt_assets.api.client import Client
 from pxt_assets.api.meter import Meter
-from pxt_assets.api.request import CellRequest, Request, pack
+from pxt_assets.api.request import CellRequest, Request, Usage, pack
 from pxt_assets.api.server_name import SIMULATOR
 from pxt_assets.compute.asking.batch_size import BatchSizes
+from pxt_assets.compute.asking.dividing import Waiting
 from pxt_assets.compute.asking.packing import Packer
 from pxt_assets.compute.asking.shared_answers import SharedAnswers, ValueWithProvenance
 from pxt_assets.local.local_call import MAX_CALLS_IN_FLIGHT, LocalCall
@@ -46,6 +48,18 @@ class CellCalls:
         self._threads = DaemonThreadPool(_THREADS)
         self._answers = SharedAnswers()
 
+    async def ask(self, request: Request, *, failed_before: bool) -> ValueWithProvenance:
+        """The value of a request that is sent by itself, and its provenance. Raises as the client does."""
+        assert self._client is not None
+        answer = await self._client.send(request, self._meter, failed_before=failed_before)
+        return answer.values[0], self._provenance(answer, answer.usage, answer.cost_usd, request.tokens)
+
+    def gather(self, request: Request, waiting: Waiting, *, failed_before: bool) -> None:
+        """Has a request sent together with others of its kind; `waiting` is told what comes of it."""
+        if failed_before:
+            self._failed_before.add(request.digest)
+        self._api.add(request, waiting)
+
     async def answer(
         self, asked: CellRequest, *, is_cell: bool, failed_before: bool = False
     ) -> ValueWithProvenance:
@@ -67,6 +81,16 @@ class CellCalls:
             answer = await self._answers.get_or_ask(asked, self._api.ask)
         return answer
 
+    @property
+    def tasks(self) -> Collection[asyncio.Task[None]]:
+        """The tasks that send requests of several cells."""
+        return [*self._api.tasks, *self._local.tasks]
+
+    def drop_gathered(self) -> None:
+        """Cancels what waits to be sent together with others."""
+        self._api.drop()
+        self._local.drop()
+
     def close(self) -> None:
         """Starts no more functions, and does not wait for those that run."""
         self._threads.shutdown(wait=False, cancel_futures=True)
@@ -80,23 +104,27 @@ class CellCalls:
         estimates = [cell.tokens for cell in requests]
         shares = split_usage(answer.usage, answer.cost_usd, estimates)
         return [
-            (
-                value,
-                Provenance(
-                    answer.request_id,
-                    answer.model,
-                    usage.input_tokens if usage else None,
-                    usage.output_tokens if usage else None,
-                    usage.cached_tokens if usage else None,
-                    estimate,
-                    cost,
-                    answer.latency_s,
-                    answer.attempts,
-                    SIMULATOR if self._client.simulated else self._server,
-                ),
-            )
+            (value, self._provenance(answer, usage, cost, estimate))
             for value, estimate, (usage, cost) in zip(answer.values, estimates, shares, strict=True)
         ]
+
+    def _provenance(
+        self, answer: Answer, usage: Usage | None, cost_usd: float | None, estimated_tokens: float
+    ) -> Provenance:
+        """That of one cell of an answer, by its share of the usage and the cost."""
+        assert self._client is not None
+        return Provenance(
+            answer.request_id,
+            answer.model,
+            usage.input_tokens if usage else None,
+            usage.output_tokens if usage else None,
+            usage.cached_tokens if usage else None,
+            estimated_tokens,
+            cost_usd,
+            answer.latency_s,
+            answer.attempts,
+            SIMULATOR if self._client.simulated else self._server,
+        )
 
     async def _run(self, calls: Sequence[LocalCall]) -> Sequence[ValueWithProvenance]:
         task = asyncio.current_task()

@@ -6,38 +6,32 @@ import asyncio
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import aclosing
-from dataclasses import replace
+from contextlib import aclosing, suppress
+from contextvars import copy_context
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from pxt_assets.api.meter import Meter
-from pxt_assets.api.request import CellRequest
-from pxt_assets.api.server_name import SIMULATOR
+from pxt_assets.api.request import Request
+from pxt_assets.compute.asking.asked_row import AskedRow, Asking
 from pxt_assets.compute.asking.cell_calls import CellCalls
 from pxt_assets.compute.asking.progress import Progress
 from pxt_assets.compute.asking.row_counts import RowCounts
+from pxt_assets.compute.asking.row_digests import RowDigests
+from pxt_assets.compute.asking.row_outcomes import RowOutcomes
 from pxt_assets.compute.asking.run_state import RunState
-from pxt_assets.compute.cells.cell import Cell
-from pxt_assets.compute.cells.digest_index import NO_DIGEST, DigestSet
+from pxt_assets.compute.cells.digest_index import NO_DIGEST
 from pxt_assets.compute.cells.finished_cells import FinishedCells
 from pxt_assets.compute.cells.journal import Journal
 from pxt_assets.compute.cells.refused_rows import RefusedRows
+from pxt_assets.compute.cells.scratch_file import scratch_folder
+from pxt_assets.compute.cells.stored_array import StoredArray
 from pxt_assets.compute.partition.column import FAILURES_KEPT, Column, cells_failed_error
 from pxt_assets.compute.partition.input_digest import InputDigest
-from pxt_assets.compute.partition.plan import ReadyCall, cell_digest, memory_bytes, models_asked
+from pxt_assets.compute.partition.plan import ReadyCall, cell_digest, models_asked
 from pxt_assets.errors import CellError, RunError
 from pxt_assets.local.media_threads import prepared_batches
 from pxt_assets.local.threads import await_to_end, run_in_thread
-from pxt_assets.storage.provenance import Provenance
-from pxt_assets.values.digest import simulated_digest
-from pxt_assets.values.types import ImageData, ImageList, is_media
-
-if TYPE_CHECKING:
-    import numpy as np
-    import numpy.typing as npt
-
-    from pxt_assets.compute.cells.digest_index import Digests
 
 _GRACE_SECONDS = 2.0
 """How long an interrupted run waits for what it has sent, most of which is paid for. A step process of Dagster has five
@@ -62,7 +56,7 @@ class CellRequester:
         run_state: RunState,
         on_admitted: Callable[[], None],
     ) -> None:
-        self.meter = Meter(budget=column.budget)
+        self.meter = Meter(budget=column.budget, answer_sizes=run_state.in_flight.answer_sizes)
         self.counts = RowCounts()
         self.refused_rows = RefusedRows()
         """Rows without a request, because a function cannot take their values."""
@@ -75,31 +69,34 @@ class CellRequester:
         self._in_flight = run_state.in_flight
         self._on_admitted = on_admitted
         self._client = run_state.client
+        self._workers = run_state.row_workers
         self._calls = CellCalls(run_state.client, self.meter, run_state.batch_sizes, run_state.server_name)
-        self._digests = bytearray()
-        self._is_first = bytearray()
-        self._seen = DigestSet()
-        self._tasks: set[asyncio.Task[None]] = set()
-        self._task_ended = asyncio.Event()
+        self._asking = self._new_asking()
+        self.meter.on_rest = self._workers.note_rest
+        self._rows = RowDigests(scratch_folder(column.file.path))
+        self._open_rows = 0
+        """Rows that are asked for and have not ended."""
+        self._ended = asyncio.Event()
+        """Set once nothing is left to wait for."""
         self._stop_error: BaseException | None = None
+        self._dropping = False
+        self._aborted = False
+        """Whether a failed row ends the run."""
         self._failures: list[tuple[int, CellError]] = []
+        self._admitting = True
         self._all_admitted = False
         """Whether every row's cell is finished or asked for."""
         self._started = time.monotonic()
 
     @property
-    def digests(self) -> Digests:
+    def digests(self) -> StoredArray:
         """Each row's digest, `S16[rows]`; `NO_DIGEST` where it has none. Complete when all rows are admitted."""
-        import numpy as np
-
-        return np.frombuffer(self._digests, "S16")
+        return self._rows.digests
 
     @property
-    def is_first(self) -> npt.NDArray[np.bool_]:
+    def is_first(self) -> StoredArray:
         """Which rows are the first ones with their digest, `bool[rows]`; none without one."""
-        import numpy as np
-
-        return np.frombuffer(self._is_first, bool)
+        return self._rows.is_first
 
     @property
     def errors(self) -> Counter[str]:
@@ -111,33 +108,32 @@ class CellRequester:
         with (
             self._run_state.call_on_stop(self._stop_with),
             self._run_state.display.track(self._column.label, self.progress),
+            self._in_flight.counting(self._journal),
         ):
             await self._run()
-        if self._aborting:
+        if self._aborted:
             untried = self._column.total - self.counts.done
             raise cells_failed_error(self._column, self._failures, self.errors, untried=untried)
 
     async def _run(self) -> None:
         admission = asyncio.create_task(self._admit())
-        admission.add_done_callback(lambda _: self._on_admitted())
-        self._tasks.add(admission)
+        admission.add_done_callback(self._note_admitted)
         flushing = asyncio.create_task(self._journal.keep_flushing())
-        for task in (admission, flushing):
-            task.add_done_callback(self._note_end)
+        flushing.add_done_callback(self._note_end)
         try:
-            while self._tasks:
-                await self._wait_for_task()
+            await self._ended.wait()
             if self._stop_error is not None:
                 raise self._stop_error
         except asyncio.CancelledError:
-            self.meter.stopped = True
             admission.cancel()
             self._cancel_unsent()
-            if self._tasks:
-                await asyncio.wait(self._tasks, timeout=_GRACE_SECONDS)
+            with suppress(TimeoutError):
+                async with asyncio.timeout(_GRACE_SECONDS):
+                    await self._ended.wait()
             raise
         finally:
-            rest = [flushing, *self._tasks]
+            self._cancel_unsent()
+            rest = [flushing, admission, *self._asking.tasks, *self._calls.tasks]
             for task in rest:
                 task.cancel()
             try:
@@ -162,16 +158,8 @@ class CellRequester:
                 raise
             return
 
-    @property
-    def _aborting(self) -> bool:
-        failed = self.counts.any_failed or bool(self.refused_rows)
-        return failed and self._column.options.on_error == "abort"
-
     async def _admit(self) -> None:
-        import numpy as np
-
         first, inputs = 0, self._column.inputs
-        self._seen.add(np.array([NO_DIGEST], "S16"))
         on_arrays = None if self.input_digest is None else self.input_digest.add
         batches = inputs.batches(inputs.batch_rows, self._column.total, on_arrays)
         async with aclosing(prepared_batches(partial(self._next_rows, batches), self._prepare)) as prepared:
@@ -181,7 +169,7 @@ class CellRequester:
                     return
                 first += count
                 await asyncio.sleep(0)
-        self._seen = DigestSet()  # takes as much memory as the digests
+        self._rows.end()
         self._all_admitted = True
 
     async def _admit_rows(self, first: int, rows: list[tuple[Any, bytes]]) -> bool:
@@ -192,9 +180,7 @@ class CellRequester:
         digests = [digest for _, digest in rows]
         rows.clear()  # `prepared` lets go of its cells one by one
         joined = b"".join(digests)
-        self._digests += joined
-        is_first = self._seen.add(np.frombuffer(joined, "S16"))
-        self._is_first += is_first.tobytes()
+        is_first = self._rows.add(joined)
         missing = self._cells.missing_mask(np.frombuffer(joined, "S16"))
         missing &= np.fromiter((cell is not None for cell in prepared), bool, len(prepared))
         to_ask = np.flatnonzero(missing & is_first)
@@ -219,7 +205,7 @@ class CellRequester:
 
     @property
     def _stopping(self) -> bool:
-        return self._stop_error is not None or self._aborting
+        return self._aborted or self._stop_error is not None
 
     def _prepare(self, values: Any) -> tuple[Any, bytes]:
         """A row's cell, None for a null, or the error of a row without a request; and its digest. Called in threads too."""
@@ -244,90 +230,101 @@ class CellRequester:
             for model in {model for cell in finished for model in models_asked(cell)}:
                 self._client.note_earlier_answer(*model)
 
-    def _start(self, row: int, digest: bytes, cell: Any, *, failed_before: bool) -> None:
-        size = memory_bytes(cell)
-        self._in_flight.acquire(size)
-        finishing = self._finish(row, digest, cell, failed_before=failed_before)
-        task = asyncio.get_running_loop().create_task(finishing)
-        self._tasks.add(task)
-        task.add_done_callback(partial(self._note_cell, size))
-
-    async def _finish(self, row: int, digest: bytes, cell: Any, *, failed_before: bool) -> None:
-        value = errortype = errormsg = None
-        provenance = Provenance()
-
-        async def ask(asked: CellRequest) -> Any:
-            nonlocal provenance
-            is_cell = isinstance(cell, ReadyCall)
-            value, added = await self._calls.answer(asked, is_cell=is_cell, failed_before=failed_before)
-            provenance += added
-            return asked.cell_value(value)
-
-        try:
-            value = await self._column.plan.finish(cell, ask)
-        except CellError as error:
-            e = error if self._client is None else error.without_secrets(self._client.scrub)
-            self.counts.finish(digest, e.errortype, is_null=False)
-            self._note_failure(row, e)
-            value, errortype, errormsg = e.value, e.errortype, e.message
-            if provenance.request_id is None:
-                provenance = replace(provenance, request_id=e.request_id)
-        simulated = self._client is not None and bool(self._client.simulated)
-        if errortype is not None and self._client is not None and provenance.server is None:
-            provenance = replace(provenance, server=SIMULATOR if simulated else self._run_state.server_name)
-        stored_digest = simulated_digest(digest) if simulated else digest
-        size = self._value_bytes(value)
-        self._journal.append(
-            Cell(stored_digest, value, errortype, errormsg, simulated, size, provenance, time.time_ns())
+    def _new_asking(self) -> Asking:
+        outcomes = RowOutcomes(
+            self._column.column_type,
+            self.counts,
+            self._journal,
+            self._client,
+            self._run_state.server_name,
+            self._note_failure,
         )
-        if errortype is None:
-            self.counts.finish(digest, None, is_null=value is None)
+        return Asking(
+            self._column.plan,
+            self._calls,
+            outcomes,
+            copy_context(),
+            set(),
+            self._note_row_end,
+            self._note_error,
+        )
 
-    def _value_bytes(self, value: Any) -> int:
-        column_type = self._column.column_type
-        if column_type in (ImageData, ImageList) or is_media(column_type):
-            return memory_bytes(value)
-        return int(getattr(value, "nbytes", 0))
+    def _start(self, row: int, digest: bytes, cell: Any, *, failed_before: bool) -> None:
+        """Has a row asked for: by a worker, in a request of many cells, or by a task of its own for calls that depend."""
+        held = self._in_flight.acquire(cell)
+        self._open_rows += 1
+        asked = AskedRow(self._asking, row, digest, cell, held, failed_before=failed_before)
+        if not isinstance(cell, ReadyCall) or not isinstance(cell.request, Request):
+            task = asyncio.get_running_loop().create_task(asked.ask_for_calls())
+            self._asking.tasks.add(task)
+            task.add_done_callback(self._asking.tasks.discard)
+        elif cell.request.max_cells == 1:
+            self._workers.add(asked)
+        else:
+            self._calls.gather(cell.request, asked, failed_before=failed_before)
 
-    def _note_cell(self, size: int, task: asyncio.Task[None]) -> None:
-        self._in_flight.release(size)
-        self._note_end(task)
+    def _note_row_end(self, row: AskedRow) -> None:
+        self._in_flight.release(row.held)
+        self._open_rows -= 1
+        if self._stopping and not self._dropping:
+            self._cancel_tasks()
+        self._note_if_ended()
+
+    def _note_admitted(self, admission: asyncio.Task[None]) -> None:
+        self._on_admitted()
+        self._admitting = False
+        self._note_end(admission)
+        self._note_if_ended()
+
+    def _note_if_ended(self) -> None:
+        if not self._admitting and not self._open_rows:
+            self._ended.set()
 
     def _note_end(self, task: asyncio.Task[None]) -> None:
+        if not task.cancelled() and (error := task.exception()) is not None:
+            self._note_error(error)
+
+    def _note_error(self, error: BaseException) -> None:
         """Stops the run for an error that is not a cell's, a bug of this program included."""
-        self._tasks.discard(task)
-        if not task.cancelled() and task.exception() is not None and self._stop_error is None:
-            self._stop_error = task.exception()
-        if self._stopping:
-            self._cancel_unsent()
-            self._in_flight.notify()
-        self._task_ended.set()
+        if self._stop_error is None:
+            self._stop_error = error
+        self._cancel_unsent()
+        self._in_flight.notify()
 
     def _stop_with(self, reason: BaseException) -> None:
         """Stops asking; `run` raises `reason`, or an earlier error, once what is in flight is finished.
 
         Does nothing if all missing cells are in flight already: the partition will be complete.
         """
-        if self._all_admitted and not self.meter.unsent_tasks:
+        unsent = self.meter.unsent_tasks or self._workers.waits(self._asking.context)
+        if self._all_admitted and not unsent:
             return
         self._stop_error = self._stop_error or reason
         self._cancel_unsent()
         self._in_flight.notify()
 
-    async def _wait_for_task(self) -> None:
-        self._task_ended.clear()
-        await self._task_ended.wait()
-
     def _note_failure(self, row: int, error: CellError) -> None:
         if len(self._failures) < FAILURES_KEPT:
             self._failures.append((row, error.without_frames()))
-        if self._aborting:
+        if self._column.options.on_error == "abort":
+            self._aborted = True
             self._cancel_unsent()
             self._in_flight.notify()
 
     def _cancel_unsent(self) -> None:
+        """Has nothing more sent, what is to be sent again included; what is in flight goes on."""
+        self.meter.stopped = self._dropping = True
+        for row in self._workers.drop(self._asking.context):
+            row.cancel()
+        self._calls.drop_gathered()
+        self._dropping = False
+        self._cancel_tasks()
+
+    def _cancel_tasks(self) -> None:
+        """Cancels the tasks that have not sent their request, some of which were rejected meanwhile."""
         for task in list(self.meter.unsent_tasks):
-            task.cancel()
+            if not task.cancelling():
+                task.cancel()
 
     def progress(self) -> Progress:
         """How far the partition is."""

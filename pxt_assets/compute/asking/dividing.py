@@ -8,14 +8,31 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
-from typing import Any
+from typing import Any, Protocol
 
 from pxt_assets.api.request import CellRequest
 from pxt_assets.compute.asking.batch_size import BatchSize
 from pxt_assets.errors import CellError
 
-Cells = Sequence[tuple[CellRequest, asyncio.Future[Any]]]
-"""Cells, and where their values go."""
+
+class Waiting(Protocol):
+    """Who waits for a cell's value: a future, or a row."""
+
+    def done(self) -> bool:
+        """Whether it has been told."""
+
+    def set_result(self, result: Any, /) -> None:
+        """Tells it the value."""
+
+    def set_exception(self, exception: Any, /) -> None:
+        """Tells it the error."""
+
+    def cancel(self) -> object:
+        """Tells it that there will be none."""
+
+
+Cells = Sequence[tuple[CellRequest, Waiting]]
+"""Cells, and who waits for their values."""
 Try = Callable[[Cells], Awaitable[CellError | None]]
 """Sends cells as one request. Returns None if they were answered, else the error, which is theirs unless divisible."""
 
@@ -166,7 +183,7 @@ async def _scout(cells: Cells, error: CellError, try_cells: Try) -> Sequence[Cel
     if None in failed:
         return halves(others) if len(others) > 1 else [others]
     last = failed[-1] or error
-    for _, future in others:
-        if not future.done():
-            future.set_exception(last.without_frames())
+    for _, waiting in others:
+        if not waiting.done():
+            waiting.set_exception(last.without_frames())
     return []

@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections import Counter
 from typing import TYPE_CHECKING
 
+from pxt_assets.compute.cells.digest_index import lookup_batches
+
 if TYPE_CHECKING:
-    from pxt_assets.compute.cells.digest_index import Digests
+    from pxt_assets.compute.cells.digest_index import ManyDigests
 
 
 class FailedCells:
@@ -24,7 +26,7 @@ class FailedCells:
         self._digests += digest
         self._types.append(errortype)
 
-    def rows_by_error(self, digests: Digests) -> Counter[str]:
+    def rows_by_error(self, digests: ManyDigests) -> Counter[str]:
         """How many of the rows with these digests, `S16[rows]`, failed with each type of error."""
         import numpy as np
 
@@ -32,8 +34,11 @@ class FailedCells:
         if not self._types:
             return errors
         failed, first = np.unique(np.frombuffer(bytes(self._digests), "S16"), return_index=True)
-        at = np.minimum(np.searchsorted(failed, digests), len(failed) - 1)
-        for i, rows in enumerate(np.bincount(at[failed[at] == digests], minlength=len(failed)).tolist()):
+        counts = np.zeros(len(failed), np.int64)
+        for some in lookup_batches(digests):
+            at = np.minimum(np.searchsorted(failed, some), len(failed) - 1)
+            counts += np.bincount(at[failed[at] == some], minlength=len(failed))
+        for i, rows in enumerate(counts.tolist()):
             errors[self._types[first[i]]] += rows
         return errors
 
@@ -48,10 +53,11 @@ class NullCells:
         """Adds a cell that is null."""
         self._digests += digest
 
-    def rows(self, digests: Digests) -> int:
+    def rows(self, digests: ManyDigests) -> int:
         """How many of the rows with these digests, `S16[rows]`, have such a cell."""
         import numpy as np
 
         if not self._digests:
             return 0
-        return int(np.isin(digests, np.frombuffer(bytes(self._digests), "S16")).sum())
+        nulls = np.frombuffer(bytes(self._digests), "S16")
+        return sum(int(np.isin(some, nulls).sum()) for some in lookup_batches(digests))

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import asyncio
 from collections import defaultdict
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Collection, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from pxt_assets.api.request import CellRequest
 from pxt_assets.compute.asking.batch_size import BatchSize, BatchSizes
-from pxt_assets.compute.asking.dividing import Cells, divide, halves
+from pxt_assets.compute.asking.dividing import Cells, Waiting, divide, halves
 from pxt_assets.errors import TOO_LARGE, CellError
 
 GATHER_SECONDS = 0.02
@@ -24,7 +24,7 @@ Send = Callable[[Sequence[Any]], Awaitable[Sequence[Any]]]
 class _OpenPack:
     """A request that still takes cells."""
 
-    cells: list[tuple[CellRequest, asyncio.Future[Any]]] = field(default_factory=list)
+    cells: list[tuple[CellRequest, Waiting]] = field(default_factory=list)
     tokens: float = 0.0
     timer: asyncio.TimerHandle | None = None
 
@@ -47,23 +47,37 @@ class Packer:
         """The value of one cell."""
         if asked.max_cells == 1:
             return (await self._send_all([asked]))[0]
-        return await self._add(asked)
+        future: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
+        self.add(asked, future)
+        return await future
 
-    def _add(self, asked: CellRequest) -> asyncio.Future[Any]:
-        loop = asyncio.get_running_loop()
+    @property
+    def tasks(self) -> Collection[asyncio.Task[None]]:
+        """The tasks that send what was packed."""
+        return self._sending
+
+    def drop(self) -> None:
+        """Cancels the cells whose requests have not begun to be sent, as they are not full."""
+        while self._open:
+            _, pending = self._open.popitem()
+            if pending.timer is not None:
+                pending.timer.cancel()
+            _fail(pending.cells, asyncio.CancelledError())
+
+    def add(self, asked: CellRequest, waiting: Waiting) -> None:
+        """Adds a cell to a request; `waiting` is told what comes of it."""
         key = asked.pack_key
         pending = self._open[key]
         if pending.cells and pending.tokens + asked.tokens > asked.max_tokens:
             self._dispatch(key)
             pending = self._open[key]
         if pending.timer is None:
+            loop = asyncio.get_running_loop()
             pending.timer = loop.call_later(GATHER_SECONDS, self._dispatch, key)
-        future: asyncio.Future[Any] = loop.create_future()
-        pending.cells.append((asked, future))
+        pending.cells.append((asked, waiting))
         pending.tokens += asked.tokens
         if len(pending.cells) >= self._most(asked):
             self._dispatch(key)
-        return future
 
     def _most(self, asked: CellRequest) -> int:
         """How many such cells a request should carry."""
@@ -99,7 +113,7 @@ class Packer:
 
     async def _send(self, cells: Cells) -> Sequence[Cells]:
         """Sends cells that nobody has answered yet; returns the parts that are to be sent on their own."""
-        wanted = [(asked, future) for asked, future in cells if not future.done()]
+        wanted = [(asked, waiting) for asked, waiting in cells if not waiting.done()]
         if not wanted:
             return []
         if self._sizes is None:
@@ -134,9 +148,9 @@ class Packer:
             if len(cells) == 1 or not e.divisible:
                 _fail(cells, e)
             return e
-        for (_, future), value in zip(cells, values, strict=True):
-            if not future.done():
-                future.set_result(value)
+        for (_, waiting), value in zip(cells, values, strict=True):
+            if not waiting.done():
+                waiting.set_result(value)
         if size is not None:
             size.note_answered(len(cells))
         return None
@@ -147,10 +161,10 @@ def _chunks(cells: Cells, most: int) -> Sequence[Cells]:
 
 
 def _fail(cells: Cells, error: BaseException) -> None:
-    for _, future in cells:
-        if future.done():
+    for _, waiting in cells:
+        if waiting.done():
             continue
         if isinstance(error, asyncio.CancelledError):
-            future.cancel()
+            waiting.cancel()
         else:
-            future.set_exception(error)
+            waiting.set_exception(error)

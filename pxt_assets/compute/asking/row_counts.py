@@ -6,6 +6,7 @@ from collections import Counter
 from typing import TYPE_CHECKING
 
 from pxt_assets.compute.asking.failed_cells import FailedCells, NullCells
+from pxt_assets.compute.cells.digest_index import lookup_batches
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -13,7 +14,7 @@ if TYPE_CHECKING:
     import numpy as np
     import numpy.typing as npt
 
-    from pxt_assets.compute.cells.digest_index import Digests
+    from pxt_assets.compute.cells.digest_index import ManyDigests
 
 
 class RowCounts:
@@ -67,18 +68,21 @@ class RowCounts:
         elif is_null:
             self._null_cells.add(digest)
 
-    def settle(self, digests: Digests, refused: Counter[str]) -> None:
+    def settle(self, digests: ManyDigests, refused: Counter[str]) -> None:
         """Counts all admitted rows, `S16[n]`, by what became of their cells, and those `refused`, by error type."""
         import numpy as np
 
-        unfinished = int(np.isin(digests, np.array([*self._open], "S16")).sum()) if self._open else 0
+        unfinished = 0
+        if self._open:
+            still_open = np.array([*self._open], "S16")
+            unfinished = sum(int(np.isin(some, still_open).sum()) for some in lookup_batches(digests))
         self.done = len(digests) - unfinished
         self.failed = (self.errors(digests) + refused).total() + self._reused_errors
 
-    def errors(self, digests: Digests) -> Counter[str]:
+    def errors(self, digests: ManyDigests) -> Counter[str]:
         """How many of the rows, `S16[n]`, were asked for and failed, by error type."""
         return self._failed_cells.rows_by_error(digests)
 
-    def computed(self, digests: Digests) -> int:
+    def computed(self, digests: ManyDigests) -> int:
         """How many of the rows, `S16[n]`, were asked for and have a value."""
         return self.asked - self.errors(digests).total() - self._null_cells.rows(digests)

@@ -11,6 +11,7 @@ from pxt_assets.api.server_name import SIMULATOR, AskedServer
 from pxt_assets.compute.asking.batch_size import BatchSizes
 from pxt_assets.compute.asking.in_flight_bound import InFlightBound
 from pxt_assets.compute.asking.progress import ProgressDisplay
+from pxt_assets.compute.asking.row_workers import RowWorkers
 from pxt_assets.errors import RunError
 from pxt_assets.throttle import LimitUtilization
 
@@ -40,6 +41,7 @@ class RunState:
         self.client = client
         self._server = server
         self.batch_sizes = BatchSizes(None if client is None else client.max_batch)
+        self.row_workers = RowWorkers(0 if client is None else client.max_in_flight)
         self.in_flight = InFlightBound(0 if client is None else 2 * client.max_in_flight)
         self.display = ProgressDisplay(
             name, partitions, LimitUtilization if client is None else client.limit_usage

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cache
 from typing import TYPE_CHECKING, Any
 
 from pxt_assets.storage.provenance import Provenance
@@ -34,6 +35,7 @@ class Cell:
     """When it was finished, in nanoseconds since 1970."""
 
 
+@cache
 def provenance_schema() -> pa.Schema:
     """The columns that say where a cell comes from. Source of the names: `Provenance`."""
     import pyarrow as pa
@@ -69,19 +71,31 @@ def table_of_cells(cells: Sequence[Cell], column_type: type[ColumnType], run_id:
     """The cells as a table: RESULT, `simulated`, and the columns of `provenance_schema`."""
     import pyarrow as pa
 
-    schema = provenance_schema()
-    provenance: dict[str, Sequence[Any]] = {
-        **{name: [getattr(cell.provenance, name) for cell in cells] for name in schema.names[:-2]},
-        "run_id": [run_id] * len(cells),
-        "finished_at": [cell.finished_ns // 1_000 for cell in cells],
-    }
-    return pa.table(
-        {
-            "digest": pa.array([c.digest for c in cells], pa.binary(16)),
-            "value": to_arrow([c.value for c in cells], column_type),
-            "errortype": pa.array([c.errortype for c in cells], pa.string()),
-            "errormsg": to_arrow([c.errormsg for c in cells], String),
-            "simulated": pa.array([c.simulated for c in cells], pa.bool_()),
-            **{field.name: pa.array(provenance[field.name], field.type) for field in schema},
-        }
-    )
+    count = len(cells)
+    errortypes = [cell.errortype for cell in cells]
+    failed = any(one is not None for one in errortypes)
+    value = to_arrow([c.value for c in cells], column_type)
+    schema = _schema(value.type)
+    origins = [cell.provenance for cell in cells]
+    arrays = [
+        pa.array([c.digest for c in cells], pa.binary(16)),
+        value,
+        pa.array(errortypes, pa.string()) if failed else pa.nulls(count, pa.string()),
+        to_arrow([c.errormsg for c in cells], String) if failed else pa.nulls(count, pa.string()),
+        pa.array([c.simulated for c in cells], pa.bool_()),
+        *(
+            pa.array([getattr(origin, field.name) for origin in origins], field.type)
+            for field in list(provenance_schema())[:-2]
+        ),
+        pa.repeat(pa.scalar(run_id, pa.string()), count),
+        pa.array([cell.finished_ns // 1_000 for cell in cells], schema.field("finished_at").type),
+    ]
+    return pa.Table.from_arrays(arrays, schema=schema)
+
+
+@cache
+def _schema(value: pa.DataType) -> pa.Schema:
+    import pyarrow as pa
+
+    result = {"digest": pa.binary(16), "value": value, "errortype": pa.string(), "errormsg": pa.string()}
+    return pa.schema([*({**result, "simulated": pa.bool_()}).items(), *provenance_schema()])

@@ -9,11 +9,18 @@ from typing import TYPE_CHECKING
 
 from pxt_assets.compute.cells.answered_by import RowServers, is_other_mask, row_servers
 from pxt_assets.compute.cells.cell import RESULT_COLUMNS
-from pxt_assets.compute.cells.digest_index import DigestIndex, digests_of, lookup_batches, simulated_digests
+from pxt_assets.compute.cells.digest_index import (
+    LOOKUP_ROWS,
+    DigestIndex,
+    digests_of,
+    lookup_batches,
+    simulated_digests,
+)
 from pxt_assets.compute.cells.failed_answers import failed_rows
 from pxt_assets.compute.cells.gather import interleave_rows
 from pxt_assets.compute.cells.journal import Journal
 from pxt_assets.compute.cells.row_groups import RowGroups
+from pxt_assets.compute.cells.scratch_file import scratch_folder
 from pxt_assets.compute.cells.sidecar import Sidecar, empty_provenance
 from pxt_assets.errors import PartitionError
 from pxt_assets.storage.parquet import ParquetFile
@@ -25,7 +32,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
     from pxt_assets.api.request import Endpoint
-    from pxt_assets.compute.cells.digest_index import Digests, Positions
+    from pxt_assets.compute.cells.digest_index import Digests, ManyDigests, Positions
 
 
 class EarlierFile:
@@ -93,19 +100,24 @@ def stored_cell_index(
     The rows `leave_out`, `int64[n]`, are not in it.
     """
     import numpy as np
+    import pyarrow as pa
 
-    index = DigestIndex()
-    table = file.rows().table(["_digest", errortype])
-    usable = table["_digest"].is_valid().to_numpy()
-    if not errors:
-        usable &= table[errortype].is_null().to_numpy()
-    if not results:
-        usable &= table[errortype].is_valid().to_numpy()
-    if leave_out is not None:
-        usable = usable.copy()
-        usable[leave_out] = False
-    positions = np.flatnonzero(usable)
-    index.add(digests_of(table["_digest"].take(positions)), positions)
+    index = DigestIndex(scratch_folder(file.path))
+    start = 0
+    for batch in file.rows().batches(["_digest", errortype], LOOKUP_ROWS):
+        usable = batch["_digest"].is_valid().to_numpy(zero_copy_only=False)
+        has_error = batch[errortype].is_valid().to_numpy(zero_copy_only=False)
+        if not errors:
+            usable = usable & ~has_error
+        if not results:
+            usable = usable & has_error
+        if leave_out is not None:
+            here = leave_out[(leave_out >= start) & (leave_out < start + batch.num_rows)] - start
+            usable = usable.copy()
+            usable[here] = False
+        rows = np.flatnonzero(usable)
+        index.add(digests_of(batch["_digest"].take(pa.array(rows))), rows + start)
+        start += batch.num_rows
     return index
 
 
@@ -219,7 +231,9 @@ class FinishedCells:
             found += self._journal.take(in_journal[in_journal >= 0])["server"].chunks
         return int(is_other_mask(pa.chunked_array(found, pa.string()), is_wanted).sum())
 
-    def prepare_order(self, digests: Digests, interrupted: threading.Event) -> AbstractContextManager[None]:
+    def prepare_order(
+        self, digests: ManyDigests, interrupted: threading.Event
+    ) -> AbstractContextManager[None]:
         """Within the block, `take` is fast in the order of the cells `S16[n]`, whatever the stored file's order.
 
         Raises InterruptedError once `interrupted` is set.
@@ -234,7 +248,7 @@ class FinishedCells:
         return self._earlier.prepare_order(_found_positions(in_file, digests), interrupted)
 
     def prepare_provenance_order(
-        self, digests: Digests, interrupted: threading.Event
+        self, digests: ManyDigests, interrupted: threading.Event
     ) -> AbstractContextManager[None]:
         """Within the block, `provenance` is fast in the order of the cells `S16[n]`."""
         if self._sidecar is None or not len(self._sidecar):
@@ -274,13 +288,13 @@ class FinishedCells:
             known = np.where(known < 0, self._sidecar.find(simulated_digests(digests)), known)
         return known
 
-    def any_in_journal(self, digests: Digests) -> bool:
+    def any_in_journal(self, digests: ManyDigests) -> bool:
         """Whether any of the cells `S16[n]` was finished after the column's file was written."""
         if not len(self._journal_index) and not len(self._failed_index):
             return False
         return any(bool((self._find(part)[0] >= 0).any()) for part in lookup_batches(digests))
 
-    def uses_simulated(self, digests: Digests) -> bool:
+    def uses_simulated(self, digests: ManyDigests) -> bool:
         """Whether any of the cells `S16[n]`, or of those looked up before, comes from a simulator."""
         for part in lookup_batches(digests) if self.simulated else ():  # else none is found
             if self.used_simulated:
@@ -310,7 +324,7 @@ class FinishedCells:
         return np.where((done < 0) & (in_file < 0), failed, done), in_file
 
 
-def _found_positions(find: Callable[[Digests], Positions], digests: Digests) -> Positions:
+def _found_positions(find: Callable[[Digests], Positions], digests: ManyDigests) -> Positions:
     """The positions that `find` gives, in the order of the digests, without those that are missing."""
     import numpy as np
 

@@ -21,14 +21,13 @@ def gather_rows(
     `sizes` are the tables' numbers of rows; `read_table(i)` gives the i-th, and is called only for those needed.
     """
     import numpy as np
-    import pyarrow as pa
 
     ends = np.cumsum(sizes)
     which = np.searchsorted(ends, positions, side="right")
     parts, targets = [], []
     for i in np.unique(which):
         here = np.flatnonzero(which == i)
-        parts.append(read_table(int(i)).take(pa.array(positions[here] - (ends[i] - sizes[i]))))
+        parts.append(_rows_at(read_table(int(i)), positions[here] - (ends[i] - sizes[i])))
         targets.append(here)
     return interleave_rows(parts, targets)
 
@@ -38,5 +37,16 @@ def interleave_rows(parts: Sequence[pa.Table], targets: Sequence[Positions]) -> 
     import numpy as np
     import pyarrow as pa
 
-    order = np.argsort(np.concatenate(targets), kind="stable")
-    return pa.concat_tables(parts).take(pa.array(order))
+    joined, target = pa.concat_tables(parts), np.concatenate(targets)
+    if (target[1:] > target[:-1]).all():  # in order already: a copy of large values is saved
+        return joined
+    return joined.take(pa.array(np.argsort(target, kind="stable")))
+
+
+def _rows_at(table: pa.Table, positions: Positions) -> pa.Table:
+    """The rows at `int64[n]`, not copied if they follow each other."""
+    import pyarrow as pa
+
+    if len(positions) and (positions[1:] == positions[:-1] + 1).all():
+        return table.slice(int(positions[0]), len(positions))
+    return table.take(pa.array(positions))

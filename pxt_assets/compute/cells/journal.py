@@ -6,12 +6,12 @@ one counts. A segment that a crash cut short is dropped with a warning.
 
 from __future__ import annotations
 
-import asyncio
 import logging
 import threading
 import time
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
+from concurrent.futures import Future
 from contextlib import suppress
 from dataclasses import replace
 from typing import TYPE_CHECKING
@@ -20,9 +20,12 @@ from pxt_assets.compute.cells.answered_by import is_other_mask
 from pxt_assets.compute.cells.cell import RESULT_COLUMNS, Cell, provenance_schema, table_of_cells
 from pxt_assets.compute.cells.digest_index import DigestIndex, digests_of
 from pxt_assets.compute.cells.failed_answers import failed_answers, is_marked, mark_checked
+from pxt_assets.compute.cells.merging import Merging
+from pxt_assets.compute.cells.scratch_file import scratch_folder
 from pxt_assets.compute.cells.segments import SUFFIX, Segments
-from pxt_assets.errors import RunError
-from pxt_assets.local.threads import run_in_thread
+from pxt_assets.compute.cells.waiting_cells import WaitingCells
+from pxt_assets.errors import PartitionError, RunError
+from pxt_assets.local.threads import DaemonThreadPool, run_in_thread
 from pxt_assets.storage.provenance import Provenance
 from pxt_assets.values.types import Array, ColumnType
 
@@ -34,26 +37,33 @@ if TYPE_CHECKING:
 
     from pxt_assets.api.request import Endpoint
 
-FLUSH_SECONDS = 1.0
+FLUSH_SECONDS = 0.25
+"""From a cell's `append` until it is on disk, as far as the disk or the store is that fast."""
+_SPARE_SECONDS = 0.05
+"""Of FLUSH_SECONDS: a busy machine lets a thread wait."""
+_FIRST_TAKES = 0.1
+"""Seconds that the first flush is taken to take."""
+_FADING = 0.8
+"""What one slow flush still counts for at the next."""
 _SHORTEST_PAUSE = 0.05
 """Seconds between flushes that each take longer than FLUSH_SECONDS."""
+_BYTES_AT_ONCE = 4 * 2**20
+"""Bytes of waiting values that are written at once: many more would take longer than FLUSH_SECONDS."""
 _BYTES_A_SEGMENT = 32 * 2**20
-"""Bytes of large values that are written at once, and that may wait in memory."""
+"""Bytes of large values after which a segment ends."""
+_LISTINGS = 5
+"""How often the journal's folder is listed if what it lists is gone."""
 REFRESH_SUFFIX = ".refresh"
 _log = logging.getLogger("pxt_assets.compute.journal")
 
 
-def _segment_sizes(cells: list[Cell]) -> Iterator[int]:
-    """How many cells go into each segment, of about _BYTES_A_SEGMENT."""
-    count = size = 0
-    for cell in cells:
-        count += 1
-        size += cell.size
-        if size >= _BYTES_A_SEGMENT:
-            yield count
-            count = size = 0
-    if count:
-        yield count
+def _age_to_flush(took: float) -> float:
+    """How many seconds cells may wait if writing them takes as long as it lately did.
+
+    A cell that comes just after a flush began is on disk FLUSH_SECONDS later, as long as `took` is shorter than half of that.
+    """
+    age = FLUSH_SECONDS - _SPARE_SECONDS - 2 * took
+    return max(age, min(FLUSH_SECONDS, _SHORTEST_PAUSE))
 
 
 class UnstorableError(RunError):
@@ -75,12 +85,16 @@ class Journal:
         endpoint: Endpoint | None = None,
         run_id: str | None = None,
         clock_ns: Callable[[], int] = time.time_ns,
+        waiting: WaitingCells | None = None,
     ) -> None:
         self.simulated = False
         """Whether any cell in it comes from a simulator."""
         self.servers: set[str | None] = set()
         """Which servers answered its cells, once it is loaded."""
-        self.earlier_failures = DigestIndex()
+        self.on_written: Callable[[], None] | None = None
+        """Called, in whatever thread, when `pending_bytes` has fallen."""
+        self._scratch = scratch_folder(directory / SUFFIX)
+        self.earlier_failures = DigestIndex(self._scratch)
         """Cells that failed in earlier attempts, once it is loaded."""
         self._segments = Segments(directory, earlier)
         self._type = Array if issubclass(column_type, Array) else column_type  # vectors of any length
@@ -88,12 +102,9 @@ class Journal:
         self._run_id = run_id
         self._clock_ns = clock_ns
         self._last_ns = 0
-        self._pending: list[Cell] = []
-        self._pending_bytes = 0
-        """Bytes of the cells appended since the last flush began."""
-        self._buffer_full = asyncio.Event()
+        self._waiting = WaitingCells() if waiting is None else waiting
+        self._merging = Merging(self._segments)
         self._write_lock = threading.Lock()
-        self._own_segments: set[str] = set()
         self._loaded_segments: list[str] = []
         self._refresh_marker = ""
 
@@ -101,12 +112,14 @@ class Journal:
         """Whether no earlier attempt has left anything in it."""
         return not self._segments.names() and not self._segments.names(REFRESH_SUFFIX)
 
+    @property
+    def pending_bytes(self) -> int:
+        """Bytes of the values that were appended and are not on disk yet, as their cells count them."""
+        return self._waiting.bytes
+
     def append(self, cell: Cell) -> None:
         """Adds a finished cell; it is on disk after the next `flush`."""
-        self._pending.append(cell)
-        self._pending_bytes += cell.size
-        if self._pending_bytes >= _BYTES_A_SEGMENT:
-            self._buffer_full.set()
+        self._waiting.append(cell, _BYTES_AT_ONCE)
 
     def flush(self) -> None:
         """Writes the cells appended since the last flush as a segment, or as several if their values are large.
@@ -114,13 +127,25 @@ class Journal:
         Raises RunError if writing fails; the cells stay pending.
         """
         with self._write_lock:
-            for count in _segment_sizes(self._pending[:]):
+            left = self._waiting.begin_write()
+            while left:
+                cells = self._waiting.first(left, _BYTES_A_SEGMENT)
+                left -= len(cells)
                 try:
-                    self._write(self._pending[:count])
+                    self._write(cells)
                 except UnstorableError:  # the other cells are written
-                    del self._pending[:count]
+                    self._drop(cells)
                     raise
-                del self._pending[:count]
+                self._drop(cells)
+
+    def _drop(self, cells: list[Cell]) -> None:
+        self._waiting.drop(cells)
+        if self.on_written is not None:
+            self.on_written()
+
+    def merge(self) -> None:
+        """Merges small segments that this journal has written, if there are many; may run beside `flush`."""
+        self._merging.merge()
 
     def _write(self, cells: list[Cell]) -> None:
         name = self._new_name(SUFFIX)
@@ -136,14 +161,14 @@ class Journal:
             self._write_halves(cells)
             return
         try:
-            self._segments.write(name, table)
+            size = self._segments.write(name, table)
         except Exception as e:  # a full disk, or whatever a store's client raises
             msg = (
                 f"cannot write the journal at {self._segments.directory}: {type(e).__name__}: {e}. What was finished "
-                f"before is kept; {len(self._pending)} finished cells are not on disk"
+                f"before is kept; {len(self._waiting)} finished cells are not on disk"
             )
             raise RunError(msg) from e
-        self._own_segments.add(name)
+        self._merging.add(name, size)
 
     def _write_halves(self, cells: list[Cell]) -> None:
         """Writes cells some of which cannot be stored: first all that can, then raises UnstorableError."""
@@ -169,24 +194,31 @@ class Journal:
                 self._last_ns = max(self._last_ns, int(written_ns))
 
     async def keep_flushing(self) -> None:
-        """Flushes every FLUSH_SECONDS, or as soon as large values wait, off the event loop, until cancelled.
+        """Flushes by the age of the oldest waiting cell, or as soon as large values wait, until cancelled.
 
-        A cell appended just after a flush began is on disk when the next one ends: FLUSH_SECONDS later, if both take
-        equally long.
+        Both in threads of their own, which an event loop with a backlog does not hold up: it flushes, and merges small
+        segments. Raises what `flush` raises.
         """
-        loop = asyncio.get_running_loop()
-        took = 0.0
-        while True:
-            with suppress(TimeoutError):
-                async with asyncio.timeout(
-                    max(FLUSH_SECONDS - 2 * took, min(FLUSH_SECONDS, _SHORTEST_PAUSE))
-                ):
-                    await self._buffer_full.wait()
-            self._buffer_full.clear()
-            self._pending_bytes = 0
-            began = loop.time()
-            await run_in_thread(self.flush)
-            took = loop.time() - began
+        try:
+            await run_in_thread(self._flush_when_due)
+        finally:
+            self._merging.end()
+            self._waiting.end()
+
+    def _flush_when_due(self) -> None:
+        merger = DaemonThreadPool(1)
+        merging: Future[None] | None = None
+        age, took = _age_to_flush(_FIRST_TAKES), 0.0
+        try:
+            while self._waiting.wait_until_due(age, _BYTES_AT_ONCE):
+                began = self._waiting.clock()
+                self.flush()
+                took = max(self._waiting.clock() - began, _FADING * took)
+                age = _age_to_flush(took)
+                if self._merging.is_due and (merging is None or merging.done()):
+                    merging = merger.submit(self.merge)
+        finally:
+            merger.shutdown(wait=False)
 
     def begin_refresh(self) -> None:
         """Begins a refresh: every cell is computed anew.
@@ -214,6 +246,16 @@ class Journal:
         Failures of earlier attempts are left out unless `errors`. With `since_refresh`, all cells computed before the
         refresh began are left out; so are those of the servers whose names `leave_out` is true of.
         """
+        with self._merging.lock:
+            for _ in range(_LISTINGS):
+                with suppress(FileNotFoundError):  # another run's journal, which merged segments meanwhile
+                    return self._load(errors, since_refresh, leave_out)
+        msg = f"cannot read the journal at {self._segments.directory}: another run writes it; try again when it has ended"
+        raise PartitionError(msg)
+
+    def _load(
+        self, errors: bool, since_refresh: bool, leave_out: Callable[[str], bool] | None
+    ) -> tuple[DigestIndex, DigestIndex]:
         import numpy as np
         import pyarrow.compute as pc
 
@@ -222,7 +264,7 @@ class Journal:
         self._advance_clock([*self._segments.names(REFRESH_SUFFIX), *self._loaded_segments])
         wanted = [name for name in self._loaded_segments if not since_refresh or name > self._refresh_marker]
         self._segments.fetch(wanted)
-        done, failed = DigestIndex(), DigestIndex()
+        done, failed = DigestIndex(self._scratch), DigestIndex(self._scratch)
         start = 0
         for name in wanted:
             segment = self._read_segment(name)
@@ -242,7 +284,7 @@ class Journal:
                 has_result &= ~is_left
                 has_error &= ~is_left
             done.add(digests[has_result], positions[has_result])
-            is_own = name in self._own_segments
+            is_own = name in self._merging.names
             if errors or is_own:
                 failed.add(digests[has_error], positions[has_error])
             if not is_own:
@@ -252,11 +294,21 @@ class Journal:
 
     def take(self, positions: npt.NDArray[np.int64]) -> pa.Table:
         """The cells at `int64[n]` positions, in that order: columns digest, value, errortype, errormsg, server."""
-        return self._segments.take(positions, (*RESULT_COLUMNS, "server"))
+        return self._take(positions, (*RESULT_COLUMNS, "server"))
 
     def provenance(self, positions: npt.NDArray[np.int64]) -> pa.Table:
         """Where the cells at `int64[n]` positions come from, in that order: digest and `provenance_schema`."""
-        return self._segments.take(positions, ("digest", *provenance_schema().names))
+        return self._take(positions, ("digest", *provenance_schema().names))
+
+    def _take(self, positions: npt.NDArray[np.int64], columns: tuple[str, ...]) -> pa.Table:
+        try:
+            return self._segments.take(positions, columns)
+        except FileNotFoundError as e:
+            msg = (
+                f"segments of the journal at {self._segments.directory} are gone: another run computes this partition at "
+                "the same time; materialize again when it has ended: what is finished is not computed again"
+            )
+            raise PartitionError(msg) from e
 
     def close(self) -> None:
         """Closes the segments that are open for reading."""
@@ -273,6 +325,8 @@ class Journal:
 
         try:
             segment = self._segments.read(name)
+        except FileNotFoundError:
+            raise
         except (pa.ArrowInvalid, OSError) as e:
             _log.warning(
                 "Dropped the journal segment %s: it was cut short (%s); its cells are computed anew.", name, e

@@ -11,8 +11,8 @@ from dataclasses import dataclass
 from typing import IO, TYPE_CHECKING
 
 from pxt_assets.compute.cells.gather import gather_rows
+from pxt_assets.compute.cells.scratch_file import scratch_folder
 from pxt_assets.errors import PartitionError, SourceError
-from pxt_assets.storage.atomic_file import is_local
 from pxt_assets.storage.parquet import ParquetFile
 
 if TYPE_CHECKING:
@@ -65,7 +65,7 @@ class RowGroups:
         if not self._jumps_between_groups(positions):
             yield
             return
-        folder = self._file.path.parent.path if is_local(self._file.path) else None
+        folder = scratch_folder(self._file.path)
         with tempfile.TemporaryFile(
             dir=folder
         ) as sink:  # on the column's disk, which has room for it; without a name there

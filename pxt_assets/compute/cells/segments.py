@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import shutil
 import tempfile
 from collections import OrderedDict
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -48,8 +50,8 @@ class Segments:
             found.update(names)
         return sorted(found)
 
-    def write(self, name: str, table: pa.Table) -> None:
-        """Writes a segment in one atomic step."""
+    def write(self, name: str, table: pa.Table) -> int:
+        """Writes a segment in one atomic step; returns its size in bytes."""
         import pyarrow as pa
 
         path = self.directory / name
@@ -61,6 +63,19 @@ class Segments:
             pa.ipc.new_file(sink, table.schema) as writer,
         ):
             writer.write_table(table)
+            writer.close()
+            return int(sink.tell())
+
+    def merge(self, names: Sequence[str], merged: str) -> int:
+        """Writes a segment `merged` with the cells of others, in that order, then removes those; returns its size in bytes."""
+        import pyarrow as pa
+
+        size = self.write(merged, pa.concat_tables([self.read(name) for name in names]).combine_chunks())
+        for name in names:
+            remove(self.directory / name)
+            if self._copies is not None:
+                (self._copies / name).unlink(missing_ok=True)
+        return size
 
     def fetch(self, names: list[str]) -> None:
         """Copies those segments of an object store that have no local copy yet, all at once."""
@@ -70,7 +85,12 @@ class Segments:
         absent = [name for name in names if not (folder / name).exists()]
         if absent:
             remote = [self._path(name).path for name in absent]
-            self.directory.fs.get(remote, [str(folder / name) for name in absent])
+            try:
+                self.directory.fs.get(remote, [str(folder / name) for name in absent])
+            except FileNotFoundError:  # some are gone by now; `read` says which
+                for path, name in zip(remote, absent, strict=True):
+                    with contextlib.suppress(FileNotFoundError):
+                        self.directory.fs.get_file(path, str(folder / name))
 
     def read(self, name: str) -> pa.Table:
         """A segment, mapped into memory. Raises pa.ArrowInvalid or OSError if it is torn."""

@@ -9,8 +9,9 @@ from functools import cached_property
 from typing import TYPE_CHECKING
 
 from pxt_assets.compute.cells.cell import provenance_schema, with_server
-from pxt_assets.compute.cells.digest_index import DigestIndex, DigestSet, digests_of
+from pxt_assets.compute.cells.digest_index import LOOKUP_ROWS, DigestIndex, DigestSet, digests_of
 from pxt_assets.compute.cells.row_groups import RowGroups
+from pxt_assets.compute.cells.scratch_file import scratch_folder
 from pxt_assets.storage.parquet import ParquetFile
 
 if TYPE_CHECKING:
@@ -51,12 +52,12 @@ class Sidecar:
     def _index(self) -> DigestIndex:
         import numpy as np
 
-        index = DigestIndex()
+        index = DigestIndex(scratch_folder(self.file.path))
         if self._is_usable():
             names = sidecar_schema().names
             self._groups = RowGroups(self.file, [name for name in names if name in self.file.schema.names])
-            names = digests_of(self.file.rows().table(["digest"])["digest"])
-            index.add(names, np.arange(len(names)))
+            for batch in self.file.rows().batches(["digest"], LOOKUP_ROWS):
+                index.add(digests_of(batch["digest"]), len(index) + np.arange(batch.num_rows))
         return index
 
     def forget(self) -> None:
@@ -81,7 +82,7 @@ class Sidecar:
         Returns how many rows are new, and how many are about other cells.
         """
         written = others = 0
-        seen = DigestSet()
+        seen = DigestSet(scratch_folder(self.file.path))
         keep_others = keep_others and self._is_usable()
 
         def rows() -> Iterator[pa.Table]:

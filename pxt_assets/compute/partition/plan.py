@@ -9,6 +9,7 @@ from functools import cached_property
 from typing import Any
 
 from pxt_assets.api.request import ORDERED_ARGUMENTS, CellRequest, Endpoint, Request
+from pxt_assets.compute.partition.text_requests import text_requests
 from pxt_assets.errors import CellError
 from pxt_assets.expressions.expr import Call, ColumnFunction, ColumnRef, Path
 from pxt_assets.expressions.function import holds_path
@@ -16,10 +17,11 @@ from pxt_assets.expressions.path_steps import Shape, Step, follow_path
 from pxt_assets.expressions.walk import calls, expression_text, references
 from pxt_assets.local.local_call import leaf_form, lost_types
 from pxt_assets.local.media_threads import in_media_thread, is_heavy
-from pxt_assets.values.conversion import check_value
+from pxt_assets.values.conversion import check_value, to_store
 from pxt_assets.values.digest import digest
 from pxt_assets.values.json_text import canonical_json
 from pxt_assets.values.media import Media
+from pxt_assets.values.stored_json import plain
 from pxt_assets.values.types import ColumnType, is_media
 
 Row = Sequence[Any]
@@ -91,6 +93,8 @@ class Plan:
         """Whether a constant is a path, of a file that is read when a cell is prepared."""
         self.expr = expr
         self._type = column_type
+        self.holds_media = column_type is not None and is_media(column_type)
+        """Whether its cells are images or sounds."""
         self._positions = {(ref._asset, ref._column): i for i, ref in enumerate(self.columns)}
         self._compiled = self._compile(expr, required=False)
 
@@ -107,7 +111,7 @@ class Plan:
         return self._compiled(row)
 
     async def finish(self, prepared: Any, call: Caller) -> Any:
-        """Makes the cell's calls and gives its value. Raises CellError."""
+        """Makes the cell's calls and gives its value, JSON as StoredJson. Raises CellError."""
         value = prepared
         if isinstance(prepared, ReadyCall):
             value = await call(prepared.request)
@@ -117,9 +121,17 @@ class Plan:
             except CellError as e:
                 e.value = None  # it is an inner call's, not the cell's
                 raise
-        if self._type is not None and is_media(self._type) and is_heavy(value):
-            return await in_media_thread(self.check_value, value)
-        return self.check_value(value)
+        return await self.store(value)
+
+    async def store(self, value: Any) -> Any:
+        """The value of an answer as it is stored; where that may take long, it is made in a thread. Raises CellError."""
+        if self.holds_media and is_heavy(value):
+            return await in_media_thread(self.stored_form, value)
+        return self.stored_form(value)
+
+    def stored_form(self, value: Any) -> Any:
+        """The value of an answer as it is stored. Raises CellError if the column cannot hold it."""
+        return value if self._type is None else to_store(value, self._type)
 
     def check_value(self, value: Any) -> Any:
         """The value as the column holds it. Raises CellError if it cannot."""
@@ -148,9 +160,12 @@ class Plan:
             for name, value in expr._arguments.items()
         }
         nested = bool(calls(expr._arguments))
+        request_of_texts = text_requests(expr, lambda column: self._compile(column, required=True))
 
         def call(row: Row) -> Any:
             try:
+                if not nested and (request := request_of_texts(row)) is not None:
+                    return ReadyCall(request)
                 values = {name: f(row) for name, f in arguments.items()}
             except NullInputError:
                 if required:
@@ -206,7 +221,7 @@ def _contains_call(value: Any) -> bool:
 async def _resolve_calls(value: Any, call: Caller) -> Any:
     """The value with all calls in it made. Raises CellError."""
     if isinstance(value, ReadyCall):
-        return await call(value.request)
+        return plain(await call(value.request))
     if isinstance(value, AnswerPath):
         return follow_path(await _resolve_calls(value.base, call), value.steps, value.shape)
     if isinstance(value, DependentCall):
@@ -217,7 +232,7 @@ async def _resolve_calls(value: Any, call: Caller) -> Any:
         if any(_came_back_null(value.arguments[name], answers[name]) for name in required):
             return None
         make = value.function.cell_request
-        return await call(await in_media_thread(make, answers) if is_heavy(answers) else make(answers))
+        return plain(await call(await in_media_thread(make, answers) if is_heavy(answers) else make(answers)))
     if isinstance(value, dict):
         return dict(zip(value, await _resolve_all(value.values(), call), strict=True))
     if isinstance(value, list):

@@ -34,16 +34,15 @@ from pxt_assets.values.types import (
 )
 
 if TYPE_CHECKING:
-    import numpy as np
-    import numpy.typing as npt
     import pyarrow as pa
 
-    from pxt_assets.compute.cells.digest_index import Digests
+    from pxt_assets.compute.cells.digest_index import ManyDigests
+    from pxt_assets.compute.cells.stored_array import StoredArray
 
 _ROWS_A_GROUP = 8_192
-_BYTES_A_GROUP = 32 * 2**20
+_BYTES_A_GROUP = 16 * 2**20
 _ROWS_AT_FIRST = 256
-_MEDIA_ROWS = (4, 64)
+_MEDIA_ROWS = (1, 64)
 """Rows of images or sounds to read at once, at first and at most: each may be megabytes."""
 _BYTES_AT_ONCE = 8 * 2**20
 """How large the rows read at once should be, judged by the last ones: each is copied several times."""
@@ -70,7 +69,7 @@ class Assembly:
 def finished_cell_reader(
     column: Column,
     cells: FinishedCells,
-    digests: Digests,
+    digests: ManyDigests,
     refused: RefusedRows,
     interrupted: threading.Event,
 ) -> CellReader:
@@ -124,7 +123,7 @@ def finished_cell_reader(
 
 
 def provenance_tables(
-    cells: FinishedCells, digests: Digests, is_first: npt.NDArray[np.bool_], interrupted: threading.Event
+    cells: FinishedCells, digests: ManyDigests, is_first: StoredArray, interrupted: threading.Event
 ) -> Iterator[pa.Table]:
     """Where the cells of rows with these digests come from: of equal rows, only the first one's (`is_first`).
 
@@ -292,8 +291,8 @@ def _file_rows(
             assembly.servers.add(part["server"], answered)
         assembly.findings.add(rows, column.name, column.inputs.key, moderates=column.moderates)
         contents.add(rows.select([*column.inputs.key, column.name, f"{column.name}_errortype"]))
-        if assembly.sample.num_rows < _SAMPLE_ROWS:
-            assembly.sample = first_rows(pa.concat_tables([assembly.sample, rows.slice(0, _SAMPLE_ROWS)]))
+        if absent := _SAMPLE_ROWS - assembly.sample.num_rows:
+            assembly.sample = pa.concat_tables([assembly.sample, first_rows(rows.slice(0, absent))])
         yield rows
 
 
@@ -301,10 +300,15 @@ def first_rows(rows: pa.Table) -> pa.Table:
     """A copy of the first rows: a slice would keep all rows in memory."""
     import pyarrow as pa
 
-    sink = pa.BufferOutputStream()
-    with pa.ipc.new_stream(sink, rows.schema) as stream:
-        stream.write_table(rows.slice(0, _SAMPLE_ROWS))
-    return pa.ipc.open_stream(sink.getvalue()).read_all()
+    def write(sink: pa.NativeFile) -> None:
+        with pa.ipc.new_stream(sink, rows.schema) as stream:
+            stream.write_table(rows.slice(0, _SAMPLE_ROWS))
+
+    counter = pa.MockOutputStream()
+    write(counter)
+    buffer = pa.allocate_buffer(counter.size())  # one that grows would take up to twice as much
+    write(pa.FixedSizeBufferWriter(buffer))
+    return pa.ipc.open_stream(buffer).read_all()
 
 
 def _row_group_tables(parts: Iterable[pa.Table]) -> Iterator[pa.Table]:

@@ -23,12 +23,12 @@ a simulator's while the server is none.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 from pxt_assets.api.server_name import UNKNOWN
 from pxt_assets.compute.cells.answered_by import row_servers
-from pxt_assets.compute.cells.digest_index import NO_DIGEST, digests_of, lookup_batches, simulated_digests
+from pxt_assets.compute.cells.digest_index import LOOKUP_ROWS, NO_DIGEST, digests_of, simulated_digests
 from pxt_assets.compute.cells.failed_answers import ANSWERS_CHECKED, failed_rows
 from pxt_assets.compute.partition.column import Column
 from pxt_assets.compute.partition.findings import findings_from_metadata
@@ -42,7 +42,7 @@ if TYPE_CHECKING:
     import numpy.typing as npt
     import pyarrow as pa
 
-    from pxt_assets.compute.cells.digest_index import Digests
+    from pxt_assets.compute.cells.digest_index import Digests, ManyDigests
 
 _ROWS = 65_536
 _ROWS_DIGESTED_ANEW = 64
@@ -80,7 +80,7 @@ def stored_if_unchanged(column: Column) -> Assembly | None:
 
 
 def stored_if_same_digests(
-    column: Column, digests: Digests, input_digest: InputDigest | None, *, simulated: bool
+    column: Column, digests: ManyDigests, input_digest: InputDigest | None, *, simulated: bool
 ) -> Assembly | None:
     """The stored column, if its cells have these digests `S16[n]`, and its file says what it is made from; else None."""
     stored, metadata = _stored_assembly(column), column.file.metadata if column.file.exists() else {}
@@ -88,8 +88,13 @@ def stored_if_same_digests(
         return None
     if input_digest is not None and not stored.findings.errors and not input_digest.is_that_of(metadata):
         return None  # written again, the next run sees at once that nothing changed
-    stored_digests = _stored_digests(column.file.rows().table(["_digest"])["_digest"])
-    return stored if _digests_match(stored_digests, digests) else None
+    start = 0
+    for stored_digests in _digest_batches(column):
+        end = start + len(stored_digests)
+        if not _digests_match(digests_of(stored_digests.fill_null(NO_DIGEST)), digests[start:end]):
+            return None
+        start = end
+    return stored if start == len(digests) else None
 
 
 def _stored_assembly(column: Column) -> Assembly | None:
@@ -133,13 +138,24 @@ def _rows_without_call(column: Column) -> int:
 def _sampled_cells(column: Column) -> tuple[npt.NDArray[np.int64], Digests]:
     """Some rows whose stored cells have digests, `int64[n]`, evenly spread over all of them, and these digests, `S16[n]`."""
     import numpy as np
+    import pyarrow as pa
 
-    digests = column.file.rows().table(["_digest"])["_digest"]
-    named = np.flatnonzero(digests.is_valid().to_numpy())
-    if not len(named):
-        return named, np.empty(0, "S16")
-    chosen = np.unique(named[np.linspace(0, len(named) - 1, _ROWS_DIGESTED_ANEW).astype(np.int64)])
-    return chosen, digests_of(digests.take(chosen))
+    named = sum(len(digests) - digests.null_count for digests in _digest_batches(column))
+    ranks = np.unique(np.linspace(0, max(named - 1, 0), _ROWS_DIGESTED_ANEW).astype(np.int64))
+    rows, found, start, before = [np.empty(0, np.int64)], [np.empty(0, "S16")], 0, 0
+    for digests in _digest_batches(column) if named else ():
+        valid = np.flatnonzero(digests.is_valid().to_numpy(zero_copy_only=False))
+        here = valid[ranks[(ranks >= before) & (ranks < before + len(valid))] - before]
+        rows.append(here + start)
+        found.append(digests_of(digests.take(pa.array(here))))
+        start, before = start + len(digests), before + len(valid)
+    return np.concatenate(rows), np.concatenate(found)
+
+
+def _digest_batches(column: Column) -> Iterator[pa.Array]:
+    """The stored digests, some rows at a time."""
+    for batch in column.file.rows().batches(["_digest"], LOOKUP_ROWS):
+        yield batch["_digest"]
 
 
 def _have_digests(column: Column, rows: Sequence[Sequence[Any]], stored: Digests) -> bool:
@@ -154,18 +170,11 @@ def _have_digests(column: Column, rows: Sequence[Sequence[Any]], stored: Digests
     return bool(digests) and _digests_match(stored, np.array(digests, "S16"))
 
 
-def _stored_digests(digests: pa.Array | pa.ChunkedArray) -> Digests:
-    return digests_of(digests.fill_null(NO_DIGEST))
-
-
 def _digests_match(stored: Digests, digests: Digests) -> bool:
     """Whether the stored digests are these, or those of a simulator's answers."""
     import numpy as np
 
     if len(stored) != len(digests):
         return False
-    for ours, theirs in zip(lookup_batches(digests), lookup_batches(stored), strict=True):
-        others = np.flatnonzero(theirs != ours)
-        if not bool((theirs[others] == simulated_digests(ours[others])).all()):
-            return False
-    return True
+    others = np.flatnonzero(stored != digests)
+    return bool((stored[others] == simulated_digests(digests[others])).all())
