@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from pxt_assets.api.answer import Answer
 from pxt_assets.api.answer_headers import AnswerHeaders
 from pxt_assets.api.deadlines import Deadlines
-from pxt_assets.api.failure import Failure, failure_of, is_broken_answer, name_or_none
+from pxt_assets.api.failure import Failure, failure_of, is_broken_answer, is_unsent, name_or_none
 from pxt_assets.api.read_answer import download_rest, parse_answer
 from pxt_assets.api.request import ParsedAnswer
 from pxt_assets.api.request_tracker import RequestTracker
@@ -57,7 +57,7 @@ class Exchange:
         except BaseException as e:
             error = deadline.explain(e)
             failure = self._failure(error) if isinstance(error, Exception) else None
-            if failure is None or failure.is_lost:
+            if failure.is_lost if failure is not None else not is_unsent(error):
                 tracker.lost_answers += 1
                 tracker.meter.requests_unknown += 1
                 if tracker.meter.budget is not None:

@@ -164,12 +164,12 @@ def failure_of(error: Exception, secrets: tuple[str, ...]) -> Failure | None:
         cause = error.__cause__
         detail = f" ({type(cause).__name__}: {cause})" if cause else ""
         message = redact(f"{error.message}{detail}", secrets)
-        return Failure(name, message, maybe_sent=not _is_unconnected(error))
+        return Failure(name, message, maybe_sent=not is_unsent(error))
     if isinstance(
         error, ApiError | OSError | _official_transport()
     ):  # a timeout of ours, or an answer that is no HTTP
         message = redact(f"{error}" or "no answer in time", secrets)
-        return Failure(name, message, maybe_sent=not _is_unconnected(error))
+        return Failure(name, message, maybe_sent=not is_unsent(error))
     return None
 
 
@@ -207,8 +207,8 @@ class _NoError(Exception):
     """Never raised."""
 
 
-def _is_unconnected(error: BaseException) -> bool:
-    """Whether the connection was never made, so that no request was sent.
+def is_unsent(error: BaseException) -> bool:
+    """Whether the connection was never made, so that no request was sent; of a cancellation too.
 
     An error of aiohttp decides if there is one: the official client's transport reports every other error of a connection
     as a timeout of connecting, even a connection that was dropped after the request.

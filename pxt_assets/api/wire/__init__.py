@@ -1,7 +1,7 @@
 """The wire: JSON requests over connections of our own, without the official client, which takes ten times the CPU.
 
 `HttpWire` sends; `account.py` says what the official client would send with a request, `direct.py` what this wire can
-send; all else goes through the official client (`api/official_client.py`).
+send; all else goes through the official client (`api/official_client.py`). Imports of `api` the decoding of answers alone.
 """
 
 from __future__ import annotations
