@@ -1,4 +1,4 @@
-"""A server of the API whose own CPU does not decide a figure: some 30 µs a request, where the simulator takes 1 ms.
+"""A server of the API whose own CPU does not decide a figure: some 0.1 ms a request, where the simulator takes 1 ms.
 
     python tests/benchmarks/lean_server.py [--latency 0.3] [--tls] [--rpm 1200 --initial-level 0.1] [--slots 4]
 
