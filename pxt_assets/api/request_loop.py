@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import math
 from functools import cache
-from typing import TYPE_CHECKING, TypeVarTuple, Unpack
+from typing import TYPE_CHECKING, TypeVarTuple
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -41,8 +41,8 @@ def _uvloop() -> Callable[[], asyncio.AbstractEventLoop] | None:
         def call_later(
             self,
             delay: float,
-            callback: Callable[[Unpack[Ts]], object],
-            *args: Unpack[Ts],
+            callback: Callable[[*Ts], object],
+            *args: *Ts,
             context: Context | None = None,
         ) -> asyncio.TimerHandle:
             whole = math.ceil(min(delay, _MAX_DELAY) * 1000) / 1000
