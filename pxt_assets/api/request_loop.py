@@ -5,10 +5,13 @@ from __future__ import annotations
 import asyncio
 import math
 from functools import cache
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, TypeVarTuple
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from contextvars import Context
+
+Ts = TypeVarTuple("Ts")
 
 _MAX_DELAY = 1e8
 """Seconds; more is as good as never."""
@@ -35,7 +38,13 @@ def _uvloop() -> Callable[[], asyncio.AbstractEventLoop] | None:
         Who waits for the rest of a millisecond would be called again and again until it has passed.
         """
 
-        def call_later(self, delay: float, callback: Any, *args: Any, context: Any = None) -> Any:
+        def call_later(
+            self,
+            delay: float,
+            callback: Callable[[*Ts], object],
+            *args: *Ts,
+            context: Context | None = None,
+        ) -> asyncio.TimerHandle:
             whole = math.ceil(min(delay, _MAX_DELAY) * 1000) / 1000
             return super().call_later(whole, callback, *args, context=context)
 
