@@ -64,6 +64,7 @@ with tempfile.TemporaryDirectory() as folder:
     dg.materialize([tickets, *tbl.assets], selection=tbl.assets[:1], resources=resources, raise_on_error=False)
 """
 NOT_BEFORE_A_REQUEST = (
+    *("openai", "httpx2", "aiohttp"),
     *("PIL", "genai_prices", "jsonschema", "lancedb", "pandas", "pyarrow.dataset", "starlette", "uvicorn"),
     *(
         "pxt_assets.assets.page.preview",

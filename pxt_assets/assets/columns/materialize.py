@@ -333,10 +333,7 @@ class Materialization:
         try:
             self._upstream.check()
             self._failures = log_estimates(
-                self._context,
-                self._spec.key,
-                self._partition_keys,
-                self._open_column,
+                *(self._context, self._spec.key, self._partition_keys, self._open_column),
                 resource=self._resource,
                 server=self._server,
                 observe=self._observe,
