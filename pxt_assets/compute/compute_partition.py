@@ -89,7 +89,7 @@ async def _compute(column: Column, run_state: RunState, on_admitted: Callable[[]
         try:
             stored = await _stored_if_unchanged(column, run_state, journal)
             if stored is not None:
-                _display_end(column, run_state, started)
+                _display_end(column, run_state, started, found=column.total)
                 simulated = bool(column.file.metadata["simulated"])
                 return await _outcome(column, stored, run_state, started, simulated=simulated)
             assembly, requester, cells = await _ask_and_commit(
@@ -257,9 +257,11 @@ async def _derive(column: Column, run_state: RunState, started: float) -> Outcom
     return await _outcome(column, assembly, run_state, started, simulated=simulated, computed=computed)
 
 
-def _display_end(column: Column, run_state: RunState, started: float) -> None:
+def _display_end(column: Column, run_state: RunState, started: float, *, found: int = 0) -> None:
     seconds = time.monotonic() - started
-    run_state.display.note_end(Progress(column.label, column.total, column.total, seconds, Meter()))
+    run_state.display.note_end(
+        Progress(column.label, column.total, column.total, seconds, Meter(), found=found)
+    )
 
 
 def _commit(

@@ -330,4 +330,6 @@ class CellRequester:
         """How far the partition is."""
         seconds = time.monotonic() - self._started
         counts, total = self.counts, self._column.total
-        return Progress(self._column.label, counts.done, total, seconds, self.meter, counts.failed)
+        return Progress(
+            self._column.label, counts.done, total, seconds, self.meter, counts.failed, counts.found
+        )

@@ -29,10 +29,17 @@ class Progress:
     meter: Meter
     failed: int = 0
     """Those of `done` that failed."""
+    found: int = 0
+    """Those of `done` that were not asked for: they came at once, and say nothing of how fast the others come."""
+
+    @property
+    def answered(self) -> int:
+        """Those of `done` that were asked for."""
+        return max(0, self.done - self.found)
 
     def log_line(self) -> str:
         """One line for a log."""
-        rate = self.done / self.seconds if self.seconds > 0 else 0.0
+        rate = self.answered / self.seconds if self.seconds > 0 else 0.0
         return _log_line(
             self.label,
             self.done,
@@ -83,7 +90,7 @@ class ProgressDisplay:
         self._start_measuring = used
         self._asking: dict[str, Callable[[], Progress]] = {}
         self._ended: dict[str, Progress] = {}
-        self._done_before = 0
+        self._answered_before = 0
         self._line_at = time.monotonic()
         self._used_since_line: LimitUtilization | None = None
         self._unreached_told: set[str] = set()
@@ -138,13 +145,14 @@ class ProgressDisplay:
         now = time.monotonic()
         seen = [*self._ended.values(), *(progress() for progress in self._asking.values())]
         done, total = sum(p.done for p in seen), sum(p.total for p in seen)
-        rate = (done - self._done_before) / (now - self._line_at) if now > self._line_at else 0.0
+        answered, seconds = sum(p.answered for p in seen), now - self._line_at
+        rate = max(0, answered - self._answered_before) / seconds if seconds > 0 else 0.0
         measured = (
             [p.meter.limit_usage for p in seen] if self._used_since_line is None else [self._used_since_line]
         )
         used = max((share for one in measured if (share := one.utilization) is not None), default=None)
         holds = [hold for p in seen if (hold := p.meter.limit_usage.hold) is not None]
-        self._done_before, self._line_at, self._used_since_line = done, now, self._start_measuring()
+        self._answered_before, self._line_at, self._used_since_line = answered, now, self._start_measuring()
         name = self._name
         if self._partitions == 1:
             name = seen[0].label if seen else name

@@ -28,6 +28,8 @@ class RowCounts:
         then, rows with equal cells are done when the first of them is asked for."""
         self.failed = 0
         """Those of them that failed."""
+        self.found = 0
+        """Those of them that were not asked for, as they were finished before or another row's cell is the same."""
         self._failed_cells = FailedCells()
         self._null_cells = NullCells()
         self._open: set[bytes] = set()
@@ -49,6 +51,7 @@ class RowCounts:
         """Counts some rows: of which the cell is `missing`, which of the others are errors, and whose cell is asked for."""
         self.asked += int(missing.sum())
         self.done += len(digests) - len(to_ask)
+        self.found += len(digests) - len(to_ask)
         self._open.update(digests[i] for i in to_ask)
         reused_errors = int((~missing & failed_before).sum())
         self._reused_errors += reused_errors

@@ -42,6 +42,14 @@ def test_a_partition_in_one_line(clock: Clock) -> None:
         )
 
 
+def test_rows_that_were_there_before_make_no_rate(clock: Clock) -> None:
+    """They come at once: the time that is left is that of the rows that are asked for."""
+    board = ProgressDisplay()
+    with board.track("t/c", lambda: Progress("t/c", 240, 400, 10.0, Meter(), found=140)):
+        clock.now += 10
+        assert board.log_line() == "t/c: 240 of 400 rows (60%), 10 rows/s, $0.00, no 429s, about 16 s left"
+
+
 class _Held:
     """A limiter whose server asked for an hour."""
 
