@@ -159,7 +159,7 @@ def test_a_client_outside_of_dagster_reads_them(monkeypatch: pytest.MonkeyPatch)
 
     async def asked_server() -> str:
         async with resource.client() as client:
-            return str(client._transport._api.base_url)
+            return str(client._transport.base_url)
 
     monkeypatch.setenv("PXT_TEST_KEY", "sk-test")
     monkeypatch.setenv("PXT_TEST_URL", "http://127.0.0.1:9/v1/")

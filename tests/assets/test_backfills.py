@@ -3,6 +3,7 @@
 import os
 import signal
 import threading
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -210,6 +211,14 @@ def test_a_trial_of_several_says_nothing_of_what_is_stored(store: ColumnStore, s
     assert not checks(result)
 
 
+LIMITS = {
+    "x-ratelimit-limit-requests": "60000",
+    "x-ratelimit-remaining-requests": "59999",
+    "x-ratelimit-reset-requests": "1ms",
+}
+"""Of a server that all may be asked of at once."""
+
+
 def test_interrupted_partitions_write_side_by_side(
     store: ColumnStore, serve: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -240,7 +249,7 @@ def test_interrupted_partitions_write_side_by_side(
         if last:
             monkeypatch.setattr(Journal, "flush", waiting_for_another)
             os.kill(os.getpid(), signal.SIGINT)
-        return chat(asked)
+        return replace(chat(asked), headers=LIMITS)
 
     rows = {str(i): {1: f"row {i}", 2: f"stuck {i}"} for i in range(60)}
     partitions = partitions_of(store, serve(script), **rows)
@@ -262,7 +271,7 @@ def test_a_fault_of_the_program_in_one_partition_ends_the_run(
     def bug(*_: Any, **__: Any) -> None:
         raise ZeroDivisionError("a bug")
 
-    monkeypatch.setattr("pxt_assets.assets.columns.materialize.materialization_metadata", bug)
+    monkeypatch.setattr("pxt_assets.assets.page.metadata.materialization_metadata", bug)
     result = partitions_of(store, serve(chat), a={1: "x"}, b={1: "y"}).run(fails=True)
     assert "a bug" in message(result)
 

@@ -120,7 +120,7 @@ def test_in_the_accounting_while_others_wait(
 
 
 @pytest.mark.parametrize("error", BUGS, ids=names)
-@pytest.mark.parametrize("method", ["_add", "_start", "_send"])
+@pytest.mark.parametrize("method", ["add", "_start", "_send"])
 def test_in_the_packer(
     method: str,
     error: Exception,

@@ -43,7 +43,7 @@ COMMITTED = {
     "segments removed": Step("fsspec.implementations.local:LocalFileSystem.rmdir", r"/c\.journal$"),
     "journal removed": Step("pxt_assets.compute.cells.journal:Journal.remove", after=True),
     "lock removed": Step("pathlib:Path.unlink", r"/c\.lock$", after=True),
-    "Dagster not told": Step("pxt_assets.assets.columns.materialize:materialization_metadata"),
+    "Dagster not told": Step("pxt_assets.assets.page.metadata:materialization_metadata"),
 }
 STEPS = {**UNWRITTEN, **UNCOMMITTED, **COMMITTED}
 
