@@ -9,8 +9,9 @@ import struct
 import sys
 from collections.abc import Callable
 
-from pxt_assets.api.wire.answer_reader import Answered, AnswerReader, MalformedAnswerError
+from pxt_assets.api.wire.answer_reader import Answered, AnswerReader
 from pxt_assets.api.wire.errors import cut, dropped
+from pxt_assets.api.wire.malformed import MalformedAnswerError
 from pxt_assets.api.wire.tls import Tls
 
 _PIECE_BYTES = 2**16
@@ -191,7 +192,7 @@ class Connection(asyncio.Protocol):
         try:
             self._reader.feed(data)
         except MalformedAnswerError as e:
-            self._fail(e)
+            self._fail(cut(f"<BadHttpMessage: 400, message={str(e)!r}>") if e.in_body else e)
             self.abort()
             return
         if self._reader.is_complete:
@@ -235,7 +236,7 @@ class Connection(asyncio.Protocol):
 
     def _error(self, error: Exception | None) -> Exception:
         if self._reader.has_head:
-            return cut(self._reader.missing)
+            return cut(f"{self._reader.missing}. {error!r}" if error else self._reader.missing)
         arrived = self._reader.has_begun or self._may_have_arrived(error)
         if not arrived and self._answers:
             return StaleConnectionError()
