@@ -75,6 +75,8 @@ def test_values_inside_a_field_may_be_variables(monkeypatch: pytest.MonkeyPatch)
     ("field", "text", "problem"),
     [
         ("base_url", "ftp://key@host", "base_url must be a whole URL"),
+        ("base_url", " http://host/v1", "without blanks or line breaks around it"),
+        ("base_url", "http://host/v1\n", "without blanks or line breaks around it"),
         ("base_url", "https://me:pass@host/v1", "base_url holds credentials"),
         ("max_in_flight", "0", "greater than or equal to 1"),
         ("timeout", "-1", "greater than 0"),
@@ -159,7 +161,7 @@ def test_a_client_outside_of_dagster_reads_them(monkeypatch: pytest.MonkeyPatch)
 
     async def asked_server() -> str:
         async with resource.client() as client:
-            return str(client._transport._api.base_url)
+            return str(client._transport.base_url)
 
     monkeypatch.setenv("PXT_TEST_KEY", "sk-test")
     monkeypatch.setenv("PXT_TEST_URL", "http://127.0.0.1:9/v1/")
