@@ -93,14 +93,15 @@ class TestReuse:
             async def asked() -> bytes:
                 sender = opened(server)
                 await sender.post(CHAT)
-                (connection,) = sender._wire._pool._idle
+                connection = await sender._wire._pool.wait()  # it rests
+                sender._wire._pool._give(connection)
                 blind = type(connection)
                 closed = server.connections[0].sock
                 closed.shutdown(socket.SHUT_RDWR)
                 closed.close()
                 with pytest.MonkeyPatch.context() as patched:
                     patched.setattr(
-                        blind, "_is_open", property(lambda _: True)
+                        blind, "is_open", property(lambda _: True)
                     )  # as though the goodbye were on its way
                     reply = await sender.post(CHAT)
                 await sender.close()
