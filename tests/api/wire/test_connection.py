@@ -149,6 +149,13 @@ class TestEnds:
         assert not failure(error).maybe_sent
         assert "Cannot connect to host 127.0.0.1:" in failure(error).message
 
+    def test_a_name_without_an_address_is_a_server_that_is_not_there(self, monkeypatch):
+        """As some resolvers answer for a name of another kind."""
+        monkeypatch.setattr(socket, "getaddrinfo", lambda *_, **__: [])
+        (error,) = ask(RawServer("http://nowhere.test:80/v1"), CHAT)
+        assert not failure(error).maybe_sent
+        assert "Cannot connect to host nowhere.test:80 ssl:default [its name" in failure(error).message
+
     def test_an_answer_that_is_cut_is_none(self):
         """Its length tells."""
         with raw_server(
@@ -233,7 +240,9 @@ class TestTls:
         monkeypatch.delenv("SSL_CERT_FILE", raising=False)
         with raw_server(context=context) as server:
             (error,) = ask(server, CHAT)
-            assert "CERTIFICATE_VERIFY_FAILED" in failure(error).message
+            assert (
+                "ssl:True [SSLCertVerificationError: (1, '[SSL: CERTIFICATE_VERIFY" in failure(error).message
+            )
             assert not failure(error).maybe_sent
             assert server.requests in ([], [0])
 
