@@ -12,6 +12,9 @@ def check_base_url(base_url: str, error: type[Exception], name: str = "base_url"
         is_whole, user = parts.scheme in ("http", "https") and bool(parts.hostname), parts.username
     except ValueError:  # its message would quote the URL
         is_whole, parts, user = False, urlsplit(""), None
+    if is_whole and (base_url != base_url.strip() or not base_url.isprintable()):
+        msg = f"{name} must be a whole URL, such as http://localhost:8000/v1, without blanks or line breaks around it"
+        raise error(msg)
     if not is_whole:
         msg = f"{name} must be a whole URL, such as http://localhost:8000/v1"
         raise error(msg)

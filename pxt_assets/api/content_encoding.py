@@ -15,6 +15,7 @@ _COMPRESSIONS = ("gzip", "x-gzip", "deflate")
 _PACKAGES = {"br": "brotli", "zstd": "zstandard"}
 """What the HTTP client needs to ask for an encoding and to decode it; gzip and deflate need nothing."""
 _GZIP_START = b"\x1f\x8b"
+_JSON_STARTS = (b"{", b"[")
 _ZLIB_METHOD = 8
 _GZIP_WINDOW, _ZLIB_WINDOW, _RAW_WINDOW = 31, 15, -15
 
@@ -27,18 +28,22 @@ def decoded(content: bytes, encodings: str, *, strict: bool) -> bytes:
     """An answer's content, without the encodings that its header names, one within the other.
 
     Raises BrokenContentError where `strict`, which only errors are not, whose first words are enough; and CellError there
-    for an encoding that was not asked for and cannot be decoded. One that is no encoding at all is passed over.
+    for an encoding that was not asked for and cannot be decoded. One that is no encoding at all is passed over, and so is
+    one that a proxy has decoded and left in a header with others: what is JSON without it.
     """
-    for encoding in reversed([one.strip().lower() for one in encodings.split(",")]):
-        if encoding in _COMPRESSIONS:
+    names, missing = [one.strip().lower() for one in encodings.split(",")], ""
+    for encoding in reversed(names):
+        if encoding in _PACKAGES:
+            missing = encoding
+        elif encoding in _COMPRESSIONS and (not missing or content.startswith(_GZIP_START)):
             decoder, size = _Decoder(encoding), len(content)
             content = decoder.decode(content, strict=strict)
             if strict and size and not decoder.is_complete:
                 raise BrokenContentError(_cut_text(encoding, size))
-        elif encoding in _PACKAGES:
-            if strict:
-                raise CellError("UndecodableAnswer", _undecodable_text(encoding))
-            return _undecodable_text(encoding).encode()
+    if missing and (len(names) == 1 or content[:1] not in _JSON_STARTS):
+        if strict:
+            raise CellError("UndecodableAnswer", _undecodable_text(missing))
+        return _undecodable_text(missing).encode()
     return content
 
 
@@ -153,7 +158,7 @@ class _Decoder:
         """zlib's window for the data that begins so; None where it is not compressed."""
         if start.startswith(_GZIP_START):
             return _GZIP_WINDOW
-        if self._encoding != "deflate" or start[:1] in b"{[":
+        if self._encoding != "deflate" or start[:1] in _JSON_STARTS:
             return None
         is_zlib = start[0] & 15 == _ZLIB_METHOD and int.from_bytes(start[:2]) % 31 == 0
         return _ZLIB_WINDOW if is_zlib else _RAW_WINDOW  # servers send either as deflate

@@ -33,7 +33,12 @@ def storage_secrets(url: str, options: Mapping[str, Any] | None) -> tuple[str, .
 
 
 def _environment_secrets() -> Iterator[str]:
-    """Passwords of proxies, and tokens."""
+    """Passwords of proxies, tokens, and keys in headers."""
+    if "OPENAI_CUSTOM_HEADERS" in os.environ:
+        from pxt_assets.api.wire import custom_headers
+
+        for header, content in custom_headers():  # one by one: a name may come twice
+            yield from named_secrets({header: content})
     for name, value in os.environ.items():
         if name in _KEYS:
             yield value

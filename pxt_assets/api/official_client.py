@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from pxt_assets.api.download import download
 from pxt_assets.api.multipart import form_of
 from pxt_assets.api.request import Request
+from pxt_assets.api.wire import status_error
 from pxt_assets.errors import CellError
 
 if TYPE_CHECKING:
@@ -66,7 +68,10 @@ class OfficialClient:
             await self._made.close()
 
     async def post(self, request: Request, payload: bytes | None) -> httpx2.Response:
-        """The answer to a form, or to `payload` as JSON. Raises openai.APIError, CellError for what cannot be decoded."""
+        """The answer to a form, or to `payload` as JSON.
+
+        Raises openai.APIError, or APIStatusError of the wire; CellError for what cannot be decoded.
+        """
         import openai
 
         try:
@@ -89,10 +94,36 @@ class OfficialClient:
         )
 
     async def _json(self, request: Request, payload: bytes) -> httpx2.Response:
+        """The bytes as they are, with the resource's key; the typed calls, which take twice the time, are for Azure's URLs."""
         import httpx2
+        import openai
 
-        body: Any = json.loads(payload)
-        return await self._api.post(request.endpoint.path, body=body, cast_to=httpx2.Response)
+        path = request.endpoint.path
+        if isinstance(self._api, openai.AsyncAzureOpenAI):
+            body: Any = json.loads(payload)
+            return await self._api.post(path, body=body, cast_to=httpx2.Response)
+        url = f"{str(self._api.base_url).rstrip('/')}{path}"
+        sent = httpx2.Request(
+            "POST", url, headers=self._headers, content=payload, extensions=self._extensions
+        )
+        try:
+            response = await self._api._client.send(sent)
+        except httpx2.TimeoutException as e:
+            raise openai.APITimeoutError(request=sent) from e
+        except httpx2.HTTPError as e:
+            raise openai.APIConnectionError(request=sent) from e
+        if not response.is_success:
+            raise status_error(response)
+        return response
+
+    @cached_property
+    def _headers(self) -> list[tuple[bytes, bytes]]:
+        headers = {**self._api.default_headers, **self._api.auth_headers}
+        return [(name.encode(), value.encode()) for name, value in headers.items() if isinstance(value, str)]
+
+    @cached_property
+    def _extensions(self) -> dict[str, Any]:
+        return {"timeout": self._api._client.timeout.as_dict()}
 
     async def get(self, path: str) -> httpx2.Response:
         """The answer to a GET of a path below the base URL."""

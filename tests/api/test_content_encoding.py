@@ -8,7 +8,7 @@ import zlib
 import httpx2
 import pytest
 
-from pxt_assets.api.content_encoding import check_encoding
+from pxt_assets.api.content_encoding import check_encoding, decoded
 from pxt_assets.errors import CellError
 from pxt_assets.functions import chat_completions, image_variations, speech
 from tests.pictures import picture
@@ -98,6 +98,23 @@ def test_an_encoding_that_nobody_asked_for_is_named_with_its_package(encoding, p
     with pytest.raises(CellError, match=f"in the encoding '{encoding}', .*install the package {package}"):
         read(b"\x0b\x02\x80", encoding)
     assert b"not asked for" in read(b"\x0b\x02\x80", encoding, status=401)
+
+
+@pytest.mark.parametrize("encodings", ["zstd, gzip", "gzip, zstd", "gzip,br"])
+@pytest.mark.parametrize("content", [gzip.compress(BODY, mtime=0), BODY])
+def test_of_several_encodings_one_that_is_gone_is_passed_over(encodings, content):
+    """A proxy has decoded it and left its name."""
+    assert decoded(content, encodings, strict=True) == BODY
+
+
+@pytest.mark.parametrize("encodings", ["zstd, gzip", "deflate, zstd", "zstd"])
+def test_one_that_is_there_is_named(encodings):
+    """With its package, as where it is the only one."""
+    zstd = b"\x28\xb5\x2f\xfd rest"
+    content = gzip.compress(zstd, mtime=0) if encodings.endswith("gzip") else zstd
+    with pytest.raises(CellError, match="install the package zstandard"):
+        decoded(content, encodings, strict=True)
+    assert b"install the package zstandard" in decoded(content, encodings, strict=False)
 
 
 def test_an_encoding_that_was_asked_for_is_the_http_clients():

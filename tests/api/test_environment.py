@@ -75,6 +75,8 @@ def test_values_inside_a_field_may_be_variables(monkeypatch: pytest.MonkeyPatch)
     ("field", "text", "problem"),
     [
         ("base_url", "ftp://key@host", "base_url must be a whole URL"),
+        ("base_url", " http://host/v1", "without blanks or line breaks around it"),
+        ("base_url", "http://host/v1\n", "without blanks or line breaks around it"),
         ("base_url", "https://me:pass@host/v1", "base_url holds credentials"),
         ("max_in_flight", "0", "greater than or equal to 1"),
         ("timeout", "-1", "greater than 0"),

@@ -6,7 +6,7 @@ send; all else goes through the official client (`api/official_client.py`). Impo
 
 from __future__ import annotations
 
-from pxt_assets.api.wire.account import ApiAccount, ApiUrl, api_account, asked_url
+from pxt_assets.api.wire.account import ApiAccount, ApiUrl, api_account, asked_url, custom_headers
 from pxt_assets.api.wire.direct import is_direct
 from pxt_assets.api.wire.errors import (
     NOT_SENT,
@@ -33,6 +33,7 @@ __all__ = [
     "Wire",
     "api_account",
     "asked_url",
+    "custom_headers",
     "is_direct",
     "status_error",
 ]

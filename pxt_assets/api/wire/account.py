@@ -60,7 +60,7 @@ class ApiUrl:
     @property
     def connect_port(self) -> int:
         """The port to connect to."""
-        return self.port or _PORTS[self.scheme]
+        return _PORTS[self.scheme] if self.port is None else self.port
 
     def __str__(self) -> str:
         return f"{self.scheme}://{self.authority}{self.path}"
@@ -129,7 +129,7 @@ def api_account(
         "x-stainless-async": "async:asyncio",
         **({} if organization is None else {"openai-organization": organization}),
         **({} if project is None else {"openai-project": project}),
-        **dict(_custom_headers()),
+        **dict(custom_headers()),
     }
     if azure:
         headers |= {
@@ -155,7 +155,7 @@ def _parsed(url: str) -> ApiUrl:
     return ApiUrl(scheme, parts.hostname or "", None if port == _PORTS.get(scheme) else port, path)
 
 
-def _custom_headers() -> Iterator[tuple[str, str]]:
+def custom_headers() -> Iterator[tuple[str, str]]:
     """The headers that the environment adds, a line each."""
     for line in os.environ.get("OPENAI_CUSTOM_HEADERS", "").split("\n"):
         name, colon, value = line.partition(":")

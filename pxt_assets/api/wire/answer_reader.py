@@ -6,8 +6,13 @@ from typing import NamedTuple
 
 import httptools
 
+from pxt_assets.api.wire.malformed import MalformedAnswerError, response_parser, too_long, words
+
 _MOST_HEADERS = 128
-_LONGEST_HEADER = 8_190
+"""Those after the body among them."""
+_LONGEST_LINE = 8_190
+_MOST_SILENT = 2 * _LONGEST_LINE
+"""Bytes of which the parser says nothing are parts of one line that does not end, or lines without meaning."""
 _NO_CONTENT = (204, 304)
 _SWITCHING = 101
 
@@ -20,23 +25,18 @@ class Answered(NamedTuple):
     content: bytes
 
 
-class MalformedAnswerError(Exception):
-    """What came is no HTTP; the message says where it is not."""
-
-
 class AnswerReader:
     """Is fed with what comes, until an answer `is_complete`; `begin` makes it ready for the next."""
 
     def __init__(self) -> None:
-        self._parser = httptools.HttpResponseParser(self)
-        self._parser.set_dangerous_leniencies(
-            lenient_headers=True, lenient_optional_cr_before_lf=True, lenient_spaces_after_chunk_size=True
-        )
+        self._parser = response_parser(self)
+        self._silent = 0
         self.begin()
 
     def begin(self) -> None:
         """Forgets the answer that was read."""
         self._status = 0
+        self._reason_bytes = self._trailers = 0
         self._headers: list[tuple[bytes, bytes]] = []
         self._body: list[bytes] = []
         self.has_begun = False
@@ -49,14 +49,20 @@ class AnswerReader:
 
     def feed(self, data: bytes) -> None:
         """Reads on. Raises MalformedAnswerError."""
+        is_first, in_body = not self.has_begun, self.has_head
         self.has_begun = True
+        self._silent += len(data)
         try:
             self._parser.feed_data(data)
+        except httptools.HttpParserUpgrade:  # what follows is of another protocol
+            self.is_complete, self.keeps_connection = True, False
         except httptools.HttpParserError as e:
             self.keeps_connection = False
-            self.is_complete = self.is_complete or self._status == _SWITCHING
             if not self.is_complete:
-                raise MalformedAnswerError(str(e.__context__ or e)) from None
+                reason = str(e.__context__ or (words(str(e), data) if is_first else e))
+                raise MalformedAnswerError(reason, in_body=in_body) from None
+        if self._silent > _MOST_SILENT and not self.is_complete:
+            raise MalformedAnswerError(too_long(data, _LONGEST_LINE), in_body=in_body)
 
     def end(self) -> None:
         """The connection has ended, which may be the answer's end too."""
@@ -91,26 +97,40 @@ class AnswerReader:
     # what the parser calls
 
     def on_message_begin(self) -> None:
+        self._silent = 0
         if self.is_complete:
             self.keeps_connection = False  # more than was asked for
 
+    def on_status(self, reason: bytes) -> None:
+        self._silent = 0
+        self._reason_bytes += len(reason)
+        if self._reason_bytes > _LONGEST_LINE and not self.is_complete:
+            raise ValueError(too_long(reason, _LONGEST_LINE))
+
     def on_header(self, name: bytes, value: bytes) -> None:
-        if self.has_head:  # what comes after the body is of no use
+        self._silent = 0
+        if self.is_complete:
             return
-        if len(self._headers) >= _MOST_HEADERS:
+        if len(self._headers) + self._trailers >= _MOST_HEADERS:
             msg = "Too many headers received"
             raise ValueError(msg)
-        if len(value) > _LONGEST_HEADER:
-            msg = f"Got more than {_LONGEST_HEADER} bytes when reading: {value[:100]!r}..."
+        if len(name) + len(value) > _LONGEST_LINE:
+            raise ValueError(too_long(name if len(name) > _LONGEST_LINE else value, _LONGEST_LINE))
+        if b"\0" in value:
+            msg = f"Invalid HTTP header: {value!r}"
             raise ValueError(msg)
-        self._headers.append((name, value))
+        if self.has_head:  # what comes after the body is of no use
+            self._trailers += 1
+        else:
+            self._headers.append((name, value.rstrip(b" \t")))
 
     def on_headers_complete(self) -> None:
         if not self.is_complete:
             self._status = self._parser.get_status_code()
-            self.has_head = self._status >= 200
+            self.has_head = not 100 <= self._status < 200 or self._status == _SWITCHING
 
     def on_body(self, body: bytes) -> None:
+        self._silent = 0
         if not self.is_complete:
             self._body.append(body)
 
@@ -118,7 +138,7 @@ class AnswerReader:
         if self.is_complete:
             return
         if not self.has_head:  # a word before the answer
-            self._headers = []
+            self._headers, self._reason_bytes = [], 0
             return
         self.keeps_connection = self._parser.should_keep_alive()
         self.is_complete = True

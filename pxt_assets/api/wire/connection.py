@@ -9,8 +9,9 @@ import struct
 import sys
 from collections.abc import Callable
 
-from pxt_assets.api.wire.answer_reader import Answered, AnswerReader, MalformedAnswerError
+from pxt_assets.api.wire.answer_reader import Answered, AnswerReader
 from pxt_assets.api.wire.errors import cut, dropped
+from pxt_assets.api.wire.malformed import MalformedAnswerError
 from pxt_assets.api.wire.tls import Tls
 
 _PIECE_BYTES = 2**16
@@ -45,9 +46,13 @@ class Connection(asyncio.Protocol):
         self._answers = 0
         self._is_sending = False
         self._is_ended = False
+        self._is_ended_here = False
+        self._answered_at = float("-inf")
+        self.dropped_after = float("inf")
+        """Seconds from an answer to the end that the other side made."""
 
     @property
-    def _is_open(self) -> bool:
+    def is_open(self) -> bool:
         """Whether it can take a request, as far as this side knows."""
         transport = self._transport
         if self._is_ended or transport is None or transport.is_closing():
@@ -72,7 +77,7 @@ class Connection(asyncio.Protocol):
 
         Raises ApiError, MalformedAnswerError, and StaleConnectionError.
         """
-        if not self._is_open:
+        if not self.is_open:
             self.abort()
             if self._answers:
                 raise StaleConnectionError
@@ -86,7 +91,8 @@ class Connection(asyncio.Protocol):
                 await self._write_pieces(head, content, answer)
             return await answer
         except BaseException:
-            self.abort()
+            if self._answer is answer:  # else another request may have the connection already
+                self.abort()
             raise
 
     async def _write_pieces(self, head: bytes, content: bytes, answer: asyncio.Future[Answered]) -> None:
@@ -103,12 +109,12 @@ class Connection(asyncio.Protocol):
 
     def abort(self) -> None:
         """Ends it at once."""
-        self._is_ended = True
+        self._is_ended = self._is_ended_here = True
         if self._transport is not None:
             self._transport.abort()
 
     def _close(self) -> None:
-        self._is_ended = True
+        self._is_ended = self._is_ended_here = True
         if self._transport is not None:
             self._transport.close()
 
@@ -191,7 +197,7 @@ class Connection(asyncio.Protocol):
         try:
             self._reader.feed(data)
         except MalformedAnswerError as e:
-            self._fail(e)
+            self._fail(cut(f"<BadHttpMessage: 400, message={str(e)!r}>") if e.in_body else e)
             self.abort()
             return
         if self._reader.is_complete:
@@ -204,6 +210,7 @@ class Connection(asyncio.Protocol):
         answered = self._reader.answered
         keeps = self._reader.keeps_connection and not self._is_sending and not self._is_ended
         self._answers += 1
+        self._answered_at = self._loop.time()
         self._reader.begin()
         if answer is not None and not answer.done():
             answer.set_result(answered)
@@ -214,7 +221,9 @@ class Connection(asyncio.Protocol):
             self._close()
 
     def _end(self, error: Exception | None) -> None:
-        """The other side has ended the connection, or it broke."""
+        """The connection has ended: by the other side, because it broke, or from here."""
+        if not self._is_ended:
+            self.dropped_after = self._loop.time() - self._answered_at
         self._is_ended = True
         if self._shaken is not None and not self._shaken.done():
             self._shaken.set_exception(error or ConnectionResetError("Connection lost"))
@@ -235,7 +244,7 @@ class Connection(asyncio.Protocol):
 
     def _error(self, error: Exception | None) -> Exception:
         if self._reader.has_head:
-            return cut(self._reader.missing)
+            return cut(f"{self._reader.missing}. {error!r}" if error else self._reader.missing)
         arrived = self._reader.has_begun or self._may_have_arrived(error)
         if not arrived and self._answers:
             return StaleConnectionError()
@@ -245,8 +254,10 @@ class Connection(asyncio.Protocol):
         """Whether the other end may have got the request whole.
 
         What it has acknowledged is known once it says that it sends no more: what it had received until then is
-        acknowledged with that. A reset may come before the acknowledgement, and proves nothing.
+        acknowledged with that. A reset may come before the acknowledgement, and proves nothing; nor does an end from here.
         """
+        if self._is_ended_here:
+            return True
         if not sys.platform.startswith("linux") or not (error is None or isinstance(error, BrokenPipeError)):
             return True
         try:

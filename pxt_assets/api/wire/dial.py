@@ -94,6 +94,9 @@ class Dialler:
                     url.host, url.connect_port, type=socket.SOCK_STREAM, flags=socket.AI_ADDRCONFIG
                 )
             )
+        if not self._addresses:
+            msg = "its name stands for no address"
+            raise OSError(msg)
         self._looked_up = loop.time()
 
     def _found_out(self, task: asyncio.Task[None]) -> None:
@@ -110,6 +113,8 @@ def _as_unconnected(url: ApiUrl) -> Iterator[None]:
         return
     except TimeoutError:
         text = f"Connection timeout to host {url}"
+    except ssl.SSLCertVerificationError as e:
+        text = f"{_cannot(url, 'True')} [{type(e).__name__}: {e.args}]"
     except ssl.SSLError as e:
         text = f"{_cannot(url)} [{type(e).__name__}: {e.args}]"
     except OSError as e:
@@ -117,8 +122,8 @@ def _as_unconnected(url: ApiUrl) -> Iterator[None]:
     raise unconnected(text)
 
 
-def _cannot(url: ApiUrl) -> str:
-    return f"Cannot connect to host {url.host}:{url.connect_port} ssl:default"
+def _cannot(url: ApiUrl, trust: str = "default") -> str:
+    return f"Cannot connect to host {url.host}:{url.connect_port} ssl:{trust}"
 
 
 def _reason(error: OSError) -> str:

@@ -8,7 +8,7 @@ import re
 import sys
 from collections.abc import Iterator
 
-from pxt_assets.api.wire.account import ApiAccount, ApiUrl
+from pxt_assets.api.wire.account import ApiAccount, ApiUrl, custom_headers
 
 _HOST = re.compile(r"[a-z0-9_](?:[a-z0-9_.-]*[a-z0-9_-])?")
 _PATH = re.compile(r"/[A-Za-z0-9._~!$&'()*+,;=:@/-]*")
@@ -44,11 +44,7 @@ def _is_plain_url(url: ApiUrl) -> bool:
 
 
 def _are_plain_headers(account: ApiAccount) -> bool:
-    names = [
-        line.partition(":")[0].strip().lower()
-        for line in os.environ.get("OPENAI_CUSTOM_HEADERS", "").split("\n")
-        if ":" in line
-    ]
+    names = [name for name, _ in custom_headers()]
     if len(set(names)) < len(names) or _LATER_SET.intersection(names):
         return False
     if {"authorization", "api-key"}.intersection(names):

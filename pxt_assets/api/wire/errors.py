@@ -11,8 +11,12 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from typing import TYPE_CHECKING
 
 from pxt_assets.api.wire.reply import Reply
+
+if TYPE_CHECKING:
+    import httpx2
 
 NOT_SENT = "no connection was there yet: nothing was sent"
 """The note of a CancelledError that met a request which still waited for a connection."""
@@ -51,7 +55,7 @@ class ClientResponseError(ApiError):
 class APIStatusError(ApiError):
     """An answer that is no success. `body` is what it says in JSON, of an error its `error`."""
 
-    def __init__(self, response: Reply, body: object) -> None:
+    def __init__(self, response: Reply | httpx2.Response, body: object) -> None:
         super().__init__(f"Error code: {response.status_code}")
         self.response = response
         self.status_code = response.status_code
@@ -113,7 +117,7 @@ _CLASSES: Mapping[int, type[APIStatusError]] = {
 }
 
 
-def status_error(response: Reply) -> APIStatusError:
+def status_error(response: Reply | httpx2.Response) -> APIStatusError:
     """The error for an answer that is no success."""
     status = response.status_code
     try:

@@ -6,10 +6,11 @@ from typing import Protocol
 
 from pxt_assets.api.content_encoding import BrokenContentError, decoded
 from pxt_assets.api.wire.account import ApiAccount
-from pxt_assets.api.wire.answer_reader import Answered, MalformedAnswerError
+from pxt_assets.api.wire.answer_reader import Answered
 from pxt_assets.api.wire.connection import StaleConnectionError
 from pxt_assets.api.wire.dial import Dialler
 from pxt_assets.api.wire.errors import APIConnectionError, ClientResponseError, DecodingError
+from pxt_assets.api.wire.malformed import MalformedAnswerError
 from pxt_assets.api.wire.pool import Pool
 from pxt_assets.api.wire.reply import Headers, Reply
 from pxt_assets.api.wire.tls import trusted

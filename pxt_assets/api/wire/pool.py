@@ -12,6 +12,7 @@ from pxt_assets.api.wire.connection import Connection
 from pxt_assets.api.wire.dial import CONNECT_SECONDS
 from pxt_assets.api.wire.errors import NOT_SENT, APITimeoutError, unconnected
 from pxt_assets.api.wire.gate import Gate
+from pxt_assets.api.wire.rest import Rest
 
 Dial = Callable[[Callable[[socket.socket], Connection]], Awaitable[Connection]]
 
@@ -32,6 +33,8 @@ class Pool:
         self._waiting: deque[_Waiting] = deque()
         self._opening: set[asyncio.Task[None]] = set()
         self._gate = Gate()
+        self._rest = Rest()
+        self._resting: dict[Connection, asyncio.TimerHandle] = {}
         self._last_opened = self._loop.time()
         self._is_closed = False
 
@@ -58,6 +61,9 @@ class Pool:
         opening = list(self._opening)
         for task in opening:
             task.cancel()
+        for timer in self._resting.values():
+            timer.cancel()
+        self._resting.clear()
         for connection in list(self._all):
             connection.abort()
         self._idle.clear()
@@ -66,8 +72,9 @@ class Pool:
 
     def _open(self) -> None:
         """Opens connections, as many as are wanted and may be opened now."""
+        coming = len(self._resting) if self._rest.is_hopeful else 0
         while (
-            len(self._opening) < min(self._gate.at_once, len(self._waiting))
+            len(self._opening) < min(self._gate.at_once, len(self._waiting) - coming)
             and len(self._all) + len(self._opening) < self._most
             and not self._is_closed
         ):
@@ -95,7 +102,25 @@ class Pool:
         self._open()
 
     def _made(self, sock: socket.socket) -> Connection:
-        return Connection(sock, self._give, self._lost)
+        return Connection(sock, self._answered, self._lost)
+
+    def _answered(self, connection: Connection) -> None:
+        """A connection has brought an answer, and may be used again."""
+        if self._rest.is_needed:
+            self._resting[connection] = self._loop.call_later(self._rest.seconds, self._rested, connection)
+        else:
+            self._give(connection)
+
+    def _rested(self, connection: Connection) -> None:
+        del self._resting[connection]
+        if not connection.is_open:  # the loop is about to say so
+            return
+        self._rest.outlived()
+        self._give(connection)
+        while self._resting and not self._rest.is_needed:
+            other, timer = self._resting.popitem()
+            timer.cancel()
+            self._give(other)
 
     def _give(self, connection: Connection) -> None:
         """Gives a connection to who waits longest, or keeps it."""
@@ -109,6 +134,10 @@ class Pool:
     def _lost(self, connection: Connection) -> None:
         self._idle.pop(connection, None)
         self._all.discard(connection)
+        timer = self._resting.pop(connection, None)
+        if timer is not None:
+            timer.cancel()
+        self._rest.ended(connection.dropped_after)
         self._open()
 
     def _fail(self, error: BaseException) -> None:

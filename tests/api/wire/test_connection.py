@@ -93,14 +93,15 @@ class TestReuse:
             async def asked() -> bytes:
                 sender = opened(server)
                 await sender.post(CHAT)
-                (connection,) = sender._wire._pool._idle
+                connection = await sender._wire._pool.wait()  # it rests
+                sender._wire._pool._give(connection)
                 blind = type(connection)
                 closed = server.connections[0].sock
                 closed.shutdown(socket.SHUT_RDWR)
                 closed.close()
                 with pytest.MonkeyPatch.context() as patched:
                     patched.setattr(
-                        blind, "_is_open", property(lambda _: True)
+                        blind, "is_open", property(lambda _: True)
                     )  # as though the goodbye were on its way
                     reply = await sender.post(CHAT)
                 await sender.close()
@@ -147,6 +148,13 @@ class TestEnds:
         assert isinstance(error, APIConnectionError)
         assert not failure(error).maybe_sent
         assert "Cannot connect to host 127.0.0.1:" in failure(error).message
+
+    def test_a_name_without_an_address_is_a_server_that_is_not_there(self, monkeypatch):
+        """As some resolvers answer for a name of another kind."""
+        monkeypatch.setattr(socket, "getaddrinfo", lambda *_, **__: [])
+        (error,) = ask(RawServer("http://nowhere.test:80/v1"), CHAT)
+        assert not failure(error).maybe_sent
+        assert "Cannot connect to host nowhere.test:80 ssl:default [its name" in failure(error).message
 
     def test_an_answer_that_is_cut_is_none(self):
         """Its length tells."""
@@ -232,7 +240,9 @@ class TestTls:
         monkeypatch.delenv("SSL_CERT_FILE", raising=False)
         with raw_server(context=context) as server:
             (error,) = ask(server, CHAT)
-            assert "CERTIFICATE_VERIFY_FAILED" in failure(error).message
+            assert (
+                "ssl:True [SSLCertVerificationError: (1, '[SSL: CERTIFICATE_VERIFY" in failure(error).message
+            )
             assert not failure(error).maybe_sent
             assert server.requests in ([], [0])
 
