@@ -14,6 +14,7 @@ from pxt_assets import functions
 ROOT = Path(__file__).parents[1]
 HEAVY = (
     "PIL",
+    "aiohappyeyeballs",
     "aiohttp",
     "docstring_parser",
     "fsspec",
@@ -24,6 +25,7 @@ HEAVY = (
     "opentelemetry",
     "pandas",
     "pyarrow",
+    "pybase64",
     "rich",
     "starlette",
     "upath",

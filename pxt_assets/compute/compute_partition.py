@@ -24,6 +24,7 @@ from pxt_assets.compute.asking.run_state import RunState
 from pxt_assets.compute.cells.earlier_companions import move_earlier_companions
 from pxt_assets.compute.cells.finished_cells import EarlierFile, FinishedCells
 from pxt_assets.compute.cells.journal import Journal
+from pxt_assets.compute.cells.scratch_file import scratch_folder
 from pxt_assets.compute.cells.sidecar import Sidecar
 from pxt_assets.compute.claims.claim import hold_claim
 from pxt_assets.compute.partition.column import Column, Outcome
@@ -72,7 +73,7 @@ async def compute_partition(
 
 
 async def _compute(column: Column, run_state: RunState, on_admitted: Callable[[], None]) -> Outcome:
-    await run_in_thread(column.inputs.check)
+    await run_in_thread(column.inputs.check, scratch_folder(column.file))
     _release_memory()
     started = time.monotonic()
     if not column.plan.calls_functions:

@@ -13,6 +13,7 @@ from pxt_assets.api.pricing import cost_usd
 from pxt_assets.api.request import Request, Usage
 from pxt_assets.api.server_name import SIMULATOR, AskedServer
 from pxt_assets.compute.cells.digest_index import NO_DIGEST, DigestSet
+from pxt_assets.compute.cells.scratch_file import scratch_folder
 from pxt_assets.compute.cells.usage_history import observed_usage
 from pxt_assets.compute.partition.column import Column
 from pxt_assets.compute.partition.plan import DependentCall, calls_in, cell_digest
@@ -85,7 +86,7 @@ def dry_run(column: Column, server: AskedServer | None) -> Estimate:
 
     Raises OtherServerError where the run would.
     """
-    column.inputs.check()
+    column.inputs.check(scratch_folder(column.file))
     missing = _MissingCells(column, server)
     estimator = Estimator()
     estimator.learn("", observed_usage(column.file))
@@ -149,7 +150,7 @@ class _MissingCells:
 
         column = self._column
         is_missing = self._missing_lookup()
-        seen = DigestSet()
+        seen = DigestSet(scratch_folder(column.file))
         for rows in column.inputs.batches(column.inputs.batch_rows, column.total):
             prepared = [self._prepare(row) for row in rows]
             digests = np.array([NO_DIGEST if cell is None else cell_digest(cell) for cell in prepared], "S16")

@@ -57,7 +57,7 @@ def _matrix(items: Sequence[Any]) -> Any:
     """All vectors as one `float32[cells, dim]`, whose rows are no copies; None unless each is as the API sends it."""
     import numpy as np
 
-    texts = [item.get("embedding") if type(item) is dict else None for item in items]
+    texts: list[Any] = [item.get("embedding") if type(item) is dict else None for item in items]
     if any(type(text) is not str or len(text) != len(texts[0]) for text in texts):
         return None
     matrix = None

@@ -12,6 +12,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from pxt_assets.errors import RunError
+
 if TYPE_CHECKING:
     from upath import UPath
 
@@ -39,7 +41,8 @@ def replace_atomically(path: UPath, keep: Path | None = None, staging: UPath | N
 
     With `keep`, a local copy of what goes to an object store is left there.
     On a local disk: written in the folder `staging`, by default beside the target, synced, renamed. On an object store:
-    written to the system's temp directory and uploaded as one object, so that a broken upload leaves no shorter one.
+    written to the system's temp directory and uploaded as one object, so that a broken upload leaves no shorter one;
+    raises RunError without such a directory.
     """
     if is_local(path):
         target = Path(path.path)
@@ -54,13 +57,28 @@ def replace_atomically(path: UPath, keep: Path | None = None, staging: UPath | N
         finally:
             staged.unlink(missing_ok=True)
         return
-    with tempfile.TemporaryDirectory(prefix="pxt-") as temporary:
-        staged = Path(temporary) / "staged"
+    temporary = temporary_folder("pxt-")
+    try:
+        staged = temporary / "staged"
         yield staged
         path.parent.mkdir(parents=True, exist_ok=True)
         path.fs.put_file(str(staged), path.path)
         if keep is not None:
             shutil.move(staged, keep)
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+
+
+def temporary_folder(prefix: str) -> Path:
+    """A new folder in the system's for temporary files. Raises RunError where none can be made."""
+    try:
+        return Path(tempfile.mkdtemp(prefix=prefix))
+    except OSError as e:
+        msg = (
+            f"no temporary folder can be made, through which files go to and from an object store ({e}); "
+            "set TMPDIR to a folder with room, and materialize again"
+        )
+        raise RunError(msg) from e
 
 
 def move_file(source: UPath, target: UPath) -> None:

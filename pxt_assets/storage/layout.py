@@ -52,9 +52,14 @@ def lock_path(file: ParquetFile) -> UPath:
     return _companion(file, "lock")
 
 
+def companion_folder(file: ParquetFile) -> UPath:
+    """The folder of what belongs to a file but is no table."""
+    return file.path.parent if file.companions is None else file.companions
+
+
 def _companion(file: ParquetFile, kind: str) -> UPath:
     name = f"{file.path.stem}.{kind}"
-    return file.path.with_name(f".{name}") if file.companions is None else file.companions / name
+    return companion_folder(file) / (f".{name}" if file.companions is None else name)
 
 
 def earlier_layout(file: ParquetFile) -> ParquetFile | None:

@@ -31,12 +31,13 @@ def refuse(status: int, code: str | None = None, headers: dict[str, str] | None 
 
 
 class Server:
-    """Stands for the transport: takes 0.1 s, does what `rule` says, and answers otherwise."""
+    """Stands for the transport: takes its `seconds`, does what `rule` says, and answers otherwise."""
 
     base_url = httpx2.URL("http://127.0.0.1/v1/")
 
     def __init__(self, rule: Callable[["Server"], None] = lambda _: None) -> None:
         self.rule = rule
+        self.seconds = 0.1
         self.times: list[float] = []
         self.in_flight = 0
         self.most_in_flight = 0
@@ -46,7 +47,7 @@ class Server:
         self.in_flight += 1
         self.most_in_flight = max(self.most_in_flight, self.in_flight)
         try:
-            await asyncio.sleep(0.1)
+            await asyncio.sleep(self.seconds)
             self.rule(self)
         finally:
             self.in_flight -= 1
@@ -59,10 +60,10 @@ class Server:
 class Sender:
     """A client before a server, and what it said."""
 
-    def __init__(self, server: Server, **options: Any) -> None:
+    def __init__(self, server: Server, pool: Pool | None = None, **options: Any) -> None:
         self.said: list[str] = []
         self.meter = Meter()
-        pool = Pool()
+        pool = pool or Pool()
         settings = {
             "max_in_flight": 100,
             "max_retries": 3,
@@ -226,6 +227,24 @@ def test_cancelled_requests_leave_nothing_behind() -> None:
             tasks.cancel()
             await asyncio.gather(tasks, return_exceptions=True)
         async with asyncio.timeout(200):
+            return await sender.all(50)
+
+    assert not [result for result in run(main()) if isinstance(result, BaseException)]
+
+
+def test_requests_cancelled_in_flight_leave_their_places() -> None:
+    """Of a server that names no limits few are asked at once: those that are given up no longer count."""
+
+    async def main() -> list[Any]:
+        server = Server()
+        sender = Sender(server, Pool(from_few=True))
+        server.seconds = 50.0
+        given_up = asyncio.create_task(sender.all(50))
+        await asyncio.sleep(10.0)
+        given_up.cancel()
+        await asyncio.gather(given_up, return_exceptions=True)
+        server.seconds = 1.0
+        async with asyncio.timeout(100):
             return await sender.all(50)
 
     assert not [result for result in run(main()) if isinstance(result, BaseException)]

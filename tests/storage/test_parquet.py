@@ -1,3 +1,4 @@
+import tempfile
 import uuid
 from pathlib import Path
 
@@ -6,7 +7,7 @@ import pyarrow.parquet as pq
 import pytest
 from upath import UPath
 
-from pxt_assets.errors import SourceError
+from pxt_assets.errors import RunError, SourceError
 from pxt_assets.storage.atomic_file import is_local, remove, replace_atomically
 from pxt_assets.storage.batches import BATCH_BYTES
 from pxt_assets.storage.parquet import ParquetFile
@@ -77,6 +78,21 @@ class TestReplacing:
             with replace_atomically(path) as staged:
                 staged.write_bytes(b"new")
             assert reader.read() == b"old"
+
+    def test_an_object_store_without_a_temporary_folder_says_what_to_do(self, monkeypatch):
+        """Files go there through one, which a container with a read-only disk may lack."""
+
+        def refuse(**_):
+            raise FileNotFoundError(2, "No usable temporary directory found in ['/tmp']")
+
+        monkeypatch.setattr(tempfile, "mkdtemp", refuse)
+        path = UPath(f"memory://{uuid.uuid4().hex}/a.bin")
+        with (
+            pytest.raises(RunError, match=r"found in \['/tmp'\]\); set TMPDIR to a folder with room"),
+            replace_atomically(path),
+        ):
+            pass
+        assert not path.exists()
 
 
 def test_a_file_that_is_gone_may_be_removed(folder):

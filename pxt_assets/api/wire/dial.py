@@ -9,8 +9,6 @@ from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from typing import TYPE_CHECKING
 
-import aiohappyeyeballs
-
 from pxt_assets.api.wire.account import ApiUrl
 from pxt_assets.api.wire.connection import Connection
 from pxt_assets.api.wire.direct import is_address
@@ -63,6 +61,8 @@ class Dialler:
         return connection
 
     async def _connected(self) -> socket.socket:
+        import aiohappyeyeballs
+
         addresses = await self._found()
         sock = await aiohappyeyeballs.start_connection(
             addresses, happy_eyeballs_delay=_STAGGER_SECONDS, interleave=1
@@ -85,6 +85,8 @@ class Dialler:
         return sorted(self._addresses, key=lambda address: address[0] != self._family)
 
     async def _look_up(self) -> None:
+        import aiohappyeyeballs
+
         loop, url = asyncio.get_running_loop(), self._url
         if is_address(url.host):
             self._addresses = aiohappyeyeballs.addr_to_addr_infos((url.host, url.connect_port)) or []

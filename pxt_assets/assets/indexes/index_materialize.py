@@ -18,6 +18,7 @@ from pxt_assets.assets.step.failed_partitions import PartitionsFailedError
 from pxt_assets.assets.step.invocation import is_direct, run_id
 from pxt_assets.assets.step.resource_keys import used_resource
 from pxt_assets.assets.step.upstream_rows import UpstreamRows, step_partitions
+from pxt_assets.compute.cells.scratch_file import scratch_folder
 from pxt_assets.compute.claims.claim import hold_claim
 from pxt_assets.compute.partition.inputs import Inputs
 from pxt_assets.errors import PartitionError, RunError
@@ -106,9 +107,10 @@ class IndexMaterialization:
             label = self._label(partition)
             try:
                 rows, inputs, kept = await run_in_thread(self._open_rows, partition, label)
-                async with hold_claim(self._store.file(self._index.key, partition), run_id(self._context)):
+                file = self._store.file(self._index.key, partition)
+                async with hold_claim(file, run_id(self._context)):
                     with inputs.hold_snapshot():
-                        await run_in_thread(inputs.check)
+                        await run_in_thread(inputs.check, scratch_folder(file))
                         with lance_errors_as(database.uri, RunError):
                             self._stored, written = await run_in_thread(
                                 write_partition, database, self._index, rows, partition

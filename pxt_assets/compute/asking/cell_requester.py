@@ -73,7 +73,7 @@ class CellRequester:
         self._calls = CellCalls(run_state.client, self.meter, run_state.batch_sizes, run_state.server_name)
         self._asking = self._new_asking()
         self.meter.on_rest = self._workers.note_rest
-        self._rows = RowDigests(scratch_folder(column.file.path))
+        self._rows = RowDigests(scratch_folder(column.file))
         self._open_rows = 0
         """Rows that are asked for and have not ended."""
         self._ended = asyncio.Event()

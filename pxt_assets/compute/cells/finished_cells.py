@@ -102,7 +102,7 @@ def stored_cell_index(
     """
     import numpy as np
 
-    index = DigestIndex(scratch_folder(file.path))
+    index = DigestIndex(scratch_folder(file))
     start = 0
     for batch in file.rows().batches(["_digest", errortype], LOOKUP_ROWS):
         usable, has_error = valid_flags(batch["_digest"]), valid_flags(batch[errortype])

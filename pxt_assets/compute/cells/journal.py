@@ -21,7 +21,7 @@ from pxt_assets.compute.cells.cell import RESULT_COLUMNS, Cell, provenance_schem
 from pxt_assets.compute.cells.digest_index import DigestIndex, digests_of
 from pxt_assets.compute.cells.failed_answers import failed_answers, is_marked, mark_checked
 from pxt_assets.compute.cells.merging import Merging
-from pxt_assets.compute.cells.scratch_file import scratch_folder
+from pxt_assets.compute.cells.scratch_file import local_folder
 from pxt_assets.compute.cells.segments import SUFFIX, Segments
 from pxt_assets.compute.cells.waiting_cells import WaitingCells
 from pxt_assets.errors import PartitionError, RunError
@@ -93,7 +93,7 @@ class Journal:
         """Which servers answered its cells, once it is loaded."""
         self.on_written: Callable[[], None] | None = None
         """Called, in whatever thread, when `pending_bytes` has fallen."""
-        self._scratch = scratch_folder(directory / SUFFIX)
+        self._scratch = local_folder(directory.parent)
         self.earlier_failures = DigestIndex(self._scratch)
         """Cells that failed in earlier attempts, once it is loaded."""
         self._segments = Segments(directory, earlier)

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import tempfile
 import threading
 from collections import OrderedDict
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
-from typing import IO, TYPE_CHECKING
+from typing import TYPE_CHECKING
 
 from pxt_assets.compute.cells.gather import gather_rows
-from pxt_assets.compute.cells.scratch_file import scratch_folder
+from pxt_assets.compute.cells.scratch_file import ScratchFile, scratch_folder
 from pxt_assets.errors import PartitionError, SourceError
 from pxt_assets.storage.parquet import ParquetFile
 
@@ -65,10 +64,7 @@ class RowGroups:
         if not self._jumps_between_groups(positions):
             yield
             return
-        folder = scratch_folder(self._file.path)
-        with tempfile.TemporaryFile(
-            dir=folder
-        ) as sink:  # on the column's disk, which has room for it; without a name there
+        with closing(ScratchFile(scratch_folder(self._file))) as sink:
             with self._open_file() as parquet:
                 self._copy = _OrderedCopy.write(parquet, self._reader(parquet), positions, sink, interrupted)
             self._cached_groups.clear()
@@ -126,7 +122,7 @@ class _OrderedCopy:
     """Rows of each part."""
     batch_spans: list[list[tuple[int, int]]]
     """The offset and length of each part's record batches in the temporary file."""
-    sink: IO[bytes]
+    sink: ScratchFile
     """The temporary file."""
     schema: pa.Schema
 
@@ -136,7 +132,7 @@ class _OrderedCopy:
         parquet: pq.ParquetFile,
         read: Callable[[int], pa.Table],
         positions: Positions,
-        sink: IO[bytes],
+        sink: ScratchFile,
         interrupted: threading.Event,
     ) -> _OrderedCopy:
         """Copies the wanted rows. Reads each row group once, and the first one also to see how long rows are."""
@@ -168,8 +164,7 @@ class _OrderedCopy:
                 next_free[part] += end - start
                 for batch in table.slice(start, end - start).to_batches():
                     data = batch.serialize()
-                    batch_spans[part].append((sink.tell(), data.size))
-                    sink.write(data)
+                    batch_spans[part].append((sink.append(data), data.size))
         assert schema is not None
         return cls(copied_positions, part_sizes.tolist(), batch_spans, sink, schema)
 
@@ -179,8 +174,8 @@ class _OrderedCopy:
 
         batches = []
         for offset, size in self.batch_spans[i]:
-            self.sink.seek(offset)
-            batches.append(pa.ipc.read_record_batch(pa.py_buffer(self.sink.read(size)), self.schema))
+            data = pa.py_buffer(self.sink.read(offset, size))
+            batches.append(pa.ipc.read_record_batch(data, self.schema))
         return pa.Table.from_batches([pa.concat_batches(batches)])
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import shutil
-import tempfile
 from collections import OrderedDict
 from collections.abc import Sequence
 from pathlib import Path
@@ -12,7 +11,13 @@ from typing import TYPE_CHECKING
 
 from pxt_assets.compute.cells.cell import with_server
 from pxt_assets.compute.cells.gather import gather_rows
-from pxt_assets.storage.atomic_file import is_local, remove, remove_if_empty, replace_atomically
+from pxt_assets.storage.atomic_file import (
+    is_local,
+    remove,
+    remove_if_empty,
+    replace_atomically,
+    temporary_folder,
+)
 
 if TYPE_CHECKING:
     import numpy as np
@@ -146,7 +151,7 @@ class Segments:
 
     def _folder_of_copies(self) -> Path:
         if self._copies is None:
-            self._copies = Path(tempfile.mkdtemp(prefix="pxt-journal-"))
+            self._copies = temporary_folder("pxt-journal-")
         return self._copies
 
 

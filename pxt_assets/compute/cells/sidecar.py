@@ -52,7 +52,7 @@ class Sidecar:
     def _index(self) -> DigestIndex:
         import numpy as np
 
-        index = DigestIndex(scratch_folder(self.file.path))
+        index = DigestIndex(scratch_folder(self.file))
         if self._is_usable():
             names = sidecar_schema().names
             self._groups = RowGroups(self.file, [name for name in names if name in self.file.schema.names])
@@ -82,7 +82,7 @@ class Sidecar:
         Returns how many rows are new, and how many are about other cells.
         """
         written = others = 0
-        seen = DigestSet(scratch_folder(self.file.path))
+        seen = DigestSet(scratch_folder(self.file))
         keep_others = keep_others and self._is_usable()
 
         def rows() -> Iterator[pa.Table]:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from pxt_assets.compute.cells.digest_index import DigestIndex, DigestSet, digests_of
 from pxt_assets.compute.cells.finished_cells import stored_cell_index
 from pxt_assets.compute.cells.row_groups import RowGroups
+from pxt_assets.compute.cells.scratch_file import scratch_folder
 from pxt_assets.compute.cells.segments import Segments
 from pxt_assets.errors import SourceError
 from pxt_assets.storage.parquet import ParquetFile
@@ -26,7 +27,7 @@ def count_unstored_cells(segments: Segments, names: Sequence[str], file: Parquet
     cell that is an error in the file counts as lacking. Raises SourceError if a segment cannot be read.
     """
     segments.fetch(list(names))
-    seen = DigestSet()
+    seen = DigestSet(scratch_folder(file))
     unstored = 0
     stored = _StoredCells(file, column)
     for name in names:

@@ -104,14 +104,17 @@ class Inputs:
         """How many rows to read at once."""
         return _MEDIA_BATCH if self.holds_media else _BATCH
 
-    def check(self) -> None:
-        """Raises PartitionError for missing columns, null or repeated keys, and assets whose rows do not correspond."""
+    def check(self, folder: str | None = None) -> None:
+        """Raises PartitionError for missing columns, null or repeated keys, and assets whose rows do not correspond.
+
+        Of very many keys, digests lie in temporary files in `folder`, without one in the system's.
+        """
         for asset, rows in self.rows.items():
             wanted = [*self.key, *(ref._column for ref in self.columns if ref._asset == asset)]
             _check_columns(asset, rows, wanted)
         base = next(iter(self.rows))
         if self.key:
-            check_unique(self._key_batches(base), self.key, _asset_name(base))
+            check_unique(self._key_batches(base), self.key, _asset_name(base), folder)
         for asset, rows in self.rows.items():
             if asset != base and not (rows.num_rows == self.num_rows and self.has_same_keys(rows, asset)):
                 msg = (

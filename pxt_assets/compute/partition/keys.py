@@ -36,14 +36,19 @@ def _value_text(column: pa.Array) -> str:
     return repr(str(value) if isinstance(value, uuid.UUID) else value)
 
 
-def check_unique(batches: Iterable[pa.RecordBatch], key: Sequence[str], asset: str) -> None:
-    """Refuses repeated keys, nulls and NaN. Raises PartitionError, which names the asset and the offending values."""
+def check_unique(
+    batches: Iterable[pa.RecordBatch], key: Sequence[str], asset: str, folder: str | None = None
+) -> None:
+    """Refuses repeated keys, nulls and NaN. Raises PartitionError, which names the asset and the offending values.
+
+    `folder` is for temporary files.
+    """
     import numpy as np
     import pyarrow.compute as pc
 
     missing = dict.fromkeys(((name, what) for name in key for what in ("null", "NaN")), 0)
     first_missing: dict[tuple[str, str], int] = {}
-    seen, repeated = DigestSet(), DigestSet()
+    seen, repeated = DigestSet(folder), DigestSet(folder)
     examples: list[str] = []
     start = count = 0
     for batch in batches:
