@@ -126,6 +126,6 @@ def _proxy_variable(url: ApiUrl) -> str | None:
     variable = next((one for one in spelled if os.environ.get(one)), None)
     if variable is None:
         return None
-    from urllib.request import proxy_bypass_environment  # which takes long to import
+    from urllib.request import proxy_bypass  # which takes long to import
 
-    return None if proxy_bypass_environment(url.host) else variable
+    return None if proxy_bypass(url.host) else variable
