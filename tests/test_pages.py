@@ -163,6 +163,15 @@ def test_every_option_is_told(page, function):
     assert [name for name in options if f"`{name}`" not in told] == []
 
 
+def test_every_field_of_the_resource_is_told_with_its_default():
+    """One row each, in their order, and no other."""
+    table = prose(DOCS / "servers.md").partition("| field | default |")[2].partition("\n\n")[0]
+    told = re.findall(r"^\| `(\w+)` \| `(.+?)` \| [^|]*\| [^|]+ \|$", table, re.MULTILINE)
+    defaults = {name: eval(default, {"dg": dg}) for name, default in told}
+    assert list(defaults.items()) == [(n, f.default) for n, f in OpenAIResource.model_fields.items()]
+    assert len(table.splitlines()) == len(told) + 2  # the heads of the table
+
+
 def test_no_model_of_the_pages_is_named_elsewhere():
     """The models that the pages and the demo use are those that the demo sets in one place."""
     used = {model for page in PAGES for model in re.findall(r"model=\"([^\"]+)\"", page.read_text())}

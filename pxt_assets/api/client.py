@@ -120,6 +120,7 @@ class Client:
                 faults = 0
                 continue
             self._check_lost_answers(tracker, failure)
+            self._health.check_trusted(failure)
             if failure.unreadable and not turn.model.answered and not tracker.unreadable:
                 tracker.unreadable = True
                 tracker.rest()
@@ -262,6 +263,10 @@ class Client:
     async def is_simulated(self) -> bool:
         """Whether the server is a simulator, as its answers say; asks for the list of models if none came yet."""
         return await self._exchange.is_simulated()
+
+    def silence(self) -> str | None:
+        """Why nothing has answered yet, in a few words; None once something has, and before the first fault."""
+        return self._health.silence
 
     def limit_usage(self) -> LimitUtilization:
         """Measures what is used of all limits from now on."""

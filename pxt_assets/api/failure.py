@@ -12,11 +12,13 @@ from typing import Any, Literal
 from pxt_assets.api.answer_headers import relevant_headers
 from pxt_assets.api.input_refusal import inputs_named, speaks_of_input
 from pxt_assets.api.quota_words import speaks_of_quota
+from pxt_assets.api.unreached import unreached
 from pxt_assets.api.wire import (
     NOT_SENT,
     APIConnectionError,
     ApiError,
     APIStatusError,
+    ApiUrl,
     DecodingError,
 )
 from pxt_assets.errors import TOO_LARGE, CellError, FatalApiError, RunError
@@ -123,11 +125,10 @@ class Failure:
             "which mostly ends in /v1, and whether a proxy or a sign-in page stands before the server."
         )
 
-    def unreachable_error(self, where: str) -> RunError:
-        """The error if the server at `where` never answered."""
+    def unreachable_error(self, where: str, url: ApiUrl) -> RunError:
+        """The error if the server at `url`, which messages call `where`, never answered."""
         return RunError(
-            f"cannot reach the API at {where}: {self.name}: {self.message}. "
-            "Check base_url of the OpenAIResource, the network and the proxy settings."
+            f"cannot reach the API at {where}: {self.name}: {self.message.rstrip('.')}. {unreached(self.message, url)}"
         )
 
     def lost_answers_error(self, count: int) -> CellError:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from pxt_assets.api.failure import Failure
 from pxt_assets.api.rejections import Rejections
 from pxt_assets.api.request import Request
+from pxt_assets.api.unreached import is_untrusted, short_cause
 from pxt_assets.errors import RunError
 from pxt_assets.throttle import CircuitBreaker, InFlightWindow, OutageError
 from pxt_assets.throttle.hold import LONGEST_HOLD_SECONDS
@@ -41,6 +42,7 @@ class ServerHealth:
         self._breaker = CircuitBreaker(outage_timeout, rng.random, say)
         self._rejections = Rejections(outage_timeout, say)
         self._wait_reported_until = -math.inf
+        self._last_fault: Failure | None = None
         self.window = InFlightWindow(max_in_flight)
         self.has_answered = False
         """Whether the server ever answered anything, an error included."""
@@ -102,6 +104,7 @@ class ServerHealth:
         `known` is false for what may as well come from another server than one in trouble.
         """
         self.window.failed()
+        self._last_fault = failure
         if self.has_answered and (known or probe):  # else nobody knows that there is such a server at all
             self._breaker.failed(number, f"{failure.name}: {failure.message}", probe=probe)
 
@@ -125,4 +128,16 @@ class ServerHealth:
     def check_reachable(self, failure: Failure) -> None:
         """Raises RunError if the server never answered, which is no row's fault."""
         if failure.status is None and not self.has_answered:
-            raise failure.unreachable_error(self.api_url)
+            raise failure.unreachable_error(self.api_url, self._base_url)
+
+    def check_trusted(self, failure: Failure) -> None:
+        """Raises RunError if the server never answered and its certificate is refused: trying again mends nothing."""
+        if is_untrusted(failure.message):
+            self.check_reachable(failure)
+
+    @property
+    def silence(self) -> str | None:
+        """Why nothing has answered yet, in a few words; None once something has, and before the first fault."""
+        if self.has_answered or self._last_fault is None:
+            return None
+        return short_cause(self._last_fault.message, self._base_url)

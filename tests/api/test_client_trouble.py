@@ -143,6 +143,54 @@ def test_a_server_that_was_never_there_is_said_at_once() -> None:
     assert seconds < 30
 
 
+def test_a_certificate_that_is_not_trusted_ends_the_run_at_once() -> None:
+    """Nothing was ever answered, and waiting would mend nothing."""
+
+    def untrusted(_: Server) -> None:
+        raise ConnectionError("CERTIFICATE_VERIFY_FAILED")
+
+    async def main() -> tuple[float, list[Any]]:
+        return (await Sender(Server(untrusted)).all(50), now())[::-1]  # type: ignore[return-value]
+
+    seconds, results = run(main())
+    assert any("SSL_CERT_FILE" in str(result) for result in results)
+    assert seconds < 1
+
+
+def test_a_certificate_that_fails_amid_answers_is_tried_again() -> None:
+    """One of several machines behind a name may have another."""
+
+    def once(server: Server) -> None:
+        if len(server.times) == 20:
+            raise ConnectionError("CERTIFICATE_VERIFY_FAILED")
+
+    async def main() -> list[Any]:
+        return await Sender(Server(once), max_in_flight=4).all(50)
+
+    assert not [result for result in run(main()) if isinstance(result, BaseException)]
+
+
+def test_why_nothing_answers_is_known_until_something_does() -> None:
+    """For whoever waits: the first fault tells, the first answer ends it."""
+    said: list[str | None] = []
+
+    def starting(server: Server) -> None:
+        said.append(sender.client.silence())
+        if now() < 3:
+            raise ConnectionRefusedError("refused")
+
+    sender = Sender(Server(starting))
+
+    async def main() -> None:
+        await sender.all(1)
+        said.append(sender.client.silence())
+
+    run(main())
+    assert said[0] is None
+    assert said[1] == "nothing takes connections at 127.0.0.1:80"
+    assert said[-1] is None
+
+
 def test_a_request_that_always_fails_is_its_cells_error() -> None:
     """Among requests that are answered, one that is not fails alone, after its retries."""
     server = Server()

@@ -261,7 +261,10 @@ class CellRequester:
         elif cell.request.max_cells == 1:
             self._workers.add(asked)
         else:
-            self._calls.gather(cell.request, asked, failed_before=failed_before)
+            try:
+                self._calls.gather(cell.request, asked, failed_before=failed_before)
+            except Exception as e:  # a bug, which must leave no row waiting
+                asked.set_exception(e)
 
     def _note_row_end(self, row: AskedRow) -> None:
         self._in_flight.release(row.held)

@@ -79,13 +79,18 @@ class ProgressDisplay:
     """Shows the progress of a run's partitions: of each one that is asking, and of those that ended.
 
     `name` is the column's name and `partitions` how many the run computes. `used` starts a new measurement of how much
-    of the limits is used.
+    of the limits is used. `silence` tells why the server has answered nothing yet, None where there is nothing to tell.
     """
 
     def __init__(
-        self, name: str = "", partitions: int = 1, used: Callable[[], LimitUtilization] = LimitUtilization
+        self,
+        name: str = "",
+        partitions: int = 1,
+        used: Callable[[], LimitUtilization] = LimitUtilization,
+        silence: Callable[[], str | None] | None = None,
     ) -> None:
         self._name = name
+        self._silence = silence
         self._partitions = partitions
         self._start_measuring = used
         self._asking: dict[str, Callable[[], Progress]] = {}
@@ -170,6 +175,7 @@ class ProgressDisplay:
             cost_usd=total_cost(p.meter for p in seen),
             rate_limited=sum(p.meter.rate_limited for p in seen),
             failed=sum(p.failed for p in seen),
+            silence=None if self._silence is None else self._silence(),
             about=self._partitions > len(seen),
         )
 
@@ -186,12 +192,14 @@ def _log_line(
     cost_usd: float | None,
     rate_limited: int,
     failed: int,
+    silence: str | None = None,
     about: bool = False,
 ) -> str:
-    """`about` says that the total is an estimate."""
+    """`silence` says why nothing has answered yet, `about` that the total is an estimate."""
     parts = [
         f"{name}: {done:,} of {'about ' if about else ''}{total:,} rows ({done / total if total else 1:.0%})",
         *([f"{failed:,} failed"] if failed else []),
+        *([] if silence is None else [f"no answer yet: {silence}"]),
         f"{rate:,.1f} rows/s" if rate < 10 else f"{rate:,.0f} rows/s",
         *([] if used is None else [f"{used:.0%} of the limit in use"]),
         *([] if in_flight is None else [f"{in_flight} in flight at once, as the server's latency tells"]),

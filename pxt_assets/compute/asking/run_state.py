@@ -44,7 +44,10 @@ class RunState:
         self.row_workers = RowWorkers(0 if client is None else client.max_in_flight)
         self.in_flight = InFlightBound(0 if client is None else 2 * client.max_in_flight)
         self.display = ProgressDisplay(
-            name, partitions, LimitUtilization if client is None else client.limit_usage
+            name,
+            partitions,
+            LimitUtilization if client is None else client.limit_usage,
+            silence=None if client is None else client.silence,
         )
         self.commit_slots = asyncio.Semaphore(_COMMITS)
         self.is_stopped = False

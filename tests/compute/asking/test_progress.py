@@ -73,6 +73,16 @@ def test_a_wait_that_the_server_asked_for_is_told(clock: Clock) -> None:
         )
 
 
+def test_why_nothing_answers_is_told(clock: Clock) -> None:
+    """As long as there is something to tell."""
+    reasons: list[str | None] = ["the name llama.lan cannot be resolved", None]
+    board = ProgressDisplay(silence=lambda: reasons.pop(0))
+    with board.track("t/c", lambda: at("t/c", 0, 40)):
+        told = "t/c: 0 of 40 rows (0%), no answer yet: the name llama.lan cannot be resolved, 0.0 rows/s"
+        assert board.log_line().startswith(told)
+        assert "no answer yet" not in board.log_line()
+
+
 class _Alone(LimitUtilization):
     """Of limits whose ledger is not reached."""
 
