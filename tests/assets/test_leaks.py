@@ -17,6 +17,7 @@ import dagster as dg
 import pytest
 
 from pxt_assets import ColumnStore, OpenAIResource, udf
+from pxt_assets.api.wire.connection import Connection
 from pxt_assets.compute.asking import cell_requester
 from pxt_assets.simulator import SimulatorServer
 from tests.held import held, held_after
@@ -35,11 +36,12 @@ def upper(text: str) -> str:
 
 
 class Watch:
-    """The event loops and HTTP sessions made while it watches, and what the process held when it began."""
+    """The event loops, HTTP sessions and connections made while it watches, and what the process held when it began."""
 
     def __init__(self, *folders: Path) -> None:
         self.loops: list[asyncio.AbstractEventLoop] = []
         self.sessions: list[aiohttp.ClientSession] = []
+        self.connections: list[Connection] = []
         self._folders = folders
         self._before = held(*folders)
 
@@ -52,6 +54,7 @@ class Watch:
         assert self.loops
         assert [loop for loop in self.loops if not loop.is_closed()] == []
         assert [session for session in self.sessions if not session.closed] == []
+        assert [connection for connection in self.connections if not connection._is_ended] == []
 
 
 def computed(tickets: Tickets, **options: Any) -> dg.ExecuteInProcessResult:
@@ -90,6 +93,7 @@ def watch(monkeypatch: pytest.MonkeyPatch, server: ScriptedServer) -> Iterator[W
 
     noting(asyncio.SelectorEventLoop, watching.loops)
     noting(aiohttp.ClientSession, watching.sessions)
+    noting(Connection, watching.connections)
     yield watching
     watching.assert_nothing_left()
 
@@ -108,7 +112,7 @@ def test_after_a_run(script: Any, fails: bool, run: Run, server: ScriptedServer,
     """Threads, sockets, files, loops and sessions of a run end with it, whether it succeeds or fails."""
     server.script = script
     run(fails=fails)
-    assert watch.sessions
+    assert watch.connections
 
 
 def test_after_an_interrupt(
@@ -144,7 +148,7 @@ def test_after_several_runs(run: Run, watch: Watch) -> None:
         run()
 
     asyncio.run(notebook())
-    assert len(watch.sessions) == 3
+    assert len({id(connection._loop) for connection in watch.connections}) == 3
     assert gc.get_freeze_count() == 0
 
 
