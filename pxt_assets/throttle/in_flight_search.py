@@ -239,7 +239,7 @@ class InFlightSearch:
         if is_time and self.size > 1 and (times > QUEUE_SIGN or not self._base_known):
             factor = max(FEWEST, min(FEWER, ALLOWED_QUEUE / times)) if is_first else FEWER
             self._try(Stage.TRYING_FEWER, min(math.ceil(self.size) - 1, math.ceil(self.size * factor)), now)
-        elif self._more_in <= 0:
+        elif self._more_in <= 0 and (times <= LONG_QUEUE or not is_first):
             self._try(Stage.TRYING_MORE, math.ceil(self.size * (2.0 if self.size < SLOW_SIZE else 1.5)), now)
 
     def _try(self, stage: Stage, size: float, now: float) -> None:
@@ -248,8 +248,7 @@ class InFlightSearch:
         self._resize(size, now)
 
     def _judge_fewer(self, gain: float, mean: Mean, size: float, before: Mean, now: float) -> None:
-        is_long = self._is_long(before) and self.size >= math.floor(FEWER * size)
-        cheap = LONG_QUEUE_GAIN - 0.1 if is_long else CHEAP_LOSS
+        cheap = LONG_QUEUE_GAIN - 0.1 if self._is_long(before) else CHEAP_LOSS
         if gain <= cheap:
             self._fewer_in = self._fewer_interval = FIRST_FEWER_INTERVAL
             self._usual = mean
