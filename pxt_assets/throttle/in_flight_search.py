@@ -12,9 +12,11 @@ many in flight as the step allows, so that neither what was in flight before it 
   (latency that grows as fast as what is in flight) bounds them, and leads to `HOLDING`.
 - `GROWING`: from a few upwards, four times as many a round trip, while enough of it becomes throughput. At the step
   that gains too little it goes back to what the throughput found and the latency before the step say: `HOLDING`.
-- `HOLDING`: the latency is averaged. From time to time more are tried, at the price of some latency; and fewer, where
-  the latency is above the lowest seen, so that requests seem to queue. Tries that fail come ever more seldom.
-- `TRYING_MORE`: judged, and kept if it gains enough: then it grows on, twice as many a step. Else back.
+- `HOLDING`: the latency is averaged. From time to time more are tried, at the price of some latency; and fewer, unless
+  the latency is known to be one without a queue. Tries that fail come ever more seldom. Where the latency has changed
+  beyond chance, or the number is one that was told or that has just grown, fewer are tried first, by a larger step.
+- `TRYING_MORE`: judged, and kept if it gains enough: then it grows on, twice as many a step. Else back, and as many more
+  as the gain says.
 - `TRYING_FEWER`: kept if it costs as good as no throughput. Else back.
 
 Requests whose answers were lost after a time that an answer would have taken are the strongest sign: several of them
@@ -29,6 +31,38 @@ more than `LONG_QUEUE` times the lowest latency needs a gain that no such client
 import math
 from enum import Enum
 
+from pxt_assets.throttle.in_flight_thresholds import (
+    ALLOWED_QUEUE,
+    CHANGED_GAIN,
+    CHEAP_LOSS,
+    FEWER,
+    FEWEST,
+    FILLING_LATENCIES,
+    FIRST_FEWER_INTERVAL,
+    FIRST_INTERVAL,
+    FIRST_LOST_SECONDS,
+    FIRST_SIZE,
+    FOLLOWED_SECONDS,
+    FULL_SHARE,
+    GROWTH,
+    INTERVAL_AFTER_LOSS,
+    LONG_QUEUE,
+    LONG_QUEUE_GAIN,
+    LONGEST_FEWER_INTERVAL,
+    LONGEST_INTERVAL,
+    LONGEST_INTERVAL_AFTER_LOSS,
+    LOST_LATENCY,
+    LOST_SHARE,
+    NEEDED_GAIN,
+    NO_QUEUE_GAIN,
+    OTHERS_SECONDS,
+    OUTCOMES_REMEMBERED,
+    QUEUE_SIGN,
+    SLOW_GROWTH,
+    SLOW_SIZE,
+    SMALL_GAIN,
+    SURE_LOSS,
+)
 from pxt_assets.throttle.latency_round import (
     FEWEST_SAMPLES,
     GROWING_SHARE,
@@ -37,54 +71,8 @@ from pxt_assets.throttle.latency_round import (
     SAMPLES_BY_VARIANCE,
     LatencyRound,
     Mean,
+    elasticity,
 )
-
-FIRST_SIZE = 4
-"""Requests in flight at the beginning."""
-GROWTH = 4.0
-"""Factor on the size in a step while it grows from the beginning."""
-SLOW_GROWTH = 2.0
-SLOW_SIZE = 16
-"""The same up to this size, and after more were tried with success."""
-NEEDED_GAIN = 0.25
-"""Elasticity from which a step upwards is kept: twice as many in flight for a fifth more throughput."""
-SMALL_GAIN = 0.4
-"""The same of small sizes: servers that gain slowly take more than that."""
-FILLING_LATENCIES = 2.0
-"""Latencies after which a step is judged by what came to be in flight, if that is less than the step allows."""
-CHEAP_LOSS = 0.12
-"""Elasticity up to which a step downwards is kept: a quarter fewer in flight for 3 % less throughput."""
-LONG_QUEUE = 6.0
-LONG_QUEUE_GAIN = 0.65
-"""From so many times the lowest latency on, the elasticity that a step upwards needs; two clients alike see a half."""
-NO_QUEUE_GAIN = 0.85
-"""Elasticity from which on latency has nothing to do with what is in flight."""
-FULL_SHARE = 0.75
-"""Share of a size that must be in flight at the grant of a request whose latency counts."""
-MOST_FEWER = 0.75
-"""Factor on the size when fewer are tried, at least."""
-QUEUE_SIGN = 1.3
-"""Factor on the lowest latency from which on requests seem to queue."""
-FIRST_INTERVAL = 1
-LONGEST_INTERVAL = 16
-"""Rounds until more are tried, at first and at most."""
-FIRST_FEWER_INTERVAL = 1
-LONGEST_FEWER_INTERVAL = 64
-"""The same for fewer: it costs throughput."""
-INTERVAL_AFTER_LOSS = 8
-LONGEST_INTERVAL_AFTER_LOSS = 128
-"""Rounds until more are tried after that cost answers, at first and at most."""
-LOST_SHARE = 0.12
-"""Share of lost among the latest outcomes, above which fewer go: three in a row."""
-OUTCOMES_REMEMBERED = 20
-LOST_LATENCY = 1.5
-"""Factor on the latency after which a lost answer is taken for one that queued too long."""
-FIRST_LOST_SECONDS = 1.0
-"""The same in seconds, before the first answer."""
-FOLLOWED_SECONDS = 0.5
-"""Seconds in which other processes follow a size."""
-OTHERS_SECONDS = 0.2
-"""Seconds after which a request is asked for again that waits for what others of this process have in flight."""
 
 
 class Stage(Enum):
@@ -105,26 +93,6 @@ class InFlightSearch:
     and `ended`.
     """
 
-    __slots__ = (
-        "_base",
-        "_before",
-        "_fewer_in",
-        "_fewer_interval",
-        "_levels",
-        "_lost_share",
-        "_more_in",
-        "_more_interval",
-        "_round",
-        "_step",
-        "_usual",
-        "in_flight",
-        "is_off",
-        "leads",
-        "scale",
-        "size",
-        "stage",
-    )
-
     def __init__(self, *, from_few: bool = False) -> None:
         self.size: float = FIRST_SIZE if from_few else math.inf
         """Requests that may be in flight."""
@@ -142,6 +110,7 @@ class InFlightSearch:
         self._base = math.inf  # logarithm of the lowest latency seen
         self._more_in = self._more_interval = FIRST_INTERVAL  # rounds until more are tried
         self._fewer_in = self._fewer_interval = FIRST_FEWER_INTERVAL
+        self._base_known = False  # whether fewer were tried, and nothing queued
         self._lost_share = 0.0
         self._levels: dict[int, Mean] = {}  # while open: by powers of four in flight
         self._round = self._next_round(-math.inf)
@@ -153,6 +122,11 @@ class InFlightSearch:
             return None
         size = self.size if self.stage is Stage.HOLDING or self._before is None else self._before[0]
         return max(1, int(size))
+
+    @property
+    def proven(self) -> float:
+        """The size without the step that is not judged yet."""
+        return self.size if self._before is None else self._before[0]
 
     def wait(self, own_in_flight: int) -> float:
         """Return the seconds until one more may be sent, 0 for now, infinite until the next answer.
@@ -190,7 +164,7 @@ class InFlightSearch:
 
     def lost(self, at_once: int, granted_at: float, now: float) -> None:
         """Count a request whose answer was lost; several that were waited for as long as for an answer are a sign."""
-        usual = self._before[1].latency if self._before else self._usual.latency
+        usual = min(math.exp(self._base), self._before[1].latency if self._before else self._usual.latency)
         is_queued = now - granted_at >= (LOST_LATENCY * usual or FIRST_LOST_SECONDS)
         if granted_at < self._round.since or not is_queued or not self.leads:
             self.ended(at_once, granted_at)
@@ -203,11 +177,16 @@ class InFlightSearch:
         elif self._round.answered(at_once, granted_at, now) and self.stage is not Stage.OPEN:
             self._end_round(now)
 
-    def share(self, size: float, part: float, leads: bool, now: float) -> None:
-        """Take note of the size that all processes may have together, of this one's part, and of whether it `leads`."""
+    def share(self, size: float, part: float, leads: bool, told: float | None, now: float) -> None:
+        """Take note of the size that all processes may have together, of this one's part, and of whether it `leads`.
+
+        `told` is the size that it reported itself as the one that leads: it may have found another one since.
+        """
         begins, self.leads, self.scale = leads and not self.leads, leads, max(1.0, size / part)
-        if size != self.size or begins:
+        if begins or size != (told if leads and told is not None else self.size):
             self._usual = Mean()
+            self._base = math.inf
+            self._doubt()
             self._hold(size, now)
 
     def _end_round(self, now: float) -> None:
@@ -215,18 +194,34 @@ class InFlightSearch:
         mean = self._round.mean(now)
         self._base = min(self._base, mean.highest)
         if self.stage is Stage.HOLDING:
-            self._usual.merge(mean, max(MOST_WEIGHT, 2 * self.size))
+            self._average(mean)
             self._round = self._next_round(now)
             self._try_another(now)
         elif self._before is None:
             self._grow(mean, now)
         else:
             size, before = self._before
-            gain = _elasticity(size, before, self.size, mean)
+            gain = elasticity(size, before, self.size, mean)
             if self.stage is Stage.TRYING_FEWER:
                 self._judge_fewer(gain, mean, size, before, now)
             else:
                 self._judge_more(gain, mean, size, before, now)
+
+    def _average(self, mean: Mean) -> None:
+        """Count a round of the held size, or begin anew with it where the server has become another one."""
+        if not self._usual.differs(mean):
+            self._usual.merge(mean, max(MOST_WEIGHT, 2 * self.size))
+            return
+        if mean.log > self._usual.log:
+            self._doubt()
+        else:
+            self._more_in = self._more_interval = FIRST_INTERVAL
+        self._usual = mean
+
+    def _doubt(self) -> None:
+        """Try fewer next, since nothing says that so many are needed."""
+        self._base_known = False
+        self._fewer_in = self._fewer_interval = FIRST_FEWER_INTERVAL
 
     def _fit(self, size: float, before: Mean, now: float) -> None:
         """Judge a step by what came to be in flight, where something else bounds it."""
@@ -239,11 +234,13 @@ class InFlightSearch:
         self._more_in -= 1
         self._fewer_in -= 1
         times = math.exp(self._usual.log - self._base)
-        if self._more_in <= 0:
+        is_first = self._fewer_interval == FIRST_FEWER_INTERVAL
+        is_time = self._fewer_in <= 0 or (is_first and times > LONG_QUEUE)
+        if is_time and self.size > 1 and (times > QUEUE_SIGN or not self._base_known):
+            factor = max(FEWEST, min(FEWER, ALLOWED_QUEUE / times)) if is_first else FEWER
+            self._try(Stage.TRYING_FEWER, min(math.ceil(self.size) - 1, math.ceil(self.size * factor)), now)
+        elif self._more_in <= 0 and (times <= LONG_QUEUE or not is_first):
             self._try(Stage.TRYING_MORE, math.ceil(self.size * (2.0 if self.size < SLOW_SIZE else 1.5)), now)
-        elif self.size > 1 and times > QUEUE_SIGN and self._fewer_in <= 0:
-            fewer = math.ceil(self.size * max(MOST_FEWER, 1 / times))
-            self._try(Stage.TRYING_FEWER, min(math.ceil(self.size) - 1, fewer), now)
 
     def _try(self, stage: Stage, size: float, now: float) -> None:
         self.stage = stage
@@ -257,9 +254,14 @@ class InFlightSearch:
             self._usual = mean
             self._hold(self.size, now)
             return
-        self._fewer_in = self._fewer_interval = min(LONGEST_FEWER_INTERVAL, 4 * self._fewer_interval)
+        if gain > CHANGED_GAIN:
+            self._usual = Mean()
+            self._hold(size, now)
+            return
+        longer = (4 if gain >= SURE_LOSS else 2) * self._fewer_interval
+        self._fewer_in = self._fewer_interval = min(LONGEST_FEWER_INTERVAL, longer)
         if gain >= NO_QUEUE_GAIN:
-            self._base = max(self._base, mean.log)
+            self._base, self._base_known = max(self._base, mean.log), True
         self._hold(size, now)
 
     def _judge_more(self, gain: float, mean: Mean, size: float, before: Mean, now: float) -> None:
@@ -269,16 +271,20 @@ class InFlightSearch:
         if gain >= needed:
             if self.stage is Stage.TRYING_MORE:
                 self._step = SLOW_GROWTH
-                self._fewer_in = self._fewer_interval = FIRST_FEWER_INTERVAL
+                self._doubt()
             self._more_in = self._more_interval = FIRST_INTERVAL
             self._grow(mean, now)
         elif self.stage is Stage.TRYING_MORE:
             longer = max(self._more_interval, min(LONGEST_INTERVAL, 2 * self._more_interval))
             self._more_in = self._more_interval = longer
-            self._hold(size, now)
+            useful = max(size, round(self.size * math.exp(before.log - mean.log)))
+            if useful > size:
+                self._usual = Mean()
+            self._hold(useful, now)
         else:
             useful = math.ceil(self.size * before.latency / mean.latency)
             self._usual = Mean()
+            self._fewer_in = max(self._fewer_in, self._more_in + 1)
             self._hold(min(self.size, max(FIRST_SIZE, size / 2, useful)), now)
 
     def _is_long(self, mean: Mean) -> bool:
@@ -317,16 +323,15 @@ class InFlightSearch:
             if self._before is None:
                 return LatencyRound(now, FIRST_SIZE, share=GROWING_SHARE)
             quick = self._step == GROWTH
-            return LatencyRound(
-                now, max(4, self.size / 8) if quick else max(8, self.size / 4), fewest, share=GROWING_SHARE
-            )
+            samples = max(4, self.size / 8) if quick else max(8, self.size / 4)
+            return LatencyRound(now, samples, fewest, share=GROWING_SHARE)
         if self.stage is Stage.TRYING_MORE and self._before is not None:
             fewest = max(fewest, min(self._before[0], self.size - 1))
-        variance, most = self._usual.variance, self.size
-        if self.stage is Stage.TRYING_FEWER:  # the other tries cost no throughput
-            variance, most = variance / 3, self.size / 2
-        samples = min(MOST_SAMPLES, 8 * self.size, max(FEWEST_SAMPLES, SAMPLES_BY_VARIANCE * variance))
-        return LatencyRound(now, max(samples, most), fewest)
+        samples = max(FEWEST_SAMPLES, SAMPLES_BY_VARIANCE * self._usual.variance)
+        most = (
+            self.size / 2 if self.stage is Stage.TRYING_FEWER else self.size
+        )  # the other tries cost no throughput
+        return LatencyRound(now, max(most, min(MOST_SAMPLES, 8 * self.size, samples)), fewest)
 
     def _watch(self, at_once: int, latency: float, now: float) -> None:
         """Bound what is in flight if its latency has grown with it since there were four times fewer."""
@@ -336,13 +341,8 @@ class InFlightSearch:
         fewer = self._levels.get(number - 1)
         if level.count < FEWEST_SAMPLES / 2 or fewer is None or fewer.count < 3:
             return
-        if _elasticity(fewer.at_once, fewer, level.at_once, level) < CHEAP_LOSS:
+        if elasticity(fewer.at_once, fewer, level.at_once, level) < CHEAP_LOSS:
             self._base = min(one.log for one in self._levels.values() if one.count >= 3)
             size = math.ceil(level.at_once * math.exp(self._base - level.log))
             self._levels.clear()
             self._hold(size, now)
-
-
-def _elasticity(size: float, mean: Mean, other_size: float, other: Mean) -> float:
-    """Return which part of a change of what is in flight becomes throughput: 1 all of it, 0 nothing."""
-    return 1.0 if size == other_size else 1 - (other.log - mean.log) / math.log(other_size / size)

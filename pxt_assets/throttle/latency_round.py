@@ -12,6 +12,9 @@ ANSWERED_SHARE = 0.9
 """Share of a round that must be answered before its latency is judged: the first answers are those to short requests."""
 GROWING_SHARE = 0.5
 """The same while what is in flight grows by large steps."""
+LEAST_CHANGE = 0.25
+SURE_ERRORS = 4.0
+"""Difference of two logarithms of latencies that is a change, at least, and in standard errors."""
 _SHORTEST = 1e-9  # seconds: a latency is never zero
 
 
@@ -53,6 +56,13 @@ class Mean:
         self.log += (other.log - self.log) * part
         self.square += (other.square - self.square) * part
         self.at_once += (other.at_once - self.at_once) * part
+
+    def differs(self, other: "Mean") -> bool:
+        """Whether two means of the same number in flight are not of the same server, as good as surely."""
+        if not self.count or not other.count:
+            return False
+        error = math.sqrt(self.variance / self.count + other.variance / other.count)
+        return abs(self.log - other.log) > max(LEAST_CHANGE, SURE_ERRORS * error)
 
     @property
     def variance(self) -> float:
@@ -144,3 +154,8 @@ class LatencyRound:
 
     def _includes(self, at_once: int, granted_at: float) -> bool:
         return self.since <= granted_at <= self._last_grant and at_once > self._fewest
+
+
+def elasticity(size: float, mean: Mean, other_size: float, other: Mean) -> float:
+    """Return which part of a change of what is in flight becomes throughput: 1 all of it, 0 nothing."""
+    return 1.0 if size == other_size else 1 - (other.log - mean.log) / math.log(other_size / size)

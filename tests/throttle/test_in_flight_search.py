@@ -76,6 +76,14 @@ def test_slots_that_become_fewer_are_given_way_to():
     assert outcome.in_vain <= 0.05
 
 
+def test_slots_that_are_gone_are_not_queued_for():
+    """With sixteen slots of which four are left, twenty seconds later no more than eight are in flight on average."""
+    server = QueueingServer(16, around(0.2, 0.2))
+    outcome = play(server, 2_000, events=((20.0, lambda: server.resize(4)),))
+    later = [number for at, number in outcome.in_flight if at > 40]
+    assert sum(later) / len(later) <= 8
+
+
 def test_headers_end_the_search():
     """A server whose answers name a limit is sent what the limit allows, at once."""
     server = QueueingServer(10_000, lambda: 1.0, headers=LIMIT)

@@ -189,7 +189,8 @@ class LedgerShare:
                     state = answer.row_states[dimension]
                     leases.apply_answer(lease_requests.get(dimension), state, answer.processes, sent, now)
             if answer.in_flight is not None:
-                self._search.share(*answer.in_flight, now)
+                told = request.in_flight
+                self._search.share(*answer.in_flight, told.size if told and told.leads else None, now)
                 self._leads = answer.in_flight.leads
                 if self._search.in_flight:  # else its part would be free
                     self._next_due = min(self._next_due, now + IDLE_SECONDS)
@@ -248,7 +249,8 @@ class LedgerShare:
         search = self._search
         if search.is_off or search.size == math.inf:
             return None
-        return InFlightReport(search.size, float(search.in_flight + waiting), self._leads)
+        size = search.size if waiting else search.proven  # what is left by a run that ends is no mere try
+        return InFlightReport(size, float(search.in_flight + waiting), self._leads)
 
     def _schedule_report(self, now: float) -> None:
         self.schedule_exchange(now + REPORT_SECONDS)

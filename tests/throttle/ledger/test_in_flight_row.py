@@ -84,3 +84,20 @@ def test_processes_together_keep_four_slots_busy(processes):
 
     assert run(main()) <= 600 / 4 * 1.05 / 0.9
     assert server.most_waiting <= 40
+
+
+def test_the_number_does_not_grow_from_run_to_run():
+    """Five runs of 400 rows before four slots each begin with what the one before has left: six at most, and as fast."""
+    server, ledger = QueueingServer(4, log_normal(0.4, 0.2, random.Random(1))), MemoryLedger()
+
+    async def main() -> float:
+        seconds = 0.0
+        for number in range(5):
+            process = Process.start(ledger, str(number), from_few=True)
+            seconds += (await ask(process.limiter, server, 400)).seconds
+            process.worker.alive = False
+            await asyncio.sleep(5)
+            assert ledger.pool.buckets[IN_FLIGHT].limit <= 6
+        return seconds
+
+    assert run(main()) <= 5 * 400 / 4 * 0.41 / 0.92
