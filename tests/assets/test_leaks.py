@@ -123,7 +123,7 @@ def test_after_an_interrupt(
     released = threading.Event()
 
     def script(asked: Asked) -> Reply | None:
-        if asked.text == "ROW 5":
+        if asked.text == "ROW 3":
             os.kill(os.getpid(), signal.SIGINT)
         released.wait()
         return None
