@@ -126,7 +126,7 @@ def test_a_log_line_adds_up(tickets: Tickets, monkeypatch: pytest.MonkeyPatch) -
         seen.append(outcome_line(outcome))
         return seen[-1]
 
-    monkeypatch.setattr("pxt_assets.assets.columns.materialize.outcome_line", line)
+    monkeypatch.setattr("pxt_assets.assets.page.metadata.outcome_line", line)
     tickets.run({1: "a", 2: None})
     assert seen[0].startswith("2 rows: 1 computed, 0 reused, 1 null, 0 failed; 1 request, ")
 

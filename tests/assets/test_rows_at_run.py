@@ -52,8 +52,8 @@ def test_a_run_goes_on_with_the_rows_it_began_with(
 def replacing_after_check(monkeypatch: pytest.MonkeyPatch, replace: Callable[[], None]) -> None:
     real = Inputs.check
 
-    def check(inputs: Inputs) -> None:
-        real(inputs)
+    def check(inputs: Inputs, folder: Any) -> None:
+        real(inputs, folder)
         replace()
 
     monkeypatch.setattr(Inputs, "check", check)
