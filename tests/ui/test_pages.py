@@ -98,7 +98,9 @@ def test_checks_that_passed_are_green(pages: Pages, asset: str, after: str) -> N
     page = pages.open(f"assets/{asset}?view=checks", "no_failed_cells", "Latest execution")
     pages.keep(f"checks after {after}")
     page.get_by_text("Passed").first.wait_for()
-    assert page.get_by_text("Succeeded").count() == 2
+    succeeded = page.get_by_text("Succeeded")
+    succeeded.nth(1).wait_for()
+    assert succeeded.count() == 2
     assert not page.get_by_text("Skipped").count()
     assert not page.get_by_text("Execution failed").count()
 
