@@ -89,11 +89,11 @@ def test_turns_are_short_until_the_last_block_ends():
     first, second = short_turns(), short_turns()
     first.__enter__()
     second.__enter__()
-    assert sys.getswitchinterval() == pytest.approx(SHORT_TURN)
+    assert sys.getswitchinterval() == pytest.approx(SHORT_TURN, abs=2e-6)
     first.__exit__(None, None, None)
-    assert sys.getswitchinterval() == pytest.approx(SHORT_TURN)
+    assert sys.getswitchinterval() == pytest.approx(SHORT_TURN, abs=2e-6)
     second.__exit__(None, None, None)
-    assert sys.getswitchinterval() == pytest.approx(usual)
+    assert sys.getswitchinterval() == pytest.approx(usual, abs=2e-6)
 
 
 def test_a_turn_that_is_shorter_already_stays():
@@ -102,6 +102,6 @@ def test_a_turn_that_is_shorter_already_stays():
     try:
         sys.setswitchinterval(SHORT_TURN / 2)
         with short_turns():
-            assert sys.getswitchinterval() == pytest.approx(SHORT_TURN / 2)
+            assert sys.getswitchinterval() == pytest.approx(SHORT_TURN / 2, abs=2e-6)
     finally:
         sys.setswitchinterval(usual)
