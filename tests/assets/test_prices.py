@@ -11,7 +11,7 @@ from pxt_assets.functions import embeddings, image_generations, responses
 from tests.pictures import picture
 from tests.runs import ask, failure
 from tests.scripted_server import Asked, Reply, ScriptedServer, chat, resource_of
-from tests.tickets import Tickets, said_of
+from tests.tickets import Tickets, checks, observations, said_of
 
 MILLION = 1e-6
 
@@ -303,3 +303,29 @@ def test_shares_of_one_request_add_up(tickets: Tickets, server: ScriptedServer) 
     said = said_of(tickets.run(rows, column("unpriced")))
     assert (said["pxt/cost_usd"], said["pxt/rows_unpriced"]) == ("unknown", 7)
     assert {one["cost_usd"] for one in tickets.provenance} == {None}
+
+
+def test_a_dry_run_counts_rows_without_a_price_beside_the_sum(tickets: Tickets) -> None:
+    """Of several models, or tiers, that rows name; the others' estimate is a sum all the same."""
+    rows = {1: "gpt-6-luna", 2: "a-model-nobody-sells", 3: "gpt-6-luna"}
+
+    def column(table: Table) -> Any:
+        return ask("Hello", model=table.body)
+
+    (said,) = observations(tickets.run(rows, column, {"dry_run": True})).values()
+    assert said["pxt/rows_unpriced"] == 1
+    assert said["pxt/estimated_cost_usd"] == pytest.approx((6 * 0.1 + 500 * 0.5) * MILLION, rel=0.01)
+    assert " and 1 row of unknown price," in said["pxt/estimate"]
+
+
+def test_a_cost_that_leaves_rows_out_is_not_within_a_budget(tickets: Tickets, server: ScriptedServer) -> None:
+    """Nobody knows whether it is: the check fails, and tells both."""
+    server.script = lambda asked: chat(
+        asked, **({"usage": None} if asked.text == "last" else {"usage": usage(1_000, 500)})
+    )
+    rows = {1: "first", 2: "last"}
+    result = tickets.run(rows, lambda t: ask(t.body, model="gpt-6-luna"), max_cost_usd=1.0)
+    (check,) = [one for one in checks(result) if one.check_name == "cost_within"]
+    assert not check.passed
+    assert check.description == "$0.00035 and 1 row of unknown price of $1.00"
+    assert check.metadata["pxt/rows_unpriced"].value == 1
