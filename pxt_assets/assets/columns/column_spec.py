@@ -10,6 +10,7 @@ from typing import Any, Literal
 
 import dagster as dg
 
+from pxt_assets.api.server_name import AskedServer
 from pxt_assets.assets.declarations.checks import Checks
 from pxt_assets.assets.declarations.identifiers import identifier
 from pxt_assets.assets.page.lineage import ColumnNode
@@ -41,6 +42,8 @@ class ColumnSpec:
     checks: Checks = field(default_factory=Checks)
     max_cost_usd: float | None = None
     """What a run may spend on the column, unless its config says otherwise."""
+    cache: Literal["auto", "off"] = "auto"
+    """Whether the API is told which part of the prompts all rows have in common."""
     storage_options: Mapping[str, Any] = field(default_factory=dict, repr=False)
     """Options of the fsspec file systems that hold the table's images and sounds."""
     pool: str | None = None
@@ -93,6 +96,10 @@ class ColumnSpec:
     def runs_local_code(self) -> bool:
         """Whether it calls functions in this process, which may be the user's own."""
         return any(call._function.local for call in calls(self.expr))
+
+    def caches_at(self, server: AskedServer | None) -> bool:
+        """Whether its requests tell that server which part of the prompts all rows have in common."""
+        return self.cache == "auto" and server is not None and server.takes_breakpoints
 
     @cached_property
     def read_options(self) -> ReadOptions:
