@@ -13,7 +13,7 @@ from pxt_assets.assets.declarations.asset_list import AssetList
 from pxt_assets.assets.declarations.asset_options import AssetOptions, IfExists, check_if_exists
 from pxt_assets.assets.declarations.checks import Checks
 from pxt_assets.assets.declarations.table_attributes import UpstreamAsset, table_attributes
-from pxt_assets.assets.declarations.validation import OnError, check_column, only_column
+from pxt_assets.assets.declarations.validation import Cache, OnError, check_column, only_column
 from pxt_assets.assets.indexes.index_asset import EmbeddingIndex
 from pxt_assets.assets.indexes.table_indexes import TableIndexes
 from pxt_assets.assets.step.resource_keys import resource_keys_of
@@ -208,6 +208,7 @@ class Table(AssetList):
         description: str | None = None,
         deps: Iterable[Any] | None = None,
         checks: Checks | None = None,
+        cache: Cache = "auto",
         max_cost_usd: float | None = None,
         pool: str | None = None,
         retry_policy: dg.RetryPolicy | None = None,
@@ -226,16 +227,15 @@ class Table(AssetList):
 
         The expression is a function call, a column reference or a path into one, or a dict or list of these. With
         `on_error="abort"` a failed row fails the run; with "ignore" its error is stored beside the others' results.
-        `checks` says which asset checks it has. `max_cost_usd` is what a run may spend on it, in US dollars, unless the
-        run config says otherwise. `pool` names a Dagster pool, which counts columns that run at once, not requests.
-
-        `if_exists` says what to do where there is a computed column of that name: "error", "ignore" (returns it), or
-        "replace", so that a cell of a notebook can be run again. Columns that are made of it then read the new one, which
-        must be of the same type.
+        `checks` says which asset checks it has. `max_cost_usd` is what a run may spend on it, in US dollars, unless
+        the run config says otherwise. `pool` names a Dagster pool, which counts columns that run at once, not
+        requests. With `cache="off"` OpenAI is not told which part of its prompts all rows share. Of a column of that
+        name `if_exists` makes an "error", "ignore" returns it, and "replace" lets a cell of a notebook run again:
+        columns made of it then read the new one, which must be of the same type.
 
         The other options are those of a Dagster asset. `deps` are further assets upstream that it does not read: columns
-        (`tbl.other`), assets or keys. A step that is retried by its `retry_policy` pays only for the rows that are missing.
-        `tags`, `kinds`, `metadata` and `op_tags` are added to its own. Raises DefinitionError.
+        (`tbl.other`), assets or keys. A step retried by its `retry_policy` pays only for the missing rows. `tags`, `kinds`,
+        `metadata` and `op_tags` are added to its own. Raises DefinitionError.
         """
         name, expr = only_column(columns, repr(self))
         check_if_exists(if_exists, f"{self!r}.{name}")
@@ -255,6 +255,7 @@ class Table(AssetList):
             expr,
             on_error=on_error,
             checks=checks or Checks(),
+            cache=cache,
             max_cost_usd=max_cost_usd,
             options={
                 "partition_mapping": partition_mapping,

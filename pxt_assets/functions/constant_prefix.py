@@ -17,9 +17,7 @@ _TOKENS_OF_IMAGE = 85
 """Those of an image at low detail: the least that one has."""
 _ROLES = frozenset(("system", "developer", "user", "tool"))
 """Whose messages take a breakpoint: in an assistant's the API takes no notice of it."""
-_MARKABLE = frozenset(
-    ("text", "image_url", "input_audio", "file", "input_text", "input_image", "input_file")
-)
+_MARKABLE = frozenset(("text", "image_url", "input_audio", "file", "input_text", "input_image", "input_file"))
 """Types of the content parts that take one."""
 _ELSEWHERE = ("conversation", "previous_response_id", "prompt")
 """Arguments that put something before the messages which is not known here."""

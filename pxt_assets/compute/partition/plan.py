@@ -82,9 +82,7 @@ class Plan:
     `caches`, requests tell the API which part of their prompt all rows have in common.
     """
 
-    def __init__(
-        self, expr: object, column_type: type[ColumnType] | None, *, caches: bool = False
-    ) -> None:
+    def __init__(self, expr: object, column_type: type[ColumnType] | None, *, caches: bool = False) -> None:
         self.columns: list[ColumnRef] = references(expr)
         self.calls_functions = bool(calls(expr))
         """Whether the expression calls any function: if not, its cells are not worth journaling."""
