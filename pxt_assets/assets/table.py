@@ -229,12 +229,12 @@ class Table(AssetList):
         `on_error="abort"` a failed row fails the run; with "ignore" its error is stored beside the others' results.
         `checks` says which asset checks it has. `max_cost_usd` is what a run may spend on it, in US dollars, unless
         the run config says otherwise. `pool` names a Dagster pool, which counts columns that run at once, not
-        requests. With `cache="off"` OpenAI is not told which part of its prompts all rows share. Of a column of that
-        name `if_exists` makes an "error", "ignore" returns it, and "replace" lets a cell of a notebook run again:
-        columns made of it then read the new one, which must be of the same type.
+        requests. With `cache="off"` OpenAI is not told which part of its prompts all rows share.
 
-        The other options are those of a Dagster asset. `deps` are further assets upstream that it does not read: columns
-        (`tbl.other`), assets or keys. A step retried by its `retry_policy` pays only for the missing rows. `tags`, `kinds`,
+        Of a column of that name `if_exists` makes an "error", "ignore" returns it, and "replace" lets a cell of a
+        notebook run again: columns made of it then read the new one, which must be of the same type. The other options
+        are those of a Dagster asset. `deps` are further assets upstream that it does not read: columns (`tbl.other`),
+        assets or keys. A step retried by its `retry_policy` pays only for the missing rows. `tags`, `kinds`,
         `metadata` and `op_tags` are added to its own. Raises DefinitionError.
         """
         name, expr = only_column(columns, repr(self))

@@ -63,9 +63,10 @@ def constant_prefix(arguments: Mapping[str, Any], prompt: str, text_type: str) -
         return None
     if _has_columns(settings):
         return None
-    *_, end = [None, *_ends(messages)]
-    if end is None:
+    ends = [*_ends(messages)]
+    if not ends:
         return None
+    end = ends[-1]
     before = sum(_text_tokens(expression_text(settings[n])) for n in ORDERED_ARGUMENTS if n in settings)
     if isinstance(instructions := settings.get("instructions"), str):
         before += _text_tokens(instructions)
