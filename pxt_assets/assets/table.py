@@ -208,8 +208,8 @@ class Table(AssetList):
         description: str | None = None,
         deps: Iterable[Any] | None = None,
         checks: Checks | None = None,
-        cache: Cache = "auto",
         max_cost_usd: float | None = None,
+        cache: Cache = "auto",
         pool: str | None = None,
         retry_policy: dg.RetryPolicy | None = None,
         op_tags: Mapping[str, Any] | None = None,
@@ -227,16 +227,21 @@ class Table(AssetList):
 
         The expression is a function call, a column reference or a path into one, or a dict or list of these. With
         `on_error="abort"` a failed row fails the run; with "ignore" its error is stored beside the others' results.
-        `checks` says which asset checks it has. `max_cost_usd` is what a run may spend on it, in US dollars, unless
-        the run config says otherwise. `pool` names a Dagster pool, which counts columns that run at once, not
-        requests. With `cache="off"` OpenAI is not told which part of its prompts all rows share.
+        `checks` says which asset checks it has. `max_cost_usd` is what a run may spend on it, in US dollars, unless the
+        run config says otherwise. `pool` names a Dagster pool, which counts columns that run at once, not requests.
 
-        Of a column of that name `if_exists` makes an "error", "ignore" returns it, and "replace" lets a cell of a
-        notebook run again: columns made of it then read the new one, which must be of the same type. The other options
-        are those of a Dagster asset. `deps` are further assets upstream that it does not read: columns (`tbl.other`),
-        assets or keys. A step retried by its `retry_policy` pays only for the missing rows. `tags`, `kinds`,
-        `metadata` and `op_tags` are added to its own. Raises DefinitionError.
+        With `cache="off"` OpenAI is not told which part of its prompts all rows have in common, so as to read that from its
+        cache.
+
+        `if_exists` says what to do where there is a computed column of that name: "error", "ignore" (returns it), or
+        "replace", so that a cell of a notebook can be run again. Columns that are made of it then read the new one, which
+        must be of the same type.
+
+        The other options are those of a Dagster asset. `deps` are further assets upstream that it does not read: columns
+        (`tbl.other`), assets or keys. A step that is retried by its `retry_policy` pays only for the rows that are missing.
+        `tags`, `kinds`, `metadata` and `op_tags` are added to its own. Raises DefinitionError.
         """
+        options: Any = {name: value for name, value in locals().items() if name in AssetOptions.__annotations__}
         name, expr = only_column(columns, repr(self))
         check_if_exists(if_exists, f"{self!r}.{name}")
         exists = name in self._columns.known.computed
@@ -255,24 +260,9 @@ class Table(AssetList):
             expr,
             on_error=on_error,
             checks=checks or Checks(),
-            cache=cache,
             max_cost_usd=max_cost_usd,
-            options={
-                "partition_mapping": partition_mapping,
-                "automation_condition": automation_condition,
-                "freshness_policy": freshness_policy,
-                "group_name": group_name,
-                "owners": owners,
-                "tags": tags,
-                "kinds": kinds,
-                "metadata": metadata,
-                "description": description,
-                "deps": deps,
-                "pool": pool,
-                "retry_policy": retry_policy,
-                "op_tags": op_tags,
-                "backfill_policy": backfill_policy,
-            },
+            cache=cache,
+            options=options,
         )
         self._indexes.add_expression(name, expr)
         self._assets |= {asset.key: asset for asset in changed}
