@@ -241,7 +241,9 @@ class Table(AssetList):
         (`tbl.other`), assets or keys. A step that is retried by its `retry_policy` pays only for the rows that are missing.
         `tags`, `kinds`, `metadata` and `op_tags` are added to its own. Raises DefinitionError.
         """
-        options: Any = {name: value for name, value in locals().items() if name in AssetOptions.__annotations__}
+        options: Any = {
+            name: value for name, value in locals().items() if name in AssetOptions.__annotations__
+        }
         name, expr = only_column(columns, repr(self))
         check_if_exists(if_exists, f"{self!r}.{name}")
         exists = name in self._columns.known.computed
