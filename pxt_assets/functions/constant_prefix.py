@@ -47,7 +47,7 @@ def constant_prefix(arguments: Mapping[str, Any], prompt: str, text_type: str) -
     model that takes no breakpoints or is a column, and where the user says anything of the cache himself. A text is never
     divided: what a model makes of two texts in place of one is nowhere said to be the same.
     """
-    model_kwargs = arguments.get("model_kwargs") or {}
+    model_kwargs = {} if arguments.get("model_kwargs") is None else arguments["model_kwargs"]
     model, messages = arguments.get("model"), arguments.get(prompt)
     if not isinstance(model_kwargs, Mapping) or not isinstance(model, str) or not has_paid_cache(model):
         return None
