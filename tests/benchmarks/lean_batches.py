@@ -20,6 +20,7 @@ CUSTOM_ID = re.compile(rb'"custom_id":\s*("[^"]*")')
 BODY = re.compile(rb'"body":\s*')
 BLOCK = 1_000
 """Lines that are made at once; others have their turn in between."""
+BLOCK_BYTES = 1_000_000
 OVER = ("completed", "cancelled")
 COUNTS = ("files", "batches", "batch_polls", "batch_lines", "batch_lines_twice")
 
@@ -180,11 +181,8 @@ class Later:
     def create(self, asked: dict[str, Any]) -> Batch:
         """A new batch."""
         file = self.files[asked["input_file_id"]]
-        lines, model = 0, ""
-        for line in _lines(file):
-            if not model:
-                model = json.loads(line)["body"]["model"]
-            lines += 1
+        model = json.loads(next(_lines(file)))["body"]["model"]
+        lines = _count(file)
         batch = Batch(self.new_id("batch"), asked, time.time(), self.seconds, lines, model, input=file)
         self.batches[batch.id] = batch
         self.counts["batches"] += 1
@@ -268,15 +266,27 @@ def _lines(file: File) -> Iterator[bytes]:
 
 
 def _blocks(file: File) -> Iterator[bytes]:
-    """A thousand lines at a time."""
+    """A thousand lines at a time, or as many as there are in a million bytes."""
     assert file.path is not None
     with file.path.open("rb") as data:
         data.seek(file.start)
-        left, lines = file.end - file.start, list[bytes]()
+        left, lines, size = file.end - file.start, list[bytes](), 0
         while left > 0:
             line = data.readline(left)
-            left -= len(line)
+            left, size = left - len(line), size + len(line)
             lines.append(line)
-            if len(lines) == BLOCK or left <= 0:
+            if len(lines) == BLOCK or size > BLOCK_BYTES or left <= 0:
                 yield b"".join(lines)
-                lines = []
+                lines, size = [], 0
+
+
+def _count(file: File) -> int:
+    """The lines of a file, the last of which may lack its end."""
+    assert file.path is not None
+    with file.path.open("rb") as data:
+        data.seek(file.start)
+        left, lines, end = file.end - file.start, 0, b"\n"
+        while left > 0:
+            part = data.read(min(left, BLOCK_BYTES))
+            left, lines, end = left - len(part), lines + part.count(b"\n"), part[-1:]
+        return lines + (end != b"\n")
