@@ -140,12 +140,12 @@ def _has_columns(value: Any) -> bool:
 
 def _speaks_of_cache(names: Sequence[str], messages: Sequence[Any]) -> bool:
     """Whether an argument, or a content part of the messages, says anything of the cache."""
-    if any(name.startswith("prompt_cache_") for name in names):
+    if any(str(name).startswith("prompt_cache_") for name in names):
         return True
     contents = [m.get("content") for m in messages if not isinstance(m, Expr) and isinstance(m, Mapping)]
     parts = [p for content in contents if isinstance(content, list | tuple) for p in content]
     return any(
-        name.startswith("prompt_cache_")
+        str(name).startswith("prompt_cache_")
         for part in parts
         if not isinstance(part, Expr) and isinstance(part, Mapping)
         for name in part

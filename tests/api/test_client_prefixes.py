@@ -38,15 +38,18 @@ class Server:
     def __init__(self, status_of: Callable[[int], int] = lambda _number: 200) -> None:
         self.status_of = status_of
         self.times: list[float] = []
+        self.marked = 0
+        self.message = "no"
 
-    async def post(self, _request: Any) -> httpx2.Response:
+    async def post(self, request: Any) -> httpx2.Response:
+        self.marked += b"prompt_cache_breakpoint" in request.payload
         self.times.append(asyncio.get_running_loop().time())
         status = self.status_of(len(self.times))
         await asyncio.sleep(LATENCY)
         if status == 200:
             return httpx2.Response(200, content=json.dumps(ANSWER), request=ASKED)
         response = httpx2.Response(status, request=ASKED, headers={"retry-after-ms": "500"})
-        raise openai.APIStatusError("no", response=response, body={"message": "no"})
+        raise openai.APIStatusError("no", response=response, body={"message": self.message})
 
 
 def ask(server: Server, rows: int) -> list[type]:
@@ -106,3 +109,19 @@ def test_an_outage_ends_all():
     """Nor by a server that is in trouble."""
     server = Server(lambda _number: 500)
     assert len(ask(server, 20)) == 20
+
+
+def test_a_server_that_refuses_the_mark_is_asked_without_it():
+    """A row that was refused for it is sent again, all others are sent without it at once."""
+
+    class Strict(Server):
+        async def post(self, request: Any) -> httpx2.Response:
+            self.status_of = lambda _number: 400 if b"prompt_cache" in request.payload else 200
+            return await super().post(request)
+
+    strict = Strict()
+    strict.message = "Unsupported parameter: 'prompt_cache_options' is not supported with this model."
+    outcomes = ask(strict, 20)
+    assert CellError not in outcomes
+    assert strict.marked == 1
+    assert len(strict.times) == 21

@@ -20,7 +20,7 @@ import pyarrow as pa
 from versus import QUIET
 
 from pxt_assets import ColumnStore, OpenAIResource, Table
-from pxt_assets.api import prefix_turns
+from pxt_assets.api import prefix_lead
 from pxt_assets.api.pricing import cost_usd
 from pxt_assets.api.request import Usage
 from pxt_assets.functions import chat_completions, responses
@@ -83,7 +83,7 @@ def main() -> None:
     parser.add_argument("--rpm", type=float, default=None)
     parser.add_argument("--model", default="gpt-6-luna")
     options = parser.parse_args()
-    at_once = mock.patch.object(prefix_turns, "HOLD_SECONDS", 0.0)
+    at_once = mock.patch.object(prefix_lead, "HOLD_SECONDS", 0.0)
     for function in _FUNCTIONS:
         ways: dict[str, tuple[str, AbstractContextManager[object]]] = {
             "off": ("off", nullcontext()),

@@ -1,12 +1,13 @@
 """The first request of a cached prefix goes alone, on a virtual clock."""
 
 import asyncio
+from collections import defaultdict
 from collections.abc import Callable
 from contextlib import suppress
 
 import pytest
 
-from pxt_assets.api.prefix_turns import HOLD_SECONDS, PrefixTurns
+from pxt_assets.api.prefix_lead import HOLD_SECONDS, Prefix
 from pxt_assets.api.prompt_cache import LIFETIME_SECONDS
 from tests.virtual_time import run
 
@@ -17,7 +18,7 @@ class Cache:
     """Sends requests of prefixes; a prefix is in the cache from its first answer on, for a time."""
 
     def __init__(self, lifetime: float = LIFETIME_SECONDS, latency: float = LATENCY) -> None:
-        self.turns = PrefixTurns()
+        self.prefixes: defaultdict[str, Prefix] = defaultdict(Prefix)
         self.lifetime, self.latency = lifetime, latency
         self.until: dict[str, float] = {}
         self.written = 0
@@ -26,7 +27,7 @@ class Cache:
 
     async def ask(self, prefix: str = "a") -> float:
         """The seconds of the answer. Raises OSError for a request that fails."""
-        lead = await self.turns.enter(prefix)
+        lead = await self.prefixes[prefix].lead_or_wait()
         now = asyncio.get_running_loop().time
         try:
             if lead is not None:
