@@ -83,14 +83,17 @@ _FLAT = re.compile(
 )
 """The same with any members, in any order, that are no objects."""
 _VALUES = re.compile(rb'"(custom_id|status_code|request_id|error)"\s*:\s*(?:"([^"]*)"|(\d+)|null)')
-_NO_BRACKETS = bytes(set(range(256)) - set(b"{}[]"))
+_NO_MARKS = bytes(set(range(256)) - set(b'{}[]"'))
 
 
 def _is_one_object(text: bytes) -> bool:
     """Whether the brackets of a JSON text that begins with { and ends with } are those of one object."""
     if b"\\" in text:
         text = text.replace(b"\\\\", b"").replace(b'\\"', b"")
-    inner = b"".join(text.split(b'"')[::2]).translate(None, _NO_BRACKETS)[1:-1]
+    marks = text.translate(None, _NO_MARKS).replace(b'""', b"")  # an end and a beginning without anything between are none
+    if b'"' in marks:  # texts that hold brackets
+        marks = b"".join(marks.split(b'"')[::2])
+    inner = marks[1:-1]
     while inner:
         rest = inner.replace(b"{}", b"").replace(b"[]", b"")
         if len(rest) == len(inner):
