@@ -63,7 +63,7 @@ def read_line(line: bytes) -> LineAnswer:
         else:
             return _read_any(line)
         body = line[start:end]
-        if custom_id and status and _is_one_object(body):
+        if custom_id and status and len(status) == 3 and _is_one_object(body):
             return LineAnswer(
                 custom_id.decode(), int(status), body, request_id.decode() if request_id else None
             )
