@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -107,7 +108,8 @@ class OfficialBatches:
         first = min(reversed(found), key=lambda batch: (_is_idle(batch), batch.created_at or 0.0))
         for other in found:
             if other.id != first.id and not other.is_ended and not other.is_cancelling:
-                await self.cancel(other.id)
+                with suppress(UnknownBatchError):
+                    await self.cancel(other.id)
         return first
 
     async def list_batches(self, since: float) -> list[BatchState]:
@@ -185,14 +187,14 @@ class OfficialBatches:
                     return await look() or made
                 return made
             except LostAnswerError:
-                lost += 1
-                if lost > self._calls.waiting.max_retries:
-                    raise
                 for pause in _LOOKS_AFTER_SECONDS:
                     await self._calls.waiting.sleep(pause)
                     found = await look()
                     if found:
                         return found
+                lost += 1
+                if lost > self._calls.waiting.max_retries:
+                    raise
 
     async def _ready(self, said: object) -> str:
         """The id of an uploaded file, once batches can be created of it."""
