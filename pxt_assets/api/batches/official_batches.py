@@ -126,11 +126,14 @@ class OfficialBatches:
         """As BatchApi says."""
         import httpx2
 
+        async def cancel(client: openai.AsyncOpenAI) -> httpx2.Response:
+            return await client.post(f"/batches/{_quoted(batch_id)}/cancel", cast_to=httpx2.Response)
+
         try:
-            said = await self._calls.json(
-                f"cancel the batch {batch_id}",
-                lambda client: client.post(f"/batches/{_quoted(batch_id)}/cancel", cast_to=httpx2.Response),
-            )
+            response = await self._calls.run(f"cancel the batch {batch_id}", cancel)
+            return state_of(response.json(), self._calls.secrets)
+        except ValueError:  # some servers answer it with nothing
+            return await self.retrieve(batch_id)
         except NotFoundError as e:
             raise UnknownBatchError(str(e)) from e
         except RefusedError:  # mostly since it has ended
@@ -138,7 +141,6 @@ class OfficialBatches:
             if state.is_ended or state.is_cancelling:
                 return state
             raise
-        return self._state(said)
 
     def lines(self, file_id: str) -> AsyncIterator[list[bytes]]:
         """As BatchApi says."""

@@ -317,6 +317,20 @@ def test_what_has_ended_is_not_cancelled(server: ApiServer) -> None:
         assert server.paths == ["POST /batches/batch_1/cancel", "GET /batches/batch_1"]
 
 
+def test_a_cancellation_is_told_by_the_batchs_state(server: ApiServer) -> None:
+    """Some servers answer it with nothing."""
+    server.route = lambda asked: (
+        Reply(b"", 204) if asked.method == "POST" else Reply(batch(status="cancelling"))
+    )
+
+    async def main() -> Any:
+        async with server.batches() as api:
+            return await api.cancel("batch_1")
+
+    assert asyncio.run(main()).is_cancelling
+    assert server.paths == ["POST /batches/batch_1/cancel", "GET /batches/batch_1"]
+
+
 def test_a_refused_cancellation_of_one_on_its_way_is_an_error(server: ApiServer) -> None:
     server.route = lambda asked: (
         error(400, "not now") if asked.method == "POST" else Reply(batch(status="in_progress"))
