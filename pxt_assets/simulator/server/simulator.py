@@ -26,7 +26,7 @@ from pxt_assets.simulator.batches.background import BackgroundResponses
 from pxt_assets.simulator.batches.batches import Batches, BatchRules
 from pxt_assets.simulator.batches.file_records import FileRecords
 from pxt_assets.simulator.batches.storage import Storage, owner_of
-from pxt_assets.simulator.chat.completion import read_chat_call
+from pxt_assets.simulator.chat.completion import ChatCall, read_chat_call
 from pxt_assets.simulator.embeddings import read_embedding_call
 from pxt_assets.simulator.endpoint import errors, models
 from pxt_assets.simulator.endpoint.endpoint import FORM, JSON, ROOT_PLACEHOLDER, Answer, Call, Endpoint
@@ -34,6 +34,7 @@ from pxt_assets.simulator.endpoint.errors import SimulatedError
 from pxt_assets.simulator.images.pictures import read_edit_call, read_generation_call, read_variation_call
 from pxt_assets.simulator.images.served_files import PublishedFiles
 from pxt_assets.simulator.moderations import read_moderation_call
+from pxt_assets.simulator.prompt.prompt_cache import PromptCache
 from pxt_assets.simulator.responses.response import ResponseCall, read_response_call
 from pxt_assets.simulator.responses.store import StoredResponses
 from pxt_assets.simulator.server.counters import Counters, LaterCounters
@@ -88,6 +89,7 @@ class Simulator:
         self.later = LaterCounters()
         self.files = PublishedFiles()
         self.responses = StoredResponses(shared=shared)
+        self.prompts = PromptCache()
         self.storage = Storage(shared_folder, options.shown, wall=wall)
         self.uploads = FileRecords(self.storage)
         self.batches = Batches(
@@ -174,6 +176,7 @@ class Simulator:
         owner = owner_of(key)
         digest = blake2b(identity + uuid.uuid4().bytes, digest_size=12).hexdigest()
         answer = call.answer_later(digest)
+        self.prompts.store(call.cache, answer.input_tokens, self.clock())
         body = self.background.create(owner, f"sim-resp-{digest}", json.loads(answer.body))
         return replace(answer, body=json.dumps(body).encode())
 
@@ -184,16 +187,25 @@ class Simulator:
         if not models.is_served_at(endpoint, call.model, self.options.models):
             meant = models.suggestion(endpoint, call.model, self.options.models)
             raise errors.unknown_model(call.model, meant, endpoint)
-        return call.continue_from(self.responses.for_key(key)) if isinstance(call, ResponseCall) else call
+        if isinstance(call, ResponseCall):
+            call = call.continue_from(self.responses.for_key(key))
+        return self.looked_up(call, key)
+
+    def looked_up(self, call: Call, key: str) -> Call:
+        """The call with what is in the cache of prompts now; a call that waits for long is looked up again."""
+        if not isinstance(call, ChatCall | ResponseCall):
+            return call
+        return replace(call, cache=self.prompts.look_up(call.cache, key, call.model, self.clock()))
 
     async def answer_call(self, endpoint: str, call: Call, identity: bytes) -> Answer:
         """The answer to a call; `identity` is equal for equal requests. Raises a 400 for what only now proves impossible."""
         digest = blake2b(b"%d %b" % (self.options.seed, identity), digest_size=12).hexdigest()
-        return (
-            await asyncio.to_thread(call.answer, digest)
-            if ENDPOINTS[endpoint].in_thread
-            else call.answer(digest)
-        )
+        if ENDPOINTS[endpoint].in_thread:
+            return await asyncio.to_thread(call.answer, digest)
+        answer = call.answer(digest)
+        if isinstance(call, ChatCall | ResponseCall):
+            self.prompts.store(call.cache, answer.input_tokens, self.clock())
+        return answer
 
     def publish(self, answer: Answer, root_url: str) -> Answer:
         """Serve the files of `answer` below `root_url`, and return it with the URLs that lead to them."""
