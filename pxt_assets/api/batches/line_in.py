@@ -90,7 +90,9 @@ def _is_one_object(text: bytes) -> bool:
     """Whether the brackets of a JSON text that begins with { and ends with } are those of one object."""
     if b"\\" in text:
         text = text.replace(b"\\\\", b"").replace(b'\\"', b"")
-    marks = text.translate(None, _NO_MARKS).replace(b'""', b"")  # an end and a beginning without anything between are none
+    marks = text.translate(None, _NO_MARKS).replace(
+        b'""', b""
+    )  # an end and a beginning without anything between are none
     if b'"' in marks:  # texts that hold brackets
         marks = b"".join(marks.split(b'"')[::2])
     inner = marks[1:-1]
