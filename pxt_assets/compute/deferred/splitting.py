@@ -33,7 +33,9 @@ def even_parts(sizes: Sequence[Sums], limits: Sequence[float]) -> list[int]:
     """
     import numpy as np
 
-    kept = [(np.cumsum(size), limit) for size, limit in zip(sizes, limits, strict=True) if limit < float("inf")]
+    kept = [
+        (np.cumsum(size), limit) for size, limit in zip(sizes, limits, strict=True) if limit < float("inf")
+    ]
     count = len(sizes[0])
     fewest = _ends(kept, count, 1.0)
     assert fewest is not None
@@ -48,7 +50,9 @@ def even_parts(sizes: Sequence[Sums], limits: Sequence[float]) -> list[int]:
     return best
 
 
-def _ends(kept: Sequence[tuple[Sums, float]], count: int, share: float, most: int | None = None) -> list[int] | None:
+def _ends(
+    kept: Sequence[tuple[Sums, float]], count: int, share: float, most: int | None = None
+) -> list[int] | None:
     """The ends of parts, each as long as that `share` of all limits allows; None if there are more than `most`."""
     import numpy as np
 
@@ -59,12 +63,16 @@ def _ends(kept: Sequence[tuple[Sums, float]], count: int, share: float, most: in
             return None
         end = count
         for sums, limit in kept:
-            before = float(sums[begin - 1]) if begin else 0.0
-            end = min(end, int(np.searchsorted(sums, before + limit * share, side="right")))
+            end = min(end, int(np.searchsorted(sums, _sum(sums, 0, begin) + limit * share, side="right")))
         if end <= begin:
-            if share < 1.0:
-                return None
             end = begin + 1
+            if share < 1.0 and all(_sum(sums, begin, end) <= limit for sums, limit in kept):
+                return None  # it is no larger than a limit, but than that share
         begin = end
         ends.append(end)
     return ends
+
+
+def _sum(sums: Sums, begin: int, end: int) -> float:
+    """The size of some things that follow each other."""
+    return float(sums[end - 1]) - (float(sums[begin - 1]) if begin else 0.0) if end else 0.0

@@ -28,6 +28,10 @@ def test_a_thing_larger_than_the_limit_is_alone() -> None:
     assert parts([1, 99, 1], 10) == [1, 99, 1]
 
 
+def test_the_others_stay_even_beside_a_thing_that_is_larger_than_the_limit() -> None:
+    assert parts([99, *[1.0] * 12], 10) == [99, 6, 6]
+
+
 def test_each_dimension_is_kept_to() -> None:
     requests, size = np.ones(100), np.full(100, 3.0)
     ends = even_parts([requests, size], [60, 100])
