@@ -1,6 +1,7 @@
 """States of batches, without their answers: one poll a minute at most, by whomever, and which partitions need a run."""
 
 import asyncio
+import itertools
 from dataclasses import replace
 from pathlib import Path
 
@@ -25,7 +26,7 @@ def test_polls_come_after_two_seconds_then_ever_more_rarely_and_once_a_minute_at
     for _ in range(10):
         times.append(next_poll(record))
         record = replace(record, poll=Poll(times[-1], "in_progress"))
-    gaps = [b - a for a, b in zip(times, times[1:], strict=False)]
+    gaps = [b - a for a, b in itertools.pairwise(times)]
     assert gaps == [2, 2, 4, 8, 16, 32, 60, 60, 60, 60]
 
 
