@@ -217,7 +217,7 @@ class DeferredColumn:
         spool.add(request, partition_name(partition), cost_usd)
 
     def settle(self, partition: Partition, digests: ManyDigests) -> None:
-        """Notes that the answers of all cells of a partition are durable elsewhere. It is on record when the hold ends."""
+        """Notes that what is answered of a partition's cells is durable elsewhere. It is on record when the hold ends."""
         self._batches.settle(partition_name(partition), digests)
 
     async def submit(self) -> Submitted:
