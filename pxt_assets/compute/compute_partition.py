@@ -104,7 +104,7 @@ async def _compute(column: Column, run_state: RunState, on_admitted: Callable[[]
         run_state,
         started,
         simulated=cells.used_simulated,
-        computed=requester.counts.computed(requester.digests),
+        computed=requester.counts.computed(requester.rows.digests),
         meter=requester.meter,
     )
 
@@ -280,32 +280,34 @@ def _commit(
     """
     cells.reload()
     _release_memory()
-    digests = requester.digests
+    digests = requester.rows.digests
     nothing_new = (
-        not requester.counts.asked and not requester.refused_rows and not cells.any_in_journal(digests)
+        not requester.counts.asked and not requester.rows.refused_rows and not cells.any_in_journal(digests)
     )
     simulated = cells.uses_simulated(digests) or column.inputs.simulated
     if nothing_new and column.options.limit is None:
-        stored = stored_if_same_digests(column, digests, requester.input_digest, simulated=simulated)
+        stored = stored_if_same_digests(column, digests, requester.rows.input_digest, simulated=simulated)
         if stored is not None:
             return stored
-    read_finished = finished_cell_reader(column, cells, digests, requester.refused_rows, interrupted)
+    read_finished = finished_cell_reader(column, cells, digests, requester.rows.refused_rows, interrupted)
 
     def read_cells() -> Iterator[pa.Table]:
         return _check_claim_at_end(read_finished(), check_claim)
 
     if sidecar is None or column.options.limit is not None:
-        assembly = assemble(column, read_cells, simulated=simulated, input_digest=requester.input_digest)
+        assembly = assemble(column, read_cells, simulated=simulated, input_digest=requester.rows.input_digest)
         if column.options.limit is None:
             remove(sidecar_of(column.file).path)  # it would tell of other answers
         return assembly
     rows, others = sidecar.write(
-        _check_claim_at_end(provenance_tables(cells, digests, requester.is_first, interrupted), check_claim),
+        _check_claim_at_end(
+            provenance_tables(cells, digests, requester.rows.is_first, interrupted), check_claim
+        ),
         keep_others=True,
     )
     sidecar.forget()
     _release_memory()
-    assembly = assemble(column, read_cells, simulated=simulated, input_digest=requester.input_digest)
+    assembly = assemble(column, read_cells, simulated=simulated, input_digest=requester.rows.input_digest)
     if others:
         sidecar.truncate(rows)
     return assembly
