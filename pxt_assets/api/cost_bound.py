@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from pxt_assets.api.pricing import cost_usd
+from pxt_assets.api.processing import Processing
 from pxt_assets.api.request import Request, Usage
 
 _LONGEST_ANSWERS = (
@@ -73,10 +74,10 @@ class CostBound:
         seen = self._seen[_kind(request)]
         return seen.dearest_usd if seen.answers else None
 
-    def most_usd(self, request: Request) -> float | None:
+    def most_usd(self, request: Request, processing: Processing = "standard") -> float | None:
         """What a request may cost in US dollars; None where no price is known."""
         seen = self._seen[_kind(request)]
-        cost = cost_usd(request.model, self._usage(request, seen))
+        cost = cost_usd(request.model, self._usage(request, seen), processing)
         return None if cost is None else max(cost, seen.dearest_usd)
 
     def _usage(self, request: Request, seen: _Seen) -> Usage:

@@ -11,6 +11,7 @@ from pxt_assets.api.answer_sizes import AnswerSizes
 from pxt_assets.api.budget import Budget
 from pxt_assets.api.latencies import Latencies
 from pxt_assets.api.pricing import cost_usd
+from pxt_assets.api.processing import Processing
 from pxt_assets.api.request import Usage
 from pxt_assets.throttle import LimitUtilization
 
@@ -55,11 +56,17 @@ class Meter:
     unsent_tasks: set[asyncio.Task[object]] = field(default_factory=set)
     """Tasks that have not sent their request: cancelling them costs nothing."""
 
-    def count_answer(self, model: str, usage: Usage | None, latency: float) -> float | None:
-        """Counts one answer; `usage` is None where it states none. Returns its cost, None where that is unknown."""
+    def count_answer(
+        self, model: str, usage: Usage | None, latency: float | None, processing: Processing = "standard"
+    ) -> float | None:
+        """Counts one answer; `usage` is None where it states none, `latency` where nobody waited for it.
+
+        Returns its cost, None where that is unknown.
+        """
         self.usage += usage or Usage()
-        self.latencies.append(latency)
-        cost = cost_usd(model, usage)
+        if latency is not None:
+            self.latencies.append(latency)
+        cost = cost_usd(model, usage, processing)
         self.cost_usd = None if cost is None or self.cost_usd is None else self.cost_usd + cost
         return cost
 

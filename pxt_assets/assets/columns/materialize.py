@@ -122,7 +122,7 @@ class Materialization:
     def _materialize(self) -> Iterator[Result]:
         try:
             self._upstream.check()
-            _, error = run_to_end(self._compute(), None if self._spec.runs_local_code else request_loop)
+            _, error, _ = run_to_end(self._compute(), None if self._spec.runs_local_code else request_loop)
             self._failures = in_order(self._partition_keys, self._failures)  # of which `_on_failed` was told
             error = self._step_error(error)
             if error is not None:

@@ -13,6 +13,7 @@ from pxt_assets.api.meter import Meter
 from pxt_assets.api.request import Request
 from pxt_assets.compute.asking.asked_row import AskedRow, Asking
 from pxt_assets.compute.asking.cell_calls import CellCalls
+from pxt_assets.compute.asking.later_cells import LaterCells
 from pxt_assets.compute.asking.progress import Progress
 from pxt_assets.compute.asking.row_admission import AdmittedRows, RowAdmission
 from pxt_assets.compute.asking.row_counts import RowCounts
@@ -38,6 +39,9 @@ class CellRequester:
     Raises CellsFailedError under on_error="abort", FatalApiError and RunError as the client does. What was finished or
     in flight by then is in the journal: what was sent is paid for, so it is waited for. `on_admitted` is called when no
     more rows will be asked for: the next partition may begin.
+
+    `later` makes what deals with cells whose answers come later: of these, only those are asked for that it leaves. A
+    `meter` of an earlier pass over the partition counts on.
     """
 
     def __init__(
@@ -47,8 +51,12 @@ class CellRequester:
         journal: Journal,
         run_state: RunState,
         on_admitted: Callable[[], None],
+        *,
+        later: Callable[[RowOutcomes, RowCounts, Meter], LaterCells] | None = None,
+        meter: Meter | None = None,
     ) -> None:
-        self.meter = Meter(budget=column.budget, answer_sizes=run_state.in_flight.answer_sizes)
+        self.meter = meter or Meter(budget=column.budget, answer_sizes=run_state.in_flight.answer_sizes)
+        self.meter.stopped = False
         self.counts = RowCounts()
         self.rows = RowAdmission(column, cells, self.counts, self._note_failure)
         self._column = column
@@ -59,6 +67,15 @@ class CellRequester:
         self._client = run_state.client
         self._workers = run_state.row_workers
         self._calls = CellCalls(run_state.client, self.meter, run_state.batch_sizes, run_state.server_name)
+        self._outcomes = RowOutcomes(
+            column.column_type,
+            self.counts,
+            journal,
+            run_state.client,
+            run_state.server_name,
+            self._note_failure,
+        )
+        self.later = None if later is None else later(self._outcomes, self.counts, self.meter)
         self._asking = self._new_asking()
         self.meter.on_rest = self._workers.note_rest
         self._open_rows = 0
@@ -134,10 +151,15 @@ class CellRequester:
         async with aclosing(self.rows.batches()) as batches:
             async for rows in batches:
                 self._note_earlier_answers(rows.finished_cells)
-                if not await self._ask_for(rows):
+                if self.later is not None:
+                    await self.later.take_over(rows)
+                may_stop = self.later is None or self._stop_error is not None  # answers are taken to the end
+                if not await self._ask_for(rows) and may_stop:
                     return
                 await asyncio.sleep(0)
         self._all_admitted = True
+        if self.later is not None:
+            self.later.is_complete = True
 
     async def _ask_for(self, rows: AdmittedRows) -> bool:
         """Asks for the cells that are to be asked for; returns whether the run has not stopped."""
@@ -162,18 +184,10 @@ class CellRequester:
                 self._client.note_earlier_answer(*model)
 
     def _new_asking(self) -> Asking:
-        outcomes = RowOutcomes(
-            self._column.column_type,
-            self.counts,
-            self._journal,
-            self._client,
-            self._run_state.server_name,
-            self._note_failure,
-        )
         return Asking(
             self._column.plan,
             self._calls,
-            outcomes,
+            self._outcomes,
             copy_context(),
             set(),
             self._note_row_end,
