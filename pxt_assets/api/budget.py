@@ -56,7 +56,7 @@ class Budget:
         self._lost_usd = 0.0
         self._max_cost_usd = max_cost_usd
         self._unpriced_model: str | None = None
-        """A model that answered and has no known price: its answer is kept, nothing more is sent."""
+        """A model whose answer has no known price: the answer is kept, nothing more is sent."""
         self._bound = CostBound()
         self._in_flight: dict[int, tuple[Request, float]] = {}
         """What is in flight, and what is set aside for it in US dollars, by the request's id."""
@@ -95,15 +95,20 @@ class Budget:
         """The error for what the budget has no room for."""
         return BudgetReachedError(self._max_cost_usd, self.spent_usd, self._lost_usd)
 
-    def charge(self, request: Request, usage: Usage | None, cost_usd: float | None) -> None:
-        """Adds what an answer cost to the dollars spent; after None, an unknown cost, nothing more is sent."""
+    def charge(
+        self, request: Request, usage: Usage | None, cost_usd: float | None, tier: str | None = None
+    ) -> None:
+        """Adds what an answer cost to the dollars spent; after None, an unknown cost, nothing more is sent.
+
+        `tier` is the service tier in which it was answered.
+        """
         _, set_aside = self._in_flight.get(id(request), (request, math.inf))
         self.release(request, admit=False)
         if cost_usd is None:
             self._unpriced_model = request.model
         else:
             self.spent_usd += cost_usd
-            self._bound.learn(request, usage, cost_usd)
+            self._bound.learn(request, usage, cost_usd, tier)
             if cost_usd > set_aside:  # what is in flight may cost as much
                 for other, _ in list(self._in_flight.values()):
                     self._set_aside(other)
@@ -138,10 +143,10 @@ class Budget:
                 try:
                     if not self._has_room(request):
                         return
+                    self._set_aside(request)
                 except RunError as e:
                     admitted.set_exception(e)
                 else:
-                    self._set_aside(request)
                     admitted.set_result(None)
             self._waiting.popleft()
 
@@ -165,6 +170,7 @@ class Budget:
 
     def _unknown_price_error(self, model: str) -> RunError:
         return RunError(
-            f"max_cost_usd={self._max_cost_usd:g} cannot be kept: no price is known of what {model!r} answered; "
-            "leave max_cost_usd out and bound the run with limit, or choose a model that has a price"
+            f"max_cost_usd={self._max_cost_usd:g} cannot be kept: no price is known of what {model!r} answered, or may "
+            "answer: of the model, its service tier, or a tool that the server runs for it; leave max_cost_usd out and bound "
+            "the run with limit, or ask for what has a price"
         )
