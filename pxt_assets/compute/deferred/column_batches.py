@@ -187,14 +187,17 @@ class ColumnBatches:
                 self._change(record, partition, is_settled=False)
 
     def settle(self, partition: str, digests: ManyDigests) -> None:
-        """Notes that the answers of all cells of a partition are durable elsewhere; see `also_waits`."""
+        """Notes that what is answered of a partition's cells is durable elsewhere; see `also_waits`.
+
+        What waits for room is none of it: that is off the record once it is looked at anew.
+        """
         answered: set[str] = set()
         news: set[str] = set()
         for some in lookup_batches(digests):
             found, new = self.answers.mark_taken(some)
             answered, news = answered | found, news | new
         for record in list(self.records.values()):
-            if record.is_on_its_way:
+            if record.state != "ended":
                 continue
             waits = not record.partitions.get(partition, True)
             if waits or (record.name in answered and not record.partitions.get(partition)):
