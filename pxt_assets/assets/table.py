@@ -13,7 +13,7 @@ from pxt_assets.assets.declarations.asset_list import AssetList
 from pxt_assets.assets.declarations.asset_options import AssetOptions, IfExists, check_if_exists
 from pxt_assets.assets.declarations.checks import Checks
 from pxt_assets.assets.declarations.table_attributes import UpstreamAsset, table_attributes
-from pxt_assets.assets.declarations.validation import OnError, check_column, only_column
+from pxt_assets.assets.declarations.validation import Cache, OnError, check_column, only_column
 from pxt_assets.assets.indexes.index_asset import EmbeddingIndex
 from pxt_assets.assets.indexes.table_indexes import TableIndexes
 from pxt_assets.assets.step.resource_keys import resource_keys_of
@@ -209,6 +209,7 @@ class Table(AssetList):
         deps: Iterable[Any] | None = None,
         checks: Checks | None = None,
         max_cost_usd: float | None = None,
+        cache: Cache = "auto",
         pool: str | None = None,
         retry_policy: dg.RetryPolicy | None = None,
         op_tags: Mapping[str, Any] | None = None,
@@ -229,6 +230,9 @@ class Table(AssetList):
         `checks` says which asset checks it has. `max_cost_usd` is what a run may spend on it, in US dollars, unless the
         run config says otherwise. `pool` names a Dagster pool, which counts columns that run at once, not requests.
 
+        With `cache="off"` OpenAI is not told which part of its prompts all rows have in common, so as to read that from its
+        cache.
+
         `if_exists` says what to do where there is a computed column of that name: "error", "ignore" (returns it), or
         "replace", so that a cell of a notebook can be run again. Columns that are made of it then read the new one, which
         must be of the same type.
@@ -237,6 +241,9 @@ class Table(AssetList):
         (`tbl.other`), assets or keys. A step that is retried by its `retry_policy` pays only for the rows that are missing.
         `tags`, `kinds`, `metadata` and `op_tags` are added to its own. Raises DefinitionError.
         """
+        options: Any = {
+            name: value for name, value in locals().items() if name in AssetOptions.__annotations__
+        }
         name, expr = only_column(columns, repr(self))
         check_if_exists(if_exists, f"{self!r}.{name}")
         exists = name in self._columns.known.computed
@@ -256,22 +263,8 @@ class Table(AssetList):
             on_error=on_error,
             checks=checks or Checks(),
             max_cost_usd=max_cost_usd,
-            options={
-                "partition_mapping": partition_mapping,
-                "automation_condition": automation_condition,
-                "freshness_policy": freshness_policy,
-                "group_name": group_name,
-                "owners": owners,
-                "tags": tags,
-                "kinds": kinds,
-                "metadata": metadata,
-                "description": description,
-                "deps": deps,
-                "pool": pool,
-                "retry_policy": retry_policy,
-                "op_tags": op_tags,
-                "backfill_policy": backfill_policy,
-            },
+            cache=cache,
+            options=options,
         )
         self._indexes.add_expression(name, expr)
         self._assets |= {asset.key: asset for asset in changed}

@@ -12,6 +12,7 @@ import dagster as dg
 
 from pxt_assets.assets.declarations.checks import Checks
 from pxt_assets.assets.declarations.identifiers import identifier
+from pxt_assets.assets.declarations.validation import Cache
 from pxt_assets.assets.page.lineage import ColumnNode
 from pxt_assets.assets.step.asset_keys import RunKeys, expression_with_keys
 from pxt_assets.assets.step.resource_keys import ResourceKeys
@@ -41,6 +42,8 @@ class ColumnSpec:
     checks: Checks = field(default_factory=Checks)
     max_cost_usd: float | None = None
     """What a run may spend on the column, unless its config says otherwise."""
+    cache: Cache = "auto"
+    """Whether the API is told which part of the prompts all rows have in common."""
     storage_options: Mapping[str, Any] = field(default_factory=dict, repr=False)
     """Options of the fsspec file systems that hold the table's images and sounds."""
     pool: str | None = None

@@ -14,7 +14,7 @@ from pxt_assets.assets.declarations.asset_options import AssetOptions, check_ass
 from pxt_assets.assets.declarations.checks import Checks
 from pxt_assets.assets.declarations.known_columns import KnownColumns
 from pxt_assets.assets.declarations.table_attributes import TableAttributes
-from pxt_assets.assets.declarations.validation import OnError, check_options
+from pxt_assets.assets.declarations.validation import Cache, OnError, check_options
 from pxt_assets.assets.page.description import description_of, kinds_of, metadata_of, schemas_of, tags_of
 from pxt_assets.assets.page.lineage import ColumnNode, column_node
 from pxt_assets.errors import DefinitionError
@@ -46,6 +46,7 @@ class TableColumns:
         *,
         on_error: OnError,
         checks: Checks,
+        cache: Cache,
         max_cost_usd: float | None,
         options: AssetOptions,
     ) -> list[dg.AssetsDefinition]:
@@ -58,7 +59,7 @@ class TableColumns:
         where = f"{self._label}.{name}"
         check_asset_options(options, where)
         partition_mapping = options.get("partition_mapping")
-        check_options(where, expr, table.key, on_error, partition_mapping, checks, max_cost_usd)
+        check_options(where, expr, table.key, on_error, partition_mapping, checks, max_cost_usd, cache)
         column_type, shape = type_of(expr)
         key = self._asset_key(name)
         ref = ColumnRef(table.key, key, name, column_type, shape, table_indexes=self._table_indexes)
@@ -76,6 +77,7 @@ class TableColumns:
             on_error=on_error,
             partition_mapping=partition_mapping,
             checks=checks,
+            cache=cache,
             max_cost_usd=max_cost_usd,
             storage_options=self.storage_options,
             pool=options.get("pool") or table.pool,
