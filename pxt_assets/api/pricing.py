@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from functools import cache
 
+from pxt_assets.api.processing import Processing
 from pxt_assets.api.request import Usage
 
 _LINEAR_TOKENS = 100_000
@@ -12,8 +13,12 @@ _LINEAR_TOKENS = 100_000
 _log = logging.getLogger("pxt_assets.pricing")
 
 
-def cost_usd(model: str, usage: Usage | None) -> float | None:
-    """The price of one answer in US dollars; None where the table has no price of the model.
+def cost_usd(
+    model: str, usage: Usage | None, processing: Processing = "standard", tier: str | None = None
+) -> float | None:
+    """The price of one answer in US dollars; None where the table has no price of it.
+
+    `tier` is the `service_tier` that the answer states, None where it states none.
 
     It is unknown without a `usage` too, unless the model is free.
     """
