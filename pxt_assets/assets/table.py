@@ -250,7 +250,9 @@ class Table(AssetList):
         (`tbl.other`), assets or keys. A step that is retried by its `retry_policy` pays only for the rows that are missing.
         `tags`, `kinds`, `metadata` and `op_tags` are added to its own. Raises DefinitionError.
         """
-        options: Any = {name: value for name, value in locals().items() if name in AssetOptions.__annotations__}
+        options: Any = {
+            name: value for name, value in locals().items() if name in AssetOptions.__annotations__
+        }
         name, expr = only_column(columns, repr(self))
         exists = self._columns.check_exists(name, if_exists)
         if exists and if_exists == "ignore":

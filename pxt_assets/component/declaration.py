@@ -253,13 +253,13 @@ class TableDeclaration(dg.Model):
         "they say otherwise.",
         examples=["24h"],
     )
-    collector: Annotated[Any, WithJsonSchema({"anyOf": [{"type": "boolean"}, {"type": "object"}, {"type": "null"}]})] = (
-        Field(
-            default=None,
-            description="A sensor that collects answers that come later, so that no run waits for them: `true`, or its "
-            "options: name, minimum_interval_seconds, default_status (`running` or `stopped`), tags, description.",
-            examples=[True, {"minimum_interval_seconds": 300}],
-        )
+    collector: Annotated[
+        Any, WithJsonSchema({"anyOf": [{"type": "boolean"}, {"type": "object"}, {"type": "null"}]})
+    ] = Field(
+        default=None,
+        description="A sensor that collects answers that come later, so that no run waits for them: `true`, or its "
+        "options: name, minimum_interval_seconds, default_status (`running` or `stopped`), tags, description.",
+        examples=[True, {"minimum_interval_seconds": 300}],
     )
     defaults: AssetOptions = Field(
         default=AssetOptions(),

@@ -63,7 +63,8 @@ def declared_table(
     }
     with _within_position(declared, position).locate_errors():
         options["within"] = table_within(
-            render("within", value=declared.within or declared.defaults.within), f"Table({key.to_user_string()!r})"
+            render("within", value=declared.within or declared.defaults.within),
+            f"Table({key.to_user_string()!r})",
         )
     partitions_position = position.at("partitions" if "partitions" in declared.model_fields_set else "table")
     # `inherit` builds other definitions, whose errors are their own

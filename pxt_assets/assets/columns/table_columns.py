@@ -164,6 +164,11 @@ class TableColumns:
         return [ref for ref in references(expr) if ref._asset != self._table.key]
 
     @property
+    def specs(self) -> Mapping[dg.AssetKey, ColumnSpec]:
+        """The computed columns by the keys of their assets."""
+        return {spec.key: spec for spec in self._specs.values()}
+
+    @property
     def _label(self) -> str:
         return f"Table({self._table.key.to_user_string()!r})"
 

@@ -15,6 +15,8 @@ GivenWithin = Within | Literal["now", "table"] | None
 """What a user gives for a column: None and "now" are the same, "table" is what the table has for its columns."""
 
 _ALLOWED = "None or 'now' (answers come at once), " + ", ".join(map(repr, reversed(WITHINS)))
+_NOT_IN_BATCHES = {("/images/edits", "dall-e-2")}
+"""Source: `image` of https://platform.openai.com/docs/api-reference/images/createEdit"""
 _BACKGROUND: tuple[Within, ...] = ("2h", "8h")
 
 
@@ -93,8 +95,10 @@ def _function_reason(call: Call, function: ApiFunction[...], within: Within) -> 
     if within not in has:
         named = ", ".join(f"{one!r} ({way_text(one)})" for one in has)
         return f"{function.name} has only {named}"
+    given = dict(_arguments(call))
+    if (function.endpoint.path, given.get("model")) in _NOT_IN_BATCHES:
+        return f"{given['model']} takes images as files alone, which batches cannot hold; leave it out, or name another model"
     if within in _BACKGROUND:
-        given = dict(_arguments(call))
         if given.get("store") is False:
             return (
                 "answers in the background are kept by the server until they are fetched, which store=False forbids; leave one "
