@@ -16,6 +16,7 @@ from pxt_assets.api.exchange import Exchange
 from pxt_assets.api.failure import Failure, verdict_of
 from pxt_assets.api.meter import Meter
 from pxt_assets.api.permits import Permits, settle
+from pxt_assets.api.prefix_turns import PrefixTurns
 from pxt_assets.api.refusals import Refusal, Refusals, Turn
 from pxt_assets.api.request import Request
 from pxt_assets.api.request_tracker import RequestTracker
@@ -66,6 +67,7 @@ class Client:
         self._exchange = Exchange(transport, self._health, timeout, secrets)
         self._refusals = Refusals()
         self._encodings = AnswerEncodings()
+        self._prefixes = PrefixTurns()
         self._send_count = 0
         telemetry = find_telemetry()
         self._telemetry = telemetry if telemetry is not None and telemetry.is_set_up else None
@@ -90,6 +92,8 @@ class Client:
         meter.unsent_tasks.add(task)
         answer: Answer | None = None
         try:
+            if request.prefix is not None:
+                tracker.lead = await self._prefixes.enter(request.prefix.key)
             answer = await self._send_until_answered(tracker, turn)
             tracker.answered(answer)
             return answer
@@ -114,6 +118,8 @@ class Client:
             if outcome is None:
                 faults = 0
                 continue
+            if tracker.lead is not None:
+                tracker.lead.failed()
             failure, verdict = outcome
             if verdict.kind in (FailureKind.CELL, FailureKind.REFUSED):
                 await self._handle_refusal(tracker, turn, failure, verdict.kind)

@@ -10,6 +10,7 @@ from typing import Any, NamedTuple, Protocol
 
 from pxt_assets.api.body_template import BodyTemplate, FilledBody
 from pxt_assets.api.payload import payload_of
+from pxt_assets.api.prompt_cache import CachedPrefix
 from pxt_assets.errors import CellError
 from pxt_assets.throttle.cost import RequestSize
 from pxt_assets.values.digest import digest
@@ -158,6 +159,8 @@ class Request:
     """The encoding that a user asked for; the body is without it."""
     cells: int = 1
     """How many cells it carries."""
+    prefix: CachedPrefix | None = field(default=None, compare=False)
+    """The beginning of its prompt that is to be cached, of which what is sent alone tells: it names no cell."""
 
     @cached_property
     def _json_with_gaps(self) -> tuple[bytes, int, bool]:
@@ -173,9 +176,11 @@ class Request:
 
     @property
     def payload(self) -> bytes:
-        """The body as JSON, UTF-8, as it is sent. Raises TypeError or ValueError for what JSON cannot hold."""
+        """The body as JSON, UTF-8, as it is sent, with the mark at the end of `prefix`. Raises TypeError or ValueError for what JSON cannot hold."""
         if type(self.body) is FilledBody:
             return self.body.payload
+        if self.prefix is not None:
+            return payload_of(self.prefix.marked(self.body))
         text, _, has_media = self._json_with_gaps
         return payload_of(self.body) if has_media else text
 
@@ -274,6 +279,7 @@ def body_template(request: Request, marks: Sequence[str]) -> BodyTemplate:
     return BodyTemplate(
         request.body,
         marks,
+        sent=request.body if request.prefix is None else request.prefix.marked(request.body),
         named=lambda canonical: digest(before, canonical, *after),
         size_of=request.endpoint.size,
         rest_key=request.pack_key,

@@ -28,11 +28,20 @@ OnOtherServer = Annotated[str, AfterValidator(_check_choice)]
 _PORTS = {"http": 80, "https": 443}
 
 
+_OPENAI = "api.openai.com"
+
+
 class AskedServer(NamedTuple):
     """The server that is asked, and what becomes of the answers of another."""
 
     name: str
     on_other_server: str = "reuse"
+
+    @property
+    def takes_breakpoints(self) -> bool:
+        """Whether it is OpenAI's own, in any region, or a simulator: others refuse arguments of the cache, or pass them on."""
+        host = (urlsplit(self.name).hostname or "").rstrip(".")
+        return self.name == SIMULATOR or host == _OPENAI or host.endswith(f".{_OPENAI}")
 
     def is_other(self, name: str | None) -> bool:
         """Whether answers of the server `name` are another's. Nobody knows it of unknown ones, nor of a simulator's."""

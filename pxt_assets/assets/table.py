@@ -14,7 +14,7 @@ from pxt_assets.assets.declarations.asset_list import AssetList
 from pxt_assets.assets.declarations.asset_options import AssetOptions, IfExists
 from pxt_assets.assets.declarations.checks import Checks
 from pxt_assets.assets.declarations.table_attributes import UpstreamAsset, table_attributes
-from pxt_assets.assets.declarations.validation import OnError, check_column, only_column
+from pxt_assets.assets.declarations.validation import Cache, OnError, check_column, only_column
 from pxt_assets.assets.declarations.within import GivenWithin
 from pxt_assets.assets.indexes.index_asset import EmbeddingIndex
 from pxt_assets.assets.indexes.table_indexes import TableIndexes
@@ -217,6 +217,7 @@ class Table(AssetList):
         description: str | None = None,
         deps: Iterable[Any] | None = None,
         checks: Checks | None = None,
+        cache: Cache = "auto",
         max_cost_usd: float | None = None,
         within: GivenWithin = "table",
         pool: str | None = None,
@@ -238,6 +239,7 @@ class Table(AssetList):
         `on_error="abort"` a failed row fails the run; with "ignore" its error is stored beside the others' results.
         `checks` says which asset checks it has. `max_cost_usd` is what a run may spend on it, in US dollars, unless the
         run config says otherwise. `pool` names a Dagster pool, which counts columns that run at once, not requests.
+        With `cache="off"` OpenAI is not told which part of its prompts all rows share.
 
         `within` is how long an answer may take: None or "now", or "24h" by the Batch API, "8h" or "2h" by the Responses API in
         the background, each at a lower price; without it, the table's.
@@ -247,8 +249,8 @@ class Table(AssetList):
         must be of the same type.
 
         The other options are those of a Dagster asset. `deps` are further assets upstream that it does not read: columns
-        (`tbl.other`), assets or keys. A step that is retried by its `retry_policy` pays only for the rows that are missing.
-        `tags`, `kinds`, `metadata` and `op_tags` are added to its own. Raises DefinitionError.
+        (`tbl.other`), assets or keys. A step retried by its `retry_policy` pays only for the missing rows. `tags`, `kinds`,
+        `metadata` and `op_tags` are added to its own. Raises DefinitionError.
         """
         options: Any = {
             name: value for name, value in locals().items() if name in AssetOptions.__annotations__
@@ -264,6 +266,7 @@ class Table(AssetList):
             expr,
             on_error=on_error,
             checks=checks or Checks(),
+            cache=cache,
             max_cost_usd=max_cost_usd,
             within=within,
             options=options,

@@ -3,7 +3,7 @@
 from typing import Annotated, Any, Literal
 
 import dagster as dg
-from pydantic import ConfigDict, Field, ValidationError, WithJsonSchema
+from pydantic import BeforeValidator, ConfigDict, Field, ValidationError, WithJsonSchema
 from pydantic_core import ErrorDetails, InitErrorDetails
 
 from pxt_assets.api.openai_resource import OpenAIResource
@@ -15,6 +15,11 @@ _NAME_OR_MAPPING_SCHEMAS: list[dict[str, Any]] = [{"type": "string"}, {"type": "
 
 YamlValue = Annotated[Any, WithJsonSchema({"anyOf": _NAME_OR_MAPPING_SCHEMAS})]
 """A name, a mapping, or a template that gives a Python object."""
+
+CacheOption = Annotated[
+    Literal["auto", "off"], BeforeValidator(lambda given: "off" if given is False else given)
+]
+"""In YAML the word `off` means false."""
 
 _SECRET_FIELDS = ("openai", "store", "storage_options")
 
@@ -61,6 +66,12 @@ class AssetOptions(dg.Model):
     on_error: Literal["abort", "ignore"] = Field(
         default="abort",
         description="`abort`: a failed row fails the run; `ignore`: its error is stored beside the others' results.",
+    )
+    cache: CacheOption = Field(
+        default="auto",
+        description="`off`: OpenAI is not told which part of its prompts all rows have in common, so as to read that from its "
+        "cache.",
+        examples=["auto", "off"],
     )
     automation_condition: YamlValue = Field(
         default=None,

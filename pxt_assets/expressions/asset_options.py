@@ -10,6 +10,7 @@ ASSET_OPTIONS = frozenset(
     {
         "automation_condition",
         "backfill_policy",
+        "cache",
         "checks",
         "deps",
         "description",

@@ -136,7 +136,14 @@ def _image_url(image: Any) -> Any:
     return image if isinstance(image, Mapping) else {"url": image}
 
 
-@api_function(_ENDPOINT, returns=Json, shape=_SHAPE, adapt=_adapt, text_at=text_of("messages"))
+@api_function(
+    _ENDPOINT,
+    returns=Json,
+    shape=_SHAPE,
+    adapt=_adapt,
+    text_at=text_of("messages"),
+    prompt=("messages", "text"),
+)
 def chat_completions(
     messages: Any,
     *,

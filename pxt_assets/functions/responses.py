@@ -183,7 +183,14 @@ def _with_parsed_text(answer: Any, check: Callable[[str], Any]) -> Any:
     return with_parsed(answer, answer["output_text"] or None, check)
 
 
-@api_function(_ENDPOINT, returns=Json, shape=_SHAPE, adapt=_adapt, text_at=text_of("input"))
+@api_function(
+    _ENDPOINT,
+    returns=Json,
+    shape=_SHAPE,
+    adapt=_adapt,
+    text_at=text_of("input"),
+    prompt=("input", "input_text"),
+)
 def responses(
     input: Any,
     *,

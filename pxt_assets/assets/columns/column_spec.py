@@ -10,10 +10,12 @@ from typing import Any, Literal
 
 import dagster as dg
 
+from pxt_assets.api.server_name import AskedServer
 from pxt_assets.api.within import Within
 from pxt_assets.assets.declarations.checks import Checks
 from pxt_assets.assets.declarations.identifiers import identifier
 from pxt_assets.assets.declarations.table_attributes import CollectorName
+from pxt_assets.assets.declarations.validation import Cache
 from pxt_assets.assets.page.lineage import ColumnNode
 from pxt_assets.assets.step.asset_keys import RunKeys, expression_with_keys
 from pxt_assets.assets.step.resource_keys import ResourceKeys
@@ -47,6 +49,8 @@ class ColumnSpec:
     """How long its answers may take, unless a run's config says otherwise; None for answers at once."""
     collector: CollectorName = field(default_factory=CollectorName)
     """The sensor that collects them; without one the run waits."""
+    cache: Cache = "auto"
+    """Whether the API is told which part of the prompts all rows have in common."""
     storage_options: Mapping[str, Any] = field(default_factory=dict, repr=False)
     """Options of the fsspec file systems that hold the table's images and sounds."""
     pool: str | None = None
@@ -99,6 +103,10 @@ class ColumnSpec:
     def runs_local_code(self) -> bool:
         """Whether it calls functions in this process, which may be the user's own."""
         return any(call._function.local for call in calls(self.expr))
+
+    def caches_at(self, server: AskedServer | None) -> bool:
+        """Whether its requests tell that server which part of the prompts all rows have in common."""
+        return self.cache == "auto" and server is not None and server.takes_breakpoints
 
     @cached_property
     def read_options(self) -> ReadOptions:

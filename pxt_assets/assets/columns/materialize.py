@@ -102,14 +102,14 @@ class Materialization:
     @cached_property
     def _plan(self) -> Plan:
         """The plan of the expression, with the indexes that it searches as they are stored now. Raises RunError."""
-        spec = self._spec
-        if not spec.indexes:
-            return Plan(spec.expr, spec.column_type)
-        from pxt_assets.index.embedding_indexes import EmbeddingIndexes
+        spec, expr = self._spec, self._spec.expr
+        if spec.indexes:
+            from pxt_assets.index.embedding_indexes import EmbeddingIndexes
 
-        keys = {index.resource_key for index in spec.indexes}
-        indexes = {key: self._used_resource(key, EmbeddingIndexes) for key in keys}
-        return Plan(with_stored_indexes(spec.expr, indexes), spec.column_type)
+            keys = {index.resource_key for index in spec.indexes}
+            indexes = {key: self._used_resource(key, EmbeddingIndexes) for key in keys}
+            expr = with_stored_indexes(expr, indexes)
+        return Plan(expr, spec.column_type, caches=spec.caches_at(self._server))
 
     def _used_resource(self, key: str, kind: type[T]) -> T:
         return used_resource(self._context.resources, key, kind, self._spec.key.to_user_string())

@@ -20,7 +20,7 @@ from pxt_assets.assets.declarations.asset_options import (
 from pxt_assets.assets.declarations.checks import Checks
 from pxt_assets.assets.declarations.known_columns import KnownColumns
 from pxt_assets.assets.declarations.table_attributes import TableAttributes
-from pxt_assets.assets.declarations.validation import OnError, check_options
+from pxt_assets.assets.declarations.validation import Cache, OnError, check_options
 from pxt_assets.assets.declarations.within import GivenWithin, column_within
 from pxt_assets.assets.page.description import description_of, kinds_of, metadata_of, schemas_of, tags_of
 from pxt_assets.assets.page.lineage import ColumnNode, column_node
@@ -65,6 +65,7 @@ class TableColumns:
         *,
         on_error: OnError,
         checks: Checks,
+        cache: Cache,
         max_cost_usd: float | None,
         within: GivenWithin,
         options: AssetOptions,
@@ -78,7 +79,7 @@ class TableColumns:
         where = f"{self._label}.{name}"
         check_asset_options(options, where)
         partition_mapping = options.get("partition_mapping")
-        check_options(where, expr, table.key, on_error, partition_mapping, checks, max_cost_usd)
+        check_options(where, expr, table.key, on_error, partition_mapping, checks, max_cost_usd, cache)
         column_type, shape = type_of(expr)
         key = self._asset_key(name)
         ref = ColumnRef(table.key, key, name, column_type, shape, table_indexes=self._table_indexes)
@@ -96,6 +97,7 @@ class TableColumns:
             on_error=on_error,
             partition_mapping=partition_mapping,
             checks=checks,
+            cache=cache,
             max_cost_usd=max_cost_usd,
             within=column_within(expr, within, table.within, where),
             collector=table.collector,

@@ -1,18 +1,9 @@
-"""The simulator as an ASGI application.
-
-A request to an endpoint passes, in this order: the key (401), the body (400), the model (404), the limits
-(429), the latency, a fault if one is drawn for it (5xx or a broken connection), and the answer. As at the API
-it is charged when it arrives, before the latency; a request refused by the first three is not charged.
-"""
+"""The simulator as an ASGI application: its routes."""
 
 import asyncio
 import json
-import math
-import random
 import time
 from collections.abc import Awaitable, Callable
-from dataclasses import replace
-from hashlib import blake2b
 from typing import Any
 
 from starlette.applications import Starlette
@@ -22,151 +13,16 @@ from starlette.responses import Response
 from starlette.routing import Route
 from starlette.types import Receive, Scope, Send
 
-from pxt_assets.simulator.audio.speech import read_speech_call
-from pxt_assets.simulator.audio.transcriptions import read_transcription_call
-from pxt_assets.simulator.audio.translations import read_translation_call
-from pxt_assets.simulator.chat.completion import read_chat_call
-from pxt_assets.simulator.embeddings import read_embedding_call
 from pxt_assets.simulator.endpoint import errors, models
-from pxt_assets.simulator.endpoint.endpoint import FORM, JSON, ROOT_PLACEHOLDER, Answer, Endpoint
 from pxt_assets.simulator.endpoint.errors import SimulatedError
-from pxt_assets.simulator.endpoint.multipart import digest_of_form, read_form
-from pxt_assets.simulator.images.pictures import read_edit_call, read_generation_call, read_variation_call
 from pxt_assets.simulator.images.served_files import PATH as FILES_PATH
-from pxt_assets.simulator.images.served_files import PublishedFiles
-from pxt_assets.simulator.moderations import read_moderation_call
-from pxt_assets.simulator.responses.response import ResponseCall, read_response_call
-from pxt_assets.simulator.responses.store import StoredResponses
-from pxt_assets.simulator.server.counters import Counters
-from pxt_assets.simulator.server.limits import Headers, RateLimits
+from pxt_assets.simulator.server.limits import Headers
 from pxt_assets.simulator.server.options import SimulatorOptions
+from pxt_assets.simulator.server.request_body import read_json, read_key
 from pxt_assets.simulator.server.shared_state import SharedState
-
-ENDPOINTS: dict[str, Endpoint] = {
-    "chat/completions": Endpoint(read_chat_call, announced_limits=("requests", "tokens")),
-    "responses": Endpoint(read_response_call, announced_limits=("requests", "tokens")),
-    "embeddings": Endpoint(read_embedding_call, announced_limits=("requests", "tokens")),
-    "moderations": Endpoint(read_moderation_call),
-    "images/generations": Endpoint(read_generation_call, in_thread=True),
-    "images/edits": Endpoint(read_edit_call, content_types=(FORM, JSON), in_thread=True),
-    "images/variations": Endpoint(read_variation_call, content_types=(FORM,), in_thread=True),
-    "audio/speech": Endpoint(read_speech_call),
-    "audio/transcriptions": Endpoint(
-        read_transcription_call, content_types=(FORM,), announced_limits=("requests",)
-    ),
-    "audio/translations": Endpoint(read_translation_call, content_types=(FORM,)),
-}
-"""Path below /v1 -> its endpoint."""
+from pxt_assets.simulator.server.simulator import ENDPOINTS, DroppedConnectionError, Simulator
 
 _DROPPED_LENGTH = 65536
-
-
-class DroppedConnectionError(ConnectionResetError):
-    """Breaks off an answer that has begun; the server that runs the app then closes the connection."""
-
-
-class Simulator:
-    """The state behind one application: limits, counters, and the two random sources."""
-
-    def __init__(
-        self,
-        options: SimulatorOptions,
-        clock: Callable[[], float],
-        sleep: Callable[[float], Awaitable[object]],
-        shared: SharedState | None = None,
-        process: int = 0,
-    ) -> None:
-        self.options = options
-        self.clock = clock
-        self.sleep = sleep
-        self.limits = RateLimits(options, shared)
-        self.counters = Counters()
-        self.files = PublishedFiles()
-        self.responses = StoredResponses(shared=shared)
-        seed = f"{options.seed} {process}" if process else f"{options.seed}"
-        # Separate sources, so that the latency does not change which requests meet faults.
-        self._latencies = random.Random(f"latency {seed}")  # noqa: S311
-        self._faults = random.Random(f"fault {seed}")  # noqa: S311
-        self._id_prefix = b"sim-req-%x-" % (options.seed & 0xFFFFFFFF) + (
-            b"%x-" % process if process else b""
-        )
-        self._answer_count = 0
-
-    def standard_headers(self, arrived_at: float, content_type: str = JSON) -> Headers:
-        """The headers of every answer; `arrived_at` is the arrival time of its request, by the clock."""
-        self._answer_count += 1
-        return [
-            (b"content-type", content_type.encode()),
-            (b"x-pxt-simulated", b"true"),
-            (b"x-request-id", self._id_prefix + b"%08x" % self._answer_count),
-            (b"openai-processing-ms", b"%d" % ((self.clock() - arrived_at) * 1000)),
-            (b"openai-version", b"2020-10-01"),
-            (b"openai-organization", b"org-simulated"),
-        ]
-
-    async def answer(self, endpoint: str, request: Request, arrived_at: float) -> tuple[Answer, Headers]:
-        """Answer a POST to `endpoint`.
-
-        Raises SimulatedError for every answer that is not 200, DroppedConnectionError for a dropped one.
-        """
-        key = _read_key(request)
-        spec = ENDPOINTS[endpoint]
-        body, identity = await _read_body(request, spec.content_types)
-        call = await asyncio.to_thread(spec.read, body) if spec.in_thread else spec.read(body)
-        if not models.is_served_at(endpoint, call.model, self.options.models):
-            meant = models.suggestion(endpoint, call.model, self.options.models)
-            raise errors.unknown_model(call.model, meant, endpoint)
-        if isinstance(call, ResponseCall):
-            call = call.continue_from(self.responses.for_key(key))
-        if key.startswith("sk-no-quota"):
-            raise errors.no_quota()
-        tokens = call.charge(count_max_tokens=self.options.count_max_tokens)
-        headers = self.limits.admit(
-            key, call.model, tokens, arrived_at, announced_limits=spec.announced_limits
-        )
-        fault = self._draw_fault()
-        try:
-            await self._wait_until(
-                arrived_at + self._draw_latency() + self.options.slow_seconds * (fault == "slow")
-            )
-            if fault == "dropped":
-                raise DroppedConnectionError("the simulator drops this connection")
-            if fault in ("500", "503"):
-                raise errors.server_error() if fault == "500" else errors.server_overloaded()
-            digest = blake2b(b"%d %b" % (self.options.seed, identity), digest_size=12).hexdigest()
-            answer = await asyncio.to_thread(call.answer, digest) if spec.in_thread else call.answer(digest)
-            return self._publish(answer, request), headers
-        except SimulatedError as exc:
-            # An admitted request gets the headers of the limits with its error too.
-            exc.headers.extend(headers)
-            raise
-
-    def _publish(self, answer: Answer, request: Request) -> Answer:
-        """Serve the files of `answer`, and return it with the URLs that lead to them."""
-        if not answer.files:
-            return answer
-        self.files.publish(answer.files, self.clock())
-        root = json.dumps(str(request.base_url).rstrip("/"))[1:-1]
-        return replace(answer, body=answer.body.replace(ROOT_PLACEHOLDER.encode(), root.encode()))
-
-    def _draw_latency(self) -> float:
-        if self.options.latency_sigma == 0:
-            return self.options.latency
-        return self.options.latency * math.exp(self._latencies.gauss(0, self.options.latency_sigma))
-
-    def _draw_fault(self) -> str | None:
-        if self.options.fault_rate == 0 or self._faults.random() >= self.options.fault_rate:
-            return None
-        kind = self._faults.choice(("5xx", "dropped", "slow"))
-        if kind == "5xx":
-            kind = self._faults.choice(("500", "503"))
-        self.counters.faults[kind] += 1
-        return kind
-
-    async def _wait_until(self, due: float) -> None:
-        seconds = due - self.clock()
-        if seconds > 0:
-            await self.sleep(seconds)
 
 
 class _EndpointApp:
@@ -233,14 +89,14 @@ def create_app(
 
     async def list_models(request: Request) -> Response:
         try:
-            _read_key(request)
+            read_key(request)
             return answer_json(models.model_list(options.models))
         except SimulatedError as exc:
             return answer_error(exc)
 
     async def show_model(request: Request) -> Response:
         try:
-            _read_key(request)
+            read_key(request)
             name = request.path_params["model"]
             entry = models.model_entry(name, options.models)
             return answer_json(entry) if entry else answer_error(errors.unknown_model(name))
@@ -256,7 +112,7 @@ def create_app(
 
     async def change_limits(request: Request) -> Response:
         try:
-            return answer_json(simulator.limits.change(_read_json(await request.body()), simulator.clock()))
+            return answer_json(simulator.limits.change(read_json(await request.body()), simulator.clock()))
         except SimulatedError as exc:
             return answer_error(exc)
 
@@ -292,48 +148,6 @@ def create_app(
 
 def _status(exc: Exception) -> int:
     return exc.status_code if isinstance(exc, HTTPException) else 500
-
-
-def _read_key(request: Request) -> str:
-    """The API key. Raises a 401 without one, or for one that starts with `sk-invalid`."""
-    scheme, _, key = request.headers.get("authorization", "").partition(" ")
-    key = key.strip()
-    if scheme.lower() != "bearer" or not key or " " in key:
-        raise errors.missing_key()
-    if key.startswith("sk-invalid"):
-        raise errors.refused_key(key)
-    return key
-
-
-async def _read_body(request: Request, content_types: tuple[str, ...]) -> tuple[dict[str, Any], bytes]:
-    """The body as an object, and bytes that are equal for equal requests.
-
-    Raises a 400 for a body that is broken, or of a content type that the endpoint does not take.
-    """
-    header = request.headers.get("content-type", JSON)
-    kind = header.partition(";")[0].strip().lower()
-    if kind not in content_types:
-        raise errors.wrong_content_type(header, content_types)
-    if kind == FORM:
-        body = await read_form(request)
-        return body, digest_of_form(body)
-    raw = await request.body()
-    return _read_json(raw), raw
-
-
-def _read_json(raw: bytes) -> dict[str, Any]:
-    """The object that a body holds. Raises a 400 for anything else."""
-    try:
-        body = json.loads(raw, parse_constant=_refuse_constant)
-    except (ValueError, RecursionError):
-        raise errors.invalid_json() from None
-    if not isinstance(body, dict):
-        raise errors.invalid_json()
-    return body
-
-
-def _refuse_constant(name: str) -> None:
-    raise ValueError(f"{name} is Python's, not JSON")
 
 
 def _response(status: int, body: bytes, headers: Headers) -> Response:

@@ -13,9 +13,10 @@ from typing import Self
 
 import uvicorn
 
-from pxt_assets.simulator.server.app import DroppedConnectionError, create_app
+from pxt_assets.simulator.server.app import create_app
 from pxt_assets.simulator.server.options import SimulatorOptions
 from pxt_assets.simulator.server.shared_state import SharedState, Start
+from pxt_assets.simulator.server.simulator import DroppedConnectionError
 
 _BACKLOG = 2048
 """Connections that may wait to be accepted: a pipeline opens a thousand at once."""
