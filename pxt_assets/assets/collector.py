@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import dagster as dg
 from dagster._core.definitions.assets.graph.asset_graph import AssetGraph
@@ -18,10 +18,8 @@ from dagster._core.storage.tags import SENSOR_NAME_TAG
 
 from pxt_assets.api.event_loop import run_to_end
 from pxt_assets.assets.automation import is_single_run
-from pxt_assets.assets.columns.coming_answers import ComingAnswers, coming_answers
 from pxt_assets.assets.columns.due_runs import Asked, Due, due_runs
 from pxt_assets.assets.columns.table_columns import TableColumns
-from pxt_assets.assets.columns.told_waiting import skipped_by_partition, told_waiting
 from pxt_assets.assets.declarations.identifiers import identifier
 from pxt_assets.assets.declarations.table_attributes import TableAttributes
 from pxt_assets.assets.declarations.within import can_come_later
@@ -31,6 +29,9 @@ from pxt_assets.assets.step.table_asset import TableAsset
 from pxt_assets.errors import DefinitionError, FatalApiError, PxtError
 from pxt_assets.values.scrubbed_errors import scrubbed_errors
 from pxt_assets.values.scrubbing import distinct_secrets, scrub
+
+if TYPE_CHECKING:
+    from pxt_assets.assets.columns.coming_answers import ComingAnswers
 
 _AGAIN_SECONDS = 3_600.0
 """After which a run is asked for again that did not collect what it was to."""
@@ -79,7 +80,7 @@ def table_collector(
         tags: of the sensor.
         description: of the sensor; by default what it does.
 
-    Raises DefinitionError for a table without a column whose answers can come later, and for a second collector.
+    Raises DefinitionError for a table without a column whose answers can come later.
     """
     attributes = table._attributes
     if not any(can_come_later(spec.expr) for spec in table._columns.specs.values()):
@@ -89,9 +90,6 @@ def table_collector(
         )
         raise DefinitionError(msg)
     name = name or f"{identifier(attributes.key)}_collector"
-    if attributes.collector.name is not None:
-        msg = f"{table!r}.collector: the table has one already, {attributes.collector.name!r}; keep it in a variable"
-        raise DefinitionError(msg)
     keys = attributes.resources
 
     def collect(context: dg.SensorEvaluationContext) -> dg.SensorResult:
@@ -177,6 +175,7 @@ class _Tick:
         keys = self.table._attributes.resources
         label = f"the sensor {self.name}"
         from pxt_assets.api.openai_resource import OpenAIResource
+        from pxt_assets.assets.columns.coming_answers import coming_answers
         from pxt_assets.storage.store import ColumnStore
 
         openai = used_resource(self.context.resources, keys.openai, OpenAIResource, label)
@@ -201,6 +200,8 @@ class _Tick:
     def _due(self, column: dg.AssetKey, coming: ComingAnswers) -> Due:
         if not coming.ready:
             return Due({}, coming.waiting)
+        from pxt_assets.assets.columns.told_waiting import skipped_by_partition, told_waiting
+
         below = self._below(column)
         instance = self._instance
         if instance is None:

@@ -22,8 +22,6 @@ _BACKGROUND: tuple[Within, ...] = ("2h", "8h")
 
 def table_within(given: object, where: str) -> Within | None:
     """What a table has for its columns. Raises DefinitionError, which begins with `where`."""
-    if given == "table":
-        given = object()  # that is for columns
     return _checked(given, where, _ALLOWED)
 
 
