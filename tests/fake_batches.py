@@ -92,6 +92,7 @@ class FakeBatches:
         """Lines after which the next reading of a file ends in Died."""
         self.queue_tokens: int | None = None
         """With a limit, batches fail with token_limit_exceeded while the texts of others on their way fill it."""
+        self.is_azure = False
         self._random = random.Random(7)
         self._count = 0
 
@@ -161,9 +162,13 @@ class FakeBatches:
             raise UnknownBatchError(f"no batch {batch_id}")
         return self.batches[batch_id]
 
-    async def find(self, name: str, since: float) -> BatchState | None:
+    async def find(self, name: str, since: float, file_id: str | None = None) -> BatchState | None:
         self._called("find")
-        found = [batch for batch in await self.list_batches(since) if batch.name == name]
+        found = [
+            batch
+            for batch in await self.list_batches(since)
+            if batch.name == name or (file_id and batch.input_file_id == file_id)
+        ]
         for later in found[:-1]:
             await self.cancel(later.id)
         return found[-1] if found else None
@@ -196,7 +201,7 @@ class FakeBatches:
         self._called("delete_file")
         self.files.pop(file_id, None)
 
-    async def find_files(self, file_name: str) -> list[str]:
+    async def find_files(self, file_name: str, since: float = 0.0) -> list[str]:
         self._called("find_files")
         return [file.id for file in self.files.values() if file.name == file_name]
 

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import dagster as dg
-from pydantic import ConfigDict, Field, PrivateAttr, field_validator
+from pydantic import ConfigDict, Field, PrivateAttr, ValidationInfo, field_validator
 
 from pxt_assets.api.base_url import check_base_url, names_limits
 from pxt_assets.api.embedded_simulator import (
@@ -24,7 +24,8 @@ from pxt_assets.api.embedded_simulator import (
     start_simulator,
 )
 from pxt_assets.api.environment import EnvironmentFields, Number, is_env_var
-from pxt_assets.api.known_secrets import resource_secrets
+from pxt_assets.api.known_secrets import check_api_key, resource_secrets
+from pxt_assets.api.later_answers import LaterAnswers
 from pxt_assets.api.ledger_url import default_ledger_url, shared_pools
 from pxt_assets.api.server_name import AskedServer, OnOtherServer, asked_server
 from pxt_assets.errors import FatalApiError
@@ -40,7 +41,7 @@ if TYPE_CHECKING:
 _log = logging.getLogger("pxt_assets")
 
 
-class OpenAIResource(EnvironmentFields, dg.ConfigurableResource[Any]):
+class OpenAIResource(LaterAnswers, EnvironmentFields, dg.ConfigurableResource[Any]):
     """The OpenAI API, or any server that speaks it, for all computed columns.
 
     Example:
@@ -86,6 +87,10 @@ class OpenAIResource(EnvironmentFields, dg.ConfigurableResource[Any]):
     model_groups: dict[str, str] = Field(
         default={},
         description="Models that share a rate limit although their names do not tell: {model: group}.",
+    )
+    batch_queue_tokens: dict[str, Number] = Field(
+        default={},
+        description="Tokens of batches that may be on their way at once, by model; by default what the API's refusals name.",
     )
     max_in_flight: int = Field(default=1_000, ge=1, description="Requests in flight at once, at most.")
     max_batch: int | None = Field(
@@ -140,12 +145,13 @@ class OpenAIResource(EnvironmentFields, dg.ConfigurableResource[Any]):
             check_base_url(base_url, ValueError)
         return base_url
 
-    @field_validator("rate_limits")
+    @field_validator("rate_limits", "batch_queue_tokens")
     @classmethod
-    def _check_rate_limits(cls, limits: dict[str, float]) -> dict[str, float]:
-        for model, rpm in limits.items():
-            if not (is_env_var(rpm) or rpm > 0):
-                msg = f"rate_limits[{model!r}]: got {rpm}, allowed: more than 0 requests/minute"
+    def _check_limits(cls, limits: dict[str, float], info: ValidationInfo) -> dict[str, float]:
+        for model, limit in limits.items():
+            if not (is_env_var(limit) or limit > 0):
+                unit = "requests/minute" if info.field_name == "rate_limits" else "tokens"
+                msg = f"{info.field_name}[{model!r}]: got {limit}, allowed: more than 0 {unit}"
                 raise ValueError(msg)
         return limits
 
@@ -244,17 +250,8 @@ class OpenAIResource(EnvironmentFields, dg.ConfigurableResource[Any]):
     async def _client(self, say: Callable[[str], None] | None) -> AsyncIterator[Client]:
         from pxt_assets.api.client import Client
 
-        if not self.api_key.strip() or not (self.api_key.isascii() and self.api_key.strip().isprintable()):
-            msg = (
-                "api_key of the OpenAIResource is empty, or holds characters that no key has: set the environment variable "
-                "OPENAI_API_KEY, or give any text for a server that wants no key"
-            )
-            raise FatalApiError(msg)
         registry = self._pool_registry()
-        transport = self._transport()
-        named = named_secrets(transport.headers) if self.simulator is None else ()
-        secrets = distinct_secrets([*self.known_secrets(), *named])
-        try:
+        async with self._opened() as (transport, secrets):
             yield Client(
                 transport,
                 partial(
@@ -271,6 +268,15 @@ class OpenAIResource(EnvironmentFields, dg.ConfigurableResource[Any]):
                 say=lambda text: (say or _log.warning)(scrub(text, secrets)),
                 secrets=secrets,
             )
+
+    @contextlib.asynccontextmanager
+    async def _opened(self) -> AsyncIterator[tuple[Transport, tuple[str, ...]]]:
+        """What requests are sent by, and what texts must not show. Raises FatalApiError without a key."""
+        check_api_key(self.api_key)
+        transport = self._transport()
+        named = named_secrets(transport.headers) if self.simulator is None else ()
+        try:
+            yield transport, distinct_secrets([*self.known_secrets(), *named])
         finally:
             await transport.close()
 

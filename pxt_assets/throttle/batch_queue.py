@@ -154,3 +154,7 @@ class MemoryBatchQueue:
         now = self.clock()
         queue = self._queues.get((account, model), {})
         return sum(batch.tokens for other, batch in queue.items() if other != name and batch.counts(now))
+
+
+batch_queues = MemoryBatchQueue()
+"""The queues of this process."""

@@ -7,12 +7,14 @@ client, and what failures mean.
 
 from __future__ import annotations
 
+from pxt_assets.api.batches.account_queue import AccountQueue
 from pxt_assets.api.batches.line_in import LineAnswer, failure_of_line, parse_line, read_line
 from pxt_assets.api.batches.line_out import MAX_LINE_BYTES, asked_alone, batch_endpoint, request_line
 from pxt_assets.api.batches.protocols import (
     BackgroundApi,
     BackgroundState,
     BatchApi,
+    QueueFullError,
     UnknownBatchError,
     UnknownFileError,
     UnknownResponseError,
@@ -24,12 +26,14 @@ __all__ = [
     "BATCH_NAME",
     "MAX_LINE_BYTES",
     "TOKEN_LIMIT_CODE",
+    "AccountQueue",
     "BackgroundApi",
     "BackgroundState",
     "BatchApi",
     "BatchError",
     "BatchState",
     "LineAnswer",
+    "QueueFullError",
     "UnknownBatchError",
     "UnknownFileError",
     "UnknownResponseError",

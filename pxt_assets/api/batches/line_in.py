@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Mapping
-from json.decoder import scanstring
 from typing import Any, NamedTuple
 
 from pxt_assets.api.batches.line_out import asked_alone
@@ -144,8 +143,11 @@ def _members(text: str) -> dict[str, tuple[Any, str]]:
     while text[at] != "}":
         if found:
             at = _after(text, at, ",")
-        name, at = scanstring(text, _after(text, at, '"'), False)
-        start = _after_space(text, _after(text, _after_space(text, at), ":"))
+        name, at = _DECODER.raw_decode(text, at)
+        if not isinstance(name, str):
+            msg = "a name that is no text"
+            raise ValueError(msg)
+        start = _after(text, _after_space(text, at), ":")
         value, end = _DECODER.raw_decode(text, start)
         found[name] = value, text[start:end]
         at = _after_space(text, end)
@@ -161,10 +163,11 @@ def _after_space(text: str, at: int) -> int:
 
 
 def _after(text: str, at: int, expected: str) -> int:
+    """Where a text goes on after an expected character, and the space behind it."""
     if text[at] != expected:
         msg = f"no {expected}"
         raise ValueError(msg)
-    return _after_space(text, at + 1) if expected == "," else at + 1
+    return _after_space(text, at + 1)
 
 
 def _status(said: object, *, has_body: bool, has_error: bool) -> int | None:

@@ -31,13 +31,14 @@ def asked_alone(request: Request) -> Request:
     return pack([request]) if request.max_cells > 1 else request
 
 
-def request_line(request: Request) -> bytes:
+def request_line(request: Request, *, azure: bool = False) -> bytes:
     """One line of an input file, with its line break; its `custom_id` is the request's digest in hex.
 
-    Raises CellError for a request that no line can hold.
+    Azure has another URL for chats. Raises CellError for a request that no line can hold.
     """
     path = request.endpoint.path
-    head = f'{{"custom_id":"{request.digest.hex()}","method":"POST","url":"{batch_endpoint(path)}","body":'
+    url = path if azure and path == "/chat/completions" else batch_endpoint(path)
+    head = f'{{"custom_id":"{request.digest.hex()}","method":"POST","url":"{url}","body":'
     line = b"".join((head.encode(), _payload(request), b"}\n"))
     if len(line) > MAX_LINE_BYTES:
         msg = f"the request has {len(line):,} bytes, allowed in a batch: {MAX_LINE_BYTES:,}; ask for it without within"

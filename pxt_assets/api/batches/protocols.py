@@ -24,12 +24,20 @@ class UnknownResponseError(RunError):
     """The server knows no response of this id: it has expired, or is another project's or key's."""
 
 
+class QueueFullError(RunError):
+    """The queue has no room for the tokens of a batch; the server's words say how many it takes."""
+
+
 class BatchApi(Protocol):
     """Batches of one account. All calls retry faults themselves.
 
     They raise FatalApiError where every call would fail (key, billing, access), RunError where the server cannot be
     reached, or refuses this call.
     """
+
+    @property
+    def is_azure(self) -> bool:
+        """Whether lines must name endpoints as Azure does."""
 
     async def upload(self, path: Path, file_name: str) -> str:
         """Uploads a file of lines as `file_name`; its id."""
@@ -44,9 +52,10 @@ class BatchApi(Protocol):
     async def retrieve(self, batch_id: str) -> BatchState:
         """The present state. Raises UnknownBatchError."""
 
-    async def find(self, name: str, since: float) -> BatchState | None:
-        """The batch of that name, created at `since` or later, in seconds since 1970; None where there is none.
+    async def find(self, name: str, since: float, file_id: str | None = None) -> BatchState | None:
+        """The batch of that name, or of that input file, created at `since` or later; None where there is none.
 
+        `since` is in seconds since 1970.
         Clocks of servers may be off by some minutes. Of several, the first one; the others are cancelled.
         """
 
@@ -62,8 +71,8 @@ class BatchApi(Protocol):
     async def delete_file(self, file_id: str) -> None:
         """Deletes a file; one that is gone is fine."""
 
-    async def find_files(self, file_name: str) -> list[str]:
-        """The ids of the uploaded files of that name, the oldest first."""
+    async def find_files(self, file_name: str, since: float = 0.0) -> list[str]:
+        """The ids of the files of that name, uploaded at `since` or later, the oldest first."""
 
 
 @dataclass(frozen=True, slots=True)

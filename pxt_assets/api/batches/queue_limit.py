@@ -27,3 +27,8 @@ def read_queue_limit(message: str) -> int | None:
         if tokens > 0:
             return tokens
     return None
+
+
+def is_queue_full(code: str | None, message: str) -> bool:
+    """Whether an error says that the queue has no room for a batch's tokens."""
+    return code == TOKEN_LIMIT_CODE or "enqueued token" in message.lower()
