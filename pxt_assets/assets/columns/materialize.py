@@ -42,8 +42,8 @@ from pxt_assets.compute.asking.run_state import RunState
 from pxt_assets.compute.partition.column import Column, Options, Outcome
 from pxt_assets.compute.partition.inputs import Inputs
 from pxt_assets.compute.partition.plan import Plan
-from pxt_assets.compute.run_deferred import Waiting
-from pxt_assets.compute.run_partitions import Partition, RunCallbacks, RunEnd, compute_partitions
+from pxt_assets.compute.run_deferred import compute_later
+from pxt_assets.compute.run_partitions import Partition, RunCallbacks, RunEnd, Waiting, compute_partitions
 from pxt_assets.errors import PartitionError, RunError
 from pxt_assets.index.lookup import looks_up_simulated, with_stored_indexes
 
@@ -141,13 +141,13 @@ class Materialization:
                 self._events.materialized(partition, self._unrecorded_metadata, data_version)
             if self._has_several_partitions and (self._outcomes or self._failures or self._unfinished):
                 self._observe_summary()
-            self._record_waiting()
+            record_waiting(self._events, self._waiting, self._partition_keys, self._stored_outcomes)
             yield from self._check_results_after(e)
             if isinstance(e, RunError):
                 raise self._dagster_failure(e) from e
             raise
         if self._waiting:  # nothing downstream begins: it would lack rows
-            self._record_waiting()
+            record_waiting(self._events, self._waiting, self._partition_keys, self._stored_outcomes)
         elif self._config.limit is None:
             yield from self._result()
         yield from self._check_results()
@@ -156,10 +156,6 @@ class Materialization:
         """The results of the checks in a run that succeeds: over what is stored, which a trial leaves as it is."""
         stored = {partition: one.findings for partition, one in self._stored_outcomes.items()}
         yield from self._checks.at_end(stored, {}, self._cost_usd, is_waiting=bool(self._waiting))
-
-    def _record_waiting(self) -> None:
-        if self._waiting:
-            record_waiting(self._events, self._waiting, self._partition_keys, self._stored_outcomes)
 
     def _result(self) -> Iterator[Result]:
         """The result of the asset, with its value where nothing else keeps that."""
@@ -194,7 +190,9 @@ class Materialization:
                 client = await stack.enter_async_context(self._resource.client(log))
             keys = self._partition_keys
             shared = RunState(client, name=self._label(None), partitions=len(keys), server=self._server)
-            return await compute_partitions(keys, self._open_column, shared, reports, self._deferral)
+            if self._deferral is not None:
+                return await compute_later(keys, self._open_column, shared, reports, self._deferral)
+            return await compute_partitions(keys, self._open_column, shared, reports)
 
     def _open_column(self, partition: Partition) -> Column:
         """One partition to compute, with its rows opened."""

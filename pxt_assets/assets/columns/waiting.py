@@ -17,7 +17,8 @@ from pxt_assets.assets.step.invocation import is_direct, selected_assets
 from pxt_assets.assets.step.kept_values import StepStore
 from pxt_assets.assets.step.partition_order import in_order
 from pxt_assets.assets.step.table_asset import TableAsset
-from pxt_assets.compute.run_deferred import Deferral, Waiting
+from pxt_assets.compute.run_deferred import Deferral
+from pxt_assets.compute.run_partitions import Waiting
 from pxt_assets.errors import DefinitionError
 from pxt_assets.storage.layout import companion_folder
 
@@ -51,6 +52,7 @@ def deferral_of_run(
         wait=waits or kept.is_temporary,  # nobody would find that again
         folder=companion_folder(kept.store.file(spec.key)),
         batch_api=resource.batch_api,
+        is_trial=config.limit is not None,
     )
 
 
@@ -60,7 +62,9 @@ def record_waiting(
     partitions: Collection[Partition],
     stored: Collection[Partition],
 ) -> None:
-    """Records which of the run's `partitions` wait; those `stored` are those that do not."""
+    """Records which of the run's `partitions` wait, if any do; those `stored` are those that do not."""
+    if not waiting:
+        return
     context, spec = events.context, events.spec
     collector = spec.collector.name
     waiting = in_order(partitions, waiting)

@@ -12,7 +12,7 @@ from pxt_assets.api.meter import cost_text
 from pxt_assets.assets.page.figures import rounded
 from pxt_assets.assets.page.markdown import joined, shortened
 from pxt_assets.compute.deferred.record import BatchView
-from pxt_assets.compute.run_deferred import Waiting
+from pxt_assets.compute.run_partitions import Waiting
 from pxt_assets.values.wording import counted
 
 BATCHES, ROWS_WAITING = "pxt/batches", "pxt/rows_waiting"
