@@ -58,7 +58,7 @@ def read_line(line: bytes) -> LineAnswer:
             members = {name: text or number for name, text, number in _VALUES.findall(around)}
             custom_id, status = members.get(b"custom_id"), members.get(b"status_code")
             request_id = members.get(b"request_id")
-            if members.get(b"error"):
+            if members.get(b"error") or (custom_id and custom_id.isdigit()):  # which may be a number
                 return _read_any(line)
         else:
             return _read_any(line)
@@ -109,8 +109,8 @@ def _read_any(line: bytes) -> LineAnswer:
     except (RecursionError, ValueError, IndexError) as e:
         msg = f"a line of a batch's file is no whole JSON object: {len(line):,} bytes"
         raise ValueError(msg) from e
-    custom_id = members.get("custom_id", (None, ""))[0]
-    if not isinstance(custom_id, str) or not custom_id:
+    custom_id, id_written = members.get("custom_id", (None, ""))
+    if not custom_id or not id_written.startswith('"'):  # numbers are texts here
         msg = f"a line of a batch's file has no custom_id: {len(line):,} bytes"
         raise ValueError(msg)
     value, written = inner.get("body", (None, ""))
@@ -143,10 +143,10 @@ def _members(text: str) -> dict[str, tuple[Any, str]]:
     while text[at] != "}":
         if found:
             at = _after(text, at, ",")
-        name, at = _DECODER.raw_decode(text, at)
-        if not isinstance(name, str):
+        if text[at] != '"':
             msg = "a name that is no text"
             raise ValueError(msg)
+        name, at = _DECODER.raw_decode(text, at)
         start = _after(text, _after_space(text, at), ":")
         value, end = _DECODER.raw_decode(text, start)
         found[name] = value, text[start:end]

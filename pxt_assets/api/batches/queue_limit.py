@@ -8,10 +8,11 @@ TOKEN_LIMIT_CODE = "token_limit_exceeded"  # noqa: S105
 """The code of the error with which a batch fails, after its validation, where its queue has no room for its tokens."""
 _LIMIT = re.compile(
     r"(?:\blimit(?:\s+(?:is|of|for\b[^:.\d]*))?\s*[:=]?\s*|\bmax(?:imum)?(?:\s+(?:of|is))?\s*[:=]?\s*)"
-    r"(?P<number>\d[\d,_ ]*\d|\d)(?:\.\d+)?\s*(?P<unit>[kmb]|thousand|million|billion)?\b",
+    r"(?P<number>\d{1,3}(?:[,._ ]\d{3})+(?!\d)|\d+(?:\.\d+)?)\s*(?P<unit>[kmb]|thousand|million|billion)?\b",
     re.IGNORECASE,
 )
-_UNITS = {"k": 10**3, "m": 10**6, "b": 10**9}
+_FRACTION = re.compile(r"\d+\.\d+")
+_UNITS = {"k": 10**3, "t": 10**3, "m": 10**6, "b": 10**9}
 
 
 def read_queue_limit(message: str) -> int | None:
@@ -21,9 +22,9 @@ def read_queue_limit(message: str) -> int | None:
     some in_progress batches have been completed.`
     """
     for found in _LIMIT.finditer(message):
-        number = int(re.sub(r"\D", "", found["number"]))
-        unit = (found["unit"] or "")[:1].lower()
-        tokens = number * _UNITS.get(unit, 1)
+        digits, unit = found["number"], (found["unit"] or "")[:1].lower()
+        number = float(digits) if _FRACTION.fullmatch(digits) and unit else int(re.sub(r"\D", "", digits))
+        tokens = round(number * _UNITS.get(unit, 1))
         if tokens > 0:
             return tokens
     return None

@@ -6,7 +6,7 @@ import json
 import time
 import uuid
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import asdict, dataclass, field, fields, replace
 from typing import Any, Literal
 
 State = Literal["waiting", "prepared", "uploaded", "submitted", "ended"]
@@ -44,7 +44,13 @@ class Poll:
     status: str = ""
     completed: int = 0
     failed: int = 0
-    is_ended: bool = False
+    ended_at: float | None = None
+    """When it was first heard that it has ended."""
+
+    @property
+    def is_ended(self) -> bool:
+        """Whether nothing more will come of it."""
+        return self.ended_at is not None
 
 
 @dataclass(frozen=True)
@@ -131,6 +137,11 @@ def read_record(text: bytes) -> BatchRecord:
     except (TypeError, KeyError, ValueError) as e:
         msg = f"this is no record of a batch: {type(e).__name__}: {e}"
         raise ValueError(msg) from e
+
+
+def with_poll(record: BatchRecord, poll: Poll) -> BatchRecord:
+    """The record with what was last heard of its batch."""
+    return replace(record, poll=poll)
 
 
 def new_name(now: float) -> str:
