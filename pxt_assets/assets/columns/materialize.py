@@ -42,7 +42,7 @@ from pxt_assets.compute.asking.run_state import RunState
 from pxt_assets.compute.partition.column import Column, Options, Outcome
 from pxt_assets.compute.partition.inputs import Inputs
 from pxt_assets.compute.partition.plan import Plan
-from pxt_assets.compute.run_deferred import compute_later
+from pxt_assets.compute.run_later import compute_later
 from pxt_assets.compute.run_partitions import Partition, RunCallbacks, RunEnd, Waiting, compute_partitions
 from pxt_assets.errors import PartitionError, RunError
 from pxt_assets.index.lookup import looks_up_simulated, with_stored_indexes

@@ -17,10 +17,10 @@ from pxt_assets.assets.step.invocation import is_direct, selected_assets
 from pxt_assets.assets.step.kept_values import StepStore
 from pxt_assets.assets.step.partition_order import in_order
 from pxt_assets.assets.step.table_asset import TableAsset
-from pxt_assets.compute.run_deferred import Deferral
+from pxt_assets.compute.run_later import Deferral
 from pxt_assets.compute.run_partitions import Waiting
 from pxt_assets.errors import DefinitionError
-from pxt_assets.storage.layout import companion_folder
+from pxt_assets.storage.layout import batches_folder
 
 Partition = str | None
 
@@ -50,7 +50,7 @@ def deferral_of_run(
     return Deferral(
         within=within,
         wait=waits or kept.is_temporary,  # nobody would find that again
-        folder=companion_folder(kept.store.file(spec.key)),
+        folder=batches_folder(kept.store.file(spec.key)),
         batch_api=resource.batch_api,
         is_trial=config.limit is not None,
     )

@@ -1,0 +1,300 @@
+"""Computes the partitions of a run whose answers come later: in passes, between which it waits for what is on its way.
+
+A pass takes what is answered, counts what is on its way, and gathers what nobody has asked for. What all partitions want
+is submitted together. Then nothing runs but a poll now and then; a partition is looked at again once none of its batches
+is on its way, and is committed as soon as nothing of it waits. What was waited for too long is asked for now.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections import defaultdict
+from collections.abc import Awaitable, Callable, Sequence
+from contextlib import AbstractAsyncContextManager
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING
+
+from pxt_assets.api.batches import BatchApi
+from pxt_assets.api.estimate import Estimator
+from pxt_assets.api.later_budget import LaterBudget
+from pxt_assets.api.meter import cost_text
+from pxt_assets.api.pricing import cost_usd
+from pxt_assets.api.processing import Processing
+from pxt_assets.api.request import Request
+from pxt_assets.compute.asking.later_cells import LaterWay
+from pxt_assets.compute.asking.later_partition import LaterPass, PartitionTally
+from pxt_assets.compute.asking.other_servers import refuse_other_servers
+from pxt_assets.compute.asking.run_state import RunState
+from pxt_assets.compute.cells.usage_history import observed_usage
+from pxt_assets.compute.deferred.deferred_column import DeferredColumn, Submitted
+from pxt_assets.compute.deferred.record import BatchRecord
+from pxt_assets.compute.partition.column import Column
+from pxt_assets.compute.run_partitions import Partition, PartitionsRun, RunCallbacks, RunEnd, Waiting
+from pxt_assets.errors import RunError
+from pxt_assets.local.threads import run_in_thread
+from pxt_assets.values.wording import counted
+
+if TYPE_CHECKING:
+    from typing import Literal
+
+    from upath import UPath
+
+    from pxt_assets.compute.cells.digest_index import Digests
+
+_FIRST_POLL_S = 2.0
+_LONGEST_POLL_S = 60.0
+_SHORTEST_SLEEP_S = 0.5
+"""Between two polls, though another batch is due."""
+_LOG_S = 600.0
+"""Seconds between lines that say what waits, as long as nothing changes."""
+
+
+@dataclass(frozen=True)
+class Deferral:
+    """How a run deals with answers that come later."""
+
+    within: Literal["24h", "8h", "2h"] | None
+    """How long an answer may take; None for now, which ends what is on its way."""
+    wait: bool
+    """Whether the run waits for the answers; if not, it ends once they are submitted."""
+    folder: UPath
+    """Where the column's batches are on record."""
+    batch_api: Callable[[], AbstractAsyncContextManager[BatchApi]]
+    is_trial: bool = False
+    """Whether only some first rows are computed: these are asked for now, and what is on its way stays so."""
+    clock: Callable[[], float] = time.time
+    sleep: Callable[[float], Awaitable[None]] = asyncio.sleep
+
+
+async def compute_later(
+    partitions: Sequence[Partition],
+    open_column: Callable[[Partition], Column],
+    run_state: RunState,
+    callbacks: RunCallbacks,
+    deferral: Deferral,
+) -> RunEnd:
+    """Computes all partitions, as `compute_partitions` does, of a column of one call of the API."""
+    await refuse_other_servers(partitions, open_column, run_state)
+    async with PartitionsRun(open_column, run_state, callbacks) as run:
+        if deferral.is_trial and deferral.within is not None:
+            run.log(
+                f"{run_state.name}: a trial is asked for now, whatever within says; what is on its way stays so"
+            )
+        is_known = await run_in_thread(deferral.folder.exists)
+        if deferral.is_trial or (deferral.within is None and not is_known):
+            await run.compute(partitions)
+            return run.end(partitions)
+        async with deferral.batch_api() as api:
+            return await _LaterRun(run, run_state, deferral, api).compute(partitions)
+
+
+class _LaterRun:
+    """A run of a column by batch, or one that ends its batches."""
+
+    def __init__(self, run: PartitionsRun, run_state: RunState, deferral: Deferral, api: BatchApi) -> None:
+        self._run = run
+        self._run_state = run_state
+        self._deferral = deferral
+        self._api = api
+        self._tallies: defaultdict[Partition, PartitionTally] = defaultdict(PartitionTally)
+        self._budget: LaterBudget | None = None
+        self._settled: dict[Partition, Digests] = {}
+        """What is settled once the column is held again."""
+        self._said_at = 0.0
+        self._said = ""
+
+    @property
+    def _processing(self) -> Processing:
+        return "batch"
+
+    async def compute(self, partitions: Sequence[Partition]) -> RunEnd:
+        """Makes passes until nothing waits, or once where the run does not wait."""
+        client = self._run_state.client
+        assert client is not None
+        await client.is_simulated()  # whose answers are to be marked
+        server = await self._run_state.server()
+        self._column = DeferredColumn(
+            self._deferral.folder,
+            self._api,
+            label=self._run_state.name,
+            server=None if server is None else server.name,
+            clock=self._deferral.clock,
+            sleep=self._deferral.sleep,
+        )
+        waiting: dict[Partition, Waiting] = {}
+        try:
+            if self._deferral.within is None:
+                await self._compute_now(partitions)
+            else:
+                await self._compute_in_passes(partitions)
+        except RunError as e:
+            self._run.fail(e)
+        if self._run.waits:
+            waiting = self._waiting(partitions)
+        return self._run.end(partitions, waiting)
+
+    async def _compute_now(self, partitions: Sequence[Partition]) -> None:
+        """Ends what is on its way, keeps what of it was answered, and asks for the rest."""
+        async with self._column.hold():
+            on_their_way = self._on_their_way()
+            if on_their_way:
+                requests = sum(record.requests for record in on_their_way)
+                self._run.log(
+                    f"{self._run_state.name}: cancels {counted(len(on_their_way), 'batch', 'batches')} with "
+                    f"{counted(requests, 'row')} on their way; what is finished of them is kept, the others are asked "
+                    "for now"
+                )
+            await self._column.cancel(wait=True)
+        await self._run.compute(partitions, self._pass(rest="ask"))
+        async with self._column.hold():
+            await self._settle_rest()
+            await self._column.submit()  # nothing: what waited for room is off the record
+
+    async def _compute_in_passes(self, partitions: Sequence[Partition]) -> None:
+        left, pause = list(partitions), _FIRST_POLL_S
+        while left:
+            async with self._column.hold():
+                await self._settle_rest()
+                await self._run.compute(left, self._pass(rest="want"))
+                if self._run.is_stopped:
+                    return
+                submitted = await self._column.submit()
+            self._say_submitted(submitted)
+            late = [key for key, wait in self._run.waits.items() if wait.cells.overdue]
+            if late:
+                await self._run.compute(late, self._pass(rest="leave"))
+            if not self._run.waits or self._run.is_stopped:
+                break
+            if not self._deferral.wait:
+                self._check_budget()
+                break
+            pause = _FIRST_POLL_S if submitted.requests else min(2 * pause, _LONGEST_POLL_S)
+            left = await self._until_ready(pause)
+        if self._settled:
+            async with self._column.hold():
+                await self._settle_rest()
+
+    async def _until_ready(self, pause: float) -> list[Partition]:
+        """Waits until a pass over some partitions has something to do; returns these."""
+        waits = self._run.waits
+        while (seconds := self._column.seconds_to_poll()) is not None:
+            self._say_waiting()
+            await self._deferral.sleep(max(seconds, _SHORTEST_SLEEP_S))
+            if self._run.is_stopped:
+                return []
+            news = await self._column.poll()
+            touched = {key for record in news for key in record.waiting_partitions}
+            with_room = {key for r in news if r.state == "waiting" for key in r.waiting_partitions}
+            awaited = {key for r in self._on_their_way() for key in r.waiting_partitions} - with_room
+            ready = [key for key in waits if key in touched - awaited]
+            if ready:  # what they cost is known then, and leaves room to others
+                return ready + [key for key in waits if key not in ready and waits[key].cells.without_budget]
+        self._check_budget()
+        await self._deferral.sleep(pause)
+        return list(waits)
+
+    def _on_their_way(self) -> list[BatchRecord]:
+        return [record for record in self._column.records() if record.is_on_its_way]
+
+    def _check_budget(self) -> None:
+        """Raises BudgetReachedError where the budget has no room for rows."""
+        without = sum(one.cells.without_budget for one in self._run.waits.values())
+        if self._budget is not None and without:
+            raise self._budget.error(self._run_state.name, without)
+
+    def _pass(self, *, rest: Literal["ask", "want", "leave"]) -> Callable[[Column], LaterPass]:
+        holds = rest == "want"
+        awaited = {key for record in self._column.records() for key in record.waiting_partitions}
+
+        def later(column: Column) -> LaterPass:
+            partition = column.partition_key
+            if column.budget is not None and self._budget is None:
+                self._budget = LaterBudget(column.budget, self._processing)
+            way = LaterWay(
+                self._column,
+                rest,
+                asks_overdue=rest == "leave",
+                expected_usd=self._expected_usd_of(column),
+                budget=self._budget if rest == "want" else None,
+            )
+            return LaterPass(
+                partition,
+                way,
+                self._processing,
+                self._column.settle if holds else self._settled.__setitem__,
+                is_awaited=partition in awaited,
+                tally=self._tallies[partition],
+            )
+
+        return later
+
+    async def _settle_rest(self) -> None:
+        settled, self._settled = self._settled, {}
+        for partition, digests in settled.items():
+            await run_in_thread(self._column.settle, partition, digests)
+
+    def _expected_usd_of(self, column: Column) -> Callable[[Request], float | None]:
+        """What a request is expected to cost, by what this column's answers used before."""
+        estimator = self._estimators.get(None)
+        if estimator is None:
+            estimator = self._estimators[None] = Estimator()
+            estimator.learn("", observed_usage(column.file))
+        usage, processing = estimator.usage, self._processing
+        return lambda request: cost_usd(request.model, usage(request), processing)
+
+    @cached_property
+    def _estimators(self) -> dict[None, Estimator]:
+        return {}
+
+    def _waiting(self, partitions: Sequence[Partition]) -> dict[Partition, Waiting]:
+        now, records = self._deferral.clock(), self._column.records()
+        waiting: dict[Partition, Waiting] = {}
+        for key in partitions:
+            wait = self._run.waits.get(key)
+            if wait is not None:
+                mine = [record for record in records if key in record.waiting_partitions]
+                views = [record.view(now) for record in mine if record.is_on_its_way]
+                without = wait.cells.without_budget + (
+                    wait.cells.wanted if any(record.state == "waiting" for record in mine) else 0
+                )
+                waiting[key] = Waiting(wait.rows, views, wait.cells.expected_usd, without)
+        return waiting
+
+    def _say_submitted(self, submitted: Submitted) -> None:
+        for record in submitted.batches:
+            cost = "" if record.cost_usd is None else f", for about {cost_text(record.cost_usd)}"
+            self._run.log(
+                f"{self._run_state.name}: submitted {counted(record.requests, 'row')} ({record.model}) as batch "
+                f"{record.batch_id}, to be answered within 24 hours{cost}"
+            )
+        if submitted.without_room:
+            self._run.log(
+                f"{self._run_state.name}: {counted(submitted.without_room, 'row')} more wait until the queue of batches has "
+                "room for their tokens"
+            )
+
+    def _say_waiting(self) -> None:
+        """Writes what waits and how old it is, where that has changed or was not said for long."""
+        now = self._deferral.clock()
+        views = [record.view(now) for record in self._on_their_way()]
+        states = "".join(f"{view.name} {view.state}" for view in views)
+        if states == self._said and now - self._said_at < _LOG_S:
+            return
+        self._said, self._said_at = states, now
+        rows = sum(wait.rows for wait in self._run.waits.values())
+        told = "; ".join(
+            f"{v.id or v.name} is {v.state}, {v.completed + v.failed:,} of {v.total:,} rows, {_duration(v.age_s)} old"
+            for v in views
+        )
+        more = "" if told else " for room in the queue"
+        self._run.log(
+            f"{self._run_state.name}: {counted(rows, 'row')} wait{more}{f': {told}' if told else ''}"
+        )
+
+
+def _duration(seconds: float) -> str:
+    if seconds < 120:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 7_200 else f"{seconds / 3_600:.1f} h"
