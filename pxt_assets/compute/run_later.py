@@ -13,14 +13,13 @@ from collections import defaultdict
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
-from functools import cached_property
-from typing import TYPE_CHECKING
+from functools import cached_property, partial
+from typing import TYPE_CHECKING, Protocol
 
-from pxt_assets.api.batches import BatchApi
+from pxt_assets.api.batches import BackgroundApi, BatchApi
 from pxt_assets.api.estimate import Estimator
 from pxt_assets.api.later_budget import LaterBudget
 from pxt_assets.api.meter import cost_text
-from pxt_assets.api.pricing import cost_usd
 from pxt_assets.api.processing import Processing
 from pxt_assets.api.request import Request
 from pxt_assets.compute.asking.later_cells import LaterWay
@@ -29,6 +28,7 @@ from pxt_assets.compute.asking.other_servers import refuse_other_servers
 from pxt_assets.compute.asking.run_state import RunState
 from pxt_assets.compute.cells.usage_history import observed_usage
 from pxt_assets.compute.deferred.deferred_column import DeferredColumn, Submitted
+from pxt_assets.compute.deferred.queue import Queue
 from pxt_assets.compute.deferred.record import BatchRecord
 from pxt_assets.compute.partition.column import Column
 from pxt_assets.compute.run_partitions import Partition, PartitionsRun, RunCallbacks, RunEnd, Waiting
@@ -51,6 +51,19 @@ _LOG_S = 600.0
 """Seconds between lines that say what waits, as long as nothing changes."""
 
 
+class LaterApis(Protocol):
+    """What an account has for answers that come later."""
+
+    def batch_api(self) -> AbstractAsyncContextManager[BatchApi]:
+        """Its batches."""
+
+    def background_api(self) -> AbstractAsyncContextManager[BackgroundApi]:
+        """Its responses that are made in the background."""
+
+    def batch_queue(self) -> Queue:
+        """The room in its queues of batches."""
+
+
 @dataclass(frozen=True)
 class Deferral:
     """How a run deals with answers that come later."""
@@ -61,7 +74,8 @@ class Deferral:
     """Whether the run waits for the answers; if not, it ends once they are submitted."""
     folder: UPath
     """Where the column's batches are on record."""
-    batch_api: Callable[[], AbstractAsyncContextManager[BatchApi]]
+    apis: LaterApis
+    """The account's: an OpenAIResource has them."""
     is_trial: bool = False
     """Whether only some first rows are computed: these are asked for now, and what is on its way stays so."""
     clock: Callable[[], float] = time.time
@@ -86,7 +100,7 @@ async def compute_later(
         if deferral.is_trial or (deferral.within is None and not is_known):
             await run.compute(partitions)
             return run.end(partitions)
-        async with deferral.batch_api() as api:
+        async with deferral.apis.batch_api() as api:
             return await _LaterRun(run, run_state, deferral, api).compute(partitions)
 
 
@@ -120,6 +134,7 @@ class _LaterRun:
             self._api,
             label=self._run_state.name,
             server=None if server is None else server.name,
+            queue=await run_in_thread(self._deferral.apis.batch_queue),
             clock=self._deferral.clock,
             sleep=self._deferral.sleep,
         )
@@ -241,8 +256,7 @@ class _LaterRun:
         if estimator is None:
             estimator = self._estimators[None] = Estimator()
             estimator.learn("", observed_usage(column.file))
-        usage, processing = estimator.usage, self._processing
-        return lambda request: cost_usd(request.model, usage(request), processing)
+        return partial(estimator.cost_usd, processing=self._processing)
 
     @cached_property
     def _estimators(self) -> dict[None, Estimator]:

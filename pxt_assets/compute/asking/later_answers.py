@@ -6,11 +6,12 @@ from collections.abc import Awaitable, Callable
 from typing import Any, NamedTuple
 
 from pxt_assets.api.batches import LineAnswer, parse_line
+from pxt_assets.api.budget import Budget
 from pxt_assets.api.failure import Failure, name_or_none
 from pxt_assets.api.meter import Meter
 from pxt_assets.api.processing import Processing
 from pxt_assets.api.read_answer import download_rest
-from pxt_assets.api.request import CellRequest, ParsedAnswer, Request
+from pxt_assets.api.request import CellRequest, ParsedAnswer, Request, Usage
 from pxt_assets.api.stated_usage import stated_usage
 from pxt_assets.compute.partition.plan import Plan, ReadyCall
 from pxt_assets.errors import CellError
@@ -36,7 +37,8 @@ class Unfinished(NamedTuple):
 class LaterAnswers:
     """Reads the answers of one partition. `server` is what its cells' provenance names.
 
-    `download` fetches what an answer links to; `secrets` are replaced in what errors quote.
+    `download` fetches what an answer links to; `secrets` are replaced in what errors quote. `budget` is charged with what
+    answers cost; `counts_requests` unless the meter has counted them when they were sent.
     """
 
     def __init__(
@@ -47,6 +49,8 @@ class LaterAnswers:
         *,
         server: str | None,
         download: Callable[[str], Awaitable[bytes]],
+        budget: Budget | None = None,
+        counts_requests: bool = True,
         secrets: tuple[str, ...] = (),
     ) -> None:
         self._plan = plan
@@ -54,6 +58,8 @@ class LaterAnswers:
         self._processing = processing
         self._server = server
         self._download = download
+        self._budget = budget
+        self._counts_requests = counts_requests
         self._secrets = secrets
 
     def read(self, cell: Any, request: Request, answer: LineAnswer) -> Made | Unfinished:
@@ -61,8 +67,7 @@ class LaterAnswers:
 
         An error that would meet every request is its row's here: the others are answered already.
         """
-        meter = self._meter
-        meter.requests += 1
+        self._meter.requests += self._counts_requests
         try:
             parsed = parse_line(request, answer, self._secrets)
         except CellError as e:
@@ -72,9 +77,7 @@ class LaterAnswers:
             return Made(None, parsed.cell_error(), self._useless(request, answer, is_paid=False))
         model = parsed.model if parsed.model == request.model else name_or_none(parsed.model, self._secrets)
         usage = parsed.usage
-        cost = meter.count_answer(model or request.model, usage, None, self._processing)
-        if meter.budget is not None:
-            meter.budget.charge(request, usage, cost)
+        cost = self._count(request, model, usage, parsed.tier)
         provenance = Provenance(
             answer.request_id,
             model,
@@ -112,15 +115,21 @@ class LaterAnswers:
 
     def _useless(self, request: Request, answer: LineAnswer, *, is_paid: bool) -> Provenance:
         """Counts what an answer cost that is no result, and says where it comes from."""
-        stated, budget, cost = stated_usage(answer.body), self._meter.budget, None
+        stated, cost = stated_usage(answer.body, request.body), None
         if stated is not None:
-            model, usage = stated
-            shown = name_or_none(model, self._secrets) or request.model
-            cost = self._meter.count_answer(shown, usage, None, self._processing)
-            if budget is not None:
-                budget.charge(request, usage, cost)
-        elif is_paid and budget is not None:
-            budget.charge_lost_answer(request)
+            shown = name_or_none(stated.model, self._secrets)
+            cost = self._count(request, shown, stated.usage, stated.tier)
+        elif is_paid:
+            cost = self._meter.count_answer(request.model, None, None, self._processing)
+            if cost is None and self._budget is not None:
+                self._budget.charge_lost_answer(request)
         return Provenance(
             answer.request_id, estimated_tokens=request.tokens, cost_usd=cost, attempts=1, server=self._server
         )
+
+    def _count(self, request: Request, model: str | None, usage: Usage | None, tier: str | None) -> float | None:
+        """Counts what an answer cost, in US dollars."""
+        cost = self._meter.count_answer(model or request.model, usage, None, self._processing, tier)
+        if self._budget is not None:
+            self._budget.charge(request, usage, cost, tier)
+        return cost

@@ -71,6 +71,7 @@ class LaterPass:
                 self.processing,
                 server=SIMULATOR if client.simulated else run_state.server_name,
                 download=client.download,
+                budget=column.budget,
                 secrets=client.secrets,
             )
             folder = scratch_folder(column.file)
