@@ -174,6 +174,12 @@ class OpenAIResource(LaterAnswers, EnvironmentFields, dg.ConfigurableResource[An
         count_max_tokens: bool | dg.EnvVar = False,
         seed: int | dg.EnvVar = 0,
         headers: bool | dg.EnvVar = True,
+        batch_seconds: float | dg.EnvVar = 1.0,
+        batch_queue_limit: float | dg.EnvVar | None = None,
+        batch_expiry_rate: float | dg.EnvVar = 0.0,
+        batch_failure_rate: float | dg.EnvVar = 0.0,
+        background_seconds: float | dg.EnvVar = 1.0,
+        background_failure_rate: float | dg.EnvVar = 0.0,
         models: Sequence[str] = (),
         rate_limits: Mapping[str, float | dg.EnvVar] | None = None,
         default_rpm: float | dg.EnvVar = 600,
@@ -204,6 +210,12 @@ class OpenAIResource(LaterAnswers, EnvironmentFields, dg.ConfigurableResource[An
             count_max_tokens: Whether a request is charged its `max_tokens` too, or its `max_output_tokens`.
             seed: Seed of the latencies, the faults and the ids.
             headers: Whether answers carry `x-ratelimit-*` headers; False for the many servers that send none.
+            batch_seconds: Seconds from a batch's creation to its end; one that takes more than a day expires.
+            batch_queue_limit: Tokens of each model family that may wait in batches; None for no limit.
+            batch_expiry_rate: Share of the batches that expire, with a part of their requests answered.
+            batch_failure_rate: Share of the batches that fail, with a part of their requests answered.
+            background_seconds: Seconds that a response in the background takes.
+            background_failure_rate: Share of the responses in the background that fail.
             models: Names of models that are served beside those of the API; any other is refused as unknown.
             rate_limits: This and all that follow: the fields of the resource.
 

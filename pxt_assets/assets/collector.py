@@ -208,7 +208,7 @@ class _Tick:
             return Due(coming.ready, coming.waiting, dict.fromkeys(coming.ready, below))
         told = told_waiting(instance, column, coming.since)
         names = coming.ready_names
-        finished = {
+        finished: dict[Partition, str] = {
             partition: "+".join(sorted(one.batches))
             for one in told
             if one.partition is None and one.batches & names

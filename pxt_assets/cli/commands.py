@@ -207,6 +207,26 @@ def batches(module: str | None, file: Path | None, workspace: Path | None, cance
 )
 @click.option("--seed", type=int, default=0, show_default=True, help="Seed of latencies and faults.")
 @click.option(
+    "--batch-seconds", type=float, default=1.0, show_default=True, help="Seconds that a batch takes."
+)
+@click.option("--batch-queue-limit", type=float, help="Tokens of each model family that may wait in batches.")
+@click.option(
+    "--batch-expiry-rate", type=float, default=0.0, show_default=True, help="Share of batches that expire."
+)
+@click.option(
+    "--batch-failure-rate", type=float, default=0.0, show_default=True, help="Share of batches that fail."
+)
+@click.option(
+    "--background-seconds",
+    type=float,
+    default=1.0,
+    show_default=True,
+    help="Seconds that a response in the background takes.",
+)
+@click.option(
+    "--background-failure-rate", type=float, default=0.0, show_default=True, help="Share of these that fail."
+)
+@click.option(
     "--model",
     "models",
     multiple=True,

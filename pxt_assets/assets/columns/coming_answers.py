@@ -14,12 +14,16 @@ from pxt_assets.assets.page.waiting import age_text
 from pxt_assets.compute.deferred.polling import poll_states, read_records, ready_partitions
 from pxt_assets.compute.deferred.record import BatchRecord
 from pxt_assets.errors import PxtError
+from pxt_assets.local.threads import run_in_thread
 from pxt_assets.storage.layout import batches_folder
 from pxt_assets.storage.store import ColumnStore
 from pxt_assets.values.wording import counted
 
 if TYPE_CHECKING:
     from upath import UPath
+
+_PATIENCE_SECONDS = 10.0
+"""For how long faults of the server are tried again: who looks comes again soon."""
 
 Partition = str | None
 
@@ -85,11 +89,20 @@ async def coming_answers(
     problem: Exception | None = None
     try:
         folder = records_folder(store, column)
-        records = read_records(folder)
+        records = await run_in_thread(read_records, folder)
         if any(record.is_on_its_way for record in records):
-            async with openai.batch_api() as api:
-                records = await poll_states(folder, api, clock)
+            async with openai.batch_api(_PATIENCE_SECONDS) as api:
+                records = await poll_states(folder, api, clock=clock)
     except (PxtError, OSError, ValueError) as e:
         problem = e
+    has_room = await run_in_thread(_room, openai, [one for one in records if one.state == "waiting"])
+    return ComingAnswers(records, ready_partitions(records, lambda one: one.name in has_room, clock()), problem)
+
+
+def _room(openai: OpenAIResource, records: Sequence[BatchRecord]) -> set[str]:
+    """The names of those of the records, which wait for room in a queue, that there is room for."""
+    if not records:
+        return set()
     queue = openai.batch_queue()
-    return ComingAnswers(records, ready_partitions(records, queue.room), problem)
+    room = {model: queue.room(model) for model in {one.model for one in records}}
+    return {one.name for one in records if room[one.model] > 0}

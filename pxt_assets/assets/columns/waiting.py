@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 
 import dagster as dg
 
@@ -51,7 +51,7 @@ def deferral_of_run(
         within=within,
         wait=waits or kept.is_temporary,  # nobody would find that again
         folder=batches_folder(kept.store.file(spec.key)),
-        batch_api=resource.batch_api,
+        apis=resource,
         is_trial=config.limit is not None,
     )
 
@@ -59,7 +59,7 @@ def deferral_of_run(
 def record_waiting(
     events: StepEvents,
     waiting: Mapping[Partition, Waiting],
-    partitions: Collection[Partition],
+    partitions: Sequence[Partition],
     stored: Collection[Partition],
 ) -> None:
     """Records which of the run's `partitions` wait, if any do; those `stored` are those that do not."""

@@ -16,12 +16,14 @@ from pxt_assets.simulator.prompt.answer_schema import read_answer_schema
 from pxt_assets.simulator.prompt.conversation import MESSAGE_OVERHEAD, Conversation
 from pxt_assets.simulator.prompt.prompt_cache import CacheUse, has_breakpoints, read_cache_use
 from pxt_assets.simulator.reply.reply import Prompt
+from pxt_assets.simulator.responses.background_options import read_background
 from pxt_assets.simulator.responses.input_items import Item, read_items
 from pxt_assets.simulator.responses.tools import OfferedTools, read_offered_tools
 
 KNOWN = frozenset(
     (
         "background",
+        "background_options",
         "context_management",
         "conversation",
         "include",
@@ -81,6 +83,8 @@ class ResponseRequest:
     items: tuple[Item, ...]
     previous_response_id: str | None
     store: bool
+    background: bool
+    """Whether it is answered later, to be fetched by its id."""
     max_output_tokens: int | None
     json_schema: dict[str, Any] | bool | None
     """The schema to answer by; True for any JSON object, None for text."""
@@ -124,6 +128,7 @@ def read_response_request(body: dict[str, Any]) -> ResponseRequest:
         items=items,
         previous_response_id=body.get("previous_response_id"),
         store=body.get("store") is not False,
+        background=read_background(body),
         max_output_tokens=max_output_tokens,
         json_schema=json_schema,
         offered_tools=offered_tools,
@@ -149,9 +154,8 @@ def _read_model(body: dict[str, Any]) -> str:
 
 
 def _refuse_unsimulated(body: dict[str, Any]) -> None:
-    for name, feature in (("stream", "Streaming"), ("background", "An answer in the background")):
-        if arguments.read_boolean(body, name):
-            raise not_simulated_error(name, feature)
+    if arguments.read_boolean(body, "stream"):
+        raise not_simulated_error("stream", "Streaming")
     for name, feature in (
         ("conversation", "A stored conversation"),
         ("prompt", "A stored prompt"),
@@ -239,7 +243,7 @@ def _echo(body: dict[str, Any], text: dict[str, Any], offered_tools: OfferedTool
     given = {name: value for name, value in body.items() if value is not None}
     tier = given.get("service_tier", "auto")
     echo = {
-        "background": False,
+        "background": given.get("background", False),
         "instructions": given.get("instructions"),
         "max_output_tokens": given.get("max_output_tokens"),
         "max_tool_calls": given.get("max_tool_calls"),

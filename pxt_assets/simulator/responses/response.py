@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from pxt_assets.simulator.endpoint.endpoint import CREATED, Answer, estimate_tokens
-from pxt_assets.simulator.endpoint.errors import bad_request
+from pxt_assets.simulator.endpoint.errors import SimulatedError, bad_request
 from pxt_assets.simulator.prompt.conversation import Conversation
 from pxt_assets.simulator.prompt.prompt_cache import CacheUse
 from pxt_assets.simulator.reply.extract import CONSIDERED_CHARACTERS
@@ -84,6 +84,26 @@ class ResponseCall:
         if request.store and self.stored is not None:
             self.stored.store(body["id"], self._stored_response(item, reply))
         return Answer(json.dumps(body).encode(), input_tokens, reply.tokens)
+
+    def answer_later(self, digest: str) -> Answer:
+        """The response as it will be; one that failed where the request is one to which there is no answer."""
+        try:
+            return self.answer(digest)
+        except SimulatedError as error:
+            body = {
+                "id": f"sim-resp-{digest}",
+                "object": "response",
+                "created_at": CREATED,
+                "status": "failed",
+                "completed_at": None,
+                "error": {"code": "invalid_prompt", "message": str(error)},
+                "incomplete_details": None,
+                "model": self.request.model,
+                "output": [],
+                **self.request.echo,
+                "usage": None,
+            }
+            return Answer(json.dumps(body).encode(), 0)
 
     @property
     def _required_continuation(self) -> Continuation:

@@ -4,6 +4,7 @@ import asyncio
 import json
 import time
 from collections.abc import Awaitable, Callable
+from pathlib import Path
 from typing import Any
 
 from starlette.applications import Starlette
@@ -16,13 +17,14 @@ from starlette.types import Receive, Scope, Send
 from pxt_assets.simulator.endpoint import errors, models
 from pxt_assets.simulator.endpoint.errors import SimulatedError
 from pxt_assets.simulator.images.served_files import PATH as FILES_PATH
+from pxt_assets.simulator.server.begun_answer import begin_answer
+from pxt_assets.simulator.server.counters import LaterCounters
+from pxt_assets.simulator.server.later_routes import later_routes
 from pxt_assets.simulator.server.limits import Headers
 from pxt_assets.simulator.server.options import SimulatorOptions
 from pxt_assets.simulator.server.request_body import read_json, read_key
 from pxt_assets.simulator.server.shared_state import SharedState
 from pxt_assets.simulator.server.simulator import ENDPOINTS, DroppedConnectionError, Simulator
-
-_DROPPED_LENGTH = 65536
 
 
 class _EndpointApp:
@@ -56,7 +58,7 @@ class _EndpointApp:
             )
         except (DroppedConnectionError, asyncio.CancelledError):
             # A stopping server cancels the requests that still sleep, and would answer them itself.
-            await _begin_answer(send, simulator.standard_headers(arrived_at))
+            await begin_answer(send, simulator.standard_headers(arrived_at))
             raise
         except ClientDisconnect:
             return
@@ -72,13 +74,17 @@ def create_app(
     sleep: Callable[[float], Awaitable[object]] = asyncio.sleep,
     shared: SharedState | None = None,
     process: int = 0,
+    shared_folder: Path | None = None,
+    wall: Callable[[], float] = time.time,
 ) -> Starlette:
     """The simulator as an ASGI application, for a server or an in-process transport.
 
     `clock` gives seconds and runs steadily; `sleep` waits for seconds. A dropped connection leaves the
     application as a ConnectionResetError, after the answer has begun. Each `process` that shares a state meets other faults.
+    Files, batches and responses in the background live in the `shared_folder`, by default a temporary one, and by `wall`, the
+    seconds since 1970.
     """
-    simulator = Simulator(options, clock, sleep, shared, process)
+    simulator = Simulator(options, clock, sleep, shared, process, shared_folder=shared_folder, wall=wall)
 
     def answer_json(content: Any, status: int = 200) -> Response:
         return _response(status, json.dumps(content).encode(), simulator.standard_headers(simulator.clock()))
@@ -106,8 +112,12 @@ def create_app(
     async def show_counters(_: Request) -> Response:
         return answer_json(simulator.counters.as_dict())
 
+    async def show_later(_: Request) -> Response:
+        return answer_json(vars(simulator.later))
+
     async def reset_counters(_: Request) -> Response:
         simulator.counters.reset()
+        simulator.later = LaterCounters()
         return answer_json(simulator.counters.as_dict())
 
     async def change_limits(request: Request) -> Response:
@@ -115,6 +125,13 @@ def create_app(
             return answer_json(simulator.limits.change(read_json(await request.body()), simulator.clock()))
         except SimulatedError as exc:
             return answer_error(exc)
+
+    async def turn_clock(request: Request) -> Response:
+        try:
+            seconds = _read_seconds(read_json(await request.body()))
+        except SimulatedError as exc:
+            return answer_error(exc)
+        return answer_json({"now": simulator.storage.turn(seconds)})
 
     async def show_file(request: Request) -> Response:
         now = simulator.clock()
@@ -133,16 +150,20 @@ def create_app(
                 Route(f"/v1/{endpoint}", _EndpointApp(simulator, endpoint), methods=["POST"])
                 for endpoint in ENDPOINTS
             ),
+            *later_routes(simulator),
             Route("/v1/models", list_models),
             Route("/v1/models/{model:path}", show_model),
             Route(f"{FILES_PATH}{{name}}", show_file),
             Route("/simulator/counters", show_counters),
+            Route("/simulator/later", show_later),
             Route("/simulator/reset", reset_counters, methods=["POST"]),
             Route("/simulator/limits", change_limits, methods=["POST"]),
+            Route("/simulator/clock", turn_clock, methods=["POST"]),
         ],
         exception_handlers={404: refuse_route, 405: refuse_route},
     )
     app.router.redirect_slashes = False
+    app.state.simulator = simulator
     return app
 
 
@@ -150,15 +171,21 @@ def _status(exc: Exception) -> int:
     return exc.status_code if isinstance(exc, HTTPException) else 500
 
 
+def _read_seconds(body: dict[str, Any]) -> float:
+    """The seconds of the body of `POST /simulator/clock`. Raises a 400 for anything else."""
+    seconds = body.get("seconds")
+    if (
+        body.keys() != {"seconds"}
+        or isinstance(seconds, bool)
+        or not isinstance(seconds, int | float)
+        or seconds < 0
+    ):
+        raise errors.bad_request(f'Expected an object with "seconds" (a number >= 0), got {body!r}.')
+    return float(seconds)
+
+
 def _response(status: int, body: bytes, headers: Headers) -> Response:
     response = Response(body, status)
     # Set raw: encoding a dict of a dozen headers takes longer than a small answer does.
     response.raw_headers = [*headers, (b"content-length", b"%d" % len(body))]
     return response
-
-
-async def _begin_answer(send: Send, headers: Headers) -> None:
-    """Send the first bytes of an answer that announces more."""
-    start = [*headers, (b"content-length", b"%d" % _DROPPED_LENGTH)]
-    await send({"type": "http.response.start", "status": 200, "headers": start})
-    await send({"type": "http.response.body", "body": b'{"id":"sim-', "more_body": True})

@@ -9,9 +9,12 @@ import asyncio
 import json
 import math
 import random
+import time
+import uuid
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from hashlib import blake2b
+from pathlib import Path
 from typing import Any
 
 from starlette.requests import Request
@@ -19,6 +22,10 @@ from starlette.requests import Request
 from pxt_assets.simulator.audio.speech import read_speech_call
 from pxt_assets.simulator.audio.transcriptions import read_transcription_call
 from pxt_assets.simulator.audio.translations import read_translation_call
+from pxt_assets.simulator.batches.background import BackgroundResponses
+from pxt_assets.simulator.batches.batches import Batches, BatchRules
+from pxt_assets.simulator.batches.file_records import FileRecords
+from pxt_assets.simulator.batches.storage import Storage, owner_of
 from pxt_assets.simulator.chat.completion import ChatCall, read_chat_call
 from pxt_assets.simulator.embeddings import read_embedding_call
 from pxt_assets.simulator.endpoint import errors, models
@@ -30,7 +37,7 @@ from pxt_assets.simulator.moderations import read_moderation_call
 from pxt_assets.simulator.prompt.prompt_cache import PromptCache
 from pxt_assets.simulator.responses.response import ResponseCall, read_response_call
 from pxt_assets.simulator.responses.store import StoredResponses
-from pxt_assets.simulator.server.counters import Counters
+from pxt_assets.simulator.server.counters import Counters, LaterCounters
 from pxt_assets.simulator.server.limits import Headers, RateLimits
 from pxt_assets.simulator.server.options import SimulatorOptions
 from pxt_assets.simulator.server.request_body import read_body, read_key
@@ -53,6 +60,9 @@ ENDPOINTS: dict[str, Endpoint] = {
 """Path below /v1 -> its endpoint."""
 
 
+DROPPED = "the simulator drops this connection"
+
+
 class DroppedConnectionError(ConnectionResetError):
     """Breaks off an answer that has begun; the server that runs the app then closes the connection."""
 
@@ -67,15 +77,39 @@ class Simulator:
         sleep: Callable[[float], Awaitable[object]],
         shared: SharedState | None = None,
         process: int = 0,
+        *,
+        shared_folder: Path | None = None,
+        wall: Callable[[], float] = time.time,
     ) -> None:
         self.options = options
         self.clock = clock
         self.sleep = sleep
         self.limits = RateLimits(options, shared)
         self.counters = Counters()
+        self.later = LaterCounters()
         self.files = PublishedFiles()
         self.responses = StoredResponses(shared=shared)
         self.prompts = PromptCache()
+        self.storage = Storage(shared_folder, options.shown, wall=wall)
+        self.uploads = FileRecords(self.storage)
+        self.batches = Batches(
+            self.storage,
+            self.uploads,
+            BatchRules(
+                options.batch_seconds,
+                options.batch_expiry_rate,
+                options.batch_failure_rate,
+                options.batch_queue_limit,
+                options.fault_rate,
+                options.seed,
+            ),
+        )
+        self.background = BackgroundResponses(
+            self.storage,
+            seconds=options.background_seconds,
+            failure_rate=options.background_failure_rate,
+            seed=options.seed,
+        )
         seed = f"{options.seed} {process}" if process else f"{options.seed}"
         # Separate sources, so that the latency does not change which requests meet faults.
         self._latencies = random.Random(f"latency {seed}")  # noqa: S311
@@ -112,21 +146,38 @@ class Simulator:
         headers = self.limits.admit(
             key, call.model, tokens, arrived_at, announced_limits=spec.announced_limits
         )
-        fault = self._draw_fault()
         try:
-            await self._wait_until(
-                arrived_at + self._draw_latency() + self.options.slow_seconds * (fault == "slow")
-            )
-            if fault == "dropped":
-                raise DroppedConnectionError("the simulator drops this connection")
-            if fault in ("500", "503"):
-                raise errors.server_error() if fault == "500" else errors.server_overloaded()
+            if await self.meet_fault(arrived_at):
+                raise DroppedConnectionError(DROPPED)
+            if isinstance(call, ResponseCall) and call.request.background:
+                return self._answer_in_background(call, identity, key), headers
             answer = await self.answer_call(endpoint, call, identity)
             return self.publish(answer, str(request.base_url)), headers
         except SimulatedError as exc:
             # An admitted request gets the headers of the limits with its error too.
             exc.headers.extend(headers)
             raise
+
+    async def meet_fault(self, arrived_at: float) -> bool:
+        """Wait for the latency, and for more if a slow answer is drawn; whether the connection is to be dropped.
+
+        Raises a 500 or a 503 if one is drawn.
+        """
+        fault = self._draw_fault()
+        await self._wait_until(
+            arrived_at + self._draw_latency() + self.options.slow_seconds * (fault == "slow")
+        )
+        if fault in ("500", "503"):
+            raise errors.server_error() if fault == "500" else errors.server_overloaded()
+        return fault == "dropped"
+
+    def _answer_in_background(self, call: ResponseCall, identity: bytes, key: str) -> Answer:
+        """The answer to a request that is answered later, which has an id of its own each time."""
+        owner = owner_of(key)
+        digest = blake2b(identity + uuid.uuid4().bytes, digest_size=12).hexdigest()
+        answer = call.answer_later(digest)
+        body = self.background.create(owner, f"sim-resp-{digest}", json.loads(answer.body))
+        return replace(answer, body=json.dumps(body).encode())
 
     async def read_call(self, endpoint: str, body: dict[str, Any], key: str) -> Call:
         """The call that `body` asks for. Raises a `SimulatedError` for one that the API would refuse."""
