@@ -140,9 +140,7 @@ def _drawn_usd(
 
 
 def _most_drawn_usd(tool: Mapping[str, Any]) -> float | None:
-    usage = Usage(
-        _DRAWN_TOKENS, _DRAWN_TOKENS, image_tokens=_DRAWN_TOKENS, output_image_tokens=_DRAWN_TOKENS
-    )
+    usage = Usage(_DRAWN_TOKENS, _DRAWN_TOKENS, image_tokens=_DRAWN_TOKENS, output_image_tokens=_DRAWN_TOKENS)
     return cost_usd(str(tool.get("model")), usage)
 
 

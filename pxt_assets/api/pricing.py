@@ -80,7 +80,9 @@ class _Rates:
             image = cached_image = 0
         cached = usage.cached_tokens - cached_image - usage.cached_audio_tokens
         fresh_image, fresh_audio = image - cached_image, usage.audio_tokens - usage.cached_audio_tokens
-        fresh = usage.input_tokens - usage.cached_tokens - usage.cache_write_tokens - fresh_image - fresh_audio
+        fresh = (
+            usage.input_tokens - usage.cached_tokens - usage.cache_write_tokens - fresh_image - fresh_audio
+        )
         drawn = usage.output_image_tokens or (usage.output_tokens if self.draws else 0)
         output = usage.output_tokens - drawn - usage.output_audio_tokens
         if min(cached, fresh, fresh_image, fresh_audio, output) < 0:

@@ -127,7 +127,9 @@ class LaterAnswers:
             answer.request_id, estimated_tokens=request.tokens, cost_usd=cost, attempts=1, server=self._server
         )
 
-    def _count(self, request: Request, model: str | None, usage: Usage | None, tier: str | None) -> float | None:
+    def _count(
+        self, request: Request, model: str | None, usage: Usage | None, tier: str | None
+    ) -> float | None:
         """Counts what an answer cost, in US dollars."""
         cost = self._meter.count_answer(model or request.model, usage, None, self._processing, tier)
         if self._budget is not None:
