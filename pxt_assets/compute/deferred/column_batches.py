@@ -159,7 +159,9 @@ class ColumnBatches:
 
         results, failures = self.answers.find_both(digests)
         numbers = np.array([self.answers.number_of(name) for name in self._names] + [-1])
-        return (results >= 0) | ((failures >= 0) & (self.answers.batches_of(failures) == numbers[newest]))
+        failed_last = (failures >= 0) & (self.answers.batches_of(failures) == numbers[newest])
+        found: Mask = (results >= 0) | failed_last
+        return found
 
     def is_overdue(self, digests: Digests, now: float, within_s: float) -> Mask:
         """Which cells that are asked for, not answered, and not on their way are to be asked for now."""

@@ -8,8 +8,9 @@ from typing import Any
 import numpy as np
 from upath import UPath
 
-from pxt_assets.api.batches import BatchApi, LineAnswer
+from pxt_assets.api.batches import LineAnswer
 from pxt_assets.api.request import Endpoint, ParsedAnswer, Request
+from pxt_assets.compute.cells.segments import names_in
 from pxt_assets.compute.deferred.deferred_column import DeferredColumn, Submitted
 from pxt_assets.compute.deferred.record import BatchRecord, Partition
 from pxt_assets.throttle.cost import RequestSize
@@ -50,6 +51,10 @@ class Clock:
         self.now += seconds
 
 
+Rows = Mapping[Partition, Sequence[Request]]
+Answers = dict[Partition, dict[bytes, LineAnswer]]
+
+
 class World:
     """A store, a clock, and an API; processes come and go."""
 
@@ -58,43 +63,41 @@ class World:
         self.api = FakeBatches(now=self.clock) if api is None else api
         self.folder = UPath(folder) / "batches"
         self.options = options
+        self.journal: Answers = {}
+        """The answers that runs have taken, which are durable."""
 
-    def column(self, api: BatchApi | None = None, **options: Any) -> DeferredColumn:
+    def column(self, api: Any = None, **options: Any) -> DeferredColumn:
         """The column as a new process has it."""
-        return DeferredColumn(
-            self.folder,
-            api or self.api,
-            clock=self.clock,
-            sleep=self.clock.sleep,
-            **{**self.options, **options},
-        )
+        options = {"clock": self.clock, "sleep": self.clock.sleep, **self.options, **options}
+        return DeferredColumn(self.folder, api or self.api, **options)
 
     @property
     def names(self) -> list[str]:
         """The files in the folder."""
-        found = self.folder.fs.ls(self.folder.path, detail=False) if self.folder.exists() else []
-        return sorted(str(path).rpartition("/")[2] for path in found)
-
-
-Rows = Mapping[Partition, Sequence[Request]]
-Answers = dict[Partition, dict[bytes, LineAnswer]]
+        return sorted(names_in(self.folder))
 
 
 def look_up(column: DeferredColumn, rows: Rows, found: Answers | None = None) -> Answers:
     """A pass over partitions: takes what is kept, wants what is missing, settles partitions that are complete."""
     answers: Answers = {} if found is None else found
     for partition, requests in rows.items():
+        finished = answers.setdefault(partition, {})
         digests = digests_of(requests)
-        kept = column.kept_mask(digests, partition)
-        for digest, answer in zip(digests[kept], column.take(digests[kept]), strict=True):
-            answers.setdefault(partition, {})[bytes(digest)] = answer
-        waits = column.on_its_way(digests) & ~kept
+        is_missing = np.array([request.digest not in finished for request in requests])
+        kept = column.kept_mask(digests, partition) & is_missing
+        for answer in column.take(digests[kept]):
+            finished[bytes.fromhex(answer.custom_id)] = answer
+        waits = column.on_its_way(digests) & is_missing & ~kept
         column.also_waits(partition, digests[waits])
-        for i in np.flatnonzero(~kept & ~waits).tolist():
+        for i in np.flatnonzero(is_missing & ~kept & ~waits).tolist():
             column.want(requests[i], partition, 0.25)
-        if kept.all():
+        if is_complete(answers, {partition: requests}):
             column.settle(partition, digests)
     return answers
+
+
+def is_complete(answers: Answers, rows: Rows) -> bool:
+    return all(request.digest in answers[partition] for partition, some in rows.items() for request in some)
 
 
 async def submit(column: DeferredColumn, rows: Rows) -> Submitted:
@@ -103,28 +106,21 @@ async def submit(column: DeferredColumn, rows: Rows) -> Submitted:
         return await column.submit()
 
 
-async def run(world: World, rows: Rows, column: DeferredColumn | None = None, polls: int = 200) -> Answers:
+async def run(world: World, rows: Rows, column: DeferredColumn | None = None, polls: int = 100) -> Answers:
     """A run that waits until all rows are answered."""
     column = world.column() if column is None else column
-    answers: Answers = {}
-    try:
+    for _ in range(polls):
+        async with column.hold():
+            await column.poll()
+            look_up(column, rows, world.journal)
+            await column.submit()
+        if is_complete(world.journal, rows):
+            return world.journal
         for _ in range(polls):
-            async with column.hold():
-                await column.poll()
-                look_up(column, rows, answers)
-                await column.submit()
-            if all(
-                len(answers.get(partition, ())) == len({r.digest for r in rs})
-                for partition, rs in rows.items()
-            ):
-                return answers
-            while True:
-                await world.clock.sleep(column.seconds_to_poll() or 1.0)
-                if await column.poll():
-                    break
-                end_batches(world)
-    finally:
-        column.close()
+            await world.clock.sleep(column.seconds_to_poll() or 1.0)
+            if await column.poll():
+                break
+            end_batches(world)
     raise AssertionError("it never ends")
 
 
