@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import defaultdict
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Collection, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from functools import cached_property, partial
@@ -47,8 +47,11 @@ _FIRST_POLL_S = 2.0
 _LONGEST_POLL_S = 60.0
 _SHORTEST_SLEEP_S = 0.5
 """Between two polls, though another batch is due."""
-_LOG_S = 600.0
+_LOG_S = 3_600.0
 """Seconds between lines that say what waits, as long as nothing changes."""
+_DAY_S = 86_400.0
+_TOO_LATE_S = 900.0
+"""What has less time left is not submitted again, but asked for now."""
 
 
 class LaterApis(Protocol):
@@ -115,7 +118,7 @@ class _LaterRun:
         self._tallies: defaultdict[Partition, PartitionTally] = defaultdict(PartitionTally)
         self._budget: LaterBudget | None = None
         self._settled: dict[Partition, Digests] = {}
-        """What is settled once the column is held again."""
+        """Requests whose outcomes are durable, of which the column is to be told while it is held."""
         self._said_at = 0.0
         self._said = ""
 
@@ -133,6 +136,7 @@ class _LaterRun:
             self._deferral.folder,
             self._api,
             label=self._run_state.name,
+            within_s=_DAY_S - _TOO_LATE_S,
             server=None if server is None else server.name,
             queue=await run_in_thread(self._deferral.apis.batch_queue),
             clock=self._deferral.clock,
@@ -164,20 +168,21 @@ class _LaterRun:
             await self._column.cancel(wait=True)
         await self._run.compute(partitions, self._pass(rest="ask"))
         async with self._column.hold():
-            await self._settle_rest()
+            await self._settle()
             await self._column.submit()  # nothing: what waited for room is off the record
 
     async def _compute_in_passes(self, partitions: Sequence[Partition]) -> None:
         left, pause = list(partitions), _FIRST_POLL_S
         while left:
             async with self._column.hold():
-                await self._settle_rest()
+                await self._column.poll()
                 await self._run.compute(left, self._pass(rest="want"))
                 if self._run.is_stopped:
                     return
                 submitted = await self._column.submit()
+                late = [key for key, wait in self._run.waits.items() if wait.cells.overdue]
+                await self._settle(keep=late)  # not before: since when rows wait goes over to the new batch
             self._say_submitted(submitted)
-            late = [key for key, wait in self._run.waits.items() if wait.cells.overdue]
             if late:
                 await self._run.compute(late, self._pass(rest="leave"))
             if not self._run.waits or self._run.is_stopped:
@@ -189,7 +194,7 @@ class _LaterRun:
             left = await self._until_ready(pause)
         if self._settled:
             async with self._column.hold():
-                await self._settle_rest()
+                await self._settle()
 
     async def _until_ready(self, pause: float) -> list[Partition]:
         """Waits until a pass over some partitions has something to do; returns these."""
@@ -220,7 +225,6 @@ class _LaterRun:
             raise self._budget.error(self._run_state.name, without)
 
     def _pass(self, *, rest: Literal["ask", "want", "leave"]) -> Callable[[Column], LaterPass]:
-        holds = rest == "want"
         awaited = {key for record in self._column.records() for key in record.waiting_partitions}
 
         def later(column: Column) -> LaterPass:
@@ -238,17 +242,17 @@ class _LaterRun:
                 partition,
                 way,
                 self._processing,
-                self._column.settle if holds else self._settled.__setitem__,
+                self._settled.__setitem__,
                 is_awaited=partition in awaited,
                 tally=self._tallies[partition],
             )
 
         return later
 
-    async def _settle_rest(self) -> None:
-        settled, self._settled = self._settled, {}
-        for partition, digests in settled.items():
-            await run_in_thread(self._column.settle, partition, digests)
+    async def _settle(self, keep: Collection[Partition] = ()) -> None:
+        """Notes what is durable of partitions, but for some whose rows are to be asked for now: their age is still needed."""
+        for partition in [key for key in self._settled if key not in keep]:
+            await run_in_thread(self._column.settle, partition, self._settled.pop(partition))
 
     def _expected_usd_of(self, column: Column) -> Callable[[Request], float | None]:
         """What a request is expected to cost, by what this column's answers used before."""
