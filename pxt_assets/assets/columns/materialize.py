@@ -23,7 +23,7 @@ from pxt_assets.assets.columns.step_checks import StepChecks
 from pxt_assets.assets.columns.step_events import StepEvents
 from pxt_assets.assets.columns.step_failure import cell_failures, dagster_failure, step_error
 from pxt_assets.assets.columns.stored_checks import StoredPartitions
-from pxt_assets.assets.columns.waiting import deferral_of_run, record_waiting
+from pxt_assets.assets.columns.waiting import BatchesOfRun, deferral_of_run, record_waiting
 from pxt_assets.assets.declarations.validation import is_moderation
 from pxt_assets.assets.step.events import already_logged_result
 from pxt_assets.assets.step.invocation import is_direct, run_id, selected_assets
@@ -82,6 +82,7 @@ class Materialization:
         self._unfinished: dict[Partition, Progress] = {}
         self._waiting: Mapping[Partition, Waiting] = {}
         self._deferral = deferral_of_run(spec, config, self._resource, kept)
+        self._batches = BatchesOfRun(self._deferral)
 
     def results(self) -> Iterator[Result]:
         """The results that the step yields. Raises dg.Failure."""
@@ -234,6 +235,7 @@ class Materialization:
     def _on_finished(self, partition: Partition, outcome: Outcome) -> None:
         """Logs a finished partition; of several, records it at once: it is stored, whatever happens to the others."""
         from pxt_assets.assets.page.metadata import materialization_metadata, outcome_line, outcome_metadata
+        from pxt_assets.assets.page.waiting import batches_metadata
 
         spec, of = self._spec, len(self._partition_keys)
         self._context.log.info(f"{self._label(partition)}: {outcome_line(outcome)}")
@@ -251,7 +253,7 @@ class Materialization:
             spec.lineage,
             partition=partition,
             of=of,
-        )
+        ) | batches_metadata(self._batches.of(partition))
         metadata = metadata_without_secrets(metadata, self._events.secrets)
         if self._is_temporary:
             del metadata["dagster/uri"]

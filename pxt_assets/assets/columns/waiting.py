@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Collection, Mapping, Sequence
+from contextlib import suppress
 
 import dagster as dg
 
@@ -17,10 +19,15 @@ from pxt_assets.assets.step.invocation import is_direct, selected_assets
 from pxt_assets.assets.step.kept_values import StepStore
 from pxt_assets.assets.step.partition_order import in_order
 from pxt_assets.assets.step.table_asset import TableAsset
+from pxt_assets.compute.deferred.polling import read_records
+from pxt_assets.compute.deferred.record import BatchRecord, BatchView, partition_name
 from pxt_assets.compute.run_later import Deferral
 from pxt_assets.compute.run_partitions import Waiting
-from pxt_assets.errors import DefinitionError
+from pxt_assets.errors import DefinitionError, PxtError
 from pxt_assets.storage.layout import batches_folder
+
+_READ_AGAIN_SECONDS = 1.0
+"""After which records are read again: partitions finish by the hundred."""
 
 Partition = str | None
 
@@ -54,6 +61,27 @@ def deferral_of_run(
         apis=resource,
         is_trial=config.limit is not None,
     )
+
+
+class BatchesOfRun:
+    """The batches that a run's answers come from; they are on record until their partitions are settled."""
+
+    def __init__(self, deferral: Deferral | None) -> None:
+        self._folder = None if deferral is None or deferral.is_trial else deferral.folder
+        self._read_at = -_READ_AGAIN_SECONDS
+        self._records: Sequence[BatchRecord] = ()
+
+    def of(self, partition: Partition) -> list[BatchView]:
+        """Those that hold rows of a partition which has finished just now."""
+        if self._folder is None:
+            return []
+        now = time.monotonic()
+        if now - self._read_at >= _READ_AGAIN_SECONDS:
+            self._read_at = now
+            with suppress(PxtError, OSError):  # there is nothing more to say then
+                self._records = read_records(self._folder)
+        name = partition_name(partition)
+        return [record.view() for record in self._records if name in record.partitions]
 
 
 def record_waiting(

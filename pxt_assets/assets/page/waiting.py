@@ -56,6 +56,11 @@ def run_waiting_metadata(
     }
 
 
+def batches_metadata(batches: Sequence[BatchView]) -> dict[str, Any]:
+    """The metadata of a partition that is stored, of the batches that its answers come from; none for none."""
+    return {BATCHES: batches_table(batches), ROWS_WAITING: 0} if batches else {}
+
+
 def batches_table(batches: Sequence[BatchView]) -> dg.TableMetadataValue:
     """The batches as a table, the oldest first."""
     ordered = sorted(batches, key=lambda one: (-one.age_s, one.name))[:_MAX_BATCHES]
