@@ -7,6 +7,7 @@ import math
 from collections import deque
 
 from pxt_assets.api.cost_bound import CostBound
+from pxt_assets.api.pricing import cost_usd
 from pxt_assets.api.processing import Processing
 from pxt_assets.api.request import Request, Usage
 from pxt_assets.errors import RunError
@@ -96,7 +97,7 @@ class Budget:
         return BudgetReachedError(self._max_cost_usd, self.spent_usd, self._lost_usd)
 
     def charge(
-        self, request: Request, usage: Usage | None, cost_usd: float | None, tier: str | None = None
+        self, request: Request, usage: Usage | None, cost: float | None, tier: str | None = None
     ) -> None:
         """Adds what an answer cost to the dollars spent; after None, an unknown cost, nothing more is sent.
 
@@ -104,12 +105,12 @@ class Budget:
         """
         _, set_aside = self._in_flight.get(id(request), (request, math.inf))
         self.release(request, admit=False)
-        if cost_usd is None:
+        if cost is None:
             self._unpriced_model = request.model
         else:
-            self.spent_usd += cost_usd
-            self._bound.learn(request, usage, cost_usd, tier)
-            if cost_usd > set_aside:  # what is in flight may cost as much
+            self.spent_usd += cost
+            self._bound.learn(request, usage, cost, tier)
+            if cost > set_aside:  # what is in flight may cost as much
                 for other, _ in list(self._in_flight.values()):
                     self._set_aside(other)
         self._admit()
@@ -169,8 +170,11 @@ class Budget:
         self._set_aside_usd += most - before
 
     def _unknown_price_error(self, model: str) -> RunError:
+        of_what, instead = f"what {model!r} answered", "choose a model that has a price"
+        if cost_usd(model, Usage(1)) is not None:
+            of_what = f"all that {model!r} answers, in its service tier and with the tools that the server runs for it"
+            instead = "ask for what has a price"
         return RunError(
-            f"max_cost_usd={self._max_cost_usd:g} cannot be kept: no price is known of what {model!r} answered, or may "
-            "answer: of the model, its service tier, or a tool that the server runs for it; leave max_cost_usd out and bound "
-            "the run with limit, or ask for what has a price"
+            f"max_cost_usd={self._max_cost_usd:g} cannot be kept: no price is known of {of_what}; "
+            f"leave max_cost_usd out and bound the run with limit, or {instead}"
         )

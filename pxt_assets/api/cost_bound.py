@@ -34,8 +34,6 @@ _DENSER_SOUND = 4.0
 """Seconds of sound in a byte of a strongly compressed file, over those of the usual one."""
 _TOKENS_OF_SEARCH = 8_000
 """Input tokens of a search that the server makes."""
-_TOKENS_PER_BYTE_OF_SOUND = 10 / 8_000 * _DENSER_SOUND
-"""Input tokens of sound in a message: ten a second."""
 _LONGER = 4
 """What is set aside for an answer that nothing limits, over the longest one that is known."""
 _LESS_KNOWN = 8
@@ -119,14 +117,14 @@ class CostBound:
         tools = tools_bound(body)
         is_drawn = endpoint.path.startswith("/images")
         images = round(request.size.images + _uploads(body)) * of_image
-        sound = 0 if is_drawn else _tokens_of_sound(request)
-        read = request.text_bytes + images  # a token has a byte at least
+        read = (
+            request.text_bytes + images
+        )  # a token has a byte at least, and sound many, as it is base64 in there
         read += (tools.searches + tools.preview_searches + tools.file_searches) * _TOKENS_OF_SEARCH
         return Usage(
-            input_tokens=read + sound,
+            input_tokens=read,
             output_tokens=output,
             image_tokens=images if is_drawn else 0,
-            audio_tokens=sound,
             cache_write_tokens=0 if is_drawn else read,
             output_image_tokens=output if is_drawn else 0,
             output_audio_tokens=output if "audio" in (body.get("modalities") or ()) else 0,
@@ -169,10 +167,3 @@ def _uploads(body: Mapping[str, Any]) -> int:
     """How many images a request uploads."""
     given = body.get("image")
     return (len(given) if isinstance(given, list | tuple) else int(given is not None)) + int("mask" in body)
-
-
-def _tokens_of_sound(request: Request) -> int:
-    """The tokens of the sounds in a request's messages, at most."""
-    if "audio" not in request.model or not request.holds_media:
-        return 0
-    return round((request.memory_bytes - request.text_bytes) * _TOKENS_PER_BYTE_OF_SOUND)

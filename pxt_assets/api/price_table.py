@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, time
+from functools import lru_cache
 from typing import Any
 
 _SNAPSHOT = re.compile(r"(?:-?(?:preview|latest|\d{2,8}))*")
@@ -101,6 +102,7 @@ class PriceTable:
         return float(price)
 
 
+@lru_cache(1_000)
 def is_free(model: str) -> bool:
     """Whether the model's answers cost nothing."""
     return _FREE.fullmatch(model.lower()) is not None

@@ -9,7 +9,8 @@ from __future__ import annotations
 import logging
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
-from functools import cache
+from functools import lru_cache
+from typing import cast
 
 from pxt_assets.api.price_table import PriceTable, is_free, table_prices
 from pxt_assets.api.processing import Processing
@@ -21,6 +22,8 @@ _TABLE_TIERS = ("flex", "priority", "fast")
 _SHARES: dict[Processing, float] = {"batch": 0.5, "background_8h": 0.6, "background_2h": 0.7}
 """What is charged of the standard price of tokens; not of calls of tools. The table's own batch prices come first.
 Source: https://platform.openai.com/docs/guides/batch, https://platform.openai.com/docs/guides/background"""
+_REMEMBERED = 1_000
+"""Models whose prices are remembered: servers may name ever other ones."""
 _log = logging.getLogger("pxt_assets.pricing")
 
 
@@ -70,11 +73,23 @@ class _Rates:
     file_search: float | None
     draws: bool
     """Whether all that is made is images, where an answer does not tell them from text."""
+    text: tuple[float, float, float, float] | None
+    """Those of fresh, cached, written and made tokens, where all are known."""
     images_are_text: bool
     """Whether input images cost what text does, so that it plays no part how many tokens they are."""
 
     def cost(self, usage: Usage) -> float | None:
         """What the usage costs, None where something of it has no price, or its parts exceed the whole."""
+        if not any(usage[3:7]) and not any(usage[8:]) and not self.draws:  # text alone, as nearly always
+            fresh = usage.input_tokens - usage.cached_tokens - usage.cache_write_tokens
+            if fresh >= 0 and self.text is not None:
+                a, b, c, d = self.text
+                return (
+                    fresh * a
+                    + usage.cached_tokens * b
+                    + usage.cache_write_tokens * c
+                    + usage.output_tokens * d
+                )
         image, cached_image = usage.image_tokens, usage.cached_image_tokens
         if self.images_are_text:
             image = cached_image = 0
@@ -127,15 +142,16 @@ class _Prices:
         if usage.unpriced:
             return None
         rates = self.steps[0][1]
-        for least, of_longer in self.steps[1:]:
-            if usage.input_tokens >= least:
-                rates = of_longer
+        if len(self.steps) > 1:
+            for least, of_longer in self.steps[1:]:
+                if usage.input_tokens >= least:
+                    rates = of_longer
         if usage.mixed_cached_tokens and rates.tells_apart(usage):
             return None
         return rates.cost(usage)
 
 
-@cache
+@lru_cache(_REMEMBERED)
 def _prices(model: str, processing: Processing, tier: str | None, day: date) -> _Prices | None:
     """Cached, as a look-up takes 100 µs."""
     table = table_prices(model, day)
@@ -177,10 +193,12 @@ def _rates(table: PriceTable, tokens: int, share: float) -> _Rates:
     images_are_text = not table.has("input_image_mtok")
     search = calls("web_searches_kcount")
     characters, hours = table.price("input_mchars", tokens), table.price("audio_hours", tokens)
+    written = token("cache_write_mtok") if table.has("cache_write_mtok") else fresh
+    all_known = None not in (fresh, cached, written, output)
     return _Rates(
         fresh=fresh,
         cached=cached,
-        written=token("cache_write_mtok") if table.has("cache_write_mtok") else fresh,
+        written=written,
         image=fresh if images_are_text else image,
         cached_image=cached if images_are_text else token("cache_image_read_mtok"),
         audio=audio,
@@ -202,10 +220,11 @@ def _rates(table: PriceTable, tokens: int, share: float) -> _Rates:
         preview_search=search if table.reasons else None,
         file_search=calls("storage_searches_kcount"),
         draws=table.draws,
+        text=cast(tuple[float, float, float, float], (fresh, cached, written, output)) if all_known else None,
         images_are_text=images_are_text,
     )
 
 
-@cache
+@lru_cache(_REMEMBERED)
 def _warn_of(what: str) -> None:
     _log.warning("No price is known for %s: its cost is shown as unknown.", what)

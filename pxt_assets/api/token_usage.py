@@ -76,9 +76,9 @@ def _parts(details: object, total: int, *names: str) -> list[int]:
     return [min(_token_count(details[name]), total) if details.get(name) else 0 for name in names]
 
 
-def _with_split_cache(usage: Usage, details: Mapping[str, Any]) -> Usage:
+def _with_split_cache(usage: Usage, details: object) -> Usage:
     """The usage with its cached tokens told apart, as far as the answer does."""
-    split = details.get("cached_tokens_details")
+    split = details.get("cached_tokens_details") if isinstance(details, dict) else None
     if not isinstance(split, dict):
         is_one = usage.cached_tokens == usage.input_tokens
         if is_one and not usage.audio_tokens:

@@ -13,7 +13,7 @@ import dagster as dg
 
 from pxt_assets.api.budget import Budget, BudgetReachedError
 from pxt_assets.api.event_loop import run_to_end
-from pxt_assets.api.meter import total_cost
+from pxt_assets.api.meter import Meter
 from pxt_assets.api.openai_resource import OpenAIResource
 from pxt_assets.api.request_loop import request_loop
 from pxt_assets.api.server_name import AskedServer
@@ -156,7 +156,7 @@ class Materialization:
     def _check_results(self) -> Iterator[Result]:
         """The results of the checks in a run that succeeds: over what is stored, which a trial leaves as it is."""
         stored = {partition: one.findings for partition, one in self._stored_outcomes.items()}
-        yield from self._checks.at_end(stored, {}, self._cost_usd, is_waiting=bool(self._waiting))
+        yield from self._checks.at_end(stored, {}, self._meters, is_waiting=bool(self._waiting))
 
     def _result(self) -> Iterator[Result]:
         """The result of the asset, with its value where nothing else keeps that."""
@@ -309,9 +309,7 @@ class Materialization:
             if self._config.dry_run:
                 results = [*self._checks.of_stored()]
             else:
-                results = [
-                    *self._checks.at_end(stored, failures, self._cost_usd, reached=reached, failed=True)
-                ]
+                results = [*self._checks.at_end(stored, failures, self._meters, reached=reached, failed=True)]
         except Exception as e:  # what ended the run is to be raised
             problem = type(e).__name__
             self._context.log.warning(f"{self._label(None)}: the checks could not be evaluated: {problem}")
@@ -324,9 +322,9 @@ class Materialization:
         return {partition: one for partition, one in self._outcomes.items() if not one.trial}
 
     @property
-    def _cost_usd(self) -> float | None:
+    def _meters(self) -> list[Meter]:
         computed = [one.meter for one in self._outcomes.values()]
-        return total_cost([*computed, *(one.meter for one in self._unfinished.values())])
+        return [*computed, *(one.meter for one in self._unfinished.values())]
 
     def _dry_run(self) -> Iterator[Result]:
         """Records what computing each partition would take. Raises dg.Failure."""

@@ -10,7 +10,7 @@ from typing import Any
 import dagster as dg
 
 from pxt_assets.api.known_limits import KnownLimits
-from pxt_assets.api.meter import cost_text
+from pxt_assets.api.meter import priced_text
 from pxt_assets.assets.page.sentence import plain
 from pxt_assets.compute.dry_run import Estimate, ModelUse
 from pxt_assets.values.wording import counted
@@ -24,11 +24,12 @@ _COUNTS = {
     "estimated_dependent_requests": "dependent",
     "estimated_input_tokens": "input_tokens",
     "estimated_output_tokens": "output_tokens",
+    "rows_unpriced": "unpriced",
 }
 """The figures of an estimate by the names of their metadata."""
 _MAX_GROUPS, _MAX_NAME = 20, 60
 """How many groups of models are told of, and in how many characters each: rows may name models."""
-_RARE = ("rows_refused", "estimated_dependent_requests")
+_RARE = ("rows_refused", "estimated_dependent_requests", "rows_unpriced")
 """Those that are shown only where there are any."""
 
 
@@ -190,7 +191,7 @@ def _figures(estimate: Estimate, duration: Duration) -> str:
         rows,
         f"about {counted(estimate.requests, 'request')}",
         f"{estimate.input_tokens:,} input and {estimate.output_tokens:,} output tokens",
-        cost_text(estimate.cost_usd),
+        priced_text(estimate.cost_usd, estimate.unpriced),
         duration.text,
     ]
     return ", ".join(filter(None, texts))
