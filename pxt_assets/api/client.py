@@ -95,7 +95,7 @@ class Client:
         answer: Answer | None = None
         try:
             if request.prefix is not None:
-                tracker.lead = await self._prefixes.enter(request.prefix.key)
+                await self._prefixes.enter(tracker)
             answer = await self._send_until_answered(tracker, turn)
             tracker.answered(answer)
             return answer
@@ -178,7 +178,9 @@ class Client:
     async def _handle_refusal(
         self, tracker: RequestTracker, turn: Turn, failure: Failure, kind: FailureKind
     ) -> None:
-        """Returns if the request is to be sent in another encoding. Raises CellError, or RunError if all are refused."""
+        """Returns if the request is to be sent in another form. Raises CellError, or RunError if all are refused."""
+        if self._prefixes.is_mark_refused(tracker, failure):
+            return
         if kind is FailureKind.CELL and not failure.too_large:
             if await self._encodings.change(tracker, failure, answered=turn.model.answered):
                 return

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from operator import add
 from typing import Any, NamedTuple, Protocol
@@ -183,6 +183,10 @@ class Request:
             return payload_of(self.prefix.marked(self.body))
         text, _, has_media = self._json_with_gaps
         return payload_of(self.body) if has_media else text
+
+    def unmarked(self) -> Request:
+        """The same without the mark at the end of `prefix`, for a server that refuses it."""
+        return replace(self, body=dict(self.body), prefix=None)
 
     @property
     def memory_bytes(self) -> int:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from pxt_assets.api.answer import Answer
 from pxt_assets.api.failure import Failure
 from pxt_assets.api.meter import Meter
-from pxt_assets.api.prefix_turns import PrefixLead
+from pxt_assets.api.prefix_lead import PrefixLead
 from pxt_assets.api.request import Request
 from pxt_assets.api.telemetry import RequestSpan, Telemetry
 from pxt_assets.throttle import Permit

@@ -39,9 +39,17 @@ class AskedServer(NamedTuple):
 
     @property
     def takes_breakpoints(self) -> bool:
-        """Whether it is OpenAI's own, in any region, or a simulator: others refuse arguments of the cache, or pass them on."""
-        host = (urlsplit(self.name).hostname or "").rstrip(".")
-        return self.name == SIMULATOR or host == _OPENAI or host.endswith(f".{_OPENAI}")
+        """Whether it is known to take marks for its cache of prompts: OpenAI's own, in any region, and a simulator."""
+        return self.name == SIMULATOR or self._host == _OPENAI or self._host.endswith(f".{_OPENAI}")
+
+    @property
+    def is_local(self) -> bool:
+        """Whether it is on this machine."""
+        return self._host in ("localhost", "::1") or self._host.startswith("127.")
+
+    @property
+    def _host(self) -> str:
+        return urlsplit(self.name).hostname or ""
 
     def is_other(self, name: str | None) -> bool:
         """Whether answers of the server `name` are another's. Nobody knows it of unknown ones, nor of a simulator's."""

@@ -92,7 +92,9 @@ def table_collector(
     name = name or f"{identifier(attributes.key)}_collector"
     keys = attributes.resources
 
-    def collect(context: dg.SensorEvaluationContext, **_: Any) -> dg.SensorResult:  # resources, of a direct call
+    def collect(
+        context: dg.SensorEvaluationContext, **_: Any
+    ) -> dg.SensorResult:  # resources, of a direct call
         secrets = distinct_secrets(
             secret
             for key in (keys.openai, keys.columns)

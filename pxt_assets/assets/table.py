@@ -217,9 +217,9 @@ class Table(AssetList):
         description: str | None = None,
         deps: Iterable[Any] | None = None,
         checks: Checks | None = None,
-        cache: Cache = "auto",
         max_cost_usd: float | None = None,
         within: GivenWithin = "table",
+        cache: Cache = "auto",
         pool: str | None = None,
         retry_policy: dg.RetryPolicy | None = None,
         op_tags: Mapping[str, Any] | None = None,
@@ -249,8 +249,8 @@ class Table(AssetList):
         must be of the same type.
 
         The other options are those of a Dagster asset. `deps` are further assets upstream that it does not read: columns
-        (`tbl.other`), assets or keys. A step retried by its `retry_policy` pays only for the missing rows. `tags`, `kinds`,
-        `metadata` and `op_tags` are added to its own. Raises DefinitionError.
+        (`tbl.other`), assets or keys. A step that is retried by its `retry_policy` pays only for the rows that are missing.
+        `tags`, `kinds`, `metadata` and `op_tags` are added to its own. Raises DefinitionError.
         """
         options: Any = {
             name: value for name, value in locals().items() if name in AssetOptions.__annotations__
@@ -266,9 +266,9 @@ class Table(AssetList):
             expr,
             on_error=on_error,
             checks=checks or Checks(),
-            cache=cache,
             max_cost_usd=max_cost_usd,
             within=within,
+            cache=cache,
             options=options,
         )
         self._indexes.add_expression(name, expr)

@@ -47,7 +47,7 @@ def constant_prefix(arguments: Mapping[str, Any], prompt: str, text_type: str) -
     model that takes no breakpoints or is a column, and where the user says anything of the cache himself. A text is never
     divided: what a model makes of two texts in place of one is nowhere said to be the same.
     """
-    model_kwargs = arguments.get("model_kwargs") or {}
+    model_kwargs = {} if arguments.get("model_kwargs") is None else arguments["model_kwargs"]
     model, messages = arguments.get("model"), arguments.get(prompt)
     if not isinstance(model_kwargs, Mapping) or not isinstance(model, str) or not has_paid_cache(model):
         return None
@@ -63,9 +63,10 @@ def constant_prefix(arguments: Mapping[str, Any], prompt: str, text_type: str) -
         return None
     if _has_columns(settings):
         return None
-    *_, end = [None, *_ends(messages)]
-    if end is None:
+    ends = [*_ends(messages)]
+    if not ends:
         return None
+    end = ends[-1]
     before = sum(_text_tokens(expression_text(settings[n])) for n in ORDERED_ARGUMENTS if n in settings)
     if isinstance(instructions := settings.get("instructions"), str):
         before += _text_tokens(instructions)
@@ -139,12 +140,12 @@ def _has_columns(value: Any) -> bool:
 
 def _speaks_of_cache(names: Sequence[str], messages: Sequence[Any]) -> bool:
     """Whether an argument, or a content part of the messages, says anything of the cache."""
-    if any(name.startswith("prompt_cache_") for name in names):
+    if any(str(name).startswith("prompt_cache_") for name in names):
         return True
     contents = [m.get("content") for m in messages if not isinstance(m, Expr) and isinstance(m, Mapping)]
     parts = [p for content in contents if isinstance(content, list | tuple) for p in content]
     return any(
-        name.startswith("prompt_cache_")
+        str(name).startswith("prompt_cache_")
         for part in parts
         if not isinstance(part, Expr) and isinstance(part, Mapping)
         for name in part

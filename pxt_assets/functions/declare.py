@@ -15,6 +15,7 @@ from pxt_assets.errors import CellError, DefinitionError
 from pxt_assets.expressions.expr import Call, Expr, RequestOfTexts
 from pxt_assets.expressions.function import Function, holds_path
 from pxt_assets.expressions.path_steps import Shape
+from pxt_assets.expressions.walk import calls
 from pxt_assets.functions.constant_prefix import constant_prefix
 from pxt_assets.values.json_text import replace_surrogates
 from pxt_assets.values.media import Media, encode_image, is_image
@@ -176,6 +177,15 @@ def _within_text(function: ApiFunction[...]) -> str:
     if not has:
         return f"{function.name} answers now, and has no cheaper way that takes longer"
     return f"How long answers may take is an option of the column: within={' or '.join(map(repr, has))}"
+
+
+def has_cached_prefix(expr: object) -> bool:
+    """Whether any request of an expression would mark the end of what all rows have in common."""
+    return any(
+        call._function.with_cached_prefix(call._arguments)._prefix is not None
+        for call in calls(expr)
+        if isinstance(call._function, ApiFunction)
+    )
 
 
 def _columns_in(value: Any, path: tuple[str | int, ...] = ()) -> Iterator[tuple[tuple[str | int, ...], Expr]]:

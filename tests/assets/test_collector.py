@@ -77,7 +77,9 @@ def test_the_sensor_asks_for_a_run_once_answers_are_there(tickets: LaterTickets)
 def test_it_says_why_it_asks_for_none(tickets: LaterTickets) -> None:
     assert tickets.tick().skip_reason.skip_message == "no answers are on their way"
     tickets.run()
-    assert tickets.tick().skip_reason.skip_message.startswith("tickets/c: 0 of 2 answers there, in 1 batch, since ")
+    assert tickets.tick().skip_reason.skip_message.startswith(
+        "tickets/c: 0 of 2 answers there, in 1 batch, since "
+    )
 
 
 def test_the_run_that_it_asked_for_collects(tickets: LaterTickets) -> None:
@@ -112,7 +114,9 @@ def test_one_batch_for_all_partitions_of_a_run(days: LaterTickets) -> None:
     assert [said[day]["pxt/rows_waiting"] for day in ("mon", "tue", "wed")] == [1, 1, 1]
     assert len({record.data["id"] for one in said.values() for record in one["pxt/batches"].records}) == 1
     assert said["mon"]["pxt/summary"].startswith("Partition **mon** · **1 row waits** for 1 batch")
-    assert said[None]["pxt/summary"].startswith("3 of 3 partitions of this run wait · **3 rows wait** for 1 batch")
+    assert said[None]["pxt/summary"].startswith(
+        "3 of 3 partitions of this run wait · **3 rows wait** for 1 batch"
+    )
 
 
 def test_adjacent_partitions_are_collected_by_one_run(days: LaterTickets) -> None:
@@ -133,7 +137,9 @@ def test_partitions_that_were_stored_get_what_was_skipped(days: LaterTickets) ->
     assert days.asked() == [("mon", ["tickets/a"]), ("tue", ["tickets/a", "tickets/c"])]
 
 
-def test_columns_that_are_made_of_one_another_are_asked_for_together(later: Callable[..., LaterTickets]) -> None:
+def test_columns_that_are_made_of_one_another_are_asked_for_together(
+    later: Callable[..., LaterTickets],
+) -> None:
     """What is made of two columns comes with the last of them."""
 
     def two(table: Table) -> None:
@@ -150,12 +156,16 @@ def test_columns_that_are_made_of_one_another_are_asked_for_together(later: Call
     assert tickets.asked() == [(None, ["tickets/both", "tickets/d"])]
 
 
-def test_it_finds_columns_under_the_keys_that_they_were_loaded_with(later: Callable[..., LaterTickets]) -> None:
+def test_it_finds_columns_under_the_keys_that_they_were_loaded_with(
+    later: Callable[..., LaterTickets],
+) -> None:
     """As a schedule does: whoever loads definitions may give them a prefix."""
     tickets = later(dict(TWO))
     prefixed = dg.load_assets_from_modules([], key_prefix="eu") or [
         one.with_attributes(
-            asset_key_replacements={key: key.with_prefix("eu") for asset in tickets.assets for key in asset.keys}
+            asset_key_replacements={
+                key: key.with_prefix("eu") for asset in tickets.assets for key in asset.keys
+            }
         )
         for one in tickets.assets
     ]
@@ -211,7 +221,8 @@ def test_checks_have_results_over_what_is_stored(tickets: LaterTickets) -> None:
     tickets.rows["3"] = "lost"
     result = tickets.run()
     said = {
-        (one.asset_key.to_user_string(), one.check_name): one.passed for one in result.get_asset_check_evaluations()
+        (one.asset_key.to_user_string(), one.check_name): one.passed
+        for one in result.get_asset_check_evaluations()
     }
     names = ("no_failed_cells", "no_unexpected_nulls")
     assert said == {(f"tickets/{column}", name): True for column in ("a", "c") for name in names}
@@ -228,9 +239,7 @@ def test_conditions_do_not_ask_again_while_it_waits(
 
     def columns(table: Table) -> None:
         table.add_computed_column(c=ask(table.body), within="24h", automation_condition=when)
-        table.add_computed_column(
-            a=table.c.choices[0].message.content, automation_condition=when
-        )
+        table.add_computed_column(a=table.c.choices[0].message.content, automation_condition=when)
 
     tickets = later(dict(TWO), columns)
     definitions = dg.Definitions(tickets.assets, resources=tickets.resources)

@@ -10,7 +10,6 @@ from typing import Any, Literal
 
 import dagster as dg
 
-from pxt_assets.api.server_name import AskedServer
 from pxt_assets.api.within import Within
 from pxt_assets.assets.declarations.checks import Checks
 from pxt_assets.assets.declarations.identifiers import identifier
@@ -103,10 +102,6 @@ class ColumnSpec:
     def runs_local_code(self) -> bool:
         """Whether it calls functions in this process, which may be the user's own."""
         return any(call._function.local for call in calls(self.expr))
-
-    def caches_at(self, server: AskedServer | None) -> bool:
-        """Whether its requests tell that server which part of the prompts all rows have in common."""
-        return self.cache == "auto" and server is not None and server.takes_breakpoints
 
     @cached_property
     def read_options(self) -> ReadOptions:

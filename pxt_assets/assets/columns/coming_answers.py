@@ -96,7 +96,9 @@ async def coming_answers(
     except (PxtError, OSError, ValueError) as e:
         problem = e
     has_room = await run_in_thread(_room, openai, [one for one in records if one.state == "waiting"])
-    return ComingAnswers(records, ready_partitions(records, lambda one: one.name in has_room, clock()), problem)
+    return ComingAnswers(
+        records, ready_partitions(records, lambda one: one.name in has_room, clock()), problem
+    )
 
 
 def _room(openai: OpenAIResource, records: Sequence[BatchRecord]) -> set[str]:

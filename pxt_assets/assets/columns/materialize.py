@@ -17,13 +17,15 @@ from pxt_assets.api.meter import Meter
 from pxt_assets.api.openai_resource import OpenAIResource
 from pxt_assets.api.request_loop import request_loop
 from pxt_assets.api.server_name import AskedServer
+from pxt_assets.api.within import processing_of
 from pxt_assets.assets.columns.column_config import ColumnConfig
+from pxt_assets.assets.columns.column_plan import caches_prompts, column_plan
 from pxt_assets.assets.columns.column_spec import ColumnSpec
 from pxt_assets.assets.columns.step_checks import StepChecks
 from pxt_assets.assets.columns.step_events import StepEvents
 from pxt_assets.assets.columns.step_failure import cell_failures, dagster_failure, step_error
 from pxt_assets.assets.columns.stored_checks import StoredPartitions
-from pxt_assets.assets.columns.waiting import BatchesOfRun, deferral_of_run, record_waiting
+from pxt_assets.assets.columns.waiting import BatchesOfRun, deferral_of_run, record_waiting, within_of_run
 from pxt_assets.assets.declarations.validation import is_moderation
 from pxt_assets.assets.step.events import already_logged_result
 from pxt_assets.assets.step.invocation import is_direct, run_id, selected_assets
@@ -45,7 +47,7 @@ from pxt_assets.compute.partition.plan import Plan
 from pxt_assets.compute.run_later import compute_later
 from pxt_assets.compute.run_partitions import Partition, RunCallbacks, RunEnd, Waiting, compute_partitions
 from pxt_assets.errors import PartitionError, RunError
-from pxt_assets.index.lookup import looks_up_simulated, with_stored_indexes
+from pxt_assets.index.lookup import looks_up_simulated
 
 T = TypeVar("T")
 Result = dg.MaterializeResult[Any] | dg.AssetCheckResult | dg.AssetCheckEvaluation | dg.Output[Any]
@@ -74,6 +76,8 @@ class Materialization:
         self._upstream = UpstreamRows(context, spec.inputs, self._partition_keys, input_values)
         max_cost_usd = spec.max_cost_usd if config.max_cost_usd is None else config.max_cost_usd
         self._budget = None if max_cost_usd is None else Budget(max_cost_usd)
+        self._caches = False
+        """Whether requests tell the server which part of their prompts all rows have in common."""
         self._started = time.monotonic()
         self._outcomes: dict[Partition, Outcome] = {}
         self._unrecorded_metadata: Mapping[str, Any] | None = None
@@ -103,14 +107,7 @@ class Materialization:
     @cached_property
     def _plan(self) -> Plan:
         """The plan of the expression, with the indexes that it searches as they are stored now. Raises RunError."""
-        spec, expr = self._spec, self._spec.expr
-        if spec.indexes:
-            from pxt_assets.index.embedding_indexes import EmbeddingIndexes
-
-            keys = {index.resource_key for index in spec.indexes}
-            indexes = {key: self._used_resource(key, EmbeddingIndexes) for key in keys}
-            expr = with_stored_indexes(expr, indexes)
-        return Plan(expr, spec.column_type, caches=spec.caches_at(self._server))
+        return column_plan(self._spec, self._used_resource, caches=self._caches)
 
     def _used_resource(self, key: str, kind: type[T]) -> T:
         return used_resource(self._context.resources, key, kind, self._spec.key.to_user_string())
@@ -189,6 +186,7 @@ class Materialization:
         async with AsyncExitStack() as stack:
             if self._resource is not None:
                 client = await stack.enter_async_context(self._resource.client(log))
+                self._caches = await caches_prompts(self._spec, self._server, client)
             keys = self._partition_keys
             shared = RunState(client, name=self._label(None), partitions=len(keys), server=self._server)
             if self._deferral is not None:
@@ -336,6 +334,7 @@ class Materialization:
                 *(self._context, self._spec.key, self._partition_keys, self._open_column),
                 resource=self._resource,
                 server=self._server,
+                processing=processing_of(within_of_run(self._spec, self._config)),
                 observe=self._events.observed,
             )
             if (error := self._step_error(None)) is not None:

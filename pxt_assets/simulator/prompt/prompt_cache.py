@@ -95,8 +95,8 @@ def read_cache_use(
     options = arguments.read_object(body.get("prompt_cache_options") or {}, "prompt_cache_options")
     arguments.check_word(options, "mode", ("implicit", "explicit"), at="prompt_cache_options")
     arguments.check_word(options, "ttl", ("30m",), at="prompt_cache_options")
-    messages = body.get(prompt) or ()
-    messages = [{"role": "user", "content": messages}] if isinstance(messages, str) else messages
+    given = body.get(prompt) or []
+    messages: list[dict[str, Any]] = [{"role": "user", "content": given}] if isinstance(given, str) else given
     marks = sum(_check_marks(message, f"{prompt}[{index}]") for index, message in enumerate(messages))
     if not has_breakpoints(model):
         if options or marks:

@@ -176,6 +176,7 @@ class Simulator:
         owner = owner_of(key)
         digest = blake2b(identity + uuid.uuid4().bytes, digest_size=12).hexdigest()
         answer = call.answer_later(digest)
+        self.prompts.store(call.cache, answer.input_tokens, self.clock())
         body = self.background.create(owner, f"sim-resp-{digest}", json.loads(answer.body))
         return replace(answer, body=json.dumps(body).encode())
 

@@ -29,9 +29,7 @@ def runs(
     in_ranges: bool = True,
 ) -> list[tuple[Any, list[str]]]:
     """(a partition, or the first and last of a range; the names of the columns) of each run."""
-    found = due_runs(
-        due, PARENTS, order, asked or Asked(), now, again_after=again_after, in_ranges=in_ranges
-    )
+    found = due_runs(due, PARENTS, order, asked or Asked(), now, again_after=again_after, in_ranges=in_ranges)
     return [
         (
             one.partition_key
@@ -123,9 +121,7 @@ def test_not_while_runs_of_the_sensor_are_under_way() -> None:
 
 def test_keys_differ_between_partitions_and_batches() -> None:
     def keys(**ready: str) -> list[str | None]:
-        found = due_runs(
-            {A: Due(ready)}, PARENTS, DAYS, Asked(), 0.0, again_after=HOUR, in_ranges=False
-        )
+        found = due_runs({A: Due(ready)}, PARENTS, DAYS, Asked(), 0.0, again_after=HOUR, in_ranges=False)
         return [one.run_key for one in found]
 
     every = [*keys(mon="x", tue="x"), *keys(mon="y"), *keys(mon="x")]
@@ -143,5 +139,14 @@ def test_what_is_collected_is_forgotten() -> None:
 
 def test_any_other_cursor_is_no_hindrance() -> None:
     """Of another version, or set by hand."""
-    for cursor in (None, "", "17", "[]", '{"asked": 3}', '{"asked": {"x": [1]}}', "nonsense", '{"asked": {"x": ["a", 1, 2]}}'):
+    for cursor in (
+        None,
+        "",
+        "17",
+        "[]",
+        '{"asked": 3}',
+        '{"asked": {"x": [1]}}',
+        "nonsense",
+        '{"asked": {"x": ["a", 1, 2]}}',
+    ):
         assert Asked.of_cursor(cursor).runs == {}

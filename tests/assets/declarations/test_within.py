@@ -74,14 +74,18 @@ def test_responses_have_the_windows_of_the_background(within: Any) -> None:
 
 @pytest.mark.parametrize("name", [name for name in BY_BATCH if name != "responses"])
 def test_another_function_says_that_it_has_24_hours_alone(name: str) -> None:
-    with pytest.raises(DefinitionError, match=rf"got within='2h', but {name} has only '24h' \(the Batch API\)"):
+    with pytest.raises(
+        DefinitionError, match=rf"got within='2h', but {name} has only '24h' \(the Batch API\)"
+    ):
         with_column(lambda tbl: BY_BATCH[name](tbl.body), within="2h")
 
 
 @pytest.mark.parametrize("name", NOW_ALONE)
 @pytest.mark.parametrize("within", ["24h", "8h", "2h"])
 def test_a_function_that_answers_now_alone_says_so(name: str, within: Any) -> None:
-    with pytest.raises(DefinitionError, match=f"{name} has no way that takes longer and costs less; leave it out"):
+    with pytest.raises(
+        DefinitionError, match=f"{name} has no way that takes longer and costs less; leave it out"
+    ):
         with_column(lambda tbl: NOW_ALONE[name](tbl.body), within=within)
 
 
@@ -105,7 +109,10 @@ def test_of_a_table_too(within: Any) -> None:
         (lambda tbl: shout(tbl.body), "shout runs in this process"),
         (lambda tbl: ask(shout(tbl.body)), "give each of them a column of its own"),
         (lambda tbl: ask(ask(tbl.body).choices[0].message.content), "give each of them a column of its own"),
-        (lambda tbl: [ask(tbl.body), embeddings(tbl.body, model="m")], "chat_completions and embeddings are asked"),
+        (
+            lambda tbl: [ask(tbl.body), embeddings(tbl.body, model="m")],
+            "chat_completions and embeddings are asked",
+        ),
         (lambda tbl: image_edits(tbl.body, prompt="x", model="dall-e-2"), "takes images as files alone"),
     ],
 )
@@ -127,7 +134,9 @@ def test_paths_dicts_and_lists_around_a_call_are_fine(expr: Callable[[Table], An
     assert spec_of(with_column(expr, within="24h")).within == "24h"
 
 
-@pytest.mark.parametrize("given", [{"store": False}, {"model_kwargs": {"store": False}}, {"service_tier": "flex"}])
+@pytest.mark.parametrize(
+    "given", [{"store": False}, {"model_kwargs": {"store": False}}, {"service_tier": "flex"}]
+)
 def test_what_the_background_needs_must_not_be_forbidden(given: dict[str, Any]) -> None:
     """A batch needs none of it."""
     with pytest.raises(DefinitionError, match="in the background"):
@@ -141,13 +150,17 @@ def test_background_is_not_given_by_hand(function: Any, given: dict[str, Any]) -
     """Every row would be sent, and its answer, which is not finished, refused."""
     model = {} if function._fixed else {"model": MODEL}
     argument = "messages" if function is chat_completions else "input"
-    with pytest.raises(DefinitionError, match="got background, but cells hold answers that are finished.*within="):
+    with pytest.raises(
+        DefinitionError, match="got background, but cells hold answers that are finished.*within="
+    ):
         function(**{argument: "Hello"}, **model, **given)
 
 
 def test_the_background_of_a_picture_is_another_thing() -> None:
     """`background` of images says what is behind them."""
-    table = with_column(lambda tbl: image_generations(tbl.body, model="gpt-image-2", background="transparent"))
+    table = with_column(
+        lambda tbl: image_generations(tbl.body, model="gpt-image-2", background="transparent")
+    )
     assert spec_of(table).within is None
 
 
@@ -211,7 +224,9 @@ def test_what_a_run_says_wins(column: Any, run: str, holds: Any) -> None:
 
 def test_a_run_cannot_have_what_the_function_has_not() -> None:
     spec = spec_of(with_column(lambda tbl: ask(tbl.body)))
-    with pytest.raises(dg.Failure, match=r"tickets/c: run config: got within='8h', but chat_completions has only '24h'"):
+    with pytest.raises(
+        dg.Failure, match=r"tickets/c: run config: got within='8h', but chat_completions has only '24h'"
+    ):
         within_of_run(spec, ColumnConfig(within="8h"))
 
 
