@@ -34,9 +34,9 @@ def declared_collector(
         raise DefinitionError(msg)
     options = dict(given)
     status = options.get("default_status")
-    if isinstance(status, str):
-        if status.lower() not in _STATUSES:
+    if "default_status" in options and not isinstance(status, dg.DefaultSensorStatus):
+        if str(status).lower() not in _STATUSES:
             msg = f"collector: default_status: got {status!r}, allowed: {' or '.join(_STATUSES)}"
             raise DefinitionError(msg)
-        options["default_status"] = _STATUSES[status.lower()]
+        options["default_status"] = _STATUSES[str(status).lower()]
     return [table.collector(**options)]

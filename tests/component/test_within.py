@@ -1,9 +1,12 @@
 """How long answers may take, and who collects them, as YAML says it."""
 
 import json
+import re
 
 import dagster as dg
 import pytest
+
+from pxt_assets.assets.columns import table_columns
 
 TABLE = """
 table: tickets
@@ -25,8 +28,6 @@ def declared(project, table: str = "", column: str = "") -> None:
 def within(project, monkeypatch) -> dict[str, object]:
     """How long the answers of each column may take, by the columns' names."""
     found = {}
-    from pxt_assets.assets.columns import table_columns
-
     made = table_columns.column_asset
     monkeypatch.setattr(
         table_columns, "column_asset", lambda spec: (found.update({spec.name: spec.within}), made(spec))[1]
@@ -56,18 +57,16 @@ def test_a_column_has_the_time_that_it_is_given(project, monkeypatch, table, col
 @pytest.mark.parametrize(
     ("table", "column", "message"),
     [
-        ("", "within: 8h", "defs.yaml:9: .*got within='8h', but chat_completions has only '24h'"),
-        ("within: 12h", "", "defs.yaml:5: .*got within='12h', allowed: "),
-        ("defaults: {within: 1d}", "", "defs.yaml:5: .*got within='1d', allowed: "),
-        ("within: 24h\ndefaults: {within: 24h}", "", "defs.yaml:5: .*say it in one place"),
-        ("collector: {interval: 3}", "", "defs.yaml:5: .*got 'interval', allowed: name"),
-        ("collector: often", "", "defs.yaml:5: .*got 'often', allowed: true"),
-        ("collector: {default_status: on}", "", "defs.yaml:5: .*default_status: got 'on', allowed: running"),
+        ("", "within: 8h", "defs.yaml:7: .*got within='8h', but chat_completions has only '24h'"),
+        ("within: 12h", "", "defs.yaml:4: .*got within='12h', allowed: "),
+        ("defaults: {within: 1d}", "", "defs.yaml:4: .*got within='1d', allowed: "),
+        ("within: 24h\ndefaults: {within: 24h}", "", "defs.yaml:4: .*say it in one place"),
+        ("collector: {interval: 3}", "", "defs.yaml:4: .*got 'interval', allowed: name"),
+        ("collector: often", "", "defs.yaml:4: .*got 'often', allowed: true"),
+        ("collector: {default_status: often}", "", "defs.yaml:4: .*default_status: got 'often', allowed: running"),
     ],
 )
 def test_mistakes_are_told_with_their_line(project, table, column, message):
-    import re
-
     declared(project, table, column)
     assert re.search(message, project.error(), re.DOTALL)
 

@@ -91,7 +91,7 @@ def test_a_function_that_answers_now_alone_says_so(name: str, within: Any) -> No
 
 @pytest.mark.parametrize("within", ["12h", "24H", 24, 86_400, True, "", "table "])
 def test_another_time_is_refused_with_those_there_are(within: Any) -> None:
-    with pytest.raises(DefinitionError, match="allowed: 'table' .*'24h', '8h', '2h'"):
+    with pytest.raises(DefinitionError, match=r"allowed: 'table' .*'24h', '8h', '2h'"):
         with_column(lambda tbl: ask(tbl.body), within=within)
 
 
@@ -151,7 +151,7 @@ def test_background_is_not_given_by_hand(function: Any, given: dict[str, Any]) -
     model = {} if function._fixed else {"model": MODEL}
     argument = "messages" if function is chat_completions else "input"
     with pytest.raises(
-        DefinitionError, match="got background, but cells hold answers that are finished.*within="
+        DefinitionError, match=r"got background, but cells hold answers that are finished.*within="
     ):
         function(**{argument: "Hello"}, **model, **given)
 
