@@ -63,7 +63,11 @@ def test_a_column_has_the_time_that_it_is_given(project, monkeypatch, table, col
         ("within: 24h\ndefaults: {within: 24h}", "", "defs.yaml:4: .*say it in one place"),
         ("collector: {interval: 3}", "", "defs.yaml:4: .*got 'interval', allowed: name"),
         ("collector: often", "", "defs.yaml:4: .*got 'often', allowed: true"),
-        ("collector: {default_status: often}", "", "defs.yaml:4: .*default_status: got 'often', allowed: running"),
+        (
+            "collector: {default_status: often}",
+            "",
+            "defs.yaml:4: .*default_status: got 'often', allowed: running",
+        ),
     ],
 )
 def test_mistakes_are_told_with_their_line(project, table, column, message):
