@@ -6,6 +6,7 @@ They are Arrow files without compression, so that where an answer's bytes lie is
 from __future__ import annotations
 
 import os
+import struct
 import weakref
 from collections import OrderedDict
 from collections.abc import Callable
@@ -24,11 +25,13 @@ if TYPE_CHECKING:
 _TEXTS = ("request_id", "error_code", "error_message", "body")
 """Columns of bytes; empty where there is none."""
 _NO_STATUS = -1
+_HAS_PREAD = hasattr(os, "pread")
 _ROWS_A_GROUP = 8_192
 _BYTES_A_GROUP = 4 * 2**20
 _OPEN_FILES = 64
 PLACE_DTYPE = "u4,i2,(4,)u8,(4,)u4"
 """Of an answer: its file, its status, and for each of `_TEXTS` where it begins and how long it is."""
+_PLACE = struct.Struct("<Ih4Q4I")
 
 
 class AnswerWriter:
@@ -117,15 +120,15 @@ class AnswerReader:
 
     def read(self, digest: bytes, place: bytes) -> LineAnswer:
         """The answer at a place, which is as it lies in an array of PLACE_DTYPE."""
-        import struct
-
-        number, status, *rest = struct.unpack("<Ih4Q4I", place)
+        number, status, at_id, at_code, at_message, at_body, id_size, code_size, message_size, size = (
+            _PLACE.unpack(place)
+        )
         with self._lock:
             file = self._file(number)
-            request_id, code, message, body = (
-                _read(file, begin, size) if size else b""
-                for begin, size in zip(rest[:4], rest[4:], strict=True)
-            )
+            body = _read(file, at_body, size)
+            request_id = _read(file, at_id, id_size) if id_size else b""
+            code = _read(file, at_code, code_size) if code_size else b""
+            message = _read(file, at_message, message_size) if message_size else b""
         return LineAnswer(
             digest.hex(),
             None if status == _NO_STATUS else status,
@@ -157,9 +160,13 @@ def _close_all(files: OrderedDict[int, IO[bytes]]) -> None:
 
 
 def _read(file: IO[bytes], begin: int, size: int) -> bytes:
-    file.seek(begin, os.SEEK_SET)
-    data = file.read(size)
+    if _HAS_PREAD:
+        data = os.pread(file.fileno(), size, begin)
+    else:
+        file.seek(begin)
+        data = file.read(size)
     while len(data) < size:  # systems give at most 2 GiB at once
+        file.seek(begin + len(data))
         more = file.read(size - len(data))
         if not more:
             msg = f"{file.name} ends at {begin + len(data)} of {begin + size} bytes"

@@ -99,6 +99,8 @@ class DeferredColumn:
         self._spools: dict[Key, Spool] = {}
         self._passed: set[str] = set()
         """The partitions that were looked up since the column is held."""
+        self._asked: set[str] = set()
+        """The batches that this process has asked about."""
         self._looked_for_room = clock()
         self._held_by: Callable[[], None] | None = None
         """While the column is held: raises if it is no more."""
@@ -257,11 +259,15 @@ class DeferredColumn:
     def seconds_to_poll(self) -> float | None:
         """Seconds until `poll` may have news, None if nothing is on its way and nothing waits for room."""
         times = [
-            self._looked_for_room + _ROOM_LOOKS if record.state == "waiting" else next_poll(record)
+            self._looked_for_room + _ROOM_LOOKS if record.state == "waiting" else self._next_poll(record)
             for record in self.records()
             if record.state in ("waiting", "submitted")
         ]
         return max(0.0, min(times) - self._clock()) if times else None
+
+    def _next_poll(self, record: BatchRecord) -> float:
+        """When a batch is asked about again: what somebody else heard to have ended is so at once."""
+        return 0.0 if record.poll.is_ended and record.name not in self._asked else next_poll(record)
 
     async def poll(self) -> tuple[BatchRecord, ...]:
         """Asks about the batches that are due, and keeps the answers of those that ended.
@@ -270,11 +276,12 @@ class DeferredColumn:
         were collected, and those that the queue has room for by now. Raises RunError for a batch that was refused or is
         unknown, after all others were looked at.
         """
-        due = [r for r in self.records() if r.state == "submitted" and next_poll(r) <= self._clock()]
+        due = [r for r in self.records() if r.state == "submitted" and self._next_poll(r) <= self._clock()]
         return await self._collect_ended(due) + await self._with_room()
 
     async def _collect_ended(self, due: Sequence[BatchRecord]) -> tuple[BatchRecord, ...]:
         heard = await ask_states(self._batches.folder, self._api, due, self._clock)
+        self._asked.update(record.name for record in due)
         ended: list[tuple[BatchRecord, BatchState | None]] = []
         for record, state in heard:
             if state is None or collection.is_collectable(record, state, self._clock()):

@@ -23,6 +23,9 @@ if TYPE_CHECKING:
     Positions = npt.NDArray[np.int64]
 
 
+_LOOKED_UP_AT_ONCE = 4_096
+_NEAR = 64
+"""Answers lie near each other if at least one of so many is looked up."""
 _log = logging.getLogger("pxt_assets.compute.batches")
 
 
@@ -137,8 +140,23 @@ class KeptAnswers:
 
     def take(self, digests: Digests, positions: Positions) -> Iterator[LineAnswer]:
         """The answers at positions `int64[n]`, which are those of the digests, in that order."""
-        for digest, position in zip(digests.tolist(), positions.tolist(), strict=True):
-            yield self._reader.read(digest.ljust(16, b"\0"), self._places[position : position + 1].tobytes())
+        for digest, place in zip(digests.tolist(), self._places_at(positions), strict=True):
+            yield self._reader.read(digest.ljust(16, b"\0"), place)
+
+    def _places_at(self, positions: Positions) -> Iterator[bytes]:
+        """The places of answers; those of answers that lie near each other are read at once."""
+        for start in range(0, len(positions), _LOOKED_UP_AT_ONCE):
+            some = positions[start : start + _LOOKED_UP_AT_ONCE]
+            first, end = int(some.min()), int(some.max()) + 1
+            if end - first > _NEAR * len(some):
+                for position in some.tolist():
+                    yield self._places[position : position + 1].tobytes()
+                continue
+            places = self._places[first:end]
+            size = places.itemsize
+            near = places[some - first].tobytes()
+            for begin in range(0, len(near), size):
+                yield near[begin : begin + size]
 
     def mark_taken(self, digests: Digests) -> tuple[set[str], set[str]]:
         """Notes that cells are stored elsewhere. The names of the batches that answered some, and of those for which this is news."""

@@ -1,10 +1,12 @@
 """A column's batches: one for all partitions, on record before they are uploaded, collected in every end state."""
 
 import asyncio
+import uuid
 from pathlib import Path
 
 import numpy as np
 import pytest
+from upath import UPath
 
 from pxt_assets.errors import RunError
 from tests.compute.deferred.columns import (
@@ -20,9 +22,10 @@ from tests.compute.deferred.columns import (
 )
 
 
-@pytest.fixture
-def world(tmp_path: Path) -> World:
-    return World(tmp_path)
+@pytest.fixture(params=["local", "remote"])
+def world(request: pytest.FixtureRequest, tmp_path: Path) -> World:
+    """On a local disk, and on an object store."""
+    return World(tmp_path if request.param == "local" else UPath(f"memory://{uuid.uuid4()}"))
 
 
 def test_several_partitions_are_one_batch_and_each_answer_reaches_its_row(world: World) -> None:
