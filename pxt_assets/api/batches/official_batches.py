@@ -99,7 +99,8 @@ class OfficialBatches:
         found = [
             batch
             for batch in await self.list_batches(since)
-            if batch.name == name or (file_id is not None and batch.input_file_id == file_id)
+            if batch.name == name
+            or (batch.name is None and file_id is not None and batch.input_file_id == file_id)
         ]
         if not found:
             return None
