@@ -41,8 +41,12 @@ class Estimate:
     """Whether the estimate is corrected by what this column's earlier runs used."""
     unpriced: int = 0
     """Rows whose request has no price that is known."""
+    processing: Processing = "standard"
+    """How its requests would be processed."""
+    now_usd: float | None = None
+    """What they would cost if they were answered now; None where that is how they are processed, or is not known."""
     loads: Mapping[ModelUse, Load] = field(default_factory=dict)
-    """What it takes of the limits of each model."""
+    """What it takes of the limits of each model, as long as requests are answered now."""
 
 
 @dataclass(frozen=True)
@@ -72,10 +76,15 @@ def total_estimate(estimates: Collection[Estimate]) -> Estimate:
             loads[use] += load
     costs = [one.cost_usd for one in estimates]
     known = math.fsum(cost for cost in costs if cost is not None)
+    now = [one.cost_usd if one.processing == "standard" else one.now_usd for one in estimates]
+    processings = {one.processing for one in estimates}
+    is_later = processings != {"standard"}
     return Estimate(
         **{name: sum(getattr(one, name) for one in estimates) for name in _COUNTS},
         cost_usd=None if None in costs and not known else known,
         has_observations=any(one.has_observations for one in estimates),
+        processing=processings.pop() if len(processings) == 1 else "standard",
+        now_usd=math.fsum(cost for cost in now if cost is not None) if is_later and None not in now else None,
         loads=dict(loads),
     )
 
@@ -105,6 +114,7 @@ def dry_run(column: Column, server: AskedServer | None, processing: Processing =
     estimator = Estimator()
     estimator.learn("", observed_usage(column.file))
     used, cost, unpriced = Usage(), 0.0, 0
+    now_usd: float | None = None if processing == "standard" else 0.0
     packed: defaultdict[tuple[ModelUse, bytes], _PackedCells] = defaultdict(_PackedCells)
     dependent: defaultdict[ModelUse, int] = defaultdict(int)
     for cell in missing.cells():
@@ -121,6 +131,9 @@ def dry_run(column: Column, server: AskedServer | None, processing: Processing =
                 used += usage
                 is_priced = is_priced and price is not None
                 cost += price or 0.0
+                if now_usd is not None:
+                    now = estimator.cost_usd(request, "standard", usage)
+                    now_usd = None if now is None else now_usd + now
                 model_use = ModelUse(request.model, request.endpoint.sends_limits)
                 key = model_use, request.pack_key if request.max_cells > 1 else b""
                 packed[key].add(request, usage)
@@ -141,7 +154,9 @@ def dry_run(column: Column, server: AskedServer | None, processing: Processing =
         cost_usd=None if unpriced and not cost else cost,
         unpriced=unpriced,
         has_observations=estimator.has_observations,
-        loads=dict(loads),
+        processing=processing,
+        now_usd=now_usd,
+        loads=dict(loads) if processing == "standard" else {},
     )
 
 

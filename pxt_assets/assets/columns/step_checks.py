@@ -50,6 +50,7 @@ class StepChecks:
         *,
         reached: bool = False,
         failed: bool = False,
+        is_waiting: bool = False,
     ) -> Iterator[CheckEvent]:
         """The results at the end of a run that computed something.
 
@@ -60,6 +61,7 @@ class StepChecks:
             meters: what the run used.
             reached: whether the column's budget ended it.
             failed: whether anything did.
+            is_waiting: whether it ended without its last rows, so that no step downstream begins.
         """
         results = [
             *self._of_cells(stored, failures),
@@ -68,7 +70,7 @@ class StepChecks:
         yield from results if stored else about_what_is_stored(self._context, results)
         if not failed:
             yield from self._without_result(one.check_name for one in results)
-        if failed or not stored:
+        if failed or is_waiting or not stored:
             yield from self._below()
 
     def _of_cells(

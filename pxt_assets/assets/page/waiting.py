@@ -1,0 +1,143 @@
+"""What the UI shows of rows whose answers come later: the batches they are in, since when, and what they will cost."""
+
+from __future__ import annotations
+
+import html
+from collections.abc import Collection, Mapping, Sequence
+from typing import Any
+
+import dagster as dg
+
+from pxt_assets.api.meter import cost_text
+from pxt_assets.assets.page.figures import rounded
+from pxt_assets.assets.page.markdown import joined, shortened
+from pxt_assets.compute.deferred.record import BatchView
+from pxt_assets.compute.run_partitions import Waiting
+from pxt_assets.values.wording import counted
+
+BATCHES, ROWS_WAITING = "pxt/batches", "pxt/rows_waiting"
+SKIPPED, FINISHED = "pxt/columns_skipped", "pxt/partitions_finished"
+"""What a collector reads: columns that the run did not come to, and partitions of it that were stored already."""
+_MAX_BATCHES = 100
+_MAX_NAME = 40
+
+Partition = str | None
+
+
+def waiting_metadata(
+    waiting: Waiting, *, partition: Partition, collector: str | None, skipped: Collection[str]
+) -> dict[str, Any]:
+    """The metadata of a partition that waits; `collector` is the sensor that goes on with it, `skipped` as in SKIPPED."""
+    said = waiting_sentence([waiting], collector)
+    if partition is not None:
+        said = f"Partition **{joined(shortened(partition, _MAX_NAME)) or '?'}** · {said}"
+    return {
+        "pxt/summary": dg.MetadataValue.md(said),
+        **_figures([waiting]),
+        SKIPPED: list(skipped),
+    }
+
+
+def run_waiting_metadata(
+    waiting: Mapping[Partition, Waiting],
+    finished: Sequence[Partition],
+    *,
+    collector: str | None,
+    skipped: Collection[str],
+) -> dict[str, Any]:
+    """The metadata of a run of several partitions, of which some wait and the `finished` ones are stored."""
+    of = counted(len(waiting) + len(finished), "partition")
+    said = f"{len(waiting):,} of {of} of this run wait · {waiting_sentence([*waiting.values()], collector)}"
+    return {
+        "pxt/summary": dg.MetadataValue.md(said),
+        **_figures([*waiting.values()]),
+        SKIPPED: list(skipped),
+        FINISHED: [str(one) for one in finished],
+    }
+
+
+def batches_metadata(batches: Sequence[BatchView]) -> dict[str, Any]:
+    """The metadata of a partition that is stored, of the batches that its answers come from; none for none."""
+    return {BATCHES: batches_table(batches), ROWS_WAITING: 0} if batches else {}
+
+
+def batches_table(batches: Sequence[BatchView]) -> dg.TableMetadataValue:
+    """The batches as a table, the oldest first."""
+    ordered = sorted(batches, key=lambda one: (-one.age_s, one.name))[:_MAX_BATCHES]
+    return dg.MetadataValue.table([dg.TableRecord(batch_row(one)) for one in ordered])
+
+
+def batch_row(batch: BatchView) -> dict[str, str | int]:
+    """A batch by the names of a table's columns."""
+    return {
+        "name": batch.name,
+        "id": batch.id or "",
+        "state": batch.state,
+        "completed": batch.completed,
+        "failed": batch.failed,
+        "requests": batch.total,
+        "age": age_text(batch.age_s),
+        "cost": "unknown" if batch.cost_usd is None else cost_text(batch.cost_usd),
+    }
+
+
+def age_text(seconds: float) -> str:
+    """Seconds as people say an age: `12 s`, `34 min`, `5 h 10 min`, `2 days`."""
+    if seconds < 90:
+        return f"{max(seconds, 0):.0f} s"
+    minutes = round(seconds / 60)
+    if minutes < 90:
+        return f"{minutes} min"
+    if minutes < 48 * 60:
+        hours, rest = divmod(minutes, 60)
+        return f"{hours} h {rest} min" if rest else f"{hours} h"
+    return f"{minutes // (24 * 60)} days"
+
+
+def waiting_sentence(waiting: Sequence[Waiting], collector: str | None) -> str:
+    """Markdown: "**1,200 rows wait** for 1 batch, 400 answers are there · expected $0.05 · the sensor … goes on"."""
+    batches = _batches(waiting)
+    rows = sum(one.rows for one in waiting)
+    without_room = sum(one.rows_without_room for one in waiting)
+    are_there = sum(one.completed + one.failed for one in batches)
+    text = f"**{counted(rows, 'row')} wait{'s' if rows == 1 else ''}**"
+    text += f" for {counted(len(batches), 'batch', 'batches')}" if batches else " for answers"
+    if batches:
+        text += f" ({are_there:,} of {counted(sum(one.total for one in batches), 'answer')} there"
+        text += f", since {age_text(max(one.age_s for one in batches))})"
+    parts = [text, f"expected {cost_text(_cost(waiting))}"]
+    if without_room:
+        parts.append(f"{counted(without_room, 'row')} of them for room in the queue of batches")
+    nothing = "nothing of it is stored yet"
+    parts.append(
+        f"{nothing}; the sensor {joined(collector)} asks for a run when answers are there"
+        if collector
+        else f"{nothing}; materialize again to collect what is there"
+    )
+    return " · ".join(parts)
+
+
+def waiting_line(waiting: Waiting, collector: str | None) -> str:
+    """The same as a line for a log."""
+    text = html.unescape(waiting_sentence([waiting], collector))
+    return text.replace("**", "").replace("\u2060", "").replace(" · ", ", ")
+
+
+def _figures(waiting: Sequence[Waiting]) -> dict[str, Any]:
+    cost = _cost(waiting)
+    batches = _batches(waiting)
+    return {
+        ROWS_WAITING: sum(one.rows for one in waiting),
+        **({BATCHES: batches_table(batches)} if batches else {}),
+        "pxt/expected_cost_usd": "unknown" if cost is None else rounded(cost),
+    }
+
+
+def _batches(waiting: Sequence[Waiting]) -> list[BatchView]:
+    return list({batch.name: batch for one in waiting for batch in one.batches}.values())
+
+
+def _cost(waiting: Sequence[Waiting]) -> float | None:
+    """What they are expected to cost together; None if that is not known of one."""
+    costs = [one.expected_cost_usd for one in waiting]
+    return None if None in costs else sum(cost for cost in costs if cost is not None)
