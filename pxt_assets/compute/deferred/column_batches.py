@@ -169,9 +169,9 @@ class ColumnBatches:
         overdue: Mask = ((now - since >= within_s) | (tries >= MOST_TRIES)) & ~self.on_its_way(digests)
         return overdue
 
-    def take(self, digests: Digests) -> Iterator[LineAnswer]:
-        """The kept answers of cells, all of which have one."""
-        positions = self.answers.find(digests)
+    def take(self, digests: Digests, partition: str, since: float) -> Iterator[LineAnswer]:
+        """The kept answers of cells, all of which have one for the partition."""
+        positions = self.answers.find(digests, partition, since)
         if len(positions) and positions.min() < 0:
             msg = "a cell without a kept answer was asked for"
             raise LookupError(msg)
