@@ -25,10 +25,10 @@ Partition = str | None
 
 
 def waiting_metadata(
-    waiting: Waiting, *, partition: Partition, collector: str | None, skipped: Collection[str]
+    waiting: Waiting, *, partition: Partition, goes_on: str, skipped: Collection[str]
 ) -> dict[str, Any]:
-    """The metadata of a partition that waits; `collector` is the sensor that goes on with it, `skipped` as in SKIPPED."""
-    said = waiting_sentence([waiting], collector)
+    """The metadata of a partition that waits; `goes_on` says who goes on with it, `skipped` is as in SKIPPED."""
+    said = waiting_sentence([waiting], goes_on)
     if partition is not None:
         said = f"Partition **{joined(shortened(partition, _MAX_NAME)) or '?'}** · {said}"
     return {
@@ -42,12 +42,12 @@ def run_waiting_metadata(
     waiting: Mapping[Partition, Waiting],
     finished: Sequence[Partition],
     *,
-    collector: str | None,
+    goes_on: str,
     skipped: Collection[str],
 ) -> dict[str, Any]:
     """The metadata of a run of several partitions, of which some wait and the `finished` ones are stored."""
     of = counted(len(waiting) + len(finished), "partition")
-    said = f"{len(waiting):,} of {of} of this run wait · {waiting_sentence([*waiting.values()], collector)}"
+    said = f"{len(waiting):,} of {of} of this run wait · {waiting_sentence([*waiting.values()], goes_on)}"
     return {
         "pxt/summary": dg.MetadataValue.md(said),
         **_figures([*waiting.values()]),
@@ -94,8 +94,8 @@ def age_text(seconds: float) -> str:
     return f"{minutes // (24 * 60)} days"
 
 
-def waiting_sentence(waiting: Sequence[Waiting], collector: str | None) -> str:
-    """Markdown: "**1,200 rows wait** for 1 batch, 400 answers are there · expected $0.05 · the sensor … goes on"."""
+def waiting_sentence(waiting: Sequence[Waiting], goes_on: str) -> str:
+    """Markdown: "**1,200 rows wait** for 1 batch (400 of 1,200 answers there, …) · expected $0.05 · nothing …"."""
     batches = _batches(waiting)
     rows = sum(one.rows for one in waiting)
     without_room = sum(one.rows_without_room for one in waiting)
@@ -108,18 +108,25 @@ def waiting_sentence(waiting: Sequence[Waiting], collector: str | None) -> str:
     parts = [text, f"expected {cost_text(_cost(waiting))}"]
     if without_room:
         parts.append(f"{counted(without_room, 'row')} of them for room in the queue of batches")
-    nothing = "nothing of it is stored yet"
-    parts.append(
-        f"{nothing}; the sensor {joined(collector)} asks for a run when answers are there"
-        if collector
-        else f"{nothing}; materialize again to collect what is there"
-    )
+    parts.append(f"nothing of it is stored yet; {goes_on}")
     return " · ".join(parts)
 
 
-def waiting_line(waiting: Waiting, collector: str | None) -> str:
+def goes_on_text(collector: str | None, *, is_on: bool) -> str:
+    """Who goes on with what waits, as Markdown; `collector` is the name of the sensor that does, if there is one."""
+    if collector is None:
+        return "materialize again to collect what is there"
+    if is_on:
+        return f"the sensor {joined(collector)} asks for a run when answers are there"
+    return (
+        f"**the sensor {joined(collector)} is switched off**: switch it on under Automation, or materialize again to collect "
+        "what is there"
+    )
+
+
+def waiting_line(waiting: Waiting, goes_on: str) -> str:
     """The same as a line for a log."""
-    text = html.unescape(waiting_sentence([waiting], collector))
+    text = html.unescape(waiting_sentence([waiting], goes_on))
     return text.replace("**", "").replace("\u2060", "").replace(" · ", ", ")
 
 
