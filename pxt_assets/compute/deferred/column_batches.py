@@ -169,9 +169,9 @@ class ColumnBatches:
         overdue: Mask = ((now - since >= within_s) | (tries >= MOST_TRIES)) & ~self.on_its_way(digests)
         return overdue
 
-    def take(self, digests: Digests) -> Iterator[LineAnswer]:
-        """The kept answers of cells, all of which have one."""
-        positions = self.answers.find(digests)
+    def take(self, digests: Digests, partition: str, since: float) -> Iterator[LineAnswer]:
+        """The kept answers of cells, all of which have one for the partition."""
+        positions = self.answers.find(digests, partition, since)
         if len(positions) and positions.min() < 0:
             msg = "a cell without a kept answer was asked for"
             raise LookupError(msg)
@@ -187,14 +187,17 @@ class ColumnBatches:
                 self._change(record, partition, is_settled=False)
 
     def settle(self, partition: str, digests: ManyDigests) -> None:
-        """Notes that the answers of all cells of a partition are durable elsewhere; see `also_waits`."""
+        """Notes that what is answered of a partition's cells is durable elsewhere; see `also_waits`.
+
+        What waits for room is none of it: that is off the record once it is looked at anew.
+        """
         answered: set[str] = set()
         news: set[str] = set()
         for some in lookup_batches(digests):
             found, new = self.answers.mark_taken(some)
             answered, news = answered | found, news | new
         for record in list(self.records.values()):
-            if record.is_on_its_way:
+            if record.state != "ended":
                 continue
             waits = not record.partitions.get(partition, True)
             if waits or (record.name in answered and not record.partitions.get(partition)):

@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import asynccontextmanager
 from dataclasses import replace
 from typing import TYPE_CHECKING, NamedTuple
 
-from pxt_assets.api.batches import TOKEN_LIMIT_CODE, BatchState
-from pxt_assets.compute.claims.claim import hold_claim
-from pxt_assets.compute.claims.owner import ClaimedError
+from pxt_assets.api.batches import TOKEN_LIMIT_CODE, BatchState, UnknownBatchError
 from pxt_assets.compute.deferred import collection
 from pxt_assets.compute.deferred.column_batches import ColumnBatches
 from pxt_assets.compute.deferred.polling import ask_states, next_poll
@@ -22,10 +19,10 @@ from pxt_assets.compute.deferred.record_folder import RecordFolder
 from pxt_assets.compute.deferred.splitting import Limits
 from pxt_assets.compute.deferred.spool import Key, Part, Spool, spool_key
 from pxt_assets.compute.deferred.submission import Submission
+from pxt_assets.compute.deferred.submission_claim import hold_submission
 from pxt_assets.errors import RunError
 from pxt_assets.local.threads import run_in_thread
 from pxt_assets.storage.atomic_file import remove_if_empty
-from pxt_assets.storage.parquet import ParquetFile
 
 if TYPE_CHECKING:
     import numpy as np
@@ -39,16 +36,12 @@ if TYPE_CHECKING:
     Digests = npt.NDArray[np.bytes_]
     Mask = npt.NDArray[np.bool_]
 
-_LONGEST_WAIT = 1_800.0
-"""Seconds to wait for another process that submits."""
-_CLAIM_PAUSE = 2.0
 _ROOM_LOOKS = 60.0
 """Seconds between two looks whether the queue has room."""
 _CANCELLED_WITHIN = 660.0
 """Seconds within which a batch that was cancelled has ended. Source: https://platform.openai.com/docs/guides/batch"""
 _FIRST_LOOK, _RAREST_LOOK = 2.0, 30.0
 """Seconds between two looks whether a batch that was cancelled has ended."""
-_log = logging.getLogger("pxt_assets.compute.batches")
 
 
 class Submitted(NamedTuple):
@@ -115,7 +108,9 @@ class DeferredColumn:
         if self._held_by is not None:
             yield
             return
-        async with self._claimed() as check_claim:
+        async with hold_submission(
+            self._path, self._run_id, self._label, self._clock, self._sleep
+        ) as check_claim:
             self._held_by = check_claim
             try:
                 await run_in_thread(self._batches.load)
@@ -131,23 +126,6 @@ class DeferredColumn:
                 self._passed.clear()
         if not self.records():
             await run_in_thread(remove_if_empty, self._path)
-
-    @asynccontextmanager
-    async def _claimed(self) -> AsyncIterator[Callable[[], None]]:
-        """Within the block this process has the claim; waits for another one that has it."""
-        file = ParquetFile(self._path / "submission.parquet")
-        given_up_at = self._clock() + _LONGEST_WAIT
-        async with AsyncExitStack() as stack:
-            while True:
-                try:
-                    check_claim = await stack.enter_async_context(hold_claim(file, self._run_id))
-                    break
-                except ClaimedError as e:
-                    if self._clock() > given_up_at:
-                        raise
-                    _log.info("%swaits for another process that submits its batches: %s", self._label, e)
-                await self._sleep(_CLAIM_PAUSE)
-            yield check_claim
 
     async def _take_over(self) -> None:
         by = self._submission
@@ -176,16 +154,16 @@ class DeferredColumn:
     def kept_mask(self, digests: Digests, partition: Partition, since: float = 0.0) -> Mask:
         """Which cells `S16[n]` have an answer that was kept at `since` or later.
 
-        An answer that is an error counts only until the partition has settled its batch.
+        An answer that the partition has settled does not count: it is stored, or it was an error and is asked for anew.
         """
         name = partition_name(partition)
         self._passed.add(name)
         found: Mask = self._batches.answers.find(digests, name, since) >= 0
         return found
 
-    def take(self, digests: Digests) -> Iterator[LineAnswer]:
-        """The kept answers of cells, all of which have one, in that order."""
-        return self._batches.take(digests)
+    def take(self, digests: Digests, partition: Partition = None, since: float = 0.0) -> Iterator[LineAnswer]:
+        """The kept answers of cells for which `kept_mask` with the same arguments is true, in that order."""
+        return self._batches.take(digests, partition_name(partition), since)
 
     def on_its_way(self, digests: Digests) -> Mask:
         """Which cells are in a batch of which answers may still come."""
@@ -217,7 +195,7 @@ class DeferredColumn:
         spool.add(request, partition_name(partition), cost_usd)
 
     def settle(self, partition: Partition, digests: ManyDigests) -> None:
-        """Notes that the answers of all cells of a partition are durable elsewhere. It is on record when the hold ends."""
+        """Notes that what is answered of a partition's cells is durable elsewhere. It is on record when the hold ends."""
         self._batches.settle(partition_name(partition), digests)
 
     async def submit(self) -> Submitted:
@@ -310,8 +288,7 @@ class DeferredColumn:
         by = self._submission
         if state is None:
             if not collection.is_forgotten(record, self._clock()):
-                where = str(self._path / f"{record.name}.json")
-                raise collection.unknown_batch_error(self._label, record, self._server, where)
+                raise self._unknown(record)
             return [await collection.close(by, collection.forgotten(record, self._clock()))]
         for error in state.errors:
             if error.code == TOKEN_LIMIT_CODE:
@@ -321,6 +298,10 @@ class DeferredColumn:
         if refusal is not None:
             raise refusal
         return [ended]
+
+    def _unknown(self, record: BatchRecord) -> RunError:
+        where = str(self._path / f"{record.name}.json")
+        return collection.unknown_batch_error(self._label, record, self._server, where)
 
     async def _with_room(self) -> tuple[BatchRecord, ...]:
         """What waited for room in the queue, and has some by now."""
@@ -348,7 +329,10 @@ class DeferredColumn:
             names = {record.name for record in self.records() if record.state == "submitted"}
             for record in self.records():
                 if record.name in names and record.batch_id is not None:
-                    await self._api.cancel(record.batch_id)
+                    try:
+                        await self._api.cancel(record.batch_id)
+                    except UnknownBatchError as e:
+                        raise self._unknown(record) from e
             begun, pause = self._clock(), _FIRST_LOOK
             done: list[BatchRecord] = []
             while wait and self._clock() - begun < _CANCELLED_WITHIN:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -90,7 +90,7 @@ class KeptAnswers:
     def find(self, digests: Digests, partition: str | None = None, since: float = 0.0) -> Positions:
         """The positions of the answers of `S16[n]` that were kept at `since` or later, -1 where there is none.
 
-        With a partition, by its name in records, errors that it has settled do not count.
+        With a partition, by its name in records, what it has settled does not count: errors, and results that are stored.
         """
         import numpy as np
 
@@ -102,28 +102,35 @@ class KeptAnswers:
     ) -> tuple[Positions, Positions]:
         """The same of answers with a result, and of errors."""
         results, failures = self._results.find(digests), self._failures.find(digests)
-        return self._valid(results, None, since), self._valid(failures, partition, since)
+        return self._valid(results, partition, since, taken=True), self._valid(failures, partition, since)
 
     def number_of(self, name: str) -> int:
         """The number of a batch, -2 for one that has no answers."""
         return self._numbers.get(name, -2)
 
-    def _valid(self, positions: Positions, partition: str | None, since: float) -> Positions:
+    def _valid(
+        self, positions: Positions, partition: str | None, since: float, *, taken: bool = False
+    ) -> Positions:
+        """The positions, -1 in place of those that do not count; with `taken` only what is stored counts as settled."""
         import numpy as np
 
         if not self._records or not (positions >= 0).any():
             return positions
-        left_out = np.fromiter(
-            (
-                number in self._gone
-                or (record.ended_at or 0.0) < since
-                or (partition is not None and record.partitions.get(partition, False))
-                for number, record in enumerate(self._records)
-            ),
-            bool,
-            len(self._records),
-        )
-        return np.where((positions >= 0) & left_out[self.batches_of(positions)], -1, positions)
+        batches = self.batches_of(positions)
+        left_out = self._flags(lambda n, r: n in self._gone or (r.ended_at or 0.0) < since)[batches]
+        if partition is not None:
+            is_settled = self._flags(lambda _, r: r.partitions.get(partition, False))[batches]
+            if taken and is_settled.any():
+                is_settled &= np.frombuffer(self._taken, np.uint8)[positions].astype(bool)
+            left_out |= is_settled
+        return np.where((positions >= 0) & left_out, -1, positions)
+
+    def _flags(self, is_one: Callable[[int, BatchRecord], bool]) -> Mask:
+        """Of which batches something is true, by their numbers."""
+        import numpy as np
+
+        flags = (is_one(number, record) for number, record in enumerate(self._records))
+        return np.fromiter(flags, bool, len(self._records))
 
     def batches_of(self, positions: Positions) -> npt.NDArray[np.int64]:
         """The number of the batch of each position; what stands for -1 means nothing."""

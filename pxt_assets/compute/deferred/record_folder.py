@@ -184,17 +184,16 @@ class RecordFolder:
 
     def remove(self, name: str) -> None:
         """Removes all of a batch, its record first: without it nothing stands for anything."""
-        remove(self.path / f"{name}{_RECORD}")
-        self.remove_rest({name})
+        for suffix in _SUFFIXES:
+            remove(self.path / f"{name}{suffix}")
 
-    def remove_rest(self, gone: set[str] | None = None) -> None:
-        """Removes the files of batches that have no record, of those named alone if any are."""
+    def remove_rest(self) -> None:
+        """Removes the files of batches that have no record. Only who has the claim may: a new batch has none at first."""
         names = names_in(self.path)
         recorded = {_batch_of(name) for name in names if name.endswith(_RECORD)}
         for name in names:
-            batch = _batch_of(name)
             is_known = name.endswith(_SUFFIXES) and not name.startswith(".")
-            if is_known and batch not in recorded and (gone is None or batch in gone):
+            if is_known and _batch_of(name) not in recorded:
                 remove(self.path / name)
 
     def close(self) -> None:

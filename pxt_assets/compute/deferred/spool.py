@@ -12,6 +12,7 @@ from pxt_assets.compute.cells.digest_index import DigestIndex, DigestSet
 from pxt_assets.compute.cells.scratch_file import ScratchFile
 from pxt_assets.compute.cells.stored_array import StoredArray
 from pxt_assets.compute.deferred.splitting import Limits, even_parts
+from pxt_assets.errors import RunError
 
 if TYPE_CHECKING:
     import numpy as np
@@ -57,10 +58,18 @@ class Part:
     """The names of the partitions that want these lines, in records."""
 
     def write(self, path: Path) -> None:
-        """Writes the file."""
-        with path.open("wb") as file:
-            for begin in range(self.begin, self.begin + self.size, _COPIED_AT_ONCE):
-                file.write(self.spool.lines.read(begin, min(_COPIED_AT_ONCE, self.begin + self.size - begin)))
+        """Writes the file. Raises RunError where there is no room for it."""
+        end = self.begin + self.size
+        try:
+            with path.open("wb") as file:
+                for begin in range(self.begin, end, _COPIED_AT_ONCE):
+                    file.write(self.spool.lines.read(begin, min(_COPIED_AT_ONCE, end - begin)))
+        except OSError as e:
+            msg = (
+                f"cannot write the file of a batch, {self.size:,} bytes, at {path} ({e}); make room there or set TMPDIR to a "
+                "folder that has some, and materialize again"
+            )
+            raise RunError(msg) from e
 
 
 @dataclass

@@ -7,10 +7,9 @@ batch, which is found by its name in the server's list. Nothing else is needed, 
 from __future__ import annotations
 
 import logging
-import tempfile
+import shutil
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import Literal
 
 from pxt_assets.api.batches import TOKEN_LIMIT_CODE, BatchApi, BatchState, QueueFullError
@@ -21,6 +20,7 @@ from pxt_assets.compute.deferred.record_folder import AskedDigests
 from pxt_assets.compute.deferred.spool import Key, Part
 from pxt_assets.errors import RunError
 from pxt_assets.local.threads import run_in_thread
+from pxt_assets.storage.atomic_file import temporary_folder
 
 _log = logging.getLogger("pxt_assets.compute.batches")
 _CLOCK_DIFFERENCE = 3_600.0
@@ -59,10 +59,13 @@ class Submission:
         )
         self.check_claim()
         await run_in_thread(self.batches.add, record, asked)
-        with tempfile.TemporaryDirectory(prefix="pxt-batch-", ignore_cleanup_errors=True) as folder:
-            path = Path(folder) / f"{name}.jsonl"
+        folder = await run_in_thread(temporary_folder, "pxt-batch-")
+        try:
+            path = folder / f"{name}.jsonl"
             await run_in_thread(part.write, path)
             file_id = await self.api.upload(path, path.name)
+        finally:
+            await run_in_thread(shutil.rmtree, folder, ignore_errors=True)
         record = await self._write(replace(record, state="uploaded", file_id=file_id))
         self.check_claim()
         try:

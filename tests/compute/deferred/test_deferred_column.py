@@ -107,7 +107,7 @@ def test_what_an_ended_batch_had_finished_is_kept_and_the_rest_submitted_again(
     assert [batch.total for batch in world.api.batches.values()] == [10, 6]
 
 
-def test_a_request_that_failed_is_an_answer_until_its_partition_is_settled(world: World) -> None:
+def test_answers_and_errors_are_offered_to_a_partition_until_it_has_settled_them(world: World) -> None:
     good, bad = ask("a"), ask("b")
     digests = digests_of([good, bad])
 
@@ -119,12 +119,12 @@ def test_a_request_that_failed_is_an_answer_until_its_partition_is_settled(world
         await column.poll()
         async with column.hold():
             assert column.kept_mask(digests, "p").tolist() == [True, True]
-            assert [answer.status for answer in column.take(digests)] == [200, 400]
+            assert [answer.status for answer in column.take(digests, "p")] == [200, 400]
             column.settle("p", digests)
-            assert column.kept_mask(digests, "p").tolist() == [True, False]
+            assert column.kept_mask(digests, "p").tolist() == [False, False]
         column = world.column()
         async with column.hold():
-            assert column.kept_mask(digests, "p").tolist() == [True, False]
+            assert column.kept_mask(digests, "p").tolist() == [False, False]
             assert column.kept_mask(digests, "q").tolist() == [True, True]
             assert not column.is_overdue(digests).any()
 

@@ -12,7 +12,17 @@ from pxt_assets.compute.deferred.queue import most_tokens, submits_again_at
 from pxt_assets.compute.deferred.record import BatchRecord
 from pxt_assets.compute.deferred.splitting import Limits
 from pxt_assets.throttle.batch_queue import MemoryBatchQueue
-from tests.compute.deferred.columns import START, World, ask, digests_of, end_batches, run, states, submit
+from tests.compute.deferred.columns import (
+    START,
+    World,
+    ask,
+    digests_of,
+    end_batches,
+    look_up,
+    run,
+    states,
+    submit,
+)
 
 ROWS = {f"p{i}": [ask(f"{i}-{j} " + "x" * 400) for j in range(10)] for i in range(4)}
 TOKENS = 120
@@ -109,6 +119,22 @@ def test_partitions_that_were_not_looked_at_keep_waiting(world: World) -> None:
         return [record.waiting_partitions for record in column.records()]
 
     assert asyncio.run(waits()) == [("q",), ("p",)]
+
+
+def test_what_has_no_room_stays_on_record_though_its_partition_settles_other_answers(world: World) -> None:
+    queue = world.options["queue"]._queue
+    queue.configure("a", "gpt-6-luna", 10)
+    queue.enqueue("other", "a", "gpt-6-luna", 10)
+
+    async def settled() -> list[str]:
+        column = world.column()
+        async with column.hold():
+            look_up(column, {"p": [ask("a")]})
+            await column.submit()
+            column.settle("p", digests_of([ask("a")]))
+        return states(column.records())
+
+    assert asyncio.run(settled()) == ["waiting"]
 
 
 def test_parts_are_half_a_limit_and_half_of_what_was_refused_but_not_ever_smaller() -> None:
