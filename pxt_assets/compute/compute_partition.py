@@ -232,6 +232,8 @@ async def _ask_and_commit(
     async with run_state.commit_slots:
         assembly = await _run_interruptibly(partial(_commit, column, cells, requester, sidecar, check_claim))
     await run_in_thread(journal.remove if options.limit is None else journal.end_refresh)
+    if later is not None:
+        await run_in_thread(later.end, requester)
     return assembly, requester, cells
 
 

@@ -16,25 +16,27 @@ from dataclasses import dataclass
 from functools import cached_property, partial
 from typing import TYPE_CHECKING, Protocol
 
+from pxt_assets.api.background_request import Window
 from pxt_assets.api.batches import BackgroundApi, BatchApi
 from pxt_assets.api.estimate import Estimator
 from pxt_assets.api.later_budget import LaterBudget
-from pxt_assets.api.meter import cost_text
 from pxt_assets.api.processing import Processing
 from pxt_assets.api.request import Request
-from pxt_assets.compute.asking.later_cells import LaterWay
+from pxt_assets.compute.asking.background_cells import BackgroundPass, FetchRound
+from pxt_assets.compute.asking.background_ids import BackgroundIds
 from pxt_assets.compute.asking.later_partition import LaterPass, PartitionTally
+from pxt_assets.compute.asking.later_way import LaterWay
 from pxt_assets.compute.asking.other_servers import refuse_other_servers
 from pxt_assets.compute.asking.run_state import RunState
 from pxt_assets.compute.cells.usage_history import observed_usage
-from pxt_assets.compute.deferred.deferred_column import DeferredColumn, Submitted
+from pxt_assets.compute.deferred.deferred_column import DeferredColumn
 from pxt_assets.compute.deferred.queue import Queue
 from pxt_assets.compute.deferred.record import BatchRecord
+from pxt_assets.compute.later_log import LaterLog
 from pxt_assets.compute.partition.column import Column
 from pxt_assets.compute.run_partitions import Partition, PartitionsRun, RunCallbacks, RunEnd, Waiting
 from pxt_assets.errors import RunError
 from pxt_assets.local.threads import run_in_thread
-from pxt_assets.values.wording import counted
 
 if TYPE_CHECKING:
     from typing import Literal
@@ -47,8 +49,9 @@ _FIRST_POLL_S = 2.0
 _LONGEST_POLL_S = 60.0
 _SHORTEST_SLEEP_S = 0.5
 """Between two polls, though another batch is due."""
-_LOG_S = 3_600.0
-"""Seconds between lines that say what waits, as long as nothing changes."""
+_SLOWER = 1.5
+"""By how much rounds of fetching get rarer."""
+_FETCHES_AT_ONCE = 32
 _DAY_S = 86_400.0
 _TOO_LATE_S = 900.0
 """What has less time left is not submitted again, but asked for now."""
@@ -99,32 +102,49 @@ async def compute_later(
             run.log(
                 f"{run_state.name}: a trial is asked for now, whatever within says; what is on its way stays so"
             )
-        is_known = await run_in_thread(deferral.folder.exists)
-        if deferral.is_trial or (deferral.within is None and not is_known):
+        if deferral.is_trial:
             await run.compute(partitions)
             return run.end(partitions)
-        async with deferral.apis.batch_api() as api:
-            return await _LaterRun(run, run_state, deferral, api).compute(partitions)
+        async with deferral.apis.batch_api() as batches, deferral.apis.background_api() as background:
+            later = _LaterRun(run, run_state, deferral, batches, background)
+            return await later.compute(partitions)
 
 
 class _LaterRun:
     """A run of a column by batch, or one that ends its batches."""
 
-    def __init__(self, run: PartitionsRun, run_state: RunState, deferral: Deferral, api: BatchApi) -> None:
+    def __init__(
+        self,
+        run: PartitionsRun,
+        run_state: RunState,
+        deferral: Deferral,
+        api: BatchApi,
+        background: BackgroundApi,
+    ) -> None:
         self._run = run
         self._run_state = run_state
         self._deferral = deferral
         self._api = api
+        self._background = background
+        self._is_known = False
+        """Whether batches are on record."""
         self._tallies: defaultdict[Partition, PartitionTally] = defaultdict(PartitionTally)
         self._budget: LaterBudget | None = None
         self._settled: dict[Partition, Digests] = {}
         """Requests whose outcomes are durable, of which the column is to be told while it is held."""
-        self._said_at = 0.0
-        self._said = ""
+        self._log = LaterLog(run.log, run_state.name, deferral.clock)
 
     @property
     def _processing(self) -> Processing:
-        return "batch"
+        return (
+            "batch" if self._window is None else "background_2h" if self._window == "2h" else "background_8h"
+        )
+
+    @property
+    def _window(self) -> Window | None:
+        """The window in which responses are asked for in the background."""
+        within = self._deferral.within
+        return None if within == "24h" else within
 
     async def compute(self, partitions: Sequence[Partition]) -> RunEnd:
         """Makes passes until nothing waits, or once where the run does not wait."""
@@ -142,10 +162,13 @@ class _LaterRun:
             clock=self._deferral.clock,
             sleep=self._deferral.sleep,
         )
+        self._is_known = await run_in_thread(self._column.exists)
         waiting: dict[Partition, Waiting] = {}
         try:
             if self._deferral.within is None:
                 await self._compute_now(partitions)
+            elif self._window is not None:
+                await self._compute_in_background(partitions)
             else:
                 await self._compute_in_passes(partitions)
         except RunError as e:
@@ -156,20 +179,52 @@ class _LaterRun:
 
     async def _compute_now(self, partitions: Sequence[Partition]) -> None:
         """Ends what is on its way, keeps what of it was answered, and asks for the rest."""
-        async with self._column.hold():
-            on_their_way = self._on_their_way()
-            if on_their_way:
-                requests = sum(record.requests for record in on_their_way)
-                self._run.log(
-                    f"{self._run_state.name}: cancels {counted(len(on_their_way), 'batch', 'batches')} with "
-                    f"{counted(requests, 'row')} on their way; what is finished of them is kept, the others are asked "
-                    "for now"
-                )
-            await self._column.cancel(wait=True)
-        await self._run.compute(partitions, self._pass(rest="ask"))
-        async with self._column.hold():
-            await self._settle()
-            await self._column.submit()  # nothing: what waited for room is off the record
+        if self._is_known:
+            async with self._column.hold():
+                self._log.cancelled(self._on_their_way())
+                await self._column.cancel(wait=True)
+        await self._run.compute(partitions, self._pass(rest="ask", fetching=self._new_round(ends=True)))
+        if self._is_known:
+            async with self._column.hold():
+                await self._settle()
+                await self._column.submit()  # nothing: what waited for room is off the record
+
+    async def _compute_in_background(self, partitions: Sequence[Partition]) -> None:
+        """Asks for what is missing in the background, and fetches it in rounds."""
+        left, pause = list(partitions), _FIRST_POLL_S
+        if self._is_known:
+            async with self._column.hold():
+                await self._column.poll()
+        fetching = self._new_round()
+        await self._run.compute(left, self._pass(rest="want", fetching=fetching))
+        while not self._run.is_stopped:
+            late = [key for key, wait in self._run.waits.items() if wait.cells.overdue]
+            if late:
+                await self._run.compute(late, self._pass(rest="leave", fetching=fetching))
+            if not self._run.waits or not self._deferral.wait or self._run.is_stopped:
+                break
+            if not any(wait.cells.on_its_way for wait in self._run.waits.values()):
+                self._check_budget()
+            self._log.in_background(self._rows_waiting, self._deferral.within)
+            await self._deferral.sleep(pause)
+            if self._is_known:
+                await self._column.poll()
+            fetching = self._new_round()
+            for partition in list(self._run.waits):  # in the order in which they were asked for
+                await self._run.compute([partition], self._pass(rest="want", fetching=fetching))
+                if fetching.is_over or self._run.is_stopped:
+                    break
+            pause = _FIRST_POLL_S if fetching.fetched else min(_SLOWER * pause, _LONGEST_POLL_S)
+        if not self._run.is_stopped:
+            self._check_budget()
+        if self._is_known:
+            async with self._column.hold():
+                await self._settle()
+
+    def _new_round(self, *, ends: bool = False) -> FetchRound:
+        client = self._run_state.client
+        most = 1 if client is None else client.max_in_flight
+        return FetchRound(self._background, self._deferral.clock, min(most, _FETCHES_AT_ONCE), ends=ends)
 
     async def _compute_in_passes(self, partitions: Sequence[Partition]) -> None:
         left, pause = list(partitions), _FIRST_POLL_S
@@ -182,7 +237,7 @@ class _LaterRun:
                 submitted = await self._column.submit()
                 late = [key for key, wait in self._run.waits.items() if wait.cells.overdue]
                 await self._settle(keep=late)  # not before: since when rows wait goes over to the new batch
-            self._say_submitted(submitted)
+            self._log.submitted(submitted)
             if late:
                 await self._run.compute(late, self._pass(rest="leave"))
             if not self._run.waits or self._run.is_stopped:
@@ -200,7 +255,7 @@ class _LaterRun:
         """Waits until a pass over some partitions has something to do; returns these."""
         waits = self._run.waits
         while (seconds := self._column.seconds_to_poll()) is not None:
-            self._say_waiting()
+            self._log.waiting(self._on_their_way(), self._rows_waiting)
             await self._deferral.sleep(max(seconds, _SHORTEST_SLEEP_S))
             if self._run.is_stopped:
                 return []
@@ -215,6 +270,10 @@ class _LaterRun:
         await self._deferral.sleep(pause)
         return list(waits)
 
+    @property
+    def _rows_waiting(self) -> int:
+        return sum(wait.rows for wait in self._run.waits.values())
+
     def _on_their_way(self) -> list[BatchRecord]:
         return [record for record in self._column.records() if record.is_on_its_way]
 
@@ -224,7 +283,10 @@ class _LaterRun:
         if self._budget is not None and without:
             raise self._budget.error(self._run_state.name, without)
 
-    def _pass(self, *, rest: Literal["ask", "want", "leave"]) -> Callable[[Column], LaterPass]:
+    def _pass(
+        self, *, rest: Literal["ask", "want", "leave"], fetching: FetchRound | None = None
+    ) -> Callable[[Column], LaterPass]:
+        fetching = fetching or self._new_round()
         awaited = {key for record in self._column.records() for key in record.waiting_partitions}
 
         def later(column: Column) -> LaterPass:
@@ -238,12 +300,17 @@ class _LaterRun:
                 expected_usd=self._expected_usd_of(column),
                 budget=self._budget if rest == "want" else None,
             )
+            background = None
+            if column.plan.endpoint_path == "/responses":
+                ids = BackgroundIds(column.file, column.run_id)
+                window = self._window if rest == "want" else None
+                background = BackgroundPass(ids, fetching, window, self._deferral.clock)
             return LaterPass(
                 partition,
                 way,
-                self._processing,
                 self._settled.__setitem__,
                 is_awaited=partition in awaited,
+                background=background,
                 tally=self._tallies[partition],
             )
 
@@ -279,40 +346,3 @@ class _LaterRun:
                 )
                 waiting[key] = Waiting(wait.rows, views, wait.cells.expected_usd, without)
         return waiting
-
-    def _say_submitted(self, submitted: Submitted) -> None:
-        for record in submitted.batches:
-            cost = "" if record.cost_usd is None else f", for about {cost_text(record.cost_usd)}"
-            self._run.log(
-                f"{self._run_state.name}: submitted {counted(record.requests, 'row')} ({record.model}) as batch "
-                f"{record.batch_id}, to be answered within 24 hours{cost}"
-            )
-        if submitted.without_room:
-            self._run.log(
-                f"{self._run_state.name}: {counted(submitted.without_room, 'row')} more wait until the queue of batches has "
-                "room for their tokens"
-            )
-
-    def _say_waiting(self) -> None:
-        """Writes what waits and how old it is, where that has changed or was not said for long."""
-        now = self._deferral.clock()
-        views = [record.view(now) for record in self._on_their_way()]
-        states = "".join(f"{view.name} {view.state}" for view in views)
-        if states == self._said and now - self._said_at < _LOG_S:
-            return
-        self._said, self._said_at = states, now
-        rows = sum(wait.rows for wait in self._run.waits.values())
-        told = "; ".join(
-            f"{v.id or v.name} is {v.state}, {v.completed + v.failed:,} of {v.total:,} rows, {_duration(v.age_s)} old"
-            for v in views
-        )
-        more = "" if told else " for room in the queue"
-        self._run.log(
-            f"{self._run_state.name}: {counted(rows, 'row')} wait{more}{f': {told}' if told else ''}"
-        )
-
-
-def _duration(seconds: float) -> str:
-    if seconds < 120:
-        return f"{seconds:.0f} s"
-    return f"{seconds / 60:.0f} min" if seconds < 7_200 else f"{seconds / 3_600:.1f} h"

@@ -57,6 +57,7 @@ class CellRequester:
     ) -> None:
         self.meter = meter or Meter(budget=column.budget, answer_sizes=run_state.in_flight.answer_sizes)
         self.meter.stopped = False
+        self.budget = column.budget
         self.counts = RowCounts()
         self.rows = RowAdmission(column, cells, self.counts, self._note_failure)
         self._column = column
@@ -198,6 +199,13 @@ class CellRequester:
         """Has a row asked for: by a worker, in a request of many cells, or by a task of its own for calls that depend."""
         held = self._in_flight.acquire(cell)
         self._open_rows += 1
+        if self.later is not None:
+            asked = self.later.background_row(
+                self._asking, row, digest, cell, held, failed_before=failed_before
+            )
+            if asked is not None:
+                self._workers.add(asked)
+                return
         asked = AskedRow(self._asking, row, digest, cell, held, failed_before=failed_before)
         if not isinstance(cell, ReadyCall) or not isinstance(cell.request, Request):
             task = asyncio.get_running_loop().create_task(asked.ask_for_calls())

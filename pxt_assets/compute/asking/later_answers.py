@@ -38,36 +38,36 @@ class LaterAnswers:
     """Reads the answers of one partition. `server` is what its cells' provenance names.
 
     `download` fetches what an answer links to; `secrets` are replaced in what errors quote. `budget` is charged with what
-    answers cost; `counts_requests` unless the meter has counted them when they were sent.
+    answers cost.
     """
 
     def __init__(
         self,
         plan: Plan,
         meter: Meter,
-        processing: Processing,
         *,
         server: str | None,
         download: Callable[[str], Awaitable[bytes]],
         budget: Budget | None = None,
-        counts_requests: bool = True,
         secrets: tuple[str, ...] = (),
     ) -> None:
         self._plan = plan
         self._meter = meter
-        self._processing = processing
+        self._processing: Processing = "batch"
         self._server = server
         self._download = download
         self._budget = budget
-        self._counts_requests = counts_requests
         self._secrets = secrets
 
-    def read(self, cell: Any, request: Request, answer: LineAnswer) -> Made | Unfinished:
+    def read(
+        self, cell: Any, request: Request, answer: LineAnswer, processing: Processing = "batch"
+    ) -> Made | Unfinished:
         """What an answer makes of a cell, whose only request it answers; synchronous, and for any thread.
 
         An error that would meet every request is its row's here: the others are answered already.
         """
-        self._meter.requests += self._counts_requests
+        self._processing = processing
+        self._meter.requests += processing == "batch"  # others were counted when they were sent
         try:
             parsed = parse_line(request, answer, self._secrets)
         except CellError as e:

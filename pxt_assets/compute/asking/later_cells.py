@@ -6,14 +6,19 @@ with them. It is a plain loop over some thousand rows at a time, in a thread.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal, Protocol
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
 
-from pxt_assets.api.batches import LineAnswer
-from pxt_assets.api.later_budget import LaterBudget
+from pxt_assets.api.background_request import BackgroundRequest, background_request
+from pxt_assets.api.processing import Processing
 from pxt_assets.api.request import Request
+from pxt_assets.compute.asking.asked_row import Asking
+from pxt_assets.compute.asking.background_cells import BackgroundPass, BackgroundRow
+from pxt_assets.compute.asking.background_ids import BackgroundId
+from pxt_assets.compute.asking.in_flight_bound import Held
 from pxt_assets.compute.asking.later_answers import LaterAnswers, Made, Unfinished
+from pxt_assets.compute.asking.later_way import LaterCounts, LaterWay
 from pxt_assets.compute.asking.row_admission import AdmittedRows
 from pxt_assets.compute.asking.row_counts import RowCounts
 from pxt_assets.compute.asking.row_outcomes import RowOutcomes
@@ -25,73 +30,22 @@ from pxt_assets.local.threads import run_in_thread
 from pxt_assets.storage.provenance import Provenance
 
 if TYPE_CHECKING:
-    import numpy as np
-    import numpy.typing as npt
-
     from pxt_assets.compute.cells.digest_index import Digests
 
 _BYTES_PENDING = 32 * 2**20
 """Bytes of values that may wait to be written: beyond, they are written before more is taken."""
 
 
-class AnswersOfColumn(Protocol):
-    """What is known of a column's answers that come later, by the digests of requests, `S16[n]`."""
-
-    def kept_mask(self, digests: Digests, partition: str | None, since: float = 0.0) -> npt.NDArray[np.bool_]:
-        """Which have an answer that was kept at `since` or later."""
-
-    def take(self, digests: Digests) -> Iterator[LineAnswer]:
-        """The kept answers, all of which are there, in that order."""
-
-    def on_its_way(self, digests: Digests) -> npt.NDArray[np.bool_]:
-        """Of which an answer may still come."""
-
-    def also_waits(self, partition: str | None, digests: Digests) -> None:
-        """Notes that a partition waits for what is on its way."""
-
-    def is_overdue(self, digests: Digests) -> npt.NDArray[np.bool_]:
-        """Which are to be asked for now."""
-
-    def want(self, request: Request, partition: str | None, cost_usd: float | None = 0.0) -> None:
-        """Has a request submitted. Raises CellError for one that cannot be."""
-
-
-@dataclass(frozen=True)
-class LaterWay:
-    """How the missing cells of a pass are dealt with."""
-
-    answers: AnswersOfColumn
-    rest: Literal["ask", "want", "leave"]
-    """Whether what nobody has asked for is asked for now, is to be submitted, or is left to another pass."""
-    asks_overdue: bool
-    """Whether what was waited for too long is asked for now; if not, another pass does."""
-    expected_usd: Callable[[Request], float | None]
-    """What a request is expected to cost in US dollars."""
-    budget: LaterBudget | None = None
-
-
 @dataclass
-class LaterCounts:
-    """What became of a partition's missing cells in a pass, each cell counted once."""
+class _Sorted:
+    """What is to be done about some rows, by their places."""
 
-    taken: int = 0
-    """Answered, and in the journal."""
-    on_its_way: int = 0
-    wanted: int = 0
-    """To be submitted."""
-    overdue: int = 0
-    """To be asked for now, by another pass."""
-    left: int = 0
-    """Left to another pass, as they are neither answered nor on their way."""
-    without_budget: int = 0
-    """For which the budget has no room."""
-    expected_usd: float | None = 0.0
-    """What is expected of those that wait; None where a price is not known."""
-
-    @property
-    def waiting(self) -> int:
-        """Cells that are neither finished nor asked for now."""
-        return self.on_its_way + self.wanted + self.overdue + self.left + self.without_budget
+    requests: dict[int, Request]
+    to_ask: list[int]
+    failures: list[tuple[int, Made]] = field(default_factory=list)
+    unfinished: list[tuple[int, Unfinished]] = field(default_factory=list)
+    fetched: list[tuple[int, BackgroundId]] = field(default_factory=list)
+    """What is made in the background, to be fetched."""
 
 
 class LaterCells:
@@ -106,10 +60,14 @@ class LaterCells:
         row_counts: RowCounts,
         journal: Journal,
         *,
+        background: BackgroundPass | None = None,
         since: float = 0.0,
         folder: str | None = None,
     ) -> None:
         self.counts = LaterCounts()
+        self._background = background
+        self._posted: dict[bytes, Request] = {}
+        """The requests that are to be sent for the background, by the digests of their cells."""
         self.is_complete = False
         """Whether all rows were dealt with."""
         self._requests = StoredArray("S16", folder)
@@ -142,52 +100,106 @@ class LaterCells:
             self._waiting += requests[i].digest
 
     async def take_over(self, rows: AdmittedRows) -> None:
-        """Deals with some rows; leaves in `to_ask` those that are to be asked for now."""
-        failures, unfinished, rows.to_ask = await run_in_thread(self._sort, rows)
-        for i, begun in unfinished:
+        """Deals with some rows; leaves in `to_ask` those that are to be asked for, in the background or now."""
+        sorted_rows = await run_in_thread(self._sort, rows)
+        if sorted_rows.fetched:
+            await self._fetch(rows, sorted_rows)
+        for i, begun in sorted_rows.unfinished:
             made = await self._reading.finish(rows.cells[i], begun)
             if made.error is None:
                 self._outcomes.answered(rows.digests[i], made.value, made.provenance)
             else:
-                failures.append((i, made))
-        for i, made in failures:
+                sorted_rows.failures.append((i, made))
+        for i, made in sorted_rows.failures:
             assert made.error is not None
             self._outcomes.failed(rows.first + i, rows.digests[i], made.error, made.provenance)
+        rows.to_ask = sorted_rows.to_ask
 
-    def _sort(
-        self, rows: AdmittedRows
-    ) -> tuple[list[tuple[int, Made]], list[tuple[int, Unfinished]], list[int]]:
-        """Takes what is answered; returns what failed, what is to be finished, and what is to be asked for now."""
+    async def _fetch(self, rows: AdmittedRows, found: _Sorted) -> None:
+        """Fetches the responses that were made in the background, as far as this round goes."""
+        background = self._way_of_background
+        fetched = await background.round.fetch([one for _, one in found.fetched])
+        again: list[int] = []
+        late: list[int] = []
+        waiting: list[int] = []
+        for (i, one), what in zip(found.fetched, fetched, strict=True):
+            request = found.requests[i]
+            if what.answer is not None:
+                processing: Processing = "background_2h" if one.window == "2h" else "background_8h"
+                self._note_made(
+                    rows, i, self._reading.read(rows.cells[i], request, what.answer, processing), found
+                )
+                self.counts.taken += 1
+            elif what.state == "made":
+                waiting.append(i)
+            elif what.state == "late":  # whose id says so to the pass that asks for it now
+                late.append(i)
+            else:
+                background.ids.forget(request.digest)
+                again.append(i)
+        for i, _ in found.failures:
+            if i in found.requests:
+                background.ids.forget(found.requests[i].digest)
+        self._wait_for(rows, found.requests, waiting)
+        self._deal_with_rest(rows, found, late, again)
+
+    @property
+    def _way_of_background(self) -> BackgroundPass:
+        assert self._background is not None
+        return self._background
+
+    def _sort(self, rows: AdmittedRows) -> _Sorted:
+        """Takes what is answered, and says what is to be done about the others. Called in a thread."""
         import numpy as np
 
         requests = _requests(rows)
-        asks_nothing = [i for i in rows.to_ask if i not in requests]
+        found = _Sorted(requests, [i for i in rows.to_ask if i not in requests])
         places = np.array(list(requests), np.int64)
         digests = np.array([request.digest for request in requests.values()], "S16")
         self._note_requests(rows)
+        kept = self._answers.kept_mask(digests, self._partition, self._since)  # which notes the pass as well
         if not len(places):
-            return [], [], asks_nothing
-        kept = self._answers.kept_mask(digests, self._partition, self._since)
-        taken = places[kept].tolist()
-        failures, unfinished = self._take(rows, requests, taken, digests[kept])
+            return found
+        self._take(rows, found, places[kept].tolist(), digests[kept])
         places, digests = places[~kept], digests[~kept]
-        on_its_way = self._answers.on_its_way(digests) if len(digests) else kept[:0]
-        self._wait_for(rows, requests, places[on_its_way].tolist(), digests[on_its_way])
+        if self._background is not None and len(places):
+            ids = self._background.ids.of(digests)
+            in_background = np.array([one is not None and one.at >= self._since for one in ids], bool)
+            found.fetched = [
+                (i, one)
+                for i, one, is_there in zip(places.tolist(), ids, in_background.tolist(), strict=True)
+                if is_there and one is not None
+            ]
+            places, digests = places[~in_background], digests[~in_background]
+        if not len(places):
+            return found
+        on_its_way = self._answers.on_its_way(digests)
+        if on_its_way.any():
+            self._answers.also_waits(self._partition, digests[on_its_way])
+        self._wait_for(rows, requests, places[on_its_way].tolist())
         places, digests = places[~on_its_way], digests[~on_its_way]
-        if self._way.rest == "ask":
-            return failures, unfinished, [*asks_nothing, *places.tolist()]
         overdue = self._answers.is_overdue(digests) if len(digests) else on_its_way[:0]
-        late, rest = places[overdue].tolist(), places[~overdue].tolist()
-        if not self._way.asks_overdue:
+        self._deal_with_rest(rows, found, places[overdue].tolist(), places[~overdue].tolist())
+        return found
+
+    def _deal_with_rest(
+        self, rows: AdmittedRows, found: _Sorted, late: Sequence[int], rest: Sequence[int]
+    ) -> None:
+        """Deals with rows that are neither answered nor on their way; those that are `late` are to be asked for now."""
+        way = self._way
+        if way.rest == "ask":
+            found.to_ask += [*late, *rest]
+            return
+        if way.asks_overdue:
+            found.to_ask += late
+        else:
             self.counts.overdue += len(late)
-            self._wait(rows, late, requests)
-            late = []
-        if self._way.rest == "want":
-            failures += self._want(rows, requests, rest)
+            self._wait(rows, late, found.requests)
+        if way.rest == "want":
+            self._want(rows, found, rest)
         else:
             self.counts.left += len(rest)
-            self._wait(rows, rest, requests)
-        return failures, unfinished, [*asks_nothing, *late]
+            self._wait(rows, rest, found.requests)
 
     def _note_requests(self, rows: AdmittedRows) -> None:
         import numpy as np
@@ -201,34 +213,29 @@ class LaterCells:
                     joined += request.digest
         self._requests.append(np.frombuffer(bytes(joined), "S16"))
 
-    def _take(
-        self, rows: AdmittedRows, requests: dict[int, Request], places: Sequence[int], digests: Digests
-    ) -> tuple[list[tuple[int, Made]], list[tuple[int, Unfinished]]]:
-        failures: list[tuple[int, Made]] = []
-        unfinished: list[tuple[int, Unfinished]] = []
-        if not places:
-            return failures, unfinished
-        read, answered = self._reading.read, self._outcomes.answered
-        for i, answer in zip(places, self._answers.take(digests), strict=True):
-            made = read(rows.cells[i], requests[i], answer)
-            rows.cells[i] = None if isinstance(made, Made) else rows.cells[i]
-            if isinstance(made, Unfinished):
-                unfinished.append((i, made))
-            elif made.error is not None:
-                failures.append((i, made))
-            else:
-                answered(rows.digests[i], made.value, made.provenance)
-                if self._journal.pending_bytes > _BYTES_PENDING:
-                    self._journal.flush()
-        self.counts.taken += len(places)
-        return failures, unfinished
-
-    def _wait_for(
-        self, rows: AdmittedRows, requests: dict[int, Request], places: Sequence[int], digests: Digests
-    ) -> None:
+    def _take(self, rows: AdmittedRows, found: _Sorted, places: Sequence[int], digests: Digests) -> None:
+        """Makes cells of the answers that are kept."""
         if not places:
             return
-        self._answers.also_waits(self._partition, digests)
+        read, requests, cells = self._reading.read, found.requests, rows.cells
+        for i, answer in zip(places, self._answers.take(digests), strict=True):
+            self._note_made(rows, i, read(cells[i], requests[i], answer), found)
+        self.counts.taken += len(places)
+
+    def _note_made(self, rows: AdmittedRows, i: int, made: Made | Unfinished, found: _Sorted) -> None:
+        if isinstance(made, Unfinished):
+            found.unfinished.append((i, made))
+            return
+        rows.cells[i] = None
+        if made.error is not None:
+            found.failures.append((i, made))
+            return
+        self._outcomes.answered(rows.digests[i], made.value, made.provenance)
+        if self._journal.pending_bytes > _BYTES_PENDING:
+            self._journal.flush()
+
+    def _wait_for(self, rows: AdmittedRows, requests: dict[int, Request], places: Sequence[int]) -> None:
+        """Counts what is on its way."""
         self.counts.on_its_way += len(places)
         self._wait(rows, places, requests)
         for i in places:
@@ -236,28 +243,51 @@ class LaterCells:
             if self._way.budget is not None:
                 self._way.budget.note_on_its_way(self._partition, requests[i])
 
-    def _want(
-        self, rows: AdmittedRows, requests: dict[int, Request], places: Sequence[int]
-    ) -> Iterable[tuple[int, Made]]:
-        """Has rows submitted; those that cannot be failed."""
-        failures: list[tuple[int, Made]] = []
-        way, partition, want, waiting = self._way, self._partition, self._answers.want, []
+    def _want(self, rows: AdmittedRows, found: _Sorted, places: Sequence[int]) -> None:
+        """Has rows submitted, or asked for in the background; those that cannot be failed."""
+        way, partition, want, waiting = self._way, self._partition, self._answers.want, list[int]()
         for i in places:
-            request = requests[i]
+            request = found.requests[i]
             if way.budget is not None and not way.budget.admits(partition, request):
                 self.counts.without_budget += 1
-            else:
-                expected = way.expected_usd(request)
-                try:
-                    want(request, partition, expected)
-                except CellError as e:
-                    failures.append((i, Made(None, e, Provenance())))
-                    continue
-                self.counts.wanted += 1
-                self._expect(expected)
+                waiting.append(i)
+                continue
+            expected = way.expected_usd(request)
+            if self._background is not None and self._background.window is not None:
+                self._posted[rows.digests[i]] = request
+                found.to_ask.append(i)
+                continue
+            try:
+                want(request, partition, expected)
+            except CellError as e:
+                found.failures.append((i, Made(None, e, Provenance())))
+                continue
+            self.counts.wanted += 1
+            self._expect(expected)
             waiting.append(i)
-        self._wait(rows, waiting, requests)
-        return failures
+        self._wait(rows, waiting, found.requests)
+
+    def background_row(
+        self, asking: Asking, row: int, digest: bytes, cell: Any, held: Held, *, failed_before: bool
+    ) -> BackgroundRow | None:
+        """The row, if it is to be asked for in the background."""
+        request = self._posted.pop(digest, None)
+        if request is None:
+            return None
+        window = self._way_of_background.window
+        assert window is not None
+        posted = background_request(request, window)
+        return BackgroundRow(
+            asking, row, digest, cell, held, posted, self._note_started, failed_before=failed_before
+        )
+
+    def _note_started(self, digest: bytes, request: BackgroundRequest, response_id: str) -> None:
+        background = self._way_of_background
+        background.ids.add(request.digest, BackgroundId(response_id, request.window, background.clock()))
+        self.counts.on_its_way += 1
+        self._row_counts.wait([digest])
+        self._waiting += request.digest
+        self._expect(self._way.expected_usd(request))
 
     def _expect(self, cost_usd: float | None) -> None:
         known = self.counts.expected_usd

@@ -2,22 +2,24 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from pxt_assets.api.meter import Meter
-from pxt_assets.api.processing import Processing
 from pxt_assets.api.server_name import SIMULATOR
+from pxt_assets.compute.asking.background_cells import BackgroundPass
 from pxt_assets.compute.asking.later_answers import LaterAnswers
-from pxt_assets.compute.asking.later_cells import LaterCells, LaterCounts, LaterWay
+from pxt_assets.compute.asking.later_cells import LaterCells
+from pxt_assets.compute.asking.later_way import LaterCounts, LaterWay
 from pxt_assets.compute.asking.row_counts import RowCounts
 from pxt_assets.compute.asking.row_outcomes import RowOutcomes
 from pxt_assets.compute.asking.run_state import RunState
 from pxt_assets.compute.cells.journal import Journal
 from pxt_assets.compute.cells.scratch_file import scratch_folder
 from pxt_assets.compute.partition.column import CellsFailedError, Column
-from pxt_assets.local.threads import run_in_thread
+from pxt_assets.local.threads import await_to_end, run_in_thread
 
 if TYPE_CHECKING:
     from pxt_assets.compute.asking.cell_requester import CellRequester
@@ -50,11 +52,12 @@ class LaterPass:
 
     partition: str | None
     way: LaterWay
-    processing: Processing
     settle: Callable[[str | None, Digests], None]
     """Is told of a partition's requests whose outcomes are durable, `S16[n]`. Called in a thread."""
     is_awaited: bool = False
     """Whether a batch is on record for the partition, so that its rows are looked at though they are all finished."""
+    background: BackgroundPass | None = None
+    """What is made, or to be made, in the background; None where nothing ever was."""
     tally: PartitionTally = field(default_factory=PartitionTally)
 
     def cells(
@@ -68,7 +71,6 @@ class LaterPass:
             reading = LaterAnswers(
                 column.plan,
                 meter,
-                self.processing,
                 server=SIMULATOR if client.simulated else run_state.server_name,
                 download=client.download,
                 budget=column.budget,
@@ -76,7 +78,15 @@ class LaterPass:
             )
             folder = scratch_folder(column.file)
             return LaterCells(
-                self.way, self.partition, reading, outcomes, counts, journal, since=since, folder=folder
+                self.way,
+                self.partition,
+                reading,
+                outcomes,
+                counts,
+                journal,
+                background=self.background,
+                since=since,
+                folder=folder,
             )
 
         return make
@@ -85,8 +95,12 @@ class LaterPass:
         """Makes the pass. Raises what the requester does; what was answered by then is in the journal."""
         later = requester.later
         assert later is not None
+        posts = self.background is not None and self.background.window is not None
+        requester.meter.budget = (
+            None if posts else requester.budget
+        )  # these are admitted before they are sent
         try:
-            await requester.run()
+            await self._run(requester)
         except CellsFailedError:  # the failed rows are in the journal too
             await run_in_thread(self._settle, later)
             raise
@@ -94,6 +108,25 @@ class LaterPass:
         self.tally.meter = requester.meter
         self.tally.computed += requester.counts.computed(requester.rows.digests)
         self.tally.segments |= journal.own_segments
+
+    async def _run(self, requester: CellRequester) -> None:
+        if self.background is None:
+            await requester.run()
+            return
+        ids = self.background.ids
+        flushing = asyncio.create_task(ids.journal.keep_flushing())
+        try:
+            await requester.run()
+        finally:
+            flushing.cancel()
+            await asyncio.gather(flushing, return_exceptions=True)
+            await await_to_end(run_in_thread(ids.close))
+
+    def end(self, requester: CellRequester) -> None:
+        """Forgets what was made in the background for a partition that is stored; not what rows that are gone wait for."""
+        later = requester.later
+        if self.background is not None and later is not None:
+            self.background.ids.remove_if_fetched(later.settled())
 
     def _settle(self, later: LaterCells) -> None:
         if later.is_complete:

@@ -137,6 +137,34 @@ def test_azure_has_its_own_paths_and_endpoints(server: ApiServer) -> None:
     assert {one.headers["api-key"] for one in server.asked} == {KEY}
 
 
+def test_a_lost_creation_is_looked_for_though_nothing_is_tried_again(server: ApiServer) -> None:
+    server.route = lambda asked: None if asked.method == "POST" else page([batch("batch_9")], asked)
+    assert asyncio.run(create(server, max_retries=0)).id == "batch_9"
+
+
+def test_a_page_that_quotes_the_key_is_shown_without_it(server: ApiServer) -> None:
+    """A proxy's page with status 200 may quote the headers."""
+    server.route = lambda _: Reply(f"<html>Authorization: Bearer {KEY}</html>".encode())
+    with pytest.raises(RunError, match="Check base_url") as e:
+        asyncio.run(find(server))
+    assert KEY not in str(e.value)
+    assert server.said
+    assert KEY not in str(server.said)
+
+
+def test_a_server_that_cannot_be_reached_is_told(server: ApiServer) -> None:
+    """With what to check, after the time of an outage."""
+
+    async def main() -> None:
+        async with server.batches() as api:
+            server._http.server_close()
+            await api.create("file-1", "/v1/responses", "b-1")
+
+    with pytest.raises(RunError, match="cannot reach the API at http://127"):
+        asyncio.run(main())
+    assert sum(server.slept) >= 60
+
+
 @pytest.mark.parametrize("fault", [None, Reply(b"<html>"), error(500), error(504)])
 def test_a_creation_whose_answer_was_lost_is_taken_over(server: ApiServer, fault: Reply | None) -> None:
     """The list may lag: it is looked at again before another batch is created."""
@@ -287,6 +315,20 @@ def test_what_has_ended_is_not_cancelled(server: ApiServer) -> None:
         state = asyncio.run(main())
         assert (state.status, state.output_file_id) == ("completed", "file-2")
         assert server.paths == ["POST /batches/batch_1/cancel", "GET /batches/batch_1"]
+
+
+def test_a_cancellation_is_told_by_the_batchs_state(server: ApiServer) -> None:
+    """Some servers answer it with nothing."""
+    server.route = lambda asked: (
+        Reply(b"", 204) if asked.method == "POST" else Reply(batch(status="cancelling"))
+    )
+
+    async def main() -> Any:
+        async with server.batches() as api:
+            return await api.cancel("batch_1")
+
+    assert asyncio.run(main()).is_cancelling
+    assert server.paths == ["POST /batches/batch_1/cancel", "GET /batches/batch_1"]
 
 
 def test_a_refused_cancellation_of_one_on_its_way_is_an_error(server: ApiServer) -> None:
