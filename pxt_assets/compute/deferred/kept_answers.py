@@ -156,8 +156,7 @@ class KeptAnswers:
             some = positions[start : start + _LOOKED_UP_AT_ONCE]
             first, end = int(some.min()), int(some.max()) + 1
             if end - first > _NEAR * len(some):
-                for position in some.tolist():
-                    yield self._places[position : position + 1].tobytes()
+                yield from map(self._places.bytes_of, some.tolist())
                 continue
             places = self._places[first:end]
             size = places.itemsize
