@@ -115,6 +115,7 @@ def table_collector(
         or f"Collects answers of columns of the table {attributes.key.to_user_string()} that come later.",
     )
     attributes.collector.name = name
+    attributes.collector.is_on = default_status is dg.DefaultSensorStatus.RUNNING
     return sensor
 
 

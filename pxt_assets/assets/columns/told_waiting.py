@@ -8,7 +8,7 @@ from typing import Any
 
 import dagster as dg
 
-from pxt_assets.assets.page.waiting import BATCHES, FINISHED, SKIPPED
+from pxt_assets.assets.page.waiting import BATCHES, FINISHED, ROWS_WAITING, SKIPPED
 
 _MAX_OBSERVATIONS = 5_000
 """The newest ones that are looked at: a run of several partitions has one for each that waits."""
@@ -37,7 +37,7 @@ def told_waiting(instance: dg.DagsterInstance, column: dg.AssetKey, since: float
     told = []
     for record in instance.fetch_observations(asked, limit=_MAX_OBSERVATIONS).records:
         seen = record.asset_observation
-        if seen is not None and SKIPPED in seen.metadata:
+        if seen is not None and ROWS_WAITING in seen.metadata:
             told.append(_told(seen.partition, seen.metadata))
     return told
 
@@ -59,8 +59,8 @@ def _told(partition: Partition, metadata: Mapping[str, Any]) -> ToldWaiting:
     return ToldWaiting(
         partition,
         frozenset(_names(batches)),
-        frozenset(dg.AssetKey.from_user_string(key) for key in _value(metadata[SKIPPED])),
-        tuple(_value(metadata[FINISHED])) if FINISHED in metadata else (),
+        frozenset(dg.AssetKey.from_user_string(key) for key in _value(metadata.get(SKIPPED))),
+        tuple(_value(metadata.get(FINISHED))),
     )
 
 
