@@ -97,7 +97,7 @@ async def do_work(work: Work, answering: Answering) -> Checked:
                 await pass_over.take(line)
         reader.end()
         if not reader.errors:
-            work.index.write_bytes(pass_over.writer.index(work.seed))
+            work.index.write_bytes(await asyncio.to_thread(pass_over.writer.index, work.seed))
             is_written = True
     finally:
         if not is_written:
