@@ -40,7 +40,7 @@ _ROOM_LOOKS = 60.0
 """Seconds between two looks whether the queue has room."""
 _CANCELLED_WITHIN = 660.0
 """Seconds within which a batch that was cancelled has ended. Source: https://platform.openai.com/docs/guides/batch"""
-_FIRST_LOOK, _RAREST_LOOK = 2.0, 30.0
+_RAREST_LOOK = 30.0
 """Seconds between two looks whether a batch that was cancelled has ended."""
 
 
@@ -93,7 +93,7 @@ class DeferredColumn:
         self._passed: set[str] = set()
         """The partitions that were looked up since the column is held."""
         self._asked: set[str] = set()
-        """The batches that this process has asked about."""
+        """Batches that this process has asked about."""
         self._looked_for_room = clock()
         self._held_by: Callable[[], None] | None = None
         """While the column is held: raises if it is no more."""
@@ -211,7 +211,8 @@ class DeferredColumn:
             limits = self._limits._replace(tokens=min(self._limits.tokens, most_tokens(limit, refused)))
             has_room = submits_again_at(refused) <= self._clock()
             put_off: list[Part] = []
-            for part in await run_in_thread(list, spool.parts(limits)):
+            parts = spool.parts(limits)
+            while (part := await run_in_thread(next, parts, None)) is not None:
                 record = await by.submit(part) if has_room else None
                 if record is None:
                     has_room = False
@@ -301,8 +302,7 @@ class DeferredColumn:
         return [ended]
 
     def _unknown(self, record: BatchRecord) -> RunError:
-        where = str(self._path / f"{record.name}.json")
-        return collection.unknown_batch_error(self._label, record, self._server, where)
+        return collection.unknown_batch_error(self._label, record, self._server, self._path)
 
     async def _with_room(self) -> tuple[BatchRecord, ...]:
         """What waited for room in the queue, and has some by now."""
@@ -334,7 +334,7 @@ class DeferredColumn:
                         await self._api.cancel(record.batch_id)
                     except UnknownBatchError as e:
                         raise self._unknown(record) from e
-            begun, pause = self._clock(), _FIRST_LOOK
+            begun, pause = self._clock(), 2.0
             done: list[BatchRecord] = []
             while wait and self._clock() - begun < _CANCELLED_WITHIN:
                 due = [r for r in self.records() if r.name in names and r.state == "submitted"]
