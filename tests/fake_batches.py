@@ -167,7 +167,7 @@ class FakeBatches:
         found = [
             batch
             for batch in await self.list_batches(since)
-            if batch.name == name or (file_id and batch.input_file_id == file_id)
+            if batch.name == name or (batch.name is None and file_id and batch.input_file_id == file_id)
         ]
         for later in found[:-1]:
             await self.cancel(later.id)

@@ -20,7 +20,7 @@ def new_marks(count: int) -> list[str]:
 class BodyTemplate:
     """A body with other texts in place of the `marks`, which stand in it in their order, once each.
 
-    `named` gives the digest of a body's canonical JSON, `size_of` the size of a body, in which each letter of the texts
+    `sent` is the same body as it is sent, which may hold what names no cell. `named` gives the digest of a body's canonical JSON, `size_of` the size of a body, in which each letter of the texts
     counts as one. `rest_key` is the key of what can be packed into one request. Raises ValueError for marks that stand
     in another way, TypeError for what is no JSON.
     """
@@ -30,12 +30,13 @@ class BodyTemplate:
         body: Mapping[str, Any],
         marks: Sequence[str],
         *,
+        sent: Mapping[str, Any],
         named: Callable[[bytes], bytes],
         size_of: Callable[[Mapping[str, Any]], RequestSize],
         rest_key: bytes,
     ) -> None:
         self._body, self._marks = body, marks
-        self._sent = _pattern(dumps(body), marks)
+        self._sent = _pattern(dumps(sent), marks)
         self._canonical = _pattern(canonical_json(body), marks)
         self._named, self._size_of = named, size_of
         self._top = {name: marks.index(value) for name, value in body.items() if value in marks}
@@ -49,7 +50,7 @@ class BodyTemplate:
         return FilledBody(self, texts, self._named(canonical), len(canonical))
 
     def payload(self, texts: tuple[str, ...]) -> bytes:
-        """The body with these texts as JSON, UTF-8."""
+        """The body with these texts as JSON, UTF-8, as it is sent."""
         return (self._sent % tuple(map(dumps, texts))).encode()
 
     def body(self, texts: tuple[str, ...]) -> Mapping[str, Any]:
@@ -92,7 +93,7 @@ class FilledBody(Mapping[str, Any]):
 
     @property
     def payload(self) -> bytes:
-        """It as JSON, UTF-8."""
+        """It as JSON, UTF-8, as it is sent."""
         return self._template.payload(self._texts)
 
     @property

@@ -16,6 +16,7 @@ from pxt_assets.api.exchange import Exchange
 from pxt_assets.api.failure import Failure, verdict_of
 from pxt_assets.api.meter import Meter
 from pxt_assets.api.permits import Permits, settle
+from pxt_assets.api.prefix_turns import PrefixTurns
 from pxt_assets.api.refusals import Refusal, Refusals, Turn
 from pxt_assets.api.request import Request
 from pxt_assets.api.request_tracker import RequestTracker
@@ -61,11 +62,14 @@ class Client:
         """How many cells a request may carry at most, None for as many as the endpoint takes."""
         self._random = rng or random.Random()  # noqa: S311  (jitter)
         self._health = ServerHealth(transport.base_url, max_in_flight, outage_timeout, self._random, say)
+        self.secrets = secrets
+        """What errors must not quote."""
         self.scrub = partial(scrub, secrets=secrets)
         """Takes the client's secrets out of a text."""
         self._exchange = Exchange(transport, self._health, timeout, secrets)
         self._refusals = Refusals()
         self._encodings = AnswerEncodings()
+        self._prefixes = PrefixTurns()
         self._send_count = 0
         telemetry = find_telemetry()
         self._telemetry = telemetry if telemetry is not None and telemetry.is_set_up else None
@@ -90,6 +94,8 @@ class Client:
         meter.unsent_tasks.add(task)
         answer: Answer | None = None
         try:
+            if request.prefix is not None:
+                await self._prefixes.enter(tracker)
             answer = await self._send_until_answered(tracker, turn)
             tracker.answered(answer)
             return answer
@@ -114,6 +120,8 @@ class Client:
             if outcome is None:
                 faults = 0
                 continue
+            if tracker.lead is not None:
+                tracker.lead.failed()
             failure, verdict = outcome
             if verdict.kind in (FailureKind.CELL, FailureKind.REFUSED):
                 await self._handle_refusal(tracker, turn, failure, verdict.kind)
@@ -170,7 +178,9 @@ class Client:
     async def _handle_refusal(
         self, tracker: RequestTracker, turn: Turn, failure: Failure, kind: FailureKind
     ) -> None:
-        """Returns if the request is to be sent in another encoding. Raises CellError, or RunError if all are refused."""
+        """Returns if the request is to be sent in another form. Raises CellError, or RunError if all are refused."""
+        if self._prefixes.is_mark_refused(tracker, failure):
+            return
         if kind is FailureKind.CELL and not failure.too_large:
             if await self._encodings.change(tracker, failure, answered=turn.model.answered):
                 return
@@ -254,6 +264,10 @@ class Client:
     def note_earlier_answer(self, path: str, model: str) -> None:
         """Notes that the model answered in an earlier run, at the endpoint with that path."""
         self._refusals.of(path, model).note_earlier_answer()
+
+    async def download(self, url: str) -> bytes:
+        """The content that an answer links to. Raises CellError."""
+        return await self._transport.download(url)
 
     @property
     def simulated(self) -> bool | None:

@@ -6,7 +6,7 @@ import contextlib
 import hashlib
 import logging
 import threading
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -17,9 +17,7 @@ from pydantic import ConfigDict, Field, PrivateAttr, ValidationInfo, field_valid
 from pxt_assets.api.base_url import check_base_url, names_limits
 from pxt_assets.api.embedded_simulator import (
     EmbeddedSimulator,
-    checked_options,
     leave_simulator,
-    option_names,
     read_options,
     start_simulator,
 )
@@ -28,6 +26,7 @@ from pxt_assets.api.known_secrets import check_api_key, resource_secrets
 from pxt_assets.api.later_answers import LaterAnswers
 from pxt_assets.api.ledger_url import default_ledger_url, shared_pools
 from pxt_assets.api.server_name import AskedServer, OnOtherServer, asked_server
+from pxt_assets.api.simulated import Simulated
 from pxt_assets.errors import FatalApiError
 from pxt_assets.simulator import SimulatorOptions
 from pxt_assets.throttle import Pool, PoolRegistry, model_group, pools
@@ -41,7 +40,7 @@ if TYPE_CHECKING:
 _log = logging.getLogger("pxt_assets")
 
 
-class OpenAIResource(LaterAnswers, EnvironmentFields, dg.ConfigurableResource[Any]):
+class OpenAIResource(Simulated, LaterAnswers, EnvironmentFields, dg.ConfigurableResource[Any]):
     """The OpenAI API, or any server that speaks it, for all computed columns.
 
     Example:
@@ -158,61 +157,6 @@ class OpenAIResource(LaterAnswers, EnvironmentFields, dg.ConfigurableResource[An
     @classmethod
     def _is_dagster_maintained(cls) -> bool:
         return False
-
-    @classmethod
-    def simulated(
-        cls,
-        *,
-        rpm: float | dg.EnvVar | None = None,
-        tpm: float | dg.EnvVar | None = None,
-        moderation_rpm: float | dg.EnvVar | None = None,
-        latency: float | dg.EnvVar = 0.0,
-        latency_sigma: float | dg.EnvVar = 0.0,
-        fault_rate: float | dg.EnvVar = 0.0,
-        slow_seconds: float | dg.EnvVar = 5.0,
-        initial_level: float | dg.EnvVar = 1.0,
-        count_max_tokens: bool | dg.EnvVar = False,
-        seed: int | dg.EnvVar = 0,
-        headers: bool | dg.EnvVar = True,
-        models: Sequence[str] = (),
-        rate_limits: Mapping[str, float | dg.EnvVar] | None = None,
-        default_rpm: float | dg.EnvVar = 600,
-        model_groups: Mapping[str, str] | None = None,
-        max_in_flight: int | dg.EnvVar = 1_000,
-        max_batch: int | dg.EnvVar | None = None,
-        timeout: float | dg.EnvVar = 600,
-        max_retries: int | dg.EnvVar = 5,
-        retry_unknown: int | dg.EnvVar = 1,
-        outage_timeout: float | dg.EnvVar = 300,
-        ledger: str | None = None,
-    ) -> OpenAIResource:
-        """A resource that starts a simulator on loopback when it is first used: no key, no cost, no network.
-
-        All processes of a Dagster instance share the limits of simulators with equal options, and the ledger, as they
-        would those of a key; without an instance, all that this process does. What it produces is marked: `pxt/simulated`
-        is true, and it never passes for an answer of the API.
-
-        Args:
-            rpm: Requests/minute of each model family; None for no limit.
-            tpm: Tokens/minute of each model family; None for no limit.
-            moderation_rpm: Requests/minute of the moderation models, which announce no limits; None for `rpm`.
-            latency: Median seconds from a request's arrival to its answer.
-            latency_sigma: Sigma of the log-normal distribution of the latency; 0 for a constant one.
-            fault_rate: Share of the requests that meet a fault: a third each 5xx, dropped connection, slow answer.
-            slow_seconds: Seconds that a slow answer takes beyond its latency.
-            initial_level: Share of each limit that is there when a model family is first used, or again after a day.
-            count_max_tokens: Whether a request is charged its `max_tokens` too, or its `max_output_tokens`.
-            seed: Seed of the latencies, the faults and the ids.
-            headers: Whether answers carry `x-ratelimit-*` headers; False for the many servers that send none.
-            models: Names of models that are served beside those of the API; any other is refused as unknown.
-            rate_limits: This and all that follow: the fields of the resource.
-
-        Raises ValueError for an option that is not allowed.
-        """
-        given = {name: value for name, value in locals().items() if name != "cls"}
-        options = {name: given.pop(name) for name in option_names()}
-        fields = {name: value for name, value in given.items() if value is not None}
-        return cls(api_key="simulated", simulator=checked_options(options), **fields)
 
     @contextlib.asynccontextmanager
     async def client(self, say: Callable[[str], None] | None = None) -> AsyncIterator[Client]:

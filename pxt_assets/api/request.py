@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from operator import add
 from typing import Any, NamedTuple, Protocol
 
 from pxt_assets.api.body_template import BodyTemplate, FilledBody
 from pxt_assets.api.payload import payload_of
+from pxt_assets.api.prompt_cache import CachedPrefix
 from pxt_assets.errors import CellError
 from pxt_assets.throttle.cost import RequestSize
 from pxt_assets.values.digest import digest
@@ -45,7 +46,21 @@ class Usage(NamedTuple):
     output_audio_tokens: int = 0
     """Output tokens of sound, where these have a price of their own."""
     searches: int = 0
-    """Searches of the web that the server made for the answer."""
+    """Searches of the web that the server made for the answer, and charges for."""
+    preview_searches: int = 0
+    """The same by the preview of that tool, which some models charge for otherwise."""
+    file_searches: int = 0
+    """Searches of files that the server made for the answer."""
+    cached_image_tokens: int = 0
+    """Those of `cached_tokens` that are of images."""
+    cached_audio_tokens: int = 0
+    """Those of `cached_tokens` that are of sound."""
+    mixed_cached_tokens: int = 0
+    """Those of `cached_tokens` of which it is not said whether they are text, an image or sound."""
+    tools_usd: float = 0.0
+    """US dollars for what other models made for the answer: the images that a tool drew."""
+    unpriced: int = 0
+    """What is charged beside all this and has no price that is known, as calls of other tools of the server."""
 
     def __add__(self, other: Usage) -> Usage:  # type: ignore[override]
         return Usage(*map(add, self, other))
@@ -60,6 +75,8 @@ class ParsedAnswer:
     """None where the answer states none."""
     model: str | None = None
     """The model snapshot that answered."""
+    tier: str | None = None
+    """The service tier that it answered in, as the answer states it."""
     urls: Sequence[str] = ()
     """Where the rest of the answer is downloaded from."""
     values_with_downloads: Callable[[Sequence[bytes | None]], Sequence[Any]] | None = None
@@ -142,6 +159,8 @@ class Request:
     """The encoding that a user asked for; the body is without it."""
     cells: int = 1
     """How many cells it carries."""
+    prefix: CachedPrefix | None = field(default=None, compare=False)
+    """The beginning of its prompt that is to be cached, of which what is sent alone tells: it names no cell."""
 
     @cached_property
     def _json_with_gaps(self) -> tuple[bytes, int, bool]:
@@ -157,11 +176,17 @@ class Request:
 
     @property
     def payload(self) -> bytes:
-        """The body as JSON, UTF-8, as it is sent. Raises TypeError or ValueError for what JSON cannot hold."""
+        """The body as JSON, UTF-8, as it is sent, with the mark at the end of `prefix`. Raises TypeError or ValueError for what JSON cannot hold."""
         if type(self.body) is FilledBody:
             return self.body.payload
+        if self.prefix is not None:
+            return payload_of(self.prefix.marked(self.body))
         text, _, has_media = self._json_with_gaps
         return payload_of(self.body) if has_media else text
+
+    def unmarked(self) -> Request:
+        """The same without the mark at the end of `prefix`, for a server that refuses it."""
+        return replace(self, body=dict(self.body), prefix=None)
 
     @property
     def memory_bytes(self) -> int:
@@ -258,6 +283,7 @@ def body_template(request: Request, marks: Sequence[str]) -> BodyTemplate:
     return BodyTemplate(
         request.body,
         marks,
+        sent=request.body if request.prefix is None else request.prefix.marked(request.body),
         named=lambda canonical: digest(before, canonical, *after),
         size_of=request.endpoint.size,
         rest_key=request.pack_key,

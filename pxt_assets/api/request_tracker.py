@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from pxt_assets.api.answer import Answer
 from pxt_assets.api.failure import Failure
 from pxt_assets.api.meter import Meter
+from pxt_assets.api.prefix_lead import PrefixLead
 from pxt_assets.api.request import Request
 from pxt_assets.api.telemetry import RequestSpan, Telemetry
 from pxt_assets.throttle import Permit
@@ -34,10 +35,14 @@ class RequestTracker:
     telemetry: Telemetry | None = None
     failed_before: bool = False
     """Whether its row failed in an earlier run too."""
+    lead: PrefixLead | None = None
+    """That of the others with the same cached prefix, which wait for its answer."""
     refused_before_trial: Failure | None = None
     """Why another encoding of the answer is being tried."""
     unreadable: bool = False
     """Whether a page or nothing came in place of an answer."""
+    unpriced: bool = False
+    """Whether an answer came whose price is unknown."""
     size_tries: int = 0
     """Attempts that were believed too large, and rejected for a reason that is not clear."""
     _limited_in_answer: bool = False
@@ -76,6 +81,8 @@ class RequestTracker:
         self.meter.unsent_tasks.discard(self.task)
         self.meter.requests += 1
         self.attempts += 1
+        if self.lead is not None:
+            self.lead.sent()
         if self.telemetry is not None and self.span is None:
             self.span = RequestSpan(self.telemetry, self.request, transport.base_url)
 
@@ -87,6 +94,8 @@ class RequestTracker:
 
     def end(self) -> None:
         """Notes that it is answered, or given up."""
+        if self.lead is not None:
+            self.lead.failed()
         self.meter.unsent_tasks.discard(self.task)
         if self._rests:
             self.meter.on_rest(-1)
@@ -110,6 +119,8 @@ class RequestTracker:
 
     def answered(self, answer: Answer) -> None:
         """Ends the span with the answer."""
+        if self.lead is not None:
+            self.lead.answered(wrote=answer.usage is not None and answer.usage.cache_write_tokens > 0)
         if self.span is not None:
             self.span.answered(answer)
 

@@ -28,11 +28,28 @@ OnOtherServer = Annotated[str, AfterValidator(_check_choice)]
 _PORTS = {"http": 80, "https": 443}
 
 
+_OPENAI = "api.openai.com"
+
+
 class AskedServer(NamedTuple):
     """The server that is asked, and what becomes of the answers of another."""
 
     name: str
     on_other_server: str = "reuse"
+
+    @property
+    def takes_breakpoints(self) -> bool:
+        """Whether it is known to take marks for its cache of prompts: OpenAI's own, in any region, and a simulator."""
+        return self.name == SIMULATOR or self._host == _OPENAI or self._host.endswith(f".{_OPENAI}")
+
+    @property
+    def is_local(self) -> bool:
+        """Whether it is on this machine."""
+        return self._host in ("localhost", "::1") or self._host.startswith("127.")
+
+    @property
+    def _host(self) -> str:
+        return urlsplit(self.name).hostname or ""
 
     def is_other(self, name: str | None) -> bool:
         """Whether answers of the server `name` are another's. Nobody knows it of unknown ones, nor of a simulator's."""

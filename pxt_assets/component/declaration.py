@@ -3,7 +3,7 @@
 from typing import Annotated, Any, Literal
 
 import dagster as dg
-from pydantic import ConfigDict, Field, ValidationError, WithJsonSchema
+from pydantic import BeforeValidator, ConfigDict, Field, ValidationError, WithJsonSchema
 from pydantic_core import ErrorDetails, InitErrorDetails
 
 from pxt_assets.api.openai_resource import OpenAIResource
@@ -15,6 +15,11 @@ _NAME_OR_MAPPING_SCHEMAS: list[dict[str, Any]] = [{"type": "string"}, {"type": "
 
 YamlValue = Annotated[Any, WithJsonSchema({"anyOf": _NAME_OR_MAPPING_SCHEMAS})]
 """A name, a mapping, or a template that gives a Python object."""
+
+CacheOption = Annotated[
+    Literal["auto", "off"], BeforeValidator(lambda given: "off" if given is False else given)
+]
+"""In YAML the word `off` means false."""
 
 _SECRET_FIELDS = ("openai", "store", "storage_options")
 
@@ -61,6 +66,12 @@ class AssetOptions(dg.Model):
     on_error: Literal["abort", "ignore"] = Field(
         default="abort",
         description="`abort`: a failed row fails the run; `ignore`: its error is stored beside the others' results.",
+    )
+    cache: CacheOption = Field(
+        default="auto",
+        description="`off`: OpenAI is not told which part of its prompts all rows have in common, so as to read that from its "
+        "cache.",
+        examples=["auto", "off"],
     )
     automation_condition: YamlValue = Field(
         default=None,
@@ -124,6 +135,12 @@ class AssetOptions(dg.Model):
     max_cost_usd: float | None = Field(
         default=None,
         description="US dollars that a run may spend on the column, unless its config says otherwise.",
+    )
+    within: str | None = Field(
+        default=None,
+        description="How long answers may take, at a lower price: `24h` (the Batch API), `8h` or `2h` (the Responses API in "
+        "the background), or `now`. In `defaults`, and of the table, it is for the columns that can have it.",
+        examples=["24h", "8h", "2h", "now"],
     )
 
 
@@ -240,6 +257,20 @@ class TableDeclaration(dg.Model):
         description="The keys of the project's resources that its columns use, where they are not `openai`, `columns` and "
         "`indexes`.",
         examples=[{"openai": "openai_eu", "columns": "columns_eu"}],
+    )
+    within: str | None = Field(
+        default=None,
+        description="How long answers may take (`24h`, `8h`, `2h`), of those of its columns that can have that time, unless "
+        "they say otherwise.",
+        examples=["24h"],
+    )
+    collector: Annotated[
+        Any, WithJsonSchema({"anyOf": [{"type": "boolean"}, {"type": "object"}, {"type": "null"}]})
+    ] = Field(
+        default=None,
+        description="A sensor that collects answers that come later, so that no run waits for them: `true`, or its "
+        "options: name, minimum_interval_seconds, default_status (`running` or `stopped`), tags, description.",
+        examples=[True, {"minimum_interval_seconds": 300}],
     )
     defaults: AssetOptions = Field(
         default=AssetOptions(),

@@ -8,16 +8,25 @@ from dataclasses import dataclass
 from typing import Any, ParamSpec
 
 from pxt_assets.api.body_template import new_marks
+from pxt_assets.api.prompt_cache import CachedPrefix
 from pxt_assets.api.request import Endpoint, Request, body_template
+from pxt_assets.api.within import ways
 from pxt_assets.errors import CellError, DefinitionError
 from pxt_assets.expressions.expr import Call, Expr, RequestOfTexts
 from pxt_assets.expressions.function import Function, holds_path
 from pxt_assets.expressions.path_steps import Shape
+from pxt_assets.expressions.walk import calls
+from pxt_assets.functions.constant_prefix import constant_prefix
 from pxt_assets.values.json_text import replace_surrogates
 from pxt_assets.values.media import Media, encode_image, is_image
 from pxt_assets.values.types import ColumnType
 
 P = ParamSpec("P")
+
+_BACKGROUND = ("background", "background_options")
+"""Arguments by which an answer comes later; the option `within` of columns gives them."""
+_OF_IMAGES = ("background",)
+"""What is behind an image, where an image is asked for."""
 
 
 @dataclass(frozen=True)
@@ -36,7 +45,8 @@ class ApiFunction(Function[P]):
 
     `build` raises CellError for values that the function cannot take. `adapt` is applied to
     the arguments once, while definitions load. `text_at(path)` tells of places in the arguments, as `("messages", 0,
-    "content")`, where any text but an empty one becomes part of the body as it is and counts with each of its letters.
+    "content")`, where any text but an empty one becomes part of the body as it is and counts with each of its letters. `prompt` is
+    the argument that holds the prompt's messages, and the type of a content part of them that is a text.
     """
 
     def __init__(
@@ -48,18 +58,27 @@ class ApiFunction(Function[P]):
         shape: Shape | None = None,
         adapt: Callable[[dict[str, Any]], AdaptedCall] | None = None,
         text_at: Callable[[tuple[str | int, ...]], bool] = lambda _path: False,
+        prompt: tuple[str, str] | None = None,
     ) -> None:
         super().__init__(build, returns=returns, shape=shape)
         self.endpoint = endpoint
         self._build = build
         self._adapt = adapt
         self._text_at = text_at
+        self._prompt = prompt
+        self._prefix: CachedPrefix | None = None
         self._settle: Callable[[Any], Any] | None = None
 
     @property
     def version(self) -> str:
         """The endpoint's path, which is part of a column's code version."""
         return self.endpoint.path
+
+    def with_cached_prefix(self, arguments: Mapping[str, Any]) -> ApiFunction[P]:
+        """The function for a call with these arguments, whose requests mark the end of what all rows have in common."""
+        function = copy.copy(self)
+        function._prefix = None if self._prompt is None else constant_prefix(arguments, *self._prompt)
+        return function
 
     def cell_request(self, arguments: Mapping[str, Any]) -> Request:
         """The request of one row. Raises CellError for arguments that the function cannot take."""
@@ -73,7 +92,7 @@ class ApiFunction(Function[P]):
         names = {name for encoding in self.endpoint.encodings for name in encoding}
         encoding = {k: v for k, v in body.items() if k in names}
         body = {k: v for k, v in body.items() if k not in names} if encoding else body
-        request = Request(self.endpoint, body, self._settle, encoding)
+        request = Request(self.endpoint, body, self._settle, encoding, prefix=self._prefix)
         try:
             request.check()
         except UnicodeEncodeError:
@@ -95,15 +114,26 @@ class ApiFunction(Function[P]):
             return None
 
         def fill(texts: tuple[str, ...]) -> Request:
-            return Request(request.endpoint, template.fill(texts), request.to_cell_value, request.encoding)
+            return Request(
+                request.endpoint,
+                template.fill(texts),
+                request.to_cell_value,
+                request.encoding,
+                prefix=request.prefix,
+            )
 
         return RequestOfTexts([column for _, column in found], fill)
 
     def _new_call(self, arguments: dict[str, Any]) -> Call:
         model_kwargs = arguments.get("model_kwargs")
-        if "stream" in arguments or (isinstance(model_kwargs, Mapping) and "stream" in model_kwargs):
+        given = {*arguments, *(model_kwargs if isinstance(model_kwargs, Mapping) else ())}
+        if "stream" in given:
             msg = f"{self.name}: stream is not for cells, which hold whole answers; leave it out"
             raise DefinitionError(msg)
+        for name in _BACKGROUND:
+            if name in given and not (name in _OF_IMAGES and self.endpoint.path.startswith("/images/")):
+                msg = f"{self.name}: got {name}, but cells hold answers that are finished; leave it out. {_within_text(self)}"
+                raise DefinitionError(msg)
         model = arguments.get("model")
         if not isinstance(model, str | Expr | None):
             msg = f"{self.name}: got model={model!r}, allowed: a model's name or a column of names"
@@ -123,15 +153,39 @@ def api_function(
     shape: Shape | None = None,
     adapt: Callable[[dict[str, Any]], AdaptedCall] | None = None,
     text_at: Callable[[tuple[str | int, ...]], bool] = lambda _path: False,
+    prompt: tuple[str, str] | None = None,
 ) -> Callable[[Callable[P, Mapping[str, Any]]], ApiFunction[P]]:
     """Makes a function of the API from a plain function that builds a request's body."""
 
     def declare(build: Callable[P, Mapping[str, Any]]) -> ApiFunction[P]:
         return ApiFunction(
-            build, endpoint=endpoint, returns=returns, shape=shape, adapt=adapt, text_at=text_at
+            build,
+            endpoint=endpoint,
+            returns=returns,
+            shape=shape,
+            adapt=adapt,
+            text_at=text_at,
+            prompt=prompt,
         )
 
     return declare
+
+
+def _within_text(function: ApiFunction[...]) -> str:
+    """How a column says that its answers may come later."""
+    has = ways(function.endpoint.path)
+    if not has:
+        return f"{function.name} answers now, and has no cheaper way that takes longer"
+    return f"How long answers may take is an option of the column: within={' or '.join(map(repr, has))}"
+
+
+def has_cached_prefix(expr: object) -> bool:
+    """Whether any request of an expression would mark the end of what all rows have in common."""
+    return any(
+        call._function.with_cached_prefix(call._arguments)._prefix is not None
+        for call in calls(expr)
+        if isinstance(call._function, ApiFunction)
+    )
 
 
 def _columns_in(value: Any, path: tuple[str | int, ...] = ()) -> Iterator[tuple[tuple[str | int, ...], Expr]]:

@@ -48,6 +48,11 @@ def journal_folder(file: ParquetFile) -> UPath:
     return _companion(file, "journal")
 
 
+def background_folder(file: ParquetFile) -> UPath:
+    """The folder of the ids of responses that are made in the background for a column's file."""
+    return _companion(file, "background")
+
+
 def lock_path(file: ParquetFile) -> UPath:
     """The lock that is a claim on a column's file, on a local disk."""
     return _companion(file, "lock")

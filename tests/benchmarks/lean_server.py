@@ -3,7 +3,8 @@
     python tests/benchmarks/lean_server.py [--latency 0.3] [--tls] [--rpm 1200 --initial-level 0.1] [--slots 4]
 
 It prints its base URL, and with --tls the file of the authority to trust, for SSL_CERT_FILE. It answers chat completions
-(some 700 bytes, 16 headers as those of the API), embeddings, moderations, generated images and speech. A request is charged
+(some 700 bytes, 16 headers as those of the API), embeddings, moderations, generated images and speech, and has files and
+batches of the first three (`lean_batches.py`), which nothing limits. A request is charged
 when it arrives: 1 of the requests, a quarter of its body's bytes of the tokens; the buckets are continuous, as the API's.
 GET /counters says what it has met, how many seconds passed between the first and the last admitted request, and the CPU
 seconds that it took; GET /counters?reset begins anew. The buckets begin with the first request.
@@ -30,6 +31,8 @@ from typing import Any
 import httptools
 import uvloop
 from lean_answers import SPEECH, chat, embeddings, images, moderations
+from lean_batches import File, Later
+from lean_bucket import Bucket
 
 UNLIMITED = 30_000_000
 """Units a minute where no limit is asked for: the headers have the length of the API's, and nothing is refused."""
@@ -54,38 +57,14 @@ LIMITS = (
     b"x-ratelimit-limit-requests: %d\r\nx-ratelimit-limit-tokens: %d\r\nx-ratelimit-remaining-requests: %d\r\n"
     b"x-ratelimit-remaining-tokens: %d\r\nx-ratelimit-reset-requests: %b\r\nx-ratelimit-reset-tokens: %b\r\n"
 )
+STREAM = b"HTTP/1.1 200 OK\r\ncontent-type: application/octet-stream\r\ntransfer-encoding: chunked\r\n\r\n"
 REFUSAL = b'{"error":{"message":"Rate limit reached. Please try again in %dms.","type":"%b","param":null,"code":"rate_limit_exceeded"}}'
-
-
-class Bucket:
-    """Up to a minute's units, refilled all the time."""
-
-    def __init__(self, limit: float, level: float) -> None:
-        self.limit, self.held, self._at = limit, limit * level, time.monotonic()
-
-    def level(self, now: float) -> float:
-        """Units in it."""
-        self.held = min(self.limit, self.held + (now - self._at) * self.limit / 60)
-        self._at = now
-        return self.held
-
-    def take(self, amount: float) -> None:
-        """Takes units, which are there."""
-        self.held -= amount
-
-    def reset(self) -> bytes:
-        """Until it is full, as the API writes it."""
-        seconds = (self.limit - self.held) * 60 / self.limit
-        if seconds < 1:
-            return b"%dms" % math.ceil(seconds * 1000)
-        minutes, rest = divmod(seconds, 60)
-        return b"%dm%ds" % (minutes, rest) if minutes else b"%.3fs" % rest
 
 
 class Server:
     """What all connections share: limits, slots, counters."""
 
-    def __init__(self, options: argparse.Namespace) -> None:
+    def __init__(self, options: argparse.Namespace, folder: str) -> None:
         self.options, self.loop = options, asyncio.get_running_loop()
         self.random, self.date, self.in_flight, self.at_work = random.Random(1), b"", 0, 0
         self.queue: deque[Callable[[], object]] = deque()
@@ -97,6 +76,7 @@ class Server:
             b"/v1/images/generations": lambda _: images(options.image_bytes),
             b"/v1/audio/speech": lambda _: SPEECH,
         }
+        self.later = Later(folder, options.batch_seconds, self.answers)
 
     def begin(self) -> None:
         """Counts from nothing, with the buckets as at the start."""
@@ -135,7 +115,7 @@ class Server:
     def told(self) -> dict[str, float]:
         """What it has met."""
         first, last = self.admitted
-        return self.counts | {"seconds": last - first, "cpu_seconds": time.process_time()}
+        return self.counts | self.later.counts | {"seconds": last - first, "cpu_seconds": time.process_time()}
 
     def limits(self) -> bytes:
         """The headers of the limits."""
@@ -169,7 +149,8 @@ class Connection(asyncio.Protocol):
     """One connection: requests one after the other."""
 
     def __init__(self, server: Server) -> None:
-        self.server, self.idle = server, None
+        self.server, self.idle, self.writable = server, None, asyncio.Event()
+        self.writable.set()
         self.transport: Any = None
 
     def connection_made(self, transport: Any) -> None:
@@ -183,19 +164,38 @@ class Connection(asyncio.Protocol):
         except httptools.HttpParserError:
             self.transport.close()
 
+    def pause_writing(self) -> None:
+        self.writable.clear()
+
+    def resume_writing(self) -> None:
+        self.writable.set()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self.writable.set()
+
     def on_message_begin(self) -> None:
-        self.url, self.parts = b"", []
+        self.url, self.parts, self.upload = b"", [], None
         if self.idle:
             self.idle.cancel()
 
     def on_url(self, url: bytes) -> None:
         self.url += url
 
+    def on_headers_complete(self) -> None:
+        if self.url == b"/v1/files" and self.parser.get_method() == b"POST":
+            self.upload = self.server.later.upload().open("wb")
+
     def on_body(self, part: bytes) -> None:
-        self.parts.append(part)
+        if self.upload is None:
+            self.parts.append(part)
+        else:
+            self.upload.write(part)
 
     def on_message_complete(self) -> None:
         server, path, body = self.server, self.url.partition(b"?")[0], b"".join(self.parts)
+        if path.startswith((b"/v1/files", b"/v1/batches")):
+            self.answer_later(path, body)
+            return
         if path in (b"/counters", b"/simulator/counters"):
             self.send(b"200 OK", json.dumps(server.told()).encode())
             if self.url.endswith(b"?reset"):
@@ -219,6 +219,36 @@ class Connection(asyncio.Protocol):
         server.counts["peak_in_flight"] = max(server.counts["peak_in_flight"], server.in_flight)
         limits = server.limits()
         server.work(lambda: self.finish(make, body, limits, path))
+
+    def answer_later(self, path: bytes, body: bytes) -> None:
+        """Answers what is asked of files and batches."""
+        later = self.server.later
+        if self.upload is not None:
+            self.upload.close()
+            self.send(b"200 OK", json.dumps(later.add_upload(Path(self.upload.name)).shown()).encode())
+            return
+        try:
+            answer = later.answer(self.parser.get_method(), path, self.url.partition(b"?")[2], body)
+        except (KeyError, ValueError) as error:
+            message = {"message": f"No such object: {error}", "type": "invalid_request_error"}
+            self.send(b"404 Not Found", json.dumps({"error": message}).encode())
+            return
+        if isinstance(answer, File):
+            self.streaming = self.server.loop.create_task(self.stream(answer))
+        else:
+            self.send(b"200 OK", json.dumps(answer).encode())
+
+    async def stream(self, file: File) -> None:
+        """Sends the content of a file, as fast as it is taken."""
+        self.transport.write(STREAM)
+        for piece in self.server.later.pieces(file):
+            if self.transport.is_closing():
+                return
+            self.transport.writelines([b"%x\r\n" % len(piece), piece, b"\r\n"])
+            self.server.counts["bytes_out"] += len(piece)
+            await self.writable.wait()
+            await asyncio.sleep(0)
+        self.transport.write(b"0\r\n\r\n")
 
     def finish(self, make: Callable[[bytes], bytes], body: bytes, limits: bytes, path: bytes) -> None:
         """Sends the answer, if somebody still waits for it."""
@@ -263,13 +293,14 @@ def certificate(folder: str) -> ssl.SSLContext:
 
 async def serve(options: argparse.Namespace) -> None:
     """Serves until it is told to end."""
-    server, ended, loop = Server(options), asyncio.Event(), asyncio.get_running_loop()
-    server.tell_date()
+    ended, loop = asyncio.Event(), asyncio.get_running_loop()
     for number in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(number, ended.set)
     if options.with_stdin:
         loop.add_reader(sys.stdin.fileno(), lambda: os.read(0, 1) or ended.set())
     with tempfile.TemporaryDirectory() as folder:
+        server = Server(options, folder)
+        server.tell_date()
         context = certificate(folder) if options.tls else None
         listening = await loop.create_server(
             lambda: Connection(server), "127.0.0.1", options.port, ssl=context, backlog=4_096
@@ -296,6 +327,7 @@ def main() -> None:
     )
     parser.add_argument("--keep-alive", type=float, help="seconds after which an idle connection is closed")
     parser.add_argument("--image-bytes", type=int, default=1_000_000, help="size of a generated image")
+    parser.add_argument("--batch-seconds", type=float, default=0.0, help="seconds that a batch takes")
     parser.add_argument("--with-stdin", action="store_true", help="end when standard input does")
     uvloop.run(serve(parser.parse_args()))
 

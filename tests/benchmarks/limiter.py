@@ -32,7 +32,7 @@ from pxt_assets import OpenAIResource
 from pxt_assets.api.meter import Meter
 from pxt_assets.demo.models import CHAT_MODEL
 from pxt_assets.functions import chat_completions
-from pxt_assets.simulator.server.app import ENDPOINTS
+from pxt_assets.simulator.server.simulator import ENDPOINTS
 from pxt_assets.throttle import LimitUtilization
 
 sys.path.insert(0, str(Path(__file__).parents[2]))

@@ -147,6 +147,14 @@ def test_checks_budgets_and_pools(project):
     assert {asset.op.pool for asset in (safety, plain)} == {"api"}
 
 
+@pytest.mark.parametrize("word", ["off", "'off'", "auto"])
+def test_the_cache_is_left_alone_in_every_spelling(project, word):
+    """To YAML `off` is false."""
+    project.python("dg.AssetSpec('tickets')")
+    project.declare(f"{{table: tickets, columns: [{{name: c, value: $tbl.body.a, cache: {word}}}]}}")
+    assert "tickets/c" in project.specs()
+
+
 def test_options_of_a_column_and_of_all_columns(project):
     """A column's own count before the defaults, and tags are added up; null takes a default back."""
     project.python("dg.AssetSpec('tickets', partitions_def=dg.DailyPartitionsDefinition('2026-01-01'))")

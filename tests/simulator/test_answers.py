@@ -13,7 +13,7 @@ from pxt_assets.simulator.chat.request import KNOWN as CHAT_ARGUMENTS
 from pxt_assets.simulator.embeddings import KNOWN as EMBEDDING_ARGUMENTS
 from pxt_assets.simulator.endpoint.models import is_served_at
 from pxt_assets.simulator.moderations import KNOWN as MODERATION_ARGUMENTS
-from pxt_assets.simulator.server.app import ENDPOINTS
+from pxt_assets.simulator.server.simulator import ENDPOINTS
 
 API = json.loads((Path(__file__).parent / "openai_answers.json").read_text())
 

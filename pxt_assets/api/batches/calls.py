@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 from pxt_assets.api.batches.protocols import QueueFullError
 from pxt_assets.api.batches.queue_limit import is_queue_full
-from pxt_assets.api.failure import Failure, failure_of, verdict_of
+from pxt_assets.api.failure import Failure, failure_of, redact, verdict_of
 from pxt_assets.api.wire import ApiUrl
 from pxt_assets.errors import RunError
 from pxt_assets.throttle import FailureKind, backoff_seconds
@@ -146,7 +146,7 @@ class Calls:
 
     def _failure(self, error: Exception) -> Failure | None:
         if isinstance(error, UnreadableAnswerError):
-            return Failure("UnreadableAnswer", str(error), 200, unreadable="page")
+            return Failure("UnreadableAnswer", redact(str(error), self.secrets), 200, unreadable="page")
         return failure_of(error, self.secrets)
 
     def _refusal(self, what: str, failure: Failure) -> RunError:

@@ -63,7 +63,7 @@ def read_line(line: bytes) -> LineAnswer:
         else:
             return _read_any(line)
         body = line[start:end]
-        if custom_id and status and _is_one_object(body):
+        if custom_id and status and len(status) == 3 and _is_one_object(body):
             return LineAnswer(
                 custom_id.decode(), int(status), body, request_id.decode() if request_id else None
             )
@@ -83,14 +83,19 @@ _FLAT = re.compile(
 )
 """The same with any members, in any order, that are no objects."""
 _VALUES = re.compile(rb'"(custom_id|status_code|request_id|error)"\s*:\s*(?:"([^"]*)"|(\d+)|null)')
-_NO_BRACKETS = bytes(set(range(256)) - set(b"{}[]"))
+_NO_MARKS = bytes(set(range(256)) - set(b'{}[]"'))
 
 
 def _is_one_object(text: bytes) -> bool:
     """Whether the brackets of a JSON text that begins with { and ends with } are those of one object."""
     if b"\\" in text:
         text = text.replace(b"\\\\", b"").replace(b'\\"', b"")
-    inner = b"".join(text.split(b'"')[::2]).translate(None, _NO_BRACKETS)[1:-1]
+    marks = text.translate(None, _NO_MARKS).replace(
+        b'""', b""
+    )  # an end and a beginning without anything between are none
+    if b'"' in marks:  # texts that hold brackets
+        marks = b"".join(marks.split(b'"')[::2])
+    inner = marks[1:-1]
     while inner:
         rest = inner.replace(b"{}", b"").replace(b"[]", b"")
         if len(rest) == len(inner):

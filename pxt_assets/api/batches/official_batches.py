@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -99,14 +100,16 @@ class OfficialBatches:
         found = [
             batch
             for batch in await self.list_batches(since)
-            if batch.name == name or (file_id is not None and batch.input_file_id == file_id)
+            if batch.name == name
+            or (batch.name is None and file_id is not None and batch.input_file_id == file_id)
         ]
         if not found:
             return None
         first = min(reversed(found), key=lambda batch: (_is_idle(batch), batch.created_at or 0.0))
         for other in found:
             if other.id != first.id and not other.is_ended and not other.is_cancelling:
-                await self.cancel(other.id)
+                with suppress(UnknownBatchError):
+                    await self.cancel(other.id)
         return first
 
     async def list_batches(self, since: float) -> list[BatchState]:
@@ -123,11 +126,14 @@ class OfficialBatches:
         """As BatchApi says."""
         import httpx2
 
+        async def cancel(client: openai.AsyncOpenAI) -> httpx2.Response:
+            return await client.post(f"/batches/{_quoted(batch_id)}/cancel", cast_to=httpx2.Response)
+
         try:
-            said = await self._calls.json(
-                f"cancel the batch {batch_id}",
-                lambda client: client.post(f"/batches/{_quoted(batch_id)}/cancel", cast_to=httpx2.Response),
-            )
+            response = await self._calls.run(f"cancel the batch {batch_id}", cancel)
+            return state_of(response.json(), self._calls.secrets)
+        except ValueError:  # some servers answer it with nothing
+            return await self.retrieve(batch_id)
         except NotFoundError as e:
             raise UnknownBatchError(str(e)) from e
         except RefusedError:  # mostly since it has ended
@@ -135,7 +141,6 @@ class OfficialBatches:
             if state.is_ended or state.is_cancelling:
                 return state
             raise
-        return self._state(said)
 
     def lines(self, file_id: str) -> AsyncIterator[list[bytes]]:
         """As BatchApi says."""
@@ -184,14 +189,14 @@ class OfficialBatches:
                     return await look() or made
                 return made
             except LostAnswerError:
-                lost += 1
-                if lost > self._calls.waiting.max_retries:
-                    raise
                 for pause in _LOOKS_AFTER_SECONDS:
                     await self._calls.waiting.sleep(pause)
                     found = await look()
                     if found:
                         return found
+                lost += 1
+                if lost > self._calls.waiting.max_retries:
+                    raise
 
     async def _ready(self, said: object) -> str:
         """The id of an uploaded file, once batches can be created of it."""

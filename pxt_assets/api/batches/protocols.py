@@ -53,7 +53,7 @@ class BatchApi(Protocol):
         """The present state. Raises UnknownBatchError."""
 
     async def find(self, name: str, since: float, file_id: str | None = None) -> BatchState | None:
-        """The batch of that name, or of that input file, created at `since` or later; None where there is none.
+        """The batch of that name, or without any but of that input file, created at `since` or later; None where there is none.
 
         `since` is in seconds since 1970.
         Clocks of servers may be off by some minutes. Of several, the first one; the others are cancelled.

@@ -52,8 +52,14 @@ class BatchState:
 
     @property
     def is_ended(self) -> bool:
-        """Whether nothing more will come of it. A word that nobody knows counts as an end where a time of an end stands."""
-        return self.status in _ENDED or (self.status not in _ON_ITS_WAY and self.has_ended_at)
+        """Whether nothing more will come of it.
+
+        A word that nobody knows counts as an end where a time of an end stands, or a file of results.
+        """
+        has_results = self.output_file_id is not None or self.error_file_id is not None
+        return self.status in _ENDED or (
+            self.status not in _ON_ITS_WAY and (self.has_ended_at or has_results)
+        )
 
     @property
     def is_cancelling(self) -> bool:

@@ -15,6 +15,8 @@ from pxt_assets.expressions.expr import Call, Expr
 from pxt_assets.expressions.walk import expression_text, holds_media, nodes, references
 
 OnError = Literal["abort", "ignore"]
+Cache = Literal["auto", "off"]
+"""Whether the API is told which part of the prompts all rows have in common, for its cache."""
 
 
 def only_column(columns: Mapping[str, Any], where: str) -> tuple[str, Any]:
@@ -99,10 +101,14 @@ def check_options(
     partition_mapping: dg.PartitionMapping | None,
     checks: Checks,
     max_cost_usd: float | None,
+    cache: object,
 ) -> None:
     """Refuses options that do not suit the column; the DefinitionError begins with `where`."""
     if on_error not in get_args(OnError):
         msg = f"{where}: got on_error={on_error!r}, allowed: 'abort' or 'ignore'"
+        raise DefinitionError(msg)
+    if cache not in get_args(Cache):
+        msg = f"{where}: got cache={cache!r}, allowed: 'auto' or 'off'"
         raise DefinitionError(msg)
     read = references(expr)
     if partition_mapping is not None and read and all(ref._asset != table for ref in read):

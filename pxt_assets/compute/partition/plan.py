@@ -78,10 +78,11 @@ class Plan:
     """A column's expression over rows whose values stand in the order of `columns`.
 
     `prepare(row)` gives the cell to compute: a plain value, or the calls that lead to it. It raises CellError for
-    arguments that a function cannot take. A null in a required input makes the call null, without a request.
+    arguments that a function cannot take. A null in a required input makes the call null, without a request. Where it
+    `caches`, requests tell the API which part of their prompt all rows have in common.
     """
 
-    def __init__(self, expr: object, column_type: type[ColumnType] | None) -> None:
+    def __init__(self, expr: object, column_type: type[ColumnType] | None, *, caches: bool = False) -> None:
         self.columns: list[ColumnRef] = references(expr)
         self.calls_functions = bool(calls(expr))
         """Whether the expression calls any function: if not, its cells are not worth journaling."""
@@ -89,10 +90,15 @@ class Plan:
         """Whether any of the functions is the API's."""
         self.endpoint = _endpoint_of(expr)
         """Whose answers the cells are, None if they are something else."""
+        self.endpoint_path = next(
+            (call._function.version for call in calls(expr) if not call._function.local), None
+        )
+        """The path of the first endpoint that is asked, `/responses`; None where none is."""
         self.holds_paths = holds_path(_constants(expr))
         """Whether a constant is a path, of a file that is read when a cell is prepared."""
         self.expr = expr
         self._type = column_type
+        self._caches = caches
         self.holds_media = column_type is not None and is_media(column_type)
         """Whether its cells are images or sounds."""
         self._positions = {(ref._asset, ref._column): i for i, ref in enumerate(self.columns)}
@@ -155,6 +161,10 @@ class Plan:
 
     def _compile_call(self, expr: Call, *, required: bool) -> RowFunction:
         function = expr._function
+        with_prefix = getattr(function, "with_cached_prefix", None)  # of the API's functions
+        if self._caches and with_prefix is not None:
+            function = with_prefix(expr._arguments)
+            expr = Call(function, expr._arguments)
         arguments = {
             name: self._compile(value, required=name in function.required_arguments)
             for name, value in expr._arguments.items()

@@ -6,6 +6,7 @@ from typing import Any
 
 from pxt_assets.simulator.chat.request import ChatRequest, read_chat_request
 from pxt_assets.simulator.endpoint.endpoint import CREATED, Answer
+from pxt_assets.simulator.prompt.prompt_cache import CacheUse
 from pxt_assets.simulator.reply.reply import Reply, compose_replies
 
 
@@ -14,6 +15,8 @@ class ChatCall:
     """A request for a chat completion, ready to be answered."""
 
     request: ChatRequest
+    cache: CacheUse
+    """What it found in the cache and wrote there."""
 
     @property
     def model(self) -> str:
@@ -35,7 +38,7 @@ class ChatCall:
             "created": CREATED,
             "model": self.request.model,
             "choices": [_choice(reply, index, digest) for index, reply in enumerate(replies)],
-            "usage": _usage(prompt_tokens, completion_tokens),
+            "usage": _usage(prompt_tokens, completion_tokens, *self.cache.tokens(prompt_tokens)),
             "service_tier": "default",
             "system_fingerprint": "fp_simulated",
         }
@@ -44,15 +47,16 @@ class ChatCall:
 
 def read_chat_call(body: dict[str, Any]) -> ChatCall:
     """The call that `body` asks for. Raises a 400 `SimulatedError` for one that the API would refuse."""
-    return ChatCall(read_chat_request(body))
+    request = read_chat_request(body)
+    return ChatCall(request, request.cache)
 
 
-def _usage(prompt_tokens: int, completion_tokens: int) -> dict[str, Any]:
+def _usage(prompt_tokens: int, completion_tokens: int, cached: int, written: int) -> dict[str, Any]:
     return {
         "prompt_tokens": prompt_tokens,
         "completion_tokens": completion_tokens,
         "total_tokens": prompt_tokens + completion_tokens,
-        "prompt_tokens_details": {"cached_tokens": 0, "audio_tokens": 0},
+        "prompt_tokens_details": {"cached_tokens": cached, "cache_write_tokens": written, "audio_tokens": 0},
         "completion_tokens_details": {
             "reasoning_tokens": 0,
             "audio_tokens": 0,

@@ -17,6 +17,7 @@ from pxt_assets.simulator.endpoint.errors import (
 from pxt_assets.simulator.prompt.answer_schema import read_answer_schema
 from pxt_assets.simulator.prompt.conversation import MESSAGE_OVERHEAD, Conversation, image_tokens
 from pxt_assets.simulator.prompt.picture_url import describe_picture
+from pxt_assets.simulator.prompt.prompt_cache import CacheUse, read_cache_use
 from pxt_assets.simulator.reply.reply import Prompt
 
 KNOWN = frozenset(
@@ -73,6 +74,8 @@ class ChatRequest:
     model: str
     prompt: Prompt
     n: int
+    cache: CacheUse
+    """What it says of the cache."""
 
     def charge(self, *, count_max_tokens: bool) -> int:
         """Tokens that the limit is charged: those of the message texts, 3 more, 765 an image, 85 at low detail."""
@@ -112,7 +115,8 @@ def read_chat_request(body: dict[str, Any]) -> ChatRequest:
         tools=tuple(tools),
         must_call=must_call,
     )
-    return ChatRequest(model, prompt, n)
+    cache = read_cache_use(body, model, "messages", tokens=conversation.tokens())
+    return ChatRequest(model, prompt, n, cache)
 
 
 def _refuse_unsimulated(body: dict[str, Any]) -> None:

@@ -1,11 +1,12 @@
-"""Bodies of multipart/form-data, read in memory and in one pass."""
+"""Bodies of multipart/form-data, read in one pass: in memory, or with large files on disk."""
 
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, AsyncIterator
+from contextlib import asynccontextmanager
 from hashlib import blake2b
 from typing import Any
 
 from python_multipart.exceptions import FormParserError
-from starlette.datastructures import Headers, UploadFile
+from starlette.datastructures import FormData, Headers, UploadFile
 from starlette.formparsers import MultiPartException, MultiPartParser
 from starlette.requests import Request
 
@@ -13,7 +14,8 @@ from pxt_assets.simulator.endpoint.endpoint import Upload
 from pxt_assets.simulator.endpoint.errors import SimulatedError, bad_request, content_too_large
 
 MAX_BYTES = 200 * 1024 * 1024
-"""The largest body that is read."""
+"""The largest body that is read into memory."""
+_IN_MEMORY_BYTES = 1024 * 1024
 
 
 async def read_form(request: Request) -> dict[str, Any]:
@@ -22,16 +24,7 @@ async def read_form(request: Request) -> dict[str, Any]:
     A field named `name[]`, or one that is repeated, is a list at `name`. Raises a 400 `SimulatedError` for a
     form that is broken or cut off, a 413 for one of more than `MAX_BYTES`.
     """
-    content_length = request.headers.get("content-length", "")
-    if content_length.isdigit() and int(content_length) > MAX_BYTES:
-        raise content_too_large(MAX_BYTES)
-    parser = _Parser(request.headers, request.stream())
-    try:
-        form = await parser.parse()
-    except MultiPartException as exc:
-        raise _broken_form_error(exc.message) from None
-    except FormParserError as exc:
-        raise _broken_form_error(f"{exc}.") from None
+    form = await _parse(request, MAX_BYTES, MAX_BYTES)
     try:
         fields: dict[str, list[str | Upload]] = {}
         lists = set()
@@ -44,6 +37,32 @@ async def read_form(request: Request) -> dict[str, Any]:
     finally:
         await form.close()
     return {name: values if name in lists else values[0] for name, values in fields.items()}
+
+
+@asynccontextmanager
+async def open_form(request: Request, max_bytes: int) -> AsyncIterator[dict[str, str | UploadFile]]:
+    """The fields of a form with large files, which lie on disk and are gone after the block.
+
+    Raises a 400 `SimulatedError` for a form that is broken or cut off, a 413 for one of more than `max_bytes`.
+    """
+    form = await _parse(request, max_bytes, _IN_MEMORY_BYTES)
+    try:
+        yield dict(form.multi_items())
+    finally:
+        await form.close()
+
+
+async def _parse(request: Request, max_bytes: int, in_memory_bytes: int) -> FormData:
+    content_length = request.headers.get("content-length", "")
+    if content_length.isdigit() and int(content_length) > max_bytes:
+        raise content_too_large(max_bytes)
+    parser = _Parser(request.headers, request.stream(), max_bytes, in_memory_bytes)
+    try:
+        return await parser.parse()
+    except MultiPartException as exc:
+        raise _broken_form_error(exc.message) from None
+    except FormParserError as exc:
+        raise _broken_form_error(f"{exc}.") from None
 
 
 def digest_of_form(form: dict[str, Any]) -> bytes:
@@ -61,15 +80,22 @@ def digest_of_form(form: dict[str, Any]) -> bytes:
 
 
 class _Parser(MultiPartParser):
-    """Starlette's parser, which closes its files on any error, without temporary files and with two more errors.
+    """Starlette's parser, which closes its files on any error, with two more errors.
 
-    Raises a 413 for more than `MAX_BYTES`, and a 400 for a form that ends too early.
+    Raises a 413 for more than `max_bytes`, and a 400 for a form that ends too early. A file of up to `in_memory_bytes` is
+    kept in memory.
     """
 
-    spool_max_size = MAX_BYTES
-
-    def __init__(self, headers: Headers, stream: AsyncGenerator[bytes, None]) -> None:
+    def __init__(
+        self,
+        headers: Headers,
+        stream: AsyncGenerator[bytes, None],
+        max_bytes: int,
+        in_memory_bytes: int,
+    ) -> None:
         super().__init__(headers, self._limit_size(stream))
+        self.spool_max_size = in_memory_bytes
+        self._max_bytes = max_bytes
         self._complete = False
 
     def on_end(self) -> None:
@@ -79,8 +105,8 @@ class _Parser(MultiPartParser):
         size = 0
         async for chunk in stream:
             size += len(chunk)
-            if size > MAX_BYTES:
-                raise content_too_large(MAX_BYTES)
+            if size > self._max_bytes:
+                raise content_too_large(self._max_bytes)
             yield chunk
         if not self._complete:
             raise _broken_form_error("It ends before its closing boundary.")

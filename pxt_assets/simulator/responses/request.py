@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from pxt_assets.simulator.endpoint import arguments
+from pxt_assets.simulator.endpoint.endpoint import estimate_tokens
 from pxt_assets.simulator.endpoint.errors import (
     bad_request,
     missing_parameter,
@@ -12,14 +13,17 @@ from pxt_assets.simulator.endpoint.errors import (
     wrong_value,
 )
 from pxt_assets.simulator.prompt.answer_schema import read_answer_schema
-from pxt_assets.simulator.prompt.conversation import Conversation
+from pxt_assets.simulator.prompt.conversation import MESSAGE_OVERHEAD, Conversation
+from pxt_assets.simulator.prompt.prompt_cache import CacheUse, has_breakpoints, read_cache_use
 from pxt_assets.simulator.reply.reply import Prompt
+from pxt_assets.simulator.responses.background_options import read_background
 from pxt_assets.simulator.responses.input_items import Item, read_items
 from pxt_assets.simulator.responses.tools import OfferedTools, read_offered_tools
 
 KNOWN = frozenset(
     (
         "background",
+        "background_options",
         "context_management",
         "conversation",
         "include",
@@ -79,12 +83,16 @@ class ResponseRequest:
     items: tuple[Item, ...]
     previous_response_id: str | None
     store: bool
+    background: bool
+    """Whether it is answered later, to be fetched by its id."""
     max_output_tokens: int | None
     json_schema: dict[str, Any] | bool | None
     """The schema to answer by; True for any JSON object, None for text."""
     offered_tools: OfferedTools
     instruction_characters: int
     """Characters of the instructions and the tools."""
+    cache: CacheUse
+    """What it says of the cache."""
     echo: dict[str, Any]
     """The arguments as the answer repeats them."""
 
@@ -114,18 +122,28 @@ def read_response_request(body: dict[str, Any]) -> ResponseRequest:
     json_schema, text = _read_text(body)
     offered_tools = read_offered_tools(body)
     items = _read_input(body)
-    instructions = body.get("instructions") or ""
+    earlier = len(body.get("instructions") or "") + offered_tools.characters
     return ResponseRequest(
         model=model,
         items=items,
         previous_response_id=body.get("previous_response_id"),
         store=body.get("store") is not False,
+        background=read_background(body),
         max_output_tokens=max_output_tokens,
         json_schema=json_schema,
         offered_tools=offered_tools,
-        instruction_characters=len(instructions) + offered_tools.characters,
+        instruction_characters=earlier,
+        cache=_read_cache_use(body, model, items, earlier),
         echo=_echo(body, text, offered_tools),
     )
+
+
+def _read_cache_use(
+    body: dict[str, Any], model: str, items: tuple[Item, ...], earlier_characters: int
+) -> CacheUse:
+    characters = sum(len(item.text) for item in items) + earlier_characters
+    tokens = estimate_tokens(characters) + sum(MESSAGE_OVERHEAD + item.image_tokens for item in items)
+    return read_cache_use(body, model, "input", tokens=tokens, earlier_characters=earlier_characters)
 
 
 def _read_model(body: dict[str, Any]) -> str:
@@ -136,9 +154,8 @@ def _read_model(body: dict[str, Any]) -> str:
 
 
 def _refuse_unsimulated(body: dict[str, Any]) -> None:
-    for name, feature in (("stream", "Streaming"), ("background", "An answer in the background")):
-        if arguments.read_boolean(body, name):
-            raise not_simulated_error(name, feature)
+    if arguments.read_boolean(body, "stream"):
+        raise not_simulated_error("stream", "Streaming")
     for name, feature in (
         ("conversation", "A stored conversation"),
         ("prompt", "A stored prompt"),
@@ -156,7 +173,7 @@ def _check_words(body: dict[str, Any]) -> None:
     arguments.check_word(body, "service_tier", _TIERS)
     arguments.check_word(body, "truncation", ("auto", "disabled"))
     arguments.check_word(body, "prompt_cache_retention", ("in_memory", "24h"))
-    for name in ("instructions", "previous_response_id", "prompt_cache_key", "user"):
+    for name in ("instructions", "previous_response_id", "user"):
         arguments.check_string(body, name)
     arguments.check_string(body, "safety_identifier", 64)
     for name in ("store", "parallel_tool_calls"):
@@ -164,8 +181,6 @@ def _check_words(body: dict[str, Any]) -> None:
     arguments.check_metadata(body)
     if body.get("context_management") is not None:
         arguments.read_array(body["context_management"], "context_management")
-    if body.get("prompt_cache_options") is not None:
-        arguments.read_object(body["prompt_cache_options"], "prompt_cache_options")
     if body.get("reasoning") is not None:
         reasoning = arguments.read_object(body["reasoning"], "reasoning")
         known = ("effort", "summary", "generate_summary", "context", "mode")
@@ -228,7 +243,7 @@ def _echo(body: dict[str, Any], text: dict[str, Any], offered_tools: OfferedTool
     given = {name: value for name, value in body.items() if value is not None}
     tier = given.get("service_tier", "auto")
     echo = {
-        "background": False,
+        "background": given.get("background", False),
         "instructions": given.get("instructions"),
         "max_output_tokens": given.get("max_output_tokens"),
         "max_tool_calls": given.get("max_tool_calls"),
@@ -249,5 +264,8 @@ def _echo(body: dict[str, Any], text: dict[str, Any], offered_tools: OfferedTool
         "top_p": given.get("top_p", 1.0),
         "truncation": given.get("truncation", "disabled"),
     }
+    if has_breakpoints(given["model"]):
+        options = given.get("prompt_cache_options", {})
+        echo["prompt_cache_options"] = {"mode": "implicit", "ttl": "30m", **options}
     # By the API's description it is a string or absent.
     return {**echo, "user": given["user"]} if "user" in given else echo

@@ -5,8 +5,9 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from pxt_assets.simulator.endpoint.endpoint import CREATED, Answer, estimate_tokens
-from pxt_assets.simulator.endpoint.errors import bad_request
+from pxt_assets.simulator.endpoint.errors import SimulatedError, bad_request
 from pxt_assets.simulator.prompt.conversation import Conversation
+from pxt_assets.simulator.prompt.prompt_cache import CacheUse
 from pxt_assets.simulator.reply.extract import CONSIDERED_CHARACTERS
 from pxt_assets.simulator.reply.reply import Reply, compose_replies
 from pxt_assets.simulator.responses.continuation import Continuation, continue_conversation
@@ -22,6 +23,8 @@ class ResponseCall:
     """A request for a response; `continue_from` makes it ready to be answered."""
 
     request: ResponseRequest
+    cache: CacheUse
+    """What it found in the cache and wrote there."""
     stored: ResponsesOfKey | None = None
     continuation: Continuation | None = None
 
@@ -57,6 +60,7 @@ class ResponseCall:
         request, conversation = self.request, self._required_continuation.conversation
         [reply] = compose_replies(request.prompt(conversation))
         input_tokens = conversation.tokens() + estimate_tokens(request.instruction_characters)
+        cached, written = self.cache.tokens(input_tokens)
         item = _output_item(reply, digest)
         body = {
             "id": f"sim-resp-{digest}",
@@ -71,7 +75,7 @@ class ResponseCall:
             **request.echo,
             "usage": {
                 "input_tokens": input_tokens,
-                "input_tokens_details": {"cached_tokens": 0, "cache_write_tokens": 0},
+                "input_tokens_details": {"cached_tokens": cached, "cache_write_tokens": written},
                 "output_tokens": reply.tokens,
                 "output_tokens_details": {"reasoning_tokens": 0},
                 "total_tokens": input_tokens + reply.tokens,
@@ -80,6 +84,26 @@ class ResponseCall:
         if request.store and self.stored is not None:
             self.stored.store(body["id"], self._stored_response(item, reply))
         return Answer(json.dumps(body).encode(), input_tokens, reply.tokens)
+
+    def answer_later(self, digest: str) -> Answer:
+        """The response as it will be; one that failed where the request is one to which there is no answer."""
+        try:
+            return self.answer(digest)
+        except SimulatedError as error:
+            body = {
+                "id": f"sim-resp-{digest}",
+                "object": "response",
+                "created_at": CREATED,
+                "status": "failed",
+                "completed_at": None,
+                "error": {"code": "invalid_prompt", "message": str(error)},
+                "incomplete_details": None,
+                "model": self.request.model,
+                "output": [],
+                **self.request.echo,
+                "usage": None,
+            }
+            return Answer(json.dumps(body).encode(), 0)
 
     @property
     def _required_continuation(self) -> Continuation:
@@ -101,7 +125,8 @@ class ResponseCall:
 
 def read_response_call(body: dict[str, Any]) -> ResponseCall:
     """The call that `body` asks for. Raises a 400 `SimulatedError` for one that the API would refuse."""
-    return ResponseCall(read_response_request(body))
+    request = read_response_request(body)
+    return ResponseCall(request, request.cache)
 
 
 def _output_item(reply: Reply, digest: str) -> dict[str, Any]:

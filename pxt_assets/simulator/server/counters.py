@@ -1,4 +1,4 @@
-"""The counters of the simulator, for `GET /simulator/counters`."""
+"""The counters of the simulator, for `GET /simulator/counters` and `GET /simulator/later`."""
 
 from collections import Counter
 from dataclasses import dataclass, field
@@ -6,6 +6,20 @@ from typing import Any
 
 FAULTS = ("500", "503", "dropped", "slow")
 """The kinds of fault, as they are counted."""
+
+
+@dataclass
+class LaterCounters:
+    """Totals of what is answered later, for `GET /simulator/later`."""
+
+    files: int = 0
+    """Files uploaded."""
+    batches: int = 0
+    """Batches created."""
+    batch_polls: int = 0
+    """How often a batch was looked at."""
+    background_polls: int = 0
+    """How often a response in the background was looked at."""
 
 
 @dataclass

@@ -1,4 +1,4 @@
-"""The options of a simulator: limits, latency, faults."""
+"""The options of a simulator: limits, latency, faults, and how what is answered later fares."""
 
 import math
 from collections.abc import Sequence
@@ -49,6 +49,24 @@ class SimulatorOptions:
     headers: bool = True
     """Whether answers carry `x-ratelimit-*` headers; False for the many servers that send none."""
 
+    batch_seconds: float = 1.0
+    """Seconds from a batch's creation to its end; one that takes more than a day expires."""
+
+    batch_queue_limit: float | None = None
+    """Tokens of each key and model family that may wait in batches; None for no limit."""
+
+    batch_expiry_rate: float = 0.0
+    """Share of the batches that expire, with a part of their requests answered."""
+
+    batch_failure_rate: float = 0.0
+    """Share of the batches that fail, with a part of their requests answered."""
+
+    background_seconds: float = 1.0
+    """Seconds that a response in the background takes."""
+
+    background_failure_rate: float = 0.0
+    """Share of the responses in the background that fail."""
+
     models: Sequence[str] = ()
     """Names of models that are served beside those of the API: of other servers, of deployments, newer ones."""
 
@@ -68,20 +86,25 @@ class SimulatorOptions:
         ):
             raise ValueError(f'models must be a list of names, such as ["my-model"], got {self.models!r}')
         object.__setattr__(self, "models", tuple(self.models))
-        for name in ("rpm", "tpm", "moderation_rpm"):
+        for name in ("rpm", "tpm", "moderation_rpm", "batch_queue_limit"):
             value = getattr(self, name)
             if value is not None and not (_is_number(value) and value > 0):
-                raise ValueError(
-                    f"{name} must be a number > 0 per minute, or None for no limit, got {value!r}"
-                )
-        for name in ("latency", "latency_sigma", "slow_seconds"):
+                unit = "" if name == "batch_queue_limit" else " per minute"
+                raise ValueError(f"{name} must be a number > 0{unit}, or None for no limit, got {value!r}")
+        for name in ("latency", "latency_sigma", "slow_seconds", "batch_seconds", "background_seconds"):
             value = getattr(self, name)
             if not (_is_number(value) and value >= 0):
                 raise ValueError(f"{name} must be a finite number >= 0, got {value!r}")
-        for name in ("fault_rate", "initial_level"):
+        shares = ("fault_rate", "initial_level", "batch_expiry_rate", "batch_failure_rate")
+        for name in (*shares, "background_failure_rate"):
             value = getattr(self, name)
             if not (_is_number(value) and 0 <= value <= 1):
                 raise ValueError(f"{name} is a share and must be from 0 to 1, got {value!r}")
+        if self.batch_expiry_rate + self.batch_failure_rate > 1:
+            raise ValueError(
+                "batch_expiry_rate and batch_failure_rate are shares of the same batches and must be 1 together at most, got "
+                f"{self.batch_expiry_rate!r} and {self.batch_failure_rate!r}"
+            )
         if isinstance(self.seed, bool) or not isinstance(self.seed, int):
             raise ValueError(f"seed must be an int, got {self.seed!r}")
 

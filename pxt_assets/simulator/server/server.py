@@ -3,9 +3,12 @@
 import asyncio
 import contextlib
 import ipaddress
+import json
 import logging
 import socket
 import threading
+import time
+import urllib.request
 from collections.abc import Callable
 from pathlib import Path
 from types import TracebackType
@@ -13,9 +16,11 @@ from typing import Self
 
 import uvicorn
 
-from pxt_assets.simulator.server.app import DroppedConnectionError, create_app
+from pxt_assets.simulator.batches.storage import Storage
+from pxt_assets.simulator.server.app import create_app
 from pxt_assets.simulator.server.options import SimulatorOptions
 from pxt_assets.simulator.server.shared_state import SharedState, Start
+from pxt_assets.simulator.server.simulator import DroppedConnectionError
 
 _BACKLOG = 2048
 """Connections that may wait to be accepted: a pipeline opens a thousand at once."""
@@ -38,16 +43,19 @@ class SimulatorServer:
         *,
         host: str = "127.0.0.1",
         shared_folder: Path | None = None,
+        wall: Callable[[], float] = time.time,
     ) -> None:
         """`port` 0 takes a free one. Raises ValueError for a `host` that is no loopback address.
 
-        Simulators of equal options with the same `shared_folder` are one: they share their limits, whichever
-        processes they run in.
+        Simulators of equal options with the same `shared_folder` are one: they share their limits, files and batches,
+        whichever processes they run in. Files and batches live by `wall`, the seconds since 1970.
         """
         self.options = options
         self.shared_id = ""
         """Once started, what names the state that it shares; empty if it shares none."""
         self._shared = None if shared_folder is None else SharedState(shared_folder, options.shown)
+        self._folder = shared_folder
+        self._wall = wall
         self._host = require_loopback(host)
         self._port = port
         self._server: _Server | None = None
@@ -73,7 +81,13 @@ class SimulatorServer:
         self._port = listener.getsockname()[1]
         start = Start(0, "") if self._shared is None else self._shared.start()
         self.shared_id = start.state_id
-        self._server = _Server(self.options, shared=self._shared, process=start.number)
+        self._server = _Server(
+            self.options,
+            shared=self._shared,
+            process=start.number,
+            shared_folder=self._folder,
+            wall=self._wall,
+        )
         self._thread = threading.Thread(
             target=self._server.run_until_stopped,
             args=(listener,),
@@ -96,6 +110,13 @@ class SimulatorServer:
         self._server = self._thread = None
         if self._shared is not None:
             self._shared.close()
+
+    def turn_clock(self, seconds: float) -> None:
+        """Turn the clock of files, batches and responses in the background forward, by as many seconds."""
+        body = json.dumps({"seconds": seconds}).encode()
+        request = urllib.request.Request(f"{self.root_url}/simulator/clock", body, method="POST")  # noqa: S310
+        with urllib.request.urlopen(request) as answer:  # noqa: S310
+            answer.read()
 
     def __enter__(self) -> Self:
         return self.start()
@@ -127,6 +148,7 @@ def serve(
     # uvicorn stops at the signal, and raises it once more when it is done.
     with contextlib.suppress(KeyboardInterrupt):
         server.run([listener])
+    server.storage.close()
 
 
 def require_loopback(host: str) -> str:
@@ -150,10 +172,14 @@ class _Server(uvicorn.Server):
         *,
         shared: SharedState | None = None,
         process: int = 0,
+        shared_folder: Path | None = None,
+        wall: Callable[[], float] = time.time,
     ) -> None:
+        app = create_app(options, shared=shared, process=process, shared_folder=shared_folder, wall=wall)
+        self.storage: Storage = app.state.simulator.storage
         super().__init__(
             uvicorn.Config(
-                create_app(options, shared=shared, process=process),
+                app,
                 ws="none",
                 proxy_headers=False,
                 lifespan="off",
@@ -176,6 +202,7 @@ class _Server(uvicorn.Server):
             self.run([listener])
         finally:
             self.ready.set()
+            self.storage.close()
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets)

@@ -77,6 +77,8 @@ def test_what_is_missing_or_empty_is_none(changed: dict[str, Any]) -> None:
         ({"status": "validating"}, False),
         ({"status": "finalizing", "completed_at": 1_800_000_000}, False),
         ({"status": "paused"}, False),
+        ({"status": "success", "output_file_id": "file-2"}, True),
+        ({"status": "finalizing", "output_file_id": "file-2"}, False),
         ({"status": "archived", "completed_at": 1_800_000_000}, True),
         ({"status": "archived", "completed_at": 0}, False),
     ],

@@ -107,7 +107,6 @@ def test_the_arguments_of_the_client_are_known():
     # These are not in the description of the API that the rest of the simulator follows.
     newer = {
         "access_programs",
-        "background_options",
         "image",
     } & ResponseCreateParamsBase.__annotations__.keys()
     assert ResponseCreateParamsBase.__annotations__.keys() - newer | {"stream"} == KNOWN

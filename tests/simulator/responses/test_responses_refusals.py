@@ -226,7 +226,6 @@ def test_malformed_tools_are_refused(simulator, tools, choice, code, param):
     ("changes", "param"),
     [
         ({"stream": True}, "stream"),
-        ({"background": True}, "background"),
         ({"conversation": "conv_1"}, "conversation"),
         ({"prompt": {"id": "pmpt_1"}}, "prompt"),
         ({"moderation": {"model": "omni-moderation-latest"}}, "moderation"),
