@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Iterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from typing import TYPE_CHECKING, NamedTuple
@@ -13,7 +13,14 @@ from pxt_assets.api.batches import TOKEN_LIMIT_CODE, BatchState, UnknownBatchErr
 from pxt_assets.compute.deferred import collection
 from pxt_assets.compute.deferred.column_batches import ColumnBatches
 from pxt_assets.compute.deferred.polling import ask_states, next_poll
-from pxt_assets.compute.deferred.queue import NoQueue, Queue, most_tokens, refused_lately, submits_again_at
+from pxt_assets.compute.deferred.queue import (
+    NoQueue,
+    Queue,
+    has_room,
+    most_tokens,
+    refused_lately,
+    submits_again_at,
+)
 from pxt_assets.compute.deferred.record import BatchRecord, Partition, partition_name
 from pxt_assets.compute.deferred.record_folder import RecordFolder
 from pxt_assets.compute.deferred.splitting import Limits
@@ -209,13 +216,13 @@ class DeferredColumn:
             refused = refused_lately(self.records(), key.model, self._clock())
             limit = await run_in_thread(self._queue.limit, key.model)
             limits = self._limits._replace(tokens=min(self._limits.tokens, most_tokens(limit, refused)))
-            has_room = submits_again_at(refused) <= self._clock()
+            may_submit = submits_again_at(refused) <= self._clock()
             put_off: list[Part] = []
             parts = spool.parts(limits)
             while (part := await run_in_thread(next, parts, None)) is not None:
-                record = await by.submit(part) if has_room else None
+                record = await by.submit(part) if may_submit else None
                 if record is None:
-                    has_room = False
+                    may_submit = False
                     put_off.append(part)
                 else:
                     submitted.append(record)
@@ -310,24 +317,24 @@ class DeferredColumn:
         if not waiting or self._looked_for_room + _ROOM_LOOKS > self._clock():
             return ()
         self._looked_for_room = self._clock()
-        return tuple([record for record in waiting if await self.has_room(record)])
+        records, now = self.records(), self._clock()
+        return tuple([r for r in waiting if await run_in_thread(has_room, self._queue, r, records, now)])
 
-    async def has_room(self, record: BatchRecord) -> bool:
-        """Whether the queue has room for the first part of what waits for it."""
-        refused = refused_lately(self.records(), record.model, self._clock())
-        if submits_again_at(refused) > self._clock():
-            return False
-        limit = await run_in_thread(self._queue.limit, record.model)
-        room = await run_in_thread(self._queue.room, record.model)
-        return min(record.tokens, most_tokens(limit, refused)) <= room
-
-    async def cancel(self, *, wait: bool = True) -> tuple[BatchRecord, ...]:
+    async def cancel(
+        self, *, wait: bool = True, partitions: Collection[Partition] | None = None
+    ) -> tuple[BatchRecord, ...]:
         """Cancels what is on its way, waits until that has ended, and keeps what was finished; returns these records.
 
-        Without `wait` the next run keeps it. Raises RunError.
+        With `partitions` only the batches that one of them waits for; they may hold rows of others. Without `wait` the next
+        run keeps it. Raises RunError.
         """
         async with self.hold():
-            names = {record.name for record in self.records() if record.state == "submitted"}
+            names = {
+                record.name
+                for record in self.records()
+                if record.state == "submitted"
+                and (partitions is None or not set(partitions).isdisjoint(record.waiting_partitions))
+            }
             for record in self.records():
                 if record.name in names and record.batch_id is not None:
                     try:

@@ -93,3 +93,12 @@ def refused_lately(records: Iterable[BatchRecord], model: str, now: float) -> li
         and TOKEN_LIMIT_CODE in record.unanswered
         and (record.ended_at or 0.0) > now - _REMEMBERED
     ]
+
+
+def has_room(queue: Queue, waiting: BatchRecord, records: Iterable[BatchRecord], now: float) -> bool:
+    """Whether a queue has room for the first part of what waits for it. May block."""
+    refused = refused_lately(records, waiting.model, now)
+    if submits_again_at(refused) > now:
+        return False
+    most = most_tokens(queue.limit(waiting.model), refused)
+    return min(waiting.tokens, most) <= queue.room(waiting.model)
