@@ -13,14 +13,7 @@ from pxt_assets.api.batches import TOKEN_LIMIT_CODE, BatchState, UnknownBatchErr
 from pxt_assets.compute.deferred import collection
 from pxt_assets.compute.deferred.column_batches import ColumnBatches
 from pxt_assets.compute.deferred.polling import ask_states, next_poll
-from pxt_assets.compute.deferred.queue import (
-    NoQueue,
-    Queue,
-    has_room,
-    most_tokens,
-    refused_lately,
-    submits_again_at,
-)
+from pxt_assets.compute.deferred.queue import NoQueue, Queue, has_room, next_part
 from pxt_assets.compute.deferred.record import BatchRecord, Partition, partition_name
 from pxt_assets.compute.deferred.record_folder import RecordFolder
 from pxt_assets.compute.deferred.splitting import Limits
@@ -213,10 +206,10 @@ class DeferredColumn:
         without_room = 0
         spools, self._spools = self._spools, {}
         for key, spool in spools.items():
-            refused = refused_lately(self.records(), key.model, self._clock())
-            limit = await run_in_thread(self._queue.limit, key.model)
-            limits = self._limits._replace(tokens=min(self._limits.tokens, most_tokens(limit, refused)))
-            may_submit = submits_again_at(refused) <= self._clock()
+            most, may_submit = await run_in_thread(
+                next_part, self._queue, key.model, self.records(), self._clock()
+            )
+            limits = self._limits._replace(tokens=min(self._limits.tokens, most))
             put_off: list[Part] = []
             parts = spool.parts(limits)
             while (part := await run_in_thread(next, parts, None)) is not None:

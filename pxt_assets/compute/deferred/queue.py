@@ -95,10 +95,13 @@ def refused_lately(records: Iterable[BatchRecord], model: str, now: float) -> li
     ]
 
 
+def next_part(queue: Queue, model: str, records: Iterable[BatchRecord], now: float) -> tuple[float, bool]:
+    """The estimated tokens that the next batch of a model may have, and whether it may be submitted now. May block."""
+    refused = refused_lately(records, model, now)
+    return most_tokens(queue.limit(model), refused), submits_again_at(refused) <= now
+
+
 def has_room(queue: Queue, waiting: BatchRecord, records: Iterable[BatchRecord], now: float) -> bool:
     """Whether a queue has room for the first part of what waits for it. May block."""
-    refused = refused_lately(records, waiting.model, now)
-    if submits_again_at(refused) > now:
-        return False
-    most = most_tokens(queue.limit(waiting.model), refused)
-    return min(waiting.tokens, most) <= queue.room(waiting.model)
+    most, may_submit = next_part(queue, waiting.model, records, now)
+    return may_submit and min(waiting.tokens, most) <= queue.room(waiting.model)
