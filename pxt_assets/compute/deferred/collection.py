@@ -31,8 +31,6 @@ _PAUSE = 5.0
 """Seconds between two looks."""
 _FILES_APPEAR_WITHIN = 900.0
 """Seconds for which the file of a batch that says that it is completed may be missing yet."""
-_FORGOTTEN = 30 * 86_400.0
-"""Seconds after which a server has deleted a batch's files."""
 _SERVER_CODES = frozenset(
     {
         "server_error",
@@ -56,11 +54,6 @@ def is_collectable(record: BatchRecord, state: BatchState, now: float) -> bool:
         return False
     is_missing = state.status == "completed" and (state.completed or 0) > 0 and not state.output_file_id
     return not is_missing or now - (record.poll.ended_at or now) > _FILES_APPEAR_WITHIN
-
-
-def is_forgotten(record: BatchRecord, now: float) -> bool:
-    """Whether a batch that the server does not know is as old as that."""
-    return now - record.created_at > _FORGOTTEN
 
 
 def reason_unanswered(answer: LineAnswer) -> str | None:
@@ -242,9 +235,12 @@ def refusal(label: str, record: BatchRecord, state: BatchState) -> RunError | No
         for error in state.errors[:3]
     )
     more = f", and {len(state.errors) - 3} more" if len(state.errors) > 3 else ""
+    paid = "Nothing was paid for"
+    if record.answered:
+        paid = f"What it had answered, {record.answered:,} of {record.requests:,} requests, is kept"
     return RunError(
         f"{label}the batch {state.id} of {record.requests:,} requests to {record.model} at {record.endpoint} was refused: "
-        f"{told}{more}. Nothing was paid for; correct the column, or ask without within, and materialize again"
+        f"{told}{more}. {paid}; correct the column, or ask without within, and materialize again"
     )
 
 

@@ -18,7 +18,7 @@ from pxt_assets.compute.deferred.record import BatchRecord, Partition, partition
 from pxt_assets.compute.deferred.record_folder import RecordFolder
 from pxt_assets.compute.deferred.splitting import Limits
 from pxt_assets.compute.deferred.spool import Key, Part, Spool, spool_key
-from pxt_assets.compute.deferred.submission import Submission
+from pxt_assets.compute.deferred.submission import Submission, is_forgotten
 from pxt_assets.compute.deferred.submission_claim import hold_submission
 from pxt_assets.errors import RunError
 from pxt_assets.local.threads import run_in_thread
@@ -139,9 +139,8 @@ class DeferredColumn:
     def _submission(self) -> Submission:
         check_claim = self._held_by
         assert check_claim is not None, "it is not held"
-        return Submission(
-            self._batches, self._api, self._queue, self._server, self._clock, self._sleep, check_claim
-        )
+        account = (self._api, self._queue, self._server)
+        return Submission(self._batches, *account, self._label, self._clock, self._sleep, check_claim)
 
     def exists(self) -> bool:
         """Whether anything is on record."""
@@ -289,14 +288,14 @@ class DeferredColumn:
             return [record or replace(heard, state="ended")]
         by = self._submission
         if state is None:
-            if not collection.is_forgotten(record, self._clock()):
+            if not is_forgotten(record, self._clock()):
                 raise self._unknown(record)
             return [await collection.close(by, collection.forgotten(record, self._clock()))]
         for error in state.errors:
             if error.code == TOKEN_LIMIT_CODE:
                 await run_in_thread(self._queue.learn, record.model, error.message)
         ended = await collection.collect(by, record, state)
-        refusal = collection.refusal(self._label, record, state)
+        refusal = collection.refusal(self._label, ended, state)
         if refusal is not None:
             raise refusal
         return [ended]
