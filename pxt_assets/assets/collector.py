@@ -153,7 +153,9 @@ class _Tick:
         """The runs to ask for, or why there are none. Raises what needs somebody's hand."""
         now = time.time()
         asked = Asked.of_cursor(self.context.cursor)
-        coming = run_to_end(self._coming())
+        coming = run_to_end(self._coming(asked.heard))
+        ids = {look.id for one in coming.values() for both in one.responses.values() for look in both[:2]}
+        asked.heard = {key: said for key, said in asked.heard.items() if key in ids}
         due = {column: self._due(column, one) for column, one in coming.items()}
         runs = list(
             due_runs(
@@ -173,7 +175,7 @@ class _Tick:
         reason = None if runs else "; ".join([*self.problems, *_told_of(coming, now)])
         return dg.SensorResult(run_requests=runs, skip_reason=reason, cursor=asked.cursor)
 
-    async def _coming(self) -> dict[dg.AssetKey, ComingAnswers]:
+    async def _coming(self, heard: dict[str, tuple[float, bool]]) -> dict[dg.AssetKey, ComingAnswers]:
         """What is on record of each column that has anything, after the batches that are due were asked about."""
         keys = self.table._attributes.resources
         label = f"the sensor {self.name}"
@@ -185,7 +187,7 @@ class _Tick:
         store = used_resource(self.context.resources, keys.columns, ColumnStore, label)
         found: dict[dg.AssetKey, ComingAnswers] = {}
         for column in self._columns:
-            one = await coming_answers(store, openai, column)
+            one = await coming_answers(store, openai, column, self._partitions, heard)
             if one.problem is not None:
                 self._note(f"{column.to_user_string()}: {one.problem}", one.problem)
             if one:
@@ -212,9 +214,9 @@ class _Tick:
         told = told_waiting(instance, column, coming.since)
         names = coming.ready_names
         finished: dict[Partition, str] = {
-            partition: "+".join(sorted(one.batches))
+            partition: "+".join(sorted(one.batches or names)) or "responses"
             for one in told
-            if one.partition is None and one.batches & names
+            if one.partition is None and (one.batches & names or (coming.responses and not one.batches))
             for partition in one.finished
             if partition not in coming.ready
         }

@@ -9,7 +9,7 @@ import pytest
 
 from pxt_assets import ColumnStore, OpenAIResource, Table
 from pxt_assets.errors import DefinitionError, FatalApiError
-from pxt_assets.functions import embeddings, speech
+from pxt_assets.functions import embeddings, responses, speech
 from tests.assets.later_tickets import LaterTickets, materialized, observed
 from tests.runs import ask, metadata, values
 
@@ -295,3 +295,35 @@ def test_a_table_with_nothing_to_collect_has_no_collector(what: str) -> None:
         table.add_computed_column(sound=speech(table.body, model="tts-1", voice="alloy"))
     with pytest.raises(DefinitionError, match="no column of the table has answers that can come later"):
         table.collector()
+
+
+def in_background(table: Table) -> None:
+    table.add_computed_column(c=responses(table.body, model="gpt-6-luna"), within="8h")
+    table.add_computed_column(a=table.c.output_text)
+
+
+def test_responses_in_the_background_are_collected_too(later: Callable[..., LaterTickets]) -> None:
+    """The sensor asks about the first and the last of a partition, once a minute at most."""
+    tickets = later(dict(TWO), in_background)
+    (said,) = observed(tickets.run()).values()
+    assert said["pxt/rows_waiting"] == 2
+    tickets.let_time_pass(HOUR)
+    assert tickets.asked() == [(None, ["tickets/a", "tickets/c"])]
+    assert tickets.asked() == []
+    result = tickets.run(only=["tickets/c", "tickets/a"])
+    assert materialized(result) == [("tickets/c", None), ("tickets/a", None)]
+    assert tickets.tick().skip_reason.skip_message == "no answers are on their way"
+
+
+def test_what_is_made_in_the_background_is_told(later: Callable[..., LaterTickets]) -> None:
+    """As long as nothing of it has ended."""
+    tickets = later(dict(TWO), in_background)
+    tickets.run()
+
+    async def made(*_: Any) -> Any:
+        return {}
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("pxt_assets.assets.columns.coming_answers.ready_responses", made)
+        said = tickets.tick().skip_reason.skip_message
+    assert said.startswith("tickets/c: 2 answers made in the background, since ")

@@ -44,21 +44,25 @@ class Asked:
 
     runs: dict[str, tuple[str, float, int]] = field(default_factory=dict)
     """By column and partition, as `_key` has them: the name of what was to be collected, when it was last asked for, and how often."""
+    heard: dict[str, tuple[float, bool]] = field(default_factory=dict)
+    """What was heard of responses in the background, as ComingAnswers has it."""
 
     @classmethod
     def of_cursor(cls, cursor: str | None) -> Asked:
         """What a cursor says; nothing for one that is none of ours."""
         try:
-            said = json.loads(cursor or "{}")["asked"]
+            both = json.loads(cursor or "{}")
+            said = both["asked"]
+            heard = {str(key): (float(at), bool(ended)) for key, (at, ended) in both.get("heard", {}).items()}
             runs = {key: (str(name), float(at), int(count)) for key, (name, at, count) in said.items()}
-            return cls({key: one for key, one in runs.items() if isinstance(json.loads(key), list)})
+            return cls({key: one for key, one in runs.items() if isinstance(json.loads(key), list)}, heard)
         except (AttributeError, KeyError, TypeError, ValueError):
             return cls()
 
     @property
     def cursor(self) -> str:
         """As text."""
-        return json.dumps({"asked": self.runs})
+        return json.dumps({"asked": self.runs, **({"heard": self.heard} if self.heard else {})})
 
     def is_due(self, key: str, name: str, now: float, again_after: float) -> bool:
         """Whether a run is to be asked for now."""
