@@ -327,3 +327,33 @@ def test_what_is_made_in_the_background_is_told(later: Callable[..., LaterTicket
         patch.setattr("pxt_assets.assets.columns.coming_answers.ready_responses", made)
         said = tickets.tick().skip_reason.skip_message
     assert said.startswith("tickets/c: 2 answers made in the background, since ")
+
+
+def test_what_was_said_of_a_run_holds_for_what_follows(later: Callable[..., LaterTickets]) -> None:
+    """Its budget, and the time that it gave to a column which has none itself: that would mean now, at the full price."""
+
+    def columns(table: Table) -> None:
+        table.add_computed_column(c=ask(table.body))
+
+    tickets = later(dict(TWO), columns)
+    config = {"within": "24h", "max_cost_usd": 0.5}
+    tickets.run(config={"tickets/c": config})
+    tickets.let_time_pass(HOUR)
+    (request,) = tickets.tick().run_requests or ()
+    assert request.run_config == {"ops": {"tickets__c": {"config": config}}}
+
+
+def test_a_time_that_nobody_says_any_more_holds_for_what_was_asked(
+    later: Callable[..., LaterTickets],
+) -> None:
+    """As of a column that was changed meanwhile, in an instance that knows of no earlier run."""
+
+    def columns(table: Table) -> None:
+        table.add_computed_column(c=ask(table.body))
+
+    tickets = later(dict(TWO), columns)
+    tickets.run(config={"tickets/c": {"within": "24h"}})
+    tickets.let_time_pass(HOUR)
+    with dg.DagsterInstance.ephemeral() as other:
+        (request,) = tickets.tick(instance=other).run_requests or ()
+    assert request.run_config == {"ops": {"tickets__c": {"config": {"within": "24h"}}}}
