@@ -71,8 +71,8 @@ class Estimator:
     ) -> float | None:
         """What one request is expected to cost in US dollars; None where no price is known.
 
-        `usage` is its `usage` where that is known already. At once, the service tier is the one that it asks for.
+        `usage` is its `usage` where that is known already. The service tier is the one that it asks for.
         """
-        tier = request.body.get("service_tier") if processing == "standard" else None
+        tier = request.body.get("service_tier")
         used = self.usage(request) if usage is None else usage
         return cost_usd(request.model, used, processing, tier if isinstance(tier, str) else None)

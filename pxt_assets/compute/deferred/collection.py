@@ -133,8 +133,20 @@ async def collect(by: Submission, record: BatchRecord, state: BatchState) -> Bat
         kept = None
         if read.results or read.failures:
             kept = await run_in_thread(folder.put_answers, path, record.name)
+    except OSError as e:
+        msg = (
+            f"cannot keep the answers of the batch {state.id} in {folder.path} ({type(e).__name__}: {e}); make room there, let "
+            "this process write, and materialize again: they stay at the server until they are kept"
+        )
+        raise RunError(msg) from e
     finally:
         path.unlink(missing_ok=True)
+    if read.unknown:
+        _log.warning(
+            "%d lines in the files of the batch %s are left out: they answer no request of it, or cannot be read",
+            read.unknown,
+            state.id,
+        )
     files = (record.file_id, state.input_file_id, state.output_file_id, state.error_file_id)
     unanswered = read.unanswered()
     turned_away = _turned_away(state)

@@ -245,7 +245,8 @@ class DeferredColumn:
 
     def _next_poll(self, record: BatchRecord) -> float:
         """When a batch is asked about again: what somebody else heard to have ended is so at once."""
-        return 0.0 if record.poll.is_ended and record.name not in self._asked else next_poll(record)
+        is_news = record.poll.is_ended and record.name not in self._asked
+        return 0.0 if is_news else next_poll(record, self._clock())
 
     async def poll(self) -> tuple[BatchRecord, ...]:
         """Asks about the batches that are due, and keeps the answers of those that ended.
