@@ -357,3 +357,17 @@ def test_a_time_that_nobody_says_any_more_holds_for_what_was_asked(
     with dg.DagsterInstance.ephemeral() as other:
         (request,) = tickets.tick(instance=other).run_requests or ()
     assert request.run_config == {"ops": {"tickets__c": {"config": {"within": "24h"}}}}
+
+
+def test_runs_that_collect_have_what_is_left_of_a_budget(later: Callable[..., LaterTickets]) -> None:
+    """Each would spend the whole of it otherwise, as often as there is something to collect."""
+    tickets = later(dict(TWO))
+    config = {"max_cost_usd": 0.5}
+    tickets.run(config={"tickets/c": config})
+    tickets.let_time_pass(HOUR)
+    tickets.rows["3"] = "lost"
+    tickets.run(config={"tickets/c": config})
+    tickets.let_time_pass(HOUR)
+    (request,) = tickets.tick().run_requests or ()
+    left = request.run_config["ops"]["tickets__c"]["config"]["max_cost_usd"]
+    assert 0.49 < left < 0.5

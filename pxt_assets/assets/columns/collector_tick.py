@@ -139,7 +139,7 @@ class Tick:
         }
         skipped = skipped_by_partition(told, [*coming.ready, *finished])
         ops = {name: key for key, name in self._ops.items()}
-        options = options_by_partition(instance, told, [*coming.ready, *finished], ops)
+        options = options_by_partition(instance, told, [*coming.ready, *finished], ops, column)
         return Due(
             coming.ready,
             coming.waiting,
