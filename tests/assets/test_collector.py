@@ -9,7 +9,7 @@ import pytest
 
 from pxt_assets import ColumnStore, OpenAIResource, Table
 from pxt_assets.errors import DefinitionError, FatalApiError
-from pxt_assets.functions import embeddings, speech
+from pxt_assets.functions import embeddings, responses, speech
 from tests.assets.later_tickets import LaterTickets, materialized, observed
 from tests.runs import ask, metadata, values
 
@@ -295,3 +295,79 @@ def test_a_table_with_nothing_to_collect_has_no_collector(what: str) -> None:
         table.add_computed_column(sound=speech(table.body, model="tts-1", voice="alloy"))
     with pytest.raises(DefinitionError, match="no column of the table has answers that can come later"):
         table.collector()
+
+
+def in_background(table: Table) -> None:
+    table.add_computed_column(c=responses(table.body, model="gpt-6-luna"), within="8h")
+    table.add_computed_column(a=table.c.output_text)
+
+
+def test_responses_in_the_background_are_collected_too(later: Callable[..., LaterTickets]) -> None:
+    """The sensor asks about the first and the last of a partition, once a minute at most."""
+    tickets = later(dict(TWO), in_background)
+    (said,) = observed(tickets.run()).values()
+    assert said["pxt/rows_waiting"] == 2
+    tickets.let_time_pass(HOUR)
+    assert tickets.asked() == [(None, ["tickets/a", "tickets/c"])]
+    assert tickets.asked() == []
+    result = tickets.run(only=["tickets/c", "tickets/a"])
+    assert materialized(result) == [("tickets/c", None), ("tickets/a", None)]
+    assert tickets.tick().skip_reason.skip_message == "no answers are on their way"
+
+
+def test_what_is_made_in_the_background_is_told(later: Callable[..., LaterTickets]) -> None:
+    """As long as nothing of it has ended."""
+    tickets = later(dict(TWO), in_background)
+    tickets.run()
+
+    async def made(*_: Any) -> Any:
+        return {}
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("pxt_assets.assets.columns.coming_answers.ready_responses", made)
+        said = tickets.tick().skip_reason.skip_message
+    assert said.startswith("tickets/c: 2 answers made in the background, since ")
+
+
+def test_what_was_said_of_a_run_holds_for_what_follows(later: Callable[..., LaterTickets]) -> None:
+    """Its budget, and the time that it gave to a column which has none itself: that would mean now, at the full price."""
+
+    def columns(table: Table) -> None:
+        table.add_computed_column(c=ask(table.body))
+
+    tickets = later(dict(TWO), columns)
+    config = {"within": "24h", "max_cost_usd": 0.5}
+    tickets.run(config={"tickets/c": config})
+    tickets.let_time_pass(HOUR)
+    (request,) = tickets.tick().run_requests or ()
+    assert request.run_config == {"ops": {"tickets__c": {"config": config}}}
+
+
+def test_a_time_that_nobody_says_any_more_holds_for_what_was_asked(
+    later: Callable[..., LaterTickets],
+) -> None:
+    """As of a column that was changed meanwhile, in an instance that knows of no earlier run."""
+
+    def columns(table: Table) -> None:
+        table.add_computed_column(c=ask(table.body))
+
+    tickets = later(dict(TWO), columns)
+    tickets.run(config={"tickets/c": {"within": "24h"}})
+    tickets.let_time_pass(HOUR)
+    with dg.DagsterInstance.ephemeral() as other:
+        (request,) = tickets.tick(instance=other).run_requests or ()
+    assert request.run_config == {"ops": {"tickets__c": {"config": {"within": "24h"}}}}
+
+
+def test_runs_that_collect_have_what_is_left_of_a_budget(later: Callable[..., LaterTickets]) -> None:
+    """Each would spend the whole of it otherwise, as often as there is something to collect."""
+    tickets = later(dict(TWO))
+    config = {"max_cost_usd": 0.5}
+    tickets.run(config={"tickets/c": config})
+    tickets.let_time_pass(HOUR)
+    tickets.rows["3"] = "lost"
+    tickets.run(config={"tickets/c": config})
+    tickets.let_time_pass(HOUR)
+    (request,) = tickets.tick().run_requests or ()
+    left = request.run_config["ops"]["tickets__c"]["config"]["max_cost_usd"]
+    assert 0.49 < left < 0.5

@@ -9,6 +9,7 @@ from contextlib import suppress
 import dagster as dg
 from dagster._core.scheduler.instigation import InstigatorType
 
+from pxt_assets.api.budget import Budget
 from pxt_assets.api.openai_resource import OpenAIResource
 from pxt_assets.api.within import Within
 from pxt_assets.assets.columns.column_config import ColumnConfig
@@ -91,6 +92,7 @@ def record_waiting(
     waiting: Mapping[Partition, Waiting],
     partitions: Sequence[Partition],
     stored: Collection[Partition],
+    budget: Budget | None,
 ) -> None:
     """Records which of the run's `partitions` wait, if any do; those `stored` are those that do not."""
     if not waiting:
@@ -104,7 +106,10 @@ def record_waiting(
         label = f"{spec.key.to_user_string()}{f'[{partition}]' if partition else ''}"
         log = context.log.info if is_on else context.log.warning
         log(f"{label}: {waiting_line(one, goes_on)}")
-        metadata = waiting_metadata(one, partition=partition, goes_on=goes_on, skipped=skipped)
+        left_usd = None if budget is None else budget.unspent_usd
+        metadata = waiting_metadata(
+            one, partition=partition, goes_on=goes_on, skipped=skipped, left_usd=left_usd
+        )
         events.observed(partition, metadata)
     if len(partitions) > 1:
         metadata = run_waiting_metadata(waiting, list(stored), goes_on=goes_on, skipped=skipped)

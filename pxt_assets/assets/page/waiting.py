@@ -16,6 +16,8 @@ from pxt_assets.compute.run_partitions import Waiting
 from pxt_assets.values.wording import counted
 
 BATCHES, ROWS_WAITING = "pxt/batches", "pxt/rows_waiting"
+BUDGET_LEFT = "pxt/budget_left_usd"
+"""What the run had left of its budget; those that collect its answers have no more."""
 SKIPPED, FINISHED = "pxt/columns_skipped", "pxt/partitions_finished"
 """What a collector reads: columns that the run did not come to, and partitions of it that were stored already."""
 _LINE = "  \n"
@@ -27,14 +29,20 @@ Partition = str | None
 
 
 def waiting_metadata(
-    waiting: Waiting, *, partition: Partition, goes_on: str, skipped: Collection[str]
+    waiting: Waiting,
+    *,
+    partition: Partition,
+    goes_on: str,
+    skipped: Collection[str],
+    left_usd: float | None,
 ) -> dict[str, Any]:
-    """The metadata of a partition that waits; `goes_on` says who goes on with it, `skipped` is as in SKIPPED."""
+    """The metadata of a partition that waits; `goes_on` says who goes on with it; `skipped` and `left_usd` are as in SKIPPED and BUDGET_LEFT."""
     name = "" if partition is None else f"Partition **{joined(shortened(partition, _MAX_NAME)) or '?'}**"
     return {
         "pxt/summary": dg.MetadataValue.md(waiting_summary([waiting], goes_on, name)),
         **_figures([waiting]),
         **({SKIPPED: list(skipped)} if skipped else {}),
+        **({} if left_usd is None else {BUDGET_LEFT: rounded(left_usd)}),
     }
 
 
