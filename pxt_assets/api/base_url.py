@@ -32,3 +32,8 @@ def check_base_url(base_url: str, error: type[Exception], name: str = "base_url"
 def names_limits(host: str) -> bool:
     """Whether the answers of a host name its rate limits, as far as is known before the first of them."""
     return host.endswith((".openai.com", ".azure.com"))
+
+
+def is_azure(host: str) -> bool:
+    """Whether a host is Azure's, which has its own words for what all others call the same."""
+    return host.endswith(".azure.com")

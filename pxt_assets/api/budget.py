@@ -7,6 +7,8 @@ import math
 from collections import deque
 
 from pxt_assets.api.cost_bound import CostBound
+from pxt_assets.api.pricing import cost_usd
+from pxt_assets.api.processing import Processing
 from pxt_assets.api.request import Request, Usage
 from pxt_assets.errors import RunError
 from pxt_assets.values.wording import counted, dollars
@@ -55,7 +57,7 @@ class Budget:
         self._lost_usd = 0.0
         self._max_cost_usd = max_cost_usd
         self._unpriced_model: str | None = None
-        """A model that answered and has no known price: its answer is kept, nothing more is sent."""
+        """A model whose answer has no known price: the answer is kept, nothing more is sent."""
         self._bound = CostBound()
         self._in_flight: dict[int, tuple[Request, float]] = {}
         """What is in flight, and what is set aside for it in US dollars, by the request's id."""
@@ -77,16 +79,38 @@ class Budget:
             self.release(request)  # it may have been admitted just before
             raise
 
-    def charge(self, request: Request, usage: Usage | None, cost_usd: float | None) -> None:
-        """Adds what an answer cost to the dollars spent; after None, an unknown cost, nothing more is sent."""
+    def left_usd(self) -> float:
+        """What is neither spent nor set aside for what is in flight. Raises RunError when the dollars spent are unknown."""
+        if self._unpriced_model is not None:
+            raise self._unknown_price_error(self._unpriced_model)
+        return self._max_cost_usd - self.spent_usd - self._set_aside_usd
+
+    def most_usd(self, request: Request, processing: Processing = "standard") -> float:
+        """What a request may cost at most. Raises RunError where no price is known."""
+        most = self._bound.most_usd(request, processing)
+        if most is None:
+            raise self._unknown_price_error(request.model)
+        return most
+
+    def spent_error(self) -> BudgetReachedError:
+        """The error for what the budget has no room for."""
+        return BudgetReachedError(self._max_cost_usd, self.spent_usd, self._lost_usd)
+
+    def charge(
+        self, request: Request, usage: Usage | None, cost: float | None, tier: str | None = None
+    ) -> None:
+        """Adds what an answer cost to the dollars spent; after None, an unknown cost, nothing more is sent.
+
+        `tier` is the service tier in which it was answered.
+        """
         _, set_aside = self._in_flight.get(id(request), (request, math.inf))
         self.release(request, admit=False)
-        if cost_usd is None:
+        if cost is None:
             self._unpriced_model = request.model
         else:
-            self.spent_usd += cost_usd
-            self._bound.learn(request, usage, cost_usd)
-            if cost_usd > set_aside:  # what is in flight may cost as much
+            self.spent_usd += cost
+            self._bound.learn(request, usage, cost, tier)
+            if cost > set_aside:  # what is in flight may cost as much
                 for other, _ in list(self._in_flight.values()):
                     self._set_aside(other)
         self._admit()
@@ -120,10 +144,10 @@ class Budget:
                 try:
                     if not self._has_room(request):
                         return
+                    self._set_aside(request)
                 except RunError as e:
                     admitted.set_exception(e)
                 else:
-                    self._set_aside(request)
                     admitted.set_result(None)
             self._waiting.popleft()
 
@@ -137,22 +161,20 @@ class Budget:
             return True
         if len(self._in_flight) >= FIRST_REQUESTS and self._bound.dearest_usd(request) is None:
             return False  # a server may not keep to what a request allows: an answer tells
-        return self._set_aside_usd + self._most_usd(request) <= left
+        return self._set_aside_usd + self.most_usd(request) <= left
 
     def _set_aside(self, request: Request) -> None:
         _, before = self._in_flight.get(id(request), (request, 0.0))
-        most = max(before, self._most_usd(request))
+        most = max(before, self.most_usd(request))
         self._in_flight[id(request)] = request, most
         self._set_aside_usd += most - before
 
-    def _most_usd(self, request: Request) -> float:
-        most = self._bound.most_usd(request)
-        if most is None:
-            raise self._unknown_price_error(request.model)
-        return most
-
     def _unknown_price_error(self, model: str) -> RunError:
+        of_what, instead = f"what {model!r} answered", "choose a model that has a price"
+        if cost_usd(model, Usage(1)) is not None:
+            of_what = f"all that {model!r} answers, in its service tier and with the tools that the server runs for it"
+            instead = "ask for what has a price"
         return RunError(
-            f"max_cost_usd={self._max_cost_usd:g} cannot be kept: no price is known of what {model!r} answered; "
-            "leave max_cost_usd out and bound the run with limit, or choose a model that has a price"
+            f"max_cost_usd={self._max_cost_usd:g} cannot be kept: no price is known of {of_what}; "
+            f"leave max_cost_usd out and bound the run with limit, or {instead}"
         )

@@ -62,6 +62,8 @@ class Client:
         """How many cells a request may carry at most, None for as many as the endpoint takes."""
         self._random = rng or random.Random()  # noqa: S311  (jitter)
         self._health = ServerHealth(transport.base_url, max_in_flight, outage_timeout, self._random, say)
+        self.secrets = secrets
+        """What errors must not quote."""
         self.scrub = partial(scrub, secrets=secrets)
         """Takes the client's secrets out of a text."""
         self._exchange = Exchange(transport, self._health, timeout, secrets)
@@ -262,6 +264,10 @@ class Client:
     def note_earlier_answer(self, path: str, model: str) -> None:
         """Notes that the model answered in an earlier run, at the endpoint with that path."""
         self._refusals.of(path, model).note_earlier_answer()
+
+    async def download(self, url: str) -> bytes:
+        """The content that an answer links to. Raises CellError."""
+        return await self._transport.download(url)
 
     @property
     def simulated(self) -> bool | None:

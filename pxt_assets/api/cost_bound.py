@@ -5,10 +5,12 @@ from __future__ import annotations
 import re
 from collections import defaultdict
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
+from pxt_assets.api.hosted_tools import tools_bound
 from pxt_assets.api.pricing import cost_usd
+from pxt_assets.api.processing import Processing
 from pxt_assets.api.request import Request, Usage
 
 _LONGEST_ANSWERS = (
@@ -30,9 +32,8 @@ _DEARER_IMAGE = 1.5
 """Output tokens of a portrait or a landscape, over those of a square image (`Endpoint.answer_tokens`)."""
 _DENSER_SOUND = 4.0
 """Seconds of sound in a byte of a strongly compressed file, over those of the usual one."""
-_SEARCHES = 10
-"""Searches of an answer whose number nothing limits, and the input tokens of each."""
 _TOKENS_OF_SEARCH = 8_000
+"""Input tokens of a search that the server makes."""
 _LONGER = 4
 """What is set aside for an answer that nothing limits, over the longest one that is known."""
 _LESS_KNOWN = 8
@@ -47,6 +48,9 @@ class _Seen:
     longest: int = 0
     """Output tokens."""
     dearest_usd: float = 0.0
+    """At the standard price at least."""
+    tiers: set[str | None] = field(default_factory=set)
+    """The service tiers in which they were answered: a project may have one of its own."""
 
 
 class CostBound:
@@ -54,17 +58,20 @@ class CostBound:
 
     A request that limits its answer (`max_tokens` and the like) costs no more than that. Of one that does not, the
     model's own maximum is assumed, and less with each answer that is seen: after n answers a fraction of 8 / (n + 1)
-    of it, but never less than four times the longest of them. An answer that cost more than its bound raises it.
+    of it, but never less than four times the longest of them. An answer that cost more than its bound raises it. All
+    that is read is taken to be written to a cache, where that costs more, and every tool of the server to be called.
     """
 
     def __init__(self) -> None:
         self._seen: defaultdict[tuple[str, str], _Seen] = defaultdict(_Seen)
 
-    def learn(self, request: Request, usage: Usage | None, cost: float) -> None:
-        """Notes an answer and what it cost in US dollars."""
+    def learn(self, request: Request, usage: Usage | None, cost: float, tier: str | None = None) -> None:
+        """Notes an answer, what it cost in US dollars, and the service tier that it states."""
         seen = self._seen[_kind(request)]
         seen.answers += 1
-        seen.dearest_usd = max(seen.dearest_usd, cost)
+        standard = cost_usd(request.model, usage, tier=tier)  # it may have come by a cheaper way
+        seen.dearest_usd = max(seen.dearest_usd, cost, standard or 0.0)
+        seen.tiers.add(tier)
         if usage is not None:
             seen.longest = max(seen.longest, usage.output_tokens)
 
@@ -73,11 +80,23 @@ class CostBound:
         seen = self._seen[_kind(request)]
         return seen.dearest_usd if seen.answers else None
 
-    def most_usd(self, request: Request) -> float | None:
-        """What a request may cost in US dollars; None where no price is known."""
+    def most_usd(self, request: Request, processing: Processing = "standard") -> float | None:
+        """What a request may cost in US dollars that is processed so; None where no price is known.
+
+        At once it may be answered in the standard tier, in the one that it asks for, or in one in which others were.
+        """
         seen = self._seen[_kind(request)]
-        cost = cost_usd(request.model, self._usage(request, seen))
-        return None if cost is None else max(cost, seen.dearest_usd)
+        usage, given = self._usage(request, seen), request.body.get("service_tier")
+        asked_for = given if isinstance(given, str) else None
+        tiers = {None, asked_for, *seen.tiers}
+        costs = [cost_usd(request.model, usage, tier=tier) for tier in tiers]
+        most = max((cost for cost in costs if cost is not None), default=0.0)
+        if processing == "standard":
+            return None if None in costs else max(most, seen.dearest_usd)
+        later = cost_usd(request.model, usage, processing, asked_for)
+        if later is None or not most:
+            return later
+        return max(later, seen.dearest_usd * later / most)
 
     def _usage(self, request: Request, seen: _Seen) -> Usage:
         body, endpoint = request.body, request.endpoint
@@ -87,23 +106,30 @@ class CostBound:
             output = min(most, max(_LONGER * seen.longest, _LESS_KNOWN * most // (seen.answers + 1)))
         if endpoint.charged_usage is not None:
             charged = endpoint.charged_usage(body)
+            is_by_token = not (charged.seconds or charged.characters)
             return Usage(
                 input_tokens=round(charged.input_tokens * _DENSER_SOUND),
-                output_tokens=output,
+                output_tokens=output if is_by_token else 0,
                 audio_tokens=round(charged.audio_tokens * _DENSER_SOUND),
                 characters=charged.characters,
                 seconds=charged.seconds * _DENSER_SOUND,
             )
         of_image = _TOKENS_OF_IMAGE_IN_MINI if "4o-mini" in request.model else _TOKENS_OF_IMAGE
-        searches = _searches(body)
+        tools = tools_bound(body)
+        is_drawn = endpoint.path.startswith("/images")
+        images = round(request.size.images + _uploads(body)) * of_image
+        read = (
+            request.text_bytes + images
+        )  # a token has a byte at least, and sound many, as it is base64 in there
+        read += (tools.searches + tools.preview_searches + tools.file_searches) * _TOKENS_OF_SEARCH
         return Usage(
-            input_tokens=request.text_bytes  # a token has a byte at least
-            + round(request.size.images + _uploads(body)) * of_image
-            + searches * _TOKENS_OF_SEARCH,
+            input_tokens=read,
             output_tokens=output,
-            output_image_tokens=output if endpoint.path.startswith("/images") else 0,
+            image_tokens=images if is_drawn else 0,
+            cache_write_tokens=0 if is_drawn else read,
+            output_image_tokens=output if is_drawn else 0,
             output_audio_tokens=output if "audio" in (body.get("modalities") or ()) else 0,
-            searches=searches,
+            **tools._asdict(),
         )
 
 
@@ -142,15 +168,3 @@ def _uploads(body: Mapping[str, Any]) -> int:
     """How many images a request uploads."""
     given = body.get("image")
     return (len(given) if isinstance(given, list | tuple) else int(given is not None)) + int("mask" in body)
-
-
-def _searches(body: Mapping[str, Any]) -> int:
-    """How many searches a request lets the server make, which read more than the request holds."""
-    tools = body.get("tools")
-    named = (
-        [tool.get("type") for tool in tools if isinstance(tool, Mapping)] if isinstance(tools, list) else []
-    )
-    if "web_search_options" not in body and all(one in (None, "function", "custom") for one in named):
-        return 0
-    limit = body.get("max_tool_calls")
-    return limit if isinstance(limit, int) and 0 < limit < _SEARCHES else _SEARCHES

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from pxt_assets.api.hosted_tools import expected_calls
 from pxt_assets.api.pricing import cost_usd
+from pxt_assets.api.processing import Processing
 from pxt_assets.api.request import Request, Usage
 
 
@@ -51,12 +53,26 @@ class Estimator:
         if size.outputs:
             output = min(output, size.outputs)
         if endpoint.charged_usage is not None:
-            return endpoint.charged_usage(request.body)._replace(output_tokens=round(output))
+            charged = endpoint.charged_usage(request.body)
+            is_by_token = not (charged.seconds or charged.characters)
+            return charged._replace(output_tokens=round(output)) if is_by_token else charged
         ratio = known.input_tokens / known.estimated_tokens if known.estimated_tokens else 1.0
+        made = round(output)
         return Usage(
-            input_tokens=round((size.least_tokens + size.tools) * ratio), output_tokens=round(output)
+            input_tokens=round((size.least_tokens + size.tools) * ratio),
+            output_tokens=made,
+            output_image_tokens=made if endpoint.path.startswith("/images") else 0,
+            output_audio_tokens=made if "audio" in (request.body.get("modalities") or ()) else 0,
+            **expected_calls(request.body)._asdict(),
         )
 
-    def cost_usd(self, request: Request) -> float | None:
-        """What one request is expected to cost in US dollars; None where no price is known."""
-        return cost_usd(request.model, self.usage(request))
+    def cost_usd(
+        self, request: Request, processing: Processing = "standard", usage: Usage | None = None
+    ) -> float | None:
+        """What one request is expected to cost in US dollars; None where no price is known.
+
+        `usage` is its `usage` where that is known already. The service tier is the one that it asks for.
+        """
+        tier = request.body.get("service_tier")
+        used = self.usage(request) if usage is None else usage
+        return cost_usd(request.model, used, processing, tier if isinstance(tier, str) else None)

@@ -12,7 +12,7 @@ from pxt_assets.api.answer_headers import AnswerHeaders
 from pxt_assets.api.deadlines import Deadlines
 from pxt_assets.api.failure import Failure, failure_of, is_broken_answer, is_unsent, name_or_none
 from pxt_assets.api.read_answer import download_rest, parse_answer
-from pxt_assets.api.request import ParsedAnswer
+from pxt_assets.api.request import ParsedAnswer, Usage
 from pxt_assets.api.request_tracker import RequestTracker
 from pxt_assets.api.server_health import ServerHealth
 from pxt_assets.api.stated_usage import stated_usage
@@ -103,14 +103,31 @@ class Exchange:
         self, tracker: RequestTracker, content: bytes, latency: float, *, is_paid: bool
     ) -> None:
         """Counts what an answer cost that is no result. One that states no usage is paid for all the same, if `is_paid`."""
-        stated, budget = stated_usage(content), tracker.meter.budget
+        request, meter = tracker.request, tracker.meter
+        stated = stated_usage(content, request.body)
         if stated is not None:
-            model, usage = stated
-            cost = tracker.meter.count_answer(self._shown(model) or tracker.request.model, usage, latency)
-            if budget is not None:
-                budget.charge(tracker.request, usage, cost)
-        elif is_paid and budget is not None:
-            budget.charge_lost_answer(tracker.request)
+            model, usage, tier = stated
+            cost = self._count(tracker, self._shown(model), usage, latency, tier)
+            if meter.budget is not None:
+                meter.budget.charge(request, usage, cost, tier)
+        elif is_paid:
+            cost = self._count(tracker, None, None, None, None)
+            if cost is None and meter.budget is not None:
+                meter.budget.charge_lost_answer(request)
+
+    def _count(
+        self,
+        tracker: RequestTracker,
+        model: str | None,
+        usage: Usage | None,
+        latency: float | None,
+        tier: str | None,
+    ) -> float | None:
+        """Counts an answer, and the request's rows once where its price is unknown. Returns its cost."""
+        request, rows = tracker.request, 0 if tracker.unpriced else tracker.request.cells
+        cost = tracker.meter.count_answer(model or request.model, usage, latency, tier=tier, rows=rows)
+        tracker.unpriced = tracker.unpriced or cost is None
+        return cost
 
     def _shown(self, model: str | None) -> str | None:
         """A model's name, which is stored and logged, without secrets."""
@@ -121,9 +138,10 @@ class Exchange:
     ) -> Answer:
         request, meter = tracker.request, tracker.meter
         model = parsed.model if parsed.model == request.model else self._shown(parsed.model)
-        cost = meter.count_answer(model or request.model, parsed.usage, latency)
+        tier = self._shown(parsed.tier)
+        cost = self._count(tracker, model, parsed.usage, latency, tier)
         if meter.budget is not None:
-            meter.budget.charge(request, parsed.usage, cost)
+            meter.budget.charge(request, parsed.usage, cost, tier)
         request_id = headers.get("x-request-id")
         if parsed.values_with_downloads is not None:
             parsed, size = await download_rest(self._transport.download, request, parsed, request_id)

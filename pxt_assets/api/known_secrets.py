@@ -8,7 +8,7 @@ from contextlib import suppress
 from typing import Any
 
 from pxt_assets.api.environment import is_env_var, resolve_env_vars
-from pxt_assets.errors import SourceError
+from pxt_assets.errors import FatalApiError, SourceError
 from pxt_assets.values.scrubbing import distinct_secrets, named_secrets, url_secrets
 
 _KEYS = ("AZURE_OPENAI_AD_TOKEN", "OPENAI_ADMIN_KEY", "OPENAI_WEBHOOK_SECRET")
@@ -44,3 +44,13 @@ def _environment_secrets() -> Iterator[str]:
             yield value
         elif name in _URLS or name.lower() in _PROXIES:
             yield from url_secrets(value)
+
+
+def check_api_key(api_key: str) -> None:
+    """Raises FatalApiError for what is no key."""
+    if not api_key.strip() or not (api_key.isascii() and api_key.strip().isprintable()):
+        msg = (
+            "api_key of the OpenAIResource is empty, or holds characters that no key has: set the environment variable "
+            "OPENAI_API_KEY, or give any text for a server that wants no key"
+        )
+        raise FatalApiError(msg)

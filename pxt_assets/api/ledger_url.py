@@ -10,7 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from pxt_assets.errors import RunError
-from pxt_assets.throttle import PoolRegistry, pools
+from pxt_assets.throttle import BatchQueue, PoolRegistry, batch_queues, pools
 
 MEMORY = "memory"
 """The ledger of a process that shares its limits with no other."""
@@ -38,6 +38,13 @@ def shared_pools(ledger: str | None, default_url: Callable[[], str]) -> tuple[Po
     except ValueError as e:
         msg = f"ledger of the OpenAIResource: {e}"
         raise RunError(msg) from e
+
+
+def queues_at(url: str | None) -> BatchQueue:
+    """The queues of batches that the ledger at a URL keeps; without one, those of this process alone."""
+    from pxt_assets.throttle.ledger import open_ledger
+
+    return batch_queues if url is None else open_ledger(url).batch_queue()
 
 
 def default_ledger_url(storage: Path | None) -> str:

@@ -11,8 +11,10 @@ from pxt_assets.api.answer_sizes import AnswerSizes
 from pxt_assets.api.budget import Budget
 from pxt_assets.api.latencies import Latencies
 from pxt_assets.api.pricing import cost_usd
+from pxt_assets.api.processing import Processing
 from pxt_assets.api.request import Usage
 from pxt_assets.throttle import LimitUtilization
+from pxt_assets.values.wording import counted
 
 
 def _ignore(_change: int) -> None:
@@ -36,7 +38,9 @@ class Meter:
     usage: Usage = field(default_factory=Usage)
     """Tokens that the answers state."""
     cost_usd: float | None = 0.0
-    """US dollars, None as soon as one answer's price is unknown."""
+    """US dollars of the answers whose price is known; None where there are only others."""
+    rows_unpriced: int = 0
+    """Rows whose answer has no price that is known, or that were paid for without an answer that says how much."""
     limit_utilization: float | None = None
     """Share of what the limits allowed that was used meanwhile, 0 to 1, None where no limit is known."""
     limit_usage: LimitUtilization = field(default_factory=LimitUtilization)
@@ -55,12 +59,37 @@ class Meter:
     unsent_tasks: set[asyncio.Task[object]] = field(default_factory=set)
     """Tasks that have not sent their request: cancelling them costs nothing."""
 
-    def count_answer(self, model: str, usage: Usage | None, latency: float) -> float | None:
-        """Counts one answer; `usage` is None where it states none. Returns its cost, None where that is unknown."""
-        self.usage += usage or Usage()
-        self.latencies.append(latency)
-        cost = cost_usd(model, usage)
-        self.cost_usd = None if cost is None or self.cost_usd is None else self.cost_usd + cost
+    def count_answer(
+        self,
+        model: str,
+        usage: Usage | None,
+        latency: float | None,
+        processing: Processing = "standard",
+        tier: str | None = None,
+        rows: int = 1,
+    ) -> float | None:
+        """Counts one answer.
+
+        Args:
+            model: the model that answered.
+            usage: what the answer states that it used, None where it states nothing.
+            latency: seconds from sending the request, None where that says nothing.
+            processing: how the request was processed.
+            tier: the service tier that the answer states.
+            rows: how many rows it is counted for where its price is unknown; 0 for those that are counted already.
+
+        Returns:
+            What it cost in US dollars, None where that is unknown.
+        """
+        if usage is not None:
+            self.usage += usage
+        if latency is not None:
+            self.latencies.append(latency)
+        cost = cost_usd(model, usage, processing, tier)
+        self.rows_unpriced += rows if cost is None else 0
+        known = (self.cost_usd or 0.0) + (cost or 0.0)
+        is_unknown = cost is None or self.cost_usd is None
+        self.cost_usd = None if is_unknown and not known else known
         return cost
 
     def latency_quantile(self, share: float) -> float | None:
@@ -69,9 +98,23 @@ class Meter:
 
 
 def total_cost(meters: Iterable[Meter]) -> float | None:
-    """The cost of several computations in US dollars, None as soon as one price is unknown."""
+    """The known cost of several computations in US dollars; None where something was paid, and no price is known."""
     costs = [meter.cost_usd for meter in meters]
-    return None if None in costs else sum(cost for cost in costs if cost is not None)
+    known = sum(cost for cost in costs if cost is not None)
+    return None if None in costs and not known else known
+
+
+def spent_text(meters: Iterable[Meter]) -> str:
+    """What several computations cost: `$0.12`, `$0.12 and 3 rows of unknown price`, `cost unknown`."""
+    meters = list(meters)
+    return priced_text(total_cost(meters), sum(meter.rows_unpriced for meter in meters))
+
+
+def priced_text(cost: float | None, unpriced: int, noun: str = "row") -> str:
+    """A known cost and how much has none: `$0.12 and 3 rows of unknown price`; `cost unknown` where none is known."""
+    if cost is None or not unpriced:
+        return cost_text(cost)
+    return f"{cost_text(cost)} and {counted(unpriced, noun)} of unknown price"
 
 
 def cost_text(cost: float | None) -> str:

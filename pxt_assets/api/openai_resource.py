@@ -6,27 +6,27 @@ import contextlib
 import hashlib
 import logging
 import threading
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import dagster as dg
-from pydantic import ConfigDict, Field, PrivateAttr, field_validator
+from pydantic import ConfigDict, Field, PrivateAttr, ValidationInfo, field_validator
 
 from pxt_assets.api.base_url import check_base_url, names_limits
 from pxt_assets.api.embedded_simulator import (
     EmbeddedSimulator,
-    checked_options,
     leave_simulator,
-    option_names,
     read_options,
     start_simulator,
 )
 from pxt_assets.api.environment import EnvironmentFields, Number, is_env_var
-from pxt_assets.api.known_secrets import resource_secrets
+from pxt_assets.api.known_secrets import check_api_key, resource_secrets
+from pxt_assets.api.later_answers import LaterAnswers
 from pxt_assets.api.ledger_url import default_ledger_url, shared_pools
 from pxt_assets.api.server_name import AskedServer, OnOtherServer, asked_server
+from pxt_assets.api.simulated import Simulated
 from pxt_assets.errors import FatalApiError
 from pxt_assets.simulator import SimulatorOptions
 from pxt_assets.throttle import Pool, PoolRegistry, model_group, pools
@@ -40,7 +40,7 @@ if TYPE_CHECKING:
 _log = logging.getLogger("pxt_assets")
 
 
-class OpenAIResource(EnvironmentFields, dg.ConfigurableResource[Any]):
+class OpenAIResource(Simulated, LaterAnswers, EnvironmentFields, dg.ConfigurableResource[Any]):
     """The OpenAI API, or any server that speaks it, for all computed columns.
 
     Example:
@@ -86,6 +86,10 @@ class OpenAIResource(EnvironmentFields, dg.ConfigurableResource[Any]):
     model_groups: dict[str, str] = Field(
         default={},
         description="Models that share a rate limit although their names do not tell: {model: group}.",
+    )
+    batch_queue_tokens: dict[str, Number] = Field(
+        default={},
+        description="Tokens of batches that may be on their way at once, by model; by default what the API's refusals name.",
     )
     max_in_flight: int = Field(default=1_000, ge=1, description="Requests in flight at once, at most.")
     max_batch: int | None = Field(
@@ -140,85 +144,19 @@ class OpenAIResource(EnvironmentFields, dg.ConfigurableResource[Any]):
             check_base_url(base_url, ValueError)
         return base_url
 
-    @field_validator("rate_limits")
+    @field_validator("rate_limits", "batch_queue_tokens")
     @classmethod
-    def _check_rate_limits(cls, limits: dict[str, float]) -> dict[str, float]:
-        for model, rpm in limits.items():
-            if not (is_env_var(rpm) or rpm > 0):
-                msg = f"rate_limits[{model!r}]: got {rpm}, allowed: more than 0 requests/minute"
+    def _check_limits(cls, limits: dict[str, float], info: ValidationInfo) -> dict[str, float]:
+        for model, limit in limits.items():
+            if not (is_env_var(limit) or limit > 0):
+                unit = "requests/minute" if info.field_name == "rate_limits" else "tokens"
+                msg = f"{info.field_name}[{model!r}]: got {limit}, allowed: more than 0 {unit}"
                 raise ValueError(msg)
         return limits
 
     @classmethod
     def _is_dagster_maintained(cls) -> bool:
         return False
-
-    @classmethod
-    def simulated(
-        cls,
-        *,
-        rpm: float | dg.EnvVar | None = None,
-        tpm: float | dg.EnvVar | None = None,
-        moderation_rpm: float | dg.EnvVar | None = None,
-        latency: float | dg.EnvVar = 0.0,
-        latency_sigma: float | dg.EnvVar = 0.0,
-        fault_rate: float | dg.EnvVar = 0.0,
-        slow_seconds: float | dg.EnvVar = 5.0,
-        initial_level: float | dg.EnvVar = 1.0,
-        count_max_tokens: bool | dg.EnvVar = False,
-        seed: int | dg.EnvVar = 0,
-        headers: bool | dg.EnvVar = True,
-        batch_seconds: float | dg.EnvVar = 1.0,
-        batch_queue_limit: float | dg.EnvVar | None = None,
-        batch_expiry_rate: float | dg.EnvVar = 0.0,
-        batch_failure_rate: float | dg.EnvVar = 0.0,
-        background_seconds: float | dg.EnvVar = 1.0,
-        background_failure_rate: float | dg.EnvVar = 0.0,
-        models: Sequence[str] = (),
-        rate_limits: Mapping[str, float | dg.EnvVar] | None = None,
-        default_rpm: float | dg.EnvVar = 600,
-        model_groups: Mapping[str, str] | None = None,
-        max_in_flight: int | dg.EnvVar = 1_000,
-        max_batch: int | dg.EnvVar | None = None,
-        timeout: float | dg.EnvVar = 600,
-        max_retries: int | dg.EnvVar = 5,
-        retry_unknown: int | dg.EnvVar = 1,
-        outage_timeout: float | dg.EnvVar = 300,
-        ledger: str | None = None,
-    ) -> OpenAIResource:
-        """A resource that starts a simulator on loopback when it is first used: no key, no cost, no network.
-
-        All processes of a Dagster instance share the limits of simulators with equal options, and the ledger, as they
-        would those of a key; without an instance, all that this process does. What it produces is marked: `pxt/simulated`
-        is true, and it never passes for an answer of the API.
-
-        Args:
-            rpm: Requests/minute of each model family; None for no limit.
-            tpm: Tokens/minute of each model family; None for no limit.
-            moderation_rpm: Requests/minute of the moderation models, which announce no limits; None for `rpm`.
-            latency: Median seconds from a request's arrival to its answer.
-            latency_sigma: Sigma of the log-normal distribution of the latency; 0 for a constant one.
-            fault_rate: Share of the requests that meet a fault: a third each 5xx, dropped connection, slow answer.
-            slow_seconds: Seconds that a slow answer takes beyond its latency.
-            initial_level: Share of each limit that is there when a model family is first used, or again after a day.
-            count_max_tokens: Whether a request is charged its `max_tokens` too, or its `max_output_tokens`.
-            seed: Seed of the latencies, the faults and the ids.
-            headers: Whether answers carry `x-ratelimit-*` headers; False for the many servers that send none.
-            batch_seconds: Seconds from a batch's creation to its end; one that takes more than a day expires.
-            batch_queue_limit: Tokens of each model family that may wait in batches; None for no limit.
-            batch_expiry_rate: Share of the batches that expire, with a part of their requests answered.
-            batch_failure_rate: Share of the batches that fail, with a part of their requests answered.
-            background_seconds: Seconds that a response in the background takes.
-            background_failure_rate: Share of the responses in the background that fail.
-            models: Names of models that are served beside those of the API; any other is refused as unknown.
-            rate_limits: This and all that follow: the fields of the resource.
-
-        Raises ValueError for an option that is not allowed.
-        """
-        given = {name: value for name, value in locals().items() if name != "cls"}
-        options = {name: given.pop(name) for name in option_names()}
-        fields = {name: value for name, value in given.items() if value is not None}
-        return cls(api_key="simulated", simulator=checked_options(options), **fields)
 
     @contextlib.asynccontextmanager
     async def client(self, say: Callable[[str], None] | None = None) -> AsyncIterator[Client]:
@@ -256,17 +194,8 @@ class OpenAIResource(EnvironmentFields, dg.ConfigurableResource[Any]):
     async def _client(self, say: Callable[[str], None] | None) -> AsyncIterator[Client]:
         from pxt_assets.api.client import Client
 
-        if not self.api_key.strip() or not (self.api_key.isascii() and self.api_key.strip().isprintable()):
-            msg = (
-                "api_key of the OpenAIResource is empty, or holds characters that no key has: set the environment variable "
-                "OPENAI_API_KEY, or give any text for a server that wants no key"
-            )
-            raise FatalApiError(msg)
         registry = self._pool_registry()
-        transport = self._transport()
-        named = named_secrets(transport.headers) if self.simulator is None else ()
-        secrets = distinct_secrets([*self.known_secrets(), *named])
-        try:
+        async with self._opened() as (transport, secrets):
             yield Client(
                 transport,
                 partial(
@@ -283,6 +212,15 @@ class OpenAIResource(EnvironmentFields, dg.ConfigurableResource[Any]):
                 say=lambda text: (say or _log.warning)(scrub(text, secrets)),
                 secrets=secrets,
             )
+
+    @contextlib.asynccontextmanager
+    async def _opened(self) -> AsyncIterator[tuple[Transport, tuple[str, ...]]]:
+        """What requests are sent by, and what texts must not show. Raises FatalApiError without a key."""
+        check_api_key(self.api_key)
+        transport = self._transport()
+        named = named_secrets(transport.headers) if self.simulator is None else ()
+        try:
+            yield transport, distinct_secrets([*self.known_secrets(), *named])
         finally:
             await transport.close()
 

@@ -46,7 +46,21 @@ class Usage(NamedTuple):
     output_audio_tokens: int = 0
     """Output tokens of sound, where these have a price of their own."""
     searches: int = 0
-    """Searches of the web that the server made for the answer."""
+    """Searches of the web that the server made for the answer, and charges for."""
+    preview_searches: int = 0
+    """The same by the preview of that tool, which some models charge for otherwise."""
+    file_searches: int = 0
+    """Searches of files that the server made for the answer."""
+    cached_image_tokens: int = 0
+    """Those of `cached_tokens` that are of images."""
+    cached_audio_tokens: int = 0
+    """Those of `cached_tokens` that are of sound."""
+    mixed_cached_tokens: int = 0
+    """Those of `cached_tokens` of which it is not said whether they are text, an image or sound."""
+    tools_usd: float = 0.0
+    """US dollars for what other models made for the answer: the images that a tool drew."""
+    unpriced: int = 0
+    """What is charged beside all this and has no price that is known, as calls of other tools of the server."""
 
     def __add__(self, other: Usage) -> Usage:  # type: ignore[override]
         return Usage(*map(add, self, other))
@@ -61,6 +75,8 @@ class ParsedAnswer:
     """None where the answer states none."""
     model: str | None = None
     """The model snapshot that answered."""
+    tier: str | None = None
+    """The service tier that it answered in, as the answer states it."""
     urls: Sequence[str] = ()
     """Where the rest of the answer is downloaded from."""
     values_with_downloads: Callable[[Sequence[bytes | None]], Sequence[Any]] | None = None

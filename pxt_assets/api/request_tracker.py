@@ -41,6 +41,8 @@ class RequestTracker:
     """Why another encoding of the answer is being tried."""
     unreadable: bool = False
     """Whether a page or nothing came in place of an answer."""
+    unpriced: bool = False
+    """Whether an answer came whose price is unknown."""
     size_tries: int = 0
     """Attempts that were believed too large, and rejected for a reason that is not clear."""
     _limited_in_answer: bool = False

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING
 
 from pxt_assets.api.official_client import OfficialClient, official_client
@@ -21,6 +21,7 @@ from pxt_assets.api.wire import (
 
 if TYPE_CHECKING:
     import httpx2
+    import openai
 
 _LARGE_BYTES = 2**20
 
@@ -41,6 +42,11 @@ class Transport:
     def headers(self) -> Mapping[str, str]:
         """What is sent with each request, the key among it."""
         return self._account.headers
+
+    @property
+    def official(self) -> Callable[[], openai.AsyncOpenAI]:
+        """Gives the official client, for what has no request: files, lists."""
+        return self._official.make
 
     async def post(self, request: Request) -> Reply | httpx2.Response:
         """The answer's headers and bytes, unparsed.

@@ -3,19 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from collections.abc import Set as AbstractSet
-from dataclasses import dataclass
 from typing import Any, Literal, Protocol, get_args
 
 import dagster as dg
-from dagster._core.definitions.assets.graph.asset_graph import AssetGraph
-from dagster._core.definitions.assets.graph.base_asset_graph import BaseAssetGraph
 from dagster._core.definitions.partitions.context import partition_loading_context
 from dagster._core.storage.tags import ASSET_PARTITION_RANGE_END_TAG, ASSET_PARTITION_RANGE_START_TAG
 from dagster._utils.warnings import disable_dagster_warnings
 
 from pxt_assets.assets.declarations.identifiers import identifier
 from pxt_assets.assets.declarations.table_attributes import TableAttributes
+from pxt_assets.assets.step.loaded_assets import LoadedAssets
 from pxt_assets.errors import DefinitionError
 
 PartitionChoice = Literal["latest", "all"]
@@ -112,8 +109,8 @@ def table_schedule(
     _check_partition_choice(partitions, partitions_def)
     name = name or f"{identifier(attributes.key)}_schedule"
     assets = table.assets
-    single_run = all(_is_single_run(asset) for asset in assets)
-    job = dg.define_asset_job(f"{name}_job", selection=_Assets(tuple(assets)))
+    single_run = all(is_single_run(asset) for asset in assets)
+    job = dg.define_asset_job(f"{name}_job", selection=LoadedAssets(tuple(assets)))
 
     def run_requests(context: dg.ScheduleEvaluationContext) -> Iterator[dg.RunRequest | dg.SkipReason]:
         if partitions_def is None:
@@ -153,40 +150,7 @@ def _schedule_description(table: ScheduledTable, partitions: PartitionChoice | N
     return f"{what}: {'their latest partition' if latest else 'all their partitions'}."
 
 
-@dataclass(frozen=True)
-class _Assets(dg.AssetSelection):
-    """Assets, under the keys that they were loaded with, such as those of a `key_prefix`.
-
-    That is their own key where there is one, or else those of their copies, which share their op.
-    """
-
-    declared: tuple[dg.AssetsDefinition, ...]
-
-    def resolve_inner(
-        self, asset_graph: BaseAssetGraph[Any], allow_missing: bool
-    ) -> AbstractSet[dg.AssetKey]:
-        """The keys in a graph. Raises DagsterInvalidSubsetError for an asset that it lacks."""
-        found = {key for asset in self.declared for key in self._keys_in(asset_graph, asset)}
-        return dg.AssetSelection.assets(*found).resolve_inner(asset_graph, allow_missing=allow_missing)
-
-    def _keys_in(
-        self, asset_graph: BaseAssetGraph[Any], asset: dg.AssetsDefinition
-    ) -> AbstractSet[dg.AssetKey]:
-        if not isinstance(asset_graph, AssetGraph) or all(asset_graph.has(key) for key in asset.keys):
-            return asset.keys
-        copies = {
-            node.key
-            for node in asset_graph.asset_nodes
-            if node.is_executable and node.assets_def.node_def is asset.node_def
-        }
-        return copies or asset.keys
-
-    def to_selection_str(self) -> str:
-        """The assets by their own keys."""
-        return dg.AssetSelection.assets(*self.declared).to_selection_str()
-
-
-def _is_single_run(asset: dg.AssetsDefinition) -> bool:
+def is_single_run(asset: dg.AssetsDefinition) -> bool:
     """Whether one run may materialize any number of the asset's partitions."""
     policy = asset.backfill_policy
     return policy is not None and policy.max_partitions_per_run is None

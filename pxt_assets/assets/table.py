@@ -8,16 +8,17 @@ from typing import Any, Unpack
 import dagster as dg
 
 from pxt_assets.assets.automation import table_schedule
+from pxt_assets.assets.collector import table_collector
 from pxt_assets.assets.columns.table_columns import TableColumns
 from pxt_assets.assets.declarations.asset_list import AssetList
-from pxt_assets.assets.declarations.asset_options import AssetOptions, IfExists, check_if_exists
+from pxt_assets.assets.declarations.asset_options import AssetOptions, IfExists
 from pxt_assets.assets.declarations.checks import Checks
 from pxt_assets.assets.declarations.table_attributes import UpstreamAsset, table_attributes
 from pxt_assets.assets.declarations.validation import Cache, OnError, check_column, only_column
+from pxt_assets.assets.declarations.within import GivenWithin
 from pxt_assets.assets.indexes.index_asset import EmbeddingIndex
 from pxt_assets.assets.indexes.table_indexes import TableIndexes
 from pxt_assets.assets.step.resource_keys import resource_keys_of
-from pxt_assets.errors import DefinitionError
 from pxt_assets.expressions.expr import ColumnRef
 from pxt_assets.expressions.function import Function
 from pxt_assets.index.embedder import embedders_from_options
@@ -48,6 +49,8 @@ class Table(AssetList):
             definition or spec tells.
         automation_condition: when its columns run by themselves, unless they say otherwise; see `on_changed_inputs`.
         pool: the Dagster pool in which its columns run, unless they say otherwise: it limits how many run at once.
+        within: how long answers may take ("24h", "8h" or "2h"), at a lower price, of those of its columns that can have
+            that time, unless they say otherwise.
         resource_keys: the keys of its resources where they are not the usual ones, for several accounts or stores in one
             code location: `{"openai": "openai_eu", "columns": "columns_eu", "indexes": "indexes_eu"}`, or some of them.
 
@@ -55,6 +58,7 @@ class Table(AssetList):
     """
 
     schedule = table_schedule
+    collector = table_collector
 
     def __init__(
         self,
@@ -65,6 +69,7 @@ class Table(AssetList):
         partitions_def: dg.PartitionsDefinition[Any] | None = None,
         automation_condition: dg.AutomationCondition[Any] | None = None,
         pool: str | None = None,
+        within: GivenWithin = None,
         resource_keys: Mapping[str, str] | None = None,
     ) -> None:
         self._attributes = table_attributes(
@@ -74,6 +79,7 @@ class Table(AssetList):
             partitions_def,
             automation_condition=automation_condition,
             pool=pool,
+            within=within,
             resource_keys=resource_keys,
         )
         self._indexes = TableIndexes(self, self._attributes)
@@ -96,6 +102,7 @@ class Table(AssetList):
         description: str | None = None,
         automation_condition: dg.AutomationCondition[Any] | None = None,
         pool: str | None = None,
+        within: GivenWithin = None,
         resource_keys: Mapping[str, str] | None = None,
     ) -> Table:
         """A table of CSV, JSON Lines, Parquet or Arrow files, or of images or audio files, one a row.
@@ -129,6 +136,7 @@ class Table(AssetList):
             description: of the source asset.
             automation_condition: as for `Table`; the source asset has none.
             pool: as for `Table`; the source asset is in none.
+            within: as for `Table`.
             resource_keys: as for `Table`; the source asset is kept under `columns`, too.
 
         An empty cell of a CSV file is null; `""` is an empty text. Where `;` separates the columns, numbers may have a
@@ -169,6 +177,7 @@ class Table(AssetList):
             schema=typed,
             automation_condition=automation_condition,
             pool=pool,
+            within=within,
             resource_keys=resource_keys,
         )
         table._assets[source.key] = source
@@ -209,6 +218,7 @@ class Table(AssetList):
         deps: Iterable[Any] | None = None,
         checks: Checks | None = None,
         max_cost_usd: float | None = None,
+        within: GivenWithin = "table",
         cache: Cache = "auto",
         pool: str | None = None,
         retry_policy: dg.RetryPolicy | None = None,
@@ -229,9 +239,10 @@ class Table(AssetList):
         `on_error="abort"` a failed row fails the run; with "ignore" its error is stored beside the others' results.
         `checks` says which asset checks it has. `max_cost_usd` is what a run may spend on it, in US dollars, unless the
         run config says otherwise. `pool` names a Dagster pool, which counts columns that run at once, not requests.
+        With `cache="off"` OpenAI is not told which part of its prompts all rows share.
 
-        With `cache="off"` OpenAI is not told which part of its prompts all rows have in common, so as to read that from its
-        cache.
+        `within` is how long an answer may take: None or "now", or "24h" by the Batch API, "8h" or "2h" by the Responses API in
+        the background, each at a lower price; without it, the table's.
 
         `if_exists` says what to do where there is a computed column of that name: "error", "ignore" (returns it), or
         "replace", so that a cell of a notebook can be run again. Columns that are made of it then read the new one, which
@@ -245,16 +256,9 @@ class Table(AssetList):
             name: value for name, value in locals().items() if name in AssetOptions.__annotations__
         }
         name, expr = only_column(columns, repr(self))
-        check_if_exists(if_exists, f"{self!r}.{name}")
-        exists = name in self._columns.known.computed
+        exists = self._columns.check_exists(name, if_exists)
         if exists and if_exists == "ignore":
             return self._assets[self._columns.known.ref(name)._asset]
-        if exists and if_exists == "error":
-            msg = (
-                f"{self!r}: {name!r} is a computed column added before; choose another name, or give if_exists='replace' or "
-                "'ignore'"
-            )
-            raise DefinitionError(msg)
         self._check_name(name, expr, replaces=exists)
         self._indexes.check_replacement(name, expr)
         changed = self._columns.add(
@@ -263,6 +267,7 @@ class Table(AssetList):
             on_error=on_error,
             checks=checks or Checks(),
             max_cost_usd=max_cost_usd,
+            within=within,
             cache=cache,
             options=options,
         )
@@ -283,6 +288,7 @@ class Table(AssetList):
         columns: Sequence[str] | None = None,
         on_error: OnError = "abort",
         max_cost_usd: float | None = None,
+        within: GivenWithin = "table",
         **options: Unpack[AssetOptions],
     ) -> EmbeddingIndex:
         """Adds an index over a column, kept in step with it, and returns its asset, whose key is `[*table key, idx_name]`.
@@ -312,6 +318,7 @@ class Table(AssetList):
                 default the upstream's texts, numbers, dates and booleans. [] keeps the key alone.
             on_error: of the vectors: as for `add_computed_column`.
             max_cost_usd: what a run may spend on the vectors.
+            within: how long the vectors may take, as for `add_computed_column`.
 
         The other options are those of a Dagster asset, as for `add_computed_column`: of the index and of its vectors, but
         `description`, `freshness_policy`, `kinds`, `metadata` and `deps` of the index alone. Raises DefinitionError.
@@ -323,7 +330,7 @@ class Table(AssetList):
             metric=metric,
             if_exists=if_exists,
             columns=columns,
-            of_vectors={"on_error": on_error, "max_cost_usd": max_cost_usd},
+            of_vectors={"on_error": on_error, "max_cost_usd": max_cost_usd, "within": within},
             options=options,
         )
         self._assets[index.key] = index

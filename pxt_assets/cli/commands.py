@@ -151,6 +151,43 @@ def gc(module: str | None, file: Path | None, workspace: Path | None, delete: bo
 
 
 @main.command()
+@click.option("-m", "--module", help="Module with the definitions.")
+@click.option(
+    "-f",
+    "--file",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    help="File with the definitions.",
+)
+@click.option(
+    "-w",
+    "--workspace",
+    type=click.Path(path_type=Path),
+    help="Workspace file, all of whose code locations are looked at. Without -m, -f and -w: what `dagster` finds in this "
+    "folder, a pyproject.toml with a block of Dagster's or a workspace.yaml.",
+)
+@click.option(
+    "--cancel",
+    metavar="NAME|all",
+    help="Cancel the batch of this name, or all. What it had finished is kept, and collected by the column's next run.",
+)
+def batches(module: str | None, file: Path | None, workspace: Path | None, cancel: str | None) -> None:
+    """List the answers of all columns that come later: their batches, with state, age, counts and expected cost."""
+    from pxt_assets.cli.batches_view import show_batches
+    from pxt_assets.errors import PxtError
+
+    if sum(one is not None for one in (module, file, workspace)) > 1:
+        msg = "got more than one of -m, -f and -w; give one of them, a workspace file for several code locations"
+        raise click.UsageError(msg)
+    try:
+        is_whole = show_batches(module=module, file=file, workspace=workspace, cancel=cancel)
+    except (PxtError, OSError) as e:
+        click.echo(f"Error: {e}", err=True)
+        sys.exit(1)
+    if not is_whole:
+        sys.exit(1)
+
+
+@main.command()
 @click.option(
     "--port", type=click.IntRange(0, 65_535), default=8_080, show_default=True, help="0 picks a free one."
 )

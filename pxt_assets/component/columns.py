@@ -46,6 +46,7 @@ def add_column(
     """Adds the column and returns its asset. Raises DefinitionError that names the line."""
     position = position.with_label(f"{table!r}.{column.name}")
     default_options = _options(table, defaults, resolution, defaults_position.with_label("defaults"))
+    default_options.pop("within", None)  # the table has it for its columns: not all of them can
     options = {**default_options, **_options(table, column, resolution, position)}
     for name in ("tags", "metadata", "op_tags"):
         options |= {name: {**(default_options.get(name) or {}), **options[name]}} if options.get(name) else {}

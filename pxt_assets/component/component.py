@@ -82,10 +82,11 @@ class ComputedColumnsComponent(dg.Component, TableDeclaration, dg.Resolvable):
 
     @classmethod
     def get_spec(cls) -> dg.ComponentTypeSpec:
-        return dg.ComponentTypeSpec(tags=["openai"], produces=["asset", "asset_check", "resource"])
+        return dg.ComponentTypeSpec(tags=["openai"], produces=["asset", "asset_check", "resource", "sensor"])
 
     def build_defs(self, context: dg.ComponentLoadContext) -> dg.Definitions:
         """The assets of the table and its columns, and the resources that are declared here."""
+        from pxt_assets.component.collector import declared_collector
         from pxt_assets.component.columns import add_column
         from pxt_assets.component.import_paths import make_importer
         from pxt_assets.component.resources import component_resources
@@ -122,7 +123,9 @@ class ComputedColumnsComponent(dg.Component, TableDeclaration, dg.Resolvable):
                 position.at("defaults"),
             )
             assets.append(_with_code_reference(column_position, asset))
-        return dg.Definitions(assets=assets, resources=resources)
+        with position.at("collector").locate_errors():
+            sensors = declared_collector(table, self.collector, resolution, position)
+        return dg.Definitions(assets=assets, resources=resources, sensors=sensors)
 
     def declares(self, key: dg.AssetKey) -> bool:
         """Whether it makes an asset of this key."""

@@ -136,6 +136,12 @@ class AssetOptions(dg.Model):
         default=None,
         description="US dollars that a run may spend on the column, unless its config says otherwise.",
     )
+    within: str | None = Field(
+        default=None,
+        description="How long answers may take, at a lower price: `24h` (the Batch API), `8h` or `2h` (the Responses API in "
+        "the background), or `now`. In `defaults`, and of the table, it is for the columns that can have it.",
+        examples=["24h", "8h", "2h", "now"],
+    )
 
 
 class ColumnDeclaration(AssetOptions):
@@ -251,6 +257,20 @@ class TableDeclaration(dg.Model):
         description="The keys of the project's resources that its columns use, where they are not `openai`, `columns` and "
         "`indexes`.",
         examples=[{"openai": "openai_eu", "columns": "columns_eu"}],
+    )
+    within: str | None = Field(
+        default=None,
+        description="How long answers may take (`24h`, `8h`, `2h`), of those of its columns that can have that time, unless "
+        "they say otherwise.",
+        examples=["24h"],
+    )
+    collector: Annotated[
+        Any, WithJsonSchema({"anyOf": [{"type": "boolean"}, {"type": "object"}, {"type": "null"}]})
+    ] = Field(
+        default=None,
+        description="A sensor that collects answers that come later, so that no run waits for them: `true`, or its "
+        "options: name, minimum_interval_seconds, default_status (`running` or `stopped`), tags, description.",
+        examples=[True, {"minimum_interval_seconds": 300}],
     )
     defaults: AssetOptions = Field(
         default=AssetOptions(),

@@ -8,6 +8,7 @@ from typing import Any
 
 import dagster as dg
 
+from pxt_assets.assets.declarations.within import table_within
 from pxt_assets.assets.step.resource_keys import ResourceKeys
 from pxt_assets.assets.table import Table
 from pxt_assets.component.declaration import TableDeclaration
@@ -60,6 +61,11 @@ def declared_table(
         "schema": schema,
         "resource_keys": keys._asdict(),
     }
+    with _within_position(declared, position).locate_errors():
+        options["within"] = table_within(
+            render("within", value=declared.within or declared.defaults.within),
+            f"Table({key.to_user_string()!r})",
+        )
     partitions_position = position.at("partitions" if "partitions" in declared.model_fields_set else "table")
     # `inherit` builds other definitions, whose errors are their own
     with partitions_position.locate_errors(DefinitionError if partitions == "inherit" else Exception):
@@ -84,6 +90,14 @@ def declared_table(
             group_name=render("defaults", "group_name", value=declared.defaults.group_name),
             **options,
         )
+
+
+def _within_position(declared: TableDeclaration, position: YamlPosition) -> YamlPosition:
+    """Where it says what the table has for its columns. Raises DefinitionError if two places do."""
+    if declared.within and declared.defaults.within:
+        msg = "within: the table and its defaults have it, which are the same; say it in one place"
+        raise position.at("within").error(msg)
+    return position.at("within") if declared.within else position.at("defaults", "within")
 
 
 def project_path(path: str, context: dg.ComponentLoadContext) -> str:

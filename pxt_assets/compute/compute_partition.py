@@ -18,6 +18,7 @@ from pxt_assets.api.budget import BudgetReachedError
 from pxt_assets.api.meter import Meter
 from pxt_assets.api.telemetry import partition_span
 from pxt_assets.compute.asking.cell_requester import CellRequester
+from pxt_assets.compute.asking.later_partition import CellsWait, LaterPass
 from pxt_assets.compute.asking.other_servers import leave_out_other_servers, other_servers
 from pxt_assets.compute.asking.progress import Progress
 from pxt_assets.compute.asking.run_state import RunState
@@ -59,20 +60,37 @@ async def compute_partition(
 
     Raises RunError; what was finished by then is on disk, and the stored column is as it was.
     """
+    outcome = await compute_pass(column, run_state, on_admitted)
+    assert isinstance(outcome, Outcome)  # nothing comes later
+    return outcome
+
+
+async def compute_pass(
+    column: Column,
+    run_state: RunState,
+    on_admitted: Callable[[], None] = _do_nothing,
+    later: LaterPass | None = None,
+) -> Outcome | CellsWait:
+    """The same of a partition some of whose answers come `later`: it is stored once nothing of it waits."""
     try:
         with (
             column.inputs.hold_snapshot(),
             partition_span(column.asset_name, column.partition_key, column.run_id) as finish_span,
         ):
-            outcome = await _compute(column, run_state, on_admitted)
-            finish_span(outcome.span_attributes, outcome.meter.limit_utilization)
+            outcome = await _compute(column, run_state, on_admitted, later)
+            if isinstance(outcome, CellsWait):
+                finish_span({"pxt.rows_waiting": outcome.rows}, None)
+            else:
+                finish_span(outcome.span_attributes, outcome.meter.limit_utilization)
             return outcome
     except RunError as e:
         e.locate(column.label)
         raise
 
 
-async def _compute(column: Column, run_state: RunState, on_admitted: Callable[[], None]) -> Outcome:
+async def _compute(
+    column: Column, run_state: RunState, on_admitted: Callable[[], None], later: LaterPass | None
+) -> Outcome | CellsWait:
     await run_in_thread(column.inputs.check, scratch_folder(column.file))
     _release_memory()
     started = time.monotonic()
@@ -80,22 +98,24 @@ async def _compute(column: Column, run_state: RunState, on_admitted: Callable[[]
         return await _derive(column, run_state, started)
     assert column.column_type is not None
     async with hold_claim(column.file, column.run_id) as check_claim:
-        await run_in_thread(_move_earlier_companions, column, check_claim)
+        await run_in_thread(move_earlier_companions, column.file, check_claim)
         journal = Journal(
             journal_folder(column.file),
             column.column_type,
             endpoint=column.plan.endpoint,
             run_id=column.run_id,
+            own=() if later is None else later.tally.segments,
         )
         try:
-            stored = await _stored_if_unchanged(column, run_state, journal)
+            stored = await _stored_if_unchanged(column, run_state, journal, later)
             if stored is not None:
                 _display_end(column, run_state, started, found=column.total)
                 simulated = bool(column.file.metadata["simulated"])
                 return await _outcome(column, stored, run_state, started, simulated=simulated)
-            assembly, requester, cells = await _ask_and_commit(
-                column, run_state, journal, on_admitted, check_claim
-            )
+            done = await _ask_and_commit(column, run_state, journal, on_admitted, check_claim, later)
+            if isinstance(done, CellsWait):
+                return done
+            assembly, requester, cells = done
         finally:
             journal.close()
     return await _outcome(
@@ -104,25 +124,18 @@ async def _compute(column: Column, run_state: RunState, on_admitted: Callable[[]
         run_state,
         started,
         simulated=cells.used_simulated,
-        computed=requester.counts.computed(requester.digests),
+        computed=requester.counts.computed(requester.rows.digests) if later is None else later.tally.computed,
         meter=requester.meter,
     )
 
 
-def _move_earlier_companions(column: Column, check_claim: Callable[[], None]) -> None:
-    try:
-        move_earlier_companions(column.file, check_claim)
-    except OSError as e:
-        msg = (
-            f"cannot move the files that an earlier version left beside {column.file.uri} ({type(e).__name__}: {e}); let "
-            "this process write there, and materialize again: nothing is lost"
-        )
-        raise RunError(msg) from e
-
-
-async def _stored_if_unchanged(column: Column, run_state: RunState, journal: Journal) -> Assembly | None:
+async def _stored_if_unchanged(
+    column: Column, run_state: RunState, journal: Journal, later: LaterPass | None
+) -> Assembly | None:
     """The stored column, if its inputs are unchanged and its answers may be reused; single cells are not looked at."""
     client = run_state.client
+    if later is not None and later.is_awaited:
+        return None
     stored = await run_in_thread(lambda: stored_if_unchanged(column) if journal.is_empty() else None)
     if stored is None:
         return None
@@ -145,6 +158,8 @@ async def _outcome(
 ) -> Outcome:
     findings = assembly.findings
     failed, nulls = findings.errors.total(), findings.absent
+    meter = meter or Meter()
+    meter.rows_unpriced = min(meter.rows_unpriced, computed + failed)  # some may have been asked for twice
     return Outcome(
         rows=findings.rows,
         computed=computed,
@@ -153,7 +168,7 @@ async def _outcome(
         nulls=nulls,
         findings=findings,
         seconds=time.monotonic() - started,
-        meter=meter or Meter(),
+        meter=meter,
         simulated=simulated or column.inputs.simulated,
         schema=assembly.schema,
         sample=assembly.sample,
@@ -181,30 +196,46 @@ async def _ask_and_commit(
     journal: Journal,
     on_admitted: Callable[[], None],
     check_claim: Callable[[], None],
-) -> tuple[Assembly, CellRequester, FinishedCells]:
+    later: LaterPass | None,
+) -> tuple[Assembly, CellRequester, FinishedCells] | CellsWait:
     assert column.column_type is not None
     options, client = column.options, run_state.client
     earlier = partial(EarlierFile, column.file, column.name, column.column_type, column.plan.endpoint)
     # under "abort" no error may be stored, so none is kept
     retry_errors = options.retry_errors or options.on_error == "abort"
     sidecar = Sidecar(sidecar_of(column.file)) if options.provenance else None
+    begun = None if later is None else await run_in_thread(lambda: journal.refreshes_since)
+    refresh = options.refresh or begun is not None  # which answers that come later complete
     cells = await run_in_thread(
-        FinishedCells, earlier, journal, sidecar, refresh=options.refresh, retry_errors=retry_errors
+        FinishedCells, earlier, journal, sidecar, refresh=refresh, retry_errors=retry_errors
     )
     if cells.any_simulated:
         cells.simulated = client is not None and await client.is_simulated()
     await leave_out_other_servers(cells, run_state)
-    requester = CellRequester(column, cells, journal, run_state, on_admitted)
+    since = await run_in_thread(lambda: journal.refreshes_since) if refresh else None
+    requester = CellRequester(
+        column,
+        cells,
+        journal,
+        run_state,
+        on_admitted,
+        later=None if later is None else later.cells(column, run_state, journal, since or 0.0),
+        meter=None if later is None else later.tally.meter,
+    )
     try:
-        await requester.run()
+        await (requester.run() if later is None else later.run(requester, journal))
     except BudgetReachedError as e:
         raise e.with_progress(
             column.label, requester.counts.done - requester.counts.failed, column.total
         ) from e
+    if later is not None and (waiting := later.waiting(requester)) is not None:
+        return waiting
     cells.simulated = cells.simulated or (client is not None and bool(client.simulated))
     async with run_state.commit_slots:
         assembly = await _run_interruptibly(partial(_commit, column, cells, requester, sidecar, check_claim))
     await run_in_thread(journal.remove if options.limit is None else journal.end_refresh)
+    if later is not None:
+        await run_in_thread(later.end, requester)
     return assembly, requester, cells
 
 
@@ -280,32 +311,34 @@ def _commit(
     """
     cells.reload()
     _release_memory()
-    digests = requester.digests
+    digests = requester.rows.digests
     nothing_new = (
-        not requester.counts.asked and not requester.refused_rows and not cells.any_in_journal(digests)
+        not requester.counts.asked and not requester.rows.refused_rows and not cells.any_in_journal(digests)
     )
     simulated = cells.uses_simulated(digests) or column.inputs.simulated
     if nothing_new and column.options.limit is None:
-        stored = stored_if_same_digests(column, digests, requester.input_digest, simulated=simulated)
+        stored = stored_if_same_digests(column, digests, requester.rows.input_digest, simulated=simulated)
         if stored is not None:
             return stored
-    read_finished = finished_cell_reader(column, cells, digests, requester.refused_rows, interrupted)
+    read_finished = finished_cell_reader(column, cells, digests, requester.rows.refused_rows, interrupted)
 
     def read_cells() -> Iterator[pa.Table]:
         return _check_claim_at_end(read_finished(), check_claim)
 
     if sidecar is None or column.options.limit is not None:
-        assembly = assemble(column, read_cells, simulated=simulated, input_digest=requester.input_digest)
+        assembly = assemble(column, read_cells, simulated=simulated, input_digest=requester.rows.input_digest)
         if column.options.limit is None:
             remove(sidecar_of(column.file).path)  # it would tell of other answers
         return assembly
     rows, others = sidecar.write(
-        _check_claim_at_end(provenance_tables(cells, digests, requester.is_first, interrupted), check_claim),
+        _check_claim_at_end(
+            provenance_tables(cells, digests, requester.rows.is_first, interrupted), check_claim
+        ),
         keep_others=True,
     )
     sidecar.forget()
     _release_memory()
-    assembly = assemble(column, read_cells, simulated=simulated, input_digest=requester.input_digest)
+    assembly = assemble(column, read_cells, simulated=simulated, input_digest=requester.rows.input_digest)
     if others:
         sidecar.truncate(rows)
     return assembly

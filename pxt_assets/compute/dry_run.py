@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from pxt_assets.api.estimate import Estimator
-from pxt_assets.api.pricing import cost_usd
+from pxt_assets.api.processing import Processing
 from pxt_assets.api.request import Request, Usage
 from pxt_assets.api.server_name import SIMULATOR, AskedServer
 from pxt_assets.compute.cells.digest_index import NO_DIGEST, DigestSet
@@ -36,11 +36,17 @@ class Estimate:
     input_tokens: int
     output_tokens: int
     cost_usd: float | None
-    """US dollars, without the dependent requests; None where a price is unknown."""
+    """US dollars, without the dependent requests, and without those that have no known price; None where all have none."""
     has_observations: bool
     """Whether the estimate is corrected by what this column's earlier runs used."""
+    unpriced: int = 0
+    """Rows whose request has no price that is known."""
+    processing: Processing = "standard"
+    """How its requests would be processed."""
+    now_usd: float | None = None
+    """What they would cost if they were answered now; None where that is how they are processed, or is not known."""
     loads: Mapping[ModelUse, Load] = field(default_factory=dict)
-    """What it takes of the limits of each model."""
+    """What it takes of the limits of each model, as long as requests are answered now."""
 
 
 @dataclass(frozen=True)
@@ -69,20 +75,37 @@ def total_estimate(estimates: Collection[Estimate]) -> Estimate:
         for use, load in one.loads.items():
             loads[use] += load
     costs = [one.cost_usd for one in estimates]
+    known = math.fsum(cost for cost in costs if cost is not None)
+    now = [one.cost_usd if one.processing == "standard" else one.now_usd for one in estimates]
+    processings = {one.processing for one in estimates}
+    is_later = processings != {"standard"}
     return Estimate(
         **{name: sum(getattr(one, name) for one in estimates) for name in _COUNTS},
-        cost_usd=None if None in costs else math.fsum(cost for cost in costs if cost is not None),
+        cost_usd=None if None in costs and not known else known,
         has_observations=any(one.has_observations for one in estimates),
+        processing=processings.pop() if len(processings) == 1 else "standard",
+        now_usd=math.fsum(cost for cost in now if cost is not None) if is_later and None not in now else None,
         loads=dict(loads),
     )
 
 
-_COUNTS = ("rows", "to_compute", "refused", "requests", "dependent", "input_tokens", "output_tokens")
+_COUNTS = (
+    "rows",
+    "to_compute",
+    "refused",
+    "requests",
+    "dependent",
+    "input_tokens",
+    "output_tokens",
+    "unpriced",
+)
 """The fields of an estimate that add up."""
 
 
-def dry_run(column: Column, server: AskedServer | None) -> Estimate:
+def dry_run(column: Column, server: AskedServer | None, processing: Processing = "standard") -> Estimate:
     """Estimates one partition of a column. `server` is the one that would be asked, None for a column that asks none.
+
+    `processing` is how its requests would be processed.
 
     Raises OtherServerError where the run would.
     """
@@ -90,11 +113,12 @@ def dry_run(column: Column, server: AskedServer | None) -> Estimate:
     missing = _MissingCells(column, server)
     estimator = Estimator()
     estimator.learn("", observed_usage(column.file))
-    used, cost = Usage(), 0.0
-    is_priced = True
+    used, cost, unpriced = Usage(), 0.0, 0
+    now_usd: float | None = None if processing == "standard" else 0.0
     packed: defaultdict[tuple[ModelUse, bytes], _PackedCells] = defaultdict(_PackedCells)
     dependent: defaultdict[ModelUse, int] = defaultdict(int)
     for cell in missing.cells():
+        is_priced = True
         for call in calls_in(cell):
             if isinstance(call, DependentCall):
                 if not call.function.local:
@@ -103,13 +127,17 @@ def dry_run(column: Column, server: AskedServer | None) -> Estimate:
             elif isinstance(call.request, Request):
                 request = call.request
                 usage = estimator.usage(request)
-                price = cost_usd(request.model, usage)
+                price = estimator.cost_usd(request, processing, usage)
                 used += usage
                 is_priced = is_priced and price is not None
                 cost += price or 0.0
+                if now_usd is not None:
+                    now = estimator.cost_usd(request, "standard", usage)
+                    now_usd = None if now is None else now_usd + now
                 model_use = ModelUse(request.model, request.endpoint.sends_limits)
                 key = model_use, request.pack_key if request.max_cells > 1 else b""
                 packed[key].add(request, usage)
+        unpriced += not is_priced
     loads: defaultdict[ModelUse, Load] = defaultdict(Load)
     for (model_use, _), cells in packed.items():
         loads[model_use] += Load(cells.requests, cells.used_tokens)
@@ -123,9 +151,12 @@ def dry_run(column: Column, server: AskedServer | None) -> Estimate:
         dependent=missing.dependent,
         input_tokens=used.input_tokens,
         output_tokens=used.output_tokens,
-        cost_usd=cost if is_priced else None,
+        cost_usd=None if unpriced and not cost else cost,
+        unpriced=unpriced,
         has_observations=estimator.has_observations,
-        loads=dict(loads),
+        processing=processing,
+        now_usd=now_usd,
+        loads=dict(loads) if processing == "standard" else {},
     )
 
 

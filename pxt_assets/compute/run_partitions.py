@@ -12,12 +12,15 @@ from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass
 from functools import partial
-from typing import NamedTuple
+from types import MappingProxyType
+from typing import NamedTuple, Self
 
+from pxt_assets.compute.asking.later_partition import CellsWait, LaterPass
 from pxt_assets.compute.asking.other_servers import refuse_other_servers
 from pxt_assets.compute.asking.progress import Progress
 from pxt_assets.compute.asking.run_state import RunState, StoppedError
-from pxt_assets.compute.compute_partition import compute_partition
+from pxt_assets.compute.compute_partition import compute_pass
+from pxt_assets.compute.deferred.record import BatchView
 from pxt_assets.compute.partition.column import Column, Outcome
 from pxt_assets.errors import PartitionError
 from pxt_assets.local.threads import DaemonThreadPool, run_in_thread
@@ -47,6 +50,19 @@ class RunCallbacks:
     """A partition was not finished: its progress, if it had begun to ask, and why."""
 
 
+@dataclass(frozen=True)
+class Waiting:
+    """What of a partition waits when a run ends."""
+
+    rows: int
+    batches: Sequence[BatchView] = ()
+    """What of it is on its way."""
+    expected_cost_usd: float | None = None
+    """What is expected of its answers in US dollars; None where a price is not known."""
+    rows_without_room: int = 0
+    """Those of the rows that are not submitted yet, as the queue or the budget has no room."""
+
+
 class RunEnd(NamedTuple):
     """How a run ended."""
 
@@ -54,6 +70,8 @@ class RunEnd(NamedTuple):
     """Why partitions could not be computed."""
     error: BaseException | None
     """What ended the run before all partitions were tried."""
+    waiting: Mapping[Partition, Waiting] = MappingProxyType({})
+    """What waits of partitions that are not stored, as answers to them come later."""
 
 
 async def compute_partitions(
@@ -64,18 +82,31 @@ async def compute_partitions(
 ) -> RunEnd:
     """Computes all partitions, in this order; `open_column` opens the rows of one. Raises OtherServerError before any."""
     await refuse_other_servers(partitions, open_column, run_state)
-    return await _Run(open_column, run_state, callbacks).compute(partitions)
+    async with PartitionsRun(open_column, run_state, callbacks) as run:
+        await run.compute(partitions)
+    return run.end(partitions)
 
 
-class _Run:
+LaterPassOf = Callable[[Column], LaterPass]
+"""How a pass deals with a partition, whose rows are open."""
+
+
+class PartitionsRun:
+    """A run over partitions, in one pass or in several; what it reports goes on in between.
+
+    `async with PartitionsRun(...) as run` ends the reports, and what still runs, with the block.
+    """
+
     def __init__(
         self, open_column: Callable[[Partition], Column], run_state: RunState, callbacks: RunCallbacks
     ) -> None:
+        self.waits: dict[Partition, CellsWait] = {}
+        """What of a partition waits, since the last pass over it."""
         self._open_column = open_column
         self._run_state = run_state
         self._callbacks = callbacks
-        self._log = partial(self._write, callbacks.log)
-        self._warn = partial(self._write, callbacks.warn)
+        self.log = partial(self._write, callbacks.log)
+        self.warn = partial(self._write, callbacks.warn)
         self._callback_thread = DaemonThreadPool(1)
         self._computing: set[asyncio.Task[None]] = set()
         self._open_rows: dict[Partition, int] = {}
@@ -83,56 +114,83 @@ class _Run:
         self._pending_logs: set[asyncio.Future[None]] = set()
         self._failures: dict[Partition, PartitionError] = {}
         self._errors: dict[Partition, BaseException] = {}
-        self._log_error: BaseException | None = None
+        self._run_error: BaseException | None = None
+        self._reporting: asyncio.Task[None] | None = None
 
-    async def compute(self, partitions: Sequence[Partition]) -> RunEnd:
-        reporting = asyncio.create_task(self._run_state.display.keep_reporting(self._log, self._warn))
-        try:
-            with self._run_state.expect_requests():
-                for partition in partitions:
-                    while self._is_full:
-                        await asyncio.wait(self._computing, return_when=asyncio.FIRST_COMPLETED)
-                    if self._run_state.is_stopped:
-                        break
-                    admitted = asyncio.Event()
-                    task = asyncio.create_task(self._compute(partition, admitted))
-                    self._computing.add(task)
-                    task.add_done_callback(self._computing.discard)
-                    await admitted.wait()
-            while self._computing:
-                await asyncio.wait(self._computing)
-        finally:
-            await self._end(reporting)
+    async def __aenter__(self) -> Self:
+        self._reporting = asyncio.create_task(self._run_state.display.keep_reporting(self.log, self.warn))
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self._end()
+
+    @property
+    def is_stopped(self) -> bool:
+        """Whether an error has ended the run."""
+        return self._run_state.is_stopped
+
+    async def compute(self, partitions: Sequence[Partition], later: LaterPassOf | None = None) -> None:
+        """A pass over partitions, in this order: of cells whose answers come `later` nothing is asked for."""
+        for partition in partitions:
+            self.waits.pop(partition, None)
+        with self._run_state.expect_requests():
+            for partition in partitions:
+                while self._is_full:
+                    await asyncio.wait(self._computing, return_when=asyncio.FIRST_COMPLETED)
+                if self._run_state.is_stopped:
+                    break
+                admitted = asyncio.Event()
+                task = asyncio.create_task(self._compute(partition, admitted, later))
+                self._computing.add(task)
+                task.add_done_callback(self._computing.discard)
+                await admitted.wait()
+        while self._computing:
+            await asyncio.wait(self._computing)
+
+    def end(
+        self, partitions: Sequence[Partition], waiting: Mapping[Partition, Waiting] | None = None
+    ) -> RunEnd:
+        """How the run ended."""
         failures = {key: self._failures[key] for key in partitions if key in self._failures}
         errors = (self._errors[key] for key in partitions if key in self._errors)
-        return RunEnd(failures, next(errors, self._log_error))
+        return RunEnd(failures, next(errors, self._run_error), waiting or {})
+
+    def fail(self, error: BaseException) -> None:
+        """Ends the run for an error that is no partition's."""
+        self._run_error = self._run_error or error
+        self._run_state.stop()
 
     @property
     def _is_full(self) -> bool:
         several = len(self._computing) > 1
         return len(self._computing) >= _OPEN or (several and sum(self._open_rows.values()) >= _ROWS_OPEN)
 
-    async def _end(self, reporting: asyncio.Task[None]) -> None:
+    async def _end(self) -> None:
         """Cancels the tasks that still run, and waits for the callbacks, for _GRACE_SECONDS at most."""
-        rest = [reporting, *self._computing]
+        assert self._reporting is not None
+        rest = [self._reporting, *self._computing]
         for task in rest:
             task.cancel()
         try:
             await asyncio.gather(*rest, return_exceptions=True)
         finally:
-            self._run_state.display.warn_of_unreached(self._warn)
+            self._run_state.display.warn_of_unreached(self.warn)
             last = asyncio.wrap_future(self._callback_thread.submit(lambda: None))
             await asyncio.wait([last], timeout=_GRACE_SECONDS)
             self._callback_thread.shutdown(wait=last.done())
 
-    async def _compute(self, partition: Partition, admitted: asyncio.Event) -> None:
+    async def _compute(
+        self, partition: Partition, admitted: asyncio.Event, later: LaterPassOf | None
+    ) -> None:
         """Computes one partition. Its errors are kept, not raised, but for a cancellation."""
         label = None
         try:
             column = await run_in_thread(self._open_column, partition)
             label = column.label
             self._open_rows[partition] = column.total
-            outcome = await compute_partition(column, self._run_state, admitted.set)
+            outcome = await compute_pass(
+                column, self._run_state, admitted.set, None if later is None else later(column)
+            )
         except BaseException as e:
             admitted.set()
             progress = self._run_state.display.last_progress(label) if label else None
@@ -145,6 +203,9 @@ class _Run:
                 self._fail(partition, e)
             await self._await_report(partition, failed)
         else:
+            if isinstance(outcome, CellsWait):
+                self.waits[partition] = outcome
+                return
             await self._await_report(
                 partition, self._callback_thread.submit(self._callbacks.on_finished, partition, outcome)
             )
@@ -171,5 +232,5 @@ class _Run:
     def _after_log(self, logged: asyncio.Future[None]) -> None:
         self._pending_logs.discard(logged)
         if not logged.cancelled() and logged.exception() is not None:
-            self._log_error = logged.exception()
+            self._run_error = logged.exception()
             self._run_state.stop()

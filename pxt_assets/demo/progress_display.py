@@ -11,7 +11,7 @@ from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedCo
 from rich.spinner import Spinner
 from rich.text import Text
 
-from pxt_assets.api.meter import cost_text, total_cost
+from pxt_assets.api.meter import spent_text
 from pxt_assets.compute.asking import progress
 from pxt_assets.demo.terminal import DemoConsole
 from pxt_assets.values.wording import counted
@@ -57,7 +57,7 @@ class _ColumnProgress:
             f"{sum(p.done for p in seen):,} of {counted(sum(p.total for p in seen), 'row')}",
             *([] if self.partitions is None else [f"{ended:,} of {counted(self.partitions, 'partition')}"]),
             counted(sum(meter.requests for meter in meters), "request"),
-            cost_text(total_cost(meters)),
+            spent_text(meters),
             counted(rejected, "429") if rejected else "no 429s",
         ]
         return f"{self.asset}: {', '.join(parts)}"

@@ -33,10 +33,10 @@ class _AssetTotals:
     failed: int = 0
     requests: int = 0
     tokens: int = 0
-    cost: float | None = 0.0
-    """US dollars, None as soon as that of one partition is unknown."""
     known_cost: float = 0.0
-    """That of the other partitions."""
+    """US dollars, without the rows whose price is unknown."""
+    unpriced: int = 0
+    """The number of these."""
     seconds: float = 0.0
     """The seconds of the step: partitions overlap, so that theirs do not add up."""
     computed: bool = False
@@ -56,11 +56,8 @@ class _AssetTotals:
         self.tokens += metadata["pxt/input_tokens"] + metadata["pxt/output_tokens"]
         self.simulated = self.simulated or metadata["pxt/simulated"]
         cost = metadata["pxt/cost_usd"]
-        if isinstance(cost, str):
-            self.cost = None
-        else:
-            self.known_cost += cost
-            self.cost = None if self.cost is None else self.cost + cost
+        self.known_cost += 0.0 if isinstance(cost, str) else cost
+        self.unpriced += metadata.get("pxt/rows_unpriced", int(isinstance(cost, str)))
 
     def cells(self) -> dict[str, str]:
         """Its figures as text, by the name of their column; of an asset that computes nothing only the rows."""
@@ -70,8 +67,11 @@ class _AssetTotals:
             name: f"{getattr(self, name):,}"
             for name in ("rows", "reused", "null", "failed", "requests", "tokens")
         }
-        cost = "unknown" if self.cost is None else cost_text(self.cost)
-        return {**counts, "cost": cost, "seconds": f"{self.seconds:.2f}"}
+        return {
+            **counts,
+            "cost": _cost_cell(self.known_cost, self.unpriced),
+            "seconds": f"{self.seconds:.2f}",
+        }
 
 
 def print_results(console: DemoConsole, result: dg.ExecuteInProcessResult, tables: Sequence[Table]) -> None:
@@ -86,9 +86,10 @@ def print_results(console: DemoConsole, result: dg.ExecuteInProcessResult, table
     console.print(grid)
     if left_out:
         console.print(f"Left out for want of room: {', '.join(left_out)}.", soft_wrap=True)
-    if unknown := [name for name, t in totals.items() if t.computed and t.cost is None]:
+    if unknown := {name: t.unpriced for name, t in totals.items() if t.computed and t.unpriced}:
+        rows = ", ".join(f"{counted(unpriced, 'row')} of {name}" for name, unpriced in unknown.items())
         console.print(
-            f"The cost of {', '.join(unknown)} is unknown: the price table has no price for "
+            f"The cost of {rows} is unknown: the price table has no price for "
             f"{'its model' if len(unknown) == 1 else 'their models'}, or the answers do not say what it counts.",
             soft_wrap=True,
             markup=False,
@@ -158,11 +159,16 @@ def _sums(computed: Sequence[_AssetTotals]) -> dict[str, str]:
     if not computed:
         return {}
     known = sum(one.known_cost for one in computed)
-    cost = cost_text(known)
-    if any(one.cost is None for one in computed):
-        cost = f"more than {cost}" if known else "unknown"
+    cost = _cost_cell(known, sum(one.unpriced for one in computed))
     requests, tokens = sum(one.requests for one in computed), sum(one.tokens for one in computed)
     return {"requests": f"{requests:,}", "tokens": f"{tokens:,}", "cost": cost}
+
+
+def _cost_cell(known: float, unpriced: int) -> str:
+    """`$0.12`, `more than $0.12` where some rows have no price that is known, `unknown` where none has."""
+    if not unpriced:
+        return cost_text(known)
+    return f"more than {cost_text(known)}" if known else "unknown"
 
 
 def print_failed_rows(console: DemoConsole, result: dg.ExecuteInProcessResult, meaning: str) -> None:

@@ -27,6 +27,7 @@ ASSET_OPTIONS = frozenset(
         "pool",
         "retry_policy",
         "tags",
+        "within",
     }
 )
 """The keywords of `.asset(...)` that are options of the asset; all others are arguments of the function."""
@@ -36,7 +37,7 @@ _OTHER_OPTIONS = {
     "check_specs": "checks=Checks(...) says which checks it has; others are functions with @dg.asset_check",
     "code_version": "a column's is made of its expression",
     "compute_kind": "kinds= names what it is made with",
-    "config_schema": "a column's run config is fixed: limit, refresh, retry_errors, dry_run, max_cost_usd",
+    "config_schema": "a column's run config is fixed: limit, refresh, retry_errors, dry_run, max_cost_usd, within, wait",
     "hooks": "add them to the asset: column.with_hooks({...})",
     "io_manager_def": "its store is the table's: Table(..., resource_keys={'columns': ...})",
     "io_manager_key": "its store is the table's: Table(..., resource_keys={'columns': ...})",

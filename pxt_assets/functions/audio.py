@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from pxt_assets.api.request import PAGE_TOKENS, Endpoint, ParsedAnswer, Usage
-from pxt_assets.api.stated_usage import model_of, usage_of
+from pxt_assets.api.stated_usage import model_of, transcript_usage
 from pxt_assets.errors import CellError
 from pxt_assets.functions.declare import api_function, require_text, short_repr, with_kwargs
 from pxt_assets.functions.uploads import audio_upload, file_arguments_adapter
@@ -106,7 +106,7 @@ def _parse_transcript(body: bytes, request: Mapping[str, Any]) -> ParsedAnswer:
     if not isinstance(answer, dict) or not isinstance(answer.get("text"), str):
         msg = "the answer has no `text`"
         raise ValueError(msg)
-    return ParsedAnswer([answer], usage_of(answer), model_of(answer) or str(request["model"]))
+    return ParsedAnswer([answer], transcript_usage(answer), model_of(answer) or str(request["model"]))
 
 
 def _transcript_text(body: bytes, wanted: str) -> str:

@@ -7,7 +7,7 @@ from typing import Any
 
 from pxt_assets.api.inner_failure import is_broken_off
 from pxt_assets.api.request import PAGE_TOKENS, Endpoint, ParsedAnswer, characters_of_schemas
-from pxt_assets.api.stated_usage import model_of, usage_of
+from pxt_assets.api.stated_usage import model_of, tier_of, usage_of
 from pxt_assets.errors import CellError
 from pxt_assets.expressions.path_steps import TEXT_OR_PARTS_SHAPE
 from pxt_assets.functions.declare import AdaptedCall, api_function, short_repr, text_of, with_kwargs
@@ -62,7 +62,7 @@ _SHAPE = {
 }
 
 
-def _parse(body: bytes, _request: Mapping[str, Any]) -> ParsedAnswer:
+def _parse(body: bytes, request: Mapping[str, Any]) -> ParsedAnswer:
     answer, stored = read_answer(body)
     choices = answer.get("choices") if isinstance(answer, dict) else None
     if not isinstance(choices, list) or not choices:
@@ -78,7 +78,7 @@ def _parse(body: bytes, _request: Mapping[str, Any]) -> ParsedAnswer:
     if answer.get("error") and not any(_says_something(choice["message"]) for choice in choices):
         msg = "the answer holds an error in place of a text"
         raise ValueError(msg)
-    return ParsedAnswer([stored], usage_of(answer), model_of(answer))
+    return ParsedAnswer([stored], usage_of(answer, request), model_of(answer), tier_of(answer))
 
 
 def _says_something(message: Mapping[str, Any]) -> bool:

@@ -10,6 +10,7 @@ from typing import Any, ParamSpec
 from pxt_assets.api.body_template import new_marks
 from pxt_assets.api.prompt_cache import CachedPrefix
 from pxt_assets.api.request import Endpoint, Request, body_template
+from pxt_assets.api.within import ways
 from pxt_assets.errors import CellError, DefinitionError
 from pxt_assets.expressions.expr import Call, Expr, RequestOfTexts
 from pxt_assets.expressions.function import Function, holds_path
@@ -21,6 +22,11 @@ from pxt_assets.values.media import Media, encode_image, is_image
 from pxt_assets.values.types import ColumnType
 
 P = ParamSpec("P")
+
+_BACKGROUND = ("background", "background_options")
+"""Arguments by which an answer comes later; the option `within` of columns gives them."""
+_OF_IMAGES = ("background",)
+"""What is behind an image, where an image is asked for."""
 
 
 @dataclass(frozen=True)
@@ -120,9 +126,14 @@ class ApiFunction(Function[P]):
 
     def _new_call(self, arguments: dict[str, Any]) -> Call:
         model_kwargs = arguments.get("model_kwargs")
-        if "stream" in arguments or (isinstance(model_kwargs, Mapping) and "stream" in model_kwargs):
+        given = {*arguments, *(model_kwargs if isinstance(model_kwargs, Mapping) else ())}
+        if "stream" in given:
             msg = f"{self.name}: stream is not for cells, which hold whole answers; leave it out"
             raise DefinitionError(msg)
+        for name in _BACKGROUND:
+            if name in given and not (name in _OF_IMAGES and self.endpoint.path.startswith("/images/")):
+                msg = f"{self.name}: got {name}, but cells hold answers that are finished; leave it out. {_within_text(self)}"
+                raise DefinitionError(msg)
         model = arguments.get("model")
         if not isinstance(model, str | Expr | None):
             msg = f"{self.name}: got model={model!r}, allowed: a model's name or a column of names"
@@ -158,6 +169,14 @@ def api_function(
         )
 
     return declare
+
+
+def _within_text(function: ApiFunction[...]) -> str:
+    """How a column says that its answers may come later."""
+    has = ways(function.endpoint.path)
+    if not has:
+        return f"{function.name} answers now, and has no cheaper way that takes longer"
+    return f"How long answers may take is an option of the column: within={' or '.join(map(repr, has))}"
 
 
 def has_cached_prefix(expr: object) -> bool:

@@ -8,7 +8,8 @@ from contextlib import suppress
 from typing import Any
 
 from pxt_assets.api.request import Endpoint, ParsedAnswer
-from pxt_assets.api.stated_usage import model_of, usage_of
+from pxt_assets.api.stated_usage import model_of
+from pxt_assets.api.token_usage import images_usage
 from pxt_assets.errors import CellError
 from pxt_assets.functions.declare import api_function, require_text, short_repr, with_kwargs
 from pxt_assets.functions.uploads import file_arguments_adapter, image_upload, mask_upload, square_upload
@@ -60,7 +61,7 @@ def _parse(body: bytes, request: Mapping[str, Any]) -> ParsedAnswer:
             raise ValueError(msg)
         return [{"created": _created_at(answer), "data": images, "usage": answer.get("usage")}]
 
-    usage, model = usage_of(answer), model_of(answer) or str(request["model"])
+    usage, model = images_usage(answer, request), model_of(answer) or str(request["model"])
     if urls:
         return ParsedAnswer((), usage, model, urls=urls, values_with_downloads=value)
     return ParsedAnswer(value(()), usage, model)

@@ -6,7 +6,8 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from pxt_assets.api.request import PAGE_TOKENS, Endpoint, ParsedAnswer, characters_of_schemas
-from pxt_assets.api.stated_usage import mapping_or_empty, model_of, usage_of
+from pxt_assets.api.stated_usage import model_of, tier_of, usage_of
+from pxt_assets.api.token_usage import mapping_or_empty
 from pxt_assets.errors import CellError, DefinitionError
 from pxt_assets.functions.declare import AdaptedCall, api_function, short_repr, text_of, with_kwargs
 from pxt_assets.functions.messages import PartsSize, with_constant_images, with_images
@@ -68,7 +69,7 @@ _SHAPE = {
 }
 
 
-def _parse(body: bytes, _request: Mapping[str, Any]) -> ParsedAnswer:
+def _parse(body: bytes, request: Mapping[str, Any]) -> ParsedAnswer:
     answer, _ = read_answer(body)
     if (
         isinstance(answer, dict)
@@ -88,7 +89,8 @@ def _parse(body: bytes, _request: Mapping[str, Any]) -> ParsedAnswer:
         msg = "the answer holds an error in place of an output"
         raise ValueError(msg)
     answer["output_text"] = "".join(p["text"] or "" for p in _message_parts(answer, "output_text"))
-    return ParsedAnswer([stored_answer(answer)], usage_of(answer), model_of(answer))
+    usage = usage_of(answer, request)
+    return ParsedAnswer([stored_answer(answer)], usage, model_of(answer), tier_of(answer))
 
 
 def _is_output_item(item: object) -> bool:

@@ -8,6 +8,7 @@ the same name below `<base>/.pxt_assets`, under names that no pattern for Parque
     <base>/.pxt_assets/tickets/response/2027-03-01.provenance
                                         2027-03-01.journal/
                                         2027-03-01.lock
+                                        batches/
 
 Earlier versions had all of it beside the file: `_meta/2027-03-01.meta.parquet`, `.2027-03-01.journal/`,
 `.2027-03-01.lock`. A file without companions has it there.
@@ -47,9 +48,19 @@ def journal_folder(file: ParquetFile) -> UPath:
     return _companion(file, "journal")
 
 
+def background_folder(file: ParquetFile) -> UPath:
+    """The folder of the ids of responses that are made in the background for a column's file."""
+    return _companion(file, "background")
+
+
 def lock_path(file: ParquetFile) -> UPath:
     """The lock that is a claim on a column's file, on a local disk."""
     return _companion(file, "lock")
+
+
+def batches_folder(file: ParquetFile) -> UPath:
+    """The folder of what is on record of a column's batches, of all its partitions."""
+    return companion_folder(file) / "batches"
 
 
 def companion_folder(file: ParquetFile) -> UPath:

@@ -77,14 +77,14 @@ def split_usage(
     total = sum(estimates)
     used = () if usage is None else (usage.input_tokens, usage.output_tokens, usage.cached_tokens)
     shares: list[tuple[Usage | None, float | None]] = []
-    before, begin, counted = 0.0, 0.0, [0] * len(used)
-    for estimate in estimates:
+    before, counted, paid = 0.0, [0] * len(used), 0.0
+    for n, estimate in enumerate(estimates, 1):
         before += estimate
-        end = before / total
+        end = 1.0 if n == len(estimates) else before / total
         now = [round(end * tokens) if tokens else 0 for tokens in used]
         share = Usage(*map(sub, now, counted)) if used else None
-        shares.append((share, None if cost_usd is None else cost_usd * (end - begin)))
-        begin, counted = end, now
+        shares.append((share, None if cost_usd is None else cost_usd * end - paid))
+        counted, paid = now, (cost_usd or 0.0) * end
     return shares
 
 

@@ -1,6 +1,7 @@
 """Rate limits: a copy of the server's token buckets, and the queue before it. Imports the standard library alone."""
 
 from pxt_assets.throttle.admission import RequestTooLarge, SizedRequest
+from pxt_assets.throttle.batch_queue import BatchQueue, batch_queues
 from pxt_assets.throttle.breaker import CircuitBreaker, OutageError
 from pxt_assets.throttle.bucket import Bucket, Grant
 from pxt_assets.throttle.cost import RequestSize, request_size
@@ -21,6 +22,7 @@ pools = PoolRegistry()
 """The pools of this process."""
 
 __all__ = [
+    "BatchQueue",
     "Bucket",
     "CircuitBreaker",
     "FailureKind",
@@ -42,6 +44,7 @@ __all__ = [
     "Statistics",
     "Verdict",
     "backoff_seconds",
+    "batch_queues",
     "classify_failure",
     "model_group",
     "parse_duration",

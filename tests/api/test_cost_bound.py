@@ -1,5 +1,6 @@
 """What requests may cost at most, by what they say and by what is known of answers."""
 
+import base64
 from typing import Any
 
 import pytest
@@ -140,3 +141,76 @@ def test_searches_of_the_server_are_set_aside() -> None:
         }
     )
     assert most(searching) >= 10 * 8_000 * 2.5e-6
+
+
+def asked(tools: Any = None, **more: Any) -> Request:
+    options = {"max_output_tokens": 1_000, **more}
+    arguments = {"input": "x" * 10_000, "model": "gpt-6-luna", "tools": tools, "model_kwargs": options}
+    return responses.cell_request(arguments)
+
+
+LEAST = 10_000 * 0.125e-6 + 1_000 * 0.5e-6
+"""All of the input written to the cache."""
+
+
+@pytest.mark.parametrize(
+    ("tier", "times"), [(None, 1), ("auto", 1), ("flex", 1), ("priority", 2), ("fast", 2)]
+)
+def test_a_request_may_be_answered_in_the_tier_that_it_asks_for(tier: str | None, times: int) -> None:
+    """Or in the standard one: of flex and priority the dearer one counts."""
+    assert most(asked(service_tier=tier)) == pytest.approx(times * LEAST, rel=0.05)
+
+
+def test_a_tier_without_a_price_has_no_bound() -> None:
+    """Nobody knows what it costs."""
+    assert CostBound().most_usd(asked(service_tier="scale")) is None
+
+
+def test_the_tier_of_answers_is_learned() -> None:
+    """A project may have one of its own, which requests do not say."""
+    bound = CostBound()
+    bound.learn(asked(), Usage(10, 10), 0.00001, "priority")
+    assert most(asked(), bound) == pytest.approx(2 * LEAST, rel=0.05)
+
+
+@pytest.mark.parametrize(
+    ("processing", "share"), [("batch", 0.5), ("background_8h", 0.6), ("background_2h", 0.7)]
+)
+def test_what_is_answered_later_is_bounded_by_its_price(processing: Any, share: float) -> None:
+    """Whatever cost answers had that came at once, or later."""
+    bound = CostBound()
+    for _ in range(2):
+        later = bound.most_usd(asked(), processing)
+        assert later == pytest.approx(share * most(asked(), bound), rel=1e-6)
+        bound.learn(asked(), Usage(10, 10_000), 0.5 * 0.0050001)
+
+
+@pytest.mark.parametrize(
+    ("tool", "dollars"),
+    [({"type": "web_search"}, 10 * 0.01), ({"type": "file_search"}, 10 * 0.0025)],
+)
+def test_calls_of_tools_are_set_aside(tool: dict[str, Any], dollars: float) -> None:
+    """Beside what they read."""
+    read = 10 * 8_000 * 0.125e-6
+    assert most(asked(tools=[tool])) == pytest.approx(LEAST + dollars + read, rel=0.05)
+
+
+def test_a_tool_without_a_price_has_no_bound() -> None:
+    """As a container in which code runs."""
+    assert CostBound().most_usd(asked(tools=[{"type": "code_interpreter"}])) is None
+
+
+def test_sound_in_messages_is_set_aside_as_sound() -> None:
+    """It costs ten times as much as text."""
+    heard = {
+        "type": "input_audio",
+        "input_audio": {"data": base64.b64encode(sound(4.0)).decode(), "format": "wav"},
+    }
+    request = chat_completions.cell_request(
+        {
+            "messages": [{"role": "user", "content": [heard]}],
+            "model": "gpt-audio",
+            "model_kwargs": {"max_tokens": 1, "modalities": ["text"]},
+        }
+    )
+    assert most(request) >= 4 * 10 * 32e-6

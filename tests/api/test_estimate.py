@@ -1,10 +1,19 @@
 """What requests are expected to use, by their size and by what earlier answers used."""
 
+from typing import Any
+
 import pytest
 
 from pxt_assets.api.estimate import Estimator, ObservedUsage
 from pxt_assets.api.request import PAGE_TOKENS, Request, Usage
-from pxt_assets.functions import chat_completions, embeddings, image_generations, speech, transcriptions
+from pxt_assets.functions import (
+    chat_completions,
+    embeddings,
+    image_generations,
+    responses,
+    speech,
+    transcriptions,
+)
 from pxt_assets.throttle import request_size
 from tests.pictures import sound
 
@@ -81,3 +90,23 @@ def test_a_cost_that_nobody_knows_is_none() -> None:
     """An unknown model has no price, nor has a model that is charged by the image; neither is 0."""
     assert Estimator().cost_usd(chat(model="a-model-nobody-sells")) is None
     assert Estimator().cost_usd(image_generations.cell_request({"prompt": "a", "model": "dall-e-3"})) is None
+
+
+def test_an_estimate_counts_a_call_of_each_tool() -> None:
+    """Of the request's tier or way of processing; without a price of the tool there is none of the request."""
+
+    def cost(processing: Any = "standard", tool: str = "web_search", **more: Any) -> float | None:
+        arguments = {
+            "input": "x" * 400,
+            "model": "gpt-6-luna",
+            "tools": [{"type": tool}],
+            "model_kwargs": more,
+        }
+        return Estimator().cost_usd(responses.cell_request(arguments), processing)
+
+    standard, flex, later = cost(), cost(service_tier="flex"), cost("batch")
+    assert standard is not None
+    assert flex is not None
+    assert flex - 0.01 == pytest.approx((standard - 0.01) / 2)
+    assert later == pytest.approx(flex)
+    assert cost(tool="code_interpreter") is None

@@ -1,6 +1,6 @@
 import pytest
 
-from pxt_assets.api.meter import Meter
+from pxt_assets.api.meter import Meter, spent_text
 from pxt_assets.api.request import Usage
 
 
@@ -14,12 +14,24 @@ def test_answers_add_up():
     assert list(meter.latencies) == [1.0, 2.0]
 
 
-def test_one_unknown_price_makes_the_sum_unknown():
-    """A sum that leaves something out would be taken for the cost."""
+def test_what_has_no_price_is_counted_beside_the_sum():
+    """In whatever order it comes; the sum is that of the others, and unknown as long as there are none."""
     meter = Meter()
-    meter.count_answer("a-model-nobody-sells", Usage(1), 1.0)
-    meter.count_answer("gpt-4o-mini", Usage(1), 1.0)
-    assert meter.cost_usd is None
+    meter.count_answer("a-model-nobody-sells", Usage(1), 1.0, rows=3)
+    assert (meter.cost_usd, meter.rows_unpriced) == (None, 3)
+    meter.count_answer("gpt-4o-mini", Usage(1_000), 1.0, rows=5)
+    meter.count_answer("a-model-nobody-sells", Usage(1), None)
+    assert (meter.cost_usd, meter.rows_unpriced) == (pytest.approx(0.00015), 4)
+    assert len(meter.latencies) == 2
+
+
+def test_the_text_of_a_cost_names_what_it_leaves_out():
+    """A sum that leaves something out would be taken for the cost."""
+    priced, unpriced = Meter(cost_usd=0.12), Meter(cost_usd=None, rows_unpriced=1)
+    assert spent_text([priced]) == "$0.12"
+    assert spent_text([priced, unpriced]) == "$0.12 and 1 row of unknown price"
+    assert spent_text([unpriced, Meter()]) == "cost unknown"
+    assert spent_text([]) == "$0.00"
 
 
 def test_an_answer_without_usage_makes_the_cost_unknown():

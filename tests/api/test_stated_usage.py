@@ -48,7 +48,7 @@ def test_parts_with_a_price_of_their_own_are_read() -> None:
 def test_an_answer_without_results_may_state_its_usage() -> None:
     """It is paid for."""
     body = b'{"model": "m-1", "choices": [], "usage": {"prompt_tokens": 10, "completion_tokens": 5}}'
-    assert stated_usage(body) == ("m-1", Usage(10, 5))
+    assert stated_usage(body) == ("m-1", Usage(10, 5), None)
 
 
 @pytest.mark.parametrize("body", [b"", b"<html>", b"[]", b'{"usage": {}}'])

@@ -209,6 +209,27 @@ def test_what_needs_no_instance_does_without_its_folder(tmp_path, monkeypatch):
         assert done.exit_code == 0, done.output
 
 
+def test_simulate_takes_the_options_of_batches(monkeypatch: pytest.MonkeyPatch) -> None:
+    """And of responses in the background; what is not given is as the simulator has it."""
+    from pxt_assets import simulator
+
+    served = []
+    monkeypatch.setattr(simulator, "serve", lambda options, port, announce: served.append((options, port)))
+    given = {
+        "batch_seconds": 7.0,
+        "batch_queue_limit": 9_000.0,
+        "batch_expiry_rate": 0.25,
+        "batch_failure_rate": 0.125,
+        "background_seconds": 5.0,
+        "background_failure_rate": 0.5,
+    }
+    words = [part for name, value in given.items() for part in (f"--{name.replace('_', '-')}", str(value))]
+    for arguments in ([], words):
+        done = CliRunner().invoke(main, ["simulate", "--port", "0", *arguments])
+        assert done.exit_code == 0, done.output
+    assert served == [(simulator.SimulatorOptions(), 0), (simulator.SimulatorOptions(**given), 0)]
+
+
 def test_simulate_serves_until_it_is_interrupted():
     """`pxt-assets simulate` announces its address, answers there, and ends quietly at Ctrl-C."""
     command = [sys.executable, "-m", "pxt_assets", "simulate", "--port", "0"]

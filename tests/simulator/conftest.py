@@ -34,7 +34,9 @@ class InProcess:
         self, options: SimulatorOptions, sleep: Callable[[float], Awaitable[None]] | None = None
     ) -> None:
         self.time = FakeTime()
-        self.app = create_app(options, clock=self.time.clock, sleep=sleep or self.time.sleep)
+        self.app = create_app(
+            options, clock=self.time.clock, sleep=sleep or self.time.sleep, wall=self.time.clock
+        )
 
     def client(self) -> httpx2.AsyncClient:
         return httpx2.AsyncClient(transport=httpx2.ASGITransport(self.app), base_url="http://simulator")

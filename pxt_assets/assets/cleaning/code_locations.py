@@ -65,22 +65,9 @@ def load_code_locations(
 
     Raises DefinitionError if any of it cannot be loaded, and if there is no ColumnStore in it.
     """
-    from dagster._core.workspace.load import location_origins_from_yaml_paths
-    from dagster._core.workspace.load_target import ModuleTarget, PyProjectFileTarget, PythonFileTarget
-
-    is_project = workspace is not None and workspace.name == _PYPROJECT
     where = module or str(file or workspace)
+    definitions = load_definitions(module=module, file=file, workspace=workspace)
     try:
-        origins: Sequence[CodeLocationOrigin]
-        if module is not None:
-            origins = ModuleTarget(module, None, str(Path.cwd()), None).create_origins()
-        elif file is not None:
-            origins = PythonFileTarget(str(file), None, str(Path.cwd()), None).create_origins()
-        elif is_project:
-            origins = PyProjectFileTarget(str(workspace)).create_origins()
-        else:
-            origins = location_origins_from_yaml_paths([str(workspace)])
-        definitions = [one for origin in origins for one in _load_definitions(origin.loadable_target_origin)]
         nodes = [node for one in definitions for node in one.resolve_asset_graph().asset_nodes]
         declared = [
             r for one in definitions for r in (one.resources or {}).values() if isinstance(r, ColumnStore)
@@ -89,19 +76,53 @@ def load_code_locations(
         for number, store in enumerate(declared):
             with dg.build_resources({f"store_{number}": store}) as built:
                 stores.append(getattr(built, f"store_{number}"))
-    except Exception as e:  # whatever a user's module raises
-        msg = f"cannot load the definitions of {where}: {type(e).__name__}: {e}; nothing was looked at"
-        raise DefinitionError(msg) from e
-    if not origins:
-        msg = f"{where} names no code location that could be loaded; {_HOW_TO_NAME}"
-        raise DefinitionError(msg)
+    except Exception as e:  # whatever a user's resource raises
+        raise _unloadable(where, e) from e
     if not stores:
         msg = f"the definitions of {where} have no ColumnStore among their resources; allowed: definitions with one"
         raise DefinitionError(msg)
     assets = frozenset(node.key for node in nodes)
     own = frozenset(node.key for node in nodes if node.is_materializable)
-    is_whole = workspace is not None and not is_project
+    is_whole = workspace is not None and workspace.name != _PYPROJECT
     return CodeLocations(assets, assets if is_whole else own, tuple(stores))
+
+
+def load_definitions(
+    *, module: str | None = None, file: Path | None = None, workspace: Path | None = None
+) -> list[dg.Definitions]:
+    """The definitions of a module, a file, or all code locations of a workspace file or a pyproject.toml.
+
+    Raises DefinitionError if any of it cannot be loaded.
+    """
+    from dagster._core.workspace.load import location_origins_from_yaml_paths
+    from dagster._core.workspace.load_target import ModuleTarget, PyProjectFileTarget, PythonFileTarget
+
+    where = module or str(file or workspace)
+    try:
+        origins: Sequence[CodeLocationOrigin]
+        if module is not None:
+            origins = ModuleTarget(module, None, str(Path.cwd()), None).create_origins()
+        elif file is not None:
+            origins = PythonFileTarget(str(file), None, str(Path.cwd()), None).create_origins()
+        elif workspace is not None and workspace.name == _PYPROJECT:
+            origins = PyProjectFileTarget(str(workspace)).create_origins()
+        else:
+            origins = location_origins_from_yaml_paths([str(workspace)])
+        definitions = [one for origin in origins for one in _load_definitions(origin.loadable_target_origin)]
+        for one in definitions:
+            one.resolve_asset_graph()
+    except Exception as e:  # whatever a user's module raises
+        raise _unloadable(where, e) from e
+    if not origins:
+        msg = f"{where} names no code location that could be loaded; {_HOW_TO_NAME}"
+        raise DefinitionError(msg)
+    return definitions
+
+
+def _unloadable(where: str, error: Exception) -> DefinitionError:
+    return DefinitionError(
+        f"cannot load the definitions of {where}: {type(error).__name__}: {error}; nothing was looked at"
+    )
 
 
 def _load_definitions(origin: object) -> list[dg.Definitions]:

@@ -8,6 +8,8 @@ from typing import Any, Self
 import dagster as dg
 from pydantic import Field, ValidationError, field_validator
 
+from pxt_assets.api.within import WITHINS
+
 
 class ColumnConfig(dg.Config):
     """The options of a run for one column. 0 stands for none, since the launchpad shows no option that is null."""
@@ -33,6 +35,17 @@ class ColumnConfig(dg.Config):
         description="0 is none: the column's own max_cost_usd holds, if it has one. Otherwise the US dollars that the run "
         "may spend on this column, over all its partitions: when they are spent, it fails, and what is finished is kept.",
     )
+    within: str = Field(
+        default="",
+        description="Empty: as the column says. now: every answer at once; what is on its way is cancelled, and what was "
+        "finished of it is kept. 24h (the Batch API), 8h or 2h (the Responses API in the background): how long answers may "
+        "take, at a lower price.",
+    )
+    wait: bool | None = Field(
+        default=None,
+        description="Whether the run waits for answers that come later. Not set: it does unless the table has a collector, a "
+        "sensor that asks for another run when they are there.",
+    )
 
     @field_validator("limit")
     @classmethod
@@ -51,6 +64,14 @@ class ColumnConfig(dg.Config):
             msg = f"got {max_cost_usd:g}, allowed: US dollars, or 0 for the column's own max_cost_usd"
             raise ValueError(msg)
         return max_cost_usd or None
+
+    @field_validator("within")
+    @classmethod
+    def _check_within(cls, within: str) -> str:
+        if within not in ("", "now", *WITHINS):
+            msg = f"got {within!r:.60}, allowed: {', '.join(('now', *WITHINS))}, or nothing for what the column says"
+            raise ValueError(msg)
+        return within
 
     @classmethod
     def of_run(cls, given: Mapping[str, Any], asset: str) -> Self:

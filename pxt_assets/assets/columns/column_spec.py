@@ -10,8 +10,10 @@ from typing import Any, Literal
 
 import dagster as dg
 
+from pxt_assets.api.within import Within
 from pxt_assets.assets.declarations.checks import Checks
 from pxt_assets.assets.declarations.identifiers import identifier
+from pxt_assets.assets.declarations.table_attributes import CollectorName
 from pxt_assets.assets.declarations.validation import Cache
 from pxt_assets.assets.page.lineage import ColumnNode
 from pxt_assets.assets.step.asset_keys import RunKeys, expression_with_keys
@@ -42,6 +44,10 @@ class ColumnSpec:
     checks: Checks = field(default_factory=Checks)
     max_cost_usd: float | None = None
     """What a run may spend on the column, unless its config says otherwise."""
+    within: Within | None = None
+    """How long its answers may take, unless a run's config says otherwise; None for answers at once."""
+    collector: CollectorName = field(default_factory=CollectorName)
+    """The sensor that collects them; without one the run waits."""
     cache: Cache = "auto"
     """Whether the API is told which part of the prompts all rows have in common."""
     storage_options: Mapping[str, Any] = field(default_factory=dict, repr=False)

@@ -9,6 +9,7 @@ import dagster as dg
 
 from pxt_assets.api.known_limits import KnownLimits, ResourceLimits
 from pxt_assets.api.openai_resource import OpenAIResource
+from pxt_assets.api.processing import Processing
 from pxt_assets.api.server_name import AskedServer
 from pxt_assets.assets.columns.dry_run_sum import sum_of_run
 from pxt_assets.assets.page.estimate_page import (
@@ -36,6 +37,7 @@ def log_estimates(
     *,
     resource: OpenAIResource | None,
     server: AskedServer | None,
+    processing: Processing,
     observe: Observe,
 ) -> dict[Partition, PartitionError]:
     """Records what computing each partition would take, all of them together, and all columns of the run.
@@ -49,7 +51,7 @@ def log_estimates(
     for partition in partitions:
         try:
             column = open_column(partition)
-            estimate = dry_run(column, server)
+            estimate = dry_run(column, server, processing)
         except PartitionError as e:
             failures[partition] = e
             continue

@@ -13,18 +13,21 @@ import dagster as dg
 
 from pxt_assets.api.budget import Budget, BudgetReachedError
 from pxt_assets.api.event_loop import run_to_end
-from pxt_assets.api.meter import total_cost
+from pxt_assets.api.meter import Meter
 from pxt_assets.api.openai_resource import OpenAIResource
 from pxt_assets.api.request_loop import request_loop
 from pxt_assets.api.server_name import AskedServer
+from pxt_assets.api.within import processing_of
 from pxt_assets.assets.columns.column_config import ColumnConfig
 from pxt_assets.assets.columns.column_plan import caches_prompts, column_plan
 from pxt_assets.assets.columns.column_spec import ColumnSpec
 from pxt_assets.assets.columns.step_checks import StepChecks
+from pxt_assets.assets.columns.step_events import StepEvents
 from pxt_assets.assets.columns.step_failure import cell_failures, dagster_failure, step_error
 from pxt_assets.assets.columns.stored_checks import StoredPartitions
+from pxt_assets.assets.columns.waiting import BatchesOfRun, deferral_of_run, record_waiting, within_of_run
 from pxt_assets.assets.declarations.validation import is_moderation
-from pxt_assets.assets.step.events import already_logged_result, log_materialization
+from pxt_assets.assets.step.events import already_logged_result
 from pxt_assets.assets.step.invocation import is_direct, run_id, selected_assets
 from pxt_assets.assets.step.kept_values import (
     StepStore,
@@ -41,7 +44,8 @@ from pxt_assets.compute.asking.run_state import RunState
 from pxt_assets.compute.partition.column import Column, Options, Outcome
 from pxt_assets.compute.partition.inputs import Inputs
 from pxt_assets.compute.partition.plan import Plan
-from pxt_assets.compute.run_partitions import Partition, RunCallbacks, RunEnd, compute_partitions
+from pxt_assets.compute.run_later import compute_later
+from pxt_assets.compute.run_partitions import Partition, RunCallbacks, RunEnd, Waiting, compute_partitions
 from pxt_assets.errors import PartitionError, RunError
 from pxt_assets.index.lookup import looks_up_simulated
 
@@ -62,7 +66,8 @@ class Materialization:
     ) -> None:
         self._spec = spec
         self._context = context
-        self._config, self._secrets = config, step_secrets(context)
+        self._config = config
+        self._events = StepEvents(spec, context, step_secrets(context))
         self._store, self._is_temporary = kept
         self._resource = (
             self._used_resource(spec.resources.openai, OpenAIResource) if spec.calls_api else None
@@ -79,6 +84,9 @@ class Materialization:
         """The metadata of the only partition of a run; the result of the step records it."""
         self._failures: dict[Partition, PartitionError] = {}
         self._unfinished: dict[Partition, Progress] = {}
+        self._waiting: Mapping[Partition, Waiting] = {}
+        self._deferral = deferral_of_run(spec, config, self._resource, kept)
+        self._batches = BatchesOfRun(self._deferral)
 
     def results(self) -> Iterator[Result]:
         """The results that the step yields. Raises dg.Failure."""
@@ -118,28 +126,34 @@ class Materialization:
     def _materialize(self) -> Iterator[Result]:
         try:
             self._upstream.check()
-            _, error = run_to_end(self._compute(), None if self._spec.runs_local_code else request_loop)
+            end = run_to_end(self._compute(), None if self._spec.runs_local_code else request_loop)
+            self._waiting = end.waiting
             self._failures = in_order(self._partition_keys, self._failures)  # of which `_on_failed` was told
-            error = self._step_error(error)
+            error = self._step_error(end.error)
             if error is not None:
                 raise error
         except BaseException as e:
             if self._unrecorded_metadata is not None:
-                self._record(self._partition_keys[0], self._unrecorded_metadata)
+                (partition,) = self._partition_keys
+                data_version = self._outcomes[partition].data_version
+                self._events.materialized(partition, self._unrecorded_metadata, data_version)
             if self._has_several_partitions and (self._outcomes or self._failures or self._unfinished):
                 self._observe_summary()
+            record_waiting(self._events, self._waiting, self._partition_keys, self._stored_outcomes)
             yield from self._check_results_after(e)
             if isinstance(e, RunError):
                 raise self._dagster_failure(e) from e
             raise
-        if self._config.limit is None:
+        if self._waiting:  # nothing downstream begins: it would lack rows
+            record_waiting(self._events, self._waiting, self._partition_keys, self._stored_outcomes)
+        elif self._config.limit is None:
             yield from self._result()
         yield from self._check_results()
 
     def _check_results(self) -> Iterator[Result]:
         """The results of the checks in a run that succeeds: over what is stored, which a trial leaves as it is."""
         stored = {partition: one.findings for partition, one in self._stored_outcomes.items()}
-        yield from self._checks.at_end(stored, {}, self._cost_usd)
+        yield from self._checks.at_end(stored, {}, self._meters, is_waiting=bool(self._waiting))
 
     def _result(self) -> Iterator[Result]:
         """The result of the asset, with its value where nothing else keeps that."""
@@ -175,6 +189,8 @@ class Materialization:
                 self._caches = await caches_prompts(self._spec, self._server, client)
             keys = self._partition_keys
             shared = RunState(client, name=self._label(None), partitions=len(keys), server=self._server)
+            if self._deferral is not None:
+                return await compute_later(keys, self._open_column, shared, reports, self._deferral)
             return await compute_partitions(keys, self._open_column, shared, reports)
 
     def _open_column(self, partition: Partition) -> Column:
@@ -217,6 +233,7 @@ class Materialization:
     def _on_finished(self, partition: Partition, outcome: Outcome) -> None:
         """Logs a finished partition; of several, records it at once: it is stored, whatever happens to the others."""
         from pxt_assets.assets.page.metadata import materialization_metadata, outcome_line, outcome_metadata
+        from pxt_assets.assets.page.waiting import batches_metadata
 
         spec, of = self._spec, len(self._partition_keys)
         self._context.log.info(f"{self._label(partition)}: {outcome_line(outcome)}")
@@ -225,7 +242,7 @@ class Materialization:
         self._outcomes[partition] = replace(outcome, sample=outcome.schema.empty_table(), inputs=None)
         if outcome.trial:
             metadata = outcome_metadata(outcome, spec.lineage, partition=partition, of=of)
-            self._observe(partition, metadata)
+            self._events.observed(partition, metadata)
             return
         metadata = materialization_metadata(
             outcome,
@@ -234,12 +251,12 @@ class Materialization:
             spec.lineage,
             partition=partition,
             of=of,
-        )
-        metadata = metadata_without_secrets(metadata, self._secrets)
+        ) | batches_metadata(self._batches.of(partition))
+        metadata = metadata_without_secrets(metadata, self._events.secrets)
         if self._is_temporary:
             del metadata["dagster/uri"]
         if self._has_several_partitions:
-            self._record(partition, metadata)
+            self._events.materialized(partition, metadata, outcome.data_version)
         else:
             self._unrecorded_metadata = metadata
 
@@ -259,21 +276,7 @@ class Materialization:
         if progress is not None or isinstance(error, PartitionError):
             from pxt_assets.assets.page.metadata import unfinished_metadata
 
-            self._observe(partition, unfinished_metadata(progress, error))
-
-    def _record(self, partition: Partition, metadata: Mapping[str, Any]) -> None:
-        log_materialization(
-            self._context,
-            self._spec.key,
-            partition,
-            metadata,
-            data_version=self._outcomes[partition].data_version,
-            code_version=self._spec.code_version,
-        )
-
-    def _observe(self, partition: Partition, metadata: Mapping[str, Any]) -> None:
-        metadata = metadata_without_secrets(metadata, self._secrets)
-        self._context.log_event(dg.AssetObservation(self._spec.key, partition=partition, metadata=metadata))
+            self._events.observed(partition, unfinished_metadata(progress, error))
 
     def _observe_summary(self) -> None:
         from pxt_assets.assets.page.summary import partitions_metadata
@@ -286,7 +289,7 @@ class Materialization:
             of=len(self._partition_keys),
             seconds=time.monotonic() - self._started,
         )
-        self._observe(None, metadata)
+        self._events.observed(None, metadata)
 
     def _step_error(self, error: BaseException | None) -> BaseException | None:
         stored, of = len(self._stored_outcomes), len(self._partition_keys)
@@ -304,9 +307,7 @@ class Materialization:
             if self._config.dry_run:
                 results = [*self._checks.of_stored()]
             else:
-                results = [
-                    *self._checks.at_end(stored, failures, self._cost_usd, reached=reached, failed=True)
-                ]
+                results = [*self._checks.at_end(stored, failures, self._meters, reached=reached, failed=True)]
         except Exception as e:  # what ended the run is to be raised
             problem = type(e).__name__
             self._context.log.warning(f"{self._label(None)}: the checks could not be evaluated: {problem}")
@@ -319,9 +320,9 @@ class Materialization:
         return {partition: one for partition, one in self._outcomes.items() if not one.trial}
 
     @property
-    def _cost_usd(self) -> float | None:
+    def _meters(self) -> list[Meter]:
         computed = [one.meter for one in self._outcomes.values()]
-        return total_cost([*computed, *(one.meter for one in self._unfinished.values())])
+        return [*computed, *(one.meter for one in self._unfinished.values())]
 
     def _dry_run(self) -> Iterator[Result]:
         """Records what computing each partition would take. Raises dg.Failure."""
@@ -333,7 +334,8 @@ class Materialization:
                 *(self._context, self._spec.key, self._partition_keys, self._open_column),
                 resource=self._resource,
                 server=self._server,
-                observe=self._observe,
+                processing=processing_of(within_of_run(self._spec, self._config)),
+                observe=self._events.observed,
             )
             if (error := self._step_error(None)) is not None:
                 raise error

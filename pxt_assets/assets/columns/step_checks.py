@@ -7,6 +7,7 @@ from typing import Any
 
 import dagster as dg
 
+from pxt_assets.api.meter import Meter, total_cost
 from pxt_assets.assets.columns.column_spec import ColumnSpec
 from pxt_assets.assets.columns.stored_checks import StoredPartitions
 from pxt_assets.assets.declarations.checks import COST_WITHIN, cost_check_result
@@ -45,10 +46,11 @@ class StepChecks:
         self,
         stored: Mapping[Partition, Findings],
         failures: Mapping[Partition, CellsFailedError],
-        cost_usd: float | None,
+        meters: Sequence[Meter],
         *,
         reached: bool = False,
         failed: bool = False,
+        is_waiting: bool = False,
     ) -> Iterator[CheckEvent]:
         """The results at the end of a run that computed something.
 
@@ -56,18 +58,19 @@ class StepChecks:
             stored: the findings of the partitions that it stored.
             failures: the errors of those in which rows failed. What is stored of one is as it was before; if it was never
                 stored, its failed rows are all there is.
-            cost_usd: what the run cost.
+            meters: what the run used.
             reached: whether the column's budget ended it.
             failed: whether anything did.
+            is_waiting: whether it ended without its last rows, so that no step downstream begins.
         """
         results = [
             *self._of_cells(stored, failures),
-            *self._of_cost(cost_usd, reached=reached, is_stored=bool(stored)),
+            *self._of_cost(meters, reached=reached, is_stored=bool(stored)),
         ]
         yield from results if stored else about_what_is_stored(self._context, results)
         if not failed:
             yield from self._without_result(one.check_name for one in results)
-        if failed or not stored:
+        if failed or is_waiting or not stored:
             yield from self._below()
 
     def _of_cells(
@@ -97,7 +100,7 @@ class StepChecks:
         )
 
     def _of_cost(
-        self, cost_usd: float | None, *, reached: bool, is_stored: bool
+        self, meters: Sequence[Meter], *, reached: bool, is_stored: bool
     ) -> Iterator[dg.AssetCheckResult]:
         """The result of the cost check: what this run cost, and whether a budget ended it.
 
@@ -105,7 +108,8 @@ class StepChecks:
         """
         if COST_WITHIN not in self.names or self._spec.max_cost_usd is None:
             return
-        own = cost_check_result(self._spec.key, self._spec.max_cost_usd, cost_usd, reached=reached)
+        cost, unpriced = total_cost(meters), sum(meter.rows_unpriced for meter in meters)
+        own = cost_check_result(self._spec.key, self._spec.max_cost_usd, cost, unpriced, reached=reached)
         last = None if is_stored or not own.passed else self._last_cost()
         yield last or own
 

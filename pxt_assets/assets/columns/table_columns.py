@@ -10,11 +10,18 @@ import dagster as dg
 
 from pxt_assets.assets.columns.column_asset import column_asset
 from pxt_assets.assets.columns.column_spec import ColumnSpec
-from pxt_assets.assets.declarations.asset_options import AssetOptions, check_asset_options, further_deps
+from pxt_assets.assets.declarations.asset_options import (
+    AssetOptions,
+    IfExists,
+    check_asset_options,
+    check_if_exists,
+    further_deps,
+)
 from pxt_assets.assets.declarations.checks import Checks
 from pxt_assets.assets.declarations.known_columns import KnownColumns
 from pxt_assets.assets.declarations.table_attributes import TableAttributes
 from pxt_assets.assets.declarations.validation import Cache, OnError, check_options
+from pxt_assets.assets.declarations.within import GivenWithin, column_within
 from pxt_assets.assets.page.description import description_of, kinds_of, metadata_of, schemas_of, tags_of
 from pxt_assets.assets.page.lineage import ColumnNode, column_node
 from pxt_assets.errors import DefinitionError
@@ -39,6 +46,18 @@ class TableColumns:
         self._nodes: dict[str, ColumnNode] = {}
         self._specs: dict[str, ColumnSpec] = {}
 
+    def check_exists(self, name: str, if_exists: IfExists) -> bool:
+        """Whether there is a computed column of that name. Raises DefinitionError where there must be none."""
+        check_if_exists(if_exists, f"{self._label}.{name}")
+        exists = name in self.known.computed
+        if exists and if_exists == "error":
+            msg = (
+                f"{self._label}: {name!r} is a computed column added before; choose another name, or give if_exists='replace' "
+                "or 'ignore'"
+            )
+            raise DefinitionError(msg)
+        return exists
+
     def add(
         self,
         name: str,
@@ -48,6 +67,7 @@ class TableColumns:
         checks: Checks,
         cache: Cache,
         max_cost_usd: float | None,
+        within: GivenWithin,
         options: AssetOptions,
     ) -> list[dg.AssetsDefinition]:
         """Adds a computed column, or replaces the one of that name.
@@ -79,6 +99,8 @@ class TableColumns:
             checks=checks,
             cache=cache,
             max_cost_usd=max_cost_usd,
+            within=column_within(expr, within, table.within, where),
+            collector=table.collector,
             storage_options=self.storage_options,
             pool=options.get("pool") or table.pool,
             retry_policy=options.get("retry_policy"),
@@ -142,6 +164,11 @@ class TableColumns:
     def _computed_in(self, expr: object) -> list[ColumnRef]:
         """The computed columns of this table that an expression reads."""
         return [ref for ref in references(expr) if ref._asset != self._table.key]
+
+    @property
+    def specs(self) -> Mapping[dg.AssetKey, ColumnSpec]:
+        """The computed columns by the keys of their assets."""
+        return {spec.key: spec for spec in self._specs.values()}
 
     @property
     def _label(self) -> str:

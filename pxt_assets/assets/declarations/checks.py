@@ -9,7 +9,7 @@ from typing import Any
 
 import dagster as dg
 
-from pxt_assets.api.meter import cost_text
+from pxt_assets.api.meter import priced_text
 from pxt_assets.assets.page.checked_partitions import Checked, result_text
 from pxt_assets.assets.page.figures import rounded
 from pxt_assets.errors import DefinitionError
@@ -184,19 +184,23 @@ def _nothing_stored_result(key: dg.AssetKey, check: str) -> dg.AssetCheckResult:
 
 
 def cost_check_result(
-    key: dg.AssetKey, max_cost_usd: float, cost_usd: float | None, *, reached: bool = False
+    key: dg.AssetKey, max_cost_usd: float, cost_usd: float | None, unpriced: int = 0, *, reached: bool = False
 ) -> dg.AssetCheckResult:
-    """The result of the check that a run cost at most `max_cost_usd`; `reached` says that the budget ended the run."""
-    passed = cost_usd is not None and cost_usd <= max_cost_usd and not reached
+    """The result of the check that a run cost at most `max_cost_usd`; `reached` says that the budget ended the run.
+
+    It fails where the price of `unpriced` rows is not known, and not in `cost_usd`.
+    """
+    passed = cost_usd is not None and cost_usd <= max_cost_usd and not unpriced and not reached
     more = ", which ended the run" if reached else ""
     return dg.AssetCheckResult(
         asset_key=key,
         check_name=COST_WITHIN,
         passed=passed,
         severity=_ERROR if reached else _WARN,
-        description=f"{cost_text(cost_usd)} of {dollars(max_cost_usd)}{more}",
+        description=f"{priced_text(cost_usd, unpriced)} of {dollars(max_cost_usd)}{more}",
         metadata={
             "pxt/cost_usd": "unknown" if cost_usd is None else rounded(cost_usd),
+            "pxt/rows_unpriced": unpriced,
             "pxt/max_cost_usd": max_cost_usd,
         },
     )

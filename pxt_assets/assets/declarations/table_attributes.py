@@ -8,6 +8,8 @@ from typing import Any
 
 import dagster as dg
 
+from pxt_assets.api.within import Within
+from pxt_assets.assets.declarations.within import table_within
 from pxt_assets.assets.step.grouped_asset import GroupedAsset, chosen_group
 from pxt_assets.assets.step.resource_keys import ResourceKeys, resource_keys_of
 from pxt_assets.errors import DefinitionError
@@ -15,6 +17,15 @@ from pxt_assets.values.types import ColumnType
 
 UpstreamAsset = dg.AssetsDefinition | dg.AssetSpec | dg.AssetKey | str
 """What can be given as a table: the definition, the spec or the key of an asset, or its key as text."""
+
+
+@dataclass
+class CollectorName:
+    """The sensor that collects a table's answers, once there is one: it may be made after the columns are."""
+
+    name: str | None = None
+    is_on: bool = True
+    """Whether it is switched on, as long as nobody has said otherwise in the UI."""
 
 
 @dataclass(frozen=True)
@@ -34,6 +45,9 @@ class TableAttributes:
     """The one that was chosen for the upstream asset."""
     automation_condition: dg.AutomationCondition[Any] | None
     pool: str | None
+    within: Within | None
+    """How long answers may take, of columns that can have that time."""
+    collector: CollectorName
     resources: ResourceKeys
 
     def backfill_policy_of(self, given: dg.BackfillPolicy | None) -> dg.BackfillPolicy | None:
@@ -55,6 +69,7 @@ def table_attributes(
     *,
     automation_condition: dg.AutomationCondition[Any] | None,
     pool: str | None,
+    within: object,
     resource_keys: Mapping[str, str] | None,
 ) -> TableAttributes:
     """The attributes of a table over an upstream asset. Raises DefinitionError for what cannot be a table."""
@@ -72,6 +87,8 @@ def table_attributes(
         group_name=_chosen_group(asset, spec),
         automation_condition=automation_condition,
         pool=pool,
+        within=table_within(within, f"Table({spec.key.to_user_string()!r})"),
+        collector=CollectorName(),
         resources=resource_keys_of(resource_keys),
     )
 

@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
 _OWN_OPTIONS = (
     *("embedding", "string_embed", "image_embed", "idx_name", "metric", "if_exists", "columns", "on_error"),
-    "max_cost_usd",
+    *("max_cost_usd", "within"),
 )
 """The options of indexes that other assets have not."""
 _OF_INDEX_ALONE = ("deps", "description", "freshness_policy", "kinds", "metadata")

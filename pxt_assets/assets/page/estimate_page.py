@@ -10,7 +10,8 @@ from typing import Any
 import dagster as dg
 
 from pxt_assets.api.known_limits import KnownLimits
-from pxt_assets.api.meter import cost_text
+from pxt_assets.api.meter import cost_text, priced_text
+from pxt_assets.api.processing import Processing
 from pxt_assets.assets.page.sentence import plain
 from pxt_assets.compute.dry_run import Estimate, ModelUse
 from pxt_assets.values.wording import counted
@@ -24,11 +25,17 @@ _COUNTS = {
     "estimated_dependent_requests": "dependent",
     "estimated_input_tokens": "input_tokens",
     "estimated_output_tokens": "output_tokens",
+    "rows_unpriced": "unpriced",
 }
 """The figures of an estimate by the names of their metadata."""
 _MAX_GROUPS, _MAX_NAME = 20, 60
 """How many groups of models are told of, and in how many characters each: rows may name models."""
-_RARE = ("rows_refused", "estimated_dependent_requests")
+_WAYS: Mapping[Processing, str] = {
+    "batch": " by batch, within 24 h",
+    "background_8h": " in the background, within 8 h",
+    "background_2h": " in the background, within 2 h",
+}
+_RARE = ("rows_refused", "estimated_dependent_requests", "rows_unpriced")
 """Those that are shown only where there are any."""
 
 
@@ -114,6 +121,11 @@ def _figures_metadata(estimate: Estimate, duration: Duration, prefix: str) -> di
         f"{prefix}estimated_cost_usd": "unknown"
         if estimate.cost_usd is None
         else _rounded(estimate.cost_usd),
+        **(
+            {}
+            if estimate.now_usd is None
+            else {f"{prefix}estimated_cost_now_usd": _rounded(estimate.now_usd)}
+        ),
         f"{prefix}estimated_seconds": _rounded(duration.seconds, 3),
     }
 
@@ -126,6 +138,8 @@ def read_estimate(metadata: Mapping[str, dg.MetadataValue[Any]]) -> tuple[Estima
         **{count: values.get(f"pxt/{name}", 0) for name, count in _COUNTS.items()},
         cost_usd=None if isinstance(cost, str) else cost,
         has_observations=bool(values["pxt/estimate_is_observed"]),
+        processing="batch" if "pxt/estimated_cost_now_usd" in values else "standard",
+        now_usd=values.get("pxt/estimated_cost_now_usd"),
     )
     groups = values.get("pxt/estimated_by_limit") or {}
     return estimate, Duration(
@@ -190,10 +204,16 @@ def _figures(estimate: Estimate, duration: Duration) -> str:
         rows,
         f"about {counted(estimate.requests, 'request')}",
         f"{estimate.input_tokens:,} input and {estimate.output_tokens:,} output tokens",
-        cost_text(estimate.cost_usd),
+        f"{priced_text(estimate.cost_usd, estimate.unpriced)}{_way_text(estimate)}",
         duration.text,
     ]
     return ", ".join(filter(None, texts))
+
+
+def _way_text(estimate: Estimate) -> str:
+    """By which way, of answers that come later, and what the same would cost now."""
+    now = "" if estimate.now_usd is None else f" ({cost_text(estimate.now_usd)} now)"
+    return f"{_WAYS.get(estimate.processing, '')}{now}"
 
 
 def _remarks(estimate: Estimate) -> str:

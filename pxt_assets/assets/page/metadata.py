@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import dagster as dg
 
-from pxt_assets.api.meter import Meter, cost_text
+from pxt_assets.api.meter import Meter, spent_text
 from pxt_assets.api.server_name import counts_by_host
 from pxt_assets.assets.page.figures import rounded, rounded_seconds, rounded_share
 from pxt_assets.assets.page.lineage import ColumnNode
@@ -135,6 +135,7 @@ def _meter_metadata(meter: Meter, seconds: float) -> dict[str, Any]:
         "pxt/output_tokens": meter.usage.output_tokens,
         "pxt/cached_tokens": meter.usage.cached_tokens,
         "pxt/cost_usd": "unknown" if meter.cost_usd is None else rounded(meter.cost_usd),
+        "pxt/rows_unpriced": meter.rows_unpriced,
         "pxt/seconds": rounded_seconds(seconds),
         "pxt/seconds_throttled": rounded_seconds(meter.seconds_throttled),
         **{name: rounded_share(value) for name, value in measured.items() if value is not None},
@@ -148,7 +149,7 @@ def outcome_line(outcome: Outcome) -> str:
     meter = outcome.meter
     return (
         f"{counted(outcome.rows, 'row')}: {outcome.computed:,} computed, {outcome.reused:,} reused, {outcome.nulls:,} null, "
-        f"{outcome.failed:,} failed; {counted(meter.requests, 'request')}, {cost_text(meter.cost_usd)}, {outcome.seconds:.1f} s"
+        f"{outcome.failed:,} failed; {counted(meter.requests, 'request')}, {spent_text([meter])}, {outcome.seconds:.1f} s"
         f"{' (simulated)' if outcome.simulated else ''}{' (trial, not stored)' if outcome.trial else ''}"
     )
 

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence
 import dagster as dg
 
 from pxt_assets.api.budget import BudgetReachedError
-from pxt_assets.api.meter import Meter, cost_text, total_cost
+from pxt_assets.api.meter import Meter, cost_text, spent_text
 from pxt_assets.assets.page.figures import duration, percent
 from pxt_assets.assets.page.markdown import behind_a_click, escape_markdown, fits_inline, joined, shortened
 from pxt_assets.compute.asking.progress import Progress
@@ -51,9 +51,10 @@ def unfinished_summary(progress: Progress | None, error: BaseException) -> str:
     if progress is not None:
         of = "" if isinstance(error, CellsFailedError) else f" of {counted(progress.total, 'row')}"
         parts.append(f"{progress.done - progress.failed:,}{of} finished")
-        cost = progress.meter.cost_usd
+        cost, unpriced = progress.meter.cost_usd, progress.meter.rows_unpriced
         if progress.meter.requests:
-            parts.append("cost unknown" if cost is None else f"{dollars(cost)} spent")
+            more = f", and {counted(unpriced, 'row')} of unknown price" if unpriced else ""
+            parts.append("cost unknown" if cost is None else f"{dollars(cost)} spent{more}")
     elif str(error) and not isinstance(error, CellsFailedError):
         parts.append(escape_markdown(shortened(str(error).rstrip(". "), _ERROR_CHARACTERS)))
     done = f"{', '.join(parts)}; " if parts else ""
@@ -202,7 +203,7 @@ def _counts(outcomes: Iterable[Outcome]) -> list[int]:
 
 def _asked_parts(meters: Sequence[Meter], of_what: str) -> list[str]:
     """What was asked and paid; `of_what` follows the cost, which is not that of answers that earlier runs paid for."""
-    cost = f"**{cost_text(total_cost(meters))}**{of_what}"
+    cost = f"**{spent_text(meters)}**{of_what}"
     requests, rate_limited = sum(one.requests for one in meters), sum(one.rate_limited for one in meters)
     if not requests:
         return ["no requests", cost]
@@ -311,6 +312,13 @@ def _meter_cells(meter: Meter | None) -> dict[str, str]:
         "requests": f"{meter.requests:,}" if meter.requests else "",
         "429s": f"{meter.rate_limited:,}" if meter.rate_limited else "",
         "tokens": tokens_text([meter]),
-        "cost": "unknown" if meter.cost_usd is None else cost_text(meter.cost_usd) if meter.requests else "",
+        "cost": _cost_cell(meter),
         "limit": "" if used is None else percent(used),
     }
+
+
+def _cost_cell(meter: Meter) -> str:
+    """`$0.12`, with a plus where some rows have no price that is known."""
+    if meter.cost_usd is None:
+        return "unknown"
+    return f"{cost_text(meter.cost_usd)}{' +' if meter.rows_unpriced else ''}" if meter.requests else ""

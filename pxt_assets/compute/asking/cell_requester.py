@@ -4,33 +4,26 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import aclosing, suppress
 from contextvars import copy_context
-from functools import partial
 from typing import Any
 
 from pxt_assets.api.meter import Meter
 from pxt_assets.api.request import Request
 from pxt_assets.compute.asking.asked_row import AskedRow, Asking
 from pxt_assets.compute.asking.cell_calls import CellCalls
+from pxt_assets.compute.asking.later_cells import LaterCells
 from pxt_assets.compute.asking.progress import Progress
+from pxt_assets.compute.asking.row_admission import AdmittedRows, RowAdmission
 from pxt_assets.compute.asking.row_counts import RowCounts
-from pxt_assets.compute.asking.row_digests import RowDigests
 from pxt_assets.compute.asking.row_outcomes import RowOutcomes
 from pxt_assets.compute.asking.run_state import RunState
-from pxt_assets.compute.cells.digest_index import NO_DIGEST
 from pxt_assets.compute.cells.finished_cells import FinishedCells
 from pxt_assets.compute.cells.journal import Journal
-from pxt_assets.compute.cells.refused_rows import RefusedRows
-from pxt_assets.compute.cells.scratch_file import scratch_folder
-from pxt_assets.compute.cells.stored_array import StoredArray
 from pxt_assets.compute.partition.column import FAILURES_KEPT, Column, cells_failed_error
-from pxt_assets.compute.partition.input_digest import InputDigest
-from pxt_assets.compute.partition.plan import ReadyCall, cell_digest, models_asked
+from pxt_assets.compute.partition.plan import ReadyCall, models_asked
 from pxt_assets.errors import CellError, RunError
-from pxt_assets.local.media_threads import prepared_batches
 from pxt_assets.local.threads import await_to_end, run_in_thread
 
 _GRACE_SECONDS = 2.0
@@ -46,6 +39,9 @@ class CellRequester:
     Raises CellsFailedError under on_error="abort", FatalApiError and RunError as the client does. What was finished or
     in flight by then is in the journal: what was sent is paid for, so it is waited for. `on_admitted` is called when no
     more rows will be asked for: the next partition may begin.
+
+    `later` makes what deals with cells whose answers come later: of these, only those are asked for that it leaves. A
+    `meter` of an earlier pass over the partition counts on.
     """
 
     def __init__(
@@ -55,15 +51,16 @@ class CellRequester:
         journal: Journal,
         run_state: RunState,
         on_admitted: Callable[[], None],
+        *,
+        later: Callable[[RowOutcomes, RowCounts, Meter], LaterCells] | None = None,
+        meter: Meter | None = None,
     ) -> None:
-        self.meter = Meter(budget=column.budget, answer_sizes=run_state.in_flight.answer_sizes)
+        self.meter = meter or Meter(budget=column.budget, answer_sizes=run_state.in_flight.answer_sizes)
+        self.meter.stopped = False
+        self.budget = column.budget
         self.counts = RowCounts()
-        self.refused_rows = RefusedRows()
-        """Rows without a request, because a function cannot take their values."""
-        self.input_digest = None if column.names_files else InputDigest(column)
-        """Complete once every row was read. None for rows that name files by their paths, as these may change."""
+        self.rows = RowAdmission(column, cells, self.counts, self._note_failure)
         self._column = column
-        self._cells = cells
         self._journal = journal
         self._run_state = run_state
         self._in_flight = run_state.in_flight
@@ -71,9 +68,17 @@ class CellRequester:
         self._client = run_state.client
         self._workers = run_state.row_workers
         self._calls = CellCalls(run_state.client, self.meter, run_state.batch_sizes, run_state.server_name)
+        self._outcomes = RowOutcomes(
+            column.column_type,
+            self.counts,
+            journal,
+            run_state.client,
+            run_state.server_name,
+            self._note_failure,
+        )
+        self.later = None if later is None else later(self._outcomes, self.counts, self.meter)
         self._asking = self._new_asking()
         self.meter.on_rest = self._workers.note_rest
-        self._rows = RowDigests(scratch_folder(column.file))
         self._open_rows = 0
         """Rows that are asked for and have not ended."""
         self._ended = asyncio.Event()
@@ -88,21 +93,6 @@ class CellRequester:
         """Whether every row's cell is finished or asked for."""
         self._started = time.monotonic()
 
-    @property
-    def digests(self) -> StoredArray:
-        """Each row's digest, `S16[rows]`; `NO_DIGEST` where it has none. Complete when all rows are admitted."""
-        return self._rows.digests
-
-    @property
-    def is_first(self) -> StoredArray:
-        """Which rows are the first ones with their digest, `bool[rows]`; none without one."""
-        return self._rows.is_first
-
-    @property
-    def errors(self) -> Counter[str]:
-        """Failed rows by error type, refused rows included."""
-        return self.counts.errors(self.digests) + self.refused_rows.errors
-
     async def run(self) -> None:
         """Asks for all cells that are missing."""
         with (
@@ -113,7 +103,7 @@ class CellRequester:
             await self._run()
         if self._aborted:
             untried = self._column.total - self.counts.done
-            raise cells_failed_error(self._column, self._failures, self.errors, untried=untried)
+            raise cells_failed_error(self._column, self._failures, self.rows.errors, untried=untried)
 
     async def _run(self) -> None:
         admission = asyncio.create_task(self._admit())
@@ -142,7 +132,7 @@ class CellRequester:
                 self._calls.close()
                 await await_to_end(run_in_thread(self._flush_rest))
             self.meter.limit_utilization = self.meter.limit_usage.utilization
-            self.counts.settle(self.digests, self.refused_rows.errors)
+            self.counts.settle(self.rows.digests, self.rows.refused_rows.errors)
 
     def _flush_rest(self) -> None:
         """Writes the cells that wait in memory. Raises RunError; if an error stopped the run, its text comes first."""
@@ -159,70 +149,34 @@ class CellRequester:
             return
 
     async def _admit(self) -> None:
-        first, inputs = 0, self._column.inputs
-        on_arrays = None if self.input_digest is None else self.input_digest.add
-        batches = inputs.batches(inputs.batch_rows, self._column.total, on_arrays)
-        async with aclosing(prepared_batches(partial(self._next_rows, batches), self._prepare)) as prepared:
-            async for rows in prepared:
-                count = len(rows)
-                if not await self._admit_rows(first, rows):
+        async with aclosing(self.rows.batches()) as batches:
+            async for rows in batches:
+                self._note_earlier_answers(rows.finished_cells)
+                if self.later is not None:
+                    await self.later.take_over(rows)
+                may_stop = self.later is None or self._stop_error is not None  # answers are taken to the end
+                if not await self._ask_for(rows) and may_stop:
                     return
-                first += count
                 await asyncio.sleep(0)
-        self._rows.end()
         self._all_admitted = True
+        if self.later is not None:
+            self.later.is_complete = True
 
-    async def _admit_rows(self, first: int, rows: list[tuple[Any, bytes]]) -> bool:
-        """Asks for the cells of prepared rows, which it takes out of the list; returns whether the run has not stopped."""
-        import numpy as np
-
-        prepared = [self._note_refused(first + i, cell) for i, (cell, _) in enumerate(rows)]
-        digests = [digest for _, digest in rows]
-        rows.clear()  # `prepared` lets go of its cells one by one
-        joined = b"".join(digests)
-        is_first = self._rows.add(joined)
-        missing = self._cells.missing_mask(np.frombuffer(joined, "S16"))
-        missing &= np.fromiter((cell is not None for cell in prepared), bool, len(prepared))
-        to_ask = np.flatnonzero(missing & is_first)
-        failed_before = self._cells.failed_before(np.frombuffer(joined, "S16"))
-        self.counts.admit(digests, missing, failed_before, to_ask.tolist())
-        self._note_earlier_answers(prepared[i] for i in np.flatnonzero(~missing & ~failed_before).tolist())
-        for i in to_ask.tolist():
-            packed = cell.request.max_cells if isinstance(cell := prepared[i], ReadyCall) else 1
+    async def _ask_for(self, rows: AdmittedRows) -> bool:
+        """Asks for the cells that are to be asked for; returns whether the run has not stopped."""
+        for i in rows.to_ask:
+            packed = cell.request.max_cells if isinstance(cell := rows.cells[i], ReadyCall) else 1
             while self._in_flight.is_full(packed) and not self._stopping:
                 await self._in_flight.wait_for_change()
             if self._stopping:
                 return False
-            self._start(first + i, digests[i], cell, failed_before=bool(failed_before[i]))
-            prepared[i] = cell = None
+            self._start(rows.first + i, rows.digests[i], cell, failed_before=bool(rows.failed_before[i]))
+            rows.cells[i] = cell = None
         return True
-
-    async def _next_rows(self, batches: Iterator[list[Sequence[Any]]]) -> list[Sequence[Any]] | None:
-        """The next rows, None after the last. Rows of images or sounds are read off the event loop: each is a file."""
-        if self._column.inputs.holds_media:
-            return await run_in_thread(next, batches, None)
-        return next(batches, None)
 
     @property
     def _stopping(self) -> bool:
         return self._aborted or self._stop_error is not None
-
-    def _prepare(self, values: Any) -> tuple[Any, bytes]:
-        """A row's cell, None for a null, or the error of a row without a request; and its digest. Called in threads too."""
-        try:
-            cell = self._column.plan.prepare(values)
-        except CellError as e:
-            return e.without_frames(), NO_DIGEST
-        return cell, NO_DIGEST if cell is None else cell_digest(cell)
-
-    def _note_refused(self, row: int, cell: Any) -> Any:
-        """A row's cell, None if it has none."""
-        if not isinstance(cell, CellError):
-            return cell
-        self.refused_rows.add(row, cell)
-        self.counts.refuse()
-        self._note_failure(row, cell)
-        return None
 
     def _note_earlier_answers(self, finished: Iterator[Any]) -> None:
         """Tells the client which models have answered, as these finished cells show."""
@@ -231,18 +185,10 @@ class CellRequester:
                 self._client.note_earlier_answer(*model)
 
     def _new_asking(self) -> Asking:
-        outcomes = RowOutcomes(
-            self._column.column_type,
-            self.counts,
-            self._journal,
-            self._client,
-            self._run_state.server_name,
-            self._note_failure,
-        )
         return Asking(
             self._column.plan,
             self._calls,
-            outcomes,
+            self._outcomes,
             copy_context(),
             set(),
             self._note_row_end,
@@ -253,6 +199,13 @@ class CellRequester:
         """Has a row asked for: by a worker, in a request of many cells, or by a task of its own for calls that depend."""
         held = self._in_flight.acquire(cell)
         self._open_rows += 1
+        if self.later is not None:
+            asked = self.later.background_row(
+                self._asking, row, digest, cell, held, failed_before=failed_before
+            )
+            if asked is not None:
+                self._workers.add(asked)
+                return
         asked = AskedRow(self._asking, row, digest, cell, held, failed_before=failed_before)
         if not isinstance(cell, ReadyCall) or not isinstance(cell.request, Request):
             task = asyncio.get_running_loop().create_task(asked.ask_for_calls())

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
 
-from pxt_assets.api.meter import Meter, cost_text, total_cost
+from pxt_assets.api.meter import Meter, spent_text
 from pxt_assets.throttle import HoldReport, LimitUtilization
 
 _LOG_SECONDS = 10.0
@@ -48,7 +48,7 @@ class Progress:
             used=self.meter.limit_utilization,
             hold=self.meter.limit_usage.hold,
             in_flight=self.meter.limit_usage.in_flight,
-            cost_usd=self.meter.cost_usd,
+            cost=spent_text([self.meter]),
             rate_limited=self.meter.rate_limited,
             failed=self.failed,
         )
@@ -172,7 +172,7 @@ class ProgressDisplay:
             used=used,
             hold=max(holds, default=None, key=lambda hold: hold.seconds),
             in_flight=min((n for p in seen if (n := p.meter.limit_usage.in_flight)), default=None),
-            cost_usd=total_cost(p.meter for p in seen),
+            cost=spent_text(p.meter for p in seen),
             rate_limited=sum(p.meter.rate_limited for p in seen),
             failed=sum(p.failed for p in seen),
             silence=None if self._silence is None else self._silence(),
@@ -189,7 +189,7 @@ def _log_line(
     used: float | None,
     hold: HoldReport | None,
     in_flight: int | None,
-    cost_usd: float | None,
+    cost: str,
     rate_limited: int,
     failed: int,
     silence: str | None = None,
@@ -204,7 +204,7 @@ def _log_line(
         *([] if used is None else [f"{used:.0%} of the limit in use"]),
         *([] if in_flight is None else [f"{in_flight} in flight at once, as the server's latency tells"]),
         *([] if hold is None else [str(hold)]),
-        cost_text(cost_usd),
+        cost,
         f"{rate_limited or 'no'} 429{'' if rate_limited == 1 else 's'}",
     ]
     if rate and done < total:

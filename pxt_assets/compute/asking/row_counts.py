@@ -9,7 +9,7 @@ from pxt_assets.compute.asking.failed_cells import FailedCells, NullCells
 from pxt_assets.compute.cells.digest_index import lookup_batches
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
 
     import numpy as np
     import numpy.typing as npt
@@ -32,6 +32,8 @@ class RowCounts:
         """Those of them that were not asked for, as they were finished before or another row's cell is the same."""
         self._failed_cells = FailedCells()
         self._null_cells = NullCells()
+        self._waiting = bytearray()
+        """The digests of cells whose answers come later."""
         self._open: set[bytes] = set()
         """The digests of cells that are to be asked for, or in flight."""
         self._reused_errors = 0
@@ -71,14 +73,19 @@ class RowCounts:
         elif is_null:
             self._null_cells.add(digest)
 
+    def wait(self, digests: Iterable[bytes]) -> None:
+        """Counts cells that were to be asked for, and whose answers come later."""
+        for digest in digests:
+            self._open.discard(digest)
+            self._waiting += digest
+
+    def waiting_rows(self, digests: ManyDigests) -> int:
+        """How many of the rows, `S16[n]`, have a cell whose answer comes later."""
+        return _rows_of(self._waiting, digests)
+
     def settle(self, digests: ManyDigests, refused: Counter[str]) -> None:
         """Counts all admitted rows, `S16[n]`, by what became of their cells, and those `refused`, by error type."""
-        import numpy as np
-
-        unfinished = 0
-        if self._open:
-            still_open = np.array([*self._open], "S16")
-            unfinished = sum(int(np.isin(some, still_open).sum()) for some in lookup_batches(digests))
+        unfinished = _rows_of(b"".join(self._open), digests) + self.waiting_rows(digests)
         self.done = len(digests) - unfinished
         self.failed = (self.errors(digests) + refused).total() + self._reused_errors
 
@@ -88,4 +95,18 @@ class RowCounts:
 
     def computed(self, digests: ManyDigests) -> int:
         """How many of the rows, `S16[n]`, were asked for and have a value."""
-        return self.asked - self.errors(digests).total() - self._null_cells.rows(digests)
+        without = self.errors(digests).total() + self._null_cells.rows(digests) + self.waiting_rows(digests)
+        return self.asked - without
+
+
+def _rows_of(joined: bytes | bytearray, digests: ManyDigests) -> int:
+    """How many of the rows, `S16[n]`, have one of some digests, 16 bytes each."""
+    import numpy as np
+
+    if not joined:
+        return 0
+    wanted, rows = np.unique(np.frombuffer(bytes(joined), "S16")), 0
+    for some in lookup_batches(digests):
+        at = np.minimum(np.searchsorted(wanted, some), len(wanted) - 1)
+        rows += int((wanted[at] == some).sum())
+    return rows

@@ -39,6 +39,7 @@ class RunState:
         server: AskedServer | None = None,
     ) -> None:
         self.client = client
+        self.name = name
         self._server = server
         self.batch_sizes = BatchSizes(None if client is None else client.max_batch)
         self.row_workers = RowWorkers(0 if client is None else client.max_in_flight)

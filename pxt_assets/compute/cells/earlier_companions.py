@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from pxt_assets.compute.cells.journal import REFRESH_SUFFIX
 from pxt_assets.compute.cells.segments import SUFFIX, names_in
 from pxt_assets.compute.cells.sidecar import Sidecar
+from pxt_assets.errors import RunError
 from pxt_assets.storage.atomic_file import move_file, remove, remove_if_empty
 from pxt_assets.storage.layout import earlier_layout, journal_folder, sidecar_of
 from pxt_assets.storage.parquet import ParquetFile
@@ -20,13 +21,21 @@ def move_earlier_companions(file: ParquetFile, check_claim: Callable[[], None]) 
     """Moves the sidecar and the journal of an earlier version, if there are any, to their present places.
 
     To be called under the partition's claim. Each file is whole at one place or the other at any moment, so that this can
-    be broken off and called again. `check_claim` raises if the claim is lost. Raises OSError where the store fails, and
+    be broken off and called again. `check_claim` raises if the claim is lost. Raises RunError where the store fails, and
     SourceError for a sidecar that is broken.
     """
     earlier = earlier_layout(file)
-    if earlier is not None:
+    if earlier is None:
+        return
+    try:
         move_sidecar(earlier, file, check_claim)
         move_journal(earlier, file)
+    except OSError as e:
+        msg = (
+            f"cannot move the files that an earlier version left beside {file.uri} ({type(e).__name__}: {e}); let "
+            "this process write there, and materialize again: nothing is lost"
+        )
+        raise RunError(msg) from e
 
 
 def move_sidecar(earlier: ParquetFile, file: ParquetFile, check_claim: Callable[[], None]) -> None:

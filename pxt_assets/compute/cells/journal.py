@@ -10,7 +10,7 @@ import logging
 import threading
 import time
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from concurrent.futures import Future
 from contextlib import suppress
 from dataclasses import replace
@@ -25,7 +25,7 @@ from pxt_assets.compute.cells.scratch_file import local_folder
 from pxt_assets.compute.cells.segments import SUFFIX, Segments
 from pxt_assets.compute.cells.waiting_cells import WaitingCells
 from pxt_assets.errors import PartitionError, RunError
-from pxt_assets.local.threads import DaemonThreadPool, run_in_thread
+from pxt_assets.local.threads import DaemonThreadPool, run_in_thread, short_turns
 from pxt_assets.storage.provenance import Provenance
 from pxt_assets.values.types import Array, ColumnType
 
@@ -73,7 +73,8 @@ class UnstorableError(RunError):
 class Journal:
     """The finished cells of one column and partition, in the folder `directory`; `run_id` marks what this run appends.
 
-    Those in the folder `earlier`, if there is one, are found too. With an `endpoint`, they are its answers. `clock_ns` gives the wall-clock time in nanoseconds that orders segments.
+    Those in the folder `earlier`, if there is one, are found too. With an `endpoint`, they are its answers. `clock_ns` gives
+    the wall-clock time in nanoseconds that orders segments; the segments `own` count as written by this attempt.
     """
 
     def __init__(
@@ -86,6 +87,7 @@ class Journal:
         run_id: str | None = None,
         clock_ns: Callable[[], int] = time.time_ns,
         waiting: WaitingCells | None = None,
+        own: Collection[str] = (),
     ) -> None:
         self.simulated = False
         """Whether any cell in it comes from a simulator."""
@@ -104,6 +106,7 @@ class Journal:
         self._last_ns = 0
         self._waiting = WaitingCells() if waiting is None else waiting
         self._merging = Merging(self._segments)
+        self._own = frozenset(own)
         self._write_lock = threading.Lock()
         self._loaded_segments: list[str] = []
         self._refresh_marker = ""
@@ -116,6 +119,17 @@ class Journal:
     def pending_bytes(self) -> int:
         """Bytes of the values that were appended and are not on disk yet, as their cells count them."""
         return self._waiting.bytes
+
+    @property
+    def own_segments(self) -> frozenset[str]:
+        """The segments of this attempt: a failure in them is not tried again."""
+        return self._own | frozenset(self._merging.names)
+
+    @property
+    def refreshes_since(self) -> float | None:
+        """Since when a refresh that has not ended computes every cell anew, in seconds since 1970; None for no refresh."""
+        markers = self._segments.names(REFRESH_SUFFIX)
+        return int(markers[0].partition("-")[0]) / 1e9 if markers else None
 
     def append(self, cell: Cell) -> None:
         """Adds a finished cell; it is on disk after the next `flush`."""
@@ -200,7 +214,8 @@ class Journal:
         segments. Raises what `flush` raises.
         """
         try:
-            await run_in_thread(self._flush_when_due)
+            with short_turns():
+                await run_in_thread(self._flush_when_due)
         finally:
             self._merging.end()
             self._waiting.end()
@@ -284,7 +299,7 @@ class Journal:
                 has_result &= ~is_left
                 has_error &= ~is_left
             done.add(digests[has_result], positions[has_result])
-            is_own = name in self._merging.names
+            is_own = name in self.own_segments
             if errors or is_own:
                 failed.add(digests[has_error], positions[has_error])
             if not is_own:

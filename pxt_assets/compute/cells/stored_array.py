@@ -44,3 +44,11 @@ class StoredArray:
         if end > on_disk:
             data += bytes(self._tail[max(0, begin - on_disk) : end - on_disk])
         return np.frombuffer(data, self._dtype)
+
+    def bytes_of(self, row: int) -> bytes:
+        """The bytes of one value."""
+        size, on_disk = self._dtype.itemsize, self._file.size
+        begin = row * size
+        if begin < on_disk:
+            return self._file.read(begin, size)
+        return bytes(self._tail[begin - on_disk : begin - on_disk + size])

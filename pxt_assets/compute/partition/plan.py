@@ -90,6 +90,10 @@ class Plan:
         """Whether any of the functions is the API's."""
         self.endpoint = _endpoint_of(expr)
         """Whose answers the cells are, None if they are something else."""
+        self.endpoint_path = next(
+            (call._function.version for call in calls(expr) if not call._function.local), None
+        )
+        """The path of the first endpoint that is asked, `/responses`; None where none is."""
         self.holds_paths = holds_path(_constants(expr))
         """Whether a constant is a path, of a file that is read when a cell is prepared."""
         self.expr = expr

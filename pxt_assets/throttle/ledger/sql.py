@@ -12,6 +12,7 @@ from sqlalchemy.exc import DBAPIError
 
 from pxt_assets.throttle.ledger.address import secrets_of, shown_address, without_secrets
 from pxt_assets.throttle.ledger.arithmetic import exchange
+from pxt_assets.throttle.ledger.batch_queue import SqlBatchQueue
 from pxt_assets.throttle.ledger.broken_file import is_broken, put_aside
 from pxt_assets.throttle.ledger.deadline import within
 from pxt_assets.throttle.ledger.engine import LedgerConnections, file_identity, parse_url
@@ -111,6 +112,12 @@ class SqlLedger:
             return [_key_of(pool) for pool in pools]
 
         return within(EXCHANGE_SECONDS, lambda: self._transaction(run), self._connections.sever)
+
+    def batch_queue(self) -> SqlBatchQueue:
+        """Return the queues of batches that it keeps. Their calls raise `LedgerUnavailable`."""
+        return SqlBatchQueue(
+            lambda run: within(EXCHANGE_SECONDS, lambda: self._transaction(run), self._connections.sever)
+        )
 
     def close(self) -> None:
         """Give back what is leased and not taken, and close the connections, within seconds.

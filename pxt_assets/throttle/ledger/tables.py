@@ -5,6 +5,7 @@ All times are the database's own clock, in seconds since 1970. What is unknown o
 
 import json
 import math
+from collections.abc import Mapping
 from typing import Any
 
 from sqlalchemy import Connection, text
@@ -33,6 +34,15 @@ _TABLES = {
         pool TEXT NOT NULL, process TEXT NOT NULL, seen DOUBLE PRECISION NOT NULL, until DOUBLE PRECISION,
         holding TEXT NOT NULL, PRIMARY KEY (pool, process))""",
 }
+QUEUE_TABLES = {
+    "pxt_batch_limits": """(
+        account TEXT NOT NULL, model TEXT NOT NULL, tokens DOUBLE PRECISION, configured DOUBLE PRECISION,
+        learned DOUBLE PRECISION, PRIMARY KEY (account, model))""",
+    "pxt_queued_batches": """(
+        name TEXT PRIMARY KEY, account TEXT NOT NULL, model TEXT NOT NULL, tokens DOUBLE PRECISION NOT NULL,
+        since DOUBLE PRECISION NOT NULL, submitted INTEGER NOT NULL)""",
+}
+"""The tables of the queues of batches, which are made when one is first used."""
 _FIND_TABLE = {
     "sqlite": "SELECT name FROM sqlite_master WHERE type = 'table' AND name = :name",
     "postgresql": "SELECT CAST(to_regclass(:name) AS TEXT)",
@@ -72,10 +82,7 @@ def create_tables(connection: Connection) -> int:
 
     Where all are there, the right to create tables is not needed.
     """
-    find = text(_FIND_TABLE[connection.dialect.name])
-    for name, columns in _TABLES.items():
-        if connection.execute(find, {"name": name}).scalar() is None:
-            connection.execute(text(f"CREATE TABLE IF NOT EXISTS {name} {columns}"))
+    _create_missing(connection, _TABLES)
     version = connection.execute(text("SELECT version FROM pxt_version")).scalar()
     if version is None:
         connection.execute(text("INSERT INTO pxt_version (version) VALUES (:version)"), {"version": VERSION})
@@ -83,12 +90,27 @@ def create_tables(connection: Connection) -> int:
     return int(version)
 
 
+def create_queue_tables(connection: Connection) -> None:
+    """Create the tables of the queues of batches that are missing, one process at a time."""
+    find = text(_FIND_TABLE[connection.dialect.name])
+    if any(connection.execute(find, {"name": name}).scalar() is None for name in QUEUE_TABLES):
+        lock_creation(connection)
+        _create_missing(connection, QUEUE_TABLES)
+
+
+def _create_missing(connection: Connection, tables: Mapping[str, str]) -> None:
+    find = text(_FIND_TABLE[connection.dialect.name])
+    for name, columns in tables.items():
+        if connection.execute(find, {"name": name}).scalar() is None:
+            connection.execute(text(f"CREATE TABLE IF NOT EXISTS {name} {columns}"))
+
+
 def has_only_ledger(connection: Connection) -> bool:
     """Whether a SQLite file holds the tables of the ledger and nothing else."""
     if connection.dialect.name != "sqlite":
         return False
     names = connection.execute(text("SELECT name FROM sqlite_master WHERE type IN ('table', 'view')"))
-    return all(name in _TABLES or name.startswith("sqlite_") for (name,) in names)
+    return all(name in _TABLES or name in QUEUE_TABLES or name.startswith("sqlite_") for (name,) in names)
 
 
 def clock(connection: Connection) -> float:

@@ -26,6 +26,8 @@ def test_the_launchpad_shows_every_option(store: ColumnStore, openai: OpenAIReso
         "retry_errors": True,
         "dry_run": False,
         "max_cost_usd": 0.0,
+        "within": "",
+        "wait": None,
     }
 
 

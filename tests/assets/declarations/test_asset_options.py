@@ -62,7 +62,7 @@ def test_the_factory_takes_the_same_options(tbl: Table) -> None:
 
 def test_every_option_is_known_to_the_factory() -> None:
     """An option that it did not know it would send to the API."""
-    others = {"checks", "if_exists", "max_cost_usd", "on_error"}
+    others = {"cache", "checks", "if_exists", "max_cost_usd", "on_error", "within"}
     assert AssetOptions.__annotations__.keys() | others == ASSET_OPTIONS
 
 

@@ -57,6 +57,7 @@ def test_every_key_is_there(store: ColumnStore, serve: Any) -> None:
         "pxt/output_tokens",
         "pxt/cached_tokens",
         "pxt/cost_usd",
+        "pxt/rows_unpriced",
         "pxt/seconds",
         "pxt/seconds_throttled",
         "pxt/latency_p50_s",

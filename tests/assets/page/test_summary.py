@@ -97,6 +97,11 @@ class TestOnePartition:
                 "60 rows: 54 computed, 6 null · 3 requests, 2 429s · **1 answer was lost and may have been paid "
                 "for** · **cost unknown** · 2 min 30 s · under 1 % of the limit",
             ),
+            (
+                {"meter": meter(54, (10, 5), 0.0002, None, rows_unpriced=1)},
+                "60 rows: 54 computed, 6 null · 54 requests, no 429 · 10 → 5 tokens · "
+                "**$0.0002 and 1 row of unknown price** · 1.7 s",
+            ),
             ({"answered_by": None, "meter": Meter()}, "60 rows: 54 computed, 6 null · 1.7 s"),
             ({"answered_by": None, "meter": Meter(), "rows": 0}, "no rows · 1.7 s"),
             (

@@ -129,14 +129,14 @@ def test_partitions_in_one_line(clock: Clock) -> None:
         )
 
 
-def test_an_unknown_cost_is_none_of_all(clock: Clock) -> None:
+def test_an_unknown_cost_is_told_beside_the_known_one(clock: Clock) -> None:
     """It would not be a cost if it were 0."""
     board = ProgressDisplay("t/c", 2)
     with (
         board.track("a", lambda: at("a", 1, 2, cost_usd=1.0)),
-        board.track("b", lambda: at("b", 1, 2, cost_usd=None)),
+        board.track("b", lambda: at("b", 1, 2, cost_usd=None, rows_unpriced=1)),
     ):
-        assert "cost unknown" in board.log_line()
+        assert "$1.00 and 1 row of unknown price" in board.log_line()
 
 
 def test_the_share_of_the_limit_is_that_since_the_last_line(clock: Clock) -> None:

@@ -17,6 +17,12 @@ from pxt_assets.simulator import SimulatorOptions
         ("slow_seconds", "5", ">= 0"),
         ("fault_rate", 1.5, "from 0 to 1"),
         ("initial_level", -0.5, "from 0 to 1"),
+        ("batch_seconds", -1, ">= 0"),
+        ("batch_queue_limit", 0, "> 0"),
+        ("batch_expiry_rate", 1.1, "from 0 to 1"),
+        ("batch_failure_rate", True, "from 0 to 1"),
+        ("background_seconds", float("inf"), ">= 0"),
+        ("background_failure_rate", "1", "from 0 to 1"),
         ("seed", 1.5, "an int"),
     ],
 )
@@ -26,6 +32,12 @@ def test_an_option_out_of_range_is_refused(name, value, allowed):
         SimulatorOptions(**{name: value})
     assert repr(value) in str(caught.value)
     assert allowed in str(caught.value)
+
+
+def test_a_batch_expires_or_fails():
+    """Not both: the shares are parts of the same batches."""
+    with pytest.raises(ValueError, match=r"1 together at most, got 0\.6 and 0\.5"):
+        SimulatorOptions(batch_expiry_rate=0.6, batch_failure_rate=0.5)
 
 
 def test_importing_the_package_loads_no_server():

@@ -1,0 +1,110 @@
+"""What is on record of a column's answers that come later, for who only looks: a sensor, the command line."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+import dagster as dg
+
+from pxt_assets.api.openai_resource import OpenAIResource
+from pxt_assets.assets.page.waiting import age_text
+from pxt_assets.compute.deferred.polling import poll_states, read_records, ready_partitions
+from pxt_assets.compute.deferred.record import BatchRecord
+from pxt_assets.errors import PxtError
+from pxt_assets.local.threads import run_in_thread
+from pxt_assets.storage.layout import batches_folder
+from pxt_assets.storage.store import ColumnStore
+from pxt_assets.values.wording import counted
+
+if TYPE_CHECKING:
+    from upath import UPath
+
+_PATIENCE_SECONDS = 10.0
+"""For how long faults of the server are tried again: who looks comes again soon."""
+
+Partition = str | None
+
+
+@dataclass(frozen=True)
+class ComingAnswers:
+    """What is on record of a column."""
+
+    records: Sequence[BatchRecord] = ()
+    ready: Mapping[Partition, str] = field(default_factory=dict)
+    """The partitions that have something to collect, each with a text that names it."""
+    problem: Exception | None = None
+    """Why it could not be looked at as a whole."""
+
+    def __bool__(self) -> bool:
+        return bool(self.records)
+
+    @property
+    def waiting(self) -> frozenset[Partition]:
+        """The partitions for which nothing is ready yet."""
+        every = {partition for record in self.records for partition in record.waiting_partitions}
+        return frozenset(every - self.ready.keys())
+
+    @property
+    def since(self) -> float:
+        """When the oldest batch was put on record, in seconds since 1970."""
+        return min(record.created_at for record in self.records)
+
+    @property
+    def ready_names(self) -> frozenset[str]:
+        """The names of the batches of partitions that are ready."""
+        ready = self.ready.keys()
+        return frozenset(one.name for one in self.records if ready & {*one.waiting_partitions})
+
+    def text(self, now: float) -> str:
+        """What is on its way, for a person."""
+        views = [record.view(now) for record in self.records if record.waiting_partitions]
+        if not views:
+            return "nothing is on its way"
+        done, of = sum(one.completed + one.failed for one in views), sum(one.total for one in views)
+        return (
+            f"{done:,} of {counted(of, 'answer')} there, in {counted(len(views), 'batch', 'batches')}, since "
+            f"{age_text(max(one.age_s for one in views))}"
+        )
+
+
+def records_folder(store: ColumnStore, column: dg.AssetKey) -> UPath:
+    """Where the batches of a column are on record, of all its partitions."""
+    return batches_folder(store.file(column))
+
+
+async def coming_answers(
+    store: ColumnStore,
+    openai: OpenAIResource,
+    column: dg.AssetKey,
+    clock: Callable[[], float] = time.time,
+) -> ComingAnswers:
+    """What is on record of a column, after the server was asked about the batches that are due, once a minute at most.
+
+    Nothing is downloaded. What goes wrong is told as its `problem`, beside what is known nevertheless.
+    """
+    records: Sequence[BatchRecord] = ()
+    problem: Exception | None = None
+    try:
+        folder = records_folder(store, column)
+        records = await run_in_thread(read_records, folder)
+        if any(record.is_on_its_way for record in records):
+            async with openai.batch_api(_PATIENCE_SECONDS) as api:
+                records = await poll_states(folder, api, clock=clock)
+    except (PxtError, OSError, ValueError) as e:
+        problem = e
+    has_room = await run_in_thread(_room, openai, [one for one in records if one.state == "waiting"])
+    return ComingAnswers(
+        records, ready_partitions(records, lambda one: one.name in has_room, clock()), problem
+    )
+
+
+def _room(openai: OpenAIResource, records: Sequence[BatchRecord]) -> set[str]:
+    """The names of those of the records, which wait for room in a queue, that there is room for."""
+    if not records:
+        return set()
+    queue = openai.batch_queue()
+    room = {model: queue.room(model) for model in {one.model for one in records}}
+    return {one.name for one in records if room[one.model] > 0}

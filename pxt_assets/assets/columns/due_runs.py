@@ -1,0 +1,176 @@
+"""Which runs collect answers that have come: of which columns and partitions, each asked for once."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import dagster as dg
+from dagster._core.storage.tags import ASSET_PARTITION_RANGE_END_TAG, ASSET_PARTITION_RANGE_START_TAG
+
+Partition = str | None
+
+
+@dataclass(frozen=True)
+class Due:
+    """What is there of one column: by partition a text that names it, such as the names of its batches."""
+
+    ready: Mapping[Partition, str]
+    waiting: frozenset[Partition] = frozenset()
+    """Partitions of which nothing can be collected yet."""
+    skipped: Mapping[Partition, frozenset[dg.AssetKey]] = field(default_factory=dict)
+    """Columns downstream that runs of these partitions did not come to."""
+    finished: Mapping[Partition, str] = field(default_factory=dict)
+    """Partitions that those runs stored, without those columns, named as in `ready`."""
+
+    def name_of(self, partition: Partition) -> str | None:
+        """The name of what is there of a partition, None for nothing."""
+        return self.ready.get(partition) or (
+            None if partition in self.waiting else self.finished.get(partition)
+        )
+
+    def assets_of(self, column: dg.AssetKey, partition: Partition) -> frozenset[dg.AssetKey]:
+        """What a run of the partition has to compute."""
+        own = {column} if partition in self.ready else set()
+        return self.skipped.get(partition, frozenset()) | own
+
+
+@dataclass
+class Asked:
+    """The runs that were asked for, as the sensor's cursor keeps them."""
+
+    runs: dict[str, tuple[str, float, int]] = field(default_factory=dict)
+    """By column and partition, as `_key` has them: the name of what was to be collected, when it was last asked for, and how often."""
+
+    @classmethod
+    def of_cursor(cls, cursor: str | None) -> Asked:
+        """What a cursor says; nothing for one that is none of ours."""
+        try:
+            said = json.loads(cursor or "{}")["asked"]
+            runs = {key: (str(name), float(at), int(count)) for key, (name, at, count) in said.items()}
+            return cls({key: one for key, one in runs.items() if isinstance(json.loads(key), list)})
+        except (AttributeError, KeyError, TypeError, ValueError):
+            return cls()
+
+    @property
+    def cursor(self) -> str:
+        """As text."""
+        return json.dumps({"asked": self.runs})
+
+    def is_due(self, key: str, name: str, now: float, again_after: float) -> bool:
+        """Whether a run is to be asked for now."""
+        before = self.runs.get(key)
+        return before is None or before[0] != name or now - before[1] >= again_after
+
+    def note(self, key: str, name: str, now: float) -> str:
+        """Notes that it is asked for; a text that no other run has."""
+        before = self.runs.get(key)
+        count = before[2] + 1 if before is not None and before[0] == name else 1
+        self.runs[key] = name, now, count
+        return f"{name}#{count}"
+
+    def forget_all_but(self, columns: Iterable[dg.AssetKey]) -> None:
+        """Forgets the runs of other columns, of which everything is collected."""
+        kept = [list(column.path) for column in columns]
+        self.runs = {key: one for key, one in self.runs.items() if json.loads(key)[0] in kept}
+
+
+def due_runs(
+    due: Mapping[dg.AssetKey, Due],
+    parents: Mapping[dg.AssetKey, frozenset[dg.AssetKey]],
+    order: Sequence[Partition],
+    asked: Asked,
+    now: float,
+    *,
+    again_after: float,
+    in_ranges: bool,
+) -> Iterator[dg.RunRequest]:
+    """The runs to ask for; notes them in `asked`.
+
+    Columns of one partition that are ready together are one run, so that what is made of several finds all of them; what
+    is made of one that still waits is left for the run that collects that one.
+
+    Args:
+        due: what is there of each column.
+        parents: of each of the table's columns and indexes, those of them that it is made of, directly.
+        order: the partitions in their order, [None] for a table without.
+        asked: what was asked for before.
+        now: seconds since 1970.
+        again_after: seconds after which a run is asked for again that did not collect what it was to: it failed, or never
+            began.
+        in_ranges: whether a run may have several partitions, which adjacent ones then share.
+    """
+    selections: dict[Partition, tuple[dg.AssetKey, ...]] = {}
+    names: dict[Partition, list[str]] = {}
+    for partition in order:
+        found = {column: one.name_of(partition) for column, one in due.items()}
+        there = {column: name for column, name in found.items() if name is not None}
+        new = {
+            c: name for c, name in there.items() if asked.is_due(_key(c, partition), name, now, again_after)
+        }
+        chosen = {column: due[column].assets_of(column, partition) for column in new}
+        held = {c for c, one in due.items() if partition in one.waiting and c not in new}
+        selection = _without_made_of(frozenset().union(*chosen.values()), held, parents)
+        if selection:
+            selections[partition] = tuple(sorted(selection))
+            names[partition] = [
+                asked.note(_key(column, partition), name, now)
+                for column, name in new.items()
+                if chosen[column] & selection
+            ]
+    asked.forget_all_but(due)
+    for span in _spans(order, selections, in_ranges=in_ranges):
+        text = json.dumps([(str(one), names[one]) for one in span])
+        run_key = f"{span[0]}..{len(span)} {hashlib.blake2b(text.encode(), digest_size=12).hexdigest()}"
+        yield _run_request(run_key, span, selections[span[0]])
+
+
+def _key(column: dg.AssetKey, partition: Partition) -> str:
+    return json.dumps([column.path, partition])
+
+
+def _without_made_of(
+    chosen: frozenset[dg.AssetKey],
+    held: set[dg.AssetKey],
+    parents: Mapping[dg.AssetKey, frozenset[dg.AssetKey]],
+) -> frozenset[dg.AssetKey]:
+    """The chosen ones that are made of none that is held, be it by others."""
+    below = set(held)
+    grown = True
+    while grown:
+        more = {one for one, made_of in parents.items() if one not in below and made_of & below}
+        grown = bool(more)
+        below |= more
+    return chosen - below
+
+
+def _spans(
+    order: Sequence[Partition], selections: Mapping[Partition, Any], *, in_ranges: bool
+) -> Iterator[list[Partition]]:
+    """Adjacent partitions with the same selection, or each alone."""
+    span: list[Partition] = []
+    for partition in order:
+        here = selections.get(partition)
+        if span and (here is None or not in_ranges or here != selections[span[-1]]):
+            yield span
+            span = []
+        if here is not None:
+            span.append(partition)
+    if span:
+        yield span
+
+
+def _run_request(run_key: str, span: Sequence[Partition], selection: Sequence[dg.AssetKey]) -> dg.RunRequest:
+    tags: dict[str, str] = {}
+    first, last = span[0], span[-1]
+    if len(span) > 1:
+        tags = {ASSET_PARTITION_RANGE_START_TAG: str(first), ASSET_PARTITION_RANGE_END_TAG: str(last)}
+    return dg.RunRequest(
+        run_key=run_key,
+        asset_selection=list(selection),
+        partition_key=first if len(span) == 1 else None,
+        tags=tags,
+    )

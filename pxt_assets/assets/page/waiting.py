@@ -1,0 +1,164 @@
+"""What the UI shows of rows whose answers come later: the batches they are in, since when, and what they will cost."""
+
+from __future__ import annotations
+
+import html
+from collections.abc import Collection, Mapping, Sequence
+from typing import Any
+
+import dagster as dg
+
+from pxt_assets.api.meter import cost_text
+from pxt_assets.assets.page.figures import rounded
+from pxt_assets.assets.page.markdown import behind_a_click, joined, shortened
+from pxt_assets.compute.deferred.record import BatchView
+from pxt_assets.compute.run_partitions import Waiting
+from pxt_assets.values.wording import counted
+
+BATCHES, ROWS_WAITING = "pxt/batches", "pxt/rows_waiting"
+SKIPPED, FINISHED = "pxt/columns_skipped", "pxt/partitions_finished"
+"""What a collector reads: columns that the run did not come to, and partitions of it that were stored already."""
+_LINE = "  \n"
+"""A line break in Markdown."""
+_MAX_BATCHES = 100
+_MAX_NAME = 40
+
+Partition = str | None
+
+
+def waiting_metadata(
+    waiting: Waiting, *, partition: Partition, goes_on: str, skipped: Collection[str]
+) -> dict[str, Any]:
+    """The metadata of a partition that waits; `goes_on` says who goes on with it, `skipped` is as in SKIPPED."""
+    name = "" if partition is None else f"Partition **{joined(shortened(partition, _MAX_NAME)) or '?'}**"
+    return {
+        "pxt/summary": dg.MetadataValue.md(waiting_summary([waiting], goes_on, name)),
+        **_figures([waiting]),
+        **({SKIPPED: list(skipped)} if skipped else {}),
+    }
+
+
+def run_waiting_metadata(
+    waiting: Mapping[Partition, Waiting],
+    finished: Sequence[Partition],
+    *,
+    goes_on: str,
+    skipped: Collection[str],
+) -> dict[str, Any]:
+    """The metadata of a run of several partitions, of which some wait and the `finished` ones are stored."""
+    of = counted(len(waiting) + len(finished), "partition")
+    first = f"{len(waiting):,} of {of} of this run wait{'s' if len(waiting) == 1 else ''}"
+    return {
+        "pxt/summary": dg.MetadataValue.md(waiting_summary([*waiting.values()], goes_on, first)),
+        **_figures([*waiting.values()]),
+        **({SKIPPED: list(skipped)} if skipped else {}),
+        **({FINISHED: [str(one) for one in finished]} if finished else {}),
+    }
+
+
+def batches_metadata(batches: Sequence[BatchView]) -> dict[str, Any]:
+    """The metadata of a partition that is stored, of the batches that its answers come from; none for none.
+
+    They are a table behind a click: one in place is so wide that the page shows neither summary nor preview as a whole.
+    """
+    if not batches:
+        return {}
+    rows = [batch_row(one) for one in batches[:_MAX_BATCHES]]
+    lines = [f"| {' | '.join(rows[0])} |", f"| {' | '.join('---' for _ in rows[0])} |"]
+    lines += [f"| {' | '.join(joined(str(cell)) for cell in row.values())} |" for row in rows]
+    return {BATCHES: dg.MetadataValue.md(behind_a_click("\n".join(lines))), ROWS_WAITING: 0}
+
+
+def batches_table(batches: Sequence[BatchView]) -> dg.TableMetadataValue:
+    """The batches as a table, the oldest first."""
+    ordered = sorted(batches, key=lambda one: (-one.age_s, one.name))[:_MAX_BATCHES]
+    return dg.MetadataValue.table([dg.TableRecord(batch_row(one)) for one in ordered])
+
+
+def batch_row(batch: BatchView) -> dict[str, str | int]:
+    """A batch by the names of a table's columns."""
+    return {
+        "state": batch.state,
+        "completed": batch.completed,
+        "failed": batch.failed,
+        "requests": batch.total,
+        "age": age_text(batch.age_s),
+        "cost": "unknown" if batch.cost_usd is None else cost_text(batch.cost_usd),
+        "name": batch.name,
+        "id": batch.id or "",
+    }
+
+
+def age_text(seconds: float) -> str:
+    """Seconds as people say an age: `12 s`, `34 min`, `5 h 10 min`, `2 days`."""
+    if seconds < 90:
+        return f"{max(seconds, 0):.0f} s"
+    minutes = round(seconds / 60)
+    if minutes < 90:
+        return f"{minutes} min"
+    if minutes < 48 * 60:
+        hours, rest = divmod(minutes, 60)
+        return f"{hours} h {rest} min" if rest else f"{hours} h"
+    return f"{minutes // (24 * 60)} days"
+
+
+def waiting_summary(waiting: Sequence[Waiting], goes_on: str, first: str = "") -> str:
+    """Markdown, a short line each, since the table of batches makes the page wider than it shows; it begins with `first`.
+
+    "**1,200 rows wait** for 1 batch", "400 of 1,200 answers there, since 34 min", "expected $0.05", ...
+    """
+    return _LINE.join(filter(None, [first, *_waiting_parts(waiting, goes_on)]))
+
+
+def _waiting_parts(waiting: Sequence[Waiting], goes_on: str) -> list[str]:
+    batches = _batches(waiting)
+    rows = sum(one.rows for one in waiting)
+    without_room = sum(one.rows_without_room for one in waiting)
+    are_there = sum(one.completed + one.failed for one in batches)
+    wait = "waits" if rows == 1 else "wait"
+    parts = [f"**{counted(rows, 'row')} {wait}** for {counted(len(batches), 'batch', 'batches')}"]
+    if batches:
+        of = counted(sum(one.total for one in batches), "answer")
+        parts.append(f"{are_there:,} of {of} there, since {age_text(max(one.age_s for one in batches))}")
+    else:
+        parts = [f"**{counted(rows, 'row')} {wait}** for answers"]
+    parts.append(f"expected {cost_text(_cost(waiting))}")
+    if without_room:
+        parts.append(f"{counted(without_room, 'row')}: no room in the queue yet")
+    return [*parts, "nothing of it is stored yet", goes_on]
+
+
+def goes_on_text(collector: str | None, *, is_on: bool) -> str:
+    """Who goes on with what waits, as Markdown; `collector` is the name of the sensor that does, if there is one."""
+    if collector is None:
+        return "materialize again to collect it"
+    if is_on:
+        return f"{joined(collector)} collects it"
+    return f"**{joined(collector)} is off**: switch it on under Automation, or materialize again"
+
+
+def waiting_line(waiting: Waiting, goes_on: str) -> str:
+    """The same as a line for a log."""
+    return (
+        html.unescape("; ".join(_waiting_parts([waiting], goes_on))).replace("**", "").replace("\u2060", "")
+    )
+
+
+def _figures(waiting: Sequence[Waiting]) -> dict[str, Any]:
+    cost = _cost(waiting)
+    batches = _batches(waiting)
+    return {
+        ROWS_WAITING: sum(one.rows for one in waiting),
+        **({BATCHES: batches_table(batches)} if batches else {}),
+        "pxt/expected_cost_usd": "unknown" if cost is None else rounded(cost),
+    }
+
+
+def _batches(waiting: Sequence[Waiting]) -> list[BatchView]:
+    return list({batch.name: batch for one in waiting for batch in one.batches}.values())
+
+
+def _cost(waiting: Sequence[Waiting]) -> float | None:
+    """What they are expected to cost together; None if that is not known of one."""
+    costs = [one.expected_cost_usd for one in waiting]
+    return None if None in costs else sum(cost for cost in costs if cost is not None)

@@ -1,0 +1,348 @@
+"""Computes the partitions of a run whose answers come later: in passes, between which it waits for what is on its way.
+
+A pass takes what is answered, counts what is on its way, and gathers what nobody has asked for. What all partitions want
+is submitted together. Then nothing runs but a poll now and then; a partition is looked at again once none of its batches
+is on its way, and is committed as soon as nothing of it waits. What was waited for too long is asked for now.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections import defaultdict
+from collections.abc import Awaitable, Callable, Collection, Sequence
+from contextlib import AbstractAsyncContextManager
+from dataclasses import dataclass
+from functools import cached_property, partial
+from typing import TYPE_CHECKING, Protocol
+
+from pxt_assets.api.background_request import Window
+from pxt_assets.api.batches import BackgroundApi, BatchApi
+from pxt_assets.api.estimate import Estimator
+from pxt_assets.api.later_budget import LaterBudget
+from pxt_assets.api.processing import Processing
+from pxt_assets.api.request import Request
+from pxt_assets.compute.asking.background_cells import BackgroundPass, FetchRound
+from pxt_assets.compute.asking.background_ids import BackgroundIds
+from pxt_assets.compute.asking.later_partition import LaterPass, PartitionTally
+from pxt_assets.compute.asking.later_way import LaterWay
+from pxt_assets.compute.asking.other_servers import refuse_other_servers
+from pxt_assets.compute.asking.run_state import RunState
+from pxt_assets.compute.cells.usage_history import observed_usage
+from pxt_assets.compute.deferred.deferred_column import DeferredColumn
+from pxt_assets.compute.deferred.queue import Queue
+from pxt_assets.compute.deferred.record import BatchRecord
+from pxt_assets.compute.later_log import LaterLog
+from pxt_assets.compute.partition.column import Column
+from pxt_assets.compute.run_partitions import Partition, PartitionsRun, RunCallbacks, RunEnd, Waiting
+from pxt_assets.errors import RunError
+from pxt_assets.local.threads import run_in_thread
+
+if TYPE_CHECKING:
+    from typing import Literal
+
+    from upath import UPath
+
+    from pxt_assets.compute.cells.digest_index import Digests
+
+_FIRST_POLL_S = 2.0
+_LONGEST_POLL_S = 60.0
+_SHORTEST_SLEEP_S = 0.5
+"""Between two polls, though another batch is due."""
+_SLOWER = 1.5
+"""By how much rounds of fetching get rarer."""
+_FETCHES_AT_ONCE = 32
+_DAY_S = 86_400.0
+_TOO_LATE_S = 900.0
+"""What has less time left is not submitted again, but asked for now."""
+
+
+class LaterApis(Protocol):
+    """What an account has for answers that come later."""
+
+    def batch_api(self) -> AbstractAsyncContextManager[BatchApi]:
+        """Its batches."""
+
+    def background_api(self) -> AbstractAsyncContextManager[BackgroundApi]:
+        """Its responses that are made in the background."""
+
+    def batch_queue(self) -> Queue:
+        """The room in its queues of batches."""
+
+
+@dataclass(frozen=True)
+class Deferral:
+    """How a run deals with answers that come later."""
+
+    within: Literal["24h", "8h", "2h"] | None
+    """How long an answer may take; None for now, which ends what is on its way."""
+    wait: bool
+    """Whether the run waits for the answers; if not, it ends once they are submitted."""
+    folder: UPath
+    """Where the column's batches are on record."""
+    apis: LaterApis
+    """The account's: an OpenAIResource has them."""
+    is_trial: bool = False
+    """Whether only some first rows are computed: these are asked for now, and what is on its way stays so."""
+    clock: Callable[[], float] = time.time
+    sleep: Callable[[float], Awaitable[None]] = asyncio.sleep
+
+
+async def compute_later(
+    partitions: Sequence[Partition],
+    open_column: Callable[[Partition], Column],
+    run_state: RunState,
+    callbacks: RunCallbacks,
+    deferral: Deferral,
+) -> RunEnd:
+    """Computes all partitions, as `compute_partitions` does, of a column of one call of the API."""
+    await refuse_other_servers(partitions, open_column, run_state)
+    async with PartitionsRun(open_column, run_state, callbacks) as run:
+        if deferral.is_trial and deferral.within is not None:
+            run.log(
+                f"{run_state.name}: a trial is asked for now, whatever within says; what is on its way stays so"
+            )
+        if deferral.is_trial:
+            await run.compute(partitions)
+            return run.end(partitions)
+        async with deferral.apis.batch_api() as batches, deferral.apis.background_api() as background:
+            later = _LaterRun(run, run_state, deferral, batches, background)
+            return await later.compute(partitions)
+
+
+class _LaterRun:
+    """A run of a column by batch, or one that ends its batches."""
+
+    def __init__(
+        self,
+        run: PartitionsRun,
+        run_state: RunState,
+        deferral: Deferral,
+        api: BatchApi,
+        background: BackgroundApi,
+    ) -> None:
+        self._run = run
+        self._run_state = run_state
+        self._deferral = deferral
+        self._api = api
+        self._background = background
+        self._is_known = False
+        """Whether batches are on record."""
+        self._tallies: defaultdict[Partition, PartitionTally] = defaultdict(PartitionTally)
+        self._budget: LaterBudget | None = None
+        self._settled: dict[Partition, Digests] = {}
+        """Requests whose outcomes are durable, of which the column is to be told while it is held."""
+        self._log = LaterLog(run.log, run_state.name, deferral.clock)
+
+    @property
+    def _processing(self) -> Processing:
+        return (
+            "batch" if self._window is None else "background_2h" if self._window == "2h" else "background_8h"
+        )
+
+    @property
+    def _window(self) -> Window | None:
+        """The window in which responses are asked for in the background."""
+        within = self._deferral.within
+        return None if within == "24h" else within
+
+    async def compute(self, partitions: Sequence[Partition]) -> RunEnd:
+        """Makes passes until nothing waits, or once where the run does not wait."""
+        client = self._run_state.client
+        assert client is not None
+        await client.is_simulated()  # whose answers are to be marked
+        server = await self._run_state.server()
+        self._column = DeferredColumn(
+            self._deferral.folder,
+            self._api,
+            label=self._run_state.name,
+            within_s=_DAY_S - _TOO_LATE_S,
+            server=None if server is None else server.name,
+            queue=await run_in_thread(self._deferral.apis.batch_queue),
+            clock=self._deferral.clock,
+            sleep=self._deferral.sleep,
+        )
+        self._is_known = await run_in_thread(self._column.exists)
+        waiting: dict[Partition, Waiting] = {}
+        try:
+            if self._deferral.within is None:
+                await self._compute_now(partitions)
+            elif self._window is not None:
+                await self._compute_in_background(partitions)
+            else:
+                await self._compute_in_passes(partitions)
+        except RunError as e:
+            self._run.fail(e)
+        if self._run.waits:
+            waiting = self._waiting(partitions)
+        return self._run.end(partitions, waiting)
+
+    async def _compute_now(self, partitions: Sequence[Partition]) -> None:
+        """Ends what is on its way, keeps what of it was answered, and asks for the rest."""
+        if self._is_known:
+            async with self._column.hold():
+                self._log.cancelled(self._on_their_way())
+                await self._column.cancel(wait=True)
+        await self._run.compute(partitions, self._pass(rest="ask", fetching=self._new_round(ends=True)))
+        if self._is_known:
+            async with self._column.hold():
+                await self._settle()
+                await self._column.submit()  # nothing: what waited for room is off the record
+
+    async def _compute_in_background(self, partitions: Sequence[Partition]) -> None:
+        """Asks for what is missing in the background, and fetches it in rounds."""
+        left, pause = list(partitions), _FIRST_POLL_S
+        if self._is_known:
+            async with self._column.hold():
+                await self._column.poll()
+        fetching = self._new_round()
+        await self._run.compute(left, self._pass(rest="want", fetching=fetching))
+        while not self._run.is_stopped:
+            late = [key for key, wait in self._run.waits.items() if wait.cells.overdue]
+            if late:
+                await self._run.compute(late, self._pass(rest="leave", fetching=fetching))
+            if not self._run.waits or not self._deferral.wait or self._run.is_stopped:
+                break
+            if not any(wait.cells.on_its_way for wait in self._run.waits.values()):
+                self._check_budget()
+            self._log.in_background(self._rows_waiting, self._deferral.within)
+            await self._deferral.sleep(pause)
+            if self._is_known:
+                await self._column.poll()
+            fetching = self._new_round()
+            for partition in list(self._run.waits):  # in the order in which they were asked for
+                await self._run.compute([partition], self._pass(rest="want", fetching=fetching))
+                if fetching.is_over or self._run.is_stopped:
+                    break
+            pause = _FIRST_POLL_S if fetching.fetched else min(_SLOWER * pause, _LONGEST_POLL_S)
+        if not self._run.is_stopped:
+            self._check_budget()
+        if self._is_known:
+            async with self._column.hold():
+                await self._settle()
+
+    def _new_round(self, *, ends: bool = False) -> FetchRound:
+        client = self._run_state.client
+        most = 1 if client is None else client.max_in_flight
+        return FetchRound(self._background, self._deferral.clock, min(most, _FETCHES_AT_ONCE), ends=ends)
+
+    async def _compute_in_passes(self, partitions: Sequence[Partition]) -> None:
+        left, pause = list(partitions), _FIRST_POLL_S
+        while left:
+            async with self._column.hold():
+                await self._column.poll()
+                await self._run.compute(left, self._pass(rest="want"))
+                if self._run.is_stopped:
+                    return
+                submitted = await self._column.submit()
+                late = [key for key, wait in self._run.waits.items() if wait.cells.overdue]
+                await self._settle(keep=late)  # not before: since when rows wait goes over to the new batch
+            self._log.submitted(submitted)
+            if late:
+                await self._run.compute(late, self._pass(rest="leave"))
+            if not self._run.waits or self._run.is_stopped:
+                break
+            if not self._deferral.wait:
+                self._check_budget()
+                break
+            pause = _FIRST_POLL_S if submitted.requests else min(2 * pause, _LONGEST_POLL_S)
+            left = await self._until_ready(pause)
+        if self._settled:
+            async with self._column.hold():
+                await self._settle()
+
+    async def _until_ready(self, pause: float) -> list[Partition]:
+        """Waits until a pass over some partitions has something to do; returns these."""
+        waits = self._run.waits
+        while (seconds := self._column.seconds_to_poll()) is not None:
+            self._log.waiting(self._on_their_way(), self._rows_waiting)
+            await self._deferral.sleep(max(seconds, _SHORTEST_SLEEP_S))
+            if self._run.is_stopped:
+                return []
+            news = await self._column.poll()
+            touched = {key for record in news for key in record.waiting_partitions}
+            with_room = {key for r in news if r.state == "waiting" for key in r.waiting_partitions}
+            awaited = {key for r in self._on_their_way() for key in r.waiting_partitions} - with_room
+            ready = [key for key in waits if key in touched - awaited]
+            if ready:  # what they cost is known then, and leaves room to others
+                return ready + [key for key in waits if key not in ready and waits[key].cells.without_budget]
+        self._check_budget()
+        await self._deferral.sleep(pause)
+        return list(waits)
+
+    @property
+    def _rows_waiting(self) -> int:
+        return sum(wait.rows for wait in self._run.waits.values())
+
+    def _on_their_way(self) -> list[BatchRecord]:
+        return [record for record in self._column.records() if record.is_on_its_way]
+
+    def _check_budget(self) -> None:
+        """Raises BudgetReachedError where the budget has no room for rows."""
+        without = sum(one.cells.without_budget for one in self._run.waits.values())
+        if self._budget is not None and without:
+            raise self._budget.error(self._run_state.name, without)
+
+    def _pass(
+        self, *, rest: Literal["ask", "want", "leave"], fetching: FetchRound | None = None
+    ) -> Callable[[Column], LaterPass]:
+        fetching = fetching or self._new_round()
+        awaited = {key for record in self._column.records() for key in record.waiting_partitions}
+
+        def later(column: Column) -> LaterPass:
+            partition = column.partition_key
+            if column.budget is not None and self._budget is None:
+                self._budget = LaterBudget(column.budget, self._processing)
+            way = LaterWay(
+                self._column,
+                rest,
+                asks_overdue=rest == "leave",
+                expected_usd=self._expected_usd_of(column),
+                budget=self._budget if rest == "want" else None,
+            )
+            background = None
+            if column.plan.endpoint_path == "/responses":
+                ids = BackgroundIds(column.file, column.run_id)
+                window = self._window if rest == "want" else None
+                background = BackgroundPass(ids, fetching, window, self._deferral.clock)
+            return LaterPass(
+                partition,
+                way,
+                self._settled.__setitem__,
+                is_awaited=partition in awaited,
+                background=background,
+                tally=self._tallies[partition],
+            )
+
+        return later
+
+    async def _settle(self, keep: Collection[Partition] = ()) -> None:
+        """Notes what is durable of partitions, but for some whose rows are to be asked for now: their age is still needed."""
+        for partition in [key for key in self._settled if key not in keep]:
+            await run_in_thread(self._column.settle, partition, self._settled.pop(partition))
+
+    def _expected_usd_of(self, column: Column) -> Callable[[Request], float | None]:
+        """What a request is expected to cost, by what this column's answers used before."""
+        estimator = self._estimators.get(None)
+        if estimator is None:
+            estimator = self._estimators[None] = Estimator()
+            estimator.learn("", observed_usage(column.file))
+        return partial(estimator.cost_usd, processing=self._processing)
+
+    @cached_property
+    def _estimators(self) -> dict[None, Estimator]:
+        return {}
+
+    def _waiting(self, partitions: Sequence[Partition]) -> dict[Partition, Waiting]:
+        now, records = self._deferral.clock(), self._column.records()
+        waiting: dict[Partition, Waiting] = {}
+        for key in partitions:
+            wait = self._run.waits.get(key)
+            if wait is not None:
+                mine = [record for record in records if key in record.waiting_partitions]
+                views = [record.view(now) for record in mine if record.is_on_its_way]
+                without = wait.cells.without_budget + (
+                    wait.cells.wanted if any(record.state == "waiting" for record in mine) else 0
+                )
+                waiting[key] = Waiting(wait.rows, views, wait.cells.expected_usd, without)
+        return waiting

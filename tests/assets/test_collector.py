@@ -1,0 +1,297 @@
+"""Answers that come later, and the sensor that asks for runs which collect them."""
+
+from collections.abc import Callable, Iterator
+from functools import partial
+from typing import Any
+
+import dagster as dg
+import pytest
+
+from pxt_assets import ColumnStore, OpenAIResource, Table
+from pxt_assets.errors import DefinitionError, FatalApiError
+from pxt_assets.functions import embeddings, speech
+from tests.assets.later_tickets import LaterTickets, materialized, observed
+from tests.runs import ask, metadata, values
+
+HOUR = 3_600.0
+TWO = {"1": "late", "2": "broken"}
+DAYS = dg.StaticPartitionsDefinition(["mon", "tue", "wed"])
+
+
+@pytest.fixture
+def later(store: ColumnStore, simulated: OpenAIResource) -> Iterator[Callable[..., LaterTickets]]:
+    """Makes a table; its runs are kept by an instance of its own."""
+    with dg.DagsterInstance.ephemeral() as instance:
+        yield partial(LaterTickets, store, simulated, instance=instance)
+
+
+@pytest.fixture
+def tickets(later: Callable[..., LaterTickets]) -> LaterTickets:
+    return later(dict(TWO))
+
+
+@pytest.fixture
+def days(later: Callable[..., LaterTickets]) -> LaterTickets:
+    return later({day: {"1": f"late on {day}"} for day in DAYS.get_partition_keys()}, partitions_def=DAYS)
+
+
+def test_a_run_submits_and_ends(tickets: LaterTickets) -> None:
+    """With success and without a materialization; what is downstream is skipped, not failed."""
+    result = tickets.run()
+    assert materialized(result) == []
+    assert [event.step_key for event in result.all_events if event.is_step_skipped] == ["tickets__a"]
+
+
+def test_it_says_what_is_on_its_way(tickets: LaterTickets) -> None:
+    (said,) = observed(tickets.run()).values()
+    (batch,) = (record.data for record in said["pxt/batches"].records)
+    assert said["pxt/rows_waiting"] == 2
+    assert (batch["requests"], batch["completed"], batch["failed"]) == (2, 0, 0)
+    assert batch.keys() == {"name", "id", "state", "completed", "failed", "requests", "age", "cost"}
+    assert 0 < said["pxt/expected_cost_usd"] < 0.01
+    lines = said["pxt/summary"].split("  \n")
+    assert lines[0] == "**2 rows wait** for 1 batch"
+    assert lines[1].startswith("0 of 2 answers there, since ")
+    assert lines[3:] == ["nothing of it is stored yet", "tickets&#95;collector collects it"]
+
+
+def test_what_is_collected_is_a_column_like_any_other(tickets: LaterTickets) -> None:
+    """At the price of the way by which it came, with the batches that it came of."""
+    tickets.run()
+    tickets.let_time_pass(HOUR)
+    result = tickets.run()
+    said = metadata(result, "tickets/c")
+    assert materialized(result) == [("tickets/c", None), ("tickets/a", None)]
+    assert (said["pxt/rows_computed"], said["pxt/rows_waiting"]) == (2, 0)
+    assert "| completed | 2 | 0 | 2 |" in said["pxt/batches"]
+    assert len(values(tickets.store, "tickets/a")) == 2
+
+
+def test_the_sensor_asks_for_a_run_once_answers_are_there(tickets: LaterTickets) -> None:
+    """Once, of the column and of what the run did not come to."""
+    tickets.run()
+    assert tickets.asked() == []
+    tickets.let_time_pass(HOUR)
+    assert tickets.asked() == [(None, ["tickets/a", "tickets/c"])]
+    assert tickets.asked() == []
+
+
+def test_it_says_why_it_asks_for_none(tickets: LaterTickets) -> None:
+    assert tickets.tick().skip_reason.skip_message == "no answers are on their way"
+    tickets.run()
+    assert tickets.tick().skip_reason.skip_message.startswith(
+        "tickets/c: 0 of 2 answers there, in 1 batch, since "
+    )
+
+
+def test_the_run_that_it_asked_for_collects(tickets: LaterTickets) -> None:
+    """Though the batch was polled a moment before, by the sensor."""
+    tickets.run()
+    tickets.let_time_pass(HOUR)
+    (request,) = tickets.tick().run_requests or ()
+    result = tickets.run(only=[key.to_user_string() for key in request.asset_selection or ()])
+    assert materialized(result) == [("tickets/c", None), ("tickets/a", None)]
+    assert tickets.tick().skip_reason.skip_message == "no answers are on their way"
+
+
+def test_what_nobody_asked_for_is_not_asked_for(tickets: LaterTickets) -> None:
+    """The run was of the column alone: what is downstream of it may cost, too."""
+    tickets.run(only=["tickets", "tickets/c"])
+    tickets.let_time_pass(HOUR)
+    assert tickets.asked() == [(None, ["tickets/c"])]
+
+
+def test_by_hand_nothing_is_paid_for_twice(tickets: LaterTickets) -> None:
+    """A run meanwhile says what is still on its way; what changed is asked for besides."""
+    tickets.run()
+    tickets.rows["2"] = "broken again"
+    (said,) = observed(tickets.run()).values()
+    assert said["pxt/rows_waiting"] == 2
+    assert sorted(record.data["requests"] for record in said["pxt/batches"].records) == [1, 2]
+
+
+def test_one_batch_for_all_partitions_of_a_run(days: LaterTickets) -> None:
+    """Each says what of it waits, and one observation what the run came to."""
+    said = observed(days.run(span=("mon", "wed")))
+    assert [said[day]["pxt/rows_waiting"] for day in ("mon", "tue", "wed")] == [1, 1, 1]
+    assert len({record.data["id"] for one in said.values() for record in one["pxt/batches"].records}) == 1
+    assert said["mon"]["pxt/summary"].startswith("Partition **mon**  \n**1 row waits** for 1 batch")
+    assert said[None]["pxt/summary"].startswith(
+        "3 of 3 partitions of this run wait  \n**3 rows wait** for 1 batch"
+    )
+
+
+def test_adjacent_partitions_are_collected_by_one_run(days: LaterTickets) -> None:
+    days.run(span=("mon", "tue"))
+    days.let_time_pass(HOUR)
+    assert days.asked() == [(("mon", "tue"), ["tickets/a", "tickets/c"])]
+
+
+def test_partitions_that_were_stored_get_what_was_skipped(days: LaterTickets) -> None:
+    """A run of which one partition waits comes to nothing downstream, of any."""
+    days.run("mon", only=["tickets", "tickets/c"])
+    days.let_time_pass(HOUR)
+    days.run("mon", only=["tickets/c"])
+    days.run("tue", only=["tickets"])
+    result = days.run(span=("mon", "tue"), only=["tickets/c", "tickets/a"])
+    assert materialized(result) == [("tickets/c", "mon")]
+    days.let_time_pass(HOUR)
+    assert days.asked() == [("mon", ["tickets/a"]), ("tue", ["tickets/a", "tickets/c"])]
+
+
+def test_columns_that_are_made_of_one_another_are_asked_for_together(
+    later: Callable[..., LaterTickets],
+) -> None:
+    """What is made of two columns comes with the last of them."""
+
+    def two(table: Table) -> None:
+        table.add_computed_column(c=ask(table.body), within="24h")
+        table.add_computed_column(d=embeddings(table.body, model="text-embedding-3-small"), within="24h")
+        table.add_computed_column(both={"c": table.c.choices[0].message.content, "d": table.d})
+
+    tickets = later(dict(TWO), two)
+    tickets.run()
+    tickets.let_time_pass(HOUR, "tickets/c")
+    assert tickets.asked() == [(None, ["tickets/c"])]
+    tickets.let_time_pass(HOUR, "tickets/d")
+    tickets.run(only=["tickets/c"])
+    assert tickets.asked() == [(None, ["tickets/both", "tickets/d"])]
+
+
+def test_it_finds_columns_under_the_keys_that_they_were_loaded_with(
+    later: Callable[..., LaterTickets],
+) -> None:
+    """As a schedule does: whoever loads definitions may give them a prefix."""
+    tickets = later(dict(TWO))
+    prefixed = dg.load_assets_from_modules([], key_prefix="eu") or [
+        one.with_attributes(
+            asset_key_replacements={
+                key: key.with_prefix("eu") for asset in tickets.assets for key in asset.keys
+            }
+        )
+        for one in tickets.assets
+    ]
+    assert tickets.sensor is not None
+    definitions = dg.Definitions(prefixed, sensors=[tickets.sensor], resources=tickets.resources)
+    tickets.assets = prefixed
+    tickets.run()
+    tickets.let_time_pass(HOUR, "eu/tickets/c")
+    asked = tickets.asked(definitions=definitions)
+    assert asked == [(None, ["eu/tickets/a", "eu/tickets/c"])]
+
+
+def test_dagster_takes_it_among_the_sensors(tickets: LaterTickets) -> None:
+    """It evaluates it, and the runs that it asks for are of its job."""
+    assert tickets.sensor is not None
+    definitions = dg.Definitions(tickets.assets, sensors=[tickets.sensor], resources=tickets.resources)
+    tickets.run()
+    tickets.let_time_pass(HOUR)
+    repository = definitions.get_repository_def()
+    with dg.build_sensor_context(
+        instance=tickets.instance, repository_def=repository, resources=tickets.resources
+    ) as context:
+        tick = tickets.sensor.evaluate_tick(context)
+    (request,) = tick.run_requests or ()
+    job = definitions.resolve_job_def("tickets_collector_job")
+    assert {*request.asset_selection} <= job.asset_layer.executable_asset_keys
+    assert tickets.sensor.default_status is dg.DefaultSensorStatus.RUNNING
+
+
+def test_the_run_config_says_whether_a_run_waits(tickets: LaterTickets) -> None:
+    """`wait: true` in spite of the collector. The batch has ended before it is asked about for the first time."""
+    result = tickets.run(config={"tickets/c": {"wait": True}})
+    assert materialized(result) == [("tickets/c", None), ("tickets/a", None)]
+
+
+def test_without_a_collector_it_ends_if_the_config_says_so(later: Callable[..., LaterTickets]) -> None:
+    tickets = later(dict(TWO), collects=False)
+    (said,) = observed(tickets.run(config={"tickets/c": {"wait": False}})).values()
+    assert "materialize again to collect it" in said["pxt/summary"]
+
+
+def test_now_asks_at_once(tickets: LaterTickets) -> None:
+    """What was on its way is cancelled, and nothing of it is left."""
+    tickets.run()
+    result = tickets.run(config={"tickets/c": {"within": "now"}})
+    assert materialized(result) == [("tickets/c", None), ("tickets/a", None)]
+    assert tickets.tick().skip_reason.skip_message == "no answers are on their way"
+
+
+def test_checks_have_results_over_what_is_stored(tickets: LaterTickets) -> None:
+    """Of the column that waits, and of those that the run did not come to."""
+    tickets.run(config={"tickets/c": {"within": "now"}})
+    tickets.rows["3"] = "lost"
+    result = tickets.run()
+    said = {
+        (one.asset_key.to_user_string(), one.check_name): one.passed
+        for one in result.get_asset_check_evaluations()
+    }
+    names = ("no_failed_cells", "no_unexpected_nulls")
+    assert said == {(f"tickets/{column}", name): True for column in ("a", "c") for name in names}
+
+
+@pytest.mark.parametrize("condition", ["eager", "on_changed_inputs"])
+def test_conditions_do_not_ask_again_while_it_waits(
+    later: Callable[..., LaterTickets], condition: str
+) -> None:
+    """A run that ends without a materialization is one that was asked for."""
+    from pxt_assets import on_changed_inputs
+
+    when = dg.AutomationCondition.eager() if condition == "eager" else on_changed_inputs()
+
+    def columns(table: Table) -> None:
+        table.add_computed_column(c=ask(table.body), within="24h", automation_condition=when)
+        table.add_computed_column(a=table.c.choices[0].message.content, automation_condition=when)
+
+    tickets = later(dict(TWO), columns)
+    definitions = dg.Definitions(tickets.assets, resources=tickets.resources)
+    seen = dg.evaluate_automation_conditions(definitions, tickets.instance)
+    tickets.run(only=["tickets"])
+    seen = dg.evaluate_automation_conditions(definitions, tickets.instance, cursor=seen.cursor)
+    assert seen.total_requested == 2
+    tickets.run(only=["tickets/c", "tickets/a"])
+    for _ in range(3):
+        seen = dg.evaluate_automation_conditions(definitions, tickets.instance, cursor=seen.cursor)
+        assert seen.total_requested == 0
+    tickets.let_time_pass(HOUR)
+    tickets.run(only=["tickets/c", "tickets/a"])
+    seen = dg.evaluate_automation_conditions(definitions, tickets.instance, cursor=seen.cursor)
+    assert seen.total_requested == 0
+
+
+def test_a_server_out_of_reach_is_a_reason_to_skip(tickets: LaterTickets, monkeypatch: Any) -> None:
+    """The next tick finds it, or says so again."""
+    from pxt_assets.assets.columns import coming_answers
+
+    monkeypatch.setattr(coming_answers, "_PATIENCE_SECONDS", 0.0)
+    tickets.run()
+    tickets.let_time_pass(HOUR)
+    nowhere = OpenAIResource(base_url="http://127.0.0.1:9/v1", api_key="sk-test", max_retries=0)
+    said = tickets.tick(resources={"columns": tickets.store, "openai": nowhere})
+    assert not said.run_requests
+    assert said.skip_reason.skip_message.startswith("tickets/c: ")
+    assert "the next tick tries again" in said.skip_reason.skip_message
+
+
+def test_a_refused_key_fails_the_tick(tickets: LaterTickets, monkeypatch: Any) -> None:
+    """Somebody has to act; the key itself is not shown."""
+    from pxt_assets.assets.columns import coming_answers
+
+    async def refuse(*_: Any, **__: Any) -> Any:
+        raise FatalApiError("the key sk-4711-of-mine-alone is refused")
+
+    tickets.run()
+    monkeypatch.setattr(coming_answers, "poll_states", refuse)
+    keyed = OpenAIResource(base_url=tickets.openai.base_url, api_key="sk-4711-of-mine-alone")
+    with pytest.raises(FatalApiError, match="is refused") as raised:
+        tickets.tick(resources={"columns": tickets.store, "openai": keyed})
+    assert "4711" not in str(raised.value)
+
+
+@pytest.mark.parametrize("what", ["a table without columns", "a table of sounds"])
+def test_a_table_with_nothing_to_collect_has_no_collector(what: str) -> None:
+    table = Table("tickets", key="id")
+    if what == "a table of sounds":
+        table.add_computed_column(sound=speech(table.body, model="tts-1", voice="alloy"))
+    with pytest.raises(DefinitionError, match="no column of the table has answers that can come later"):
+        table.collector()
