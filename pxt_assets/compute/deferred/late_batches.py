@@ -39,6 +39,8 @@ class LateBatches:
         now = self._clock()
         if state.is_ended or not is_late(record, now):
             return False
+        if state.is_cancelling and is_late(record, now - CANCELLED_WITHIN):
+            return True  # a process that does not wait may have cancelled it
         if record.name not in self._cancelled:
             if not state.is_cancelling:
                 _log.warning(

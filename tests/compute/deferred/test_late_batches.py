@@ -48,3 +48,15 @@ def test_it_is_given_up_where_cancelling_does_not_end_it(world: World) -> None:
         assert column.is_overdue(digests_of(ROWS)).all()
 
     asyncio.run(stuck())
+
+
+def test_it_is_given_up_by_a_run_that_does_not_wait_where_an_earlier_one_cancelled_it(world: World) -> None:
+    async def runs() -> None:
+        await submit(world.column(), {None: ROWS})
+        for pause, expected in ((91_000, []), (1_000, ["ended"])):
+            world.clock.now += pause
+            column = world.column()
+            async with column.hold():
+                assert states(await column.poll()) == expected
+
+    asyncio.run(runs())
