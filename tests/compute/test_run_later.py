@@ -141,6 +141,16 @@ def test_what_expired_is_asked_for_now(tickets):
     assert sum(tickets.batches.paid.values()) == 1
 
 
+def test_a_batch_that_its_server_never_ends_is_cancelled_and_asked_for_now(tickets):
+    tickets.run(wait=False)
+    tickets.now += DAY + 7_200
+    tickets.at(30, lambda: tickets.batches.finish_cancel(after=1))
+    tickets.run()
+    assert said(tickets) == ["re: a", "re: b", "re: c"]
+    assert len(tickets.online.asked) == 2
+    assert tickets.batches.calls.count("cancel") == 1
+
+
 def test_what_was_cancelled_by_others_is_submitted_again(tickets):
     tickets.at(600, lambda: tickets.batches.finish_cancel(after=1))
     tickets.at(1_200, tickets.batches.complete)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
@@ -30,6 +31,8 @@ if TYPE_CHECKING:
 class PartitionTally:
     """What the passes of this run over a partition came to, until it is stored."""
 
+    started: float = field(default_factory=time.monotonic)
+    """When the first of them began, in seconds of `time.monotonic`."""
     meter: Meter | None = None
     computed: int = 0
     """Rows with a value that this run made."""
