@@ -85,6 +85,11 @@ class Budget:
             raise self._unknown_price_error(self._unpriced_model)
         return self._max_cost_usd - self.spent_usd - self._set_aside_usd
 
+    @property
+    def unspent_usd(self) -> float:
+        """US dollars that are not spent yet, whatever of them is set aside."""
+        return max(0.0, self._max_cost_usd - self.spent_usd)
+
     def most_usd(self, request: Request, processing: Processing = "standard") -> float:
         """What a request may cost at most. Raises RunError where no price is known."""
         most = self._bound.most_usd(request, processing)

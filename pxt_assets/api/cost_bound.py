@@ -86,13 +86,14 @@ class CostBound:
         At once it may be answered in the standard tier, in the one that it asks for, or in one in which others were.
         """
         seen = self._seen[_kind(request)]
-        usage, asked_for = self._usage(request, seen), request.body.get("service_tier")
-        tiers = {None, *seen.tiers, *([asked_for] if isinstance(asked_for, str) else [])}
+        usage, given = self._usage(request, seen), request.body.get("service_tier")
+        asked_for = given if isinstance(given, str) else None
+        tiers = {None, asked_for, *seen.tiers}
         costs = [cost_usd(request.model, usage, tier=tier) for tier in tiers]
         most = max((cost for cost in costs if cost is not None), default=0.0)
         if processing == "standard":
             return None if None in costs else max(most, seen.dearest_usd)
-        later = cost_usd(request.model, usage, processing)
+        later = cost_usd(request.model, usage, processing, asked_for)
         if later is None or not most:
             return later
         return max(later, seen.dearest_usd * later / most)

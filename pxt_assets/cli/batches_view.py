@@ -13,6 +13,7 @@ from typing import Any
 
 import click
 import dagster as dg
+from dagster._core.definitions.partitions.context import partition_loading_context
 
 from pxt_assets.api.event_loop import run_to_end
 from pxt_assets.api.meter import cost_text
@@ -22,6 +23,7 @@ from pxt_assets.assets.columns.coming_answers import ComingAnswers, coming_answe
 from pxt_assets.assets.page.waiting import age_text
 from pxt_assets.assets.step.resource_keys import RESOURCES_TAG
 from pxt_assets.assets.step.table_asset import TableAsset
+from pxt_assets.compute.asking.background_ids import BackgroundLook
 from pxt_assets.compute.deferred.record import BatchRecord, BatchView
 from pxt_assets.errors import PxtError, RunError
 from pxt_assets.storage.store import ColumnStore
@@ -39,6 +41,7 @@ class _Column:
     key: dg.AssetKey
     store: ColumnStore
     openai: OpenAIResource
+    partitions: Sequence[str | None]
 
 
 def show_batches(
@@ -69,14 +72,29 @@ def _columns(module: str | None, file: Path | None, workspace: Path | None) -> I
         for definitions in load_definitions(module=module, file=file, workspace=workspace):
             used = list(_used_resources(definitions))
             keys = {key for _, *both in used for key in both}
+            graph = definitions.resolve_asset_graph()
             declared = {key: value for key, value in (definitions.resources or {}).items() if key in keys}
             built = stack.enter_context(dg.build_resources(declared, instance=instance))._asdict()
             for key, openai_key, store_key in used:
                 openai, store = built.get(openai_key), built.get(store_key)
                 if isinstance(openai, OpenAIResource) and isinstance(store, ColumnStore):
                     where = (store.base_path, repr(store.storage_options), key)
-                    found.setdefault(where, _Column(key, store, openai))  # code locations may share one
+                    partitions = _partitions(graph.get(key).partitions_def, instance)
+                    found.setdefault(
+                        where, _Column(key, store, openai, partitions)
+                    )  # locations may share one
         yield list(found.values())
+
+
+def _partitions(
+    partitions_def: dg.PartitionsDefinition[Any] | None, instance: dg.DagsterInstance | None
+) -> Sequence[str | None]:
+    """The partitions of a column; of a dynamic one only an instance knows them."""
+    if partitions_def is None:
+        return [None]
+    with partition_loading_context(dynamic_partitions_store=instance):
+        is_known = instance is not None or not isinstance(partitions_def, dg.DynamicPartitionsDefinition)
+        return list(partitions_def.get_partition_keys()) if is_known else []
 
 
 def _used_resources(definitions: dg.Definitions) -> Iterator[tuple[dg.AssetKey, str, str]]:
@@ -96,7 +114,7 @@ async def _show(columns: Sequence[_Column], cancel: str | None) -> bool:
     for column in columns:
         secrets = (*column.openai.known_secrets(), *column.store.known_secrets())
         with scrubbed_errors(secrets):
-            coming = await coming_answers(column.store, column.openai, column.key)
+            coming = await coming_answers(column.store, column.openai, column.key, column.partitions, {})
         if coming.problem is not None:
             is_whole = False
             click.echo(f"{column.key.to_user_string()}: {_printable(coming.problem)}", err=True)
@@ -110,6 +128,11 @@ async def _show(columns: Sequence[_Column], cancel: str | None) -> bool:
         for record in coming.records
         if record.waiting_partitions
     ]
+    lines += [
+        _response_cells(column.key, look, now)
+        for column, coming in found
+        for look in coming.responses.values()
+    ]
     views = [r.view(now) for _, coming in found for r in coming.records if r.waiting_partitions]
     if not lines:
         click.echo(
@@ -120,6 +143,8 @@ async def _show(columns: Sequence[_Column], cancel: str | None) -> bool:
         return is_whole
     for line in _aligned([_HEAD, *lines]):
         click.echo(line)
+    if not views:
+        return is_whole
     costs = [one.cost_usd for one in views]
     cost = None if None in costs else sum(one for one in costs if one is not None)
     there, of = sum(one.completed + one.failed for one in views), sum(one.total for one in views)
@@ -141,7 +166,9 @@ async def _cancel(found: Sequence[tuple[_Column, ComingAnswers]], name: str) -> 
         msg = f"no batch is named {name!r}; there are: {', '.join(known) or 'none'}"
         raise RunError(msg)
     is_done = True
-    if not chosen:
+    if any(coming.responses for _, coming in found):
+        click.echo("What is made in the background is ended by a run of its column with within: now.")
+    elif not chosen:
         click.echo("There was nothing to cancel.")
     for column, record in chosen:
         try:
@@ -174,6 +201,22 @@ def _cells(column: dg.AssetKey, batch: BatchView) -> tuple[str, ...]:
         age_text(batch.age_s),
         cost_text(batch.cost_usd),
         batch.id or "",
+    )
+
+
+def _response_cells(column: dg.AssetKey, look: BackgroundLook, now: float) -> tuple[str, ...]:
+    """What a partition has asked for in the background."""
+    age = age_text(now - look.first.at)
+    return (
+        *(
+            column.to_user_string(),
+            f"background {look.last.window}",
+            "on its way",
+            f"{look.count:,}",
+            "",
+            age,
+        ),
+        *("", f"{look.first.id} ... {look.last.id}"),
     )
 
 

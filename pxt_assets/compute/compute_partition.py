@@ -158,6 +158,8 @@ async def _outcome(
 ) -> Outcome:
     findings = assembly.findings
     failed, nulls = findings.errors.total(), findings.absent
+    meter = meter or Meter()
+    meter.rows_unpriced = min(meter.rows_unpriced, computed + failed)  # some may have been asked for twice
     return Outcome(
         rows=findings.rows,
         computed=computed,
@@ -166,7 +168,7 @@ async def _outcome(
         nulls=nulls,
         findings=findings,
         seconds=time.monotonic() - started,
-        meter=meter or Meter(),
+        meter=meter,
         simulated=simulated or column.inputs.simulated,
         schema=assembly.schema,
         sample=assembly.sample,

@@ -3,17 +3,44 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Coroutine
+import sys
+from collections.abc import Callable, Coroutine, Iterator
 from concurrent.futures import Executor, Future
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from contextvars import copy_context
 from functools import partial
 from queue import Empty, SimpleQueue
-from threading import Semaphore, Thread
+from threading import Lock, Semaphore, Thread
 from typing import Any, ParamSpec, TypeVar
 
 P = ParamSpec("P")
 T = TypeVar("T")
+
+SHORT_TURN = 0.0002
+"""Seconds that a thread which computes may keep others waiting within `short_turns`; Python's default is 25 times that."""
+_turns_lock = Lock()
+_turns: list[float] = []
+"""The turns that were usual before each block that is open."""
+
+
+@contextmanager
+def short_turns() -> Iterator[None]:
+    """Within the block, threads of this process wait SHORT_TURN for their turn beside one that computes.
+
+    A thread that writes a file gives its turn away with each call of the system: beside an event loop that has no pause
+    it would wait for most of the time. Blocks may overlap; the last one that ends restores what was there.
+    """
+    with _turns_lock:
+        _turns.append(sys.getswitchinterval())
+        sys.setswitchinterval(min(_turns[0], SHORT_TURN))
+    try:
+        yield
+    finally:
+        with _turns_lock:
+            usual = _turns[0]
+            _turns.pop()
+            if not _turns:
+                sys.setswitchinterval(usual)
 
 
 async def run_in_thread(fn: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> T:

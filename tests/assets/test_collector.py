@@ -9,7 +9,7 @@ import pytest
 
 from pxt_assets import ColumnStore, OpenAIResource, Table
 from pxt_assets.errors import DefinitionError, FatalApiError
-from pxt_assets.functions import embeddings, speech
+from pxt_assets.functions import embeddings, responses, speech
 from tests.assets.later_tickets import LaterTickets, materialized, observed
 from tests.runs import ask, metadata, values
 
@@ -49,8 +49,10 @@ def test_it_says_what_is_on_its_way(tickets: LaterTickets) -> None:
     assert (batch["requests"], batch["completed"], batch["failed"]) == (2, 0, 0)
     assert batch.keys() == {"name", "id", "state", "completed", "failed", "requests", "age", "cost"}
     assert 0 < said["pxt/expected_cost_usd"] < 0.01
-    assert said["pxt/summary"].startswith("**2 rows wait** for 1 batch (0 of 2 answers there, since ")
-    assert "the sensor tickets&#95;collector asks for a run" in said["pxt/summary"]
+    lines = said["pxt/summary"].split("  \n")
+    assert lines[0] == "**2 rows wait** for 1 batch"
+    assert lines[1].startswith("0 of 2 answers there, since ")
+    assert lines[3:] == ["nothing of it is stored yet", "tickets&#95;collector collects it"]
 
 
 def test_what_is_collected_is_a_column_like_any_other(tickets: LaterTickets) -> None:
@@ -61,7 +63,7 @@ def test_what_is_collected_is_a_column_like_any_other(tickets: LaterTickets) -> 
     said = metadata(result, "tickets/c")
     assert materialized(result) == [("tickets/c", None), ("tickets/a", None)]
     assert (said["pxt/rows_computed"], said["pxt/rows_waiting"]) == (2, 0)
-    assert len(said["pxt/batches"].records) == 1
+    assert "| completed | 2 | 0 | 2 |" in said["pxt/batches"]
     assert len(values(tickets.store, "tickets/a")) == 2
 
 
@@ -113,9 +115,9 @@ def test_one_batch_for_all_partitions_of_a_run(days: LaterTickets) -> None:
     said = observed(days.run(span=("mon", "wed")))
     assert [said[day]["pxt/rows_waiting"] for day in ("mon", "tue", "wed")] == [1, 1, 1]
     assert len({record.data["id"] for one in said.values() for record in one["pxt/batches"].records}) == 1
-    assert said["mon"]["pxt/summary"].startswith("Partition **mon** · **1 row waits** for 1 batch")
+    assert said["mon"]["pxt/summary"].startswith("Partition **mon**  \n**1 row waits** for 1 batch")
     assert said[None]["pxt/summary"].startswith(
-        "3 of 3 partitions of this run wait · **3 rows wait** for 1 batch"
+        "3 of 3 partitions of this run wait  \n**3 rows wait** for 1 batch"
     )
 
 
@@ -204,7 +206,7 @@ def test_the_run_config_says_whether_a_run_waits(tickets: LaterTickets) -> None:
 def test_without_a_collector_it_ends_if_the_config_says_so(later: Callable[..., LaterTickets]) -> None:
     tickets = later(dict(TWO), collects=False)
     (said,) = observed(tickets.run(config={"tickets/c": {"wait": False}})).values()
-    assert "materialize again to collect what is there" in said["pxt/summary"]
+    assert "materialize again to collect it" in said["pxt/summary"]
 
 
 def test_now_asks_at_once(tickets: LaterTickets) -> None:
@@ -293,3 +295,79 @@ def test_a_table_with_nothing_to_collect_has_no_collector(what: str) -> None:
         table.add_computed_column(sound=speech(table.body, model="tts-1", voice="alloy"))
     with pytest.raises(DefinitionError, match="no column of the table has answers that can come later"):
         table.collector()
+
+
+def in_background(table: Table) -> None:
+    table.add_computed_column(c=responses(table.body, model="gpt-6-luna"), within="8h")
+    table.add_computed_column(a=table.c.output_text)
+
+
+def test_responses_in_the_background_are_collected_too(later: Callable[..., LaterTickets]) -> None:
+    """The sensor asks about the first and the last of a partition, once a minute at most."""
+    tickets = later(dict(TWO), in_background)
+    (said,) = observed(tickets.run()).values()
+    assert said["pxt/rows_waiting"] == 2
+    tickets.let_time_pass(HOUR)
+    assert tickets.asked() == [(None, ["tickets/a", "tickets/c"])]
+    assert tickets.asked() == []
+    result = tickets.run(only=["tickets/c", "tickets/a"])
+    assert materialized(result) == [("tickets/c", None), ("tickets/a", None)]
+    assert tickets.tick().skip_reason.skip_message == "no answers are on their way"
+
+
+def test_what_is_made_in_the_background_is_told(later: Callable[..., LaterTickets]) -> None:
+    """As long as nothing of it has ended."""
+    tickets = later(dict(TWO), in_background)
+    tickets.run()
+
+    async def made(*_: Any) -> Any:
+        return {}
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("pxt_assets.assets.columns.coming_answers.ready_responses", made)
+        said = tickets.tick().skip_reason.skip_message
+    assert said.startswith("tickets/c: 2 answers made in the background, since ")
+
+
+def test_what_was_said_of_a_run_holds_for_what_follows(later: Callable[..., LaterTickets]) -> None:
+    """Its budget, and the time that it gave to a column which has none itself: that would mean now, at the full price."""
+
+    def columns(table: Table) -> None:
+        table.add_computed_column(c=ask(table.body))
+
+    tickets = later(dict(TWO), columns)
+    config = {"within": "24h", "max_cost_usd": 0.5}
+    tickets.run(config={"tickets/c": config})
+    tickets.let_time_pass(HOUR)
+    (request,) = tickets.tick().run_requests or ()
+    assert request.run_config == {"ops": {"tickets__c": {"config": config}}}
+
+
+def test_a_time_that_nobody_says_any_more_holds_for_what_was_asked(
+    later: Callable[..., LaterTickets],
+) -> None:
+    """As of a column that was changed meanwhile, in an instance that knows of no earlier run."""
+
+    def columns(table: Table) -> None:
+        table.add_computed_column(c=ask(table.body))
+
+    tickets = later(dict(TWO), columns)
+    tickets.run(config={"tickets/c": {"within": "24h"}})
+    tickets.let_time_pass(HOUR)
+    with dg.DagsterInstance.ephemeral() as other:
+        (request,) = tickets.tick(instance=other).run_requests or ()
+    assert request.run_config == {"ops": {"tickets__c": {"config": {"within": "24h"}}}}
+
+
+def test_runs_that_collect_have_what_is_left_of_a_budget(later: Callable[..., LaterTickets]) -> None:
+    """Each would spend the whole of it otherwise, as often as there is something to collect."""
+    tickets = later(dict(TWO))
+    config = {"max_cost_usd": 0.5}
+    tickets.run(config={"tickets/c": config})
+    tickets.let_time_pass(HOUR)
+    tickets.rows["3"] = "lost"
+    tickets.run(config={"tickets/c": config})
+    tickets.let_time_pass(HOUR)
+    (request,) = tickets.tick().run_requests or ()
+    left = request.run_config["ops"]["tickets__c"]["config"]["max_cost_usd"]
+    assert 0.49 < left < 0.5

@@ -305,6 +305,19 @@ def test_shares_of_one_request_add_up(tickets: Tickets, server: ScriptedServer) 
     assert {one["cost_usd"] for one in tickets.provenance} == {None}
 
 
+def test_a_row_is_counted_once_however_often_it_is_asked_for(
+    tickets: Tickets, server: ScriptedServer
+) -> None:
+    """As where a request of many rows is divided, since its answer is none."""
+    server.script = lambda asked: Reply({"data": [], "model": "text-embedding-3-small"})
+    rows = {i: "x" * (i + 1) for i in range(5)}
+    result = tickets.run(
+        rows, lambda t: embeddings(t.body, model="text-embedding-3-small"), on_error="ignore"
+    )
+    assert len(server.asked) > 5
+    assert (said_of(result)["pxt/rows_failed"], said_of(result)["pxt/rows_unpriced"]) == (5, 5)
+
+
 def test_a_dry_run_counts_rows_without_a_price_beside_the_sum(tickets: Tickets) -> None:
     """Of several models, or tiers, that rows name; the others' estimate is a sum all the same."""
     rows = {1: "gpt-6-luna", 2: "a-model-nobody-sells", 3: "gpt-6-luna"}

@@ -83,7 +83,7 @@ def pxt_assets(base_url: str, folder: str, more: dict[str, Any]) -> Callable[[li
     from pxt_assets.functions import chat_completions
 
     resources = {
-        "openai": OpenAIResource(api_key="sk-benchmark", base_url=base_url, max_in_flight=500),
+        "openai": OpenAIResource(api_key="sk-benchmark", base_url=base_url),
         "columns": ColumnStore(base_path=folder),
     }
 

@@ -4,7 +4,7 @@ import threading
 
 import pytest
 
-from pxt_assets.local.threads import DaemonThreadPool
+from pxt_assets.local.threads import SHORT_TURN, DaemonThreadPool, short_turns
 
 
 def test_what_was_submitted_is_done():
@@ -81,3 +81,27 @@ def test_one_that_hangs_does_not_keep_the_program():
         "began.wait()\n"
     )
     subprocess.run([sys.executable, "-c", program], check=True, timeout=60)
+
+
+def test_turns_are_short_until_the_last_block_ends():
+    """Overlapping blocks leave the turns short; what was usual before is restored, a shorter one kept."""
+    usual = sys.getswitchinterval()
+    first, second = short_turns(), short_turns()
+    first.__enter__()
+    second.__enter__()
+    assert sys.getswitchinterval() == pytest.approx(SHORT_TURN, abs=2e-6)
+    first.__exit__(None, None, None)
+    assert sys.getswitchinterval() == pytest.approx(SHORT_TURN, abs=2e-6)
+    second.__exit__(None, None, None)
+    assert sys.getswitchinterval() == pytest.approx(usual, abs=2e-6)
+
+
+def test_a_turn_that_is_shorter_already_stays():
+    """As somebody may have set it."""
+    usual = sys.getswitchinterval()
+    try:
+        sys.setswitchinterval(SHORT_TURN / 2)
+        with short_turns():
+            assert sys.getswitchinterval() == pytest.approx(SHORT_TURN / 2, abs=2e-6)
+    finally:
+        sys.setswitchinterval(usual)

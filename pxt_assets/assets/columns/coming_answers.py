@@ -10,7 +10,9 @@ from typing import TYPE_CHECKING
 import dagster as dg
 
 from pxt_assets.api.openai_resource import OpenAIResource
+from pxt_assets.assets.columns.coming_responses import Heard, partitions_in_background, ready_responses
 from pxt_assets.assets.page.waiting import age_text
+from pxt_assets.compute.asking.background_ids import BackgroundLook
 from pxt_assets.compute.deferred.polling import poll_states, read_records, ready_partitions
 from pxt_assets.compute.deferred.record import BatchRecord
 from pxt_assets.errors import PxtError
@@ -35,22 +37,25 @@ class ComingAnswers:
     records: Sequence[BatchRecord] = ()
     ready: Mapping[Partition, str] = field(default_factory=dict)
     """The partitions that have something to collect, each with a text that names it."""
+    responses: Mapping[Partition, BackgroundLook] = field(default_factory=dict)
+    """What partitions have asked for in the background."""
     problem: Exception | None = None
     """Why it could not be looked at as a whole."""
 
     def __bool__(self) -> bool:
-        return bool(self.records)
+        return bool(self.records or self.responses)
 
     @property
     def waiting(self) -> frozenset[Partition]:
         """The partitions for which nothing is ready yet."""
         every = {partition for record in self.records for partition in record.waiting_partitions}
-        return frozenset(every - self.ready.keys())
+        return frozenset((every | self.responses.keys()) - self.ready.keys())
 
     @property
     def since(self) -> float:
-        """When the oldest batch was put on record, in seconds since 1970."""
-        return min(record.created_at for record in self.records)
+        """When the first of it was asked for, in seconds since 1970."""
+        first = [look.first.at for look in self.responses.values()]
+        return min([*first, *(record.created_at for record in self.records)])
 
     @property
     def ready_names(self) -> frozenset[str]:
@@ -61,13 +66,17 @@ class ComingAnswers:
     def text(self, now: float) -> str:
         """What is on its way, for a person."""
         views = [record.view(now) for record in self.records if record.waiting_partitions]
-        if not views:
-            return "nothing is on its way"
-        done, of = sum(one.completed + one.failed for one in views), sum(one.total for one in views)
-        return (
-            f"{done:,} of {counted(of, 'answer')} there, in {counted(len(views), 'batch', 'batches')}, since "
-            f"{age_text(max(one.age_s for one in views))}"
-        )
+        parts = []
+        if views:
+            done, of = sum(one.completed + one.failed for one in views), sum(one.total for one in views)
+            batches = counted(len(views), "batch", "batches")
+            since = age_text(max(one.age_s for one in views))
+            parts.append(f"{done:,} of {counted(of, 'answer')} there, in {batches}, since {since}")
+        if self.responses:
+            made = sum(look.count for look in self.responses.values())
+            since = age_text(now - min(look.first.at for look in self.responses.values()))
+            parts.append(f"{counted(made, 'answer')} made in the background, since {since}")
+        return " and ".join(parts) or "nothing is on its way"
 
 
 def records_folder(store: ColumnStore, column: dg.AssetKey) -> UPath:
@@ -79,13 +88,25 @@ async def coming_answers(
     store: ColumnStore,
     openai: OpenAIResource,
     column: dg.AssetKey,
+    partitions: Sequence[Partition],
+    heard: Heard,
     clock: Callable[[], float] = time.time,
 ) -> ComingAnswers:
-    """What is on record of a column, after the server was asked about the batches that are due, once a minute at most.
+    """What is on record of a column, after the server was asked about what is due, once a minute at most.
 
-    Nothing is downloaded. What goes wrong is told as its `problem`, beside what is known nevertheless.
+    No file is downloaded. What goes wrong is told as its `problem`, beside what is known nevertheless.
+
+    Args:
+        store: where the column is stored.
+        openai: who is asked.
+        column: its key.
+        partitions: all of its partitions, [None] for one without.
+        heard: what was heard of responses in the background, to which is added.
+        clock: gives seconds since 1970.
     """
     records: Sequence[BatchRecord] = ()
+    looks: Mapping[Partition, BackgroundLook] = {}
+    fetchable: Mapping[Partition, str] = {}
     problem: Exception | None = None
     try:
         folder = records_folder(store, column)
@@ -93,12 +114,17 @@ async def coming_answers(
         if any(record.is_on_its_way for record in records):
             async with openai.batch_api(_PATIENCE_SECONDS) as api:
                 records = await poll_states(folder, api, clock=clock)
+        looks = await run_in_thread(partitions_in_background, store, column, partitions)
+        if looks:
+            async with openai.background_api(_PATIENCE_SECONDS) as background:
+                fetchable = await ready_responses(background, looks, heard, clock)
     except (PxtError, OSError, ValueError) as e:
         problem = e
     has_room = await run_in_thread(_room, openai, [one for one in records if one.state == "waiting"])
-    return ComingAnswers(
-        records, ready_partitions(records, lambda one: one.name in has_room, clock()), problem
-    )
+    ready = dict(ready_partitions(records, lambda one: one.name in has_room, clock()))
+    for partition, name in fetchable.items():
+        ready[partition] = f"{ready[partition]},{name}" if partition in ready else name
+    return ComingAnswers(records, ready, looks, problem)
 
 
 def _room(openai: OpenAIResource, records: Sequence[BatchRecord]) -> set[str]:

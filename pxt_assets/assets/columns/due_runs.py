@@ -23,6 +23,8 @@ class Due:
     """Partitions of which nothing can be collected yet."""
     skipped: Mapping[Partition, frozenset[dg.AssetKey]] = field(default_factory=dict)
     """Columns downstream that runs of these partitions did not come to."""
+    options: Mapping[Partition, Mapping[dg.AssetKey, Mapping[str, Any]]] = field(default_factory=dict)
+    """The run config of columns, as those runs had it."""
     finished: Mapping[Partition, str] = field(default_factory=dict)
     """Partitions that those runs stored, without those columns, named as in `ready`."""
 
@@ -44,21 +46,25 @@ class Asked:
 
     runs: dict[str, tuple[str, float, int]] = field(default_factory=dict)
     """By column and partition, as `_key` has them: the name of what was to be collected, when it was last asked for, and how often."""
+    heard: dict[str, tuple[float, bool]] = field(default_factory=dict)
+    """What was heard of responses in the background, as ComingAnswers has it."""
 
     @classmethod
     def of_cursor(cls, cursor: str | None) -> Asked:
         """What a cursor says; nothing for one that is none of ours."""
         try:
-            said = json.loads(cursor or "{}")["asked"]
+            both = json.loads(cursor or "{}")
+            said = both["asked"]
+            heard = {str(key): (float(at), bool(ended)) for key, (at, ended) in both.get("heard", {}).items()}
             runs = {key: (str(name), float(at), int(count)) for key, (name, at, count) in said.items()}
-            return cls({key: one for key, one in runs.items() if isinstance(json.loads(key), list)})
+            return cls({key: one for key, one in runs.items() if isinstance(json.loads(key), list)}, heard)
         except (AttributeError, KeyError, TypeError, ValueError):
             return cls()
 
     @property
     def cursor(self) -> str:
         """As text."""
-        return json.dumps({"asked": self.runs})
+        return json.dumps({"asked": self.runs, **({"heard": self.heard} if self.heard else {})})
 
     def is_due(self, key: str, name: str, now: float, again_after: float) -> bool:
         """Whether a run is to be asked for now."""
@@ -85,6 +91,7 @@ def due_runs(
     asked: Asked,
     now: float,
     *,
+    ops: Mapping[dg.AssetKey, str],
     again_after: float,
     in_ranges: bool,
 ) -> Iterator[dg.RunRequest]:
@@ -99,11 +106,12 @@ def due_runs(
         order: the partitions in their order, [None] for a table without.
         asked: what was asked for before.
         now: seconds since 1970.
+        ops: the names of the columns' ops, by which a run config names them.
         again_after: seconds after which a run is asked for again that did not collect what it was to: it failed, or never
             began.
         in_ranges: whether a run may have several partitions, which adjacent ones then share.
     """
-    selections: dict[Partition, tuple[dg.AssetKey, ...]] = {}
+    plans: dict[Partition, tuple[tuple[dg.AssetKey, ...], dict[dg.AssetKey, Mapping[str, Any]]]] = {}
     names: dict[Partition, list[str]] = {}
     for partition in order:
         found = {column: one.name_of(partition) for column, one in due.items()}
@@ -115,17 +123,21 @@ def due_runs(
         held = {c for c, one in due.items() if partition in one.waiting and c not in new}
         selection = _without_made_of(frozenset().union(*chosen.values()), held, parents)
         if selection:
-            selections[partition] = tuple(sorted(selection))
+            given = [due[column].options.get(partition, {}) for column in new]
+            options = {key: config for one in given for key, config in one.items() if key in selection}
+            plans[partition] = tuple(sorted(selection)), options
             names[partition] = [
                 asked.note(_key(column, partition), name, now)
                 for column, name in new.items()
                 if chosen[column] & selection
             ]
     asked.forget_all_but(due)
-    for span in _spans(order, selections, in_ranges=in_ranges):
+    for span in _spans(order, plans, in_ranges=in_ranges):
         text = json.dumps([(str(one), names[one]) for one in span])
         run_key = f"{span[0]}..{len(span)} {hashlib.blake2b(text.encode(), digest_size=12).hexdigest()}"
-        yield _run_request(run_key, span, selections[span[0]])
+        selection, options = plans[span[0]]
+        config = {ops[key]: {"config": dict(one)} for key, one in options.items()}
+        yield _run_request(run_key, span, selection, {"ops": config} if config else {})
 
 
 def _key(column: dg.AssetKey, partition: Partition) -> str:
@@ -148,13 +160,13 @@ def _without_made_of(
 
 
 def _spans(
-    order: Sequence[Partition], selections: Mapping[Partition, Any], *, in_ranges: bool
+    order: Sequence[Partition], plans: Mapping[Partition, Any], *, in_ranges: bool
 ) -> Iterator[list[Partition]]:
-    """Adjacent partitions with the same selection, or each alone."""
+    """Adjacent partitions of which the same is to be run, or each alone."""
     span: list[Partition] = []
     for partition in order:
-        here = selections.get(partition)
-        if span and (here is None or not in_ranges or here != selections[span[-1]]):
+        here = plans.get(partition)
+        if span and (here is None or not in_ranges or here != plans[span[-1]]):
             yield span
             span = []
         if here is not None:
@@ -163,13 +175,16 @@ def _spans(
         yield span
 
 
-def _run_request(run_key: str, span: Sequence[Partition], selection: Sequence[dg.AssetKey]) -> dg.RunRequest:
+def _run_request(
+    run_key: str, span: Sequence[Partition], selection: Sequence[dg.AssetKey], config: Mapping[str, Any]
+) -> dg.RunRequest:
     tags: dict[str, str] = {}
     first, last = span[0], span[-1]
     if len(span) > 1:
         tags = {ASSET_PARTITION_RANGE_START_TAG: str(first), ASSET_PARTITION_RANGE_END_TAG: str(last)}
     return dg.RunRequest(
         run_key=run_key,
+        run_config=config,
         asset_selection=list(selection),
         partition_key=first if len(span) == 1 else None,
         tags=tags,

@@ -19,7 +19,7 @@ from pxt_assets.api.request_loop import request_loop
 from pxt_assets.api.server_name import AskedServer
 from pxt_assets.api.within import processing_of
 from pxt_assets.assets.columns.column_config import ColumnConfig
-from pxt_assets.assets.columns.column_plan import caches_prompts, column_plan
+from pxt_assets.assets.columns.column_plan import caches_prompts, column_plan, is_known_to_cache
 from pxt_assets.assets.columns.column_spec import ColumnSpec
 from pxt_assets.assets.columns.step_checks import StepChecks
 from pxt_assets.assets.columns.step_events import StepEvents
@@ -139,13 +139,13 @@ class Materialization:
                 self._events.materialized(partition, self._unrecorded_metadata, data_version)
             if self._has_several_partitions and (self._outcomes or self._failures or self._unfinished):
                 self._observe_summary()
-            record_waiting(self._events, self._waiting, self._partition_keys, self._stored_outcomes)
+            self._record_waiting()
             yield from self._check_results_after(e)
             if isinstance(e, RunError):
                 raise self._dagster_failure(e) from e
             raise
         if self._waiting:  # nothing downstream begins: it would lack rows
-            record_waiting(self._events, self._waiting, self._partition_keys, self._stored_outcomes)
+            self._record_waiting()
         elif self._config.limit is None:
             yield from self._result()
         yield from self._check_results()
@@ -154,6 +154,10 @@ class Materialization:
         """The results of the checks in a run that succeeds: over what is stored, which a trial leaves as it is."""
         stored = {partition: one.findings for partition, one in self._stored_outcomes.items()}
         yield from self._checks.at_end(stored, {}, self._meters, is_waiting=bool(self._waiting))
+
+    def _record_waiting(self) -> None:
+        of_run, stored = self._partition_keys, self._stored_outcomes
+        record_waiting(self._events, self._waiting, of_run, stored, self._budget)
 
     def _result(self) -> Iterator[Result]:
         """The result of the asset, with its value where nothing else keeps that."""
@@ -328,6 +332,7 @@ class Materialization:
         """Records what computing each partition would take. Raises dg.Failure."""
         from pxt_assets.assets.columns.dry_run_step import log_estimates
 
+        self._caches = is_known_to_cache(self._spec, self._server)
         try:
             self._upstream.check()
             self._failures = log_estimates(

@@ -7,14 +7,17 @@ from collections.abc import Collection, Mapping, Sequence
 from contextlib import suppress
 
 import dagster as dg
+from dagster._core.scheduler.instigation import InstigatorType
 
+from pxt_assets.api.budget import Budget
 from pxt_assets.api.openai_resource import OpenAIResource
 from pxt_assets.api.within import Within
 from pxt_assets.assets.columns.column_config import ColumnConfig
 from pxt_assets.assets.columns.column_spec import ColumnSpec
 from pxt_assets.assets.columns.step_events import StepEvents
+from pxt_assets.assets.declarations.table_attributes import CollectorName
 from pxt_assets.assets.declarations.within import can_come_later, check_within
-from pxt_assets.assets.page.waiting import run_waiting_metadata, waiting_line, waiting_metadata
+from pxt_assets.assets.page.waiting import goes_on_text, run_waiting_metadata, waiting_line, waiting_metadata
 from pxt_assets.assets.step.invocation import is_direct, selected_assets
 from pxt_assets.assets.step.kept_values import StepStore
 from pxt_assets.assets.step.partition_order import in_order
@@ -89,22 +92,39 @@ def record_waiting(
     waiting: Mapping[Partition, Waiting],
     partitions: Sequence[Partition],
     stored: Collection[Partition],
+    budget: Budget | None,
 ) -> None:
     """Records which of the run's `partitions` wait, if any do; those `stored` are those that do not."""
     if not waiting:
         return
     context, spec = events.context, events.spec
-    collector = spec.collector.name
+    is_on = _is_on(context, spec.collector)
+    goes_on = goes_on_text(spec.collector.name, is_on=is_on)
     waiting = in_order(partitions, waiting)
     skipped = skipped_columns(context, spec.key)
     for partition, one in waiting.items():
         label = f"{spec.key.to_user_string()}{f'[{partition}]' if partition else ''}"
-        context.log.info(f"{label}: {waiting_line(one, collector)}")
-        metadata = waiting_metadata(one, partition=partition, collector=collector, skipped=skipped)
+        log = context.log.info if is_on else context.log.warning
+        log(f"{label}: {waiting_line(one, goes_on)}")
+        left_usd = None if budget is None else budget.unspent_usd
+        metadata = waiting_metadata(
+            one, partition=partition, goes_on=goes_on, skipped=skipped, left_usd=left_usd
+        )
         events.observed(partition, metadata)
     if len(partitions) > 1:
-        metadata = run_waiting_metadata(waiting, list(stored), collector=collector, skipped=skipped)
+        metadata = run_waiting_metadata(waiting, list(stored), goes_on=goes_on, skipped=skipped)
         events.observed(None, metadata)
+
+
+def _is_on(context: dg.AssetExecutionContext, collector: CollectorName) -> bool:
+    """Whether the collector is switched on, as far as the instance knows; it is where there is none."""
+    if collector.name is None or is_direct(context):
+        return True
+    said: list[bool] = []
+    with suppress(Exception):  # instances of tests, and hosted ones, need not tell a run
+        states = context.instance.all_instigator_state(instigator_type=InstigatorType.SENSOR)
+        said = [one.is_running for one in states if one.instigator_name == collector.name]
+    return any(said) if said else collector.is_on
 
 
 def skipped_columns(context: dg.AssetExecutionContext, key: dg.AssetKey) -> list[str]:

@@ -21,9 +21,11 @@ UpstreamAsset = dg.AssetsDefinition | dg.AssetSpec | dg.AssetKey | str
 
 @dataclass
 class CollectorName:
-    """The name of the sensor that collects a table's answers, once there is one: it may be made after the columns are."""
+    """The sensor that collects a table's answers, once there is one: it may be made after the columns are."""
 
     name: str | None = None
+    is_on: bool = True
+    """Whether it is switched on, as long as nobody has said otherwise in the UI."""
 
 
 @dataclass(frozen=True)

@@ -10,14 +10,18 @@ import dagster as dg
 
 from pxt_assets.api.meter import cost_text
 from pxt_assets.assets.page.figures import rounded
-from pxt_assets.assets.page.markdown import joined, shortened
+from pxt_assets.assets.page.markdown import behind_a_click, joined, shortened
 from pxt_assets.compute.deferred.record import BatchView
 from pxt_assets.compute.run_partitions import Waiting
 from pxt_assets.values.wording import counted
 
 BATCHES, ROWS_WAITING = "pxt/batches", "pxt/rows_waiting"
+BUDGET_LEFT = "pxt/budget_left_usd"
+"""What the run had left of its budget; those that collect its answers have no more."""
 SKIPPED, FINISHED = "pxt/columns_skipped", "pxt/partitions_finished"
 """What a collector reads: columns that the run did not come to, and partitions of it that were stored already."""
+_LINE = "  \n"
+"""A line break in Markdown."""
 _MAX_BATCHES = 100
 _MAX_NAME = 40
 
@@ -25,16 +29,20 @@ Partition = str | None
 
 
 def waiting_metadata(
-    waiting: Waiting, *, partition: Partition, collector: str | None, skipped: Collection[str]
+    waiting: Waiting,
+    *,
+    partition: Partition,
+    goes_on: str,
+    skipped: Collection[str],
+    left_usd: float | None,
 ) -> dict[str, Any]:
-    """The metadata of a partition that waits; `collector` is the sensor that goes on with it, `skipped` as in SKIPPED."""
-    said = waiting_sentence([waiting], collector)
-    if partition is not None:
-        said = f"Partition **{joined(shortened(partition, _MAX_NAME)) or '?'}** · {said}"
+    """The metadata of a partition that waits; `goes_on` says who goes on with it; `skipped` and `left_usd` are as in SKIPPED and BUDGET_LEFT."""
+    name = "" if partition is None else f"Partition **{joined(shortened(partition, _MAX_NAME)) or '?'}**"
     return {
-        "pxt/summary": dg.MetadataValue.md(said),
+        "pxt/summary": dg.MetadataValue.md(waiting_summary([waiting], goes_on, name)),
         **_figures([waiting]),
-        SKIPPED: list(skipped),
+        **({SKIPPED: list(skipped)} if skipped else {}),
+        **({} if left_usd is None else {BUDGET_LEFT: rounded(left_usd)}),
     }
 
 
@@ -42,23 +50,31 @@ def run_waiting_metadata(
     waiting: Mapping[Partition, Waiting],
     finished: Sequence[Partition],
     *,
-    collector: str | None,
+    goes_on: str,
     skipped: Collection[str],
 ) -> dict[str, Any]:
     """The metadata of a run of several partitions, of which some wait and the `finished` ones are stored."""
     of = counted(len(waiting) + len(finished), "partition")
-    said = f"{len(waiting):,} of {of} of this run wait · {waiting_sentence([*waiting.values()], collector)}"
+    first = f"{len(waiting):,} of {of} of this run wait{'s' if len(waiting) == 1 else ''}"
     return {
-        "pxt/summary": dg.MetadataValue.md(said),
+        "pxt/summary": dg.MetadataValue.md(waiting_summary([*waiting.values()], goes_on, first)),
         **_figures([*waiting.values()]),
-        SKIPPED: list(skipped),
-        FINISHED: [str(one) for one in finished],
+        **({SKIPPED: list(skipped)} if skipped else {}),
+        **({FINISHED: [str(one) for one in finished]} if finished else {}),
     }
 
 
 def batches_metadata(batches: Sequence[BatchView]) -> dict[str, Any]:
-    """The metadata of a partition that is stored, of the batches that its answers come from; none for none."""
-    return {BATCHES: batches_table(batches), ROWS_WAITING: 0} if batches else {}
+    """The metadata of a partition that is stored, of the batches that its answers come from; none for none.
+
+    They are a table behind a click: one in place is so wide that the page shows neither summary nor preview as a whole.
+    """
+    if not batches:
+        return {}
+    rows = [batch_row(one) for one in batches[:_MAX_BATCHES]]
+    lines = [f"| {' | '.join(rows[0])} |", f"| {' | '.join('---' for _ in rows[0])} |"]
+    lines += [f"| {' | '.join(joined(str(cell)) for cell in row.values())} |" for row in rows]
+    return {BATCHES: dg.MetadataValue.md(behind_a_click("\n".join(lines))), ROWS_WAITING: 0}
 
 
 def batches_table(batches: Sequence[BatchView]) -> dg.TableMetadataValue:
@@ -70,14 +86,14 @@ def batches_table(batches: Sequence[BatchView]) -> dg.TableMetadataValue:
 def batch_row(batch: BatchView) -> dict[str, str | int]:
     """A batch by the names of a table's columns."""
     return {
-        "name": batch.name,
-        "id": batch.id or "",
         "state": batch.state,
         "completed": batch.completed,
         "failed": batch.failed,
         "requests": batch.total,
         "age": age_text(batch.age_s),
         "cost": "unknown" if batch.cost_usd is None else cost_text(batch.cost_usd),
+        "name": batch.name,
+        "id": batch.id or "",
     }
 
 
@@ -94,33 +110,46 @@ def age_text(seconds: float) -> str:
     return f"{minutes // (24 * 60)} days"
 
 
-def waiting_sentence(waiting: Sequence[Waiting], collector: str | None) -> str:
-    """Markdown: "**1,200 rows wait** for 1 batch, 400 answers are there · expected $0.05 · the sensor … goes on"."""
+def waiting_summary(waiting: Sequence[Waiting], goes_on: str, first: str = "") -> str:
+    """Markdown, a short line each, since the table of batches makes the page wider than it shows; it begins with `first`.
+
+    "**1,200 rows wait** for 1 batch", "400 of 1,200 answers there, since 34 min", "expected $0.05", ...
+    """
+    return _LINE.join(filter(None, [first, *_waiting_parts(waiting, goes_on)]))
+
+
+def _waiting_parts(waiting: Sequence[Waiting], goes_on: str) -> list[str]:
     batches = _batches(waiting)
     rows = sum(one.rows for one in waiting)
     without_room = sum(one.rows_without_room for one in waiting)
     are_there = sum(one.completed + one.failed for one in batches)
-    text = f"**{counted(rows, 'row')} wait{'s' if rows == 1 else ''}**"
-    text += f" for {counted(len(batches), 'batch', 'batches')}" if batches else " for answers"
+    wait = "waits" if rows == 1 else "wait"
+    parts = [f"**{counted(rows, 'row')} {wait}** for {counted(len(batches), 'batch', 'batches')}"]
     if batches:
-        text += f" ({are_there:,} of {counted(sum(one.total for one in batches), 'answer')} there"
-        text += f", since {age_text(max(one.age_s for one in batches))})"
-    parts = [text, f"expected {cost_text(_cost(waiting))}"]
+        of = counted(sum(one.total for one in batches), "answer")
+        parts.append(f"{are_there:,} of {of} there, since {age_text(max(one.age_s for one in batches))}")
+    else:
+        parts = [f"**{counted(rows, 'row')} {wait}** for answers"]
+    parts.append(f"expected {cost_text(_cost(waiting))}")
     if without_room:
-        parts.append(f"{counted(without_room, 'row')} of them for room in the queue of batches")
-    nothing = "nothing of it is stored yet"
-    parts.append(
-        f"{nothing}; the sensor {joined(collector)} asks for a run when answers are there"
-        if collector
-        else f"{nothing}; materialize again to collect what is there"
-    )
-    return " · ".join(parts)
+        parts.append(f"{counted(without_room, 'row')}: no room in the queue yet")
+    return [*parts, "nothing of it is stored yet", goes_on]
 
 
-def waiting_line(waiting: Waiting, collector: str | None) -> str:
+def goes_on_text(collector: str | None, *, is_on: bool) -> str:
+    """Who goes on with what waits, as Markdown; `collector` is the name of the sensor that does, if there is one."""
+    if collector is None:
+        return "materialize again to collect it"
+    if is_on:
+        return f"{joined(collector)} collects it"
+    return f"**{joined(collector)} is off**: switch it on under Automation, or materialize again"
+
+
+def waiting_line(waiting: Waiting, goes_on: str) -> str:
     """The same as a line for a log."""
-    text = html.unescape(waiting_sentence([waiting], collector))
-    return text.replace("**", "").replace("\u2060", "").replace(" · ", ", ")
+    return (
+        html.unescape("; ".join(_waiting_parts([waiting], goes_on))).replace("**", "").replace("\u2060", "")
+    )
 
 
 def _figures(waiting: Sequence[Waiting]) -> dict[str, Any]:

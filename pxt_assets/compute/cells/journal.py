@@ -25,7 +25,7 @@ from pxt_assets.compute.cells.scratch_file import local_folder
 from pxt_assets.compute.cells.segments import SUFFIX, Segments
 from pxt_assets.compute.cells.waiting_cells import WaitingCells
 from pxt_assets.errors import PartitionError, RunError
-from pxt_assets.local.threads import DaemonThreadPool, run_in_thread
+from pxt_assets.local.threads import DaemonThreadPool, run_in_thread, short_turns
 from pxt_assets.storage.provenance import Provenance
 from pxt_assets.values.types import Array, ColumnType
 
@@ -214,7 +214,8 @@ class Journal:
         segments. Raises what `flush` raises.
         """
         try:
-            await run_in_thread(self._flush_when_due)
+            with short_turns():
+                await run_in_thread(self._flush_when_due)
         finally:
             self._merging.end()
             self._waiting.end()

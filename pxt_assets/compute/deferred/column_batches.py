@@ -14,6 +14,7 @@ from pxt_assets.compute.deferred.asked_requests import AskedRequests
 from pxt_assets.compute.deferred.kept_answers import KeptAnswers
 from pxt_assets.compute.deferred.record import BatchRecord
 from pxt_assets.compute.deferred.record_folder import AskedDigests, RecordFolder
+from pxt_assets.errors import RunError
 
 if TYPE_CHECKING:
     import numpy as np
@@ -71,9 +72,20 @@ class ColumnBatches:
     def _note(self, record: BatchRecord, asked: AskedDigests | None = None) -> None:
         self.records[record.name] = record
         if record.name not in self._numbered:
-            self._asked.add(self.folder.read_digests(record.name) if asked is None else asked)
+            self._asked.add(self._read_digests(record) if asked is None else asked)
             self._names.append(record.name)
             self._numbered.add(record.name)
+
+    def _read_digests(self, record: BatchRecord) -> AskedDigests:
+        try:
+            return self.folder.read_digests(record.name)
+        except (OSError, ValueError) as e:
+            where = self.folder.path / f"{record.name}.json"
+            msg = (
+                f"which requests are in the batch {record.batch_id or record.name} cannot be read beside {where} "
+                f"({type(e).__name__}: {e}); put that file back, or move the record elsewhere to have its rows asked for anew"
+            )
+            raise RunError(msg) from e
 
     def add(self, record: BatchRecord, asked: AskedDigests) -> None:
         """Puts a new batch on record: its requests, then the record."""

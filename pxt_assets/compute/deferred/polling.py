@@ -30,13 +30,16 @@ UNKNOWN = "unknown"
 _MOST_KEY_TEXT = 120
 
 
-def next_poll(record: BatchRecord) -> float:
+def next_poll(record: BatchRecord, now: float) -> float:
     """When a submitted batch may be asked about again, in seconds since 1970; whoever asked last.
 
-    What was heard to have ended is soon asked about again: whoever heard it may not have kept the answers.
+    What was heard to have ended is soon asked about again: whoever heard it may not have kept the answers. A time that is
+    yet to come is that of a clock which was put back.
     """
     begun = record.poll.ended_at or record.submitted_at or record.created_at
     last = max(record.poll.at, begun)
+    if last > now + _RAREST:
+        return now
     return last + min(_RAREST, max(_SOONEST, last - begun))
 
 
@@ -59,7 +62,7 @@ async def poll_states(
     due = [
         record
         for record in records
-        if record.state == "submitted" and not record.poll.is_ended and next_poll(record) <= clock()
+        if record.state == "submitted" and not record.poll.is_ended and next_poll(record, clock()) <= clock()
     ]
     heard = {record.name: record for record, _ in await ask_states(RecordFolder(folder), api, due, clock)}
     return [heard.get(record.name, record) for record in records]

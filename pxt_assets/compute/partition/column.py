@@ -151,7 +151,7 @@ class Outcome:
             "pxt.rows_failed": self.failed,
             "pxt.requests": self.meter.requests,
             "pxt.cost_usd": self.meter.cost_usd,
-            "pxt.rows_unpriced": self.meter.rows_unpriced,
+            **({"pxt.rows_unpriced": self.meter.rows_unpriced} if self.meter.rows_unpriced else {}),
             "pxt.simulated": self.simulated,
         }
 

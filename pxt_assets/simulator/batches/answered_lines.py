@@ -4,7 +4,7 @@ Every result of a batch is a part of it: the output file is the lines that went 
 file those that failed, and the beginnings of the lines behind that part, with the reason why they were not answered.
 """
 
-from collections.abc import Iterator
+from collections.abc import Generator
 from dataclasses import dataclass
 from io import RawIOBase
 from pathlib import Path
@@ -96,7 +96,7 @@ class AnsweredLines:
             unanswered
         )
 
-    def read(self, part: str, reach: float, status: str) -> Iterator[bytes]:
+    def read(self, part: str, reach: float, status: str) -> Generator[bytes, None, None]:
         """A result, in pieces; what is read stays readable when the file is removed meanwhile."""
         good, bad, unanswered = self._parts(reach, status)
         with self._path.open("rb", buffering=0) as file:
@@ -128,7 +128,7 @@ def usage_of(input: int = 0, cached: int = 0, output: int = 0, reasoning: int = 
     }
 
 
-def _pieces(file: RawIOBase, offsets: Any, lengths: Any, end: bytes) -> Iterator[bytes]:
+def _pieces(file: RawIOBase, offsets: Any, lengths: Any, end: bytes) -> Generator[bytes, None, None]:
     piece, size = list[bytes](), 0
     for offset, length in zip(offsets.tolist(), lengths.tolist(), strict=True):
         file.seek(offset)

@@ -1,7 +1,9 @@
 """The batches of a simulator: created, worked on, looked at, cancelled."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Iterator
+import uuid
+from collections.abc import AsyncIterator, Callable, Generator
+from contextlib import closing
 from dataclasses import dataclass
 from hashlib import blake2b
 from typing import Any
@@ -24,6 +26,8 @@ from pxt_assets.simulator.endpoint.models import model_family
 
 WAIT_SECONDS = 10.0
 """How long a question about a batch waits for the work on it; after that the batch is as far as the work is."""
+Pieces = Generator[bytes, None, None]
+"""The content of a file, in pieces; to be closed by whoever does not read it to the end."""
 _NOTHING = Tally(0, 0, usage_of())
 
 
@@ -123,13 +127,14 @@ class Batches:
         for batch in self._records.not_ended(owner):
             self._end_if_over(batch)
 
-    def content(self, owner: str, file: FileRecord) -> Iterator[bytes]:
+    def content(self, owner: str, file: FileRecord) -> Pieces:
         """A result of a batch, in pieces. Raises a 404 if its lines are gone."""
-        batch = self._records.find(owner, file.batch or "")
+        name = file.results or ""
+        batch = self._records.find(owner, name.partition(".")[0])
         if batch is None or batch.ended is None or file.part is None:
             raise unknown_file(file.id)
         try:
-            lines = AnsweredLines(*self._files.results(batch.id))
+            lines = AnsweredLines(*self._files.results(name))
         except FileNotFoundError:
             raise unknown_file(file.id) from None
         return lines.read(file.part, batch.ended["reach"], batch.ended["batch"]["status"])
@@ -162,7 +167,8 @@ class Batches:
             del self._tasks[id]
 
     async def _work(self, batch: BatchRecord, answering: Answering) -> None:
-        lines, index = self._files.results(batch.id)
+        # Of its own name, since another process may do the same work.
+        lines, index = self._files.results(f"{batch.id}.{uuid.uuid4().hex[:8]}")
         seed = int.from_bytes(blake2b(f"{self._rules.seed} {batch.seq}".encode(), digest_size=6).digest())
         content = self._files.content(batch.input_file)
         work = Work(batch.id, batch.endpoint, content, lines, index, seed, self._rules.fault_rate)
@@ -176,7 +182,10 @@ class Batches:
                 "param": "input_file_id",
             }
             checked = Checked(0, None, 0, (gone,))
-        self._admit(batch, checked)
+        self._admit(self._find(batch.owner, batch.id), checked)
+        recorded = self._find(batch.owner, batch.id).checked
+        if checked.results and (recorded is None or recorded.results != checked.results):
+            self._files.drop_results(checked.results)
 
     def _admit(self, batch: BatchRecord, checked: Checked) -> None:
         """Record what the pass found, or that the queue has no room."""
@@ -193,7 +202,6 @@ class Batches:
         error = {"code": "token_limit_exceeded", "line": None, "message": message, "param": None}
         refused = Checked(checked.total, checked.model, 0, (error,))
         self._records.admit(batch, refused, family=family, at=at, ends=at, limit=None)
-        self._files.drop_results(batch.id)
 
     def _moment(self, batch: BatchRecord, now: float) -> Moment:
         """How far a batch is; before the work on it is done, it is being validated."""
@@ -218,7 +226,7 @@ class Batches:
         if checked is None or checked.errors or "in_progress_at" not in found.times:
             return _NOTHING
         try:
-            return AnsweredLines(*self._files.results(batch.id)).tally(found.reach)
+            return AnsweredLines(*self._files.results(checked.results)).tally(found.reach)
         except FileNotFoundError:
             return _NOTHING
 
@@ -232,7 +240,7 @@ class Batches:
             if current is None or current.ended is not None:
                 return
             results = {
-                part: self._add_result(batch, found, part)
+                part: self._add_result(batch, batch.checked.results, found, part)
                 for part in ("output", "error")
                 if not batch.checked.errors
             }
@@ -240,19 +248,19 @@ class Batches:
                 f"{part}_file_id": file for part, file in results.items()
             }
             self._records.end(batch, {"batch": description, "reach": found.reach})
-        if not any(results.values()):
-            self._files.drop_results(batch.id)
+        if batch.checked.results and not any(results.values()):
+            self._files.drop_results(batch.checked.results)
 
-    def _add_result(self, batch: BatchRecord, found: Moment, part: Part) -> str | None:
-        """The id of a result, which becomes a file if there is anything in it."""
-        size = AnsweredLines(*self._files.results(batch.id)).size(part, found.reach, found.status)
+    def _add_result(self, batch: BatchRecord, name: str, found: Moment, part: Part) -> str | None:
+        """The id of a result, which becomes a file if there is anything in it; `name` is that of the answered lines."""
+        size = AnsweredLines(*self._files.results(name)).size(part, found.reach, found.status)
         if size == 0:
             return None
         id = new_id("file")
         expires = found.ends + (batch.output_seconds or KEPT_SECONDS)
-        name = f"{batch.id}_{part}.jsonl"
+        filename = f"{batch.id}_{part}.jsonl"
         self._files.add(
-            batch.owner, id, name, "batch_output", size, found.ends, expires, batch=batch.id, part=part
+            batch.owner, id, filename, "batch_output", size, found.ends, expires, results=name, part=part
         )
         return id
 
@@ -299,8 +307,9 @@ def unknown_file(id: str) -> SimulatedError:
     return SimulatedError(404, f"No such File object: {id}", param="id")
 
 
-async def in_turn(pieces: Iterator[bytes]) -> AsyncIterator[bytes]:
+async def in_turn(pieces: Pieces) -> AsyncIterator[bytes]:
     """Pieces of a file for an answer; others have their turn in between."""
-    for piece in pieces:
-        yield piece
-        await asyncio.sleep(0)
+    with closing(pieces):
+        for piece in pieces:
+            yield piece
+            await asyncio.sleep(0)

@@ -12,7 +12,7 @@ KEPT_SECONDS = 30 * 86_400
 """How long the files of batches are kept, where nothing else was asked for."""
 
 Part = Literal["output", "error"]
-_COLUMNS = "seq, id, filename, purpose, bytes, created, expires, batch, part"
+_COLUMNS = "seq, id, filename, purpose, bytes, created, expires, results, part"
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,8 +27,8 @@ class FileRecord:
     bytes: int
     created: float
     expires: float | None
-    batch: str | None = None
-    """The batch whose result it is; None for an upload."""
+    results: str | None = None
+    """Names the answered lines that it is a part of; None for an upload."""
     part: Part | None = None
 
     def as_json(self) -> dict[str, Any]:
@@ -62,12 +62,12 @@ class FileRecords:
         created: float,
         expires: float | None,
         *,
-        batch: str | None = None,
+        results: str | None = None,
         part: Part | None = None,
     ) -> FileRecord:
         """A new file, whose content is in its place already."""
         cursor = self._storage.connection.execute(
-            "INSERT INTO files (simulator, owner, id, filename, purpose, bytes, created, expires, batch, part) "
+            "INSERT INTO files (simulator, owner, id, filename, purpose, bytes, created, expires, results, part) "
             "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
             (
                 self._storage.simulator,
@@ -78,11 +78,11 @@ class FileRecords:
                 size,
                 created,
                 expires,
-                batch,
+                results,
                 part,
             ),
         )
-        return FileRecord(cursor.lastrowid or 0, id, filename, purpose, size, created, expires, batch, part)
+        return FileRecord(cursor.lastrowid or 0, id, filename, purpose, size, created, expires, results, part)
 
     def find(self, owner: str, id: str) -> FileRecord | None:
         """The file of that id; None if it is not the owner's, was deleted, or never was."""
@@ -108,12 +108,12 @@ class FileRecords:
         """Delete a file with its content."""
         connection = self._storage.connection
         connection.execute("DELETE FROM files WHERE id = ?", (file.id,))
-        if file.batch is None:
+        if file.results is None:
             self.content(file.id).unlink(missing_ok=True)
             return
-        left = connection.execute("SELECT 1 FROM files WHERE batch = ?", (file.batch,)).fetchone()
+        left = connection.execute("SELECT 1 FROM files WHERE results = ?", (file.results,)).fetchone()
         if left is None:
-            self.drop_results(file.batch)
+            self.drop_results(file.results)
 
     def delete_expired(self, now: float) -> None:
         """Delete the files whose time is over."""
@@ -127,13 +127,13 @@ class FileRecords:
         """Where the content of an upload lies."""
         return self._storage.folder / id
 
-    def results(self, batch_id: str) -> tuple[Path, Path]:
-        """Where the answered lines of a batch lie, and their index."""
-        return self._storage.folder / f"{batch_id}.lines", self._storage.folder / f"{batch_id}.index"
+    def results(self, name: str) -> tuple[Path, Path]:
+        """Where the answered lines of that name lie, and their index."""
+        return self._storage.folder / f"{name}.lines", self._storage.folder / f"{name}.index"
 
-    def drop_results(self, batch_id: str) -> None:
-        """Remove the answered lines of a batch."""
-        for path in self.results(batch_id):
+    def drop_results(self, name: str) -> None:
+        """Remove answered lines."""
+        for path in self.results(name):
             with suppress(OSError):
                 path.unlink(missing_ok=True)
 

@@ -23,10 +23,12 @@ _DATABASE = "state.sqlite"
 _WAIT_SECONDS = 10.0
 _KEPT_SECONDS = 30 * 86_400.0
 """How long records are kept, as the API keeps the files of batches."""
+_STRAY_SECONDS = 3_600.0
+"""Contents that no record names are younger than this while they are written."""
 _TABLES = (
     "CREATE TABLE IF NOT EXISTS clocks (simulator TEXT PRIMARY KEY, turned REAL NOT NULL)",
     "CREATE TABLE IF NOT EXISTS files (seq INTEGER PRIMARY KEY AUTOINCREMENT, simulator TEXT, owner TEXT, id TEXT UNIQUE, "
-    "filename TEXT, purpose TEXT, bytes INTEGER, created REAL, expires REAL, batch TEXT, part TEXT)",
+    "filename TEXT, purpose TEXT, bytes INTEGER, created REAL, expires REAL, results TEXT, part TEXT)",
     "CREATE TABLE IF NOT EXISTS batches (seq INTEGER PRIMARY KEY AUTOINCREMENT, simulator TEXT, owner TEXT, id TEXT UNIQUE, "
     "input_file TEXT, endpoint TEXT, metadata TEXT, output_seconds INTEGER, created REAL, cancelling REAL, checked TEXT, "
     "family TEXT, tokens INTEGER NOT NULL DEFAULT 0, ends REAL, ended TEXT)",
@@ -135,16 +137,29 @@ class Storage:
             connection.execute("BEGIN IMMEDIATE")
             for statement in _TABLES:
                 connection.execute(statement)
-            for table in ("batches", "responses"):
+            for table in ("files", "batches", "responses"):
                 connection.execute(
                     f"DELETE FROM {table} WHERE created < ?",  # noqa: S608
                     (self._wall() - _KEPT_SECONDS,),
                 )
             connection.execute("COMMIT")
+            self._remove_strays(connection, folder)
         except BaseException:
             connection.close()
             raise
         self._connection, self._folder = connection, folder
+
+    def _remove_strays(self, connection: sqlite3.Connection, folder: Path) -> None:
+        """Remove what killed processes left, and contents of files that are forgotten."""
+        known = connection.execute(
+            "SELECT COALESCE(results, id) FROM files UNION SELECT id FROM batches WHERE ended IS NULL"
+        ).fetchall()
+        kept = {name.partition(".")[0] for (name,) in known}
+        for path in folder.iterdir():
+            if path.name.startswith("sim-") and path.name.partition(".")[0] not in kept:
+                with suppress(OSError):
+                    if path.stat().st_mtime < time.time() - _STRAY_SECONDS:
+                        path.unlink()
 
 
 def _remove_folder(folder: str, process: int) -> None:

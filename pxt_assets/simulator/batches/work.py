@@ -2,7 +2,6 @@
 
 import asyncio
 import json
-import os
 import random
 import re
 import time
@@ -47,6 +46,8 @@ class Checked:
     """Tokens by which the queue of the model grows."""
     errors: tuple[dict[str, Any], ...]
     """Why the batch as a whole fails; none where it goes on."""
+    results: str = ""
+    """Names the answered lines; empty where the batch fails."""
 
     def as_text(self) -> str:
         """For the database."""
@@ -56,7 +57,7 @@ class Checked:
     def from_text(cls, text: str) -> "Checked":
         """The same again."""
         found = json.loads(text)
-        return cls(found["total"], found["model"], found["tokens"], tuple(found["errors"]))
+        return cls(**{**found, "errors": tuple(found["errors"])})
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +69,9 @@ class Work:
     content: Path
     """The file of requests."""
     lines: Path
+    """Where the answered lines are to be written."""
     index: Path
+    """Where their index is to be written."""
     seed: int
     """Decides the order of the answers, and which of them meet faults."""
     fault_rate: float = 0.0
@@ -76,33 +79,31 @@ class Work:
 
 
 async def do_work(work: Work, answering: Answering) -> Checked:
-    """Check and answer all requests. The lines and their index are there when it returns, or neither.
+    """Check and answer all requests. The lines and their index are written, or, where the batch fails, removed.
 
     Raises FileNotFoundError if the file of requests was deleted.
     """
     reader = LineReader(work.endpoint)
-    if work.content.stat().st_size > MAX_BYTES:
-        reader.refuse(
-            "file_too_large",
-            f"The input file has {work.content.stat().st_size:,} bytes; a batch may have {MAX_BYTES:,} at most.",
-        )
+    size = work.content.stat().st_size
+    if size > MAX_BYTES:
+        message = f"The input file has {size:,} bytes; a batch may have {MAX_BYTES:,} at most."
+        reader.refuse("file_too_large", message)
         return Checked(0, None, 0, tuple(reader.errors))
-    mark = f".{os.getpid()}-{time.monotonic_ns()}"
-    written = work.lines.with_name(work.lines.name + mark)
+    is_written = False
     try:
-        with work.content.open("rb") as content, written.open("wb") as file:
+        with work.content.open("rb") as content, work.lines.open("wb") as file:
             pass_over = _Pass(work, answering, reader, file)
             async for line in _in_slices(content):
                 await pass_over.take(line)
         reader.end()
         if not reader.errors:
-            index = work.index.with_name(work.index.name + mark)
-            index.write_bytes(pass_over.writer.index(work.seed))
-            written.replace(work.lines)
-            index.replace(work.index)
+            work.index.write_bytes(await asyncio.to_thread(pass_over.writer.index, work.seed))
+            is_written = True
     finally:
-        written.unlink(missing_ok=True)
-    return Checked(reader.count, reader.model, pass_over.tokens, tuple(reader.errors))
+        if not is_written:
+            work.lines.unlink(missing_ok=True)
+    results = work.lines.stem if is_written else ""
+    return Checked(reader.count, reader.model, pass_over.tokens, tuple(reader.errors), results)
 
 
 async def _in_slices(content: BinaryIO) -> AsyncIterator[bytes]:

@@ -2,8 +2,11 @@
 
 import asyncio
 import json
+import logging
 import shutil
-from collections.abc import Awaitable, Callable, Iterator
+import sqlite3
+from collections.abc import Awaitable, Callable
+from contextlib import closing
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -12,11 +15,11 @@ from starlette.responses import Response, StreamingResponse
 from starlette.routing import Route
 from starlette.types import Receive, Scope, Send
 
-from pxt_assets.simulator.batches.batches import in_turn, unknown_file
+from pxt_assets.simulator.batches.batches import Pieces, in_turn, unknown_file
 from pxt_assets.simulator.batches.file_records import FileRecord
 from pxt_assets.simulator.batches.storage import new_id, owner_of
 from pxt_assets.simulator.endpoint.endpoint import Answer, Call
-from pxt_assets.simulator.endpoint.errors import SimulatedError, bad_request, no_quota
+from pxt_assets.simulator.endpoint.errors import SimulatedError, bad_request, no_quota, server_error
 from pxt_assets.simulator.endpoint.multipart import open_form
 from pxt_assets.simulator.responses.response import ResponseCall
 from pxt_assets.simulator.server.begun_answer import begin_answer
@@ -24,12 +27,13 @@ from pxt_assets.simulator.server.later_arguments import read_batch, read_page, r
 from pxt_assets.simulator.server.request_body import read_json, read_key
 from pxt_assets.simulator.server.simulator import DROPPED, DroppedConnectionError, Simulator
 
+_log = logging.getLogger("pxt_assets.simulator")
 MAX_UPLOAD_BYTES = 512 * 1024 * 1024
 _CHUNK = 256 * 1024
 _FORM_BYTES = 1024 * 1024
 """Bytes that a form may have beside its file."""
 
-Content = dict[str, Any] | tuple[Iterator[bytes], int]
+Content = dict[str, Any] | tuple[Pieces, int]
 """An answer: an object, or a file's content in pieces and its size."""
 Handler = Callable[["_Asked"], Awaitable[Content]]
 
@@ -97,16 +101,43 @@ class _LaterApp:
             dropped = await simulator.meet_fault(arrived_at)
             content = await self._handler(asked)
             if dropped:  # it has been done, and the client does not learn of it
-                await begin_answer(send, simulator.standard_headers(arrived_at))
+                await self._break_off(content, arrived_at, send)
                 raise DroppedConnectionError(DROPPED)
             response = self._response(content, arrived_at)
         except SimulatedError as error:
-            body, headers = error.body(), [*simulator.standard_headers(arrived_at), *error.headers]
-            response = Response(body, error.status)
-            response.raw_headers = [*headers, (b"content-length", b"%d" % len(body))]
+            response = self._refusal(error, arrived_at)
+        except (sqlite3.Error, OSError) as error:
+            if isinstance(error, DroppedConnectionError):
+                raise
+            _log.warning("The simulator's files and batches cannot be used: %s", error)
+            response = self._refusal(server_error(), arrived_at)
         except ClientDisconnect:
             return
         await response(scope, receive, send)
+
+    def _refusal(self, error: SimulatedError, arrived_at: float) -> Response:
+        body = error.body()
+        response = Response(body, error.status)
+        headers = [*self._simulator.standard_headers(arrived_at), *error.headers]
+        response.raw_headers = [*headers, (b"content-length", b"%d" % len(body))]
+        return response
+
+    async def _break_off(self, content: Content, arrived_at: float, send: Send) -> None:
+        """Send the beginning of an answer; of a file some half of it."""
+        headers = self._simulator.standard_headers(arrived_at)
+        if not isinstance(content, tuple):
+            await begin_answer(send, headers)
+            return
+        pieces, size = content
+        start = {"status": 200, "headers": [*headers, (b"content-length", b"%d" % size)]}
+        await send({"type": "http.response.start", **start})
+        left = size // 2
+        with closing(pieces):
+            for piece in pieces:
+                await send({"type": "http.response.body", "body": piece[:left], "more_body": True})
+                left -= len(piece)
+                if left <= 0:
+                    return
 
     def _response(self, content: Content, arrived_at: float) -> Response:
         response: Response
@@ -165,18 +196,17 @@ async def _show_file(asked: _Asked) -> Content:
 async def _show_content(asked: _Asked) -> Content:
     await asked.settle()
     file = asked.find_file()
-    if file.batch is not None:
+    if file.results is not None:
         return asked.simulator.batches.content(asked.owner, file), file.bytes
-    try:
-        content = asked.simulator.uploads.content(file.id).open("rb")
-    except FileNotFoundError:
-        raise unknown_file(file.id) from None
+    content = asked.simulator.uploads.content(file.id)
+    if not content.exists():
+        raise unknown_file(file.id)
     return _chunks(content), file.bytes
 
 
-def _chunks(content: BinaryIO) -> Iterator[bytes]:
-    with content:
-        while chunk := content.read(_CHUNK):
+def _chunks(content: Path) -> Pieces:
+    with content.open("rb") as file:
+        while chunk := file.read(_CHUNK):
             yield chunk
 
 

@@ -1,10 +1,7 @@
 """Batches over HTTP: created once, found again, read in every state, on servers that fail and differ."""
 
 import asyncio
-import email.message
-import email.policy
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -20,88 +17,9 @@ def server() -> Iterator[ApiServer]:
         yield running
 
 
-@pytest.fixture
-def path(tmp_path: Path) -> Path:
-    file = tmp_path / "lines"
-    file.write_bytes(b'{"custom_id":"a"}\n' * 3)
-    return file
-
-
-def parts_of(asked: Asked) -> dict[str, tuple[str | None, bytes]]:
-    """The fields of a form: file name and content."""
-    head = f"Content-Type: {asked.headers['content-type']}\r\nMIME-Version: 1.0\r\n\r\n".encode()
-    message = email.message_from_bytes(head + asked.body, policy=email.policy.HTTP)
-    return {
-        str(part.get_param("name", header="content-disposition")): (
-            part.get_filename(),
-            part.get_payload(decode=True),
-        )
-        for part in message.iter_parts()
-    }
-
-
 async def create(server: ApiServer, **options: Any) -> Any:
     async with server.batches(**options) as api:
         return await api.create("file-1", "/v1/responses", "b-1")
-
-
-def test_a_file_is_uploaded_for_batches(server: ApiServer, path: Path) -> None:
-    """As a form, in the name of the key, the organization and the project."""
-    server.route = lambda _: Reply({"id": "file-9", "status": "processed", "bytes": 54})
-
-    async def main() -> str:
-        async with server.batches() as api:
-            return await api.upload(path, "b-1.jsonl")
-
-    assert asyncio.run(main()) == "file-9"
-    (asked,) = server.asked
-    assert (asked.method, asked.path) == ("POST", "/files")
-    assert parts_of(asked) == {"purpose": (None, b"batch"), "file": ("b-1.jsonl", path.read_bytes())}
-    sent = [asked.headers[name] for name in ("authorization", "openai-organization", "openai-project")]
-    assert sent == [f"Bearer {KEY}", "org-1", "proj-1"]
-
-
-@pytest.mark.parametrize("fault", [None, Reply(b"<html>busy</html>"), error(502), error(504), Reply(b"")])
-def test_an_upload_whose_answer_was_lost_is_found(server: ApiServer, path: Path, fault: Reply | None) -> None:
-    """By its name and size; it is not uploaded twice."""
-    other = {"id": "file-8", "filename": "b-1.jsonl", "bytes": 7, "created_at": NOW}
-    files = [other, {"id": "file-9", "filename": "b-1.jsonl", "bytes": 54, "created_at": NOW}]
-    server.route = lambda asked: fault if asked.method == "POST" else page(files, asked)
-
-    async def main() -> str:
-        async with server.batches() as api:
-            return await api.upload(path, "b-1.jsonl")
-
-    assert asyncio.run(main()) == "file-9"
-    assert server.paths == ["POST /files", "GET /files"]
-    assert server.asked[1].query == {"purpose": "batch", "limit": "1000", "order": "desc"}
-
-
-def test_an_upload_that_the_server_never_took_is_made_again(server: ApiServer, path: Path) -> None:
-    """With the whole file, after some looks at the list; afterwards it is looked for another one."""
-    server.route = lambda asked: Reply({"id": "file-9"}) if asked.method == "POST" else page([], asked)
-    server.first(None)
-
-    async def main() -> str:
-        async with server.batches() as api:
-            return await api.upload(path, "b-1.jsonl")
-
-    assert asyncio.run(main()) == "file-9"
-    assert server.paths == ["POST /files", *["GET /files"] * 4, "POST /files", "GET /files"]
-    assert parts_of(server.asked[5])["file"][1] == path.read_bytes()
-
-
-def test_a_file_that_is_not_ready_is_waited_for(server: ApiServer, path: Path) -> None:
-    """Azure refuses batches of a file that it has not looked at yet."""
-    states = iter(["pending", "running", "processed"])
-    server.route = lambda _: Reply({"id": "file-9", "status": next(states)})
-
-    async def main() -> str:
-        async with server.batches(azure=True) as api:
-            return await api.upload(path, "b-1.jsonl")
-
-    assert asyncio.run(main()) == "file-9"
-    assert server.paths == ["POST /files", "GET /files/file-9", "GET /files/file-9"]
 
 
 def test_a_batch_has_its_name_in_its_metadata(server: ApiServer) -> None:
@@ -146,7 +64,7 @@ def test_a_page_that_quotes_the_key_is_shown_without_it(server: ApiServer) -> No
     """A proxy's page with status 200 may quote the headers."""
     server.route = lambda _: Reply(f"<html>Authorization: Bearer {KEY}</html>".encode())
     with pytest.raises(RunError, match="Check base_url") as e:
-        asyncio.run(find(server))
+        asyncio.run(create(server))
     assert KEY not in str(e.value)
     assert server.said
     assert KEY not in str(server.said)
@@ -342,64 +260,6 @@ def test_a_refused_cancellation_of_one_on_its_way_is_an_error(server: ApiServer)
 
     with pytest.raises(RunError, match="not now"):
         asyncio.run(main())
-
-
-async def find(server: ApiServer, since: float = NOW) -> Any:
-    async with server.batches() as api:
-        return await api.find("b-1", since)
-
-
-def test_of_two_with_one_name_the_later_is_cancelled(server: ApiServer) -> None:
-    found = [batch("batch_2", created_at=NOW + 5), batch("batch_1")]
-    server.route = lambda asked: page(found, asked) if asked.method == "GET" else Reply(found[0])
-    assert asyncio.run(find(server)).id == "batch_1"
-    assert server.paths == ["GET /batches", "POST /batches/batch_2/cancel"]
-
-
-def test_one_of_which_nothing_came_is_not_preferred(server: ApiServer) -> None:
-    """The first one failed; the second one is on its way, or has answers."""
-    for more in ({"status": "in_progress"}, {"status": "expired", "output_file_id": "file-5"}):
-        found = [batch("batch_2", created_at=NOW + 5, **more), batch("batch_1", status="failed")]
-        server.route = lambda asked, found=found: page(found, asked)
-        assert asyncio.run(find(server)).id == "batch_2"
-
-
-def test_the_list_is_read_as_far_as_the_time_of_creation(server: ApiServer) -> None:
-    """With some minutes for the server's clock, and not further."""
-    things = [batch(f"batch_{i}", f"x-{i}", created_at=NOW - 10 * i) for i in range(1_000)]
-    things[180] = batch("batch_180", created_at=NOW - 600)
-    server.route = lambda asked: page(things, asked, 50)
-    assert asyncio.run(find(server)) is None
-    assert len(server.asked) == 2  # 15 minutes are 90 of them
-    assert asyncio.run(find(server, NOW - 1_000)).id == "batch_180"
-
-
-@pytest.mark.parametrize("order", ["rising", "mixed", "without times"])
-def test_a_list_in_another_order_is_read_wholly(server: ApiServer, order: str) -> None:
-    """The oldest first, as it comes, or without times."""
-    things = [batch(f"batch_{i}", f"x-{i}", created_at=NOW - 100_000 + i) for i in range(120)]
-    things[-1] = batch("batch_119", created_at=NOW)
-    if order == "mixed":
-        things = things[::2] + things[1::2]
-    if order == "without times":
-        things = [{**one, "created_at": None} for one in things]
-    server.route = lambda asked: page(things, asked, 50)
-    assert asyncio.run(find(server)).id == "batch_119"
-
-
-@pytest.mark.parametrize("has_more", [True, None])
-def test_a_list_that_never_ends_is_left(server: ApiServer, has_more: bool | None) -> None:
-    """A server that knows no `after` gives its first page again and again."""
-    things = [batch(f"batch_{i}", f"x-{i}") for i in range(100)]
-    server.route = lambda _: Reply({"data": things, "has_more": has_more})
-    assert asyncio.run(find(server)) is None
-    assert len(server.asked) == 2
-
-
-@pytest.mark.parametrize("said", [{"data": None}, {"data": [None, 1, {}]}, [], {"object": "list"}])
-def test_an_odd_list_holds_nothing(server: ApiServer, said: Any) -> None:
-    server.route = lambda _: Reply(said)
-    assert asyncio.run(find(server)) is None
 
 
 def test_a_deleted_file_may_be_deleted_again(server: ApiServer) -> None:

@@ -15,6 +15,7 @@ PARENTS = {
     TEXT: frozenset({A}),
     BOTH: frozenset({TEXT, B}),
 }
+OPS = {key: "__".join(key.path) for key in PARENTS}
 DAYS = ["mon", "tue", "wed", "thu"]
 HOUR = 3_600.0
 
@@ -29,7 +30,9 @@ def runs(
     in_ranges: bool = True,
 ) -> list[tuple[Any, list[str]]]:
     """(a partition, or the first and last of a range; the names of the columns) of each run."""
-    found = due_runs(due, PARENTS, order, asked or Asked(), now, again_after=again_after, in_ranges=in_ranges)
+    found = due_runs(
+        due, PARENTS, order, asked or Asked(), now, ops=OPS, again_after=again_after, in_ranges=in_ranges
+    )
     return [
         (
             one.partition_key
@@ -87,6 +90,18 @@ def test_partitions_that_the_run_stored_get_what_it_skipped() -> None:
     assert runs(due) == [("mon", ["text"]), ("tue", ["a", "text"])]
 
 
+def test_what_was_said_of_the_run_holds_on() -> None:
+    """Such as its budget. Partitions of which something else was said are another run."""
+    config = {A: {"max_cost_usd": 0.5}, B: {"limit": 3}}
+    due = {A: Due({"mon": "x", "tue": "x", "wed": "x"}, options={"mon": config, "tue": config})}
+    found = list(due_runs(due, PARENTS, DAYS, Asked(), 0.0, ops=OPS, again_after=HOUR, in_ranges=True))
+    assert [one.run_config for one in found] == [
+        {"ops": {"tickets__a": {"config": {"max_cost_usd": 0.5}}}},
+        {},
+    ]
+    assert [len(one.tags) for one in found] == [2, 0]
+
+
 def test_none_is_asked_for_twice() -> None:
     """By the cursor, which outlasts the process of a tick."""
     due = {A: Due({"mon": "x", "wed": "x"})}
@@ -106,7 +121,10 @@ def test_a_run_that_collected_nothing_is_asked_for_again_after_an_hour() -> None
     """With a key of its own: Dagster begins no run with a key that was there."""
     due, asked = {A: Due({"mon": "x"})}, Asked()
     keys = [
-        [one.run_key for one in due_runs(due, PARENTS, DAYS, asked, now, again_after=HOUR, in_ranges=True)]
+        [
+            one.run_key
+            for one in due_runs(due, PARENTS, DAYS, asked, now, ops=OPS, again_after=HOUR, in_ranges=True)
+        ]
         for now in (0.0, HOUR - 1, HOUR, HOUR + 60)
     ]
     assert [len(one) for one in keys] == [1, 0, 1, 0]
@@ -121,7 +139,9 @@ def test_not_while_runs_of_the_sensor_are_under_way() -> None:
 
 def test_keys_differ_between_partitions_and_batches() -> None:
     def keys(**ready: str) -> list[str | None]:
-        found = due_runs({A: Due(ready)}, PARENTS, DAYS, Asked(), 0.0, again_after=HOUR, in_ranges=False)
+        found = due_runs(
+            {A: Due(ready)}, PARENTS, DAYS, Asked(), 0.0, ops=OPS, again_after=HOUR, in_ranges=False
+        )
         return [one.run_key for one in found]
 
     every = [*keys(mon="x", tue="x"), *keys(mon="y"), *keys(mon="x")]

@@ -16,7 +16,7 @@ def test_slices_are_those_of_all_values(monkeypatch, tail, dtype):
     assert len(array) == 20
     for some in (slice(0, 20), slice(0, 0), slice(7, 11), slice(18, 40), slice(15, 3), slice(None)):
         assert array[some].tolist() == values[some].tolist()
-    assert [array.bytes_of(i) for i in range(20)] == [one.tobytes() for one in values]
+    assert b"".join(map(array.bytes_of, range(20))) == values.tobytes()
 
 
 def test_without_values_there_are_none():

@@ -24,10 +24,14 @@ def world(tmp_path: Path) -> World:
 def test_polls_come_after_two_seconds_then_ever_more_rarely_and_once_a_minute_at_last() -> None:
     times, record = [START], RECORD
     for _ in range(10):
-        times.append(next_poll(record))
+        times.append(next_poll(record, times[-1]))
         record = replace(record, poll=Poll(times[-1], "in_progress"))
     gaps = [b - a for a, b in itertools.pairwise(times)]
     assert gaps == [2, 2, 4, 8, 16, 32, 60, 60, 60, 60]
+
+
+def test_a_clock_that_was_put_back_delays_no_poll() -> None:
+    assert next_poll(replace(RECORD, poll=Poll(START + 86_400, "in_progress")), START) == START
 
 
 def test_a_sensor_hears_of_the_end_and_downloads_nothing(world: World) -> None:

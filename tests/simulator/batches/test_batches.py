@@ -137,6 +137,34 @@ def test_requests_that_fail_are_lines_of_the_error_file(simulator):
         assert one["response"]["body"] == online[one["custom_id"]].json()
 
 
+def test_batches_draw_on_no_limit_of_online_requests(simulate):
+    """Neither their requests, nor what is asked of them and of their files."""
+    simulator = simulate(rpm=1, tpm=20)
+
+    async def use(client):
+        batch = await submit(client, ROWS)
+        simulator.time.now += 1
+        return await client.batches.retrieve(batch.id)
+
+    assert asked(simulator, use).request_counts.completed == 20
+    assert simulator.chat("Hi").status_code == 200
+
+
+def test_what_is_asked_of_batches_is_counted_apart(simulator):
+    """Until the counters are reset; requests that were answered online are counted as ever."""
+
+    async def use(client):
+        batch = await submit(client, ROWS)
+        await client.batches.retrieve(batch.id)
+
+    asked(simulator, use)
+    later = simulator.get("/simulator/later", key=None).json()
+    assert later == {"files": 1, "batches": 1, "batch_polls": 1, "background_polls": 0}
+    assert simulator.counters()["requests"] == 0
+    simulator.post("/simulator/reset", {}, key=None)
+    assert set(simulator.get("/simulator/later", key=None).json().values()) == {0}
+
+
 def test_a_batch_whose_requests_all_fail_has_no_output(simulator):
     """It is completed all the same."""
 

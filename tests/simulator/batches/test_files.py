@@ -1,9 +1,12 @@
 """The files of the API, as its own client meets them."""
 
+import asyncio
+
 import pytest
 from openai import AsyncOpenAI
 
 from pxt_assets.simulator.server import later_routes
+from pxt_assets.simulator.server.simulator import DroppedConnectionError
 from tests.simulator.batches.later import DAY, asked, read, refused, strict
 
 HOUR = {"anchor": "created_at", "seconds": 3_600}
@@ -86,6 +89,41 @@ def test_files_expire(simulator):
 
     error, listed = asked(simulator, use)
     assert (error.status_code, listed) == (404, [])
+
+
+def test_a_download_breaks_off_half_way(simulator, monkeypatch):
+    """Where a dropped connection is drawn for it; its length is told before."""
+    content = bytes(range(256)) * 4
+    file = asked(simulator, lambda client: upload(client, content=content))
+    monkeypatch.setattr(simulator.app.state.simulator, "_draw_fault", lambda: "dropped")
+    sent = []
+
+    async def receive():
+        return {"type": "http.request", "body": b""}
+
+    async def send(message):
+        sent.append(message)
+
+    headers = [(b"authorization", b"Bearer sk-test")]
+    scope = {"type": "http", "method": "GET", "path": f"/v1/files/{file.id}/content", "headers": headers}
+    with pytest.raises(DroppedConnectionError):
+        asyncio.run(simulator.app({**scope, "query_string": b"", "root_path": ""}, receive, send))
+    start, *pieces = sent
+    assert (b"content-length", b"1024") in start["headers"]
+    assert b"".join(piece["body"] for piece in pieces) == content[:512]
+
+
+def test_an_upload_whose_answer_is_lost_has_arrived(simulator, monkeypatch):
+    """The client does not learn of it, and finds it in the list."""
+    drawn = iter(["dropped", None])
+    monkeypatch.setattr(simulator.app.state.simulator, "_draw_fault", lambda: next(drawn))
+
+    async def use(client):
+        with pytest.raises(DroppedConnectionError):
+            await upload(client)
+        return [file.filename async for file in client.files.list()]
+
+    assert asked(simulator, use) == ["rows.jsonl"]
 
 
 def test_other_keys_see_nothing(simulator):

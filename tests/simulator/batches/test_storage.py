@@ -1,9 +1,16 @@
 """Where files and batches live: for one process alone, or where others find them."""
 
+import asyncio
+import json
 import os
+import sqlite3
 import tempfile
+import time
+import urllib.request
 
+import httpx2
 import pytest
+from openai import AsyncOpenAI
 
 from pxt_assets.simulator import SimulatorOptions, SimulatorServer, create_app
 from pxt_assets.simulator.batches.storage import FOLDER, Storage, _remove_folder
@@ -139,9 +146,6 @@ def test_a_stopped_server_removes_its_folder(tmp_path, monkeypatch):
 
 
 def _fetch(server, path, body=None):
-    import json
-    import urllib.request
-
     headers = {"authorization": "Bearer sk-test", "content-type": "application/json"}
     request = urllib.request.Request(server.base_url + path, body, headers)
     with urllib.request.urlopen(request) as answer:
@@ -168,6 +172,61 @@ def test_a_folder_that_cannot_be_used_is_replaced(tmp_path, caplog):
         assert "not shared with other processes" in caplog.text
     finally:
         storage.close()
+
+
+def test_two_processes_may_do_the_same_work(process):
+    """The results of one of them count, and the others' are removed."""
+    both = [process(batch_seconds=100), process(batch_seconds=100)]
+    batch = asked(both[0], lambda client: submit(client, ROWS))
+    process.clock[0] += 100
+
+    async def look(client):
+        return await client.batches.retrieve(batch.id)
+
+    async def use():
+        def client_of(simulator):
+            transport = httpx2.ASGITransport(simulator.app)
+            return AsyncOpenAI(
+                base_url="http://s/v1", api_key="sk-test", http_client=httpx2.AsyncClient(transport=transport)
+            )
+
+        async with client_of(both[0]) as one, client_of(both[1]) as other:
+            seen = await asyncio.gather(look(one), look(other))
+            return seen, [await read(client, seen[0].output_file_id) for client in (one, other)]
+
+    with sqlite3.connect(process.folder / FOLDER / "state.sqlite") as database:
+        database.execute("UPDATE batches SET checked = NULL")
+    database.close()
+    seen, lines = asyncio.run(use())
+    assert seen[0] == seen[1]
+    assert lines[0] == lines[1]
+    assert sorted(ids(lines[0])) == sorted(ids(ROWS))
+    in_use = {path.name for path in (process.folder / FOLDER).glob("*.lines")}
+    assert len(in_use) <= 2  # with those of the work that was made to be forgotten
+
+
+def test_what_killed_processes_left_is_removed(process):
+    """Once it is old: a young one may still be written."""
+    first = process()
+    batch = asked(first, lambda client: submit(client, ROWS))
+    folder = process.folder / FOLDER
+    old = time.time() - 86_400
+    stray, young, used = folder / "sim-batch-a.1.lines", folder / "sim-file-b", folder / batch.input_file_id
+    for path in (stray, young):
+        path.write_text("")
+    for path in (stray, used):
+        os.utime(path, (old, old))
+    asked(process(), lambda client: client.batches.retrieve(batch.id))
+    assert (stray.exists(), young.exists(), used.exists()) == (False, True, True)
+
+
+def test_a_database_that_fails_is_a_fault_of_the_server(process, caplog):
+    """500, which clients try again."""
+    first = process()
+    asked(first, lambda client: submit(client, ROWS))
+    first.app.state.simulator.storage.connection.close()
+    assert first.get("/v1/batches").status_code == 500
+    assert "cannot be used" in caplog.text
 
 
 def test_records_are_forgotten_after_a_month(tmp_path):

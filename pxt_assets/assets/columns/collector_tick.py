@@ -1,0 +1,249 @@
+"""One tick of a collector: what has come of a table's answers that come later, and the runs that collect it."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any, Protocol
+
+import dagster as dg
+from dagster._core.definitions.assets.graph.asset_graph import AssetGraph
+from dagster._core.definitions.partitions.context import partition_loading_context
+from dagster._core.errors import DagsterInvariantViolationError
+from dagster._core.storage.dagster_run import NOT_FINISHED_STATUSES
+from dagster._core.storage.tags import SENSOR_NAME_TAG
+
+from pxt_assets.api.event_loop import run_to_end
+from pxt_assets.api.openai_resource import OpenAIResource
+from pxt_assets.api.within import Within
+from pxt_assets.assets.columns.coming_answers import ComingAnswers, coming_answers
+from pxt_assets.assets.columns.due_runs import Asked, Due, due_runs
+from pxt_assets.assets.columns.table_columns import TableColumns
+from pxt_assets.assets.columns.told_waiting import options_by_partition, skipped_by_partition, told_waiting
+from pxt_assets.assets.declarations.table_attributes import TableAttributes
+from pxt_assets.assets.declarations.within import can_come_later
+from pxt_assets.assets.step.loaded_assets import loaded_keys
+from pxt_assets.assets.step.resource_keys import used_resource
+from pxt_assets.assets.step.table_asset import TableAsset
+from pxt_assets.errors import FatalApiError, PxtError
+from pxt_assets.storage.store import ColumnStore
+from pxt_assets.values.scrubbing import scrub
+
+_AGAIN_SECONDS = 3_600.0
+"""After which a run is asked for again that did not collect what it was to."""
+
+Partition = str | None
+Options = Mapping[dg.AssetKey, Mapping[str, Any]]
+"""The run config of columns."""
+
+
+class CollectedTable(Protocol):
+    """A Table, as its collector knows it: columns may be added after the collector is made."""
+
+    _attributes: TableAttributes
+    _columns: TableColumns
+
+    @property
+    def assets(self) -> list[dg.AssetsDefinition]:
+        """All assets added so far."""
+
+
+@dataclass
+class Tick:
+    """One evaluation of the sensor."""
+
+    table: CollectedTable
+    context: dg.SensorEvaluationContext
+    name: str
+    secrets: tuple[str, ...]
+    in_ranges: bool
+    """Whether a run may have a range of partitions."""
+    problems: list[str] = field(default_factory=list)
+    fatal: BaseException | None = None
+
+    def result(self) -> dg.SensorResult:
+        """The runs to ask for, or why there are none. Raises what needs somebody's hand."""
+        now = time.time()
+        asked = Asked.of_cursor(self.context.cursor)
+        coming = run_to_end(self._coming(asked.heard))
+        ids = {look.id for one in coming.values() for both in one.responses.values() for look in both[:2]}
+        asked.heard = {key: said for key, said in asked.heard.items() if key in ids}
+        due = {column: self._due(column, one) for column, one in coming.items()}
+        runs = list(
+            due_runs(
+                due,
+                self._parents,
+                self._partitions if due else (),
+                asked,
+                now,
+                ops=self._ops,
+                again_after=float("inf") if self._has_unfinished_runs() else _AGAIN_SECONDS,
+                in_ranges=self.in_ranges,
+            )
+        )
+        if self.fatal is not None and not runs:
+            raise self.fatal
+        for problem in self.problems if runs else ():
+            self.context.log.warning(problem)
+        reason = None if runs else "; ".join([*self.problems, *_told_of(coming, now)])
+        return dg.SensorResult(run_requests=runs, skip_reason=reason, cursor=asked.cursor)
+
+    async def _coming(self, heard: dict[str, tuple[float, bool]]) -> dict[dg.AssetKey, ComingAnswers]:
+        """What is on record of each column that has anything, after the batches that are due were asked about."""
+        keys = self.table._attributes.resources
+        label = f"the sensor {self.name}"
+        openai = used_resource(self.context.resources, keys.openai, OpenAIResource, label)
+        store = used_resource(self.context.resources, keys.columns, ColumnStore, label)
+        found: dict[dg.AssetKey, ComingAnswers] = {}
+        for column in self._columns:
+            one = await coming_answers(store, openai, column, self._partitions, heard)
+            if one.problem is not None:
+                self._note(f"{column.to_user_string()}: {one.problem}", one.problem)
+            if one:
+                found[column] = one
+        return found
+
+    def _note(self, text: str, problem: BaseException) -> None:
+        text = scrub(text.rstrip(". "), self.secrets)
+        if isinstance(problem, PxtError) and not isinstance(problem, FatalApiError):
+            self.problems.append(f"{text}; the next tick tries again")
+        else:
+            self.problems.append(text)
+            self.fatal = self.fatal or problem
+
+    def _due(self, column: dg.AssetKey, coming: ComingAnswers) -> Due:
+        if not coming.ready:
+            return Due({}, coming.waiting)
+
+        below = self._below(column)
+        instance = self._instance
+        if instance is None:
+            options = {partition: {column: {}} for partition in coming.ready}
+            return Due(
+                coming.ready,
+                coming.waiting,
+                dict.fromkeys(coming.ready, below),
+                self._with_time(column, coming, options),
+            )
+        told = told_waiting(instance, column, coming.since)
+        names = coming.ready_names
+        finished: dict[Partition, str] = {
+            partition: "+".join(sorted(one.batches or names)) or "responses"
+            for one in told
+            if one.partition is None and (one.batches & names or (coming.responses and not one.batches))
+            for partition in one.finished
+            if partition not in coming.ready
+        }
+        skipped = skipped_by_partition(told, [*coming.ready, *finished])
+        ops = {name: key for key, name in self._ops.items()}
+        options = options_by_partition(instance, told, [*coming.ready, *finished], ops, column)
+        return Due(
+            coming.ready,
+            coming.waiting,
+            {key: one & below for key, one in skipped.items()},
+            self._with_time(column, coming, options),
+            finished,
+        )
+
+    def _with_time(
+        self, column: dg.AssetKey, coming: ComingAnswers, options: Mapping[Partition, Options]
+    ) -> dict[Partition, Options]:
+        """The options of runs, which have the time that was given even where the column itself has none now.
+
+        Without any, what is on its way would be cancelled, and asked for at the full price.
+        """
+        found = {partition: dict(of_columns) for partition, of_columns in options.items()}
+        if self._withins.get(column) is None:
+            for partition in coming.ready:
+                of_columns = found.setdefault(partition, {})
+                config = of_columns.get(column, {})
+                within = coming.responses[partition].last.window if partition in coming.responses else "24h"
+                of_columns[column] = {**config, "within": config.get("within") or within}
+        return found
+
+    @cached_property
+    def _ops(self) -> dict[dg.AssetKey, str]:
+        """The names of the ops of the table's columns and indexes."""
+        graph, assets = self._graph, computed_assets(self.table)
+        return {key: asset.node_def.name for asset in assets for key in loaded_keys(graph, asset)}
+
+    @cached_property
+    def _withins(self) -> dict[dg.AssetKey, Within | None]:
+        """How long the answers of columns may take, as they say themselves."""
+        graph, specs = self._graph, self.table._columns.specs
+        return {
+            key: specs[declared].within
+            for asset in computed_assets(self.table)
+            for declared in asset.keys
+            if declared in specs
+            for key in loaded_keys(graph, asset)
+        }
+
+    @property
+    def _instance(self) -> dg.DagsterInstance | None:
+        with suppress(DagsterInvariantViolationError):  # as in a test's context without one
+            return self.context.instance
+        return None
+
+    def _has_unfinished_runs(self) -> bool:
+        instance = self._instance
+        if instance is None:
+            return False
+        own = dg.RunsFilter(tags={SENSOR_NAME_TAG: self.name}, statuses=NOT_FINISHED_STATUSES)
+        return bool(instance.get_run_ids(own, limit=1))
+
+    @cached_property
+    def _graph(self) -> AssetGraph:
+        definitions = self.context.repository_def
+        if definitions is not None:
+            return definitions.asset_graph
+        return AssetGraph.from_assets(computed_assets(self.table))
+
+    @property
+    def _columns(self) -> list[dg.AssetKey]:
+        """The columns whose answers can come later, by the keys that they were loaded with."""
+        graph = self._graph
+        specs = self.table._columns.specs
+        return [
+            key
+            for asset in computed_assets(self.table)
+            for declared in asset.keys
+            if declared in specs and can_come_later(specs[declared].expr)
+            for key in sorted(loaded_keys(graph, asset))
+        ]
+
+    @cached_property
+    def _parents(self) -> dict[dg.AssetKey, frozenset[dg.AssetKey]]:
+        """Of each of the table's columns and indexes those that it is made of."""
+        graph = self._graph
+        own = {key for asset in computed_assets(self.table) for key in loaded_keys(graph, asset)}
+        return {key: frozenset(graph.get(key).parent_keys & own) for key in own}
+
+    def _below(self, column: dg.AssetKey) -> frozenset[dg.AssetKey]:
+        parents, below = self._parents, {column}
+        while more := {key for key, of in parents.items() if of & below} - below:
+            below |= more
+        return frozenset(below - {column})
+
+    @cached_property
+    def _partitions(self) -> Sequence[Partition]:
+        partitions_def = self.table._attributes.partitions_def
+        if partitions_def is None:
+            return [None]
+        with partition_loading_context(dynamic_partitions_store=self._instance):
+            return list(partitions_def.get_partition_keys())
+
+
+def computed_assets(table: CollectedTable) -> list[dg.AssetsDefinition]:
+    """The table's computed columns and indexes."""
+    return [asset for asset in table.assets if isinstance(asset, TableAsset)]
+
+
+def _told_of(coming: Mapping[dg.AssetKey, ComingAnswers], now: float) -> Iterable[str]:
+    """Why no run is asked for."""
+    if not coming:
+        return ["no answers are on their way"]
+    return [f"{column.to_user_string()}: {one.text(now)}" for column, one in coming.items()]

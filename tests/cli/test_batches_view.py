@@ -1,0 +1,106 @@
+"""`pxt-assets batches`: what is on its way for the columns of a code location, and how it is cancelled."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import dagster as dg
+import pytest
+from click.testing import CliRunner, Result
+
+from pxt_assets import ColumnStore, OpenAIResource
+from pxt_assets.cli.commands import main
+from tests.assets.later_tickets import LaterTickets, observed
+
+DEFINITIONS = """
+import dagster as dg
+
+from pxt_assets import ColumnStore, OpenAIResource, Table
+from pxt_assets.functions import chat_completions
+
+table = Table("tickets", key="id", resource_keys={{"openai": "openai_eu"}})
+table.add_computed_column(c=chat_completions([{{"role": "user", "content": table.body}}], model="gpt-4o-mini"))
+table.add_computed_column(a=table.c.choices[0].message.content)
+defs = dg.Definitions(
+    table.assets,
+    resources={{
+        "openai_eu": OpenAIResource(base_url={base_url!r}, api_key="sk-4711-of-mine-alone"),
+        "columns": ColumnStore(base_path={base_path!r}),
+    }},
+)
+"""
+
+
+@pytest.fixture
+def tickets(
+    store: ColumnStore, simulated: OpenAIResource, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[LaterTickets]:
+    monkeypatch.delenv("DAGSTER_HOME", raising=False)
+    with dg.DagsterInstance.ephemeral() as instance:
+        keyed = OpenAIResource(base_url=simulated.base_url, api_key="sk-4711-of-mine-alone")
+        yield LaterTickets(store, keyed, {"1": "late", "2": "broken"}, instance=instance)
+
+
+def batches(tickets: LaterTickets, tmp_path: Path, *arguments: str, base_url: str | None = None) -> Result:
+    """What the command does for a code location whose columns these are."""
+    file = tmp_path / "definitions.py"
+    url = base_url or tickets.openai.base_url
+    file.write_text(DEFINITIONS.format(base_url=url, base_path=tickets.store.base_path))
+    return CliRunner().invoke(main, ["batches", "-f", str(file), *arguments])
+
+
+def test_nothing_is_on_its_way(tickets: LaterTickets, tmp_path: Path) -> None:
+    said = batches(tickets, tmp_path)
+    assert said.exit_code == 0, said.output
+    assert said.output == "Nothing is on its way: no answers of these columns come later.\n"
+
+
+def test_it_lists_each_batch_and_the_sum(tickets: LaterTickets, tmp_path: Path) -> None:
+    """By column and name, with state, counts, age and expected cost."""
+    (said,) = observed(tickets.run()).values()
+    name = said["pxt/batches"].records[0].data["name"]
+    tickets.let_time_pass(3_600)
+    head, line, total = batches(tickets, tmp_path).output.splitlines()
+    assert head.split() == ["column", "name", "state", "answers", "failed", "age", "cost", "id"]
+    assert line.split()[:8] == ["tickets/c", name, "completed", "2", "of", "2", "0", "60"]
+    assert total.startswith("1 batch: 2 of 2 answers there, expected $0.000")
+
+
+def test_a_batch_is_cancelled_by_its_name(tickets: LaterTickets, tmp_path: Path) -> None:
+    """Or all are. What it had finished is collected by the next run."""
+    (said,) = observed(tickets.run()).values()
+    name = said["pxt/batches"].records[0].data["name"]
+    done = batches(tickets, tmp_path, "--cancel", name)
+    assert done.exit_code == 0, done.output
+    assert done.output.startswith(f"tickets/c {name}: cancel")
+    tickets.let_time_pass(3_600)
+    again = batches(tickets, tmp_path, "--cancel", "all").output
+    assert "has ended already; the column's next run collects it" in again
+
+
+def test_an_unknown_name_is_told_with_those_there_are(tickets: LaterTickets, tmp_path: Path) -> None:
+    (said,) = observed(tickets.run()).values()
+    name = said["pxt/batches"].records[0].data["name"]
+    done = batches(tickets, tmp_path, "--cancel", "evening")
+    assert done.exit_code == 1
+    assert f"no batch is named 'evening'; there are: {name}" in done.output
+
+
+def test_a_server_out_of_reach_leaves_what_is_on_record(
+    tickets: LaterTickets, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The command says so, and fails; the key is not shown."""
+    monkeypatch.setattr("pxt_assets.assets.columns.coming_answers._PATIENCE_SECONDS", 0.0)
+    tickets.run()
+    tickets.let_time_pass(3_600)
+    done = batches(tickets, tmp_path, base_url="http://127.0.0.1:9/v1")
+    assert done.exit_code == 1
+    assert "0 of 2 answers there" in done.output
+    assert "4711" not in done.output
+
+
+@pytest.mark.parametrize("arguments", [["-m", "a", "-f", "b"]])
+def test_one_place_is_named(arguments: list[str], tmp_path: Path) -> None:
+    (tmp_path / "b").touch()
+    done = CliRunner().invoke(main, ["batches", "-m", "a", "-f", str(tmp_path / "b")])
+    assert done.exit_code == 2
+    assert "give one of them" in done.output
