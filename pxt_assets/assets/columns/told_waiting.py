@@ -81,7 +81,7 @@ def options_by_partition(
                 of_run[one.run_id] = _options_of_run(instance, one.run_id, ops)
             options[partition] = dict(of_run[one.run_id])
             if one.left_usd is not None:
-                config = options[partition].get(column, {})
+                config: Mapping[str, Any] = options[partition].get(column, {})
                 options[partition][column] = {**config, "max_cost_usd": max(one.left_usd, _NOTHING_USD)}
     return options
 
