@@ -40,6 +40,9 @@ class BodyTemplate:
         self._canonical = _pattern(canonical_json(body), marks)
         self._named, self._size_of = named, size_of
         self._top = {name: marks.index(value) for name, value in body.items() if value in marks}
+        self.constants = {name: value for name, value in body.items() if not _holds(value, marks)}
+        """The arguments that are the same whatever the texts."""
+        self.names = frozenset(body)
         self.model = str(body["model"])
         self.rest_key = rest_key if set(self._top) == {"input"} else None
         """None where the rest of the body holds texts of the row."""
@@ -104,6 +107,11 @@ class FilledBody(Mapping[str, Any]):
         return self._size
 
     @property
+    def kind(self) -> tuple[object, RequestSize]:
+        """Equal for bodies of one template and one size, of which the same is expected."""
+        return self._template, self.size
+
+    @property
     def model(self) -> str:
         """The requested model."""
         return self._template.model
@@ -114,16 +122,19 @@ class FilledBody(Mapping[str, Any]):
         return self._template.rest_key
 
     def __getitem__(self, name: str) -> Any:
-        position = self._template.position(name)
-        if position is not None:
-            return self._texts[position]
-        return self._made[name]
+        template = self._template
+        if name in template.constants:
+            return template.constants[name]
+        if name not in template.names:
+            raise KeyError(name)
+        position = template.position(name)
+        return self._made[name] if position is None else self._texts[position]
 
     def __iter__(self) -> Iterator[str]:
         return iter(self._made)
 
     def __len__(self) -> int:
-        return len(self._made)
+        return len(self._template.names)
 
     def __repr__(self) -> str:
         return repr(self._made)
@@ -145,6 +156,15 @@ def _pattern(text: str, marks: Sequence[str]) -> str:
     for mark in marks:
         pattern = pattern.replace(f'"{mark}"', "%s")
     return pattern
+
+
+def _holds(value: Any, marks: Sequence[str]) -> bool:
+    """Whether any of the marks is in a value."""
+    if isinstance(value, str):
+        return value in marks
+    if isinstance(value, Mapping):
+        return any(_holds(inner, marks) for inner in value.values())
+    return isinstance(value, list | tuple) and any(_holds(inner, marks) for inner in value)
 
 
 def _replaced(value: Any, texts: Mapping[str, str]) -> Any:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pxt_assets.api.hosted_tools import expected_calls
 from pxt_assets.api.pricing import cost_usd
 from pxt_assets.api.processing import Processing
+from pxt_assets.api.prompt_cache import is_written_whole
 from pxt_assets.api.request import Request, Usage
 
 
@@ -28,6 +29,8 @@ class Estimator:
     def __init__(self) -> None:
         self._observed: dict[str, ObservedUsage] = {}
         self._all_models = ObservedUsage()
+        self._prefixes: set[str] = set()
+        """The keys of the cached prefixes of the requests up to now: all but the first of each read it."""
 
     def learn(self, model: str, observed: ObservedUsage) -> None:
         """Adds some answers of a model."""
@@ -57,14 +60,27 @@ class Estimator:
             is_by_token = not (charged.seconds or charged.characters)
             return charged._replace(output_tokens=round(output)) if is_by_token else charged
         ratio = known.input_tokens / known.estimated_tokens if known.estimated_tokens else 1.0
-        made = round(output)
+        made, read = round(output), round((size.least_tokens + size.tools) * ratio)
+        cached, written = self._of_cache(request, read)
         return Usage(
-            input_tokens=round((size.least_tokens + size.tools) * ratio),
+            input_tokens=read,
             output_tokens=made,
+            cached_tokens=cached,
+            cache_write_tokens=written,
             output_image_tokens=made if endpoint.path.startswith("/images") else 0,
             output_audio_tokens=made if "audio" in (request.body.get("modalities") or ()) else 0,
             **expected_calls(request.body)._asdict(),
         )
+
+    def _of_cache(self, request: Request, tokens: int) -> tuple[int, int]:
+        """How many of a prompt's tokens will be read from the API's cache, and how many written to it."""
+        if request.prefix is None:
+            return 0, tokens if is_written_whole(request.endpoint.path, request.body, tokens) else 0
+        shared = min(request.prefix.tokens, tokens)
+        if request.prefix.key in self._prefixes:
+            return shared, 0
+        self._prefixes.add(request.prefix.key)
+        return 0, shared
 
     def cost_usd(
         self, request: Request, processing: Processing = "standard", usage: Usage | None = None

@@ -11,6 +11,7 @@ MINIMUM_TOKENS = 1_024
 """Tokens that a prefix must have to be cached. Source: https://developers.openai.com/api/docs/guides/prompt-caching"""
 LIFETIME_SECONDS = 30 * 60.0
 """How long a prefix stays in the cache, at least. Source: the same page."""
+_PATHS = ("/chat/completions", "/responses")
 BREAKPOINT = "prompt_cache_breakpoint"
 _FIRST_VERSION = (5, 6)
 _VERSION = re.compile(r"gpt-(\d{1,2})(?:\.(\d+))?(?![\d.])")
@@ -29,6 +30,14 @@ def has_paid_cache(model: str) -> bool:
     if found is None or name.startswith(_NOT_OPENAIS):
         return False
     return (int(found[1]), int(found[2] or 0)) >= _FIRST_VERSION
+
+
+def is_written_whole(path: str, body: Mapping[str, Any], tokens: int) -> bool:
+    """Whether the API writes a prompt of that many tokens to its cache to its end, as it does unless it is told otherwise."""
+    if path not in _PATHS or tokens < MINIMUM_TOKENS or not has_paid_cache(str(body.get("model"))):
+        return False
+    options = body.get("prompt_cache_options")
+    return not (isinstance(options, Mapping) and options.get("mode") == "explicit")
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,7 +13,7 @@ from collections import defaultdict
 from collections.abc import Awaitable, Callable, Collection, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
-from functools import cached_property, partial
+from functools import partial
 from typing import TYPE_CHECKING, Protocol
 
 from pxt_assets.api.background_request import Window
@@ -24,6 +24,7 @@ from pxt_assets.api.processing import Processing
 from pxt_assets.api.request import Request
 from pxt_assets.compute.asking.background_cells import BackgroundPass, FetchRound
 from pxt_assets.compute.asking.background_ids import BackgroundIds
+from pxt_assets.compute.asking.expected_costs import ExpectedCosts
 from pxt_assets.compute.asking.later_partition import LaterPass, PartitionTally
 from pxt_assets.compute.asking.later_way import LaterWay
 from pxt_assets.compute.asking.other_servers import refuse_other_servers
@@ -132,6 +133,7 @@ class _LaterRun:
         self._budget: LaterBudget | None = None
         self._settled: dict[Partition, Digests] = {}
         """Requests whose outcomes are durable, of which the column is to be told while it is held."""
+        self._expected: Callable[[Request], float | None] | None = None
         self._log = LaterLog(run.log, run_state.name, deferral.clock)
 
     @property
@@ -323,15 +325,11 @@ class _LaterRun:
 
     def _expected_usd_of(self, column: Column) -> Callable[[Request], float | None]:
         """What a request is expected to cost, by what this column's answers used before."""
-        estimator = self._estimators.get(None)
-        if estimator is None:
-            estimator = self._estimators[None] = Estimator()
+        if self._expected is None:
+            estimator = Estimator()
             estimator.learn("", observed_usage(column.file))
-        return partial(estimator.cost_usd, processing=self._processing)
-
-    @cached_property
-    def _estimators(self) -> dict[None, Estimator]:
-        return {}
+            self._expected = ExpectedCosts(partial(estimator.cost_usd, processing=self._processing)).of
+        return self._expected
 
     def _waiting(self, partitions: Sequence[Partition]) -> dict[Partition, Waiting]:
         now, records = self._deferral.clock(), self._column.records()

@@ -25,6 +25,7 @@ FIGURES = {
     "journal": "journal_overhead.py",
     "no headers": "no_headers.py",
     "straggler": "straggler.py",
+    "cached prefix": "cached_prefix.py",
     "peers": "peers.py",
 }
 BESIDE = {"chat_rows.py", "embedding_rows.py", "media_rows.py", "peers.py"}

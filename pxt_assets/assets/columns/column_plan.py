@@ -34,12 +34,17 @@ async def caches_prompts(spec: ColumnSpec, server: AskedServer | None, client: C
     OpenAI's own server is told, and a simulator. Others are not: Azure, gateways and servers such as vLLM refuse what they
     do not know, pass it on, or ignore it, and which of these nobody can tell.
     """
-    if spec.cache == "off" or server is None:
+    if is_known_to_cache(spec, server):
+        return True
+    if spec.cache == "off" or server is None or not server.is_local or not has_cached_prefix(spec.expr):
         return False
-    if server.takes_breakpoints or not server.is_local or not has_cached_prefix(spec.expr):
-        return server.takes_breakpoints
     try:
         async with asyncio.timeout(_LOCAL_SECONDS):
             return await client.is_simulated()
     except TimeoutError:
         return False
+
+
+def is_known_to_cache(spec: ColumnSpec, server: AskedServer | None) -> bool:
+    """The same as far as the server's address tells."""
+    return spec.cache == "auto" and server is not None and server.takes_breakpoints

@@ -19,7 +19,7 @@ from pxt_assets.api.request_loop import request_loop
 from pxt_assets.api.server_name import AskedServer
 from pxt_assets.api.within import processing_of
 from pxt_assets.assets.columns.column_config import ColumnConfig
-from pxt_assets.assets.columns.column_plan import caches_prompts, column_plan
+from pxt_assets.assets.columns.column_plan import caches_prompts, column_plan, is_known_to_cache
 from pxt_assets.assets.columns.column_spec import ColumnSpec
 from pxt_assets.assets.columns.step_checks import StepChecks
 from pxt_assets.assets.columns.step_events import StepEvents
@@ -330,6 +330,7 @@ class Materialization:
         """Records what computing each partition would take. Raises dg.Failure."""
         from pxt_assets.assets.columns.dry_run_step import log_estimates
 
+        self._caches = is_known_to_cache(self._spec, self._server)
         try:
             self._upstream.check()
             self._failures = log_estimates(

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import logging
 from collections import Counter
-from collections.abc import AsyncIterator
-from dataclasses import dataclass, field, replace
+from collections.abc import AsyncIterator, Iterable
+from dataclasses import replace
+from typing import TYPE_CHECKING
 
 from pxt_assets.api.batches import (
     TOKEN_LIMIT_CODE,
@@ -21,14 +22,15 @@ from pxt_assets.compute.deferred.submission import Submission
 from pxt_assets.errors import RunError
 from pxt_assets.local.threads import run_in_thread
 
+if TYPE_CHECKING:
+    from upath import UPath
+
 _LOOKS = 3
 """How often a file that is said to be unknown is asked for."""
 _PAUSE = 5.0
 """Seconds between two looks."""
 _FILES_APPEAR_WITHIN = 900.0
 """Seconds for which the file of a batch that says that it is completed may be missing yet."""
-_FORGOTTEN = 30 * 86_400.0
-"""Seconds after which a server has deleted a batch's files."""
 _SERVER_CODES = frozenset(
     {
         "server_error",
@@ -42,7 +44,7 @@ _SERVER_CODES = frozenset(
 )
 """Codes of lines without a status that tell of the server, not of the request."""
 _TIMEOUT, _CONFLICT, _TOO_MANY = 408, 409, 429
-_NO_LINE = "no line"
+_NO_LINE, _RESULT, _ERROR = "no line", "result", "error"
 _log = logging.getLogger("pxt_assets.compute.batches")
 
 
@@ -52,11 +54,6 @@ def is_collectable(record: BatchRecord, state: BatchState, now: float) -> bool:
         return False
     is_missing = state.status == "completed" and (state.completed or 0) > 0 and not state.output_file_id
     return not is_missing or now - (record.poll.ended_at or now) > _FILES_APPEAR_WITHIN
-
-
-def is_forgotten(record: BatchRecord, now: float) -> bool:
-    """Whether a batch that the server does not know is as old as that."""
-    return now - record.created_at > _FORGOTTEN
 
 
 def reason_unanswered(answer: LineAnswer) -> str | None:
@@ -71,18 +68,15 @@ def reason_unanswered(answer: LineAnswer) -> str | None:
     return None
 
 
-@dataclass
 class _Read:
-    """What was read of a batch's files."""
+    """What was read of a batch's files; `digests` are those of its requests."""
 
-    writer: AnswerWriter
-    wanted: dict[bytes, None]
-    """The requests of the batch."""
-    results: set[bytes] = field(default_factory=set)
-    failures: set[bytes] = field(default_factory=set)
-    reasons: dict[bytes, str] = field(default_factory=dict)
-    """Why requests have no answer."""
-    unknown: int = 0
+    def __init__(self, writer: AnswerWriter, digests: Iterable[bytes]) -> None:
+        self.writer = writer
+        self.unknown = 0
+        """Lines that answer no request of it, or cannot be read."""
+        self._found: dict[bytes, str] = dict.fromkeys(digests, _NO_LINE)
+        """Of each request `_RESULT`, `_ERROR`, or why it has no answer."""
 
     def add(self, line: bytes) -> None:
         """Reads a line. Of several of one request the first result counts; without one the first error."""
@@ -92,23 +86,23 @@ class _Read:
         except ValueError:
             self.unknown += 1
             return
-        if digest not in self.wanted:
+        found = self._found.get(digest)
+        if found is None:
             self.unknown += 1
         elif answer.is_answered:
-            if digest not in self.results:
-                self.results.add(digest)
-                self.failures.discard(digest)
+            if found != _RESULT:
+                self._found[digest] = _RESULT
                 self.writer.add(digest, answer)
-        elif (reason := reason_unanswered(answer)) is not None:
-            self.reasons.setdefault(digest, reason)
-        elif digest not in self.results and digest not in self.failures:
-            self.failures.add(digest)
-            self.writer.add(digest, answer)
+        elif found not in (_RESULT, _ERROR):
+            reason = reason_unanswered(answer)
+            self._found[digest] = _ERROR if reason is None else reason
+            if reason is None:
+                self.writer.add(digest, answer)
 
-    def unanswered(self) -> Counter[str]:
-        """By reason, how many requests have no answer."""
-        left = self.wanted.keys() - self.results - self.failures
-        return Counter(self.reasons.get(digest, _NO_LINE) for digest in left)
+    def counts(self) -> tuple[int, int, Counter[str]]:
+        """How many requests have a result, how many an error, and by reason how many have no answer."""
+        counts = Counter(self._found.values())
+        return counts.pop(_RESULT, 0), counts.pop(_ERROR, 0), counts
 
 
 async def collect(by: Submission, record: BatchRecord, state: BatchState) -> BatchRecord:
@@ -119,7 +113,7 @@ async def collect(by: Submission, record: BatchRecord, state: BatchState) -> Bat
     folder = by.batches.folder
     asked = await run_in_thread(folder.read_digests, record.name)
     path = folder.new_answers()
-    read = _Read(AnswerWriter(path), dict.fromkeys(d.ljust(16, b"\0") for d in asked.digests.tolist()))
+    read = _Read(AnswerWriter(path), (digest.ljust(16, b"\0") for digest in asked.digests.tolist()))
     try:
         try:
             for file_id in (state.output_file_id, state.error_file_id):
@@ -131,7 +125,8 @@ async def collect(by: Submission, record: BatchRecord, state: BatchState) -> Bat
             read.writer.close()
         by.check_claim()
         kept = None
-        if read.results or read.failures:
+        results, errors, unanswered = read.counts()
+        if results or errors:
             kept = await run_in_thread(folder.put_answers, path, record.name)
     except OSError as e:
         msg = (
@@ -148,9 +143,8 @@ async def collect(by: Submission, record: BatchRecord, state: BatchState) -> Bat
             state.id,
         )
     files = (record.file_id, state.input_file_id, state.output_file_id, state.error_file_id)
-    unanswered = read.unanswered()
     turned_away = _turned_away(state)
-    if turned_away is not None and not read.results:
+    if turned_away is not None and not results:
         unanswered = Counter({turned_away: unanswered.total()})
     ended = replace(
         record,
@@ -158,8 +152,8 @@ async def collect(by: Submission, record: BatchRecord, state: BatchState) -> Bat
         ended_at=by.clock(),
         status=state.status,
         answers=kept,
-        answered=len(read.results) + len(read.failures),
-        failed=len(read.failures),
+        answered=results + errors,
+        failed=errors,
         unanswered=dict(unanswered),
         unknown=read.unknown,
         counts_as_try=turned_away is None,
@@ -241,17 +235,21 @@ def refusal(label: str, record: BatchRecord, state: BatchState) -> RunError | No
         for error in state.errors[:3]
     )
     more = f", and {len(state.errors) - 3} more" if len(state.errors) > 3 else ""
+    paid = "Nothing was paid for"
+    if record.answered:
+        paid = f"What it had answered, {record.answered:,} of {record.requests:,} requests, is kept"
     return RunError(
         f"{label}the batch {state.id} of {record.requests:,} requests to {record.model} at {record.endpoint} was refused: "
-        f"{told}{more}. Nothing was paid for; correct the column, or ask without within, and materialize again"
+        f"{told}{more}. {paid}; correct the column, or ask without within, and materialize again"
     )
 
 
-def unknown_batch_error(label: str, record: BatchRecord, asked: str | None, where: str) -> RunError:
-    """The error of a batch that the server does not know, though it should."""
+def unknown_batch_error(label: str, record: BatchRecord, asked: str | None, folder: UPath) -> RunError:
+    """The error of a batch, on record in `folder`, that the server `asked` does not know, though it should."""
     elsewhere = f" It was submitted to {record.server}, asked is {asked}." if asked != record.server else ""
     return RunError(
         f"{label}the batch {record.batch_id} of {record.requests:,} requests to {record.model}, submitted for this column, is "
         f"not known to the API with this key.{elsewhere} Materialize with the key, project and base_url that it was submitted "
-        f"with: what it answered is paid for. To give it up and have its rows asked for anew, remove {where}"
+        f"with: what it answered is paid for. To give it up and have its rows asked for anew, remove "
+        f"{folder / f'{record.name}.json'}"
     )

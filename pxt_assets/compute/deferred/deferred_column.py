@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Iterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from typing import TYPE_CHECKING, NamedTuple
@@ -13,12 +13,12 @@ from pxt_assets.api.batches import TOKEN_LIMIT_CODE, BatchState, UnknownBatchErr
 from pxt_assets.compute.deferred import collection
 from pxt_assets.compute.deferred.column_batches import ColumnBatches
 from pxt_assets.compute.deferred.polling import ask_states, next_poll
-from pxt_assets.compute.deferred.queue import NoQueue, Queue, most_tokens, refused_lately, submits_again_at
+from pxt_assets.compute.deferred.queue import NoQueue, Queue, has_room, next_part
 from pxt_assets.compute.deferred.record import BatchRecord, Partition, partition_name
 from pxt_assets.compute.deferred.record_folder import RecordFolder
 from pxt_assets.compute.deferred.splitting import Limits
 from pxt_assets.compute.deferred.spool import Key, Part, Spool, spool_key
-from pxt_assets.compute.deferred.submission import Submission
+from pxt_assets.compute.deferred.submission import Submission, is_forgotten
 from pxt_assets.compute.deferred.submission_claim import hold_submission
 from pxt_assets.errors import RunError
 from pxt_assets.local.threads import run_in_thread
@@ -40,7 +40,7 @@ _ROOM_LOOKS = 60.0
 """Seconds between two looks whether the queue has room."""
 _CANCELLED_WITHIN = 660.0
 """Seconds within which a batch that was cancelled has ended. Source: https://platform.openai.com/docs/guides/batch"""
-_FIRST_LOOK, _RAREST_LOOK = 2.0, 30.0
+_RAREST_LOOK = 30.0
 """Seconds between two looks whether a batch that was cancelled has ended."""
 
 
@@ -93,7 +93,7 @@ class DeferredColumn:
         self._passed: set[str] = set()
         """The partitions that were looked up since the column is held."""
         self._asked: set[str] = set()
-        """The batches that this process has asked about."""
+        """Batches that this process has asked about."""
         self._looked_for_room = clock()
         self._held_by: Callable[[], None] | None = None
         """While the column is held: raises if it is no more."""
@@ -139,9 +139,8 @@ class DeferredColumn:
     def _submission(self) -> Submission:
         check_claim = self._held_by
         assert check_claim is not None, "it is not held"
-        return Submission(
-            self._batches, self._api, self._queue, self._server, self._clock, self._sleep, check_claim
-        )
+        account = (self._api, self._queue, self._server)
+        return Submission(self._batches, *account, self._label, self._clock, self._sleep, check_claim)
 
     def exists(self) -> bool:
         """Whether anything is on record."""
@@ -206,15 +205,16 @@ class DeferredColumn:
         without_room = 0
         spools, self._spools = self._spools, {}
         for key, spool in spools.items():
-            refused = refused_lately(self.records(), key.model, self._clock())
-            limit = await run_in_thread(self._queue.limit, key.model)
-            limits = self._limits._replace(tokens=min(self._limits.tokens, most_tokens(limit, refused)))
-            has_room = submits_again_at(refused) <= self._clock()
+            most, may_submit = await run_in_thread(
+                next_part, self._queue, key.model, self.records(), self._clock()
+            )
+            limits = self._limits._replace(tokens=min(self._limits.tokens, most))
             put_off: list[Part] = []
-            for part in await run_in_thread(list, spool.parts(limits)):
-                record = await by.submit(part) if has_room else None
+            parts = spool.parts(limits)
+            while (part := await run_in_thread(next, parts, None)) is not None:
+                record = await by.submit(part) if may_submit else None
                 if record is None:
-                    has_room = False
+                    may_submit = False
                     put_off.append(part)
                 else:
                     submitted.append(record)
@@ -288,21 +288,20 @@ class DeferredColumn:
             return [record or replace(heard, state="ended")]
         by = self._submission
         if state is None:
-            if not collection.is_forgotten(record, self._clock()):
+            if not is_forgotten(record, self._clock()):
                 raise self._unknown(record)
             return [await collection.close(by, collection.forgotten(record, self._clock()))]
         for error in state.errors:
             if error.code == TOKEN_LIMIT_CODE:
                 await run_in_thread(self._queue.learn, record.model, error.message)
         ended = await collection.collect(by, record, state)
-        refusal = collection.refusal(self._label, record, state)
+        refusal = collection.refusal(self._label, ended, state)
         if refusal is not None:
             raise refusal
         return [ended]
 
     def _unknown(self, record: BatchRecord) -> RunError:
-        where = str(self._path / f"{record.name}.json")
-        return collection.unknown_batch_error(self._label, record, self._server, where)
+        return collection.unknown_batch_error(self._label, record, self._server, self._path)
 
     async def _with_room(self) -> tuple[BatchRecord, ...]:
         """What waited for room in the queue, and has some by now."""
@@ -310,31 +309,31 @@ class DeferredColumn:
         if not waiting or self._looked_for_room + _ROOM_LOOKS > self._clock():
             return ()
         self._looked_for_room = self._clock()
-        return tuple([record for record in waiting if await self.has_room(record)])
+        records, now = self.records(), self._clock()
+        return tuple([r for r in waiting if await run_in_thread(has_room, self._queue, r, records, now)])
 
-    async def has_room(self, record: BatchRecord) -> bool:
-        """Whether the queue has room for the first part of what waits for it."""
-        refused = refused_lately(self.records(), record.model, self._clock())
-        if submits_again_at(refused) > self._clock():
-            return False
-        limit = await run_in_thread(self._queue.limit, record.model)
-        room = await run_in_thread(self._queue.room, record.model)
-        return min(record.tokens, most_tokens(limit, refused)) <= room
-
-    async def cancel(self, *, wait: bool = True) -> tuple[BatchRecord, ...]:
+    async def cancel(
+        self, *, wait: bool = True, partitions: Collection[Partition] | None = None
+    ) -> tuple[BatchRecord, ...]:
         """Cancels what is on its way, waits until that has ended, and keeps what was finished; returns these records.
 
-        Without `wait` the next run keeps it. Raises RunError.
+        With `partitions` only the batches that one of them waits for; they may hold rows of others. Without `wait` the next
+        run keeps it. Raises RunError.
         """
         async with self.hold():
-            names = {record.name for record in self.records() if record.state == "submitted"}
+            names = {
+                record.name
+                for record in self.records()
+                if record.state == "submitted"
+                and (partitions is None or not set(partitions).isdisjoint(record.waiting_partitions))
+            }
             for record in self.records():
                 if record.name in names and record.batch_id is not None:
                     try:
                         await self._api.cancel(record.batch_id)
                     except UnknownBatchError as e:
                         raise self._unknown(record) from e
-            begun, pause = self._clock(), _FIRST_LOOK
+            begun, pause = self._clock(), 2.0
             done: list[BatchRecord] = []
             while wait and self._clock() - begun < _CANCELLED_WITHIN:
                 due = [r for r in self.records() if r.name in names and r.state == "submitted"]

@@ -93,3 +93,15 @@ def refused_lately(records: Iterable[BatchRecord], model: str, now: float) -> li
         and TOKEN_LIMIT_CODE in record.unanswered
         and (record.ended_at or 0.0) > now - _REMEMBERED
     ]
+
+
+def next_part(queue: Queue, model: str, records: Iterable[BatchRecord], now: float) -> tuple[float, bool]:
+    """The estimated tokens that the next batch of a model may have, and whether it may be submitted now. May block."""
+    refused = refused_lately(records, model, now)
+    return most_tokens(queue.limit(model), refused), submits_again_at(refused) <= now
+
+
+def has_room(queue: Queue, waiting: BatchRecord, records: Iterable[BatchRecord], now: float) -> bool:
+    """Whether a queue has room for the first part of what waits for it. May block."""
+    most, may_submit = next_part(queue, waiting.model, records, now)
+    return may_submit and min(waiting.tokens, most) <= queue.room(waiting.model)

@@ -29,8 +29,15 @@ _LOOKS = 3
 """How often a batch that may have been created just now is looked for."""
 _PAUSE = 5.0
 """Seconds between two looks."""
+_FORGOTTEN = 30 * 86_400.0
+"""Seconds after which a server has deleted a batch's files."""
 _LISTED_AFTER = 900.0
 """Seconds after which a batch that was created is in the list for sure."""
+
+
+def is_forgotten(record: BatchRecord, now: float) -> bool:
+    """Whether a batch that the server does not know is so old that this says nothing."""
+    return now - record.created_at > _FORGOTTEN
 
 
 @dataclass(frozen=True)
@@ -41,6 +48,8 @@ class Submission:
     api: BatchApi
     queue: Queue
     server: str | None
+    label: str
+    """Stands before messages."""
     clock: Callable[[], float]
     sleep: Callable[[float], Awaitable[None]]
     check_claim: Callable[[], None]
@@ -125,15 +134,18 @@ class Submission:
         return record
 
     async def take_over(self, record: BatchRecord) -> BatchRecord:
-        """Goes on with a batch that was about to be submitted when a process died: it is on its way, or never was."""
+        """Goes on with a batch that was about to be submitted when a process died: it is on its way, or never was.
+
+        Raises RunError where its file is not known: then the batch may be another key's.
+        """
         self.check_claim()
         found = await self._find(record)
         if found is None:
-            files = [
-                *([record.file_id] if record.file_id else []),
-                *await self.api.find_files(f"{record.name}.jsonl", record.created_at - _CLOCK_DIFFERENCE),
-            ]
-            await self._delete_strays(record, list(dict.fromkeys(files)))
+            files = await self._files_of(record)
+            left = record
+            if record.state == "uploaded":  # from here on nobody takes its file for another key's
+                left = await self._write(replace(record, state="prepared", file_id=None))
+            await self._delete_strays(left, files)
             if record.state == "uploaded":
                 found = await self._look(record)  # it may have come into the list meanwhile
         if found is not None:
@@ -143,6 +155,23 @@ class Submission:
             return record
         await run_in_thread(self.queue.release, record.name)
         return await self._write(replace(record, state="waiting", file_id=None))
+
+    async def _files_of(self, record: BatchRecord) -> list[str]:
+        """The files that were uploaded for a batch. Raises RunError where one that was uploaded is not among them."""
+        since = record.created_at - _CLOCK_DIFFERENCE
+        for look in range(_LOOKS):
+            if look:
+                await self.sleep(_PAUSE)
+            files = await self.api.find_files(f"{record.name}.jsonl", since)
+            if record.file_id is None or record.file_id in files or is_forgotten(record, self.clock()):
+                return files
+        msg = (
+            f"{self.label}a batch of {record.requests:,} requests to {record.model} was about to be submitted for this column; its "
+            f"file {record.file_id} is not known to the API with this key, so that the batch may be on its way with another one. "
+            "Materialize with the key, project and base_url that uploaded it. To give it up and have its rows asked for anew, "
+            f"remove {self.batches.folder.path / f'{record.name}.json'}"
+        )
+        raise RunError(msg)
 
     async def _delete_strays(self, record: BatchRecord, files: list[str]) -> None:
         try:

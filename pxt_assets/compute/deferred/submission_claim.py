@@ -14,9 +14,11 @@ from pxt_assets.storage.parquet import ParquetFile
 if TYPE_CHECKING:
     from upath import UPath
 
-_LONGEST_WAIT = 1_800.0
-"""Seconds to wait for another process that submits."""
-_PAUSE = 2.0
+_LONGEST_WAIT = 86_400.0
+"""Seconds to wait for another process: it may ask for all rows now, and who waits for batches can wait as long for it."""
+_FIRST_PAUSE, _LONGEST_PAUSE = 2.0, 30.0
+_SAID_EVERY = 600.0
+"""Seconds between two lines of the log that say whom it waits for."""
 _log = logging.getLogger("pxt_assets.compute.batches")
 
 
@@ -31,18 +33,21 @@ async def hold_submission(
     """Within the block this process alone plans and submits the batches in `folder`; `label` stands before messages.
 
     The context value is a function that raises LostClaimError if another process has taken over. Raises ClaimedError if
-    another one has not ended after half an hour.
+    another one has not ended after a day.
     """
     file = ParquetFile(folder / "submission.parquet")
-    given_up_at = clock() + _LONGEST_WAIT
+    began, said_at, pause = clock(), float("-inf"), _FIRST_PAUSE
     async with AsyncExitStack() as stack:
         while True:
             try:
                 check_claim = await stack.enter_async_context(hold_claim(file, run_id))
                 break
             except ClaimedError as e:
-                if clock() > given_up_at:
+                if clock() - began > _LONGEST_WAIT:
                     raise
-                _log.info("%swaits for another process that submits its batches: %s", label, e)
-            await sleep(_PAUSE)
+                if clock() - said_at >= _SAID_EVERY:
+                    said_at = clock()
+                    _log.info("%swaits for another process that has its batches in hand: %s", label, e)
+            await sleep(pause)
+            pause = min(1.5 * pause, _LONGEST_PAUSE)
         yield check_claim

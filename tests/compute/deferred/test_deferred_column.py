@@ -216,6 +216,16 @@ def test_cancelling_keeps_what_was_finished_and_leaves_the_rest_for_now(world: W
     assert asyncio.run(cancelled()).sum() == 2
 
 
+def test_batches_that_other_partitions_alone_wait_for_are_not_cancelled(world: World) -> None:
+    async def cancelled() -> list[str]:
+        await submit(world.column(), {"p": [ask("a")]})
+        await submit(world.column(), {"q": [ask("b")]})
+        await world.column().cancel(partitions=["q"], wait=False)
+        return [batch.status for batch in world.api.batches.values()]
+
+    assert asyncio.run(cancelled()) == ["in_progress", "cancelling"]
+
+
 def test_requests_that_the_server_fails_at_are_tried_three_times_then_asked_now(tmp_path: Path) -> None:
     world = World(tmp_path)
     world.api.answer = lambda _: (503, {"error": {"message": "overloaded"}})

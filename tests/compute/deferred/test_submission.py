@@ -73,6 +73,24 @@ def test_a_batch_that_comes_into_the_list_late_is_taken_over(world: World) -> No
     assert world.clock.now > world.api.now() - 1
 
 
+def test_a_file_that_another_key_uploaded_stops_the_run_until_that_key_is_back(world: World) -> None:
+    left_at(world, "after create")
+    ours, world.api = world.api, FakeBatches(now=world.clock)
+    for _ in range(2):
+        with pytest.raises(RunError, match="is not known to the API with this key"):
+            held(world)
+    assert world.api.batches == {}
+    world.api = ours
+    assert held(world) == ["submitted"]
+
+
+def test_a_file_that_nobody_knows_is_given_up_after_thirty_days(world: World) -> None:
+    left_at(world, "after create")
+    world.api = FakeBatches(now=world.clock)
+    world.clock.now += 31 * 86_400
+    assert held(world) == ["waiting"]
+
+
 def test_since_when_a_row_waits_is_known_though_it_was_never_submitted(world: World) -> None:
     left_at(world, "before upload")
     since = world.clock.now

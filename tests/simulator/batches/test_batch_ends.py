@@ -129,9 +129,24 @@ def test_a_share_of_the_batches_ends_early(simulate, option, status):
     assert {batch.status for batch, _, _ in ended} == {status}
     assert len({len(output) for _, output, _ in ended}) > 1
     for batch, output, errors in ended:
-        assert batch.request_counts.completed == len(output) < 20
+        assert batch.request_counts.completed == len(output)
         assert len(errors) == (20 - len(output) if status == "expired" else 0)
         assert (batch.errors is not None) == (status == "failed")
+
+
+def test_a_batch_of_one_request_is_answered_in_the_end(simulate):
+    """Also where all batches expire: who submits again what expired comes to an end."""
+    simulator = simulate(batch_expiry_rate=1.0)
+
+    async def use(client):
+        for _ in range(100):
+            batch = await submit(client, [line(0)])
+            simulator.time.now += 1
+            if (await client.batches.retrieve(batch.id)).request_counts.completed:
+                return True
+        return False
+
+    assert asked(simulator, use)
 
 
 def test_shares_are_drawn_by_the_seed(simulate):
