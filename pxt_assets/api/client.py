@@ -140,6 +140,8 @@ class Client:
                 self._health.check_reachable(failure)
                 await self._check_outage(tracker, turn, failure)
                 if failure.status is None or failure.status < 500:
+                    if failure.unreadable:
+                        tracker.rejected()
                     raise failure.cell_error(divisible=failure.unreadable is not None)
                 await self._handle_refusal(tracker, turn, failure, FailureKind.CELL)
                 faults = 0

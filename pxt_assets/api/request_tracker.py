@@ -105,6 +105,12 @@ class RequestTracker:
         if self.meter.budget is not None:
             self.meter.budget.release(self.request)
 
+    def rejected(self) -> None:
+        """Counts an answer that nothing can be made of, and that may have been paid for all the same."""
+        if not self.unpriced:
+            self.unpriced = True
+            self.meter.count_answer(self.request.model, None, None, rows=self.request.cells)
+
     def retried(self) -> None:
         """Counts a retry after a fault."""
         self.meter.retries += 1

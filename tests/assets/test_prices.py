@@ -74,10 +74,7 @@ CHATS: dict[str, tuple[dict[str, Any], float | None]] = {
         {"model": "ft:gpt-4o-mini-2024-07-18:acme::x1", "usage": usage(1_000, 500)},
         1_000 * 0.3 + 500 * 1.2,
     ),
-    "fine-tuned without a price": (
-        {"model": "ft:gpt-4.1-2025-04-14:acme::x1", "usage": usage(1_000, 500)},
-        None,
-    ),
+    "fine-tuned without a price": ({"model": "ft:gpt-4.1:acme::x1", "usage": usage(1_000, 500)}, None),
 }
 """Answers of chat models, and what each costs in millionths of a dollar."""
 
@@ -266,16 +263,23 @@ def test_images_cost_what_images_do(tickets: Tickets, server: ScriptedServer) ->
 def test_rejected_answers_are_paid_for(tickets: Tickets, server: ScriptedServer) -> None:
     """By the usage that they state; one that states none may have cost anything."""
     wrong = {"told": {"choices": "?"}, "untold": {"choices": "?", "usage": None}}
-    server.script = lambda asked: chat(
-        asked, **{"model": "gpt-6-luna", "usage": usage(1_000, 500), **wrong.get(asked.text, {})}
-    )
+
+    def script(asked: Asked) -> Reply:
+        if asked.text == "no object":
+            return Reply(b"well done")
+        return chat(asked, **{"model": "gpt-6-luna", "usage": usage(1_000, 500), **wrong.get(asked.text, {})})
+
+    server.script = script
     result = tickets.run(
-        {1: "told", 2: "untold", 3: "well"}, lambda t: ask(t.body, model="gpt-6-luna"), on_error="ignore"
+        {1: "told", 2: "untold", 3: "well", 4: "no object"},
+        lambda t: ask(t.body, model="gpt-6-luna"),
+        openai=resource_of(server, max_retries=0),
+        on_error="ignore",
     )
     said = said_of(result)
-    assert said["pxt/rows_failed"] == 2
+    assert said["pxt/rows_failed"] == 3
     assert said["pxt/cost_usd"] == pytest.approx(2 * 350 * MILLION)
-    assert said["pxt/rows_unpriced"] == 1
+    assert said["pxt/rows_unpriced"] == 2
 
 
 def test_shares_of_one_request_add_up(tickets: Tickets, server: ScriptedServer) -> None:
