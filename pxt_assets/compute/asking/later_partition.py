@@ -59,6 +59,8 @@ class LaterPass:
     """Is told of a partition's requests whose outcomes are durable, `S16[n]`. Called in a thread."""
     is_awaited: bool = False
     """Whether a batch is on record for the partition, so that its rows are looked at though they are all finished."""
+    looks_at_all: bool = True
+    """Whether it looks at all rows of the partition; a trial does not."""
     background: BackgroundPass | None = None
     """What is made, or to be made, in the background; None where nothing ever was."""
     tally: PartitionTally = field(default_factory=PartitionTally)
@@ -132,7 +134,7 @@ class LaterPass:
             self.background.ids.remove_if_fetched(later.settled())
 
     def _settle(self, later: LaterCells) -> None:
-        if later.is_complete:
+        if later.is_complete and self.looks_at_all:
             self.settle(self.partition, later.settled())
 
     def waiting(self, requester: CellRequester) -> CellsWait | None:
