@@ -121,12 +121,11 @@ class Tick:
         below = self._below(column)
         instance = self._instance
         if instance is None:
-            options = {partition: {column: {}} for partition in coming.ready}
             return Due(
                 coming.ready,
                 coming.waiting,
                 dict.fromkeys(coming.ready, below),
-                self._with_time(column, coming, options),
+                self._with_time(column, coming, {}),
             )
         told = told_waiting(instance, column, coming.since)
         names = coming.ready_names
@@ -150,12 +149,14 @@ class Tick:
 
     def _with_time(
         self, column: dg.AssetKey, coming: ComingAnswers, options: Mapping[Partition, Options]
-    ) -> dict[Partition, Options]:
+    ) -> Mapping[Partition, Options]:
         """The options of runs, which have the time that was given even where the column itself has none now.
 
         Without any, what is on its way would be cancelled, and asked for at the full price.
         """
-        found = {partition: dict(of_columns) for partition, of_columns in options.items()}
+        found: dict[Partition, dict[dg.AssetKey, Mapping[str, Any]]] = {
+            partition: dict(of_columns) for partition, of_columns in options.items()
+        }
         if self._withins.get(column) is None:
             for partition in coming.ready:
                 of_columns = found.setdefault(partition, {})

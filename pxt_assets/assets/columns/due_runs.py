@@ -135,9 +135,9 @@ def due_runs(
     for span in _spans(order, plans, in_ranges=in_ranges):
         text = json.dumps([(str(one), names[one]) for one in span])
         run_key = f"{span[0]}..{len(span)} {hashlib.blake2b(text.encode(), digest_size=12).hexdigest()}"
-        selection, options = plans[span[0]]
+        chosen_keys, options = plans[span[0]]
         config = {ops[key]: {"config": dict(one)} for key, one in options.items()}
-        yield _run_request(run_key, span, selection, {"ops": config} if config else {})
+        yield _run_request(run_key, span, chosen_keys, {"ops": config} if config else {})
 
 
 def _key(column: dg.AssetKey, partition: Partition) -> str:

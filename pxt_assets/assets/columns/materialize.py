@@ -64,9 +64,7 @@ class Materialization:
         input_values: Mapping[str, Any],
         kept: StepStore,
     ) -> None:
-        self._spec = spec
-        self._context = context
-        self._config = config
+        self._spec, self._context, self._config = spec, context, config
         self._events = StepEvents(spec, context, step_secrets(context))
         self._store, self._is_temporary = kept
         self._resource = (

@@ -81,7 +81,7 @@ def options_by_partition(
                 of_run[one.run_id] = _options_of_run(instance, one.run_id, ops)
             options[partition] = dict(of_run[one.run_id])
             if one.left_usd is not None:
-                config = options[partition].get(column, {})
+                config: Mapping[str, Any] = options[partition].get(column, {})
                 options[partition][column] = {**config, "max_cost_usd": max(one.left_usd, _NOTHING_USD)}
     return options
 
@@ -90,7 +90,8 @@ def _options_of_run(
     instance: dg.DagsterInstance, run_id: str, ops: Mapping[str, dg.AssetKey]
 ) -> dict[dg.AssetKey, Mapping[str, Any]]:
     run = instance.get_run_by_id(run_id)
-    given: Mapping[str, Any] = ((run.run_config if run else None) or {}).get("ops") or {}
+    run_config: Mapping[str, Any] = {} if run is None else run.run_config
+    given: Mapping[str, Any] = run_config.get("ops") or {}
     found = {ops[name]: (entry or {}).get("config") for name, entry in given.items() if name in ops}
     return {key: config for key, config in found.items() if config}
 
