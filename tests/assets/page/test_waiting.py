@@ -23,7 +23,7 @@ def summary(*waiting: Waiting, goes_on: str = "x") -> list[str]:
         said = waiting_metadata(waiting[0], partition=None, goes_on=goes_on, skipped=[], left_usd=None)
     else:
         of_partitions = {str(i): one for i, one in enumerate(waiting)}
-        said = run_waiting_metadata(of_partitions, ["z"], goes_on=goes_on, skipped=[])
+        said = run_waiting_metadata(of_partitions, ["z"], goes_on=goes_on, skipped=[], left_usd=None)
     return str(said["pxt/summary"].value).split("  \n")
 
 
