@@ -15,7 +15,7 @@ from pxt_assets.assets.declarations.table_attributes import TableAttributes
 from pxt_assets.assets.declarations.within import can_come_later
 from pxt_assets.assets.step.loaded_assets import LoadedAssets
 from pxt_assets.assets.step.table_asset import TableAsset
-from pxt_assets.errors import DefinitionError
+from pxt_assets.errors import DefinitionError, options_checked
 from pxt_assets.values.scrubbed_errors import scrubbed_errors
 from pxt_assets.values.scrubbing import distinct_secrets
 
@@ -31,6 +31,7 @@ class CollectedTable(Protocol):
         """All assets added so far."""
 
 
+@options_checked("{!r}.collector", DefinitionError)
 def table_collector(
     table: CollectedTable,
     *,
