@@ -38,7 +38,7 @@ def test_a_schedule_too() -> None:
 def test_a_simulated_resource_says_which_options_it_has() -> None:
     options: dict[str, Any] = {"batch_second": SECRET}
     with pytest.raises(
-        ValueError, match=r"^OpenAIResource.simulated: got batch_second, .*did you mean 'batch_seconds'"
+        TypeError, match=r"^OpenAIResource.simulated: got batch_second, .*did you mean 'batch_seconds'"
     ) as e:
         OpenAIResource.simulated(**options)
     assert SECRET not in str(e.value)

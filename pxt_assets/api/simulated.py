@@ -26,7 +26,7 @@ class Simulated:
         return f"it is an option of {cls.__name__}.simulated(...)" if name in option_names() else None
 
     @classmethod
-    @options_checked("OpenAIResource.simulated", ValueError)
+    @options_checked("OpenAIResource.simulated", TypeError)
     def simulated(
         cls,
         *,
@@ -87,7 +87,7 @@ class Simulated:
             models: Names of models that are served beside those of the API; any other is refused as unknown.
             rate_limits: This and all that follow: the fields of the resource.
 
-        Raises ValueError for an option that is not allowed.
+        Raises ValueError for a value that is not allowed, TypeError for an option that there is not.
         """
         given = {name: value for name, value in locals().items() if name != "cls"}
         options = {name: given.pop(name) for name in option_names()}
