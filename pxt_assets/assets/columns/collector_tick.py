@@ -14,15 +14,20 @@ from dagster._core.definitions.assets.graph.asset_graph import AssetGraph
 from dagster._core.definitions.partitions.context import partition_loading_context
 from dagster._core.errors import DagsterInvariantViolationError
 from dagster._core.storage.dagster_run import NOT_FINISHED_STATUSES
-from dagster._core.storage.tags import SENSOR_NAME_TAG
+from dagster._core.storage.tags import (
+    ASSET_PARTITION_RANGE_END_TAG,
+    ASSET_PARTITION_RANGE_START_TAG,
+    PARTITION_NAME_TAG,
+    SENSOR_NAME_TAG,
+)
 
 from pxt_assets.api.event_loop import run_to_end
 from pxt_assets.api.openai_resource import OpenAIResource
 from pxt_assets.api.within import Within
-from pxt_assets.assets.columns.coming_answers import ComingAnswers, coming_answers
+from pxt_assets.assets.columns.coming_answers import ComingAnswers, coming_answers, short_name
 from pxt_assets.assets.columns.due_runs import Asked, Due, due_runs
 from pxt_assets.assets.columns.table_columns import TableColumns
-from pxt_assets.assets.columns.told_waiting import options_by_partition, skipped_by_partition, told_waiting
+from pxt_assets.assets.columns.told_waiting import options_of, told_by_partition, told_waiting
 from pxt_assets.assets.declarations.table_attributes import TableAttributes
 from pxt_assets.assets.declarations.within import can_come_later
 from pxt_assets.assets.step.loaded_assets import loaded_keys
@@ -34,6 +39,8 @@ from pxt_assets.values.scrubbing import scrub
 
 _AGAIN_SECONDS = 3_600.0
 """After which a run is asked for again that did not collect what it was to."""
+_MAX_RUNS = 10_000
+"""Runs that are looked at, which have not ended."""
 
 Partition = str | None
 Options = Mapping[dg.AssetKey, Mapping[str, Any]]
@@ -72,15 +79,16 @@ class Tick:
         ids = {look.id for one in coming.values() for both in one.responses.values() for look in both[:2]}
         asked.heard = {key: said for key, said in asked.heard.items() if key in ids}
         due = {column: self._due(column, one) for column, one in coming.items()}
+        busy = self._busy() if any(one.ready for one in due.values()) else set()
         runs = list(
             due_runs(
                 due,
                 self._parents,
-                self._partitions if due else (),
+                [one for one in self._partitions if one not in busy] if due else (),
                 asked,
                 now,
                 ops=self._ops,
-                again_after=float("inf") if self._has_unfinished_runs() else _AGAIN_SECONDS,
+                again_after=_AGAIN_SECONDS,
                 in_ranges=self.in_ranges,
             )
         )
@@ -127,23 +135,26 @@ class Tick:
                 dict.fromkeys(coming.ready, below),
                 self._with_time(column, coming, {}),
             )
-        told = told_waiting(instance, column, coming.since)
+        told = told_waiting(instance, column, coming.since, coming.ready)
         names = coming.ready_names
         finished: dict[Partition, str] = {
-            partition: "+".join(sorted(one.batches or names)) or "responses"
+            partition: short_name("+".join(sorted(one.batches or names)) or "responses")
             for one in told
             if one.partition is None and (one.batches & names or (coming.responses and not one.batches))
             for partition in one.finished
             if partition not in coming.ready
         }
-        skipped = skipped_by_partition(told, [*coming.ready, *finished])
+        of_ready = {partition: coming.batches.get(partition, frozenset()) for partition in coming.ready}
+        of_partition = told_by_partition(told, of_ready, finished)
+        skipped = {
+            key: frozenset().union(*(one.skipped for one in said)) for key, said in of_partition.items()
+        }
         ops = {name: key for key, name in self._ops.items()}
-        options = options_by_partition(instance, told, [*coming.ready, *finished], ops, column)
         return Due(
             coming.ready,
             coming.waiting,
             {key: one & below for key, one in skipped.items()},
-            self._with_time(column, coming, options),
+            self._with_time(column, coming, options_of(instance, of_partition, ops, column)),
             finished,
         )
 
@@ -189,12 +200,23 @@ class Tick:
             return self.context.instance
         return None
 
-    def _has_unfinished_runs(self) -> bool:
+    def _busy(self) -> set[Partition]:
+        """The partitions of runs of this sensor that have not ended."""
         instance = self._instance
         if instance is None:
-            return False
+            return set()
         own = dg.RunsFilter(tags={SENSOR_NAME_TAG: self.name}, statuses=NOT_FINISHED_STATUSES)
-        return bool(instance.get_run_ids(own, limit=1))
+        busy: set[Partition] = set()
+        for run in instance.get_runs(own, limit=_MAX_RUNS):
+            first = run.tags.get(ASSET_PARTITION_RANGE_START_TAG, run.tags.get(PARTITION_NAME_TAG))
+            last = run.tags.get(ASSET_PARTITION_RANGE_END_TAG, first)
+            if first in self._places and last in self._places:
+                busy.update(self._partitions[self._places[first] : self._places[last] + 1])
+        return busy
+
+    @cached_property
+    def _places(self) -> dict[Partition, int]:
+        return {None if one is None else str(one): place for place, one in enumerate(self._partitions)}
 
     @cached_property
     def _graph(self) -> AssetGraph:

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import hashlib
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import TYPE_CHECKING
 
 import dagster as dg
@@ -24,6 +27,7 @@ from pxt_assets.values.wording import counted
 if TYPE_CHECKING:
     from upath import UPath
 
+_MAX_NAME = 60
 _PATIENCE_SECONDS = 10.0
 """For how long faults of the server are tried again: who looks comes again soon."""
 
@@ -56,6 +60,15 @@ class ComingAnswers:
         """When the first of it was asked for, in seconds since 1970."""
         first = [look.first.at for look in self.responses.values()]
         return min([*first, *(record.created_at for record in self.records)])
+
+    @cached_property
+    def batches(self) -> Mapping[Partition, frozenset[str]]:
+        """The names of the batches that each partition waits for."""
+        names: defaultdict[Partition, set[str]] = defaultdict(set)
+        for record in self.records:
+            for partition in record.waiting_partitions:
+                names[partition].add(record.name)
+        return {partition: frozenset(of) for partition, of in names.items()}
 
     @property
     def ready_names(self) -> frozenset[str]:
@@ -121,10 +134,28 @@ async def coming_answers(
     except (PxtError, OSError, ValueError) as e:
         problem = e
     has_room = await run_in_thread(_room, openai, [one for one in records if one.state == "waiting"])
-    ready = dict(ready_partitions(records, lambda one: one.name in has_room, clock()))
+    ready = _named(records, ready_partitions(records, lambda one: one.name in has_room, clock()))
     for partition, name in fetchable.items():
         ready[partition] = f"{ready[partition]},{name}" if partition in ready else name
     return ComingAnswers(records, ready, looks, problem)
+
+
+def _named(records: Sequence[BatchRecord], ready: Iterable[Partition]) -> dict[Partition, str]:
+    """What is to be done for each partition that is ready: the same text until something else is to be done.
+
+    What one run has collected of a batch the others still have to.
+    """
+    reasons: defaultdict[Partition, list[str]] = defaultdict(list)
+    for record in records:
+        is_done = record.state == "ended" or (record.state == "submitted" and record.poll.is_ended)
+        for partition in record.waiting_partitions:
+            reasons[partition].append(f"{record.name}:{'done' if is_done else record.state}")
+    return {partition: short_name(",".join(sorted(reasons[partition]))) for partition in ready}
+
+
+def short_name(text: str) -> str:
+    """A text as it is, its digest where it is long: there may be one of each partition in a cursor."""
+    return text if len(text) <= _MAX_NAME else hashlib.blake2b(text.encode(), digest_size=16).hexdigest()
 
 
 def _room(openai: OpenAIResource, records: Sequence[BatchRecord]) -> set[str]:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections import defaultdict
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,8 +11,9 @@ import dagster as dg
 
 from pxt_assets.assets.page.waiting import BATCHES, BUDGET_LEFT, FINISHED, ROWS_WAITING, SKIPPED
 
-_MAX_OBSERVATIONS = 5_000
-"""The newest ones that are looked at: a run of several partitions has one for each that waits."""
+_MAX_OBSERVATIONS = 1_000
+"""The newest ones that are looked at: a run of several partitions ends with one of all that wait."""
+_MAX_PARTITIONS = 500
 _CLOCKS_SECONDS = 600.0
 """By how much the clocks of hosts may differ."""
 
@@ -38,33 +40,62 @@ class ToldWaiting:
     """What it had left of its budget."""
 
 
-def told_waiting(instance: dg.DagsterInstance, column: dg.AssetKey, since: float) -> list[ToldWaiting]:
-    """What was told of a column since then, in seconds since 1970, the newest first."""
+def told_waiting(
+    instance: dg.DagsterInstance, column: dg.AssetKey, since: float, partitions: Collection[Partition]
+) -> list[ToldWaiting]:
+    """What was told of a column since then, in seconds since 1970, the newest first.
+
+    Where that is more than is read, also what was told of these partitions, each for itself.
+    """
     asked = dg.AssetRecordsFilter(asset_key=column, after_timestamp=since - _CLOCKS_SECONDS)
-    told = []
-    for record in instance.fetch_observations(asked, limit=_MAX_OBSERVATIONS).records:
-        seen = record.asset_observation
-        if seen is not None and ROWS_WAITING in seen.metadata:
-            told.append(_told(seen.partition, seen.metadata, record.run_id))
+    records = instance.fetch_observations(asked, limit=_MAX_OBSERVATIONS).records
+    told = _all_told(records)
+    if len(records) >= _MAX_OBSERVATIONS:
+        known = {one.partition for one in told}
+        untold = [str(one) for one in partitions if one is not None and one not in known]
+        own = dg.AssetRecordsFilter(
+            asset_key=column,
+            after_timestamp=since - _CLOCKS_SECONDS,
+            asset_partitions=untold[:_MAX_PARTITIONS],
+        )
+        told += _all_told(instance.fetch_observations(own, limit=_MAX_OBSERVATIONS).records) if untold else []
     return told
 
 
-def skipped_by_partition(
-    told: Iterable[ToldWaiting], partitions: Iterable[Partition]
-) -> dict[Partition, frozenset[dg.AssetKey]]:
-    """Of each partition, the columns downstream that any run of it did not come to."""
-    wanted = {*partitions}
-    skipped: dict[Partition, frozenset[dg.AssetKey]] = {}
+def _all_told(records: Iterable[Any]) -> list[ToldWaiting]:
+    seen = [(record.asset_observation, record.run_id) for record in records]
+    return [
+        _told(one.partition, one.metadata, run_id)
+        for one, run_id in seen
+        if one is not None and ROWS_WAITING in one.metadata
+    ]
+
+
+def told_by_partition(
+    told: Iterable[ToldWaiting], batches: Mapping[Partition, frozenset[str]], finished: Iterable[Partition]
+) -> dict[Partition, list[ToldWaiting]]:
+    """What was told of each partition, the newest first: of it alone, or of a whole run with the same batches.
+
+    `batches` are the names of those that each partition waits for; the `finished` ones wait for none.
+    """
+    partitions_of: defaultdict[str, set[Partition]] = defaultdict(set)
+    for partition, names in batches.items():
+        for name in names:
+            partitions_of[name].add(partition)
+    wanted = {*batches, *finished}
+    found: defaultdict[Partition, list[ToldWaiting]] = defaultdict(list)
     for one in told:
-        for partition in {one.partition, *one.finished} & wanted:
-            skipped[partition] = skipped.get(partition, frozenset()) | one.skipped
-    return skipped
+        of_run = (
+            set().union(*(partitions_of[name] for name in one.batches)) if one.partition is None else set()
+        )
+        for partition in ({one.partition, *one.finished} | of_run) & wanted:
+            found[partition].append(one)
+    return dict(found)
 
 
-def options_by_partition(
+def options_of(
     instance: dg.DagsterInstance,
-    told: Iterable[ToldWaiting],
-    partitions: Iterable[Partition],
+    told: Mapping[Partition, Sequence[ToldWaiting]],
     ops: Mapping[str, dg.AssetKey],
     column: dg.AssetKey,
 ) -> dict[Partition, dict[dg.AssetKey, Mapping[str, Any]]]:
@@ -72,17 +103,15 @@ def options_by_partition(
 
     `ops` are the columns by the names of their ops, `column` is the one that told: of its budget there is what was left.
     """
-    wanted = {*partitions}
     of_run: dict[str, dict[dg.AssetKey, Mapping[str, Any]]] = {}
     options: dict[Partition, dict[dg.AssetKey, Mapping[str, Any]]] = {}
-    for one in told:
-        for partition in ({one.partition, *one.finished} & wanted) - options.keys():
-            if one.run_id not in of_run:
-                of_run[one.run_id] = _options_of_run(instance, one.run_id, ops)
-            options[partition] = dict(of_run[one.run_id])
-            if one.left_usd is not None:
-                config: Mapping[str, Any] = options[partition].get(column, {})
-                options[partition][column] = {**config, "max_cost_usd": max(one.left_usd, _NOTHING_USD)}
+    for partition, (newest, *_) in told.items():
+        if newest.run_id not in of_run:
+            of_run[newest.run_id] = _options_of_run(instance, newest.run_id, ops)
+        options[partition] = dict(of_run[newest.run_id])
+        if newest.left_usd is not None:
+            config: Mapping[str, Any] = options[partition].get(column, {})
+            options[partition][column] = {**config, "max_cost_usd": max(newest.left_usd, _NOTHING_USD)}
     return options
 
 

@@ -100,19 +100,21 @@ def record_waiting(
     context, spec = events.context, events.spec
     is_on = _is_on(context, spec.collector)
     goes_on = goes_on_text(spec.collector.name, is_on=is_on)
+    left_usd = None if budget is None else budget.unspent_usd
     waiting = in_order(partitions, waiting)
     skipped = skipped_columns(context, spec.key)
     for partition, one in waiting.items():
         label = f"{spec.key.to_user_string()}{f'[{partition}]' if partition else ''}"
         log = context.log.info if is_on else context.log.warning
         log(f"{label}: {waiting_line(one, goes_on)}")
-        left_usd = None if budget is None else budget.unspent_usd
         metadata = waiting_metadata(
             one, partition=partition, goes_on=goes_on, skipped=skipped, left_usd=left_usd
         )
         events.observed(partition, metadata)
     if len(partitions) > 1:
-        metadata = run_waiting_metadata(waiting, list(stored), goes_on=goes_on, skipped=skipped)
+        metadata = run_waiting_metadata(
+            waiting, list(stored), goes_on=goes_on, skipped=skipped, left_usd=left_usd
+        )
         events.observed(None, metadata)
 
 

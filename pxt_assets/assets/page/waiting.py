@@ -22,7 +22,7 @@ SKIPPED, FINISHED = "pxt/columns_skipped", "pxt/partitions_finished"
 """What a collector reads: columns that the run did not come to, and partitions of it that were stored already."""
 _LINE = "  \n"
 """A line break in Markdown."""
-_MAX_BATCHES = 100
+_MAX_BATCHES = 500
 _MAX_NAME = 40
 
 Partition = str | None
@@ -52,6 +52,7 @@ def run_waiting_metadata(
     *,
     goes_on: str,
     skipped: Collection[str],
+    left_usd: float | None,
 ) -> dict[str, Any]:
     """The metadata of a run of several partitions, of which some wait and the `finished` ones are stored."""
     of = counted(len(waiting) + len(finished), "partition")
@@ -60,6 +61,7 @@ def run_waiting_metadata(
         "pxt/summary": dg.MetadataValue.md(waiting_summary([*waiting.values()], goes_on, first)),
         **_figures([*waiting.values()]),
         **({SKIPPED: list(skipped)} if skipped else {}),
+        **({} if left_usd is None else {BUDGET_LEFT: rounded(left_usd)}),
         **({FINISHED: [str(one) for one in finished]} if finished else {}),
     }
 

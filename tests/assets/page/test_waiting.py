@@ -1,0 +1,111 @@
+"""What the UI shows of rows whose answers come later."""
+
+import pytest
+
+from pxt_assets.assets.page.waiting import (
+    age_text,
+    batches_metadata,
+    goes_on_text,
+    run_waiting_metadata,
+    waiting_line,
+    waiting_metadata,
+)
+from pxt_assets.compute.deferred.record import BatchView
+from pxt_assets.compute.run_partitions import Waiting
+
+BATCH = BatchView("20261130T1-a", "batch_1", "in_progress", 3, 1, 10, 2_040.0, 0.05)
+OTHER = BatchView("20261130T2-b", None, "waiting", 0, 0, 5, 60.0, None)
+
+
+def summary(*waiting: Waiting, goes_on: str = "x") -> list[str]:
+    """The lines of the summary of a partition, or of a run of several."""
+    if len(waiting) == 1:
+        said = waiting_metadata(waiting[0], partition=None, goes_on=goes_on, skipped=[], left_usd=None)
+    else:
+        of_partitions = {str(i): one for i, one in enumerate(waiting)}
+        said = run_waiting_metadata(of_partitions, ["z"], goes_on=goes_on, skipped=[], left_usd=None)
+    return str(said["pxt/summary"].value).split("  \n")
+
+
+def test_a_summary_is_short_lines() -> None:
+    """A table of batches makes the page wider than it shows, so that a sentence would not wrap."""
+    lines = summary(Waiting(7, [BATCH], 0.05))
+    assert lines == [
+        "**7 rows wait** for 1 batch",
+        "4 of 10 answers there, since 34 min",
+        "expected $0.05",
+        "nothing of it is stored yet",
+        "x",
+    ]
+
+
+def test_batches_of_several_partitions_count_once() -> None:
+    lines = summary(Waiting(4, [BATCH], 0.02), Waiting(3, [BATCH, OTHER], 0.03))
+    assert lines[:3] == [
+        "2 of 3 partitions of this run wait",
+        "**7 rows wait** for 2 batches",
+        "4 of 15 answers there, since 34 min",
+    ]
+
+
+def test_a_price_that_is_not_known_is_none() -> None:
+    said = waiting_metadata(
+        Waiting(1, [OTHER], None), partition="mon", goes_on="x", skipped=[], left_usd=None
+    )
+    assert said["pxt/expected_cost_usd"] == "unknown"
+    assert "expected cost unknown" in said["pxt/summary"].value
+    assert said["pxt/batches"].records[0].data["cost"] == "unknown"
+
+
+def test_what_has_no_room_is_told() -> None:
+    assert "2 rows: no room in the queue yet" in summary(Waiting(7, [BATCH], 0.05, rows_without_room=2))
+
+
+def test_without_batches_it_waits_for_answers() -> None:
+    """Those that are made in the background."""
+    assert summary(Waiting(2, [], 0.01))[:2] == ["**2 rows wait** for answers", "expected $0.01"]
+
+
+@pytest.mark.parametrize(
+    ("collector", "is_on", "said"),
+    [
+        (None, True, "materialize again to collect it"),
+        ("evening", True, "evening collects it"),
+        ("evening", False, "**evening is off**: switch it on under Automation, or materialize again"),
+    ],
+)
+def test_it_says_who_goes_on(collector: str | None, is_on: bool, said: str) -> None:
+    assert goes_on_text(collector, is_on=is_on) == said
+
+
+def test_a_log_has_one_line_of_it() -> None:
+    line = waiting_line(Waiting(1, [BATCH], 0.05), goes_on_text("a_b-c", is_on=False))
+    assert line.startswith("1 row waits for 1 batch; 4 of 10 answers there, since 34 min; expected $0.05; ")
+    assert line.endswith("a_b-c is off: switch it on under Automation, or materialize again")
+
+
+def test_batches_of_what_is_stored_are_behind_a_click() -> None:
+    """The UI shows Markdown of less than 1,000 characters at once."""
+    said = batches_metadata([BATCH])
+    text = str(said["pxt/batches"].value)
+    assert "| in&#95;progress | 3 | 1 | 10 |" in text
+    assert len(text) >= 1_000
+    assert said["pxt/rows_waiting"] == 0
+    assert batches_metadata([]) == {}
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [
+        (0, "0 s"),
+        (-3, "0 s"),
+        (89.4, "89 s"),
+        (90, "2 min"),
+        (2_040, "34 min"),
+        (18_600, "5 h 10 min"),
+        (90_000, "25 h"),
+        (200_000, "2 days"),
+    ],
+)
+def test_ages(seconds: float, text: str) -> None:
+    assert age_text(seconds) == text
