@@ -75,7 +75,7 @@ class Tick:
         """The runs to ask for, or why there are none. Raises what needs somebody's hand."""
         now = time.time()
         asked = Asked.of_cursor(self.context.cursor)
-        coming = run_to_end(self._coming(asked.heard))
+        coming = run_to_end(self._coming(asked.heard, now))
         ids = {look.id for one in coming.values() for both in one.responses.values() for look in both[:2]}
         asked.heard = {key: said for key, said in asked.heard.items() if key in ids}
         due = {column: self._due(column, one) for column, one in coming.items()}
@@ -99,7 +99,9 @@ class Tick:
         reason = None if runs else "; ".join([*self.problems, *_told_of(coming, now)])
         return dg.SensorResult(run_requests=runs, skip_reason=reason, cursor=asked.cursor)
 
-    async def _coming(self, heard: dict[str, tuple[float, bool]]) -> dict[dg.AssetKey, ComingAnswers]:
+    async def _coming(
+        self, heard: dict[str, tuple[float, bool]], now: float
+    ) -> dict[dg.AssetKey, ComingAnswers]:
         """What is on record of each column that has anything, after the batches that are due were asked about."""
         keys = self.table._attributes.resources
         label = f"the sensor {self.name}"
@@ -107,7 +109,14 @@ class Tick:
         store = used_resource(self.context.resources, keys.columns, ColumnStore, label)
         found: dict[dg.AssetKey, ComingAnswers] = {}
         for column in self._columns:
-            one = await coming_answers(store, openai, column, self._partitions, heard)
+            one = await coming_answers(
+                store,
+                openai,
+                column,
+                self._partitions,
+                heard,
+                lambda: now,  # by which ticks are a minute apart
+            )
             if one.problem is not None:
                 self._note(f"{column.to_user_string()}: {one.problem}", one.problem)
             if one:
