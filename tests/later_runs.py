@@ -23,11 +23,12 @@ from pxt_assets.api.request import Request
 from pxt_assets.api.server_name import AskedServer
 from pxt_assets.compute.asking.run_state import RunState
 from pxt_assets.compute.cells.journal import Journal
+from pxt_assets.compute.deferred.deferral import Deferral
 from pxt_assets.compute.deferred.queue import NoQueue
 from pxt_assets.compute.partition.column import Column, Options, Outcome
 from pxt_assets.compute.partition.inputs import Inputs
 from pxt_assets.compute.partition.plan import Plan
-from pxt_assets.compute.run_later import Deferral, compute_later
+from pxt_assets.compute.run_later import compute_later
 from pxt_assets.compute.run_partitions import RunCallbacks, RunEnd
 from pxt_assets.expressions.walk import type_of
 from pxt_assets.storage.layout import batches_folder, stored_file

@@ -54,6 +54,8 @@ class Budget:
 
     def __init__(self, max_cost_usd: float) -> None:
         self.spent_usd = 0.0
+        self.later_usd = 0.0
+        """What is set aside for answers that come later."""
         self._lost_usd = 0.0
         self._max_cost_usd = max_cost_usd
         self._unpriced_model: str | None = None
@@ -83,7 +85,7 @@ class Budget:
         """What is neither spent nor set aside for what is in flight. Raises RunError when the dollars spent are unknown."""
         if self._unpriced_model is not None:
             raise self._unknown_price_error(self._unpriced_model)
-        return self._max_cost_usd - self.spent_usd - self._set_aside_usd
+        return self._max_cost_usd - self.spent_usd - self.later_usd - self._set_aside_usd
 
     @property
     def unspent_usd(self) -> float:
@@ -159,7 +161,7 @@ class Budget:
     def _has_room(self, request: Request) -> bool:
         if self._unpriced_model is not None:
             raise self._unknown_price_error(self._unpriced_model)
-        left = self._max_cost_usd - self.spent_usd
+        left = self._max_cost_usd - self.spent_usd - self.later_usd
         if not self._in_flight:
             if left <= 0:
                 raise BudgetReachedError(self._max_cost_usd, self.spent_usd, self._lost_usd)

@@ -212,7 +212,7 @@ def _response_cells(column: dg.AssetKey, look: BackgroundLook, now: float) -> tu
             column.to_user_string(),
             f"background {look.last.window}",
             "on its way",
-            f"{look.count:,}",
+            f"{look.responses:,}",
             "",
             age,
         ),

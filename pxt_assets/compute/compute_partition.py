@@ -93,7 +93,7 @@ async def _compute(
 ) -> Outcome | CellsWait:
     await run_in_thread(column.inputs.check, scratch_folder(column.file))
     _release_memory()
-    started = time.monotonic()
+    started = time.monotonic() if later is None else later.tally.started
     if not column.plan.calls_functions:
         return await _derive(column, run_state, started)
     assert column.column_type is not None

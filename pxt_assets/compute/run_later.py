@@ -7,14 +7,11 @@ is on its way, and is committed as soon as nothing of it waits. What was waited 
 
 from __future__ import annotations
 
-import asyncio
-import time
 from collections import defaultdict
-from collections.abc import Awaitable, Callable, Collection, Sequence
-from contextlib import AbstractAsyncContextManager
-from dataclasses import dataclass
+from collections.abc import AsyncIterator, Callable, Collection, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from functools import partial
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
 from pxt_assets.api.background_request import Window
 from pxt_assets.api.batches import BackgroundApi, BatchApi
@@ -30,8 +27,8 @@ from pxt_assets.compute.asking.later_way import LaterWay
 from pxt_assets.compute.asking.other_servers import refuse_other_servers
 from pxt_assets.compute.asking.run_state import RunState
 from pxt_assets.compute.cells.usage_history import observed_usage
+from pxt_assets.compute.deferred.deferral import Deferral
 from pxt_assets.compute.deferred.deferred_column import DeferredColumn
-from pxt_assets.compute.deferred.queue import Queue
 from pxt_assets.compute.deferred.record import BatchRecord
 from pxt_assets.compute.later_log import LaterLog
 from pxt_assets.compute.partition.column import Column
@@ -41,8 +38,6 @@ from pxt_assets.local.threads import run_in_thread
 
 if TYPE_CHECKING:
     from typing import Literal
-
-    from upath import UPath
 
     from pxt_assets.compute.cells.digest_index import Digests
 
@@ -56,37 +51,8 @@ _FETCHES_AT_ONCE = 32
 _DAY_S = 86_400.0
 _TOO_LATE_S = 900.0
 """What has less time left is not submitted again, but asked for now."""
-
-
-class LaterApis(Protocol):
-    """What an account has for answers that come later."""
-
-    def batch_api(self) -> AbstractAsyncContextManager[BatchApi]:
-        """Its batches."""
-
-    def background_api(self) -> AbstractAsyncContextManager[BackgroundApi]:
-        """Its responses that are made in the background."""
-
-    def batch_queue(self) -> Queue:
-        """The room in its queues of batches."""
-
-
-@dataclass(frozen=True)
-class Deferral:
-    """How a run deals with answers that come later."""
-
-    within: Literal["24h", "8h", "2h"] | None
-    """How long an answer may take; None for now, which ends what is on its way."""
-    wait: bool
-    """Whether the run waits for the answers; if not, it ends once they are submitted."""
-    folder: UPath
-    """Where the column's batches are on record."""
-    apis: LaterApis
-    """The account's: an OpenAIResource has them."""
-    is_trial: bool = False
-    """Whether only some first rows are computed: these are asked for now, and what is on its way stays so."""
-    clock: Callable[[], float] = time.time
-    sleep: Callable[[float], Awaitable[None]] = asyncio.sleep
+_OVERDUE_S = 3_600.0
+"""What is on its way for so much longer than it may is cancelled."""
 
 
 async def compute_later(
@@ -103,9 +69,6 @@ async def compute_later(
             run.log(
                 f"{run_state.name}: a trial is asked for now, whatever within says; what is on its way stays so"
             )
-        if deferral.is_trial:
-            await run.compute(partitions)
-            return run.end(partitions)
         async with deferral.apis.batch_api() as batches, deferral.apis.background_api() as background:
             later = _LaterRun(run, run_state, deferral, batches, background)
             return await later.compute(partitions)
@@ -134,6 +97,8 @@ class _LaterRun:
         self._settled: dict[Partition, Digests] = {}
         """Requests whose outcomes are durable, of which the column is to be told while it is held."""
         self._expected: Callable[[Request], float | None] | None = None
+        self._cancelled: set[str] = set()
+        """The names of batches that were cancelled, as they took too long."""
         self._log = LaterLog(run.log, run_state.name, deferral.clock)
 
     @property
@@ -167,7 +132,7 @@ class _LaterRun:
         self._is_known = await run_in_thread(self._column.exists)
         waiting: dict[Partition, Waiting] = {}
         try:
-            if self._deferral.within is None:
+            if self._deferral.within is None or self._deferral.is_trial:
                 await self._compute_now(partitions)
             elif self._window is not None:
                 await self._compute_in_background(partitions)
@@ -180,16 +145,31 @@ class _LaterRun:
         return self._run.end(partitions, waiting)
 
     async def _compute_now(self, partitions: Sequence[Partition]) -> None:
-        """Ends what is on its way, keeps what of it was answered, and asks for the rest."""
-        if self._is_known:
-            async with self._column.hold():
-                self._log.cancelled(self._on_their_way())
-                await self._column.cancel(wait=True)
-        await self._run.compute(partitions, self._pass(rest="ask", fetching=self._new_round(ends=True)))
-        if self._is_known:
-            async with self._column.hold():
+        """Ends what is on its way, keeps what of it was answered, and asks for the rest.
+
+        All while the column is held: another run that waits for what is cancelled would submit it again. A trial leaves
+        what is on its way, and is without it.
+        """
+        async with self._held_if_known():
+            if self._deferral.is_trial:
+                await self._column.poll()
+            elif self._is_known:
+                self._log.cancelled(
+                    [r for r in self._on_their_way() if set(r.waiting_partitions) & {*partitions}]
+                )
+                await self._column.cancel(wait=True, partitions=partitions)
+            fetching = self._new_round(ends=not self._deferral.is_trial)
+            await self._run.compute(partitions, self._pass(rest="ask", fetching=fetching))
+            if self._is_known:
                 await self._settle()
                 await self._column.submit()  # nothing: what waited for room is off the record
+
+    @asynccontextmanager
+    async def _held_if_known(self) -> AsyncIterator[None]:
+        async with AsyncExitStack() as stack:
+            if self._is_known:
+                await stack.enter_async_context(self._column.hold())
+            yield
 
     async def _compute_in_background(self, partitions: Sequence[Partition]) -> None:
         """Asks for what is missing in the background, and fetches it in rounds."""
@@ -232,6 +212,7 @@ class _LaterRun:
         left, pause = list(partitions), _FIRST_POLL_S
         while left:
             async with self._column.hold():
+                await self._cancel_overdue()
                 await self._column.poll()
                 await self._run.compute(left, self._pass(rest="want"))
                 if self._run.is_stopped:
@@ -239,9 +220,10 @@ class _LaterRun:
                 submitted = await self._column.submit()
                 late = [key for key, wait in self._run.waits.items() if wait.cells.overdue]
                 await self._settle(keep=late)  # not before: since when rows wait goes over to the new batch
-            self._log.submitted(submitted)
-            if late:
-                await self._run.compute(late, self._pass(rest="leave"))
+                self._log.submitted(submitted)
+                if late:  # while the column is held: another run's pass would ask for the same
+                    await self._run.compute(late, self._pass(rest="leave"))
+                    await self._settle()
             if not self._run.waits or self._run.is_stopped:
                 break
             if not self._deferral.wait:
@@ -249,9 +231,6 @@ class _LaterRun:
                 break
             pause = _FIRST_POLL_S if submitted.requests else min(2 * pause, _LONGEST_POLL_S)
             left = await self._until_ready(pause)
-        if self._settled:
-            async with self._column.hold():
-                await self._settle()
 
     async def _until_ready(self, pause: float) -> list[Partition]:
         """Waits until a pass over some partitions has something to do; returns these."""
@@ -261,6 +240,7 @@ class _LaterRun:
             await self._deferral.sleep(max(seconds, _SHORTEST_SLEEP_S))
             if self._run.is_stopped:
                 return []
+            await self._cancel_overdue()
             news = await self._column.poll()
             touched = {key for record in news for key in record.waiting_partitions}
             with_room = {key for r in news if r.state == "waiting" for key in r.waiting_partitions}
@@ -271,6 +251,16 @@ class _LaterRun:
         self._check_budget()
         await self._deferral.sleep(pause)
         return list(waits)
+
+    async def _cancel_overdue(self) -> None:
+        """Cancels batches that a server does not end in time: what they lack is asked for now."""
+        overdue = self._deferral.clock() - _DAY_S - _OVERDUE_S
+        for record in self._on_their_way():
+            is_new = record.name not in self._cancelled
+            if record.batch_id is not None and record.created_at < overdue and is_new:
+                self._cancelled.add(record.name)
+                with suppress(RunError):  # the next poll tells
+                    await self._api.cancel(record.batch_id)
 
     @property
     def _rows_waiting(self) -> int:
@@ -312,6 +302,7 @@ class _LaterRun:
                 way,
                 self._settled.__setitem__,
                 is_awaited=partition in awaited,
+                looks_at_all=not self._deferral.is_trial,
                 background=background,
                 tally=self._tallies[partition],
             )

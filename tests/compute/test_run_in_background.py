@@ -177,3 +177,19 @@ def test_a_server_that_makes_it_at_once_is_taken_at_its_word(tickets, server):
     run = tickets.run(within="8h")
     assert run.outcomes[None].computed == 3
     assert server.fetches() == 0
+
+
+def test_a_key_that_knows_none_of_the_responses_stops_the_run(tickets, server):
+    tickets.run(within="8h", wait=False)
+    tickets.background.responses.clear()
+    run = tickets.run(within="8h")
+    assert "is the key of another project?" in str(run.end.error)
+    assert len(server.bodies) == 3
+
+
+def test_a_refresh_waits_for_what_is_made_already(tickets, server):
+    tickets.run(within="8h", wait=False)
+    tickets.at(60, server.complete)
+    tickets.run(within="8h", refresh=True)
+    assert said(tickets) == ["re: a", "re: b", "re: c"]
+    assert len(server.bodies) == 3

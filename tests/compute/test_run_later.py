@@ -5,6 +5,7 @@ import json
 import pytest
 
 from pxt_assets.compute.partition.column import CellsFailedError
+from tests.fake_batches import chat_answer
 from tests.later_runs import DAY, LaterTickets
 from tests.runs import ask
 
@@ -139,6 +140,16 @@ def test_what_expired_is_asked_for_now(tickets):
     assert said(tickets) == ["re: a", "re: b", "re: c"]
     assert len(tickets.online.asked) == 2
     assert sum(tickets.batches.paid.values()) == 1
+
+
+def test_a_batch_that_its_server_never_ends_is_cancelled_and_asked_for_now(tickets):
+    tickets.run(wait=False)
+    tickets.now += DAY + 7_200
+    tickets.at(30, lambda: tickets.batches.finish_cancel(after=1))
+    tickets.run()
+    assert said(tickets) == ["re: a", "re: b", "re: c"]
+    assert len(tickets.online.asked) == 2
+    assert tickets.batches.calls.count("cancel") == 1
 
 
 def test_what_was_cancelled_by_others_is_submitted_again(tickets):
@@ -300,3 +311,59 @@ def test_the_log_says_what_was_submitted_and_what_waits(tickets):
     assert any("submitted 3 rows (gpt-4o-mini) as batch batch-2" in line for line in log)
     assert any("3 rows wait: batch-2 is" in line for line in log)
     assert len(log) < 20
+
+
+def test_now_of_one_partition_leaves_the_batches_of_others(partitions):
+    partitions.run("p0", wait=False)
+    partitions.run("p1", within=None)
+    assert partitions.batches.calls.count("cancel") == 0
+    assert len(partitions.online.asked) == 5
+
+
+def test_a_paid_answer_that_is_no_object_has_no_known_price(tickets):
+    tickets.batches.answer = lambda _: (200, "no json")
+    tickets.at(60, tickets.batches.complete)
+    run = tickets.run(on_error="ignore")
+    assert run.outcomes[None].failed == 3
+    assert run.outcomes[None].meter.rows_unpriced == 3
+
+
+def test_what_is_set_aside_for_later_has_no_room_for_what_is_asked_for_now(tickets):
+    """Of ten rows that are overdue and ten new ones, no more is asked for than fits beside what is on its way."""
+
+    def long(line):
+        status, said = chat_answer(line)
+        return status, {
+            **said,
+            "usage": {"prompt_tokens": 10, "completion_tokens": 1_000, "total_tokens": 1_010},
+        }
+
+    tickets.column = lambda table: ask(table.body, max_tokens=1_000)
+    tickets.online.answer = tickets.batches.answer = long
+    tickets.rows[None] = [f"old {i}" for i in range(10)]
+    tickets.run(wait=False)
+    tickets.now += DAY
+    tickets.batches.expire()
+    tickets.rows[None] += [f"new {i}" for i in range(10)]
+    run = tickets.run(wait=False, budget=0.0032)
+    assert "The budget of $0.0032 is spent" in str(run.end.error)
+    on_their_way = sum(b.total for b in tickets.batches.batches.values() if not b.is_ended)
+    assert 0.0003 * on_their_way + 0.0006 * len(tickets.online.asked) <= 0.0032 + 0.0006
+
+
+def test_a_trial_takes_what_its_batch_has_answered(tickets):
+    tickets.run(wait=False)
+    tickets.batches.complete()
+    run = tickets.run(limit=2)
+    assert run.outcomes[None].rows == 2
+    assert tickets.online.asked == []
+    tickets.run(wait=False)
+    assert said(tickets) == ["re: a", "re: b", "re: c"]
+    assert tickets.online.asked == []
+
+
+def test_a_trial_asks_for_nothing_that_is_on_its_way(tickets):
+    tickets.run(wait=False)
+    run = tickets.run(limit=2)
+    assert tickets.online.asked == []
+    assert run.end.waiting[None].rows == 2

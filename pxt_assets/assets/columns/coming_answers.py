@@ -86,7 +86,7 @@ class ComingAnswers:
             since = age_text(max(one.age_s for one in views))
             parts.append(f"{done:,} of {counted(of, 'answer')} there, in {batches}, since {since}")
         if self.responses:
-            made = sum(look.count for look in self.responses.values())
+            made = sum(look.responses for look in self.responses.values())
             since = age_text(now - min(look.first.at for look in self.responses.values()))
             parts.append(f"{counted(made, 'answer')} made in the background, since {since}")
         return " and ".join(parts) or "nothing is on its way"

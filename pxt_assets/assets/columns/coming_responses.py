@@ -58,12 +58,12 @@ async def ready_responses(
     oldest = sorted(looks.items(), key=lambda item: item[1].last.at)
     for partition, look in oldest:
         if clock() >= look.last.due:
-            ready[partition] = f"{look.last.id}:{look.count}:over"
+            ready[partition] = f"{look.last.id}:{look.responses}:over"
     for partition, look in [item for item in oldest if item[0] not in ready][:_MOST]:
         if await _has_ended(api, look.last.id, heard, clock) and await _has_ended(
             api, look.first.id, heard, clock
         ):
-            ready[partition] = f"{look.last.id}:{look.count}"
+            ready[partition] = f"{look.last.id}:{look.responses}"
     return ready
 
 

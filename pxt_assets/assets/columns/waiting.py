@@ -28,9 +28,9 @@ from pxt_assets.assets.step.invocation import is_direct, selected_assets
 from pxt_assets.assets.step.kept_values import StepStore
 from pxt_assets.assets.step.partition_order import in_order
 from pxt_assets.assets.step.table_asset import TableAsset
+from pxt_assets.compute.deferred.deferral import Deferral
 from pxt_assets.compute.deferred.polling import read_records
 from pxt_assets.compute.deferred.record import BatchRecord, BatchView, partition_name
-from pxt_assets.compute.run_later import Deferral
 from pxt_assets.compute.run_partitions import Waiting
 from pxt_assets.errors import DefinitionError, PxtError
 from pxt_assets.storage.layout import batches_folder

@@ -34,6 +34,9 @@ class Fetched:
     answer: LineAnswer | None = None
 
 
+_NOT_FETCHED = Fetched("made")
+
+
 class FetchRound:
     """One round of fetching responses, over all partitions of a run. `ends` where none is to be waited for."""
 
@@ -47,6 +50,8 @@ class FetchRound:
         self._at_once = max(1, at_once)
         self._ends = ends
         self._misses = 0
+        self._knows = False
+        """Whether the server knew any response."""
 
     @property
     def is_over(self) -> bool:
@@ -55,7 +60,7 @@ class FetchRound:
 
     async def fetch(self, ids: Sequence[BackgroundId]) -> list[Fetched]:
         """Fetches responses, in their order. Raises RunError."""
-        found = [Fetched("made")] * len(ids)
+        found = [_NOT_FETCHED] * len(ids)
         places = iter(range(len(ids)))
 
         async def work() -> None:
@@ -70,7 +75,21 @@ class FetchRound:
                     group.create_task(work())
         except* RunError as e:
             raise e.exceptions[0] from None
+        self._check_key(ids, found)
         return found
+
+    def _check_key(self, ids: Sequence[BackgroundId], found: Sequence[Fetched]) -> None:
+        """Raises RunError where the server knows nothing of what was asked for: with another key all would be paid again."""
+        self._knows = self._knows or any(one.state != "gone" and one is not _NOT_FETCHED for one in found)
+        for one, what in zip(ids, found, strict=True):
+            if what.state == "gone" and not self._knows and self._clock() < one.due:
+                msg = (
+                    f"the server knows no response {one.id}, nor any other that was asked for in the background, though they are "
+                    f"to be made within {one.window}: is the key of another project? Materialize with the key that asked for "
+                    "them; to ask and pay for these rows anew, remove the "
+                    "folder of this column's partition whose name ends in .background"
+                )
+                raise RunError(msg)
 
     async def _fetch(self, one: BackgroundId) -> Fetched:
         try:
@@ -84,6 +103,7 @@ class FetchRound:
             if self._ends or is_late:
                 return Fetched("late")
             if state.is_ended:
+                self._knows = True
                 return Fetched("gone")
             self._misses += 1
             return Fetched("made")

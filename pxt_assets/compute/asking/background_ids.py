@@ -113,7 +113,8 @@ class BackgroundLook(NamedTuple):
 
     first: BackgroundId
     last: BackgroundId
-    count: int
+    responses: int
+    """How many there are."""
 
 
 def look_at_background(file: ParquetFile) -> BackgroundLook | None:

@@ -200,11 +200,11 @@ class CellRequester:
         held = self._in_flight.acquire(cell)
         self._open_rows += 1
         if self.later is not None:
-            asked = self.later.background_row(
+            posted = self.later.background_row(
                 self._asking, row, digest, cell, held, failed_before=failed_before
             )
-            if asked is not None:
-                self._workers.add(asked)
+            if posted is not None:
+                self._workers.add(posted)
                 return
         asked = AskedRow(self._asking, row, digest, cell, held, failed_before=failed_before)
         if not isinstance(cell, ReadyCall) or not isinstance(cell.request, Request):

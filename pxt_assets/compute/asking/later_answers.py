@@ -74,7 +74,8 @@ class LaterAnswers:
             provenance = self._useless(request, answer, is_paid=True)
             return Made(None, e, provenance)
         if isinstance(parsed, Failure):
-            return Made(None, parsed.cell_error(), self._useless(request, answer, is_paid=False))
+            is_paid = parsed.unreadable is not None
+            return Made(None, parsed.cell_error(), self._useless(request, answer, is_paid=is_paid))
         model = parsed.model if parsed.model == request.model else name_or_none(parsed.model, self._secrets)
         usage = parsed.usage
         cost = self._count(request, model, usage, parsed.tier)

@@ -164,7 +164,7 @@ class LaterCells:
         places, digests = places[~kept], digests[~kept]
         if self._background is not None and len(places):
             ids = self._background.ids.of(digests)
-            in_background = np.array([one is not None and one.at >= self._since for one in ids], bool)
+            in_background = np.array([one is not None for one in ids], bool)
             found.fetched = [
                 (i, one)
                 for i, one, is_there in zip(places.tolist(), ids, in_background.tolist(), strict=True)
@@ -218,7 +218,7 @@ class LaterCells:
         if not places:
             return
         read, requests, cells = self._reading.read, found.requests, rows.cells
-        for i, answer in zip(places, self._answers.take(digests), strict=True):
+        for i, answer in zip(places, self._answers.take(digests, self._partition, self._since), strict=True):
             self._note_made(rows, i, read(cells[i], requests[i], answer), found)
         self.counts.taken += len(places)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
@@ -30,6 +31,8 @@ if TYPE_CHECKING:
 class PartitionTally:
     """What the passes of this run over a partition came to, until it is stored."""
 
+    started: float = field(default_factory=time.monotonic)
+    """When the first of them began, in seconds of `time.monotonic`."""
     meter: Meter | None = None
     computed: int = 0
     """Rows with a value that this run made."""
@@ -56,6 +59,8 @@ class LaterPass:
     """Is told of a partition's requests whose outcomes are durable, `S16[n]`. Called in a thread."""
     is_awaited: bool = False
     """Whether a batch is on record for the partition, so that its rows are looked at though they are all finished."""
+    looks_at_all: bool = True
+    """Whether it looks at all rows of the partition; a trial does not."""
     background: BackgroundPass | None = None
     """What is made, or to be made, in the background; None where nothing ever was."""
     tally: PartitionTally = field(default_factory=PartitionTally)
@@ -129,7 +134,7 @@ class LaterPass:
             self.background.ids.remove_if_fetched(later.settled())
 
     def _settle(self, later: LaterCells) -> None:
-        if later.is_complete:
+        if later.is_complete and self.looks_at_all:
             self.settle(self.partition, later.settled())
 
     def waiting(self, requester: CellRequester) -> CellsWait | None:

@@ -104,6 +104,7 @@ class ProgressDisplay:
     def track(self, label: str, progress: Callable[[], Progress]) -> Iterator[None]:
         """Within the block, the partition is shown as asking; `progress` gives how far it is."""
         self._asking[label] = progress
+        self._ended.pop(label, None)  # of an earlier pass over it
         try:
             yield
         finally:

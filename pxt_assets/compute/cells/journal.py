@@ -74,7 +74,7 @@ class Journal:
     """The finished cells of one column and partition, in the folder `directory`; `run_id` marks what this run appends.
 
     Those in the folder `earlier`, if there is one, are found too. With an `endpoint`, they are its answers. `clock_ns` gives
-    the wall-clock time in nanoseconds that orders segments; the segments `own` count as written by this attempt.
+    the wall-clock nanoseconds that order segments; the segments `own` count as written by this attempt.
     """
 
     def __init__(

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from pxt_assets.api.batches import TOKEN_LIMIT_CODE, BatchState, UnknownBatchError
 from pxt_assets.compute.deferred import collection
 from pxt_assets.compute.deferred.column_batches import ColumnBatches
+from pxt_assets.compute.deferred.late_batches import CANCELLED_WITHIN, LateBatches
 from pxt_assets.compute.deferred.polling import ask_states, next_poll
 from pxt_assets.compute.deferred.queue import NoQueue, Queue, has_room, next_part
 from pxt_assets.compute.deferred.record import BatchRecord, Partition, partition_name
@@ -38,8 +39,6 @@ if TYPE_CHECKING:
 
 _ROOM_LOOKS = 60.0
 """Seconds between two looks whether the queue has room."""
-_CANCELLED_WITHIN = 660.0
-"""Seconds within which a batch that was cancelled has ended. Source: https://platform.openai.com/docs/guides/batch"""
 _RAREST_LOOK = 30.0
 """Seconds between two looks whether a batch that was cancelled has ended."""
 
@@ -94,6 +93,7 @@ class DeferredColumn:
         """The partitions that were looked up since the column is held."""
         self._asked: set[str] = set()
         """Batches that this process has asked about."""
+        self._late = LateBatches(api, clock)
         self._looked_for_room = clock()
         self._held_by: Callable[[], None] | None = None
         """While the column is held: raises if it is no more."""
@@ -263,7 +263,8 @@ class DeferredColumn:
         self._asked.update(record.name for record in due)
         ended: list[tuple[BatchRecord, BatchState | None]] = []
         for record, state in heard:
-            if state is None or collection.is_collectable(record, state, self._clock()):
+            is_over = state is None or collection.is_collectable(record, state, self._clock())
+            if is_over or (state and await self._late.is_given_up(record, state)):
                 ended.append((record, state))
             elif record.name in self._batches.records:
                 self._batches.note_poll(record)
@@ -335,7 +336,7 @@ class DeferredColumn:
                         raise self._unknown(record) from e
             begun, pause = self._clock(), 2.0
             done: list[BatchRecord] = []
-            while wait and self._clock() - begun < _CANCELLED_WITHIN:
+            while wait and self._clock() - begun < CANCELLED_WITHIN:
                 due = [r for r in self.records() if r.name in names and r.state == "submitted"]
                 done += await self._collect_ended(due)
                 if not any(r.name in names and r.state == "submitted" for r in self.records()):

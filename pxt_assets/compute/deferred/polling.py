@@ -10,6 +10,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from pxt_assets.api.batches import BatchState, UnknownBatchError
+from pxt_assets.compute.deferred.late_batches import is_late
 from pxt_assets.compute.deferred.record import BatchRecord, Partition, Poll
 from pxt_assets.compute.deferred.record_folder import RecordFolder
 from pxt_assets.local.threads import run_in_thread
@@ -114,7 +115,7 @@ def ready_partitions(
         is_ready = _is_ready(record, has_room, now)
         for partition in record.waiting_partitions:
             if is_ready:
-                reasons.setdefault(partition, []).append(f"{record.name}:{record.state}")
+                reasons.setdefault(partition, []).append(_reason(record))
             elif record.is_on_its_way:
                 later.add(partition)
     return {
@@ -130,8 +131,14 @@ def _is_ready(record: BatchRecord, has_room: Callable[[BatchRecord], bool], now:
     if record.state == "waiting":
         return has_room(record)
     if record.state == "submitted":
-        return record.poll.is_ended
+        return record.poll.is_ended or is_late(record, now)
     return now - record.created_at > _ABANDONED
+
+
+def _reason(record: BatchRecord) -> str:
+    """A batch that has ended is the same reason before and after it was collected, by a run for another partition."""
+    has_ended = record.state == "ended" or record.poll.is_ended
+    return record.name if has_ended else f"{record.name}:{record.state}"
 
 
 def _short(text: str) -> str:

@@ -44,7 +44,7 @@ def test_a_sensor_hears_of_the_end_and_downloads_nothing(world: World) -> None:
     (record,) = asyncio.run(heard())
     assert (record.state, record.poll.status, record.poll.is_ended) == ("submitted", "completed", True)
     assert "lines" not in world.api.calls
-    assert ready_partitions([record], lambda _: True, world.clock.now) == {"p": f"{record.name}:submitted"}
+    assert ready_partitions([record], lambda _: True, world.clock.now) == {"p": record.name}
 
 
 def test_whoever_polls_others_do_not_within_the_minute(world: World) -> None:
@@ -110,7 +110,15 @@ def test_a_submission_that_was_left_needs_a_run_after_ten_minutes() -> None:
     assert list(ready_partitions([left], lambda _: True, START + 601)) == ["p"]
 
 
-def test_a_run_is_asked_for_anew_when_the_reason_is_another() -> None:
+def test_a_batch_is_one_reason_for_a_run_before_and_after_another_run_collected_it() -> None:
     heard = replace(RECORD, poll=Poll(START, "completed", ended_at=START))
     kept = replace(heard, state="ended")
-    assert ready_partitions([heard], lambda _: True, START) != ready_partitions([kept], lambda _: True, START)
+    assert ready_partitions([heard], lambda _: True, START) == ready_partitions([kept], lambda _: True, START)
+
+
+def test_a_batch_that_does_not_end_needs_a_run_once_it_is_late_and_another_one_when_it_ends() -> None:
+    late = ready_partitions([RECORD], lambda _: True, START + 90_001)
+    heard = replace(RECORD, poll=Poll(START, "cancelled", ended_at=START))
+    assert ready_partitions([RECORD], lambda _: True, START + 90_000) == {}
+    assert late != ready_partitions([heard], lambda _: True, START + 90_001)
+    assert list(late) == ["p"]
