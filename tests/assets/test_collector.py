@@ -1,13 +1,16 @@
 """Answers that come later, and the sensor that asks for runs which collect them."""
 
+import asyncio
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import dagster as dg
 import pytest
 
 from pxt_assets import OpenAIResource, Table
-from pxt_assets.errors import DefinitionError, FatalApiError
+from pxt_assets.assets.columns.coming_answers import records_folder
+from pxt_assets.errors import DefinitionError, FatalApiError, RunError
 from pxt_assets.functions import embeddings, responses, speech
 from tests.assets.later_tickets import LaterTickets, materialized, observed
 from tests.runs import ask
@@ -249,3 +252,29 @@ def test_runs_that_collect_have_what_is_left_of_a_budget(later: Callable[..., La
     (request,) = tickets.tick().run_requests or ()
     left = request.run_config["ops"]["tickets__c"]["config"]["max_cost_usd"]
     assert 0.49 < left < 0.5
+
+
+def test_a_record_that_cannot_be_read_fails_the_tick(tickets: LaterTickets) -> None:
+    """It may stand for what is paid: trying again mends nothing."""
+    tickets.run()
+    folder = Path(records_folder(tickets.store, dg.AssetKey(["tickets", "c"])).path)
+    (record,) = folder.glob("*.json")
+    record.write_text("{")
+    with pytest.raises(RunError, match="cannot be read"):
+        tickets.tick()
+
+
+def test_a_server_that_does_not_answer_in_time_is_a_reason_to_skip(
+    tickets: LaterTickets, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Dagster gives a tick a minute."""
+
+    async def poll(*_: Any, **__: Any) -> Any:
+        await asyncio.Event().wait()
+
+    tickets.run()
+    monkeypatch.setattr("pxt_assets.assets.columns.coming_answers.poll_states", poll)
+    monkeypatch.setattr("pxt_assets.assets.columns.coming_answers._MOST_SECONDS", 0.01)
+    said = tickets.tick().skip_reason.skip_message
+    assert "the server did not say within 0 s how far its batches are; the next tick tries again" in said
+    assert "2 answers there" in said

@@ -42,8 +42,8 @@ def test_it_says_what_is_on_its_way(tickets: LaterTickets) -> None:
     assert 0 < said["pxt/expected_cost_usd"] < 0.01
     lines = said["pxt/summary"].split("  \n")
     assert lines[0] == "**2 rows wait** for 1 batch"
-    assert lines[1].startswith("0 of 2 answers there at ")
-    assert lines[4:] == ["nothing of it is stored yet", "tickets&#95;collector collects it"]
+    assert lines[1].startswith("batch: 0 of 2 answers at ")
+    assert lines[4:] == ["what is stored stays until then", "tickets&#95;collector collects it"]
     (below,) = observed(result, "tickets/a").values()
     assert below["pxt/summary"].startswith("waits for tickets&#47;c  \n2 rows on their way")
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
@@ -96,7 +97,9 @@ class Tick:
             raise self.fatal
         for problem in self.problems if runs else ():
             self.context.log.warning(problem)
-        reason = None if runs else "; ".join([*self.problems, *_told_of(coming, now)])
+        reason = (
+            None if runs else "; ".join([*self.problems, *_told_of(coming, now, is_whole=not self.problems)])
+        )
         return dg.SensorResult(run_requests=runs, skip_reason=reason, cursor=asked.cursor)
 
     async def _coming(
@@ -107,29 +110,26 @@ class Tick:
         label = f"the sensor {self.name}"
         openai = used_resource(self.context.resources, keys.openai, OpenAIResource, label)
         store = used_resource(self.context.resources, keys.columns, ColumnStore, label)
-        found: dict[dg.AssetKey, ComingAnswers] = {}
-        for column in self._columns:
-            one = await coming_answers(
-                store,
-                openai,
-                column,
-                self._partitions,
-                heard,
-                lambda: now,  # by which ticks are a minute apart
-            )
+        columns = self._columns
+        every = await asyncio.gather(  # a server out of reach is waited for once; by one clock ticks are a minute apart
+            *(coming_answers(store, openai, one, self._partitions, heard, lambda: now) for one in columns)
+        )
+        for column, one in zip(columns, every, strict=True):
             if one.problem is not None:
-                self._note(f"{column.to_user_string()}: {one.problem}", one.problem)
-            if one:
-                found[column] = one
-        return found
+                self._note(f"{column.to_user_string()}: {one.problem}", one)
+        return {column: one for column, one in zip(columns, every, strict=True) if one}
 
-    def _note(self, text: str, problem: BaseException) -> None:
+    def _note(self, text: str, coming: ComingAnswers) -> None:
         text = scrub(text.rstrip(". "), self.secrets)
-        if isinstance(problem, PxtError) and not isinstance(problem, FatalApiError):
-            self.problems.append(f"{text}; the next tick tries again")
-        else:
+        if (
+            coming.is_unreadable
+            or not isinstance(coming.problem, PxtError)
+            or isinstance(coming.problem, FatalApiError)
+        ):
             self.problems.append(text)
-            self.fatal = self.fatal or problem
+            self.fatal = self.fatal or coming.problem
+        else:
+            self.problems.append(f"{text}; the next tick tries again")
 
     def _due(self, column: dg.AssetKey, coming: ComingAnswers) -> Due:
         if not coming.ready:
@@ -274,8 +274,8 @@ def computed_assets(table: CollectedTable) -> list[dg.AssetsDefinition]:
     return [asset for asset in table.assets if isinstance(asset, TableAsset)]
 
 
-def _told_of(coming: Mapping[dg.AssetKey, ComingAnswers], now: float) -> Iterable[str]:
-    """Why no run is asked for."""
+def _told_of(coming: Mapping[dg.AssetKey, ComingAnswers], now: float, *, is_whole: bool) -> Iterable[str]:
+    """Why no run is asked for; `is_whole` says that everything could be looked at."""
     if not coming:
-        return ["no answers are on their way"]
+        return ["no answers are on their way"] if is_whole else []
     return [f"{column.to_user_string()}: {one.text(now)}" for column, one in coming.items()]

@@ -8,6 +8,7 @@ from contextlib import suppress
 
 import dagster as dg
 from dagster._core.scheduler.instigation import InstigatorType
+from dagster._core.storage.tags import BACKFILL_ID_TAG
 
 from pxt_assets.api.budget import Budget
 from pxt_assets.api.openai_resource import OpenAIResource
@@ -106,6 +107,8 @@ def record_waiting(
     context, spec = events.context, events.spec
     is_on = _is_on(context, spec.collector)
     goes_on = goes_on_text(spec.collector.name, is_on=is_on)
+    if not is_direct(context) and BACKFILL_ID_TAG in context.run.tags:
+        goes_on += "; Dagster shows the backfill as failed, as nothing is materialized yet: nothing failed"
     left_usd = None if budget is None else budget.unspent_usd
     waiting = in_order(partitions, waiting)
     skipped = skipped_columns(context, spec.key)

@@ -128,7 +128,7 @@ def age_text(seconds: float) -> str:
 def waiting_summary(waiting: Sequence[Waiting], goes_on: str, first: str = "") -> str:
     """Markdown, a short line each, since the table of batches makes the page wider than it shows; it begins with `first`.
 
-    "**1,200 rows wait** for 1 batch", "400 of 1,200 answers there at 19:54 UTC", "estimated at $0.05", ...
+    "**1,200 rows wait** for 1 batch", "batch: 400 of 1,200 answers at 19:54 UTC", "estimated at $0.05", ...
     """
     return _LINE.join(filter(None, [first, *_waiting_parts(waiting, goes_on)]))
 
@@ -142,9 +142,10 @@ def _waiting_parts(waiting: Sequence[Waiting], goes_on: str) -> list[str]:
     parts = [f"**{counted(rows, 'row')} {wait}** for {counted(len(batches), 'batch', 'batches')}"]
     if batches:
         of = counted(sum(one.total for one in batches), "answer")
+        noun = "batch" if len(batches) == 1 else "batches"
         now = datetime.now(UTC)
         submitted = now - timedelta(seconds=max(one.age_s for one in batches))
-        parts.append(f"{are_there:,} of {of} there at {now:%H:%M} UTC")
+        parts.append(f"{noun}: {are_there:,} of {of} at {now:%H:%M} UTC")
         parts.append(f"asked for {submitted:%Y-%m-%d %H:%M} UTC")
     else:
         parts = [f"**{counted(rows, 'row')} {wait}** for answers"]
@@ -152,7 +153,7 @@ def _waiting_parts(waiting: Sequence[Waiting], goes_on: str) -> list[str]:
     parts.append(cost_text(cost) if cost is None else f"estimated at {cost_text(cost)}")
     if without_room:
         parts.append(f"{counted(without_room, 'row')}: no room in the queue yet")
-    return [*parts, "nothing of it is stored yet", goes_on]
+    return [*parts, "what is stored stays until then", goes_on]
 
 
 def goes_on_text(collector: str | None, *, is_on: bool) -> str:

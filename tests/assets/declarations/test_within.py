@@ -245,7 +245,7 @@ def test_a_run_cannot_have_what_the_function_has_not() -> None:
         within_of_run(spec, ColumnConfig(within="8h"))
 
 
-@pytest.mark.parametrize("given", [{"within": "12h"}, {"within": "table"}, {"within": None}])
+@pytest.mark.parametrize("given", [{"within": "12h"}, {"within": "table"}, {"within": 24}])
 def test_a_run_is_told_which_there_are(given: Any) -> None:
     with pytest.raises(dg.Failure, match="tickets/c: run config: within: "):
         ColumnConfig.of_run(given, "tickets/c")
