@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 
 _SOONEST, _RAREST = 2.0, 60.0
 """Seconds between two polls of a batch: as long as it is on its way, within these."""
+_EARLY = 3.0
+"""Seconds by which a sensor's tick may come before its time: else every second tick of a minute would ask nothing."""
 _AT_ONCE = 8
 """Batches that are asked about at once."""
 _ABANDONED = 600.0
@@ -63,7 +65,9 @@ async def poll_states(
     due = [
         record
         for record in records
-        if record.state == "submitted" and not record.poll.is_ended and next_poll(record, clock()) <= clock()
+        if record.state == "submitted"
+        and not record.poll.is_ended
+        and next_poll(record, clock()) <= clock() + _EARLY
     ]
     heard = {record.name: record for record, _ in await ask_states(RecordFolder(folder), api, due, clock)}
     return [heard.get(record.name, record) for record in records]
@@ -78,11 +82,12 @@ async def ask_states(
     async def ask(record: BatchRecord) -> tuple[BatchRecord, BatchState | None]:
         async with slots:
             assert record.batch_id is not None
+            asked_at = clock()
             try:
                 state = await api.retrieve(record.batch_id)
             except UnknownBatchError:
                 state = None
-            heard = replace(record, poll=poll_of(state, clock(), record.poll))
+            heard = replace(record, poll=poll_of(state, asked_at, record.poll))
             await run_in_thread(folder.write_poll, heard)
             return heard, state
 

@@ -62,6 +62,18 @@ def test_whoever_polls_others_do_not_within_the_minute(world: World) -> None:
     assert asyncio.run(polled()) == 2
 
 
+def test_each_tick_of_a_minute_asks_though_ticks_are_not_exact(world: World) -> None:
+    async def ticks() -> int:
+        await submit(world.column(), {"p": [ask("a")]})
+        world.clock.now += 3_600
+        for pause in (59.2, 60.7, 58.9, 61.0):
+            await poll_states(world.folder, world.api, clock=world.clock)
+            world.clock.now += pause
+        return world.api.calls.count("retrieve")
+
+    assert asyncio.run(ticks()) == 4
+
+
 def test_what_a_sensor_heard_to_have_ended_is_collected_at_once(world: World) -> None:
     async def collected() -> None:
         await submit(world.column(), {"p": [ask("a")]})
