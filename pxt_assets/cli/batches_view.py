@@ -30,7 +30,7 @@ from pxt_assets.storage.store import ColumnStore
 from pxt_assets.values.scrubbed_errors import scrubbed_errors
 from pxt_assets.values.wording import counted
 
-_HEAD = ("column", "name", "state", "answers", "failed", "age", "cost", "id")
+_HEAD = ("column", "name", "state", "answers", "failed", "age", "expected", "id")
 _ALL = "all"
 
 

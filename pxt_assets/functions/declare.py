@@ -130,6 +130,9 @@ class ApiFunction(Function[P]):
         if "stream" in given:
             msg = f"{self.name}: stream is not for cells, which hold whole answers; leave it out"
             raise DefinitionError(msg)
+        if "within" in given:
+            msg = f"{self.name}: within is no argument of the API, but an option of the column. {_within_text(self)}"
+            raise DefinitionError(msg)
         for name in _BACKGROUND:
             if name in given and not (name in _OF_IMAGES and self.endpoint.path.startswith("/images/")):
                 msg = f"{self.name}: got {name}, but cells hold answers that are finished; leave it out. {_within_text(self)}"
@@ -176,7 +179,8 @@ def _within_text(function: ApiFunction[...]) -> str:
     has = ways(function.endpoint.path)
     if not has:
         return f"{function.name} answers now, and has no cheaper way that takes longer"
-    return f"How long answers may take is an option of the column: within={' or '.join(map(repr, has))}"
+    named = " or ".join(map(repr, has))
+    return f"How long answers may take is said beside the call: add_computed_column(name={function.name}(...), within={named})"
 
 
 def has_cached_prefix(expr: object) -> bool:

@@ -60,7 +60,7 @@ def test_it_lists_each_batch_and_the_sum(tickets: LaterTickets, tmp_path: Path) 
     name = said["pxt/batches"].records[0].data["name"]
     tickets.let_time_pass(3_600)
     head, line, total = batches(tickets, tmp_path).output.splitlines()
-    assert head.split() == ["column", "name", "state", "answers", "failed", "age", "cost", "id"]
+    assert head.split() == ["column", "name", "state", "answers", "failed", "age", "expected", "id"]
     assert line.split()[:8] == ["tickets/c", name, "completed", "2", "of", "2", "0", "60"]
     assert total.startswith("1 batch: 2 of 2 answers there, expected $0.000")
 

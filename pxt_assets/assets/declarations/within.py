@@ -32,10 +32,15 @@ def column_within(expr: object, given: object, default: Within | None, where: st
     """
     if given == "table":
         return default if default is None or _reason_against(expr, default) is None else None
-    within = _checked(given, where, f"'table' (what the table has), {_ALLOWED}")
+    within = _checked(given, where, _allowed(expr))
     if within is not None:
         check_within(expr, within, where)
     return within
+
+
+def within_tags(within: Within | None) -> dict[str, str]:
+    """The tag by which a column is found whose answers come later."""
+    return {} if within is None else {"pxt/within": within}
 
 
 def check_within(expr: object, within: Within, where: str) -> None:
@@ -49,6 +54,12 @@ def check_within(expr: object, within: Within, where: str) -> None:
 def can_come_later(expr: object) -> bool:
     """Whether a column can have any time but at once."""
     return any(_reason_against(expr, within) is None for within in WITHINS)
+
+
+def _allowed(expr: object) -> str:
+    """What a column can be given, for a message."""
+    has = [within for within in reversed(WITHINS) if _reason_against(expr, within) is None]
+    return ", ".join(["None or 'now' (answers come at once)", *map(repr, has)])
 
 
 def _checked(given: object, where: str, allowed: str) -> Within | None:

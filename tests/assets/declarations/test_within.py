@@ -91,7 +91,7 @@ def test_a_function_that_answers_now_alone_says_so(name: str, within: Any) -> No
 
 @pytest.mark.parametrize("within", ["12h", "24H", 24, 86_400, True, "", "table "])
 def test_another_time_is_refused_with_those_there_are(within: Any) -> None:
-    with pytest.raises(DefinitionError, match=r"allowed: 'table' .*'24h', '8h', '2h'"):
+    with pytest.raises(DefinitionError, match=r"allowed: None or 'now' \(answers come at once\), '24h'$"):
         with_column(lambda tbl: ask(tbl.body), within=within)
 
 
@@ -154,6 +154,21 @@ def test_background_is_not_given_by_hand(function: Any, given: dict[str, Any]) -
         DefinitionError, match=r"got background, but cells hold answers that are finished.*within="
     ):
         function(**{argument: "Hello"}, **model, **given)
+
+
+def test_within_is_no_argument_of_a_call() -> None:
+    """It would be sent to the API, and save nothing."""
+    with pytest.raises(DefinitionError, match=r"within is no argument of the API.*within='24h'\)"):
+        ask("Hello", within="24h")
+    with pytest.raises(DefinitionError, match="within is no argument"):
+        responses("Hello", model=MODEL, model_kwargs={"within": "8h"})
+
+
+def test_a_tag_tells_which_columns_have_it() -> None:
+    """So that they can be selected."""
+    (later,) = with_column(lambda tbl: ask(tbl.body), within="24h").assets
+    (now,) = with_column(lambda tbl: ask(tbl.body)).assets
+    assert [spec.tags.get("pxt/within") for spec in (*later.specs, *now.specs)] == ["24h", None]
 
 
 def test_the_background_of_a_picture_is_another_thing() -> None:
@@ -230,7 +245,7 @@ def test_a_run_cannot_have_what_the_function_has_not() -> None:
         within_of_run(spec, ColumnConfig(within="8h"))
 
 
-@pytest.mark.parametrize("given", [{"within": "12h"}, {"within": "table"}, {"within": None}])
+@pytest.mark.parametrize("given", [{"within": "12h"}, {"within": "table"}, {"within": 24}])
 def test_a_run_is_told_which_there_are(given: Any) -> None:
     with pytest.raises(dg.Failure, match="tickets/c: run config: within: "):
         ColumnConfig.of_run(given, "tickets/c")
