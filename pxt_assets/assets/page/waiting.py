@@ -79,8 +79,16 @@ def skipped_metadata(
     }
 
 
+def with_batches(metadata: Mapping[str, Any], batches: Sequence[BatchView]) -> dict[str, Any]:
+    """The metadata of a partition that is stored, with the batches that its answers come from, if any."""
+    if not batches:
+        return dict(metadata)
+    said = f"{metadata['pxt/summary'].value} · by batch, at half the price"
+    return {**metadata, "pxt/summary": dg.MetadataValue.md(said), **batches_metadata(batches)}
+
+
 def batches_metadata(batches: Sequence[BatchView]) -> dict[str, Any]:
-    """The metadata of a partition that is stored, of the batches that its answers come from; none for none.
+    """The metadata of the batches that the answers of a partition come from; none for none.
 
     They are a table behind a click: one in place is so wide that the page shows neither summary nor preview as a whole.
     """
@@ -152,7 +160,7 @@ def _waiting_parts(waiting: Sequence[Waiting], goes_on: str) -> list[str]:
     cost = _cost(waiting)
     parts.append(cost_text(cost) if cost is None else f"estimated at {cost_text(cost)}")
     if without_room:
-        parts.append(f"{counted(without_room, 'row')}: no room in the queue yet")
+        parts.append(f"{counted(without_room, 'row')}: no room yet, in the queue or the budget")
     return [*parts, "what is stored stays until then", goes_on]
 
 

@@ -52,7 +52,9 @@ def test_a_price_that_is_not_known_is_none() -> None:
 
 
 def test_what_has_no_room_is_told() -> None:
-    assert "2 rows: no room in the queue yet" in summary(Waiting(7, [BATCH], 0.05, rows_without_room=2))
+    assert "2 rows: no room yet, in the queue or the budget" in summary(
+        Waiting(7, [BATCH], 0.05, rows_without_room=2)
+    )
 
 
 def test_without_batches_it_waits_for_answers() -> None:
