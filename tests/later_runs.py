@@ -163,7 +163,7 @@ class LaterTickets:
         )
         expr = self.column(Table(TICKETS, key="id"))
         column_type, _ = type_of(expr)
-        plan = Plan(expr, column_type)
+        plan = Plan(expr, column_type, caches=True)
         spending = None if budget is None else Budget(budget)
 
         def open_column(partition: str | None) -> Column:

@@ -13,7 +13,7 @@ from pxt_assets.api.prefix_lead import Prefix
 from pxt_assets.api.request import Request
 from pxt_assets.api.request_tracker import RequestTracker
 
-_NAMED = "prompt_cache"
+MARK_NAMED = "prompt_cache"
 """What the message of a refusal names, if it is the mark that is refused."""
 
 
@@ -40,7 +40,7 @@ class PrefixTurns:
     def is_mark_refused(self, tracker: RequestTracker, failure: Failure) -> bool:
         """Whether a request was refused for the mark of its prefix, so that it is to be sent again without it, as it then is."""
         request = tracker.request
-        if request.prefix is None or _NAMED not in failure.message.lower():
+        if request.prefix is None or MARK_NAMED not in failure.message.lower():
             return False
         self._refused.add(_kind(request))
         tracker.request = request.unmarked()

@@ -30,7 +30,7 @@ from pxt_assets.storage.store import ColumnStore
 from pxt_assets.values.scrubbed_errors import scrubbed_errors
 from pxt_assets.values.wording import counted
 
-_HEAD = ("column", "name", "state", "answers", "failed", "age", "cost", "id")
+_HEAD = ("column", "name", "state", "answers", "failed", "age", "expected", "id")
 _ALL = "all"
 
 
@@ -74,7 +74,14 @@ def _columns(module: str | None, file: Path | None, workspace: Path | None) -> I
             keys = {key for _, *both in used for key in both}
             graph = definitions.resolve_asset_graph()
             declared = {key: value for key, value in (definitions.resources or {}).items() if key in keys}
-            built = stack.enter_context(dg.build_resources(declared, instance=instance))._asdict()
+            try:
+                built = stack.enter_context(dg.build_resources(declared, instance=instance))._asdict()
+            except Exception as e:  # Dagster's, of several kinds
+                msg = (
+                    f"the resources of the columns cannot be made: {_cause(e)}. The server is asked with them how far batches "
+                    "are: set in this shell, or in a .env file here, what they read of the environment"
+                )
+                raise RunError(msg) from e
             for key, openai_key, store_key in used:
                 openai, store = built.get(openai_key), built.get(store_key)
                 if isinstance(openai, OpenAIResource) and isinstance(store, ColumnStore):
@@ -84,6 +91,13 @@ def _columns(module: str | None, file: Path | None, workspace: Path | None) -> I
                         where, _Column(key, store, openai, partitions)
                     )  # locations may share one
         yield list(found.values())
+
+
+def _cause(error: BaseException) -> str:
+    """What an error comes from, in a line."""
+    while error.__cause__ is not None or error.__context__ is not None:
+        error = error.__cause__ or error.__context__ or error
+    return " ".join(str(error).split()).rstrip(". ")
 
 
 def _partitions(
@@ -181,14 +195,15 @@ async def _cancel(found: Sequence[tuple[_Column, ComingAnswers]], name: str) -> 
 
 async def _cancel_one(column: _Column, record: BatchRecord) -> str:
     """Cancels a batch; what came of it, for a person."""
-    again = "the column's next run submits it again, unless its within is now"
+    name = column.key.to_user_string()
+    again = "the next run of it that somebody asks for submits it again, or with within: now asks it at once"
     if record.state == "ended" or record.poll.is_ended:
-        return "has ended already; the column's next run collects it"
+        return f"has ended already; the next run of {name} collects it"
     if record.batch_id is None:
         return f"is not submitted yet; {again}"
     async with column.openai.batch_api() as api:
         state = await api.cancel(record.batch_id)
-    return f"{state.status}; the column's next run collects what was finished of it; of what was not, {again}"
+    return f"{state.status}; the next run of {name} collects what was finished of it. What was not: {again}"
 
 
 def _cells(column: dg.AssetKey, batch: BatchView) -> tuple[str, ...]:

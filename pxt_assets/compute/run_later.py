@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import AsyncIterator, Callable, Collection, Sequence
-from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from contextlib import AsyncExitStack, asynccontextmanager
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -51,8 +51,6 @@ _FETCHES_AT_ONCE = 32
 _DAY_S = 86_400.0
 _TOO_LATE_S = 900.0
 """What has less time left is not submitted again, but asked for now."""
-_OVERDUE_S = 3_600.0
-"""What is on its way for so much longer than it may is cancelled."""
 
 
 async def compute_later(
@@ -97,8 +95,6 @@ class _LaterRun:
         self._settled: dict[Partition, Digests] = {}
         """Requests whose outcomes are durable, of which the column is to be told while it is held."""
         self._expected: Callable[[Request], float | None] | None = None
-        self._cancelled: set[str] = set()
-        """The names of batches that were cancelled, as they took too long."""
         self._log = LaterLog(run.log, run_state.name, deferral.clock)
 
     @property
@@ -212,7 +208,6 @@ class _LaterRun:
         left, pause = list(partitions), _FIRST_POLL_S
         while left:
             async with self._column.hold():
-                await self._cancel_overdue()
                 await self._column.poll()
                 await self._run.compute(left, self._pass(rest="want"))
                 if self._run.is_stopped:
@@ -240,7 +235,6 @@ class _LaterRun:
             await self._deferral.sleep(max(seconds, _SHORTEST_SLEEP_S))
             if self._run.is_stopped:
                 return []
-            await self._cancel_overdue()
             news = await self._column.poll()
             touched = {key for record in news for key in record.waiting_partitions}
             with_room = {key for r in news if r.state == "waiting" for key in r.waiting_partitions}
@@ -251,16 +245,6 @@ class _LaterRun:
         self._check_budget()
         await self._deferral.sleep(pause)
         return list(waits)
-
-    async def _cancel_overdue(self) -> None:
-        """Cancels batches that a server does not end in time: what they lack is asked for now."""
-        overdue = self._deferral.clock() - _DAY_S - _OVERDUE_S
-        for record in self._on_their_way():
-            is_new = record.name not in self._cancelled
-            if record.batch_id is not None and record.created_at < overdue and is_new:
-                self._cancelled.add(record.name)
-                with suppress(RunError):  # the next poll tells
-                    await self._api.cancel(record.batch_id)
 
     @property
     def _rows_waiting(self) -> int:

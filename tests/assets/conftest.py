@@ -1,12 +1,16 @@
 """What the tests of assets have in common."""
 
+from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 
+import dagster as dg
 import pytest
 
-from pxt_assets import Table
+from pxt_assets import ColumnStore, OpenAIResource, Table
 from tests.assets.captions import COLORS
 from tests.assets.declared_tickets import tickets
+from tests.assets.later_tickets import LaterTickets
 from tests.pictures import picture
 
 
@@ -30,3 +34,10 @@ def tbl() -> Table:
 def unknown() -> Table:
     """A table whose columns are not known while definitions load."""
     return Table("tickets", key="id")
+
+
+@pytest.fixture
+def later(store: ColumnStore, simulated: OpenAIResource) -> Iterator[Callable[..., LaterTickets]]:
+    """Makes a table; its runs are kept by an instance of its own."""
+    with dg.DagsterInstance.ephemeral() as instance:
+        yield partial(LaterTickets, store, simulated, instance=instance)

@@ -28,14 +28,11 @@ from pxt_assets import ColumnStore, OpenAIResource, Table
 from pxt_assets.demo.models import CHAT_MODEL
 from pxt_assets.functions import chat_completions
 
-PARTITIONS = 4
-"""Of the runs that are killed."""
 
-
-def _assets(rows: int) -> list[Any]:
+def _assets(rows: int, word: str) -> list[Any]:
     @dg.asset(name=f"rows_{rows}", io_manager_key="columns")
     def upstream() -> pa.Table:
-        return pa.table({"id": range(rows), "body": [f"Ticket {i}: it broke." for i in range(rows)]})
+        return pa.table({"id": range(rows), "body": [f"{word} {i}: it broke." for i in range(rows)]})
 
     tbl = Table(upstream, key="id")
     messages = [{"role": "user", "content": tbl.body}]
@@ -52,7 +49,7 @@ def _peak() -> int:
 
 def _run(rows: int, base_url: str, folder: str, what: str) -> None:
     """In a process of its own: one run of the upstream or of the column; prints what it took as JSON."""
-    assets = _assets(rows)
+    assets = _assets(rows, Path(folder).name)  # whose requests are its own
     resources = {
         "openai": OpenAIResource(api_key="sk-benchmark", base_url=base_url, ledger="memory"),
         "columns": ColumnStore(base_path=folder),
@@ -98,13 +95,17 @@ def measured(rows: int, base_url: str, folder: str, what: str) -> dict[str, Any]
 
 def _killed(rows: int, kills: int, base_url: str, folder: str) -> None:
     """Kills runs at random moments, lets the last one end, and prints what was paid twice."""
-    measured(rows, base_url, folder, "upstream")
+    for one in (f"{folder}-whole", folder):
+        measured(rows, base_url, one, "upstream")
+    began = time.perf_counter()
+    whole = measured(rows, base_url, f"{folder}-whole", "wait")
+    takes = time.perf_counter() - began
     before = counters(base_url)
     chance, ended = random.Random(20), 0
     for _ in range(kills):
         with subprocess.Popen(_command(rows, base_url, folder, "wait"), stdout=subprocess.PIPE) as process:
             try:
-                process.wait(chance.uniform(3.0, 9.0))
+                process.wait(chance.uniform(takes - 1.5 * whole["seconds"], takes))
                 ended += 1
             except subprocess.TimeoutExpired:
                 process.send_signal(signal.SIGKILL)

@@ -60,7 +60,7 @@ def test_it_lists_each_batch_and_the_sum(tickets: LaterTickets, tmp_path: Path) 
     name = said["pxt/batches"].records[0].data["name"]
     tickets.let_time_pass(3_600)
     head, line, total = batches(tickets, tmp_path).output.splitlines()
-    assert head.split() == ["column", "name", "state", "answers", "failed", "age", "cost", "id"]
+    assert head.split() == ["column", "name", "state", "answers", "failed", "age", "expected", "id"]
     assert line.split()[:8] == ["tickets/c", name, "completed", "2", "of", "2", "0", "60"]
     assert total.startswith("1 batch: 2 of 2 answers there, expected $0.000")
 
@@ -74,7 +74,7 @@ def test_a_batch_is_cancelled_by_its_name(tickets: LaterTickets, tmp_path: Path)
     assert done.output.startswith(f"tickets/c {name}: cancel")
     tickets.let_time_pass(3_600)
     again = batches(tickets, tmp_path, "--cancel", "all").output
-    assert "has ended already; the column's next run collects it" in again
+    assert "has ended already; the next run of tickets/c collects it" in again
 
 
 def test_an_unknown_name_is_told_with_those_there_are(tickets: LaterTickets, tmp_path: Path) -> None:
@@ -104,3 +104,17 @@ def test_one_place_is_named(arguments: list[str], tmp_path: Path) -> None:
     done = CliRunner().invoke(main, ["batches", "-m", "a", "-f", str(tmp_path / "b")])
     assert done.exit_code == 2
     assert "give one of them" in done.output
+
+
+def test_a_variable_that_is_not_set_is_told_in_a_line(
+    tickets: LaterTickets, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As in a shell without the deployment's environment."""
+    monkeypatch.delenv("PXT_TEST_NO_KEY", raising=False)
+    file = tmp_path / "definitions.py"
+    text = DEFINITIONS.format(base_url=tickets.openai.base_url, base_path=tickets.store.base_path)
+    file.write_text(text.replace('"sk-4711-of-mine-alone"', 'dg.EnvVar("PXT_TEST_NO_KEY")'))
+    done = CliRunner().invoke(main, ["batches", "-f", str(file)])
+    assert done.exit_code == 1
+    assert "PXT_TEST_NO_KEY" in done.output
+    assert len(done.output.splitlines()) == 1

@@ -5,7 +5,6 @@ import json
 import pytest
 
 from pxt_assets.compute.partition.column import CellsFailedError
-from tests.fake_batches import chat_answer
 from tests.later_runs import DAY, LaterTickets
 from tests.runs import ask
 
@@ -262,23 +261,6 @@ def test_equal_rows_of_partitions_are_one_line_that_answers_both(tmp_path):
     assert said(tickets, "q") == ["re: b", "re: a"]
 
 
-def test_a_budget_admits_what_fits_at_half_the_price(tmp_path):
-    tickets = LaterTickets(tmp_path, {None: [f"{i:04}" for i in range(100)]})
-    tickets.column = lambda table: ask(table.body, max_tokens=1_000)
-    tickets.batches.at_once = True
-    run = tickets.run(budget=0.003)
-    first = next(iter(tickets.batches.batches.values())).total
-    assert 5 <= first <= 10  # of $0.0003 each at most
-    assert run.end.error is None
-    assert run.outcomes[None].computed == 100
-
-
-def test_a_budget_without_room_for_a_row_fails_and_says_what_to_do(tickets):
-    run = tickets.run(budget=0.000001)
-    assert "have no room in max_cost_usd" in str(run.end.error)
-    assert tickets.batches.calls == []
-
-
 def test_paths_around_a_call_are_made_of_its_answer(tickets):
     tickets.column = lambda table: {"said": ask(table.body).choices[0].message.content, "of": table.body}
     tickets.at(60, tickets.batches.complete)
@@ -297,14 +279,6 @@ def test_a_null_row_is_null_and_waits_for_nothing(tickets):
     assert tickets.stored()[1] is None
 
 
-def test_the_cost_is_that_of_the_batch(tickets):
-    tickets.at(60, tickets.batches.complete)
-    by_batch = tickets.run().outcomes[None].meter.cost_usd
-    tickets.rows[None] = ["d", "e", "f"]
-    now = tickets.run(within=None).outcomes[None].meter.cost_usd
-    assert by_batch == pytest.approx(now / 2)
-
-
 def test_the_log_says_what_was_submitted_and_what_waits(tickets):
     tickets.at(3_600, tickets.batches.complete)
     log = tickets.run().log
@@ -318,37 +292,6 @@ def test_now_of_one_partition_leaves_the_batches_of_others(partitions):
     partitions.run("p1", within=None)
     assert partitions.batches.calls.count("cancel") == 0
     assert len(partitions.online.asked) == 5
-
-
-def test_a_paid_answer_that_is_no_object_has_no_known_price(tickets):
-    tickets.batches.answer = lambda _: (200, "no json")
-    tickets.at(60, tickets.batches.complete)
-    run = tickets.run(on_error="ignore")
-    assert run.outcomes[None].failed == 3
-    assert run.outcomes[None].meter.rows_unpriced == 3
-
-
-def test_what_is_set_aside_for_later_has_no_room_for_what_is_asked_for_now(tickets):
-    """Of ten rows that are overdue and ten new ones, no more is asked for than fits beside what is on its way."""
-
-    def long(line):
-        status, said = chat_answer(line)
-        return status, {
-            **said,
-            "usage": {"prompt_tokens": 10, "completion_tokens": 1_000, "total_tokens": 1_010},
-        }
-
-    tickets.column = lambda table: ask(table.body, max_tokens=1_000)
-    tickets.online.answer = tickets.batches.answer = long
-    tickets.rows[None] = [f"old {i}" for i in range(10)]
-    tickets.run(wait=False)
-    tickets.now += DAY
-    tickets.batches.expire()
-    tickets.rows[None] += [f"new {i}" for i in range(10)]
-    run = tickets.run(wait=False, budget=0.0032)
-    assert "The budget of $0.0032 is spent" in str(run.end.error)
-    on_their_way = sum(b.total for b in tickets.batches.batches.values() if not b.is_ended)
-    assert 0.0003 * on_their_way + 0.0006 * len(tickets.online.asked) <= 0.0032 + 0.0006
 
 
 def test_a_trial_takes_what_its_batch_has_answered(tickets):

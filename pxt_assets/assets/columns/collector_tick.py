@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
@@ -75,7 +76,7 @@ class Tick:
         """The runs to ask for, or why there are none. Raises what needs somebody's hand."""
         now = time.time()
         asked = Asked.of_cursor(self.context.cursor)
-        coming = run_to_end(self._coming(asked.heard))
+        coming = run_to_end(self._coming(asked.heard, now))
         ids = {look.id for one in coming.values() for both in one.responses.values() for look in both[:2]}
         asked.heard = {key: said for key, said in asked.heard.items() if key in ids}
         due = {column: self._due(column, one) for column, one in coming.items()}
@@ -96,31 +97,39 @@ class Tick:
             raise self.fatal
         for problem in self.problems if runs else ():
             self.context.log.warning(problem)
-        reason = None if runs else "; ".join([*self.problems, *_told_of(coming, now)])
+        reason = (
+            None if runs else "; ".join([*self.problems, *_told_of(coming, now, is_whole=not self.problems)])
+        )
         return dg.SensorResult(run_requests=runs, skip_reason=reason, cursor=asked.cursor)
 
-    async def _coming(self, heard: dict[str, tuple[float, bool]]) -> dict[dg.AssetKey, ComingAnswers]:
+    async def _coming(
+        self, heard: dict[str, tuple[float, bool]], now: float
+    ) -> dict[dg.AssetKey, ComingAnswers]:
         """What is on record of each column that has anything, after the batches that are due were asked about."""
         keys = self.table._attributes.resources
         label = f"the sensor {self.name}"
         openai = used_resource(self.context.resources, keys.openai, OpenAIResource, label)
         store = used_resource(self.context.resources, keys.columns, ColumnStore, label)
-        found: dict[dg.AssetKey, ComingAnswers] = {}
-        for column in self._columns:
-            one = await coming_answers(store, openai, column, self._partitions, heard)
+        columns = self._columns
+        every = await asyncio.gather(  # a server out of reach is waited for once; by one clock ticks are a minute apart
+            *(coming_answers(store, openai, one, self._partitions, heard, lambda: now) for one in columns)
+        )
+        for column, one in zip(columns, every, strict=True):
             if one.problem is not None:
-                self._note(f"{column.to_user_string()}: {one.problem}", one.problem)
-            if one:
-                found[column] = one
-        return found
+                self._note(f"{column.to_user_string()}: {one.problem}", one)
+        return {column: one for column, one in zip(columns, every, strict=True) if one}
 
-    def _note(self, text: str, problem: BaseException) -> None:
+    def _note(self, text: str, coming: ComingAnswers) -> None:
         text = scrub(text.rstrip(". "), self.secrets)
-        if isinstance(problem, PxtError) and not isinstance(problem, FatalApiError):
-            self.problems.append(f"{text}; the next tick tries again")
-        else:
+        if (
+            coming.is_unreadable
+            or not isinstance(coming.problem, PxtError)
+            or isinstance(coming.problem, FatalApiError)
+        ):
             self.problems.append(text)
-            self.fatal = self.fatal or problem
+            self.fatal = self.fatal or coming.problem
+        else:
+            self.problems.append(f"{text}; the next tick tries again")
 
     def _due(self, column: dg.AssetKey, coming: ComingAnswers) -> Due:
         if not coming.ready:
@@ -265,8 +274,8 @@ def computed_assets(table: CollectedTable) -> list[dg.AssetsDefinition]:
     return [asset for asset in table.assets if isinstance(asset, TableAsset)]
 
 
-def _told_of(coming: Mapping[dg.AssetKey, ComingAnswers], now: float) -> Iterable[str]:
-    """Why no run is asked for."""
+def _told_of(coming: Mapping[dg.AssetKey, ComingAnswers], now: float, *, is_whole: bool) -> Iterable[str]:
+    """Why no run is asked for; `is_whole` says that everything could be looked at."""
     if not coming:
-        return ["no answers are on their way"]
+        return ["no answers are on their way"] if is_whole else []
     return [f"{column.to_user_string()}: {one.text(now)}" for column, one in coming.items()]

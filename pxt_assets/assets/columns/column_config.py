@@ -35,8 +35,9 @@ class ColumnConfig(dg.Config):
         description="0 is none: the column's own max_cost_usd holds, if it has one. Otherwise the US dollars that the run "
         "may spend on this column, over all its partitions: when they are spent, it fails, and what is finished is kept.",
     )
-    within: str = Field(
+    within: str | None = Field(
         default="",
+        validate_default=True,
         description="Empty: as the column says. now: every answer at once; what is on its way is cancelled, and what was "
         "finished of it is kept. 24h (the Batch API), 8h or 2h (the Responses API in the background): how long answers may "
         "take, at a lower price.",
@@ -67,11 +68,12 @@ class ColumnConfig(dg.Config):
 
     @field_validator("within")
     @classmethod
-    def _check_within(cls, within: str) -> str:
-        if within not in ("", "now", *WITHINS):
+    def _check_within(cls, within: str | None) -> str | None:
+        """None for what the column says."""
+        if within is not None and within not in ("", "now", *WITHINS):
             msg = f"got {within!r:.60}, allowed: {', '.join(('now', *WITHINS))}, or nothing for what the column says"
             raise ValueError(msg)
-        return within
+        return within or None
 
     @classmethod
     def of_run(cls, given: Mapping[str, Any], asset: str) -> Self:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 import time
 from collections import defaultdict
@@ -18,7 +19,7 @@ from pxt_assets.assets.page.waiting import age_text
 from pxt_assets.compute.asking.background_ids import BackgroundLook
 from pxt_assets.compute.deferred.polling import poll_states, read_records, ready_partitions
 from pxt_assets.compute.deferred.record import BatchRecord
-from pxt_assets.errors import PxtError
+from pxt_assets.errors import PxtError, RunError
 from pxt_assets.local.threads import run_in_thread
 from pxt_assets.storage.layout import batches_folder
 from pxt_assets.storage.store import ColumnStore
@@ -28,6 +29,8 @@ if TYPE_CHECKING:
     from upath import UPath
 
 _MAX_NAME = 60
+_MOST_SECONDS = 25.0
+"""For how long anything is waited for: Dagster gives a sensor a minute."""
 _PATIENCE_SECONDS = 10.0
 """For how long faults of the server are tried again: who looks comes again soon."""
 
@@ -45,6 +48,8 @@ class ComingAnswers:
     """What partitions have asked for in the background."""
     problem: Exception | None = None
     """Why it could not be looked at as a whole."""
+    is_unreadable: bool = False
+    """Whether what is on record cannot be read, which somebody has to mend."""
 
     def __bool__(self) -> bool:
         return bool(self.records or self.responses)
@@ -124,13 +129,19 @@ async def coming_answers(
     try:
         folder = records_folder(store, column)
         records = await run_in_thread(read_records, folder)
-        if any(record.is_on_its_way for record in records):
-            async with openai.batch_api(_PATIENCE_SECONDS) as api:
-                records = await poll_states(folder, api, clock=clock)
         looks = await run_in_thread(partitions_in_background, store, column, partitions)
-        if looks:
-            async with openai.background_api(_PATIENCE_SECONDS) as background:
-                fetchable = await ready_responses(background, looks, heard, clock)
+    except (PxtError, OSError, ValueError) as e:
+        return ComingAnswers(records, problem=e, is_unreadable=True)
+    try:
+        async with asyncio.timeout(_MOST_SECONDS):
+            if any(record.is_on_its_way for record in records):
+                async with openai.batch_api(_PATIENCE_SECONDS) as api:
+                    records = await poll_states(folder, api, clock=clock)
+            if looks:
+                async with openai.background_api(_PATIENCE_SECONDS) as background:
+                    fetchable = await ready_responses(background, looks, heard, clock)
+    except TimeoutError:
+        problem = RunError(f"the server did not say within {_MOST_SECONDS:.0f} s how far its batches are")
     except (PxtError, OSError, ValueError) as e:
         problem = e
     has_room = await run_in_thread(_room, openai, [one for one in records if one.state == "waiting"])

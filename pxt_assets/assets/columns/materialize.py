@@ -235,7 +235,7 @@ class Materialization:
     def _on_finished(self, partition: Partition, outcome: Outcome) -> None:
         """Logs a finished partition; of several, records it at once: it is stored, whatever happens to the others."""
         from pxt_assets.assets.page.metadata import materialization_metadata, outcome_line, outcome_metadata
-        from pxt_assets.assets.page.waiting import batches_metadata
+        from pxt_assets.assets.page.waiting import with_batches
 
         spec, of = self._spec, len(self._partition_keys)
         self._context.log.info(f"{self._label(partition)}: {outcome_line(outcome)}")
@@ -246,14 +246,11 @@ class Materialization:
             metadata = outcome_metadata(outcome, spec.lineage, partition=partition, of=of)
             self._events.observed(partition, metadata)
             return
+        file = self._store.file(spec.key, partition)
         metadata = materialization_metadata(
-            outcome,
-            self._store.file(spec.key, partition),
-            self._lineage,
-            spec.lineage,
-            partition=partition,
-            of=of,
-        ) | batches_metadata(self._batches.of(partition))
+            outcome, file, self._lineage, spec.lineage, partition=partition, of=of
+        )
+        metadata = with_batches(metadata, self._batches.of(partition))
         metadata = metadata_without_secrets(metadata, self._events.secrets)
         if self._is_temporary:
             del metadata["dagster/uri"]

@@ -21,7 +21,7 @@ from pxt_assets.assets.declarations.checks import Checks
 from pxt_assets.assets.declarations.known_columns import KnownColumns
 from pxt_assets.assets.declarations.table_attributes import TableAttributes
 from pxt_assets.assets.declarations.validation import Cache, OnError, check_options
-from pxt_assets.assets.declarations.within import GivenWithin, column_within
+from pxt_assets.assets.declarations.within import GivenWithin, column_within, within_tags
 from pxt_assets.assets.page.description import description_of, kinds_of, metadata_of, schemas_of, tags_of
 from pxt_assets.assets.page.lineage import ColumnNode, column_node
 from pxt_assets.errors import DefinitionError
@@ -80,6 +80,7 @@ class TableColumns:
         check_asset_options(options, where)
         partition_mapping = options.get("partition_mapping")
         check_options(where, expr, table.key, on_error, partition_mapping, checks, max_cost_usd, cache)
+        within_now = column_within(expr, within, table.within, where)
         column_type, shape = type_of(expr)
         key = self._asset_key(name)
         ref = ColumnRef(table.key, key, name, column_type, shape, table_indexes=self._table_indexes)
@@ -99,7 +100,7 @@ class TableColumns:
             checks=checks,
             cache=cache,
             max_cost_usd=max_cost_usd,
-            within=column_within(expr, within, table.within, where),
+            within=within_now,
             collector=table.collector,
             storage_options=self.storage_options,
             pool=options.get("pool") or table.pool,
@@ -107,7 +108,7 @@ class TableColumns:
             op_tags=options.get("op_tags") or {},
             lineage=node,
             attributes=table.asset_attributes(
-                tags={**tags_of(expr), **(options.get("tags") or {})},
+                tags={**tags_of(expr), **within_tags(within_now), **(options.get("tags") or {})},
                 description=description_of(expr, table.key, options.get("description")),
                 kinds=kinds_of(expr) | set(options.get("kinds") or ()),
                 metadata={

@@ -8,6 +8,7 @@ from contextlib import suppress
 
 import dagster as dg
 from dagster._core.scheduler.instigation import InstigatorType
+from dagster._core.storage.tags import BACKFILL_ID_TAG
 
 from pxt_assets.api.budget import Budget
 from pxt_assets.api.openai_resource import OpenAIResource
@@ -17,7 +18,13 @@ from pxt_assets.assets.columns.column_spec import ColumnSpec
 from pxt_assets.assets.columns.step_events import StepEvents
 from pxt_assets.assets.declarations.table_attributes import CollectorName
 from pxt_assets.assets.declarations.within import can_come_later, check_within
-from pxt_assets.assets.page.waiting import goes_on_text, run_waiting_metadata, waiting_line, waiting_metadata
+from pxt_assets.assets.page.waiting import (
+    goes_on_text,
+    run_waiting_metadata,
+    skipped_metadata,
+    waiting_line,
+    waiting_metadata,
+)
 from pxt_assets.assets.step.invocation import is_direct, selected_assets
 from pxt_assets.assets.step.kept_values import StepStore
 from pxt_assets.assets.step.partition_order import in_order
@@ -100,6 +107,8 @@ def record_waiting(
     context, spec = events.context, events.spec
     is_on = _is_on(context, spec.collector)
     goes_on = goes_on_text(spec.collector.name, is_on=is_on)
+    if not is_direct(context) and BACKFILL_ID_TAG in context.run.tags:
+        goes_on += "; Dagster shows the backfill as failed, as nothing is materialized yet: nothing failed"
     left_usd = None if budget is None else budget.unspent_usd
     waiting = in_order(partitions, waiting)
     skipped = skipped_columns(context, spec.key)
@@ -111,6 +120,12 @@ def record_waiting(
             one, partition=partition, goes_on=goes_on, skipped=skipped, left_usd=left_usd
         )
         events.observed(partition, metadata)
+    for name in skipped:
+        told = skipped_metadata(spec.key.to_user_string(), waiting, goes_on)
+        of_one = next(iter(waiting)) if len(waiting) == 1 else None
+        context.log_event(
+            dg.AssetObservation(dg.AssetKey.from_user_string(name), partition=of_one, metadata=told)
+        )
     if len(partitions) > 1:
         metadata = run_waiting_metadata(
             waiting, list(stored), goes_on=goes_on, skipped=skipped, left_usd=left_usd

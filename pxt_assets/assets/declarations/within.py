@@ -55,6 +55,11 @@ def column_within(expr: object, given: object, default: Within | None, where: st
     return within
 
 
+def within_tags(within: Within | None) -> dict[str, str]:
+    """The tag by which a column is found whose answers come later."""
+    return {} if within is None else {"pxt/within": within}
+
+
 def check_within(expr: object, within: Within, where: str) -> None:
     """Refuses a time that a column cannot be given; the DefinitionError begins with `where`."""
     reason = _reason_against(expr, within)

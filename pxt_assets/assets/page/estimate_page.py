@@ -126,7 +126,11 @@ def _figures_metadata(estimate: Estimate, duration: Duration, prefix: str) -> di
             if estimate.now_usd is None
             else {f"{prefix}estimated_cost_now_usd": _rounded(estimate.now_usd)}
         ),
-        f"{prefix}estimated_seconds": _rounded(duration.seconds, 3),
+        **(
+            {}
+            if estimate.processing != "standard"
+            else {f"{prefix}estimated_seconds": _rounded(duration.seconds, 3)}
+        ),
     }
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import html
 from collections.abc import Collection, Mapping, Sequence
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import dagster as dg
@@ -66,8 +67,28 @@ def run_waiting_metadata(
     }
 
 
+def skipped_metadata(
+    column: str, waiting: Mapping[Partition, Waiting], goes_on: str
+) -> dict[str, dg.MetadataValue[Any]]:
+    """The metadata of a column that a run did not come to, since `column` waits."""
+    rows = counted(sum(one.rows for one in waiting.values()), "row")
+    lines = [f"waits for {joined(column)}", f"{rows} on their way", goes_on]
+    return {
+        "pxt/summary": dg.MetadataValue.md(_LINE.join(lines)),
+        "pxt/waits_for": dg.MetadataValue.asset(dg.AssetKey.from_user_string(column)),
+    }
+
+
+def with_batches(metadata: Mapping[str, Any], batches: Sequence[BatchView]) -> dict[str, Any]:
+    """The metadata of a partition that is stored, with the batches that its answers come from, if any."""
+    if not batches:
+        return dict(metadata)
+    said = f"{metadata['pxt/summary'].value} · by batch, at half the price"
+    return {**metadata, "pxt/summary": dg.MetadataValue.md(said), **batches_metadata(batches)}
+
+
 def batches_metadata(batches: Sequence[BatchView]) -> dict[str, Any]:
-    """The metadata of a partition that is stored, of the batches that its answers come from; none for none.
+    """The metadata of the batches that the answers of a partition come from; none for none.
 
     They are a table behind a click: one in place is so wide that the page shows neither summary nor preview as a whole.
     """
@@ -93,7 +114,7 @@ def batch_row(batch: BatchView) -> dict[str, str | int]:
         "failed": batch.failed,
         "requests": batch.total,
         "age": age_text(batch.age_s),
-        "cost": "unknown" if batch.cost_usd is None else cost_text(batch.cost_usd),
+        "expected_cost": "unknown" if batch.cost_usd is None else cost_text(batch.cost_usd),
         "name": batch.name,
         "id": batch.id or "",
     }
@@ -115,7 +136,7 @@ def age_text(seconds: float) -> str:
 def waiting_summary(waiting: Sequence[Waiting], goes_on: str, first: str = "") -> str:
     """Markdown, a short line each, since the table of batches makes the page wider than it shows; it begins with `first`.
 
-    "**1,200 rows wait** for 1 batch", "400 of 1,200 answers there, since 34 min", "expected $0.05", ...
+    "**1,200 rows wait** for 1 batch", "batch: 400 of 1,200 answers at 19:54 UTC", "estimated at $0.05", ...
     """
     return _LINE.join(filter(None, [first, *_waiting_parts(waiting, goes_on)]))
 
@@ -129,13 +150,18 @@ def _waiting_parts(waiting: Sequence[Waiting], goes_on: str) -> list[str]:
     parts = [f"**{counted(rows, 'row')} {wait}** for {counted(len(batches), 'batch', 'batches')}"]
     if batches:
         of = counted(sum(one.total for one in batches), "answer")
-        parts.append(f"{are_there:,} of {of} there, since {age_text(max(one.age_s for one in batches))}")
+        noun = "batch" if len(batches) == 1 else "batches"
+        now = datetime.now(UTC)
+        submitted = now - timedelta(seconds=max(one.age_s for one in batches))
+        parts.append(f"{noun}: {are_there:,} of {of} at {now:%H:%M} UTC")
+        parts.append(f"asked for {submitted:%Y-%m-%d %H:%M} UTC")
     else:
         parts = [f"**{counted(rows, 'row')} {wait}** for answers"]
-    parts.append(f"expected {cost_text(_cost(waiting))}")
+    cost = _cost(waiting)
+    parts.append(cost_text(cost) if cost is None else f"estimated at {cost_text(cost)}")
     if without_room:
-        parts.append(f"{counted(without_room, 'row')}: no room in the queue yet")
-    return [*parts, "nothing of it is stored yet", goes_on]
+        parts.append(f"{counted(without_room, 'row')}: no room yet, in the queue or the budget")
+    return [*parts, "what is stored stays until then", goes_on]
 
 
 def goes_on_text(collector: str | None, *, is_on: bool) -> str:

@@ -9,6 +9,7 @@ from pxt_assets.api.batches import LineAnswer, parse_line
 from pxt_assets.api.budget import Budget
 from pxt_assets.api.failure import Failure, name_or_none
 from pxt_assets.api.meter import Meter
+from pxt_assets.api.prefix_turns import MARK_NAMED
 from pxt_assets.api.processing import Processing
 from pxt_assets.api.read_answer import download_rest
 from pxt_assets.api.request import CellRequest, ParsedAnswer, Request, Usage
@@ -75,7 +76,10 @@ class LaterAnswers:
             return Made(None, e, provenance)
         if isinstance(parsed, Failure):
             is_paid = parsed.unreadable is not None
-            return Made(None, parsed.cell_error(), self._useless(request, answer, is_paid=is_paid))
+            error = parsed.cell_error()
+            if request.prefix is not None and MARK_NAMED in parsed.message.lower():
+                error.message += '. Materialize again: what failed is asked for without the mark; cache="off" leaves it out of all rows'
+            return Made(None, error, self._useless(request, answer, is_paid=is_paid))
         model = parsed.model if parsed.model == request.model else name_or_none(parsed.model, self._secrets)
         usage = parsed.usage
         cost = self._count(request, model, usage, parsed.tier)

@@ -248,6 +248,8 @@ class LaterCells:
         way, partition, want, waiting = self._way, self._partition, self._answers.want, list[int]()
         for i in places:
             request = found.requests[i]
+            if request.prefix is not None and rows.failed_before[i]:
+                request = request.unmarked()  # for whose mark it may have been refused
             if way.budget is not None and not way.budget.admits(partition, request):
                 self.counts.without_budget += 1
                 waiting.append(i)

@@ -73,8 +73,7 @@ class UnstorableError(RunError):
 class Journal:
     """The finished cells of one column and partition, in the folder `directory`; `run_id` marks what this run appends.
 
-    Those in the folder `earlier`, if there is one, are found too. With an `endpoint`, they are its answers. `clock_ns` gives
-    the wall-clock nanoseconds that order segments; the segments `own` count as written by this attempt.
+    Those in the folder `earlier`, if there is one, are found too. With an `endpoint`, they are its answers; the segments `own` count as written by this attempt. `clock_ns` gives the wall-clock time in nanoseconds that orders segments.
     """
 
     def __init__(

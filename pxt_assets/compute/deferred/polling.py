@@ -22,10 +22,13 @@ if TYPE_CHECKING:
 
 _SOONEST, _RAREST = 2.0, 60.0
 """Seconds between two polls of a batch: as long as it is on its way, within these."""
+_EARLY = 3.0
+"""Seconds by which a sensor's tick may come before its time: else every second tick of a minute would ask nothing."""
 _AT_ONCE = 8
 """Batches that are asked about at once."""
 _ABANDONED = 600.0
 """Seconds after which a submission that did not end has died."""
+_CANCELLED = frozenset({"cancelled", "canceled"})
 UNKNOWN = "unknown"
 """The state of a batch that the server does not know."""
 _MOST_KEY_TEXT = 120
@@ -60,10 +63,13 @@ async def poll_states(
     Downloads nothing, and changes no record: what was heard is written beside it. Raises RunError.
     """
     records = await run_in_thread(read_records, folder)
+    now = clock()
     due = [
         record
         for record in records
-        if record.state == "submitted" and not record.poll.is_ended and next_poll(record, clock()) <= clock()
+        if record.state == "submitted"
+        and not record.poll.is_ended
+        and (next_poll(record, now) <= now or 0.0 < record.poll.at <= now - _RAREST + _EARLY)
     ]
     heard = {record.name: record for record, _ in await ask_states(RecordFolder(folder), api, due, clock)}
     return [heard.get(record.name, record) for record in records]
@@ -78,11 +84,12 @@ async def ask_states(
     async def ask(record: BatchRecord) -> tuple[BatchRecord, BatchState | None]:
         async with slots:
             assert record.batch_id is not None
+            asked_at = clock()
             try:
                 state = await api.retrieve(record.batch_id)
             except UnknownBatchError:
                 state = None
-            heard = replace(record, poll=poll_of(state, clock(), record.poll))
+            heard = replace(record, poll=poll_of(state, asked_at, record.poll))
             await run_in_thread(folder.write_poll, heard)
             return heard, state
 
@@ -106,7 +113,8 @@ def ready_partitions(
 ) -> Mapping[Partition, str]:
     """The partitions for which a run has something to do, each with a text that is another one once that is something else.
 
-    A partition of which a batch is still on its way is left for later. `has_room` says whether the queue has room for what
+    A partition of which a batch is still on its way is left for later. A batch that somebody cancelled is no reason: a run would
+    submit its rows again. `has_room` says whether the queue has room for what
     waits for it.
     """
     reasons: dict[Partition, list[str]] = {}
@@ -116,7 +124,7 @@ def ready_partitions(
         for partition in record.waiting_partitions:
             if is_ready:
                 reasons.setdefault(partition, []).append(_reason(record))
-            elif record.is_on_its_way:
+            elif record.is_on_its_way and not record.poll.is_ended:
                 later.add(partition)
     return {
         partition: _short(",".join(sorted(why)))
@@ -131,7 +139,9 @@ def _is_ready(record: BatchRecord, has_room: Callable[[BatchRecord], bool], now:
     if record.state == "waiting":
         return has_room(record)
     if record.state == "submitted":
-        return record.poll.is_ended or is_late(record, now)
+        if is_late(record, now):
+            return True
+        return record.poll.is_ended and record.poll.status not in _CANCELLED
     return now - record.created_at > _ABANDONED
 
 

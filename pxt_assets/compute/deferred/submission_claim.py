@@ -44,10 +44,13 @@ async def hold_submission(
                 break
             except ClaimedError as e:
                 if clock() - began > _LONGEST_WAIT:
-                    raise
+                    msg = f"{label}another run has had the batches of this column in hand for a day ({e})"
+                    raise ClaimedError(msg) from e
                 if clock() - said_at >= _SAID_EVERY:
                     said_at = clock()
-                    _log.info("%swaits for another process that has its batches in hand: %s", label, e)
+                    _log.info(
+                        "%swaits for another run, which has the batches of this column in hand (%s)", label, e
+                    )
             await sleep(pause)
             pause = min(1.5 * pause, _LONGEST_PAUSE)
         yield check_claim

@@ -162,6 +162,13 @@ def test_background_is_not_given_by_hand(function: Any, given: dict[str, Any]) -
         function(**{argument: "Hello"}, **model, **given)
 
 
+def test_a_tag_tells_which_columns_have_it() -> None:
+    """So that they can be selected."""
+    (later,) = with_column(lambda tbl: ask(tbl.body), within="24h").assets
+    (now,) = with_column(lambda tbl: ask(tbl.body)).assets
+    assert [spec.tags.get("pxt/within") for spec in (*later.specs, *now.specs)] == ["24h", None]
+
+
 def test_the_background_of_a_picture_is_another_thing() -> None:
     """`background` of images says what is behind them."""
     table = with_column(
@@ -262,7 +269,7 @@ def test_a_run_cannot_have_what_the_function_has_not() -> None:
         within_of_run(spec, ColumnConfig(within="8h"))
 
 
-@pytest.mark.parametrize("given", [{"within": "12h"}, {"within": "table"}, {"within": None}])
+@pytest.mark.parametrize("given", [{"within": "12h"}, {"within": "table"}, {"within": 24}])
 def test_a_run_is_told_which_there_are(given: Any) -> None:
     with pytest.raises(dg.Failure, match="tickets/c: run config: within: "):
         ColumnConfig.of_run(given, "tickets/c")

@@ -30,22 +30,16 @@ def summary(*waiting: Waiting, goes_on: str = "x") -> list[str]:
 def test_a_summary_is_short_lines() -> None:
     """A table of batches makes the page wider than it shows, so that a sentence would not wrap."""
     lines = summary(Waiting(7, [BATCH], 0.05))
-    assert lines == [
-        "**7 rows wait** for 1 batch",
-        "4 of 10 answers there, since 34 min",
-        "expected $0.05",
-        "nothing of it is stored yet",
-        "x",
-    ]
+    assert lines[0] == "**7 rows wait** for 1 batch"
+    assert lines[1].startswith("batch: 4 of 10 answers at ")
+    assert lines[2].startswith("asked for 20")
+    assert lines[3:] == ["estimated at $0.05", "what is stored stays until then", "x"]
 
 
 def test_batches_of_several_partitions_count_once() -> None:
     lines = summary(Waiting(4, [BATCH], 0.02), Waiting(3, [BATCH, OTHER], 0.03))
-    assert lines[:3] == [
-        "2 of 3 partitions of this run wait",
-        "**7 rows wait** for 2 batches",
-        "4 of 15 answers there, since 34 min",
-    ]
+    assert lines[:2] == ["2 of 3 partitions of this run wait", "**7 rows wait** for 2 batches"]
+    assert lines[2].startswith("batches: 4 of 15 answers at ")
 
 
 def test_a_price_that_is_not_known_is_none() -> None:
@@ -53,17 +47,19 @@ def test_a_price_that_is_not_known_is_none() -> None:
         Waiting(1, [OTHER], None), partition="mon", goes_on="x", skipped=[], left_usd=None
     )
     assert said["pxt/expected_cost_usd"] == "unknown"
-    assert "expected cost unknown" in said["pxt/summary"].value
-    assert said["pxt/batches"].records[0].data["cost"] == "unknown"
+    assert "cost unknown" in said["pxt/summary"].value
+    assert said["pxt/batches"].records[0].data["expected_cost"] == "unknown"
 
 
 def test_what_has_no_room_is_told() -> None:
-    assert "2 rows: no room in the queue yet" in summary(Waiting(7, [BATCH], 0.05, rows_without_room=2))
+    assert "2 rows: no room yet, in the queue or the budget" in summary(
+        Waiting(7, [BATCH], 0.05, rows_without_room=2)
+    )
 
 
 def test_without_batches_it_waits_for_answers() -> None:
     """Those that are made in the background."""
-    assert summary(Waiting(2, [], 0.01))[:2] == ["**2 rows wait** for answers", "expected $0.01"]
+    assert summary(Waiting(2, [], 0.01))[:2] == ["**2 rows wait** for answers", "estimated at $0.01"]
 
 
 @pytest.mark.parametrize(
@@ -80,7 +76,7 @@ def test_it_says_who_goes_on(collector: str | None, is_on: bool, said: str) -> N
 
 def test_a_log_has_one_line_of_it() -> None:
     line = waiting_line(Waiting(1, [BATCH], 0.05), goes_on_text("a_b-c", is_on=False))
-    assert line.startswith("1 row waits for 1 batch; 4 of 10 answers there, since 34 min; expected $0.05; ")
+    assert line.startswith("1 row waits for 1 batch; batch: 4 of 10 answers at ")
     assert line.endswith("a_b-c is off: switch it on under Automation, or materialize again")
 
 

@@ -62,6 +62,18 @@ def test_whoever_polls_others_do_not_within_the_minute(world: World) -> None:
     assert asyncio.run(polled()) == 2
 
 
+def test_each_tick_of_a_minute_asks_though_ticks_are_not_exact(world: World) -> None:
+    async def ticks() -> int:
+        await submit(world.column(), {"p": [ask("a")]})
+        world.clock.now += 3_600
+        for pause in (59.2, 60.7, 58.9, 61.0):
+            await poll_states(world.folder, world.api, clock=world.clock)
+            world.clock.now += pause
+        return world.api.calls.count("retrieve")
+
+    assert asyncio.run(ticks()) == 4
+
+
 def test_what_a_sensor_heard_to_have_ended_is_collected_at_once(world: World) -> None:
     async def collected() -> None:
         await submit(world.column(), {"p": [ask("a")]})
@@ -98,6 +110,13 @@ def test_a_partition_needs_no_run_while_one_of_its_batches_is_on_its_way() -> No
     assert list(ready_partitions([ended], lambda _: True, START)) == ["p"]
 
 
+def test_a_batch_that_somebody_cancelled_is_no_reason_for_a_run_nor_against_one() -> None:
+    cancelled = replace(RECORD, poll=Poll(START, "cancelled", ended_at=START))
+    ended = replace(RECORD, name="b", poll=Poll(START, "completed", ended_at=START))
+    assert ready_partitions([cancelled], lambda _: True, START) == {}
+    assert ready_partitions([cancelled, ended], lambda _: True, START) == {"p": "b"}
+
+
 def test_what_waits_for_room_needs_a_run_once_there_is_some() -> None:
     waiting = replace(RECORD, state="waiting")
     assert ready_partitions([waiting], lambda _: False, START) == {}
@@ -119,6 +138,7 @@ def test_a_batch_is_one_reason_for_a_run_before_and_after_another_run_collected_
 def test_a_batch_that_does_not_end_needs_a_run_once_it_is_late_and_another_one_when_it_ends() -> None:
     late = ready_partitions([RECORD], lambda _: True, START + 90_001)
     heard = replace(RECORD, poll=Poll(START, "cancelled", ended_at=START))
+    assert list(ready_partitions([heard], lambda _: True, START + 90_001)) == ["p"]
     assert ready_partitions([RECORD], lambda _: True, START + 90_000) == {}
     assert late != ready_partitions([heard], lambda _: True, START + 90_001)
     assert list(late) == ["p"]
