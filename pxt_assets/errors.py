@@ -12,10 +12,15 @@ PxtError
 """
 
 import difflib
+import functools
+import inspect
 from collections.abc import Callable, Iterable
-from typing import Any
+from typing import Any, ParamSpec, TypeVar
 
 import dagster as dg
+
+P = ParamSpec("P")
+R = TypeVar("R")
 
 TOO_LARGE = "RequestTooLarge"
 """The errortype of a request that takes more than a whole limit of the account."""
@@ -116,3 +121,44 @@ def did_you_mean(name: str, names: Iterable[str], *, cutoff: float = 0.6) -> str
     """
     near = difflib.get_close_matches(name, list(names), n=1, cutoff=cutoff)
     return f"; did you mean {near[0]!r}?" if near else ""
+
+
+def no_option(
+    where: str, name: str, allowed: Iterable[str], value_text: str = "", advice: str | None = None
+) -> str:
+    """The message about a keyword that is no option; it begins with `where`, and names what is allowed.
+
+    `value_text` is `=5`, empty where the value may be a secret; `advice` is what to do, by default the option that was
+    probably meant.
+    """
+    names = list(allowed)
+    hint = option_meant(name, names) if advice is None else f"; {advice}"
+    return f"{where}: got {name}{value_text}, which is no option; allowed: {', '.join(names)}{hint}"
+
+
+def option_meant(name: str, names: Iterable[str]) -> str:
+    """The end of a message about an unknown option: the one that is spelled alike, or that has the name as a part of it."""
+    names = list(names)
+    longer = [one for one in names if f"_{name}_" in f"_{one}_"]
+    return did_you_mean(name, names) or (f"; did you mean {longer[0]!r}?" if len(longer) == 1 else "")
+
+
+def options_checked(where: str, error: type[Exception]) -> Callable[[Callable[P, R]], Callable[P, R]]:
+    """Makes a function raise `error` for a keyword that it does not have, in place of Python's TypeError.
+
+    `where` is how users call it; `{!r}` in it stands for the first argument.
+    """
+
+    def decorate(function: Callable[P, R]) -> Callable[P, R]:
+        first, *names = inspect.signature(function).parameters
+
+        @functools.wraps(function)
+        def checked(*args: P.args, **kwargs: P.kwargs) -> R:
+            for name in kwargs:
+                if name not in names and name != first:
+                    raise error(no_option(where.format(*args), name, names))
+            return function(*args, **kwargs)
+
+        return checked
+
+    return decorate

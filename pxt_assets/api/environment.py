@@ -14,9 +14,16 @@ from dagster._config.config_type import ScalarUnion
 from dagster._config.errors import PostProcessingError
 from dagster._config.field_utils import IntEnvVar
 from dagster._config.post_process import post_process_config
-from pydantic import BaseModel, ValidationError, ValidatorFunctionWrapHandler, field_validator
+from pydantic import (
+    BaseModel,
+    ValidationError,
+    ValidatorFunctionWrapHandler,
+    field_validator,
+    model_validator,
+)
 from pydantic_core import core_schema
 
+from pxt_assets.errors import no_option
 from pxt_assets.values.page_docstring import page_docstring
 
 Path = tuple[str | int, ...]
@@ -92,6 +99,21 @@ class EnvironmentFields(BaseModel):
         super().__pydantic_init_subclass__(**options)
         if cls.__dict__.get("__doc__"):
             cls.__doc__ = page_docstring(str(cls.__doc__))
+
+    @classmethod
+    def _said_elsewhere(cls, name: str) -> str | None:  # noqa: ARG003
+        """Where an option is given that is no field of the resource; None if nobody has it."""
+        return None
+
+    @model_validator(mode="before")
+    @classmethod
+    def _check_names(cls, given: Any) -> Any:
+        unknown = [name for name in given if name not in cls.model_fields] if isinstance(given, dict) else []
+        if unknown:
+            name = str(unknown[0])
+            msg = no_option(cls.__name__, name, cls.model_fields, advice=cls._said_elsewhere(name))
+            raise ValueError(msg)  # without the value, which may be a secret
+        return given
 
     @field_validator("*", mode="wrap", check_fields=False)
     @classmethod

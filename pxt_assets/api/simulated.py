@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Self
 
 from pxt_assets.api.embedded_simulator import checked_options, option_names
+from pxt_assets.errors import options_checked
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -20,6 +21,12 @@ class Simulated:
         def __init__(self, **fields: Any) -> None: ...
 
     @classmethod
+    def _said_elsewhere(cls, name: str) -> str | None:
+        """Where an option is given that is no field of the resource; None if nobody has it."""
+        return f"it is an option of {cls.__name__}.simulated(...)" if name in option_names() else None
+
+    @classmethod
+    @options_checked("OpenAIResource.simulated", ValueError)
     def simulated(
         cls,
         *,

@@ -13,7 +13,7 @@ from dagster._utils.warnings import disable_dagster_warnings
 from pxt_assets.assets.declarations.identifiers import identifier
 from pxt_assets.assets.declarations.table_attributes import TableAttributes
 from pxt_assets.assets.step.loaded_assets import LoadedAssets
-from pxt_assets.errors import DefinitionError
+from pxt_assets.errors import DefinitionError, options_checked
 
 PartitionChoice = Literal["latest", "all"]
 """The partitions that a tick of a schedule materializes."""
@@ -66,6 +66,7 @@ class ScheduledTable(Protocol):
     def _has_computed_columns(self) -> bool: ...
 
 
+@options_checked("{!r}.schedule", DefinitionError)
 def table_schedule(
     table: ScheduledTable,
     cron_schedule: str,

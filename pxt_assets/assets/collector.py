@@ -15,8 +15,7 @@ from pxt_assets.assets.declarations.table_attributes import TableAttributes
 from pxt_assets.assets.declarations.within import can_come_later
 from pxt_assets.assets.step.loaded_assets import LoadedAssets
 from pxt_assets.assets.step.table_asset import TableAsset
-from pxt_assets.errors import DefinitionError
-from pxt_assets.expressions.asset_options import unknown_option
+from pxt_assets.errors import DefinitionError, options_checked
 from pxt_assets.values.scrubbed_errors import scrubbed_errors
 from pxt_assets.values.scrubbing import distinct_secrets
 
@@ -32,6 +31,7 @@ class CollectedTable(Protocol):
         """All assets added so far."""
 
 
+@options_checked("{!r}.collector", DefinitionError)
 def table_collector(
     table: CollectedTable,
     *,
@@ -40,7 +40,6 @@ def table_collector(
     default_status: dg.DefaultSensorStatus = dg.DefaultSensorStatus.RUNNING,
     tags: Mapping[str, str] | None = None,
     description: str | None = None,
-    **others: Any,
 ) -> dg.SensorDefinition:
     """A sensor that collects answers of the table's columns which come later (`within`), so that no run waits for them.
 
@@ -65,9 +64,6 @@ def table_collector(
 
     Raises DefinitionError for a table without a column whose answers can come later, and for other options.
     """
-    for option, value in others.items():
-        allowed = ("name", "minimum_interval_seconds", "default_status", "tags", "description")
-        raise unknown_option(f"{table!r}.collector", option, value, allowed)
     attributes = table._attributes
     if not any(can_come_later(spec.expr) for spec in table._columns.specs.values()):
         msg = (

@@ -49,8 +49,8 @@ class Table(AssetList):
             definition or spec tells.
         automation_condition: when its columns run by themselves, unless they say otherwise; see `on_changed_inputs`.
         pool: the Dagster pool in which its columns run, unless they say otherwise: it limits how many run at once.
-        within: how long answers may take ("24h", "8h" or "2h"), at a lower price, of those of its columns that can have
-            that time, unless they say otherwise.
+        within: how long answers may take ("24h", "8h" or "2h"), at a lower price, of its columns whose function
+            has a way that takes longer, unless they say otherwise; one that has another way than this must.
         resource_keys: the keys of its resources where they are not the usual ones, for several accounts or stores in one
             code location: `{"openai": "openai_eu", "columns": "columns_eu", "indexes": "indexes_eu"}`, or some of them.
 

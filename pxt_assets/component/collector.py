@@ -10,7 +10,7 @@ import dagster as dg
 from pxt_assets.assets.table import Table
 from pxt_assets.component.templates import render_templates
 from pxt_assets.component.yaml_position import YamlPosition
-from pxt_assets.errors import DefinitionError
+from pxt_assets.errors import DefinitionError, option_meant
 
 _STATUSES = {"running": dg.DefaultSensorStatus.RUNNING, "stopped": dg.DefaultSensorStatus.STOPPED}
 _OPTIONS = ("name", "minimum_interval_seconds", "default_status", "tags", "description")
@@ -30,7 +30,7 @@ def declared_collector(
         raise DefinitionError(msg)
     unknown = [name for name in given if name not in _OPTIONS]
     if unknown:
-        msg = f"collector: got {unknown[0]!r}, allowed: {', '.join(_OPTIONS)}"
+        msg = f"collector: got {unknown[0]!r}, allowed: {', '.join(_OPTIONS)}{option_meant(str(unknown[0]), _OPTIONS)}"
         raise DefinitionError(msg)
     options = dict(given)
     status = options.get("default_status")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from pxt_assets.errors import DefinitionError, did_you_mean
+from pxt_assets.errors import DefinitionError, did_you_mean, no_option
 
 ASSET_OPTIONS = frozenset(
     {
@@ -47,6 +47,7 @@ _OTHER_OPTIONS = {
     "resource_defs": "its resources are the table's: Table(..., resource_keys={...})",
     "resource_keys": "these are the table's: Table(..., resource_keys={...})",
     "retries": "retry_policy=dg.RetryPolicy(max_retries=...) retries a failed step",
+    "wait": "a run's config says whether it waits for answers that come later: wait: true or false",
 }
 """Options of Dagster's assets that columns do not take, and what to do instead."""
 _NEAR = 0.8
@@ -60,8 +61,6 @@ def is_like_option(name: str) -> bool:
 
 def unknown_option(where: str, name: str, value: object, allowed: Iterable[str]) -> DefinitionError:
     """The error for a keyword that is no option; it begins with `where`."""
-    names = sorted(allowed)
-    hint = f"; {_OTHER_OPTIONS[name]}" if name in _OTHER_OPTIONS else did_you_mean(name, names)
     return DefinitionError(
-        f"{where}: got {name}={value!r:.60}, which is no option; allowed: {', '.join(names)}{hint}"
+        no_option(where, name, sorted(allowed), f"={value!r:.60}", _OTHER_OPTIONS.get(name))
     )

@@ -10,23 +10,18 @@ from typing import Any, ParamSpec
 from pxt_assets.api.body_template import new_marks
 from pxt_assets.api.prompt_cache import CachedPrefix
 from pxt_assets.api.request import Endpoint, Request, body_template
-from pxt_assets.api.within import ways
 from pxt_assets.errors import CellError, DefinitionError
 from pxt_assets.expressions.expr import Call, Expr, RequestOfTexts
 from pxt_assets.expressions.function import Function, holds_path
 from pxt_assets.expressions.path_steps import Shape
 from pxt_assets.expressions.walk import calls
 from pxt_assets.functions.constant_prefix import constant_prefix
+from pxt_assets.functions.misplaced import check_misplaced
 from pxt_assets.values.json_text import replace_surrogates
 from pxt_assets.values.media import Media, encode_image, is_image
 from pxt_assets.values.types import ColumnType
 
 P = ParamSpec("P")
-
-_BACKGROUND = ("background", "background_options")
-"""Arguments by which an answer comes later; the option `within` of columns gives them."""
-_OF_IMAGES = ("background",)
-"""What is behind an image, where an image is asked for."""
 
 
 @dataclass(frozen=True)
@@ -125,18 +120,7 @@ class ApiFunction(Function[P]):
         return RequestOfTexts([column for _, column in found], fill)
 
     def _new_call(self, arguments: dict[str, Any]) -> Call:
-        model_kwargs = arguments.get("model_kwargs")
-        given = {*arguments, *(model_kwargs if isinstance(model_kwargs, Mapping) else ())}
-        if "stream" in given:
-            msg = f"{self.name}: stream is not for cells, which hold whole answers; leave it out"
-            raise DefinitionError(msg)
-        if "within" in given:
-            msg = f"{self.name}: within is no argument of the API, but an option of the column. {_within_text(self)}"
-            raise DefinitionError(msg)
-        for name in _BACKGROUND:
-            if name in given and not (name in _OF_IMAGES and self.endpoint.path.startswith("/images/")):
-                msg = f"{self.name}: got {name}, but cells hold answers that are finished; leave it out. {_within_text(self)}"
-                raise DefinitionError(msg)
+        check_misplaced(self.name, self.endpoint.path, arguments)
         model = arguments.get("model")
         if not isinstance(model, str | Expr | None):
             msg = f"{self.name}: got model={model!r}, allowed: a model's name or a column of names"
@@ -172,15 +156,6 @@ def api_function(
         )
 
     return declare
-
-
-def _within_text(function: ApiFunction[...]) -> str:
-    """How a column says that its answers may come later."""
-    has = ways(function.endpoint.path)
-    if not has:
-        return f"{function.name} answers now, and has no cheaper way that takes longer"
-    named = " or ".join(map(repr, has))
-    return f"How long answers may take is said beside the call: add_computed_column(name={function.name}(...), within={named})"
 
 
 def has_cached_prefix(expr: object) -> bool:

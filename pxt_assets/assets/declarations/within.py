@@ -14,7 +14,7 @@ from pxt_assets.functions.declare import ApiFunction
 GivenWithin = Within | Literal["now", "table"] | None
 """What a user gives for a column: None and "now" are the same, "table" is what the table has for its columns."""
 
-_ALLOWED = "None or 'now' (answers come at once), " + ", ".join(map(repr, reversed(WITHINS)))
+_AT_ONCE = "None or 'now' (answers come at once)"
 _NOT_IN_BATCHES = {("/images/edits", "dall-e-2")}
 """Source: `image` of https://platform.openai.com/docs/api-reference/images/createEdit"""
 _BACKGROUND: tuple[Within, ...] = ("2h", "8h")
@@ -22,17 +22,34 @@ _BACKGROUND: tuple[Within, ...] = ("2h", "8h")
 
 def table_within(given: object, where: str) -> Within | None:
     """What a table has for its columns. Raises DefinitionError, which begins with `where`."""
-    return _checked(given, where, _ALLOWED)
+    if _is_known(given):
+        return _read(given)
+    times = ", ".join(map(repr, reversed(WITHINS)))
+    msg = f"{where}: got within={given!r:.60}, allowed: {_AT_ONCE}, {times}"
+    raise DefinitionError(msg)
 
 
 def column_within(expr: object, given: object, default: Within | None, where: str) -> Within | None:
     """How long a column's answers may take, None for at once. Raises DefinitionError, which begins with `where`.
 
-    A table's `default` is for the columns that can have it; all others are asked at once.
+    A table's `default` is for all columns that have any time but at once: one that has another must say so itself, or
+    nobody would know that its answers cost the full price. All others are asked at once.
     """
+    has = times(expr)
     if given == "table":
-        return default if default is None or _reason_against(expr, default) is None else None
-    within = _checked(given, where, _allowed(expr))
+        if default is None or default in has or not has:
+            return default if default in has else None
+        msg = (
+            f"{where}: got within={default!r} of the table, but {_reason_against(expr, default)}; say what this column has: "
+            f"within={has[-1]!r}, or within=None for answers at once"
+        )
+        raise DefinitionError(msg)
+    if not _is_known(given):
+        named = ", ".join([_AT_ONCE, *(f"{one!r} ({way_text(one)})" for one in has)])
+        why = f"allowed: {named}" if has else f"but {_reason_against(expr, '24h')}"
+        msg = f"{where}: got within={given!r:.60}, {why}"
+        raise DefinitionError(msg)
+    within = _read(given)
     if within is not None:
         check_within(expr, within, where)
     return within
@@ -53,23 +70,21 @@ def check_within(expr: object, within: Within, where: str) -> None:
 
 def can_come_later(expr: object) -> bool:
     """Whether a column can have any time but at once."""
-    return any(_reason_against(expr, within) is None for within in WITHINS)
+    return bool(times(expr))
 
 
-def _allowed(expr: object) -> str:
-    """What a column can be given, for a message."""
-    has = [within for within in reversed(WITHINS) if _reason_against(expr, within) is None]
-    return ", ".join(["None or 'now' (answers come at once)", *map(repr, has)])
+def times(expr: object) -> tuple[Within, ...]:
+    """What a column can have but at once, the shortest first."""
+    return tuple(within for within in WITHINS if _reason_against(expr, within) is None)
 
 
-def _checked(given: object, where: str, allowed: str) -> Within | None:
-    if given is None or given == "now":
-        return None
-    for within in WITHINS:
-        if given == within:
-            return within
-    msg = f"{where}: got within={given!r:.60}, allowed: {allowed}"
-    raise DefinitionError(msg)
+def _is_known(given: object) -> bool:
+    return given is None or given == "now" or given in WITHINS
+
+
+def _read(given: object) -> Within | None:
+    """What is meant by a time that is known."""
+    return next((within for within in WITHINS if given == within), None)
 
 
 def _reason_against(expr: object, within: Within) -> str | None:

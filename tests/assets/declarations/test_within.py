@@ -89,10 +89,16 @@ def test_a_function_that_answers_now_alone_says_so(name: str, within: Any) -> No
         with_column(lambda tbl: NOW_ALONE[name](tbl.body), within=within)
 
 
-@pytest.mark.parametrize("within", ["12h", "24H", 24, 86_400, True, "", "table "])
-def test_another_time_is_refused_with_those_there_are(within: Any) -> None:
-    with pytest.raises(DefinitionError, match=r"allowed: None or 'now' \(answers come at once\), '24h'$"):
+@pytest.mark.parametrize("within", ["1h", "12h", "24H", 24, 86_400, True, "", "table "])
+def test_another_time_is_refused_with_those_that_the_function_has(within: Any) -> None:
+    """And no other, which would be the next error."""
+    at_once = r"allowed: None or 'now' \(answers come at once\)"
+    with pytest.raises(DefinitionError, match=rf"{at_once}, '24h' \(the Batch API\)$"):
         with_column(lambda tbl: ask(tbl.body), within=within)
+    with pytest.raises(DefinitionError, match=rf"{at_once}, '2h' .*, '8h' .*, '24h' \(the Batch API\)$"):
+        with_column(lambda tbl: responses(tbl.body, model=MODEL), within=within)
+    with pytest.raises(DefinitionError, match="speech has no way that takes longer"):
+        with_column(lambda tbl: NOW_ALONE["speech"](tbl.body), within=within)
 
 
 @pytest.mark.parametrize("within", ["12h", "table", 24])
@@ -156,14 +162,6 @@ def test_background_is_not_given_by_hand(function: Any, given: dict[str, Any]) -
         function(**{argument: "Hello"}, **model, **given)
 
 
-def test_within_is_no_argument_of_a_call() -> None:
-    """It would be sent to the API, and save nothing."""
-    with pytest.raises(DefinitionError, match=r"within is no argument of the API.*within='24h'\)"):
-        ask("Hello", within="24h")
-    with pytest.raises(DefinitionError, match="within is no argument"):
-        responses("Hello", model=MODEL, model_kwargs={"within": "8h"})
-
-
 def test_a_tag_tells_which_columns_have_it() -> None:
     """So that they can be selected."""
     (later,) = with_column(lambda tbl: ask(tbl.body), within="24h").assets
@@ -189,6 +187,32 @@ def test_a_table_has_it_for_the_columns_that_can_have_it() -> None:
     table.add_computed_column(nested=ask(shout(table.body)))
     given = {name: spec_of(table, name).within for name in ("answer", "text", "sound", "loud", "nested")}
     assert given == {"answer": "24h", "text": None, "sound": None, "loud": None, "nested": None}
+
+
+@pytest.mark.parametrize("within", ["8h", "2h"])
+def test_a_column_that_has_another_time_than_its_table_must_say_so(within: Any) -> None:
+    """It would be asked at once, at the full price, without a word."""
+    with pytest.raises(
+        DefinitionError,
+        match=rf"tickets'\)\.c: got within='{within}' of the table, but chat_completions has only '24h'.*within='24h'",
+    ):
+        with_column(lambda tbl: ask(tbl.body), table={"within": within})
+    with pytest.raises(DefinitionError, match=r"in the background.* within='24h', or within=None"):
+        with_column(lambda tbl: responses(tbl.body, model=MODEL, store=False), table={"within": within})
+    assert spec_of(with_column(lambda tbl: ask(tbl.body), table={"within": within}, within="24h")).within
+    assert (
+        spec_of(with_column(lambda tbl: ask(tbl.body), table={"within": within}, within=None)).within is None
+    )
+
+
+@pytest.mark.parametrize("within", ["8h", "2h"])
+def test_a_column_that_has_no_time_at_all_is_asked_at_once_in_any_table(within: Any) -> None:
+    table = Table("tickets", within=within)
+    for name, expr in NOW_ALONE.items():
+        table.add_computed_column(**{name: expr(table.body)})
+    table.add_computed_column(copy=table.body)
+    table.add_computed_column(loud=shout(table.body))
+    assert {spec_of(table, name).within for name in [*NOW_ALONE, "copy", "loud"]} == {None}
 
 
 @pytest.mark.parametrize(("own", "holds"), [(None, None), ("now", None), ("24h", "24h"), ("table", "8h")])
