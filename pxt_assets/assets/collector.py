@@ -62,7 +62,7 @@ def table_collector(
         tags: of the sensor.
         description: of the sensor; by default what it does.
 
-    Raises DefinitionError for a table without a column whose answers can come later.
+    Raises DefinitionError for a table without a column whose answers can come later, and for other options.
     """
     attributes = table._attributes
     if not any(can_come_later(spec.expr) for spec in table._columns.specs.values()):
