@@ -1,7 +1,8 @@
 """What this process holds beyond the memory of its objects: threads, files and sockets, and files in a folder."""
 
 import threading
-from dataclasses import dataclass
+from collections.abc import Collection
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 _END_SECONDS = 10.0
@@ -30,8 +31,19 @@ def held(*folders: Path) -> Held:
     return Held(frozenset(threading.enumerate()), tuple(sorted(opened)), files)
 
 
-def held_after(before: Held, *folders: Path) -> Held:
-    """What is held once threads that are new, and about to end, have ended."""
-    for thread in frozenset(threading.enumerate()) - before.threads:
+def threads_left(others: Collection[threading.Thread]) -> list[str]:
+    """The names of the threads that are there beside the others, once those about to end have ended.
+
+    The others are those that were there before, which tests before may have left, and which end when they like.
+    """
+    begun = [thread for thread in threading.enumerate() if thread not in others]
+    for thread in begun:
         thread.join(_END_SECONDS)
-    return held(*folders)
+    return [thread.name for thread in begun if thread.is_alive()]
+
+
+def held_after(before: Held, *folders: Path) -> Held:
+    """What is held once threads that are new, and about to end, have ended; others' that have ended meanwhile count on."""
+    threads_left(before.threads)
+    now = held(*folders)
+    return replace(now, threads=now.threads | before.threads)

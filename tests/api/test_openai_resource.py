@@ -14,6 +14,7 @@ from pxt_assets import ColumnStore, OpenAIResource, Table
 from pxt_assets.functions import chat_completions, moderations
 from pxt_assets.throttle import PoolRegistry
 from pxt_assets.throttle.ledger import open_ledger
+from tests.held import threads_left
 from tests.runs import ask, failure, materialize, metadata, rows_asset, values
 from tests.scripted_server import ScriptedServer, chat, resource_of
 
@@ -72,7 +73,7 @@ def test_its_text_shows_no_secrets() -> None:
 def test_definitions_load_without_a_connection(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """Loading definitions opens no socket, starts no thread and needs no key."""
     monkeypatch.delenv("OPENAI_API_KEY", raising=False)
-    threads = threading.active_count()
+    others = threading.enumerate()
 
     def refuse(*_: object) -> None:
         raise AssertionError("a connection while definitions load")
@@ -85,7 +86,7 @@ def test_definitions_load_without_a_connection(monkeypatch: pytest.MonkeyPatch, 
             resources={"openai": openai, "columns": ColumnStore(base_path=str(tmp_path))},
         )
         dg.Definitions.validate_loadable(definitions)
-    assert threading.active_count() == threads
+    assert {*threading.enumerate()} <= {*others}
     assert not list(tmp_path.iterdir())
 
 
@@ -140,11 +141,11 @@ def test_simulated_refuses_wrong_options(wrong: dict[str, Any], error: type[Exce
 def test_a_simulated_resource_needs_nothing(store: ColumnStore, monkeypatch: pytest.MonkeyPatch) -> None:
     """A simulated resource starts its own server for the run, and stops it after."""
     monkeypatch.delenv("OPENAI_API_KEY", raising=False)
-    before = threading.active_count()
+    others = threading.enumerate()
     result = materialize(table_assets(), store, OpenAIResource.simulated(seed=3))
     assert metadata(result, "tickets/c")["pxt/simulated"] is True
     assert all(text.startswith("[simulated]") for text in values(store, "tickets/d"))
-    assert threading.active_count() == before
+    assert not threads_left(others)
 
 
 def test_messages_of_the_simulator_are_whole(store: ColumnStore) -> None:
@@ -309,8 +310,10 @@ def test_runs_share_their_budget_by_a_ledger(
 
 def test_no_ledger_thread_is_left(store: ColumnStore, server: ScriptedServer) -> None:
     """A run that shares its budget ends its threads with it."""
+    others = threading.enumerate()
     materialize(table_assets(), store, resource_of(server))
-    assert not [thread.name for thread in threading.enumerate() if thread.name == "pxt-ledger"]
+    begun = {*threading.enumerate()} - {*others}
+    assert not [thread.name for thread in begun if thread.name == "pxt-ledger"]
 
 
 def test_a_ledger_that_is_none_stops_the_run(store: ColumnStore, server: ScriptedServer) -> None:

@@ -254,6 +254,7 @@ def test_a_ledger_that_is_closed_is_opened_again_by_use(ledger_url: str, key: tu
 
 def test_a_closed_ledger_leaves_no_thread(ledger_url: str, key: tuple[str, str]) -> None:
     """Closing a ledger settles what is outstanding, and ends its thread."""
+    others = {*threading.enumerate()}
     ledger = SqlLedger(ledger_url)
 
     async def main() -> None:
@@ -261,6 +262,6 @@ def test_a_closed_ledger_leaves_no_thread(ledger_url: str, key: tuple[str, str])
         permit.cancel()
 
     asyncio.run(main())
-    assert any(thread.name == "pxt-ledger" for thread in threading.enumerate())
+    (own,) = (thread for thread in {*threading.enumerate()} - others if thread.name == "pxt-ledger")
     ledger.close()
-    assert not any(thread.name == "pxt-ledger" for thread in threading.enumerate())
+    assert not own.is_alive()
