@@ -79,8 +79,12 @@ def test_in_building_a_request(
 
 
 @pytest.mark.parametrize("error", BUGS, ids=names)
-def test_in_the_limiter(error: Exception, tickets: Tickets, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("waits", [False, True], ids=["at once", "waiting"])
+def test_in_the_limiter(
+    waits: bool, error: Exception, tickets: Tickets, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """A bug in what requests wait in ends the run: nobody waits for a leave that never comes."""
+    monkeypatch.setattr(Limiter, "acquire_at_once", (lambda *_, **__: None) if waits else raising(error))
     monkeypatch.setattr(Limiter, "acquire", raising(error))
     assert "in bug" in message(tickets.run(ROWS, on_error="ignore", fails=True))
 
