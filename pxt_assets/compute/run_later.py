@@ -8,13 +8,14 @@ is on its way, and is committed as soon as nothing of it waits. What was waited 
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Awaitable, Callable, Collection, Sequence
+from functools import partial
 from typing import TYPE_CHECKING
 
 from pxt_assets.api.background_request import Window
 from pxt_assets.api.batches import BackgroundApi, BatchApi
 from pxt_assets.api.later_budget import LaterBudget
-from pxt_assets.api.processing import Processing
+from pxt_assets.api.within import processing_of
 from pxt_assets.compute.asking.background_cells import BackgroundPass, FetchRound
 from pxt_assets.compute.asking.background_ids import BackgroundIds
 from pxt_assets.compute.asking.expected_costs import ExpectedCosts, expected_costs, learn_lengths
@@ -25,9 +26,11 @@ from pxt_assets.compute.asking.run_state import RunState
 from pxt_assets.compute.deferred.deferral import Deferral
 from pxt_assets.compute.deferred.deferred_column import DeferredColumn
 from pxt_assets.compute.deferred.record import BatchRecord
+from pxt_assets.compute.deferred.refusals import RefusedBatchError
 from pxt_assets.compute.later_log import LaterLog
 from pxt_assets.compute.partition.column import Column
-from pxt_assets.compute.run_partitions import Partition, PartitionsRun, RunCallbacks, RunEnd, Waiting
+from pxt_assets.compute.run_partitions import Partition, PartitionsRun, RunCallbacks, RunEnd
+from pxt_assets.compute.what_waits import what_waits
 from pxt_assets.errors import RunError
 from pxt_assets.local.threads import run_in_thread
 
@@ -81,6 +84,7 @@ class _LaterRun:
         self._deferral = deferral
         self._api = api
         self._background = background
+        self._processing = processing_of(deferral.within or "24h")
         self._is_known = False
         """Whether batches are on record."""
         self._tallies: defaultdict[Partition, PartitionTally] = defaultdict(PartitionTally)
@@ -91,12 +95,6 @@ class _LaterRun:
         self._goes_on = False
         """Whether something was on record for its partitions when it began, so that an earlier run has told what it lacks."""
         self._log = LaterLog(run.log, run_state.name, deferral.clock)
-
-    @property
-    def _processing(self) -> Processing:
-        return (
-            "batch" if self._window is None else "background_2h" if self._window == "2h" else "background_8h"
-        )
 
     @property
     def _window(self) -> Window | None:
@@ -121,7 +119,6 @@ class _LaterRun:
             sleep=self._deferral.sleep,
         )
         self._is_known = await run_in_thread(self._column.exists)
-        waiting: dict[Partition, Waiting] = {}
         try:
             if self._deferral.is_trial:
                 if self._deferral.within is not None:
@@ -133,12 +130,15 @@ class _LaterRun:
             elif self._window is not None:
                 await self._compute_in_background(partitions)
             else:
-                await self._compute_in_passes(partitions)
+                try:
+                    await self._compute_in_passes(partitions)
+                except RefusedBatchError:
+                    await self._settle_refused(partitions)
+                    raise
         except RunError as e:
             self._run.fail(e)
-        if self._run.waits:
-            waiting = self._waiting(partitions)
-        return self._run.end(partitions, waiting)
+        records, now = self._column.records(), self._deferral.clock()
+        return self._run.end(partitions, what_waits(partitions, self._run.waits, self._tallies, records, now))
 
     async def _compute_now(self, partitions: Sequence[Partition]) -> None:
         """Ends what is on its way, keeps what of it was answered, and asks for the rest.
@@ -162,17 +162,27 @@ class _LaterRun:
         async with self._column.hold():
             is_on_record = self._is_on_record(partitions)
             if self._deferral.is_trial:
-                await self._column.poll()
+                await self._past_refusals(self._column.poll)
             elif is_on_record:
                 self._log.cancelled(
                     [r for r in self._on_their_way() if set(r.waiting_partitions) & {*partitions}]
                 )
-                await self._column.cancel(wait=True, partitions=partitions)
+                await self._past_refusals(partial(self._column.cancel, partitions=partitions))
             if is_on_record:
                 await self._compute_at_once(partitions)
                 await self._settle()
                 await self._column.submit()  # nothing: what waited for room is off the record
         return is_on_record
+
+    async def _past_refusals(self, end_batches: Callable[[], Awaitable[object]]) -> None:
+        """Ends batches; of those that were refused only the log tells, as their rows are asked for in another way."""
+        while True:
+            try:
+                await end_batches()
+            except RefusedBatchError as e:
+                self._run.warn(str(e))
+            else:
+                return
 
     async def _compute_at_once(self, partitions: Sequence[Partition]) -> None:
         fetching = self._new_round(ends=not self._deferral.is_trial)
@@ -183,7 +193,7 @@ class _LaterRun:
         left, pause = list(partitions), _FIRST_POLL_S
         if self._is_known:
             async with self._column.hold():
-                await self._column.poll()
+                await self._past_refusals(self._column.poll)
         fetching = self._new_round()
         await self._run.compute(left, self._pass(rest="want", fetching=fetching))
         self._goes_on = fetching.knows_any
@@ -198,7 +208,7 @@ class _LaterRun:
             self._log.in_background(self._rows_waiting, self._deferral.within)
             await self._deferral.sleep(pause)
             if self._is_known:
-                await self._column.poll()
+                await self._past_refusals(self._column.poll)
             fetching = self._new_round()
             for partition in list(self._run.waits):  # in the order in which they were asked for
                 await self._run.compute([partition], self._pass(rest="want", fetching=fetching))
@@ -222,6 +232,7 @@ class _LaterRun:
             async with self._column.hold():
                 self._goes_on = self._is_on_record(partitions)
                 await self._column.poll()
+                self._column.check_refused(left)
                 await self._run.compute(left, self._pass(rest="want"))
                 if self._run.is_stopped:
                     return
@@ -239,6 +250,12 @@ class _LaterRun:
                 break
             pause = _FIRST_POLL_S if submitted.requests else min(2 * pause, _LONGEST_POLL_S)
             left = await self._until_ready(pause)
+
+    async def _settle_refused(self, partitions: Sequence[Partition]) -> None:
+        """Keeps what came nevertheless, and takes what was refused off the record, which the run tells of."""
+        async with self._column.hold():
+            await self._run.compute(list(self._run.waits or partitions), self._pass(rest="leave"))
+            await self._settle()
 
     async def _until_ready(self, pause: float) -> list[Partition]:
         """Waits until a pass over some partitions has something to do; returns these."""
@@ -329,24 +346,3 @@ class _LaterRun:
         """Notes what is durable of partitions, but for some whose rows are to be asked for now: their age is still needed."""
         for partition in [key for key in self._settled if key not in keep]:
             await run_in_thread(self._column.settle, partition, self._settled.pop(partition))
-
-    def _waiting(self, partitions: Sequence[Partition]) -> dict[Partition, Waiting]:
-        now, records = self._deferral.clock(), self._column.records()
-        waiting: dict[Partition, Waiting] = {}
-        for key in partitions:
-            wait = self._run.waits.get(key)
-            if wait is not None:
-                mine = [record for record in records if key in record.waiting_partitions]
-                views = [record.view(now) for record in mine if record.is_on_its_way]
-                has_no_room = any(record.state == "waiting" for record in mine)
-                tally = self._tallies[key]
-                waiting[key] = Waiting(
-                    wait.rows,
-                    views,
-                    wait.cells.expected_usd,
-                    wait.cells.wanted if has_no_room else 0,
-                    wait.cells.without_budget,
-                    tally.computed,
-                    tally.meter,
-                )
-        return waiting

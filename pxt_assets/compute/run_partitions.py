@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from types import MappingProxyType
 from typing import NamedTuple, Self
@@ -68,6 +68,8 @@ class Waiting:
     """Rows with a value that this run made; the run that stores the partition counts them as there before."""
     meter: Meter | None = None
     """What these took, and rows that failed; None where nothing was made."""
+    comes: bool = field(default=True, kw_only=True)
+    """Whether anything is on its way, or waits for room in the queue; if not, nobody goes on with it of his own accord."""
 
     @property
     def has_cost(self) -> bool:

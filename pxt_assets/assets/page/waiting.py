@@ -160,8 +160,12 @@ def _waiting_parts(waiting: Sequence[Waiting], goes_on: str) -> list[str]:
         parts.append(f"asked for {submitted:%Y-%m-%d %H:%M} UTC")
     else:
         parts = [f"**{counted(rows, 'row')} {wait}** for answers"]
-    cost = _cost(waiting)
-    parts.append(cost_text(cost) if cost is None else f"estimated at {cost_text(cost)}")
+    if any(one.comes for one in waiting):
+        cost = _cost(waiting)
+        parts.append(cost_text(cost) if cost is None else f"estimated at {cost_text(cost)}")
+    else:
+        parts = [f"**{counted(rows, 'row')}** {'is' if rows == 1 else 'are'} not asked for"]
+        goes_on = "materialize again to have them asked for"
     if without_room:
         parts.append(f"{counted(without_room, 'row')}: no room in the queue yet")
     if without_budget:

@@ -159,7 +159,7 @@ async def collect(by: Submission, record: BatchRecord, state: BatchState) -> Bat
         counts_as_try=turned_away is None,
         to_delete=tuple(dict.fromkeys(file for file in files if file is not None)),
     )
-    return await close(by, ended)
+    return await close(by, replace(ended, refused=_refusal(ended, state)))
 
 
 async def close(by: Submission, ended: BatchRecord) -> BatchRecord:
@@ -225,11 +225,11 @@ def _turned_away(state: BatchState) -> str | None:
     return TOKEN_LIMIT_CODE if TOKEN_LIMIT_CODE in codes else codes[0] or "failed"
 
 
-def refusal(label: str, record: BatchRecord, state: BatchState) -> RunError | None:
-    """The error of a batch that was refused as a whole for what its requests are; None for any other."""
+def _refusal(record: BatchRecord, state: BatchState) -> str:
+    """Why a batch was refused as a whole for what its requests are; empty for any other."""
     code = _turned_away(state)
     if code is None or code == TOKEN_LIMIT_CODE:
-        return None
+        return ""
     told = "; ".join(
         f"{f'{error.code}: ' if error.code else ''}{error.message.rstrip('.')}{f' (line {error.line})' if error.line else ''}"
         for error in state.errors[:3]
@@ -238,8 +238,8 @@ def refusal(label: str, record: BatchRecord, state: BatchState) -> RunError | No
     paid = "Nothing was paid for"
     if record.answered:
         paid = f"What it had answered, {record.answered:,} of {record.requests:,} requests, is kept"
-    return RunError(
-        f"{label}the batch {state.id} of {record.requests:,} requests to {record.model} at {record.endpoint} was refused: "
+    return (
+        f"the batch {state.id} of {record.requests:,} requests to {record.model} at {record.endpoint} was refused: "
         f"{told}{more}. {paid}; correct the column, or ask without within, and materialize again"
     )
 

@@ -17,6 +17,7 @@ from pxt_assets.compute.deferred.polling import ask_states, next_poll
 from pxt_assets.compute.deferred.queue import NoQueue, Queue, has_room, next_part
 from pxt_assets.compute.deferred.record import BatchRecord, Partition, partition_name
 from pxt_assets.compute.deferred.record_folder import RecordFolder
+from pxt_assets.compute.deferred.refusals import RefusedBatchError, raise_if_refused, raise_if_refused_lately
 from pxt_assets.compute.deferred.splitting import Limits
 from pxt_assets.compute.deferred.spool import Key, Part, Spool, spool_key
 from pxt_assets.compute.deferred.submission import Submission, Submitted, is_forgotten
@@ -190,10 +191,11 @@ class DeferredColumn:
         self._batches.settle(partition_name(partition), digests)
 
     async def submit(self) -> Submitted:
-        """Submits what is wanted, as far as the queue has room. Raises RunError."""
+        """Submits what is wanted, as far as the queue has room. Raises RunError, RefusedBatchError after all others."""
         by = self._submission
         earlier = [record for record in self.records() if record.state == "waiting"]
         submitted: list[BatchRecord] = []
+        refused: list[RefusedBatchError] = []
         without_room = 0
         spools, self._spools = self._spools, {}
         for key, spool in spools.items():
@@ -204,7 +206,11 @@ class DeferredColumn:
             put_off: list[Part] = []
             parts = spool.parts(limits)
             while (part := await run_in_thread(next, parts, None)) is not None:
-                record = await by.submit(part) if may_submit else None
+                try:
+                    record = await by.submit(part) if may_submit else None
+                except RefusedBatchError as e:  # as the other parts would be
+                    refused.append(e)
+                    break
                 if record is None:
                     may_submit = False
                     put_off.append(part)
@@ -213,18 +219,12 @@ class DeferredColumn:
             if put_off:
                 without_room += (await by.put_off(put_off)).requests
         for record in earlier:
-            await run_in_thread(self._pass_over, record)
+            await run_in_thread(self._batches.pass_over, record, self._passed)
         await run_in_thread(self._batches.write_changes)
         self._looked_for_room = self._clock()
+        if refused:
+            raise refused[0]
         return Submitted(tuple(submitted), sum(record.requests for record in submitted), without_room)
-
-    def _pass_over(self, record: BatchRecord) -> None:
-        """Takes the partitions of a record of what had no room out of it, which were looked at anew."""
-        left = {name: False for name in record.partitions if name not in self._passed}
-        if not left:
-            self._batches.remove(record.name)
-        elif len(left) < len(record.partitions):
-            self._batches.write(replace(record, partitions=left))
 
     def seconds_to_poll(self) -> float | None:
         """Seconds until `poll` may have news, None if nothing is on its way and nothing waits for room."""
@@ -288,10 +288,12 @@ class DeferredColumn:
             if error.code == TOKEN_LIMIT_CODE:
                 await run_in_thread(self._queue.learn, record.model, error.message)
         ended = await collection.collect(by, record, state)
-        refusal = collection.refusal(self._label, ended, state)
-        if refusal is not None:
-            raise refusal
+        raise_if_refused(self._label, ended)
         return [ended]
+
+    def check_refused(self, partitions: Collection[Partition]) -> None:
+        """Raises RefusedBatchError where a partition waits for what was refused lately: it is settled by a pass after that."""
+        raise_if_refused_lately(self._label, self.records(), partitions, self._clock())
 
     def _unknown(self, record: BatchRecord) -> RunError:
         return collection.unknown_batch_error(self._label, record, self._server, self._path)

@@ -113,9 +113,9 @@ def ready_partitions(
 ) -> Mapping[Partition, str]:
     """The partitions for which a run has something to do, each with a text that is another one once that is something else.
 
-    A partition of which a batch is still on its way is left for later. A batch that somebody cancelled is no reason: a run would
-    submit its rows again. `has_room` says whether the queue has room for what
-    waits for it.
+    A partition of which a batch is still on its way is left for later. A batch that somebody cancelled is no reason, nor one
+    that was refused, once a run has told of that: a run would submit its rows again. `has_room` says whether the queue has
+    room for what waits for it.
     """
     reasons: dict[Partition, list[str]] = {}
     later: set[Partition] = set()
@@ -135,7 +135,7 @@ def ready_partitions(
 
 def _is_ready(record: BatchRecord, has_room: Callable[[BatchRecord], bool], now: float) -> bool:
     if record.state == "ended":
-        return True
+        return not record.refused
     if record.state == "waiting":
         return has_room(record)
     if record.state == "submitted":

@@ -91,6 +91,8 @@ class BatchRecord:
     """Lines of its files that answer no request of it, or cannot be read."""
     counts_as_try: bool = True
     """Whether its unanswered requests were tried: not where the whole batch was turned away."""
+    refused: str = ""
+    """Why the server refused it as a whole, for what its requests are: somebody has to correct that."""
     to_delete: tuple[str, ...] = ()
     """Files of the server's that are to be deleted."""
     poll: Poll = field(default=Poll(), compare=False)

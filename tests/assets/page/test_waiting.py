@@ -79,6 +79,12 @@ def test_a_run_to_which_nothing_came_tells_no_cost(meter: Meter | None) -> None:
     assert "pxt/cost_usd" not in said
 
 
+def test_what_nobody_goes_on_with_is_not_said_to_wait() -> None:
+    lines = summary(Waiting(2, [], 0.0, rows_without_budget=2, comes=False))
+    assert lines[:2] == ["**2 rows** are not asked for", "2 rows: no room in max_cost_usd"]
+    assert lines[-1] == "materialize again to have them asked for"
+
+
 def test_without_batches_it_waits_for_answers() -> None:
     """Those that are made in the background."""
     assert summary(Waiting(2, [], 0.01))[:2] == ["**2 rows wait** for answers", "estimated at $0.01"]

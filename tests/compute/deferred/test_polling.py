@@ -117,6 +117,13 @@ def test_a_batch_that_somebody_cancelled_is_no_reason_for_a_run_nor_against_one(
     assert ready_partitions([cancelled, ended], lambda _: True, START) == {"p": "b"}
 
 
+def test_a_batch_that_was_refused_needs_a_run_until_one_has_told_of_it() -> None:
+    heard = replace(RECORD, poll=Poll(START, "failed", ended_at=START))
+    assert ready_partitions([heard], lambda _: True, START).keys() == {"p"}
+    told = replace(heard, state="ended", ended_at=START, refused="no such model")
+    assert ready_partitions([told], lambda _: True, START) == {}
+
+
 def test_what_waits_for_room_needs_a_run_once_there_is_some() -> None:
     waiting = replace(RECORD, state="waiting")
     assert ready_partitions([waiting], lambda _: False, START) == {}
