@@ -94,6 +94,7 @@ class LaterTickets:
         self._events: list[tuple[float, Callable[[], object]]] = []
         self.column: Callable[[Table], Any] = lambda table: ask(table.body)
         self.is_azure = False
+        self.code_version = "1"
 
     def at(self, seconds: float, event: Callable[[], object]) -> None:
         """Has something happen so many seconds from now."""
@@ -179,7 +180,7 @@ class LaterTickets:
                 options=Options(limit=limit, **options),
                 run_id="run",
                 budget=spending,
-                code_version="1",
+                code_version=self.code_version,
                 file_metadata={"asset": ["tickets", "c"], "partition": partition},
             )
 

@@ -129,6 +129,11 @@ def table_prices(model: str, day: date) -> PriceTable | None:
     return PriceTable(name, standard, standard, tuple(variants))
 
 
+def is_snapshot(name: str, model: str) -> bool:
+    """Whether a name is that of a model, or of one of its snapshots."""
+    return name.startswith(model) and (name == model or _SNAPSHOT.fullmatch(name[len(model) :]) is not None)
+
+
 def _is_named(match: Any, name: str) -> bool:
     """Whether a name is the model's, or that of one of its snapshots, and does not only begin like it."""
     some: Iterable[Any] | None = getattr(match, "or_", None)

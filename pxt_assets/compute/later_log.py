@@ -37,6 +37,12 @@ class LaterLog:
                 "their tokens"
             )
 
+    def without_budget(self, text: str) -> None:
+        """Says for which rows the budget has no room yet."""
+        self._log(
+            f"{self._name}: {text}. What comes of it makes room: the run that collects it goes on with these rows"
+        )
+
     def cancelled(self, records: Sequence[BatchRecord]) -> None:
         """Says what is cancelled."""
         if records:

@@ -10,23 +10,19 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import AsyncIterator, Callable, Collection, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
-from functools import partial
 from typing import TYPE_CHECKING
 
 from pxt_assets.api.background_request import Window
 from pxt_assets.api.batches import BackgroundApi, BatchApi
-from pxt_assets.api.estimate import Estimator
 from pxt_assets.api.later_budget import LaterBudget
 from pxt_assets.api.processing import Processing
-from pxt_assets.api.request import Request
 from pxt_assets.compute.asking.background_cells import BackgroundPass, FetchRound
 from pxt_assets.compute.asking.background_ids import BackgroundIds
-from pxt_assets.compute.asking.expected_costs import ExpectedCosts
+from pxt_assets.compute.asking.expected_costs import ExpectedCosts, expected_costs, learn_lengths
 from pxt_assets.compute.asking.later_partition import LaterPass, PartitionTally
 from pxt_assets.compute.asking.later_way import LaterWay
 from pxt_assets.compute.asking.other_servers import refuse_other_servers
 from pxt_assets.compute.asking.run_state import RunState
-from pxt_assets.compute.cells.usage_history import observed_usage
 from pxt_assets.compute.deferred.deferral import Deferral
 from pxt_assets.compute.deferred.deferred_column import DeferredColumn
 from pxt_assets.compute.deferred.record import BatchRecord
@@ -94,7 +90,9 @@ class _LaterRun:
         self._budget: LaterBudget | None = None
         self._settled: dict[Partition, Digests] = {}
         """Requests whose outcomes are durable, of which the column is to be told while it is held."""
-        self._expected: Callable[[Request], float | None] | None = None
+        self._expected: ExpectedCosts | None = None
+        self._goes_on = False
+        """Whether something was on record for its partitions when it began, so that an earlier run has told what it lacks."""
         self._log = LaterLog(run.log, run_state.name, deferral.clock)
 
     @property
@@ -175,6 +173,7 @@ class _LaterRun:
                 await self._column.poll()
         fetching = self._new_round()
         await self._run.compute(left, self._pass(rest="want", fetching=fetching))
+        self._goes_on = fetching.knows_any
         while not self._run.is_stopped:
             late = [key for key, wait in self._run.waits.items() if wait.cells.overdue]
             if late:
@@ -194,7 +193,7 @@ class _LaterRun:
                     break
             pause = _FIRST_POLL_S if fetching.fetched else min(_SLOWER * pause, _LONGEST_POLL_S)
         if not self._run.is_stopped:
-            self._check_budget()
+            self._check_budget_at_end()
         if self._is_known:
             async with self._column.hold():
                 await self._settle()
@@ -208,6 +207,7 @@ class _LaterRun:
         left, pause = list(partitions), _FIRST_POLL_S
         while left:
             async with self._column.hold():
+                self._goes_on = self._is_on_record(partitions)
                 await self._column.poll()
                 await self._run.compute(left, self._pass(rest="want"))
                 if self._run.is_stopped:
@@ -222,7 +222,7 @@ class _LaterRun:
             if not self._run.waits or self._run.is_stopped:
                 break
             if not self._deferral.wait:
-                self._check_budget()
+                self._check_budget_at_end()
                 break
             pause = _FIRST_POLL_S if submitted.requests else min(2 * pause, _LONGEST_POLL_S)
             left = await self._until_ready(pause)
@@ -253,11 +253,26 @@ class _LaterRun:
     def _on_their_way(self) -> list[BatchRecord]:
         return [record for record in self._column.records() if record.is_on_its_way]
 
+    def _is_on_record(self, partitions: Sequence[Partition]) -> bool:
+        """Whether any of the partitions waits for what is on record."""
+        return any({*partitions} & {*record.waiting_partitions} for record in self._column.records())
+
     def _check_budget(self) -> None:
         """Raises BudgetReachedError where the budget has no room for rows."""
-        without = sum(one.cells.without_budget for one in self._run.waits.values())
-        if self._budget is not None and without:
-            raise self._budget.error(self._run_state.name, without)
+        if self._budget is not None and self._rows_without_budget:
+            raise self._budget.error(self._run_state.name, self._rows_without_budget)
+
+    def _check_budget_at_end(self) -> None:
+        """The same of a run that does not wait: unless an earlier one has told of it, and answers may yet make room."""
+        waits = self._run.waits.values()
+        if not (self._goes_on and any(one.cells.on_its_way or one.cells.wanted for one in waits)):
+            self._check_budget()
+        elif self._budget is not None and (rows := self._rows_without_budget):
+            self._log.without_budget(self._budget.lacking_text(rows))
+
+    @property
+    def _rows_without_budget(self) -> int:
+        return sum(one.cells.without_budget for one in self._run.waits.values())
 
     def _pass(
         self, *, rest: Literal["ask", "want", "leave"], fetching: FetchRound | None = None
@@ -267,13 +282,17 @@ class _LaterRun:
 
         def later(column: Column) -> LaterPass:
             partition = column.partition_key
+            if self._expected is None:
+                self._expected = expected_costs(column, self._processing)
             if column.budget is not None and self._budget is None:
                 self._budget = LaterBudget(column.budget, self._processing)
+                client = self._run_state.client
+                learn_lengths(column, simulated=client is not None and bool(client.simulated))
             way = LaterWay(
                 self._column,
                 rest,
                 asks_overdue=rest == "leave",
-                expected_usd=self._expected_usd_of(column),
+                expected_usd=self._expected.of,
                 budget=self._budget if rest == "want" else None,
             )
             background = None
@@ -298,14 +317,6 @@ class _LaterRun:
         for partition in [key for key in self._settled if key not in keep]:
             await run_in_thread(self._column.settle, partition, self._settled.pop(partition))
 
-    def _expected_usd_of(self, column: Column) -> Callable[[Request], float | None]:
-        """What a request is expected to cost, by what this column's answers used before."""
-        if self._expected is None:
-            estimator = Estimator()
-            estimator.learn("", observed_usage(column.file))
-            self._expected = ExpectedCosts(partial(estimator.cost_usd, processing=self._processing)).of
-        return self._expected
-
     def _waiting(self, partitions: Sequence[Partition]) -> dict[Partition, Waiting]:
         now, records = self._deferral.clock(), self._column.records()
         waiting: dict[Partition, Waiting] = {}
@@ -314,8 +325,15 @@ class _LaterRun:
             if wait is not None:
                 mine = [record for record in records if key in record.waiting_partitions]
                 views = [record.view(now) for record in mine if record.is_on_its_way]
-                without = wait.cells.without_budget + (
-                    wait.cells.wanted if any(record.state == "waiting" for record in mine) else 0
+                has_no_room = any(record.state == "waiting" for record in mine)
+                tally = self._tallies[key]
+                waiting[key] = Waiting(
+                    wait.rows,
+                    views,
+                    wait.cells.expected_usd,
+                    wait.cells.wanted if has_no_room else 0,
+                    wait.cells.without_budget,
+                    tally.computed,
+                    tally.meter,
                 )
-                waiting[key] = Waiting(wait.rows, views, wait.cells.expected_usd, without)
         return waiting

@@ -54,6 +54,11 @@ class FetchRound:
         """Whether the server knew any response."""
 
     @property
+    def knows_any(self) -> bool:
+        """Whether the server knew any response that was asked for before."""
+        return self._knows
+
+    @property
     def is_over(self) -> bool:
         """Whether no more is fetched in this round."""
         return self._misses >= _MISSES

@@ -17,6 +17,7 @@ from pxt_assets.compute.asking.asked_row import Asking
 from pxt_assets.compute.asking.background_cells import BackgroundPass, BackgroundRow
 from pxt_assets.compute.asking.background_ids import BackgroundId
 from pxt_assets.compute.asking.in_flight_bound import Held
+from pxt_assets.compute.asking.known_lengths import KnownLengths
 from pxt_assets.compute.asking.later_answers import LaterAnswers, Made, Unfinished
 from pxt_assets.compute.asking.later_way import LaterCounts, LaterWay
 from pxt_assets.compute.asking.row_admission import AdmittedRows
@@ -61,11 +62,13 @@ class LaterCells:
         journal: Journal,
         *,
         background: BackgroundPass | None = None,
+        known: KnownLengths | None = None,
         since: float = 0.0,
         folder: str | None = None,
     ) -> None:
         self.counts = LaterCounts()
         self._background = background
+        self._known = known
         self._posted: dict[bytes, Request] = {}
         """The requests that are to be sent for the background, by the digests of their cells."""
         self.is_complete = False
@@ -161,6 +164,8 @@ class LaterCells:
         if not len(places):
             return found
         self._take(rows, found, places[kept].tolist(), digests[kept])
+        if self._known is not None:
+            self._known.learn(rows)
         places, digests = places[~kept], digests[~kept]
         if self._background is not None and len(places):
             ids = self._background.ids.of(digests)
