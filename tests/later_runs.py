@@ -3,7 +3,7 @@
 import asyncio
 import json
 import random
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from functools import partial
@@ -50,11 +50,15 @@ class Online:
     def __init__(self) -> None:
         self.asked: list[Mapping[str, Any]] = []
         self.answer: Callable[[Mapping[str, Any]], tuple[int, Any]] = chat_answer
+        self.before: Callable[[Request], Awaitable[None]] | None = None
+        """Is awaited before an answer."""
 
     async def post(self, request: Request) -> httpx2.Response:
         body = json.loads(request.payload)
         self.asked.append(body)
         await asyncio.sleep(0)
+        if self.before is not None:
+            await self.before(request)
         status, said = self.answer({"url": request.endpoint.path, "body": body})
         return httpx2.Response(status, json=said, request=httpx2.Request("POST", self.base_url))
 

@@ -8,8 +8,7 @@ is on its way, and is committed as soon as nothing of it waits. What was waited 
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import AsyncIterator, Callable, Collection, Sequence
-from contextlib import AsyncExitStack, asynccontextmanager
+from collections.abc import Callable, Collection, Sequence
 from typing import TYPE_CHECKING
 
 from pxt_assets.api.background_request import Window
@@ -58,14 +57,12 @@ async def compute_later(
 ) -> RunEnd:
     """Computes all partitions, as `compute_partitions` does, of a column of one call of the API."""
     await refuse_other_servers(partitions, open_column, run_state)
-    async with PartitionsRun(open_column, run_state, callbacks) as run:
-        if deferral.is_trial and deferral.within is not None:
-            run.log(
-                f"{run_state.name}: a trial is asked for now, whatever within says; what is on its way stays so"
-            )
-        async with deferral.apis.batch_api() as batches, deferral.apis.background_api() as background:
-            later = _LaterRun(run, run_state, deferral, batches, background)
-            return await later.compute(partitions)
+    async with (
+        PartitionsRun(open_column, run_state, callbacks) as run,
+        deferral.apis.batch_api() as batches,
+        deferral.apis.background_api() as background,
+    ):
+        return await _LaterRun(run, run_state, deferral, batches, background).compute(partitions)
 
 
 class _LaterRun:
@@ -126,7 +123,12 @@ class _LaterRun:
         self._is_known = await run_in_thread(self._column.exists)
         waiting: dict[Partition, Waiting] = {}
         try:
-            if self._deferral.within is None or self._deferral.is_trial:
+            if self._deferral.is_trial:
+                if self._deferral.within is not None:
+                    self._log.trial()
+                await self._compute_now(partitions)
+                self._log.left_out(self._rows_waiting)
+            elif self._deferral.within is None:
                 await self._compute_now(partitions)
             elif self._window is not None:
                 await self._compute_in_background(partitions)
@@ -141,29 +143,40 @@ class _LaterRun:
     async def _compute_now(self, partitions: Sequence[Partition]) -> None:
         """Ends what is on its way, keeps what of it was answered, and asks for the rest.
 
-        All while the column is held: another run that waits for what is cancelled would submit it again. A trial leaves
-        what is on its way, and is without it.
+        A trial leaves what is on its way, and is without it.
         """
-        async with self._held_if_known():
+        if self._is_known and await self._compute_held(partitions):
+            return
+        await self._compute_at_once(partitions)
+        if self._is_known and not self._run.is_stopped and (self._run.waits or self._column.has_given):
+            async with self._column.hold():
+                await self._compute_at_once(list(self._run.waits))  # which other partitions have on their way
+                await self._settle()
+
+    async def _compute_held(self, partitions: Sequence[Partition]) -> bool:
+        """Does so while the column is held, if anything is on record for the partitions; returns whether it was.
+
+        Another run that waits for what is cancelled would submit it again. Where nothing is, runs of other partitions need not
+        wait for this one.
+        """
+        async with self._column.hold():
+            is_on_record = self._is_on_record(partitions)
             if self._deferral.is_trial:
                 await self._column.poll()
-            elif self._is_known:
+            elif is_on_record:
                 self._log.cancelled(
                     [r for r in self._on_their_way() if set(r.waiting_partitions) & {*partitions}]
                 )
                 await self._column.cancel(wait=True, partitions=partitions)
-            fetching = self._new_round(ends=not self._deferral.is_trial)
-            await self._run.compute(partitions, self._pass(rest="ask", fetching=fetching))
-            if self._is_known:
+            if is_on_record:
+                await self._compute_at_once(partitions)
                 await self._settle()
                 await self._column.submit()  # nothing: what waited for room is off the record
+        return is_on_record
 
-    @asynccontextmanager
-    async def _held_if_known(self) -> AsyncIterator[None]:
-        async with AsyncExitStack() as stack:
-            if self._is_known:
-                await stack.enter_async_context(self._column.hold())
-            yield
+    async def _compute_at_once(self, partitions: Sequence[Partition]) -> None:
+        fetching = self._new_round(ends=not self._deferral.is_trial)
+        await self._run.compute(partitions, self._pass(rest="ask", fetching=fetching))
 
     async def _compute_in_background(self, partitions: Sequence[Partition]) -> None:
         """Asks for what is missing in the background, and fetches it in rounds."""

@@ -7,7 +7,7 @@ import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Iterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import replace
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from pxt_assets.api.batches import TOKEN_LIMIT_CODE, BatchState, UnknownBatchError
 from pxt_assets.compute.deferred import collection
@@ -19,7 +19,7 @@ from pxt_assets.compute.deferred.record import BatchRecord, Partition, partition
 from pxt_assets.compute.deferred.record_folder import RecordFolder
 from pxt_assets.compute.deferred.splitting import Limits
 from pxt_assets.compute.deferred.spool import Key, Part, Spool, spool_key
-from pxt_assets.compute.deferred.submission import Submission, is_forgotten
+from pxt_assets.compute.deferred.submission import Submission, Submitted, is_forgotten
 from pxt_assets.compute.deferred.submission_claim import hold_submission
 from pxt_assets.errors import RunError
 from pxt_assets.local.threads import run_in_thread
@@ -41,17 +41,6 @@ _ROOM_LOOKS = 60.0
 """Seconds between two looks whether the queue has room."""
 _RAREST_LOOK = 30.0
 """Seconds between two looks whether a batch that was cancelled has ended."""
-
-
-class Submitted(NamedTuple):
-    """What a submission came to."""
-
-    batches: tuple[BatchRecord, ...]
-    """Those that are on their way now, and were not before."""
-    requests: int
-    """Requests in these."""
-    without_room: int
-    """Requests for which the queue has no room yet."""
 
 
 class DeferredColumn:
@@ -95,6 +84,8 @@ class DeferredColumn:
         """Batches that this process has asked about."""
         self._late = LateBatches(api, clock)
         self._looked_for_room = clock()
+        self.has_given = False
+        """Whether any answer was taken."""
         self._held_by: Callable[[], None] | None = None
         """While the column is held: raises if it is no more."""
 
@@ -162,6 +153,7 @@ class DeferredColumn:
 
     def take(self, digests: Digests, partition: Partition = None, since: float = 0.0) -> Iterator[LineAnswer]:
         """The kept answers of cells for which `kept_mask` with the same arguments is true, in that order."""
+        self.has_given = True
         return self._batches.take(digests, partition_name(partition), since)
 
     def on_its_way(self, digests: Digests) -> Mask:

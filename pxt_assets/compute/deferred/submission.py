@@ -10,7 +10,7 @@ import logging
 import shutil
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, replace
-from typing import Literal
+from typing import Literal, NamedTuple
 
 from pxt_assets.api.batches import TOKEN_LIMIT_CODE, BatchApi, BatchState, QueueFullError
 from pxt_assets.compute.deferred.column_batches import ColumnBatches
@@ -38,6 +38,17 @@ _LISTED_AFTER = 900.0
 def is_forgotten(record: BatchRecord, now: float) -> bool:
     """Whether a batch that the server does not know is so old that this says nothing."""
     return now - record.created_at > _FORGOTTEN
+
+
+class Submitted(NamedTuple):
+    """What a submission came to."""
+
+    batches: tuple[BatchRecord, ...]
+    """Those that are on their way now, and were not before."""
+    requests: int
+    """Requests in these."""
+    without_room: int
+    """Requests for which the queue has no room yet."""
 
 
 @dataclass(frozen=True)
