@@ -199,6 +199,10 @@ class _LaterRun:
             await self._deferral.sleep(pause)
             if self._is_known:
                 await self._column.poll()
+            awaited, fetching = fetching.made, self._new_round()
+            if awaited and not await fetching.has_news(awaited):
+                pause = min(_SLOWER * pause, _LONGEST_POLL_S)
+                continue
             fetching = self._new_round()
             for partition in list(self._run.waits):  # in the order in which they were asked for
                 await self._run.compute([partition], self._pass(rest="want", fetching=fetching))
