@@ -13,7 +13,7 @@ from pxt_assets.assets.columns.table_columns import TableColumns
 from pxt_assets.assets.declarations.identifiers import identifier
 from pxt_assets.assets.declarations.table_attributes import TableAttributes
 from pxt_assets.assets.declarations.within import can_come_later
-from pxt_assets.assets.step.loaded_assets import LoadedAssets
+from pxt_assets.assets.step.loaded_assets import LoadedAssets, executable_keys
 from pxt_assets.assets.step.table_asset import TableAsset
 from pxt_assets.errors import DefinitionError, options_checked
 from pxt_assets.values.scrubbed_errors import scrubbed_errors
@@ -91,7 +91,7 @@ def table_collector(
 
     sensor = dg.SensorDefinition(
         name=name,
-        job=dg.define_asset_job(f"{name}_job", selection=_ComputedAssets(table)),
+        job=dg.define_asset_job(f"{name}_job", selection=_ComputedAssets(table, str(name))),
         evaluation_fn=collect,
         minimum_interval_seconds=minimum_interval_seconds,
         default_status=default_status,
@@ -107,21 +107,25 @@ def table_collector(
 
 @dataclass(frozen=True)
 class _ComputedAssets(dg.AssetSelection):
-    """The table's computed columns and indexes, as they are when the selection is looked at."""
+    """The table's computed columns and indexes that definitions have, as they are when the selection is looked at."""
 
     table: CollectedTable
+    sensor: str
 
     def resolve_inner(self, asset_graph: Any, allow_missing: bool) -> Any:
-        """The keys in a graph. Raises DagsterInvalidSubsetError for an asset that it lacks."""
-        return self._assets.resolve_inner(asset_graph, allow_missing)
+        """The keys in a graph, of some of the table's columns where it lacks the others. Raises DefinitionError for none."""
+        found = executable_keys(asset_graph, _computed_assets(self.table))
+        if not found and not allow_missing:
+            msg = (
+                f"the sensor {self.sensor}: these definitions have no computed column of {self.table!r}, whose answers it is to "
+                "collect; give them assets=[*table.assets], or leave the collector out"
+            )
+            raise DefinitionError(msg)
+        return found
 
     def to_selection_str(self) -> str:
         """The assets by their own keys."""
-        return self._assets.to_selection_str()
-
-    @property
-    def _assets(self) -> LoadedAssets:
-        return LoadedAssets(tuple(_computed_assets(self.table)))
+        return LoadedAssets(tuple(_computed_assets(self.table))).to_selection_str()
 
 
 def _computed_assets(table: CollectedTable) -> list[dg.AssetsDefinition]:

@@ -20,6 +20,7 @@ from pxt_assets.api.meter import cost_text
 from pxt_assets.api.openai_resource import OpenAIResource
 from pxt_assets.assets.cleaning.code_locations import default_target, load_definitions
 from pxt_assets.assets.columns.coming_answers import ComingAnswers, coming_answers
+from pxt_assets.assets.declarations.within import WITHIN_TAG
 from pxt_assets.assets.page.waiting import age_text
 from pxt_assets.assets.step.resource_keys import RESOURCES_TAG
 from pxt_assets.assets.step.table_asset import TableAsset
@@ -30,8 +31,10 @@ from pxt_assets.storage.store import ColumnStore
 from pxt_assets.values.scrubbed_errors import scrubbed_errors
 from pxt_assets.values.wording import counted
 
-_HEAD = ("column", "name", "state", "answers", "failed", "age", "expected", "id")
+_HEAD = ("column", "partitions", "name", "state", "answers", "failed", "age", "expected", "id")
 _ALL = "all"
+_MAX_PARTITIONS = 2
+"""How many partitions of a batch are named each."""
 
 
 @dataclass(frozen=True)
@@ -42,6 +45,8 @@ class _Column:
     store: ColumnStore
     openai: OpenAIResource
     partitions: Sequence[str | None]
+    within: str | None
+    """How long its answers may take, as the column says itself."""
 
 
 def show_batches(
@@ -86,10 +91,10 @@ def _columns(module: str | None, file: Path | None, workspace: Path | None) -> I
                 openai, store = built.get(openai_key), built.get(store_key)
                 if isinstance(openai, OpenAIResource) and isinstance(store, ColumnStore):
                     where = (store.base_path, repr(store.storage_options), key)
-                    partitions = _partitions(graph.get(key).partitions_def, instance)
-                    found.setdefault(
-                        where, _Column(key, store, openai, partitions)
-                    )  # locations may share one
+                    node = graph.get(key)
+                    partitions = _partitions(node.partitions_def, instance)
+                    column = _Column(key, store, openai, partitions, node.tags.get(WITHIN_TAG))
+                    found.setdefault(where, column)  # locations may share one
         yield list(found.values())
 
 
@@ -137,25 +142,21 @@ async def _show(columns: Sequence[_Column], cancel: str | None) -> bool:
         return await _cancel(found, cancel) and is_whole
     now = time.time()
     lines = [
-        _cells(column.key, record.view(now))
+        _cells(column.key, record.waiting_partitions, record.view(now))
         for column, coming in found
         for record in coming.records
         if record.waiting_partitions
     ]
     lines += [
-        _response_cells(column.key, look, now)
+        _response_cells(column.key, partition, look, now)
         for column, coming in found
-        for look in coming.responses.values()
+        for partition, look in coming.responses.items()
     ]
     views = [r.view(now) for _, coming in found for r in coming.records if r.waiting_partitions]
     if not lines:
-        click.echo(
-            "Nothing is on its way: no answers of these columns come later."
-            if is_whole
-            else "Nothing is known to be on its way."
-        )
+        click.echo(_nothing_text(columns) if is_whole else "Nothing is known to be on its way.")
         return is_whole
-    for line in _aligned([_HEAD, *lines]):
+    for line in _aligned(_without_empty([_HEAD, *lines], "partitions")):
         click.echo(line)
     if not views:
         return is_whole
@@ -206,9 +207,26 @@ async def _cancel_one(column: _Column, record: BatchRecord) -> str:
     return f"{state.status}; the next run of {name} collects what was finished of it. What was not: {again}"
 
 
-def _cells(column: dg.AssetKey, batch: BatchView) -> tuple[str, ...]:
+def _nothing_text(columns: Sequence[_Column]) -> str:
+    """That nothing is on its way, and of which columns something might be."""
+    later = [f"{one.key.to_user_string()} ({one.within})" for one in columns if one.within is not None]
+    if not later:
+        return f"Nothing is on its way. Of {counted(len(columns), 'column')} that {'asks' if len(columns) == 1 else 'ask'} the API none has `within`."
+    return f"Nothing is on its way. Columns whose answers may come later: {', '.join(later)}."
+
+
+def _partitions_text(partitions: Sequence[str | None]) -> str:
+    """`mon, tue`; of more the first and the last: `2026-03-01 ... 2026-03-31 (31)`. Nothing for a column without any."""
+    names = [_printable(one) for one in partitions if one is not None]
+    if len(names) <= _MAX_PARTITIONS:
+        return ", ".join(names)
+    return f"{names[0]} ... {names[-1]} ({len(names):,})"
+
+
+def _cells(column: dg.AssetKey, partitions: Sequence[str | None], batch: BatchView) -> tuple[str, ...]:
     return (
         column.to_user_string(),
+        _partitions_text(partitions),
         batch.name,
         batch.state,
         f"{batch.completed + batch.failed:,} of {batch.total:,}",
@@ -219,20 +237,22 @@ def _cells(column: dg.AssetKey, batch: BatchView) -> tuple[str, ...]:
     )
 
 
-def _response_cells(column: dg.AssetKey, look: BackgroundLook, now: float) -> tuple[str, ...]:
+def _response_cells(
+    column: dg.AssetKey, partition: str | None, look: BackgroundLook, now: float
+) -> tuple[str, ...]:
     """What a partition has asked for in the background."""
-    age = age_text(now - look.first.at)
+    name, age = f"background {look.last.window}", age_text(now - look.first.at)
     return (
-        *(
-            column.to_user_string(),
-            f"background {look.last.window}",
-            "on its way",
-            f"{look.responses:,}",
-            "",
-            age,
-        ),
-        *("", f"{look.first.id} ... {look.last.id}"),
+        *(column.to_user_string(), _partitions_text([partition]), name, "on its way"),
+        *(f"{look.responses:,}", "", age, "", f"{look.first.id} ... {look.last.id}"),
     )
+
+
+def _without_empty(rows: Sequence[Sequence[str]], name: str) -> list[list[str]]:
+    """The rows without the column of that name, if only its head says something."""
+    place = rows[0].index(name)
+    is_empty = not any(row[place] for row in rows[1:])
+    return [[cell for i, cell in enumerate(row) if not (is_empty and i == place)] for row in rows]
 
 
 def _aligned(rows: Sequence[Sequence[str]]) -> Iterable[str]:

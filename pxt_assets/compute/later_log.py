@@ -37,12 +37,13 @@ class LaterLog:
                 "their tokens"
             )
 
-    def trial(self) -> None:
+    def trial(self, within: str | None) -> None:
         """Says what a trial does though answers may come later."""
-        self._log(
-            f"{self._name}: in a trial rows are asked for now, whatever within says, but for those that are answered by a "
-            "batch, or on their way"
-        )
+        if within is not None:
+            self._log(
+                f"{self._name}: in a trial rows are asked for now, whatever within={within!r} says, but for those that are "
+                "answered by a batch, or on their way"
+            )
 
     def left_out(self, rows: int) -> None:
         """Says which rows a trial is without."""

@@ -121,8 +121,7 @@ class _LaterRun:
         self._is_known = await run_in_thread(self._column.exists)
         try:
             if self._deferral.is_trial:
-                if self._deferral.within is not None:
-                    self._log.trial()
+                self._log.trial(self._deferral.within)
                 await self._compute_now(partitions)
                 self._log.left_out(self._rows_waiting)
             elif self._deferral.within is None:
@@ -209,6 +208,10 @@ class _LaterRun:
             await self._deferral.sleep(pause)
             if self._is_known:
                 await self._past_refusals(self._column.poll)
+            awaited, fetching = fetching.made, self._new_round()
+            if awaited and not await fetching.has_news(awaited):
+                pause = min(_SLOWER * pause, _LONGEST_POLL_S)
+                continue
             fetching = self._new_round()
             for partition in list(self._run.waits):  # in the order in which they were asked for
                 await self._run.compute([partition], self._pass(rest="want", fetching=fetching))
@@ -222,8 +225,7 @@ class _LaterRun:
                 await self._settle()
 
     def _new_round(self, *, ends: bool = False) -> FetchRound:
-        client = self._run_state.client
-        most = 1 if client is None else client.max_in_flight
+        most = 1 if (client := self._run_state.client) is None else client.max_in_flight
         return FetchRound(self._background, self._deferral.clock, min(most, _FETCHES_AT_ONCE), ends=ends)
 
     async def _compute_in_passes(self, partitions: Sequence[Partition]) -> None:

@@ -278,3 +278,26 @@ def test_a_server_that_does_not_answer_in_time_is_a_reason_to_skip(
     said = tickets.tick().skip_reason.skip_message
     assert "the server did not say within 0 s how far its batches are; the next tick tries again" in said
     assert "2 answers there" in said
+
+
+def test_definitions_may_have_some_of_the_columns(tickets: LaterTickets) -> None:
+    """As where a table is divided among code locations: what is left out is not asked for, though one is made of it."""
+    tickets.run()
+    tickets.let_time_pass(HOUR)
+    column, text = tickets.table.assets
+    for one, asked in ((text, []), (column, [(None, ["tickets/c"])])):
+        definitions = dg.Definitions(
+            [tickets.assets[0], one], sensors=[tickets.sensor], resources=tickets.resources
+        )
+        dg.Definitions.validate_loadable(definitions)
+        assert tickets.asked(definitions=definitions) == asked
+
+
+def test_definitions_without_any_column_have_no_collector(tickets: LaterTickets) -> None:
+    """It would look as if somebody collected what comes later."""
+    definitions = dg.Definitions(tickets.assets[:1], sensors=[tickets.sensor], resources=tickets.resources)
+    with pytest.raises(dg.DagsterInvalidDefinitionError) as raised:
+        dg.Definitions.validate_loadable(definitions)
+    assert "the sensor tickets_collector: these definitions have no computed column" in str(
+        raised.value.__cause__
+    )

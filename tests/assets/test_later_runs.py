@@ -38,7 +38,8 @@ def test_it_says_what_is_on_its_way(tickets: LaterTickets) -> None:
     assert said["pxt/rows_waiting"] == 2
     assert (batch["requests"], batch["completed"], batch["failed"]) == (2, 0, 0)
     counts = {"completed", "failed", "requests"}
-    assert batch.keys() == {"name", "id", "state", "age", "expected_cost", *counts}
+    assert batch.keys() == {"name", "id", "state", "age", "expected", *counts}
+    assert [*batch][:3] == ["name", "expected", "state"], "these alone are in sight on the page"
     assert 0 < said["pxt/expected_cost_usd"] < 0.01
     lines = said["pxt/summary"].split("  \n")
     assert lines[0] == "**2 rows wait** for 1 batch"

@@ -31,7 +31,7 @@ from pxt_assets.assets.columns.table_columns import TableColumns
 from pxt_assets.assets.columns.told_waiting import options_of, told_by_partition, told_waiting
 from pxt_assets.assets.declarations.table_attributes import TableAttributes
 from pxt_assets.assets.declarations.within import can_come_later
-from pxt_assets.assets.step.loaded_assets import loaded_keys
+from pxt_assets.assets.step.loaded_assets import executable_keys
 from pxt_assets.assets.step.resource_keys import used_resource
 from pxt_assets.assets.step.table_asset import TableAsset
 from pxt_assets.errors import FatalApiError, PxtError
@@ -189,7 +189,7 @@ class Tick:
     def _ops(self) -> dict[dg.AssetKey, str]:
         """The names of the ops of the table's columns and indexes."""
         graph, assets = self._graph, computed_assets(self.table)
-        return {key: asset.node_def.name for asset in assets for key in loaded_keys(graph, asset)}
+        return {key: asset.node_def.name for asset in assets for key in executable_keys(graph, [asset])}
 
     @cached_property
     def _withins(self) -> dict[dg.AssetKey, Within | None]:
@@ -200,7 +200,7 @@ class Tick:
             for asset in computed_assets(self.table)
             for declared in asset.keys
             if declared in specs
-            for key in loaded_keys(graph, asset)
+            for key in executable_keys(graph, [asset])
         }
 
     @property
@@ -244,14 +244,14 @@ class Tick:
             for asset in computed_assets(self.table)
             for declared in asset.keys
             if declared in specs and can_come_later(specs[declared].expr)
-            for key in sorted(loaded_keys(graph, asset))
+            for key in sorted(executable_keys(graph, [asset]))
         ]
 
     @cached_property
     def _parents(self) -> dict[dg.AssetKey, frozenset[dg.AssetKey]]:
         """Of each of the table's columns and indexes those that it is made of."""
         graph = self._graph
-        own = {key for asset in computed_assets(self.table) for key in loaded_keys(graph, asset)}
+        own = executable_keys(graph, computed_assets(self.table))
         return {key: frozenset(graph.get(key).parent_keys & own) for key in own}
 
     def _below(self, column: dg.AssetKey) -> frozenset[dg.AssetKey]:

@@ -14,6 +14,7 @@ from pxt_assets.functions.declare import ApiFunction
 GivenWithin = Within | Literal["now", "table"] | None
 """What a user gives for a column: None and "now" are the same, "table" is what the table has for its columns."""
 
+WITHIN_TAG = "pxt/within"
 _AT_ONCE = "None or 'now' (answers come at once)"
 _NOT_IN_BATCHES = {("/images/edits", "dall-e-2")}
 """Source: `image` of https://platform.openai.com/docs/api-reference/images/createEdit"""
@@ -57,7 +58,7 @@ def column_within(expr: object, given: object, default: Within | None, where: st
 
 def within_tags(within: Within | None) -> dict[str, str]:
     """The tag by which a column is found whose answers come later."""
-    return {} if within is None else {"pxt/within": within}
+    return {} if within is None else {WITHIN_TAG: within}
 
 
 def check_within(expr: object, within: Within, where: str) -> None:

@@ -23,6 +23,7 @@ SKIPPED, FINISHED = "pxt/columns_skipped", "pxt/partitions_finished"
 """What a collector reads: columns that the run did not come to, and partitions of it that were stored already."""
 _LINE = "  \n"
 """A line break in Markdown."""
+_BY_BATCH = "by batch, within 24 h, at half the price"
 _MAX_BATCHES = 500
 _MAX_NAME = 40
 
@@ -84,8 +85,13 @@ def with_batches(metadata: Mapping[str, Any], batches: Sequence[BatchView]) -> d
     """The metadata of a partition that is stored, with the batches that its answers come from, if any."""
     if not batches:
         return dict(metadata)
-    said = f"{metadata['pxt/summary'].value} · by batch, at half the price"
+    said = f"{metadata['pxt/summary'].value} · {_BY_BATCH}"
     return {**metadata, "pxt/summary": dg.MetadataValue.md(said), **batches_metadata(batches)}
+
+
+def by_batch_text(batches: Sequence[BatchView]) -> str:
+    """What follows the line of a log about such a partition; nothing where no batch had rows of it."""
+    return f"; {_BY_BATCH}" if batches else ""
 
 
 def batches_metadata(batches: Sequence[BatchView]) -> dict[str, Any]:
@@ -108,15 +114,15 @@ def batches_table(batches: Sequence[BatchView]) -> dg.TableMetadataValue:
 
 
 def batch_row(batch: BatchView) -> dict[str, str | int]:
-    """A batch by the names of a table's columns."""
+    """A batch by the names of a table's columns, of which an asset's page shows the first three at once."""
     return {
+        "name": batch.name,
+        "expected": "unknown" if batch.cost_usd is None else cost_text(batch.cost_usd),
         "state": batch.state,
         "completed": batch.completed,
         "failed": batch.failed,
         "requests": batch.total,
-        "age": age_text(batch.age_s),
-        "expected_cost": "unknown" if batch.cost_usd is None else cost_text(batch.cost_usd),
-        "name": batch.name,
+        "age": age_text(batch.age_s).replace(" ", "\N{NO-BREAK SPACE}"),
         "id": batch.id or "",
     }
 

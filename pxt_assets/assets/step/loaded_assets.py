@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from typing import Any
@@ -21,6 +22,14 @@ def loaded_keys(asset_graph: BaseAssetGraph[Any], asset: dg.AssetsDefinition) ->
         if node.is_executable and node.assets_def.node_def is asset.node_def
     }
     return copies or asset.keys
+
+
+def executable_keys(
+    asset_graph: BaseAssetGraph[Any], assets: Iterable[dg.AssetsDefinition]
+) -> set[dg.AssetKey]:
+    """The keys of those of the assets that a graph has to run: definitions may leave out some, or name them as external."""
+    keys = {key for asset in assets for key in loaded_keys(asset_graph, asset)}
+    return {key for key in keys if asset_graph.has(key) and asset_graph.get(key).is_executable}
 
 
 @dataclass(frozen=True)

@@ -241,11 +241,10 @@ class DeferredColumn:
         return 0.0 if is_news else next_poll(record, self._clock())
 
     async def poll(self) -> tuple[BatchRecord, ...]:
-        """Asks about the batches that are due, and keeps the answers of those that ended.
+        """Asks about the batches that are due, and keeps the answers of those that ended, whose files are there.
 
-        Returns the records for which a pass over their partitions has something to do: those that ended, by whomever they
-        were collected, and those that the queue has room for by now. Raises RunError for a batch that was refused or is
-        unknown, after all others were looked at.
+        Returns the records for which a pass has something to do: those that ended, by whomever they were collected, and
+        those that the queue has room for by now. Raises RunError for a batch that was refused or is unknown, at the end.
         """
         due = [r for r in self.records() if r.state == "submitted" and self._next_poll(r) <= self._clock()]
         return await self._collect_ended(due) + await self._with_room()
@@ -255,8 +254,7 @@ class DeferredColumn:
         self._asked.update(record.name for record in due)
         ended: list[tuple[BatchRecord, BatchState | None]] = []
         for record, state in heard:
-            is_over = state is None or collection.is_collectable(record, state, self._clock())
-            if is_over or (state and await self._late.is_given_up(record, state)):
+            if record.poll.is_ended or (state and await self._late.is_given_up(record, state)):
                 ended.append((record, state))
             elif record.name in self._batches.records:
                 self._batches.note_poll(record)
@@ -287,7 +285,11 @@ class DeferredColumn:
         for error in state.errors:
             if error.code == TOKEN_LIMIT_CODE:
                 await run_in_thread(self._queue.learn, record.model, error.message)
-        ended = await collection.collect(by, record, state)
+        try:
+            ended = await collection.collect(by, replace(record, poll=heard.poll), state)
+        except collection.FileNotThereError:
+            self._batches.note_poll(heard)
+            return []
         raise_if_refused(self._label, ended)
         return [ended]
 

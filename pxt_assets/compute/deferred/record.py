@@ -46,11 +46,13 @@ class Poll:
     failed: int = 0
     ended_at: float | None = None
     """When it was first heard that it has ended."""
+    awaits_file: bool = False
+    """Whether it has not named a file yet that it must have."""
 
     @property
     def is_ended(self) -> bool:
-        """Whether nothing more will come of it."""
-        return self.ended_at is not None
+        """Whether nothing more will come of it, and what came can be read."""
+        return self.ended_at is not None and not self.awaits_file
 
 
 @dataclass(frozen=True)

@@ -1,15 +1,18 @@
 """What the UI shows of rows whose answers come later."""
 
+import dagster as dg
 import pytest
 
 from pxt_assets.api.meter import Meter
 from pxt_assets.assets.page.waiting import (
     age_text,
     batches_metadata,
+    by_batch_text,
     goes_on_text,
     run_waiting_metadata,
     waiting_line,
     waiting_metadata,
+    with_batches,
 )
 from pxt_assets.compute.deferred.record import BatchView
 from pxt_assets.compute.run_partitions import Waiting
@@ -49,7 +52,7 @@ def test_a_price_that_is_not_known_is_none() -> None:
     )
     assert said["pxt/expected_cost_usd"] == "unknown"
     assert "cost unknown" in said["pxt/summary"].value
-    assert said["pxt/batches"].records[0].data["expected_cost"] == "unknown"
+    assert said["pxt/batches"].records[0].data["expected"] == "unknown"
 
 
 def test_what_has_no_room_is_told() -> None:
@@ -113,9 +116,18 @@ def test_batches_of_what_is_stored_are_behind_a_click() -> None:
     said = batches_metadata([BATCH])
     text = str(said["pxt/batches"].value)
     assert "| in&#95;progress | 3 | 1 | 10 |" in text
+    assert "| name | expected | state |" in text
     assert len(text) >= 1_000
     assert said["pxt/rows_waiting"] == 0
     assert batches_metadata([]) == {}
+
+
+def test_what_came_by_batch_says_so() -> None:
+    """In the summary of what is stored, and in the log: it is why the run took so long, and cost half."""
+    said = with_batches({"pxt/summary": dg.MetadataValue.md("2 rows")}, [BATCH])
+    assert said["pxt/summary"].value == "2 rows · by batch, within 24 h, at half the price"
+    assert by_batch_text([BATCH]) == "; by batch, within 24 h, at half the price"
+    assert by_batch_text([]) == ""
 
 
 @pytest.mark.parametrize(

@@ -34,6 +34,10 @@ def test_a_clock_that_was_put_back_delays_no_poll() -> None:
     assert next_poll(replace(RECORD, poll=Poll(START + 86_400, "in_progress")), START) == START
 
 
+def test_after_a_clock_was_put_back_a_batch_is_still_asked_about_once_a_minute() -> None:
+    assert next_poll(replace(RECORD, poll=Poll(START - 3_600, "in_progress")), START - 3_600) == START - 3_540
+
+
 def test_a_sensor_hears_of_the_end_and_downloads_nothing(world: World) -> None:
     async def heard() -> list[BatchRecord]:
         await submit(world.column(), {"p": [ask("a")]})
