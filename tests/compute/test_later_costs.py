@@ -22,6 +22,7 @@ def test_a_budget_admits_what_fits_at_half_the_price(tmp_path):
     assert 5 <= first <= 10  # of $0.0003 each at most
     assert run.end.error is None
     assert run.outcomes[None].computed == 100
+    assert sum("have no room in max_cost_usd=0.003: $0.00 are spent" in line for line in run.log) == 1
 
 
 def test_a_budget_without_room_for_a_row_fails_and_says_what_to_do(tickets):

@@ -9,7 +9,7 @@ from pxt_assets.api.body_template import FilledBody
 from pxt_assets.api.estimate import Estimator
 from pxt_assets.api.processing import Processing
 from pxt_assets.api.request import Request
-from pxt_assets.compute.cells.usage_history import lengths_of_others, observed_usage
+from pxt_assets.compute.cells.usage_history import observed_usage, stored_lengths
 from pxt_assets.compute.partition.column import Column
 from pxt_assets.throttle.cost import RequestSize
 
@@ -50,7 +50,6 @@ def learn_lengths(column: Column, *, simulated: bool) -> None:
     `simulated` says whether a simulator is asked.
     """
     assert column.budget is not None
-    own, file = column.options.refresh, column.file
-    found = lengths_of_others(file, column.code_version, simulated=simulated, own=own)
+    found = stored_lengths(column.file, column.code_version, simulated=simulated)
     for model, (answers, longest) in found.items():
         column.budget.note_earlier(model, answers, longest)
