@@ -18,7 +18,7 @@ from pxt_assets.api.later_budget import LaterBudget
 from pxt_assets.api.within import processing_of
 from pxt_assets.compute.asking.background_cells import BackgroundPass, FetchRound
 from pxt_assets.compute.asking.background_ids import BackgroundIds
-from pxt_assets.compute.asking.expected_costs import ExpectedCosts, expected_costs, learn_lengths
+from pxt_assets.compute.asking.expected_costs import ExpectedCosts, expected_costs, later_budget
 from pxt_assets.compute.asking.later_partition import LaterPass, PartitionTally
 from pxt_assets.compute.asking.later_way import LaterWay
 from pxt_assets.compute.asking.other_servers import refuse_other_servers
@@ -104,6 +104,7 @@ class _LaterRun:
 
     async def compute(self, partitions: Sequence[Partition]) -> RunEnd:
         """Makes passes until nothing waits, or once where the run does not wait."""
+        self._partitions = {*partitions}
         client = self._run_state.client
         assert client is not None
         await client.is_simulated()  # whose answers are to be marked
@@ -164,7 +165,7 @@ class _LaterRun:
                 await self._past_refusals(self._column.poll)
             elif is_on_record:
                 self._log.cancelled(
-                    [r for r in self._on_their_way() if set(r.waiting_partitions) & {*partitions}]
+                    [r for r in self._on_their_way() if self._partitions & {*r.waiting_partitions}]
                 )
                 await self._past_refusals(partial(self._column.cancel, partitions=partitions))
             if is_on_record:
@@ -317,9 +318,8 @@ class _LaterRun:
             if self._expected is None:
                 self._expected = expected_costs(column, self._processing)
             if column.budget is not None and self._budget is None:
-                self._budget = LaterBudget(column.budget, self._processing)
-                client = self._run_state.client
-                learn_lengths(column, simulated=client is not None and bool(client.simulated))
+                coming = [r for r in self._on_their_way() if self._partitions & {*r.waiting_partitions}]
+                self._budget = later_budget(column, self._processing, self._run_state.client, coming)
             way = LaterWay(
                 self._column,
                 rest,

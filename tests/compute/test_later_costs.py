@@ -132,6 +132,16 @@ def test_what_is_set_aside_for_later_has_no_room_for_what_is_asked_for_now(ticke
     assert 0.0003 * on_their_way + 0.0006 * len(tickets.online.asked) <= 0.0032 + 0.0006
 
 
+def test_what_other_partitions_have_on_its_way_has_its_room_first(tmp_path):
+    """Their rows are come to later, in a run over both."""
+    tickets = LaterTickets(tmp_path, {"mon": rows(20, "new"), "tue": rows(20, "old")})
+    tickets.column = lambda table: ask(table.body, max_tokens=500)
+    on_its_way = tickets.run("tue", wait=False).end.waiting["tue"].expected_cost_usd
+    tickets.run("mon", "tue", wait=False, budget=on_its_way + 0.001)
+    new = list(tickets.batches.batches.values())[1]
+    assert 0 < new.total < 10
+
+
 def test_rows_that_failed_for_the_mark_of_their_prefix_are_asked_for_without_it(tickets):
     """The mark names no cell, so that the next run finds the same rows."""
     system = {"role": "system", "content": "Answer in one word, as the rules say. " * 300}
