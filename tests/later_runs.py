@@ -3,7 +3,7 @@
 import asyncio
 import json
 import random
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from functools import partial
@@ -50,11 +50,15 @@ class Online:
     def __init__(self) -> None:
         self.asked: list[Mapping[str, Any]] = []
         self.answer: Callable[[Mapping[str, Any]], tuple[int, Any]] = chat_answer
+        self.before: Callable[[Request], Awaitable[None]] | None = None
+        """Is awaited before an answer."""
 
     async def post(self, request: Request) -> httpx2.Response:
         body = json.loads(request.payload)
         self.asked.append(body)
         await asyncio.sleep(0)
+        if self.before is not None:
+            await self.before(request)
         status, said = self.answer({"url": request.endpoint.path, "body": body})
         return httpx2.Response(status, json=said, request=httpx2.Request("POST", self.base_url))
 
@@ -94,6 +98,7 @@ class LaterTickets:
         self._events: list[tuple[float, Callable[[], object]]] = []
         self.column: Callable[[Table], Any] = lambda table: ask(table.body)
         self.is_azure = False
+        self.code_version = "1"
 
     def at(self, seconds: float, event: Callable[[], object]) -> None:
         """Has something happen so many seconds from now."""
@@ -179,7 +184,7 @@ class LaterTickets:
                 options=Options(limit=limit, **options),
                 run_id="run",
                 budget=spending,
-                code_version="1",
+                code_version=self.code_version,
                 file_metadata={"asset": ["tickets", "c"], "partition": partition},
             )
 

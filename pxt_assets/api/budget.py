@@ -99,6 +99,14 @@ class Budget:
             raise self._unknown_price_error(request.model)
         return most
 
+    def note_earlier(self, model: str, answers: int, longest: int) -> None:
+        """As `CostBound.note_earlier`."""
+        self._bound.note_earlier(model, answers, longest)
+
+    def unknown_output(self, request: Request) -> int | None:
+        """As `CostBound.unknown_output`."""
+        return self._bound.unknown_output(request)
+
     def spent_error(self) -> BudgetReachedError:
         """The error for what the budget has no room for."""
         return BudgetReachedError(self._max_cost_usd, self.spent_usd, self._lost_usd)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections import defaultdict
 from collections.abc import Mapping
@@ -9,6 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from pxt_assets.api.hosted_tools import tools_bound
+from pxt_assets.api.price_table import is_snapshot
 from pxt_assets.api.pricing import cost_usd
 from pxt_assets.api.processing import Processing
 from pxt_assets.api.request import Request, Usage
@@ -38,6 +40,10 @@ _LONGER = 4
 """What is set aside for an answer that nothing limits, over the longest one that is known."""
 _LESS_KNOWN = 8
 """After n answers that is also this over n + 1 of the longest that the model can make: longer ones may just be rare."""
+ENOUGH_ANSWERS = 5
+"""After so many that is left out of what comes later: nothing is learned there before all of it is submitted."""
+_FEW_LONGER = 64
+"""After n answers it is instead this over n times the longest one that is known, if that is more than _LONGER times."""
 
 
 @dataclass
@@ -60,10 +66,21 @@ class CostBound:
     model's own maximum is assumed, and less with each answer that is seen: after n answers a fraction of 8 / (n + 1)
     of it, but never less than four times the longest of them. An answer that cost more than its bound raises it. All
     that is read is taken to be written to a cache, where that costs more, and every tool of the server to be called.
+
+    Of answers that come later it is four times the longest one that is known (of fewer than sixteen, 64 / n times), once
+    five are known, of this run or of earlier ones (`note_earlier`). So much is set aside for all of them together that a
+    rare long one has room among them.
     """
 
     def __init__(self) -> None:
         self._seen: defaultdict[tuple[str, str], _Seen] = defaultdict(_Seen)
+        self._earlier: dict[str, tuple[int, int]] = {}
+        """Of the answers of earlier runs to such requests, by model: how many, and the output tokens of the longest."""
+
+    def note_earlier(self, model: str, answers: int, longest: int) -> None:
+        """Notes answers of earlier runs to requests like those of this run, and the output tokens of the longest."""
+        before, most = self._earlier.get(model, (0, 0))
+        self._earlier[model] = before + answers, max(most, longest)
 
     def learn(self, request: Request, usage: Usage | None, cost: float, tier: str | None = None) -> None:
         """Notes an answer, what it cost in US dollars, and the service tier that it states."""
@@ -86,7 +103,10 @@ class CostBound:
         At once it may be answered in the standard tier, in the one that it asks for, or in one in which others were.
         """
         seen = self._seen[_kind(request)]
-        usage, given = self._usage(request, seen), request.body.get("service_tier")
+        output = self._output(request, seen)
+        if processing != "standard" and (known := self._known_output(request, seen)) is not None:
+            output = min(output, known)
+        usage, given = _usage(request, output), request.body.get("service_tier")
         asked_for = given if isinstance(given, str) else None
         tiers = {None, asked_for, *seen.tiers}
         costs = [cost_usd(request.model, usage, tier=tier) for tier in tiers]
@@ -98,39 +118,62 @@ class CostBound:
             return later
         return max(later, seen.dearest_usd * later / most)
 
-    def _usage(self, request: Request, seen: _Seen) -> Usage:
-        body, endpoint = request.body, request.endpoint
+    def unknown_output(self, request: Request) -> int | None:
+        """The output tokens assumed of an answer that comes later, where nothing limits it, and too few are known."""
+        seen = self._seen[_kind(request)]
+        if _allowed_output(request) is not None or self._known_output(request, seen) is not None:
+            return None
+        return self._output(request, seen)
+
+    def _output(self, request: Request, seen: _Seen) -> int:
+        """The output tokens that an answer may have."""
         output = _allowed_output(request)
         if output is None:
-            most = _longest_answer(request.model) * _choices(body)
+            most = _longest_answer(request.model) * _choices(request.body)
             output = min(most, max(_LONGER * seen.longest, _LESS_KNOWN * most // (seen.answers + 1)))
-        if endpoint.charged_usage is not None:
-            charged = endpoint.charged_usage(body)
-            is_by_token = not (charged.seconds or charged.characters)
-            return Usage(
-                input_tokens=round(charged.input_tokens * _DENSER_SOUND),
-                output_tokens=output if is_by_token else 0,
-                audio_tokens=round(charged.audio_tokens * _DENSER_SOUND),
-                characters=charged.characters,
-                seconds=charged.seconds * _DENSER_SOUND,
-            )
-        of_image = _TOKENS_OF_IMAGE_IN_MINI if "4o-mini" in request.model else _TOKENS_OF_IMAGE
-        tools = tools_bound(body)
-        is_drawn = endpoint.path.startswith("/images")
-        images = round(request.size.images + _uploads(body)) * of_image
-        read = (
-            request.text_bytes + images
-        )  # a token has a byte at least, and sound many, as it is base64 in there
-        read += (tools.searches + tools.preview_searches + tools.file_searches) * _TOKENS_OF_SEARCH
+        return output
+
+    def _known_output(self, request: Request, seen: _Seen) -> int | None:
+        """The output tokens that an answer may have by those that are known, None where these are too few."""
+        answers, longest = seen.answers, seen.longest
+        for model, (count, most) in self._earlier.items():
+            if is_snapshot(model, request.model):
+                answers, longest = answers + count, max(longest, most)
+        if answers < ENOUGH_ANSWERS or not longest:
+            return None
+        return math.ceil(max(_LONGER, _FEW_LONGER / answers) * longest)
+
+
+def _usage(request: Request, output: int) -> Usage:
+    """What a request uses at most whose answer has so many output tokens."""
+    body, endpoint = request.body, request.endpoint
+    if endpoint.charged_usage is not None:
+        charged = endpoint.charged_usage(body)
+        is_by_token = not (charged.seconds or charged.characters)
         return Usage(
-            input_tokens=read,
-            output_tokens=output,
-            image_tokens=images if is_drawn else 0,
-            cache_write_tokens=0 if is_drawn else read,
-            output_image_tokens=output if is_drawn else 0,
-            output_audio_tokens=output if "audio" in (body.get("modalities") or ()) else 0,
-            **tools._asdict(),
+            input_tokens=round(charged.input_tokens * _DENSER_SOUND),
+            output_tokens=output if is_by_token else 0,
+            audio_tokens=round(charged.audio_tokens * _DENSER_SOUND),
+            characters=charged.characters,
+            seconds=charged.seconds * _DENSER_SOUND,
         )
+    of_image = _TOKENS_OF_IMAGE_IN_MINI if "4o-mini" in request.model else _TOKENS_OF_IMAGE
+    tools = tools_bound(body)
+    is_drawn = endpoint.path.startswith("/images")
+    images = round(request.size.images + _uploads(body)) * of_image
+    read = (
+        request.text_bytes + images
+    )  # a token has a byte at least, and sound many, as it is base64 in there
+    read += (tools.searches + tools.preview_searches + tools.file_searches) * _TOKENS_OF_SEARCH
+    return Usage(
+        input_tokens=read,
+        output_tokens=output,
+        image_tokens=images if is_drawn else 0,
+        cache_write_tokens=0 if is_drawn else read,
+        output_image_tokens=output if is_drawn else 0,
+        output_audio_tokens=output if "audio" in (body.get("modalities") or ()) else 0,
+        **tools._asdict(),
+    )
 
 
 def _kind(request: Request) -> tuple[str, str]:

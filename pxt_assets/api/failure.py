@@ -7,6 +7,7 @@ import re
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import Any, Literal
 
 from pxt_assets.api.answer_headers import relevant_headers
@@ -238,10 +239,15 @@ def redact(text: str, secrets: tuple[str, ...]) -> str:
 
 
 def name_or_none(value: object, secrets: tuple[str, ...]) -> str | None:
-    """What a server gives as the type or the code of an error, without the secrets; None for what is no text."""
-    return (
-        _cut(scrub(value[:_MAX_READ_LENGTH], secrets), _MAX_NAME_LENGTH) if isinstance(value, str) else None
-    )
+    """What a server gives as the name of a model, or as the type or the code of an error, without the secrets; None for
+    what is no text."""
+    return _without_secrets(value[:_MAX_READ_LENGTH], secrets) if isinstance(value, str) else None
+
+
+@lru_cache(maxsize=100)
+def _without_secrets(name: str, secrets: tuple[str, ...]) -> str:
+    """Cached, as every answer names its model."""
+    return _cut(scrub(name, secrets), _MAX_NAME_LENGTH)
 
 
 def _page_text(error: Any, secrets: tuple[str, ...]) -> str:

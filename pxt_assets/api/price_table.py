@@ -25,6 +25,10 @@ _SPEAKING = re.compile(r".*-tts")
 _NOT_REASONING = re.compile(r"(?:ft:)?(?:chatgpt-|gpt-3|gpt-4)")
 """Models of which a search by the tool's preview costs otherwise. Source: https://platform.openai.com/docs/pricing"""
 
+_FIXED_BLOCKS = re.compile(r"(?:ft:)?gpt-(?:4o|4\.1)-mini")
+"""Models that are charged 8,000 input tokens for what a search finds, of which no answer says whether it counts them.
+Source: https://platform.openai.com/docs/pricing"""
+
 
 @dataclass(frozen=True)
 class PriceTable:
@@ -59,6 +63,11 @@ class PriceTable:
     def reasons(self) -> bool:
         """Whether the model is one that reasons."""
         return _NOT_REASONING.match(self.name) is None
+
+    @property
+    def searches_in_blocks(self) -> bool:
+        """Whether what a search finds is charged as a block of tokens."""
+        return _FIXED_BLOCKS.match(self.name) is not None
 
     def varied(self, key: str, value: str) -> PriceTable | None:
         """The prices in a service tier or a processing; None where the table has none."""
@@ -127,6 +136,11 @@ def table_prices(model: str, day: date) -> PriceTable | None:
         one for one in found.price_variants or () if one.constraint is None or one.constraint.active(noon)
     ]
     return PriceTable(name, standard, standard, tuple(variants))
+
+
+def is_snapshot(name: str, model: str) -> bool:
+    """Whether a name is that of a model, or of one of its snapshots."""
+    return name.startswith(model) and (name == model or _SNAPSHOT.fullmatch(name[len(model) :]) is not None)
 
 
 def _is_named(match: Any, name: str) -> bool:

@@ -191,7 +191,7 @@ def _rates(table: PriceTable, tokens: int, share: float) -> _Rates:
     cached = token("cache_read_mtok") if table.has("cache_read_mtok") else fresh
     image, audio = token("input_image_mtok"), token("input_audio_mtok")
     images_are_text = not table.has("input_image_mtok")
-    search = calls("web_searches_kcount")
+    search = None if table.searches_in_blocks else calls("web_searches_kcount")
     characters, hours = table.price("input_mchars", tokens), table.price("audio_hours", tokens)
     written = token("cache_write_mtok") if table.has("cache_write_mtok") else fresh
     all_known = None not in (fresh, cached, written, output)

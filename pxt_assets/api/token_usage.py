@@ -30,9 +30,15 @@ def token_usage(answer: Mapping[str, Any], asked: Mapping[str, Any] = _NOTHING) 
         return None
     made = usage.get("completion_tokens_details") or usage.get("output_tokens_details")
     asked_for, answered = _token_count(read), _token_count(written)
-    cached, images, sound = _parts(details, asked_for, "cached_tokens", "image_tokens", "audio_tokens")
-    (cache_written,) = _parts(details, asked_for - cached, "cache_write_tokens")
-    drawn, spoken = _parts(made, answered, "image_tokens", "audio_tokens")
+    cached = images = sound = cache_written = drawn = spoken = 0
+    if details and isinstance(details, dict):
+        cached = _part(details, "cached_tokens", asked_for)
+        images = _part(details, "image_tokens", asked_for)
+        sound = _part(details, "audio_tokens", asked_for)
+        cache_written = _part(details, "cache_write_tokens", asked_for - cached)
+    if made and isinstance(made, dict):
+        drawn = _part(made, "image_tokens", answered)
+        spoken = _part(made, "audio_tokens", answered)
     counted = Usage(
         asked_for,
         answered,
@@ -58,7 +64,7 @@ def images_usage(answer: Mapping[str, Any], asked: Mapping[str, Any]) -> Usage |
     if "image" in asked and not isinstance(bill.get("input_tokens_details"), dict):
         usage = usage._replace(unpriced=usage.unpriced + 1)
     if "cached_tokens" in bill:  # as the tool of `responses` states it
-        (cached,) = _parts(bill, usage.input_tokens, "cached_tokens")
+        cached = _part(bill, "cached_tokens", usage.input_tokens)
         split = bill.get("cached_tokens_details")
         usage = _with_split_cache(usage._replace(cached_tokens=cached), {"cached_tokens_details": split})
     drawn_as_text = mapping_or_empty(answer.get("svg_usage"))
@@ -69,11 +75,10 @@ def images_usage(answer: Mapping[str, Any], asked: Mapping[str, Any]) -> Usage |
     return usage
 
 
-def _parts(details: object, total: int, *names: str) -> list[int]:
-    """The numbers of tokens of each kind, of which none can be more than all."""
-    if not isinstance(details, dict):
-        return [0] * len(names)
-    return [min(_token_count(details[name]), total) if details.get(name) else 0 for name in names]
+def _part(details: Mapping[str, Any], name: str, total: int) -> int:
+    """The number of tokens of a kind, which cannot be more than all."""
+    stated = details.get(name)
+    return min(_token_count(stated), total) if stated else 0
 
 
 def _with_split_cache(usage: Usage, details: object) -> Usage:
@@ -104,16 +109,21 @@ def _untold_sound(answer: Mapping[str, Any], asked: Mapping[str, Any], read: obj
     choices = answer.get("choices")
     if not isinstance(choices, list):
         return 0
-    speaks = any(
-        isinstance(choice, Mapping) and mapping_or_empty(choice.get("message")).get("audio")
-        for choice in choices
+    speaks = not _tells_sound(made) and any(map(_is_spoken, choices))
+    hears = (
+        not _tells_sound(read)
+        and "audio" in str(asked.get("model"))
+        and any(map(_holds_sound, asked.get("messages") or ()))
     )
-    hears = "audio" in str(asked.get("model")) and any(map(_holds_sound, asked.get("messages") or ()))
-    return int(speaks and not _tells_sound(made)) + int(hears and not _tells_sound(read))
+    return speaks + hears
 
 
 def _tells_sound(details: object) -> bool:
     return isinstance(details, dict) and details.get("audio_tokens") is not None
+
+
+def _is_spoken(choice: object) -> bool:
+    return bool(mapping_or_empty(mapping_or_empty(choice).get("message")).get("audio"))
 
 
 def _holds_sound(message: Mapping[str, Any]) -> bool:

@@ -219,7 +219,7 @@ async def _ask_and_commit(
         journal,
         run_state,
         on_admitted,
-        later=None if later is None else later.cells(column, run_state, journal, since or 0.0),
+        later=None if later is None else later.cells(column, run_state, journal, cells, since or 0.0),
         meter=None if later is None else later.tally.meter,
     )
     try:

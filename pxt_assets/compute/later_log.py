@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 from pxt_assets.api.meter import cost_text
-from pxt_assets.compute.deferred.deferred_column import Submitted
 from pxt_assets.compute.deferred.record import BatchRecord
+from pxt_assets.compute.deferred.submission import Submitted
 from pxt_assets.values.wording import counted
 
 _LOG_S = 3_600.0
@@ -22,6 +22,7 @@ class LaterLog:
         self._clock = clock
         self._said_at = 0.0
         self._said = ""
+        self._lacking = ""
 
     def submitted(self, submitted: Submitted) -> None:
         """Says what was submitted, and what had no room."""
@@ -36,6 +37,28 @@ class LaterLog:
                 f"{self._name}: {counted(submitted.without_room, 'row')} more wait until the queue of batches has room for "
                 "their tokens"
             )
+
+    def trial(self, within: str | None) -> None:
+        """Says what a trial does though answers may come later."""
+        if within is not None:
+            self._log(
+                f"{self._name}: in a trial rows are asked for now, whatever within={within!r} says, but for those that are "
+                "answered by a batch, or on their way"
+            )
+
+    def left_out(self, rows: int) -> None:
+        """Says which rows a trial is without."""
+        if rows:
+            are = "is on its way and" if rows == 1 else "are on their way and"
+            self._log(
+                f"{self._name}: {counted(rows, 'row')} of the trial {are} left out; it asks for none of them"
+            )
+
+    def without_budget(self, text: str) -> None:
+        """Says for which rows the budget has no room yet, where that has changed."""
+        if text != self._lacking:
+            self._lacking = text
+            self._log(f"{self._name}: {text}. What comes back makes room, and these rows are asked for then")
 
     def cancelled(self, records: Sequence[BatchRecord]) -> None:
         """Says what is cancelled."""

@@ -8,31 +8,29 @@ is on its way, and is committed as soon as nothing of it waits. What was waited 
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import AsyncIterator, Callable, Collection, Sequence
-from contextlib import AsyncExitStack, asynccontextmanager
+from collections.abc import Awaitable, Callable, Collection, Sequence
 from functools import partial
 from typing import TYPE_CHECKING
 
 from pxt_assets.api.background_request import Window
 from pxt_assets.api.batches import BackgroundApi, BatchApi
-from pxt_assets.api.estimate import Estimator
 from pxt_assets.api.later_budget import LaterBudget
-from pxt_assets.api.processing import Processing
-from pxt_assets.api.request import Request
+from pxt_assets.api.within import processing_of
 from pxt_assets.compute.asking.background_cells import BackgroundPass, FetchRound
 from pxt_assets.compute.asking.background_ids import BackgroundIds
-from pxt_assets.compute.asking.expected_costs import ExpectedCosts
+from pxt_assets.compute.asking.expected_costs import ExpectedCosts, expected_costs, learn_lengths
 from pxt_assets.compute.asking.later_partition import LaterPass, PartitionTally
 from pxt_assets.compute.asking.later_way import LaterWay
 from pxt_assets.compute.asking.other_servers import refuse_other_servers
 from pxt_assets.compute.asking.run_state import RunState
-from pxt_assets.compute.cells.usage_history import observed_usage
 from pxt_assets.compute.deferred.deferral import Deferral
 from pxt_assets.compute.deferred.deferred_column import DeferredColumn
 from pxt_assets.compute.deferred.record import BatchRecord
+from pxt_assets.compute.deferred.refusals import RefusedBatchError
 from pxt_assets.compute.later_log import LaterLog
 from pxt_assets.compute.partition.column import Column
-from pxt_assets.compute.run_partitions import Partition, PartitionsRun, RunCallbacks, RunEnd, Waiting
+from pxt_assets.compute.run_partitions import Partition, PartitionsRun, RunCallbacks, RunEnd
+from pxt_assets.compute.what_waits import what_waits
 from pxt_assets.errors import RunError
 from pxt_assets.local.threads import run_in_thread
 
@@ -62,14 +60,12 @@ async def compute_later(
 ) -> RunEnd:
     """Computes all partitions, as `compute_partitions` does, of a column of one call of the API."""
     await refuse_other_servers(partitions, open_column, run_state)
-    async with PartitionsRun(open_column, run_state, callbacks) as run:
-        if deferral.is_trial and deferral.within is not None:
-            run.log(
-                f"{run_state.name}: a trial is asked for now, whatever within says; what is on its way stays so"
-            )
-        async with deferral.apis.batch_api() as batches, deferral.apis.background_api() as background:
-            later = _LaterRun(run, run_state, deferral, batches, background)
-            return await later.compute(partitions)
+    async with (
+        PartitionsRun(open_column, run_state, callbacks) as run,
+        deferral.apis.batch_api() as batches,
+        deferral.apis.background_api() as background,
+    ):
+        return await _LaterRun(run, run_state, deferral, batches, background).compute(partitions)
 
 
 class _LaterRun:
@@ -88,20 +84,17 @@ class _LaterRun:
         self._deferral = deferral
         self._api = api
         self._background = background
+        self._processing = processing_of(deferral.within or "24h")
         self._is_known = False
         """Whether batches are on record."""
         self._tallies: defaultdict[Partition, PartitionTally] = defaultdict(PartitionTally)
         self._budget: LaterBudget | None = None
         self._settled: dict[Partition, Digests] = {}
         """Requests whose outcomes are durable, of which the column is to be told while it is held."""
-        self._expected: Callable[[Request], float | None] | None = None
+        self._expected: ExpectedCosts | None = None
+        self._goes_on = False
+        """Whether something was on record for its partitions when it began, so that an earlier run has told what it lacks."""
         self._log = LaterLog(run.log, run_state.name, deferral.clock)
-
-    @property
-    def _processing(self) -> Processing:
-        return (
-            "batch" if self._window is None else "background_2h" if self._window == "2h" else "background_8h"
-        )
 
     @property
     def _window(self) -> Window | None:
@@ -126,55 +119,82 @@ class _LaterRun:
             sleep=self._deferral.sleep,
         )
         self._is_known = await run_in_thread(self._column.exists)
-        waiting: dict[Partition, Waiting] = {}
         try:
-            if self._deferral.within is None or self._deferral.is_trial:
+            if self._deferral.is_trial:
+                self._log.trial(self._deferral.within)
+                await self._compute_now(partitions)
+                self._log.left_out(self._rows_waiting)
+            elif self._deferral.within is None:
                 await self._compute_now(partitions)
             elif self._window is not None:
                 await self._compute_in_background(partitions)
             else:
-                await self._compute_in_passes(partitions)
+                try:
+                    await self._compute_in_passes(partitions)
+                except RefusedBatchError:
+                    await self._settle_refused(partitions)
+                    raise
         except RunError as e:
             self._run.fail(e)
-        if self._run.waits:
-            waiting = self._waiting(partitions)
-        return self._run.end(partitions, waiting)
+        records, now = self._column.records(), self._deferral.clock()
+        return self._run.end(partitions, what_waits(partitions, self._run.waits, self._tallies, records, now))
 
     async def _compute_now(self, partitions: Sequence[Partition]) -> None:
         """Ends what is on its way, keeps what of it was answered, and asks for the rest.
 
-        All while the column is held: another run that waits for what is cancelled would submit it again. A trial leaves
-        what is on its way, and is without it.
+        A trial leaves what is on its way, and is without it.
         """
-        async with self._held_if_known():
+        if self._is_known and await self._compute_held(partitions):
+            return
+        await self._compute_at_once(partitions)
+        if self._is_known and not self._run.is_stopped and (self._run.waits or self._column.has_given):
+            async with self._column.hold():
+                await self._compute_at_once(list(self._run.waits))  # which other partitions have on their way
+                await self._settle()
+
+    async def _compute_held(self, partitions: Sequence[Partition]) -> bool:
+        """Does so while the column is held, if anything is on record for the partitions; returns whether it was.
+
+        Another run that waits for what is cancelled would submit it again. Where nothing is, runs of other partitions need not
+        wait for this one.
+        """
+        async with self._column.hold():
+            is_on_record = self._column.is_awaited_by(partitions)
             if self._deferral.is_trial:
-                await self._column.poll()
-            elif self._is_known:
+                await self._past_refusals(self._column.poll)
+            elif is_on_record:
                 self._log.cancelled(
                     [r for r in self._on_their_way() if set(r.waiting_partitions) & {*partitions}]
                 )
-                await self._column.cancel(wait=True, partitions=partitions)
-            fetching = self._new_round(ends=not self._deferral.is_trial)
-            await self._run.compute(partitions, self._pass(rest="ask", fetching=fetching))
-            if self._is_known:
+                await self._past_refusals(partial(self._column.cancel, partitions=partitions))
+            if is_on_record:
+                await self._compute_at_once(partitions)
                 await self._settle()
                 await self._column.submit()  # nothing: what waited for room is off the record
+        return is_on_record
 
-    @asynccontextmanager
-    async def _held_if_known(self) -> AsyncIterator[None]:
-        async with AsyncExitStack() as stack:
-            if self._is_known:
-                await stack.enter_async_context(self._column.hold())
-            yield
+    async def _past_refusals(self, end_batches: Callable[[], Awaitable[object]]) -> None:
+        """Ends batches; of those that were refused only the log tells, as their rows are asked for in another way."""
+        while True:
+            try:
+                await end_batches()
+                return
+            except RefusedBatchError as e:
+                self._run.warn(str(e))
+
+    async def _compute_at_once(self, partitions: Sequence[Partition]) -> None:
+        fetching = self._new_round(ends=not self._deferral.is_trial)
+        await self._run.compute(partitions, self._pass(rest="ask", fetching=fetching))
 
     async def _compute_in_background(self, partitions: Sequence[Partition]) -> None:
         """Asks for what is missing in the background, and fetches it in rounds."""
         left, pause = list(partitions), _FIRST_POLL_S
         if self._is_known:
             async with self._column.hold():
-                await self._column.poll()
+                await self._past_refusals(self._column.poll)
         fetching = self._new_round()
         await self._run.compute(left, self._pass(rest="want", fetching=fetching))
+        self._goes_on = fetching.knows_any
         while not self._run.is_stopped:
             late = [key for key, wait in self._run.waits.items() if wait.cells.overdue]
             if late:
@@ -186,7 +206,11 @@ class _LaterRun:
             self._log.in_background(self._rows_waiting, self._deferral.within)
             await self._deferral.sleep(pause)
             if self._is_known:
-                await self._column.poll()
+                await self._past_refusals(self._column.poll)
+            awaited, fetching = fetching.made, self._new_round()
+            if awaited and not await fetching.has_news(awaited):
+                pause = min(_SLOWER * pause, _LONGEST_POLL_S)
+                continue
             fetching = self._new_round()
             for partition in list(self._run.waits):  # in the order in which they were asked for
                 await self._run.compute([partition], self._pass(rest="want", fetching=fetching))
@@ -194,21 +218,22 @@ class _LaterRun:
                     break
             pause = _FIRST_POLL_S if fetching.fetched else min(_SLOWER * pause, _LONGEST_POLL_S)
         if not self._run.is_stopped:
-            self._check_budget()
+            self._check_budget_at_end()
         if self._is_known:
             async with self._column.hold():
                 await self._settle()
 
     def _new_round(self, *, ends: bool = False) -> FetchRound:
-        client = self._run_state.client
-        most = 1 if client is None else client.max_in_flight
+        most = 1 if (client := self._run_state.client) is None else client.max_in_flight
         return FetchRound(self._background, self._deferral.clock, min(most, _FETCHES_AT_ONCE), ends=ends)
 
     async def _compute_in_passes(self, partitions: Sequence[Partition]) -> None:
         left, pause = list(partitions), _FIRST_POLL_S
         while left:
             async with self._column.hold():
+                self._goes_on = self._column.is_awaited_by(partitions)
                 await self._column.poll()
+                self._column.check_refused(left)
                 await self._run.compute(left, self._pass(rest="want"))
                 if self._run.is_stopped:
                     return
@@ -222,10 +247,17 @@ class _LaterRun:
             if not self._run.waits or self._run.is_stopped:
                 break
             if not self._deferral.wait:
-                self._check_budget()
+                self._check_budget_at_end()
                 break
             pause = _FIRST_POLL_S if submitted.requests else min(2 * pause, _LONGEST_POLL_S)
+            self._tell_budget()
             left = await self._until_ready(pause)
+
+    async def _settle_refused(self, partitions: Sequence[Partition]) -> None:
+        """Keeps what came nevertheless, and takes what was refused off the record, which the run tells of."""
+        async with self._column.hold():
+            await self._run.compute(list(self._run.waits or partitions), self._pass(rest="leave"))
+            await self._settle()
 
     async def _until_ready(self, pause: float) -> list[Partition]:
         """Waits until a pass over some partitions has something to do; returns these."""
@@ -255,9 +287,24 @@ class _LaterRun:
 
     def _check_budget(self) -> None:
         """Raises BudgetReachedError where the budget has no room for rows."""
-        without = sum(one.cells.without_budget for one in self._run.waits.values())
-        if self._budget is not None and without:
-            raise self._budget.error(self._run_state.name, without)
+        if self._budget is not None and self._rows_without_budget:
+            raise self._budget.error(self._run_state.name, self._rows_without_budget)
+
+    def _check_budget_at_end(self) -> None:
+        """The same of a run that does not wait: unless an earlier one has told of it, and answers may yet make room."""
+        waits = self._run.waits.values()
+        if not (self._goes_on and any(one.cells.on_its_way or one.cells.wanted for one in waits)):
+            self._check_budget()
+        else:
+            self._tell_budget()
+
+    def _tell_budget(self) -> None:
+        if self._budget is not None and (rows := self._rows_without_budget):
+            self._log.without_budget(self._budget.lacking_text(rows))
+
+    @property
+    def _rows_without_budget(self) -> int:
+        return sum(one.cells.without_budget for one in self._run.waits.values())
 
     def _pass(
         self, *, rest: Literal["ask", "want", "leave"], fetching: FetchRound | None = None
@@ -267,13 +314,17 @@ class _LaterRun:
 
         def later(column: Column) -> LaterPass:
             partition = column.partition_key
+            if self._expected is None:
+                self._expected = expected_costs(column, self._processing)
             if column.budget is not None and self._budget is None:
                 self._budget = LaterBudget(column.budget, self._processing)
+                client = self._run_state.client
+                learn_lengths(column, simulated=client is not None and bool(client.simulated))
             way = LaterWay(
                 self._column,
                 rest,
                 asks_overdue=rest == "leave",
-                expected_usd=self._expected_usd_of(column),
+                expected_usd=self._expected.of,
                 budget=self._budget if rest == "want" else None,
             )
             background = None
@@ -297,25 +348,3 @@ class _LaterRun:
         """Notes what is durable of partitions, but for some whose rows are to be asked for now: their age is still needed."""
         for partition in [key for key in self._settled if key not in keep]:
             await run_in_thread(self._column.settle, partition, self._settled.pop(partition))
-
-    def _expected_usd_of(self, column: Column) -> Callable[[Request], float | None]:
-        """What a request is expected to cost, by what this column's answers used before."""
-        if self._expected is None:
-            estimator = Estimator()
-            estimator.learn("", observed_usage(column.file))
-            self._expected = ExpectedCosts(partial(estimator.cost_usd, processing=self._processing)).of
-        return self._expected
-
-    def _waiting(self, partitions: Sequence[Partition]) -> dict[Partition, Waiting]:
-        now, records = self._deferral.clock(), self._column.records()
-        waiting: dict[Partition, Waiting] = {}
-        for key in partitions:
-            wait = self._run.waits.get(key)
-            if wait is not None:
-                mine = [record for record in records if key in record.waiting_partitions]
-                views = [record.view(now) for record in mine if record.is_on_its_way]
-                without = wait.cells.without_budget + (
-                    wait.cells.wanted if any(record.state == "waiting" for record in mine) else 0
-                )
-                waiting[key] = Waiting(wait.rows, views, wait.cells.expected_usd, without)
-        return waiting

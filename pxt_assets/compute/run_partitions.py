@@ -10,11 +10,12 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from types import MappingProxyType
 from typing import NamedTuple, Self
 
+from pxt_assets.api.meter import Meter
 from pxt_assets.compute.asking.later_partition import CellsWait, LaterPass
 from pxt_assets.compute.asking.other_servers import refuse_other_servers
 from pxt_assets.compute.asking.progress import Progress
@@ -60,7 +61,22 @@ class Waiting:
     expected_cost_usd: float | None = None
     """What is expected of its answers in US dollars; None where a price is not known."""
     rows_without_room: int = 0
-    """Those of the rows that are not submitted yet, as the queue or the budget has no room."""
+    """Those of the rows that are not submitted yet, as the queue has no room."""
+    rows_without_budget: int = 0
+    """Those that are not, as the budget has none."""
+    computed: int = 0
+    """Rows with a value that this run made; the run that stores the partition counts them as there before."""
+    meter: Meter | None = None
+    """What these took, and rows that failed; None where nothing was made."""
+    comes: bool = field(default=True, kw_only=True)
+    """Whether anything is on its way, or waits for room in the queue; if not, nobody goes on with it of his own accord."""
+
+    @property
+    def has_cost(self) -> bool:
+        """Whether answers came, or something was paid."""
+        return bool(self.computed) or (
+            self.meter is not None and (self.meter.cost_usd != 0 or self.meter.rows_unpriced > 0)
+        )
 
 
 class RunEnd(NamedTuple):
@@ -131,14 +147,13 @@ class PartitionsRun:
 
     async def compute(self, partitions: Sequence[Partition], later: LaterPassOf | None = None) -> None:
         """A pass over partitions, in this order: of cells whose answers come `later` nothing is asked for."""
-        for partition in partitions:
-            self.waits.pop(partition, None)
         with self._run_state.expect_requests():
             for partition in partitions:
                 while self._is_full:
                     await asyncio.wait(self._computing, return_when=asyncio.FIRST_COMPLETED)
                 if self._run_state.is_stopped:
                     break
+                self.waits.pop(partition, None)  # what is not come to waits as before
                 admitted = asyncio.Event()
                 task = asyncio.create_task(self._compute(partition, admitted, later))
                 self._computing.add(task)

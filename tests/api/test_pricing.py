@@ -139,6 +139,8 @@ def test_a_batch_costs_half_of_tokens_and_all_of_calls(model, usage, dollars):
         ("gpt-transcribe", Usage(100)),
         ("gpt-6-cyber", Usage(100, 10, searches=1)),
         ("gpt-4o", Usage(100, 10, preview_searches=1)),
+        ("gpt-4o-mini", Usage(100, 10, searches=1)),
+        ("ft:gpt-4.1-mini-2025-04-14:acme::abc", Usage(100, 10, searches=1)),
         ("gpt-6-luna", Usage(100, 10, unpriced=1)),
         ("gpt-6-luna", Usage(100, 10, 90, cache_write_tokens=20)),
         ("gpt-image-1.5", Usage(1_000, 10, 500, image_tokens=900, mixed_cached_tokens=500)),

@@ -22,12 +22,75 @@ def test_a_budget_admits_what_fits_at_half_the_price(tmp_path):
     assert 5 <= first <= 10  # of $0.0003 each at most
     assert run.end.error is None
     assert run.outcomes[None].computed == 100
+    assert sum("have no room in max_cost_usd=0.003: $0.00 are spent" in line for line in run.log) == 1
 
 
 def test_a_budget_without_room_for_a_row_fails_and_says_what_to_do(tickets):
     run = tickets.run(budget=0.000001)
     assert "have no room in max_cost_usd" in str(run.end.error)
     assert tickets.batches.calls == []
+
+
+def rows(count, name="row"):
+    return [f"{name} {i}" for i in range(count)]
+
+
+def test_a_trial_tells_what_a_budget_sets_aside(tmp_path):
+    """Of answers that nothing limits: without it, a row may be as long as the model can make it."""
+    tickets = LaterTickets(tmp_path, {None: rows(100)})
+    unknown = tickets.run(budget=0.01, wait=False)
+    assert "nothing limits its answer, which may have 16,384 tokens" in str(unknown.end.error)
+    assert "Set max_completion_tokens, or run a trial first (limit: 20)" in str(unknown.end.error)
+    assert unknown.end.waiting[None].rows_without_budget == 100 - sum(
+        batch.total for batch in tickets.batches.batches.values()
+    )
+    tickets.batches.complete()
+    tickets.run(limit=20)
+    known = tickets.run(budget=0.01, wait=False)
+    assert known.end.error is None
+    assert known.end.waiting[None].rows_without_budget == 0
+
+
+@pytest.mark.parametrize(("code_version", "fits"), [("1", True), ("2", False)])
+def test_other_partitions_tell_it_whose_column_is_defined_alike(tmp_path, code_version, fits):
+    tickets = LaterTickets(tmp_path, {"mon": rows(20), "tue": rows(100, "more")})
+    tickets.run("mon", within=None)
+    tickets.code_version = code_version
+    assert (tickets.run("tue", wait=False, budget=0.01).end.error is None) == fits
+
+
+def test_what_a_budget_lacks_is_said_once_and_the_rest_follows(tmp_path):
+    """The run that collects is no failure as long as what it has asked for makes room."""
+    tickets = LaterTickets(tmp_path, {None: rows(100)})
+    assert tickets.run(budget=0.03, wait=False).end.error is not None
+    first = sum(batch.total for batch in tickets.batches.batches.values())
+    assert 0 < first < 20
+    tickets.batches.complete()
+    assert tickets.run(budget=0.03, wait=False).end.error is None
+    tickets.batches.complete()
+    assert tickets.run(budget=0.03, wait=False).outcomes[None].rows == 100
+
+
+def test_a_run_that_goes_on_says_what_has_no_room_yet(tmp_path):
+    tickets = LaterTickets(tmp_path, {None: rows(100)})
+    tickets.run(budget=0.03, wait=False)
+    again = tickets.run(budget=0.03, wait=False)
+    assert again.end.error is None
+    assert any("have no room in max_cost_usd=0.03" in line and "makes room" in line for line in again.log)
+
+
+def test_each_answer_is_counted_by_the_run_that_collects_it(tickets):
+    """Also where others of its partition wait."""
+    tickets.run(wait=False)
+    tickets.batches.complete()
+    tickets.rows[None] = ["a", "b", "d"]
+    waits = tickets.run(wait=False).end.waiting[None]
+    assert (waits.rows, waits.computed) == (1, 2)
+    tickets.batches.complete()
+    outcome = tickets.run(wait=False).outcomes[None]
+    assert (outcome.computed, outcome.reused) == (1, 2)
+    assert waits.meter.cost_usd == pytest.approx(2 * outcome.meter.cost_usd)
+    assert waits.meter.requests + outcome.meter.requests == 3
 
 
 def test_the_cost_is_that_of_the_batch(tickets):

@@ -4,6 +4,7 @@ import json
 
 import pytest
 
+from pxt_assets.compute.run_partitions import PartitionsRun
 from pxt_assets.functions import responses
 from tests.fake_batches import chat_answer
 from tests.later_runs import LaterTickets
@@ -53,6 +54,18 @@ def said(tickets):
     return [json.loads(cell)["output_text"] for cell in tickets.stored()]
 
 
+def test_what_is_made_has_its_room_in_the_budget_before_more_is_asked_for(tickets, server):
+    tickets.rows[None] = [f"row {i}" for i in range(40)]
+    tickets.run(within="8h", wait=False, budget=0.5)
+    posted = len(server.bodies)
+    assert 0 < posted < 40
+    tickets.run(within="8h", wait=False, budget=0.5)
+    assert len(server.bodies) == posted
+    server.complete()
+    assert tickets.run(within="8h", wait=False, budget=0.5).end.error is None
+    assert len(server.bodies) == 40, "what is known by then has room for all"
+
+
 def test_each_row_is_asked_for_in_the_background_and_fetched(tickets, server):
     tickets.at(3_600, server.complete)
     run = tickets.run(within="8h")
@@ -86,6 +99,17 @@ def test_a_round_ends_after_some_that_are_still_made(tickets, server):
     tickets.at(300, server.complete)
     tickets.run(within="8h")
     assert server.fetches() < 20 * 40 + 500
+
+
+def test_no_row_is_looked_at_while_nothing_has_come(tickets, server, monkeypatch):
+    passes, compute = [], PartitionsRun.compute
+    monkeypatch.setattr(
+        PartitionsRun, "compute", lambda run, *given: passes.append(given[0]) or compute(run, *given)
+    )
+    tickets.at(3_600, server.complete)
+    tickets.run(within="8h")
+    assert len(said(tickets)) == 3
+    assert len(passes) == 3, "one asks, one learns what is made first, one takes what has come"
 
 
 def test_the_next_run_fetches_what_the_last_one_asked_for(tickets, server):

@@ -5,6 +5,7 @@ import json
 import pytest
 
 from pxt_assets.compute.partition.column import CellsFailedError
+from pxt_assets.storage.layout import batches_folder
 from tests.later_runs import DAY, LaterTickets
 from tests.runs import ask
 
@@ -243,7 +244,8 @@ def test_a_trial_is_asked_for_now_and_says_so(tickets):
     assert tickets.online.texts == ["a", "b"]
     assert tickets.batches.calls == []
     assert run.outcomes[None].trial
-    assert any("a trial is asked for now" in line for line in run.log)
+    assert any("in a trial rows are asked for now" in line for line in run.log)
+    assert not any("left out" in line for line in run.log)
 
 
 def test_a_trial_leaves_what_is_on_its_way(tickets):
@@ -310,3 +312,27 @@ def test_a_trial_asks_for_nothing_that_is_on_its_way(tickets):
     run = tickets.run(limit=2)
     assert tickets.online.asked == []
     assert run.end.waiting[None].rows == 2
+    assert any("2 rows of the trial are on their way and left out" in line for line in run.log)
+
+
+def test_runs_of_other_partitions_do_not_wait_for_one_that_asks_now(tmp_path):
+    """Though something is on record: here an answer to a row that is gone."""
+    tickets = LaterTickets(tmp_path, {"mon": ["a"], "tue": ["b"]})
+    tickets.run("mon", wait=False)
+    tickets.batches.complete()
+    tickets.rows["mon"] = ["changed"]
+    tickets.run("mon", within=None)
+    assert list(batches_folder(tickets.file("mon")).glob("*.json"))
+    tickets.rows["mon"], ended = ["changed again"], []
+
+    async def of_tuesday(_):
+        if not ended:
+            ended.append(None)
+            run = await tickets._run(("tue",), None, False, None, None, {})
+            ended.append(run.end.error)
+
+    tickets.online.before = of_tuesday
+    tickets.run("mon", within=None)
+    assert ended == [None, None]
+    assert said(tickets, "tue") == ["re: b"]
+    assert tickets.naps == []

@@ -8,6 +8,7 @@ client, and what failures mean.
 from __future__ import annotations
 
 from pxt_assets.api.batches.account_queue import AccountQueue
+from pxt_assets.api.batches.calls import NotFoundError, RefusedError
 from pxt_assets.api.batches.line_in import LineAnswer, failure_of_line, parse_line, read_line
 from pxt_assets.api.batches.line_out import MAX_LINE_BYTES, asked_alone, batch_endpoint, request_line
 from pxt_assets.api.batches.protocols import (
@@ -33,7 +34,9 @@ __all__ = [
     "BatchError",
     "BatchState",
     "LineAnswer",
+    "NotFoundError",
     "QueueFullError",
+    "RefusedError",
     "UnknownBatchError",
     "UnknownFileError",
     "UnknownResponseError",

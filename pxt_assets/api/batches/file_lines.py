@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
@@ -55,6 +55,10 @@ class _Reader:
         self._received = 0
         self._size: int | None = None
         self._cut_at: int | None = None
+        self._odd_start: bytes | None = None
+        """The first line, as it came before, where it is none of JSON Lines."""
+        self._is_stated = False
+        """Whether what comes is as long as the file's description says."""
         self.is_done = False
 
     async def read(self, client: openai.AsyncOpenAI) -> list[bytes]:
@@ -102,6 +106,8 @@ class _Reader:
         length = _length(response.headers)
         self._size = None if length is None else start + length
         self._chunks = response.iter_bytes(_CHUNK_BYTES)
+        if self._odd_start is not None and self._size is not None:
+            self._is_stated = self._size == await self._stated_size(client)
 
     def _lines_of(self, chunk: bytes) -> list[bytes]:
         self._received += len(chunk)
@@ -114,15 +120,21 @@ class _Reader:
             self._rest += [rest] if rest else []
             return []
         whole[0] = b"".join([*self._rest, whole[0]])
-        self._check_start(whole[0])
+        self._check_start(whole[0], whole[1:])
         self._rest = [rest] if rest else []
         self._given += sum(map(len, whole)) + len(whole)
         return _stripped(whole)
 
-    def _check_start(self, first: bytes) -> None:
-        """Raises UnreadableAnswerError where the file begins as none of lines does: it is a page of some proxy."""
+    def _check_start(self, first: bytes, others: Sequence[bytes] = ()) -> None:
+        """Raises UnreadableAnswerError where the file begins as none of lines does: it may be a page of some proxy.
+
+        What begins so a second time is the file as it is, if it is as long as its description says, or other lines follow.
+        """
         text = first.lstrip(b"\xef\xbb\xbf \t\r\n")
         if self._given == 0 and text and not text.startswith(b"{"):
+            before, self._odd_start = self._odd_start, first
+            if first == before and (self._is_stated or any(map(_is_answer, others))):
+                return
             msg = f"the file is no JSON Lines: {text[:200].decode(errors='replace')}"
             raise UnreadableAnswerError(msg)
 
@@ -163,6 +175,14 @@ class _Reader:
 def _stripped(lines: list[bytes]) -> list[bytes]:
     stripped = [line.rstrip(b"\r") for line in lines]
     return [line for line in stripped if line and not line.isspace()]
+
+
+def _is_answer(line: bytes) -> bool:
+    """Whether a line is one of a batch's files."""
+    try:
+        return "custom_id" in json.loads(line)
+    except (TypeError, ValueError, RecursionError):
+        return False
 
 
 def _is_json(text: bytes) -> bool:

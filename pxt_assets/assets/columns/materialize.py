@@ -321,7 +321,8 @@ class Materialization:
     @property
     def _meters(self) -> list[Meter]:
         computed = [one.meter for one in self._outcomes.values()]
-        return [*computed, *(one.meter for one in self._unfinished.values())]
+        waiting = [one.meter for one in self._waiting.values() if one.meter is not None]
+        return [*computed, *(one.meter for one in self._unfinished.values()), *waiting]
 
     def _dry_run(self) -> Iterator[Result]:
         """Records what computing each partition would take. Raises dg.Failure."""

@@ -120,7 +120,7 @@ def record_waiting(
             one, partition=partition, goes_on=goes_on, skipped=skipped, left_usd=left_usd
         )
         events.observed(partition, metadata)
-    for name in skipped:
+    for name in skipped if any(one.comes for one in waiting.values()) else ():
         told = skipped_metadata(spec.key.to_user_string(), waiting, goes_on)
         of_one = next(iter(waiting)) if len(waiting) == 1 else None
         context.log_event(

@@ -9,7 +9,7 @@ from typing import Any
 
 import dagster as dg
 
-from pxt_assets.api.meter import cost_text
+from pxt_assets.api.meter import cost_text, spent_text
 from pxt_assets.assets.page.figures import rounded
 from pxt_assets.assets.page.markdown import behind_a_click, joined, shortened
 from pxt_assets.compute.deferred.record import BatchView
@@ -43,6 +43,7 @@ def waiting_metadata(
     return {
         "pxt/summary": dg.MetadataValue.md(waiting_summary([waiting], goes_on, name)),
         **_figures([waiting]),
+        **_spent(waiting),
         **({SKIPPED: list(skipped)} if skipped else {}),
         **({} if left_usd is None else {BUDGET_LEFT: rounded(left_usd)}),
     }
@@ -151,6 +152,8 @@ def _waiting_parts(waiting: Sequence[Waiting], goes_on: str) -> list[str]:
     batches = _batches(waiting)
     rows = sum(one.rows for one in waiting)
     without_room = sum(one.rows_without_room for one in waiting)
+    without_budget = sum(one.rows_without_budget for one in waiting)
+    came = [one for one in waiting if one.has_cost]
     are_there = sum(one.completed + one.failed for one in batches)
     wait = "waits" if rows == 1 else "wait"
     parts = [f"**{counted(rows, 'row')} {wait}** for {counted(len(batches), 'batch', 'batches')}"]
@@ -163,10 +166,19 @@ def _waiting_parts(waiting: Sequence[Waiting], goes_on: str) -> list[str]:
         parts.append(f"asked for {submitted:%Y-%m-%d %H:%M} UTC")
     else:
         parts = [f"**{counted(rows, 'row')} {wait}** for answers"]
-    cost = _cost(waiting)
-    parts.append(cost_text(cost) if cost is None else f"estimated at {cost_text(cost)}")
+    if any(one.comes for one in waiting):
+        cost = _cost(waiting)
+        parts.append(cost_text(cost) if cost is None else f"estimated at {cost_text(cost)}")
+    else:
+        parts = [f"**{counted(rows, 'row')}** {'is' if rows == 1 else 'are'} not asked for"]
+        goes_on = "materialize again to have them asked for"
     if without_room:
-        parts.append(f"{counted(without_room, 'row')}: no room yet, in the queue or the budget")
+        parts.append(f"{counted(without_room, 'row')}: no room in the queue yet")
+    if without_budget:
+        parts.append(f"{counted(without_budget, 'row')}: no room in max_cost_usd")
+    if came:
+        spent = spent_text(one.meter for one in came if one.meter is not None)
+        parts.append(f"{counted(sum(one.computed for one in came), 'answer')} collected by this run, {spent}")
     return [*parts, "what is stored stays until then", goes_on]
 
 
@@ -193,6 +205,21 @@ def _figures(waiting: Sequence[Waiting]) -> dict[str, Any]:
         ROWS_WAITING: sum(one.rows for one in waiting),
         **({BATCHES: batches_table(batches)} if batches else {}),
         "pxt/expected_cost_usd": "unknown" if cost is None else rounded(cost),
+    }
+
+
+def _spent(waiting: Waiting) -> dict[str, Any]:
+    """What a run took for answers of a partition that waits for others, which no materialization counts."""
+    meter = waiting.meter
+    if meter is None or not waiting.has_cost:
+        return {}
+    return {
+        "pxt/rows_computed": waiting.computed,
+        "pxt/input_tokens": meter.usage.input_tokens,
+        "pxt/output_tokens": meter.usage.output_tokens,
+        "pxt/cached_tokens": meter.usage.cached_tokens,
+        "pxt/cost_usd": "unknown" if meter.cost_usd is None else rounded(meter.cost_usd),
+        "pxt/rows_unpriced": meter.rows_unpriced,
     }
 
 

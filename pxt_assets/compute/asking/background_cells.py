@@ -45,18 +45,24 @@ class FetchRound:
     ) -> None:
         self.fetched = 0
         """How many were there."""
+        self.made: list[BackgroundId] = []
+        """Those that are still being made, of those that were asked about."""
         self._api = api
         self._clock = clock
         self._at_once = max(1, at_once)
         self._ends = ends
-        self._misses = 0
         self._knows = False
         """Whether the server knew any response."""
 
     @property
+    def knows_any(self) -> bool:
+        """Whether the server knew any response that was asked for before."""
+        return self._knows
+
+    @property
     def is_over(self) -> bool:
         """Whether no more is fetched in this round."""
-        return self._misses >= _MISSES
+        return len(self.made) >= _MISSES
 
     async def fetch(self, ids: Sequence[BackgroundId]) -> list[Fetched]:
         """Fetches responses, in their order. Raises RunError."""
@@ -77,6 +83,13 @@ class FetchRound:
             raise e.exceptions[0] from None
         self._check_key(ids, found)
         return found
+
+    async def has_news(self, awaited: Sequence[BackgroundId]) -> bool:
+        """Whether any of the responses is not still being made: else a pass over all rows would find nothing to do.
+
+        Raises RunError.
+        """
+        return any(one.state != "made" for one in await self.fetch(awaited))
 
     def _check_key(self, ids: Sequence[BackgroundId], found: Sequence[Fetched]) -> None:
         """Raises RunError where the server knows nothing of what was asked for: with another key all would be paid again."""
@@ -105,7 +118,7 @@ class FetchRound:
             if state.is_ended:
                 self._knows = True
                 return Fetched("gone")
-            self._misses += 1
+            self.made.append(one)
             return Fetched("made")
         self.fetched += 1
         return Fetched("ended", state.answer)

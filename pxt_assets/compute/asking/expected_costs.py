@@ -1,11 +1,16 @@
-"""What requests are expected to cost, told at once of those that are like others."""
+"""What requests are expected to cost, told at once of those that are like others; what earlier answers say of that."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 
 from pxt_assets.api.body_template import FilledBody
+from pxt_assets.api.estimate import Estimator
+from pxt_assets.api.processing import Processing
 from pxt_assets.api.request import Request
+from pxt_assets.compute.cells.usage_history import observed_usage, stored_lengths
+from pxt_assets.compute.partition.column import Column
 from pxt_assets.throttle.cost import RequestSize
 
 _KINDS = 16_384
@@ -30,3 +35,21 @@ class ExpectedCosts:
                 self._known.clear()
             self._known[kind] = self._cost_usd(request)
         return self._known[kind]
+
+
+def expected_costs(column: Column, processing: Processing) -> ExpectedCosts:
+    """What the column's requests are expected to cost, by what its answers used before."""
+    estimator = Estimator()
+    estimator.learn("", observed_usage(column.file))
+    return ExpectedCosts(partial(estimator.cost_usd, processing=processing))
+
+
+def learn_lengths(column: Column, *, simulated: bool) -> None:
+    """Tells the budget how long the answers are of partitions whose column is defined as it is now.
+
+    `simulated` says whether a simulator is asked.
+    """
+    assert column.budget is not None
+    found = stored_lengths(column.file, column.code_version, simulated=simulated)
+    for model, (answers, longest) in found.items():
+        column.budget.note_earlier(model, answers, longest)

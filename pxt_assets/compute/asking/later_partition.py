@@ -11,12 +11,14 @@ from typing import TYPE_CHECKING
 from pxt_assets.api.meter import Meter
 from pxt_assets.api.server_name import SIMULATOR
 from pxt_assets.compute.asking.background_cells import BackgroundPass
+from pxt_assets.compute.asking.known_lengths import KnownLengths
 from pxt_assets.compute.asking.later_answers import LaterAnswers
 from pxt_assets.compute.asking.later_cells import LaterCells
 from pxt_assets.compute.asking.later_way import LaterCounts, LaterWay
 from pxt_assets.compute.asking.row_counts import RowCounts
 from pxt_assets.compute.asking.row_outcomes import RowOutcomes
 from pxt_assets.compute.asking.run_state import RunState
+from pxt_assets.compute.cells.finished_cells import FinishedCells
 from pxt_assets.compute.cells.journal import Journal
 from pxt_assets.compute.cells.scratch_file import scratch_folder
 from pxt_assets.compute.partition.column import CellsFailedError, Column
@@ -66,9 +68,9 @@ class LaterPass:
     tally: PartitionTally = field(default_factory=PartitionTally)
 
     def cells(
-        self, column: Column, run_state: RunState, journal: Journal, since: float
+        self, column: Column, run_state: RunState, journal: Journal, finished: FinishedCells, since: float
     ) -> Callable[[RowOutcomes, RowCounts, Meter], LaterCells]:
-        """Makes what deals with the partition's missing cells; answers that were kept before `since` are not taken."""
+        """Makes what deals with the cells that are not `finished`; answers that were kept before `since` are not taken."""
         client = run_state.client
         assert client is not None
 
@@ -82,6 +84,9 @@ class LaterPass:
                 secrets=client.secrets,
             )
             folder = scratch_folder(column.file)
+            known = None
+            if self.way.budget is not None and self.tally.meter is None:  # what this run took is known to it
+                known = KnownLengths(self.way.budget.budget, finished.provenance)
             return LaterCells(
                 self.way,
                 self.partition,
@@ -90,6 +95,7 @@ class LaterPass:
                 counts,
                 journal,
                 background=self.background,
+                known=known,
                 since=since,
                 folder=folder,
             )

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from pxt_assets.api.estimate import ObservedUsage
 from pxt_assets.compute.cells.segments import Segments
-from pxt_assets.storage.layout import earlier_layout, journal_folder, sidecar_of
+from pxt_assets.storage.layout import SIDECAR_SUFFIX, earlier_layout, journal_folder, sidecar_of
 from pxt_assets.storage.parquet import ParquetFile
 
 if TYPE_CHECKING:
@@ -15,6 +15,10 @@ if TYPE_CHECKING:
 _PARTITIONS = 4
 """How many other partitions are looked at, the latest ones."""
 _COLUMNS = ["estimated_tokens", "input_tokens", "output_tokens"]
+_LENGTHS = ["model", "output_tokens"]
+
+Lengths = dict[str, tuple[int, int]]
+"""Of answers by their model: how many there are, and the output tokens of the longest."""
 
 
 def observed_usage(file: ParquetFile) -> ObservedUsage:
@@ -33,6 +37,43 @@ def observed_usage(file: ParquetFile) -> ObservedUsage:
     finally:
         segments.close()
     return total
+
+
+def answer_lengths(provenance: pa.Table) -> Lengths:
+    """How long the answers are that cells come from."""
+    import pyarrow.compute as pc
+
+    answered = provenance.filter(pc.is_valid(provenance["output_tokens"]))
+    found = answered.group_by("model").aggregate([("output_tokens", "count"), ("output_tokens", "max")])
+    return {
+        row["model"] or "": (row["output_tokens_count"], row["output_tokens_max"])
+        for row in found.to_pylist()
+    }
+
+
+def stored_lengths(file: ParquetFile, code_version: str | None, *, simulated: bool) -> Lengths:
+    """How long the answers are that this partition and the latest others hold, as far as their column is defined alike.
+
+    `simulated` says whether a simulator's answers are meant.
+    """
+    total: Lengths = {}
+    for sidecar in _latest_sidecars(file):
+        stored = file.path.parent / f"{sidecar.path.name.removesuffix(SIDECAR_SUFFIX)}.parquet"
+        of = ParquetFile(stored, file.companions)
+        if not set(_LENGTHS) <= set(sidecar.schema.names) or not of.exists():
+            continue
+        metadata = of.metadata
+        is_alike = code_version is not None and metadata.get("code_version") == code_version
+        if is_alike and bool(metadata.get("simulated")) == simulated:
+            add_lengths(total, answer_lengths(sidecar.rows().table(_LENGTHS)))
+    return total
+
+
+def add_lengths(total: Lengths, more: Lengths) -> None:
+    """Adds the lengths of more answers."""
+    for model, (answers, longest) in more.items():
+        before, most = total.get(model, (0, 0))
+        total[model] = before + answers, max(most, longest)
 
 
 def _latest_sidecars(file: ParquetFile) -> list[ParquetFile]:

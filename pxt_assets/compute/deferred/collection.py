@@ -16,7 +16,7 @@ from pxt_assets.api.batches import (
     read_line,
 )
 from pxt_assets.compute.deferred.answer_file import AnswerWriter
-from pxt_assets.compute.deferred.polling import UNKNOWN
+from pxt_assets.compute.deferred.polling import UNKNOWN, may_appear
 from pxt_assets.compute.deferred.record import BatchRecord
 from pxt_assets.compute.deferred.submission import Submission
 from pxt_assets.errors import RunError
@@ -29,8 +29,6 @@ _LOOKS = 3
 """How often a file that is said to be unknown is asked for."""
 _PAUSE = 5.0
 """Seconds between two looks."""
-_FILES_APPEAR_WITHIN = 900.0
-"""Seconds for which the file of a batch that says that it is completed may be missing yet."""
 _SERVER_CODES = frozenset(
     {
         "server_error",
@@ -48,14 +46,6 @@ _NO_LINE, _RESULT, _ERROR = "no line", "result", "error"
 _log = logging.getLogger("pxt_assets.compute.batches")
 
 
-def is_collectable(record: BatchRecord, state: BatchState, now: float) -> bool:
-    """Whether a batch has ended, and its output can be read: some servers name it a little later."""
-    if not state.is_ended:
-        return False
-    is_missing = state.status == "completed" and (state.completed or 0) > 0 and not state.output_file_id
-    return not is_missing or now - (record.poll.ended_at or now) > _FILES_APPEAR_WITHIN
-
-
 def reason_unanswered(answer: LineAnswer) -> str | None:
     """Why a line is no answer: the request was not come to, or the server failed at it. None for an answer."""
     if answer.never_started:
@@ -66,6 +56,10 @@ def reason_unanswered(answer: LineAnswer) -> str | None:
     if answer.status >= 500 or answer.status in (_TIMEOUT, _CONFLICT, _TOO_MANY):
         return str(answer.status)
     return None
+
+
+class FileNotThereError(Exception):
+    """A file that a batch names, and that may be there a little later."""
 
 
 class _Read:
@@ -108,19 +102,31 @@ class _Read:
 async def collect(by: Submission, record: BatchRecord, state: BatchState) -> BatchRecord:
     """Keeps the answers of a batch that has ended, closes its record, and deletes its files.
 
-    Raises RunError where its files cannot be read now; then nothing has changed.
+    Raises RunError where its files cannot be read now, FileNotThereError where one may come yet; then nothing has changed.
     """
     folder = by.batches.folder
     asked = await run_in_thread(folder.read_digests, record.name)
     path = folder.new_answers()
+    gone = set[str]()
     read = _Read(AnswerWriter(path), (digest.ljust(16, b"\0") for digest in asked.digests.tolist()))
     try:
         try:
             for file_id in (state.output_file_id, state.error_file_id):
                 if file_id is not None:
-                    async for lines in _lines(by, file_id, record):
-                        for line in lines:
-                            read.add(line)
+                    try:
+                        async for lines in _lines(by, file_id):
+                            for line in lines:
+                                read.add(line)
+                    except UnknownFileError as e:
+                        if may_appear(record.poll.ended_at, by.clock()):
+                            raise FileNotThereError from e
+                        gone.add(file_id)
+                        _log.warning(
+                            "the file %s of the batch %s is gone: %s. What it answered is asked for anew.",
+                            file_id,
+                            record.name,
+                            e,
+                        )
         finally:
             read.writer.close()
         by.check_claim()
@@ -157,9 +163,9 @@ async def collect(by: Submission, record: BatchRecord, state: BatchState) -> Bat
         unanswered=dict(unanswered),
         unknown=read.unknown,
         counts_as_try=turned_away is None,
-        to_delete=tuple(dict.fromkeys(file for file in files if file is not None)),
+        to_delete=tuple(dict.fromkeys(file for file in files if file is not None and file not in gone)),
     )
-    return await close(by, ended)
+    return await close(by, replace(ended, refused=_refusal(ended, state)))
 
 
 async def close(by: Submission, ended: BatchRecord) -> BatchRecord:
@@ -196,23 +202,17 @@ def forgotten(record: BatchRecord, now: float) -> BatchRecord:
     )
 
 
-async def _lines(by: Submission, file_id: str, record: BatchRecord) -> AsyncIterator[list[bytes]]:
-    """The lines of a file; none of one that is gone for good."""
+async def _lines(by: Submission, file_id: str) -> AsyncIterator[list[bytes]]:
+    """The lines of a file. Raises UnknownFileError where it stays unknown."""
     for look in range(_LOOKS):
-        if look:
-            await by.sleep(_PAUSE)
         try:
             async for lines in by.api.lines(file_id):
                 yield lines
             return
-        except UnknownFileError as e:
-            unknown = e
-    _log.warning(
-        "the file %s of the batch %s is gone: %s. What it answered is asked for anew.",
-        file_id,
-        record.name,
-        unknown,
-    )
+        except UnknownFileError:
+            if look + 1 == _LOOKS:
+                raise
+        await by.sleep(_PAUSE)
 
 
 def _turned_away(state: BatchState) -> str | None:
@@ -225,11 +225,11 @@ def _turned_away(state: BatchState) -> str | None:
     return TOKEN_LIMIT_CODE if TOKEN_LIMIT_CODE in codes else codes[0] or "failed"
 
 
-def refusal(label: str, record: BatchRecord, state: BatchState) -> RunError | None:
-    """The error of a batch that was refused as a whole for what its requests are; None for any other."""
+def _refusal(record: BatchRecord, state: BatchState) -> str:
+    """Why a batch was refused as a whole for what its requests are; empty for any other."""
     code = _turned_away(state)
     if code is None or code == TOKEN_LIMIT_CODE:
-        return None
+        return ""
     told = "; ".join(
         f"{f'{error.code}: ' if error.code else ''}{error.message.rstrip('.')}{f' (line {error.line})' if error.line else ''}"
         for error in state.errors[:3]
@@ -238,8 +238,8 @@ def refusal(label: str, record: BatchRecord, state: BatchState) -> RunError | No
     paid = "Nothing was paid for"
     if record.answered:
         paid = f"What it had answered, {record.answered:,} of {record.requests:,} requests, is kept"
-    return RunError(
-        f"{label}the batch {state.id} of {record.requests:,} requests to {record.model} at {record.endpoint} was refused: "
+    return (
+        f"the batch {state.id} of {record.requests:,} requests to {record.model} at {record.endpoint} was refused: "
         f"{told}{more}. {paid}; correct the column, or ask without within, and materialize again"
     )
 

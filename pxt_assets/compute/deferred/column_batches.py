@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -106,6 +106,14 @@ class ColumnBatches:
     def note_poll(self, heard: BatchRecord) -> None:
         """Takes over what was heard of a batch."""
         self.records[heard.name] = replace(self.records[heard.name], poll=heard.poll)
+
+    def pass_over(self, record: BatchRecord, passed: Collection[str]) -> None:
+        """Takes the partitions of a record of what had no room out of it, which were looked at anew."""
+        left = {name: False for name in record.partitions if name not in passed}
+        if not left:
+            self.remove(record.name)
+        elif len(left) < len(record.partitions):
+            self.write(replace(record, partitions=left))
 
     def remove(self, name: str) -> None:
         """Removes all of a batch."""

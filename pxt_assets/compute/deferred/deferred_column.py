@@ -7,7 +7,7 @@ import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Iterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import replace
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from pxt_assets.api.batches import TOKEN_LIMIT_CODE, BatchState, UnknownBatchError
 from pxt_assets.compute.deferred import collection
@@ -17,9 +17,10 @@ from pxt_assets.compute.deferred.polling import ask_states, next_poll
 from pxt_assets.compute.deferred.queue import NoQueue, Queue, has_room, next_part
 from pxt_assets.compute.deferred.record import BatchRecord, Partition, partition_name
 from pxt_assets.compute.deferred.record_folder import RecordFolder
+from pxt_assets.compute.deferred.refusals import RefusedBatchError, raise_if_refused, raise_if_refused_lately
 from pxt_assets.compute.deferred.splitting import Limits
 from pxt_assets.compute.deferred.spool import Key, Part, Spool, spool_key
-from pxt_assets.compute.deferred.submission import Submission, is_forgotten
+from pxt_assets.compute.deferred.submission import Submission, Submitted, is_forgotten
 from pxt_assets.compute.deferred.submission_claim import hold_submission
 from pxt_assets.errors import RunError
 from pxt_assets.local.threads import run_in_thread
@@ -41,17 +42,6 @@ _ROOM_LOOKS = 60.0
 """Seconds between two looks whether the queue has room."""
 _RAREST_LOOK = 30.0
 """Seconds between two looks whether a batch that was cancelled has ended."""
-
-
-class Submitted(NamedTuple):
-    """What a submission came to."""
-
-    batches: tuple[BatchRecord, ...]
-    """Those that are on their way now, and were not before."""
-    requests: int
-    """Requests in these."""
-    without_room: int
-    """Requests for which the queue has no room yet."""
 
 
 class DeferredColumn:
@@ -95,6 +85,8 @@ class DeferredColumn:
         """Batches that this process has asked about."""
         self._late = LateBatches(api, clock)
         self._looked_for_room = clock()
+        self.has_given = False
+        """Whether any answer was taken."""
         self._held_by: Callable[[], None] | None = None
         """While the column is held: raises if it is no more."""
 
@@ -150,6 +142,10 @@ class DeferredColumn:
         """All records as they were last read, the oldest first."""
         return list(self._batches.records.values())
 
+    def is_awaited_by(self, partitions: Collection[Partition]) -> bool:
+        """Whether any of the partitions waits for what is on record."""
+        return any(not set(partitions).isdisjoint(record.waiting_partitions) for record in self.records())
+
     def kept_mask(self, digests: Digests, partition: Partition, since: float = 0.0) -> Mask:
         """Which cells `S16[n]` have an answer that was kept at `since` or later.
 
@@ -162,6 +158,7 @@ class DeferredColumn:
 
     def take(self, digests: Digests, partition: Partition = None, since: float = 0.0) -> Iterator[LineAnswer]:
         """The kept answers of cells for which `kept_mask` with the same arguments is true, in that order."""
+        self.has_given = True
         return self._batches.take(digests, partition_name(partition), since)
 
     def on_its_way(self, digests: Digests) -> Mask:
@@ -198,10 +195,11 @@ class DeferredColumn:
         self._batches.settle(partition_name(partition), digests)
 
     async def submit(self) -> Submitted:
-        """Submits what is wanted, as far as the queue has room. Raises RunError."""
+        """Submits what is wanted, as far as the queue has room. Raises RunError, RefusedBatchError after all others."""
         by = self._submission
         earlier = [record for record in self.records() if record.state == "waiting"]
         submitted: list[BatchRecord] = []
+        refused: list[RefusedBatchError] = []
         without_room = 0
         spools, self._spools = self._spools, {}
         for key, spool in spools.items():
@@ -212,7 +210,11 @@ class DeferredColumn:
             put_off: list[Part] = []
             parts = spool.parts(limits)
             while (part := await run_in_thread(next, parts, None)) is not None:
-                record = await by.submit(part) if may_submit else None
+                try:
+                    record = await by.submit(part) if may_submit else None
+                except RefusedBatchError as e:  # as the other parts would be
+                    refused.append(e)
+                    break
                 if record is None:
                     may_submit = False
                     put_off.append(part)
@@ -221,18 +223,12 @@ class DeferredColumn:
             if put_off:
                 without_room += (await by.put_off(put_off)).requests
         for record in earlier:
-            await run_in_thread(self._pass_over, record)
+            await run_in_thread(self._batches.pass_over, record, self._passed)
         await run_in_thread(self._batches.write_changes)
         self._looked_for_room = self._clock()
+        if refused:
+            raise refused[0]
         return Submitted(tuple(submitted), sum(record.requests for record in submitted), without_room)
-
-    def _pass_over(self, record: BatchRecord) -> None:
-        """Takes the partitions of a record of what had no room out of it, which were looked at anew."""
-        left = {name: False for name in record.partitions if name not in self._passed}
-        if not left:
-            self._batches.remove(record.name)
-        elif len(left) < len(record.partitions):
-            self._batches.write(replace(record, partitions=left))
 
     def seconds_to_poll(self) -> float | None:
         """Seconds until `poll` may have news, None if nothing is on its way and nothing waits for room."""
@@ -249,11 +245,10 @@ class DeferredColumn:
         return 0.0 if is_news else next_poll(record, self._clock())
 
     async def poll(self) -> tuple[BatchRecord, ...]:
-        """Asks about the batches that are due, and keeps the answers of those that ended.
+        """Asks about the batches that are due, and keeps the answers of those that ended, whose files are there.
 
-        Returns the records for which a pass over their partitions has something to do: those that ended, by whomever they
-        were collected, and those that the queue has room for by now. Raises RunError for a batch that was refused or is
-        unknown, after all others were looked at.
+        Returns the records for which a pass has something to do: those that ended, by whomever they were collected, and
+        those that the queue has room for by now. Raises RunError for a batch that was refused or is unknown, at the end.
         """
         due = [r for r in self.records() if r.state == "submitted" and self._next_poll(r) <= self._clock()]
         return await self._collect_ended(due) + await self._with_room()
@@ -263,8 +258,7 @@ class DeferredColumn:
         self._asked.update(record.name for record in due)
         ended: list[tuple[BatchRecord, BatchState | None]] = []
         for record, state in heard:
-            is_over = state is None or collection.is_collectable(record, state, self._clock())
-            if is_over or (state and await self._late.is_given_up(record, state)):
+            if record.poll.is_ended or (state and await self._late.is_given_up(record, state)):
                 ended.append((record, state))
             elif record.name in self._batches.records:
                 self._batches.note_poll(record)
@@ -295,11 +289,17 @@ class DeferredColumn:
         for error in state.errors:
             if error.code == TOKEN_LIMIT_CODE:
                 await run_in_thread(self._queue.learn, record.model, error.message)
-        ended = await collection.collect(by, record, state)
-        refusal = collection.refusal(self._label, ended, state)
-        if refusal is not None:
-            raise refusal
+        try:
+            ended = await collection.collect(by, replace(record, poll=heard.poll), state)
+        except collection.FileNotThereError:
+            self._batches.note_poll(heard)
+            return []
+        raise_if_refused(self._label, ended)
         return [ended]
+
+    def check_refused(self, partitions: Collection[Partition]) -> None:
+        """Raises RefusedBatchError where a partition waits for what was refused lately: it is settled by a pass after that."""
+        raise_if_refused_lately(self._label, self.records(), partitions, self._clock())
 
     def _unknown(self, record: BatchRecord) -> RunError:
         return collection.unknown_batch_error(self._label, record, self._server, self._path)

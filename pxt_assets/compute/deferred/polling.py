@@ -28,6 +28,8 @@ _AT_ONCE = 8
 """Batches that are asked about at once."""
 _ABANDONED = 600.0
 """Seconds after which a submission that did not end has died."""
+_FILES_APPEAR_WITHIN = 600.0
+"""Seconds for which the file of a batch that has ended may be missing yet: less than a cancelled batch is waited for."""
 _CANCELLED = frozenset({"cancelled", "canceled"})
 UNKNOWN = "unknown"
 """The state of a batch that the server does not know."""
@@ -38,13 +40,14 @@ def next_poll(record: BatchRecord, now: float) -> float:
     """When a submitted batch may be asked about again, in seconds since 1970; whoever asked last.
 
     What was heard to have ended is soon asked about again: whoever heard it may not have kept the answers. A time that is
-    yet to come is that of a clock which was put back.
+    yet to come is that of a clock which was put back: it says nothing of when to ask.
     """
     begun = record.poll.ended_at or record.submitted_at or record.created_at
     last = max(record.poll.at, begun)
-    if last > now + _RAREST:
-        return now
-    return last + min(_RAREST, max(_SOONEST, last - begun))
+    if last <= now + _RAREST:
+        return last + min(_RAREST, max(_SOONEST, last - begun))
+    is_told = 0.0 < record.poll.at <= now + _RAREST
+    return record.poll.at + _RAREST if is_told else now
 
 
 def read_records(folder: UPath) -> list[BatchRecord]:
@@ -105,7 +108,21 @@ def poll_of(state: BatchState | None, now: float, before: Poll) -> Poll:
     if state is None:
         return Poll(now, UNKNOWN, before.completed, before.failed, before.ended_at or now)
     ended_at = (before.ended_at or now) if state.is_ended else None
-    return Poll(now, state.status, state.completed or 0, state.failed or 0, ended_at)
+    awaits_file = ended_at is not None and _lacks_file(state) and may_appear(ended_at, now)
+    return Poll(now, state.status, state.completed or 0, state.failed or 0, ended_at, awaits_file)
+
+
+def _lacks_file(state: BatchState) -> bool:
+    """Whether a batch that has ended does not name its results, which some servers do a little later. One that is completed
+    has either results or errors."""
+    if state.completed:
+        return state.output_file_id is None
+    return state.status == "completed" and state.output_file_id is None and state.error_file_id is None
+
+
+def may_appear(ended_at: float | None, now: float) -> bool:
+    """Whether the file of a batch that has ended may be there a little later."""
+    return ended_at is not None and abs(now - ended_at) <= _FILES_APPEAR_WITHIN
 
 
 def ready_partitions(
@@ -113,9 +130,9 @@ def ready_partitions(
 ) -> Mapping[Partition, str]:
     """The partitions for which a run has something to do, each with a text that is another one once that is something else.
 
-    A partition of which a batch is still on its way is left for later. A batch that somebody cancelled is no reason: a run would
-    submit its rows again. `has_room` says whether the queue has room for what
-    waits for it.
+    A partition of which a batch is still on its way is left for later. A batch that somebody cancelled is no reason, nor one
+    that was refused, once a run has told of that: a run would submit its rows again. `has_room` says whether the queue has
+    room for what waits for it.
     """
     reasons: dict[Partition, list[str]] = {}
     later: set[Partition] = set()
@@ -135,7 +152,7 @@ def ready_partitions(
 
 def _is_ready(record: BatchRecord, has_room: Callable[[BatchRecord], bool], now: float) -> bool:
     if record.state == "ended":
-        return True
+        return not record.refused
     if record.state == "waiting":
         return has_room(record)
     if record.state == "submitted":

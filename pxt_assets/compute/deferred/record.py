@@ -46,11 +46,13 @@ class Poll:
     failed: int = 0
     ended_at: float | None = None
     """When it was first heard that it has ended."""
+    awaits_file: bool = False
+    """Whether it has not named a file yet that it must have."""
 
     @property
     def is_ended(self) -> bool:
-        """Whether nothing more will come of it."""
-        return self.ended_at is not None
+        """Whether nothing more will come of it, and what came can be read."""
+        return self.ended_at is not None and not self.awaits_file
 
 
 @dataclass(frozen=True)
@@ -91,6 +93,8 @@ class BatchRecord:
     """Lines of its files that answer no request of it, or cannot be read."""
     counts_as_try: bool = True
     """Whether its unanswered requests were tried: not where the whole batch was turned away."""
+    refused: str = ""
+    """Why the server refused it as a whole, for what its requests are: somebody has to correct that."""
     to_delete: tuple[str, ...] = ()
     """Files of the server's that are to be deleted."""
     poll: Poll = field(default=Poll(), compare=False)

@@ -10,13 +10,21 @@ import logging
 import shutil
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, replace
-from typing import Literal
+from typing import Literal, NamedTuple
 
-from pxt_assets.api.batches import TOKEN_LIMIT_CODE, BatchApi, BatchState, QueueFullError
+from pxt_assets.api.batches import (
+    TOKEN_LIMIT_CODE,
+    BatchApi,
+    BatchState,
+    NotFoundError,
+    QueueFullError,
+    RefusedError,
+)
 from pxt_assets.compute.deferred.column_batches import ColumnBatches
 from pxt_assets.compute.deferred.queue import Queue
 from pxt_assets.compute.deferred.record import BatchRecord, Poll, new_name
 from pxt_assets.compute.deferred.record_folder import AskedDigests
+from pxt_assets.compute.deferred.refusals import RefusedBatchError
 from pxt_assets.compute.deferred.spool import Key, Part
 from pxt_assets.errors import RunError
 from pxt_assets.local.threads import run_in_thread
@@ -38,6 +46,17 @@ _LISTED_AFTER = 900.0
 def is_forgotten(record: BatchRecord, now: float) -> bool:
     """Whether a batch that the server does not know is so old that this says nothing."""
     return now - record.created_at > _FORGOTTEN
+
+
+class Submitted(NamedTuple):
+    """What a submission came to."""
+
+    batches: tuple[BatchRecord, ...]
+    """Those that are on their way now, and were not before."""
+    requests: int
+    """Requests in these."""
+    without_room: int
+    """Requests for which the queue has no room yet."""
 
 
 @dataclass(frozen=True)
@@ -81,8 +100,14 @@ class Submission:
             state = await self.api.create(file_id, key.endpoint, name)
         except QueueFullError as e:
             await run_in_thread(self.queue.learn, key.model, str(e))
-            await self._turned_away(record)
+            await self._turned_away(record, TOKEN_LIMIT_CODE)
             return None
+        except NotFoundError:  # of its file: it may be known a little later, or to another key
+            raise
+        except RefusedError as e:
+            text = f"{str(e).rstrip('. ')}. Nothing was paid for; correct the column, or ask without within, and materialize again"
+            await self._turned_away(record, "refused", text)
+            raise RefusedBatchError(f"{self.label}{text}") from e
         record = await self._as_submitted(record, state)
         await run_in_thread(self.queue.submitted, name)
         return record
@@ -211,15 +236,16 @@ class Submission:
         )
         return await self._write(submitted)
 
-    async def _turned_away(self, record: BatchRecord) -> None:
-        """Closes a batch that was refused because the queue is full."""
+    async def _turned_away(self, record: BatchRecord, code: str, refused: str = "") -> None:
+        """Closes a batch that was not taken, since the queue is full or for what its requests are."""
         assert record.file_id is not None
         await self._write(
             replace(
                 record,
                 state="ended",
                 ended_at=self.clock(),
-                unanswered={TOKEN_LIMIT_CODE: record.requests},
+                unanswered={code: record.requests},
+                refused=refused,
                 counts_as_try=False,
                 to_delete=(record.file_id,),
             )

@@ -121,6 +121,30 @@ def test_a_file_of_unknown_length_is_compared_with_its_description(server: ApiSe
     assert asyncio.run(read(server)) == LINES
 
 
+@pytest.mark.parametrize(
+    "content", [b"\0\0\n" + CONTENT, b"\0\0\n", b"half of it"], ids=["first", "only", "open"]
+)
+@pytest.mark.parametrize("is_described", [True, False])
+def test_a_first_line_that_is_garbled_costs_no_other(
+    server: ApiServer, content: bytes, is_described: bool
+) -> None:
+    """It comes a second time so, and the file is as long as its description says, or has lines besides."""
+
+    def route(asked: Asked) -> Reply:
+        if asked.path.endswith("content"):
+            return Reply(content)
+        return Reply({"id": "file-1", "bytes": len(content)}) if is_described else error(404, "unknown")
+
+    server.route = route
+    if is_described or CONTENT in content:
+        given = asyncio.run(read(server))
+        assert given[-len(LINES) :] == (LINES if CONTENT in content else given)
+        assert len(given) == content.count(b"\n")
+    else:
+        with pytest.raises(RunError, match="no JSON Lines"):
+            asyncio.run(read(server))
+
+
 def test_half_a_last_line_is_never_given(server: ApiServer) -> None:
     """Where nothing else says that the file was cut, its last line does; if it stays so, the line is left out."""
     half = CONTENT[:5_000]

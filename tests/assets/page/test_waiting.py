@@ -3,6 +3,7 @@
 import dagster as dg
 import pytest
 
+from pxt_assets.api.meter import Meter
 from pxt_assets.assets.page.waiting import (
     age_text,
     batches_metadata,
@@ -55,9 +56,36 @@ def test_a_price_that_is_not_known_is_none() -> None:
 
 
 def test_what_has_no_room_is_told() -> None:
-    assert "2 rows: no room yet, in the queue or the budget" in summary(
-        Waiting(7, [BATCH], 0.05, rows_without_room=2)
+    lines = summary(Waiting(7, [BATCH], 0.05, rows_without_room=2, rows_without_budget=3))
+    assert lines[4:6] == ["2 rows: no room in the queue yet", "3 rows: no room in max_cost_usd"]
+
+
+def test_what_came_meanwhile_is_counted_where_others_wait() -> None:
+    """No materialization does: the one that follows counts what its own run took."""
+    meter = Meter(requests=5, cost_usd=0.02, rows_unpriced=1)
+    said = waiting_metadata(
+        Waiting(7, [BATCH], 0.05, computed=4, meter=meter),
+        partition=None,
+        goes_on="x",
+        skipped=[],
+        left_usd=None,
     )
+    assert (said["pxt/cost_usd"], said["pxt/rows_computed"], said["pxt/rows_unpriced"]) == (0.02, 4, 1)
+    assert "4 answers collected by this run, $0.02 and 1 row of unknown price" in said["pxt/summary"].value
+
+
+@pytest.mark.parametrize("meter", [None, Meter(requests=7)])
+def test_a_run_to_which_nothing_came_tells_no_cost(meter: Meter | None) -> None:
+    """Not even where it has asked for what is made in the background."""
+    waiting = Waiting(7, [], 0.05, meter=meter)
+    said = waiting_metadata(waiting, partition=None, goes_on="x", skipped=[], left_usd=None)
+    assert "pxt/cost_usd" not in said
+
+
+def test_what_nobody_goes_on_with_is_not_said_to_wait() -> None:
+    lines = summary(Waiting(2, [], 0.0, rows_without_budget=2, comes=False))
+    assert lines[:2] == ["**2 rows** are not asked for", "2 rows: no room in max_cost_usd"]
+    assert lines[-1] == "materialize again to have them asked for"
 
 
 def test_without_batches_it_waits_for_answers() -> None:

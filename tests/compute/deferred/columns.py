@@ -11,8 +11,9 @@ from upath import UPath
 from pxt_assets.api.batches import LineAnswer
 from pxt_assets.api.request import Endpoint, ParsedAnswer, Request
 from pxt_assets.compute.cells.segments import names_in
-from pxt_assets.compute.deferred.deferred_column import DeferredColumn, Submitted
+from pxt_assets.compute.deferred.deferred_column import DeferredColumn
 from pxt_assets.compute.deferred.record import BatchRecord, Partition
+from pxt_assets.compute.deferred.submission import Submitted
 from pxt_assets.throttle.cost import RequestSize
 from tests.fake_batches import FakeBatches
 

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +10,7 @@ import pytest
 
 from pxt_assets.api.batches import BatchError, LineAnswer
 from pxt_assets.compute.deferred.collection import reason_unanswered
+from pxt_assets.compute.deferred.polling import poll_states, ready_partitions
 from pxt_assets.compute.deferred.record import BatchRecord
 from pxt_assets.errors import RunError
 from tests.compute.deferred.columns import World, ask, digests_of, look_up, run, said, submit
@@ -30,8 +32,6 @@ def line(request: Any, status: int | None = 200, text: str = "yes", error: Any =
 
 async def collected(world: World, *lines: dict[str, Any], error_lines: Any = (), **state: Any) -> BatchRecord:
     """The record of a batch of A and B, once it has ended with such files."""
-    from dataclasses import replace
-
     await submit(world.column(), {None: [A, B]})
     (batch,) = world.api.batches.values()
     ids: dict[str, str | None] = {}
@@ -43,7 +43,12 @@ async def collected(world: World, *lines: dict[str, Any], error_lines: Any = (),
     world.api.batches[batch.id] = replace(
         batch, **{"status": "completed", "has_ended_at": True, **ids, **state}
     )
-    world.clock.now += 60
+    return await poll_later(world, 60)
+
+
+async def poll_later(world: World, seconds: float) -> BatchRecord:
+    """The record that a new process hears the end of, so much later."""
+    world.clock.now += seconds
     column = world.column()
     async with column.hold():
         (record,) = await column.poll()
@@ -124,17 +129,66 @@ def test_a_failure_of_the_servers_is_no_refusal(world: World) -> None:
     assert world.api.files.keys() == {"output_file_id", "error_file_id"}, "the file of its lines is deleted"
 
 
-def test_an_output_that_is_not_named_yet_is_waited_for(world: World) -> None:
-    async def waited() -> None:
+@pytest.mark.parametrize(
+    "state",
+    [
+        {"completed": 1},
+        {"completed": 1, "status": "expired"},
+        {"completed": 1, "status": "cancelled"},
+        {"completed": 1, "status": "failed"},
+        {"completed": None},
+        {"completed": 0, "failed": 0},
+    ],
+    ids=str,
+)
+def test_an_output_that_is_named_later_is_waited_for_in_every_end_state(
+    world: World, state: dict[str, Any]
+) -> None:
+    async def waited() -> BatchRecord:
+        with pytest.raises(ValueError, match="not enough values"):
+            await collected(world, line(A), output_file_id=None, **state)
+        (batch,) = world.api.batches.values()
+        world.api.batches[batch.id] = replace(batch, output_file_id="output_file_id")
+        return await poll_later(world, 60)
+
+    assert asyncio.run(waited()).answered == 1
+
+
+def test_an_output_that_is_never_named_is_given_up(world: World) -> None:
+    async def waited() -> BatchRecord:
         with pytest.raises(ValueError, match="not enough values"):
             await collected(world, completed=2)
-        world.clock.now += 1_000
-        column = world.column()
-        async with column.hold():
-            (record,) = await column.poll()
-        assert record.state == "ended"
+        return await poll_later(world, 700)
 
-    asyncio.run(waited())
+    assert asyncio.run(waited()).state == "ended"
+
+
+def test_nobody_is_sent_for_answers_whose_file_is_not_named_yet(world: World) -> None:
+    async def heard() -> list[BatchRecord]:
+        await submit(world.column(), {None: [A]})
+        world.api.complete()
+        (batch,) = world.api.batches.values()
+        world.api.batches[batch.id] = replace(batch, output_file_id=None)
+        world.clock.now += 60
+        return await poll_states(world.folder, world.api, clock=world.clock)
+
+    assert ready_partitions(asyncio.run(heard()), lambda _: True, world.clock.now) == {}
+
+
+def test_a_file_that_is_there_a_little_later_is_read(world: World) -> None:
+    async def read() -> BatchRecord:
+        await submit(world.column(), {None: [A]})
+        world.api.complete()
+        files, world.api.files = world.api.files, {}
+        column = world.column()
+        world.clock.now += 60
+        async with column.hold():
+            assert await column.poll() == ()
+            assert column.seconds_to_poll() == pytest.approx(2, abs=15), "it is asked about again, and soon"
+        world.api.files = files
+        return await poll_later(world, 60)
+
+    assert asyncio.run(read()).answered == 1
 
 
 def test_a_file_that_is_gone_for_good_is_asked_for_anew(
@@ -147,8 +201,8 @@ def test_a_file_that_is_gone_for_good_is_asked_for_anew(
         world.clock.now += 60
         column = world.column()
         async with column.hold():
-            (record,) = await column.poll()
-        return record
+            assert await column.poll() == ()
+        return await poll_later(world, 700)
 
     assert asyncio.run(gone()).answered == 0
     assert "is gone" in caplog.text

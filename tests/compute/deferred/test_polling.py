@@ -34,6 +34,10 @@ def test_a_clock_that_was_put_back_delays_no_poll() -> None:
     assert next_poll(replace(RECORD, poll=Poll(START + 86_400, "in_progress")), START) == START
 
 
+def test_after_a_clock_was_put_back_a_batch_is_still_asked_about_once_a_minute() -> None:
+    assert next_poll(replace(RECORD, poll=Poll(START - 3_600, "in_progress")), START - 3_600) == START - 3_540
+
+
 def test_a_sensor_hears_of_the_end_and_downloads_nothing(world: World) -> None:
     async def heard() -> list[BatchRecord]:
         await submit(world.column(), {"p": [ask("a")]})
@@ -115,6 +119,13 @@ def test_a_batch_that_somebody_cancelled_is_no_reason_for_a_run_nor_against_one(
     ended = replace(RECORD, name="b", poll=Poll(START, "completed", ended_at=START))
     assert ready_partitions([cancelled], lambda _: True, START) == {}
     assert ready_partitions([cancelled, ended], lambda _: True, START) == {"p": "b"}
+
+
+def test_a_batch_that_was_refused_needs_a_run_until_one_has_told_of_it() -> None:
+    heard = replace(RECORD, poll=Poll(START, "failed", ended_at=START))
+    assert ready_partitions([heard], lambda _: True, START).keys() == {"p"}
+    told = replace(heard, state="ended", ended_at=START, refused="no such model")
+    assert ready_partitions([told], lambda _: True, START) == {}
 
 
 def test_what_waits_for_room_needs_a_run_once_there_is_some() -> None:
