@@ -67,6 +67,10 @@ class LaterBudget:
         self._add(partition, most)
         return True
 
+    def set_aside_usd(self, partition: str | None) -> float:
+        """What is set aside for a partition, in US dollars."""
+        return self._set_aside.get(partition, 0.0)
+
     def _add(self, partition: str | None, most_usd: float) -> None:
         self._set_aside[partition] += most_usd
         self.budget.later_usd += most_usd

@@ -68,6 +68,8 @@ class Waiting:
     """Rows with a value that this run made; the run that stores the partition counts them as there before."""
     meter: Meter | None = None
     """What these took, and rows that failed; None where nothing was made."""
+    set_aside_usd: float = field(default=0.0, kw_only=True)
+    """What of the run's budget is set aside for its rows, in US dollars."""
     comes: bool = field(default=True, kw_only=True)
     """Whether anything is on its way, or waits for room in the queue; if not, nobody goes on with it of his own accord."""
 

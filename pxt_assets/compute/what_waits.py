@@ -32,6 +32,7 @@ def what_waits(
             wait.cells.without_budget,
             tally.computed,
             tally.meter,
+            set_aside_usd=wait.cells.set_aside_usd,
             comes=bool(wait.cells.on_its_way or wait.cells.wanted),
         )
     return waiting

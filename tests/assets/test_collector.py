@@ -261,6 +261,26 @@ def test_runs_that_collect_have_what_is_left_of_a_budget(later: Callable[..., La
     assert 0.49 < left < 0.5
 
 
+def test_runs_of_several_partitions_keep_to_one_budget_together(later: Callable[..., LaterTickets]) -> None:
+    """To that of the run which submitted, also of what it did not come to."""
+
+    def columns(table: Table) -> None:
+        table.add_computed_column(c=ask(table.body), within="24h")
+        table.add_computed_column(d=ask(table.c.choices[0].message.content), max_cost_usd=0.3)
+
+    rows = {"mon": {"1": "late", "2": "lost"}, "tue": {"1": "broken"}, "wed": {"1": "slow"}}
+    days = later(rows, columns, partitions_def=DAYS)
+    days.run("tue", only=["tickets", "tickets/c"], config={"tickets/c": {"within": "now"}})
+    said = observed(days.run(span=("mon", "wed"), config={"tickets/c": {"max_cost_usd": 0.5}}))
+    assert said["mon"]["pxt/budget_left_usd"] > said["wed"]["pxt/budget_left_usd"] > 0.1
+    days.let_time_pass(HOUR)
+    found = [one.run_config["ops"] for one in days.tick().run_requests or ()]
+    assert [sorted(one) for one in found] == [["tickets__c", "tickets__d"], ["tickets__d"], [*found[0]]]
+    for column, budget in (("tickets__c", 0.5), ("tickets__d", 0.3)):
+        parts = [one[column]["config"]["max_cost_usd"] for one in found if column in one]
+        assert sum(parts) == pytest.approx(budget)
+
+
 def test_a_record_that_cannot_be_read_fails_the_tick(tickets: LaterTickets) -> None:
     """It may stand for what is paid: trying again mends nothing."""
     tickets.run()

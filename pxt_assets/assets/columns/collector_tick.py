@@ -25,6 +25,7 @@ from dagster._core.storage.tags import (
 from pxt_assets.api.event_loop import run_to_end
 from pxt_assets.api.openai_resource import OpenAIResource
 from pxt_assets.api.within import Within
+from pxt_assets.assets.columns.column_spec import ColumnSpec
 from pxt_assets.assets.columns.coming_answers import ComingAnswers, coming_answers, short_name
 from pxt_assets.assets.columns.due_runs import Asked, Due, due_runs
 from pxt_assets.assets.columns.table_columns import TableColumns
@@ -159,11 +160,14 @@ class Tick:
             key: frozenset().union(*(one.skipped for one in said)) for key, said in of_partition.items()
         }
         ops = {name: key for key, name in self._ops.items()}
+        options = options_of(
+            instance, of_partition, ops, column, self._budgets, lambda run: len(self._partitions_of(run))
+        )
         return Due(
             coming.ready,
             coming.waiting,
             {key: one & below for key, one in skipped.items()},
-            self._with_time(column, coming, options_of(instance, of_partition, ops, column)),
+            self._with_time(column, coming, options),
             finished,
         )
 
@@ -191,12 +195,23 @@ class Tick:
         graph, assets = self._graph, computed_assets(self.table)
         return {key: asset.node_def.name for asset in assets for key in executable_keys(graph, [asset])}
 
-    @cached_property
+    @property
     def _withins(self) -> dict[dg.AssetKey, Within | None]:
         """How long the answers of columns may take, as they say themselves."""
+        return {key: spec.within for key, spec in self._specs.items()}
+
+    @property
+    def _budgets(self) -> dict[dg.AssetKey, float]:
+        """What a run may spend on columns, in US dollars, as they say themselves."""
+        of_columns = {key: spec.max_cost_usd for key, spec in self._specs.items()}
+        return {key: most for key, most in of_columns.items() if most is not None}
+
+    @cached_property
+    def _specs(self) -> dict[dg.AssetKey, ColumnSpec]:
+        """The columns as they are declared, by the keys that they were loaded with."""
         graph, specs = self._graph, self.table._columns.specs
         return {
-            key: specs[declared].within
+            key: specs[declared]
             for asset in computed_assets(self.table)
             for declared in asset.keys
             if declared in specs
@@ -215,13 +230,16 @@ class Tick:
         if instance is None:
             return set()
         own = dg.RunsFilter(tags={SENSOR_NAME_TAG: self.name}, statuses=NOT_FINISHED_STATUSES)
-        busy: set[Partition] = set()
-        for run in instance.get_runs(own, limit=_MAX_RUNS):
-            first = run.tags.get(ASSET_PARTITION_RANGE_START_TAG, run.tags.get(PARTITION_NAME_TAG))
-            last = run.tags.get(ASSET_PARTITION_RANGE_END_TAG, first)
-            if first in self._places and last in self._places:
-                busy.update(self._partitions[self._places[first] : self._places[last] + 1])
-        return busy
+        runs = instance.get_runs(own, limit=_MAX_RUNS)
+        return {partition for run in runs for partition in self._partitions_of(run)}
+
+    def _partitions_of(self, run: dg.DagsterRun) -> Sequence[Partition]:
+        """The partitions of a run; none for one of partitions that are not there any more."""
+        first = run.tags.get(ASSET_PARTITION_RANGE_START_TAG, run.tags.get(PARTITION_NAME_TAG))
+        last = run.tags.get(ASSET_PARTITION_RANGE_END_TAG, first)
+        if first not in self._places or last not in self._places:
+            return ()
+        return self._partitions[self._places[first] : self._places[last] + 1]
 
     @cached_property
     def _places(self) -> dict[Partition, int]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -12,6 +13,10 @@ import dagster as dg
 from dagster._core.storage.tags import ASSET_PARTITION_RANGE_END_TAG, ASSET_PARTITION_RANGE_START_TAG
 
 Partition = str | None
+_Options = Mapping[dg.AssetKey, Mapping[str, Any]]
+_Plan = tuple[tuple[dg.AssetKey, ...], _Options]
+"""The columns of a run, and their run config."""
+_BUDGET = "max_cost_usd"
 
 
 @dataclass(frozen=True)
@@ -120,7 +125,7 @@ def due_runs(
             began.
         in_ranges: whether a run may have several partitions, which adjacent ones then share.
     """
-    plans: dict[Partition, tuple[tuple[dg.AssetKey, ...], dict[dg.AssetKey, Mapping[str, Any]]]] = {}
+    plans: dict[Partition, _Plan] = {}
     names: dict[Partition, list[str]] = {}
     for partition in order:
         found = {column: one.name_of(partition) for column, one in due.items()}
@@ -132,9 +137,11 @@ def due_runs(
         held = {c for c, one in due.items() if partition in one.waiting and c not in new}
         selection = _without_made_of(frozenset().union(*chosen.values()), held, parents)
         if selection:
-            given = [due[column].options.get(partition, {}) for column in new]
-            options = {key: config for one in given for key, config in one.items() if key in selection}
-            plans[partition] = tuple(sorted(selection)), options
+            given = {column: due[column].options.get(partition, {}) for column in new}
+            options = {key: config for one in given.values() for key, config in one.items()}
+            options |= {key: one[key] for key, one in given.items() if key in one}  # which knows them best
+            chosen_options = {key: config for key, config in options.items() if key in selection}
+            plans[partition] = tuple(sorted(selection)), chosen_options
             names[partition] = [
                 asked.note(_key(column, partition), name, now)
                 for column, name in new.items()
@@ -144,8 +151,8 @@ def due_runs(
     for span in _spans(order, plans, in_ranges=in_ranges):
         text = json.dumps([(str(one), names[one]) for one in span])
         run_key = f"{span[0]}..{len(span)} {hashlib.blake2b(text.encode(), digest_size=12).hexdigest()}"
-        chosen_keys, options = plans[span[0]]
-        config = {ops[key]: {"config": dict(one)} for key, one in options.items()}
+        chosen_keys, given_options = plans[span[0]][0], _together([plans[one][1] for one in span])
+        config = {ops[key]: {"config": dict(one)} for key, one in given_options.items()}
         yield _run_request(run_key, span, chosen_keys, {"ops": config} if config else {})
 
 
@@ -169,19 +176,38 @@ def _without_made_of(
 
 
 def _spans(
-    order: Sequence[Partition], plans: Mapping[Partition, Any], *, in_ranges: bool
+    order: Sequence[Partition], plans: Mapping[Partition, _Plan], *, in_ranges: bool
 ) -> Iterator[list[Partition]]:
     """Adjacent partitions of which the same is to be run, or each alone."""
     span: list[Partition] = []
     for partition in order:
         here = plans.get(partition)
-        if span and (here is None or not in_ranges or here != plans[span[-1]]):
+        if span and (here is None or not in_ranges or not _is_same(here, plans[span[-1]])):
             yield span
             span = []
         if here is not None:
             span.append(partition)
     if span:
         yield span
+
+
+def _is_same(plan: _Plan, other: _Plan) -> bool:
+    """Whether both are of the same columns with the same options; of budgets, whether there are any."""
+    return plan[0] == other[0] and _with_budgets(plan[1]) == _with_budgets(other[1])
+
+
+def _with_budgets(options: _Options, budgets: Mapping[dg.AssetKey, float | None] | None = None) -> _Options:
+    """The options with other budgets of the columns that have one; without any, by default."""
+    return {
+        key: {**config, _BUDGET: (budgets or {}).get(key)} if config.get(_BUDGET) else config
+        for key, config in options.items()
+    }
+
+
+def _together(options: Sequence[_Options]) -> _Options:
+    """The options of a run of several partitions, each of which has a part of the budgets."""
+    sums = {key: math.fsum(one[key].get(_BUDGET) or 0.0 for one in options) for key in options[0]}
+    return _with_budgets(options[0], sums)
 
 
 def _run_request(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,6 +14,7 @@ from pxt_assets.assets.page.waiting import BATCHES, BUDGET_LEFT, FINISHED, ROWS_
 _MAX_OBSERVATIONS = 1_000
 """The newest ones that are looked at: a run of several partitions ends with one of all that wait."""
 _MAX_PARTITIONS = 500
+"""That are asked about at once."""
 _CLOCKS_SECONDS = 600.0
 """By how much the clocks of hosts may differ."""
 
@@ -37,7 +38,7 @@ class ToldWaiting:
     run_id: str = ""
     """The run that told it."""
     left_usd: float | None = None
-    """What it had left of its budget."""
+    """What it had left of its budget, or the partition's part of that."""
 
 
 def told_waiting(
@@ -53,12 +54,13 @@ def told_waiting(
     if len(records) >= _MAX_OBSERVATIONS:
         known = {one.partition for one in told}
         untold = [str(one) for one in partitions if one is not None and one not in known]
-        own = dg.AssetRecordsFilter(
-            asset_key=column,
-            after_timestamp=since - _CLOCKS_SECONDS,
-            asset_partitions=untold[:_MAX_PARTITIONS],
-        )
-        told += _all_told(instance.fetch_observations(own, limit=_MAX_OBSERVATIONS).records) if untold else []
+        for at in range(0, len(untold), _MAX_PARTITIONS):
+            own = dg.AssetRecordsFilter(
+                asset_key=column,
+                after_timestamp=since - _CLOCKS_SECONDS,
+                asset_partitions=untold[at : at + _MAX_PARTITIONS],
+            )
+            told += _all_told(instance.fetch_observations(own, limit=_MAX_OBSERVATIONS).records)
     return told
 
 
@@ -98,30 +100,53 @@ def options_of(
     told: Mapping[Partition, Sequence[ToldWaiting]],
     ops: Mapping[str, dg.AssetKey],
     column: dg.AssetKey,
+    budgets: Mapping[dg.AssetKey, float],
+    size_of: Callable[[dg.DagsterRun], int],
 ) -> dict[Partition, dict[dg.AssetKey, Mapping[str, Any]]]:
     """Of each partition the options that columns had in the newest run of it: what was said of that run holds on.
 
-    `ops` are the columns by the names of their ops, `column` is the one that told: of its budget there is what was left.
+    A budget was that of the whole run, whose partitions are collected by several: each has a part of it.
+
+    Args:
+        instance: which knows the runs.
+        told: what was told of each partition, the newest first.
+        ops: the columns by the names of their ops.
+        column: the one that told, and of its budget the part of each partition.
+        budgets: those that columns have themselves, in US dollars.
+        size_of: how many partitions a run has, which have equal parts of the budgets of columns it did not come to.
     """
     of_run: dict[str, dict[dg.AssetKey, Mapping[str, Any]]] = {}
     options: dict[Partition, dict[dg.AssetKey, Mapping[str, Any]]] = {}
-    for partition, (newest, *_) in told.items():
+    for partition, (newest, *earlier) in told.items():
         if newest.run_id not in of_run:
-            of_run[newest.run_id] = _options_of_run(instance, newest.run_id, ops)
+            of_run[newest.run_id] = _options_of_run(instance, newest.run_id, ops, budgets, size_of)
         options[partition] = dict(of_run[newest.run_id])
         if newest.left_usd is not None:
             config: Mapping[str, Any] = options[partition].get(column, {})
-            options[partition][column] = {**config, "max_cost_usd": max(newest.left_usd, _NOTHING_USD)}
+            of_newest = (one for one in (newest, *earlier) if one.run_id == newest.run_id)
+            part = next((one.left_usd for one in of_newest if one.partition == partition), None)
+            options[partition][column] = {**config, "max_cost_usd": max(part or 0.0, _NOTHING_USD)}
     return options
 
 
 def _options_of_run(
-    instance: dg.DagsterInstance, run_id: str, ops: Mapping[str, dg.AssetKey]
+    instance: dg.DagsterInstance,
+    run_id: str,
+    ops: Mapping[str, dg.AssetKey],
+    budgets: Mapping[dg.AssetKey, float],
+    size_of: Callable[[dg.DagsterRun], int],
 ) -> dict[dg.AssetKey, Mapping[str, Any]]:
     run = instance.get_run_by_id(run_id)
     run_config: Mapping[str, Any] = {} if run is None else run.run_config
     given: Mapping[str, Any] = run_config.get("ops") or {}
     found = {ops[name]: (entry or {}).get("config") for name, entry in given.items() if name in ops}
+    size = 1 if run is None else size_of(run)
+    if size > 1:
+        for key in ops.values():
+            config = found.get(key) or {}
+            budget = config.get("max_cost_usd") or budgets.get(key)
+            if budget:
+                found[key] = {**config, "max_cost_usd": budget / size}
     return {key: config for key, config in found.items() if config}
 
 

@@ -111,13 +111,14 @@ def record_waiting(
         goes_on += "; Dagster shows the backfill as failed, as nothing is materialized yet: nothing failed"
     left_usd = None if budget is None else budget.unspent_usd
     waiting = in_order(partitions, waiting)
+    parts = {} if left_usd is None else budget_parts(left_usd, waiting)
     skipped = skipped_columns(context, spec.key)
     for partition, one in waiting.items():
         label = f"{spec.key.to_user_string()}{f'[{partition}]' if partition else ''}"
         log = context.log.info if is_on else context.log.warning
         log(f"{label}: {waiting_line(one, goes_on)}")
         metadata = waiting_metadata(
-            one, partition=partition, goes_on=goes_on, skipped=skipped, left_usd=left_usd
+            one, partition=partition, goes_on=goes_on, skipped=skipped, left_usd=parts.get(partition)
         )
         events.observed(partition, metadata)
     for name in skipped if any(one.comes for one in waiting.values()) else ():
@@ -131,6 +132,20 @@ def record_waiting(
             waiting, list(stored), goes_on=goes_on, skipped=skipped, left_usd=left_usd
         )
         events.observed(None, metadata)
+
+
+def budget_parts(left_usd: float, waiting: Mapping[Partition, Waiting]) -> dict[Partition, float]:
+    """What of the rest of a budget each partition has, as others may be collected by runs of their own: all of it together.
+
+    It is what is set aside for its rows, and of what is free a share by the number of those that will be answered.
+    """
+    rows = {key: one.rows - one.rows_without_budget for key, one in waiting.items()}
+    of_rows, set_aside = sum(rows.values()), sum(one.set_aside_usd for one in waiting.values())
+    free, held = max(left_usd - set_aside, 0.0), min(left_usd / set_aside, 1.0) if set_aside else 0.0
+    return {
+        key: held * one.set_aside_usd + free * (rows[key] / of_rows if of_rows else 1 / len(waiting))
+        for key, one in waiting.items()
+    }
 
 
 def _is_on(context: dg.AssetExecutionContext, collector: CollectorName) -> bool:

@@ -18,7 +18,7 @@ from pxt_assets.values.wording import counted
 
 BATCHES, ROWS_WAITING = "pxt/batches", "pxt/rows_waiting"
 BUDGET_LEFT = "pxt/budget_left_usd"
-"""What the run had left of its budget; those that collect its answers have no more."""
+"""What the run had left of its budget, or a partition's part of it; those that collect its answers have no more."""
 SKIPPED, FINISHED = "pxt/columns_skipped", "pxt/partitions_finished"
 """What a collector reads: columns that the run did not come to, and partitions of it that were stored already."""
 _LINE = "  \n"

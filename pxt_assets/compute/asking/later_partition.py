@@ -148,4 +148,6 @@ class LaterPass:
         later = requester.later
         if later is None or not later.counts.waiting:
             return None
+        budget = self.way.budget
+        later.counts.set_aside_usd = 0.0 if budget is None else budget.set_aside_usd(self.partition)
         return CellsWait(requester.counts.waiting_rows(requester.rows.digests), later.counts)

@@ -70,6 +70,8 @@ class LaterCounts:
     """For which the budget has no room."""
     expected_usd: float | None = 0.0
     """What is expected of those that wait; None where a price is not known."""
+    set_aside_usd: float = 0.0
+    """What of the run's budget is set aside for them."""
 
     @property
     def waiting(self) -> int:

@@ -91,15 +91,23 @@ def test_partitions_that_the_run_stored_get_what_it_skipped() -> None:
 
 
 def test_what_was_said_of_the_run_holds_on() -> None:
-    """Such as its budget. Partitions of which something else was said are another run."""
-    config = {A: {"max_cost_usd": 0.5}, B: {"limit": 3}}
-    due = {A: Due({"mon": "x", "tue": "x", "wed": "x"}, options={"mon": config, "tue": config})}
+    """Such as its budget, of which each partition has a part. Partitions of which something else was said are another run."""
+    config = {day: {A: {"max_cost_usd": part}, B: {"limit": 3}} for day, part in (("mon", 0.2), ("tue", 0.3))}
+    due = {A: Due({"mon": "x", "tue": "x", "wed": "x"}, options=config)}
     found = list(due_runs(due, PARENTS, DAYS, Asked(), 0.0, ops=OPS, again_after=HOUR, in_ranges=True))
     assert [one.run_config for one in found] == [
         {"ops": {"tickets__a": {"config": {"max_cost_usd": 0.5}}}},
         {},
     ]
     assert [len(one.tags) for one in found] == [2, 0]
+
+
+def test_a_column_knows_its_own_options_best() -> None:
+    """The others know those of the run that submitted, not what is left of its budget."""
+    ready, own = {"mon": "x"}, {A: {"max_cost_usd": 0.1}, B: {"max_cost_usd": 0.5}}
+    due = {A: Due(ready, options={"mon": own}), B: Due(ready, options={"mon": {A: {"max_cost_usd": 0.5}}})}
+    (found,) = due_runs(due, PARENTS, DAYS, Asked(), 0.0, ops=OPS, again_after=HOUR, in_ranges=True)
+    assert found.run_config["ops"]["tickets__a"]["config"] == {"max_cost_usd": 0.1}
 
 
 def test_none_is_asked_for_twice() -> None:
