@@ -336,6 +336,7 @@ class Materialization:
                 resource=self._resource,
                 server=self._server,
                 processing=processing_of(within_of_run(self._spec, self._config)),
+                deferral=self._deferral,
                 observe=self._events.observed,
             )
             if (error := self._step_error(None)) is not None:
