@@ -11,9 +11,11 @@ import pytest
 import yaml
 from click.testing import CliRunner
 
-from pxt_assets import OpenAIResource, Table
+from pxt_assets import OpenAIResource, Table, functions
+from pxt_assets.api.within import ways
 from pxt_assets.cli.commands import main
 from pxt_assets.demo import models
+from pxt_assets.functions.declare import ApiFunction
 from tests.pages import DOCS, PAGES, README, ROOT, blocks, languages, page_id, prose
 
 COMMAND = re.compile(r"`(pxt-assets [^`]*)`")
@@ -161,6 +163,14 @@ def test_every_option_is_told(page, function):
     told = prose(DOCS / page) + prose(DOCS / "dagster.md")
     options = [p.name for p in inspect.signature(function).parameters.values() if p.kind is p.KEYWORD_ONLY]
     assert [name for name in options if f"`{name}`" not in told] == []
+
+
+def test_the_functions_are_told_with_the_times_that_they_have():
+    """What may come later, at a lower price, the longest time first."""
+    told = dict(re.findall(r"^\| `(\w+)\(.* \| ([^|]+) \|$", prose(DOCS / "functions.md"), re.MULTILINE))
+    calls = {name: value for name, value in vars(functions).items() if isinstance(value, ApiFunction)}
+    has = {name: ", ".join(reversed(ways(one.endpoint.path))) or "now" for name, one in calls.items()}
+    assert told == {**has, "invoke_tools": "now"}
 
 
 def test_every_field_of_the_resource_is_told_with_its_default():

@@ -19,12 +19,16 @@ class LaterBudget:
     """What of a run's budget is set aside for requests that are answered later, partition by partition.
 
     As many are admitted as fit at the price of that way, before the first of them is submitted; what is on its way
-    already counts, whoever submitted it. Raises RunError for a model of which no price is known.
+    already counts, whoever submitted it: `coming_usd` is expected of it. Raises RunError for a model of which no price is known.
     """
 
-    def __init__(self, budget: Budget, processing: Processing) -> None:
+    def __init__(self, budget: Budget, processing: Processing, coming_usd: float = 0.0) -> None:
         self.budget = budget
+        self._coming_usd = coming_usd
+        """What is expected of what is on its way already, as long as its rows have not been come to."""
+        budget.later_usd += coming_usd
         self._processing = processing
+        self._begun: set[str | None] = set()
         self._set_aside: defaultdict[str | None, float] = defaultdict(float)
         self._lacking: defaultdict[str | None, float] = defaultdict(float)
         """US dollars that requests may cost that have no room."""
@@ -33,6 +37,9 @@ class LaterBudget:
 
     def begin(self, partition: str | None) -> None:
         """Forgets what was set aside for a partition, all of whose rows are looked at anew."""
+        if partition in self._begun:  # all partitions were come to by then
+            self._come_to(self._coming_usd)
+        self._begun.add(partition)
         self.budget.later_usd -= self._set_aside.pop(partition, 0.0)
         self._lacking.pop(partition, None)
         if not any(self._lacking.values()):
@@ -40,7 +47,14 @@ class LaterBudget:
 
     def note_on_its_way(self, partition: str | None, request: Request) -> None:
         """Sets aside what a request may cost that is on its way, whether there is room for it or not."""
-        self._add(partition, self.budget.most_usd(request, self._processing))
+        most = self.budget.most_usd(request, self._processing)
+        self._come_to(most)
+        self._add(partition, most)
+
+    def _come_to(self, most_usd: float) -> None:
+        part = min(most_usd, self._coming_usd)
+        self._coming_usd -= part
+        self.budget.later_usd -= part
 
     def admits(self, partition: str | None, request: Request) -> bool:
         """Whether the budget has room for a request, for which that is then set aside."""

@@ -19,6 +19,9 @@ from pxt_assets.errors import DefinitionError, options_checked
 from pxt_assets.values.scrubbed_errors import scrubbed_errors
 from pxt_assets.values.scrubbing import distinct_secrets
 
+_MAX_NAMED = 5
+"""How many columns the description names."""
+
 
 class CollectedTable(Protocol):
     """A Table, as its collector knows it: columns may be added after the collector is made."""
@@ -97,12 +100,23 @@ def table_collector(
         default_status=default_status,
         required_resource_keys={keys.openai, keys.columns},
         tags=tags,
-        description=description
-        or f"Collects answers of columns of the table {attributes.key.to_user_string()} that come later.",
+        description=description or _description(table),
     )
     attributes.collector.name = name
     attributes.collector.is_on = default_status is dg.DefaultSensorStatus.RUNNING
     return sensor
+
+
+def _description(table: CollectedTable) -> str:
+    """What the sensor does, for its page."""
+    later = [spec.key.to_user_string() for spec in table._columns.specs.values() if spec.within is not None]
+    more = len(later) - _MAX_NAMED
+    named = ", ".join(later[:_MAX_NAMED]) + (f" and {more} more" if more > 0 else "")
+    of = named or f"columns of {table._attributes.key.to_user_string()}"
+    return (
+        f"Collects answers that come later (within), of {of}: asks for a run of each partition whose answers are there. A "
+        "tick without runs says what is on its way; so does pxt-assets batches."
+    )
 
 
 @dataclass(frozen=True)

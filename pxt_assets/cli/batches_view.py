@@ -6,7 +6,7 @@ import json
 import os
 import time
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,13 +19,15 @@ from pxt_assets.api.event_loop import run_to_end
 from pxt_assets.api.meter import cost_text
 from pxt_assets.api.openai_resource import OpenAIResource
 from pxt_assets.assets.cleaning.code_locations import default_target, load_definitions
-from pxt_assets.assets.columns.coming_answers import ComingAnswers, coming_answers
+from pxt_assets.assets.columns.coming_answers import ComingAnswers, coming_answers, records_folder
 from pxt_assets.assets.declarations.within import WITHIN_TAG
 from pxt_assets.assets.page.waiting import age_text
 from pxt_assets.assets.step.resource_keys import RESOURCES_TAG
 from pxt_assets.assets.step.table_asset import TableAsset
 from pxt_assets.compute.asking.background_ids import BackgroundLook
-from pxt_assets.compute.deferred.record import BatchRecord, BatchView
+from pxt_assets.compute.deferred.polling import poll_of
+from pxt_assets.compute.deferred.record import BatchRecord, BatchView, with_poll
+from pxt_assets.compute.deferred.record_folder import RecordFolder
 from pxt_assets.errors import PxtError, RunError
 from pxt_assets.storage.store import ColumnStore
 from pxt_assets.values.scrubbed_errors import scrubbed_errors
@@ -204,6 +206,9 @@ async def _cancel_one(column: _Column, record: BatchRecord) -> str:
         return f"is not submitted yet; {again}"
     async with column.openai.batch_api() as api:
         state = await api.cancel(record.batch_id)
+    heard = with_poll(record, poll_of(state, time.time(), record.poll))
+    with suppress(PxtError):  # it is cancelled all the same, which is heard at the next look
+        RecordFolder(records_folder(column.store, column.key)).write_poll(heard)
     return f"{state.status}; the next run of {name} collects what was finished of it. What was not: {again}"
 
 

@@ -22,6 +22,7 @@ class LaterLog:
         self._clock = clock
         self._said_at = 0.0
         self._said = ""
+        self._lacking = ""
 
     def submitted(self, submitted: Submitted) -> None:
         """Says what was submitted, and what had no room."""
@@ -54,10 +55,10 @@ class LaterLog:
             )
 
     def without_budget(self, text: str) -> None:
-        """Says for which rows the budget has no room yet."""
-        self._log(
-            f"{self._name}: {text}. What comes of it makes room: the run that collects it goes on with these rows"
-        )
+        """Says for which rows the budget has no room yet, where that has changed."""
+        if text != self._lacking:
+            self._lacking = text
+            self._log(f"{self._name}: {text}. What comes back makes room, and these rows are asked for then")
 
     def cancelled(self, records: Sequence[BatchRecord]) -> None:
         """Says what is cancelled."""

@@ -18,7 +18,7 @@ from pxt_assets.api.later_budget import LaterBudget
 from pxt_assets.api.within import processing_of
 from pxt_assets.compute.asking.background_cells import BackgroundPass, FetchRound
 from pxt_assets.compute.asking.background_ids import BackgroundIds
-from pxt_assets.compute.asking.expected_costs import ExpectedCosts, expected_costs, learn_lengths
+from pxt_assets.compute.asking.expected_costs import ExpectedCosts, expected_costs, later_budget
 from pxt_assets.compute.asking.later_partition import LaterPass, PartitionTally
 from pxt_assets.compute.asking.later_way import LaterWay
 from pxt_assets.compute.asking.other_servers import refuse_other_servers
@@ -104,6 +104,7 @@ class _LaterRun:
 
     async def compute(self, partitions: Sequence[Partition]) -> RunEnd:
         """Makes passes until nothing waits, or once where the run does not wait."""
+        self._partitions = {*partitions}
         client = self._run_state.client
         assert client is not None
         await client.is_simulated()  # whose answers are to be marked
@@ -159,12 +160,12 @@ class _LaterRun:
         wait for this one.
         """
         async with self._column.hold():
-            is_on_record = self._is_on_record(partitions)
+            is_on_record = self._column.is_awaited_by(partitions)
             if self._deferral.is_trial:
                 await self._past_refusals(self._column.poll)
             elif is_on_record:
                 self._log.cancelled(
-                    [r for r in self._on_their_way() if set(r.waiting_partitions) & {*partitions}]
+                    [r for r in self._on_their_way() if self._partitions & {*r.waiting_partitions}]
                 )
                 await self._past_refusals(partial(self._column.cancel, partitions=partitions))
             if is_on_record:
@@ -178,10 +179,9 @@ class _LaterRun:
         while True:
             try:
                 await end_batches()
+                return
             except RefusedBatchError as e:
                 self._run.warn(str(e))
-            else:
-                return
 
     async def _compute_at_once(self, partitions: Sequence[Partition]) -> None:
         fetching = self._new_round(ends=not self._deferral.is_trial)
@@ -232,7 +232,7 @@ class _LaterRun:
         left, pause = list(partitions), _FIRST_POLL_S
         while left:
             async with self._column.hold():
-                self._goes_on = self._is_on_record(partitions)
+                self._goes_on = self._column.is_awaited_by(partitions)
                 await self._column.poll()
                 self._column.check_refused(left)
                 await self._run.compute(left, self._pass(rest="want"))
@@ -251,6 +251,7 @@ class _LaterRun:
                 self._check_budget_at_end()
                 break
             pause = _FIRST_POLL_S if submitted.requests else min(2 * pause, _LONGEST_POLL_S)
+            self._tell_budget()
             left = await self._until_ready(pause)
 
     async def _settle_refused(self, partitions: Sequence[Partition]) -> None:
@@ -285,10 +286,6 @@ class _LaterRun:
     def _on_their_way(self) -> list[BatchRecord]:
         return [record for record in self._column.records() if record.is_on_its_way]
 
-    def _is_on_record(self, partitions: Sequence[Partition]) -> bool:
-        """Whether any of the partitions waits for what is on record."""
-        return any({*partitions} & {*record.waiting_partitions} for record in self._column.records())
-
     def _check_budget(self) -> None:
         """Raises BudgetReachedError where the budget has no room for rows."""
         if self._budget is not None and self._rows_without_budget:
@@ -299,7 +296,11 @@ class _LaterRun:
         waits = self._run.waits.values()
         if not (self._goes_on and any(one.cells.on_its_way or one.cells.wanted for one in waits)):
             self._check_budget()
-        elif self._budget is not None and (rows := self._rows_without_budget):
+        else:
+            self._tell_budget()
+
+    def _tell_budget(self) -> None:
+        if self._budget is not None and (rows := self._rows_without_budget):
             self._log.without_budget(self._budget.lacking_text(rows))
 
     @property
@@ -317,9 +318,8 @@ class _LaterRun:
             if self._expected is None:
                 self._expected = expected_costs(column, self._processing)
             if column.budget is not None and self._budget is None:
-                self._budget = LaterBudget(column.budget, self._processing)
-                client = self._run_state.client
-                learn_lengths(column, simulated=client is not None and bool(client.simulated))
+                coming = [r for r in self._on_their_way() if self._partitions & {*r.waiting_partitions}]
+                self._budget = later_budget(column, self._processing, self._run_state.client, coming)
             way = LaterWay(
                 self._column,
                 rest,

@@ -214,3 +214,24 @@ def test_sound_in_messages_is_set_aside_as_sound() -> None:
         }
     )
     assert most(request) >= 4 * 10 * 32e-6
+
+
+@pytest.mark.parametrize(
+    ("model", "answers", "tokens"),
+    [
+        ("gpt-4o", 100, 4 * 50),
+        ("gpt-4o-2024-08-06", 16, 4 * 50),
+        ("gpt-4o", 8, 8 * 50),
+        ("gpt-4o", 4, 16_384),
+        ("gpt-4o-mini", 100, 16_384),
+    ],
+)
+def test_answers_of_earlier_runs_bound_those_that_come_later(model: str, answers: int, tokens: int) -> None:
+    """Those of the same model, or of a snapshot of it; what is asked for now is bounded by what this run saw."""
+    bound = CostBound()
+    bound.note_earlier(model, answers, 50)
+    later = bound.most_usd(chat(), "batch")
+    assert later is not None
+    assert tokens * OUTPUT_USD / 2 <= later < tokens * OUTPUT_USD / 2 + 0.001
+    assert most(chat(), bound) == most(chat())
+    assert (bound.unknown_output(chat()) is None) == (tokens < 16_384)

@@ -169,6 +169,13 @@ def test_a_refused_key_fails_the_tick(tickets: LaterTickets, monkeypatch: Any) -
     assert "4711" not in str(raised.value)
 
 
+def test_its_page_names_the_columns_and_where_to_look(tickets: LaterTickets) -> None:
+    assert tickets.sensor is not None
+    told = str(tickets.sensor.description)
+    assert "of tickets/c: " in told
+    assert "pxt-assets batches" in told
+
+
 @pytest.mark.parametrize("what", ["a table without columns", "a table of sounds"])
 def test_a_table_with_nothing_to_collect_has_no_collector(what: str) -> None:
     table = Table("tickets", key="id")

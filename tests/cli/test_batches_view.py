@@ -108,6 +108,8 @@ def test_a_batch_is_cancelled_by_its_name(tickets: LaterTickets, tmp_path: Path)
     done = batches(tickets, tmp_path, "--cancel", name)
     assert done.exit_code == 0, done.output
     assert done.output.startswith(f"tickets/c {name}: cancel")
+    _, line, _ = batches(tickets, tmp_path).output.splitlines()
+    assert line.split()[2].startswith("cancel"), "though it is not yet time to ask about it again"
     tickets.let_time_pass(3_600)
     again = batches(tickets, tmp_path, "--cancel", "all").output
     assert "has ended already; the next run of tickets/c collects it" in again

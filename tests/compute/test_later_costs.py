@@ -22,6 +22,7 @@ def test_a_budget_admits_what_fits_at_half_the_price(tmp_path):
     assert 5 <= first <= 10  # of $0.0003 each at most
     assert run.end.error is None
     assert run.outcomes[None].computed == 100
+    assert sum("have no room in max_cost_usd=0.003: $0.00 are spent" in line for line in run.log) == 1
 
 
 def test_a_budget_without_room_for_a_row_fails_and_says_what_to_do(tickets):
@@ -129,6 +130,16 @@ def test_what_is_set_aside_for_later_has_no_room_for_what_is_asked_for_now(ticke
     assert "The budget of $0.0032 is spent" in str(run.end.error)
     on_their_way = sum(b.total for b in tickets.batches.batches.values() if not b.is_ended)
     assert 0.0003 * on_their_way + 0.0006 * len(tickets.online.asked) <= 0.0032 + 0.0006
+
+
+def test_what_other_partitions_have_on_its_way_has_its_room_first(tmp_path):
+    """Their rows are come to later, in a run over both."""
+    tickets = LaterTickets(tmp_path, {"mon": rows(20, "new"), "tue": rows(20, "old")})
+    tickets.column = lambda table: ask(table.body, max_tokens=500)
+    on_its_way = tickets.run("tue", wait=False).end.waiting["tue"].expected_cost_usd
+    tickets.run("mon", "tue", wait=False, budget=on_its_way + 0.001)
+    new = list(tickets.batches.batches.values())[1]
+    assert 0 < new.total < 10
 
 
 def test_rows_that_failed_for_the_mark_of_their_prefix_are_asked_for_without_it(tickets):

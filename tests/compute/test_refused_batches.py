@@ -1,6 +1,7 @@
 """Batches that are refused as a whole: each partition is told once, and nobody submits them again of his own accord."""
 
 from pxt_assets.api.batches import RefusedError
+from pxt_assets.errors import FatalApiError
 from pxt_assets.storage.layout import batches_folder
 from tests.later_runs import LaterTickets
 
@@ -12,6 +13,7 @@ def test_a_refused_batch_is_told_once_to_each_partition_and_submitted_again_on_d
     tickets.batches.fail(next(iter(tickets.batches.batches)), "model_not_found", "no such model")
     told = [tickets.run(key, wait=False).end for key in ("mon", "tue")]
     assert all("no such model" in str(end.error) for end in told)
+    assert all(isinstance(end.error, FatalApiError) for end in told), "no retry helps"
     assert [end.waiting[key].comes for end, key in zip(told, ("mon", "tue"), strict=True)] == [False, False]
     assert tickets.batches.calls.count("create") == 1
     assert not batches_folder(tickets.file("mon")).exists()

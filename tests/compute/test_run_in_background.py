@@ -54,6 +54,18 @@ def said(tickets):
     return [json.loads(cell)["output_text"] for cell in tickets.stored()]
 
 
+def test_what_is_made_has_its_room_in_the_budget_before_more_is_asked_for(tickets, server):
+    tickets.rows[None] = [f"row {i}" for i in range(40)]
+    tickets.run(within="8h", wait=False, budget=0.5)
+    posted = len(server.bodies)
+    assert 0 < posted < 40
+    tickets.run(within="8h", wait=False, budget=0.5)
+    assert len(server.bodies) == posted
+    server.complete()
+    assert tickets.run(within="8h", wait=False, budget=0.5).end.error is None
+    assert len(server.bodies) == 40, "what is known by then has room for all"
+
+
 def test_each_row_is_asked_for_in_the_background_and_fetched(tickets, server):
     tickets.at(3_600, server.complete)
     run = tickets.run(within="8h")

@@ -1,11 +1,15 @@
 """A run by batch that was killed: the next one goes on where it was, and nothing is paid twice."""
 
+import asyncio
 import json
 from unittest import mock
 
 import pytest
 
+from pxt_assets.compute.claims.claim import hold_claim
 from pxt_assets.compute.deferred.deferred_column import DeferredColumn
+from pxt_assets.storage.layout import batches_folder
+from pxt_assets.storage.parquet import ParquetFile
 from tests.fake_batches import Died
 from tests.later_runs import LaterTickets
 
@@ -112,6 +116,19 @@ def test_another_run_over_the_column_pays_for_nothing(tickets):
     assert said(tickets) == [["re: a", "re: b"], ["re: c", "re: d", "re: a"]]
     assert max(tickets.batches.paid.values()) == 1
     assert tickets.batches.calls.count("create") == 1
+
+
+def test_who_has_a_columns_batches_in_hand_for_a_day_is_named(tickets):
+    """It may be a run of other partitions."""
+    file = ParquetFile(batches_folder(tickets.file("p")) / "submission.parquet")
+
+    async def wait():
+        async with hold_claim(file, "run-of-q"):
+            return await tickets._run(("p",), "24h", False, None, None, {})
+
+    error = str(asyncio.run(wait()).end.error)
+    assert error.startswith("tickets/c: the run run-of-q (process")
+    assert "has had the batches of this column in hand for a day" in error
 
 
 def test_one_prompt_of_a_thousand_that_changed_is_submitted_alone(tmp_path):

@@ -59,17 +59,26 @@ class Asked:
         """What a cursor says; nothing for one that is none of ours."""
         try:
             both = json.loads(cursor or "{}")
-            said = both["asked"]
             heard = {str(key): (float(at), bool(ended)) for key, (at, ended) in both.get("heard", {}).items()}
-            runs = {key: (str(name), float(at), int(count)) for key, (name, at, count) in said.items()}
-            return cls({key: one for key, one in runs.items() if isinstance(json.loads(key), list)}, heard)
+            runs = {
+                _key(dg.AssetKey.from_user_string(column), partition): (str(name), float(at), int(count))
+                for column, partition, name, at, count in both.get("asked", ())
+                if isinstance(column, str)
+            }
+            return cls(runs, heard)
         except (AttributeError, KeyError, TypeError, ValueError):
             return cls()
 
     @property
     def cursor(self) -> str:
-        """As text."""
-        return json.dumps({"asked": self.runs, **({"heard": self.heard} if self.heard else {})})
+        """As text, which the sensor's page shows."""
+        asked = [
+            (dg.AssetKey(path).to_user_string(), partition, name, round(at), count)
+            for key, (name, at, count) in self.runs.items()
+            for path, partition in (json.loads(key),)
+        ]
+        said = {**({"asked": asked} if asked else {}), **({"heard": self.heard} if self.heard else {})}
+        return json.dumps(said, ensure_ascii=False)
 
     def is_due(self, key: str, name: str, now: float, again_after: float) -> bool:
         """Whether a run is to be asked for now."""

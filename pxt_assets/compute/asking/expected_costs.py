@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from functools import partial
 
 from pxt_assets.api.body_template import FilledBody
+from pxt_assets.api.client import Client
 from pxt_assets.api.estimate import Estimator
+from pxt_assets.api.later_budget import LaterBudget
 from pxt_assets.api.processing import Processing
 from pxt_assets.api.request import Request
-from pxt_assets.compute.cells.usage_history import lengths_of_others, observed_usage
+from pxt_assets.compute.cells.usage_history import observed_usage, stored_lengths
+from pxt_assets.compute.deferred.record import BatchRecord
 from pxt_assets.compute.partition.column import Column
 from pxt_assets.throttle.cost import RequestSize
 
@@ -44,13 +47,17 @@ def expected_costs(column: Column, processing: Processing) -> ExpectedCosts:
     return ExpectedCosts(partial(estimator.cost_usd, processing=processing))
 
 
-def learn_lengths(column: Column, *, simulated: bool) -> None:
-    """Tells the budget how long the answers are of partitions whose column is defined as it is now.
+def later_budget(
+    column: Column, processing: Processing, client: Client | None, coming: Iterable[BatchRecord]
+) -> LaterBudget:
+    """What the column's budget has for rows that are answered later, beside what is `coming` for the run's partitions.
 
-    `simulated` says whether a simulator is asked.
+    It knows how long the answers are of partitions whose column is defined as it is now.
     """
-    assert column.budget is not None
-    own, file = column.options.refresh, column.file
-    found = lengths_of_others(file, column.code_version, simulated=simulated, own=own)
+    budget = column.budget
+    assert budget is not None
+    simulated = client is not None and bool(client.simulated)
+    found = stored_lengths(column.file, column.code_version, simulated=simulated)
     for model, (answers, longest) in found.items():
-        column.budget.note_earlier(model, answers, longest)
+        budget.note_earlier(model, answers, longest)
+    return LaterBudget(budget, processing, sum(record.cost_usd or 0.0 for record in coming))

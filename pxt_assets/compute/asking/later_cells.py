@@ -47,6 +47,9 @@ class _Sorted:
     unfinished: list[tuple[int, Unfinished]] = field(default_factory=list)
     fetched: list[tuple[int, BackgroundId]] = field(default_factory=list)
     """What is made in the background, to be fetched."""
+    late: list[int] = field(default_factory=list)
+    rest: list[int] = field(default_factory=list)
+    """What is neither answered nor on its way, some of it for too long: it is dealt with once all that is on its way is known."""
 
 
 class LaterCells:
@@ -144,7 +147,8 @@ class LaterCells:
             if i in found.requests:
                 background.ids.forget(found.requests[i].digest)
         self._wait_for(rows, found.requests, waiting)
-        self._deal_with_rest(rows, found, late, again)
+        found.late, found.rest = late + found.late, again + found.rest
+        await run_in_thread(self._deal_with_rest, rows, found)
 
     @property
     def _way_of_background(self) -> BackgroundPass:
@@ -184,14 +188,13 @@ class LaterCells:
         self._wait_for(rows, requests, places[on_its_way].tolist())
         places, digests = places[~on_its_way], digests[~on_its_way]
         overdue = self._answers.is_overdue(digests) if len(digests) else on_its_way[:0]
-        self._deal_with_rest(rows, found, places[overdue].tolist(), places[~overdue].tolist())
+        found.late, found.rest = places[overdue].tolist(), places[~overdue].tolist()
+        if not found.fetched:
+            self._deal_with_rest(rows, found)
         return found
 
-    def _deal_with_rest(
-        self, rows: AdmittedRows, found: _Sorted, late: Sequence[int], rest: Sequence[int]
-    ) -> None:
-        """Deals with rows that are neither answered nor on their way; those that are `late` are to be asked for now."""
-        way = self._way
+    def _deal_with_rest(self, rows: AdmittedRows, found: _Sorted) -> None:
+        way, late, rest = self._way, found.late, found.rest
         if way.rest == "ask":
             found.to_ask += [*late, *rest]
             return

@@ -51,20 +51,20 @@ def answer_lengths(provenance: pa.Table) -> Lengths:
     }
 
 
-def lengths_of_others(file: ParquetFile, code_version: str | None, *, simulated: bool, own: bool) -> Lengths:
-    """How long the answers are that the latest partitions hold whose column is defined as this one is now.
+def stored_lengths(file: ParquetFile, code_version: str | None, *, simulated: bool) -> Lengths:
+    """How long the answers are that this partition and the latest others hold, as far as their column is defined alike.
 
-    `own` says whether the file's own partition is one of them, `simulated` whether a simulator's answers are.
+    `simulated` says whether a simulator's answers are meant.
     """
     total: Lengths = {}
     for sidecar in _latest_sidecars(file):
         stored = file.path.parent / f"{sidecar.path.name.removesuffix(SIDECAR_SUFFIX)}.parquet"
-        if (stored.name == file.path.name and not own) or not set(_LENGTHS) <= set(sidecar.schema.names):
-            continue
         of = ParquetFile(stored, file.companions)
-        if not of.exists() or of.metadata.get("code_version") != code_version:
+        if not set(_LENGTHS) <= set(sidecar.schema.names) or not of.exists():
             continue
-        if bool(of.metadata.get("simulated")) == simulated:
+        metadata = of.metadata
+        is_alike = code_version is not None and metadata.get("code_version") == code_version
+        if is_alike and bool(metadata.get("simulated")) == simulated:
             add_lengths(total, answer_lengths(sidecar.rows().table(_LENGTHS)))
     return total
 

@@ -18,7 +18,9 @@ hold blanks."""
 
 
 class ClaimedError(PartitionError):
-    """Another attempt computes the partition."""
+    """Another attempt computes the partition; `by` names it, for messages."""
+
+    by = "another run"
 
 
 def owner_record(run_id: str | None) -> dict[str, Any]:
@@ -66,10 +68,12 @@ def describe_owner(owner: Mapping[str, Any]) -> str:
 
 def claimed_error(owner: Mapping[str, Any]) -> ClaimedError:
     """The error for an attempt that finds the partition claimed by `owner`."""
-    return ClaimedError(
+    error = ClaimedError(
         f"{describe_owner(owner)} computes this partition already. Wait for it to end, or terminate it, then materialize "
         "again: what it finished is not computed again"
     )
+    error.by = describe_owner(owner)
+    return error
 
 
 def _pid_scope() -> dict[str, Any]:

@@ -142,6 +142,10 @@ class DeferredColumn:
         """All records as they were last read, the oldest first."""
         return list(self._batches.records.values())
 
+    def is_awaited_by(self, partitions: Collection[Partition]) -> bool:
+        """Whether any of the partitions waits for what is on record."""
+        return any(not set(partitions).isdisjoint(record.waiting_partitions) for record in self.records())
+
     def kept_mask(self, digests: Digests, partition: Partition, since: float = 0.0) -> Mask:
         """Which cells `S16[n]` have an answer that was kept at `since` or later.
 

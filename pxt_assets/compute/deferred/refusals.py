@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable
 from typing import TYPE_CHECKING
 
-from pxt_assets.errors import RunError
+from pxt_assets.errors import FatalApiError
 
 if TYPE_CHECKING:
     from pxt_assets.compute.deferred.record import BatchRecord, Partition
@@ -14,7 +14,7 @@ _LATELY = 3_600.0
 """Seconds in which all runs begin that were asked for together."""
 
 
-class RefusedBatchError(RunError):
+class RefusedBatchError(FatalApiError):
     """Submitted as it was, a batch would be refused again: somebody has to correct something first."""
 
 

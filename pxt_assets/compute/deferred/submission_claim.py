@@ -44,13 +44,14 @@ async def hold_submission(
                 break
             except ClaimedError as e:
                 if clock() - began > _LONGEST_WAIT:
-                    msg = f"{label}another run has had the batches of this column in hand for a day ({e})"
+                    msg = (
+                        f"{label}{e.by} has had the batches of this column in hand for a day. Wait for it to end, or terminate "
+                        "it, then materialize again"
+                    )
                     raise ClaimedError(msg) from e
                 if clock() - said_at >= _SAID_EVERY:
                     said_at = clock()
-                    _log.info(
-                        "%swaits for another run, which has the batches of this column in hand (%s)", label, e
-                    )
+                    _log.info("%swaits for %s, which has the batches of this column in hand", label, e.by)
             await sleep(pause)
             pause = min(1.5 * pause, _LONGEST_PAUSE)
         yield check_claim

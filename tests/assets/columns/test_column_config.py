@@ -47,6 +47,17 @@ def test_0_and_null_are_none(given: Any) -> None:
     assert (config.limit, config.max_cost_usd) == (None, None)
 
 
+@pytest.mark.parametrize("given", [{}, {"within": ""}, {"within": None}], ids=["none", "empty", "null"])
+def test_an_empty_time_is_the_columns_own(given: Any, store: ColumnStore, openai: OpenAIResource) -> None:
+    """Null is what YAML reads where nothing stands after `within:`; Dagster lets it through."""
+    table = Table("tickets", key="id")
+    table.add_computed_column(c=ask(table.body))
+    job = dg.Definitions(table.assets, resources={"columns": store, "openai": openai})
+    config = {"ops": {"tickets__c": {"config": given}}}
+    assert dg.validate_run_config(job.resolve_implicit_global_asset_job_def(), config)
+    assert ColumnConfig.of_run(given, "tickets/c").within is None
+
+
 def test_what_is_given_holds() -> None:
     """A number of rows, and US dollars."""
     config = ColumnConfig.of_run({"limit": 2, "max_cost_usd": 0.5}, "tickets/c")

@@ -118,6 +118,14 @@ def test_none_is_asked_for_twice() -> None:
     assert runs(due, Asked.of_cursor(asked.cursor), now=60.0) == []
 
 
+def test_a_cursor_is_short() -> None:
+    """The sensor's page shows it as it is, beside each tick."""
+    asked = Asked()
+    runs({A: Due({"mon": "x"})}, asked, now=60.4)
+    assert asked.cursor == '{"asked": [["tickets/a", "mon", "x", 60, 1]]}'
+    assert Asked().cursor == "{}"
+
+
 def test_another_batch_of_the_same_partition_is_asked_for() -> None:
     """As after one that expired, whose rest was submitted again."""
     asked = Asked()
@@ -176,5 +184,6 @@ def test_any_other_cursor_is_no_hindrance() -> None:
         '{"asked": {"x": [1]}}',
         "nonsense",
         '{"asked": {"x": ["a", 1, 2]}}',
+        '{"asked": [[1, "mon", "x", 60, 1]]}',
     ):
         assert Asked.of_cursor(cursor).runs == {}
