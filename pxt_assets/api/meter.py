@@ -45,6 +45,8 @@ class Meter:
     """Share of what the limits allowed that was used meanwhile, 0 to 1, None where no limit is known."""
     limit_usage: LimitUtilization = field(default_factory=LimitUtilization)
     """What this process has used of the limits since the first request."""
+    ways: set[Processing] = field(default_factory=set)
+    """How requests were processed whose answers came later."""
     latencies: Latencies = field(default_factory=Latencies)
     """Seconds from sending a request to its answer, of each answer."""
     budget: Budget | None = None
@@ -83,6 +85,8 @@ class Meter:
         """
         if usage is not None:
             self.usage += usage
+        if processing != "standard":
+            self.ways.add(processing)
         if latency is not None:
             self.latencies.append(latency)
         cost = cost_usd(model, usage, processing, tier)

@@ -4,21 +4,26 @@ from __future__ import annotations
 
 import math
 from collections import defaultdict
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from pxt_assets.api.estimate import Estimator
 from pxt_assets.api.processing import Processing
 from pxt_assets.api.request import Request, Usage
 from pxt_assets.api.server_name import SIMULATOR, AskedServer
+from pxt_assets.compute.asking.background_ids import requests_in_background
 from pxt_assets.compute.cells.digest_index import NO_DIGEST, DigestSet
 from pxt_assets.compute.cells.scratch_file import scratch_folder
 from pxt_assets.compute.cells.usage_history import observed_usage
+from pxt_assets.compute.deferred.on_record import OnRecord
 from pxt_assets.compute.partition.column import Column
 from pxt_assets.compute.partition.plan import DependentCall, calls_in, cell_digest
 from pxt_assets.compute.partition.stored_cells import check_other_servers, stored_cells
 from pxt_assets.errors import CellError
+
+if TYPE_CHECKING:
+    from pxt_assets.compute.cells.digest_index import Digests
 
 
 @dataclass(frozen=True)
@@ -45,6 +50,8 @@ class Estimate:
     """How its requests would be processed."""
     now_usd: float | None = None
     """What they would cost if they were answered now; None where that is how they are processed, or is not known."""
+    paid: int = 0
+    """Rows whose answer is kept, or on its way: they are not among those to compute, as nothing more is to pay for them."""
     loads: Mapping[ModelUse, Load] = field(default_factory=dict)
     """What it takes of the limits of each model, as long as requests are answered now."""
 
@@ -98,19 +105,25 @@ _COUNTS = (
     "input_tokens",
     "output_tokens",
     "unpriced",
+    "paid",
 )
 """The fields of an estimate that add up."""
 
 
-def dry_run(column: Column, server: AskedServer | None, processing: Processing = "standard") -> Estimate:
+def dry_run(
+    column: Column,
+    server: AskedServer | None,
+    processing: Processing = "standard",
+    on_record: OnRecord | None = None,
+) -> Estimate:
     """Estimates one partition of a column. `server` is the one that would be asked, None for a column that asks none.
 
-    `processing` is how its requests would be processed.
+    `processing` is how its requests would be processed, `on_record` what of the column's answers comes later.
 
     Raises OtherServerError where the run would.
     """
     column.inputs.check(scratch_folder(column.file))
-    missing = _MissingCells(column, server)
+    missing = _MissingCells(column, server, on_record)
     estimator = Estimator()
     estimator.learn("", observed_usage(column.file))
     used, cost, unpriced = Usage(), 0.0, 0
@@ -153,6 +166,7 @@ def dry_run(column: Column, server: AskedServer | None, processing: Processing =
         output_tokens=used.output_tokens,
         cost_usd=None if unpriced and not cost else cost,
         unpriced=unpriced,
+        paid=missing.paid,
         has_observations=estimator.has_observations,
         processing=processing,
         now_usd=now_usd,
@@ -170,9 +184,10 @@ def _use_of(call: DependentCall) -> ModelUse:
 class _MissingCells:
     """The cells of a column that are not finished, each distinct cell once."""
 
-    def __init__(self, column: Column, server: AskedServer | None) -> None:
+    def __init__(self, column: Column, server: AskedServer | None, on_record: OnRecord | None) -> None:
         self._server = server
-        self.rows = self.refused = self.dependent = 0
+        self._on_record = on_record
+        self.rows = self.refused = self.dependent = self.paid = 0
         self._column = column
 
     def cells(self) -> Iterator[Any]:
@@ -180,12 +195,16 @@ class _MissingCells:
         import numpy as np
 
         column = self._column
-        is_missing = self._missing_lookup()
+        is_missing, is_paid = self._missing_lookup(), self._paid_lookup()
         seen = DigestSet(scratch_folder(column.file))
         for rows in column.inputs.batches(column.inputs.batch_rows, column.total):
             prepared = [self._prepare(row) for row in rows]
             digests = np.array([NO_DIGEST if cell is None else cell_digest(cell) for cell in prepared], "S16")
             missing = is_missing(digests) & (digests != np.bytes_(NO_DIGEST))
+            if is_paid is not None:
+                paid = missing & is_paid(np.array([_request_digest(cell) for cell in prepared], "S16"))
+                self.paid += int(paid.sum())
+                missing &= ~paid
             self.rows += int(missing.sum())
             rows_missing = np.flatnonzero(missing)
             for i in rows_missing[seen.add(digests[rows_missing])]:
@@ -206,12 +225,33 @@ class _MissingCells:
         cells.simulated = server is not None and server.name == SIMULATOR and cells.any_simulated
         return cells.missing_mask
 
+    def _paid_lookup(self) -> Callable[[Digests], Any] | None:
+        """A function that says for which requests `S16[n]` nothing more is to pay; None where nothing comes later."""
+        import numpy as np
+
+        column, on_record = self._column, self._on_record
+        if on_record is None:
+            return None
+        in_background = np.array([], "S16") if on_record.asks_now else requests_in_background(column.file)
+
+        def is_paid(requests: Digests) -> Any:
+            paid = on_record.paid(requests, column.partition_key, refresh=column.options.refresh)
+            return paid | np.isin(requests, in_background)
+
+        return is_paid
+
     def _prepare(self, row: Any) -> Any:
         try:
             return self._column.plan.prepare(row)
         except CellError:
             self.refused += 1
             return None
+
+
+def _request_digest(cell: Any) -> bytes:
+    """The digest of a cell's request, if it has one."""
+    requests = (call.request for call in calls_in(cell) if not isinstance(call, DependentCall))
+    return next((one.digest for one in requests if isinstance(one, Request)), NO_DIGEST)
 
 
 @dataclass

@@ -13,7 +13,7 @@ from pxt_assets.assets.columns.coming_answers import records_folder
 from pxt_assets.errors import DefinitionError, FatalApiError, RunError
 from pxt_assets.functions import embeddings, responses, speech
 from tests.assets.later_tickets import LaterTickets, materialized, observed
-from tests.runs import ask
+from tests.runs import ask, metadata
 
 HOUR = 3_600.0
 TWO = {"1": "late", "2": "broken"}
@@ -200,6 +200,8 @@ def test_responses_in_the_background_are_collected_too(later: Callable[..., Late
     assert tickets.asked() == []
     result = tickets.run(only=["tickets/c", "tickets/a"])
     assert materialized(result) == [("tickets/c", None), ("tickets/a", None)]
+    said = metadata(result, "tickets/c")
+    assert said["pxt/summary"].endswith(" · in the background, within 8 h, at 60 % of the price")
     assert tickets.tick().skip_reason.skip_message == "no answers are on their way"
 
 

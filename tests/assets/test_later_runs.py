@@ -6,6 +6,7 @@ import dagster as dg
 import pytest
 
 from pxt_assets import Table
+from pxt_assets.functions import responses
 from tests.assets.later_tickets import LaterTickets, materialized, observed
 from tests.runs import ask, metadata, values
 
@@ -141,3 +142,34 @@ def test_conditions_do_not_ask_again_while_it_waits(
     tickets.run(only=["tickets/c", "tickets/a"])
     seen = dg.evaluate_automation_conditions(definitions, tickets.instance, cursor=seen.cursor)
     assert seen.total_requested == 0
+
+
+def test_a_dry_run_counts_apart_what_is_paid(days: LaterTickets) -> None:
+    """What is on its way, and what came with another partition's rows; now, all that has not come would be asked for."""
+    days.run(span=("mon", "tue"))
+    days.rows["tue"]["2"] = "lost"
+    days.run("tue", only=["tickets"])
+
+    def dry(**config: str) -> tuple[int, int]:
+        result = days.run("tue", only=["tickets/c"], config={"tickets/c": {"dry_run": True, **config}})
+        said = observed(result)["tue"]
+        paid = said.get("pxt/rows_paid", 0)
+        assert (
+            "; 1 row besides is answered or on the way: nothing more to pay" in said["pxt/estimate"]
+        ) == paid
+        return said["pxt/rows_to_compute"], paid
+
+    assert (dry(), dry(within="now")) == ((1, 1), (2, 0))
+    days.let_time_pass(HOUR)
+    days.run("mon", only=["tickets/c"])
+    assert (dry(), dry(within="now")) == ((1, 1), (1, 1))
+
+
+def test_a_dry_run_knows_what_is_made_in_the_background(later: Callable[..., LaterTickets]) -> None:
+    def column(table: Table) -> None:
+        table.add_computed_column(c=responses(table.body, model="gpt-6-luna"), within="8h")
+
+    tickets = later(dict(TWO), column)
+    tickets.run()
+    (said,) = observed(tickets.run(only=["tickets/c"], config={"tickets/c": {"dry_run": True}})).values()
+    assert (said["pxt/rows_to_compute"], said["pxt/rows_paid"]) == (0, 2)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 import dagster as dg
@@ -21,6 +22,8 @@ from pxt_assets.assets.page.estimate_page import (
     sum_metadata,
     total_line,
 )
+from pxt_assets.compute.deferred.deferral import Deferral
+from pxt_assets.compute.deferred.on_record import OnRecord
 from pxt_assets.compute.dry_run import Estimate, ModelUse, dry_run, total_estimate
 from pxt_assets.compute.partition.column import Column
 from pxt_assets.compute.run_partitions import Partition
@@ -38,6 +41,7 @@ def log_estimates(
     resource: OpenAIResource | None,
     server: AskedServer | None,
     processing: Processing,
+    deferral: Deferral | None,
     observe: Observe,
 ) -> dict[Partition, PartitionError]:
     """Records what computing each partition would take, all of them together, and all columns of the run.
@@ -48,18 +52,19 @@ def log_estimates(
     estimates: dict[Partition, Estimate] = {}
     failures: dict[Partition, PartitionError] = {}
     is_single = len(partitions) == 1
-    for partition in partitions:
-        try:
-            column = open_column(partition)
-            estimate = dry_run(column, server, processing)
-        except PartitionError as e:
-            failures[partition] = e
-            continue
-        estimates[partition] = estimate
-        duration = _duration(estimate, limits)
-        context.log.info(f"{column.label}: {estimate_line(estimate, duration)}")
-        metadata = estimate_metadata(estimate, duration)
-        observe(partition, {**metadata, TOTAL: True} if is_single else metadata)
+    with _on_record(deferral, server) as on_record:
+        for partition in partitions:
+            try:
+                column = open_column(partition)
+                estimate = dry_run(column, server, processing, on_record)
+            except PartitionError as e:
+                failures[partition] = e
+                continue
+            estimates[partition] = estimate
+            duration = _duration(estimate, limits)
+            context.log.info(f"{column.label}: {estimate_line(estimate, duration)}")
+            metadata = estimate_metadata(estimate, duration)
+            observe(partition, {**metadata, TOTAL: True} if is_single else metadata)
     if not is_single and estimates:
         total = total_estimate(estimates.values())
         duration = _duration(total, limits)
@@ -69,6 +74,15 @@ def log_estimates(
         observe(None, {**metadata, TOTAL: True})
     _log_sum(context, key, observe)
     return failures
+
+
+def _on_record(
+    deferral: Deferral | None, server: AskedServer | None
+) -> AbstractContextManager[OnRecord | None]:
+    if deferral is None:
+        return nullcontext()
+    asks_now = deferral.within is None or deferral.is_trial
+    return OnRecord(deferral.folder, server, asks_now=asks_now)
 
 
 def _duration(estimate: Estimate, limits: ResourceLimits | None) -> Duration:

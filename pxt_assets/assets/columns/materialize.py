@@ -235,10 +235,11 @@ class Materialization:
     def _on_finished(self, partition: Partition, outcome: Outcome) -> None:
         """Logs a finished partition; of several, records it at once: it is stored, whatever happens to the others."""
         from pxt_assets.assets.page.metadata import materialization_metadata, outcome_line, outcome_metadata
-        from pxt_assets.assets.page.waiting import by_batch_text, with_batches
+        from pxt_assets.assets.page.waiting import ways_text, with_ways
 
         spec, of, batches = self._spec, len(self._partition_keys), self._batches.of(partition)
-        self._context.log.info(f"{self._label(partition)}: {outcome_line(outcome)}{by_batch_text(batches)}")
+        ways = ways_text(batches, outcome.meter)
+        self._context.log.info(f"{self._label(partition)}: {outcome_line(outcome)}{ways}")
         if outcome.other_servers is not None:
             self._context.log.warning(f"{self._label(partition)}: {outcome.other_servers}")
         self._outcomes[partition] = replace(outcome, sample=outcome.schema.empty_table(), inputs=None)
@@ -250,7 +251,7 @@ class Materialization:
         metadata = materialization_metadata(
             outcome, file, self._lineage, spec.lineage, partition=partition, of=of
         )
-        metadata = with_batches(metadata, batches)
+        metadata = with_ways(metadata, batches, outcome.meter)
         metadata = metadata_without_secrets(metadata, self._events.secrets)
         if self._is_temporary:
             del metadata["dagster/uri"]
@@ -336,6 +337,7 @@ class Materialization:
                 resource=self._resource,
                 server=self._server,
                 processing=processing_of(within_of_run(self._spec, self._config)),
+                deferral=self._deferral,
                 observe=self._events.observed,
             )
             if (error := self._step_error(None)) is not None:

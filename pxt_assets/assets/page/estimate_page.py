@@ -26,6 +26,7 @@ _COUNTS = {
     "estimated_input_tokens": "input_tokens",
     "estimated_output_tokens": "output_tokens",
     "rows_unpriced": "unpriced",
+    "rows_paid": "paid",
 }
 """The figures of an estimate by the names of their metadata."""
 _MAX_GROUPS, _MAX_NAME = 20, 60
@@ -35,7 +36,7 @@ _WAYS: Mapping[Processing, str] = {
     "background_8h": " in the background, within 8 h",
     "background_2h": " in the background, within 2 h",
 }
-_RARE = ("rows_refused", "estimated_dependent_requests", "rows_unpriced")
+_RARE = ("rows_refused", "estimated_dependent_requests", "rows_unpriced", "rows_paid")
 """Those that are shown only where there are any."""
 
 
@@ -221,10 +222,16 @@ def _way_text(estimate: Estimate) -> str:
 
 
 def _remarks(estimate: Estimate) -> str:
-    refused, dependent = estimate.refused, estimate.dependent
-    return (f"; {counted(refused, 'row')} would fail without a request" if refused else "") + (
-        _dependent_text(dependent) if dependent else ""
+    refused, dependent, paid = estimate.refused, estimate.dependent, estimate.paid
+    return (
+        (_paid_text(paid) if paid else "")
+        + (f"; {counted(refused, 'row')} would fail without a request" if refused else "")
+        + (_dependent_text(dependent) if dependent else "")
     )
+
+
+def _paid_text(paid: int) -> str:
+    return f"; {counted(paid, 'row')} besides {'is' if paid == 1 else 'are'} answered or on the way: nothing more to pay"
 
 
 def _dependent_text(dependent: int) -> str:

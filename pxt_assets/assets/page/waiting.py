@@ -9,7 +9,8 @@ from typing import Any
 
 import dagster as dg
 
-from pxt_assets.api.meter import cost_text, spent_text
+from pxt_assets.api.meter import Meter, cost_text, spent_text
+from pxt_assets.api.processing import Processing
 from pxt_assets.assets.page.figures import rounded
 from pxt_assets.assets.page.markdown import behind_a_click, joined, shortened
 from pxt_assets.compute.deferred.record import BatchView
@@ -24,6 +25,10 @@ SKIPPED, FINISHED = "pxt/columns_skipped", "pxt/partitions_finished"
 _LINE = "  \n"
 """A line break in Markdown."""
 _BY_BATCH = "by batch, within 24 h, at half the price"
+_IN_BACKGROUND: Mapping[Processing, str] = {
+    "background_8h": "in the background, within 8 h, at 60 % of the price",
+    "background_2h": "in the background, within 2 h, at 70 % of the price",
+}
 _MAX_BATCHES = 500
 _MAX_NAME = 40
 
@@ -81,17 +86,20 @@ def skipped_metadata(
     }
 
 
-def with_batches(metadata: Mapping[str, Any], batches: Sequence[BatchView]) -> dict[str, Any]:
-    """The metadata of a partition that is stored, with the batches that its answers come from, if any."""
-    if not batches:
-        return dict(metadata)
-    said = f"{metadata['pxt/summary'].value} · {_BY_BATCH}"
+def with_ways(metadata: Mapping[str, Any], batches: Sequence[BatchView], meter: Meter) -> dict[str, Any]:
+    """The metadata of a partition that is stored, with the ways by which answers came later, and their batches, if any."""
+    said = " · ".join([metadata["pxt/summary"].value, *_ways(batches, meter)])
     return {**metadata, "pxt/summary": dg.MetadataValue.md(said), **batches_metadata(batches)}
 
 
-def by_batch_text(batches: Sequence[BatchView]) -> str:
-    """What follows the line of a log about such a partition; nothing where no batch had rows of it."""
-    return f"; {_BY_BATCH}" if batches else ""
+def ways_text(batches: Sequence[BatchView], meter: Meter) -> str:
+    """What follows the line of a log about such a partition; nothing where all was answered at once."""
+    return "".join(f"; {way}" for way in _ways(batches, meter))
+
+
+def _ways(batches: Sequence[BatchView], meter: Meter) -> list[str]:
+    in_background = [text for way, text in _IN_BACKGROUND.items() if way in meter.ways]
+    return [*([_BY_BATCH] if batches else []), *in_background]
 
 
 def batches_metadata(batches: Sequence[BatchView]) -> dict[str, Any]:

@@ -112,6 +112,15 @@ def _texts(folder: UPath) -> dict[bytes, str | None]:
     return found
 
 
+def requests_in_background(file: ParquetFile) -> Digests:
+    """The requests that a partition has asked for in the background and not fetched, `S16[n]`."""
+    import numpy as np
+
+    folder = background_folder(file)
+    texts = _texts(folder).items() if folder.exists() else ()
+    return np.array([digest for digest, text in texts if text is not None], "S16")
+
+
 class BackgroundLook(NamedTuple):
     """What a partition has asked for in the background, for whoever looks from outside."""
 

@@ -50,9 +50,10 @@ class ColumnBatches:
         self._changed: dict[str, BatchRecord] = {}
         """Records of which the partitions have changed since they were written."""
 
-    def load(self) -> None:
-        """Reads what is on record. Raises RunError for a record that cannot be read."""
-        self.folder.remove_rest()
+    def load(self, *, only_looks: bool = False) -> None:
+        """Reads what is on record; who `only_looks` has no claim. Raises RunError for a record that cannot be read."""
+        if not only_looks:
+            self.folder.remove_rest()
         found = {
             record.name: record
             for record in self.folder.read()

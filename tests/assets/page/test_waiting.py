@@ -4,15 +4,16 @@ import dagster as dg
 import pytest
 
 from pxt_assets.api.meter import Meter
+from pxt_assets.api.request import Usage
 from pxt_assets.assets.page.waiting import (
     age_text,
     batches_metadata,
-    by_batch_text,
     goes_on_text,
     run_waiting_metadata,
     waiting_line,
     waiting_metadata,
-    with_batches,
+    ways_text,
+    with_ways,
 )
 from pxt_assets.compute.deferred.record import BatchView
 from pxt_assets.compute.run_partitions import Waiting
@@ -124,10 +125,18 @@ def test_batches_of_what_is_stored_are_behind_a_click() -> None:
 
 def test_what_came_by_batch_says_so() -> None:
     """In the summary of what is stored, and in the log: it is why the run took so long, and cost half."""
-    said = with_batches({"pxt/summary": dg.MetadataValue.md("2 rows")}, [BATCH])
+    said = with_ways({"pxt/summary": dg.MetadataValue.md("2 rows")}, [BATCH], Meter())
     assert said["pxt/summary"].value == "2 rows · by batch, within 24 h, at half the price"
-    assert by_batch_text([BATCH]) == "; by batch, within 24 h, at half the price"
-    assert by_batch_text([]) == ""
+    assert ways_text([BATCH], Meter()) == "; by batch, within 24 h, at half the price"
+    assert ways_text([], Meter()) == ""
+
+
+def test_what_was_made_in_the_background_says_so() -> None:
+    meter = Meter()
+    meter.count_answer("gpt-6-luna", Usage(1, 1), None, "background_8h")
+    said = with_ways({"pxt/summary": dg.MetadataValue.md("2 rows")}, [], meter)
+    assert said["pxt/summary"].value == "2 rows · in the background, within 8 h, at 60 % of the price"
+    assert "pxt/batches" not in said
 
 
 @pytest.mark.parametrize(
