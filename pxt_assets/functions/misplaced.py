@@ -31,7 +31,7 @@ def check_misplaced(function: str, path: str, arguments: Mapping[str, Any]) -> N
         msg = f"{function}: stream is not for cells, which hold whole answers; leave it out"
         raise DefinitionError(msg)
     for name in _BACKGROUND:
-        if name in given and not (name in _OF_IMAGES and path.startswith("/images/")):
+        if given.get(name, False) is not False and not (name in _OF_IMAGES and path.startswith("/images/")):
             msg = f"{function}: got {name}, but cells hold answers that are finished; leave it out. {_within_text(function, path)}"
             raise DefinitionError(msg)
     for name, value in given.items():

@@ -189,7 +189,7 @@ class TestRunsThatFail:
         def bug(*_: Any, **__: Any) -> None:
             raise ZeroDivisionError("a bug")
 
-        monkeypatch.setattr("pxt_assets.assets.columns.materialize.compute_partitions", bug)
+        monkeypatch.setattr("pxt_assets.assets.columns.materialize.compute_later", bug)
         tickets.run({1: "b"}, instance=instance, fails=True)
         assert shown(instance) == ("SUCCEEDED", "no row failed")
 

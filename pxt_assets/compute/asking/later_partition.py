@@ -67,9 +67,10 @@ class LaterPass:
     """What is made, or to be made, in the background; None where nothing ever was."""
     tally: PartitionTally = field(default_factory=PartitionTally)
 
-    def completes_refresh(self) -> bool:
+    def completes_refresh(self, journal: Journal) -> bool:
         """Whether a refresh that has begun goes on here: its answers are on their way, or came. Reads what is on record."""
-        return self.is_awaited or (self.background is not None and self.background.ids.any_known())
+        is_coming = self.is_awaited or (self.background is not None and self.background.ids.any_known())
+        return is_coming and journal.refreshes_since is not None
 
     def cells(
         self, column: Column, run_state: RunState, journal: Journal, finished: FinishedCells, since: float

@@ -150,7 +150,7 @@ def test_what_the_background_needs_must_not_be_forbidden(given: dict[str, Any]) 
     with_column(lambda tbl: responses(tbl.body, model=MODEL, **given), within="24h")
 
 
-@pytest.mark.parametrize("given", [{"background": True}, {"model_kwargs": {"background": False}}])
+@pytest.mark.parametrize("given", [{"background": True}, {"model_kwargs": {"background": True}}])
 @pytest.mark.parametrize("function", [responses, responses.using(model="other").using(), chat_completions])
 def test_background_is_not_given_by_hand(function: Any, given: dict[str, Any]) -> None:
     """Every row would be sent, and its answer, which is not finished, refused."""
@@ -160,6 +160,11 @@ def test_background_is_not_given_by_hand(function: Any, given: dict[str, Any]) -
         DefinitionError, match=r"got background, but cells hold answers that are finished.*within="
     ):
         function(**{argument: "Hello"}, **model, **given)
+
+
+def test_to_be_asked_at_once_may_be_said_by_hand() -> None:
+    """It is what a column does anyway; leaving it out would name other cells."""
+    with_column(lambda tbl: responses(tbl.body, model=MODEL, background=False))
 
 
 def test_a_tag_tells_which_columns_have_it() -> None:
