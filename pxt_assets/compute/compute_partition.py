@@ -204,8 +204,10 @@ async def _ask_and_commit(
     # under "abort" no error may be stored, so none is kept
     retry_errors = options.retry_errors or options.on_error == "abort"
     sidecar = Sidecar(sidecar_of(column.file)) if options.provenance else None
-    begun = None if later is None else await run_in_thread(lambda: journal.refreshes_since)
-    refresh = options.refresh or begun is not None  # which answers that come later complete
+    refresh = options.refresh or (
+        later is not None
+        and await run_in_thread(lambda: journal.refreshes_since is not None and later.completes_refresh())
+    )
     cells = await run_in_thread(
         FinishedCells, earlier, journal, sidecar, refresh=refresh, retry_errors=retry_errors
     )

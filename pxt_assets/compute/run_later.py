@@ -29,7 +29,13 @@ from pxt_assets.compute.deferred.record import BatchRecord
 from pxt_assets.compute.deferred.refusals import RefusedBatchError
 from pxt_assets.compute.later_log import LaterLog
 from pxt_assets.compute.partition.column import Column
-from pxt_assets.compute.run_partitions import Partition, PartitionsRun, RunCallbacks, RunEnd
+from pxt_assets.compute.run_partitions import (
+    Partition,
+    PartitionsRun,
+    RunCallbacks,
+    RunEnd,
+    compute_partitions,
+)
 from pxt_assets.compute.what_waits import what_waits
 from pxt_assets.errors import RunError
 from pxt_assets.local.threads import run_in_thread
@@ -59,6 +65,8 @@ async def compute_later(
     deferral: Deferral,
 ) -> RunEnd:
     """Computes all partitions, as `compute_partitions` does, of a column of one call of the API."""
+    if await run_in_thread(deferral.is_plain):
+        return await compute_partitions(partitions, open_column, run_state, callbacks)
     await refuse_other_servers(partitions, open_column, run_state)
     async with (
         PartitionsRun(open_column, run_state, callbacks) as run,

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 COMPANIONS = ".pxt_assets"
 """The folder of a store for all that is no table. No asset's: in theirs, dots are quoted."""
 SIDECAR_SUFFIX = ".provenance"
+BACKGROUND_SUFFIX = ".background"
 EARLIER_SIDECARS = "_meta"
 EARLIER_SIDECAR_SUFFIX = ".meta.parquet"
 
@@ -50,7 +51,7 @@ def journal_folder(file: ParquetFile) -> UPath:
 
 def background_folder(file: ParquetFile) -> UPath:
     """The folder of the ids of responses that are made in the background for a column's file."""
-    return _companion(file, "background")
+    return _companion(file, BACKGROUND_SUFFIX.removeprefix("."))
 
 
 def lock_path(file: ParquetFile) -> UPath:

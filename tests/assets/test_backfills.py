@@ -186,7 +186,7 @@ def test_what_cannot_be_recorded_fails_the_run(
     def locked(*_: Any, **__: Any) -> None:
         raise OSError("the database is locked")
 
-    monkeypatch.setattr("pxt_assets.assets.columns.materialize.Materialization._observe", locked)
+    monkeypatch.setattr("pxt_assets.assets.columns.step_events.StepEvents.observed", locked)
     partitions = partitions_of(store, server, a={1: "bad"}, b={1: "x"})
     assert "the database is locked" in message(partitions.run(fails=True))
 

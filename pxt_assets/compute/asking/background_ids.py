@@ -64,6 +64,10 @@ class BackgroundIds:
                 found[i] = None if text is None else BackgroundId(*json.loads(text))
         return found
 
+    def any_known(self) -> bool:
+        """Whether there is any id that was not forgotten."""
+        return self._folder.exists() and any(text is not None for text in _texts(self._folder).values())
+
     def add(self, digest: bytes, started: BackgroundId) -> None:
         """Keeps the id of a request."""
         self._append(digest, json.dumps(started))

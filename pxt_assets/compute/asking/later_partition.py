@@ -67,6 +67,10 @@ class LaterPass:
     """What is made, or to be made, in the background; None where nothing ever was."""
     tally: PartitionTally = field(default_factory=PartitionTally)
 
+    def completes_refresh(self) -> bool:
+        """Whether a refresh that has begun goes on here: its answers are on their way, or came. Reads what is on record."""
+        return self.is_awaited or (self.background is not None and self.background.ids.any_known())
+
     def cells(
         self, column: Column, run_state: RunState, journal: Journal, finished: FinishedCells, since: float
     ) -> Callable[[RowOutcomes, RowCounts, Meter], LaterCells]:

@@ -248,7 +248,7 @@ class _Claim:
                 if name not in now:
                     del unsure[name]
                 elif now[name] != owner:
-                    raise claimed_error(owner)
+                    raise claimed_error(now[name] or owner)  # one was read while it was being written
         for name in others:
             self._removed[name] = self._found[name]
             self._remove(name)

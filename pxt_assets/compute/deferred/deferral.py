@@ -10,7 +10,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal, Protocol
 
 from pxt_assets.api.batches import BackgroundApi, BatchApi
+from pxt_assets.compute.cells.segments import names_in
 from pxt_assets.compute.deferred.queue import Queue
+from pxt_assets.storage.layout import BACKGROUND_SUFFIX
 
 if TYPE_CHECKING:
     from upath import UPath
@@ -45,3 +47,13 @@ class Deferral:
     """Whether only some first rows are computed: these are asked for now, and what is on its way stays so."""
     clock: Callable[[], float] = time.time
     sleep: Callable[[float], Awaitable[None]] = asyncio.sleep
+
+    def is_plain(self) -> bool:
+        """Whether all is asked for now, and nothing of the column is on record, by batch or in the background."""
+        if self.within is not None:
+            return False
+        try:
+            names = names_in(self.folder.parent)
+        except OSError:
+            return False  # whoever looks again says what is wrong
+        return not any(name == self.folder.name or name.endswith(BACKGROUND_SUFFIX) for name in names)
