@@ -121,6 +121,7 @@ class _LaterRun:
             self._deferral.folder,
             self._api,
             label=self._run_state.name,
+            submitted_by=self._deferral.run_id,
             within_s=_DAY_S - _TOO_LATE_S,
             server=None if server is None else server.name,
             queue=await run_in_thread(self._deferral.apis.batch_queue),
