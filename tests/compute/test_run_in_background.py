@@ -217,3 +217,20 @@ def test_a_refresh_waits_for_what_is_made_already(tickets, server):
     tickets.run(within="8h", refresh=True)
     assert said(tickets) == ["re: a", "re: b", "re: c"]
     assert len(server.bodies) == 3
+
+
+def test_a_plain_run_has_nothing_to_do_with_answers_that_come_later(tickets, server, monkeypatch):
+    monkeypatch.setattr(tickets, "batch_api", None)
+    assert tickets.run(within=None).end.error is None
+    assert said(tickets) == ["re: a", "re: b", "re: c"]
+
+
+def test_a_plain_run_ends_what_another_partition_has_in_the_background(tmp_path):
+    tickets = LaterTickets(tmp_path, {"p": ["a"], "q": ["b"]})
+    server = Server(tickets)
+    tickets.run("p", "q", within="8h", wait=False)
+    assert tickets.run("q", within=None).end.error is None
+    assert [body.get("background", False) for body in tickets.online.asked] == [True, True, False]
+    server.complete("a")
+    tickets.run("p", within=None)
+    assert len(tickets.online.asked) == 3
