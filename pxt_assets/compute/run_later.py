@@ -72,6 +72,7 @@ class _LaterRun(LaterPasses):
             self.deferral.folder,
             self.api,
             label=self.run_state.name,
+            submitted_by=self.deferral.run_id,
             within_s=_DAY_S - _TOO_LATE_S,
             server=None if server is None else server.name,
             queue=await run_in_thread(self.deferral.apis.batch_queue),

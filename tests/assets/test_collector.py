@@ -283,6 +283,22 @@ def test_runs_of_several_partitions_keep_to_one_budget_together(later: Callable[
         assert sum(parts) == pytest.approx(budget)
 
 
+def test_what_was_said_of_a_run_holds_though_it_was_killed(
+    days: LaterTickets, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """After it submitted, before it told of that: what it had no room for would be paid without any budget."""
+
+    def killed(*_: Any, **__: Any) -> None:
+        raise OSError("killed")
+
+    with monkeypatch.context() as patch:
+        patch.setattr("pxt_assets.assets.columns.materialize.record_waiting", killed)
+        days.run(span=("mon", "tue"), config={"tickets/c": {"max_cost_usd": 0.5}}, fails=True)
+    days.let_time_pass(HOUR)
+    (request,) = days.tick().run_requests or ()
+    assert request.run_config == {"ops": {"tickets__c": {"config": {"max_cost_usd": 0.5}}}}
+
+
 def test_a_record_that_cannot_be_read_fails_the_tick(tickets: LaterTickets) -> None:
     """It may stand for what is paid: trying again mends nothing."""
     tickets.run()

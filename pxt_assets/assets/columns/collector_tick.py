@@ -161,7 +161,8 @@ class Tick:
         }
         ops = {name: key for key, name in self._ops.items()}
         options = options_of(
-            instance, of_partition, ops, column, self._budgets, lambda run: len(self._partitions_of(run))
+            *(instance, of_partition, coming.runs, ops, column, self._budgets),
+            lambda run: len(self._partitions_of(run)),
         )
         return Due(
             coming.ready,

@@ -76,6 +76,16 @@ class ComingAnswers:
         return {partition: frozenset(of) for partition, of in names.items()}
 
     @property
+    def runs(self) -> Mapping[Partition, str]:
+        """The runs that submitted the newest batches that partitions wait for, by their ids, as far as they are on record."""
+        return {
+            partition: record.submitted_by
+            for record in self.records
+            if record.submitted_by is not None
+            for partition in record.waiting_partitions
+        }
+
+    @property
     def ready_names(self) -> frozenset[str]:
         """The names of the batches of partitions that are ready."""
         ready = self.ready.keys()

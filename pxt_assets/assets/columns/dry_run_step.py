@@ -79,7 +79,7 @@ def log_estimates(
 def _on_record(
     deferral: Deferral | None, server: AskedServer | None
 ) -> AbstractContextManager[OnRecord | None]:
-    if deferral is None:
+    if deferral is None or deferral.is_plain():
         return nullcontext()
     asks_now = deferral.within is None or deferral.is_trial
     return OnRecord(deferral.folder, server, asks_now=asks_now)

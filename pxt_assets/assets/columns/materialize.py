@@ -83,7 +83,7 @@ class Materialization:
         self._failures: dict[Partition, PartitionError] = {}
         self._unfinished: dict[Partition, Progress] = {}
         self._waiting: Mapping[Partition, Waiting] = {}
-        self._deferral = deferral_of_run(spec, config, self._resource, kept)
+        self._deferral = deferral_of_run(spec, config, self._resource, kept, run_id(context))
         self._batches = BatchesOfRun(self._deferral)
 
     def results(self) -> Iterator[Result]:

@@ -98,6 +98,7 @@ def told_by_partition(
 def options_of(
     instance: dg.DagsterInstance,
     told: Mapping[Partition, Sequence[ToldWaiting]],
+    runs: Mapping[Partition, str],
     ops: Mapping[str, dg.AssetKey],
     column: dg.AssetKey,
     budgets: Mapping[dg.AssetKey, float],
@@ -110,6 +111,7 @@ def options_of(
     Args:
         instance: which knows the runs.
         told: what was told of each partition, the newest first.
+        runs: those that submitted what partitions wait for, by their ids: a run that was killed has told nothing.
         ops: the columns by the names of their ops.
         column: the one that told, and of its budget the part of each partition.
         budgets: those that columns have themselves, in US dollars.
@@ -126,6 +128,11 @@ def options_of(
             of_newest = (one for one in (newest, *earlier) if one.run_id == newest.run_id)
             part = next((one.left_usd for one in of_newest if one.partition == partition), None)
             options[partition][column] = {**config, "max_cost_usd": max(part or 0.0, _NOTHING_USD)}
+    for partition in runs.keys() - told.keys():
+        run_id = runs[partition]
+        if run_id not in of_run:
+            of_run[run_id] = _options_of_run(instance, run_id, ops, budgets, size_of)
+        options[partition] = of_run[run_id]
     return options
 
 

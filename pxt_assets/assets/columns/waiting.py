@@ -57,7 +57,7 @@ def within_of_run(spec: ColumnSpec, config: ColumnConfig) -> Within | None:
 
 
 def deferral_of_run(
-    spec: ColumnSpec, config: ColumnConfig, resource: OpenAIResource | None, kept: StepStore
+    spec: ColumnSpec, config: ColumnConfig, resource: OpenAIResource | None, kept: StepStore, run_id: str
 ) -> Deferral | None:
     """How a run has to do with answers that come later; None for a column that has none."""
     within = within_of_run(spec, config)
@@ -70,6 +70,7 @@ def deferral_of_run(
         folder=batches_folder(kept.store.file(spec.key)),
         apis=resource,
         is_trial=config.limit is not None,
+        run_id=run_id,
     )
 
 

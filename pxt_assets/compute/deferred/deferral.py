@@ -45,6 +45,8 @@ class Deferral:
     """The account's: an OpenAIResource has them."""
     is_trial: bool = False
     """Whether only some first rows are computed: these are asked for now, and what is on its way stays so."""
+    run_id: str | None = None
+    """The run, which is on record with what it submits."""
     clock: Callable[[], float] = time.time
     sleep: Callable[[float], Awaitable[None]] = asyncio.sleep
 

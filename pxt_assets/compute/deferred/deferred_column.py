@@ -51,7 +51,7 @@ class DeferredColumn:
     up or gathers is synchronous, and does many rows at once; digests are `S16[n]`.
 
     `label` stands before messages, `within_s` is how many seconds an answer may take, `server` the name of the one that is
-    asked, `queue` its budget of tokens.
+    asked, `queue` its budget of tokens, `submitted_by` the id of the run.
     """
 
     def __init__(
@@ -63,6 +63,7 @@ class DeferredColumn:
         within_s: float = 86_400.0,
         server: str | None = None,
         run_id: str | None = None,
+        submitted_by: str | None = None,
         queue: Queue | None = None,
         limits: Limits = Limits(),  # noqa: B008  (it is frozen)
         clock: Callable[[], float] = time.time,
@@ -73,12 +74,11 @@ class DeferredColumn:
         self._label = f"{label}: " if label else ""
         self._within_s = within_s
         self._server = server
-        self._run_id = run_id
+        self._run_id, self._submitted_by = run_id, submitted_by
         self._queue: Queue = NoQueue() if queue is None else queue
         self._limits = limits
         self._clock, self._sleep = clock, sleep
-        self._batches = ColumnBatches(RecordFolder(folder), server)
-        self._spools: dict[Key, Spool] = {}
+        self._batches, self._spools = ColumnBatches(RecordFolder(folder), server), dict[Key, Spool]()
         self._passed: set[str] = set()
         """The partitions that were looked up since the column is held."""
         self._asked: set[str] = set()
@@ -131,8 +131,8 @@ class DeferredColumn:
     def _submission(self) -> Submission:
         check_claim = self._held_by
         assert check_claim is not None, "it is not held"
-        account = (self._api, self._queue, self._server)
-        return Submission(self._batches, *account, self._label, self._clock, self._sleep, check_claim)
+        account = (self._api, self._queue, self._server, self._label, self._clock, self._sleep)
+        return Submission(self._batches, *account, check_claim, self._submitted_by)
 
     def exists(self) -> bool:
         """Whether anything is on record."""

@@ -95,6 +95,8 @@ class BatchRecord:
     """Whether its unanswered requests were tried: not where the whole batch was turned away."""
     refused: str = ""
     """Why the server refused it as a whole, for what its requests are: somebody has to correct that."""
+    submitted_by: str | None = None
+    """The id of the run that put it on record."""
     to_delete: tuple[str, ...] = ()
     """Files of the server's that are to be deleted."""
     poll: Poll = field(default=Poll(), compare=False)

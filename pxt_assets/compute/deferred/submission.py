@@ -73,6 +73,8 @@ class Submission:
     sleep: Callable[[float], Awaitable[None]]
     check_claim: Callable[[], None]
     """Raises RunError if another process has taken over: called before anything that costs."""
+    submitted_by: str | None = None
+    """The id of the run."""
 
     async def submit(self, part: Part) -> BatchRecord | None:
         """Submits a part; None where the queue has no room for it. Raises RunError."""
@@ -133,6 +135,7 @@ class Submission:
             cost_usd,
             self.server,
             dict.fromkeys(partitions, False),
+            submitted_by=self.submitted_by,
         )
 
     async def put_off(self, parts: list[Part]) -> BatchRecord:
