@@ -69,7 +69,7 @@ def _size(body: Mapping[str, Any]) -> RequestSize:
     )
 
 
-_ENDPOINT = Endpoint(PATH, parse=_parse, size=_size, sends_limits=False)
+_ENDPOINT = Endpoint(PATH, parse=_parse, size=_size, sends_limits=False, decides=True)
 
 
 def _adapt(arguments: dict[str, Any]) -> AdaptedCall:

@@ -47,6 +47,7 @@ from pxt_assets.compute.partition.plan import Plan
 from pxt_assets.compute.run_later import compute_later
 from pxt_assets.compute.run_partitions import Partition, RunCallbacks, RunEnd, Waiting, compute_partitions
 from pxt_assets.errors import PartitionError, RunError
+from pxt_assets.functions.questions import questions_of
 from pxt_assets.index.lookup import looks_up_simulated
 
 T = TypeVar("T")
@@ -225,6 +226,7 @@ class Materialization:
             run_id=run_id(self._context),
             budget=self._budget,
             moderates=is_moderation(spec.expr),
+            questions=questions_of(spec.expr),
             code_version=spec.code_version,
             file_metadata={"asset": spec.key.path, "partition": partition},
         )

@@ -14,6 +14,7 @@ from pxt_assets.compute.partition.findings import FailedRow, Findings
 from pxt_assets.compute.partition.inputs import Inputs
 from pxt_assets.compute.partition.plan import Plan
 from pxt_assets.errors import CellError, PartitionError
+from pxt_assets.functions.questions import Question
 from pxt_assets.storage.parquet import ParquetFile
 from pxt_assets.values.types import ColumnType
 
@@ -64,6 +65,8 @@ class Column:
     """How much the run may cost, over all partitions."""
     moderates: bool = False
     """Whether the values are moderations."""
+    questions: Sequence[Question] = ()
+    """What is asked of each row, where the values are answers to questions."""
     code_version: str | None = None
     """Changes when the column's definition does."""
     file_metadata: Mapping[str, Any] = field(default_factory=dict)

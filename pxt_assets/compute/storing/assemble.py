@@ -289,7 +289,13 @@ def _file_rows(
         if assembly.servers is not None:
             answered = pc.and_(rows[column.name].is_valid(), rows[f"{column.name}_errortype"].is_null())
             assembly.servers.add(part["server"], answered)
-        assembly.findings.add(rows, column.name, column.inputs.key, moderates=column.moderates)
+        assembly.findings.add(
+            rows,
+            column.name,
+            column.inputs.key,
+            moderates=column.moderates,
+            questions=column.questions,
+        )
         contents.add(rows.select([*column.inputs.key, column.name, f"{column.name}_errortype"]))
         if absent := _SAMPLE_ROWS - assembly.sample.num_rows:
             assembly.sample = pa.concat_tables([assembly.sample, first_rows(rows.slice(0, absent))])

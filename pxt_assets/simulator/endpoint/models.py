@@ -32,6 +32,7 @@ def _is_chat(model: str) -> bool:
 _ENDPOINTS: dict[str, Callable[[str], bool]] = {
     "chat/completions": _is_chat,
     "responses": _is_chat,
+    "decisions": lambda model: _SNAPSHOT.sub("", model) == "gpt-6-luna",
     "embeddings": lambda model: model.startswith("text-embedding-"),
     "moderations": is_moderation,
     "images/generations": lambda model: model in ("dall-e-2", "dall-e-3") or is_gpt_image(model),
