@@ -47,6 +47,7 @@ from pxt_assets.compute.partition.plan import Plan
 from pxt_assets.compute.run_later import compute_later
 from pxt_assets.compute.run_partitions import Partition, RunCallbacks, RunEnd, Waiting, compute_partitions
 from pxt_assets.errors import PartitionError, RunError
+from pxt_assets.functions.questions import questions_of
 from pxt_assets.index.lookup import looks_up_simulated
 
 T = TypeVar("T")
@@ -213,7 +214,9 @@ class Materialization:
             name=spec.name,
             plan=self._plan,
             column_type=spec.column_type,
-            inputs=Inputs(rows, spec.row_key, self._plan.columns, spec.read_options, found),
+            inputs=Inputs(
+                rows, spec.row_key, self._plan.columns, spec.read_options, found, spec.label_columns
+            ),
             file=store.file(spec.key, partition),
             options=Options(
                 on_error=spec.on_error,
@@ -225,6 +228,8 @@ class Materialization:
             run_id=run_id(self._context),
             budget=self._budget,
             moderates=is_moderation(spec.expr),
+            questions=questions_of(spec.expr),
+            labels=spec.labels,
             code_version=spec.code_version,
             file_metadata={"asset": spec.key.path, "partition": partition},
         )
