@@ -20,6 +20,7 @@ from pxt_assets.assets.step.asset_keys import RunKeys, expression_with_keys
 from pxt_assets.assets.step.resource_keys import ResourceKeys
 from pxt_assets.expressions.expr import ColumnRef
 from pxt_assets.expressions.walk import calls, expression_text, references
+from pxt_assets.functions.questions import Question, questions_of
 from pxt_assets.index.lookup import lookups
 from pxt_assets.index.spec import IndexSpec
 from pxt_assets.values.media import ReadOptions
@@ -99,6 +100,11 @@ class ColumnSpec:
         if self.table in assets:
             assets = [self.table, *(a for a in assets if a != self.table)]
         return {f"rows_of__{identifier(asset)}": asset for asset in assets}
+
+    @property
+    def questions(self) -> tuple[Question, ...]:
+        """Those that it asks, of decisions."""
+        return questions_of(self.expr)
 
     @property
     def label_columns(self) -> list[ColumnRef]:

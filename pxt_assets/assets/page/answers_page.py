@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import dagster as dg
@@ -108,24 +108,21 @@ def reliability_metadata(labels: Mapping[str, LabelFindings]) -> dict[str, dg.Ma
 
 def answer_figures(findings: AnswerFindings) -> dict[str, float]:
     """Figures about the first questions, by names that plot across partitions."""
-    keys = _Keys()
     figures: dict[str, float] = {}
-    for name, one in [*findings.questions.items()][:MAX_QUESTIONS]:
-        for what, figure in _figures(one):
-            figures[keys.key(name, what)] = rounded_share(figure)
+    for name, word in _words([*findings.questions][:MAX_QUESTIONS]):
+        found = [*_figures(findings.questions[name])]
         if name in findings.labels:
-            for what, figure in label_figures(findings.labels[name]):
-                figures[keys.key(name, what)] = rounded_share(figure)
+            found += label_figures(findings.labels[name])
+        figures |= {f"pxt/{word}_{what}": rounded_share(figure) for what, figure in found}
     return figures
 
 
 def labels_figures(labels: Mapping[str, LabelFindings]) -> dict[str, float]:
-    """Figures about how answers compare with labels, by the same names."""
-    keys = _Keys()
+    """Figures about how answers compare with labels."""
     return {
-        keys.key(name, what): rounded_share(figure)
-        for name, one in [*labels.items()][:MAX_QUESTIONS]
-        for what, figure in label_figures(one)
+        f"pxt/{word}_{what}": rounded_share(figure)
+        for name, word in _words([*labels][:MAX_QUESTIONS])
+        for what, figure in label_figures(labels[name])
     }
 
 
@@ -137,8 +134,9 @@ def _figures(one: QuestionFindings) -> Iterator[tuple[str, float]]:
     elif one.kind == "score":
         yield "mean_score", one.score / one.answered
     else:
-        for option, count in [*zip(one.options, one.counts, strict=True)][:MAX_CHOICES]:
-            yield f"share_{option_text(option)}", count / one.answered
+        options = [*map(option_text, one.options[:MAX_CHOICES])]
+        for (_, word), count in zip(_words(options), one.counts, strict=False):
+            yield f"share_{word}", count / one.answered
         if len(one.counts) > MAX_CHOICES:
             yield "share_of_others", sum(one.counts[MAX_CHOICES:]) / one.answered
     yield "mean_confidence", one.confidence / one.answered
@@ -159,21 +157,13 @@ def label_figures(one: LabelFindings) -> Iterator[tuple[str, float]]:
         yield "best_f1", best[1]
 
 
-class _Keys:
-    """Names of metadata: questions and choices are texts of any kind, of which letters, digits and _ are left."""
-
-    def __init__(self) -> None:
-        self._taken: set[str] = set()
-
-    def key(self, question: str, what: str) -> str:
-        """`pxt/topic_share_delivery`; one that is taken has a number."""
-        safe = f"pxt/{_word(question)}_{_word(what)}"
-        key, number = safe, 2
-        while key in self._taken:
-            key, number = f"{safe}_{number}", number + 1
-        self._taken.add(key)
-        return key
-
-
-def _word(text: str) -> str:
-    return re.sub(r"\W+", "_", text.strip())[:_KEY_CHARACTERS].strip("_") or "_"
+def _words(names: Sequence[str]) -> Iterator[tuple[str, str]]:
+    """Each name, and what stands for it in the names of metadata: its letters, digits and _, with a number where taken."""
+    taken: set[str] = set()
+    for name in names:
+        plain = re.sub(r"\W+", "_", name.strip())[:_KEY_CHARACTERS].strip("_") or "_"
+        word, number = plain, 2
+        while word in taken:
+            word, number = f"{plain}_{number}", number + 1
+        taken.add(word)
+        yield name, word
