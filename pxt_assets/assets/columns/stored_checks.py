@@ -11,7 +11,6 @@ from pxt_assets.assets.columns.column_spec import ColumnSpec
 from pxt_assets.assets.declarations.validation import is_moderation
 from pxt_assets.compute.partition.findings import Findings, findings_from_metadata, stored_findings
 from pxt_assets.errors import SourceError
-from pxt_assets.functions.questions import questions_of
 from pxt_assets.local.threads import DaemonThreadPool
 from pxt_assets.storage.parquet import ParquetFile
 from pxt_assets.storage.store import ColumnStore
@@ -56,7 +55,7 @@ class StoredPartitions:
             name=self._spec.name,
             key=self._spec.row_key,
             moderates=is_moderation(self._spec.expr),
-            questions=questions_of(self._spec.expr),
+            questions=self._spec.questions,
         )
         found = self._read([one for one in self.of_run if one not in left_out], find)
         return {partition: one for partition, one in found.items() if one is not None}

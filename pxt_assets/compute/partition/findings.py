@@ -11,6 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from pxt_assets.compute.partition.answer_findings import AnswerFindings, answer_findings_from_json
 from pxt_assets.compute.partition.keys import key_text
 from pxt_assets.functions.decision_answers import ALL_REFUSED, REFUSAL
 from pxt_assets.functions.questions import Question
@@ -57,6 +58,8 @@ class Findings:
     """Questions about the rows that were answered or refused."""
     questions_refused: int = 0
     """Those of them that the model refused."""
+    answers: AnswerFindings | None = None
+    """Of a column of decisions."""
 
     @property
     def absent(self) -> int:
@@ -86,7 +89,7 @@ class Findings:
                 message = rows[f"{name}_errormsg"][i].as_py() or ""
                 self.failed.append(
                     FailedRow(
-                        _row_key_text(rows, key, i, first), errortype[i].as_py(), message[:_LONGEST_MESSAGE]
+                        row_key_text(rows, key, i, first), errortype[i].as_py(), message[:_LONGEST_MESSAGE]
                     )
                 )
         if value.null_count:
@@ -96,12 +99,12 @@ class Findings:
             unexplained = pc.indices_nonzero(pc.and_(absent, has_digest))
             self.nulls += len(unexplained)
             for i in unexplained[: _MAX_NAMED_ROWS - len(self.null_keys)].to_pylist():
-                self.null_keys.append(_row_key_text(rows, key, i, first))
+                self.null_keys.append(row_key_text(rows, key, i, first))
         if moderates:
             for i in _flagged_rows(value):
                 self.flagged += 1
                 if len(self.flagged_keys) < _MAX_NAMED_ROWS:
-                    self.flagged_keys.append(_row_key_text(rows, key, i, first))
+                    self.flagged_keys.append(row_key_text(rows, key, i, first))
 
         if questions:
             asked = len(questions)
@@ -111,9 +114,12 @@ class Findings:
 
     def to_json(self) -> str:
         """As JSON, for a file's metadata."""
-        fields = {name: value for name, value in vars(self).items() if value and name != "failed"}
-        failed = [[row.key, row.errortype, row.message] for row in self.failed]
-        return json.dumps({**fields, **({"failed": failed} if failed else {})})
+        fields = {name: value for name, value in vars(self).items() if value}
+        if self.failed:
+            fields["failed"] = [[row.key, row.errortype, row.message] for row in self.failed]
+        if self.answers is not None:
+            fields["answers"] = self.answers.to_json()
+        return json.dumps(fields)
 
 
 def findings_from_metadata(metadata: Mapping[str, Any]) -> Findings | None:
@@ -122,7 +128,13 @@ def findings_from_metadata(metadata: Mapping[str, Any]) -> Findings | None:
         return None
     fields = json.loads(metadata[FINDINGS])
     errors, failed = Counter(fields.pop("errors", {})), [FailedRow(*row) for row in fields.pop("failed", [])]
-    return Findings(**fields, errors=errors, failed=failed)
+    answers = fields.pop("answers", None)
+    return Findings(
+        **fields,
+        errors=errors,
+        failed=failed,
+        answers=None if answers is None else answer_findings_from_json(answers),
+    )
 
 
 def stored_findings(
@@ -141,7 +153,8 @@ def stored_findings(
     return findings
 
 
-def _row_key_text(rows: pa.Table, key: Sequence[str], i: int, first: int) -> str:
+def row_key_text(rows: pa.Table, key: Sequence[str], i: int, first: int) -> str:
+    """The key of a row as a message shows it; `first` is the position of the first of `rows`."""
     return key_text(key, rows.slice(i, 1)) if key else f"row {first + i}"
 
 

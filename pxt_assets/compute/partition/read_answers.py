@@ -1,0 +1,161 @@
+"""Reads the answers of `decisions` for findings about them, some rows at a time."""
+
+from __future__ import annotations
+
+import heapq
+import json
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from typing import Any
+
+from pxt_assets.compute.partition.answer_findings import (
+    MOST_DOUBTFUL,
+    AnswerFindings,
+    DoubtfulRow,
+    QuestionFindings,
+)
+from pxt_assets.compute.partition.label_findings import DECILES, LabelFindings, decile_of, step_of
+from pxt_assets.compute.partition.labels import UNKNOWN, label_of
+from pxt_assets.functions.questions import Question
+
+_LABEL_CHARACTERS = 40
+
+
+def question_names(questions: Sequence[Question]) -> list[str]:
+    """What each question is called: by its name, or by its place among all."""
+    names: list[str] = []
+    taken = {question.name for question in questions}
+    for i, question in enumerate(questions, 1):
+        name = question.name or f"question {i}"
+        while question.name is None and name in taken:
+            name += "'"
+        names.append(name)
+    return names
+
+
+class AnswerReader:
+    """Adds answers to findings; `labelled` are the questions whose answers have labels."""
+
+    def __init__(
+        self, findings: AnswerFindings, questions: Sequence[Question], labelled: Iterable[str]
+    ) -> None:
+        self._findings = findings
+        self._questions = [*zip(question_names(questions), questions, strict=True)]
+        self._least: list[tuple[float, int, DoubtfulRow]] = []
+        kinds = dict(self._questions)
+        for name, question in self._questions:
+            options = question.choices if question.kind == "choice" else question.levels
+            count = DECILES if question.kind == "predicate" else len(options)
+            findings.questions[name] = QuestionFindings(question.kind, [*options], [0] * count)
+        findings.labels.update({name: LabelFindings(kinds[name].kind) for name in labelled})
+
+    def add(
+        self,
+        texts: Iterable[str | None],
+        first: int,
+        key_text: Callable[[int], str],
+        labels: Mapping[str, Sequence[Any]],
+    ) -> None:
+        """Adds rows from the position `first` on: the JSON of each, None where it has no answers.
+
+        `key_text` names a row by its place among these; `labels` are theirs, by question.
+        """
+        for i, text in enumerate(texts):
+            value = None if text is None else json.loads(text)
+            answers = {} if value is None else dict(self._answers(value))
+            for name, values in labels.items():
+                self._compare(name, answers.get(name), values[i])
+            if answers:
+                self._note_least(answers, first + i, lambda i=i: key_text(i))  # type: ignore[misc]
+        self._findings.doubtful = [row for *_, row in sorted(self._least, reverse=True)]
+
+    def _answers(self, value: Mapping[str, Any]) -> Iterator[tuple[str, _Answer]]:
+        """The answers of a row by question, counted."""
+        for i, (name, question) in enumerate(self._questions):
+            found = self._findings.questions[name]
+            try:
+                given = value["answers"][i] if question.name is None else value["parsed"][question.name]
+                is_refused = given is None or given.get("type") == "refusal"
+                answer = None if is_refused else _Answer(question, given)
+            except (KeyError, IndexError, TypeError, ValueError, AttributeError):
+                continue  # whatever a cell holds is no reason to fail what was paid for
+            if answer is None:
+                found.refused += 1
+                continue
+            found.answered += 1
+            found.confidence += answer.confidence
+            found.counts[answer.bar] += 1
+            found.true += answer.is_true
+            found.score += answer.score
+            yield name, answer
+
+    def _note_least(self, answers: Mapping[str, _Answer], row: int, key: Callable[[], str]) -> None:
+        name, least = min(answers.items(), key=lambda one: one[1].confidence)
+        self._findings.confidences[step_of(least.confidence)] += 1
+        full = len(self._least) >= MOST_DOUBTFUL
+        rank = -least.confidence, -row
+        if full and rank < self._least[0][:2]:
+            return
+        found = DoubtfulRow(key(), name, least.text, least.confidence, row)
+        (heapq.heappushpop if full else heapq.heappush)(self._least, (*rank, found))
+
+    def _compare(self, name: str, answer: _Answer | None, given: Any) -> None:
+        found = self._findings.labels[name]
+        question = next(question for one, question in self._questions if one == name)
+        label = label_of(given, question)
+        if label is None:
+            return
+        if label is UNKNOWN:
+            found.add_unknown(str(given)[:_LABEL_CHARACTERS])
+        elif answer is None:
+            found.unanswered += 1
+        elif question.kind == "predicate":
+            found.add_predicate(answer.probability, is_true=label)
+        else:
+            chances = answer.chances
+            found.add(
+                chances[answer.bar],
+                right=answer.bar == label,
+                squares=sum((one - (i == label)) ** 2 for i, one in enumerate(chances)),
+                distance=abs(answer.score - label) if question.kind == "score" else 0.0,
+            )
+
+
+class _Answer:
+    """An answer to a question, read."""
+
+    __slots__ = ("_given", "_question", "bar", "confidence", "is_true", "probability", "score")
+
+    def __init__(self, question: Question, given: Mapping[str, Any]) -> None:
+        self._question, self._given = question, given
+        self.probability = self.score = 0.0
+        self.is_true = False
+        if question.kind == "predicate":
+            self.probability = float(given["probability"])
+            self.is_true = self.probability >= 0.5
+            self.confidence = max(self.probability, 1 - self.probability)
+            self.bar = decile_of(self.probability)
+            return
+        self.confidence = float(given["confidence"])
+        if question.kind == "choice":
+            self.bar = question.choices.index(given["choice"])
+        else:
+            self.score = float(given["score"])
+            self.bar = min(max(int(self.score + 0.5), 0), len(question.levels) - 1)
+
+    @property
+    def text(self) -> str:
+        """What was answered, in a word."""
+        if self._question.kind == "predicate":
+            return str(self.is_true).lower()
+        if self._question.kind == "choice":
+            choice = self._question.choices[self.bar]
+            return str(choice).lower() if isinstance(choice, bool) else choice
+        return self._question.levels[self.bar]
+
+    @property
+    def chances(self) -> list[float]:
+        """The probabilities of the choices, or of the levels, in their order."""
+        options: Sequence[str | bool] = self._question.choices or self._question.levels
+        named = "value" if self._question.kind == "choice" else "label"
+        found = {one[named]: float(one["probability"]) for one in self._given["probabilities"]}
+        return [found.get(option, 0.0) for option in options]
