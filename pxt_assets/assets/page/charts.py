@@ -5,9 +5,11 @@ from __future__ import annotations
 import base64
 import io
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
-import PIL.Image
-import PIL.ImageDraw
+if TYPE_CHECKING:
+    import PIL.Image
+    import PIL.ImageDraw
 
 _CLEAR, _BAR, _LINE = (0, 0, 0, 0), (80, 112, 230, 255), (150, 150, 160, 255)
 """Colours that are seen on a bright page and on a dark one."""
@@ -23,8 +25,7 @@ def histogram(counts: Sequence[int]) -> str:
     """A bar for each count, in order: those of more than there is room for are left out."""
     shown = counts[:_MAX_BARS]
     step = max(_WIDTH // max(len(shown), 1), 2)
-    picture = PIL.Image.new("RGBA", (step * max(len(shown), 1), _HEIGHT), _CLEAR)
-    draw = PIL.ImageDraw.Draw(picture)
+    picture, draw = _blank(step * max(len(shown), 1), _HEIGHT)
     draw.line((0, _HEIGHT - 1, picture.width, _HEIGHT - 1), _LINE)
     most = max(shown, default=0)
     for i, count in enumerate(shown):
@@ -39,8 +40,7 @@ def reliability(deciles: Sequence[tuple[int, float, float]]) -> str:
 
     `deciles` are rows, probability and share of each that has any; a dot is as large as it has rows.
     """
-    picture = PIL.Image.new("RGBA", (_SIDE + 1, _SIDE + 1), _CLEAR)
-    draw = PIL.ImageDraw.Draw(picture)
+    picture, draw = _blank(_SIDE + 1, _SIDE + 1)
     draw.rectangle((0, 0, _SIDE, _SIDE), outline=_LINE)
     draw.line((0, _SIDE, _SIDE, 0), _LINE)
     most = max((rows for rows, *_ in deciles), default=0)
@@ -50,6 +50,14 @@ def reliability(deciles: Sequence[tuple[int, float, float]]) -> str:
         radius = smallest + (largest - smallest) * (rows / most) ** 0.5
         draw.ellipse((x - radius, y - radius, x + radius, y + radius), _BAR)
     return _markdown("reliability", picture)
+
+
+def _blank(width: int, height: int) -> tuple[PIL.Image.Image, PIL.ImageDraw.ImageDraw]:
+    import PIL.Image
+    import PIL.ImageDraw
+
+    picture = PIL.Image.new("RGBA", (width, height), _CLEAR)
+    return picture, PIL.ImageDraw.Draw(picture)
 
 
 def _markdown(alt: str, picture: PIL.Image.Image) -> str:
