@@ -172,7 +172,7 @@ class ColumnDeclaration(AssetOptions):
     name: str = Field(description="The column's name; its asset's key is the table's, followed by this.")
     function: str | None = Field(
         default=None,
-        description="chat_completions, responses, embeddings, moderations, image_generations, image_edits, "
+        description="chat_completions, responses, decisions, embeddings, moderations, image_generations, image_edits, "
         "image_variations, speech, transcriptions, translations, invoke_tools, or the import path of a @udf.",
         examples=[*EXAMPLES, "my_package.functions:words", ".functions:words"],
     )

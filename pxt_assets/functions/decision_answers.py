@@ -12,6 +12,8 @@ from pxt_assets.functions.questions import Question
 
 REFUSAL = "refusal"
 """The type of an answer to a question that the model refuses."""
+ALL_REFUSED = "RefusalError"
+"""The error of a row of which it refuses all questions."""
 _ROUNDING = 1e-6
 """By how much a probability may be below 0 or above 1, as sums of floats are."""
 _STRING: Shape = {"type": "string"}
@@ -63,7 +65,7 @@ def parsed_answers(answer: Mapping[str, Any], questions: Sequence[Question]) -> 
         raise _invalid(f"it has {len(answers):,} answers to {len(questions):,} questions")
     if all(one.get("type") == REFUSAL for one in answers):
         what = "the question" if len(questions) == 1 else f"all {len(questions):,} questions"
-        raise CellError("RefusalError", f"the model refused to answer {what}")
+        raise CellError(ALL_REFUSED, f"the model refused to answer {what}")
     by_name: dict[str, list[Mapping[str, Any]]] = {}
     for one in answers:
         if isinstance(one.get("name"), str):
@@ -118,7 +120,7 @@ def _score(answer: Mapping[str, Any], question: Question) -> dict[str, Any]:
     if not all(value.is_integer() for value in values):
         raise _of(question, f"has the values {values!r:.60}, which are no numbers of levels")
     score = _number(answer, "score", question)
-    if not min(values) - _ROUNDING <= score <= max(values) + _ROUNDING:
+    if values and not min(values) - _ROUNDING <= score <= max(values) + _ROUNDING:
         raise _of(question, f"has the score {score:g}, which is not between its levels")
     levels = [{**one, "value": int(value)} for one, value in zip(probabilities, values, strict=True)]
     return {
@@ -138,12 +140,12 @@ _CHECKS: Mapping[str, Callable[[Mapping[str, Any], Question], dict[str, Any]]] =
 def _probabilities(
     answer: Mapping[str, Any], named: str, options: Sequence[str | bool], question: Question
 ) -> list[dict[str, Any]]:
-    """The distribution of an answer, each option once. Raises CellError."""
+    """The distribution of an answer: options that were given, each once, perhaps not all. Raises CellError."""
     given = answer.get("probabilities")
     if not isinstance(given, list) or not all(isinstance(one, Mapping) for one in given):
         raise _of(question, f"has the probabilities {short_repr(given)}, which are no list of objects")
     found = [one.get(named) for one in given]
-    if len(found) != len(options) or not all(_is_among(option, found) for option in options):
+    if len(set(map(repr, found))) < len(found) or not all(_is_among(one, options) for one in found):
         raise _of(question, f"has probabilities of {found!r:.100}, but was asked for {list(options)!r:.100}")
     return [{**one, "probability": _share(one, "probability", question)} for one in given]
 

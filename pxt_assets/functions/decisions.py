@@ -11,11 +11,11 @@ from pxt_assets.api.stated_usage import model_of, usage_of
 from pxt_assets.errors import CellError, DefinitionError
 from pxt_assets.functions.decision_answers import ANSWERS_SHAPE, parsed_answers, parsed_shape
 from pxt_assets.functions.declare import AdaptedCall, api_function, constant_media, short_repr, with_kwargs
-from pxt_assets.functions.messages import PartsSize, image_to_send, with_constant_images, with_images
+from pxt_assets.functions.messages import PartsSize, with_constant_images, with_images
 from pxt_assets.functions.questions import PATH, api_questions, question_of
 from pxt_assets.throttle import RequestSize, request_size
 from pxt_assets.values.json_text import dumps
-from pxt_assets.values.media import Media, is_image
+from pxt_assets.values.media import Media, is_image, media_of
 from pxt_assets.values.stored_json import read_answer
 from pxt_assets.values.types import Json
 
@@ -69,7 +69,7 @@ def _size(body: Mapping[str, Any]) -> RequestSize:
     )
 
 
-_ENDPOINT = Endpoint(PATH, parse=_parse, size=_size, sends_limits=False)
+_ENDPOINT = Endpoint(PATH, parse=_parse, size=_size, sends_limits=False, decides=True)
 
 
 def _adapt(arguments: dict[str, Any]) -> AdaptedCall:
@@ -158,7 +158,7 @@ def _input_to_send(given: Any) -> Any:
         if given and all(isinstance(item, Mapping) for item in given):
             return with_images(given, _image_url)
     elif _is_image(given):
-        return [{"role": "user", "content": with_parts([given])}]
+        return [{"role": "user", "content": _with_parts([given])}]
     msg = f"input: got {short_repr(given)}, allowed: a text, an image, or a list of messages with `role` and `content`"
     raise CellError("TypeError", msg)
 
@@ -167,10 +167,10 @@ def _question_to_send(question: Mapping[str, Any]) -> Mapping[str, Any]:
     given = question["instructions"]
     if isinstance(given, str):
         return question
-    return {**question, "instructions": with_parts(given if isinstance(given, list | tuple) else [given])}
+    return {**question, "instructions": _with_parts(given if isinstance(given, list | tuple) else [given])}
 
 
-def with_parts(given: Sequence[Any]) -> Any:
+def _with_parts(given: Sequence[Any]) -> Any:
     """Texts, images and parts of the API as its parts. Raises CellError."""
     parts = [_part(one) for one in given]
     return with_images([{"content": parts}], _image_url)[0]["content"]
@@ -180,7 +180,8 @@ def _part(one: Any) -> Mapping[str, Any]:
     if isinstance(one, str):
         return {"type": "input_text", "text": one}
     if _is_image(one):
-        return {"type": "input_image", "image_url": image_to_send(one)}
+        image = media_of(one, None) if isinstance(one, Mapping) else one
+        return {"type": "input_image", "image_url": image}
     if isinstance(one, Mapping):
         return one
     msg = f"instructions: got {short_repr(one)}, allowed: texts, images, and the API's parts; convert the column upstream"

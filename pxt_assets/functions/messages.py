@@ -58,9 +58,9 @@ def with_images(
         images += 1
         given = part["image_url"]
         image = (
-            {**given, "url": image_to_send(given.get("url"))}
+            {**given, "url": _image_to_send(given.get("url"))}
             if isinstance(given, Mapping)
-            else image_to_send(given)
+            else _image_to_send(given)
         )
         sent = image["url"] if isinstance(image, Mapping) else image
         size += sent.size if isinstance(sent, MediaArgument) else 0
@@ -110,7 +110,7 @@ class PartsSize(NamedTuple):
         return PartsSize(characters, images, low_images)
 
 
-def image_to_send(value: Any) -> Any:
+def _image_to_send(value: Any) -> Any:
     """An image to send: a URL unchanged, anything else by its content. Raises CellError."""
     if isinstance(value, str):
         if not value[:8].lower().startswith(_URL_PREFIXES):

@@ -46,27 +46,36 @@ class Question:
 
 
 def predicate(instructions: Any) -> dict[str, Any]:
-    """A question of `decisions`: how likely a statement about the input is true.
+    """A question of `decisions`: how likely a statement about the input is true. Its answer has `probability`, 0 to 1.
+
+    Example:
+        ```python
+        predicate("The customer needs an answer today.")
+        predicate(["The customer has bought this product: ", tbl.product])
+        ```
 
     Args:
-        instructions: the statement, such as "The customer needs an answer today."; a column of statements, an image, or
-            a list of texts, images and the API's own parts, any of which may be columns.
-
-    Its answer has `probability`, 0 to 1.
+        instructions: the statement: a text, a column, an image, or a list of texts, images and the API's own parts, any
+            of which may be columns.
     """
     return _checked({"type": "predicate", "instructions": instructions}, "predicate")
 
 
 def choice(instructions: Any, choices: Any) -> dict[str, Any]:
-    """A question of `decisions`: which of 2 to 255 choices the input calls for.
+    """A question of `decisions`: which of 2 to 255 choices fits the input.
+
+    Its answer has `choice`, `confidence` (0 to 1: how much the distribution is on one of them) and `probabilities`, a list
+    with the `value` and `probability` of each.
+
+    Example:
+        ```python
+        choice("What is it about?", {"delivery": "parcels, dates", "defect": "it does not work", "other": ""})
+        choice("Which language is it in?", ["English", "German", "another"])
+        ```
 
     Args:
         instructions: the question, as of `predicate`.
-        choices: a list of texts or bools, or a dict of them with a description of each: `{"defect": "it does not work",
-            "other": ""}`.
-
-    Its answer has `choice`, `confidence` (0 to 1: how certain the distribution is) and `probabilities`, a list with the
-    `value` and `probability` of each.
+        choices: a list of texts or bools, or a dict of them with a description of each.
     """
     return _checked({"type": "choice", "instructions": instructions, "choices": choices}, "choice")
 
@@ -74,12 +83,17 @@ def choice(instructions: Any, choices: Any) -> dict[str, Any]:
 def score(instructions: Any, levels: Any) -> dict[str, Any]:
     """A question of `decisions`: where the input stands on ordered levels.
 
+    Its answer has `score` (0 for the lowest level, 1 for the next, and what is between them), `confidence` and
+    `probabilities`, a list with the `label`, `value` and `probability` of each.
+
+    Example:
+        ```python
+        score("How angry is the customer?", ["calm", "annoyed", "furious"])
+        ```
+
     Args:
         instructions: the question, as of `predicate`.
         levels: a list of labels, the lowest first, or a dict of them with a description of each.
-
-    Its answer has `score` (0 for the lowest level, 1 for the next, and what is between them), `confidence` and
-    `probabilities`, a list with the `label`, `value` and `probability` of each.
     """
     return _checked({"type": "score", "instructions": instructions, "levels": levels}, "score")
 

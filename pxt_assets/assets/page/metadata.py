@@ -91,6 +91,11 @@ def outcome_metadata(
         "pxt/rows_reused": outcome.reused,
         "pxt/rows_null": outcome.nulls,
         "pxt/rows_failed": outcome.failed,
+        **(
+            {"pxt/questions_refused": outcome.findings.questions_refused}
+            if outcome.findings.questions
+            else {}
+        ),
         **_meter_metadata(outcome.meter, outcome.seconds),
         "pxt/simulated": outcome.simulated,
         **({} if outcome.answered_by is None else {"pxt/answered_by": counts_by_host(outcome.answered_by)}),

@@ -34,7 +34,7 @@ def finding_collector(column: Column, findings: Findings) -> Callable[[pa.Table]
 
     def add(rows: pa.Table) -> None:
         first = findings.rows
-        findings.add(rows, column.name, column.inputs.key, moderates=column.moderates)
+        findings.add(rows, column.name, column.inputs.key, moderates=False, questions=column.questions)
         texts = json_texts(rows[column.name]).to_pylist()
         key = column.inputs.key
         reader.add(texts, first, lambda i: row_key_text(rows, key, i, first), next_labels(rows.num_rows))

@@ -1,4 +1,4 @@
-"""Findings about a column's cells: which failed, which are null without a reason, which were flagged.
+"""Findings about a column's cells: which failed, which are null without a reason, which were flagged, what was refused.
 
 They are collected while the column is written, and stored with its file, so that the asset checks need not read it.
 """
@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING, Any
 
 from pxt_assets.compute.partition.answer_findings import AnswerFindings, answer_findings_from_json
 from pxt_assets.compute.partition.keys import key_text
+from pxt_assets.functions.decision_answers import ALL_REFUSED, REFUSAL
+from pxt_assets.functions.questions import Question
 from pxt_assets.storage.parquet import ParquetFile
 from pxt_assets.values.conversion import json_texts
 
@@ -52,6 +54,10 @@ class Findings:
     flagged: int = 0
     """Rows whose moderation is flagged."""
     flagged_keys: list[str] = field(default_factory=list)
+    questions: int = 0
+    """Questions about the rows that were answered or refused."""
+    questions_refused: int = 0
+    """Those of them that the model refused."""
     answers: AnswerFindings | None = None
     """Of a column of decisions."""
 
@@ -60,8 +66,16 @@ class Findings:
         """Rows that have neither a value nor an error, for whatever reason."""
         return self.skipped + self.nulls
 
-    def add(self, rows: pa.Table, name: str, key: Sequence[str], *, moderates: bool) -> None:
-        """Adds some rows of the column `name`; `moderates` says that its values are moderations."""
+    def add(
+        self,
+        rows: pa.Table,
+        name: str,
+        key: Sequence[str],
+        *,
+        moderates: bool,
+        questions: Sequence[Question] = (),
+    ) -> None:
+        """Adds some rows of the column `name`; `moderates` says that its values are moderations, `questions` what they answer."""
         import pyarrow.compute as pc
 
         value, errortype = rows[name], rows[f"{name}_errortype"]
@@ -92,6 +106,12 @@ class Findings:
                 if len(self.flagged_keys) < _MAX_NAMED_ROWS:
                     self.flagged_keys.append(row_key_text(rows, key, i, first))
 
+        if questions:
+            asked = len(questions)
+            all_refused = asked * (pc.sum(pc.equal(errortype, ALL_REFUSED)).as_py() or 0)
+            self.questions += asked * (rows.num_rows - value.null_count) + all_refused
+            self.questions_refused += _refused_questions(value) + all_refused
+
     def to_json(self) -> str:
         """As JSON, for a file's metadata."""
         fields = {name: value for name, value in vars(self).items() if value}
@@ -117,7 +137,9 @@ def findings_from_metadata(metadata: Mapping[str, Any]) -> Findings | None:
     )
 
 
-def stored_findings(file: ParquetFile, name: str, key: Sequence[str], *, moderates: bool) -> Findings:
+def stored_findings(
+    file: ParquetFile, name: str, key: Sequence[str], *, moderates: bool, questions: Sequence[Question] = ()
+) -> Findings:
     """The findings about a stored column, from its metadata or else from its cells."""
     import pyarrow as pa
 
@@ -126,13 +148,25 @@ def stored_findings(file: ParquetFile, name: str, key: Sequence[str], *, moderat
         findings = Findings()
         columns = [*key, name, f"{name}_errortype", f"{name}_errormsg", "_digest"]
         for batch in file.rows().batches(columns, _ROWS):
-            findings.add(pa.Table.from_batches([batch]), name, key, moderates=moderates)
+            rows = pa.Table.from_batches([batch])
+            findings.add(rows, name, key, moderates=moderates, questions=questions)
     return findings
 
 
 def row_key_text(rows: pa.Table, key: Sequence[str], i: int, first: int) -> str:
     """The key of a row as a message shows it; `first` is the position of the first of `rows`."""
     return key_text(key, rows.slice(i, 1)) if key else f"row {first + i}"
+
+
+def _refused_questions(decisions: pa.ChunkedArray) -> int:
+    """How many of the answers in these cells are refusals."""
+    import pyarrow.compute as pc
+
+    texts = json_texts(decisions)
+    likely = texts.filter(pc.fill_null(pc.match_substring(texts, f'"{REFUSAL}"'), False))
+    return sum(
+        one.get("type") == REFUSAL for text in likely.to_pylist() for one in json.loads(text)["answers"]
+    )
 
 
 def _flagged_rows(moderations: pa.ChunkedArray) -> list[int]:
