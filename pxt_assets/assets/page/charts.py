@@ -16,8 +16,8 @@ _CLEAR, _BAR, _LINE = (0, 0, 0, 0), (80, 112, 230, 255), (150, 150, 160, 255)
 _HEIGHT = 24
 _WIDTH = 60
 _MAX_BARS = 30
-_SIDE = 120
-_DOTS = (2, 6)
+_SIDE = 80
+_DOTS = (2, 5)
 """Radius of the dot of a decile with few rows, and of the one with the most."""
 
 
@@ -40,13 +40,14 @@ def reliability(deciles: Sequence[tuple[int, float, float]]) -> str:
 
     `deciles` are rows, probability and share of each that has any; a dot is as large as it has rows.
     """
-    picture, draw = _blank(_SIDE + 1, _SIDE + 1)
-    draw.rectangle((0, 0, _SIDE, _SIDE), outline=_LINE)
-    draw.line((0, _SIDE, _SIDE, 0), _LINE)
-    most = max((rows for rows, *_ in deciles), default=0)
     smallest, largest = _DOTS
+    low, high = largest, largest + _SIDE
+    picture, draw = _blank(high + largest + 1, high + largest + 1)
+    draw.rectangle((low, low, high, high), outline=_LINE)
+    draw.line((low, high, high, low), _LINE)
+    most = max((rows for rows, *_ in deciles), default=0)
     for rows, probability, share in deciles:
-        x, y = probability * _SIDE, (1 - share) * _SIDE
+        x, y = low + probability * _SIDE, high - share * _SIDE
         radius = smallest + (largest - smallest) * (rows / most) ** 0.5
         draw.ellipse((x - radius, y - radius, x + radius, y + radius), _BAR)
     return _markdown("reliability", picture)
