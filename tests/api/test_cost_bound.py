@@ -10,6 +10,7 @@ from pxt_assets.api.pricing import cost_usd
 from pxt_assets.api.request import Request, Usage
 from pxt_assets.functions import (
     chat_completions,
+    decisions,
     embeddings,
     image_generations,
     moderations,
@@ -214,3 +215,10 @@ def test_sound_in_messages_is_set_aside_as_sound() -> None:
         }
     )
     assert most(request) >= 4 * 10 * 32e-6
+
+
+def test_decisions_cost_their_input_at_most() -> None:
+    """Every byte of it a token; no answer is paid for, however long."""
+    question = {"type": "predicate", "instructions": "?"}
+    asked = decisions.cell_request({"input": "x" * 10_000, "model": "gpt-6-luna", "questions": [question]})
+    assert 10_000 * 0.1e-6 <= most(asked) < 10_200 * 0.1e-6
