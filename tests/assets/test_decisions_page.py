@@ -128,6 +128,14 @@ def test_histograms_are_drawn_at_once(decided: Decided) -> None:
     assert heights == [24, 12]
 
 
+def test_the_preview_has_a_column_for_each_question(decided: Decided) -> None:
+    """With the probability of what was answered."""
+    lines = said_of(decided.run({}))["pxt/preview_all"].splitlines()
+    assert lines[0] == "| id | body | urgent | topic | anger |"
+    assert lines[2].endswith("| 90 % | delivery &#40;80 %&#41; | 0&#46;2, calm &#40;80 %&#41; |")
+    assert "| refused |" in lines[5]
+
+
 def test_rows_that_are_not_sure_are_named(decided: Decided) -> None:
     """With the answer and what was asked about; again in a run that computes nothing, for whatever confidence."""
     for least, count in ((0.6, 1), (0.6, 1), (0.9, 4), (0.55, 0)):

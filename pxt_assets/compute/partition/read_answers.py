@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import heapq
-import json
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
+
+from pydantic_core import from_json
 
 from pxt_assets.compute.partition.answer_findings import (
     MOST_DOUBTFUL,
@@ -41,12 +42,12 @@ class AnswerReader:
         self._findings = findings
         self._questions = [*zip(question_names(questions), questions, strict=True)]
         self._least: list[tuple[float, int, DoubtfulRow]] = []
-        kinds = dict(self._questions)
+        self._by_name = dict(self._questions)
         for name, question in self._questions:
             options = question.choices if question.kind == "choice" else question.levels
             count = DECILES if question.kind == "predicate" else len(options)
             findings.questions[name] = QuestionFindings(question.kind, [*options], [0] * count)
-        findings.labels.update({name: LabelFindings(kinds[name].kind) for name in labelled})
+        findings.labels.update({name: LabelFindings(self._by_name[name].kind) for name in labelled})
 
     def add(
         self,
@@ -60,7 +61,7 @@ class AnswerReader:
         `key_text` names a row by its place among these; `labels` are theirs, by question.
         """
         for i, text in enumerate(texts):
-            value = None if text is None else json.loads(text)
+            value = None if text is None else from_json(text)
             answers = {} if value is None else dict(self._answers(value))
             for name, values in labels.items():
                 self._compare(name, answers.get(name), values[i])
@@ -99,8 +100,7 @@ class AnswerReader:
         (heapq.heappushpop if full else heapq.heappush)(self._least, (*rank, found))
 
     def _compare(self, name: str, answer: _Answer | None, given: Any) -> None:
-        found = self._findings.labels[name]
-        question = next(question for one, question in self._questions if one == name)
+        found, question = self._findings.labels[name], self._by_name[name]
         label = label_of(given, question)
         if label is None:
             return
