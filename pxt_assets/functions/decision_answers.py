@@ -166,6 +166,9 @@ def _typed_one(option: Any) -> tuple[type, Any]:
 
 
 def _share(holder: Mapping[str, Any], name: str, question: Question) -> float:
+    value = holder.get(name)
+    if type(value) is float and 0.0 <= value <= 1.0:  # as nearly always
+        return value
     number = _number(holder, name, question)
     if not -_ROUNDING <= number <= 1 + _ROUNDING:
         raise _of(question, f"has the {name} {number:g}, which is not from 0 to 1")
