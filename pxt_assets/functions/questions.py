@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from pathlib import PurePath
 from typing import Any, Literal, get_args
 
 from pxt_assets.errors import DefinitionError, did_you_mean
 from pxt_assets.expressions.expr import Call, Expr
 from pxt_assets.expressions.walk import nodes
 from pxt_assets.functions.declare import short_repr
+from pxt_assets.values.media import Media, is_image
 
 PATH = "/decisions"
 """The endpoint that answers questions."""
@@ -146,7 +148,7 @@ def _by_name(given: Mapping[Any, Any]) -> Iterator[dict[str, Any]]:
     for name, question in given.items():
         where = f"questions[{name!r}]"
         checked = _checked(question, where)
-        if checked.setdefault("name", name) != name:
+        if checked.setdefault("name", _plain(name)) != name:
             msg = f"{where}: got the name {checked['name']!r} in it; leave it out: the dict's key is the name"
             raise DefinitionError(msg)
         _check_name(name, where)
@@ -186,7 +188,7 @@ def _checked(question: object, where: str) -> dict[str, Any]:
             raise DefinitionError(msg)
     checked: dict[str, Any] = {"type": kind}
     if question.get("name") is not None:
-        checked["name"] = question["name"]
+        checked["name"] = _plain(question["name"])
     checked["instructions"] = _instructions(question.get("instructions"), where)
     if kind == "choice":
         checked["choices"] = _choices(question.get("choices"), where)
@@ -198,8 +200,7 @@ def _checked(question: object, where: str) -> dict[str, Any]:
 def _instructions(given: object, where: str) -> object:
     several = isinstance(given, list | tuple)
     parts: list[Any] = [*given] if isinstance(given, list | tuple) else [given]
-    empty = [part for part in parts if part is None or (isinstance(part, str) and not part.strip())]
-    if not parts or empty or isinstance(given, bool | int | float | Mapping):
+    if not parts or isinstance(given, Mapping) or not all(map(_can_be_said, parts)):
         msg = (
             f"{where}: got instructions {short_repr(given)}, allowed: a text that is not empty, a column, an image, or a "
             "list of these and of the API's parts"
@@ -213,6 +214,12 @@ def _instructions(given: object, where: str) -> object:
             )
             raise DefinitionError(msg)
     return parts if several else given
+
+
+def _can_be_said(part: object) -> bool:
+    if isinstance(part, str):
+        return bool(part.strip())
+    return isinstance(part, Expr | Mapping | Media | PurePath | bytes | bytearray) or is_image(part)
 
 
 def _choices(given: object, where: str) -> list[dict[str, Any]]:
@@ -270,7 +277,7 @@ def _options(given: object, named: str, where: str) -> list[dict[str, Any]]:
 
 def _option(one: object, named: str, where: str) -> dict[str, Any]:
     if not isinstance(one, Mapping):
-        return {named: one}
+        return {named: _plain(one)}
     unknown = [key for key in one if key not in (named, "description")]
     if unknown or named not in one:
         msg = f"{where}: got {short_repr(dict(one))}, allowed: dicts with {named} and description"
@@ -279,7 +286,12 @@ def _option(one: object, named: str, where: str) -> dict[str, Any]:
     if not isinstance(text, str | None):
         msg = f"{where}: got {short_repr(text)} as the description of {one[named]!r}, allowed: a text"
         raise DefinitionError(msg)
-    return {named: one[named], **({"description": text} if text else {})}
+    return {named: _plain(one[named]), **({"description": text} if text else {})}
+
+
+def _plain(value: Any) -> Any:
+    """A text as such, also of an enumeration's: answers are compared with it."""
+    return str.__str__(value) if isinstance(value, str) else value
 
 
 def _check_different(values: list[Value], where: str) -> None:

@@ -1,6 +1,7 @@
 """What the questions of `decisions` can be, told while definitions load."""
 
 import datetime
+import enum
 from collections.abc import Callable
 from typing import Any
 
@@ -64,6 +65,19 @@ def test_questions_are_sent_in_the_apis_form() -> None:
 def test_lists_dicts_and_the_apis_form_say_the_same(short: dict[str, Any], of_api: dict[str, Any]) -> None:
     """Of choices and levels, wherever they stand."""
     assert sent([short]) == sent([{"type": short["type"], "instructions": "?", **of_api}])
+
+
+class Topic(enum.StrEnum):
+    A = "a"
+    B = "b"
+
+
+def test_an_enumerations_texts_are_texts() -> None:
+    """As choices, levels and names, so that answers are told by them."""
+    questions = {Topic.A: choice("?", [*Topic]), "c": score("?", {Topic.B: "", "top": Topic.A})}
+    (first, second) = questions_of(ask(questions))
+    assert [type(one) for one in (first.name, *first.choices, *second.levels)] == [str] * 5
+    assert (first.name, first.choices, second.levels) == ("a", ("a", "b"), ("b", "top"))
 
 
 def test_the_apis_list_may_leave_names_out() -> None:
@@ -177,6 +191,9 @@ def test_what_no_row_could_ask(questions: Callable[[], Any], message: str) -> No
         (lambda: predicate([]), "predicate: got instructions list"),
         (lambda: predicate(["a", None]), "predicate: got instructions list"),
         (lambda: predicate(7), "predicate: got instructions int 7"),
+        (lambda: predicate(TBL), "predicate: got instructions Table"),
+        (lambda: predicate(["a", ["b"]]), "predicate: got instructions list"),
+        (lambda: predicate(YES), "predicate: got instructions dict"),
         (
             lambda: predicate([{"type": "text", "text": "a"}]),
             r"got instructions\[0\] of type str 'text', allowed: input_text",
