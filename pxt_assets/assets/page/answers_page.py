@@ -113,17 +113,22 @@ def answer_figures(findings: AnswerFindings) -> dict[str, float]:
         found = [*_figures(findings.questions[name])]
         if name in findings.labels:
             found += label_figures(findings.labels[name])
-        figures |= {f"pxt/{word}_{what}": rounded_share(figure) for what, figure in found}
+        figures |= {f"pxt/{word}_{what}": _rounded(figure) for what, figure in found}
     return figures
 
 
 def labels_figures(labels: Mapping[str, LabelFindings]) -> dict[str, float]:
     """Figures about how answers compare with labels."""
     return {
-        f"pxt/{word}_{what}": rounded_share(figure)
+        f"pxt/{word}_{what}": _rounded(figure)
         for name, word in _words([*labels][:MAX_QUESTIONS])
         for what, figure in label_figures(labels[name])
     }
+
+
+def _rounded(figure: float) -> float:
+    """A share or a mean, rounded; a count as it is."""
+    return figure if isinstance(figure, int) else rounded_share(figure)
 
 
 def _figures(one: QuestionFindings) -> Iterator[tuple[str, float]]:

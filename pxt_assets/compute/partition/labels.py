@@ -105,7 +105,7 @@ def _choice(value: Any, choices: Sequence[str | bool]) -> Any:
     for i, choice in enumerate(choices):
         if type(choice) is type(value) and choice == value:
             return i
-    words, word = [*map(_word, choices)], _word(value)
+    words, word = [*map(label_text, choices)], label_text(value)
     for text in (word, word.lower() if word.lower() in _WORDS else word):
         if text in words:
             return words.index(text)
@@ -114,14 +114,15 @@ def _choice(value: Any, choices: Sequence[str | bool]) -> Any:
 
 def _level(value: Any, levels: Sequence[str]) -> Any:
     """By its label, or else by its number, the lowest one being 0."""
-    word = _word(value)
+    word = label_text(value)
     if word in levels:
         return levels.index(word)
     is_number = isinstance(value, int | float) and not isinstance(value, bool) and word.isdecimal()
     return int(word) if is_number and int(word) < len(levels) else UNKNOWN
 
 
-def _word(value: Any) -> str:
+def label_text(value: Any) -> str:
+    """A label in words: truths as JSON has them, whole numbers without a fraction."""
     if isinstance(value, bool):
         return str(value).lower()
     is_whole = isinstance(value, float) and value.is_integer()
