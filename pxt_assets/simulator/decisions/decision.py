@@ -55,10 +55,11 @@ _SAY_NOTHING = frozenset(
         "your",
     ]
 )
-_BASE, _OF_HITS, _OF_CHANCE = -2.4, 5.0, 1.6
-"""Log odds of a predicate: of none of its words, for all of its words, and between two inputs of the same words."""
-_OF_WORD = 1.7
-"""Log odds of a choice or level for each of its words in the input."""
+_BASE, _OF_WORDS, _SPREAD = -1.5, 5.0, 2.6
+"""Log odds of a predicate of whose words none is in the input, what all of them add, and how far inputs of the same words
+are apart."""
+_OF_WORD, _OF_CHANCE = 1.7, 1.6
+"""Log odds of a choice or a level for each of its words in the input, and how far those of the same words are apart."""
 _DIGITS = 6
 
 
@@ -119,7 +120,7 @@ def _answer(question: Question, text: str) -> dict[str, Any]:
     if question.kind == "predicate":
         asked = _stems(question.text)
         share = len(asked & stems) / len(asked) if asked else 0.0
-        odds = _BASE + _OF_HITS * share + _OF_CHANCE * (_chance(text, question.text) - 0.5)
+        odds = _BASE + _OF_WORDS * share + _SPREAD * (_chance(text, question.text) - 0.5)
         return {**named, "probability": round(1 / (1 + math.exp(-odds)), _DIGITS)}
     shares = _distribution(question, text, stems)
     confidence = round(_certainty(shares), _DIGITS)
