@@ -212,15 +212,16 @@ def test_it_warns_of_labels_that_do_not_match(
 
 
 def test_partitions_are_compared_together(store: ColumnStore, server: ScriptedServer) -> None:
-    """A run of one partition speaks of the labels of all that are stored; rows that are not sure are named with theirs."""
-    rows = {"a": {1: "0.9 0.9 0 1"}, "b": {2: "0.55 0.1 0 0", 3: "0.1 0.2 0 0"}}
+    """A run of one partition speaks of the labels of all that are stored, of which an old one has none."""
+    rows = {"old": {1: "0.9 0.9 0"}, "a": {1: "0.9 0.9 0 1"}, "b": {2: "0.55 0.1 0 0", 3: "0.1 0.2 0 0"}}
     how = Checks(min_confidence=0.6, labels={"urgent": "hurry"})
     parts = Partitions(store, resource_of(server), rows, triage)
     parts.assets = labelled_partitions(rows, how)
+    parts.run("old")
     parts.run("a")
     result = parts.run("b")
     assert the_check(result, LABELS_MATCH).description == (
-        "2 stored partitions: urgent: 2 of 3 rows as labelled (67 %), Brier 0.11, best F1 1.00 from 0.9 on"
+        "3 stored partitions: urgent: 2 of 3 rows as labelled (67 %), Brier 0.11, best F1 1.00 from 0.9 on"
     )
     (named,) = records(the_check(result, NONE_DOUBTFUL))
     assert (named["row"], named["partition"]) == ("id=2", "b")
@@ -232,7 +233,8 @@ def labelled_partitions(rows: dict[str, dict[int, str]], how: Checks) -> list[dg
     @dg.asset(name="tickets", partitions_def=dg.StaticPartitionsDefinition([*rows]), io_manager_key="columns")
     def tickets(context: dg.AssetExecutionContext) -> list[dict[str, Any]]:
         here = rows[context.partition_key].items()
-        return [{"id": key, "body": body, "hurry": body.endswith("1")} for key, body in here]
+        labels = ("hurry",) if context.partition_key != "old" else ()
+        return [{"id": key, "body": body, **dict.fromkeys(labels, body.endswith("1"))} for key, body in here]
 
     return with_column(tickets, triage, checks=how)
 
@@ -281,6 +283,14 @@ def test_very_many_questions_are_bounded() -> None:
     assert len(said["pxt/answers"].value) < 1_000
     assert len(said["pxt/answers_all"].value) < 100_000
     assert "more" in said["pxt/answers"].value
+
+
+def test_a_column_of_labels_must_be_there(decided: Decided, server: ScriptedServer) -> None:
+    """A misspelt one is told before anything is asked; partitions alone may lack it."""
+    how = {"checks": Checks(labels={"topic": "by_hand"})}
+    rows = rows_asset({"id": list(ROWS), "body": list(ROWS.values()), "byhand": ["defect"] * 4})
+    materialize(with_column(rows, triage, **how), decided.store, decided.openai, fails=True)
+    assert not server.asked
 
 
 @pytest.mark.parametrize(
