@@ -122,7 +122,7 @@ def test_histograms_are_drawn_at_once(decided: Decided) -> None:
     shown = said_of(decided.run({}))["pxt/answers"]
     assert len(shown) < 1_000
     assert "| urgent | 50 % true |" in shown
-    assert "| topic | delivery 67 %, defect 33 % |" in shown
+    assert "| topic | delivery 67 %, defect 33 %; 1 refused |" in shown
     assert "| anger | mean 1&#46;25; furious 50 %, calm 25 %, annoyed 25 % |" in shown
     row = next(line for line in shown.splitlines() if line.startswith("| topic"))
     picture = PIL.Image.open(io.BytesIO(base64.b64decode(row.partition("base64,")[2].partition(")")[0])))

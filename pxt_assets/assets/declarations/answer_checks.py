@@ -77,7 +77,6 @@ def labels_result(key: dg.AssetKey, checked: Checked, min_accuracy: float | None
         severity=WARN,
         description=text,
         metadata={
-            "pxt/rows_labelled": max((one.rows for one in labels.values()), default=0),
             **records_table("pxt/wrong_rows", _wrong_rows(checked)),
             **reliability_metadata(labels),
             **labels_figures(labels),

@@ -119,7 +119,7 @@ class AnswerReader:
                 sure,
                 right=is_right,
                 squares=sum((one - (i == label)) ** 2 for i, one in enumerate(chances)),
-                distance=abs(answer.score - label) if question.kind == "score" else 0.0,
+                distance=answer.distance(label),
             )
         if not is_right:
             said = label_text(given)[:_LABEL_CHARACTERS]
@@ -141,12 +141,12 @@ class _Row:
 class _Answer:
     """An answer to a question, read."""
 
-    __slots__ = ("_given", "_question", "bar", "confidence", "is_true", "probability", "score")
+    __slots__ = ("_given", "_lowest", "_question", "bar", "confidence", "is_true", "probability", "score")
 
     def __init__(self, question: Question, given: Mapping[str, Any]) -> None:
         self._question, self._given = question, given
         self.probability = self.score = 0.0
-        self.is_true = False
+        self.is_true, self._lowest = False, 0
         if question.kind == "predicate":
             self.probability = float(given["probability"])
             self.is_true = self.probability >= 0.5
@@ -157,8 +157,9 @@ class _Answer:
         if question.kind == "choice":
             self.bar = question.choices.index(given["choice"])
         else:
-            self.score = float(given["score"])
-            self.bar = min(max(int(self.score + 0.5), 0), len(question.levels) - 1)
+            self.score, one = float(given["score"]), given["probabilities"][0]
+            self._lowest = one["value"] - question.levels.index(one["label"])
+            self.bar = min(max(int(self.score - self._lowest + 0.5), 0), len(question.levels) - 1)
 
     @property
     def text(self) -> str:
@@ -169,6 +170,10 @@ class _Answer:
             choice = self._question.choices[self.bar]
             return str(choice).lower() if isinstance(choice, bool) else choice
         return self._question.levels[self.bar]
+
+    def distance(self, level: int) -> float:
+        """How far a score is from a level; not all servers number them from 0."""
+        return abs(self.score - self._lowest - level) if self._question.kind == "score" else 0.0
 
     @property
     def chances(self) -> list[float]:
