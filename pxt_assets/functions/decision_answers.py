@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from functools import lru_cache
 from typing import Any
 
 from pxt_assets.errors import CellError
@@ -102,13 +103,12 @@ def _predicate(answer: Mapping[str, Any], question: Question) -> dict[str, Any]:
 
 
 def _choice(answer: Mapping[str, Any], question: Question) -> dict[str, Any]:
-    if not _is_among(answer.get("choice"), question.choices):
-        raise _of(
-            question, f"has the choice {short_repr(answer.get('choice'))}, which is none of those given"
-        )
+    chosen = answer.get("choice")
+    if not _is_option(chosen, _typed(question.choices)):
+        raise _of(question, f"has the choice {short_repr(chosen)}, which is none of those given")
     probabilities = _probabilities(answer, "value", question.choices, question)
     return {
-        "choice": answer["choice"],
+        "choice": chosen,
         "confidence": _share(answer, "confidence", question),
         "probabilities": probabilities,
     }
@@ -120,7 +120,8 @@ def _score(answer: Mapping[str, Any], question: Question) -> dict[str, Any]:
     if not all(value.is_integer() for value in values):
         raise _of(question, f"has the values {values!r:.60}, which are no numbers of levels")
     score = _number(answer, "score", question)
-    if values and not min(values) - _ROUNDING <= score <= max(values) + _ROUNDING:
+    has_all = len(values) == len(question.levels)
+    if has_all and not min(values) - _ROUNDING <= score <= max(values) + _ROUNDING:
         raise _of(question, f"has the score {score:g}, which is not between its levels")
     levels = [{**one, "value": int(value)} for one, value in zip(probabilities, values, strict=True)]
     return {
@@ -138,24 +139,36 @@ _CHECKS: Mapping[str, Callable[[Mapping[str, Any], Question], dict[str, Any]]] =
 
 
 def _probabilities(
-    answer: Mapping[str, Any], named: str, options: Sequence[str | bool], question: Question
+    answer: Mapping[str, Any], named: str, options: tuple[str | bool, ...], question: Question
 ) -> list[dict[str, Any]]:
     """The distribution of an answer: options that were given, each once, perhaps not all. Raises CellError."""
     given = answer.get("probabilities")
     if not isinstance(given, list) or not all(isinstance(one, Mapping) for one in given):
         raise _of(question, f"has the probabilities {short_repr(given)}, which are no list of objects")
-    found = [one.get(named) for one in given]
-    if len(set(map(repr, found))) < len(found) or not all(_is_among(one, options) for one in found):
+    found, known = [one.get(named) for one in given], _typed(options)
+    if not all(_is_option(one, known) for one in found) or len({*map(_typed_one, found)}) < len(found):
         raise _of(question, f"has probabilities of {found!r:.100}, but was asked for {list(options)!r:.100}")
     return [{**one, "probability": _share(one, "probability", question)} for one in given]
 
 
-def _is_among(value: object, options: Sequence[object]) -> bool:
-    """Whether a value is one of the options: a bool and a number are told apart."""
-    return any(type(option) is type(value) and option == value for option in options)
+def _is_option(value: object, options: frozenset[tuple[type, Any]]) -> bool:
+    return isinstance(value, str | bool) and _typed_one(value) in options
+
+
+@lru_cache(1_024)
+def _typed(options: tuple[str | bool, ...]) -> frozenset[tuple[type, Any]]:
+    """Options with their types: a bool is no number."""
+    return frozenset(map(_typed_one, options))
+
+
+def _typed_one(option: Any) -> tuple[type, Any]:
+    return type(option), option
 
 
 def _share(holder: Mapping[str, Any], name: str, question: Question) -> float:
+    value = holder.get(name)
+    if type(value) is float and 0.0 <= value <= 1.0:  # as nearly always
+        return value
     number = _number(holder, name, question)
     if not -_ROUNDING <= number <= 1 + _ROUNDING:
         raise _of(question, f"has the {name} {number:g}, which is not from 0 to 1")

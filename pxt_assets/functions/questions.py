@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal, get_args
@@ -116,8 +117,8 @@ def api_questions(given: object) -> list[dict[str, Any]]:
         msg = f"questions: got {len(given):,} questions, allowed: 1 to {_MAX_QUESTIONS}; ask the rest in another column"
         raise DefinitionError(msg)
     questions = list(_by_name(given) if isinstance(given, Mapping) else _in_order(given))
-    names = [one["name"] for one in questions if "name" in one]
-    twice = sorted({name for name in names if names.count(name) > 1})
+    names = Counter(one["name"] for one in questions if "name" in one)
+    twice = [name for name, count in names.items() if count > 1]
     if twice:
         msg = f"questions: {', '.join(map(repr, twice))} is the name of several, allowed: names that differ"
         raise DefinitionError(msg)
@@ -282,7 +283,7 @@ def _option(one: object, named: str, where: str) -> dict[str, Any]:
 
 
 def _check_different(values: list[Value], where: str) -> None:
-    twice = [repr(value) for number, value in enumerate(values) if value in values[:number]]
+    twice = [repr(value) for value, count in Counter(values).items() if count > 1]
     if twice:
-        msg = f"{where}: got {', '.join(dict.fromkeys(twice))} more than once, allowed: texts that differ"
+        msg = f"{where}: got {', '.join(twice)} more than once, allowed: texts that differ"
         raise DefinitionError(msg)

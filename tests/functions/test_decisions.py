@@ -206,6 +206,8 @@ def test_rounding_and_what_is_new_do_no_harm() -> None:
     assert got["urgent"] == {"probability": 1.0, "why": "because"}
     assert got["any"]["probabilities"] == [{"value": "unknown", "probability": 0.99}]
     assert parsed([{**URGENT, "probability": -1e-9}, *ANSWERS[1:]])["urgent"]["probability"] == 0.0
+    top = [{"label": "furious", "value": 2, "probability": 0.6}]
+    assert parsed([*ANSWERS[:-1], {**ANGER, "probabilities": top}])["anger"]["score"] == 1.25
     assert parsed([*ANSWERS[:-1], {**ANGER, "score": 2.0000001}])["anger"]["score"] == 2.0000001
 
 
