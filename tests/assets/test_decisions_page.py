@@ -10,6 +10,8 @@ import pytest
 
 from pxt_assets import Checks, ColumnStore, OpenAIResource, Table, choice, predicate, score
 from pxt_assets.assets.declarations.answer_checks import LABELS_MATCH, NONE_DOUBTFUL
+from pxt_assets.assets.page.answers_page import answers_metadata
+from pxt_assets.compute.partition.answer_findings import AnswerFindings, QuestionFindings
 from pxt_assets.errors import DefinitionError
 from pxt_assets.functions import decisions
 from tests.runs import materialize, rows_asset
@@ -90,8 +92,8 @@ def values(evaluation: dg.AssetCheckEvaluation) -> dict[str, Any]:
     return {name.removeprefix("pxt/"): value.value for name, value in evaluation.metadata.items()}
 
 
-def doubtful(evaluation: dg.AssetCheckEvaluation) -> list[Any]:
-    table = evaluation.metadata["pxt/doubtful_rows"]
+def records(evaluation: dg.AssetCheckEvaluation, name: str = "pxt/doubtful_rows") -> list[Any]:
+    table = evaluation.metadata[name]
     assert isinstance(table, dg.TableMetadataValue)
     return [record.data for record in table.records]
 
@@ -120,7 +122,7 @@ def test_histograms_are_drawn_at_once(decided: Decided) -> None:
     shown = said_of(decided.run({}))["pxt/answers"]
     assert len(shown) < 1_000
     assert "| urgent | 50 % true |" in shown
-    assert "| topic | delivery 67 %, defect 33 % |" in shown
+    assert "| topic | delivery 67 %, defect 33 %; 1 refused |" in shown
     assert "| anger | mean 1&#46;25; furious 50 %, calm 25 %, annoyed 25 % |" in shown
     row = next(line for line in shown.splitlines() if line.startswith("| topic"))
     picture = PIL.Image.open(io.BytesIO(base64.b64decode(row.partition("base64,")[2].partition(")")[0])))
@@ -143,11 +145,11 @@ def test_rows_that_are_not_sure_are_named(decided: Decided) -> None:
         assert (check.passed, values(check)["rows_doubtful"]) == (not count, count)
         if count == 1:
             assert check.description == "1 row with a confidence below 0.6"
-            assert doubtful(check) == [
+            assert records(check) == [
                 {"row": "id=3", "question": "urgent", "answer": "true", "confidence": 0.55, "input": ROWS[3]}
             ]
         if count == 4:
-            assert [row["row"] for row in doubtful(check)] == ["id=3", "id=4", "id=2", "id=1"]
+            assert [row["row"] for row in records(check)] == ["id=3", "id=4", "id=2", "id=1"]
 
 
 def test_labels_are_compared(decided: Decided) -> None:
@@ -166,6 +168,16 @@ def test_labels_are_compared(decided: Decided) -> None:
     assert figures["urgent_labelled"] == 3
     assert figures["reliability"].count("data:image/webp") == 2
     assert said_of(result)["pxt/topic_accuracy"] == 1.0
+    assert records(check, "pxt/wrong_rows") == [
+        {
+            "row": "id=3",
+            "question": "urgent",
+            "label": "false",
+            "answer": "true",
+            "probability": 0.55,
+            "input": ROWS[3],
+        }
+    ]
 
 
 def test_other_labels_are_compared_without_asking(decided: Decided, server: ScriptedServer) -> None:
@@ -200,17 +212,18 @@ def test_it_warns_of_labels_that_do_not_match(
 
 
 def test_partitions_are_compared_together(store: ColumnStore, server: ScriptedServer) -> None:
-    """A run of one partition speaks of the labels of all that are stored; rows that are not sure are named with theirs."""
-    rows = {"a": {1: "0.9 0.9 0 1"}, "b": {2: "0.55 0.1 0 0", 3: "0.1 0.2 0 0"}}
+    """A run of one partition speaks of the labels of all that are stored, of which an old one has none."""
+    rows = {"old": {1: "0.9 0.9 0"}, "a": {1: "0.9 0.9 0 1"}, "b": {2: "0.55 0.1 0 0", 3: "0.1 0.2 0 0"}}
     how = Checks(min_confidence=0.6, labels={"urgent": "hurry"})
     parts = Partitions(store, resource_of(server), rows, triage)
     parts.assets = labelled_partitions(rows, how)
+    parts.run("old")
     parts.run("a")
     result = parts.run("b")
     assert the_check(result, LABELS_MATCH).description == (
-        "2 stored partitions: urgent: 2 of 3 rows as labelled (67 %), Brier 0.11, best F1 1.00 from 0.9 on"
+        "3 stored partitions: urgent: 2 of 3 rows as labelled (67 %), Brier 0.11, best F1 1.00 from 0.9 on"
     )
-    (named,) = doubtful(the_check(result, NONE_DOUBTFUL))
+    (named,) = records(the_check(result, NONE_DOUBTFUL))
     assert (named["row"], named["partition"]) == ("id=2", "b")
 
 
@@ -220,9 +233,64 @@ def labelled_partitions(rows: dict[str, dict[int, str]], how: Checks) -> list[dg
     @dg.asset(name="tickets", partitions_def=dg.StaticPartitionsDefinition([*rows]), io_manager_key="columns")
     def tickets(context: dg.AssetExecutionContext) -> list[dict[str, Any]]:
         here = rows[context.partition_key].items()
-        return [{"id": key, "body": body, "hurry": body.endswith("1")} for key, body in here]
+        labels = ("hurry",) if context.partition_key != "old" else ()
+        return [{"id": key, "body": body, **dict.fromkeys(labels, body.endswith("1"))} for key, body in here]
 
     return with_column(tickets, triage, checks=how)
+
+
+def test_labels_may_be_computed(store: ColumnStore, server: ScriptedServer) -> None:
+    """In another asset than the rows that were asked about."""
+    rows = rows_asset({"id": [1], "body": [ROWS[1]], "seen": [{"by": "Ada", "topic": "defect"}]})
+    table = Table(rows, key="id")
+    table.add_computed_column(copy=table.body)
+    table.add_computed_column(by_hand=table.seen.topic)
+    questions = {"topic": choice("What is it about?", TOPICS)}
+    table.add_computed_column(
+        c=decisions(table.copy, model="gpt-6-luna", questions=questions), checks=Checks(labels="by_hand")
+    )
+    assert table.assets[-1].dependency_keys == {
+        dg.AssetKey(["tickets", name]) for name in ("copy", "by_hand")
+    }
+    server.script = lambda _: Reply({"model": "gpt-6-luna", "answers": [_topic("0.8")], "usage": {}})
+    result = materialize([rows, *table.assets], store, resource_of(server))
+    assert the_check(result, LABELS_MATCH).description == "topic: 0 of 1 row as labelled (0 %), Brier 1.3"
+
+
+def test_unnamed_questions_have_figures_by_their_place(store: ColumnStore, server: ScriptedServer) -> None:
+    """As the API's own list has them; other letters than those of names of metadata are left out."""
+    asked = [predicate("It is urgent."), {**choice("About?", TOPICS), "name": "What, then?"}]
+    answers = [
+        {"type": "predicate", "name": None, "probability": 0.9},
+        {**_topic("0.8"), "name": "What, then?"},
+    ]
+    server.script = lambda _: Reply({"model": "gpt-6-luna", "answers": answers, "usage": {}})
+    rows = rows_asset({"id": [1], "body": ["a"]})
+    column = with_column(rows, lambda table: decisions(table.body, model="gpt-6-luna", questions=asked))
+    said = said_of(materialize(column, store, resource_of(server)))
+    assert said["pxt/question_1_share_true"] == 1.0
+    assert said["pxt/What_then_share_delivery"] == 1.0
+    assert "| question 1 | 100 % true |" in said["pxt/answers"]
+
+
+def test_very_many_questions_are_bounded() -> None:
+    """The entries stay small enough for Dagster's event log: 20 questions have figures, 100 are drawn."""
+    options: list[str | bool] = [f"choice {i} {'long ' * 20}" for i in range(255)]
+    one = QuestionFindings("choice", options, [*range(255)], answered=sum(range(255)), confidence=1.0)
+    said = answers_metadata(AnswerFindings({f"question {i} {'long ' * 20}": one for i in range(400)}))
+    assert len(said) == 2 + 20 * (10 + 1 + 1)
+    assert max(map(len, said)) < 120
+    assert len(said["pxt/answers"].value) < 1_000
+    assert len(said["pxt/answers_all"].value) < 100_000
+    assert "more" in said["pxt/answers"].value
+
+
+def test_a_column_of_labels_must_be_there(decided: Decided, server: ScriptedServer) -> None:
+    """A misspelt one is told before anything is asked; partitions alone may lack it."""
+    how = {"checks": Checks(labels={"topic": "by_hand"})}
+    rows = rows_asset({"id": list(ROWS), "body": list(ROWS.values()), "byhand": ["defect"] * 4})
+    materialize(with_column(rows, triage, **how), decided.store, decided.openai, fails=True)
+    assert not server.asked
 
 
 @pytest.mark.parametrize(

@@ -95,7 +95,7 @@ class ColumnSpec:
         if self.declared is not None:
             inputs = self.declared.inputs
             return {name: self.run_keys.get(asset, asset) for name, asset in inputs.items()}
-        read = [*references(self.expr), *self.label_columns]
+        read = [*references(self.expr), *self.labels.values()]
         assets = list(dict.fromkeys(ref._asset for ref in read)) or [self.table]
         if self.table in assets:
             assets = [self.table, *(a for a in assets if a != self.table)]
@@ -106,10 +106,9 @@ class ColumnSpec:
         """Those that it asks, of decisions."""
         return questions_of(self.expr)
 
-    @property
-    def label_columns(self) -> list[ColumnRef]:
-        """The columns that its answers are compared with."""
-        return list(self.labels.values())
+    def needed_labels(self, partition: str | None) -> list[ColumnRef]:
+        """The columns of labels that must be there: a partition may be older than its table's labels."""
+        return list(self.labels.values()) if partition is None else []
 
     @property
     def calls_api(self) -> bool:

@@ -198,7 +198,7 @@ class Materialization:
     def _open_column(self, partition: Partition) -> Column:
         """One partition to compute, with its rows opened."""
         spec, store, plan = self._spec, self._store, self._plan
-        found = looks_up_simulated(plan.expr)
+        found, labels = looks_up_simulated(plan.expr), spec.needed_labels(partition)
         try:
             rows = self._upstream.of(partition)
         except PartitionError as e:
@@ -214,7 +214,7 @@ class Materialization:
             name=spec.name,
             plan=plan,
             column_type=spec.column_type,
-            inputs=Inputs(rows, spec.row_key, plan.columns, spec.read_options, found, spec.label_columns),
+            inputs=Inputs(rows, spec.row_key, plan.columns, spec.read_options, found, labels),
             file=store.file(spec.key, partition),
             options=Options(
                 on_error=spec.on_error,

@@ -6,6 +6,7 @@ import heapq
 from collections.abc import Mapping
 from functools import reduce
 from operator import add
+from typing import Any
 
 import dagster as dg
 
@@ -19,7 +20,7 @@ from pxt_assets.assets.declarations.check_results import (
 from pxt_assets.assets.page.answers_page import labels_figures, reliability_metadata
 from pxt_assets.assets.page.checked_partitions import Checked, result_text
 from pxt_assets.assets.page.figures import percent, rounded_share
-from pxt_assets.compute.partition.label_findings import LabelFindings
+from pxt_assets.compute.partition.label_findings import LabelFindings, NamedRow
 from pxt_assets.values.wording import counted
 
 NONE_DOUBTFUL = "none_doubtful"
@@ -34,18 +35,8 @@ def doubtful_result(key: dg.AssetKey, checked: Checked, min_confidence: float) -
     said = f"below {min_confidence:g}"
     text = f"{counted(of_run, 'row')} with a confidence {said}" if of_run else f"no row is {said}"
     rows = [(row, partition) for partition, one in answers.items() for row in one.doubtful]
-    least = heapq.nsmallest(MAX_RECORDS, rows, key=lambda one: one[0].confidence)
-    records = [
-        {
-            "row": row.key,
-            "question": row.question,
-            "answer": row.answer,
-            "confidence": rounded_share(row.confidence),
-            "input": row.input,
-            **partition_entry(partition),
-        }
-        for row, partition in least
-    ]
+    least = heapq.nsmallest(MAX_RECORDS, rows, key=lambda one: one[0].probability)
+    records = [_record(row, partition, "confidence") for row, partition in least]
     count = sum(counts.values())
     return dg.AssetCheckResult(
         asset_key=key,
@@ -86,11 +77,37 @@ def labels_result(key: dg.AssetKey, checked: Checked, min_accuracy: float | None
         severity=WARN,
         description=text,
         metadata={
-            "pxt/rows_labelled": max((one.rows for one in labels.values()), default=0),
+            **records_table("pxt/wrong_rows", _wrong_rows(checked)),
             **reliability_metadata(labels),
             **labels_figures(labels),
         },
     )
+
+
+def _record(row: NamedRow, partition: str | None, sure: str) -> dict[str, Any]:
+    """A row as a table names it; `sure` is what its probability is called."""
+    return {
+        "row": row.key,
+        "question": row.question,
+        **({"label": row.label} if row.label else {}),
+        "answer": row.answer,
+        sure: rounded_share(row.probability),
+        "input": row.input,
+        **partition_entry(partition),
+    }
+
+
+def _wrong_rows(checked: Checked) -> list[dict[str, Any]]:
+    """Rows that are answered otherwise than labelled, those first whose answer is the surest: there, labels may be wrong."""
+    rows = [
+        (row, partition)
+        for partition, findings in checked.all.items()
+        if findings.answers is not None
+        for one in findings.answers.labels.values()
+        for row in one.wrong
+    ]
+    first = heapq.nlargest(MAX_RECORDS, rows, key=lambda one: one[0].probability)
+    return [_record(row, partition, "probability") for row, partition in first]
 
 
 def _joined(checked: Checked) -> Mapping[str, LabelFindings]:

@@ -27,7 +27,7 @@ _KEY_CHARACTERS = 40
 
 def answers_metadata(findings: AnswerFindings | None) -> dict[str, Any]:
     """The distribution of each question's answers, drawn, and figures about it; nothing of other columns."""
-    if findings is None or not any(one.answered for one in findings.questions.values()):
+    if findings is None or not any(one.answered or one.refused for one in findings.questions.values()):
         return {}
     return {
         **_entry(
@@ -40,15 +40,15 @@ def answers_metadata(findings: AnswerFindings | None) -> dict[str, Any]:
 
 def distribution(questions: Mapping[str, QuestionFindings], *, short: bool = False) -> str:
     """A table of the questions with a histogram of each: as many as fit, in few words, where it is `short`."""
-    answered = {name: one for name, one in questions.items() if one.answered}
+    asked = {name: one for name, one in questions.items() if one.answered or one.refused}
     rows: list[str] = []
-    for name, one in [*answered.items()][:_DRAWN]:
+    for name, one in [*asked.items()][:_DRAWN]:
         told = _told(one, 1 if short else _TOLD)
         row = f"| {_shown(name, short=short)} | {_shown(told, short=short)} | {histogram(one.counts)} |"
-        if short and not fits_inline("\n".join([*_HEAD, *rows, row, _left_out(len(answered))])):
+        if short and not fits_inline("\n".join([*_HEAD, *rows, row, _left_out(len(asked))])):
             break
         rows.append(row)
-    more = len(answered) - len(rows)
+    more = len(asked) - len(rows)
     return "\n".join([*_HEAD, *rows, *([_left_out(more)] if more else [])])
 
 
@@ -60,7 +60,12 @@ def _left_out(count: int) -> str:
 
 
 def _told(one: QuestionFindings, most: int) -> str:
-    """`34 % true`, `delivery 52 %, defect 30 %`, `mean 0.8; calm 61 %`"""
+    """`34 % true`, `delivery 52 %, defect 30 %`, `mean 0.8; calm 61 %`, `34 % true; 2 refused`"""
+    told = _told_of_answers(one, most) if one.answered else ""
+    return "; ".join([*([told] if told else []), *([f"{one.refused:,} refused"] if one.refused else [])])
+
+
+def _told_of_answers(one: QuestionFindings, most: int) -> str:
     if one.kind == "predicate":
         return f"{percent(one.true / one.answered)} true"
     ranked = sorted(zip(one.counts, map(option_text, one.options), strict=True), key=lambda pair: -pair[0])
@@ -113,17 +118,22 @@ def answer_figures(findings: AnswerFindings) -> dict[str, float]:
         found = [*_figures(findings.questions[name])]
         if name in findings.labels:
             found += label_figures(findings.labels[name])
-        figures |= {f"pxt/{word}_{what}": rounded_share(figure) for what, figure in found}
+        figures |= {f"pxt/{word}_{what}": _rounded(figure) for what, figure in found}
     return figures
 
 
 def labels_figures(labels: Mapping[str, LabelFindings]) -> dict[str, float]:
     """Figures about how answers compare with labels."""
     return {
-        f"pxt/{word}_{what}": rounded_share(figure)
+        f"pxt/{word}_{what}": _rounded(figure)
         for name, word in _words([*labels][:MAX_QUESTIONS])
         for what, figure in label_figures(labels[name])
     }
+
+
+def _rounded(figure: float) -> float:
+    """A share or a mean, rounded; a count as it is."""
+    return figure if isinstance(figure, int) else rounded_share(figure)
 
 
 def _figures(one: QuestionFindings) -> Iterator[tuple[str, float]]:

@@ -32,7 +32,9 @@ _RESULT_COLUMN_DESCRIPTIONS = (
     "names the request that the value answers; joins with the record of where cells come from",
 )
 """Descriptions of the columns after the value."""
-_FIRST = ("pxt/summary", "pxt/answers", "pxt/answers_all", "pxt/preview", "pxt/preview_all")
+_FIRST = tuple(
+    f"pxt/{name}{more}" for name in ("summary", "answers", "preview", "reliability") for more in ("", "_all")
+)
 """What is looked at first."""
 
 

@@ -10,10 +10,10 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-from pxt_assets.compute.partition.label_findings import LabelFindings, step_of
+from pxt_assets.compute.partition.label_findings import LabelFindings, NamedRow, step_of
 
-MOST_DOUBTFUL = 20
-"""How many of the least sure rows are named."""
+MOST_NAMED = 20
+"""How many of the least sure rows are named, and of those that are answered otherwise than labelled."""
 
 
 @dataclass
@@ -36,26 +36,13 @@ class QuestionFindings:
 
 
 @dataclass
-class DoubtfulRow:
-    """A row, and its least sure answer."""
-
-    key: str
-    question: str
-    answer: str
-    confidence: float
-    row: int
-    """Its position."""
-    input: str = ""
-
-
-@dataclass
 class AnswerFindings:
     """Findings about a column of decisions, by the name of each question."""
 
     questions: dict[str, QuestionFindings] = field(default_factory=dict)
     confidences: Counter[int] = field(default_factory=Counter)
     """Rows by the confidence of their least sure answer, in steps."""
-    doubtful: list[DoubtfulRow] = field(default_factory=list)
+    doubtful: list[NamedRow] = field(default_factory=list)
     """The least sure rows, the least sure one first."""
     labels: dict[str, LabelFindings] = field(default_factory=dict)
     """How the answers compare with labels, of the questions that have such."""
@@ -64,12 +51,17 @@ class AnswerFindings:
         """Rows whose least sure answer is less sure than that, a step."""
         return sum(count for step, count in self.confidences.items() if step < step_of(confidence))
 
+    @property
+    def named_rows(self) -> list[NamedRow]:
+        """All rows that are named."""
+        return [*self.doubtful, *(row for one in self.labels.values() for row in one.wrong)]
+
     def to_json(self) -> dict[str, Any]:
         """As JSON."""
         return {
             "questions": {name: asdict(one) for name, one in self.questions.items()},
             "confidences": dict(self.confidences),
-            "doubtful": [list(asdict(one).values()) for one in self.doubtful],
+            "doubtful": [list(vars(one).values()) for one in self.doubtful],
             "labels": {name: one.to_json() for name, one in self.labels.items()},
         }
 
@@ -79,6 +71,6 @@ def answer_findings_from_json(stored: Mapping[str, Any]) -> AnswerFindings:
     return AnswerFindings(
         {name: QuestionFindings(**one) for name, one in stored["questions"].items()},
         Counter({int(step): count for step, count in stored["confidences"].items()}),
-        [DoubtfulRow(*one) for one in stored["doubtful"]],
+        [NamedRow(*one) for one in stored["doubtful"]],
         {name: LabelFindings.from_json(one) for name, one in stored["labels"].items()},
     )

@@ -6,10 +6,11 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from pxt_assets.compute.partition.answer_findings import AnswerFindings, DoubtfulRow
+from pxt_assets.compute.partition.answer_findings import AnswerFindings
 from pxt_assets.compute.partition.column import Column
 from pxt_assets.compute.partition.findings import Findings, row_key_text
 from pxt_assets.compute.partition.inputs import Inputs
+from pxt_assets.compute.partition.label_findings import NamedRow
 from pxt_assets.compute.partition.labels import label_reader
 from pxt_assets.compute.partition.read_answers import AnswerReader
 from pxt_assets.expressions.expr import ColumnRef
@@ -43,8 +44,8 @@ def finding_collector(column: Column, findings: Findings) -> Callable[[pa.Table]
 
 
 def add_inputs(findings: Findings, inputs: Inputs) -> None:
-    """Adds to the least sure rows what they were asked about, as far as that is no image or sound."""
-    rows = [] if findings.answers is None else findings.answers.doubtful
+    """Adds to the rows that are named what they were asked about, as far as that is no image or sound."""
+    rows = [] if findings.answers is None else findings.answers.named_rows
     refs = [ref for ref in inputs.columns if not _holds_media(ref, inputs)]
     if not rows or not refs:
         return
@@ -62,7 +63,7 @@ def _holds_media(ref: ColumnRef, inputs: Inputs) -> bool:
     return is_media(ref._type) or not is_there or has_media(schema.field(ref._column).type)
 
 
-def _texts(rows: Sequence[DoubtfulRow], inputs: Inputs) -> Mapping[int, str]:
+def _texts(rows: Sequence[NamedRow], inputs: Inputs) -> Mapping[int, str]:
     """By the position of each row, of which `rows` are in order."""
     names = [ref._column for ref in inputs.columns]
     texts: dict[int, str] = {}

@@ -5,8 +5,9 @@ All figures come of counts and sums, so that those of partitions add up.
 
 from __future__ import annotations
 
+import heapq
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields
 from typing import Any
 
@@ -25,6 +26,43 @@ class Decile:
     """The sum of their probabilities."""
     right: int = 0
     """Rows that are true, of a predicate; rows that are answered as they are labelled, of other questions."""
+
+
+@dataclass
+class NamedRow:
+    """A row, and an answer to look at."""
+
+    key: str
+    question: str
+    answer: str
+    probability: float
+    """How sure the answer is."""
+    row: int
+    """Its position."""
+    input: str = ""
+    label: str = ""
+    """What it was labelled, where that is another answer."""
+
+
+class FirstRows:
+    """The first rows by a rank, of which there are at most `most`."""
+
+    def __init__(self, most: int) -> None:
+        self._most = most
+        self._heap: list[tuple[float, int, NamedRow]] = []
+
+    def add(self, rank: float, row: int, named: Callable[[], NamedRow]) -> None:
+        """Adds a row of that position, which is named only where it is among the first."""
+        place = (-rank, -row)
+        if len(self._heap) < self._most:
+            heapq.heappush(self._heap, (*place, named()))
+        elif place > self._heap[0][:2]:
+            heapq.heapreplace(self._heap, (*place, named()))
+
+    @property
+    def rows(self) -> list[NamedRow]:
+        """The rows, in their order."""
+        return [row for *_, row in sorted(self._heap, key=lambda one: one[:2], reverse=True)]
 
 
 @dataclass
@@ -52,6 +90,8 @@ class LabelFindings:
     """Rows whose label is no answer that the question has."""
     unknown_labels: list[str] = field(default_factory=list)
     """The first such labels."""
+    wrong: list[NamedRow] = field(default_factory=list)
+    """Rows that are answered otherwise than labelled, those first whose answer is the surest."""
 
     def add(self, probability: float, *, right: bool, squares: float, distance: float = 0.0) -> None:
         """Adds a row's probability, whether it came true or is answered as it is labelled, and how far off it is."""
@@ -99,6 +139,7 @@ class LabelFindings:
                 Decile(a.rows + b.rows, a.probability + b.probability, a.right + b.right) for a, b in pairs
             ],
             unknown_labels=[*labels][:_UNKNOWN_NAMED],
+            wrong=[*self.wrong, *other.wrong],
         )
 
     @property
@@ -140,7 +181,10 @@ class LabelFindings:
 
     def to_json(self) -> dict[str, Any]:
         """As JSON."""
-        more = {"deciles": [[one.rows, one.probability, one.right] for one in self.deciles]}
+        more = {
+            "deciles": [[one.rows, one.probability, one.right] for one in self.deciles],
+            "wrong": [list(vars(one).values()) for one in self.wrong],
+        }
         return {name: value for name, value in {**vars(self), **more}.items() if value}
 
     @classmethod
@@ -153,7 +197,8 @@ class LabelFindings:
             for name in ("true", "false")
         }
         deciles = [Decile(*one) for one in given["deciles"]]
-        return cls(**{**given, **counters, "deciles": deciles})
+        wrong = [NamedRow(*one) for one in given.get("wrong", ())]
+        return cls(**{**given, **counters, "deciles": deciles, "wrong": wrong})
 
 
 def step_of(probability: float) -> int:

@@ -33,7 +33,7 @@ def labels_metadata(inputs: Inputs, labels: Labels) -> dict[str, str]:
     """A digest of the labels, and of which questions they are for, as the metadata of a file; none where there are none."""
     if not labels:
         return {}
-    contents, refs = ContentsDigest(), _columns(labels)
+    contents, refs = ContentsDigest(), _columns(inputs, labels)
     for arrays, _ in replace(inputs, columns=refs).arrays(_ROWS, inputs.num_rows):
         for ref, array in zip(refs, arrays, strict=True):
             contents.add_values(repr(ref), array)
@@ -48,26 +48,26 @@ def are_those_of(inputs: Inputs, labels: Labels, metadata: Mapping[str, object])
 
 def label_reader(inputs: Inputs, labels: Labels) -> Callable[[int], dict[str, list[Any]]]:
     """A function that reads the labels of the next `count` rows, beginning with the first, by question."""
-    refs = _columns(labels)
+    refs = _columns(inputs, labels)
+    places = {(ref._asset, ref._column): i for i, ref in enumerate(refs)}
     rows = Cursor(_batches(replace(inputs, columns=refs), inputs.num_rows)) if refs else None
 
     def take(count: int) -> dict[str, list[Any]]:
-        if rows is None:
-            return {}
-        batches = rows.take(count)
+        batches = [] if rows is None else rows.take(count)
         values = [
             [value for batch in batches for value in to_python(batch.column(i), ref._type)]
             for i, ref in enumerate(refs)
         ]
-        found = {(ref._asset, ref._column): column for ref, column in zip(refs, values, strict=True)}
-        return {name: found[ref._asset, ref._column] for name, ref in labels.items()}
+        found = {name: places.get((ref._asset, ref._column)) for name, ref in labels.items()}
+        return {name: [None] * count if place is None else values[place] for name, place in found.items()}
 
     return take
 
 
-def _columns(labels: Labels) -> list[ColumnRef]:
-    """The columns that are read, each once."""
-    return [*{(ref._asset, ref._column): ref for ref in labels.values()}.values()]
+def _columns(inputs: Inputs, labels: Labels) -> list[ColumnRef]:
+    """The columns that are read, each once, as far as these rows have them: a partition may be older than its labels."""
+    columns = {(ref._asset, ref._column): ref for ref in labels.values()}
+    return [ref for ref in columns.values() if ref._column in inputs.rows[ref._asset].schema.names]
 
 
 def _batches(inputs: Inputs, rows: int) -> Iterator[pa.RecordBatch]:
@@ -105,7 +105,7 @@ def _choice(value: Any, choices: Sequence[str | bool]) -> Any:
     for i, choice in enumerate(choices):
         if type(choice) is type(value) and choice == value:
             return i
-    words, word = [*map(_word, choices)], _word(value)
+    words, word = [*map(label_text, choices)], label_text(value)
     for text in (word, word.lower() if word.lower() in _WORDS else word):
         if text in words:
             return words.index(text)
@@ -114,14 +114,15 @@ def _choice(value: Any, choices: Sequence[str | bool]) -> Any:
 
 def _level(value: Any, levels: Sequence[str]) -> Any:
     """By its label, or else by its number, the lowest one being 0."""
-    word = _word(value)
+    word = label_text(value)
     if word in levels:
         return levels.index(word)
     is_number = isinstance(value, int | float) and not isinstance(value, bool) and word.isdecimal()
     return int(word) if is_number and int(word) < len(levels) else UNKNOWN
 
 
-def _word(value: Any) -> str:
+def label_text(value: Any) -> str:
+    """A label in words: truths as JSON has them, whole numbers without a fraction."""
     if isinstance(value, bool):
         return str(value).lower()
     is_whole = isinstance(value, float) and value.is_integer()
