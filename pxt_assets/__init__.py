@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from pxt_assets.assets.indexes.index_asset import EmbeddingIndex
     from pxt_assets.assets.table import Table
     from pxt_assets.component import ComputedColumnsComponent
+    from pxt_assets.functions.questions import choice, predicate, score
     from pxt_assets.index.embedding_indexes import EmbeddingIndexes
     from pxt_assets.local.tools import tool, tools
     from pxt_assets.local.udf import udf
@@ -44,7 +45,10 @@ __all__ = [
     "EmbeddingIndexes",
     "OpenAIResource",
     "Table",
+    "choice",
     "on_changed_inputs",
+    "predicate",
+    "score",
     "tool",
     "tools",
     "udf",
@@ -58,7 +62,10 @@ _MODULES = {
     "EmbeddingIndexes": "pxt_assets.index.embedding_indexes",
     "OpenAIResource": "pxt_assets.api.openai_resource",
     "Table": "pxt_assets.assets.table",
+    "choice": "pxt_assets.functions.questions",
     "on_changed_inputs": "pxt_assets.assets.automation",
+    "predicate": "pxt_assets.functions.questions",
+    "score": "pxt_assets.functions.questions",
     "tool": "pxt_assets.local.tools",
     "tools": "pxt_assets.local.tools",
     "udf": "pxt_assets.local.udf",

@@ -44,7 +44,7 @@ class BodyTemplate:
         """The arguments that are the same whatever the texts."""
         self.names = frozenset(body)
         self.model = str(body["model"])
-        self.rest_key = rest_key if set(self._top) == {"input"} else None
+        self.rest_key = rest_key if [*self._top] == ["input"] and len(marks) == 1 else None
         """None where the rest of the body holds texts of the row."""
 
     def fill(self, texts: tuple[str, ...]) -> FilledBody:

@@ -172,6 +172,7 @@ def _usage(request: Request, output: int) -> Usage:
         cache_write_tokens=0 if is_drawn else read,
         output_image_tokens=output if is_drawn else 0,
         output_audio_tokens=output if "audio" in (body.get("modalities") or ()) else 0,
+        decisions=int(endpoint.decides),
         **tools._asdict(),
     )
 

@@ -69,6 +69,7 @@ class Estimator:
             cache_write_tokens=written,
             output_image_tokens=made if endpoint.path.startswith("/images") else 0,
             output_audio_tokens=made if "audio" in (request.body.get("modalities") or ()) else 0,
+            decisions=int(endpoint.decides),
             **expected_calls(request.body)._asdict(),
         )
 

@@ -65,7 +65,7 @@ _STATUS_OF_NAME: dict[str, int] = {
     **dict.fromkeys(("modelnotfound", "notfound", "notfounderror"), 404),
 }
 """Statuses that names of errors stand for, in small letters without separators."""
-_MAIN_PARTS = ("choices", "output", "data", "results", "text")
+_MAIN_PARTS = ("answers", "choices", "output", "data", "results", "text")
 """Where answers hold their results."""
 _MESSAGES = ("message", "detail", "msg", "error_message", "error_msg", "status_msg")
 """Where errors say what happened."""

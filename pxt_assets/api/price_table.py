@@ -22,6 +22,9 @@ Source: https://platform.openai.com/docs/pricing"""
 _DRAWING = re.compile(r"(?:chat)?gpt-image")
 """Models whose output is images, where the table has one price of it."""
 _SPEAKING = re.compile(r".*-tts")
+_DATED = re.compile(r"-(?:latest|\d{4}-\d\d-\d\d)$")
+_DECISIONS = "openai-decisions"
+"""The table's name for the endpoint that answers questions, which charges for what it reads alone."""
 _NOT_REASONING = re.compile(r"(?:ft:)?(?:chatgpt-|gpt-3|gpt-4)")
 """Models of which a search by the tool's preview costs otherwise. Source: https://platform.openai.com/docs/pricing"""
 
@@ -43,6 +46,8 @@ class PriceTable:
     """Those that hold on the day."""
     must_vary: bool = False
     """Whether a price of tokens that is the standard one is none: the table names all of a tier."""
+    answers_are_free: bool = False
+    """Whether what the model makes costs nothing."""
 
     @property
     def is_fine_tuned(self) -> bool:
@@ -141,6 +146,19 @@ def table_prices(model: str, day: date) -> PriceTable | None:
 def is_snapshot(name: str, model: str) -> bool:
     """Whether a name is that of a model, or of one of its snapshots."""
     return name.startswith(model) and (name == model or _SNAPSHOT.fullmatch(name[len(model) :]) is not None)
+
+
+def decision_prices(model: str, day: date) -> PriceTable | None:
+    """The prices of a model on a day where it answers questions; None for one that the table lacks."""
+    from genai_prices.data_snapshot import get_snapshot
+
+    name = _DATED.sub("", _COMPACT_DATE.sub(r"-\1-\2-\3", model.lower()))
+    provider = next((one for one in get_snapshot().providers if one.id == _DECISIONS), None)
+    found = None if provider is None else provider.find_model(name)
+    if found is None or not _is_named(found.match, name):
+        return None
+    prices = found.get_prices(datetime.combine(day, time(12), UTC))
+    return PriceTable(name, prices, prices, answers_are_free=True)
 
 
 def _is_named(match: Any, name: str) -> bool:

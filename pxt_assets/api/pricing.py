@@ -12,7 +12,7 @@ from datetime import UTC, date, datetime
 from functools import lru_cache
 from typing import cast
 
-from pxt_assets.api.price_table import PriceTable, is_free, table_prices
+from pxt_assets.api.price_table import PriceTable, decision_prices, is_free, table_prices
 from pxt_assets.api.processing import Processing
 from pxt_assets.api.request import Usage
 
@@ -41,7 +41,10 @@ def cost_usd(
     """
     if is_free(model):
         return 0.0
-    prices = _prices(model, processing, tier, _today())  # which warns of a model without a price
+    if usage is not None and usage.decisions:
+        prices = _prices_of_decisions(model, _today()) if processing == "standard" else None
+    else:
+        prices = _prices(model, processing, tier, _today())  # which warns of a model without a price
     if prices is None or usage is None or (usage.tools_usd and processing != "standard"):
         return None
     return prices.cost(usage)
@@ -174,6 +177,15 @@ def _prices(model: str, processing: Processing, tier: str | None, day: date) -> 
     return _of_table(table, _SHARES.get(processing, 1.0))
 
 
+@lru_cache(_REMEMBERED)
+def _prices_of_decisions(model: str, day: date) -> _Prices | None:
+    """Of answers to questions: what is read costs the same whether it was cached, and what is made nothing."""
+    table = decision_prices(model, day)
+    if table is None:
+        _warn_of(f"decisions of the model {model!r}")
+    return None if table is None else _of_table(table, 1.0)
+
+
 def _of_table(table: PriceTable, share: float) -> _Prices:
     return _Prices(tuple((least, _rates(table, least, share)) for least in table.steps))
 
@@ -187,7 +199,7 @@ def _rates(table: PriceTable, tokens: int, share: float) -> _Rates:
         price = table.price(key, tokens)
         return None if price is None else price / 1_000
 
-    fresh, output = token("input_mtok"), token("output_mtok")
+    fresh, output = token("input_mtok"), 0.0 if table.answers_are_free else token("output_mtok")
     cached = token("cache_read_mtok") if table.has("cache_read_mtok") else fresh
     image, audio = token("input_image_mtok"), token("input_audio_mtok")
     images_are_text = not table.has("input_image_mtok")

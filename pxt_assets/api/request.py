@@ -59,6 +59,8 @@ class Usage(NamedTuple):
     """Those of `cached_tokens` of which it is not said whether they are text, an image or sound."""
     tools_usd: float = 0.0
     """US dollars for what other models made for the answer: the images that a tool drew."""
+    decisions: int = 0
+    """Answers of the endpoint that charges for what it reads alone."""
     unpriced: int = 0
     """What is charged beside all this and has no price that is known, as calls of other tools of the server."""
 
@@ -103,6 +105,8 @@ class Endpoint:
     """Bytes that an answer is expected to have until one is known, for each of the `n` that are asked for; 0 for little."""
     answer_tokens: int = 0
     """Tokens that an answer is expected to have, until one is known."""
+    decides: bool = False
+    """Whether it answers questions, and charges for what it reads alone."""
     charged_usage: Callable[[Mapping[str, Any]], Usage] | None = None
     """(a body) -> what it is charged for, where that is not the tokens of its `size`: characters, seconds of sound."""
     max_cells: int = 1

@@ -27,7 +27,11 @@ def usage_of(answer: Mapping[str, Any], asked: Mapping[str, Any] = _NOTHING) -> 
     `asked` is the request's body.
     """
     usage = token_usage(answer, asked)
-    return usage + tools_usage(answer, asked) if usage is not None and "output" in answer else usage
+    if usage is not None and "output" in answer:
+        return usage + tools_usage(answer, asked)
+    if usage is not None and "answers" in answer and "questions" in asked:
+        return usage._replace(decisions=1)
+    return usage
 
 
 def transcript_usage(answer: Mapping[str, Any]) -> Usage | None:

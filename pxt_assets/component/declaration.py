@@ -58,6 +58,22 @@ class CheckOptions(dg.Model):
     none_flagged: bool = Field(
         default=False, description="Of moderations: warn of rows that are flagged, in `none_flagged`."
     )
+    min_confidence: float | None = Field(
+        default=None,
+        description="Of decisions: warn of rows that have an answer of less confidence, 0 to 1, in `none_doubtful`.",
+        examples=[0.6],
+    )
+    labels: dict[str, str] | str | None = Field(
+        default=None,
+        description="Of decisions: the columns that hold labels, by question (of a single question just the column), with "
+        "which `labels_match` compares the answers.",
+        examples=[{"topic": "topic_by_hand"}],
+    )
+    min_accuracy: float | None = Field(
+        default=None,
+        description="Share of the labelled rows, 0 to 1, below which `labels_match` warns.",
+        examples=[0.9],
+    )
 
 
 class AssetOptions(dg.Model):
@@ -156,7 +172,7 @@ class ColumnDeclaration(AssetOptions):
     name: str = Field(description="The column's name; its asset's key is the table's, followed by this.")
     function: str | None = Field(
         default=None,
-        description="chat_completions, responses, embeddings, moderations, image_generations, image_edits, "
+        description="chat_completions, responses, decisions, embeddings, moderations, image_generations, image_edits, "
         "image_variations, speech, transcriptions, translations, invoke_tools, or the import path of a @udf.",
         examples=[*EXAMPLES, "my_package.functions:words", ".functions:words"],
     )

@@ -33,6 +33,27 @@ EXAMPLES: dict[str, dict[str, Any]] = {
             },
         },
     },
+    "decisions": {
+        "name": "triage",
+        "function": "decisions",
+        "arguments": {
+            "input": "$tbl.body",
+            "model": "gpt-6-luna",
+            "questions": {
+                "urgent": {"type": "predicate", "instructions": "The customer needs an answer today."},
+                "topic": {
+                    "type": "choice",
+                    "instructions": "What is it about?",
+                    "choices": {"delivery": "parcels, dates", "defect": "it does not work", "other": ""},
+                },
+                "anger": {
+                    "type": "score",
+                    "instructions": "How angry is the customer?",
+                    "levels": ["calm", "annoyed", "furious"],
+                },
+            },
+        },
+    },
     "embeddings": {
         "name": "embed",
         "function": "embeddings",

@@ -14,6 +14,7 @@ from pxt_assets.assets.automation import on_changed_inputs
 from pxt_assets.assets.table import Table
 from pxt_assets.demo.models import (
     CHAT_MODEL,
+    DECISION_MODEL,
     EMBEDDING_MODEL,
     IMAGE_MODEL,
     MODERATION_MODEL,
@@ -22,12 +23,14 @@ from pxt_assets.demo.models import (
 )
 from pxt_assets.functions import (
     chat_completions,
+    decisions,
     embeddings,
     image_edits,
     moderations,
     speech,
     transcriptions,
 )
+from pxt_assets.functions.questions import choice, predicate
 from pxt_assets.index.embedding_indexes import EmbeddingIndexes
 from pxt_assets.local.udf import udf
 from pxt_assets.storage.store import ColumnStore
@@ -40,6 +43,19 @@ DEMO_PHOTOS = f"{_DATA}/photos/{{partition_key}}/*.jpg"
 DEMO_DAYS = dg.DailyPartitionsDefinition("2026-03-02", end_date="2026-03-07")
 INSTRUCTION = "Say in one English sentence what the customer wants. Answer with that sentence alone."
 QUESTION = "Say in one English sentence what the picture shows. Answer with that sentence alone."
+TRIAGE = {
+    "urgent": predicate("The customer needs an answer today."),
+    "topic": choice(
+        "What is the ticket about?",
+        {
+            "delivery": "where a parcel is, when an order arrives",
+            "defect": "something broke, leaks or does not work",
+            "exchange": "another size or colour, a return, a refund",
+            "question": "how to choose, wash, use or repair something",
+            "other": "",
+        },
+    ),
+}
 BACKDROP = "Replace the background with a plain light grey studio backdrop"
 GUIDELINE = (
     "Draft a reply to the customer's ticket, in its language, in at most three sentences. Follow how similar tickets were "
@@ -95,7 +111,7 @@ def tickets_table(
     separator: str | None = None,
     encoding: str = "utf-8",
 ) -> Table:
-    """A table of texts, summarized, embedded and moderated; the files must have the columns `key` and `text`."""
+    """A table of texts, summarized, embedded, moderated and sorted; the files must have the columns `key` and `text`."""
     tbl = Table.from_files(
         "tickets",
         files,
@@ -115,6 +131,10 @@ def tickets_table(
     tbl.add_computed_column(embed=embeddings(body, model=EMBEDDING_MODEL), on_error="ignore")
     tbl.add_computed_column(moderation=moderations(body, model=MODERATION_MODEL), on_error="ignore")
     tbl.add_computed_column(flagged=tbl.moderation.results[0].flagged)
+    triage = decisions(body, model=DECISION_MODEL, questions=TRIAGE)
+    tbl.add_computed_column(triage=triage, on_error="ignore")
+    tbl.add_computed_column(urgent=tbl.triage.parsed.urgent.probability)
+    tbl.add_computed_column(topic=tbl.triage.parsed.topic.choice)
     return tbl
 
 

@@ -25,7 +25,7 @@ _COLUMNS_SHOWN = 20
 _UNREADABLE_SHOWN = 3
 _ANY_BYTES = "latin-1"
 """An encoding that has every byte: with it the names of a header are found, if not all their letters."""
-COMPUTED = ("response", "summary", "embed", "moderation", "flagged")
+COMPUTED = ("response", "summary", "embed", "moderation", "flagged", "triage", "urgent", "topic")
 """The columns that the demo adds to a table of texts."""
 _VARIABLES = {"separator": "PXT_DEMO_SEPARATOR", "encoding": "PXT_DEMO_ENCODING"}
 

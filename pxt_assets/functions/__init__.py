@@ -8,6 +8,7 @@ Example:
 
 from pxt_assets.functions.audio import speech, transcriptions, translations
 from pxt_assets.functions.chat import chat_completions
+from pxt_assets.functions.decisions import decisions
 from pxt_assets.functions.embeddings import embeddings
 from pxt_assets.functions.images import image_edits, image_generations, image_variations
 from pxt_assets.functions.invoke import invoke_tools
@@ -16,6 +17,7 @@ from pxt_assets.functions.responses import responses
 
 __all__ = [
     "chat_completions",
+    "decisions",
     "embeddings",
     "image_edits",
     "image_generations",

@@ -11,6 +11,7 @@ from urllib.parse import urlsplit
 from pxt_assets.errors import CellError, DefinitionError
 from pxt_assets.functions.declare import constant_media, short_repr
 from pxt_assets.values.frames import SEVERAL_IMAGES
+from pxt_assets.values.json_text import dumps
 from pxt_assets.values.media import (
     MAX_IMAGE_BYTES,
     Media,
@@ -24,6 +25,8 @@ MAX_PAYLOAD_BYTES = 512 * 2**20
 """All images of a request, as base64. Source: https://platform.openai.com/docs/guides/images-vision"""
 MAX_IMAGES = 1_500
 """Images a request. Source: the same page."""
+_WITH_PARTS = ("content", "output")
+"""What of a message, or of a tool's result, may be a list of parts."""
 _IMAGE_TYPES = ("image_url", "input_image")
 """Types of the content parts that hold an image, in a chat and in a response."""
 _URL_PREFIXES = ("http://", "https://", "data:")
@@ -44,7 +47,7 @@ def with_images(
     `image_url` gives the value at a part's `image_url` for an image or its URL; `defaults` are other fields that the API
     requires of such a part. Raises CellError, TypeError.
     """
-    if not any(isinstance(item.get("content"), list | tuple) for item in items):
+    if not any(isinstance(item.get(name), list | tuple) for item in items for name in _WITH_PARTS):
         return items
     images = size = 0
 
@@ -64,9 +67,14 @@ def with_images(
         return {**defaults, **part, "image_url": image_url(image)}
 
     sent = [
-        {**item, "content": [prepare_part(part) for part in item["content"]]}
-        if isinstance(item.get("content"), list | tuple)
-        else item
+        {
+            **item,
+            **{
+                name: [prepare_part(part) for part in item[name]]
+                for name in _WITH_PARTS
+                if isinstance(item.get(name), list | tuple)
+            },
+        }
         for item in items
     ]
     if images > MAX_IMAGES:
@@ -92,6 +100,8 @@ class PartsSize(NamedTuple):
             if not isinstance(part, Mapping):
                 continue
             characters += len(str(part.get("text", "")))
+            if part.get("type") == "input_json":
+                characters += len(dumps(part.get("data")))
             if part.get("type") in _IMAGE_TYPES:
                 images += 1
                 image = part.get("image_url")

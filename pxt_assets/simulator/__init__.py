@@ -1,6 +1,6 @@
 """An OpenAI-compatible server on the loopback interface, with real limits and with faults on demand.
 
-It answers `chat/completions`, `responses`, `embeddings`, `moderations`, `images/*`, `audio/*` and `models` in
+It answers `chat/completions`, `responses`, `decisions`, `embeddings`, `moderations`, `images/*`, `audio/*` and `models` in
 the shapes of the API, so that a pipeline and its rate limits can be rehearsed at no cost. Everything it answers is marked: the
 header `x-pxt-simulated: true`, ids that start with `sim-`, and replies in text that start with `[simulated]`.
 A question that contains `[refuse]` is answered by a refusal. It imports nothing of the rest of the package.

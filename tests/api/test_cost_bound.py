@@ -10,6 +10,7 @@ from pxt_assets.api.pricing import cost_usd
 from pxt_assets.api.request import Request, Usage
 from pxt_assets.functions import (
     chat_completions,
+    decisions,
     embeddings,
     image_generations,
     moderations,
@@ -235,3 +236,10 @@ def test_answers_of_earlier_runs_bound_those_that_come_later(model: str, answers
     assert tokens * OUTPUT_USD / 2 <= later < tokens * OUTPUT_USD / 2 + 0.001
     assert most(chat(), bound) == most(chat())
     assert (bound.unknown_output(chat()) is None) == (tokens < 16_384)
+
+
+def test_decisions_cost_their_input_at_most() -> None:
+    """Every byte of it a token; no answer is paid for, however long."""
+    question = {"type": "predicate", "instructions": "?"}
+    asked = decisions.cell_request({"input": "x" * 10_000, "model": "gpt-6-luna", "questions": [question]})
+    assert 10_000 * 0.1e-6 <= most(asked) < 10_200 * 0.1e-6

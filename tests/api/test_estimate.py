@@ -8,6 +8,7 @@ from pxt_assets.api.estimate import Estimator, ObservedUsage
 from pxt_assets.api.request import PAGE_TOKENS, Request, Usage
 from pxt_assets.functions import (
     chat_completions,
+    decisions,
     embeddings,
     image_generations,
     responses,
@@ -110,3 +111,13 @@ def test_an_estimate_counts_a_call_of_each_tool() -> None:
     assert flex - 0.01 == pytest.approx((standard - 0.01) / 2)
     assert later == pytest.approx(flex)
     assert cost(tool="code_interpreter") is None
+
+
+def test_decisions_answer_for_nothing() -> None:
+    """Their input alone is expected to cost."""
+    question = {"type": "predicate", "instructions": "x" * 4_000}
+    asked = decisions.cell_request({"input": "x" * 4_000, "model": "gpt-6-luna", "questions": [question]})
+    expected = Estimator().usage(asked)
+    assert (expected.output_tokens, expected.decisions) == (0, 1)
+    assert 2_000 <= expected.input_tokens < 2_050
+    assert Estimator().cost_usd(asked) == pytest.approx(expected.input_tokens * 0.1e-6)

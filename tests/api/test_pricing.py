@@ -207,3 +207,25 @@ def test_prices_are_those_of_the_table():
                 assert cost == pytest.approx(float(expected.total_price), rel=1e-9), (model.id, tier, usage)
                 compared += 1
     assert compared > 500
+
+
+@pytest.mark.parametrize(
+    ("model", "usage", "dollars"),
+    [
+        ("gpt-6-luna", Usage(1_000, 1_000, decisions=1), 0.0001),
+        ("gpt-6-luna-2026-10-01", Usage(1_000, decisions=1), 0.0001),
+        ("gpt-6-luna", Usage(1_000, 0, 900, decisions=1), 0.0001),
+        ("gpt-6-luna", Usage(2_000, cache_write_tokens=1_500, decisions=1), 0.0002),
+        ("gpt-6-luna", Usage(300_000, decisions=1), 0.06),
+        ("gpt-6-luna", Usage(0, 10, decisions=1), 0.0),
+    ],
+)
+def test_decisions_cost_what_is_read(model, usage, dollars):
+    """At one price, cached or not, twice that of a long input; what is answered is free."""
+    assert cost_usd(model, usage) == pytest.approx(dollars)
+
+
+@pytest.mark.parametrize(("model", "processing"), [("gpt-6-sol", "standard"), ("gpt-6-luna", "batch")])
+def test_other_decisions_have_no_price(model, processing):
+    """Of models that the API does not answer questions with, and by ways that it does not have."""
+    assert cost_usd(model, Usage(1_000, decisions=1), processing) is None

@@ -9,12 +9,18 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pxt_assets.api.request import Request, Usage, pack
-from pxt_assets.functions import chat_completions, embeddings, moderations
+from pxt_assets.functions import chat_completions, decisions, embeddings, moderations
 from pxt_assets.values.digest import DIGEST_BYTES, digest, simulated_digest
 
-FUNCTIONS = {f.name: f for f in (chat_completions, embeddings, moderations)}
+FUNCTIONS = {f.name: f for f in (chat_completions, decisions, embeddings, moderations)}
 
 HELLO = [{"role": "user", "content": "Hello"}]
+QUESTION: dict[str, Any] = {
+    "type": "choice",
+    "name": "topic",
+    "instructions": "?",
+    "choices": [{"value": "a", "description": "b"}, {"value": True}],
+}
 FROZEN: dict[str, tuple[str, dict[str, Any], str]] = {
     "chat": (
         "chat_completions",
@@ -94,6 +100,20 @@ FROZEN: dict[str, tuple[str, dict[str, Any], str]] = {
             "tool_choice": "auto",
         },
         "c66f13be202ac1795e42436e2f62b17b",
+    ),
+    "decisions": (
+        "decisions",
+        {"input": "Hello", "model": "gpt-6-luna", "questions": [QUESTION]},
+        "e59630ffb7972b25f896d69176db6ca7",
+    ),
+    "decisions, another order": (
+        "decisions",
+        {
+            "input": "Hello",
+            "model": "gpt-6-luna",
+            "questions": [{**QUESTION, "choices": QUESTION["choices"][::-1]}],
+        },
+        "1db4c5eb7d7bba5228a678812baa898d",
     ),
     "embeddings": (
         "embeddings",

@@ -55,3 +55,9 @@ def test_an_answer_without_results_may_state_its_usage() -> None:
 def test_what_states_no_usage_has_none(body: bytes) -> None:
     """A page, or an answer without a bill."""
     assert stated_usage(body) is None
+
+
+def test_an_answer_to_questions_is_priced_as_such() -> None:
+    """Whether it is a result or not, by what was asked."""
+    body = b'{"answers": [], "model": "gpt-6-luna", "usage": {"input_tokens": 7, "output_tokens": 1}}'
+    assert stated_usage(body, {"questions": []}) == ("gpt-6-luna", Usage(7, 1, decisions=1), None)

@@ -21,6 +21,9 @@ TICKETS = (
     "tickets/embed",
     "tickets/moderation",
     "tickets/flagged",
+    "tickets/triage",
+    "tickets/urgent",
+    "tickets/topic",
     "tickets/context",
     "tickets/draft",
     "tickets/reply",
@@ -129,7 +132,7 @@ def test_the_demo_runs_on_files_of_ones_own(tmp_path, own, monkeypatch):
     assert done.exit_code == 0, done.stderr
     assert figures(done.stdout, "tickets/summary")["rows"] == "3"
     assert "PXT_DEMO_FILES=" in done.stdout
-    assert "6 assets, 2 partitions" in done.stdout
+    assert "9 assets, 2 partitions" in done.stdout
     assert "photos" not in done.stdout
     assert "solved" not in done.stdout
 

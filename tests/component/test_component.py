@@ -136,15 +136,24 @@ def test_checks_budgets_and_pools(project):
             checks: {none_flagged: true, unexpected_nulls: true}
             max_cost_usd: 2.5
           - {name: plain, value: $tbl.body.a}
+          - name: triage
+            function: decisions
+            arguments:
+              input: $tbl.body
+              model: gpt-6-luna
+              questions: {urgent: {type: predicate, instructions: It is urgent.}}
+            checks: {min_confidence: 0.6, labels: {urgent: urgent_by_hand}, min_accuracy: 0.9}
         """
     )
     with project.loaded() as defs:
-        safety, plain = (
-            defs.resolve_assets_def(dg.AssetKey(["tickets", name])) for name in ("safety", "plain")
+        safety, plain, triage = (
+            defs.resolve_assets_def(dg.AssetKey(["tickets", name])) for name in ("safety", "plain", "triage")
         )
+    of_answers = {"none_doubtful", "labels_match"}
+    assert {key.name for key in triage.check_keys} == {"no_failed_cells", "no_unexpected_nulls"} | of_answers
     assert {key.name for key in safety.check_keys} == {"no_failed_cells", "none_flagged", "cost_within"}
     assert {key.name for key in plain.check_keys} == {"no_failed_cells", "no_unexpected_nulls"}
-    assert {asset.op.pool for asset in (safety, plain)} == {"api"}
+    assert {asset.op.pool for asset in (safety, plain, triage)} == {"api"}
 
 
 @pytest.mark.parametrize("word", ["off", "'off'", "auto"])

@@ -43,10 +43,10 @@ def test_bars_move_while_the_run_executes(interrupted):
     """Dagster keeps standard output to itself then, until the last step has ended."""
     _, seen, terminal = interrupted
     assert "columns `id`, `body`, separated by ;" in seen
-    assert "Materializing 6 assets, with the simulator" in seen
-    assert "Dagster starts the run: 6 steps" in seen
-    assert "tickets: step 1 of 6" in seen
-    assert re.search(r"tickets/\S+: step 2 of 6", seen)
+    assert "Materializing 9 assets, with the simulator" in seen
+    assert "Dagster starts the run: 9 steps" in seen
+    assert "tickets: step 1 of 9" in seen
+    assert re.search(r"tickets/\S+: step 2 of 9", seen)
     assert "tickets/summary" not in seen  # whose step has not begun
     assert "interrupted" not in seen.lower()
     assert terminal.exit_code == 1

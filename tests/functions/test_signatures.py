@@ -1,4 +1,4 @@
-"""The functions' signatures are those that Pixeltable documents.
+"""The functions' signatures are those that Pixeltable documents, of those that it has.
 
 Source: https://github.com/pixeltable/pixeltable/blob/main/pixeltable/functions/openai.py
 """
@@ -9,13 +9,14 @@ from typing import Any
 
 import pytest
 
-from pxt_assets import Table, functions, tools
+from pxt_assets import Table, functions, predicate, tools
 from pxt_assets.errors import DefinitionError
 from pxt_assets.values.types import Array, Audio, Json, type_name
 
 
 def invoke_tools(tools, response): ...
 def chat_completions(messages, *, model, model_kwargs=None, tools=None, tool_choice=None): ...
+def decisions(input, *, model, questions, model_kwargs=None): ...
 def embeddings(input, *, model, model_kwargs=None): ...
 def image_edits(image, *, prompt, model, mask=None, model_kwargs=None): ...
 def image_generations(prompt, *, model, model_kwargs=None): ...
@@ -30,6 +31,7 @@ def translations(audio, *, model, model_kwargs=None): ...
 DOCUMENTED: list[tuple[Callable[..., Any], Any]] = [
     (invoke_tools, Json),
     (chat_completions, Json),
+    (decisions, Json),
     (embeddings, Array[(None,), "float32"]),
     (image_edits, Json),
     (image_generations, Json),
@@ -59,6 +61,7 @@ def least(name: str) -> dict[str, Any]:
         "messages": [{"role": "user", "content": tbl.text}],
         "model": "m",
         "prompt": tbl.text,
+        "questions": {"urgent": predicate("The customer needs an answer today.")},
         "response": tbl.response,
         "tools": tools(search),
         "voice": "nova",

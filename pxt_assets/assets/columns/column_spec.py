@@ -18,7 +18,9 @@ from pxt_assets.assets.declarations.validation import Cache
 from pxt_assets.assets.page.lineage import ColumnNode
 from pxt_assets.assets.step.asset_keys import RunKeys, expression_with_keys
 from pxt_assets.assets.step.resource_keys import ResourceKeys
+from pxt_assets.expressions.expr import ColumnRef
 from pxt_assets.expressions.walk import calls, expression_text, references
+from pxt_assets.functions.questions import Question, questions_of
 from pxt_assets.index.lookup import lookups
 from pxt_assets.index.spec import IndexSpec
 from pxt_assets.values.media import ReadOptions
@@ -42,6 +44,8 @@ class ColumnSpec:
     on_error: Literal["abort", "ignore"] = "abort"
     partition_mapping: dg.PartitionMapping | None = None
     checks: Checks = field(default_factory=Checks)
+    labels: Mapping[str, ColumnRef] = field(default_factory=dict)
+    """The columns that answers are compared with, by question."""
     max_cost_usd: float | None = None
     """What a run may spend on the column, unless its config says otherwise."""
     within: Within | None = None
@@ -75,6 +79,9 @@ class ColumnSpec:
             key=keys.get(self.key, self.key),
             table=keys.get(self.table, self.table),
             expr=expression_with_keys(self.expr, keys),
+            labels={
+                name: ref.of_asset(keys.get(ref._asset, ref._asset)) for name, ref in self.labels.items()
+            },
             declared=self,
             run_keys=keys,
         )
@@ -88,10 +95,20 @@ class ColumnSpec:
         if self.declared is not None:
             inputs = self.declared.inputs
             return {name: self.run_keys.get(asset, asset) for name, asset in inputs.items()}
-        assets = list(dict.fromkeys(ref._asset for ref in references(self.expr))) or [self.table]
+        read = [*references(self.expr), *self.labels.values()]
+        assets = list(dict.fromkeys(ref._asset for ref in read)) or [self.table]
         if self.table in assets:
             assets = [self.table, *(a for a in assets if a != self.table)]
         return {f"rows_of__{identifier(asset)}": asset for asset in assets}
+
+    @property
+    def questions(self) -> tuple[Question, ...]:
+        """Those that it asks, of decisions."""
+        return questions_of(self.expr)
+
+    def needed_labels(self, partition: str | None) -> list[ColumnRef]:
+        """The columns of labels that must be there: a partition may be older than its table's labels."""
+        return list(self.labels.values()) if partition is None else []
 
     @property
     def calls_api(self) -> bool:

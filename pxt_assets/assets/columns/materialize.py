@@ -197,7 +197,8 @@ class Materialization:
 
     def _open_column(self, partition: Partition) -> Column:
         """One partition to compute, with its rows opened."""
-        spec, store, found = self._spec, self._store, looks_up_simulated(self._plan.expr)
+        spec, store, plan = self._spec, self._store, self._plan
+        found, labels = looks_up_simulated(plan.expr), spec.needed_labels(partition)
         try:
             rows = self._upstream.of(partition)
         except PartitionError as e:
@@ -206,14 +207,14 @@ class Materialization:
         if spec.indexes:
             from pxt_assets.index.vector_servers import mixed_vectors
 
-            for warning in mixed_vectors(self._plan.expr, rows):
+            for warning in mixed_vectors(plan.expr, rows):
                 self._context.log.warning(f"{self._label(partition)}: {warning}")
         return Column(
             label=self._label(partition),
             name=spec.name,
-            plan=self._plan,
+            plan=plan,
             column_type=spec.column_type,
-            inputs=Inputs(rows, spec.row_key, self._plan.columns, spec.read_options, found),
+            inputs=Inputs(rows, spec.row_key, plan.columns, spec.read_options, found, labels),
             file=store.file(spec.key, partition),
             options=Options(
                 on_error=spec.on_error,
@@ -225,6 +226,8 @@ class Materialization:
             run_id=run_id(self._context),
             budget=self._budget,
             moderates=is_moderation(spec.expr),
+            questions=spec.questions,
+            labels=spec.labels,
             code_version=spec.code_version,
             file_metadata={"asset": spec.key.path, "partition": partition},
         )

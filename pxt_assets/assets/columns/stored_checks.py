@@ -55,6 +55,7 @@ class StoredPartitions:
             name=self._spec.name,
             key=self._spec.row_key,
             moderates=is_moderation(self._spec.expr),
+            questions=self._spec.questions,
         )
         found = self._read([one for one in self.of_run if one not in left_out], find)
         return {partition: one for partition, one in found.items() if one is not None}

@@ -19,6 +19,7 @@ from pxt_assets.assets.declarations.asset_options import (
 )
 from pxt_assets.assets.declarations.checks import Checks
 from pxt_assets.assets.declarations.known_columns import KnownColumns
+from pxt_assets.assets.declarations.label_columns import label_columns
 from pxt_assets.assets.declarations.table_attributes import TableAttributes
 from pxt_assets.assets.declarations.validation import Cache, OnError, check_options
 from pxt_assets.assets.declarations.within import GivenWithin, column_within, within_tags
@@ -80,6 +81,7 @@ class TableColumns:
         check_asset_options(options, where)
         partition_mapping = options.get("partition_mapping")
         check_options(where, expr, table.key, on_error, partition_mapping, checks, max_cost_usd, cache)
+        labels = label_columns(name, expr, checks, self.known.ref, where)
         within_now = column_within(expr, within, table.within, where)
         column_type, shape = type_of(expr)
         key = self._asset_key(name)
@@ -98,6 +100,7 @@ class TableColumns:
             on_error=on_error,
             partition_mapping=partition_mapping,
             checks=checks,
+            labels=labels,
             cache=cache,
             max_cost_usd=max_cost_usd,
             within=within_now,

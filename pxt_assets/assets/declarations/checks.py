@@ -3,15 +3,30 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from functools import partial
 
 import dagster as dg
 
 from pxt_assets.api.meter import priced_text
+from pxt_assets.assets.declarations.answer_checks import (
+    LABELS_MATCH,
+    NONE_DOUBTFUL,
+    doubtful_result,
+    labels_result,
+)
+from pxt_assets.assets.declarations.check_results import (
+    ERROR,
+    WARN,
+    partition_entry,
+    partitions_metadata,
+    records_table,
+    rows_warning,
+)
 from pxt_assets.assets.page.checked_partitions import Checked, result_text
 from pxt_assets.assets.page.figures import rounded
+from pxt_assets.compute.partition.label_findings import STEPS
 from pxt_assets.errors import DefinitionError
 from pxt_assets.values.wording import counted, dollars
 
@@ -19,9 +34,6 @@ NO_FAILED_CELLS = "no_failed_cells"
 NO_UNEXPECTED_NULLS = "no_unexpected_nulls"
 COST_WITHIN = "cost_within"
 NONE_FLAGGED = "none_flagged"
-
-_MAX_RECORDS = 20
-_WARN, _ERROR = dg.AssetCheckSeverity.WARN, dg.AssetCheckSeverity.ERROR
 
 
 @dataclass(frozen=True)
@@ -40,15 +52,37 @@ class Checks:
     error. `no_unexpected_nulls` warns of rows that have neither a value nor an error though nothing that they are
     made of is null, such as a path that an answer lacks; `unexpected_nulls=True` allows them, and leaves the check out.
     `none_flagged` warns of rows whose moderation is flagged. A column with `max_cost_usd` has `cost_within`, too.
+
+    Of decisions, `none_doubtful` warns of rows that have an answer of a confidence below `min_confidence`, and names the
+    least sure ones with what was asked about; the confidence of a predicate is the probability of what is likelier. With
+    `labels={"topic": "topic_by_hand"}`, the names of questions and of columns of the table (of a single question just the
+    column's), `labels_match` says how often the answers are as labelled, and how far to trust their probabilities; it
+    warns below the share `min_accuracy`. Rows without a label do not count.
     """
 
     max_failed: float | None = None
     unexpected_nulls: bool = False
     none_flagged: bool = False
+    min_confidence: float | None = None
+    labels: Mapping[str, str] | str | None = None
+    min_accuracy: float | None = None
 
     def __post_init__(self) -> None:
         if self.max_failed is not None and not 0 <= self.max_failed <= 1:
             msg = f"Checks: got max_failed={self.max_failed!r}, allowed: a share of the rows, 0 to 1, or None"
+            raise DefinitionError(msg)
+        least = self.min_confidence
+        if least is not None and not (0 < least <= 1 and abs(least * STEPS - round(least * STEPS)) < 1e-6):
+            msg = f"Checks: got min_confidence={least!r}, allowed: above 0, up to 1, of at most three decimals, or None"
+            raise DefinitionError(msg)
+        if not _are_labels(self.labels):
+            msg = (
+                f"Checks: got labels={self.labels!r:.80}, allowed: a dict of columns' names by question, "
+                '{"topic": "topic_by_hand"}, of a single question the name of its column, or None'
+            )
+            raise DefinitionError(msg)
+        if self.min_accuracy is not None and (not 0 <= self.min_accuracy <= 1 or self.labels is None):
+            msg = f"Checks: got min_accuracy={self.min_accuracy!r}, allowed: a share of the rows, 0 to 1, beside labels, or None"
             raise DefinitionError(msg)
 
     def specs(self, key: dg.AssetKey, *, has_budget: bool) -> list[dg.AssetCheckSpec]:
@@ -57,11 +91,15 @@ class Checks:
             NO_FAILED_CELLS: "Expects that every row has a result: none is stored as an error.",
             NO_UNEXPECTED_NULLS: "Expects that every row has a value, unless it failed or is made of a null.",
             NONE_FLAGGED: "Expects that no row's text or image is flagged.",
+            NONE_DOUBTFUL: f"Expects that no answer has a confidence below {self.min_confidence}.",
+            LABELS_MATCH: "Compares the answers with the labels of the rows that have some.",
             COST_WITHIN: "Expects that a run costs no more than max_cost_usd.",
         }
         absent = {
             NO_UNEXPECTED_NULLS: self.unexpected_nulls,
             NONE_FLAGGED: not self.none_flagged,
+            NONE_DOUBTFUL: self.min_confidence is None,
+            LABELS_MATCH: self.labels is None,
             COST_WITHIN: not has_budget,
         }
         return [
@@ -72,10 +110,12 @@ class Checks:
 
     def results(self, key: dg.AssetKey, names: Iterable[str], checked: Checked) -> list[dg.AssetCheckResult]:
         """The results of those of the checks `names` that look at cells."""
-        checks = {
+        checks: dict[str, Callable[[dg.AssetKey, Checked], dg.AssetCheckResult]] = {
             NO_FAILED_CELLS: self._failed_cells_result,
             NO_UNEXPECTED_NULLS: _nulls_result,
             NONE_FLAGGED: _flagged_result,
+            NONE_DOUBTFUL: partial(doubtful_result, min_confidence=self.min_confidence or 0.0),
+            LABELS_MATCH: partial(labels_result, min_accuracy=self.min_accuracy),
         }
         wanted = [name for name in names if name in checks]
         if checked and not checked.is_stored:
@@ -106,7 +146,7 @@ class Checks:
         if too_many:
             text += f"; at most {share:.2%}{' of a partition' if checked.has_partitions else ''} may"
         records = [
-            {"row": each.key, "error": each.errortype, "message": each.message, **_partition_entry(partition)}
+            {"row": each.key, "error": each.errortype, "message": each.message, **partition_entry(partition)}
             for partition, one in checked.all.items()
             for each in one.failed
         ]
@@ -114,15 +154,21 @@ class Checks:
             asset_key=key,
             check_name=NO_FAILED_CELLS,
             passed=not errors,
-            severity=_ERROR if too_many else _WARN,
+            severity=ERROR if too_many else WARN,
             description=text,
             metadata={
                 "pxt/rows_failed": errors.total(),
                 **({"pxt/errors": dict(errors)} if errors else {}),
-                **_partitions_metadata(checked, failed),
-                **_records_table("pxt/failed_rows", records),
+                **partitions_metadata(checked, failed),
+                **records_table("pxt/failed_rows", records),
             },
         )
+
+
+def _are_labels(given: object) -> bool:
+    if isinstance(given, Mapping):
+        return bool(given) and all(isinstance(one, str) for pair in given.items() for one in pair)
+    return given is None or isinstance(given, str)
 
 
 def _nulls_result(key: dg.AssetKey, checked: Checked) -> dg.AssetCheckResult:
@@ -133,7 +179,7 @@ def _nulls_result(key: dg.AssetKey, checked: Checked) -> dg.AssetCheckResult:
         f"{counted(of_run, 'row')} without a value or an error, though nothing that they are made of is null"
     )
     text = result_text(checked, text if of_run else "no unexpected null", "unexpected nulls", nulls)
-    return _rows_warning(key, NO_UNEXPECTED_NULLS, "null", checked, nulls, row_keys, text)
+    return rows_warning(key, NO_UNEXPECTED_NULLS, "null", checked, nulls, row_keys, text)
 
 
 def _flagged_result(key: dg.AssetKey, checked: Checked) -> dg.AssetCheckResult:
@@ -142,35 +188,7 @@ def _flagged_result(key: dg.AssetKey, checked: Checked) -> dg.AssetCheckResult:
     of_run = sum(flagged[partition] for partition in checked.of_run)
     text = f"{counted(of_run, 'row')} flagged" if of_run else "no row is flagged"
     text = result_text(checked, text, "flagged rows", flagged)
-    return _rows_warning(key, NONE_FLAGGED, "flagged", checked, flagged, row_keys, text)
-
-
-def _rows_warning(
-    key: dg.AssetKey,
-    check: str,
-    kind: str,
-    checked: Checked,
-    counts: Mapping[str | None, int],
-    row_keys: Mapping[str | None, Sequence[str]],
-    description: str,
-) -> dg.AssetCheckResult:
-    """A result that warns of `counts` rows a partition; `row_keys` are the keys of the first ones in each."""
-    records = [
-        {"row": row, **_partition_entry(partition)} for partition, rows in row_keys.items() for row in rows
-    ]
-    count = sum(counts.values())
-    return dg.AssetCheckResult(
-        asset_key=key,
-        check_name=check,
-        passed=not count,
-        severity=_WARN,
-        description=description,
-        metadata={
-            f"pxt/rows_{kind}": count,
-            **_partitions_metadata(checked, counts),
-            **_records_table(f"pxt/{kind}_rows", records),
-        },
-    )
+    return rows_warning(key, NONE_FLAGGED, "flagged", checked, flagged, row_keys, text)
 
 
 def _nothing_stored_result(key: dg.AssetKey, check: str) -> dg.AssetCheckResult:
@@ -178,7 +196,7 @@ def _nothing_stored_result(key: dg.AssetKey, check: str) -> dg.AssetCheckResult:
         asset_key=key,
         check_name=check,
         passed=False,
-        severity=_WARN,
+        severity=WARN,
         description="nothing is stored yet; materialize the column first",
     )
 
@@ -196,7 +214,7 @@ def cost_check_result(
         asset_key=key,
         check_name=COST_WITHIN,
         passed=passed,
-        severity=_ERROR if reached else _WARN,
+        severity=ERROR if reached else WARN,
         description=f"{priced_text(cost_usd, unpriced)} of {dollars(max_cost_usd)}{more}",
         metadata={
             "pxt/cost_usd": "unknown" if cost_usd is None else rounded(cost_usd),
@@ -204,21 +222,3 @@ def cost_check_result(
             "pxt/max_cost_usd": max_cost_usd,
         },
     )
-
-
-def _partition_entry(partition: str | None) -> dict[str, str]:
-    return {} if partition is None else {"partition": partition}
-
-
-def _partitions_metadata(checked: Checked, counts: Mapping[str | None, int]) -> dict[str, Any]:
-    """Of how many partitions a result speaks, and in which of them it found rows."""
-    if not checked.has_partitions:
-        return {}
-    found = [partition for partition, count in counts.items() if count and partition is not None]
-    return {"pxt/partitions_checked": len(checked.all), **({"pxt/partitions": found} if found else {})}
-
-
-def _records_table(title: str, records: list[dict[str, str]]) -> dict[str, Any]:
-    if not records:
-        return {}
-    return {title: dg.MetadataValue.table([dg.TableRecord(one) for one in records[:_MAX_RECORDS]])}

@@ -13,6 +13,7 @@ from pxt_assets.errors import DefinitionError
 from pxt_assets.expressions.asset_options import ASSET_OPTIONS, is_like_option, unknown_option
 from pxt_assets.expressions.expr import Call, Expr
 from pxt_assets.expressions.walk import expression_text, holds_media, nodes, references
+from pxt_assets.functions.questions import questions_of
 
 OnError = Literal["abort", "ignore"]
 Cache = Literal["auto", "off"]
@@ -119,6 +120,13 @@ def check_options(
         raise DefinitionError(msg)
     if checks.none_flagged and not is_moderation(expr):
         msg = f"{where}: got none_flagged=True, allowed for a column that is a call of moderations alone"
+        raise DefinitionError(msg)
+    looks_at_answers = {"min_confidence": checks.min_confidence, "labels": checks.labels}
+    given = next(
+        (f"{name}={value!r:.60}" for name, value in looks_at_answers.items() if value is not None), ""
+    )
+    if given and not questions_of(expr):
+        msg = f"{where}: got {given}, allowed for a column that is a call of decisions alone"
         raise DefinitionError(msg)
     if max_cost_usd is not None and not max_cost_usd > 0:
         msg = f"{where}: got max_cost_usd={max_cost_usd!r}, allowed: US dollars above 0, or None for no limit"

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, TypeGuard
 
 from pxt_assets.assets.page.markdown import shortened
 from pxt_assets.values.text_parts import text_of_parts
 from pxt_assets.values.wording import counted
 
 _ARGUMENT_CHARACTERS = 40
+_DECIDED = frozenset({"predicate", "choice", "score", "refusal"})
 
 
 def answer_text(value: Mapping[str, Any]) -> str | None:
@@ -32,6 +33,47 @@ def answer_text(value: Mapping[str, Any]) -> str | None:
         return _said(said, _response_calls(value["output"]), 0)
     said = value.get("output_text")
     return said if isinstance(said, str) and said else None
+
+
+def answers_by_question(value: Mapping[str, Any]) -> Mapping[str, Any] | None:
+    """The answers of `decisions` by question, of unnamed ones by its place; None of what is no such answer."""
+    answers = value.get("answers")
+    if not isinstance(answers, list) or not answers or not isinstance(value.get("parsed"), Mapping):
+        return None
+    if not all(isinstance(one, Mapping) and one.get("type") in _DECIDED for one in answers):
+        return None
+    names = [one.get("name") or f"question {i}" for i, one in enumerate(answers, 1)]
+    return dict(zip(names, answers, strict=True))
+
+
+def decided_text(value: Mapping[str, Any]) -> str | None:
+    """One such answer: `93 %`, `delivery (97 %)`, `1.25, annoyed (60 %)`, `refused`; None of what is none."""
+    if value.get("type") == "refusal":
+        return "refused"
+    probability, score, chosen = value.get("probability"), value.get("score"), value.get("choice")
+    if _is_share(probability) and value.keys() <= {"type", "name", "probability"}:
+        return _percent(probability)
+    shares = value.get("probabilities")
+    if not isinstance(shares, list) or not shares or "confidence" not in value:
+        return None
+    if not all(isinstance(one, Mapping) and _is_share(one.get("probability")) for one in shares):
+        return None
+    if isinstance(chosen, str | bool):
+        share = next((one["probability"] for one in shares if one.get("value") == chosen), None)
+        text = str(chosen).lower() if isinstance(chosen, bool) else chosen
+        return text if share is None else f"{text} ({_percent(share)})"
+    if not isinstance(score, int | float):
+        return None
+    likeliest = max(shares, key=lambda one: one["probability"])
+    return f"{score:.4g}, {likeliest.get('label')} ({_percent(likeliest['probability'])})"
+
+
+def _is_share(value: Any) -> TypeGuard[float]:
+    return isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value <= 1
+
+
+def _percent(share: float) -> str:
+    return f"{share * 100:.0f} %"
 
 
 def _said(text: Any, tool_calls: Sequence[str], others: int) -> str:

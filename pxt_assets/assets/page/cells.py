@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeGuard
 
-from pxt_assets.assets.page.answers import answer_text, json_text
+from pxt_assets.assets.page.answers import answer_text, answers_by_question, decided_text, json_text
 from pxt_assets.assets.page.figures import duration
 from pxt_assets.assets.page.markdown import shortened, shortened_tail
 from pxt_assets.errors import CellError
@@ -73,6 +73,11 @@ def cell_of(value: Any) -> Cell:
 def _mapping_cell(value: Mapping[str, Any]) -> Cell:
     if is_media_list(value.get("data")):
         return _images_cell(value["data"])
+    if (decided := decided_text(value)) is not None:
+        return (Part(decided),)
+    if (answers := answers_by_question(value)) is not None:
+        texts = [f"{name}: {decided_text(one)}" for name, one in list(answers.items())[:20]]
+        return (Part(", ".join(texts)),)
     if value.get("parsed") is not None:
         return cell_of(value["parsed"])
     if _is_moderation(value):
@@ -93,12 +98,15 @@ def fields_of(value: Any) -> Mapping[str, Any] | None:
     if not isinstance(value, Mapping):
         return None
     parsed = value.get("parsed")
+    if (answers := answers_by_question(value)) is not None:
+        return answers
     if parsed is not None:
         return parsed if isinstance(parsed, Mapping) and not _is_decision(parsed) else None
     is_other = (
         is_media_list(value.get("data"))
         or _is_moderation(value)
         or _is_decision(value)
+        or decided_text(value) is not None
         or _is_transcription(value)
         or answer_text(value) is not None
     )

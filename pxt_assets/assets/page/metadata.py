@@ -9,6 +9,7 @@ import dagster as dg
 
 from pxt_assets.api.meter import Meter, spent_text
 from pxt_assets.api.server_name import counts_by_host
+from pxt_assets.assets.page.answers_page import answers_metadata
 from pxt_assets.assets.page.figures import rounded, rounded_seconds, rounded_share
 from pxt_assets.assets.page.lineage import ColumnNode
 from pxt_assets.assets.page.outline import made_of_metadata
@@ -31,7 +32,9 @@ _RESULT_COLUMN_DESCRIPTIONS = (
     "names the request that the value answers; joins with the record of where cells come from",
 )
 """Descriptions of the columns after the value."""
-_FIRST = ("pxt/summary", "pxt/preview", "pxt/preview_all")
+_FIRST = tuple(
+    f"pxt/{name}{more}" for name in ("summary", "answers", "preview", "reliability") for more in ("", "_all")
+)
 """What is looked at first."""
 
 
@@ -84,11 +87,17 @@ def outcome_metadata(
     return {
         "pxt/summary": dg.MetadataValue.md(outcome_summary(outcome, partition, of=of)),
         **preview_metadata(outcome.sample, outcome.inputs, partitioned=partition is not None),
+        **answers_metadata(outcome.findings.answers),
         "dagster/column_schema": _column_schema(outcome.schema, made_of),
         "pxt/rows_computed": outcome.computed,
         "pxt/rows_reused": outcome.reused,
         "pxt/rows_null": outcome.nulls,
         "pxt/rows_failed": outcome.failed,
+        **(
+            {"pxt/questions_refused": outcome.findings.questions_refused}
+            if outcome.findings.questions
+            else {}
+        ),
         **_meter_metadata(outcome.meter, outcome.seconds),
         "pxt/simulated": outcome.simulated,
         **({} if outcome.answered_by is None else {"pxt/answered_by": counts_by_host(outcome.answered_by)}),

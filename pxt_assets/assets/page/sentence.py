@@ -14,6 +14,7 @@ from pxt_assets.expressions.expr import Call, ColumnRef, Expr, Path
 from pxt_assets.expressions.path_steps import step_text
 from pxt_assets.expressions.walk import nodes
 from pxt_assets.functions.invoke import InvokeTools
+from pxt_assets.functions.questions import questions_of
 from pxt_assets.index.lookup import EmbeddingLookup
 from pxt_assets.values.wording import counted
 
@@ -152,9 +153,17 @@ def _answer(each: str, call: Call) -> str:
     return f"{text}{_quoted(prompt)}"
 
 
+def _decision(each: str, call: Call) -> str:
+    """What a model does that answers questions."""
+    questions = questions_of(call)
+    names = _listed([code(one.name) for one in questions if one.name is not None])
+    return f"answers {counted(len(questions), 'question')} about {each}{f': {names}' if names else ''}"
+
+
 _SENTENCES: Mapping[str, Callable[[str, Call], str]] = {
     "chat_completions": _answer,
     "responses": _answer,
+    "decisions": _decision,
     "embeddings": lambda each, _: f"makes a vector of {each}",
     "moderations": lambda each, _: f"looks for harmful content in {each}",
     "image_generations": lambda each, call: f"draws an image for {each}{_quoted(_argument(call, 'prompt'))}",

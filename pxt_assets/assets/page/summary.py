@@ -167,7 +167,7 @@ def _sentence(
     """`is_part` says that other partitions, of which there is no outcome, have rows too."""
     asks = any(one.answered_by is not None for one in outcomes) or any(meter.requests for meter in meters)
     done = " tried" if any(one.trial for one in outcomes) else " stored"
-    parts = [_rows_text(outcomes, done if is_part else "")]
+    parts = [_rows_text(outcomes, done if is_part else ""), *_refused_parts(outcomes)]
     if asks:
         reuses = any(one.reused for one in outcomes)
         parts += _asked_parts(meters, " in this run" if reuses else "")
@@ -189,6 +189,13 @@ def _rows_text(outcomes: Sequence[Outcome], said: str = "") -> str:
         return f"no rows{said}"
     told = [_told(count, name) for count, name in zip(counts, _COUNTS, strict=True) if count]
     return f"{counted(rows, 'row')}{said}: {', '.join(told)}"
+
+
+def _refused_parts(outcomes: Sequence[Outcome]) -> list[str]:
+    """ "**2 of 192 questions refused**", where any was."""
+    refused = sum(one.findings.questions_refused for one in outcomes)
+    asked = sum(one.findings.questions for one in outcomes)
+    return [f"**{refused:,} of {counted(asked, 'question')} refused**"] if refused else []
 
 
 def _told(count: int, name: str) -> str:

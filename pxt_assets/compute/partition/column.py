@@ -12,8 +12,10 @@ from pxt_assets.api.meter import Meter
 from pxt_assets.api.server_name import names_text
 from pxt_assets.compute.partition.findings import FailedRow, Findings
 from pxt_assets.compute.partition.inputs import Inputs
+from pxt_assets.compute.partition.labels import Labels
 from pxt_assets.compute.partition.plan import Plan
 from pxt_assets.errors import CellError, PartitionError
+from pxt_assets.functions.questions import Question
 from pxt_assets.storage.parquet import ParquetFile
 from pxt_assets.values.types import ColumnType
 
@@ -64,6 +66,10 @@ class Column:
     """How much the run may cost, over all partitions."""
     moderates: bool = False
     """Whether the values are moderations."""
+    questions: tuple[Question, ...] = ()
+    """Those that the values answer, of decisions."""
+    labels: Labels = field(default_factory=dict)
+    """What the answers are compared with."""
     code_version: str | None = None
     """Changes when the column's definition does."""
     file_metadata: Mapping[str, Any] = field(default_factory=dict)

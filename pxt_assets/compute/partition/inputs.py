@@ -45,6 +45,8 @@ class Inputs:
     """How to read files that columns of images and sounds name by their paths."""
     finds_simulated: bool = False
     """Whether the column also looks into something that a simulator made."""
+    beside: Sequence[ColumnRef] = ()
+    """Further columns that must be there, of which no cell is made."""
 
     @property
     def num_rows(self) -> int:
@@ -110,7 +112,8 @@ class Inputs:
         Of very many keys, digests lie in temporary files in `folder`, without one in the system's.
         """
         for asset, rows in self.rows.items():
-            wanted = [*self.key, *(ref._column for ref in self.columns if ref._asset == asset)]
+            read = [*self.columns, *self.beside]
+            wanted = [*self.key, *(ref._column for ref in read if ref._asset == asset)]
             _check_columns(asset, rows, wanted)
         base = next(iter(self.rows))
         if self.key:

@@ -15,8 +15,10 @@ from pxt_assets.compute.cells.finished_cells import FinishedCells
 from pxt_assets.compute.cells.gather import interleave_rows
 from pxt_assets.compute.cells.refused_rows import RefusedRows
 from pxt_assets.compute.partition.column import FAILURES_KEPT, Column, cells_failed_error
+from pxt_assets.compute.partition.column_findings import add_inputs, finding_collector
 from pxt_assets.compute.partition.findings import FINDINGS, Findings
 from pxt_assets.compute.partition.input_digest import InputDigest
+from pxt_assets.compute.partition.labels import labels_metadata
 from pxt_assets.compute.partition.plan import cell_digest
 from pxt_assets.errors import CellError
 from pxt_assets.storage.batches import split_by_bytes
@@ -218,7 +220,9 @@ def assemble(
 
     def final_metadata() -> Mapping[str, str]:
         assembly.data_version = contents.hexdigest()
-        more = {} if input_digest is None else input_digest.metadata()
+        add_inputs(assembly.findings, column.inputs)
+        more = labels_metadata(column.inputs, column.labels)
+        more |= {} if input_digest is None else input_digest.metadata()
         if assembly.servers is not None:
             more[ANSWERED_BY] = assembly.servers.to_metadata()
         return {DATA_VERSION: assembly.data_version, FINDINGS: assembly.findings.to_json(), **more}
@@ -278,7 +282,7 @@ def _file_rows(
     import pyarrow as pa
     import pyarrow.compute as pc
 
-    next_keys = column.inputs.key_reader()
+    next_keys, add_findings = column.inputs.key_reader(), finding_collector(column, assembly.findings)
     for part in cell_tables:
         keys = next_keys(part.num_rows).columns
         cells = [part[name] for name in ("value", "errortype", "errormsg", "digest")]
@@ -289,7 +293,7 @@ def _file_rows(
         if assembly.servers is not None:
             answered = pc.and_(rows[column.name].is_valid(), rows[f"{column.name}_errortype"].is_null())
             assembly.servers.add(part["server"], answered)
-        assembly.findings.add(rows, column.name, column.inputs.key, moderates=column.moderates)
+        add_findings(rows)
         contents.add(rows.select([*column.inputs.key, column.name, f"{column.name}_errortype"]))
         if absent := _SAMPLE_ROWS - assembly.sample.num_rows:
             assembly.sample = pa.concat_tables([assembly.sample, first_rows(rows.slice(0, absent))])

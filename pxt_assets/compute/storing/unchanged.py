@@ -33,6 +33,7 @@ from pxt_assets.compute.cells.failed_answers import ANSWERS_CHECKED, failed_rows
 from pxt_assets.compute.partition.column import Column
 from pxt_assets.compute.partition.findings import findings_from_metadata
 from pxt_assets.compute.partition.input_digest import BOUND_TO, INPUT_DIGEST, InputDigest
+from pxt_assets.compute.partition.labels import are_those_of
 from pxt_assets.compute.partition.plan import cell_digest
 from pxt_assets.compute.storing.assemble import DATA_VERSION, Assembly, column_types, file_schema, first_rows
 from pxt_assets.errors import CellError
@@ -110,6 +111,8 @@ def _stored_assembly(column: Column) -> Assembly | None:
     findings, rows = findings_from_metadata(file.metadata), file.rows()
     if findings is None or rows.num_rows != column.total or not column.inputs.has_same_keys(rows):
         return None
+    if not are_those_of(column.inputs, column.labels, file.metadata):
+        return None  # what the file says of its answers is to be said anew, for which nothing is asked
     kind = file.schema.field(column.name).type
     if pa.types.is_fixed_size_list(kind):  # all vectors have that length; Parquet renames the list's item
         schema = file_schema(column, pa.list_(kind.value_type, kind.list_size))

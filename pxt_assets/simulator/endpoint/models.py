@@ -22,6 +22,7 @@ _CHAT = re.compile(r"(ft:)?(gpt-|chatgpt-|o\d)")
 _NOT_CHAT = re.compile(r"(chat)?gpt-image|gpt-realtime|gpt-transcribe|.*-(transcribe|tts|realtime)\b")
 _SPEECH = re.compile(r"tts-1\b|gpt-\w.*-tts\b")
 _TRANSCRIPTION = re.compile(r"whisper-1$|gpt-(.+-)?transcribe\b")
+_SNAPSHOT = re.compile(r"-(\d{4}-\d{2}-\d{2}|\d{4}|latest)$")
 _GPT_IMAGE = re.compile(r"gpt-image-\d|chatgpt-image-")
 
 
@@ -32,6 +33,7 @@ def _is_chat(model: str) -> bool:
 _ENDPOINTS: dict[str, Callable[[str], bool]] = {
     "chat/completions": _is_chat,
     "responses": _is_chat,
+    "decisions": lambda model: _SNAPSHOT.sub("", model) == "gpt-6-luna",
     "embeddings": lambda model: model.startswith("text-embedding-"),
     "moderations": is_moderation,
     "images/generations": lambda model: model in ("dall-e-2", "dall-e-3") or is_gpt_image(model),
@@ -41,7 +43,6 @@ _ENDPOINTS: dict[str, Callable[[str], bool]] = {
     "audio/transcriptions": lambda model: bool(_TRANSCRIPTION.match(model)),
     "audio/translations": lambda model: model == "whisper-1",
 }
-_SNAPSHOT = re.compile(r"-(\d{4}-\d{2}-\d{2}|\d{4}|latest)$")
 _FINE_TUNED = re.compile(r"ft:([^:]+):.+")
 _CLOSE = 0.75
 """Share of letters that a name has in common with the one that was meant, as `difflib` counts it."""

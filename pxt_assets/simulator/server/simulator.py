@@ -27,6 +27,7 @@ from pxt_assets.simulator.batches.batches import Batches, BatchRules
 from pxt_assets.simulator.batches.file_records import FileRecords
 from pxt_assets.simulator.batches.storage import Storage, owner_of
 from pxt_assets.simulator.chat.completion import ChatCall, read_chat_call
+from pxt_assets.simulator.decisions.decision import read_decision_call
 from pxt_assets.simulator.embeddings import read_embedding_call
 from pxt_assets.simulator.endpoint import errors, models
 from pxt_assets.simulator.endpoint.endpoint import FORM, JSON, ROOT_PLACEHOLDER, Answer, Call, Endpoint
@@ -46,6 +47,7 @@ from pxt_assets.simulator.server.shared_state import SharedState
 ENDPOINTS: dict[str, Endpoint] = {
     "chat/completions": Endpoint(read_chat_call, announced_limits=("requests", "tokens")),
     "responses": Endpoint(read_response_call, announced_limits=("requests", "tokens")),
+    "decisions": Endpoint(read_decision_call, announced_limits=("requests", "tokens")),
     "embeddings": Endpoint(read_embedding_call, announced_limits=("requests", "tokens")),
     "moderations": Endpoint(read_moderation_call),
     "images/generations": Endpoint(read_generation_call, in_thread=True),

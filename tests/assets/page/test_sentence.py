@@ -6,11 +6,12 @@ import dagster as dg
 import pydantic
 import pytest
 
-from pxt_assets import Table, udf
+from pxt_assets import Table, predicate, udf
 from pxt_assets.assets.page.form_text import form_text
 from pxt_assets.assets.page.sentence import code, plain, sentence_of
 from pxt_assets.functions import (
     chat_completions,
+    decisions,
     embeddings,
     image_edits,
     image_generations,
@@ -130,6 +131,14 @@ def tickets() -> Table:
             "gpt-6-luna answers each `tickets.body`",
         ),
         (lambda t: speech("Hello", model="m", voice=t.voice), "m reads each row aloud"),
+        (
+            lambda t: decisions(t.body, model="m", questions={"a": predicate(t.claim), "b": predicate("?")}),
+            "m answers 2 questions about each `tickets.body`: `a` and `b`",
+        ),
+        (
+            lambda t: decisions(t.body, model="m", questions=[predicate("?")]),
+            "m answers 1 question about each `tickets.body`",
+        ),
         (lambda t: embeddings(t.body, model="te"), "te makes a vector of each `tickets.body`"),
         (
             lambda t: moderations(t.body),

@@ -14,6 +14,7 @@ from pxt_assets.compute.partition.findings import (
     findings_from_metadata,
     stored_findings,
 )
+from pxt_assets.functions.questions import Question
 from pxt_assets.storage.parquet import ParquetFile
 from pxt_assets.values.conversion import to_arrow
 from pxt_assets.values.types import Json
@@ -111,3 +112,20 @@ def test_a_file_that_says_nothing_is_read(tmp_path: Any) -> None:
     said = Findings(rows=4, nulls=17)
     file.write(rows(*cells).schema, [rows(*cells)], {FINDINGS: said.to_json()})
     assert stored_findings(file, "c", ["id"], moderates=True) == said
+
+
+def test_refused_questions_are_counted() -> None:
+    """Those of answered rows, with or without a name, and all of the rows of which all were refused."""
+    refused, chosen = {"type": "refusal"}, {"type": "choice", "choice": "refusal"}
+    findings = Findings()
+    table = rows(
+        ({"answers": [chosen, refused]}, None, True),
+        ({"answers": [chosen, chosen]}, None, True),
+        (None, "RefusalError", True),
+        (None, "InvalidAnswer", True),
+        (None, None, False),
+    )
+    questions = [Question("a", "choice"), Question(None, "choice")]
+    findings.add(table, "c", ["id"], moderates=False, questions=questions)
+    assert (findings.questions, findings.questions_refused) == (6, 3)
+    assert findings_from_metadata({FINDINGS: findings.to_json()}) == findings

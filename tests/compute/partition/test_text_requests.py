@@ -9,12 +9,13 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
+from pxt_assets import predicate
 from pxt_assets.api.body_template import FilledBody
 from pxt_assets.api.request import Request
 from pxt_assets.compute.partition.plan import Plan, ReadyCall
 from pxt_assets.errors import CellError
 from pxt_assets.expressions.expr import Call, Expr
-from pxt_assets.functions import chat_completions, embeddings, moderations, responses
+from pxt_assets.functions import chat_completions, decisions, embeddings, moderations, responses
 from pxt_assets.values.media import Media
 from tests.compute.partition.plans import TBL
 
@@ -97,6 +98,14 @@ CALLS = st.one_of(
     st.builds(lambda column: embeddings(column, model="m", dimensions=256, encoding_format="float"), COLUMNS),
     st.builds(lambda column: embeddings(column, model="m"), COLUMNS),
     st.builds(moderations, COLUMNS),
+    st.builds(
+        lambda given, claim, part: decisions(
+            given, model="m", questions={"b": predicate(claim), "a": predicate(["%s", part])}
+        ),
+        COLUMNS | MESSAGES,
+        COLUMNS,
+        COLUMNS,
+    ),
 ).filter(lambda call: Plan(call, None).columns)
 
 

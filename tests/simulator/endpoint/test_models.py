@@ -16,6 +16,8 @@ from tests.simulator.conftest import InProcess
         ("chat/completions", "chatgpt-4o-latest"),
         ("responses", "o4-mini"),
         ("responses", "ft:gpt-4o-mini-2024-07-18:acme::abc123"),
+        ("decisions", "gpt-6-luna"),
+        ("decisions", "gpt-6-luna-2026-10-01"),
         ("embeddings", "text-embedding-3-small"),
         ("moderations", "omni-moderation-latest"),
         ("images/generations", "gpt-image-1"),
