@@ -160,7 +160,7 @@ def test_labels_are_compared(decided: Decided) -> None:
     assert check.passed
     assert check.description == (
         "urgent: 2 of 3 rows as labelled (67 %), Brier 0.12, best F1 1.00 from 0.9 on; "
-        "topic: 2 of 2 rows as labelled (100 %), Brier 0.13"
+        "topic: 2 of 2 rows as labelled (100 %), Brier 0.13, 1 labelled without an answer"
     )
     figures = values(check)
     assert figures["urgent_brier"] == pytest.approx((0.01 + 0.04 + 0.3025) / 3, rel=1e-3)

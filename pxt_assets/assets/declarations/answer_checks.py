@@ -125,5 +125,6 @@ def _compared_text(name: str, one: LabelFindings) -> str:
         f"{name}: {one.right:,} of {counted(one.rows, 'row')} as labelled ({percent(one.accuracy)}), "
         f"Brier {rounded_share(one.brier):.2g}"
     )
-    best = one.best_threshold
-    return text if best is None else f"{text}, best F1 {best[1]:.2f} from {best[0]:g} on"
+    if (best := one.best_threshold) is not None:
+        text += f", best F1 {best[1]:.2f} from {best[0]:g} on"
+    return f"{text}, {one.unanswered:,} labelled without an answer" if one.unanswered else text

@@ -208,4 +208,4 @@ def step_of(probability: float) -> int:
 
 def decile_of(probability: float) -> int:
     """0 to 9; a whole 1 is in the last one."""
-    return min(int(probability * DECILES + 1e-6), DECILES - 1)
+    return min(int(probability * DECILES), DECILES - 1)

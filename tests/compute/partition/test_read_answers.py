@@ -55,9 +55,9 @@ def test_the_least_sure_rows_are_kept_of_very_many() -> None:
 
 
 def test_a_confidence_is_below_another_as_written() -> None:
-    """One that is 0.6 is not below 0.6, whatever binary digits it has."""
-    findings = found(URGENT, [{"probability": p} for p in (0.6, 0.3 + 0.3, 0.4, 0.599)])
-    assert (findings.below(0.6), findings.below(0.601)) == (1, 4)
+    """One that is 0.68 is not below 0.68, whatever binary digits it has: 1 - 0.32 is 0.6799…."""
+    findings = found(URGENT, [{"probability": p} for p in (0.68, 0.32, 0.679)])
+    assert (findings.below(0.68), findings.below(0.681)) == (1, 3)
 
 
 def test_findings_are_kept_as_json() -> None:
