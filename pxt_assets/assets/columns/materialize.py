@@ -110,10 +110,6 @@ class Materialization:
     def _used_resource(self, key: str, kind: type[T]) -> T:
         return used_resource(self._context.resources, key, kind, self._spec.key.to_user_string())
 
-    @property
-    def _has_several_partitions(self) -> bool:
-        return len(self._partition_keys) > 1
-
     @cached_property
     def _checks(self) -> StepChecks:
         spec, context, partitions = self._spec, self._context, self._partition_keys
@@ -135,7 +131,7 @@ class Materialization:
                 (partition,) = self._partition_keys
                 data_version = self._outcomes[partition].data_version
                 self._events.materialized(partition, self._unrecorded_metadata, data_version)
-            if self._has_several_partitions and (self._outcomes or self._failures or self._unfinished):
+            if len(self._partition_keys) > 1 and (self._outcomes or self._failures or self._unfinished):
                 self._observe_summary()
             self._record_waiting()
             yield from self._check_results_after(e)
@@ -258,7 +254,7 @@ class Materialization:
         metadata = metadata_without_secrets(metadata, self._events.secrets)
         if self._is_temporary:
             del metadata["dagster/uri"]
-        if self._has_several_partitions:
+        if len(self._partition_keys) > 1:
             self._events.materialized(partition, metadata, outcome.data_version)
         else:
             self._unrecorded_metadata = metadata
