@@ -164,3 +164,17 @@ def test_rows_that_failed_for_the_mark_of_their_prefix_are_asked_for_without_it(
     run = tickets.run()
     assert 'cache="off"' in str(run.end.failures[None])
     assert tickets.run().outcomes[None].computed == 3
+
+
+@pytest.mark.parametrize("together", [True, False])
+def test_a_request_that_several_partitions_make_costs_once(tmp_path, together):
+    tickets = LaterTickets(tmp_path, {"p": ["same", "a"], "q": ["same", "b"]})
+    tickets.run(wait=False)
+    tickets.batches.complete()
+    done = [tickets.run("p", "q")] if together else [tickets.run("p"), tickets.run("q")]
+    meters = {key: outcome.meter for run in done for key, outcome in run.outcomes.items()}
+    assert {key: meter.requests for key, meter in meters.items()} == {"p": 2, "q": 1}
+    assert sum(tickets.batches.paid.values()) == 3
+    assert meters["p"].cost_usd == pytest.approx(2 * meters["q"].cost_usd)
+    assert meters["q"].usage.input_tokens == 10
+    assert [len(tickets.stored(key)) for key in "pq"] == [2, 2]

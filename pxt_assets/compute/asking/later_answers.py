@@ -55,20 +55,30 @@ class LaterAnswers:
         self._plan = plan
         self._meter = meter
         self._processing: Processing = "batch"
+        self._counts = True
         self._server = server
         self._download = download
         self._budget = budget
         self._secrets = secrets
 
     def read(
-        self, cell: Any, request: Request, answer: LineAnswer, processing: Processing = "batch"
+        self,
+        cell: Any,
+        request: Request,
+        answer: LineAnswer,
+        processing: Processing = "batch",
+        *,
+        counts: bool = True,
     ) -> Made | Unfinished:
         """What an answer makes of a cell, whose only request it answers; synchronous, and for any thread.
+
+        One that does not count is counted by another partition, and costs this one nothing.
 
         An error that would meet every request is its row's here: the others are answered already.
         """
         self._processing = processing
-        self._meter.requests += processing == "batch"  # others were counted when they were sent
+        self._counts = counts
+        self._meter.requests += counts and processing == "batch"  # others were counted when they were sent
         try:
             parsed = parse_line(request, answer, self._secrets)
         except CellError as e:
@@ -124,7 +134,7 @@ class LaterAnswers:
         if stated is not None:
             shown = name_or_none(stated.model, self._secrets)
             cost = self._count(request, shown, stated.usage, stated.tier)
-        elif is_paid:
+        elif is_paid and self._counts:
             cost = self._meter.count_answer(request.model, None, None, self._processing)
             if cost is None and self._budget is not None:
                 self._budget.charge_lost_answer(request)
@@ -136,6 +146,8 @@ class LaterAnswers:
         self, request: Request, model: str | None, usage: Usage | None, tier: str | None
     ) -> float | None:
         """Counts what an answer cost, in US dollars."""
+        if not self._counts:
+            return 0.0
         cost = self._meter.count_answer(model or request.model, usage, None, self._processing, tier)
         if self._budget is not None:
             self._budget.charge(request, usage, cost, tier)

@@ -226,8 +226,9 @@ class LaterCells:
         if not places:
             return
         read, requests, cells = self._reading.read, found.requests, rows.cells
-        for i, answer in zip(places, self._answers.take(digests, self._partition, self._since), strict=True):
-            self._note_made(rows, i, read(cells[i], requests[i], answer), found)
+        answers = self._answers.take(digests, self._partition, self._since)
+        for i, (answer, counts) in zip(places, answers, strict=True):
+            self._note_made(rows, i, read(cells[i], requests[i], answer, counts=counts), found)
         self.counts.taken += len(places)
 
     def _note_made(self, rows: AdmittedRows, i: int, made: Made | Unfinished, found: _Sorted) -> None:

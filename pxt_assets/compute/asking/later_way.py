@@ -23,8 +23,10 @@ class AnswersOfColumn(Protocol):
     def kept_mask(self, digests: Digests, partition: str | None, since: float = 0.0) -> npt.NDArray[np.bool_]:
         """Which have an answer that was kept at `since` or later."""
 
-    def take(self, digests: Digests, partition: str | None, since: float = 0.0) -> Iterator[LineAnswer]:
-        """The kept answers, all of which are there by `kept_mask`, in that order."""
+    def take(
+        self, digests: Digests, partition: str | None, since: float = 0.0
+    ) -> Iterator[tuple[LineAnswer, bool]]:
+        """The kept answers, all of which are there by `kept_mask`, in that order, and whether each is counted here."""
 
     def on_its_way(self, digests: Digests) -> npt.NDArray[np.bool_]:
         """Of which an answer may still come."""

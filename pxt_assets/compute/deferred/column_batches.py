@@ -190,13 +190,14 @@ class ColumnBatches:
         overdue: Mask = ((now - since >= within_s) | (tries >= MOST_TRIES)) & ~self.on_its_way(digests)
         return overdue
 
-    def take(self, digests: Digests, partition: str, since: float) -> Iterator[LineAnswer]:
-        """The kept answers of cells, all of which have one for the partition."""
+    def take(self, digests: Digests, partition: str, since: float) -> Iterator[tuple[LineAnswer, bool]]:
+        """The kept answers of cells, all of which have one for the partition, and whether each is counted here."""
         positions = self.answers.find(digests, partition, since)
         if len(positions) and positions.min() < 0:
             msg = "a cell without a kept answer was asked for"
             raise LookupError(msg)
-        return self.answers.take(digests, positions)
+        answers = self.answers.take(digests, positions)
+        return zip(answers, self.answers.tell(positions).tolist(), strict=True)
 
     def also_waits(self, partition: str, digests: Digests) -> None:
         """Notes that a partition waits for cells that are on their way; it is on record with the next `write_changes`."""

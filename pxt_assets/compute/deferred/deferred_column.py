@@ -37,6 +37,7 @@ if TYPE_CHECKING:
 
     Digests = npt.NDArray[np.bytes_]
     Mask = npt.NDArray[np.bool_]
+    Taken = Iterator[tuple[LineAnswer, bool]]
 
 _ROOM_LOOKS = 60.0
 """Seconds between two looks whether the queue has room."""
@@ -69,11 +70,9 @@ class DeferredColumn:
         clock: Callable[[], float] = time.time,
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
     ) -> None:
-        self._path = folder
-        self._api = api
+        self._path, self._api = folder, api
         self._label = f"{label}: " if label else ""
-        self._within_s = within_s
-        self._server = server
+        self._within_s, self._server = within_s, server
         self._run_id, self._submitted_by = run_id, submitted_by
         self._queue: Queue = NoQueue() if queue is None else queue
         self._limits = limits
@@ -156,8 +155,9 @@ class DeferredColumn:
         found: Mask = self._batches.answers.find(digests, name, since) >= 0
         return found
 
-    def take(self, digests: Digests, partition: Partition = None, since: float = 0.0) -> Iterator[LineAnswer]:
-        """The kept answers of cells for which `kept_mask` with the same arguments is true, in that order."""
+    def take(self, digests: Digests, partition: Partition = None, since: float = 0.0) -> Taken:
+        """The kept answers of cells for which `kept_mask` with the same arguments is true, in that order, and whether each
+        is to be counted: another partition that asked for the same may have done so."""
         self.has_given = True
         return self._batches.take(digests, partition_name(partition), since)
 

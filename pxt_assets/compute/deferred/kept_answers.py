@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -43,6 +44,9 @@ class KeptAnswers:
         self._results, self._failures = DigestIndex(folder.scratch), DigestIndex(folder.scratch)
         self._taken = bytearray()
         """Of each answer, whether it is stored in the column by now."""
+        self._told = bytearray()
+        """Whether somebody who took it counts what it cost."""
+        self._telling = threading.Lock()
         self._reader = AnswerReader(self._path_of)
 
     def __contains__(self, name: str) -> bool:
@@ -74,6 +78,7 @@ class KeptAnswers:
         self._starts.append(start)
         self._numbers[record.name] = number
         self._taken += bytes(len(digests))
+        self._told += bytes(len(digests))
         taken = self._folder.read_taken(record.name)
         if len(taken):
             self._mark(positions[np.isin(digests, taken)])
@@ -150,6 +155,16 @@ class KeptAnswers:
         for digest, place in zip(digests.tolist(), self._places_at(positions), strict=True):
             yield self._reader.read(digest.ljust(16, b"\0"), place)
 
+    def tell(self, positions: Positions) -> Mask:
+        """Which of the answers nobody counts yet, here or where they are stored: whoever asks counts what these cost."""
+        import numpy as np
+
+        with self._telling:  # partitions are looked at in several threads
+            told = np.frombuffer(self._told, np.uint8)
+            found: Mask = told[positions] == 0
+            told[positions] = 1
+        return found
+
     def _places_at(self, positions: Positions) -> Iterator[bytes]:
         """The places of answers; those of answers that lie near each other are read at once."""
         for start in range(0, len(positions), _LOOKED_UP_AT_ONCE):
@@ -183,7 +198,8 @@ class KeptAnswers:
         import numpy as np
 
         if len(positions):
-            np.frombuffer(self._taken, np.uint8)[positions] = 1
+            for flags in (self._taken, self._told):
+                np.frombuffer(flags, np.uint8)[positions] = 1
 
     def left(self, name: str) -> Digests:
         """The cells for which a batch has the newest result, which is stored nowhere else yet."""

@@ -86,7 +86,7 @@ def look_up(column: DeferredColumn, rows: Rows, found: Answers | None = None) ->
         digests = digests_of(requests)
         is_missing = np.array([request.digest not in finished for request in requests])
         kept = column.kept_mask(digests, partition) & is_missing
-        for answer in column.take(digests[kept], partition):
+        for answer, _ in column.take(digests[kept], partition):
             finished[bytes.fromhex(answer.custom_id)] = answer
         waits = column.on_its_way(digests) & is_missing & ~kept
         column.also_waits(partition, digests[waits])

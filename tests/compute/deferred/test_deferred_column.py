@@ -119,7 +119,7 @@ def test_answers_and_errors_are_offered_to_a_partition_until_it_has_settled_them
         await column.poll()
         async with column.hold():
             assert column.kept_mask(digests, "p").tolist() == [True, True]
-            assert [answer.status for answer in column.take(digests, "p")] == [200, 400]
+            assert [answer.status for answer, _ in column.take(digests, "p")] == [200, 400]
             column.settle("p", digests)
             assert column.kept_mask(digests, "p").tolist() == [False, False]
         column = world.column()
