@@ -17,7 +17,8 @@ from pxt_assets.assets.declarations.check_results import (
     partitions_metadata,
     records_table,
 )
-from pxt_assets.assets.page.answers_page import labels_figures, reliability_metadata
+from pxt_assets.assets.page.answer_figures import labels_figures
+from pxt_assets.assets.page.answers_page import reliability_metadata
 from pxt_assets.assets.page.checked_partitions import Checked, result_text
 from pxt_assets.assets.page.figures import percent, rounded_share
 from pxt_assets.compute.partition.label_findings import LabelFindings, NamedRow
@@ -79,7 +80,7 @@ def labels_result(key: dg.AssetKey, checked: Checked, min_accuracy: float | None
         metadata={
             **records_table("pxt/wrong_rows", _wrong_rows(checked)),
             **reliability_metadata(labels),
-            **labels_figures(labels),
+            **labels_figures(labels, _questions(checked)),
         },
     )
 
@@ -117,6 +118,12 @@ def _joined(checked: Checked) -> Mapping[str, LabelFindings]:
         for name, one in (findings.answers.labels if findings.answers is not None else {}).items():
             parts.setdefault(name, []).append(one)
     return {name: reduce(add, found) for name, found in parts.items()}
+
+
+def _questions(checked: Checked) -> list[str]:
+    """The questions of all partitions."""
+    answers = [one.answers for one in checked.all.values() if one.answers is not None]
+    return [*dict.fromkeys(name for one in answers for name in one.questions)]
 
 
 def _compared_text(name: str, one: LabelFindings) -> str:
