@@ -144,12 +144,26 @@ def test_rows_that_are_not_sure_are_named(decided: Decided) -> None:
         check = the_check(decided.run({}, checks=Checks(min_confidence=least)), NONE_DOUBTFUL)
         assert (check.passed, values(check)["rows_doubtful"]) == (not count, count)
         if count == 1:
-            assert check.description == "1 row with a confidence below 0.6"
+            assert check.description == "1 of 4 rows with a confidence below 0.6: urgent 1"
             assert records(check) == [
                 {"row": "id=3", "question": "urgent", "answer": "true", "confidence": 0.55, "input": ROWS[3]}
             ]
         if count == 4:
-            assert [row["row"] for row in records(check)] == ["id=3", "id=4", "id=2", "id=1"]
+            assert [(row["row"], row["question"]) for row in records(check)] == [
+                *(("id=3", "urgent"), ("id=4", "urgent"), ("id=2", "topic")),
+                *(("id=2", "urgent"), ("id=1", "topic")),
+            ]
+
+
+def test_each_question_may_have_its_own_confidence(decided: Decided) -> None:
+    """Of the others nothing is said; the least sure ones of each question are named, however many another one has."""
+    how = Checks(min_confidence={"urgent": 0.7, "topic": 0.75})
+    check = the_check(decided.run({}, checks=how), NONE_DOUBTFUL)
+    assert check.description == (
+        "3 answers of too little confidence: urgent 2 of 4 below 0.7, topic 1 of 3 below 0.75"
+    )
+    assert values(check)["answers_doubtful"] == 3
+    assert [row["question"] for row in records(check)] == ["urgent", "urgent", "topic"]
 
 
 def test_labels_are_compared(decided: Decided) -> None:
@@ -172,8 +186,7 @@ def test_labels_are_compared(decided: Decided) -> None:
         {
             "row": "id=3",
             "question": "urgent",
-            "label": "false",
-            "answer": "true",
+            "label → answer": "false → true",
             "probability": 0.55,
             "input": ROWS[3],
         }
@@ -224,7 +237,9 @@ def test_partitions_are_compared_together(store: ColumnStore, server: ScriptedSe
         "3 stored partitions: urgent: 2 of 3 rows as labelled (67 %), Brier 0.11, best F1 1.00 from 0.9 on"
     )
     (named,) = records(the_check(result, NONE_DOUBTFUL))
-    assert (named["row"], named["partition"]) == ("id=2", "b")
+    assert named["row"] == "id=2 in b"
+    again = the_check(parts.run("a"), NONE_DOUBTFUL).description or ""
+    assert "of the 2 other stored partitions 1 has rows below 0.6: b (1)" in again
 
 
 def labelled_partitions(rows: dict[str, dict[int, str]], how: Checks) -> list[dg.AssetsDefinition]:
@@ -302,40 +317,10 @@ def test_a_column_of_labels_must_be_there(decided: Decided, server: ScriptedServ
             "allowed: its questions, urgent, topic, anger; did you mean 'topic'",
         ),
         (Checks(labels={"topic": "c"}), "which is the column itself"),
+        (Checks(min_confidence={"topik": 0.6}), "min_confidence of 'topik', .*; did you mean 'topic'"),
     ],
 )
 def test_labels_are_of_questions(decided: Decided, checks: Checks, says: str) -> None:
     """What no question has is told while definitions load."""
     with pytest.raises(DefinitionError, match=says):
         decided.run({}, checks=checks)
-
-
-@pytest.mark.parametrize(
-    ("options", "says"),
-    [
-        ({"min_confidence": 0.6}, "allowed for a column that is a call of decisions alone"),
-        ({"labels": "topic"}, "allowed for a column that is a call of decisions alone"),
-    ],
-)
-def test_only_decisions_have_answers_to_look_at(options: dict[str, Any], says: str) -> None:
-    """Elsewhere the checks could say nothing."""
-    with pytest.raises(DefinitionError, match=says):
-        Table("tickets", key="id").add_computed_column(
-            c={"a": Table("tickets").body}, checks=Checks(**options)
-        )
-
-
-@pytest.mark.parametrize(
-    ("options", "says"),
-    [
-        ({"min_confidence": 1.5}, "min_confidence=1.5, allowed: above 0, up to 1"),
-        ({"min_confidence": 0.62345}, "of at most three decimals"),
-        ({"labels": {}}, "allowed: a dict of columns' names by question"),
-        ({"labels": {"topic": 1}}, "allowed: a dict of columns' names by question"),
-        ({"min_accuracy": 0.9}, "a share of the rows, 0 to 1, beside labels"),
-    ],
-)
-def test_what_checks_of_answers_take(options: dict[str, Any], says: str) -> None:
-    """Anything else is told while definitions load."""
-    with pytest.raises(DefinitionError, match=says):
-        Checks(**options)
