@@ -124,7 +124,11 @@ def labels_result(key: dg.AssetKey, checked: Checked, min_accuracy: float | None
     compared = {name: one for name, one in labels.items() if one.rows}
     low = [name for name, one in compared.items() if min_accuracy is not None and one.accuracy < min_accuracy]
     unknown = {name: one for name, one in labels.items() if one.unknown}
-    parts = [_compared_text(name, one) for name, one in compared.items()] or ["no row has a label"]
+    parts = [_compared_text(name, one) for name, one in labels.items() if one.rows or one.unanswered]
+    parts = parts or ["no row has a label"]
+    unlabelled = [name for name, one in labels.items() if not (one.rows or one.unanswered or one.unknown)]
+    if unlabelled and len(unlabelled) < len(labels):
+        parts.append(f"{', '.join(unlabelled)}: no row has a label")
     if low:
         parts.append(f"{', '.join(low)}: at least {percent(min_accuracy or 0)} should be right")
     for name, one in unknown.items():
@@ -141,7 +145,7 @@ def labels_result(key: dg.AssetKey, checked: Checked, min_accuracy: float | None
         description=text,
         metadata={
             **records_table("pxt/wrong_rows", _wrong_rows(checked)),
-            **reliability_metadata(labels),
+            **reliability_metadata(labels, at_once=False),
             **labels_figures(labels, _questions(checked)),
         },
     )
@@ -188,6 +192,8 @@ def _questions(checked: Checked) -> list[str]:
 
 def _compared_text(name: str, one: LabelFindings) -> str:
     """`topic: 18 of 20 rows as labelled (90 %), Brier 0.12`"""
+    if not one.rows:
+        return f"{name}: {one.unanswered:,} labelled without an answer"
     text = (
         f"{name}: {one.right:,} of {counted(one.rows, 'row')} as labelled ({percent(one.accuracy)}), "
         f"Brier {rounded_share(one.brier):.2g}"

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import re
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import dagster as dg
@@ -10,9 +11,17 @@ import dagster as dg
 from pxt_assets.assets.page.answer_figures import MAX_QUESTIONS, answer_figures, option_text
 from pxt_assets.assets.page.charts import histogram, reliability
 from pxt_assets.assets.page.figures import percent, rounded_share
-from pxt_assets.assets.page.markdown import BREAKS, behind_a_click, escape_markdown, fits_inline, shortened
+from pxt_assets.assets.page.markdown import (
+    BREAKS,
+    NO_BREAK,
+    behind_a_click,
+    escape_markdown,
+    fits_inline,
+    shortened,
+)
 from pxt_assets.compute.partition.answer_findings import AnswerFindings, QuestionFindings
 from pxt_assets.compute.partition.label_findings import LabelFindings
+from pxt_assets.values.wording import counted
 
 _DRAWN = 100
 """Of how many questions the distribution is drawn."""
@@ -40,7 +49,9 @@ def distribution(questions: Mapping[str, QuestionFindings], *, short: bool = Fal
     rows: list[str] = []
     for name, one in [*asked.items()][:_DRAWN]:
         told = _told(one, 1 if short else _TOLD)
-        row = f"| {_shown(name, short=short)} | {_shown(told, short=short)} | {histogram(one.counts)} |"
+        row = (
+            f"| {_shown(name, short=short)} | {_shares_shown(told, short=short)} | {histogram(one.counts)} |"
+        )
         if short and not fits_inline("\n".join([*_HEAD, *rows, row, _left_out(len(asked))])):
             break
         rows.append(row)
@@ -74,6 +85,11 @@ def _shown(text: str, *, short: bool) -> str:
     return BREAKS[0].markdown(shortened(text, _NAME)) if short else escape_markdown(text)
 
 
+def _shares_shown(text: str, *, short: bool) -> str:
+    """Shares with what they are of in one line each."""
+    return re.sub(rf" (?=[\d,]+{NO_BREAK}%)", NO_BREAK, _shown(text, short=short))
+
+
 def _entry(name: str, whole: str, short: str) -> dict[str, dg.MarkdownMetadataValue]:
     """An entry that is shown at once, and the whole where that leaves something out."""
     if fits_inline(whole):
@@ -84,19 +100,31 @@ def _entry(name: str, whole: str, short: str) -> dict[str, dg.MarkdownMetadataVa
     }
 
 
-def reliability_metadata(labels: Mapping[str, LabelFindings]) -> dict[str, dg.MarkdownMetadataValue]:
-    """How far probabilities came true by decile, drawn for each question that has labelled rows; nothing without."""
+def reliability_metadata(
+    labels: Mapping[str, LabelFindings], *, at_once: bool = True
+) -> dict[str, dg.MarkdownMetadataValue]:
+    """How far probabilities came true by decile, drawn for each question that has labelled rows; nothing without.
+
+    The worst calibrated question is the first. `at_once` has a shorter entry beside the whole, where that is long.
+    """
+    worst = sorted(
+        ((name, one) for name, one in labels.items() if one.rows), key=lambda pair: -pair[1].calibration_error
+    )
     rows: list[str] = []
-    head = ("| question | came true over said |", "| --- | --- |")
-    for name, one in labels.items():
-        if not one.rows or len(rows) == MAX_QUESTIONS:
-            continue
+    for name, one in worst[:MAX_QUESTIONS]:
         deciles = [(d.rows, d.probability / d.rows, d.right / d.rows) for d in one.deciles if d.rows]
-        rows.append(f"| {escape_markdown(name)} | {reliability(deciles)} |")
+        told = f"{name}: {counted(one.rows, 'row')}, off by {one.calibration_error:.2f}"
+        rows.append(f"| {escape_markdown(told)} | {reliability(deciles)} |")
     if not rows:
         return {}
-    short = "\n".join([*head, rows[0]])
-    for i in range(2, len(rows) + 1):
-        if fits_inline(longer := "\n".join([*head, *rows[:i]])):
-            short = longer
-    return _entry("pxt/reliability", "\n".join([*head, *rows]), short)
+    whole = _reliability_table(rows, len(worst))
+    if not at_once:
+        return {"pxt/reliability": dg.MetadataValue.md(whole)}
+    shown = [_reliability_table(rows[:i], len(worst)) for i in range(len(rows), 0, -1)]
+    return _entry("pxt/reliability", whole, next(filter(fits_inline, shown), shown[-1]))
+
+
+def _reliability_table(rows: Sequence[str], of: int) -> str:
+    more = [f"| … {of - len(rows):,} more | |"] if of > len(rows) else []
+    head = ("| question | came true (up) over said (across), 0 to 1 |", "| --- | --- |")
+    return "\n".join([*head, *rows, *more])
