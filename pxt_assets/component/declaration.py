@@ -58,9 +58,10 @@ class CheckOptions(dg.Model):
     none_flagged: bool = Field(
         default=False, description="Of moderations: warn of rows that are flagged, in `none_flagged`."
     )
-    min_confidence: float | None = Field(
+    min_confidence: float | dict[str, float] | None = Field(
         default=None,
-        description="Of decisions: warn of rows that have an answer of less confidence, 0 to 1, in `none_doubtful`.",
+        description="Of decisions: warn of rows that have an answer of less confidence, 0 to 1, in `none_doubtful`; one for "
+        "all questions, or by question.",
         examples=[0.6],
     )
     labels: dict[str, str] | str | None = Field(

@@ -142,7 +142,7 @@ def test_checks_budgets_and_pools(project):
               input: $tbl.body
               model: gpt-6-luna
               questions: {urgent: {type: predicate, instructions: It is urgent.}}
-            checks: {min_confidence: 0.6, labels: {urgent: urgent_by_hand}, min_accuracy: 0.9}
+            checks: {min_confidence: {urgent: 0.6}, labels: {urgent: urgent_by_hand}, min_accuracy: 0.9}
         """
     )
     with project.loaded() as defs:

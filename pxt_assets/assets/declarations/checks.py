@@ -24,9 +24,9 @@ from pxt_assets.assets.declarations.check_results import (
     records_table,
     rows_warning,
 )
+from pxt_assets.assets.declarations.confidences import MinConfidence, check_confidence, confidence_text
 from pxt_assets.assets.page.checked_partitions import Checked, result_text
 from pxt_assets.assets.page.figures import rounded
-from pxt_assets.compute.partition.label_findings import STEPS
 from pxt_assets.errors import DefinitionError
 from pxt_assets.values.wording import counted, dollars
 
@@ -54,7 +54,8 @@ class Checks:
     `none_flagged` warns of rows whose moderation is flagged. A column with `max_cost_usd` has `cost_within`, too.
 
     Of decisions, `none_doubtful` warns of rows that have an answer of a confidence below `min_confidence`, and names the
-    least sure ones with what was asked about; the confidence of a predicate is the probability of what is likelier. With
+    least sure ones with what was asked about; the confidence of a predicate is the probability of what is likelier, 0.5 at
+    least, that of a choice or a score the API's, so that `min_confidence={"topic": 0.4, "urgent": 0.8}` has one for each. With
     `labels={"topic": "topic_by_hand"}`, the names of questions and of columns of the table (of a single question just the
     column's), `labels_match` says how often the answers are as labelled, and how far to trust their probabilities; it
     warns below the share `min_accuracy`. Rows without a label do not count.
@@ -63,7 +64,7 @@ class Checks:
     max_failed: float | None = None
     unexpected_nulls: bool = False
     none_flagged: bool = False
-    min_confidence: float | None = None
+    min_confidence: MinConfidence | None = None
     labels: Mapping[str, str] | str | None = None
     min_accuracy: float | None = None
 
@@ -71,10 +72,8 @@ class Checks:
         if self.max_failed is not None and not 0 <= self.max_failed <= 1:
             msg = f"Checks: got max_failed={self.max_failed!r}, allowed: a share of the rows, 0 to 1, or None"
             raise DefinitionError(msg)
-        least = self.min_confidence
-        if least is not None and not (0 < least <= 1 and abs(least * STEPS - round(least * STEPS)) < 1e-6):
-            msg = f"Checks: got min_confidence={least!r}, allowed: above 0, up to 1, of at most three decimals, or None"
-            raise DefinitionError(msg)
+        if self.min_confidence is not None:
+            check_confidence(self.min_confidence)
         if not _are_labels(self.labels):
             msg = (
                 f"Checks: got labels={self.labels!r:.80}, allowed: a dict of columns' names by question, "
@@ -91,7 +90,7 @@ class Checks:
             NO_FAILED_CELLS: "Expects that every row has a result: none is stored as an error.",
             NO_UNEXPECTED_NULLS: "Expects that every row has a value, unless it failed or is made of a null.",
             NONE_FLAGGED: "Expects that no row's text or image is flagged.",
-            NONE_DOUBTFUL: f"Expects that no answer has a confidence below {self.min_confidence}.",
+            NONE_DOUBTFUL: f"Expects that no answer has a confidence below {confidence_text(self.min_confidence or 0.0)}.",
             LABELS_MATCH: "Compares the answers with the labels of the rows that have some.",
             COST_WITHIN: "Expects that a run costs no more than max_cost_usd.",
         }
@@ -138,7 +137,7 @@ class Checks:
         text = result_text(
             checked,
             f"{counted(of_run.total(), 'row')} failed: {counts}" if of_run else "no row failed",
-            "failed rows",
+            ("failed row", "failed rows"),
             failed,
         )
         if checked.failed_unstored:
@@ -178,7 +177,9 @@ def _nulls_result(key: dg.AssetKey, checked: Checked) -> dg.AssetCheckResult:
     text = (
         f"{counted(of_run, 'row')} without a value or an error, though nothing that they are made of is null"
     )
-    text = result_text(checked, text if of_run else "no unexpected null", "unexpected nulls", nulls)
+    text = result_text(
+        checked, text if of_run else "no unexpected null", ("unexpected null", "unexpected nulls"), nulls
+    )
     return rows_warning(key, NO_UNEXPECTED_NULLS, "null", checked, nulls, row_keys, text)
 
 
@@ -187,7 +188,7 @@ def _flagged_result(key: dg.AssetKey, checked: Checked) -> dg.AssetCheckResult:
     row_keys = {partition: one.flagged_keys for partition, one in checked.all.items()}
     of_run = sum(flagged[partition] for partition in checked.of_run)
     text = f"{counted(of_run, 'row')} flagged" if of_run else "no row is flagged"
-    text = result_text(checked, text, "flagged rows", flagged)
+    text = result_text(checked, text, ("flagged row", "flagged rows"), flagged)
     return rows_warning(key, NONE_FLAGGED, "flagged", checked, flagged, row_keys, text)
 
 

@@ -9,6 +9,7 @@ from typing import Any, Literal, get_args
 import dagster as dg
 
 from pxt_assets.assets.declarations.checks import Checks
+from pxt_assets.assets.declarations.confidences import check_confident_questions
 from pxt_assets.errors import DefinitionError
 from pxt_assets.expressions.asset_options import ASSET_OPTIONS, is_like_option, unknown_option
 from pxt_assets.expressions.expr import Call, Expr
@@ -128,6 +129,7 @@ def check_options(
     if given and not questions_of(expr):
         msg = f"{where}: got {given}, allowed for a column that is a call of decisions alone"
         raise DefinitionError(msg)
+    check_confident_questions(checks.min_confidence, [one.name for one in questions_of(expr)], where)
     if max_cost_usd is not None and not max_cost_usd > 0:
         msg = f"{where}: got max_cost_usd={max_cost_usd!r}, allowed: US dollars above 0, or None for no limit"
         raise DefinitionError(msg)

@@ -47,7 +47,7 @@ def answers_by_question(value: Mapping[str, Any]) -> Mapping[str, Any] | None:
 
 
 def decided_text(value: Mapping[str, Any]) -> str | None:
-    """One such answer: `93 %`, `delivery (97 %)`, `1.25, annoyed (60 %)`, `refused`; None of what is none."""
+    """One such answer: `93 %`, `delivery (97 %)`, `1.25, annoyed`, `refused`; None of what is none."""
     if value.get("type") == "refusal":
         return "refused"
     probability, score, chosen = value.get("probability"), value.get("score"), value.get("choice")
@@ -64,8 +64,14 @@ def decided_text(value: Mapping[str, Any]) -> str | None:
         return text if share is None else f"{text} ({_percent(share)})"
     if not isinstance(score, int | float):
         return None
-    likeliest = max(shares, key=lambda one: one["probability"])
-    return f"{score:.4g}, {likeliest.get('label')} ({_percent(likeliest['probability'])})"
+    level = _level_near(score, shares)
+    return f"{score:.4g}" if level is None else f"{score:.4g}, {level}"
+
+
+def _level_near(score: float, levels: Sequence[Mapping[str, Any]]) -> Any:
+    """The label of the level that is nearest to a score, of two the higher one; None where an answer lacks it."""
+    near = [one for one in levels if isinstance(one.get("value"), int) and -0.5 < one["value"] - score <= 0.5]
+    return near[0].get("label") if near else None
 
 
 def _is_share(value: Any) -> TypeGuard[float]:

@@ -3,26 +3,31 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import dagster as dg
 
+from pxt_assets.assets.page.answer_figures import MAX_QUESTIONS, answer_figures, option_text
 from pxt_assets.assets.page.charts import histogram, reliability
 from pxt_assets.assets.page.figures import percent, rounded_share
-from pxt_assets.assets.page.markdown import BREAKS, behind_a_click, escape_markdown, fits_inline, shortened
+from pxt_assets.assets.page.markdown import (
+    BREAKS,
+    NO_BREAK,
+    behind_a_click,
+    escape_markdown,
+    fits_inline,
+    shortened,
+)
 from pxt_assets.compute.partition.answer_findings import AnswerFindings, QuestionFindings
 from pxt_assets.compute.partition.label_findings import LabelFindings
+from pxt_assets.values.wording import counted
 
-MAX_QUESTIONS = 20
-MAX_CHOICES = 10
-"""Of how many questions, and choices of each, there are figures of their own."""
 _DRAWN = 100
 """Of how many questions the distribution is drawn."""
 _TOLD = 5
 """Choices, or levels, whose shares are told in words."""
 _NAME = 24
-_KEY_CHARACTERS = 40
 
 
 def answers_metadata(findings: AnswerFindings | None) -> dict[str, Any]:
@@ -44,7 +49,9 @@ def distribution(questions: Mapping[str, QuestionFindings], *, short: bool = Fal
     rows: list[str] = []
     for name, one in [*asked.items()][:_DRAWN]:
         told = _told(one, 1 if short else _TOLD)
-        row = f"| {_shown(name, short=short)} | {_shown(told, short=short)} | {histogram(one.counts)} |"
+        row = (
+            f"| {_shown(name, short=short)} | {_shares_shown(told, short=short)} | {histogram(one.counts)} |"
+        )
         if short and not fits_inline("\n".join([*_HEAD, *rows, row, _left_out(len(asked))])):
             break
         rows.append(row)
@@ -74,13 +81,13 @@ def _told_of_answers(one: QuestionFindings, most: int) -> str:
     return told if one.kind == "choice" else f"mean {rounded_share(one.score / one.answered):.2f}; {told}"
 
 
-def option_text(option: str | bool) -> str:
-    """A choice as text: truths as JSON has them."""
-    return str(option).lower() if isinstance(option, bool) else option
-
-
 def _shown(text: str, *, short: bool) -> str:
     return BREAKS[0].markdown(shortened(text, _NAME)) if short else escape_markdown(text)
+
+
+def _shares_shown(text: str, *, short: bool) -> str:
+    """Shares with what they are of in one line each."""
+    return re.sub(rf" (?=[\d,]+{NO_BREAK}%)", NO_BREAK, _shown(text, short=short))
 
 
 def _entry(name: str, whole: str, short: str) -> dict[str, dg.MarkdownMetadataValue]:
@@ -93,87 +100,31 @@ def _entry(name: str, whole: str, short: str) -> dict[str, dg.MarkdownMetadataVa
     }
 
 
-def reliability_metadata(labels: Mapping[str, LabelFindings]) -> dict[str, dg.MarkdownMetadataValue]:
-    """How far probabilities came true by decile, drawn for each question that has labelled rows; nothing without."""
+def reliability_metadata(
+    labels: Mapping[str, LabelFindings], *, at_once: bool = True
+) -> dict[str, dg.MarkdownMetadataValue]:
+    """How far probabilities came true by decile, drawn for each question that has labelled rows; nothing without.
+
+    The worst calibrated question is the first. `at_once` has a shorter entry beside the whole, where that is long.
+    """
+    worst = sorted(
+        ((name, one) for name, one in labels.items() if one.rows), key=lambda pair: -pair[1].calibration_error
+    )
     rows: list[str] = []
-    head = ("| question | came true over said |", "| --- | --- |")
-    for name, one in labels.items():
-        if not one.rows or len(rows) == MAX_QUESTIONS:
-            continue
+    for name, one in worst[:MAX_QUESTIONS]:
         deciles = [(d.rows, d.probability / d.rows, d.right / d.rows) for d in one.deciles if d.rows]
-        rows.append(f"| {escape_markdown(name)} | {reliability(deciles)} |")
+        told = f"{name}: {counted(one.rows, 'row')}, off by {one.calibration_error:.2f}"
+        rows.append(f"| {escape_markdown(told)} | {reliability(deciles)} |")
     if not rows:
         return {}
-    short = "\n".join([*head, rows[0]])
-    for i in range(2, len(rows) + 1):
-        if fits_inline(longer := "\n".join([*head, *rows[:i]])):
-            short = longer
-    return _entry("pxt/reliability", "\n".join([*head, *rows]), short)
+    whole = _reliability_table(rows, len(worst))
+    if not at_once:
+        return {"pxt/reliability": dg.MetadataValue.md(whole)}
+    shown = [_reliability_table(rows[:i], len(worst)) for i in range(len(rows), 0, -1)]
+    return _entry("pxt/reliability", whole, next(filter(fits_inline, shown), shown[-1]))
 
 
-def answer_figures(findings: AnswerFindings) -> dict[str, float]:
-    """Figures about the first questions, by names that plot across partitions."""
-    figures: dict[str, float] = {}
-    for name, word in _words([*findings.questions][:MAX_QUESTIONS]):
-        found = [*_figures(findings.questions[name])]
-        if name in findings.labels:
-            found += label_figures(findings.labels[name])
-        figures |= {f"pxt/{word}_{what}": _rounded(figure) for what, figure in found}
-    return figures
-
-
-def labels_figures(labels: Mapping[str, LabelFindings]) -> dict[str, float]:
-    """Figures about how answers compare with labels."""
-    return {
-        f"pxt/{word}_{what}": _rounded(figure)
-        for name, word in _words([*labels][:MAX_QUESTIONS])
-        for what, figure in label_figures(labels[name])
-    }
-
-
-def _rounded(figure: float) -> float:
-    """A share or a mean, rounded; a count as it is."""
-    return figure if isinstance(figure, int) else rounded_share(figure)
-
-
-def _figures(one: QuestionFindings) -> Iterator[tuple[str, float]]:
-    if not one.answered:
-        return
-    if one.kind == "predicate":
-        yield "share_true", one.true / one.answered
-    elif one.kind == "score":
-        yield "mean_score", one.score / one.answered
-    else:
-        options = [*map(option_text, one.options[:MAX_CHOICES])]
-        for (_, word), count in zip(_words(options), one.counts, strict=False):
-            yield f"share_{word}", count / one.answered
-        if len(one.counts) > MAX_CHOICES:
-            yield "share_of_others", sum(one.counts[MAX_CHOICES:]) / one.answered
-    yield "mean_confidence", one.confidence / one.answered
-
-
-def label_figures(one: LabelFindings) -> Iterator[tuple[str, float]]:
-    """What there is to say of labelled rows, each with its name."""
-    yield "labelled", one.rows
-    if not one.rows:
-        return
-    yield "accuracy", one.accuracy
-    yield "brier", one.brier
-    yield "calibration_error", one.calibration_error
-    if one.kind == "score":
-        yield "mean_distance", one.mean_distance
-    if (best := one.best_threshold) is not None:
-        yield "best_threshold", best[0]
-        yield "best_f1", best[1]
-
-
-def _words(names: Sequence[str]) -> Iterator[tuple[str, str]]:
-    """Each name, and what stands for it in the names of metadata: its letters, digits and _, with a number where taken."""
-    taken: set[str] = set()
-    for name in names:
-        plain = re.sub(r"\W+", "_", name.strip())[:_KEY_CHARACTERS].strip("_") or "_"
-        word, number = plain, 2
-        while word in taken:
-            word, number = f"{plain}_{number}", number + 1
-        taken.add(word)
-        yield name, word
+def _reliability_table(rows: Sequence[str], of: int) -> str:
+    more = [f"| … {of - len(rows):,} more | |"] if of > len(rows) else []
+    head = ("| question | came true (up) over said (across), 0 to 1 |", "| --- | --- |")
+    return "\n".join([*head, *rows, *more])

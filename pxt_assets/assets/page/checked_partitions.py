@@ -54,10 +54,12 @@ class Checked:
         return self.run_partitions != (None,) or any(one is not None for one in self.all)
 
 
-def result_text(checked: Checked, of_run: str, found: str, counts: Mapping[Partition, int]) -> str:
+def result_text(
+    checked: Checked, of_run: str, found: tuple[str, str], counts: Mapping[Partition, int]
+) -> str:
     """The description of a result: "partition b: no row failed; of the 4 other stored partitions 1 has …: a (1)".
 
-    `of_run` is said of the run's partitions, `found` is what is looked for ("failed rows"), and `counts` says how many rows
+    `of_run` is said of the run's partitions, `found` is what is looked for ("failed row", "failed rows"), and `counts` says how many rows
     it was found in, by partition.
     """
     parts = [of_run]
@@ -79,14 +81,15 @@ def _run_partitions_text(checked: Checked) -> str:
     return f"{stored:,} of {counted(of, 'partition')}{'' if stored else ' stored'}"
 
 
-def _others_text(counts: Mapping[Partition, int], found: str) -> str:
+def _others_text(counts: Mapping[Partition, int], found: tuple[str, str]) -> str:
+    one, several = found
     names = [f"{partition} ({count:,})" for partition, count in counts.items() if count]
     if len(counts) == 1:
         (partition,) = counts
-        return f"the other stored partition, {partition}, has {counts[partition] or 'no'} {found}"
+        return f"the other stored partition, {partition}, has {counted(counts[partition], one, several) if counts[partition] else f'no {several}'}"
     more = f" and {len(names) - _MAX_NAMED:,} more" if len(names) > _MAX_NAMED else ""
     those = f"of the {len(counts):,} other stored partitions"
     if not names:
-        return f"{those} none has {found}"
+        return f"{those} none has {several}"
     have = f"{len(names):,} {'has' if len(names) == 1 else 'have'}"
-    return f"{those} {have} {found}: {', '.join(names[:_MAX_NAMED])}{more}"
+    return f"{those} {have} {several}: {', '.join(names[:_MAX_NAMED])}{more}"

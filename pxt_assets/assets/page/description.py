@@ -15,10 +15,12 @@ from typing import Any
 import dagster as dg
 from dagster._utils.warnings import disable_dagster_warnings
 
+from pxt_assets.assets.page.answer_figures import option_text
 from pxt_assets.assets.page.form_text import form_text
 from pxt_assets.assets.page.sentence import format_of, sentence_of, tools_of
 from pxt_assets.expressions.expr import Call, ColumnRef, Expr, Path
 from pxt_assets.expressions.walk import calls
+from pxt_assets.functions.questions import questions_of
 from pxt_assets.index.lookup import EmbeddingLookup
 from pxt_assets.values.media import Media
 
@@ -130,12 +132,31 @@ def call_text(call: Call) -> str:
         if name in forms and not isinstance(value, str | Expr):
             lines.append(f"{name}: {forms[name]}")
             continue
-        if name in ("messages", "input") and isinstance(value, list | tuple) and all(map(_is_message, value)):
+        if name == "questions" and questions_of(call):
+            lines += ["questions:", *(f"  {_question_text(one)}" for one in value)]
+        elif (
+            name in ("messages", "input") and isinstance(value, list | tuple) and all(map(_is_message, value))
+        ):
             lines += [f"{message['role']}: {argument_text(message['content'])}" for message in value]
         else:
             lines.append(f"{name}: {argument_text(value)}")
     text = "\n".join(lines)
     return text if len(text) <= _MAX_PROMPT_CHARACTERS else f"{text[:_MAX_PROMPT_CHARACTERS]}…"
+
+
+def _question_text(question: Mapping[str, Any]) -> str:
+    """`topic: choice "What is it about?" delivery (parcels, dates) | defect`"""
+    instructions = question["instructions"]
+    parts = instructions if isinstance(instructions, list | tuple) else [instructions]
+    texts = [one["text"] if isinstance(one, Mapping) and "text" in one else one for one in parts]
+    options = [
+        option_text(one["value"] if "value" in one else one["label"])
+        + (f" ({one['description']})" if one.get("description") else "")
+        for one in question.get("choices", question.get("levels", ()))
+    ]
+    name = f"{question['name']}: " if question.get("name") else ""
+    asked = " ".join("".join(map(argument_text, texts)).split())
+    return f'{name}{question["type"]} "{asked}" {" | ".join(options)}'.rstrip()
 
 
 def _is_message(value: object) -> bool:

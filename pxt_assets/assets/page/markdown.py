@@ -10,6 +10,7 @@ from functools import lru_cache
 
 INLINE_CHARACTERS = 999
 """The UI draws Markdown of less than 1,000 characters (UTF-16 code units) in place, and hides longer behind a click."""
+NO_BREAK = "\u00a0"
 _JOINER = "\u2060"
 _BREAK = "\u200b"
 _SIGNS = "_-/.,:;=(?&@+"
@@ -26,6 +27,7 @@ def escape_markdown(text: str) -> str:
     nothing, or turn what is beside them around, are left out.
     """
     flat = re.sub(r"://|www(?=\.)|(?=@)", rf"\g<0>{_JOINER}", one_line(text), flags=re.IGNORECASE)
+    flat = re.sub(r"(?<=\d) (?=%)", NO_BREAK, flat)
     return re.sub(
         r"([\\`*_{}\[\]()#+\-.!|~:@/])", lambda m: f"&#{ord(m[1])};", html.escape(flat, quote=False)
     )
@@ -104,7 +106,8 @@ class Breaks:
     def markdown(self, text: str) -> str:
         """The text as Markdown."""
         words = (self._pieces(word) for word in one_line(text).split(" "))
-        return " ".join(_BREAK.join(map(joined, pieces)) for pieces in words)
+        whole = " ".join(_BREAK.join(map(joined, pieces)) for pieces in words)
+        return re.sub(r"(?<=\d) (?=%)", NO_BREAK, whole)
 
     def longest(self, text: str) -> int:
         """Characters of the longest part of the text that stays in one line."""

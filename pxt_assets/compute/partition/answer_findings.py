@@ -7,13 +7,13 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from typing import Any
 
 from pxt_assets.compute.partition.label_findings import LabelFindings, NamedRow, step_of
 
 MOST_NAMED = 20
-"""How many of the least sure rows are named, and of those that are answered otherwise than labelled."""
+"""How many of the least sure rows are named, and of those that are answered otherwise than labelled, of each question."""
 
 
 @dataclass
@@ -33,6 +33,17 @@ class QuestionFindings:
     """The sum of their scores."""
     confidence: float = 0.0
     """The sum of their confidences: of a predicate the probability of what is likelier."""
+    confidences: Counter[int] = field(default_factory=Counter)
+    """Rows by their confidence, in steps."""
+
+    def below(self, confidence: float) -> int:
+        """Rows whose answer is less sure than that, a step."""
+        return _below(self.confidences, confidence)
+
+    @classmethod
+    def from_json(cls, stored: Mapping[str, Any]) -> QuestionFindings:
+        """The inverse of its fields as JSON."""
+        return cls(**{**stored, "confidences": _counter(stored.get("confidences", {}))})
 
 
 @dataclass
@@ -43,13 +54,13 @@ class AnswerFindings:
     confidences: Counter[int] = field(default_factory=Counter)
     """Rows by the confidence of their least sure answer, in steps."""
     doubtful: list[NamedRow] = field(default_factory=list)
-    """The least sure rows, the least sure one first."""
+    """The least sure rows of each question, the least sure one first."""
     labels: dict[str, LabelFindings] = field(default_factory=dict)
     """How the answers compare with labels, of the questions that have such."""
 
     def below(self, confidence: float) -> int:
         """Rows whose least sure answer is less sure than that, a step."""
-        return sum(count for step, count in self.confidences.items() if step < step_of(confidence))
+        return _below(self.confidences, confidence)
 
     @property
     def named_rows(self) -> list[NamedRow]:
@@ -59,7 +70,7 @@ class AnswerFindings:
     def to_json(self) -> dict[str, Any]:
         """As JSON."""
         return {
-            "questions": {name: asdict(one) for name, one in self.questions.items()},
+            "questions": {name: vars(one) for name, one in self.questions.items()},
             "confidences": dict(self.confidences),
             "doubtful": [list(vars(one).values()) for one in self.doubtful],
             "labels": {name: one.to_json() for name, one in self.labels.items()},
@@ -69,8 +80,16 @@ class AnswerFindings:
 def answer_findings_from_json(stored: Mapping[str, Any]) -> AnswerFindings:
     """The inverse of `to_json`."""
     return AnswerFindings(
-        {name: QuestionFindings(**one) for name, one in stored["questions"].items()},
-        Counter({int(step): count for step, count in stored["confidences"].items()}),
+        {name: QuestionFindings.from_json(one) for name, one in stored["questions"].items()},
+        _counter(stored["confidences"]),
         [NamedRow(*one) for one in stored["doubtful"]],
         {name: LabelFindings.from_json(one) for name, one in stored["labels"].items()},
     )
+
+
+def _below(confidences: Mapping[int, int], confidence: float) -> int:
+    return sum(count for step, count in confidences.items() if step < step_of(confidence))
+
+
+def _counter(stored: Mapping[str, int]) -> Counter[int]:
+    return Counter({int(step): count for step, count in stored.items()})

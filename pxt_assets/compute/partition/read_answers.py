@@ -22,6 +22,8 @@ from pxt_assets.compute.partition.labels import UNKNOWN, label_of, label_text
 from pxt_assets.functions.questions import Question
 
 _LABEL_CHARACTERS = 40
+_NAMED = 400
+"""How many of the least sure rows are named of all questions together."""
 
 
 def question_names(questions: Sequence[Question]) -> list[str]:
@@ -44,12 +46,14 @@ class AnswerReader:
     ) -> None:
         self._findings = findings
         self._questions = [*zip(question_names(questions), questions, strict=True)]
-        self._least = FirstRows(MOST_NAMED)
+        most = max(min(MOST_NAMED, _NAMED // max(len(questions), 1)), 1)
+        self._least: dict[str, FirstRows] = {}
         self._by_name = dict(self._questions)
         for name, question in self._questions:
             options = question.choices if question.kind == "choice" else question.levels
             count = DECILES if question.kind == "predicate" else len(options)
             findings.questions[name] = QuestionFindings(question.kind, [*options], [0] * count)
+            self._least[name] = FirstRows(most)
         findings.labels.update({name: LabelFindings(self._by_name[name].kind) for name in labelled})
         self._wrong = {name: FirstRows(MOST_NAMED) for name in findings.labels}
 
@@ -71,10 +75,13 @@ class AnswerReader:
             for name, values in labels.items():
                 self._compare(name, answers.get(name), values[i], row)
             if answers:
-                name, least = min(answers.items(), key=lambda one: one[1].confidence)
-                self._findings.confidences[step_of(least.confidence)] += 1
-                self._least.add(least.confidence, row.position, partial(row.named, name, least))
-        self._findings.doubtful = self._least.rows
+                least = min(answer.confidence for answer in answers.values())
+                self._findings.confidences[step_of(least)] += 1
+            for name, answer in answers.items():
+                sure = answer.confidence
+                self._findings.questions[name].confidences[step_of(sure)] += 1
+                self._least[name].add(sure, row.position, partial(row.named, name, answer))
+        self._findings.doubtful = [named for one in self._least.values() for named in one.rows]
         for name, wrong in self._wrong.items():
             self._findings.labels[name].wrong = wrong.rows
 

@@ -9,9 +9,10 @@ import pydantic
 import pytest
 
 import pxt_assets
-from pxt_assets import Table, udf
+from pxt_assets import Table, choice, predicate, score, udf
 from pxt_assets.functions import (
     chat_completions,
+    decisions,
     embeddings,
     image_edits,
     image_generations,
@@ -256,3 +257,18 @@ def test_a_description_changes_no_code_version() -> None:
         spec(one.add_computed_column(c=words(one.body))).code_version
         == spec(other.add_computed_column(c=words(other.body), description="x", tags={"a": "b"})).code_version
     )
+
+
+def test_questions_are_a_line_each(table: Table) -> None:
+    """As a pydantic model is: all of them are seen without a click."""
+    asked = {
+        "urgent": predicate(["Bought: ", table.product, ". Urgent."]),
+        "topic": choice("What about?", {"delivery": "parcels, dates", True: ""}),
+        "anger": score("How angry?", ["calm", "furious"]),
+    }
+    said = str(
+        spec(table.add_computed_column(c=decisions(table.body, model="m", questions=asked))).description
+    )
+    assert '\n      urgent: predicate "Bought: {raw.tickets.product}. Urgent."\n' in said
+    assert '\n      topic: choice "What about?" delivery (parcels, dates) | true\n' in said
+    assert '\n      anger: score "How angry?" calm | furious' in said

@@ -248,7 +248,7 @@ class TestHostileText:
 
     def test_escaping_leaves_words_alone(self):
         """What is no markup is readable in the source, too."""
-        assert escape_markdown("Grüße 😀 100 %") == "Grüße 😀 100 %"
+        assert escape_markdown("Grüße 😀 100 %") == "Grüße 😀 100\u00a0%"
 
 
 def test_of_long_texts_and_many_columns_little_is_looked_at():

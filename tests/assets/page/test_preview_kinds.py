@@ -180,8 +180,8 @@ class TestOtherKinds:
 
     def test_a_decision_is_its_choice_and_how_sure_it_is(self):
         """By its own name, or among an answer's parsed values."""
-        assert cell({"choice": "delivery", "probability": 0.971}) == "delivery (97 %)"
-        assert cell({**chat("…"), "parsed": {"choice": True, "probability": 1}}) == "true (100 %)"
+        assert cell({"choice": "delivery", "probability": 0.971}) == "delivery (97\u00a0%)"
+        assert cell({**chat("…"), "parsed": {"choice": True, "probability": 1}}) == "true (100\u00a0%)"
 
     def test_a_vector_is_its_length_its_norm_and_the_row_nearest_to_it(self):
         """Among the rows of the preview; that is said."""
