@@ -195,7 +195,12 @@ def test_other_labels_are_compared_without_asking(decided: Decided, server: Scri
 @pytest.mark.parametrize(
     ("labels", "options", "says"),
     [
-        ([None, "defekt", "delivery", None], {}, "topic: 1 label that is none of its answers: 'defekt'"),
+        (
+            [None, "defekt", "delivery", None],
+            {},
+            "topic: 1 label that is none of its answers: 'defekt' (allowed: 'delivery', 'defect')",
+        ),
+        (["a", "b", None, None], {}, "topic: 2 labels that are none of its answers: 'a', 'b' (allowed: "),
         (["delivery", None, "defect", None], {"min_accuracy": 0.6}, "topic: at least 60 % should be right"),
         ([None] * 4, {}, "no row has a label"),
         ([None, None, None, "defect"], {}, "no row has a label"),
@@ -328,6 +333,9 @@ def test_only_decisions_have_answers_to_look_at(options: dict[str, Any], says: s
 @pytest.mark.parametrize(
     ("options", "says"),
     [
+        *(({"min_confidence": wrong}, "min_confidence=.*, allowed: above 0") for wrong in ("0.6", True, 0)),
+        ({"labels": "a", "min_accuracy": True}, "min_accuracy=True, allowed: a share"),
+        ({"labels": ""}, "labels='', allowed"),
         ({"min_confidence": 1.5}, "min_confidence=1.5, allowed: above 0, up to 1"),
         ({"min_confidence": 0.62345}, "of at most three decimals"),
         ({"labels": {}}, "allowed: a dict of columns' names by question"),

@@ -209,7 +209,7 @@ def test_what_no_row_could_ask(questions: Callable[[], Any], message: str) -> No
         ),
         (lambda: predicate([{"type": ["input_text"], "text": "a"}]), "of type list"),
         (
-            lambda: choice("?", dict([(True, "a"), (1, "b")])),
+            lambda: choice("?", {True: "a"} | {1: "b"}),
             "got 1 choice, allowed: 2 to 255; in a dict, True and 1 are one",
         ),
         (lambda: choice("?", "a", "b"), "choice: got choices one by one, str 'a', str 'b', allowed: a list"),

@@ -25,6 +25,7 @@ from pxt_assets.values.wording import counted
 
 NONE_DOUBTFUL = "none_doubtful"
 LABELS_MATCH = "labels_match"
+_OPTIONS_NAMED = 10
 
 
 def doubtful_result(key: dg.AssetKey, checked: Checked, min_confidence: float) -> dg.AssetCheckResult:
@@ -66,7 +67,10 @@ def labels_result(key: dg.AssetKey, checked: Checked, min_accuracy: float | None
         parts.append(f"{', '.join(low)}: at least {percent(min_accuracy or 0)} should be right")
     for name, one in unknown.items():
         which = ", ".join(map(repr, one.unknown_labels))
-        parts.append(f"{name}: {counted(one.unknown, 'label')} that is none of its answers: {which}")
+        are = "that is" if one.unknown == 1 else "that are"
+        parts.append(
+            f"{name}: {counted(one.unknown, 'label')} {are} none of its answers: {which}{_allowed_text(checked, name)}"
+        )
     text = "; ".join(parts)
     if checked.has_partitions:
         text = f"{counted(len(checked.all), 'stored partition')}: {text}"
@@ -117,6 +121,19 @@ def _joined(checked: Checked) -> Mapping[str, LabelFindings]:
         for name, one in (findings.answers.labels if findings.answers is not None else {}).items():
             parts.setdefault(name, []).append(one)
     return {name: reduce(add, found) for name, found in parts.items()}
+
+
+def _allowed_text(checked: Checked, name: str) -> str:
+    """What the labels of a question can be: ` (allowed: 'delivery', 'defect')`"""
+    all_answers = (one.answers.questions.get(name) for one in checked.all.values() if one.answers is not None)
+    question = next((one for one in all_answers if one is not None), None)
+    if question is None:
+        return ""
+    options = [True, False] if question.kind == "predicate" else question.options
+    texts = [str(one).lower() if isinstance(one, bool) else repr(one) for one in options[:_OPTIONS_NAMED]]
+    if len(options) > len(texts):
+        texts.append(f"and {len(options) - len(texts):,} more")
+    return f" (allowed: {', '.join(texts)})"
 
 
 def _compared_text(name: str, one: LabelFindings) -> str:
