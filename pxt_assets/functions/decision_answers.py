@@ -7,7 +7,7 @@ from functools import lru_cache
 from typing import Any
 
 from pxt_assets.errors import CellError
-from pxt_assets.expressions.path_steps import Shape
+from pxt_assets.expressions.path_steps import CLOSED, Shape
 from pxt_assets.functions.declare import short_repr
 from pxt_assets.functions.questions import Question
 
@@ -37,8 +37,9 @@ ANSWERS_SHAPE: Shape = {
 
 
 def parsed_shape(questions: Sequence[Question]) -> Shape:
-    """What is known of the answers by name."""
-    return {"properties": {one.name: _shape(one) for one in questions if one.name is not None}}
+    """What is known of the answers by name: the names, and the fields of each."""
+    by_name = {one.name: {**_shape(one), CLOSED: True} for one in questions if one.name is not None}
+    return {"properties": by_name, CLOSED: True}
 
 
 def _shape(question: Question) -> Shape:

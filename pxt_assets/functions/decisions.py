@@ -9,6 +9,7 @@ from typing import Any
 from pxt_assets.api.request import Endpoint, ParsedAnswer
 from pxt_assets.api.stated_usage import model_of, usage_of
 from pxt_assets.errors import CellError, DefinitionError
+from pxt_assets.expressions.path_steps import ELSEWHERE, step_text
 from pxt_assets.functions.decision_answers import ANSWERS_SHAPE, parsed_answers, parsed_shape
 from pxt_assets.functions.declare import AdaptedCall, api_function, constant_media, short_repr, with_kwargs
 from pxt_assets.functions.messages import PartsSize, with_constant_images, with_images
@@ -83,7 +84,11 @@ def _adapt(arguments: dict[str, Any]) -> AdaptedCall:
         msg = f"decisions: {e}"
         raise DefinitionError(msg) from e
     asked = tuple(map(question_of, questions))
-    shape = {**_SHAPE, "properties": {**_SHAPE["properties"], "parsed": parsed_shape(asked)}}
+    known = {**_SHAPE["properties"], "parsed": parsed_shape(asked)}
+    elsewhere = {
+        one.name: f"parsed{step_text(one.name)}" for one in asked if one.name and one.name not in known
+    }
+    shape = {**_SHAPE, "properties": known, ELSEWHERE: elsewhere}
     return AdaptedCall(adapted, shape, lambda answer: parsed_answers(answer, asked))
 
 

@@ -110,6 +110,33 @@ def test_the_columns_types_are_known(path: Any, column_type: Any) -> None:
     assert path._type is column_type
 
 
+@pytest.mark.parametrize(
+    ("path", "message"),
+    [
+        (lambda: CALL.topic.choice, r"decisions\(.*\) has no topic, did you mean parsed\.topic\?"),
+        (
+            lambda: CALL.parsed.topc,
+            r"\.parsed has no topc, allowed: urgent, topic, .*; did you mean 'topic'\?",
+        ),
+        (
+            lambda: CALL.parsed.topic.probability,
+            r"\.parsed\.topic has no probability, allowed: choice, confidence, probabilities; did you mean",
+        ),
+        (lambda: CALL.parsed.urgent.choice, r"\.urgent has no choice, allowed: probability$"),
+        (lambda: CALL.parsed[0], r"\.parsed has no \[0\], allowed: urgent"),
+    ],
+)
+def test_a_path_to_what_no_answer_has_is_told(path: Any, message: str) -> None:
+    """While definitions load: names and fields are the same for all rows."""
+    with pytest.raises(DefinitionError, match=message):
+        path()
+
+
+def test_what_a_server_adds_can_be_reached() -> None:
+    """Beside the answers by name, all of which are known."""
+    assert CALL.id._type is CALL.answers[0].why._type is Json
+
+
 def test_answers_are_found_by_name() -> None:
     """The API's own fields but the type and the name, floats as such; the rest of the answer stays."""
     got = cell(ANSWERS, usage={"input_tokens": 3})
