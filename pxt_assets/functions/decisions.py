@@ -70,6 +70,10 @@ def _size(body: Mapping[str, Any]) -> RequestSize:
     )
 
 
+_PARTS_OF_CHATS = {
+    "text": '{"type": "input_text", "text": ...}',
+    "image_url": '{"type": "input_image", "image_url": ...}',
+}
 _ENDPOINT = Endpoint(PATH, parse=_parse, size=_size, sends_limits=False, decides=True)
 
 
@@ -79,6 +83,7 @@ def _adapt(arguments: dict[str, Any]) -> AdaptedCall:
             {**one, "instructions": _constant(one["instructions"])}
             for one in api_questions(arguments["questions"])
         ]
+        _check_parts(arguments["input"])
         adapted = {**arguments, "input": _constant(arguments["input"]), "questions": questions}
     except DefinitionError as e:
         msg = f"decisions: {e}"
@@ -90,6 +95,17 @@ def _adapt(arguments: dict[str, Any]) -> AdaptedCall:
     }
     shape = {**_SHAPE, "properties": known, ELSEWHERE: elsewhere}
     return AdaptedCall(adapted, shape, lambda answer: parsed_answers(answer, asked))
+
+
+def _check_parts(given: Any) -> None:
+    """Raises DefinitionError for parts of messages as chats have them: here no row could be answered."""
+    for number, message in enumerate(given if isinstance(given, list | tuple) else ()):
+        content = message.get("content") if isinstance(message, Mapping) else None
+        for place, part in enumerate(content if isinstance(content, list | tuple) else ()):
+            kind = part.get("type") if isinstance(part, Mapping) else None
+            if isinstance(kind, str) and kind in _PARTS_OF_CHATS:
+                msg = f"input[{number}]: got content[{place}] of type {kind!r}, allowed: {_PARTS_OF_CHATS[kind]}"
+                raise DefinitionError(msg)
 
 
 def _constant(value: Any) -> Any:

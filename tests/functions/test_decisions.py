@@ -300,6 +300,14 @@ def test_other_input_is_the_rows_error(given: Any) -> None:
         decisions(given, model="m", questions=QUESTIONS)
 
 
+@pytest.mark.parametrize(("kind", "allowed"), [("text", "input_text"), ("image_url", "input_image")])
+def test_parts_in_the_words_of_chats_are_told(kind: str, allowed: str) -> None:
+    """No row could be answered."""
+    message = {"role": "user", "content": ["?", {"type": kind, kind: TBL.body}]}
+    with pytest.raises(DefinitionError, match=rf"input\[0\]: got content\[1\] of type '{kind}', .*{allowed}"):
+        decisions([message], model="m", questions=QUESTIONS)
+
+
 def test_a_path_in_a_tables_text_is_not_read() -> None:
     """It is a text like any other."""
     assert request("/etc/hostname").body["input"] == "/etc/hostname"
