@@ -9,7 +9,7 @@ import dagster as dg
 
 from pxt_assets.assets.declarations.checks import Checks
 from pxt_assets.assets.table import Table
-from pxt_assets.component.declaration import AssetOptions, ColumnDeclaration
+from pxt_assets.component.declaration import AssetOptions, CheckOptions, ColumnDeclaration
 from pxt_assets.component.function_calls import declared_call
 from pxt_assets.component.import_paths import Importer
 from pxt_assets.component.options import (
@@ -19,14 +19,39 @@ from pxt_assets.component.options import (
     retry_policy_of,
 )
 from pxt_assets.component.partition_options import partition_mapping_of
-from pxt_assets.component.references import resolve_references
+from pxt_assets.component.references import parse_reference, resolve_references
 from pxt_assets.component.templates import render_templates
 from pxt_assets.component.yaml_position import YamlPosition
+from pxt_assets.errors import DefinitionError
+
+
+def _checks_of(declared: CheckOptions | None) -> Checks | None:
+    """The checks of a column, whose labels may be written as columns are elsewhere: `$tbl.topic_by_hand`."""
+    if not declared:
+        return None
+    given = declared.model_dump(exclude_unset=True)
+    labels = given.get("labels")
+    if isinstance(labels, str):
+        given["labels"] = _column_name(labels)
+    elif labels is not None:
+        given["labels"] = {question: _column_name(label) for question, label in labels.items()}
+    return Checks(**given)
+
+
+def _column_name(label: str) -> str:
+    steps = parse_reference(label)
+    if isinstance(steps, str):
+        return steps
+    if len(steps) > 1:
+        msg = f"labels: got {label!r}, allowed: a column; make what it leads to a column of its own"
+        raise DefinitionError(msg)
+    return str(steps[0])
+
 
 _OPTION_BUILDERS: dict[str, Callable[[Any], Any]] = {
     "automation_condition": automation_condition_of,
     "backfill_policy": backfill_policy_of,
-    "checks": lambda declared: Checks(**declared.model_dump(exclude_unset=True)) if declared else None,
+    "checks": _checks_of,
     "freshness_policy": freshness_policy_of,
     "partition_mapping": partition_mapping_of,
     "retry_policy": retry_policy_of,

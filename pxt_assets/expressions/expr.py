@@ -15,6 +15,7 @@ from pxt_assets.expressions.path_steps import (
     may_be_parts,
     shape_after_step,
     step_text,
+    why_no_step,
 )
 from pxt_assets.values.types import (
     Bool,
@@ -238,6 +239,9 @@ class Path(Expr):
         self._base: Expr = base._base if isinstance(base, Path) else base
         self._steps: tuple[Step, ...] = (*base._steps, step) if isinstance(base, Path) else (step,)
         element, maps = (base._element_shape, base._maps) if isinstance(base, Path) else (base._shape, 0)
+        if (reason := why_no_step(element, step)) is not None:
+            msg = f"{base!r} has no {step_text(step).removeprefix('.')}, {reason}"
+            raise DefinitionError(msg)
         self._element_shape = shape_after_step(element, step)
         self._maps = maps + isinstance(step, slice)
         self._shape = self._element_shape

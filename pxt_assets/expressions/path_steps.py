@@ -6,6 +6,7 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
+from pxt_assets.errors import did_you_mean
 from pxt_assets.values.text_parts import text_of_parts
 
 ALL = slice(None)
@@ -23,6 +24,10 @@ TEXT_OR_PARTS_SHAPE: Shape = {
 ANY_SPELLING = "anySpelling"
 """The entry of an object's shape by which its keys are found however their words are joined: `self_harm_intent` for
 `self-harm/intent`."""
+CLOSED = "closed"
+"""The entry of an object's shape that says that it has its `properties` alone: a path to another key is a mistake."""
+ELSEWHERE = "elsewhere"
+"""The entry of an object's shape with keys that it has not, and where what they mean is found: `parsed.topic` by `topic`."""
 _UNKNOWN_SHAPE: Shape = {}
 
 
@@ -42,6 +47,17 @@ def shape_after_step(shape: Shape, step: Step) -> Shape:
         else shape.get("items")
     )
     return inner if isinstance(inner, Mapping) else _UNKNOWN_SHAPE
+
+
+def why_no_step(shape: Shape, step: Step) -> str | None:
+    """Why a step leads nowhere in any row, and what there is; None where it may lead somewhere."""
+    known, elsewhere = shape.get("properties", {}), shape.get(ELSEWHERE, {})
+    if isinstance(step, str) and step in elsewhere:
+        return f"did you mean {elsewhere[step]}?"
+    if not shape.get(CLOSED) or (isinstance(step, str) and step in known):
+        return None
+    names = ", ".join(map(str, known)) or "nothing that has a name"
+    return f"allowed: {names}{did_you_mean(step, known) if isinstance(step, str) else ''}"
 
 
 def may_be_parts(shape: Shape) -> bool:

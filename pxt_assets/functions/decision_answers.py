@@ -7,7 +7,7 @@ from functools import lru_cache
 from typing import Any
 
 from pxt_assets.errors import CellError
-from pxt_assets.expressions.path_steps import Shape
+from pxt_assets.expressions.path_steps import CLOSED, Shape
 from pxt_assets.functions.declare import short_repr
 from pxt_assets.functions.questions import Question
 
@@ -15,8 +15,10 @@ REFUSAL = "refusal"
 """The type of an answer to a question that the model refuses."""
 ALL_REFUSED = "RefusalError"
 """The error of a row of which it refuses all questions."""
-_ROUNDING = 1e-6
+ROUNDING = 1e-6
 """By how much a probability may be below 0 or above 1, as sums of floats are."""
+_ROUNDED = 0.01
+"""By how much each of the probabilities of a distribution may be rounded."""
 _STRING: Shape = {"type": "string"}
 _NUMBER: Shape = {"type": "number"}
 ANSWERS_SHAPE: Shape = {
@@ -35,8 +37,9 @@ ANSWERS_SHAPE: Shape = {
 
 
 def parsed_shape(questions: Sequence[Question]) -> Shape:
-    """What is known of the answers by name."""
-    return {"properties": {one.name: _shape(one) for one in questions if one.name is not None}}
+    """What is known of the answers by name: the names, and the fields of each."""
+    by_name = {one.name: {**_shape(one), CLOSED: True} for one in questions if one.name is not None}
+    return {"properties": by_name, CLOSED: True}
 
 
 def _shape(question: Question) -> Shape:
@@ -117,12 +120,16 @@ def _choice(answer: Mapping[str, Any], question: Question) -> dict[str, Any]:
 def _score(answer: Mapping[str, Any], question: Question) -> dict[str, Any]:
     probabilities = _probabilities(answer, "label", question.levels, question)
     values = [_number(one, "value", question) for one in probabilities]
-    if not all(value.is_integer() for value in values):
-        raise _of(question, f"has the values {values!r:.60}, which are no numbers of levels")
-    score = _number(answer, "score", question)
-    has_all = len(values) == len(question.levels)
-    if has_all and not min(values) - _ROUNDING <= score <= max(values) + _ROUNDING:
-        raise _of(question, f"has the score {score:g}, which is not between its levels")
+    places = [question.levels.index(one["label"]) for one in probabilities]
+    firsts = {value - place for value, place in zip(values, places, strict=True)} or {0.0}
+    lowest = firsts.pop()
+    if firsts or not lowest.is_integer():
+        raise _of(question, f"has the values {values!r:.60}, which do not number the levels one by one")
+    score, highest = _number(answer, "score", question), lowest + len(question.levels) - 1
+    if not lowest - ROUNDING <= score <= highest + ROUNDING:
+        raise _of(
+            question, f"has the score {score:g}, which is not between its levels, {lowest:g} to {highest:g}"
+        )
     levels = [{**one, "value": int(value)} for one, value in zip(probabilities, values, strict=True)]
     return {
         "score": score,
@@ -148,7 +155,11 @@ def _probabilities(
     found, known = [one.get(named) for one in given], _typed(options)
     if not all(_is_option(one, known) for one in found) or len({*map(_typed_one, found)}) < len(found):
         raise _of(question, f"has probabilities of {found!r:.100}, but was asked for {list(options)!r:.100}")
-    return [{**one, "probability": _share(one, "probability", question)} for one in given]
+    read = [{**one, "probability": _share(one, "probability", question)} for one in given]
+    total, slack = sum(one["probability"] for one in read), _ROUNDED * (len(read) + 1)
+    if total > 1 + slack or (len(read) == len(options) and total < 1 - slack):
+        raise _of(question, f"has probabilities that add up to {total:g}, where they are to be 1 in all")
+    return read
 
 
 def _is_option(value: object, options: frozenset[tuple[type, Any]]) -> bool:
@@ -170,7 +181,7 @@ def _share(holder: Mapping[str, Any], name: str, question: Question) -> float:
     if type(value) is float and 0.0 <= value <= 1.0:  # as nearly always
         return value
     number = _number(holder, name, question)
-    if not -_ROUNDING <= number <= 1 + _ROUNDING:
+    if not -ROUNDING <= number <= 1 + ROUNDING:
         raise _of(question, f"has the {name} {number:g}, which is not from 0 to 1")
     return min(max(number, 0.0), 1.0)
 

@@ -9,6 +9,7 @@ from typing import Any
 from pxt_assets.api.request import Endpoint, ParsedAnswer
 from pxt_assets.api.stated_usage import model_of, usage_of
 from pxt_assets.errors import CellError, DefinitionError
+from pxt_assets.expressions.path_steps import ELSEWHERE, step_text
 from pxt_assets.functions.decision_answers import ANSWERS_SHAPE, parsed_answers, parsed_shape
 from pxt_assets.functions.declare import AdaptedCall, api_function, constant_media, short_repr, with_kwargs
 from pxt_assets.functions.messages import PartsSize, with_constant_images, with_images
@@ -69,6 +70,10 @@ def _size(body: Mapping[str, Any]) -> RequestSize:
     )
 
 
+_PARTS_OF_CHATS = {
+    "text": '{"type": "input_text", "text": ...}',
+    "image_url": '{"type": "input_image", "image_url": ...}',
+}
 _ENDPOINT = Endpoint(PATH, parse=_parse, size=_size, sends_limits=False, decides=True)
 
 
@@ -78,13 +83,29 @@ def _adapt(arguments: dict[str, Any]) -> AdaptedCall:
             {**one, "instructions": _constant(one["instructions"])}
             for one in api_questions(arguments["questions"])
         ]
+        _check_parts(arguments["input"])
         adapted = {**arguments, "input": _constant(arguments["input"]), "questions": questions}
     except DefinitionError as e:
         msg = f"decisions: {e}"
         raise DefinitionError(msg) from e
     asked = tuple(map(question_of, questions))
-    shape = {**_SHAPE, "properties": {**_SHAPE["properties"], "parsed": parsed_shape(asked)}}
+    known = {**_SHAPE["properties"], "parsed": parsed_shape(asked)}
+    elsewhere = {
+        one.name: f"parsed{step_text(one.name)}" for one in asked if one.name and one.name not in known
+    }
+    shape = {**_SHAPE, "properties": known, ELSEWHERE: elsewhere}
     return AdaptedCall(adapted, shape, lambda answer: parsed_answers(answer, asked))
+
+
+def _check_parts(given: Any) -> None:
+    """Raises DefinitionError for parts of messages as chats have them: here no row could be answered."""
+    for number, message in enumerate(given if isinstance(given, list | tuple) else ()):
+        content = message.get("content") if isinstance(message, Mapping) else None
+        for place, part in enumerate(content if isinstance(content, list | tuple) else ()):
+            kind = part.get("type") if isinstance(part, Mapping) else None
+            if isinstance(kind, str) and kind in _PARTS_OF_CHATS:
+                msg = f"input[{number}]: got content[{place}] of type {kind!r}, allowed: {_PARTS_OF_CHATS[kind]}"
+                raise DefinitionError(msg)
 
 
 def _constant(value: Any) -> Any:

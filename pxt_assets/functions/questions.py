@@ -13,6 +13,7 @@ from pxt_assets.expressions.expr import Call, Expr
 from pxt_assets.expressions.walk import nodes
 from pxt_assets.functions.declare import short_repr
 from pxt_assets.values.media import Media, is_image
+from pxt_assets.values.wording import counted
 
 PATH = "/decisions"
 """The endpoint that answers questions."""
@@ -31,7 +32,12 @@ _KEYS: Mapping[str, tuple[str, ...]] = {
     "choice": ("type", "name", "instructions", "choices"),
     "score": ("type", "name", "instructions", "levels"),
 }
-_PARTS = ("input_text", "input_image", "input_json")
+_PARTS: Mapping[str, tuple[str, ...]] = {
+    "input_text": ("type", "text"),
+    "input_image": ("type", "image_url", "detail"),
+    "input_json": ("type", "data"),
+}
+"""The API's parts of instructions: `type`, what each must have, and what it may have."""
 _ALLOWED = 'predicate(...), choice(...), score(...), or the API\'s own dict, {"type": "predicate", "instructions": "..."}'
 
 
@@ -64,7 +70,7 @@ def predicate(instructions: Any) -> dict[str, Any]:
     return _checked({"type": "predicate", "instructions": instructions}, "predicate")
 
 
-def choice(instructions: Any, choices: Any) -> dict[str, Any]:
+def choice(instructions: Any, choices: Any, *others: Any) -> dict[str, Any]:
     """A question of `decisions`: which of 2 to 255 choices fits the input.
 
     Its answer has `choice`, `confidence` (0 to 1: how much the distribution is on one of them) and `probabilities`, a list
@@ -79,11 +85,13 @@ def choice(instructions: Any, choices: Any) -> dict[str, Any]:
     Args:
         instructions: the question, as of `predicate`.
         choices: a list of texts or bools, or a dict of them with a description of each.
+        others: nothing: choices are given together.
     """
+    _refuse_others("choice", choices, others)
     return _checked({"type": "choice", "instructions": instructions, "choices": choices}, "choice")
 
 
-def score(instructions: Any, levels: Any) -> dict[str, Any]:
+def score(instructions: Any, levels: Any, *others: Any) -> dict[str, Any]:
     """A question of `decisions`: where the input stands on ordered levels.
 
     Its answer has `score` (0 for the lowest level, 1 for the next, and what is between them), `confidence` and
@@ -97,8 +105,18 @@ def score(instructions: Any, levels: Any) -> dict[str, Any]:
     Args:
         instructions: the question, as of `predicate`.
         levels: a list of labels, the lowest first, or a dict of them with a description of each.
+        others: nothing: levels are given together.
     """
+    _refuse_others("score", levels, others)
     return _checked({"type": "score", "instructions": instructions, "levels": levels}, "score")
+
+
+def _refuse_others(kind: str, first: object, others: tuple[object, ...]) -> None:
+    if others:
+        what = "choices" if kind == "choice" else "levels"
+        given = ", ".join(map(short_repr, (first, *others)))
+        msg = f"{kind}: got {what} one by one, {given:.200}, allowed: a list of them, or a dict with a description of each"
+        raise DefinitionError(msg)
 
 
 def api_questions(given: object) -> list[dict[str, Any]]:
@@ -207,13 +225,24 @@ def _instructions(given: object, where: str) -> object:
         )
         raise DefinitionError(msg)
     for number, part in enumerate(parts):
-        if isinstance(part, Mapping) and part.get("type") not in _PARTS:
-            msg = (
-                f"{where}: got instructions[{number}] of type {short_repr(part.get('type'))}, allowed: "
-                f"{', '.join(_PARTS)}"
-            )
-            raise DefinitionError(msg)
+        if isinstance(part, Mapping):
+            _check_part(part, f"{where}: got instructions[{number}]")
     return parts if several else given
+
+
+def _check_part(part: Mapping[str, Any], got: str) -> None:
+    kind = part.get("type")
+    keys = _PARTS.get(kind) if isinstance(kind, str) else None
+    if keys is None:
+        msg = f"{got} of type {short_repr(kind)}, allowed: {', '.join(_PARTS)}"
+        raise DefinitionError(msg)
+    for key in part:
+        if key not in keys:
+            msg = f"{got} with {key!r}, allowed in an {kind}: {', '.join(keys)}{did_you_mean(str(key), keys)}"
+            raise DefinitionError(msg)
+    if part.get(keys[1]) is None:
+        msg = f"{got} without {keys[1]!r}, which an {kind} has"
+        raise DefinitionError(msg)
 
 
 def _can_be_said(part: object) -> bool:
@@ -225,7 +254,9 @@ def _can_be_said(part: object) -> bool:
 def _choices(given: object, where: str) -> list[dict[str, Any]]:
     options = _options(given, "value", f"{where}: choices")
     if len(options) not in _CHOICES:
-        msg = f"{where}: got {len(options):,} choices, allowed: {_CHOICES[0]} to {_CHOICES[-1]}"
+        msg = f"{where}: got {counted(len(options), 'choice')}, allowed: {_CHOICES[0]} to {_CHOICES[-1]}"
+        if any(one["value"] is True or one["value"] is False for one in options):
+            msg += "; in a dict, True and 1 are one key, and so are False and 0"
         raise DefinitionError(msg)
     values = [one["value"] for one in options]
     for value in values:
@@ -249,7 +280,9 @@ def _choices(given: object, where: str) -> list[dict[str, Any]]:
 def _levels(given: object, where: str) -> list[dict[str, Any]]:
     options = _options(given, "label", f"{where}: levels")
     if len(options) < _MIN_LEVELS:
-        msg = f"{where}: got {len(options)} levels, allowed: {_MIN_LEVELS} or more, the lowest first"
+        msg = (
+            f"{where}: got {counted(len(options), 'level')}, allowed: {_MIN_LEVELS} or more, the lowest first"
+        )
         raise DefinitionError(msg)
     labels = [one["label"] for one in options]
     for label in labels:

@@ -211,7 +211,12 @@ def test_other_labels_are_compared_without_asking(decided: Decided, server: Scri
 @pytest.mark.parametrize(
     ("labels", "options", "says"),
     [
-        ([None, "defekt", "delivery", None], {}, "topic: 1 label that is none of its answers: 'defekt'"),
+        (
+            [None, "defekt", "delivery", None],
+            {},
+            "topic: 1 label that is none of its answers: 'defekt' (allowed: 'delivery', 'defect')",
+        ),
+        (["a", "b", None, None], {}, "topic: 2 labels that are none of its answers: 'a', 'b' (allowed: "),
         (["delivery", None, "defect", None], {"min_accuracy": 0.6}, "topic: at least 60 % should be right"),
         ([None] * 4, {}, "no row has a label"),
         ([None, None, None, "defect"], {}, "topic: 1 labelled without an answer"),

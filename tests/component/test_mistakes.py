@@ -38,6 +38,7 @@ MISTAKES = [
     ("partition_mapping: first", "line", "got 'first', allowed: identity"),
     ("automation_condition: '{{ nothing() }}'", "line", "'nothing' is undefined"),
     ("function: nowhere:f", "line", "importing nowhere failed"),
+    ("checks: {labels: $tbl.a.b}", "line", "labels: got '\\$tbl.a.b', allowed: a column"),
     ("value: $tbl.body", "column", "either a function, with its arguments, or a value"),
     ("name: response", "column", "response' is a computed column"),
 ]

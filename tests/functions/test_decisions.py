@@ -31,6 +31,10 @@ def shares(named: str, **probabilities: float) -> list[dict[str, Any]]:
     return [{named: name, "probability": share} for name, share in probabilities.items()]
 
 
+def levels(**values: int) -> list[dict[str, Any]]:
+    return [{"label": label, "value": value, "probability": 0.33} for label, value in values.items()]
+
+
 URGENT = {"type": "predicate", "name": "urgent", "probability": 0.25}
 TOPIC = {
     "type": "choice",
@@ -52,10 +56,7 @@ ANGER = {
     "name": "anger",
     "score": 1.25,
     "confidence": 0.5,
-    "probabilities": [
-        {"label": label, "value": value, "probability": 0.33}
-        for value, label in enumerate(("calm", "annoyed", "furious"))
-    ],
+    "probabilities": levels(calm=0, annoyed=1, furious=2),
 }
 ANSWERS = [URGENT, TOPIC, LATE, ANY, ANGER]
 REFUSED = {"type": "refusal", "name": None}
@@ -107,6 +108,33 @@ def without(answer: dict[str, Any], *names: str) -> dict[str, Any]:
 def test_the_columns_types_are_known(path: Any, column_type: Any) -> None:
     """While definitions load; a choice of both kinds is Json."""
     assert path._type is column_type
+
+
+@pytest.mark.parametrize(
+    ("path", "message"),
+    [
+        (lambda: CALL.topic.choice, r"decisions\(.*\) has no topic, did you mean parsed\.topic\?"),
+        (
+            lambda: CALL.parsed.topc,
+            r"\.parsed has no topc, allowed: urgent, topic, .*; did you mean 'topic'\?",
+        ),
+        (
+            lambda: CALL.parsed.topic.probability,
+            r"\.parsed\.topic has no probability, allowed: choice, confidence, probabilities; did you mean",
+        ),
+        (lambda: CALL.parsed.urgent.choice, r"\.urgent has no choice, allowed: probability$"),
+        (lambda: CALL.parsed[0], r"\.parsed has no \[0\], allowed: urgent"),
+    ],
+)
+def test_a_path_to_what_no_answer_has_is_told(path: Any, message: str) -> None:
+    """While definitions load: names and fields are the same for all rows."""
+    with pytest.raises(DefinitionError, match=message):
+        path()
+
+
+def test_what_a_server_adds_can_be_reached() -> None:
+    """Beside the answers by name, all of which are known."""
+    assert CALL.id._type is CALL.answers[0].why._type is Json
 
 
 def test_answers_are_found_by_name() -> None:
@@ -188,8 +216,14 @@ def test_a_row_of_which_all_is_refused_is_an_error(questions: Any) -> None:
         ([*ANSWERS[:-1], {**ANGER, "probabilities": shares("label", calm=1)}], "has the value NoneType None"),
         (
             [*ANSWERS[:-1], {**ANGER, "probabilities": [{"label": "calm", "value": 0.5, "probability": 1}]}],
-            "which are no numbers of levels",
+            "which do not number the levels one by one",
         ),
+        ([*ANSWERS[:-1], {**ANGER, "probabilities": levels(calm=2, annoyed=1, furious=0)}], "do not number the levels"),
+        ([*ANSWERS[:-1], {**ANGER, "probabilities": levels(calm=0, annoyed=0, furious=0)}], "do not number the levels"),
+        ([*ANSWERS[:-1], {**ANGER, "score": 3, "probabilities": levels(annoyed=1)}], "not between its levels, 0 to 2"),
+        ([*ANSWERS[:-1], {**ANGER, "score": -1, "probabilities": []}], "not between its levels, 0 to 2"),
+        ([URGENT, {**TOPIC, "probabilities": shares("value", delivery=0.9, defect=0.9)}, *ANSWERS[2:]], "add up to 1.8"),
+        ([URGENT, {**TOPIC, "probabilities": shares("value", delivery=0, defect=0)}, *ANSWERS[2:]], "add up to 0"),
     ],
 )  # fmt: skip
 def test_what_is_no_answer_to_its_question_is_the_rows_error(answers: Any, message: str) -> None:
@@ -208,6 +242,8 @@ def test_rounding_and_what_is_new_do_no_harm() -> None:
     assert parsed([{**URGENT, "probability": -1e-9}, *ANSWERS[1:]])["urgent"]["probability"] == 0.0
     top = [{"label": "furious", "value": 2, "probability": 0.6}]
     assert parsed([*ANSWERS[:-1], {**ANGER, "probabilities": top}])["anger"]["score"] == 1.25
+    from_1 = {**ANGER, "score": 3, "probabilities": levels(furious=3)}
+    assert parsed([*ANSWERS[:-1], from_1])["anger"]["score"] == 3
     assert parsed([*ANSWERS[:-1], {**ANGER, "score": 2.0000001}])["anger"]["score"] == 2.0000001
 
 
@@ -262,6 +298,14 @@ def test_other_input_is_the_rows_error(given: Any) -> None:
         request(given)
     with pytest.raises(DefinitionError, match="input: got "):
         decisions(given, model="m", questions=QUESTIONS)
+
+
+@pytest.mark.parametrize(("kind", "allowed"), [("text", "input_text"), ("image_url", "input_image")])
+def test_parts_in_the_words_of_chats_are_told(kind: str, allowed: str) -> None:
+    """No row could be answered."""
+    message = {"role": "user", "content": ["?", {"type": kind, kind: TBL.body}]}
+    with pytest.raises(DefinitionError, match=rf"input\[0\]: got content\[1\] of type '{kind}', .*{allowed}"):
+        decisions([message], model="m", questions=QUESTIONS)
 
 
 def test_a_path_in_a_tables_text_is_not_read() -> None:

@@ -162,7 +162,7 @@ def test_what_no_row_could_ask(questions: Callable[[], Any], message: str) -> No
 @pytest.mark.parametrize(
     ("make", "message"),
     [
-        (lambda: choice("?", ["a"]), "choice: got 1 choices, allowed: 2 to 255"),
+        (lambda: choice("?", ["a"]), "choice: got 1 choice, allowed: 2 to 255"),
         (lambda: choice("?", []), "choice: got 0 choices, allowed: 2 to 255"),
         (lambda: choice("?", WORDS), "choice: got 256 choices, allowed: 2 to 255"),
         (lambda: choice("?", ["a", "b", "a"]), "choice: choices: got 'a' more than once"),
@@ -181,7 +181,7 @@ def test_what_no_row_could_ask(questions: Callable[[], Any], message: str) -> No
         (lambda: choice("?", {"a": 1, "b": ""}), "got int 1 as the description of 'a', allowed: a text"),
         (lambda: choice("?", [{"label": "a"}, "b"]), "got dict .*allowed: dicts with value and description"),
         (lambda: score("?", []), "score: got 0 levels, allowed: 2 or more, the lowest first"),
-        (lambda: score("?", ["only"]), "score: got 1 levels"),
+        (lambda: score("?", ["only"]), "score: got 1 level,"),
         (lambda: score("?", ["a", "a"]), "score: levels: got 'a' more than once"),
         (lambda: score("?", [1, 2]), "got int 1 as a level, allowed: a text"),
         (lambda: score("?", TBL.levels), "levels hold a column"),
@@ -198,6 +198,22 @@ def test_what_no_row_could_ask(questions: Callable[[], Any], message: str) -> No
             lambda: predicate([{"type": "text", "text": "a"}]),
             r"got instructions\[0\] of type str 'text', allowed: input_text",
         ),
+        (
+            lambda: predicate([{"type": "input_text"}]),
+            r"got instructions\[0\] without 'text', which an input_text has",
+        ),
+        (lambda: predicate(["a", {"type": "input_json", "data": None}]), r"instructions\[1\] without 'data'"),
+        (
+            lambda: predicate([{"type": "input_text", "txt": "a"}]),
+            r"with 'txt', allowed in an input_text: type, text; did you mean 'text'",
+        ),
+        (lambda: predicate([{"type": ["input_text"], "text": "a"}]), "of type list"),
+        (
+            lambda: choice("?", {True: "a"} | {1: "b"}),
+            "got 1 choice, allowed: 2 to 255; in a dict, True and 1 are one",
+        ),
+        (lambda: choice("?", "a", "b"), "choice: got choices one by one, str 'a', str 'b', allowed: a list"),
+        (lambda: score("?", "a", "b", "c"), "score: got levels one by one, .*str 'c', allowed: a list"),
     ],
 )
 def test_what_is_no_question(make: Callable[[], Any], message: str) -> None:

@@ -31,6 +31,7 @@ NONE_DOUBTFUL = "none_doubtful"
 LABELS_MATCH = "labels_match"
 _INPUT_CHARACTERS = 160
 _QUESTIONS_TOLD = 5
+_OPTIONS_NAMED = 10
 
 
 def doubtful_result(key: dg.AssetKey, checked: Checked, min_confidence: MinConfidence) -> dg.AssetCheckResult:
@@ -133,7 +134,10 @@ def labels_result(key: dg.AssetKey, checked: Checked, min_accuracy: float | None
         parts.append(f"{', '.join(low)}: at least {percent(min_accuracy or 0)} should be right")
     for name, one in unknown.items():
         which = ", ".join(map(repr, one.unknown_labels))
-        parts.append(f"{name}: {counted(one.unknown, 'label')} that is none of its answers: {which}")
+        are = "that is" if one.unknown == 1 else "that are"
+        parts.append(
+            f"{name}: {counted(one.unknown, 'label')} {are} none of its answers: {which}{_allowed_text(checked, name)}"
+        )
     text = "; ".join(parts)
     if checked.has_partitions:
         text = f"{counted(len(checked.all), 'stored partition')}: {text}"
@@ -188,6 +192,19 @@ def _questions(checked: Checked) -> list[str]:
     """The questions of all partitions."""
     answers = [one.answers for one in checked.all.values() if one.answers is not None]
     return [*dict.fromkeys(name for one in answers for name in one.questions)]
+
+
+def _allowed_text(checked: Checked, name: str) -> str:
+    """What the labels of a question can be: ` (allowed: 'delivery', 'defect')`"""
+    all_answers = (one.answers.questions.get(name) for one in checked.all.values() if one.answers is not None)
+    question = next((one for one in all_answers if one is not None), None)
+    if question is None:
+        return ""
+    options = [True, False] if question.kind == "predicate" else question.options
+    texts = [str(one).lower() if isinstance(one, bool) else repr(one) for one in options[:_OPTIONS_NAMED]]
+    if len(options) > len(texts):
+        texts.append(f"and {len(options) - len(texts):,} more")
+    return f" (allowed: {', '.join(texts)})"
 
 
 def _compared_text(name: str, one: LabelFindings) -> str:

@@ -69,7 +69,7 @@ class Checks:
     min_accuracy: float | None = None
 
     def __post_init__(self) -> None:
-        if self.max_failed is not None and not 0 <= self.max_failed <= 1:
+        if self.max_failed is not None and not _is_share(self.max_failed):
             msg = f"Checks: got max_failed={self.max_failed!r}, allowed: a share of the rows, 0 to 1, or None"
             raise DefinitionError(msg)
         if self.min_confidence is not None:
@@ -80,7 +80,7 @@ class Checks:
                 '{"topic": "topic_by_hand"}, of a single question the name of its column, or None'
             )
             raise DefinitionError(msg)
-        if self.min_accuracy is not None and (not 0 <= self.min_accuracy <= 1 or self.labels is None):
+        if self.min_accuracy is not None and (not _is_share(self.min_accuracy) or self.labels is None):
             msg = f"Checks: got min_accuracy={self.min_accuracy!r}, allowed: a share of the rows, 0 to 1, beside labels, or None"
             raise DefinitionError(msg)
 
@@ -164,10 +164,14 @@ class Checks:
         )
 
 
+def _is_share(given: object) -> bool:
+    return isinstance(given, int | float) and not isinstance(given, bool) and 0 <= given <= 1
+
+
 def _are_labels(given: object) -> bool:
     if isinstance(given, Mapping):
-        return bool(given) and all(isinstance(one, str) for pair in given.items() for one in pair)
-    return given is None or isinstance(given, str)
+        return bool(given) and all(isinstance(one, str) and one for pair in given.items() for one in pair)
+    return given is None or (isinstance(given, str) and given != "")
 
 
 def _nulls_result(key: dg.AssetKey, checked: Checked) -> dg.AssetCheckResult:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
+from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
 from pxt_assets.compute.partition.inputs import Inputs
@@ -23,6 +24,8 @@ LABELS = "labels"
 UNKNOWN = object()
 """In place of a label that is no answer to its question."""
 _ROWS = 8_192
+_DIGITS = 4
+"""Of the number of a level."""
 _WORDS = {"true": True, "false": False}
 
 Labels = Mapping[str, ColumnRef]
@@ -83,6 +86,8 @@ def label_of(value: Any, question: Question) -> Any:
 
     None where there is no label: a null, or a text without letters. UNKNOWN where it is no answer to the question.
     """
+    if isinstance(value, Decimal):  # as databases hold numbers
+        value = int(value) if value.is_finite() and value == int(value) else float(value)
     is_nan = isinstance(value, float) and math.isnan(value)
     if value is None or is_nan or (isinstance(value, str) and not value.strip()):
         return None
@@ -101,7 +106,7 @@ def _truth(value: Any) -> Any:
 
 
 def _choice(value: Any, choices: Sequence[str | bool]) -> Any:
-    """A truth is another choice than its word; where only one of both is a choice, either means it."""
+    """A truth is another choice than its word; where only one of both is a choice, either means it, as 1 and 0 do."""
     for i, choice in enumerate(choices):
         if type(choice) is type(value) and choice == value:
             return i
@@ -109,7 +114,8 @@ def _choice(value: Any, choices: Sequence[str | bool]) -> Any:
     for text in (word, word.lower() if word.lower() in _WORDS else word):
         if text in words:
             return words.index(text)
-    return UNKNOWN
+    truth = _truth(value)
+    return next((i for i, choice in enumerate(choices) if choice is truth), UNKNOWN)
 
 
 def _level(value: Any, levels: Sequence[str]) -> Any:
@@ -117,8 +123,10 @@ def _level(value: Any, levels: Sequence[str]) -> Any:
     word = label_text(value)
     if word in levels:
         return levels.index(word)
-    is_number = isinstance(value, int | float) and not isinstance(value, bool) and word.isdecimal()
-    return int(word) if is_number and int(word) < len(levels) else UNKNOWN
+    can_be_number = word.isdecimal() and len(word) <= _DIGITS and not isinstance(value, bool)
+    if not can_be_number or any(map(str.isdecimal, levels)):  # of levels that are numbers, these are meant
+        return UNKNOWN
+    return int(word) if int(word) < len(levels) else UNKNOWN
 
 
 def label_text(value: Any) -> str:

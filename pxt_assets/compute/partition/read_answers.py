@@ -19,6 +19,7 @@ from pxt_assets.compute.partition.label_findings import (
     step_of,
 )
 from pxt_assets.compute.partition.labels import UNKNOWN, label_of, label_text
+from pxt_assets.functions.decision_answers import ROUNDING
 from pxt_assets.functions.questions import Question
 
 _LABEL_CHARACTERS = 40
@@ -93,7 +94,7 @@ class AnswerReader:
                 given = value["answers"][i] if question.name is None else value["parsed"][question.name]
                 is_refused = given is None or given.get("type") == "refusal"
                 answer = None if is_refused else _Answer(question, given)
-            except (KeyError, IndexError, TypeError, ValueError, AttributeError):
+            except (LookupError, TypeError, ValueError, AttributeError, OverflowError):
                 continue  # whatever a cell holds is no reason to fail what was paid for
             if answer is None:
                 found.refused += 1
@@ -155,18 +156,20 @@ class _Answer:
         self.probability = self.score = 0.0
         self.is_true, self._lowest = False, 0
         if question.kind == "predicate":
-            self.probability = float(given["probability"])
+            self.probability = _number(given["probability"], 0, 1)
             self.is_true = self.probability >= 0.5
             self.confidence = max(self.probability, 1 - self.probability)
             self.bar = decile_of(self.probability)
             return
-        self.confidence = float(given["confidence"])
+        self.confidence = _number(given["confidence"], 0, 1)
         if question.kind == "choice":
             self.bar = question.choices.index(given["choice"])
         else:
-            self.score, one = float(given["score"]), given["probabilities"][0]
-            self._lowest = one["value"] - question.levels.index(one["label"])
-            self.bar = min(max(int(self.score - self._lowest + 0.5), 0), len(question.levels) - 1)
+            highest = len(question.levels) - 1
+            for one in given["probabilities"][:1]:
+                self._lowest = int(one["value"]) - question.levels.index(one["label"])
+            self.score = _number(given["score"], self._lowest, self._lowest + highest)
+            self.bar = min(max(int(self.score - self._lowest + 0.5), 0), highest)
 
     @property
     def text(self) -> str:
@@ -189,3 +192,11 @@ class _Answer:
         named = "value" if self._question.kind == "choice" else "label"
         found = {one[named]: float(one["probability"]) for one in self._given["probabilities"]}
         return [found.get(option, 0.0) for option in options]
+
+
+def _number(value: Any, least: float, most: float) -> float:
+    """A number between two. Raises ValueError for anything else: not all that cells hold was looked at."""
+    is_number = isinstance(value, int | float) and not isinstance(value, bool)
+    if not is_number or not least - ROUNDING <= value <= most + ROUNDING:
+        raise ValueError(value)
+    return float(min(max(value, least), most))

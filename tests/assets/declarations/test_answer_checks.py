@@ -34,6 +34,8 @@ def test_only_decisions_have_answers_to_look_at(options: dict[str, Any], says: s
         ({"min_confidence": True}, "min_confidence=True, allowed: above 0"),
         ({"min_confidence": {}}, "a dict of such by question"),
         ({"min_confidence": {"topic": 2}}, "a dict of such by question"),
+        ({"labels": "a", "min_accuracy": True}, "min_accuracy=True, allowed: a share"),
+        ({"labels": ""}, "labels='', allowed"),
         ({"labels": {}}, "allowed: a dict of columns' names by question"),
         ({"labels": {"topic": 1}}, "allowed: a dict of columns' names by question"),
         ({"min_accuracy": 0.9}, "a share of the rows, 0 to 1, beside labels"),

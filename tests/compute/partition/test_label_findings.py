@@ -1,6 +1,7 @@
 """How answers compare with labels: the figures of a few rows, counted by hand."""
 
 import json
+from decimal import Decimal
 
 import pytest
 
@@ -21,6 +22,7 @@ ROWS = [
 URGENT = Question("urgent", "predicate")
 TOPIC = Question("topic", "choice", ("delivery", "defect", "1"))
 SURE = Question("sure", "choice", (True, False))
+STARS = Question("stars", "score", levels=("1", "2", "3"))
 ANGER = Question("anger", "score", levels=("calm", "annoyed", "furious"))
 
 
@@ -85,6 +87,18 @@ def test_partitions_add_up_and_are_kept_as_json() -> None:
         (ANGER, 1.0, 1),
         (ANGER, 3, UNKNOWN),
         (ANGER, float("inf"), UNKNOWN),
+        (ANGER, "1", 1),
+        (ANGER, "9" * 5000, UNKNOWN),
+        (ANGER, Decimal(2), 2),
+        (ANGER, Decimal("0.5"), UNKNOWN),
+        (STARS, 1, 0),
+        (STARS, 0, UNKNOWN),
+        (SURE, 0, 1),
+        (SURE, 1.0, 0),
+        (SURE, 2, UNKNOWN),
+        (SURE, Decimal(1), 0),
+        (URGENT, Decimal(0), False),
+        (URGENT, Decimal("NaN"), None),
         *((question, empty, None) for question in (URGENT, TOPIC, ANGER) for empty in (None, " ", float("nan"))),
     ],
 )  # fmt: skip

@@ -69,8 +69,29 @@ def test_findings_are_kept_as_json() -> None:
     assert answer_findings_from_json(json.loads(json.dumps(findings.to_json()))) == findings
 
 
-@pytest.mark.parametrize("cell", [{"probability": None}, {}, "text", 7, {"choice": "a"}])
+@pytest.mark.parametrize(
+    "cell",
+    [
+        {"probability": None},
+        {"probability": -3.0},
+        {"probability": 9},
+        {"probability": "0.5"},
+        {"probability": True},
+        {},
+        "text",
+        7,
+        {"choice": "a"},
+    ],
+)
 def test_what_nobody_can_read_is_left_out(cell: Any) -> None:
     """A cell is paid for: figures about it do not fail its column."""
     findings = found(URGENT, [cell, {"probability": 0.9}])
     assert findings.questions["urgent"].answered == 1
+
+
+def test_a_score_of_which_no_level_is_told_counts() -> None:
+    """By the numbers that the API gives levels; one that is beyond them does not."""
+    cells = [{"score": score, "confidence": 0.5, "probabilities": []} for score in (0.2, 1.7, 3, 1e300)]
+    findings = found(ANGER, [*cells, {**cells[0], "confidence": -5}])
+    assert findings.questions["anger"].counts == [1, 0, 1]
+    assert findings.below(0.6) == 2

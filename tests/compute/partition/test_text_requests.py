@@ -65,18 +65,22 @@ ODD = st.sampled_from(
 VALUES = st.integers(0, 9).flatmap(lambda n: ODD if n == 0 else TEXTS if n == 1 else PLAIN)
 COLUMNS = st.sampled_from([TBL.a, TBL.b, TBL.c.inner])
 LEAVES = COLUMNS | st.text(st.characters(exclude_categories=["Cs"]), max_size=12) | st.just("%s %d %%")
-PARTS = st.fixed_dictionaries(
-    {"type": st.sampled_from(["text", "input_text"]), "text": LEAVES},
-    optional={"a": JSON, "zz": JSON, "image_url": st.just("https://example.com/a.png")},
-)
-MESSAGES = st.lists(
-    st.fixed_dictionaries(
-        {"role": st.sampled_from(["user", "system"]), "content": LEAVES | st.lists(PARTS, max_size=3)},
+
+
+def messages(*types: str) -> st.SearchStrategy[list[dict[str, Any]]]:
+    """Messages with texts in parts of these types."""
+    parts = st.fixed_dictionaries(
+        {"type": st.sampled_from(types), "text": LEAVES},
+        optional={"a": JSON, "zz": JSON, "image_url": st.just("https://example.com/a.png")},
+    )
+    message = st.fixed_dictionaries(
+        {"role": st.sampled_from(["user", "system"]), "content": LEAVES | st.lists(parts, max_size=3)},
         optional={"name": st.just("Ann"), "a": JSON},
-    ),
-    min_size=1,
-    max_size=3,
-)
+    )
+    return st.lists(message, min_size=1, max_size=3)
+
+
+MESSAGES = messages("text", "input_text")
 KWARGS = st.dictionaries(
     st.sampled_from(["temperature", "seed", "metadata", "user", "b", "n"]), JSON, max_size=3
 )
@@ -102,7 +106,7 @@ CALLS = st.one_of(
         lambda given, claim, part: decisions(
             given, model="m", questions={"b": predicate(claim), "a": predicate(["%s", part])}
         ),
-        COLUMNS | MESSAGES,
+        COLUMNS | messages("input_text"),
         COLUMNS,
         COLUMNS,
     ),
