@@ -205,6 +205,8 @@ def test_other_labels_are_compared_without_asking(decided: Decided, server: Scri
         )
         accuracies.append(said_of(result)["pxt/topic_accuracy"])
     assert accuracies == [1.0, 0.0, 0.0]
+    without = decided.run({"by_hand": ["defect", None, None, None]}, checks=Checks())
+    assert "pxt/topic_accuracy" not in said_of(without), "of labels that the column has no more"
     assert len(server.asked) == len(ROWS)
 
 

@@ -6,13 +6,18 @@ All figures come of counts and sums, so that those of partitions add up.
 from __future__ import annotations
 
 import heapq
+import math
 from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields
 from typing import Any
 
 STEPS = 1_000
-"""How finely probabilities are counted: thresholds are such steps."""
+"""How finely confidences are counted."""
+_DIGITS = 3
+"""Of thresholds, counted from 0 or from 1, whichever is nearer: that is where probabilities crowd."""
+_LEAST = 1e-9
+"""What is nearer to 0 or 1 counts as it."""
 DECILES = 10
 _UNKNOWN_NAMED = 5
 
@@ -81,9 +86,9 @@ class LabelFindings:
     distance: float = 0.0
     """The sum of differences between scores and the labels' levels."""
     deciles: list[Decile] = field(default_factory=lambda: [Decile() for _ in range(DECILES)])
-    true: Counter[int] = field(default_factory=Counter)
-    """Rows labelled true, by their probability in steps of 1 / STEPS, rounded down."""
-    false: Counter[int] = field(default_factory=Counter)
+    true: Counter[float] = field(default_factory=Counter)
+    """Rows labelled true, by the highest threshold that their probability reaches."""
+    false: Counter[float] = field(default_factory=Counter)
     unanswered: int = 0
     """Rows that have a label and no answer."""
     unknown: int = 0
@@ -108,7 +113,7 @@ class LabelFindings:
         """Adds a row of a predicate."""
         self.add(probability, right=is_true, squares=(probability - is_true) ** 2)
         self.right += ((probability >= 0.5) == is_true) - is_true
-        (self.true if is_true else self.false)[step_of(probability)] += 1
+        (self.true if is_true else self.false)[threshold_of(probability)] += 1
 
     def add_unknown(self, label: str) -> None:
         """Adds a row whose label is none of the answers."""
@@ -171,12 +176,12 @@ class LabelFindings:
         best: tuple[float, float] | None = None
         true, wrong = self.true.total(), self.false.total()
         found = true
-        for step in sorted({*self.true, *self.false}):
+        for threshold in sorted({*self.true, *self.false}):
             f1 = 2 * found / (found + wrong + true) if true else 0.0
             if f1 > (best[1] if best else 0.0):
-                best = step / STEPS, f1
-            found -= self.true[step]
-            wrong -= self.false[step]
+                best = threshold, f1
+            found -= self.true[threshold]
+            wrong -= self.false[threshold]
         return best
 
     def to_json(self) -> dict[str, Any]:
@@ -193,7 +198,7 @@ class LabelFindings:
         known = {one.name for one in fields(cls)}
         given = {name: value for name, value in stored.items() if name in known}
         counters = {
-            name: Counter({int(step): count for step, count in given.get(name, {}).items()})
+            name: Counter({float(threshold): count for threshold, count in given.get(name, {}).items()})
             for name in ("true", "false")
         }
         deciles = [Decile(*one) for one in given["deciles"]]
@@ -204,6 +209,23 @@ class LabelFindings:
 def step_of(probability: float) -> int:
     """The step of a probability, rounded down; one that is a step but for the last binary digits counts as it."""
     return int(probability * STEPS + 1e-6)
+
+
+def threshold_of(probability: float) -> float:
+    """The threshold at a probability or just below it, so that there are few of them however many rows there are."""
+    if probability < _LEAST:
+        return 0.0
+    if probability < 0.5:
+        return _cut(probability, math.floor, 1e-6)
+    rest = 1 - probability
+    return 1.0 if rest < _LEAST else round(1 - _cut(rest, math.ceil, -1e-6), 15)
+
+
+def _cut(share: float, to_whole: Callable[[float], int], within: float) -> float:
+    """A share with so many digits; one that has these but for the last binary digits stays as it is."""
+    decimals = _DIGITS - 1 - math.floor(math.log10(share))
+    scale = 10.0**decimals
+    return round(to_whole(share * scale + within) / scale, decimals)
 
 
 def decile_of(probability: float) -> int:

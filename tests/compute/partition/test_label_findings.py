@@ -5,7 +5,7 @@ from decimal import Decimal
 
 import pytest
 
-from pxt_assets.compute.partition.label_findings import LabelFindings
+from pxt_assets.compute.partition.label_findings import LabelFindings, threshold_of
 from pxt_assets.compute.partition.labels import UNKNOWN, label_of
 from pxt_assets.functions.questions import Question
 
@@ -55,6 +55,17 @@ def test_the_threshold_of_the_best_f1() -> None:
     assert predicate().best_threshold == (0.4, pytest.approx(8 / 9))
     assert predicate([(0.2, False), (0.3, True)]).best_threshold == (0.3, 1.0)
     assert predicate([(0.2, False)]).best_threshold is None
+
+
+def test_thresholds_are_fine_where_probabilities_crowd() -> None:
+    """Near 0 and 1 three digits tell apart what thousandths do not; elsewhere they are thousandths, and few."""
+    rare = [(0.0001, False), (0.0004, False), (0.0008, True), (0.0009, True)]
+    assert predicate(rare).best_threshold == (0.0008, 1.0)
+    sure = [(0.9991, False), (0.9995, False), (0.99991, True), (0.99995, True)]
+    assert predicate(sure).best_threshold == (0.99991, 1.0)
+    assert [threshold_of(p) for p in (0.4008, 0.7, 1 / 3, 2 / 3, 1.0, 1e-12)] == [
+        *(0.4, 0.7, 0.333, 0.666, 1.0, 0.0)
+    ]
 
 
 def test_partitions_add_up_and_are_kept_as_json() -> None:
