@@ -43,7 +43,7 @@ def test_it_says_why_it_asks_for_none(tickets: LaterTickets) -> None:
     assert tickets.tick().skip_reason.skip_message == "no answers are on their way"
     tickets.run()
     assert tickets.tick().skip_reason.skip_message.startswith(
-        "tickets/c: 0 of 2 answers there, in 1 batch, since "
+        "tickets/c: 0 of 2 answers there, in 1 batch, for "
     )
 
 
@@ -216,7 +216,7 @@ def test_what_is_made_in_the_background_is_told(later: Callable[..., LaterTicket
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("pxt_assets.assets.columns.coming_answers.ready_responses", made)
         said = tickets.tick().skip_reason.skip_message
-    assert said.startswith("tickets/c: 2 answers made in the background, since ")
+    assert said.startswith("tickets/c: 2 answers made in the background, for ")
 
 
 def test_what_was_said_of_a_run_holds_for_what_follows(later: Callable[..., LaterTickets]) -> None:

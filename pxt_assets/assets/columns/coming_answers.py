@@ -98,12 +98,12 @@ class ComingAnswers:
         if views:
             done, of = sum(one.completed + one.failed for one in views), sum(one.total for one in views)
             batches = counted(len(views), "batch", "batches")
-            since = age_text(max(one.age_s for one in views))
-            parts.append(f"{done:,} of {counted(of, 'answer')} there, in {batches}, since {since}")
+            age = age_text(max(one.age_s for one in views))
+            parts.append(f"{done:,} of {counted(of, 'answer')} there, in {batches}, for {age}")
         if self.responses:
             made = sum(look.responses for look in self.responses.values())
-            since = age_text(now - min(look.first.at for look in self.responses.values()))
-            parts.append(f"{counted(made, 'answer')} made in the background, since {since}")
+            age = age_text(now - min(look.first.at for look in self.responses.values()))
+            parts.append(f"{counted(made, 'answer')} made in the background, for {age}")
         return " and ".join(parts) or "nothing is on its way"
 
 

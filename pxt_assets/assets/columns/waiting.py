@@ -109,7 +109,7 @@ def record_waiting(
     is_on = _is_on(context, spec.collector)
     goes_on = goes_on_text(spec.collector.name, is_on=is_on)
     if not is_direct(context) and BACKFILL_ID_TAG in context.run.tags:
-        goes_on += "; Dagster shows the backfill as failed, as nothing is materialized yet: nothing failed"
+        goes_on += "; Dagster shows the backfill as failed; nothing failed, it is not stored yet"
     left_usd = None if budget is None else budget.unspent_usd
     waiting = in_order(partitions, waiting)
     parts = {} if left_usd is None else budget_parts(left_usd, waiting)

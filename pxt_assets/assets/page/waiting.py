@@ -79,7 +79,7 @@ def skipped_metadata(
 ) -> dict[str, dg.MetadataValue[Any]]:
     """The metadata of a column that a run did not come to, since `column` waits."""
     rows = counted(sum(one.rows for one in waiting.values()), "row")
-    lines = [f"waits for {joined(column)}", f"{rows} on their way", goes_on]
+    lines = [f"waits for {joined(column)}", f"{rows} on their way", goes_on.replace("; ", _LINE)]
     return {
         "pxt/summary": dg.MetadataValue.md(_LINE.join(lines)),
         "pxt/waits_for": dg.MetadataValue.asset(dg.AssetKey.from_user_string(column)),
@@ -153,7 +153,8 @@ def waiting_summary(waiting: Sequence[Waiting], goes_on: str, first: str = "") -
 
     "**1,200 rows wait** for 1 batch", "batch: 400 of 1,200 answers at 19:54 UTC", "estimated at $0.05", ...
     """
-    return _LINE.join(filter(None, [first, *_waiting_parts(waiting, goes_on)]))
+    parts = _waiting_parts(waiting, goes_on.replace("; ", _LINE))
+    return _LINE.join(filter(None, [first, *parts]))
 
 
 def _waiting_parts(waiting: Sequence[Waiting], goes_on: str) -> list[str]:

@@ -41,6 +41,13 @@ def test_a_summary_is_short_lines() -> None:
     assert lines[3:] == ["estimated at $0.05", "what is stored stays until then", "x"]
 
 
+def test_what_dagster_makes_of_it_stands_in_lines_of_its_own() -> None:
+    lines = summary(
+        Waiting(7, [BATCH], 0.05), goes_on="t_collector collects it; Dagster shows the backfill as failed"
+    )
+    assert lines[-2:] == ["t_collector collects it", "Dagster shows the backfill as failed"]
+
+
 def test_batches_of_several_partitions_count_once() -> None:
     lines = summary(Waiting(4, [BATCH], 0.02), Waiting(3, [BATCH, OTHER], 0.03))
     assert lines[:2] == ["2 of 3 partitions of this run wait", "**7 rows wait** for 2 batches"]
