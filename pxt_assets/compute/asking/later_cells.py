@@ -23,6 +23,7 @@ from pxt_assets.compute.asking.later_way import LaterCounts, LaterWay
 from pxt_assets.compute.asking.row_admission import AdmittedRows
 from pxt_assets.compute.asking.row_counts import RowCounts
 from pxt_assets.compute.asking.row_outcomes import RowOutcomes
+from pxt_assets.compute.cells.digest_index import are_among, lookup_batches, sorted_digests
 from pxt_assets.compute.cells.journal import Journal
 from pxt_assets.compute.cells.stored_array import StoredArray
 from pxt_assets.compute.partition.plan import ReadyCall, calls_in
@@ -95,10 +96,10 @@ class LaterCells:
         """The requests of all rows but those that wait, `S16[n]`."""
         import numpy as np
 
-        requests = self._requests[:]
         if not self._waiting:
-            return requests
-        return requests[~np.isin(requests, np.frombuffer(bytes(self._waiting), "S16"))]
+            return self._requests[:]
+        waiting = sorted_digests(self._waiting)
+        return np.concatenate([some[~are_among(some, waiting)] for some in lookup_batches(self._requests)])
 
     def _wait(self, rows: AdmittedRows, places: Sequence[int], requests: dict[int, Request]) -> None:
         self._row_counts.wait(rows.digests[i] for i in places)

@@ -6,7 +6,7 @@ from collections import Counter
 from typing import TYPE_CHECKING
 
 from pxt_assets.compute.asking.failed_cells import FailedCells, NullCells
-from pxt_assets.compute.cells.digest_index import lookup_batches
+from pxt_assets.compute.cells.digest_index import are_among, lookup_batches, sorted_digests
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -101,12 +101,7 @@ class RowCounts:
 
 def _rows_of(joined: bytes | bytearray, digests: ManyDigests) -> int:
     """How many of the rows, `S16[n]`, have one of some digests, 16 bytes each."""
-    import numpy as np
-
     if not joined:
         return 0
-    wanted, rows = np.unique(np.frombuffer(bytes(joined), "S16")), 0
-    for some in lookup_batches(digests):
-        at = np.minimum(np.searchsorted(wanted, some), len(wanted) - 1)
-        rows += int((wanted[at] == some).sum())
-    return rows
+    wanted = sorted_digests(joined)
+    return sum(int(are_among(some, wanted).sum()) for some in lookup_batches(digests))

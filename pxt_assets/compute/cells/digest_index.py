@@ -49,6 +49,23 @@ def lookup_batches(digests: ManyDigests) -> Iterator[Digests]:
         yield digests[start : start + LOOKUP_ROWS]
 
 
+def sorted_digests(joined: bytes | bytearray) -> Digests:
+    """Digests of 16 bytes each, in order."""
+    import numpy as np
+
+    return np.sort(np.frombuffer(joined, "S16"))
+
+
+def are_among(digests: Digests, ordered: Digests) -> npt.NDArray[np.bool_]:
+    """Which digests are among those in order, of which there is one at least."""
+    import numpy as np
+
+    found: npt.NDArray[np.bool_] = (
+        ordered[np.minimum(np.searchsorted(ordered, digests), len(ordered) - 1)] == digests
+    )
+    return found
+
+
 def simulated_digests(digests: Digests) -> Digests:
     """The digests `S16[n]` under which a simulator's answers are stored."""
     import numpy as np
