@@ -192,8 +192,9 @@ def test_no_model_of_the_pages_is_named_elsewhere():
 
 def test_the_figures_are_figures():
     """Each row of the tables of figures says a number that was measured."""
-    tables = re.findall(r"\| what \| .*\|\n\|[-|]+\|\n((?:\|.*\n)+)", (DOCS / "figures.md").read_text())
-    assert len(tables) == 6
+    text = (DOCS / "figures.md").read_text()
+    tables = re.findall(r"\| what \| .*\n\|[-|]+\|\n((?:\|.*\n)+)", text)
+    assert len(tables) == text.count("| what |") > 0
     for row in "".join(tables).splitlines():
         assert re.search(r"\d", row.split("|")[2]), row
 
