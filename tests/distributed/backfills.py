@@ -66,11 +66,7 @@ class Backfill:
 
     def until_done(self) -> None:
         """Waits until all partitions are materialized and no run is under way."""
-        wait_until(
-            self._how_far,
-            lambda: self.materialized() >= set(self.days),
-            every=0.5,
-        )
+        wait_until(self._how_far, lambda: self.materialized() >= set(self.days), every=0.5)
         wait_until(
             self._how_far, lambda: all(run.status in FINISHED_STATUSES for run in self.runs()), every=0.5
         )
@@ -146,7 +142,7 @@ def undisturbed(column: str, days: Sequence[str], prompt: str, folder: Path) -> 
         openai = OpenAIResource(base_url=server.base_url, api_key="sk-of-the-deployment", ledger="memory")
         dg.materialize(
             [rows, *columns(rows, prompt).assets],
-            selection=[rows, key],
+            selection=["tickets", f"tickets/{column}"],
             resources={"columns": store, "openai": openai},
             run_config=QUIET,
         )

@@ -44,6 +44,11 @@ class Deployment:
         )
         return forked
 
+    def executed_by(self, run: dg.DagsterRun) -> list[str]:
+        """The workers that took that run."""
+        task = run.tags["dagster-celery/task_id"]
+        return [name for name, worker in self.workers.items() if f"[{task}] received" in worker.log]
+
     def deploy(self, old: str, new: str) -> None:
         """Writes a text of the code location anew, and has its server load it."""
         text = self.world.location.read_text()
@@ -73,9 +78,7 @@ def celery_deployment(folder: Path, rows: int) -> Iterator[Deployment]:
         worker = ["worker", "start", "-A", "dagster_celery.app", "-y", "celery.yaml", "-q", "dagster"]
         worker += [part for module in PRELOADED for part in ("-i", module)]
         options = ["--", "--concurrency", "1", "--disable-prefetch", "--max-tasks-per-child", "1"]
-        workers = {
-            name: start(name, "dagster-celery", *worker, "-n", name, *options) for name in WORKERS
-        }
+        workers = {name: start(name, "dagster-celery", *worker, "-n", name, *options) for name in WORKERS}
         store_table(instance)
         code_server.until("accepts connections", lambda: accepts(port))
         location = {"grpc_server": {"host": "127.0.0.1", "port": port, "location_name": "tickets"}}

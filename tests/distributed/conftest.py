@@ -8,7 +8,7 @@ import pytest
 
 from tests.throttle.ledger.postgres import binaries
 
-ROWS = 8
+ROWS = 5
 """Of each partition."""
 HERE = Path(__file__).parent
 

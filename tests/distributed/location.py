@@ -18,9 +18,8 @@ ROWS = int(os.environ.get("PXT_TEST_ROWS", "10"))
 DAYS = dg.DailyPartitionsDefinition("2026-01-01", end_date="2026-03-02")
 COLUMNS = {
     "undisturbed": ("gpt-6-luna", 30),
-    "killed": ("gpt-6-terra", 4),
-    "redis_restarted": ("gpt-6-sol", 2),
-    "postgres_restarted": ("gpt-6-astra", 4),
+    "killed": ("gpt-6.1-terra", 4),
+    "restarted": ("gpt-6-sol", 2),
     "redeployed": ("gpt-5.5", 2),
 }
 """The columns by name: each with a model whose limits are its own, and how many partitions a run takes."""
@@ -44,9 +43,7 @@ def columns(rows: Any, prompt: str) -> Table:
     return tbl
 
 
-@dg.asset(
-    partitions_def=DAYS, io_manager_key="columns", backfill_policy=dg.BackfillPolicy.single_run()
-)
+@dg.asset(partitions_def=DAYS, io_manager_key="columns", backfill_policy=dg.BackfillPolicy.single_run())
 def tickets(context: dg.AssetExecutionContext) -> dict[str, pa.Table]:
     """The rows of each day."""
     return {day: rows_of(day) for day in context.partition_keys}

@@ -86,7 +86,9 @@ def simulator_process(folder: Path, name: str, **options: float) -> Iterator[str
     said = [part for key, value in options.items() for part in (f"--{key.replace('_', '-')}", str(value))]
     command = [sys.executable, "-u", "-m", "pxt_assets", "simulate", "--port", "0", *said]
     with running(name, command, folder) as server:
-        yield server.until("says where it is", lambda: re.search(r"http://127\.0\.0\.1:\d+/v1", server.log))[0]
+        yield server.until("says where it is", lambda: re.search(r"http://127\.0\.0\.1:\d+/v1", server.log))[
+            0
+        ]
 
 
 def counters(base_url: str) -> dict[str, Any]:
