@@ -16,8 +16,9 @@ from typing import Any
 from pxt_assets.errors import RunError
 from pxt_assets.local.udf import LocalFunction
 
-SCRIPT = "__mp_main__"
-"""The name under which a script is imported: not the one that starts it, as `multiprocessing` has it too."""
+SCRIPT = "__pxt_main__"
+"""The name under which a script is imported: not the one that starts it."""
+_FROZEN = ("<frozen importlib._bootstrap>", "<frozen importlib._bootstrap_external>")
 
 
 class LoadError(Exception):
@@ -92,7 +93,7 @@ def load(address: FunctionAddress) -> LocalFunction[...]:
         )
         version = function.version
     except BaseException as e:  # a script may even end the program
-        frames = traceback.extract_tb(e.__traceback__)
+        frames = [f for f in traceback.extract_tb(e.__traceback__) if f.filename not in (__file__, *_FROZEN)]
         at = f", in {frames[-1].filename}:{frames[-1].lineno}" if frames else ""
         msg = f"{address.label}: a worker cannot import it from {where}: {type(e).__name__}: {e}{at}"
         raise LoadError(msg[:4_000]) from e

@@ -80,6 +80,7 @@ class ProcessWorker:
             write_frame(self._process.stdin, request)
             answer = read_frame(self._process.stdout)
         except (OSError, EOFError, ValueError) as e:  # a ValueError of a pipe that was closed meanwhile
+            self._process.stdout.close()
             raise WorkerEndedError(self._how_it_ended()) from e
         self._is_busy = False
         return answer

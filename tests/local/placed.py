@@ -87,7 +87,7 @@ def failing(texts: list[str]) -> list[str]:
     return [text.upper() for text in texts]
 
 
-@udf(batch_size=4, on="processes", workers=1)
+@udf(batch_size=2, on="processes", workers=1)
 def dying(texts: list[str], folder: str) -> list[str]:
     """A text that begins with "once" kills its process the first time, "always" each time."""
     for text in texts:
