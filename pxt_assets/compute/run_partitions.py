@@ -24,7 +24,7 @@ from pxt_assets.compute.compute_partition import compute_pass
 from pxt_assets.compute.deferred.record import BatchView
 from pxt_assets.compute.partition.column import Column, Outcome
 from pxt_assets.errors import PartitionError
-from pxt_assets.local.threads import DaemonThreadPool, run_in_thread
+from pxt_assets.local.threads import DaemonThreadPool, await_to_end, run_in_thread
 
 _OPEN = 64
 """Partitions computed at once: each holds its journal, its claim and some tasks."""
@@ -191,6 +191,7 @@ class PartitionsRun:
         try:
             await asyncio.gather(*rest, return_exceptions=True)
         finally:
+            await await_to_end(run_in_thread(self._run_state.workers.close))
             self._run_state.display.warn_of_unreached(self.warn)
             last = asyncio.wrap_future(self._callback_thread.submit(lambda: None))
             await asyncio.wait([last], timeout=_GRACE_SECONDS)

@@ -162,7 +162,7 @@ async def call_function(
     """
     if inspect.iscoroutinefunction(function):
         return await _await_result(function(**arguments))
-    call = partial(copy_context().run, _call_result, function, arguments)
+    call = partial(copy_context().run, call_sync, function, arguments)
     value = await asyncio.get_running_loop().run_in_executor(threads, call)
     return await _await_result(value) if inspect.isawaitable(value) else value
 
@@ -179,7 +179,8 @@ async def _await_result(value: Awaitable[Any]) -> Any:
         raise _as_exception(e) from e
 
 
-def _call_result(function: Callable[..., Any], arguments: Mapping[str, Any]) -> Any:
+def call_sync(function: Callable[..., Any], arguments: Mapping[str, Any]) -> Any:
+    """The result of a user's function in this thread; `call_function` says what is raised."""
     try:
         return function(**arguments)
     except StopIteration as e:  # a future cannot hold it: whoever waits for the future would wait forever

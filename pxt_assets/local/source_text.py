@@ -18,6 +18,7 @@ from typing import Any, NamedTuple
 
 from pxt_assets.errors import DefinitionError
 from pxt_assets.local.code_reads import bytecode_text
+from pxt_assets.local.decorator_text import without_placing
 from pxt_assets.local.value_contents import Contents, UnnameableError, is_plain
 from pxt_assets.values.digest import digest
 from pxt_assets.values.json_text import dumps
@@ -40,11 +41,23 @@ def version_of(function: Callable[..., Any], version: str | None = None) -> str:
     return versioned(function, version).text
 
 
-def versioned(function: Callable[..., Any], version: str | None = None, *, who: str | None = None) -> Version:
-    """The same; `who` begins the error's message: "udf words"."""
+def versioned(
+    function: Callable[..., Any],
+    version: str | None = None,
+    *,
+    who: str | None = None,
+    is_placed: bool = False,
+) -> Version:
+    """The same; `who` begins the error's message: "udf words".
+
+    With `is_placed` its decorator says where it runs, which counts for nothing (see `decorator_text`).
+    """
     name = f"{getattr(function, '__qualname__', type(function).__qualname__)}"
     short_name = getattr(function, "__name__", name)
-    parts = [name, _source_text(function), _closure_constants_text(function), version or ""]
+    source = _source_text(function)
+    if is_placed:
+        source = without_placing(source, function)
+    parts = [name, source, _closure_constants_text(function), version or ""]
     encoded = [part.encode(errors="surrogatepass") for part in parts]
     is_complete = True
     if version is None:

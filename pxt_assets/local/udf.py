@@ -1,4 +1,4 @@
-"""`@udf`: a user's own function as a computed column, typed by its hints, run in this process."""
+"""`@udf`: a user's own function as a computed column, typed by its hints."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ import inspect
 from collections.abc import Callable, Collection, Mapping, Sequence, Set
 from concurrent.futures import Executor
 from functools import partial
-from typing import Any, ParamSpec, overload
+from typing import Any, Literal, ParamSpec, get_args, overload
 
 from pxt_assets.errors import CellError, DefinitionError
 from pxt_assets.expressions.expr import Call
 from pxt_assets.expressions.function import Function
-from pxt_assets.local.local_call import LocalCall, as_json, call_function, error_message
+from pxt_assets.local.local_call import LocalCall, as_json, call_function, call_sync, error_message
 from pxt_assets.local.source_text import versioned
 from pxt_assets.local.structured_schema import validation_faults
 from pxt_assets.local.udf_hints import (
@@ -30,6 +30,8 @@ from pxt_assets.values.media import Media, open_image
 from pxt_assets.values.types import Audio, Json, is_media
 
 P = ParamSpec("P")
+Place = Literal["processes", "ray"]
+"""Where functions can run besides the run's process."""
 
 
 @overload
@@ -38,12 +40,22 @@ def udf(function: Callable[P, Any], /) -> LocalFunction[P]: ...
 
 @overload
 def udf(
-    *, batch_size: int | None = None, version: str | None = None
+    *,
+    batch_size: int | None = None,
+    version: str | None = None,
+    on: Place | None = None,
+    workers: int | None = None,
 ) -> Callable[[Callable[P, Any]], LocalFunction[P]]: ...
 
 
 def udf(
-    function: Callable[P, Any] | None = None, /, *, batch_size: int | None = None, version: str | None = None
+    function: Callable[P, Any] | None = None,
+    /,
+    *,
+    batch_size: int | None = None,
+    version: str | None = None,
+    on: Place | None = None,
+    workers: int | None = None,
 ) -> Any:
     """Makes a Python function, sync or async, one that a computed column can apply to its inputs.
 
@@ -62,6 +74,11 @@ def udf(
         batch_size: how many rows one call takes at most. Parameters hinted `list[T]` are then lists with a value for
             each row, others the same for all of them; it returns a `list[T]` with a value for each row.
         version: names the results, besides the function's source and the JSON it closes over; nothing else is looked at then.
+        on: where it runs: "processes" for worker processes of this machine, "ray" for actors of a Ray cluster; by default
+            in threads of the run's process, which compute in Python one at a time. Workers import the function's module and
+            stay for the whole run, so a model that the module loads once, by a function under `functools.cache`, is
+            loaded once a worker. Where a function runs names no result.
+        workers: how many of them a run has at most; by default one for each core, on Ray for each free CPU.
 
     Raises DefinitionError for hints that are missing or name no column type, and for what cannot be told by its contents.
 
@@ -83,14 +100,29 @@ def udf(
     if batch_size is not None and not (isinstance(batch_size, int) and batch_size >= 1):
         msg = f"udf: got batch_size={batch_size!r}, allowed: a number of rows >= 1"
         raise DefinitionError(msg)
-    return partial(LocalFunction, batch_size=batch_size, version=version)
+    if on not in (None, *get_args(Place)):
+        msg = f'udf: got on={on!r}, allowed: "processes", "ray", or None for threads of the run\'s process'
+        raise DefinitionError(msg)
+    if workers is not None and not (type(workers) is int and workers >= 1):
+        msg = f"udf: got workers={workers!r}, allowed: a number of workers >= 1"
+        raise DefinitionError(msg)
+    if workers is not None and on is None:
+        msg = f'udf: got workers={workers!r} without on=, allowed: on="processes" or on="ray" beside it'
+        raise DefinitionError(msg)
+    return partial(LocalFunction, batch_size=batch_size, version=version, on=on, workers=workers)
 
 
 class LocalFunction(Function[P]):
     """A function of the user's own; `function` is the plain one."""
 
     def __init__(
-        self, function: Callable[P, Any], *, batch_size: int | None = None, version: str | None = None
+        self,
+        function: Callable[P, Any],
+        *,
+        batch_size: int | None = None,
+        version: str | None = None,
+        on: str | None = None,
+        workers: int | None = None,
     ) -> None:
         name = getattr(function, "__name__", type(function).__name__)
         if not inspect.isroutine(function):
@@ -98,6 +130,9 @@ class LocalFunction(Function[P]):
             raise DefinitionError(msg)
         if inspect.isgeneratorfunction(function) or inspect.isasyncgenfunction(function):
             msg = f"udf {name}: it yields its values one by one; return a list of them"
+            raise DefinitionError(msg)
+        if on is not None and inspect.iscoroutinefunction(function):
+            msg = f'udf {name}: got on="{on}" for an async function, which waits rather than computes; leave out on='
             raise DefinitionError(msg)
         hints = hints_of(function, name)
         returned = hints.pop("return", None)
@@ -123,9 +158,12 @@ class LocalFunction(Function[P]):
         self.local = True
         self.function = function
         self.batch_size = batch_size or 1
-        self._is_batched = batch_size is not None
-        self._given_version = version
-        self._version = versioned(function, version, who=f"udf {name}")
+        self.is_batched = batch_size is not None
+        self.given_version = version
+        self.on = on
+        """Where it runs: "processes", "ray", or None for threads of the run's process."""
+        self.workers = workers
+        self._version = versioned(function, version, who=f"udf {name}", is_placed=on is not None)
         row_hints = {
             p: batch_item_hint(hint) if p in self._batched_parameters else hint for p, hint in hints.items()
         }
@@ -141,7 +179,8 @@ class LocalFunction(Function[P]):
         if (
             not self._version.is_complete
         ):  # what it reads may have been defined below it; from now on it stays
-            again = versioned(self.function, self._given_version, who=f"udf {self.name}")
+            placed = self.on is not None
+            again = versioned(self.function, self.given_version, who=f"udf {self.name}", is_placed=placed)
             self._version = again._replace(is_complete=True)
         return self._version.text
 
@@ -163,25 +202,42 @@ class LocalFunction(Function[P]):
         Raises CellError for what the function raises.
         """
         try:
-            given = [{k: self._convert_argument(k, v) for k, v in row.items()} for row in rows]
-            values = await call_function(self.function, self._call_arguments(given), threads)
+            arguments = self._call_arguments(rows)
+            returned = await call_function(self.function, arguments, threads)
         except Exception as e:
             raise self._cell_error(e) from e
-        if not self._is_batched:
-            values = [values]
-        elif not _is_list(values):
-            msg = f"{self.name}: got {type(values).__name__}, allowed: a list with a value for each row"
-            raise CellError("TypeError", msg)
-        values = list(values)
-        if len(values) != len(rows):
-            msg = f"{self.name}: got {len(values)} values for {len(rows)} rows"
-            raise CellError("ValueError", msg, divisible=True)
+        values = self._values_of(rows, returned)
         if is_media(self.returns):  # encoding an image takes a while
             return await asyncio.get_running_loop().run_in_executor(threads, self._convert_results, values)
         return self._convert_results(values)
 
-    def _call_arguments(self, given: Sequence[Mapping[str, Any]]) -> Mapping[str, Any]:
+    def compute(self, rows: Sequence[Mapping[str, Any]]) -> Sequence[Any]:
+        """What `run` gives, of a sync function, in the thread that asks."""
+        try:
+            returned = call_sync(self.function, self._call_arguments(rows))
+            if inspect.isawaitable(returned):
+                msg = f'it gave {type(returned).__name__}, allowed with on="{self.on}": values'
+                raise TypeError(msg)
+        except Exception as e:
+            raise self._cell_error(e) from e
+        return self._convert_results(self._values_of(rows, returned))
+
+    def _values_of(self, rows: Sequence[Mapping[str, Any]], returned: Any) -> list[Any]:
+        """The values that a call returned, one for each row. Raises CellError."""
+        if not self.is_batched:
+            return [returned]
+        if not _is_list(returned):
+            msg = f"{self.name}: got {type(returned).__name__}, allowed: a list with a value for each row"
+            raise CellError("TypeError", msg)
+        values = list(returned)
+        if len(values) != len(rows):
+            msg = f"{self.name}: got {len(values)} values for {len(rows)} rows"
+            raise CellError("ValueError", msg, divisible=True)
+        return values
+
+    def _call_arguments(self, rows: Sequence[Mapping[str, Any]]) -> Mapping[str, Any]:
         """The arguments of one call: a list for each batched parameter, the first row's value for the others."""
+        given = [{k: self._convert_argument(k, v) for k, v in row.items()} for row in rows]
         first = given[0]
         lists = {name: [row.get(name) for row in given] for name in self._batched_parameters if name in first}
         return {**first, **lists}

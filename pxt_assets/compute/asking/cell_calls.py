@@ -19,6 +19,8 @@ from pxt_assets.compute.asking.packing import Packer
 from pxt_assets.compute.asking.shared_answers import SharedAnswers, ValueWithProvenance
 from pxt_assets.local.local_call import MAX_CALLS_IN_FLIGHT, LocalCall
 from pxt_assets.local.threads import DaemonThreadPool
+from pxt_assets.local.udf import LocalFunction
+from pxt_assets.local.worker_pools import WorkerPools
 from pxt_assets.storage.provenance import Provenance, split_usage
 
 _THREADS = min(32, (os.cpu_count() or 1) + 4)
@@ -28,7 +30,8 @@ _THREADS = min(32, (os.cpu_count() or 1) + 4)
 class CellCalls:
     """Makes the calls of one partition's cells. `meter` counts what they use; once it is stopped, none is sent.
 
-    `sizes` is what is known of how many cells the server takes in a request.
+    `sizes` is what is known of how many cells the server takes in a request. `pools` has the workers of functions that run
+    on such; without it they run in this process.
     """
 
     def __init__(
@@ -37,6 +40,7 @@ class CellCalls:
         meter: Meter,
         sizes: BatchSizes | None = None,
         server: str | None = None,
+        pools: WorkerPools | None = None,
     ) -> None:
         self._client = client
         self._server = server
@@ -46,6 +50,7 @@ class CellCalls:
         self._local = Packer(self._run)
         self._local_slots = asyncio.Semaphore(MAX_CALLS_IN_FLIGHT)
         self._threads = DaemonThreadPool(_THREADS)
+        self._pools = pools
         self._answers = SharedAnswers()
 
     async def ask(self, request: Request, *, failed_before: bool) -> ValueWithProvenance:
@@ -130,13 +135,19 @@ class CellCalls:
         task = asyncio.current_task()
         assert task is not None
         self._meter.unsent_tasks.add(task)
+        function = calls[0].function
+        pool = None if self._pools is None else self._pools.of(function)
         try:
-            async with self._local_slots:
+            async with self._local_slots if pool is None else pool.slots:
                 if self._meter.stopped:
                     raise asyncio.CancelledError
                 self._meter.unsent_tasks.discard(task)
                 began = time.monotonic()
-                values = await calls[0].function.run([call.arguments for call in calls], self._threads)
+                rows = [call.arguments for call in calls]
+                if pool is not None and isinstance(function, LocalFunction):
+                    values = await pool.run(function, rows)
+                else:
+                    values = await function.run(rows, self._threads)
                 provenance = Provenance(
                     input_tokens=0,
                     output_tokens=0,

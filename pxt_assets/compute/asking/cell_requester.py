@@ -67,7 +67,9 @@ class CellRequester:
         self._on_admitted = on_admitted
         self._client = run_state.client
         self._workers = run_state.row_workers
-        self._calls = CellCalls(run_state.client, self.meter, run_state.batch_sizes, run_state.server_name)
+        self._calls = CellCalls(
+            run_state.client, self.meter, run_state.batch_sizes, run_state.server_name, run_state.workers
+        )
         self._outcomes = RowOutcomes(
             column.column_type,
             self.counts,

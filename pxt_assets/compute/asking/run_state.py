@@ -13,6 +13,7 @@ from pxt_assets.compute.asking.in_flight_bound import InFlightBound
 from pxt_assets.compute.asking.progress import ProgressDisplay
 from pxt_assets.compute.asking.row_workers import RowWorkers
 from pxt_assets.errors import RunError
+from pxt_assets.local.worker_pools import WorkerPools
 from pxt_assets.throttle import LimitUtilization
 
 _COMMITS = 2
@@ -50,6 +51,8 @@ class RunState:
             LimitUtilization if client is None else client.limit_usage,
             silence=None if client is None else client.silence,
         )
+        self.workers = WorkerPools()
+        """Of functions that run in other processes; whoever ends the run closes them."""
         self.commit_slots = asyncio.Semaphore(_COMMITS)
         self.is_stopped = False
         self._stop_callbacks: set[Callable[[BaseException], None]] = set()
