@@ -51,6 +51,8 @@ _BYTES_AT_ONCE = 4 * 2**20
 """Bytes of waiting values that are written at once: many more would take longer than FLUSH_SECONDS."""
 _BYTES_A_SEGMENT = 32 * 2**20
 """Bytes of large values after which a segment ends."""
+_TOLD_APART = 0.001
+"""Seconds that two times are told apart by, as numbers of seconds since 1970."""
 _LISTINGS = 5
 """How often the journal's folder is listed if what it lists is gone."""
 REFRESH_SUFFIX = ".refresh"
@@ -199,6 +201,10 @@ class Journal:
         self._last_ns = max(self._clock_ns(), self._last_ns + 1)
         return f"{self._last_ns:020d}-{uuid.uuid4().hex[:8]}{suffix}"
 
+    def follow(self, seconds: float) -> None:
+        """Makes new names sort after what was kept at that time since 1970, by whatever host's clock."""
+        self._last_ns = max(self._last_ns, int((seconds + _TOLD_APART) * 1e9))
+
     def _advance_clock(self, names: list[str]) -> None:
         """Makes new names sort after these, even if another host's clock was ahead."""
         for name in names:
@@ -335,16 +341,8 @@ class Journal:
 
     def _read_segment(self, name: str) -> pa.Table | None:
         """A segment's table; None for one that is torn or of another type."""
-        import pyarrow as pa
-
-        try:
-            segment = self._segments.read(name)
-        except FileNotFoundError:
-            raise
-        except (pa.ArrowInvalid, OSError) as e:
-            _log.warning(
-                "Dropped the journal segment %s: it was cut short (%s); its cells are computed anew.", name, e
-            )
+        segment = self._segments.read_whole(name)
+        if segment is None:
             return None
         is_complete = set(segment.schema.names) >= {*RESULT_COLUMNS, "simulated", *provenance_schema().names}
         return segment if is_complete and segment.schema.field("value").type == self._type.arrow() else None

@@ -94,3 +94,19 @@ class TestFaults:
             with pytest.raises(RunError, match=r"cannot write the journal at .* OSError: broken"):
                 journal.flush()
         assert segments(folder) == []
+
+    def test_a_segment_that_may_not_be_read_is_not_taken_for_torn(self, folder, monkeypatch):
+        """Its cells are paid for: the run stops and says so, and whoever may read it finds them."""
+
+        def forbidden(path, *_args, **_kwargs):
+            raise PermissionError(13, "Permission denied", path)
+
+        write(open_journal(folder), Cell(name(1), 1))
+        with monkeypatch.context() as m:
+            m.setattr(pa, "memory_map", forbidden)
+            with pytest.raises(
+                RunError, match=r"cannot read .*\.arrow, where finished cells .*let this process"
+            ):
+                found(open_journal(folder), 1)
+        assert len(segments(folder)) == 1
+        assert found(open_journal(folder), 1) == [1]
