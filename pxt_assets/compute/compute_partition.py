@@ -251,6 +251,8 @@ async def _run_interruptibly(commit: Callable[[threading.Event], Assembly]) -> A
     committing = asyncio.wrap_future(threads.submit(commit, interrupted))
     try:
         return await asyncio.shield(committing)
+    except PermissionError:  # who knows the store says what is to be granted
+        raise
     except OSError as e:
         msg = (
             f"cannot store the column: {type(e).__name__}: {e}. What was stored before is as it was, and what is finished is "

@@ -51,8 +51,6 @@ _BYTES_AT_ONCE = 4 * 2**20
 """Bytes of waiting values that are written at once: many more would take longer than FLUSH_SECONDS."""
 _BYTES_A_SEGMENT = 32 * 2**20
 """Bytes of large values after which a segment ends."""
-_TOLD_APART = 0.001
-"""Seconds that two times are told apart by, as numbers of seconds since 1970."""
 _LISTINGS = 5
 """How often the journal's folder is listed if what it lists is gone."""
 REFRESH_SUFFIX = ".refresh"
@@ -203,7 +201,7 @@ class Journal:
 
     def follow(self, seconds: float) -> None:
         """Makes new names sort after what was kept at that time since 1970, by whatever host's clock."""
-        self._last_ns = max(self._last_ns, int((seconds + _TOLD_APART) * 1e9))
+        self._last_ns = max(self._last_ns, int(seconds * 1e9) + 1_000_000)  # a float holds no nanoseconds
 
     def _advance_clock(self, names: list[str]) -> None:
         """Makes new names sort after these, even if another host's clock was ahead."""
@@ -344,5 +342,10 @@ class Journal:
         segment = self._segments.read_whole(name)
         if segment is None:
             return None
-        is_complete = set(segment.schema.names) >= {*RESULT_COLUMNS, "simulated", *provenance_schema().names}
-        return segment if is_complete and segment.schema.field("value").type == self._type.arrow() else None
+        if not set(segment.schema.names) >= {*RESULT_COLUMNS, "simulated", *provenance_schema().names}:
+            self._loaded_segments.remove(
+                name
+            )  # what is in it is paid for: `remove` leaves it to who can read it
+            _log.warning("Left the journal segment %s as it is: another release wrote it.", name)
+            return None
+        return segment if segment.schema.field("value").type == self._type.arrow() else None
