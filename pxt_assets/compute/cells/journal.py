@@ -201,7 +201,7 @@ class Journal:
 
     def follow(self, seconds: float) -> None:
         """Makes new names sort after what was kept at that time since 1970, by whatever host's clock."""
-        self._last_ns = max(self._last_ns, int(seconds * 1e9) + 1_000_000)  # a float holds no nanoseconds
+        self._last_ns = max(self._last_ns, int(seconds * 1e9) + 1_000_000)
 
     def _advance_clock(self, names: list[str]) -> None:
         """Makes new names sort after these, even if another host's clock was ahead."""
@@ -339,8 +339,7 @@ class Journal:
 
     def _read_segment(self, name: str) -> pa.Table | None:
         """A segment's table; None for one that is torn or of another type."""
-        segment = self._segments.read_whole(name)
-        if segment is None:
+        if (segment := self._segments.read_whole(name)) is None:
             return None
         if not set(segment.schema.names) >= {*RESULT_COLUMNS, "simulated", *provenance_schema().names}:
             self._loaded_segments.remove(
