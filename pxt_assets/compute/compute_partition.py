@@ -204,6 +204,8 @@ async def _ask_and_commit(
     # under "abort" no error may be stored, so none is kept
     retry_errors = options.retry_errors or options.on_error == "abort"
     sidecar = Sidecar(sidecar_of(column.file)) if options.provenance else None
+    if options.refresh and later is not None:
+        journal.follow(later.latest)
     refresh = options.refresh or (later is not None and await run_in_thread(later.completes_refresh, journal))
     cells = await run_in_thread(
         FinishedCells, earlier, journal, sidecar, refresh=refresh, retry_errors=retry_errors
@@ -249,6 +251,8 @@ async def _run_interruptibly(commit: Callable[[threading.Event], Assembly]) -> A
     committing = asyncio.wrap_future(threads.submit(commit, interrupted))
     try:
         return await asyncio.shield(committing)
+    except PermissionError:  # who knows the store says what is to be granted
+        raise
     except OSError as e:
         msg = (
             f"cannot store the column: {type(e).__name__}: {e}. What was stored before is as it was, and what is finished is "

@@ -112,6 +112,7 @@ class LaterPasses:
     ) -> Callable[[Column], LaterPass]:
         """How a pass deals with a partition; the `rest`, of which nothing is known, is asked for, wanted, or left."""
         fetching = fetching or self.new_round()
+        latest = max((record.latest for record in self.column.records()), default=0.0)
         awaited = {key for record in self.column.records() for key in record.waiting_partitions}
 
         def later(column: Column) -> LaterPass:
@@ -141,6 +142,7 @@ class LaterPasses:
                 looks_at_all=not self.deferral.is_trial,
                 background=background,
                 tally=self.tallies[partition],
+                latest=latest,
             )
 
         return later

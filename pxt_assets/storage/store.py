@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 import dagster as dg
@@ -27,6 +28,7 @@ from pxt_assets.storage.layout import earlier_layout, sidecar_of, stored_file
 from pxt_assets.storage.loading import load_as
 from pxt_assets.storage.parquet import ParquetFile
 from pxt_assets.storage.partition_events import record_partitions
+from pxt_assets.storage.refusals import refusals_told
 from pxt_assets.storage.rows import rows_of
 from pxt_assets.storage.stored_schema import stored_schema
 from pxt_assets.values.plain_types import plain_batch
@@ -185,7 +187,7 @@ class ColumnStore(EnvironmentFields, dg.ConfigurableIOManager):
 
     def handle_output(self, context: dg.OutputContext, obj: object) -> None:
         """Stores a table, one file per partition."""
-        with scrubbed_errors(self.known_secrets()):
+        with self._told_errors(context):
             self._store_partitions(context, obj)
 
     def _store_partitions(self, context: dg.OutputContext, obj: object) -> None:
@@ -246,8 +248,15 @@ class ColumnStore(EnvironmentFields, dg.ConfigurableIOManager):
 
     def load_input(self, context: dg.InputContext) -> object:
         """Loads a table as what the parameter is annotated with; None for a single partition that may be missing."""
-        with scrubbed_errors(self.known_secrets()):
+        with self._told_errors(context):
             return self._load_partitions(context)
+
+    @contextmanager
+    def _told_errors(self, context: dg.InputContext | dg.OutputContext) -> Iterator[None]:
+        """Within the block, errors hold no secret, and what the store refuses is a SourceError that says what to grant."""
+        label = key_of(context).to_user_string()
+        with scrubbed_errors(self.known_secrets()), refusals_told(lambda: self.root, label, SourceError):
+            yield
 
     def _load_partitions(self, context: dg.InputContext) -> object:
         upstream = key_of(context)

@@ -22,6 +22,7 @@ from pxt_assets.assets.step.shown import (
 )
 from pxt_assets.assets.step.table_asset import TableAsset
 from pxt_assets.index.spec import IndexSpec
+from pxt_assets.storage.refusals import refusals_told
 
 
 def column_asset(spec: ColumnSpec) -> dg.AssetsDefinition:
@@ -65,6 +66,7 @@ def column_asset(spec: ColumnSpec) -> dg.AssetsDefinition:
         with (
             errors_without_secrets(secrets),
             step_store(context, spec_now.key, spec.resources.columns) as kept,
+            refusals_told(lambda: kept.store.root, spec_now.key.to_user_string(), dg.Failure),
         ):
             config = ColumnConfig.of_run(op_config(context), spec_now.key.to_user_string())
             step = Materialization(spec_now, context, config, input_values, kept)

@@ -66,6 +66,9 @@ class LaterPass:
     background: BackgroundPass | None = None
     """What is made, or to be made, in the background; None where nothing ever was."""
     tally: PartitionTally = field(default_factory=PartitionTally)
+    latest: float = 0.0
+    """The latest time on record at which answers of the column were kept: a refresh that begins now is later, whatever this
+    host's clock says."""
 
     def completes_refresh(self, journal: Journal) -> bool:
         """Whether a refresh that has begun goes on here: its answers are on their way, or came. Reads what is on record."""

@@ -199,6 +199,10 @@ class Journal:
         self._last_ns = max(self._clock_ns(), self._last_ns + 1)
         return f"{self._last_ns:020d}-{uuid.uuid4().hex[:8]}{suffix}"
 
+    def follow(self, seconds: float) -> None:
+        """Makes new names sort after what was kept at that time since 1970, by whatever host's clock."""
+        self._last_ns = max(self._last_ns, int(seconds * 1e9) + 1_000_000)
+
     def _advance_clock(self, names: list[str]) -> None:
         """Makes new names sort after these, even if another host's clock was ahead."""
         for name in names:
@@ -335,16 +339,12 @@ class Journal:
 
     def _read_segment(self, name: str) -> pa.Table | None:
         """A segment's table; None for one that is torn or of another type."""
-        import pyarrow as pa
-
-        try:
-            segment = self._segments.read(name)
-        except FileNotFoundError:
-            raise
-        except (pa.ArrowInvalid, OSError) as e:
-            _log.warning(
-                "Dropped the journal segment %s: it was cut short (%s); its cells are computed anew.", name, e
-            )
+        if (segment := self._segments.read_whole(name)) is None:
             return None
-        is_complete = set(segment.schema.names) >= {*RESULT_COLUMNS, "simulated", *provenance_schema().names}
-        return segment if is_complete and segment.schema.field("value").type == self._type.arrow() else None
+        if not set(segment.schema.names) >= {*RESULT_COLUMNS, "simulated", *provenance_schema().names}:
+            self._loaded_segments.remove(
+                name
+            )  # what is in it is paid for: `remove` leaves it to who can read it
+            _log.warning("Left the journal segment %s as it is: another release wrote it.", name)
+            return None
+        return segment if segment.schema.field("value").type == self._type.arrow() else None

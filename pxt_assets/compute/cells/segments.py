@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import logging
 import shutil
 from collections import OrderedDict
 from collections.abc import Sequence
@@ -11,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from pxt_assets.compute.cells.cell import with_server
 from pxt_assets.compute.cells.gather import gather_rows
+from pxt_assets.errors import RunError
 from pxt_assets.storage.atomic_file import (
     is_local,
     remove,
@@ -30,6 +32,7 @@ _BYTES_MAPPED = 16 * 2**20
 _BUFFER_BYTES = 2**18
 """Bytes of a segment that are written at once: each write waits for its turn beside a busy event loop."""
 SUFFIX = ".arrow"
+_log = logging.getLogger("pxt_assets.compute.journal")
 
 
 class Segments:
@@ -106,6 +109,30 @@ class Segments:
         path = Path(self._path(name).path) if is_local(self.directory) else self._folder_of_copies() / name
         with pa.memory_map(str(path)) as source:
             return with_server(pa.ipc.open_file(source).read_all())
+
+    def read_whole(self, name: str) -> pa.Table | None:
+        """A segment; None, with a warning, for one that is torn.
+
+        Raises FileNotFoundError for one that is gone, RunError for one that the system does not let this process read: its
+        cells are paid for, and must not pass for lost.
+        """
+        import pyarrow as pa
+
+        try:
+            return self.read(name)
+        except FileNotFoundError:
+            raise
+        except (pa.ArrowInvalid, OSError) as e:
+            if getattr(e, "errno", None) is not None:
+                msg = (
+                    f"cannot read {self._path(name)}, where finished cells are kept ({type(e).__name__}: {e}); let this process "
+                    "read it, and materialize again: nothing is asked for anew, and nothing is lost"
+                )
+                raise RunError(msg) from e
+            _log.warning(
+                "Dropped the journal segment %s: it was cut short (%s); its cells are computed anew.", name, e
+            )
+            return None
 
     def add(self, name: str, rows: int) -> None:
         """Appends a segment to those that `take` reads from."""

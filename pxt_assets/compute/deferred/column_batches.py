@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -49,6 +49,8 @@ class ColumnBatches:
         self._numbered: set[str] = set()
         self._changed: dict[str, BatchRecord] = {}
         """Records of which the partitions have changed since they were written."""
+        self._refreshes: dict[str, float] = {}
+        """Since when partitions that were looked up are refreshed, 0 for those that are not."""
 
     def load(self, *, only_looks: bool = False) -> None:
         """Reads what is on record; who `only_looks` has no claim. Raises RunError for a record that cannot be read."""
@@ -199,13 +201,26 @@ class ColumnBatches:
         answers = self.answers.take(digests, positions)
         return zip(answers, self.answers.tell(positions).tolist(), strict=True)
 
+    def kept_mask(self, digests: Digests, partition: str, since: float) -> Mask:
+        """Which cells have an answer for the partition. Notes `since` when it is refreshed, 0 for never."""
+        self._refreshes[partition] = since
+        found: Mask = self.answers.find(digests, partition, since) >= 0
+        return found
+
+    def refreshes_of(self, partitions: Iterable[str]) -> dict[str, float]:
+        """Since when each of the partitions is refreshed, of those that are."""
+        return {one: since for one in partitions if (since := self._refreshes.get(one, 0.0))}
+
     def also_waits(self, partition: str, digests: Digests) -> None:
         """Notes that a partition waits for cells that are on their way; it is on record with the next `write_changes`."""
         import numpy as np
 
         for number in np.unique(self._asked.batches(digests)).tolist():
             record = self.records.get(self._names[number]) if number >= 0 else None
-            if record is not None and record.is_on_its_way and record.partitions.get(partition, True):
+            if record is None or not record.is_on_its_way:
+                continue
+            is_older = record.refreshes.get(partition, 0.0) < self._refreshes.get(partition, 0.0)
+            if is_older or record.partitions.get(partition, True):
                 self._change(record, partition, is_settled=False)
 
     def settle(self, partition: str, digests: ManyDigests) -> None:
@@ -228,7 +243,11 @@ class ColumnBatches:
                 self._changed[record.name] = record
 
     def _change(self, record: BatchRecord, partition: str, *, is_settled: bool) -> None:
-        changed = replace(record, partitions={**record.partitions, partition: is_settled})
+        changed = replace(
+            record,
+            partitions={**record.partitions, partition: is_settled},
+            refreshes={**record.refreshes, **({} if is_settled else self.refreshes_of([partition]))},
+        )
         self.records[record.name] = self._changed[record.name] = changed
         self.answers.update(changed)
 

@@ -152,8 +152,7 @@ class DeferredColumn:
         """
         name = partition_name(partition)
         self._passed.add(name)
-        found: Mask = self._batches.answers.find(digests, name, since) >= 0
-        return found
+        return self._batches.kept_mask(digests, name, since)
 
     def take(self, digests: Digests, partition: Partition = None, since: float = 0.0) -> Taken:
         """The kept answers of cells for which `kept_mask` with the same arguments is true, in that order, and whether each

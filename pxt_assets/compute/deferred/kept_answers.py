@@ -122,7 +122,7 @@ class KeptAnswers:
         if not self._records or not (positions >= 0).any():
             return positions
         batches = self.batches_of(positions)
-        left_out = self._flags(lambda n, r: n in self._gone or (r.ended_at or 0.0) < since)[batches]
+        left_out = self._flags(lambda n, r: n in self._gone or r.is_from_before(since, partition))[batches]
         if partition is not None:
             is_settled = self._flags(lambda _, r: r.partitions.get(partition, False))[batches]
             if taken and is_settled.any():

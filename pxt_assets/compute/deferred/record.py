@@ -74,6 +74,9 @@ class BatchRecord:
     """The name of the server that it was submitted to."""
     partitions: Mapping[str, bool] = field(default_factory=dict)
     """By `partition_name`: whether a partition has what it waited for. See `waiting_partitions`."""
+    refreshes: Mapping[str, float] = field(default_factory=dict)
+    """By `partition_name`: since when the refresh lasts that waits for it. Its answers are none of before, whatever the clock
+    of whoever keeps them says."""
     file_id: str | None = None
     batch_id: str | None = None
     submitted_at: float | None = None
@@ -111,6 +114,15 @@ class BatchRecord:
     def waiting_partitions(self) -> tuple[Partition, ...]:
         """The partitions that wait for it, in the order in which they asked."""
         return tuple(partition_of(name) for name, is_settled in self.partitions.items() if not is_settled)
+
+    @property
+    def latest(self) -> float:
+        """The latest time at which its answers were kept or are to be, in seconds since 1970 by whatever host's clock."""
+        return max(self.ended_at or 0.0, *self.refreshes.values(), 0.0)
+
+    def is_from_before(self, since: float, partition: str | None) -> bool:
+        """Whether its answers were kept before `since`, where a refresh of the partition, by its name, began."""
+        return max(self.ended_at or 0.0, self.refreshes.get(partition or "", 0.0)) < since
 
     def view(self, now: float | None = None) -> BatchView:
         """How it is shown at `now`."""

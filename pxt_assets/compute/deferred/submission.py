@@ -135,6 +135,7 @@ class Submission:
             cost_usd,
             self.server,
             dict.fromkeys(partitions, False),
+            self.batches.refreshes_of(partitions),
             submitted_by=self.submitted_by,
         )
 

@@ -94,3 +94,47 @@ class TestFaults:
             with pytest.raises(RunError, match=r"cannot write the journal at .* OSError: broken"):
                 journal.flush()
         assert segments(folder) == []
+
+    def test_a_segment_that_may_not_be_read_is_not_taken_for_torn(self, folder, monkeypatch):
+        """Its cells are paid for: the run stops and says so, and whoever may read it finds them."""
+
+        def forbidden(path, *_args, **_kwargs):
+            raise PermissionError(13, "Permission denied", path)
+
+        write(open_journal(folder), Cell(name(1), 1))
+        with monkeypatch.context() as m:
+            m.setattr(pa, "memory_map", forbidden)
+            with pytest.raises(
+                RunError, match=r"cannot read .*\.arrow, where finished cells .*let this process"
+            ):
+                found(open_journal(folder), 1)
+        assert len(segments(folder)) == 1
+        assert found(open_journal(folder), 1) == [1]
+
+    def test_a_segment_of_another_release_is_left_to_it(self, folder, caplog):
+        """It is paid for: whoever can read it finds it after this release has stored the column."""
+        journal = open_journal(folder)
+        write(journal, Cell(name(1), 1))
+        (ours,) = segments(folder)
+        table = pa.ipc.open_file((folder / ours).read_bytes()).read_all()
+        with (folder / f"0{ours}").open("wb") as sink, pa.ipc.new_file(sink, table.schema) as writer:
+            writer.write_table(table)
+        theirs = table.rename_columns(["key" if one == "digest" else one for one in table.column_names])
+        with (folder / ours).open("wb") as sink, pa.ipc.new_file(sink, theirs.schema) as writer:
+            writer.write_table(theirs)
+        reading = open_journal(folder)
+        with caplog.at_level(logging.WARNING, "pxt_assets"):
+            assert found(reading, 1) == [1]
+        assert f"{ours} as it is: another release" in caplog.text
+        reading.remove()
+        assert segments(folder) == [ours]
+
+    def test_what_a_later_release_adds_to_a_segment_does_no_harm(self, folder):
+        """Columns that this one does not know are passed over."""
+        write(open_journal(folder), Cell(name(1), 1))
+        (ours,) = segments(folder)
+        table = pa.ipc.open_file((folder / ours).read_bytes()).read_all()
+        more = table.append_column("region", pa.array(["eu"]))
+        with (folder / ours).open("wb") as sink, pa.ipc.new_file(sink, more.schema) as writer:
+            writer.write_table(more)
+        assert found(open_journal(folder), 1) == [1]

@@ -58,6 +58,28 @@ def test_no_history_of_a_ledger_is_a_fault(
     assert outcome.seconds <= 9 * processes + 60
 
 
+@pytest.mark.parametrize(("cut_off", "sharing"), [(1, 1), (1, 3), (3, 1)])
+def test_a_ledger_that_some_processes_never_reach(cut_off: int, sharing: int) -> None:
+    """All is answered and the whole limit used, with 429s that cost nothing; those that are cut off say so, and they alone."""
+    server = Server({"requests": Meter(1200, 120)}, log_normal(0.5, 0.3, random.Random(1)))
+    there, elsewhere = MemoryLedger(), MemoryLedger(reachable=False)
+
+    async def main() -> tuple[Outcome, list[tuple[str, ...]]]:
+        started = [
+            Process.start(ledger, str(number))
+            for ledger, count in ((there, sharing), (elsewhere, cut_off))
+            for number in range(count)
+        ]
+        used = [LimitUtilization([process.limiter]) for process in started]
+        outcome = await send_shared(started, server, [{"requests": 1.0}] * 1200)
+        return outcome, [one.unreached for one in used]
+
+    outcome, unreached = run(main())
+    assert outcome.seconds <= 54 / 0.97
+    assert outcome.rejections <= 600
+    assert unreached == [()] * sharing + [("the ledger (not reachable)",)] * cut_off
+
+
 def test_that_the_ledger_was_not_reached_is_said_of_the_limiters_of_that_time() -> None:
     """While it lasts and after it, and not to those who come once it is over."""
     ledger = MemoryLedger()
