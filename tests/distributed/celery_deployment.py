@@ -1,182 +1,88 @@
-"""A deployment on celery: Dagster's daemon, a code server, and two workers that execute runs, around a `World`."""
+"""A deployment on celery: Dagster's daemon, a code server, and two workers that execute runs, around a `World`.
+
+Dagster's daemon hands each run to celery, whose workers execute it in a process that they fork for it alone: so it
+loads the code that is there then.
+"""
 
 import signal
 import sys
-import time
-import uuid
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import dagster as dg
 import yaml
-from dagster._core.execution.backfill import PartitionBackfill
-from dagster._core.storage.dagster_run import FINISHED_STATUSES, RunRecord
+from dagster._grpc.client import DagsterGrpcClient
 
-from tests.distributed.processes import Running, accepts, children, free_port, running, wait_until
+from tests.distributed.backfills import store_table
+from tests.distributed.processes import Running, accepts, children, free_port, running
 from tests.distributed.servers import Redis, redis_server
-from tests.distributed.world import World, definitions, world
+from tests.distributed.world import World, world
 
 WORKERS = ("worker1", "worker2")
-RUNS_AT_ONCE = 2
-"""Runs that each worker executes at once."""
-
-
-@dataclass
-class Backfill:
-    """One that was asked for, and its runs."""
-
-    instance: dg.DagsterInstance
-    id: str
-
-    def records(self) -> list[RunRecord]:
-        """Of its runs by now, retried ones and their retries included."""
-        return list(
-            self.instance.get_run_records(dg.RunsFilter(tags={"dagster/backfill": self.id}))
-        )
-
-    def statuses(self) -> list[str]:
-        return [record.dagster_run.status.value for record in self.records()]
+PRELOADED = ("pxt_assets.functions", "dagster_postgres", "s3fs")
+"""What workers import before they fork, so that no run has to."""
 
 
 @dataclass
 class Deployment:
-    """Processes that run, and what they are asked to do."""
+    """Processes that run, with what they share."""
 
     world: World
     redis: Redis
     instance: dg.DagsterInstance
-    port: int
+    code_port: int
     """The code server's."""
     workers: dict[str, Running]
-    _stack: ExitStack
-    _worker_command: list[str]
-    daemon: Running
-    code_server: Running
-    _ended: list[str] = field(default_factory=list)
 
-    def backfill(self, column: str, days: Sequence[str]) -> Backfill:
-        """Asks for these partitions of a column, as the page of an asset does."""
-        found = definitions()
-        backfill = PartitionBackfill.from_asset_partitions(
-            backfill_id=uuid.uuid4().hex[:8],
-            asset_graph=found.get_repository_def().asset_graph,
-            partition_names=list(days),
-            asset_selection=[dg.AssetKey(["tickets", column])],
-            backfill_timestamp=time.time(),
-            tags={},
-            dynamic_partitions_store=self.instance,
-            all_partitions=False,
-            title=None,
-            description=None,
-            run_config={"loggers": {"console": {"config": {"log_level": "ERROR"}}}},
+    def executing(self, worker: str) -> int:
+        """The process in which a worker executes its next run, or this one."""
+        celery = children(self.workers[worker].process.pid)  # of the command that started it
+        (forked,) = self.workers[worker].until(
+            "has forked", lambda: [pid for main in celery for pid in children(main)]
         )
-        self.instance.add_backfill(backfill)
-        return Backfill(self.instance, backfill.backfill_id)
+        return forked
 
-    def materialized(self, column: str) -> set[str]:
-        """The partitions of a column that the instance knows as materialized."""
-        return self.instance.get_materialized_partitions(dg.AssetKey(["tickets", column]))
-
-    def until_materialized(self, column: str, days: Sequence[str]) -> None:
-        """Waits for all of them; fails with the logs where a run is given up."""
-        wait_until(
-            f"{column} of {len(days)} days", lambda: self.materialized(column) >= set(days), every=0.2
-        )
-
-    def executing(self, worker: str) -> list[int]:
-        """The processes in which a worker executes runs, or would."""
-        return [pid for main in children(self.workers[worker].process.pid) for pid in children(main)]
-
-
-def celery_options(redis: Redis) -> dict[str, Any]:
-    """What the launcher and the workers must agree on."""
-    return {"broker": redis.url(0), "backend": redis.url(1)}
+    def deploy(self, old: str, new: str) -> None:
+        """Writes a text of the code location anew, and has its server load it."""
+        text = self.world.location.read_text()
+        assert old in text
+        self.world.location.write_text(text.replace(old, new))
+        DagsterGrpcClient(port=self.code_port, host="127.0.0.1").reload_code(timeout=60)
 
 
 @contextmanager
 def celery_deployment(folder: Path, rows: int) -> Iterator[Deployment]:
-    """Within the block, a deployment whose table is stored; its columns are not.
-
-    Each run is executed in a process of its own, which the worker forks: so it loads the code that is there then.
-    """
+    """Within the block, a deployment whose table is stored, of `rows` rows a partition; its columns are not."""
     folder.mkdir(parents=True, exist_ok=True)
     with redis_server(folder) as redis, ExitStack() as stack:
-        launcher = {
-            "module": "dagster_celery.launcher",
-            "class": "CeleryRunLauncher",
-            "config": celery_options(redis),
-        }
+        agreed = {"broker": redis.url(0), "backend": redis.url(1)}
+        (folder / "celery.yaml").write_text(yaml.safe_dump({"execution": {"config": agreed}}))
+        launcher = {"module": "dagster_celery.launcher", "class": "CeleryRunLauncher", "config": agreed}
         shared = stack.enter_context(world(folder, launcher, rows))
-        (folder / "celery.yaml").write_text(
-            yaml.safe_dump({"execution": {"config": celery_options(redis)}})
-        )
         instance = stack.enter_context(dg.DagsterInstance.get())
+
+        def start(name: str, *command: str) -> Running:
+            return stack.enter_context(running(name, command, folder, shared.environment))
+
         port = free_port()
+        python = [sys.executable, "-W", "ignore", "-m"]
         where = ["-h", "127.0.0.1", "-p", str(port), "-f", str(shared.location)]
-        code_server = stack.enter_context(
-            running(
-                "code_server", [sys.executable, "-m", "dagster", "code-server", "start", *where], folder, shared.environment
-            )
-        )
-        command = ["dagster-celery", "worker", "start", "-A", "dagster_celery.app", "-y", "celery.yaml"]
-        command += ["-q", "dagster", "-i", "pxt_assets"]
-        options = ["--", "--concurrency", str(RUNS_AT_ONCE), "--max-tasks-per-child", "1"]
+        code_server = start("code_server", *python, "dagster", "code-server", "start", *where)
+        worker = ["worker", "start", "-A", "dagster_celery.app", "-y", "celery.yaml", "-q", "dagster"]
+        worker += [part for module in PRELOADED for part in ("-i", module)]
+        options = ["--", "--concurrency", "1", "--disable-prefetch", "--max-tasks-per-child", "1"]
         workers = {
-            name: stack.enter_context(
-                running(name, [*command, "-n", name, *options], folder, shared.environment)
-            )
-            for name in WORKERS
+            name: start(name, "dagster-celery", *worker, "-n", name, *options) for name in WORKERS
         }
+        store_table(instance)
         code_server.until("accepts connections", lambda: accepts(port))
-        workspace = {"load_from": [{"grpc_server": {"host": "127.0.0.1", "port": port, "location_name": "tickets"}}]}
-        (folder / "workspace.yaml").write_text(yaml.safe_dump(workspace))
-        daemon = stack.enter_context(
-            running(
-                "daemon",
-                [sys.executable, "-m", "tests.distributed.daemon", "run", "-w", "workspace.yaml"],
-                folder,
-                shared.environment,
-            )
-        )
-        _store_table(instance)
-        for worker in workers.values():
-            worker.until("is ready", lambda worker=worker: " ready." in worker.log)
-        yield Deployment(shared, redis, instance, port, workers, stack, command, daemon, code_server)
-
-
-def _store_table(instance: dg.DagsterInstance) -> None:
-    """All days of the table, in one run in this process."""
-    found = definitions()
-    days = all_days()
-    dg.materialize(
-        [found.get_assets_def("tickets")],
-        instance=instance,
-        resources=found.resources,
-        tags={
-            "dagster/asset_partition_range_start": days[0],
-            "dagster/asset_partition_range_end": days[-1],
-        },
-        run_config={"loggers": {"console": {"config": {"log_level": "ERROR"}}}},
-    )
-
-
-def all_days() -> list[str]:
-    """The partitions, oldest first."""
-    partitions = definitions().get_assets_def("tickets").partitions_def
-    assert partitions is not None
-    return list(partitions.get_partition_keys())
-
-
-def kill(pid: int) -> None:
-    """`kill -9`."""
-    import os
-
-    os.kill(pid, signal.SIGKILL)
-
-
-def finished(backfill: Backfill) -> bool:
-    """Whether none of its runs is under way."""
-    return all(record.dagster_run.status in FINISHED_STATUSES for record in backfill.records())
+        location = {"grpc_server": {"host": "127.0.0.1", "port": port, "location_name": "tickets"}}
+        (folder / "workspace.yaml").write_text(yaml.safe_dump({"load_from": [location]}))
+        start("daemon", *python, "tests.distributed.daemon", "run", "-w", "workspace.yaml")
+        for name in WORKERS:
+            workers[name].until("is ready", lambda name=name: " ready." in workers[name].log)
+        yield Deployment(shared, redis, instance, port, workers)
+        for one in workers.values():
+            one.signal_all(signal.SIGKILL)  # what a test left to do is of no interest

@@ -5,7 +5,7 @@ deployment to another comes from the environment.
 """
 
 import os
-from collections.abc import Iterator
+from typing import Any
 
 import dagster as dg
 import pyarrow as pa
@@ -17,37 +17,43 @@ PROMPT = "Say in one word what this is about."
 ROWS = int(os.environ.get("PXT_TEST_ROWS", "10"))
 DAYS = dg.DailyPartitionsDefinition("2026-01-01", end_date="2026-03-02")
 COLUMNS = {
-    "undisturbed": "gpt-6-luna",
-    "killed": "gpt-6-terra",
-    "broker_restarted": "gpt-6-sol",
-    "database_restarted": "gpt-6-astra",
-    "redeployed": "gpt-6.1-sol",
+    "undisturbed": ("gpt-6-luna", 30),
+    "killed": ("gpt-6-terra", 4),
+    "redis_restarted": ("gpt-6-sol", 2),
+    "postgres_restarted": ("gpt-6-astra", 4),
+    "redeployed": ("gpt-5.5", 2),
 }
-"""The columns by name, each with a model whose limits are its own."""
+"""The columns by name: each with a model whose limits are its own, and how many partitions a run takes."""
 
 
-def bodies(day: str) -> list[str]:
-    """The texts of a day's rows; no two of all days are alike."""
-    return [f"Ticket {row} of {day}: the zip of my bag broke." for row in range(ROWS)]
+def rows_of(day: str) -> pa.Table:
+    """A day's rows; no two texts of all days are alike."""
+    texts = [f"Ticket {row} of {day}: the zip of my bag broke." for row in range(ROWS)]
+    return pa.table({"id": [f"{day}/{row}" for row in range(ROWS)], "body": texts})
+
+
+def columns(rows: Any, prompt: str) -> Table:
+    """The table of an asset of rows, with the columns."""
+    tbl = Table(rows, key="id")
+    messages = [{"role": "system", "content": prompt}, {"role": "user", "content": tbl.body}]
+    for name, (model, partitions) in COLUMNS.items():
+        tbl.add_computed_column(
+            **{name: chat_completions(messages, model=model, max_tokens=16)},
+            backfill_policy=dg.BackfillPolicy.multi_run(partitions),
+        )
+    return tbl
 
 
 @dg.asset(
-    partitions_def=DAYS, io_manager_key="columns", backfill_policy=dg.BackfillPolicy.multi_run(15)
+    partitions_def=DAYS, io_manager_key="columns", backfill_policy=dg.BackfillPolicy.single_run()
 )
-def tickets(context: dg.AssetExecutionContext) -> Iterator[dg.Output[dict[str, pa.Table]]]:
+def tickets(context: dg.AssetExecutionContext) -> dict[str, pa.Table]:
     """The rows of each day."""
-    yield dg.Output(
-        {day: pa.table({"id": range(ROWS), "body": bodies(day)}) for day in context.partition_keys}
-    )
+    return {day: rows_of(day) for day in context.partition_keys}
 
-
-tbl = Table(tickets, key="id")
-for name, model in COLUMNS.items():
-    messages = [{"role": "system", "content": PROMPT}, {"role": "user", "content": tbl.body}]
-    tbl.add_computed_column(**{name: chat_completions(messages, model=model, max_tokens=16)})
 
 defs = dg.Definitions(
-    assets=[tickets, *tbl.assets],
+    assets=[tickets, *columns(tickets, PROMPT).assets],
     resources={
         "openai": OpenAIResource(
             api_key="sk-of-the-deployment",

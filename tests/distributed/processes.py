@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TypeVar
 
 LOOK_SECONDS = 0.05
-LONGEST_SECONDS = 120.0
+LONGEST_SECONDS = 300.0
 """How long anything may take that a test waits for: many times what it takes."""
 END_SECONDS = 10.0
 """How long a process may take to end before it is killed."""
@@ -20,7 +20,10 @@ T = TypeVar("T")
 
 
 def wait_until(
-    what: str, look: Callable[[], T | None], seconds: float = LONGEST_SECONDS, every: float = LOOK_SECONDS
+    what: str | Callable[[], str],
+    look: Callable[[], T | None],
+    seconds: float = LONGEST_SECONDS,
+    every: float = LOOK_SECONDS,
 ) -> T:
     """The first result of `look` that is true. Raises AssertionError, naming `what`, where there is none in time."""
     end = time.monotonic() + seconds
@@ -29,7 +32,7 @@ def wait_until(
         if found:
             return found
         time.sleep(every)  # between looks at processes that nobody can wait for
-    raise AssertionError(f"not within {seconds:g} s: {what}")
+    raise AssertionError(f"not within {seconds:g} s: {what if isinstance(what, str) else what()}")
 
 
 def free_port() -> int:
@@ -113,3 +116,8 @@ def running(
         yield started
     finally:
         started.end()
+
+
+def kill(pid: int) -> None:
+    """`kill -9`."""
+    os.kill(pid, signal.SIGKILL)

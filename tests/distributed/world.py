@@ -12,7 +12,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import dagster as dg
 import yaml
 
 from tests.distributed.servers import KEY, SECRET, counters, s3_process, simulator_process
@@ -20,7 +19,7 @@ from tests.throttle.ledger.postgres import Postgres, running_postgres
 
 ROOT = Path(__file__).parents[2]
 LOCATION = Path(__file__).with_name("location.py")
-RPM = 900.0
+RPM = 540.0
 INITIAL_LEVEL = 0.02
 """Share of the limit that is there at first: a run waits for the limit from its second second on."""
 INSTANCE = {
@@ -97,9 +96,3 @@ def world(folder: Path, run_launcher: dict[str, Any], rows: int, rpm: float = RP
                 if value is not None:
                     os.environ[name] = value
 
-
-def definitions(module: str = "tests.distributed.location") -> dg.Definitions:
-    """The deployment's, loaded in this process."""
-    import importlib
-
-    return importlib.import_module(module).defs

@@ -1,0 +1,140 @@
+"""Columns on two celery workers: an instance and a ledger in PostgreSQL, columns in a bucket, Redis between them.
+
+Every test has a column of its own, with a model whose limits are its own; all have the table's rows.
+"""
+
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from tests.distributed.conftest import ROWS
+from tests.distributed.processes import wait_until
+from tests.distributed.traffic import Traffic, watched
+
+if TYPE_CHECKING:
+    from tests.distributed.backfills import Backfill
+    from tests.distributed.celery_deployment import Deployment
+
+PROMPT = "Say in one word what this is about."
+NEW_PROMPT = "Say in two words what this is about."
+JOURNAL_SECONDS = 2.0
+"""Within which a finished cell is in the bucket, on a machine where much else runs; a quarter where nothing does."""
+
+
+def assert_right(column: str, days: list[str], tmp_path: Path, prompt: str = PROMPT) -> None:
+    """The stored rows are those that one run in one process computes of these days."""
+    from tests.distributed.backfills import stored, undisturbed
+
+    assert len(stored(column, days)) == ROWS * len(days)
+    assert stored(column, days) == undisturbed(column, days, prompt, tmp_path / prompt)
+
+
+def until_asked(traffic: Traffic, rows: int) -> None:
+    """Waits until that many rows are answered, so that runs are in their midst."""
+    wait_until(f"{rows} answers", lambda: traffic.now.answered >= rows)
+
+
+def ended_as(backfill: "Backfill") -> list[str]:
+    """The statuses of its runs, sorted."""
+    return sorted(run.status.value for run in backfill.runs())
+
+
+def test_two_workers_share_a_backfill_and_the_limit(deployment: "Deployment", tmp_path: Path) -> None:
+    """Sixty partitions: each row is asked for once, by both workers, at the rate that the limit allows."""
+    from tests.distributed.backfills import all_days, ask_for
+    from tests.distributed.world import INITIAL_LEVEL, RPM
+
+    days = all_days()
+    rows = ROWS * len(days)
+    with watched(deployment.world) as traffic:
+        backfill = ask_for(deployment.instance, "undisturbed", days)
+        backfill.until_done()
+    least = (rows - INITIAL_LEVEL * RPM) / (RPM / 60)
+    print(
+        f"{rows} rows in {traffic.seconds:.1f} s, {least:.1f} s at least: {least / traffic.seconds:.1%} of the limit; "
+        f"{traffic.now.rate_limited} 429s"
+    )
+    assert len(days) == 60
+    assert ended_as(backfill) == ["SUCCESS", "SUCCESS"]
+    assert traffic.now.answered == rows
+    assert traffic.now.rate_limited <= 0.002 * rows
+    assert least / traffic.seconds >= 0.97
+    assert {run.tags["dagster-celery/task_id"] for run in backfill.runs()} != {None}
+    assert_right("undisturbed", days, tmp_path)
+
+
+def test_a_killed_workers_run_is_retried_and_goes_on(deployment: "Deployment", tmp_path: Path) -> None:
+    """What it had finished is not paid for again: at most what was in flight, and what came within the journal's time."""
+    from tests.distributed.backfills import all_days, ask_for
+    from tests.distributed.processes import kill
+
+    days = all_days()[:8]
+    with watched(deployment.world) as traffic:
+        backfill = ask_for(deployment.instance, "killed", days)
+        until_asked(traffic, 3 * ROWS)
+        kill(deployment.executing("worker1"))
+        killed = time.monotonic()
+        backfill.until_done()
+    statuses = ended_as(backfill)
+    then = traffic.at(killed)
+    lost = traffic.now.answered - ROWS * len(days)
+    print(f"{lost} rows paid for twice; {then.in_flight} in flight; runs: {statuses}")
+    assert statuses == ["FAILURE", "SUCCESS", "SUCCESS"]
+    assert [run.tags["dagster/retry_number"] for run in backfill.runs() if run.parent_run_id] == ["1"]
+    assert lost <= then.in_flight + then.answered - traffic.at(killed - JOURNAL_SECONDS).answered
+    assert_right("killed", days, tmp_path)
+
+
+def test_runs_outlive_a_restart_of_redis(deployment: "Deployment", tmp_path: Path) -> None:
+    """Those under way go on, those that wait in its queue are executed."""
+    from tests.distributed.backfills import all_days, ask_for
+
+    days = all_days()[:8]
+    with watched(deployment.world) as traffic:
+        backfill = ask_for(deployment.instance, "redis_restarted", days)
+        until_asked(traffic, ROWS)
+        deployment.redis.restart()
+        backfill.until_done()
+    print(f"{traffic.now.answered} answers; runs: {ended_as(backfill)}")
+    assert traffic.now.answered == ROWS * len(days)
+    assert_right("redis_restarted", days, tmp_path)
+
+
+def test_runs_outlive_a_restart_of_postgresql(deployment: "Deployment", tmp_path: Path) -> None:
+    """The instance and the ledger break off at once: a run goes on, or is retried and pays for no finished row again."""
+    from tests.distributed.backfills import all_days, ask_for
+
+    days = all_days()[:8]
+    with watched(deployment.world) as traffic:
+        backfill = ask_for(deployment.instance, "postgres_restarted", days)
+        until_asked(traffic, 2 * ROWS)
+        deployment.world.postgres.restart()
+        restarted = time.monotonic()
+        backfill.until_done()
+    then = traffic.at(restarted)
+    print(f"{traffic.now.answered} answers; {then.in_flight} in flight; runs: {ended_as(backfill)}")
+    assert traffic.now.answered - ROWS * len(days) <= then.in_flight
+    assert_right("postgres_restarted", days, tmp_path)
+
+
+def test_a_prompt_deployed_meanwhile_is_that_of_the_runs_that_begin_then(
+    deployment: "Deployment", tmp_path: Path
+) -> None:
+    """Each partition is of one prompt, and says by its code version of which; runs under way keep the old one."""
+    from tests.distributed.backfills import all_days, ask_for
+
+    days = all_days()[:8]
+    with watched(deployment.world) as traffic:
+        backfill = ask_for(deployment.instance, "redeployed", days)
+        until_asked(traffic, ROWS)
+        deployment.deploy(PROMPT, NEW_PROMPT)
+        backfill.until_done()
+    versions = {day: backfill.code_version(day) for day in days}
+    first, last = (versions[run_days[0]] for run_days in (days[:1], days[-1:]))
+    print(f"{traffic.now.answered} answers; runs: {ended_as(backfill)}; versions {versions}")
+    assert set(versions.values()) == {first, last}
+    assert first != last
+    assert_right("redeployed", [day for day in days if versions[day] == first], tmp_path)
+    assert_right("redeployed", [day for day in days if versions[day] == last], tmp_path, NEW_PROMPT)
+    assert traffic.now.answered == ROWS * len(days)
+
