@@ -78,7 +78,7 @@ sys.exit(asked != as_seen)
 PYTHON
 cd "$folder"
 PATH="$folder/venv/bin:$PATH" PYTHONPATH="$folder" "$folder/venv/bin/python" -W ignore run.py 2> "$folder/log" || { cat "$folder/log"; exit 1; }
-# Seen on 2026-12-01:
+# Output seen on 2026-12-01:
 # the run is a success: True
 # vectors: 1 CPUs, resources {'disk': 1.0, 'a100': 1.0}
 # report: 1 CPUs, resources {'disk': 1.0, 'a100': 1.0}
