@@ -7,7 +7,7 @@ columns in a bucket: whether all rows are there once, how many 429s there were, 
 
 It needs the distribution's PostgreSQL. Runs are Ray jobs (`RayRunLauncher`); with --steps their steps are jobs too
 (`ray_executor`). The share is the time that the limit demands / the time from the first request to the last. --kill
-sends `kill -9`, when half of the rows are answered, to all that runs on a node, or to the process of a run or a step.
+sends `kill -9`, once half of the rows are answered, to all that runs on a node, or to the process of a run or a step.
 """
 
 import argparse
@@ -38,6 +38,8 @@ LOCATION = Path(__file__).with_name("ray_location.py")
 RUN_CPUS, WAITING_RUN_CPUS = 0.25, 0.01
 """What a run asks for, and one that only waits for its steps' jobs, which need the CPU. Not 0: a job that asks for
 nothing is put on the head node, whatever it has to do there already."""
+KILLED_IN_FLIGHT = 5
+"""Requests in flight on all processes when one is killed, at least: a kill in between would show nothing."""
 TELL_SECONDS = 10
 
 
@@ -97,7 +99,8 @@ def watch(shared: World, backfill: Backfill, total: int, cluster: Cluster, what:
     killed_at, told = None, time.monotonic()
     with watched(shared) as traffic:
         while True:
-            if what and killed_at is None and traffic.now.answered >= total / 2:
+            is_half = traffic.now.answered >= total / 2 and traffic.now.in_flight >= KILLED_IN_FLIGHT
+            if what and killed_at is None and is_half:
                 killed_at = time.monotonic()
                 print(f"kill -9 of {kill(cluster, what)}", flush=True)
             if time.monotonic() - told > TELL_SECONDS:
