@@ -6,8 +6,10 @@ from typing import TYPE_CHECKING, Any
 
 import dagster as dg
 
+from pxt_assets.assets.declarations.file_partitions import FilePartitions
 from pxt_assets.assets.declarations.identifiers import identifier
 from pxt_assets.assets.declarations.table_attributes import column_types, key_columns, upstream_spec
+from pxt_assets.assets.file_partitions.partition_files import PartitionFiles
 from pxt_assets.assets.page.files_page import Metadata, files_description, files_metadata, previewed
 from pxt_assets.assets.step.grouped_asset import GroupedAsset, group_of_table
 from pxt_assets.assets.step.invocation import is_direct
@@ -34,10 +36,12 @@ def files_asset(
     attributes: Mapping[str, Any],
     row_key: str | Sequence[str] | None = None,
     store_key: str = "columns",
+    file_partitions: FilePartitions | None = None,
 ) -> dg.AssetsDefinition:
     """The asset `name`, its key as text, whose value is the rows of the files that `path` names, each partition read from its own files.
 
-    `attributes` are its `description` and `group_name`; `row_key` is shown on its page.
+    `attributes` are its `description` and `group_name`; `row_key` is shown on its page. With `file_partitions` each partition
+    is a file, or a group of files.
 
     Raises DefinitionError for a path that does not suit the partitions, for a schema that does not suit the files, and for
     an unknown encoding or separator.
@@ -45,6 +49,8 @@ def files_asset(
     schema = column_types(schema or {})
     key = upstream_spec(name).key
     check_pattern(path, partitions_def is not None, _dimension_names(partitions_def), schema)
+    if file_partitions is not None:
+        partitions_def = file_partitions.partitions_def
     check_text_options(path, encoding, separator)
     media_schema(path, schema)
     keys = key_columns(row_key)
@@ -53,21 +59,28 @@ def files_asset(
         """The rows of each partition; its files are opened when it is read."""
 
         def __init__(
-            self, partitions: list[str | None], show: Callable[[str | None, Metadata], None]
+            self,
+            partitions: list[str | None],
+            show: Callable[[str | None, Metadata], None],
+            files: PartitionFiles | None,
         ) -> None:
             self._partitions = partitions
             self._show = show
+            self._files = files
 
         def __getitem__(self, partition: str | None) -> "pa.RecordBatchReader":
-            rows = read_files(
-                path,
-                partition_key=partition,
-                dimensions=_dimension_keys(partitions_def, partition),
-                schema=schema,
-                encoding=encoding,
-                separator=separator,
-                storage_options=storage_options,
-            )
+            if self._files is not None and partition is not None:
+                rows = self._files.rows(partition, encoding, separator)
+            else:
+                rows = read_files(
+                    path,
+                    partition_key=partition,
+                    dimensions=_dimension_keys(partitions_def, partition),
+                    schema=schema,
+                    encoding=encoding,
+                    separator=separator,
+                    storage_options=storage_options,
+                )
             return previewed(rows, keys, partial(self._show, partition))
 
         def __iter__(self) -> Iterator[str | None]:
@@ -92,7 +105,7 @@ def files_asset(
     @dg.multi_asset(
         name=identifier(key),
         specs=[spec.with_io_manager_key(store_key)],
-        backfill_policy=dg.BackfillPolicy.single_run() if partitions_def else None,
+        backfill_policy=_backfill_policy(file_partitions) if partitions_def else None,
     )
     def files(context: dg.AssetExecutionContext) -> Iterator[dg.MaterializeResult[Any]]:
         now, partitions = context.assets_def.key, step_partitions(context)
@@ -101,14 +114,15 @@ def files_asset(
             if not is_direct(context):
                 context.add_asset_metadata(preview, asset_key=now, partition_key=partition)
 
-        rows = PartitionRows(partitions, show)
+        store = getattr(context.resources, store_key, None)
+        files = PartitionFiles(file_partitions, store, partitions) if file_partitions else None
+        rows = PartitionRows(partitions, show, files)
         if is_direct(context):
             tables = {partition: reader.read_all() for partition, reader in rows.items()}
             value: Any = tables if len(tables) > 1 else tables[partitions[0]]
             yield dg.MaterializeResult(asset_key=now, value=value)
             return
         yield dg.MaterializeResult(asset_key=now, value=rows)
-        store = getattr(context.resources, store_key)
         if is_value_asked(context) and isinstance(store, ColumnStore):
             keep_value_for_result(context, now, stored_value(store, now, partitions))
 
@@ -130,6 +144,11 @@ def file_schema(
             msg = f"got key={key!r}; the {column} itself cannot identify a row, but its file can: key='path'"
             raise DefinitionError(msg)
     return types
+
+
+def _backfill_policy(files: FilePartitions | None) -> dg.BackfillPolicy:
+    """One run, or, of files that are partitions, of which there may be very many, runs of bounded size."""
+    return dg.BackfillPolicy.multi_run(files.per_run) if files else dg.BackfillPolicy.single_run()
 
 
 def _dimension_names(partitions_def: dg.PartitionsDefinition[Any] | None) -> list[str]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from typing import Any, Unpack
+from typing import Any, Literal, Unpack
 
 import dagster as dg
 
@@ -13,12 +13,13 @@ from pxt_assets.assets.columns.table_columns import TableColumns
 from pxt_assets.assets.declarations.asset_list import AssetList
 from pxt_assets.assets.declarations.asset_options import AssetOptions, IfExists
 from pxt_assets.assets.declarations.checks import Checks
+from pxt_assets.assets.declarations.file_partitions import FilePartitions
 from pxt_assets.assets.declarations.table_attributes import UpstreamAsset, table_attributes
 from pxt_assets.assets.declarations.validation import Cache, OnError, check_column, only_column
 from pxt_assets.assets.declarations.within import GivenWithin
+from pxt_assets.assets.file_partitions.sensor import table_files_sensor
 from pxt_assets.assets.indexes.index_asset import EmbeddingIndex
 from pxt_assets.assets.indexes.table_indexes import TableIndexes
-from pxt_assets.assets.step.resource_keys import resource_keys_of
 from pxt_assets.expressions.expr import ColumnRef
 from pxt_assets.expressions.function import Function
 from pxt_assets.index.embedder import embedders_from_options
@@ -59,6 +60,8 @@ class Table(AssetList):
 
     schedule = table_schedule
     collector = table_collector
+    files_sensor = table_files_sensor
+    _file_partitions: FilePartitions | None = None
 
     def __init__(
         self,
@@ -95,6 +98,9 @@ class Table(AssetList):
         key: str | Sequence[str] | None = None,
         schema: Mapping[str, type[ColumnType]] | None = None,
         partitions_def: dg.PartitionsDefinition[Any] | None = None,
+        partitions: Literal["files"] | None = None,
+        partition_size: str | int | None = None,
+        partitions_per_run: int | None = None,
         encoding: str = "utf-8",
         separator: str | None = None,
         storage_options: Mapping[str, Any] | None = None,
@@ -128,6 +134,9 @@ class Table(AssetList):
             key: as for `Table`.
             schema: types of columns; a type that is not given is decided by the first rows.
             partitions_def: the partitions, each of its own files.
+            partitions: "files" makes each file a dynamic partition, which `files_sensor` adds as it arrives.
+            partition_size: with that, files are grouped up to this size a partition: "256MB", or a number of bytes.
+            partitions_per_run: with that, how many partitions a run has at most; 100 by default.
             encoding: of text files.
             separator: the character between the columns of CSV files, "tab" for a tab; by default it is found out of
                 each file's first lines, where it is a comma, `;`, a tab or `|`.
@@ -156,33 +165,10 @@ class Table(AssetList):
         Raises DefinitionError for a path that does not suit the partitions; reading raises SourceError, which names
         the file and the line.
         """
-        from pxt_assets.assets.files_asset import file_schema, files_asset
+        given = {name: value for name, value in locals().items() if name != "cls"}
+        from pxt_assets.assets.files_table import files_table
 
-        source = files_asset(
-            name,
-            path,
-            schema=schema,
-            partitions_def=partitions_def,
-            encoding=encoding,
-            separator=separator,
-            storage_options=storage_options,
-            attributes={"group_name": group_name, "description": description},
-            row_key=key,
-            store_key=resource_keys_of(resource_keys).columns,
-        )
-        typed = file_schema(path, schema, key)
-        table = cls(
-            source,
-            key=key,
-            schema=typed,
-            automation_condition=automation_condition,
-            pool=pool,
-            within=within,
-            resource_keys=resource_keys,
-        )
-        table._assets[source.key] = source
-        table._columns.storage_options = dict(storage_options or {})
-        return table
+        return files_table(cls, **given)
 
     @property
     def assets(self) -> list[dg.AssetsDefinition]:

@@ -3,6 +3,7 @@
 An image or audio file is one row. May import `api` and the rooms below it.
 
 pattern -> files (location) -> rows (csv | jsonl | columnar | media)
+pattern -> its files as partitions (listing -> assigned, partition_keys) -> files -> rows
 """
 
 from __future__ import annotations
@@ -16,18 +17,21 @@ from pxt_assets.files.separator import check_separator
 from pxt_assets.files.text import codec_name
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     import pyarrow as pa
 
+    from pxt_assets.files.location import File
     from pxt_assets.values.types import ColumnType
 
 __all__ = [
+    "check_file_partitions",
     "check_pattern",
     "check_text_options",
     "media_columns",
     "media_schema",
     "read_files",
+    "read_files_at",
 ]
 
 
@@ -35,6 +39,13 @@ def check_text_options(pattern: str, encoding: str, separator: str | None) -> No
     """Raises DefinitionError for an encoding that is unknown, and for a separator that is none."""
     codec_name(encoding)
     check_separator(separator, pattern)
+
+
+def check_file_partitions(pattern: str) -> None:
+    """Raises DefinitionError for a pattern whose files cannot be partitions."""
+    from pxt_assets.files.listing import check_listable
+
+    check_listable(pattern)
 
 
 def read_files(
@@ -68,9 +79,7 @@ def read_files(
         SourceError: no file, or one that cannot be read as rows; names the file and, where it has lines, the
             line. Raised here for what the first rows show, and while the reader is read for the rest.
     """
-    import pyarrow as pa
-
-    from pxt_assets.files import columnar, csv, jsonl, media
+    from pxt_assets.files import media
     from pxt_assets.files.location import find_files
 
     values = dict(dimensions or {})
@@ -83,6 +92,42 @@ def read_files(
     folder = media.is_folder(pattern, file_format)
     paths = posixpath.join(pattern, "*") if folder else pattern
     files = find_files(paths, values, partition_key, storage_options or {}, compression=compression)
+    return _rows_of(files, pattern, declared, encoding, separator)
+
+
+def read_files_at(
+    pattern: str,
+    paths: Sequence[str],
+    *,
+    schema: Mapping[str, type[ColumnType]] | None = None,
+    encoding: str = "utf-8",
+    separator: str | None = None,
+    storage_options: Mapping[str, Any] | None = None,
+) -> pa.RecordBatchReader | None:
+    """The rows of the files at these paths below a pattern's folder, in this order; None if all of them are gone.
+
+    What is gone has no rows. The other arguments, and the errors, are those of `read_files`.
+    """
+    from pxt_assets.files.listing import files_at
+
+    declared = dict(media_schema(pattern, schema or {}))
+    files = files_at(pattern, paths, declared, storage_options or {})
+    separator = check_separator(separator, pattern)
+    return _rows_of(files, pattern, declared, encoding, separator) if files else None
+
+
+def _rows_of(
+    files: Sequence[File],
+    pattern: str,
+    declared: Mapping[str, type[ColumnType]],
+    encoding: str,
+    separator: str | None,
+) -> pa.RecordBatchReader:
+    import pyarrow as pa
+
+    from pxt_assets.files import columnar, csv, jsonl, media
+
+    file_format = format_of(pattern, declared)[0]
     match file_format:
         case "csv" | "tsv":
             given = "\t" if file_format == "tsv" and separator is None else separator

@@ -42,7 +42,7 @@ class File:
     @property
     def name(self) -> str:
         """Its name in messages: the path of a local file, the URL of any other, without credentials."""
-        return _display_name(self.fs, self.path)
+        return display_name(self.fs, self.path)
 
     @property
     def address(self) -> str:
@@ -63,7 +63,7 @@ class File:
 
     def errors_as_source_error(self) -> AbstractContextManager[None]:
         """Within the block, errors of the storage or the format are raised as a SourceError that names the file."""
-        return _errors_as_source_error(self.name, self.secrets)
+        return errors_as_source_error(self.name, self.secrets)
 
 
 def local_file(path: str, compression: str | None) -> File:
@@ -97,8 +97,8 @@ def find_files(
     """
     from fsspec.core import url_to_fs
 
-    secrets = _secrets(pattern, storage_options)
-    with _errors_as_source_error(redact_urls(pattern), secrets):
+    secrets = secrets_of(pattern, storage_options)
+    with errors_as_source_error(redact_urls(pattern), secrets):
         # The key goes in only after the URL is taken apart: nothing in it can name another protocol or host.
         fs, path = url_to_fs(pattern, **storage_options)
         if without_placeholders(path) == path and without_placeholders(pattern) != pattern:
@@ -126,7 +126,7 @@ def find_files(
         if not found:
             where = f" in partition {partition_key!r}" if partition_key is not None else ""
             msg = (
-                f"no file matches {redact_urls(pattern)}{where} (looked for {_display_name(fs, path)}); "
+                f"no file matches {redact_urls(pattern)}{where} (looked for {display_name(fs, path)}); "
                 f"{_folder_contents_text(fs, folder)}"
             )
             raise SourceError(msg)
@@ -145,7 +145,7 @@ def _file_info(fs: Any, path: str, pattern: str) -> dict[str, dict[str, Any]]:
         return {}
     if info["type"] == "directory":
         msg = (
-            f"{_display_name(fs, path)} is a folder; to read the files in it, write a pattern such as "
+            f"{display_name(fs, path)} is a folder; to read the files in it, write a pattern such as "
             f"{pattern + '/*' + posixpath.splitext(pattern)[1]!r}"
         )
         raise SourceError(msg)
@@ -154,7 +154,7 @@ def _file_info(fs: Any, path: str, pattern: str) -> dict[str, dict[str, Any]]:
 
 def _folder_contents_text(fs: Any, folder: str) -> str:
     """A sentence on what the folder holds instead, if it can be listed."""
-    name = _display_name(fs, folder)
+    name = display_name(fs, folder)
     try:
         entries = fs.ls(folder, detail=True)
     except FileNotFoundError:
@@ -177,7 +177,8 @@ def first_few(names: Sequence[str]) -> str:
     return ", ".join(sorted(names)[:5]) + more
 
 
-def _display_name(fs: Any, path: str) -> str:
+def display_name(fs: Any, path: str) -> str:
+    """A path as messages show it: of a local file itself, of any other its URL without credentials."""
     url = _full_url(fs, path)
     return path if url == path else redact_urls(url)
 
@@ -189,7 +190,7 @@ def _full_url(fs: Any, path: str) -> str:
 
 
 @contextmanager
-def _errors_as_source_error(name: str, secrets: Sequence[str]) -> Iterator[None]:
+def errors_as_source_error(name: str, secrets: Sequence[str]) -> Iterator[None]:
     """Within the block, any error is raised as a SourceError that begins with `name` and shows no secret."""
     try:
         yield
@@ -204,7 +205,7 @@ def _errors_as_source_error(name: str, secrets: Sequence[str]) -> Iterator[None]
         raise SourceError(msg) from None
 
 
-def _secrets(pattern: str, storage_options: Mapping[str, Any]) -> list[str]:
+def secrets_of(pattern: str, storage_options: Mapping[str, Any]) -> list[str]:
     """The texts of four characters and more in the storage options and in the pattern's user names and passwords."""
     found: list[str] = []
 

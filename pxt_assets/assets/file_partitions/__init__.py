@@ -1,0 +1,1 @@
+"""Files that are dynamic partitions: the sensor that adds them as they arrive, and the rows of each."""
