@@ -86,10 +86,10 @@ class ComputedColumnsComponent(dg.Component, TableDeclaration, dg.Resolvable):
 
     def build_defs(self, context: dg.ComponentLoadContext) -> dg.Definitions:
         """The assets of the table and its columns, and the resources that are declared here."""
-        from pxt_assets.component.collector import declared_collector
         from pxt_assets.component.columns import add_column
         from pxt_assets.component.import_paths import make_importer
         from pxt_assets.component.resources import component_resources
+        from pxt_assets.component.sensors import declared_collector, declared_files_sensor
         from pxt_assets.component.tables import declared_table
         from pxt_assets.component.upstream_asset import upstream_asset
 
@@ -125,6 +125,8 @@ class ComputedColumnsComponent(dg.Component, TableDeclaration, dg.Resolvable):
             assets.append(_with_code_reference(column_position, asset))
         with position.at("collector").locate_errors():
             sensors = declared_collector(table, self.collector, resolution, position)
+        with position.at("files_sensor").locate_errors():
+            sensors += declared_files_sensor(table, self.files_sensor, resolution, position)
         return dg.Definitions(assets=assets, resources=resources, sensors=sensors)
 
     def declares(self, key: dg.AssetKey) -> bool:

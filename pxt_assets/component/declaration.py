@@ -247,8 +247,36 @@ class TableDeclaration(dg.Model):
         description="`inherit`: those of the table's asset, which is defined in this project; `none`; or "
         "`{dynamic: name}`, `{static: [a, b]}`, `{daily: 2027-01-01}` (or hourly, weekly, monthly; with end, timezone, "
         "end_offset, ...), `{multi: {date: {daily: 2027-01-01}, region: {static: [eu, us]}}}`, or a template. With "
-        "`files` none unless they are given.",
-        examples=["inherit", {"daily": "2027-01-01", "timezone": "Europe/Berlin"}, {"dynamic": "customers"}],
+        "`files` none unless they are given, or `files`: each file is one, which `files_sensor` adds as it arrives.",
+        examples=[
+            "inherit",
+            {"daily": "2027-01-01", "timezone": "Europe/Berlin"},
+            {"dynamic": "customers"},
+            "files",
+        ],
+    )
+    partition_size: Annotated[
+        Any, WithJsonSchema({"anyOf": [{"type": "string"}, {"type": "integer"}, {"type": "null"}]})
+    ] = Field(
+        default=None,
+        description="With `partitions: files`, the size up to which files are grouped into one partition.",
+        examples=["256MB"],
+    )
+    partitions_per_run: Annotated[
+        Any, WithJsonSchema({"anyOf": [{"type": "integer"}, {"type": "string"}, {"type": "null"}]})
+    ] = Field(
+        default=None,
+        description="With `partitions: files`, how many partitions a run has at most; 100 by default.",
+        examples=[100],
+    )
+    files_sensor: Annotated[
+        Any, WithJsonSchema({"anyOf": [{"type": "boolean"}, {"type": "object"}, {"type": "null"}]})
+    ] = Field(
+        default=None,
+        description="With `partitions: files`, a sensor that adds files as partitions as they arrive and asks for runs of "
+        "them: `true`, or its options: name, minimum_interval_seconds, settle_seconds, max_unfinished_runs, default_status "
+        "(`running` or `stopped`), tags, description.",
+        examples=[True, {"minimum_interval_seconds": 300, "default_status": "running"}],
     )
     openai: Annotated[Any, ResourceFields(OpenAIResource)] = Field(
         default=None,

@@ -29,7 +29,7 @@ _NAMED_MAPPINGS: dict[str, Callable[[], dg.PartitionMapping]] = {
     "last": dg.LastPartitionMapping,
 }
 _ALLOWED_PARTITIONS = (
-    "inherit, none, {dynamic: name}, {static: [a, b]}, {daily: 2026-01-01} (or hourly, weekly, monthly; with end, "
+    "inherit, none, files (of a table of files), {dynamic: name}, {static: [a, b]}, {daily: 2026-01-01} (or hourly, weekly, monthly; with end, "
     "timezone, ...), {multi: {date: {daily: 2026-01-01}, region: {static: [eu, us]}}}"
 )
 _ALLOWED_MAPPINGS = (

@@ -76,7 +76,11 @@ def declared_table(
             raise DefinitionError(msg)
         else:
             upstream = dg.AssetSpec(key)
-            options["partitions_def"] = partitions_def_of(partitions)
+            if partitions == "files" and declared.files is None:
+                msg = "partitions: files, but the table is not made of files here; say which, as in files: data/*.csv"
+                raise DefinitionError(msg)
+            if partitions != "files":
+                options["partitions_def"] = partitions_def_of(partitions)
     if declared.files is None:
         with position.at("table").locate_errors():
             return Table(upstream, **options)
@@ -88,6 +92,9 @@ def declared_table(
             separator=render("separator", value=declared.separator),
             storage_options=render("storage_options", value=declared.storage_options),
             group_name=render("defaults", "group_name", value=declared.defaults.group_name),
+            partitions="files" if partitions == "files" else None,
+            partition_size=render("partition_size", value=declared.partition_size),
+            partitions_per_run=render("partitions_per_run", value=declared.partitions_per_run),
             **options,
         )
 
