@@ -29,8 +29,9 @@ _NAMED_MAPPINGS: dict[str, Callable[[], dg.PartitionMapping]] = {
     "last": dg.LastPartitionMapping,
 }
 _ALLOWED_PARTITIONS = (
-    "inherit, none, files (of a table of files), {dynamic: name}, {static: [a, b]}, {daily: 2026-01-01} (or hourly, weekly, monthly; with end, "
-    "timezone, ...), {multi: {date: {daily: 2026-01-01}, region: {static: [eu, us]}}}"
+    "inherit, none, {dynamic: name}, {static: [a, b]}, {daily: 2026-01-01} (or hourly, weekly, monthly; with end, "
+    "timezone, ...), {multi: {date: {daily: 2026-01-01}, region: {static: [eu, us]}}}, "
+    "or, of a table of files, files"
 )
 _ALLOWED_MAPPINGS = (
     "identity, all, last, {time_window: {start_offset: -1, end_offset: 0}}, {specific: [a, b]}, {static: {a: b}}, "

@@ -13,7 +13,13 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from pxt_assets.errors import DefinitionError
-from pxt_assets.files.location import File, display_name, errors_as_source_error, secrets_of
+from pxt_assets.files.location import (
+    File,
+    display_name,
+    errors_as_source_error,
+    folder_contents_text,
+    secrets_of,
+)
 from pxt_assets.files.media import is_folder
 from pxt_assets.files.pattern import MEDIA_SUFFIXES, format_of, redact_urls, without_placeholders
 
@@ -102,6 +108,14 @@ def folder_of(
     """The folder below which a pattern's files are, as messages name it."""
     place = _Place.of(pattern, schema, storage_options)
     return display_name(place.fs, place.root)
+
+
+def nothing_found_text(
+    pattern: str, schema: Mapping[str, type[ColumnType]], storage_options: Mapping[str, Any]
+) -> str:
+    """A sentence on a pattern that names no file: what there is instead."""
+    place = _Place.of(pattern, schema, storage_options)
+    return f"no file matches {redact_urls(pattern)}; {folder_contents_text(place.fs, place.root)}"
 
 
 @dataclass(frozen=True)

@@ -127,7 +127,7 @@ def find_files(
             where = f" in partition {partition_key!r}" if partition_key is not None else ""
             msg = (
                 f"no file matches {redact_urls(pattern)}{where} (looked for {display_name(fs, path)}); "
-                f"{_folder_contents_text(fs, folder)}"
+                f"{folder_contents_text(fs, folder)}"
             )
             raise SourceError(msg)
     return [
@@ -152,7 +152,7 @@ def _file_info(fs: Any, path: str, pattern: str) -> dict[str, dict[str, Any]]:
     return {path: info}
 
 
-def _folder_contents_text(fs: Any, folder: str) -> str:
+def folder_contents_text(fs: Any, folder: str) -> str:
     """A sentence on what the folder holds instead, if it can be listed."""
     name = display_name(fs, folder)
     try:

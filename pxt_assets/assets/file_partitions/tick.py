@@ -18,8 +18,7 @@ from dagster._core.storage.tags import (
 from pxt_assets.assets.declarations.file_partitions import FilePartitions
 from pxt_assets.assets.step.resource_keys import used_resource
 from pxt_assets.files.assigned import AssignedFile, assign_files, partition_digests
-from pxt_assets.files.listing import Listed, folder_of, list_files
-from pxt_assets.files.pattern import redact_urls
+from pxt_assets.files.listing import Listed, list_files, nothing_found_text
 from pxt_assets.storage.files_record import FilesRecord
 from pxt_assets.storage.store import ColumnStore
 from pxt_assets.values.wording import counted
@@ -136,8 +135,7 @@ class Tick:
         """What there is, in a sentence."""
         declared = self.declared
         if not found and not files:
-            folder = folder_of(declared.path, declared.schema, declared.storage_options)
-            return f"no file matches {redact_urls(declared.path)} (looked in {folder})"
+            return nothing_found_text(declared.path, declared.schema, declared.storage_options)
         told = f"{counted(len(files), 'file')} in {counted(len(digests), 'partition')}"
         if gone := sum(path not in found for path in files):
             told += f"; {gone} of them {'is' if gone == 1 else 'are'} gone, and their rows are kept"
