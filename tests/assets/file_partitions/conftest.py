@@ -60,12 +60,12 @@ class World:
         if keep_cursor:
             self.cursor = result.cursor
         self.requests = list(result.run_requests or ())
-        return [self.partitions_of(request) for request in self.requests]
+        keys = self.keys
+        return [self.partitions_of(request, keys) for request in self.requests]
 
-    def partitions_of(self, request: dg.RunRequest) -> Sequence[str]:
+    def partitions_of(self, request: dg.RunRequest, keys: Sequence[str]) -> Sequence[str]:
         if request.partition_key:
             return [request.partition_key]
-        keys = self.keys
         first, last = (request.tags[f"dagster/asset_partition_range_{end}"] for end in ("start", "end"))
         return keys[keys.index(first) : keys.index(last) + 1]
 
