@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, Literal, Protocol, get_args
 
 import dagster as dg
@@ -86,7 +86,7 @@ def table_schedule(
         ```
 
     Rows that did not change cost nothing, so that a schedule pays for what is new. Where the assets' policies allow it,
-    adjacent partitions are one run.
+    adjacent partitions are one run, or as many runs as the policies' bound makes of them.
 
     Args:
         table: the table: `tbl.schedule(...)` gives itself.
@@ -110,7 +110,7 @@ def table_schedule(
     _check_partition_choice(partitions, partitions_def)
     name = name or f"{identifier(attributes.key)}_schedule"
     assets = table.assets
-    single_run = all(is_single_run(asset) for asset in assets)
+    most = _partitions_a_run(assets)
     job = dg.define_asset_job(f"{name}_job", selection=LoadedAssets(tuple(assets)))
 
     def run_requests(context: dg.ScheduleEvaluationContext) -> Iterator[dg.RunRequest | dg.SkipReason]:
@@ -121,10 +121,11 @@ def table_schedule(
         keys = _partition_keys(context, partitions_def, partitions)
         if not keys:
             yield dg.SkipReason(f"there is no partition to materialize at {at:%Y-%m-%d %H:%M %Z}")
-        elif single_run and len(keys) > 1 and not isinstance(partitions_def, dg.MultiPartitionsDefinition):
-            yield dg.RunRequest(
-                tags={ASSET_PARTITION_RANGE_START_TAG: keys[0], ASSET_PARTITION_RANGE_END_TAG: keys[-1]}
-            )
+        elif most != 1 and len(keys) > 1 and not isinstance(partitions_def, dg.MultiPartitionsDefinition):
+            for start in range(0, len(keys), most or len(keys)):
+                part = keys[start:][: most or len(keys)]
+                tags = {ASSET_PARTITION_RANGE_START_TAG: part[0], ASSET_PARTITION_RANGE_END_TAG: part[-1]}
+                yield dg.RunRequest(run_key=f"{at.isoformat()} {part[0]}" if most else None, tags=tags)
         else:
             for key in keys:
                 yield dg.RunRequest(run_key=f"{at.isoformat()} {key}", partition_key=key)
@@ -155,6 +156,13 @@ def is_single_run(asset: dg.AssetsDefinition) -> bool:
     """Whether one run may materialize any number of the asset's partitions."""
     policy = asset.backfill_policy
     return policy is not None and policy.max_partitions_per_run is None
+
+
+def _partitions_a_run(assets: Iterable[dg.AssetsDefinition]) -> int | None:
+    """How many of the assets' partitions one run may materialize by their policies; None for any number."""
+    policies = [asset.backfill_policy for asset in assets]
+    bounds = [1 if policy is None else policy.max_partitions_per_run for policy in policies]
+    return min((bound for bound in bounds if bound is not None), default=None)
 
 
 def _check_partition_choice(

@@ -9,6 +9,8 @@ the same name below `<base>/.pxt_assets`, under names that no pattern for Parque
                                         2027-03-01.journal/
                                         2027-03-01.lock
                                         batches/
+    <base>/.pxt_assets/tickets/files.assigned
+                               files.requested-6634d4ad...
 
 Earlier versions had all of it beside the file: `_meta/2027-03-01.meta.parquet`, `.2027-03-01.journal/`,
 `.2027-03-01.lock`. A file without companions has it there.

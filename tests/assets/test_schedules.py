@@ -194,3 +194,16 @@ def test_a_schedule_says_what_it_does(partitions_def: Any, options: Any, said: s
     table = Table("raw/t", key="id", partitions_def=partitions_def)
     table.add_computed_column(c=table.body)
     assert table.schedule("0 6 * * *", **options).description == said
+
+
+@pytest.mark.parametrize(
+    ("per_run", "expected"), [(2, [("a", "b"), ("c", "d"), ("e", "e")]), (5, [("a", "e")])]
+)
+def test_files_that_are_partitions_are_runs_of_bounded_size(
+    instance: dg.DagsterInstance, per_run: int, expected: list[tuple[str, str]]
+) -> None:
+    """As many partitions each as the table's policy allows."""
+    table = Table.from_files("tickets", "in/*.csv", partitions="files", partitions_per_run=per_run)
+    table.add_computed_column(c=table.body)
+    instance.add_dynamic_partitions("tickets_files", ["a", "b", "c", "d", "e"])
+    assert requests(table, instance) == expected
