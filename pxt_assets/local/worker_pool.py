@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import pickle
 from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import wait
 from threading import Lock
 from typing import Any, NamedTuple, Protocol
 
@@ -80,8 +81,9 @@ class WorkerPool:
             self._closed = True
             workers, self._workers, self._idle = self._workers, [], []
         self._threads.shutdown(wait=False, cancel_futures=True)
-        for worker in workers:
-            worker.close()
+        closing = DaemonThreadPool(len(workers))  # all at once: each may take a while to clean up
+        wait([closing.submit(worker.close) for worker in workers])
+        closing.shutdown(wait=False)
 
     def _compute(self, function: LocalFunction[...], rows: Sequence[Mapping[str, Any]]) -> Sequence[Any]:
         known = self._known_function(function)

@@ -5,8 +5,8 @@
 Two functions over texts of 60 words, 64 rows a call: `python` hashes n-grams in plain Python, as much of what prepares texts
 does; `wordllama` embeds them by a local model, which each worker loads once. The sides take turns, each in a process of its
 own. `seconds` is the whole run, with reading, storing and the workers' start; `rows/s` is counted from the first finished
-batch on. `CPU` is the time of all cores that the rows took: where it is the same, the workers cost nothing besides. Peak
-memory is that of the run's process, and of the largest worker.
+batch on. The CPU of the run's process beside that of its workers, their start included, says what more workers could gain.
+Peak memory is that of the run's process, and of the largest worker.
 """
 
 import argparse
@@ -108,7 +108,7 @@ def run_side(function: str, side: str, rows: int, workers: int | None) -> None:
     with tempfile.TemporaryDirectory() as folder, timed_batches(ends):
         resources = {"columns": ColumnStore(base_path=folder)}
         dg.materialize([source], resources=resources, run_config=QUIET)
-        began = time.monotonic()
+        began, before = time.monotonic(), time.process_time()
         result = dg.materialize(
             [source, *table.assets], selection=[table.assets[0].key], resources=resources, run_config=QUIET
         )
@@ -121,7 +121,8 @@ def run_side(function: str, side: str, rows: int, workers: int | None) -> None:
         "seconds": seconds,
         "first": ends[0][0] - began,
         "rate": after_first / (ends[-1][0] - ends[0][0]),
-        "cpu": sum(usage.ru_utime + usage.ru_stime for usage in used),
+        "cpu": used[0].ru_utime + used[0].ru_stime - before,
+        "worker_cpu": used[1].ru_utime + used[1].ru_stime,
         "own_mb": used[0].ru_maxrss / 1024,
         "worker_mb": used[1].ru_maxrss / 1024,
     }
@@ -132,7 +133,7 @@ def tell(side: str, took: Sequence[dict[str, float]]) -> None:
     middle = {name: median(one[name] for one in took) for name in took[0]}
     print(
         f"{side:>9}: {middle['seconds']:6.1f} s, first batch after {middle['first']:.1f} s, then {middle['rate']:7,.0f} rows/s; "
-        f"{middle['cpu']:.1f} s of CPU; peak {middle['own_mb']:.0f} MB"
+        f"{middle['cpu']:.1f} s of CPU, of workers {middle['worker_cpu']:.1f} s; peak {middle['own_mb']:.0f} MB"
         + (f", worker {middle['worker_mb']:.0f} MB" if side == "processes" else "")
     )
 
