@@ -7,7 +7,6 @@ with the rows, and a resumed run is no special case.
 
 from __future__ import annotations
 
-import asyncio
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -36,17 +35,15 @@ from pxt_assets.compute.storing.assemble import (
     finished_cell_reader,
     provenance_tables,
 )
+from pxt_assets.compute.storing.interruptible import run_interruptibly
 from pxt_assets.compute.storing.unchanged import stored_if_same_digests, stored_if_unchanged
 from pxt_assets.errors import RunError
-from pxt_assets.local.threads import DaemonThreadPool, run_in_thread
+from pxt_assets.local.threads import run_in_thread
 from pxt_assets.storage.atomic_file import remove
 from pxt_assets.storage.layout import journal_folder, sidecar_of
 
 if TYPE_CHECKING:
     import pyarrow as pa
-
-_GRACE_SECONDS = 2.0
-"""How long an interrupted run waits for its commit."""
 
 
 def _do_nothing() -> None:
@@ -233,40 +230,11 @@ async def _ask_and_commit(
         return waiting
     cells.simulated = cells.simulated or (client is not None and bool(client.simulated))
     async with run_state.commit_slots:
-        assembly = await _run_interruptibly(partial(_commit, column, cells, requester, sidecar, check_claim))
+        assembly = await run_interruptibly(partial(_commit, column, cells, requester, sidecar, check_claim))
     await run_in_thread(journal.remove if options.limit is None else journal.end_refresh)
     if later is not None:
         await run_in_thread(later.end, requester)
     return assembly, requester, cells
-
-
-async def _run_interruptibly(commit: Callable[[threading.Event], Assembly]) -> Assembly:
-    """Runs a commit off the event loop, with an event that is set when the run is interrupted.
-
-    The commit then has _GRACE_SECONDS to break off before the claim on the partition is given up. A commit that hangs,
-    in a disk or an upload, does not hold the process. Raises RunError where the storage fails.
-    """
-    interrupted = threading.Event()
-    threads = DaemonThreadPool(1)
-    committing = asyncio.wrap_future(threads.submit(commit, interrupted))
-    try:
-        return await asyncio.shield(committing)
-    except PermissionError:  # who knows the store says what is to be granted
-        raise
-    except OSError as e:
-        msg = (
-            f"cannot store the column: {type(e).__name__}: {e}. What was stored before is as it was, and what is finished is "
-            "kept: materialize again when the storage has room and lets this process write"
-        )
-        raise RunError(msg) from e
-    except asyncio.CancelledError:
-        interrupted.set()
-        await asyncio.wait([committing], timeout=_GRACE_SECONDS)
-        raise
-    finally:
-        if not committing.cancel():
-            committing.exception()  # is raised already, or comes of the interrupt
-        threads.shutdown(wait=False)
 
 
 def _release_memory() -> None:
@@ -281,7 +249,7 @@ async def _derive(column: Column, run_state: RunState, started: float) -> Outcom
     run_state.raise_if_stopped()
     simulated = column.inputs.simulated
     async with run_state.commit_slots:
-        assembly = await _run_interruptibly(
+        assembly = await run_interruptibly(
             lambda interrupted: assemble(
                 column, derived_cell_reader(column, interrupted), simulated=simulated
             )

@@ -338,10 +338,9 @@ def no_process_starts() -> Iterator[None]:
 
 def is_alive(pid: int) -> bool:
     try:
-        state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
     except FileNotFoundError:
         return False
-    return state != "Z"
 
 
 def until(condition: Callable[[], bool], seconds: float = 150) -> None:
