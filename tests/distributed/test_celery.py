@@ -40,6 +40,17 @@ def until_answered(backfill: "Backfill", traffic: Traffic, rows: int) -> None:
     wait_until(f"{rows} answers", answered, every=0.25)
 
 
+def worker_in_midst(deployment: "Deployment", backfill: "Backfill") -> str | None:
+    """A worker whose run has stored some of its partitions, and not all."""
+    done = backfill.materialized()
+    for run in backfill.runs():
+        first, last = (run.tags[f"dagster/asset_partition_range_{end}"] for end in ("start", "end"))
+        days = {day for day in backfill.days if first <= day <= last}
+        if days & done and days - done and run.status.value == "STARTED":
+            return deployment.executed_by(run)[0]
+    return None
+
+
 def ended_as(backfill: "Backfill") -> list[str]:
     """The statuses of its runs, sorted."""
     return sorted(run.status.value for run in backfill.runs())
@@ -78,8 +89,8 @@ def test_a_killed_workers_run_is_retried_and_goes_on(deployment: "Deployment", t
     days = all_days()[:8]
     with watched(deployment.world) as traffic:
         backfill = ask_for(deployment.instance, "killed", days)
-        until_answered(backfill, traffic, 3 * ROWS)
-        kill(deployment.executing("worker1"))
+        worker = wait_until("a run in its midst", lambda: worker_in_midst(deployment, backfill), every=0.25)
+        kill(deployment.executing(worker))
         killed = time.monotonic()
         backfill.until_done()
     statuses = ended_as(backfill)
