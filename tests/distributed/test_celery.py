@@ -75,7 +75,7 @@ def test_two_workers_share_a_backfill_and_the_limit(deployment: "Deployment", tm
     assert len(days) == 60
     assert ended_as(backfill) == ["SUCCESS", "SUCCESS"]
     assert traffic.now.answered == rows
-    assert traffic.now.rate_limited <= 0.002 * rows
+    assert traffic.now.rate_limited <= max(1, 0.002 * rows)  # one may be more than that of so few rows
     assert least / traffic.seconds >= 0.97
     assert {worker for run in backfill.runs() for worker in deployment.executed_by(run)} == set(WORKERS)
     assert_right("undisturbed", days, tmp_path)
