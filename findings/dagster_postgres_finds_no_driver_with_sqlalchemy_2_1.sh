@@ -30,3 +30,7 @@ print("with +psycopg2:", psycopg2.driver)
 assert psycopg2.driver == "psycopg2"
 PYTHON
 "$folder/venv/bin/python" -W ignore "$folder/driver.py"
+# Output seen on 2026-12-01:
+# postgresql://me:***@127.0.0.1:5432/dagster
+# ModuleNotFoundError: No module named 'psycopg'
+# with +psycopg2: psycopg2
