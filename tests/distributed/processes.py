@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TypeVar
 
 LOOK_SECONDS = 0.05
-LONGEST_SECONDS = 300.0
+LONGEST_SECONDS = 600.0
 """How long anything may take that a test waits for: many times what it takes."""
 END_SECONDS = 10.0
 """How long a process may take to end before it is killed."""

@@ -3,6 +3,7 @@
 Every test has a column of its own, with a model whose limits are its own; all have the table's rows.
 """
 
+import os
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -17,6 +18,8 @@ if TYPE_CHECKING:
 
 PROMPT = "Say in one word what this is about."
 NEW_PROMPT = "Say in two words what this is about."
+MOST_LOAD = 4.0
+"""Processes that want to run, a core: with more of them the machine is what bounds the rows a second, not the limit."""
 JOURNAL_SECONDS = 2.0
 """Within which a finished cell is in the bucket, on a machine where much else runs; a quarter where nothing does."""
 
@@ -40,6 +43,17 @@ def until_answered(backfill: "Backfill", traffic: Traffic, rows: int) -> None:
     wait_until(f"{rows} answers", answered, every=0.25)
 
 
+def worker_in_midst(deployment: "Deployment", backfill: "Backfill") -> str | None:
+    """A worker whose run has stored some of its partitions, and not all."""
+    done = backfill.materialized()
+    for run in backfill.runs():
+        first, last = (run.tags[f"dagster/asset_partition_range_{end}"] for end in ("start", "end"))
+        days = {day for day in backfill.days if first <= day <= last}
+        if days & done and days - done and run.status.value == "STARTED":
+            return deployment.executed_by(run)[0]
+    return None
+
+
 def ended_as(backfill: "Backfill") -> list[str]:
     """The statuses of its runs, sorted."""
     return sorted(run.status.value for run in backfill.runs())
@@ -56,16 +70,17 @@ def test_two_workers_share_a_backfill_and_the_limit(deployment: "Deployment", tm
     with watched(deployment.world) as traffic:
         backfill = ask_for(deployment.instance, "undisturbed", days)
         backfill.until_done()
+    load = os.getloadavg()[0] / (os.cpu_count() or 1)
     least = (rows - INITIAL_LEVEL * RPM) / (RPM / 60)
     print(
         f"{rows} rows in {traffic.seconds:.1f} s, {least:.1f} s at least: {least / traffic.seconds:.1%} of the limit; "
-        f"{traffic.now.rate_limited} 429s"
+        f"{traffic.now.rate_limited} 429s; load {load:.1f} a core{'' if load <= MOST_LOAD else ', too much to tell'}"
     )
     assert len(days) == 60
     assert ended_as(backfill) == ["SUCCESS", "SUCCESS"]
     assert traffic.now.answered == rows
-    assert traffic.now.rate_limited <= 0.002 * rows
-    assert least / traffic.seconds >= 0.97
+    assert traffic.now.rate_limited <= max(1, 0.002 * rows)  # one may be more than that of so few rows
+    assert least / traffic.seconds >= 0.97 or load > MOST_LOAD
     assert {worker for run in backfill.runs() for worker in deployment.executed_by(run)} == set(WORKERS)
     assert_right("undisturbed", days, tmp_path)
 
@@ -78,8 +93,8 @@ def test_a_killed_workers_run_is_retried_and_goes_on(deployment: "Deployment", t
     days = all_days()[:8]
     with watched(deployment.world) as traffic:
         backfill = ask_for(deployment.instance, "killed", days)
-        until_answered(backfill, traffic, 3 * ROWS)
-        kill(deployment.executing("worker1"))
+        worker = wait_until("a run in its midst", lambda: worker_in_midst(deployment, backfill), every=0.25)
+        kill(deployment.executing(worker))
         killed = time.monotonic()
         backfill.until_done()
     statuses = ended_as(backfill)
