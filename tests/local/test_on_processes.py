@@ -196,7 +196,6 @@ class TestWhereItIsFound:
         file.write_text(file.read_text().replace("+ MARK", "+ MARK * 2"))
         said = failure(run(load, store, fails=True)).description
         assert "a worker found another version of it in location" in said
-        assert "reload the code location" in said
 
     def test_a_function_of_a_script(self, tmp_path: Path):
         """The script is imported by each worker, but not started."""
@@ -214,7 +213,6 @@ class TestWhereItIsFound:
         with running(script) as process:
             _, errors = process.communicate(timeout=150)
         assert process.returncode != 0
-        assert "RunError" in errors or "Failure" in errors
         assert 'put what starts it below `if __name__ == "__main__":`' in errors
 
 
