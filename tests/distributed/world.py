@@ -19,10 +19,10 @@ from tests.throttle.ledger.postgres import Postgres, running_postgres
 
 ROOT = Path(__file__).parents[2]
 LOCATION = Path(__file__).with_name("location.py")
-RPM = 180.0
+RPM = 240.0
 """So little that a machine where much else runs keeps up: what is measured is the limit, not the machine."""
-INITIAL_LEVEL = 0.02
-"""Share of the limit that is there at first: a run waits for the limit from its second second on."""
+INITIAL_LEVEL = 0.05
+"""Share of the limit that is there at first: a run waits for the limit from its third second on."""
 INSTANCE = {
     "storage": {"postgres": {"postgres_url": {"env": "PXT_TEST_INSTANCE"}}},
     "run_coordinator": {

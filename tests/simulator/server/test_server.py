@@ -189,6 +189,7 @@ def test_hundreds_of_connections_open_at_once(server):
             base_url=server.base_url,
             api_key="sk-test",
             max_retries=0,
+            timeout=120,  # to connect, too, on a machine where much else runs
             http_client=openai.DefaultAioHttpClient(),
         ) as client:
             return await asyncio.gather(*(client.chat.completions.create(**BODY) for _ in range(300)))
