@@ -7,8 +7,8 @@
 # What happens: where the executor's config has num_cpus, num_gpus or memory, those of the tags are ignored; and the resources
 # that one step's tags name are asked for by all later steps of the run as well, as they are written into the config's own
 # dict. So a default for all steps makes the tags useless, and steps after one that needs a GPU node wait for such a node.
-# Source: RayStepHandler.launch_step in dagster_ray/core/executor.py: `self.num_cpus or user_provided_config.num_cpus`,
-# `resources = self.resources or {}; resources.update(user_provided_config.resources or {})`
+# Source: RayStepHandler.launch_step in dagster_ray/core/executor.py, where the executor's own numbers come first, and its
+# dict of resources is updated in place.
 set -euo pipefail
 folder=$(mktemp -d)
 trap 'rm -rf "$folder"' EXIT
