@@ -10,6 +10,8 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
+from fnmatch import fnmatchcase
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pxt_assets.errors import DefinitionError
@@ -62,7 +64,8 @@ def list_files(
     """The files that a pattern names, by their paths below its folder, in sorted order; {} if there are none.
 
     Hidden files are left out, and what is in folders whose names begin with a dot or an underscore, where Spark and others
-    keep what is not finished. Raises SourceError if the storage fails.
+    keep what is not finished, unless the pattern names them. So is what is no file (a pipe, a link that leads nowhere), and
+    what has no bytes: it holds no rows, or somebody has just begun to write it. Raises SourceError if the storage fails.
     """
     place = _Place.of(pattern, schema, storage_options)
     with place.errors(redact_urls(pattern)):
@@ -76,7 +79,7 @@ def files_at(
     schema: Mapping[str, type[ColumnType]],
     storage_options: Mapping[str, Any],
 ) -> list[File]:
-    """The files at these paths below the pattern's folder, in this order, without those that are gone.
+    """The files at these paths below the pattern's folder, in this order, without those that are gone or have no bytes.
 
     Raises SourceError if the storage fails.
     """
@@ -87,7 +90,7 @@ def files_at(
         full = f"{place.root}/{path}"
         with suppress(FileNotFoundError):
             info = place.fs.info(full)
-            if info["type"] != "directory":
+            if _has_bytes(place.fs, full, info):
                 is_file = info["type"] == "file"
                 return File(place.fs, full, compression, place.secrets, info.get("size"), is_file)
         return None
@@ -154,15 +157,21 @@ class _Place:
 
     def found(self) -> Iterator[tuple[str, Listed]]:
         below = len(self.root) + 1
-        shows_hidden = self.glob.rpartition("/")[2].startswith(".")
+        *parts, last = self.glob[below:].split("/")
+        shows_hidden = last.startswith(".")
+        named = [part for part in parts if part.startswith((".", "_"))]
         for path, info in self._infos():
             inside = path[below:]
             *folders, name = inside.split("/")
-            if (name.startswith(".") and not shows_hidden) or any(f.startswith((".", "_")) for f in folders):
+            hidden = [folder for folder in folders if folder.startswith((".", "_"))]
+            if (name.startswith(".") and not shows_hidden) or not all(
+                any(fnmatchcase(folder, part) for part in named) for folder in hidden
+            ):
                 continue
             if self.suffixes is not None and posixpath.splitext(name)[1].lower() not in self.suffixes:
                 continue
-            yield inside, _listed(info)
+            if _has_bytes(self.fs, path, info):
+                yield inside, _listed(_followed(path, info) if info.get("islink") else info)
 
     def _infos(self) -> Iterator[tuple[str, Mapping[str, Any]]]:
         if not _MAGIC.search(self.glob):
@@ -172,6 +181,23 @@ class _Place:
         for path, info in self.fs.glob(self.glob, detail=True).items():
             if info["type"] != "directory":
                 yield path, info
+
+
+def _has_bytes(fs: Any, path: str, info: Mapping[str, Any]) -> bool:
+    """Whether there is something to read: opening a pipe would wait for its writer for ever."""
+    from fsspec.implementations.local import LocalFileSystem
+
+    if isinstance(fs, LocalFileSystem) and (info["type"] != "file" or info.get("islink")):
+        return Path(path).is_file() and Path(path).stat().st_size > 0
+    return info["type"] != "directory" and info.get("size") != 0
+
+
+def _followed(path: str, info: Mapping[str, Any]) -> Mapping[str, Any]:
+    """What a local link leads to: it is that file that changes."""
+    with suppress(OSError):
+        found = Path(path).stat()
+        return {**info, "size": found.st_size, "mtime": found.st_mtime}
+    return info
 
 
 def _listed(info: Mapping[str, Any]) -> Listed:

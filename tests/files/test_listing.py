@@ -1,6 +1,7 @@
 """Files as partitions: what a listing tells of them."""
 
 import os
+from pathlib import Path
 
 import fsspec
 import pytest
@@ -29,6 +30,32 @@ def test_what_is_hidden_or_not_finished_is_no_file(folder):
     root = folder("a.csv", ".b.csv", "_temporary/0/c.csv", ".git/d.csv", "_e.csv")
     assert [*list_files(f"{root}/**/*.csv", {}, {})] == ["_e.csv", "a.csv"]
     assert [*list_files(f"{root}/.*.csv", {}, {})] == [".b.csv"]
+
+
+def test_a_hidden_folder_that_the_pattern_names_is_read(folder):
+    """What its wildcards find is not."""
+    root = folder("_old/a.csv", "x/_tmp/b.csv", "x/.c/d.csv", "x/_tmp/_e/f.csv")
+    assert [*list_files(f"{root}/_*/*.csv", {}, {})] == ["_old/a.csv"]
+    assert [*list_files(f"{root}/**/_tmp/*.csv", {}, {})] == ["x/_tmp/b.csv"]
+
+
+def test_only_what_can_be_read_is_a_file(folder):
+    """A pipe would be waited for, a link may lead nowhere, and what is empty holds no rows."""
+    root = folder("a.csv", "sub/b.csv")
+    os.mkfifo(f"{root}/pipe.csv")
+    Path(f"{root}/dangling.csv").symlink_to("gone")
+    Path(f"{root}/folder.csv").symlink_to("sub")
+    Path(f"{root}/link.csv").symlink_to("sub/b.csv")
+    Path(f"{root}/empty.csv").touch()
+    listed = list_files(f"{root}/*.csv", {}, {})
+    assert [*listed] == ["a.csv", "link.csv"]
+    names = ["a.csv", "pipe.csv", "dangling.csv", "folder.csv", "link.csv", "empty.csv"]
+    assert [f.name.rpartition("/")[2] for f in files_at(f"{root}/*.csv", names, {}, {})] == [
+        "a.csv",
+        "link.csv",
+    ]
+    os.utime(f"{root}/sub/b.csv", (2e9, 2e9))
+    assert list_files(f"{root}/*.csv", {}, {})["link.csv"] != listed["link.csv"]
 
 
 def test_a_relative_pattern_is_meant_from_where_one_is(folder, monkeypatch):

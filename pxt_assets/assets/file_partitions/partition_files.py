@@ -50,8 +50,8 @@ class PartitionFiles:
                 f" and {len(paths) - _NAMED} more" if len(paths) > _NAMED else ""
             )
             msg = (
-                f"partition {partition!r}: {named} {'is' if len(paths) == 1 else 'are'} not in {self._folder} any more. What is "
-                "stored of the partition stays; delete the partition in Dagster if it is not wanted"
+                f"partition {partition!r}: {named} {'is' if len(paths) == 1 else 'are'} not in {self._folder} any more, or empty. "
+                "What is stored of the partition stays; delete the partition in Dagster if it is not wanted"
             )
             raise SourceError(msg)
         return rows
