@@ -9,7 +9,8 @@ import dagster as dg
 from pxt_assets.assets.declarations.file_partitions import FilePartitions
 from pxt_assets.assets.declarations.identifiers import identifier
 from pxt_assets.assets.declarations.table_attributes import column_types, key_columns, upstream_spec
-from pxt_assets.assets.file_partitions.partition_files import PartitionFiles
+from pxt_assets.assets.file_partitions.asked import COUNT_TAG
+from pxt_assets.assets.file_partitions.partition_files import PartitionFiles, check_range
 from pxt_assets.assets.page.files_page import Metadata, files_description, files_metadata, previewed
 from pxt_assets.assets.step.grouped_asset import GroupedAsset, group_of_table
 from pxt_assets.assets.step.invocation import is_direct
@@ -114,8 +115,10 @@ def files_asset(
             if not is_direct(context):
                 context.add_asset_metadata(preview, asset_key=now, partition_key=partition)
 
+        if file_partitions and not is_direct(context):
+            check_range(partitions, context.run.tags.get(COUNT_TAG))
         store = getattr(context.resources, store_key, None)
-        files = PartitionFiles(file_partitions, store, partitions) if file_partitions else None
+        files = PartitionFiles(file_partitions, now, store, partitions) if file_partitions else None
         rows = PartitionRows(partitions, show, files)
         if is_direct(context):
             tables = {partition: reader.read_all() for partition, reader in rows.items()}

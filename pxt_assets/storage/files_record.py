@@ -10,7 +10,7 @@ import re
 import uuid
 from collections.abc import Collection, Mapping
 from contextlib import suppress
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from pxt_assets.errors import SourceError
 from pxt_assets.files.assigned import AssignedFile
@@ -26,6 +26,18 @@ if TYPE_CHECKING:
 
 _ID = re.compile(r"[0-9a-f]{32}")
 _BEFORE = "before"
+
+
+class Asked(NamedTuple):
+    """What a run was asked for with."""
+
+    digest: str
+    """Of the partition's files as they were then."""
+    run: str = ""
+    after: int = 0
+    """Dagster's last event then: what was made of the partition comes after it."""
+    again: int = 0
+    """0 for the first time; see `asked.again`."""
 
 
 class FilesRecord:
@@ -69,16 +81,15 @@ class FilesRecord:
         columns[0] = tuple(path.encode(errors="surrogateescape") for path in columns[0])
         _write(self._assigned, pa.table(columns, schema=schema), {})
 
-    def requested(self, cursor: str | None) -> dict[str, str]:
-        """The digests of the partitions' files as runs were asked for, by partition, by a cursor; {} for an unknown one."""
+    def requested(self, cursor: str | None) -> dict[str, Asked]:
+        """What runs were asked for, by partition, by a cursor; {} for an unknown one."""
         table = _read(self._request(cursor)) if cursor and _ID.fullmatch(cursor) else None
-        return (
-            {}
-            if table is None
-            else dict(zip(*(table[name].to_pylist() for name in table.column_names), strict=True))
-        )
+        if table is None:
+            return {}
+        keys, *columns = (table[name].to_pylist() for name in table.column_names)
+        return {key: Asked(*one) for key, *one in zip(keys, *columns, strict=True)}
 
-    def request(self, requested: Mapping[str, str], cursor: str | None) -> str:
+    def request(self, requested: Mapping[str, Asked], cursor: str | None) -> str:
         """Records what is asked for after the tick of a cursor, and returns the next cursor."""
         import pyarrow as pa
 
@@ -88,7 +99,10 @@ class FilesRecord:
                 if earlier := self._request(before).metadata.get(_BEFORE):
                     remove(self._request(earlier).path)
         made = uuid.uuid4().hex
-        table = pa.table({"partition": [*requested], "digest": [*requested.values()]})
+        columns = zip(*requested.values(), strict=True) if requested else [()] * len(Asked._fields)
+        table = pa.table(
+            {"partition": [*requested]} | dict(zip(Asked._fields, map(list, columns), strict=True))
+        )
         _write(self._request(made), table, {_BEFORE: before})
         return made
 

@@ -16,17 +16,31 @@ from pxt_assets.storage.files_record import FilesRecord
 from pxt_assets.storage.store import ColumnStore
 
 if TYPE_CHECKING:
+    import dagster as dg
     import pyarrow as pa
 
 Partition = str | None
 _NAMED = 3
 
 
+def check_range(partitions: Sequence[Partition], asked: str | None) -> None:
+    """Raises SourceError where a run's range has other partitions than when the sensor asked for it."""
+    if asked is not None and asked != str(len(partitions)):
+        msg = (
+            f"the run was asked for {asked} partitions, but its range has {len(partitions)} now: partitions were deleted, and "
+            "those whose files are there came back in another place. The sensor asks for them again"
+        )
+        raise SourceError(msg)
+
+
 class PartitionFiles:
     """The files of the partitions of a step."""
 
-    def __init__(self, declared: FilePartitions, store: object, partitions: Sequence[Partition]) -> None:
+    def __init__(
+        self, declared: FilePartitions, table: dg.AssetKey, store: object, partitions: Sequence[Partition]
+    ) -> None:
         self._declared = declared
+        self._table = table
         self._store = store
         self._partitions = {one for one in partitions if one is not None}
 
@@ -62,7 +76,7 @@ class PartitionFiles:
         if not isinstance(self._store, ColumnStore):
             return {}
         paths: dict[str, list[str]] = {}
-        for file in FilesRecord(self._store, self._declared.table).assigned(self._partitions).values():
+        for file in FilesRecord(self._store, self._table).assigned(self._partitions).values():
             paths.setdefault(file.partition, []).append(file.path)
         return paths
 

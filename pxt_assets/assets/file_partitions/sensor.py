@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
@@ -11,7 +12,7 @@ import dagster as dg
 from pxt_assets.assets.declarations.file_partitions import FilePartitions
 from pxt_assets.assets.declarations.identifiers import identifier
 from pxt_assets.assets.declarations.table_attributes import TableAttributes
-from pxt_assets.assets.step.loaded_assets import LoadedAssets, executable_keys
+from pxt_assets.assets.step.loaded_assets import LoadedAssets, executable_keys, loaded_keys
 from pxt_assets.errors import DefinitionError, options_checked
 from pxt_assets.files.pattern import redact_urls
 from pxt_assets.values.scrubbed_errors import scrubbed_errors
@@ -52,7 +53,8 @@ def table_files_sensor(
     for partitions that are new, or one of whose files has changed (by its ETag, or its size and time), at most
     `partitions_per_run` adjacent ones a run. What is unchanged in a changed file costs nothing again. Of a partition that a
     run of the sensor has not ended for, changes wait. A file that is gone changes nothing: its partition, and what was paid
-    for, stay. Failed runs are not asked for again; re-execute them in Dagster, or give the job a retry policy.
+    for, stay. What a failed run did not make is asked for once more, apart from what made it fail; what fails then is named,
+    and asked for again once its file has changed.
 
     Args:
         table: the table: `tbl.files_sensor(...)` gives itself.
@@ -78,7 +80,7 @@ def table_files_sensor(
         ("max_unfinished_runs", max_unfinished_runs, 1),
         ("settle_seconds", settle_seconds, 0),
     ):
-        if isinstance(value, bool) or not isinstance(value, int | float) or value < least:
+        if isinstance(value, bool) or not isinstance(value, int | float) or not least <= value < math.inf:
             msg = f"{table!r}.files_sensor: got {option}={value!r}, allowed: a number from {least} upwards"
             raise DefinitionError(msg)
     name = name or f"{identifier(declared.table)}_files_sensor"
@@ -91,8 +93,16 @@ def table_files_sensor(
 
         secrets: tuple[str, ...] = getattr(getattr(context.resources, store_key), "known_secrets", tuple)()
         with scrubbed_errors(secrets):
+            source, columns = _loaded(table, context)
             return Tick(
-                declared, context, str(name), store_key, settle_seconds, int(max_unfinished_runs)
+                declared,
+                context,
+                str(name),
+                store_key,
+                settle_seconds,
+                int(max_unfinished_runs),
+                source=source,
+                columns=columns,
             ).result()
 
     return dg.SensorDefinition(
@@ -106,6 +116,19 @@ def table_files_sensor(
         description=description
         or f"Adds the files {redact_urls(declared.path)} as partitions as they arrive, and materializes those that are new or changed.",
     )
+
+
+def _loaded(
+    table: TableOfFiles, context: dg.SensorEvaluationContext
+) -> tuple[dg.AssetKey, list[dg.AssetKey]]:
+    """The keys under which the files, and what is made of each partition of them, are loaded."""
+    files, *others = table.assets
+    if context.repository_def is None:
+        return files.key, []
+    graph = context.repository_def.asset_graph
+    source = min(loaded_keys(graph, files))
+    keys = executable_keys(graph, others) - {source}
+    return source, sorted(key for key in keys if graph.get(key).partitions_def == files.partitions_def)
 
 
 @dataclass(frozen=True)

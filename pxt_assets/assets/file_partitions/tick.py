@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+import uuid
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -16,10 +17,11 @@ from dagster._core.storage.tags import (
 )
 
 from pxt_assets.assets.declarations.file_partitions import FilePartitions
+from pxt_assets.assets.file_partitions.asked import COUNT_TAG, RUN_TAG, TABLE_TAG, again
 from pxt_assets.assets.step.resource_keys import used_resource
 from pxt_assets.files.assigned import AssignedFile, assign_files, partition_digests
 from pxt_assets.files.listing import Listed, list_files, nothing_found_text
-from pxt_assets.storage.files_record import FilesRecord
+from pxt_assets.storage.files_record import Asked, FilesRecord
 from pxt_assets.storage.store import ColumnStore
 from pxt_assets.values.wording import counted
 
@@ -40,6 +42,9 @@ class Tick:
     settle_seconds: float
     max_unfinished_runs: int
     clock: Callable[[], float] = time.time
+    source: dg.AssetKey | None = None
+    """The key under which the table is loaded."""
+    columns: Sequence[dg.AssetKey] = ()
 
     def result(self) -> dg.SensorResult:
         """The runs to ask for, or why there are none. Raises SourceError where files or records cannot be read."""
@@ -50,20 +55,39 @@ class Tick:
         known = record.assigned()
         files = assign_files(known, settled, declared.group_bytes)
         if files != known:
+            if (latest := record.assigned()) != known:  # by another sensor, meanwhile: what it assigned stays
+                files = assign_files(latest, settled, declared.group_bytes)
             record.assign(files)
         digests = partition_digests(files.values())
-        keys, added = self._add_partitions(digests)
+        there = {files[path].partition for path in found if path in files}
+        keys, added = self._add_partitions([key for key in digests if key in there])
         requested = record.requested(cursor)
         due = {
             key: place
             for place, key in enumerate(keys)
-            if key in digests and (key in added or requested.get(key) != digests[key])
+            if key in there
+            and (key in added or key not in requested or requested[key].digest != digests[key])
         }
-        unfinished = self._unfinished(keys) if due else []
+        asked_before = {key: one for key, one in requested.items() if key in there and key not in due}
+        unfinished = self._unfinished(keys, asked_before) if due or asked_before else []
         busy = {key for run in unfinished for key in run}
-        ranges = list(_ranges([key for key in due if key not in busy], due, declared.per_run))
+        more, failed = again(
+            self.context.instance,
+            {key: one for key, one in asked_before.items() if one.run and key not in busy},
+            self._source,
+            self.columns,
+        )
+        due = {key: place for place, key in enumerate(keys) if key in due or key in more}
+        ranges = list(_ranges([key for key in due if key not in busy], due, more, declared.per_run))
         chosen = ranges[: max(0, self.max_unfinished_runs - len(unfinished))]
         told = self._told(files, found, settled, digests)
+        if failed:
+            named = ", ".join(failed[:3]) + (" and others" if len(failed) > 3 else "")
+            told += (
+                f"; {counted(len(failed), 'partition')} failed or {'was' if len(failed) == 1 else 'were'} canceled, and "
+                f"{'is' if len(failed) == 1 else 'are'} asked for again once the files have changed: {named}. "
+                "Mend the files, or materialize them in Dagster once the cause is gone"
+            )
         waiting = len(due) - sum(map(len, chosen))
         if waiting:
             told += (
@@ -73,11 +97,17 @@ class Tick:
         if not chosen:
             return dg.SensorResult(skip_reason=told, cursor=cursor)
         self.context.log.info(told)
-        asked = {key: digests[key] for one in chosen for key in one}
+        after = self.context.instance.event_log_storage.get_maximum_record_id() or 0
+        runs = [uuid.uuid4().hex for _ in chosen]
+        asked = {
+            key: Asked(digests[key], run, after, more.get(key, 0))
+            for run, one in zip(runs, chosen, strict=True)
+            for key in one
+        }
         # what a partition was asked with that Dagster has no more is of no use
         kept = {key: digest for key, digest in requested.items() if key in digests and key not in added}
         cursor = record.request({**kept, **asked}, cursor)
-        requests = [_run_request(one, f"{cursor}-{i}") for i, one in enumerate(chosen)]
+        requests = [_run_request(one, run, self._source) for run, one in zip(runs, chosen, strict=True)]
         return dg.SensorResult(run_requests=requests, cursor=cursor)
 
     def _settled(self, found: Mapping[str, Listed]) -> dict[str, Listed]:
@@ -95,9 +125,13 @@ class Tick:
     def _record(self) -> FilesRecord:
         label = f"the sensor {self.sensor}"
         store = used_resource(self.context.resources, self.store_key, ColumnStore, label)
-        return FilesRecord(store, self.declared.table)
+        return FilesRecord(store, self._source)
 
-    def _add_partitions(self, digests: Mapping[str, str]) -> tuple[Sequence[str], frozenset[str]]:
+    @property
+    def _source(self) -> dg.AssetKey:
+        return self.source or self.declared.table
+
+    def _add_partitions(self, digests: Sequence[str]) -> tuple[Sequence[str], frozenset[str]]:
         """The keys that Dagster has after those that it lacked were added, in its order, and which were added.
 
         Added here, and not by Dagster after the tick, which asks its database for each key.
@@ -118,12 +152,20 @@ class Tick:
             )
         return keys, frozenset(lacking)
 
-    def _unfinished(self, keys: Sequence[str]) -> list[Sequence[str]]:
+    def _unfinished(self, keys: Sequence[str], asked: Mapping[str, Asked]) -> list[Sequence[str]]:
         """The partitions of each run of this sensor that has not ended."""
-        own = dg.RunsFilter(tags={SENSOR_NAME_TAG: self.sensor}, statuses=NOT_FINISHED_STATUSES)
+        own = dg.RunsFilter(
+            tags={SENSOR_NAME_TAG: self.sensor, TABLE_TAG: self._source.to_user_string()},
+            statuses=NOT_FINISHED_STATUSES,
+        )
         runs = self.context.instance.get_runs(own)
         places = {key: place for place, key in enumerate(keys)} if runs else {}
-        return [_partitions_of(run, keys, places) for run in runs]
+        of_run: dict[str, list[str]] = {}
+        for key, one in asked.items() if runs else ():
+            of_run.setdefault(one.run, []).append(key)
+        return [  # of a range that has become another one, both what it was and what it is
+            [*_partitions_of(run, keys, places), *of_run.get(run.tags.get(RUN_TAG, ""), ())] for run in runs
+        ]
 
     def _told(
         self,
@@ -138,7 +180,9 @@ class Tick:
             return nothing_found_text(declared.path, declared.schema, declared.storage_options)
         told = f"{counted(len(files), 'file')} in {counted(len(digests), 'partition')}"
         if gone := sum(path not in found for path in files):
-            told += f"; {gone} of them {'is' if gone == 1 else 'are'} gone, and their rows are kept"
+            told += (
+                f"; {gone} of them {'is' if gone == 1 else 'are'} gone, and what is stored of them is kept"
+            )
         if young := len(found) - len(settled):
             told += f"; {counted(young, 'file')} changed less than {self.settle_seconds:g} s ago, left for a later tick"
         return told
@@ -153,11 +197,20 @@ def _partitions_of(run: dg.DagsterRun, keys: Sequence[str], places: Mapping[str,
     return keys[places[first] : places[last] + 1]
 
 
-def _ranges(due: Sequence[str], places: Mapping[str, int], most: int) -> Iterator[list[str]]:
-    """The keys, in their order, as lists of adjacent ones, of `most` at most: what a run can be given as a range."""
+def _ranges(
+    due: Sequence[str], places: Mapping[str, int], more: Mapping[str, int], most: int
+) -> Iterator[list[str]]:
+    """The keys, in their order, as lists of adjacent ones, of `most` at most: what a run can be given as a range.
+
+    What failed is apart from what is new, and what could not be read from what only lacks its columns.
+    """
     together: list[str] = []
     for key in due:
-        if together and (len(together) == most or places[key] != places[together[-1]] + 1):
+        if together and (
+            len(together) == most
+            or places[key] != places[together[-1]] + 1
+            or more.get(key) != more.get(together[-1])
+        ):
             yield together
             together = []
         together.append(key)
@@ -165,12 +218,15 @@ def _ranges(due: Sequence[str], places: Mapping[str, int], most: int) -> Iterato
         yield together
 
 
-def _run_request(partitions: Sequence[str], run_key: str) -> dg.RunRequest:
+def _run_request(partitions: Sequence[str], run_key: str, source: dg.AssetKey) -> dg.RunRequest:
+    tags = {RUN_TAG: run_key, TABLE_TAG: source.to_user_string()}
     if len(partitions) == 1:
-        return dg.RunRequest(run_key=run_key, partition_key=partitions[0])
+        return dg.RunRequest(run_key=run_key, partition_key=partitions[0], tags=tags)
     return dg.RunRequest(
         run_key=run_key,
         tags={
+            **tags,
+            COUNT_TAG: str(len(partitions)),
             ASSET_PARTITION_RANGE_START_TAG: partitions[0],
             ASSET_PARTITION_RANGE_END_TAG: partitions[-1],
         },

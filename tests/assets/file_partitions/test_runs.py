@@ -69,7 +69,15 @@ def test_one_file_that_cannot_be_read_fails_alone(world):
     assert one.tick() == [["a.csv", "b.csv", "c.csv"]]
     one.run(one.requests[0], succeeds=False)
     assert one.instance.get_materialized_partitions(TICKETS) == {"a.csv", "c.csv"}
+    assert one.tick() == [["a.csv"], ["b.csv"], ["c.csv"]]  # the columns of the good ones, without it
+    for asked, succeeds in zip(one.requests, (True, False, True), strict=True):
+        one.run(asked, succeeds=succeeds)
+    assert one.instance.get_materialized_partitions(dg.AssetKey(["tickets", "loud"])) == {"a.csv", "c.csv"}
     assert one.tick() == []
+    assert (
+        "1 partition failed or was canceled, and is asked for again once the files have changed: b.csv"
+        in str(one.said)
+    )
     one.write("b.csv", body="mended")
     assert one.tick() == [["b.csv"]]
     one.run_all()
@@ -151,3 +159,44 @@ def test_only_a_table_of_files_has_their_sensor():
     with pytest.raises(DefinitionError, match="got max_unfinished_runs=0, allowed: a number from 1 upwards"):
         made.files_sensor(max_unfinished_runs=0)
     assert made.files_sensor().name == "tickets_files_sensor"
+
+
+def test_a_range_that_has_become_another_one_is_asked_for_again(world):
+    """Its first partition was deleted while the run waited, and came back at the end."""
+    one = world()
+    one.write("a.csv", "b.csv", "c.csv")
+    one.tick()
+    (waiting,) = one.requests
+    one.instance.delete_dynamic_partition("tickets_files", "a.csv")
+    assert one.tick() == [["a.csv"]]
+    one.run_all()
+    one.run(waiting, succeeds=False)
+    assert one.tick() == [["b.csv", "c.csv"]]
+    one.run_all()
+    assert one.instance.get_materialized_partitions(TICKETS) == {"a.csv", "b.csv", "c.csv"}
+
+
+def test_a_deleted_partition_whose_file_is_gone_stays_away(world):
+    one = world()
+    one.write("a.csv", "b.csv")
+    one.tick()
+    one.run_all()
+    (one.folder / "in" / "b.csv").unlink()
+    one.instance.delete_dynamic_partition("tickets_files", "b.csv")
+    assert one.tick() == []
+    assert one.keys == ["a.csv"]
+
+
+def test_tables_of_one_name_under_two_prefixes_have_a_record_each(world):
+    """As they have columns each."""
+    one = world()
+    one.write("a.csv")
+    prefixed = [
+        asset.with_attributes(asset_key_replacements={k: k.with_prefix("team") for k in asset.keys})
+        for asset in one.table.assets
+    ]
+    one.defs = dg.Definitions(prefixed, sensors=[one.sensor], resources={"columns": one.store})
+    assert one.tick() == [["a.csv"]]
+    one.run_all()
+    assert (one.folder / "store/.pxt_assets/team/tickets/files.assigned").exists()
+    assert not (one.folder / "store/.pxt_assets/tickets").exists()

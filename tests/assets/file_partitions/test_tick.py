@@ -44,7 +44,7 @@ def test_a_changed_file_is_run_again_and_one_that_is_gone_is_not(world):
     (one.folder / "in" / "f000.csv").unlink()
     assert one.tick() == [["f002.csv", "f003.csv"], ["f005.csv"], ["f007.csv"]]
     assert one.tick() == []
-    assert one.said == "9 files in 9 partitions; 1 of them is gone, and their rows are kept"
+    assert one.said == "9 files in 9 partitions; 1 of them is gone, and what is stored of them is kept"
     assert one.keys == names(9)
 
 
