@@ -91,20 +91,30 @@ class FilesRecord:
 
     def request(self, requested: Mapping[str, Asked], cursor: str | None) -> str:
         """Records what is asked for after the tick of a cursor, and returns the next cursor."""
-        import pyarrow as pa
-
         before = cursor if cursor and _ID.fullmatch(cursor) else None
         if before is not None:  # what came before it is not needed any more: Dagster has gone past it
             with suppress(SourceError, FileNotFoundError):
                 if earlier := self._request(before).metadata.get(_BEFORE):
                     remove(self._request(earlier).path)
         made = uuid.uuid4().hex
+        self._keep(requested, made, before)
+        return made
+
+    def forget(self, partitions: Collection[str], cursor: str | None) -> None:
+        """Takes partitions out of what was asked for by a cursor: they are asked for whatever becomes of the tick."""
+        requested = self.requested(cursor)
+        if cursor is not None and not requested.keys().isdisjoint(partitions):
+            kept = {key: one for key, one in requested.items() if key not in partitions}
+            self._keep(kept, cursor, self._request(cursor).metadata.get(_BEFORE))
+
+    def _keep(self, requested: Mapping[str, Asked], cursor: str, before: str | None) -> None:
+        import pyarrow as pa
+
         columns = zip(*requested.values(), strict=True) if requested else [()] * len(Asked._fields)
         table = pa.table(
             {"partition": [*requested]} | dict(zip(Asked._fields, map(list, columns), strict=True))
         )
-        _write(self._request(made), table, {_BEFORE: before})
-        return made
+        _write(self._request(cursor), table, {_BEFORE: before})
 
     def _request(self, cursor: str | None) -> ParquetFile:
         return ParquetFile(self._folder / f"files.requested-{cursor}")

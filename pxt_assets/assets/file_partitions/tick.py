@@ -60,7 +60,7 @@ class Tick:
             record.assign(files)
         digests = partition_digests(files.values())
         there = {files[path].partition for path in found if path in files}
-        keys, added = self._add_partitions([key for key in digests if key in there])
+        keys, added = self._add_partitions([key for key in digests if key in there], record)
         requested = record.requested(cursor)
         due = {
             key: place
@@ -131,7 +131,9 @@ class Tick:
     def _source(self) -> dg.AssetKey:
         return self.source or self.declared.table
 
-    def _add_partitions(self, digests: Sequence[str]) -> tuple[Sequence[str], frozenset[str]]:
+    def _add_partitions(
+        self, digests: Sequence[str], record: FilesRecord
+    ) -> tuple[Sequence[str], frozenset[str]]:
         """The keys that Dagster has after those that it lacked were added, in its order, and which were added.
 
         Added here, and not by Dagster after the tick, which asks its database for each key.
@@ -140,6 +142,8 @@ class Tick:
         keys = instance.get_dynamic_partitions(name)
         there = set(keys)
         lacking = [key for key in digests if key not in there]
+        if lacking:  # before they are there: a tick that does not come to its end leaves them to be asked for
+            record.forget({*lacking}, self.context.cursor)
         for start in range(0, len(lacking), _ADDED_AT_ONCE):
             instance.add_dynamic_partitions(name, lacking[start : start + _ADDED_AT_ONCE])
         if lacking:

@@ -79,6 +79,17 @@ def test_a_partition_that_somebody_deleted_comes_back_while_its_file_is_there(wo
     assert one.tick() == []
 
 
+def test_a_partition_that_came_back_in_a_tick_that_failed_is_asked_for(world):
+    """Dagster has it again, and keeps the cursor that it had."""
+    one = world()
+    one.write(*names(3))
+    one.tick()
+    one.instance.delete_dynamic_partition("tickets_files", "f001.csv")
+    assert one.tick(keep_cursor=False) == [["f001.csv"]]
+    assert one.tick() == [["f001.csv"]]
+    assert one.tick() == []
+
+
 def test_a_file_that_is_being_written_waits(world):
     """On a local disk, where half of it can be seen."""
     one = world(settle_seconds=60)
