@@ -16,8 +16,8 @@ from typing import Any
 from pxt_assets.errors import RunError
 from pxt_assets.local.udf import LocalFunction
 
-SCRIPT = "__pxt_main__"
-"""The name under which a script is imported: not the one that starts it."""
+SCRIPT = "__mp_main__"
+"""The name under which a script is imported: not the one that starts it, but that by which multiprocessing imports it too."""
 _FROZEN = ("<frozen importlib._bootstrap>", "<frozen importlib._bootstrap_external>")
 
 
@@ -100,7 +100,8 @@ def load(address: FunctionAddress) -> LocalFunction[...]:
     if version != address.version:
         msg = (
             f"{address.label}: a worker found another version of it in {where} than this run was started with, as the file "
-            "was changed meanwhile, or what it reads is set at run time; reload the code location and run again"
+            "was changed meanwhile (reload the code location and run again), or what it reads is set at run time, or defined "
+            "below the columns that are made of it (define it above them)"
         )
         raise LoadError(msg)
     return function
@@ -133,21 +134,30 @@ def _is_of(value: Any, function: LocalFunction[...]) -> bool:
 def _unlisted_folders() -> Iterator[str]:
     known = {str(Path(folder).absolute()) for folder in sys.path}
     for name, module in [*sys.modules.items()]:
-        file = getattr(module, "__file__", None)
-        if "." in name or not isinstance(file, str) or not file.endswith(".py"):
+        if "." in name:
             continue
-        path = Path(file).absolute()
-        if path.stem == "__init__":
-            path = path.parent
-        if path.stem == name and (folder := str(path.parent)) not in known:
-            known.add(folder)
-            yield folder
+        for path in _paths_of(module):
+            if path.stem == name and (folder := str(path.parent)) not in known:
+                known.add(folder)
+                yield folder
+
+
+def _paths_of(module: ModuleType) -> list[Path]:
+    """A module's file, or its folder; a package without `__init__.py` may have several."""
+    file = getattr(module, "__file__", None)
+    if file is None:
+        return [Path(str(folder)).absolute() for folder in getattr(module, "__path__", ())]
+    if not isinstance(file, str) or not file.endswith(".py"):
+        return []
+    path = Path(file).absolute()
+    return [path.parent if path.stem == "__init__" else path]
 
 
 def _import(name: str, file: str | None) -> ModuleType:
     """A module by its name, or, where that leads to none or to another file, by its file."""
-    if name in sys.modules:
-        return sys.modules[name]
+    known = sys.modules.get(name)
+    if known is not None and (name != SCRIPT or getattr(known, "__file__", None) == file):
+        return known  # multiprocessing gives the script's name to what started this process
     is_here = file is not None and file.endswith(".py") and Path(file).is_file()
     if name != SCRIPT and ("." in name or not is_here or _origin(name) == Path(str(file)).resolve()):
         return importlib.import_module(name)
@@ -159,6 +169,8 @@ def _import(name: str, file: str | None) -> ModuleType:
     if name == SCRIPT:
         sys.modules["__main__"] = module  # what was pickled by the script names its classes so
     loader.exec_module(module)
+    if name == SCRIPT:
+        module.__spec__ = None  # as a script has none; processes that it spawns would import it by that name
     return module
 
 

@@ -59,6 +59,7 @@ class ProcessWorker:
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 env={**dict.fromkeys(_THREAD_COUNTS, threads), **os.environ},
+                start_new_session=True,  # so that what its functions start ends with it
             )
         except OSError as e:
             msg = f"a worker process cannot be started with {sys.executable!r}: {e}"
@@ -81,7 +82,9 @@ class ProcessWorker:
             answer = read_frame(self._process.stdout)
         except (OSError, EOFError, ValueError) as e:  # a ValueError of a pipe that was closed meanwhile
             self._process.stdout.close()
-            raise WorkerEndedError(self._how_it_ended()) from e
+            how = self._how_it_ended()
+            self._kill_all()
+            raise WorkerEndedError(how) from e
         self._is_busy = False
         return answer
 
@@ -101,10 +104,17 @@ class ProcessWorker:
             except subprocess.TimeoutExpired:
                 process.kill()
                 process.wait()
+            self._kill_all()
             with suppress(OSError):  # what could not be written to a process that has ended
                 process.stdin.close()
             if not self._is_busy:  # or a thread reads it, which sees its end
                 process.stdout.close()
+
+    def _kill_all(self) -> None:
+        """Ends the processes that functions started in it, which would hold the run's stderr open."""
+        if hasattr(os, "killpg"):
+            with suppress(OSError):  # there are none
+                os.killpg(self._process.pid, signal.SIGKILL)
 
     def _how_it_ended(self) -> str:
         try:

@@ -40,8 +40,8 @@ class _Known(NamedTuple):
     """A function that batches came for."""
 
     number: int
-    function: Callable[..., Any]
-    """Kept, so that no other one gets its number."""
+    function: LocalFunction[...]
+    """Kept, so that no other one gets its number. One plain function may be several of them, with other options."""
     address: FunctionAddress
 
 
@@ -87,13 +87,13 @@ class WorkerPool:
 
     def _compute(self, function: LocalFunction[...], rows: Sequence[Mapping[str, Any]]) -> Sequence[Any]:
         known = self._known_function(function)
-        compute = pickle.dumps(Batch(known.number, rows=rows), pickle.HIGHEST_PROTOCOL)
+        compute = _request(Batch(known.number, rows=rows), function.name)
         ended = ""
         for _ in range(_ATTEMPTS):
             worker = self._take()
             try:
                 self._load(worker, known)
-                answer = pickle.loads(worker.answer(compute))  # noqa: S301  # from a process of our own
+                answer = _answer(worker.answer(compute), function.name)
             except WorkerEndedError as e:
                 ended = str(e)
                 self._note_death(worker, known, ended)
@@ -110,11 +110,11 @@ class WorkerPool:
         raise CellError(WORKER_DIED, msg, divisible=True)
 
     def _known_function(self, function: LocalFunction[...]) -> _Known:
-        plain = function.function
+        number = id(function)
         with self._lock:
-            known = self._known.get(id(plain))
+            known = self._known.get(number)
             if known is None:
-                known = self._known[id(plain)] = _Known(id(plain), plain, address_of(function))
+                known = self._known[number] = _Known(number, function, address_of(function))
             return known
 
     def _load(self, worker: Worker, known: _Known) -> None:
@@ -173,3 +173,21 @@ class WorkerPool:
                 "without on= to see what it does, or allow fewer workers= where memory is short"
             )
             raise RunError(msg)
+
+
+def _request(batch: Batch, name: str) -> bytes:
+    """The batch for a worker. Raises a divisible CellError where its rows cannot be sent, such as JSON of great depth."""
+    try:
+        return pickle.dumps(batch, pickle.HIGHEST_PROTOCOL)
+    except Exception as e:
+        msg = f"{name}: its arguments cannot be sent to a worker: {type(e).__name__}: {e}"
+        raise CellError(type(e).__name__, msg[:4_000], divisible=True) from e
+
+
+def _answer(data: bytes, name: str) -> Any:
+    """A worker's answer. It is a Fault where this process cannot read it, as a class is only known there."""
+    try:
+        return pickle.loads(data)  # noqa: S301  # from a process of our own
+    except Exception as e:
+        msg = f"{name}: the run's process cannot read its values: {type(e).__name__}: {e}"
+        return Fault(type(e).__name__, msg[:4_000], divisible=True)

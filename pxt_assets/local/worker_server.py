@@ -6,6 +6,7 @@ that a function returned or raised travels as it is, but as what a column holds,
 
 from __future__ import annotations
 
+import io
 import os
 import pickle
 import signal
@@ -17,7 +18,7 @@ from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from queue import SimpleQueue
-from typing import IO, Any, NamedTuple
+from typing import IO, Any, NamedTuple, NoReturn
 
 from pxt_assets.errors import CellError, RunError
 from pxt_assets.local.function_address import FunctionAddress, LoadError, load
@@ -81,10 +82,26 @@ class Functions:
 
     def answer(self, request: bytes) -> bytes:
         """The answer to a pickled Batch: a list of values and Faults, one Fault for all, or Unloadable; None once loaded."""
-        answer = self._answer(pickle.loads(request))  # noqa: S301  # from the process that started this one
+        process = os.getpid()
+        answer = self._answered(request)
+        if (
+            os.getpid() != process
+        ):  # a process that the function forked returned from it too: nobody asked that one
+            os._exit(0)
+        return answer
+
+    def _answered(self, request: bytes) -> bytes:
         try:
-            return pickle.dumps(answer, pickle.HIGHEST_PROTOCOL)
-        except Exception as e:  # such as a text of a class that was made in a function
+            batch = pickle.loads(request)  # noqa: S301  # from the process that started this one
+        except Exception as e:  # such as an argument of a class that only that process has
+            msg = f"a worker cannot read its arguments: {type(e).__name__}: {e}"
+            return pickle.dumps(Fault(type(e).__name__, msg, divisible=True))
+        answer = self._answer(batch)
+        try:
+            data = io.BytesIO()
+            _PlainPickler(data, pickle.HIGHEST_PROTOCOL).dump(answer)
+            return data.getvalue()
+        except Exception as e:  # such as a value of a class that was made in a function
             msg = f"its values cannot be sent to the run's process: {type(e).__name__}: {e}"
             return pickle.dumps(Fault(type(e).__name__, msg, divisible=True))
 
@@ -100,6 +117,22 @@ class Functions:
         except CellError as e:
             return Fault.of(e)
         return [Fault.of(value) if isinstance(value, CellError) else value for value in values]
+
+
+class _PlainPickler(pickle.Pickler):
+    """Pickles texts, numbers and bytes of a class of the user's as what a column holds of them: the run may not have it."""
+
+    def reducer_override(self, obj: Any) -> Any:
+        """How an object is made again that is of no type of Python's own."""
+        if isinstance(obj, str):
+            return str, (str.__str__(obj),)
+        if isinstance(obj, int) and type(obj) is not bool:
+            return int, (int.__int__(obj),)
+        if isinstance(obj, float):
+            return float, (float.__float__(obj),)
+        if isinstance(obj, bytes):
+            return bytes, (bytes(memoryview(obj)),)
+        return NotImplemented
 
 
 def write_frame(pipe: IO[bytes], data: bytes) -> None:
@@ -134,12 +167,16 @@ def serve() -> None:
     frames: SimpleQueue[bytes] = SimpleQueue()
     threading.Thread(target=_read, args=(requests, frames), daemon=True).start()
     threading.Thread(target=_watch_parent, args=(os.getppid(),), daemon=True).start()
+    if hasattr(
+        os, "register_at_fork"
+    ):  # or the run would wait for what a function forked when this process has died
+        os.register_at_fork(after_in_child=lambda: _let_go(requests, answers))
     functions = Functions()
     while request := frames.get():
         try:
             write_frame(answers, functions.answer(request))
         except OSError:
-            os._exit(1)
+            _end()
         del request
 
 
@@ -148,7 +185,7 @@ def _read(requests: IO[bytes], frames: SimpleQueue[bytes]) -> None:
         try:
             frame = read_frame(requests)
         except EOFError:
-            os._exit(1)  # in the middle of a batch too: nobody waits for it any more
+            _end()  # in the middle of a batch too: nobody waits for it any more
         frames.put(frame)
         if not frame:
             return
@@ -158,4 +195,19 @@ def _watch_parent(parent: int) -> None:
     """Ends the process once its parent has: a process forked from that may still hold the pipe open."""
     while os.getppid() == parent:
         time.sleep(_PARENT_SECONDS)
+    _end()
+
+
+def _let_go(*pipes: IO[bytes]) -> None:
+    """Takes the pipes from a process that a function forked."""
+    nothing = os.open(os.devnull, os.O_RDWR)
+    for pipe in pipes:
+        os.dup2(nothing, pipe.fileno(), inheritable=False)
+    os.close(nothing)
+
+
+def _end() -> NoReturn:
+    """Ends this process at once, and those that functions started in it."""
+    if hasattr(os, "killpg") and os.getpgrp() == os.getpid():
+        os.killpg(os.getpid(), signal.SIGKILL)
     os._exit(1)

@@ -176,11 +176,8 @@ def test_a_function_that_cannot_be_loaded_ends_the_run():
 def test_what_cannot_be_sent_back_is_an_error_of_its_rows():
     """A worker answers with texts and values of columns alone."""
 
-    class Own(str):
-        __slots__ = ()
-
     functions = Functions.__new__(Functions)
-    functions._answer = lambda batch: [Own("a")]  # type: ignore[method-assign]
+    functions._answer = lambda batch: [threading.Lock()]  # type: ignore[method-assign]
     fault = pickle.loads(functions.answer(pickle.dumps(Batch(1))))
     assert fault.divisible
     assert "cannot be sent to the run's process" in fault.message
