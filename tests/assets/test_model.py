@@ -67,7 +67,7 @@ class Lives(RuleBasedStateMachine):
         self.ids = 0
         self.seen: dict[str, tuple[bytes | None, list[Row] | None]] = {}
         self._patched.setattr("pxt_assets.local.threads.DaemonThreadPool", InlineThreads)
-        self._patched.setattr("pxt_assets.compute.compute_partition.DaemonThreadPool", InlineThreads)
+        self._patched.setattr("pxt_assets.compute.storing.interruptible.DaemonThreadPool", InlineThreads)
         self._patched.setattr("pxt_assets.storage.atomic_file._sync", bool)  # no power fails here
         self._patched.setattr("pxt_assets.compute.cells.merging._PARTS", 2)
         self.disk.patch(self._patched)
