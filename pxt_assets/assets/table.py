@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from typing import Any, Literal, Unpack
+from typing import TYPE_CHECKING, Any, Literal, Unpack
 
 import dagster as dg
 
@@ -13,7 +13,6 @@ from pxt_assets.assets.columns.table_columns import TableColumns
 from pxt_assets.assets.declarations.asset_list import AssetList
 from pxt_assets.assets.declarations.asset_options import AssetOptions, IfExists
 from pxt_assets.assets.declarations.checks import Checks
-from pxt_assets.assets.declarations.file_partitions import FilePartitions
 from pxt_assets.assets.declarations.table_attributes import UpstreamAsset, table_attributes
 from pxt_assets.assets.declarations.validation import Cache, OnError, check_column, only_column
 from pxt_assets.assets.declarations.within import GivenWithin
@@ -25,6 +24,9 @@ from pxt_assets.expressions.function import Function
 from pxt_assets.index.embedder import embedders_from_options
 from pxt_assets.index.spec import Metric
 from pxt_assets.values.types import ColumnType
+
+if TYPE_CHECKING:
+    from pxt_assets.assets.declarations.file_partitions import FilePartitions
 
 
 class Table(AssetList):

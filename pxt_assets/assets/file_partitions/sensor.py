@@ -5,17 +5,18 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import dagster as dg
 
-from pxt_assets.assets.declarations.file_partitions import FilePartitions
 from pxt_assets.assets.declarations.identifiers import identifier
 from pxt_assets.assets.declarations.table_attributes import TableAttributes
 from pxt_assets.assets.step.loaded_assets import LoadedAssets, executable_keys, loaded_keys
 from pxt_assets.errors import DefinitionError, options_checked
-from pxt_assets.files.pattern import redact_urls
 from pxt_assets.values.scrubbed_errors import scrubbed_errors
+
+if TYPE_CHECKING:
+    from pxt_assets.assets.declarations.file_partitions import FilePartitions
 
 
 class TableOfFiles(Protocol):
@@ -85,6 +86,8 @@ def table_files_sensor(
             raise DefinitionError(msg)
     name = name or f"{identifier(declared.table)}_files_sensor"
     store_key = table._attributes.resources.columns
+
+    from pxt_assets.files.pattern import redact_urls  # only tables of files need it
 
     def add_files(
         context: dg.SensorEvaluationContext, **_: Any
